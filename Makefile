@@ -1,0 +1,43 @@
+# Two commands do everything on a new machine: `make demo` and `make test`. Needs Python 3.11 or newer, make, a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: demo test test-slow check docs messages help
+
+help:
+	@echo "make demo       install, fetch the model, train, test before and after, write the report"
+	@echo "make test       install and run the tests"
+	@echo "make test-slow  the proofs that take minutes"
+	@echo "make check      ruff, types, import contracts, generated files"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/tunewright quickstart
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/upstream.py --check
+	$(BIN)/python tools/docs.py --check
+	$(BIN)/python tools/messages.py --check
+
+docs: $(STAMP)
+	$(BIN)/python tools/upstream.py
+	$(BIN)/python tools/docs.py
+
+messages: $(STAMP)
+	$(BIN)/python tools/messages.py

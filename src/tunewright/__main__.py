@@ -1,0 +1,5 @@
+"""`python -m tunewright` is the `tunewright` command."""
+
+from tunewright.cli.main import main
+
+main()

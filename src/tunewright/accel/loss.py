@@ -1,0 +1,101 @@
+"""The loss of a causal model over the label tokens of a micro-batch: plain, and without the full logits.
+
+Shapes: B rows, T tokens (padded right), D hidden, V vocabulary, N label tokens.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from peft import PeftModel
+from torch import Tensor, nn
+
+MicroBatch = Mapping[str, Tensor]
+LossFunction = Callable[[nn.Module, MicroBatch], Tensor]
+
+CHUNK_TOKENS = 512
+# Settings through which a head does more than one matrix product; the plain loss handles them.
+HEAD_SETTINGS = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "output_multiplier_scale",
+    "lm_head_multiplier",
+)
+
+
+def plain_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
+    """Sum of the next-token losses over the label tokens, from the model's own logits.
+
+    Cost: B x T x V x 4 bytes three times. The twin that every other loss is compared with.
+    """
+    logits_BTV = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+    labels_BT = batch["labels"]
+    return F.cross_entropy(
+        logits_BTV[:, :-1].flatten(0, 1).float(), labels_BT[:, 1:].flatten(), ignore_index=-100, reduction="sum"
+    )
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Sum of losses of chosen positions; the gradient is made in the forward pass, chunk by chunk."""
+
+    @staticmethod
+    def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, labels_N: Tensor, chunk_tokens: int) -> Tensor:
+        needs_gradient = ctx.needs_input_grad[0]
+        gradient_ND = torch.empty_like(hidden_ND) if needs_gradient else None
+        total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
+        for start in range(0, hidden_ND.shape[0], chunk_tokens):
+            chunk = slice(start, start + chunk_tokens)
+            labels = labels_N[chunk, None]
+            logits = F.linear(hidden_ND[chunk], head_VD).float()
+            log_sum = torch.logsumexp(logits, dim=-1, keepdim=True)
+            total += (log_sum - logits.gather(1, labels)).sum()
+            if gradient_ND is not None:
+                probabilities = logits.sub_(log_sum).exp_()
+                probabilities.scatter_add_(1, labels, -torch.ones_like(labels, dtype=torch.float32))
+                gradient_ND[chunk] = probabilities.to(hidden_ND.dtype) @ head_VD
+        if gradient_ND is not None:
+            ctx.save_for_backward(gradient_ND)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor):
+        (gradient_ND,) = ctx.saved_tensors
+        return gradient_ND * grad_output, None, None, None
+
+
+def answer_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
+    """The same sum with the head computed at label positions only, and no attention mask.
+
+    Rows are padded on the right, so a causal model's real tokens never see padding and need no mask.
+    Cost: CHUNK_TOKENS x V x 4 bytes three times, instead of B x T x V. Not run on a GPU.
+    """
+    causal = _causal(model)
+    hidden_BTD = causal.base_model(input_ids=batch["input_ids"], use_cache=False).last_hidden_state
+    targets_BT = batch["labels"][:, 1:]
+    chosen_BT = targets_BT != -100
+    head = causal.get_output_embeddings()
+    return _ChunkedCrossEntropy.apply(hidden_BTD[:, :-1][chosen_BT], head.weight, targets_BT[chosen_BT], CHUNK_TOKENS)
+
+
+def _causal(model: nn.Module) -> nn.Module:
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def answer_loss_reason_not(model: nn.Module) -> str | None:
+    """Why this model cannot take `answer_loss`; None if it can."""
+    if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
+        return "prompt learning wraps the forward pass"
+    causal = _causal(model)
+    head = causal.get_output_embeddings()
+    if type(head) is not nn.Linear or head.bias is not None:
+        return "the head is not a plain linear layer"
+    if head.weight.requires_grad:
+        return "the head is trained"
+    settings = causal.config.to_dict()
+    used = [name for name in HEAD_SETTINGS if settings.get(name) not in (None, 1, 1.0)]
+    if used:
+        return f"the head uses {used[0]}"
+    if causal.base_model is causal:
+        return "the backbone cannot be told apart from the head"
+    return None

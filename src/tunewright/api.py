@@ -1,0 +1,478 @@
+"""The surface: one function for each verb, for Python and for the command line alike. Torch-free."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunewright.compare import record
+from tunewright.compare import report as reports
+from tunewright.compare import words as words
+from tunewright.data.encode import IGNORED, Encoded
+from tunewright.data.formats import Format, sniff
+from tunewright.data.gate import Gated, judge
+from tunewright.data.prompts import Prompt, common_system, read_prompts
+from tunewright.data.read import read_rows
+from tunewright.data.tokenizer import TextTokenizer
+from tunewright.errors import DataError, Problem, TunewrightError, Where, error, errors_of
+from tunewright.facts import bundled, machine
+from tunewright.facts.floors import too_old
+from tunewright.flow import demo, eject, gather, inline, start
+from tunewright.flow.fetch import Note, resolve_model
+from tunewright.flow.session import Progress, Session
+from tunewright.plan.plan import Plan, from_json
+from tunewright.runs import layout, store
+from tunewright.runs.store import RunDir
+from tunewright.spec import glossary, presets, schema
+from tunewright.spec import load as spec
+from tunewright.spec.load import Loaded
+from tunewright.trust import home
+
+CHAT_TOKENS = 256
+SCORES_TO_REACH = ("exact_match", "field_f1", "valid")
+
+
+def _silent(text: str) -> None:
+    """Notes are for faces that show them."""
+
+
+def _no_progress(done: int, total: int) -> None:
+    """Progress is for faces that show it."""
+
+
+@dataclass
+class TrainedRun:
+    """A run and what can be done with it. The model is loaded once, in a process of its own, when it is first needed."""
+
+    dir: RunDir
+    _session: Session | None = field(default=None, init=False, repr=False)
+
+    @property
+    def path(self) -> Path:
+        return self.dir.path
+
+    @property
+    def name(self) -> str:
+        return self.dir.name
+
+    @property
+    def state(self) -> str:
+        return self.dir.state()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Scores before and after, seconds, tokens per second, peak memory: as `train --json` gives them."""
+        return result(self.dir)
+
+    @property
+    def adapter(self) -> Path:
+        return self.dir.adapter_dir
+
+    def session(self) -> Session:
+        """The process that holds the model."""
+        self._session = self._session or Session(self.dir)
+        return self._session
+
+    def evaluate(self, rows: int | None = None, progress: Progress = _no_progress) -> dict[str, Any]:
+        """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are written."""
+        return self.session().request("evaluate", progress, rows=rows)
+
+    def opening(self) -> list[dict[str, str]]:
+        """The system turn that all training rows began with, as one should ask a model in the way it was taught."""
+        asked = from_json(self.dir.plan()).run.data
+        try:
+            system = common_system(asked)
+        except TunewrightError:  # the training data may be gone by now
+            system = asked.system
+        return [{"role": "system", "content": system}] if system else []
+
+    @property
+    def is_single_turn(self) -> bool:
+        """True if no training row had more than one answer, so that earlier turns would only confuse the model."""
+        return from_json(self.dir.plan()).facts.data.is_single_turn
+
+    def chat(
+        self, text: str | Sequence[Mapping[str, str]], *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS
+    ) -> Any:
+        """The tuned model's answer to a text or a conversation; with `with_base` a dict of both models' answers.
+
+        A text is asked as the training rows ask: behind the system turn that they all share, if they do.
+        """
+        asked = [*self.opening(), {"role": "user", "content": text}] if isinstance(text, str) else text
+        turns = [dict(turn) for turn in asked]
+        got = self.answers([turns], with_base=with_base, max_new_tokens=max_new_tokens)[0]
+        return got if with_base else got["tuned"]
+
+    def answers(
+        self,
+        conversations: Sequence[Sequence[Mapping[str, str]]],
+        *,
+        with_base: bool = False,
+        max_new_tokens: int = CHAT_TOKENS,
+        progress: Progress = _no_progress,
+    ) -> list[dict[str, str]]:
+        """Greedy answers to many conversations, each a dict with `tuned` and, if asked for, `base`."""
+        turns = [[dict(turn) for turn in conversation] for conversation in conversations]
+        got = self.session().request(
+            "answer", progress, conversations=turns, max_new_tokens=max_new_tokens, with_base=with_base
+        )
+        return [{who: got[who][i] for who in got} for i in range(len(turns))]
+
+    def merge(self, target: str | Path | None = None, progress: Progress = _no_progress) -> dict[str, Any]:
+        """Base and adapter as one plain transformers folder, checked against the adapter's answers."""
+        return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """One self-contained HTML file."""
+        return reports.write_report(self.dir, Path(path) if path else None)
+
+    def eject(self, folder: str | Path) -> Path:
+        """The plain PEFT and Trainer script that does the same run, with its rows, runnable without Tunewright."""
+        return eject.eject(self.dir, Path(folder))
+
+    def stop(self, *, now: bool = False) -> bool:
+        return start.stop(self.dir, now=now)
+
+    def close(self) -> None:
+        """End the process that holds the model, if there is one."""
+        if self._session is not None:
+            self._session.close()
+
+
+def load(
+    *, config: str | Path | None = None, named: Mapping[str, Any] | None = None, sets: Sequence[str] = ()
+) -> Loaded:
+    """A checked config from a file, named values (dotted path -> value) and PATH=VALUE texts. Raises: SpecError."""
+    return spec.load(config=Path(config) if config else None, named=named or {}, sets=sets)
+
+
+def plan(loaded: Loaded, *, note: Note = _silent, progress: Progress = _no_progress) -> Plan:
+    """What would be done, with every decision's reason. Raises: every error that can be known before a run."""
+    return start.plan_for(loaded, note=note, progress=progress)
+
+
+def begin(loaded: Loaded, made: Plan, *, force: bool = False, note: Note = _silent) -> RunDir:
+    """Start a planned run in the background. Raises: ResourceError E401, E403; SpecError E115."""
+    run = start.create(loaded, made, force=force, note=note)
+    start.launch(run)
+    return run
+
+
+def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] | None]:
+    """The run's events as they happen, None whenever nothing is new; ends when the run has ended."""
+    return start.follow(run, from_start=from_start)
+
+
+def result(run: RunDir) -> dict[str, Any]:
+    """What `--json` gives for a run: path, state, scores, seconds, speed, memory, adapter."""
+    info = run.info()
+    found = info.get("result") or {}
+    keys = ("before", "after", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
+            "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes")  # fmt: skip
+    problems = [problem.to_json() for problem in start.outcome_problems(run)]
+    report = run.file(layout.REPORT)
+    return {
+        "schema": layout.SCHEMA,
+        "run": str(run.path),
+        "name": run.name,
+        "state": run.state(),
+        "exit_code": info.get("exit_code"),
+        **{key: found.get(key) for key in keys},
+        "report": str(report) if report.is_file() else None,
+        "problems": problems,
+    }
+
+
+def problems(run: RunDir) -> list[Problem]:
+    """Why a run ended as it did; empty for one that ended well or is still going on."""
+    return start.outcome_problems(run)
+
+
+def train(
+    model: str | None = None,
+    data: str | Path | None = None,
+    *,
+    config: str | Path | None = None,
+    inline_process: bool = False,
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    **settings: Any,
+) -> TrainedRun:
+    """Train an adapter and wait for it: `train(model="smollm2", data="my.jsonl", peft={"r": 8})`.
+
+    `settings` are sections of the config (peft, train, data options, preset, ...). The run goes on in a process of its own,
+    unless `inline_process` asks for this one. Raises: TunewrightError with everything that went wrong.
+    """
+    named = _named(settings)
+    named |= {"model.name": model} if model is not None else {}
+    named |= {"data.train": str(data)} if data is not None else {}
+    loaded = load(config=config, named=named)
+    return _run_to_end(loaded, inline_process=inline_process, on_event=on_event)
+
+
+def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def train_loaded(loaded: Loaded) -> TrainedRun:
+    """Train what a checked config asks for, in a process of its own, and wait. Raises: TunewrightError."""
+    return _run_to_end(loaded, inline_process=False, on_event=lambda event: None)
+
+
+def stand_in_data() -> Path:
+    """A small generated data file, for when only a model is wanted."""
+    return demo.write_demo(0)[1]
+
+
+def _run_to_end(loaded: Loaded, *, inline_process: bool, on_event: Callable[[dict[str, Any]], None]) -> TrainedRun:
+    made = plan(loaded)
+    run = start.create(loaded, made, force=False, note=_silent)
+    if inline_process:
+        inline.work(run)
+    else:
+        start.launch(run)
+        for event in follow(run):
+            if event:
+                on_event(event)
+    problems = start.outcome_problems(run)
+    if problems:
+        raise errors_of(problems)
+    return TrainedRun(run)
+
+
+def quickstart(seed: int = 42, *, inline_process: bool = False) -> TrainedRun:
+    """Train, test and compare the built-in model on generated data."""
+    return _run_to_end(quickstart_request(seed), inline_process=inline_process, on_event=lambda event: None)
+
+
+def quickstart_request(seed: int = 42, sets: Sequence[str] = ()) -> Loaded:
+    """What quickstart asks for, as a config."""
+    return load(named=demo.request(seed), sets=sets)
+
+
+def resume(word: str, sets: Iterable[str] = ()) -> RunDir:
+    """Continue a run that ended early, in the background. Raises: TrainingError E502, E505; SpecError E113, E116."""
+    run = start.resume(open_run(word).dir, dict(spec.parse_set(text) for text in sets))
+    start.launch(run)
+    return run
+
+
+def open_run(word: str) -> TrainedRun:
+    """A run by path, name, beginning of its name, or `last`. Raises: SpecError E113, E114."""
+    return TrainedRun(store.open_run(word))
+
+
+def runs(root: str | Path | None = None) -> list[TrainedRun]:
+    """The runs of a folder (runs/ here), oldest first."""
+    return [TrainedRun(run) for run in store.list_runs(Path(root) if root else None)]
+
+
+def remove(run: RunDir) -> None:
+    """Delete a run's folder. Raises: TrainingError E505 while it is live."""
+    store.remove(run)
+
+
+def run_bytes(run: RunDir) -> int:
+    """What a run takes on disk."""
+    return store.folder_bytes(run.path)
+
+
+def account(run: RunDir) -> record.Record:
+    """Everything a run's files tell: curves, scores, verdict."""
+    return record.read(run)
+
+
+def prompts(
+    path: str | Path, *, mapping: Mapping[str, str] | None = None, skip_bad: bool = False
+) -> tuple[list[Prompt], list[Problem]]:
+    """Prompts to answer from a file, and the rows that were left out, which is only done with `skip_bad`.
+
+    Raises: DataError for a file or rows that cannot be read.
+    """
+    found, problems = read_prompts(str(path), mapping)
+    if problems and not skip_bad:
+        raise DataError(problems)
+    return found, problems
+
+
+def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
+    """METRIC=VALUE texts as numbers. Raises: SpecError E103 with all that cannot be read."""
+    wanted: dict[str, float] = {}
+    problems = []
+    for text in texts:
+        metric, _equals, value = text.partition("=")
+        try:
+            wanted[metric] = float(value)
+        except ValueError:
+            problems.append(_bad_minimum("takes METRIC=NUMBER", text))
+            continue
+        if metric not in SCORES_TO_REACH:
+            problems.append(_bad_minimum(f"takes {', '.join(SCORES_TO_REACH)}", metric))
+    if problems:
+        raise errors_of(problems)
+    return wanted
+
+
+def _bad_minimum(reason: str, value: str) -> Problem:
+    return Problem("E103", Where("--min-score", source=value), {"key": "--min-score", "reason": reason, "value": value})
+
+
+def missed(scores: Mapping[str, float], wanted: Mapping[str, float]) -> list[Problem]:
+    """E508 for each score below the one that was wanted; a score that was not measured counts as 0."""
+    return [
+        Problem("E508", values={"metric": metric, "score": f"{scores.get(metric, 0.0):.3f}", "wanted": f"{least:g}"})
+        for metric, least in wanted.items()
+        if scores.get(metric, 0.0) < least
+    ]
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """The data gate's account of a file, and what would stop a run."""
+
+    gated: Gated
+    stopping: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    tokenizer: Any
+
+    def raise_if_stopped(self) -> None:
+        """Raises: DataError with everything that would stop a run."""
+        if self.stopping:
+            raise errors_of(self.stopping)
+
+
+def data_check(
+    data: str | Path, model: str = "smollm2", *, settings: Mapping[str, Any] | None = None,
+    note: Note = _silent, progress: Progress = _no_progress,
+) -> DataCheck:  # fmt: skip
+    """Every row accounted for, without training. Nothing is raised for bad rows: they are in the result.
+
+    Raises: DataError for a file that cannot be read at all; ModelError for the tokenizer's model.
+    """
+    loaded = load(named={"model.name": model, "data.train": str(data), **(settings or {})})
+    gated, tokenizer = gather.look_at_data(loaded.run, note=note, progress=progress)
+    return DataCheck(gated, tuple(judge(gated, loaded.run.data)), tuple(gated.warnings), tokenizer)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text of a row as the model sees it, all of it learned or none."""
+
+    text: str
+    is_learned: bool
+
+
+def pieces(row: Encoded, tokenizer: TextTokenizer) -> list[Piece]:
+    """A row's text, cut where learned tokens begin and end."""
+    found: list[Piece] = []
+    start = 0
+    learned = [label != IGNORED for label in row.labels]
+    for end in range(1, len(learned) + 1):
+        if end == len(learned) or learned[end] != learned[start]:
+            text = tokenizer.decode(row.ids[start:end], skip_special_tokens=False)
+            found.append(Piece(text, learned[start]))
+            start = end
+    return found
+
+
+def describe_data(made: Plan) -> str:
+    """The recognised format of a plan's data, for people."""
+    return Format(made.facts.data.format, made.facts.data.columns).describe()
+
+
+def starter(model: str, data: str | Path, preset: presets.Level) -> tuple[str, Format]:
+    """The commented config for a model and data, and the format that was recognised.
+
+    Raises: DataError if the data cannot be read or understood; SpecError E103 for a bad preset.
+    """
+    load(named={"model.name": model, "data.train": str(data), "preset": preset})
+    raw = read_rows(str(data), limit=1000)
+    if not raw.rows:
+        raise errors_of(raw.problems) if raw.problems else error("E210", path=str(data))
+    return schema.template(model, str(data), preset), sniff(raw.rows)
+
+
+def explain(word: str) -> glossary.Explanation:
+    """A code, a config key, a preset or a term, in a few sentences. Raises: SpecError E111."""
+    return glossary.explain(word)
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema of a config file."""
+    return schema.json_schema()
+
+
+def config_rows(loaded: Loaded) -> list[spec.Row]:
+    """Every value of a config with its origin."""
+    return spec.show(loaded)
+
+
+def peft_config(**fields: Any) -> Any:
+    """PEFT's own LoraConfig."""
+    return inline.lora_config(**fields)
+
+
+def load_for_training(loaded: Loaded) -> tuple[Any, Any]:
+    """PEFT model with a fresh adapter and tokenizer, in this process: the only verb that brings torch into it."""
+    return inline.load_for_training(plan(loaded))
+
+
+def put_adapter(model: Any, run: TrainedRun) -> None:
+    """Give such a model the trained adapter of a run. Raises: ModelError E310."""
+    inline.put_adapter(model, run.adapter)
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """Trainable parameters of a model in this process, and all of them."""
+    return inline.count_parameters(model)
+
+
+def continue_text(model: Any, tokenizer: Any, prompt: str, max_new_tokens: int = 20) -> str:
+    """The prompt and what a model in this process writes behind it."""
+    return inline.continue_text(model, tokenizer, prompt, max_new_tokens)
+
+
+def copy_adapter(run: TrainedRun, target: str | Path) -> Path:
+    """The run's adapter as a folder of its own. Raises: SpecError E115, E116."""
+    return start.copy_adapter(run.dir, Path(target))
+
+
+def fetch(name: str, *, note: Note = _silent) -> Path:
+    """Bring a model to this machine; its folder. Raises: HubError E701 to E705."""
+    return resolve_model(name, None, offline=False, note=note)[0]
+
+
+@dataclass(frozen=True)
+class Health:
+    """This machine as a run would find it: facts, versions, built-in models that are here, and what is wrong."""
+
+    machine: machine.Machine
+    versions: Mapping[str, str]
+    models: Mapping[str, bool]
+    problems: tuple[Problem, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": layout.SCHEMA,
+            "machine": self.machine.model_dump(mode="json"),
+            "versions": dict(self.versions),
+            "models": dict(self.models),
+            "problems": [problem.to_json() for problem in self.problems],
+        }
+
+
+def doctor(*, note: Note = _silent) -> Health:
+    """What this machine offers; its speed is measured if that was never done."""
+    problems = too_old()
+    if not any(problem.code == "E803" for problem in problems):
+        gather.ensure_probe(note)
+    here = {name: any((home() / "models").glob(f"{name}-*")) for name in bundled.BUNDLED}
+    return Health(machine.read_machine(Path.cwd()), machine.versions(), here, tuple(problems))
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for a bug report."""
+    found = machine.read_machine(Path.cwd())
+    return {"schema": layout.SCHEMA, "versions": machine.versions(), "machine": found.model_dump(mode="json")}

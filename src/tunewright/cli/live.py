@@ -1,0 +1,298 @@
+"""Showing a run while it goes on: a live view in a terminal, one line a log step elsewhere; and its end."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tunewright.cli import brief, show
+from tunewright.cli.problems import print_problems, printable
+from tunewright.cli.show import Channel
+from tunewright.cli.view import Event, View, bar, frame, log_line
+from tunewright.i18n import _
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from tunewright.api import TrainedRun
+
+REDRAW_SECONDS = 0.2
+PROGRESS_LINE_SECONDS = 10.0
+
+
+class Face(Protocol):
+    """What shows a run's events."""
+
+    def show(self, event: Event) -> None: ...
+    def tick(self) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+@dataclass
+class Lines:
+    """One line an event, without cursor codes."""
+
+    channel: Channel
+    is_quiet: bool = False
+    last_progress: float = 0.0
+
+    def show(self, event: Event) -> None:
+        if self.is_quiet and event["kind"] != "alert":
+            return
+        if event["kind"] == "progress":
+            if time.monotonic() - self.last_progress < PROGRESS_LINE_SECONDS:
+                return
+            self.last_progress = time.monotonic()
+        line = log_line(event)
+        if line:
+            self.channel.line(line)
+        _tell(event, self.channel)
+
+    def tick(self) -> None:
+        """Nothing moves between events."""
+
+    def say(self, text: str) -> None:
+        if not self.is_quiet:
+            self.channel.line(text)
+
+
+@dataclass
+class Screen:
+    """Two lines that are drawn anew, with what is worth keeping above them."""
+
+    channel: Channel
+    view: View
+    live: "Live"
+    phases: dict[str, str]
+    drawn: float = 0.0
+
+    def show(self, event: Event) -> None:
+        told = _Printed(self.channel)
+        _tell(event, told.channel)
+        if event["kind"] == "score":
+            label = _("Before") if event["which"] == "before" else _("After")
+            brief.labelled(told.channel, label, brief.score_line(dict(event)))
+        for line in told.lines():
+            self.say(line)
+        self.tick()
+
+    def tick(self) -> None:
+        from rich.text import Text
+
+        if time.monotonic() - self.drawn >= REDRAW_SECONDS:
+            self.drawn = time.monotonic()
+            lines = frame(self.view, self.channel, self.phases)
+            self.live.update(Text.from_ansi("\n".join(lines), no_wrap=True, overflow="crop"), refresh=True)
+
+    def say(self, text: str) -> None:
+        from rich.text import Text
+
+        self.live.console.print(Text.from_ansi(text), soft_wrap=True)
+
+
+class _Printed:
+    """Collects what would be printed, for printing above a live view."""
+
+    def __init__(self, channel: Channel) -> None:
+        import io
+
+        self.stream = io.StringIO()
+        self.channel = Channel(self.stream, channel.is_tty, channel.has_color, channel.width)
+
+    def lines(self) -> list[str]:
+        return self.stream.getvalue().splitlines()
+
+
+def _tell(event: Event, channel: Channel) -> None:
+    """Alerts and notes: what stays on the screen."""
+    from tunewright.errors import Problem
+
+    if event["kind"] == "alert":
+        print_problems([Problem.from_record(event["problem"])], channel)
+    elif event["kind"] == "note":
+        channel.paragraph(channel.paint(printable(event["text"]), "dim"))
+
+
+@contextmanager
+def face(view: View, *, is_quiet: bool = False) -> Iterator[Face]:
+    """The live view in a terminal, lines elsewhere."""
+    channel = show.err()
+    if is_quiet or not channel.is_tty:
+        yield Lines(channel, is_quiet)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    from tunewright import api
+
+    phases = {name: api.words.label(api.words.PHASES, name) for name in api.words.PHASES}
+    console = Console(stderr=True, no_color=not channel.has_color, highlight=False, markup=False)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield Screen(channel, view, live, phases)
+
+
+@dataclass
+class Interrupts:
+    """Counts Ctrl-C and SIGTERM; the loop reads the count, as a signal handler may do nothing else safely."""
+
+    count: int = 0
+    number: int = 0
+    _before: dict[int, Any] = field(default_factory=dict)
+
+    def __enter__(self) -> "Interrupts":
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self.number = self.number or number
+
+
+def see_through(run: "TrainedRun", *, is_quiet: bool = False, is_verbose: bool = False, after: int = -1) -> int:
+    """Show a run that was started here to its end; the exit code. Events up to number `after` are known already.
+
+    The first Ctrl-C asks the run to save and end, and this goes on until it has; the second ends it at once.
+    """
+    view = View(total_memory=_total_memory(run))
+    with Interrupts() as asked, face(view, is_quiet=is_quiet) as shown:
+        sent = 0
+        log = _log_tail(run, shown) if is_verbose else _no_log
+        for event in _follow(run):
+            if event is not None:
+                view.take(event)
+                if event["seq"] > after:
+                    shown.show(event)
+            else:
+                shown.tick()
+            log()
+            if asked.count > sent and _is_listening(run):
+                run.stop(now=sent > 0)
+                sent += 1
+                shown.say(_STOPPING() if sent == 1 else _("Ending it now."))
+    return end(run, view, interrupted_by=asked.number, is_quiet=is_quiet)
+
+
+def _STOPPING() -> str:
+    return _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
+
+
+def _is_listening(run: "TrainedRun") -> bool:
+    """True once the run's parent can be asked to stop; it records itself when it has set up its signals."""
+    return bool(run.dir.info().get("parent"))
+
+
+def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:
+    from tunewright import api
+
+    return api.follow(run.dir)
+
+
+def _total_memory(run: "TrainedRun") -> int:
+    return int(run.dir.plan()["facts"]["machine"]["memory_bytes"])
+
+
+def _no_log() -> None:
+    """Libraries talk to the log only."""
+
+
+def _log_tail(run: "TrainedRun", shown: Face) -> Callable[[], None]:
+    """Says what has been written to log.txt since the last call."""
+    position = 0
+
+    def read() -> None:
+        nonlocal position
+        path = run.path / "log.txt"
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            file.seek(position)
+            content = file.read()
+        position += len(content)
+        for line in content.decode("utf-8", "replace").splitlines():
+            shown.say(printable(line))
+
+    return read
+
+
+def end(run: "TrainedRun", view: View, *, interrupted_by: int = 0, is_quiet: bool = False) -> int:
+    """Say how a run ended; its exit code."""
+    from tunewright import api
+
+    state = run.state
+    if state == "finished":
+        return 0
+    channel = show.err()
+    if state == "stopped" or (interrupted_by and state == "failed"):
+        if not is_quiet:
+            _say_stopped(run, view, channel)
+        return 128 + interrupted_by if interrupted_by else int(run.dir.info().get("exit_code") or 130)
+    if state == "lost":
+        channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
+        channel.line(f"tunewright runs resume {run.name}")
+        return 1
+    print_problems(api.problems(run.dir), channel)
+    channel.line(_("log: {path}").format(path=brief.shorten(run.path / "log.txt")))
+    return int(run.dir.info().get("exit_code") or 1)
+
+
+def _say_stopped(run: "TrainedRun", view: View, channel: Channel) -> None:
+    if view.checkpoint_step is None:
+        text = _("Stopped before the first checkpoint. Start it again:")
+    else:
+        text = _("Saved checkpoint {step}. Continue with:").format(step=view.checkpoint_step)
+    channel.line(f"{text}  tunewright runs resume {run.name}")
+
+
+def watch(run: "TrainedRun", *, is_verbose: bool = False) -> bool:
+    """Show a run without owning it: Ctrl-C leaves only the view. True if the run came to its end."""
+    view = View(total_memory=_total_memory(run))
+    try:
+        with face(view) as shown:
+            log = _log_tail(run, shown) if is_verbose else _no_log
+            for event in _follow(run):
+                if event is not None:
+                    view.take(event)
+                    shown.show(event)
+                else:
+                    shown.tick()
+                log()
+    except KeyboardInterrupt:
+        channel = show.err()
+        channel.line(_("Left the view; the run goes on. Stop it with:  tunewright runs stop {name}").format(name=run.name))
+        return False
+    end(run, view)
+    return True
+
+
+@contextmanager
+def meter(title: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Progress of one long call: a bar in a terminal, a line every ten seconds elsewhere."""
+    channel = show.err()
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        pause = REDRAW_SECONDS if channel.is_tty else PROGRESS_LINE_SECONDS
+        if is_quiet or (time.monotonic() - last < pause):
+            return
+        last = time.monotonic()
+        if channel.is_tty:
+            line = f"{title}  {bar(done / max(1, total), channel)} {done}/{total}"
+            channel.stream.write(f"\r\x1b[2K{line}")
+            channel.stream.flush()
+        else:
+            channel.line(f"progress {done}/{total}")
+
+    try:
+        yield report
+    finally:
+        if channel.is_tty and not is_quiet:
+            channel.stream.write("\r\x1b[2K")
+            channel.stream.flush()

@@ -1,0 +1,191 @@
+"""The table of verbs, the help of the whole, and the one place where an error becomes a display and an exit code."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tunewright.cli import show
+from tunewright.cli.commands import (
+    chat,
+    config,
+    data,
+    doctor,
+    eject,
+    env,
+    evaluate,
+    explain,
+    generate,
+    init,
+    merge,
+    plan,
+    quickstart,
+    report,
+    runs,
+    train,
+)
+from tunewright.i18n import N_, _, speaking, width
+
+GROUPS = (
+    (N_("Start"), ("quickstart", "doctor", "init")),
+    (N_("Prepare"), ("data", "plan")),
+    (N_("Train"), ("train", "runs")),
+    (N_("Judge"), ("eval", "report")),
+    (N_("Use"), ("chat", "generate", "merge", "eject")),
+    (N_("Help"), ("explain", "config", "env")),
+)
+EXAMPLES = (
+    ("tunewright quickstart", N_("see it work, on generated data")),
+    ("tunewright train smollm2 my.jsonl", N_("train on your own rows")),
+    ("tunewright chat last --with base", N_("talk to both models")),
+)
+EXIT_INTERRUPTED = 130
+
+
+class Verbs(TyperGroup):
+    """The top level: our help, our errors, our exit codes."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+        arguments = list(sys.argv[1:] if args is None else args)
+        extra.pop("standalone_mode", None)
+        show.prepare_streams()
+        if is_json(arguments):
+            with speaking("en"):
+                sys.exit(self._run(arguments, extra))
+        sys.exit(self._run(arguments, extra))
+
+    def _run(self, arguments: list[str], extra: dict[str, Any]) -> int:
+        try:
+            code = super().main(args=arguments, prog_name="tunewright", standalone_mode=False, **extra)
+            return code if isinstance(code, int) else 0
+        except typer.TyperException as fault:
+            return _usage_error(fault, self._path(arguments), arguments)
+        except (typer.Abort, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        except Exception as fault:
+            return _failure(fault, arguments)
+
+    def _path(self, arguments: list[str]) -> str:
+        """The verb that the arguments name, as one would type it."""
+        words, group = ["tunewright"], self
+        for word in arguments:
+            command = group.commands.get(word)
+            if command is None:
+                break
+            words.append(word)
+            if not isinstance(command, TyperGroup):
+                break
+            group = command  # type: ignore[assignment]
+        return " ".join(words)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(help_text(self))
+
+
+def help_text(group: TyperGroup) -> str:
+    """The help of the whole program, at most 50 lines."""
+    lines = [f"{_('Usage')}: tunewright {_('VERB')} ...", ""]
+    lines += [_("From a model name and a file of examples to a trained, proven, usable adapter."), ""]
+    for title, verbs in GROUPS:
+        lines.append(_(title))
+        lines += [f"  {name:<12}{(group.commands[name].help or '').splitlines()[0]}" for name in verbs]
+    lines += ["", _("tunewright VERB --help tells the options of a verb. RUN is a path, a name, the beginning of one, or `last`.")]
+    lines += [_("Every verb takes --json. TUNEWRIGHT_LANG=en or zh chooses the language (中文: TUNEWRIGHT_LANG=zh).")]
+    lines += ["", _("Examples")]
+    column = max(width(command) for command, _why in EXAMPLES) + 3
+    lines += [f"  {show.pad(command, column)}{_(why)}" for command, why in EXAMPLES]
+    return "\n".join(lines)
+
+
+def is_json(arguments: Sequence[str]) -> bool:
+    """True if the answer is for a program; what stands behind `--` is data."""
+    given = list(arguments)
+    return "--json" in given[: given.index("--")] if "--" in given else "--json" in given
+
+
+def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:
+    from tunewright.errors import Problem
+
+    reason = fault.format_message().rstrip(".")
+    return _show([Problem("E119", values={"reason": reason, "command": path})], arguments)
+
+
+def _failure(fault: Exception, arguments: Sequence[str]) -> int:
+    from tunewright.errors import Problem, TunewrightError
+
+    if isinstance(fault, TunewrightError):
+        _show(fault.problems, arguments, nothing_started=bool(arguments) and arguments[0] in ("train", "quickstart"))
+        return fault.exit_code
+    problem = Problem("E802", values={"reason": f"{type(fault).__name__}: {fault}"})
+    return _show([problem], arguments, log=_write_crash(fault))
+
+
+def _show(problems: Sequence[Any], arguments: Sequence[str], *, log: Path | None = None, nothing_started: bool = False) -> int:
+    from tunewright.cli.problems import print_json, print_problems
+
+    if is_json(arguments):
+        print_json(problems, log=log)
+    else:
+        where = _("all of them: tunewright data check FILE --json")
+        print_problems(problems, show.err(), full_list=where, nothing_started=nothing_started)
+        if log:
+            show.err().line(_("traceback: {path}").format(path=log))
+    return int(problems[0].entry.exit_code)
+
+
+def _write_crash(fault: Exception) -> Path | None:
+    """The traceback's file; on the screen instead if that was asked for, or if nothing can be written."""
+    import os
+
+    from tunewright.trust import home
+
+    text = "".join(traceback.format_exception(fault))
+    path = home() / "crash.log"
+    if os.environ.get("TUNEWRIGHT_DEBUG") != "1":
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            return path
+        except OSError:
+            pass
+    show.err().line(text)
+    return None
+
+
+app = typer.Typer(
+    name="tunewright",
+    cls=Verbs,
+    help=_("From a model name and a file of examples to a trained, proven, usable adapter."),
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def _top(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help=_("Show the version and end."))] = False,
+) -> None:
+    from tunewright import __version__
+
+    if version:
+        show.out().line(f"tunewright {__version__}")
+    elif ctx.invoked_subcommand is None:
+        show.out().line(ctx.get_help())
+
+
+for _module in (
+    quickstart, doctor, init, data, plan, train, runs, evaluate, report, chat, generate, merge, eject, explain, config, env,
+):  # fmt: skip
+    _module.add_to(app)
+
+
+def main() -> None:
+    """The command `tunewright`."""
+    app()

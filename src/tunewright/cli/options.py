@@ -1,0 +1,84 @@
+"""Flags that several verbs share, and what a person asks for with them, as one checked config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunewright.i18n import _
+
+if TYPE_CHECKING:
+    from tunewright.spec.load import Loaded
+
+Json = Annotated[bool, typer.Option("--json", help=_("One JSON object on stdout, for programs."))]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the name of the run."))]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help=_("Show what the libraries print, too."))]
+Detach = Annotated[bool, typer.Option("--detach", help=_("Come back at once; the run goes on in the background."))]
+Force = Annotated[bool, typer.Option("--force", help=_("Start although the plan does not fit this machine."))]
+Offline = Annotated[bool, typer.Option("--offline", help=_("Use no network at all."))]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help=_("Set any value of the config; can be repeated."), show_default=False),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="ROLE=COLUMN", help=_("Which column plays a role: prompt, completion, messages, ..."), show_default=False
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help=_("Leave damaged rows out, counted and listed."))]
+Run = Annotated[str, typer.Argument(metavar="RUN", help=_("Path, name, beginning of a name, or `last`."), show_default=False)]
+RunOrLast = Annotated[str, typer.Argument(metavar="[RUN]", help=_("Path, name, beginning of a name, or `last`."))]
+Preset = Annotated[str | None, typer.Option("--preset", help=_("How hard the task is: simple, medium or complex."))]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CONFIG.yaml | MODEL DATA", help=_("A config file, or a model and a file of examples."), show_default=False),
+]
+Model = Annotated[str | None, typer.Option("-m", "--model", help=_("A built-in name, a folder, a GGUF file or a Hub id."))]
+Data = Annotated[str | None, typer.Option("-d", "--data", help=_("A file, a folder or a Hub id."))]
+Output = Annotated[str | None, typer.Option("-o", "--output", help=_("Folder of the run; none makes one under runs/."))]
+Method = Annotated[str | None, typer.Option("--method", help=_("The PEFT method."))]
+Rank = Annotated[int | None, typer.Option("--rank", help=_("Rank of the update (peft.r)."))]
+Epochs = Annotated[float | None, typer.Option("--epochs", help=_("How often every row is seen."))]
+LearningRate = Annotated[float | None, typer.Option("--lr", help=_("Learning rate."))]
+Seed = Annotated[int | None, typer.Option("--seed", help=_("Seed of start values and dropout."))]
+WithBase = Annotated[
+    str | None, typer.Option("--with", metavar="base", help=_("`base` also shows what the base model answers."), show_default=False)
+]
+YAML = (".yaml", ".yml")
+
+
+def asked(inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[str, Any]) -> "Loaded":
+    """The config that the inputs and named flags (dotted path -> value) ask for. Raises: SpecError."""
+    from tunewright import api
+
+    config, named = _inputs(list(inputs or ()))
+    named |= {path: value for path, value in flags.items() if value not in (None, False)}
+    return api.load(config=config, named=named, sets=list(sets or ()))
+
+
+def _inputs(inputs: list[str]) -> tuple[Path | None, dict[str, Any]]:
+    if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
+        return Path(inputs[0]), {}
+    if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):
+        raise typer.BadParameter(_("give either one config file, or a model and a file of examples"))
+    return None, dict(zip(("model.name", "data.train"), inputs, strict=False))
+
+
+def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
+    """ROLE=COLUMN texts; None if there are none."""
+    pairs = {}
+    for text in texts or ():
+        role, equals, column = text.partition("=")
+        if not (role and equals and column):
+            raise typer.BadParameter(_('--map takes ROLE=COLUMN, as in --map prompt=question, not "{text}"').format(text=text))
+        pairs[role] = column
+    return pairs or None
+
+
+def wants_base(word: str | None) -> bool:
+    """What --with asks for."""
+    if word not in (None, "base"):
+        raise typer.BadParameter(_('--with takes only "base"'))
+    return word == "base"

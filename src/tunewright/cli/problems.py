@@ -1,0 +1,141 @@
+"""Errors and warnings as people and programs read them: code, place, sentence, the line itself, what to do."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright.cli import show
+from tunewright.cli.show import Channel
+from tunewright.i18n import _, ngettext
+
+if TYPE_CHECKING:
+    from tunewright.errors import Problem, Where
+
+SHOWN_PER_CODE = 20
+INDENT = " " * 6
+SUMMARIES = ("E216",)  # counts the problems listed with it
+
+
+def print_problems(
+    problems: Sequence["Problem"], channel: Channel, *, full_list: str = "", nothing_started: bool = False
+) -> None:
+    """All problems, at most 20 lines for each code; fixes that fit several are given once, at the end.
+
+    `full_list` says where the others can be read.
+    """
+    shown: Counter[str] = Counter()
+    totals = Counter(problem.code for problem in problems)
+    general: dict[str, None] = {}
+    said: set[str] = set()
+    for problem in problems:
+        shown[problem.code] += 1
+        if shown[problem.code] > SHOWN_PER_CODE:
+            if shown[problem.code] == totals[problem.code]:
+                _print_rest(problem.code, totals[problem.code] - SHOWN_PER_CODE, channel, full_list)
+            continue
+        fixes = problem.fixes()
+        own = [fix for template, fix in zip(_usable(problem), fixes, strict=True) if "{" in template and fix not in said]
+        general |= dict.fromkeys(fix for template, fix in zip(_usable(problem), fixes, strict=True) if "{" not in template)
+        said |= set(own)
+        _print_one(problem, own, channel)
+    _print_fixes(list(general), channel)
+    _print_count(problems, channel, nothing_started)
+
+
+def _usable(problem: "Problem") -> list[str]:
+    """Templates of the fixes that `Problem.fixes` gives, in the same order."""
+    filled = [fix for fix in problem.entry.fixes if _fields(fix) <= set(problem.values)]
+    return filled
+
+
+def _fields(template: str) -> set[str]:
+    import string
+
+    return {name for _text, name, _spec, _conversion in string.Formatter().parse(template) if name}
+
+
+def _print_one(problem: "Problem", fixes: list[str], channel: Channel) -> None:
+    word, color = _kind(problem.code)
+    place = printable(_place(problem.where))
+    head = f"{channel.paint(word, color, 'bold')} {channel.paint(problem.code, 'bold')}  "
+    head += f"{channel.paint(place, 'cyan')}  " if place else ""
+    text = printable(problem.message())
+    if not problem.where.line or not problem.where.source:
+        channel.paragraph(text, INDENT, head)
+    else:
+        channel.paragraph(text, INDENT, head)
+        hint = fixes.pop(0) if fixes and "suggestion" in problem.values else ""
+        _print_source(problem.where, printable(hint), channel)
+    _print_fixes(fixes, channel)
+
+
+def _kind(code: str) -> tuple[str, show.Style]:
+    if code.startswith("W"):
+        return _("warning"), "yellow"
+    return (_("notice"), "yellow") if code.startswith("D") else (_("error"), "red")
+
+
+def _place(where: "Where") -> str:
+    """File, line and column; for what stood on the command line, that text itself."""
+    if where.line or not where.source:
+        return str(where)
+    return where.source if where.file == "argument" else f"{where.file} {where.source}"
+
+
+def _print_source(where: "Where", hint: str, channel: Channel) -> None:
+    """The line with a caret under the place. Tabs count as one column, as in the place."""
+    number = str(where.line)
+    source = printable(where.source.replace("\t", " ").rstrip())
+    before = source[: max(0, where.column - 1)]
+    caret = "^" * max(1, min(where.length, show.columns_of(source) - show.columns_of(before)))
+    gutter = " " * (5 - len(number))
+    channel.line(f"{gutter}{channel.paint(f'{number} |', 'dim')} {source}")
+    under = f"{' ' * show.columns_of(before)}{channel.paint(caret, 'red')} {hint}".rstrip()
+    channel.line(f"{' ' * 5}{channel.paint(' |', 'dim')} {under}")
+
+
+def _print_fixes(fixes: list[str], channel: Channel) -> None:
+    for number, fix in enumerate(fixes):
+        word = show.pad(_("fix:") if number == 0 else _("or:"), 5)
+        channel.paragraph(printable(fix), INDENT + " " * 5, f"{INDENT}{channel.paint(word, 'green')}")
+
+
+def _print_rest(code: str, count: int, channel: Channel, full_list: str) -> None:
+    text = ngettext("... and {count} more with {code}", "... and {count} more with {code}", count)
+    channel.line(f"{INDENT}{text.format(count=count, code=code)}{f'; {full_list}' if full_list else ''}")
+
+
+def _print_count(problems: Sequence["Problem"], channel: Channel, nothing_started: bool) -> None:
+    """The last line: how many, and what explains them."""
+    errors = [problem for problem in problems if problem.code.startswith("E")]
+    if not errors:
+        return
+    listed = [problem for problem in errors if problem.code not in SUMMARIES] or errors
+    texts = []
+    if len(listed) > 1:
+        files = list(dict.fromkeys(problem.where.file for problem in listed if problem.where.line))
+        template = (
+            ngettext("{count} error in {file}.", "{count} errors in {file}.", len(listed))
+            if len(files) == 1
+            else ngettext("{count} error.", "{count} errors.", len(listed))
+        )
+        texts.append(template.format(count=len(listed), file=printable(files[0]) if files else ""))
+    if nothing_started and errors[0].code[:2] in ("E1", "E2", "E3", "E4", "E7"):
+        texts.append(_("Nothing was started."))
+    more = f"tunewright explain {listed[0].code}"
+    channel.line(f"{' '.join(texts)}{'   ' if texts else ''}{channel.paint(more, 'dim')}")
+
+
+def printable(text: str) -> str:
+    """Foreign text, safe to print."""
+    from tunewright import trust
+
+    return trust.printable(text)
+
+
+def print_json(problems: Sequence["Problem"], *, log: Path | None = None) -> None:
+    """The error object of --json, on stderr."""
+    first = next((problem for problem in problems if not problem.is_warning), problems[0])
+    value = {"schema": 1, "error": first.to_json(), "problems": [problem.to_json() for problem in problems]}
+    show.as_json({**value, "log": str(log)} if log else value, show.err())

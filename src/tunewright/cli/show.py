@@ -1,0 +1,178 @@
+"""How things look: streams, colour, width, tables, JSON. Results go to stdout, everything else to stderr.
+
+No rich here: lines and tables are what most commands need, and they must be quick; the live view has its own file.
+"""
+
+import codecs
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TextIO
+
+from tunewright.i18n import width as columns_of
+
+Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
+_CODES: Mapping[Style, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_ESCAPES = re.compile("\x1b\\[[0-9;]*m")
+_ASCII = {
+    "·": "-", "–": "-", "—": "-", "→": "->", "×": "x", "±": "+/-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'",
+    "━": "=", "╌": "-", "▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "#", "█": "@", "•": "*",
+    "⠋": "*", "≥": ">=", "≤": "<=",
+}  # fmt: skip
+
+
+def _in_ascii(fault: UnicodeError) -> tuple[str, int]:
+    """What a stream gets for a character that it cannot write."""
+    assert isinstance(fault, UnicodeEncodeError)
+    bad = fault.object[fault.start : fault.end]
+    return "".join(_ASCII.get(char, "?") for char in bad), fault.end
+
+
+def prepare_streams() -> None:
+    """Make both streams write whatever they are given: what their encoding lacks becomes ASCII."""
+    codecs.register_error("tunewright", _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="tunewright")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One stream and what it can show; `width` is None where lines are never broken, as in a pipe."""
+
+    stream: TextIO
+    is_tty: bool
+    has_color: bool
+    width: int | None
+
+    def line(self, text: str = "") -> None:
+        print(text, file=self.stream, flush=True)
+
+    def paint(self, text: str, *styles: Style) -> str:
+        """The text in a style, or as it is where there is no colour."""
+        if not self.has_color or not styles or not text:
+            return text
+        return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
+
+    def paragraph(self, text: str, indent: str = "", first: str | None = None) -> None:
+        """A text broken at the width; `first` starts its first line, `indent` the others."""
+        head = indent if first is None else first
+        room = self.width - max(columns_of(plain(head)), columns_of(indent)) if self.width else None
+        for number, line in enumerate(wrap(text, room)):
+            self.line(f"{indent if number else head}{line}".rstrip())
+
+
+def out() -> Channel:
+    """The channel of results."""
+    return _channel(sys.stdout)
+
+
+def err() -> Channel:
+    """The channel of progress, hints, warnings and errors."""
+    return _channel(sys.stderr)
+
+
+def _channel(stream: TextIO) -> Channel:
+    is_tty = stream.isatty()
+    return Channel(stream, is_tty, _has_color(is_tty), _width(is_tty))
+
+
+def _has_color(is_tty: bool) -> bool:
+    if os.environ.get("NO_COLOR"):
+        return False
+    forced = os.environ.get("FORCE_COLOR", "")
+    if forced:
+        return forced != "0"
+    return is_tty and os.environ.get("TERM") != "dumb"
+
+
+def _width(is_tty: bool) -> int | None:
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return max(20, int(asked))
+    return max(20, shutil.get_terminal_size().columns) if is_tty else None
+
+
+def plain(text: str) -> str:
+    """The text without its colours."""
+    return _ESCAPES.sub("", text)
+
+
+def pad(text: str, width: int) -> str:
+    """The text with blanks up to a width in columns; wide characters count two."""
+    return text + " " * max(0, width - columns_of(plain(text)))
+
+
+def wrap(text: str, width: int | None) -> list[str]:
+    """Lines of at most `width` columns, broken at blanks and between wide characters; line ends are kept."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        if width is None or columns_of(paragraph) <= width:
+            lines.append(paragraph)
+            continue
+        current = ""
+        for piece in re.findall(r"\s*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)", paragraph):
+            if current and columns_of(current + piece) > width:
+                lines.append(current)
+                current = piece.lstrip()
+            else:
+                current += piece
+        lines.append(current)
+    return lines
+
+
+def table(
+    channel: Channel, rows: Iterable[Sequence[str]], header: Sequence[str] = (), *, indent: str = "", right: Sequence[int] = ()
+) -> None:
+    """Cells in columns without any lines; the last column is broken at the width. `right` aligns columns to the right."""
+    body = [list(row) for row in rows]
+    lines = ([list(header)] if header else []) + body
+    if not lines:
+        return
+    last = len(lines[0]) - 1
+    widths = [max(columns_of(plain(line[i])) for line in lines) for i in range(last + 1)]
+    for number, line in enumerate(lines):
+        cells = [
+            " " * (widths[i] - columns_of(plain(cell))) + cell if i in right else pad(cell, widths[i])
+            for i, cell in enumerate(line[:-1])
+        ]
+        head = indent + "".join(f"{cell}  " for cell in cells)
+        tail = " " * (widths[last] - columns_of(plain(line[-1]))) + line[-1] if last in right else line[-1]
+        if header and number == 0:
+            channel.line(channel.paint(f"{head}{tail}".rstrip(), "dim"))
+        else:
+            channel.paragraph(tail, " " * columns_of(plain(head)) if _has_room(channel, head) else indent, head)
+
+
+def _has_room(channel: Channel, head: str) -> bool:
+    return channel.width is None or channel.width - columns_of(plain(head)) >= 20
+
+
+def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:
+    """One JSON object: the whole of stdout. Spread out for people, on one line for programs."""
+    channel = channel or out()
+    is_wide = (channel.stream.encoding or "").lower().startswith("utf")
+    channel.line(json.dumps(value, ensure_ascii=not is_wide, indent=2 if channel.is_tty else None, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """Something that is done on the way and takes a moment."""
+    channel = err()
+    channel.line(channel.paint(text, "dim"))
+
+
+def next_steps(*steps: tuple[str, str]) -> None:
+    """The likely next commands, each with what it does: the last lines of a success."""
+    from tunewright.i18n import _
+
+    channel = err()
+    width = max(len(command) for command, _why in steps)
+    label = pad(_("Next"), 10)
+    for number, (command, why) in enumerate(steps):
+        head = label if number == 0 else " " * columns_of(label)
+        channel.line(f"{channel.paint(head, 'dim')}{pad(command, width)}   {channel.paint(why, 'dim')}".rstrip())

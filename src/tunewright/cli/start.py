@@ -1,0 +1,76 @@
+"""From a checked config to a run that is shown to its end: what train, quickstart and resume have in common."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from tunewright.cli import brief, live, show
+from tunewright.cli.problems import print_json
+from tunewright.i18n import _
+
+if TYPE_CHECKING:
+    from tunewright.api import TrainedRun
+    from tunewright.plan.plan import Plan
+    from tunewright.spec.load import Loaded
+
+
+def plan(loaded: "Loaded", *, is_quiet: bool = False) -> "Plan":
+    """The plan, with notes and progress on stderr. Raises: whatever is wrong with model, data or machine."""
+    from tunewright import api
+
+    with live.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
+        return api.plan(loaded, note=show.note, progress=progress)
+
+
+def run(
+    loaded: "Loaded", *, force: bool, detach: bool, is_json: bool, is_quiet: bool, is_verbose: bool, is_demo: bool = False
+) -> None:
+    """Plan, say what will be done, start, show to the end, say what came of it."""
+    from tunewright import api
+
+    made = plan(loaded, is_quiet=is_quiet)
+    channel = show.err()
+    if not is_quiet:
+        brief.facts(made, channel, is_generated=is_demo)
+        if is_verbose or not is_demo:
+            brief.decided(made, channel)
+        brief.labelled(channel, _("Plan"), brief.plan_line(made))
+    started = api.TrainedRun(api.begin(loaded, made, force=force, note=show.note))
+    if detach:
+        announce(started, is_json=is_json, is_quiet=is_quiet)
+        return
+    if not is_quiet:
+        text = _("{path} · in the background: closing this window does not stop it")
+        brief.labelled(channel, _("Run"), text.format(path=brief.shorten(started.path)))
+    code = live.see_through(started, is_quiet=is_quiet, is_verbose=is_verbose)
+    finish(started, code, is_json=is_json, is_quiet=is_quiet, is_demo=is_demo)
+
+
+def announce(started: "TrainedRun", *, is_json: bool, is_quiet: bool) -> None:
+    """A run that goes on without us: its name, and how to see it."""
+    if is_json:
+        show.as_json({"schema": 1, "run": str(started.path), "name": started.name, "state": started.state})
+        return
+    show.out().line(started.name)
+    if not is_quiet:
+        show.next_steps(
+            (f"tunewright runs watch {started.name}", _("see it")),
+            (f"tunewright runs stop {started.name}", _("save a checkpoint and end it")),
+        )
+
+
+def finish(ended: "TrainedRun", code: int, *, is_json: bool, is_quiet: bool, is_demo: bool = False) -> None:
+    """The result on stdout and the exit code. Raises: typer.Exit."""
+    from tunewright import api
+
+    if is_json:
+        show.as_json(api.result(ended.dir))
+        problems = api.problems(ended.dir)
+        if problems:
+            print_json(problems)
+    elif is_quiet:
+        show.out().line(ended.name)
+    elif code == 0:
+        brief.outcome(ended.dir, show.out())
+        brief.after_training(ended, is_demo=is_demo)
+    raise typer.Exit(code)

@@ -1,0 +1,148 @@
+"""One run as its files tell it, read once: events of all sessions, put together as if it had never been interrupted."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.compare.verdict import Score, Verdict, judge, pair
+from tunewright.errors import Problem
+from tunewright.plan.plan import Plan, from_json
+from tunewright.runs import layout
+from tunewright.runs.store import LIVE, RunDir
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the report and the summary are made of."""
+
+    run: RunDir
+    info: dict[str, Any]
+    state: str
+    plan: Plan
+    account: dict[str, Any]
+    events: list[Event]
+    logs: list[Event]
+    evals: list[Event]
+    before: Event | None
+    after: Event | None
+
+    @property
+    def scores(self) -> list[Score]:
+        return pair(self.before, self.after)
+
+    @property
+    def verdict(self) -> Verdict:
+        return judge(self.before, self.after, num_held_out=self.num_held_out)
+
+    @property
+    def num_held_out(self) -> int:
+        return int(self.account.get("held_out", self.plan.facts.data.num_held_out))
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Of the `done` event; empty if the run did not end well."""
+        done = [event for event in self.events if event["kind"] == "done"]
+        return dict(done[-1]["result"]) if done else {}
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE
+
+    @property
+    def failure(self) -> list[Problem]:
+        """Why the last session ended early; empty while it runs and when it ended well."""
+        ends = [event for event in self.events if event["kind"] in ("done", "failed")]
+        if self.is_live or not ends or ends[-1]["kind"] == "done":
+            return []
+        return [Problem.from_record(problem) for problem in ends[-1]["problems"]]
+
+    @property
+    def best_step(self) -> int | None:
+        """The step whose adapter is kept: the worker's word, else the lowest held-out loss so far."""
+        if self.result:
+            return int(self.result["best_step"])
+        known = [event for event in self.evals if event["held_out_loss"] is not None]
+        return int(min(known, key=lambda event: event["held_out_loss"])["step"]) if known else None
+
+    @property
+    def last_step(self) -> int:
+        return max([int(event["step"]) for event in (*self.logs, *self.evals)], default=0)
+
+    @property
+    def num_sessions(self) -> int:
+        return sum(event["kind"] == "phase" and event["phase"] == "train" and event["state"] == "begin" for event in self.events)
+
+    def last_log(self, name: str) -> Any:
+        return self.logs[-1].get(name) if self.logs else None
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most memory the worker held: the kernel's count at the end, else the largest that was logged."""
+        seen = [event["rss_bytes"] for event in self.logs if event.get("rss_bytes")]
+        return self.result.get("peak_rss_bytes") or max(seen, default=None)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time by phase over all sessions, begun ones too, in the order of the work."""
+        return phase_seconds(self.events)
+
+
+def read(run: RunDir) -> Record:
+    """Everything the files of a run tell."""
+    events = run.read_events()
+    logs, evals = curves(events)
+    scores = {event["which"]: event for event in events if event["kind"] == "score"}
+    return Record(
+        run=run,
+        info=run.info(),
+        state=run.state(),
+        plan=from_json(run.plan()),
+        account=run.prepared(),
+        events=events,
+        logs=logs,
+        evals=evals,
+        before=scores.get("before"),
+        after=scores.get("after"),
+    )
+
+
+def curves(events: Iterable[Event]) -> tuple[list[Event], list[Event]]:
+    """`log` and `eval` events in the order of their steps; what a later session did again replaces the earlier."""
+    logs: list[Event] = []
+    evals: list[Event] = []
+    for event in events:
+        if event["kind"] not in ("log", "eval"):
+            continue
+        is_log = event["kind"] == "log"
+        # In one session a step is logged before it is measured, so a log also overtakes the measurement of its step.
+        while evals and evals[-1]["step"] >= event["step"]:
+            evals.pop()
+        while logs and (logs[-1]["step"] > event["step"] or (is_log and logs[-1]["step"] == event["step"])):
+            logs.pop()
+        (logs if is_log else evals).append(event)
+    return logs, evals
+
+
+def phase_seconds(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Seconds of each phase, summed over sessions; a phase that was cut off counts up to the last sign of life."""
+    seconds: dict[str, float] = {}
+    phase, begun, seen = "", 0.0, 0.0
+    for event in events:
+        if event["kind"] == "phase" and event["state"] == "end":
+            seconds[event["phase"]] = seconds.get(event["phase"], 0.0) + event["seconds"]
+            phase = ""
+        elif event["kind"] == "phase":
+            if phase:
+                seconds[phase] = seconds.get(phase, 0.0) + seen - begun
+            phase, begun = event["phase"], event["t"]
+        seen = event["t"]
+    if phase:
+        seconds[phase] = seconds.get(phase, 0.0) + seen - begun
+    return seconds
+
+
+def config_text(run: RunDir) -> str:
+    path = run.file(layout.CONFIG)
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

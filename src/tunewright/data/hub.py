@@ -1,0 +1,74 @@
+"""Rows of parquet and arrow files and of the Hugging Face Hub: the one door to `datasets` and pyarrow.
+
+The imports stand inside the functions, because most data are text files and need neither.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import error
+
+_BATCH_ROWS = 1000
+
+
+def table_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a .parquet or .arrow file (the arrow file or stream format).
+
+    Raises: DataError E220 if it is damaged.
+    """
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            with pq.ParquetFile(path) as table:
+                for batch in table.iter_batches(batch_size=_BATCH_ROWS):
+                    yield from batch.to_pylist()
+        else:
+            with pa.memory_map(str(path)) as source:
+                yield from _arrow_rows(source)
+    except (pa.ArrowException, OSError) as fault:
+        raise error("E220", path=str(path), reason=_first_line(fault)) from fault
+
+
+def _arrow_rows(source: Any) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+
+    try:
+        reader = pa.ipc.open_file(source)
+    except pa.ArrowInvalid:
+        source.seek(0)
+        for batch in pa.ipc.open_stream(source):
+            yield from batch.to_pylist()
+        return
+    for index in range(reader.num_record_batches):
+        yield from reader.get_batch(index).to_pylist()
+
+
+def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
+    """Rows of one split of a data set on the Hub, from the local cache where it is there.
+
+    `name` is an id, with the name of a configuration behind a colon where the data set has several.
+
+    Raises: HubError E702 if the Hub does not answer, DataError E220 if it does and the data cannot be loaded.
+    """
+    import datasets
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.utils import HfHubHTTPError, httpx
+
+    try:
+        dataset, _colon, configuration = name.partition(":")
+        rows = datasets.load_dataset(dataset, configuration or None, split=split)
+    except (DatasetsError, HfHubHTTPError) as fault:
+        raise error("E220", path=name, reason=_first_line(fault)) from fault
+    except (ConnectionError, TimeoutError, httpx.TransportError) as fault:
+        raise error("E702", name=name, reason=_first_line(fault)) from fault
+    except (ValueError, OSError) as fault:
+        raise error("E220", path=name, reason=_first_line(fault)) from fault
+    yield from rows
+
+
+def _first_line(fault: BaseException) -> str:
+    text = str(fault).strip()
+    return text.splitlines()[0] if text else type(fault).__name__

@@ -1,0 +1,355 @@
+"""JSON to rows with exact places: one object a line, or one list of objects in a document.
+
+A damaged row is told with line and column and never costs its neighbours. Stricter than Python's reader: NaN,
+Infinity, a key that stands twice, NUL and half characters are damage. Nothing here opens a file.
+"""
+
+import json
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright.errors import Where, error
+from tunewright.i18n import N_
+
+MAX_ROW_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A row that could be read, with the line it begins in."""
+
+    line: int
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A row that could not be read: what a Problem needs but for file and row number."""
+
+    code: str
+    line: int
+    column: int = 0
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+Found = Good | Damage
+
+
+class _RefusedError(ValueError):
+    """Accepted by Python's reader, but not JSON or not unambiguous."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    twice = next(key for key, count in Counter(key for key, _value in pairs).items() if count > 1)
+    raise _RefusedError(f'the key "{twice}" stands twice in one object')
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _RefusedError(f"{name} is no JSON value")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_LENIENT = json.JSONDecoder(strict=False)
+_SPACE = re.compile(r"[ \t\r\n]*")
+_FLAW = re.compile("[\x00\ud800-\udfff]")
+_FLAW_ESCAPE = re.compile(
+    r"\\u0000|\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F].."  # a pair is one character
+)
+_MAYBE_FLAW = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.)*")\s*:')
+# A wrapper such as {"data": [...]}; a list of turns is a conversation, so the object around it is itself a row.
+_WRAPPED_LIST = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[(?!\s*\{\s*"(?:role|from)")')
+_TURN_KEYS = frozenset({"role", "from"})
+
+_REASONS = {
+    "Extra data": N_("something stands after its end"),
+    "Expecting value": N_("a value is missing here"),
+    "Expecting ',' delimiter": N_('a comma is missing here, or a quote " inside a text is not written as \\"'),
+    "Expecting ':' delimiter": N_("a colon is missing here"),
+    "Expecting property name enclosed in double quotes": N_("a key in double quotes is missing here"),
+    "Illegal trailing comma before end of object": N_("a comma stands before the end of the object"),
+    "Illegal trailing comma before end of array": N_("a comma stands before the end of the list"),
+    "Unterminated string starting at": N_("the text that begins here does not end"),
+    "Invalid control character at": N_("a line break or control character inside a text is not escaped"),
+    "Invalid \\escape": N_("a backslash is not written as \\\\"),
+    "Invalid \\uXXXX escape": N_("\\u needs four hexadecimal digits"),
+}
+_NOT_UTF8 = N_("the bytes are not UTF-8")
+_NUL = N_("a NUL character")
+_HALF = N_("half a character (a lone surrogate)")
+
+_KINDS: Mapping[type, str] = {
+    dict: N_("an object"),
+    list: N_("a list"),
+    str: N_("text"),
+    bool: N_("true or false"),
+    int: N_("a whole number"),
+    float: N_("a decimal number"),
+    type(None): N_("null"),
+}
+
+
+def kind_of(value: Any) -> str:
+    """The type of a value in words: "a list", "a whole number"."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def decode(data: bytes) -> str:
+    """Text of these bytes; what is not UTF-8 stays in it as a surrogate, which `text_damage` finds."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def text_damage(text: str, line: int, start: int = 0, end: int | None = None) -> Damage | None:
+    """E205 for the first NUL or undecodable byte between two offsets; the column counts from `start`."""
+    flaw = _FLAW.search(text, start, len(text) if end is None else end)
+    if not flaw:
+        return None
+    return Damage("E205", line, flaw.start() - start + 1, {"reason": _NUL if flaw[0] == "\x00" else _NOT_UTF8})
+
+
+def size_damage(size: int, line: int) -> Damage | None:
+    """E213 for a row above the limit."""
+    return Damage("E213", line, 0, {"size": size, "limit": MAX_ROW_BYTES}) if size > MAX_ROW_BYTES else None
+
+
+def value_damage(value: Mapping[str, Any], line: int) -> Damage | None:
+    """E205 or E213 for a row that came as values: half characters and NUL in its texts, or too much of them."""
+    size = 0
+    for text in _texts(value):
+        if flaw := _FLAW.search(text):
+            return Damage("E205", line, 0, {"reason": _NUL if flaw[0] == "\x00" else _HALF})
+        size += len(text)
+    return size_damage(size, line)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, Mapping):
+            waiting.extend(part.keys())
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+
+
+def scan_line(text: str, line: int) -> Found:
+    """The row of one line of JSON."""
+    return _Document(text.rstrip(), first_line=line).single()
+
+
+def scan_document(text: str, file: str) -> Iterator[Found]:
+    """The rows of a JSON document: a list of objects, an object around one list, one object, or one object a line.
+
+    Raises: DataError E217 if no row can be told from another.
+    """
+    document = _Document(text)
+    start = document.skip(0)
+    if start == len(text):
+        return
+    if text[start] == "[":
+        yield from document.elements(start + 1, file)
+    elif text[start] == "{":
+        yield from _scan_object(document, start, file)
+    else:
+        raise document.hopeless(document.not_json(start, N_("a list of objects is missing here")), file)
+
+
+def _scan_object(document: "_Document", start: int, file: str) -> Iterator[Found]:
+    """The rows of a text that begins with an object: a wrapper, a single row, or one object a line."""
+    lists = _row_lists(document.text, start)
+    if lists is not None and len(lists) == 1:
+        yield from document.elements(lists[0], file)
+    elif lists is not None:
+        yield document.single()
+    elif _is_one_object_a_line(document.text):
+        for line, part in enumerate(document.text.split("\n"), 1):
+            if part.strip():
+                yield scan_line(part, line)
+    elif wrapper := _WRAPPED_LIST.match(document.text, start):
+        yield from document.elements(wrapper.end(), file)
+    else:
+        found = document.single()
+        assert isinstance(found, Damage)
+        raise document.hopeless(found, file)
+
+
+def _is_one_object_a_line(text: str) -> bool:
+    lines = [line for line in (part.strip() for part in text.split("\n")) if line]
+    return 2 * sum(line.startswith("{") and line.endswith("}") for line in lines) >= len(lines)
+
+
+def _row_lists(text: str, start: int) -> list[int] | None:
+    """Offsets of the lists of rows among the members of an object, None if it is damaged or not the whole text."""
+    try:
+        _value, end = _LENIENT.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    if text[end:].strip():
+        return None
+    lists = []
+    position = _skip(text, start + 1)
+    while text[position] != "}":
+        _key, position = _LENIENT.raw_decode(text, position)
+        opening = _skip(text, _skip(text, position) + 1)
+        member, position = _LENIENT.raw_decode(text, opening)
+        if _is_row_list(member):
+            lists.append(opening + 1)
+        position = _skip(text, position)
+        position = _skip(text, position + 1) if text[position] == "," else position
+    return lists
+
+
+def _is_row_list(member: Any) -> bool:
+    return (
+        isinstance(member, list)
+        and bool(member)
+        and all(isinstance(item, dict) for item in member)
+        and not _TURN_KEYS & member[0].keys()
+    )
+
+
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    assert match
+    return match.end()
+
+
+class _Document:
+    """A text of JSON that knows the line and column of each offset."""
+
+    def __init__(self, text: str, first_line: int = 1) -> None:
+        self.text = text
+        self.first_line = first_line
+        self.line_ends = [match.start() for match in re.finditer("\n", text)]
+        self.has_flaw = _FLAW.search(text) is not None
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset."""
+        index = bisect_left(self.line_ends, offset)
+        line_start = self.line_ends[index - 1] + 1 if index else 0
+        return index + self.first_line, offset - line_start + 1
+
+    def skip(self, position: int) -> int:
+        """Offset of the next character that is not white space."""
+        return _skip(self.text, position)
+
+    def single(self) -> Found:
+        """The one value of this text."""
+        found, end = self.element(self.skip(0))
+        if isinstance(found, Good) and end is not None and (rest := self.skip(end)) < len(self.text):
+            return self.not_json(rest, _REASONS["Extra data"])
+        return found
+
+    def elements(self, position: int, file: str) -> Iterator[Found]:
+        """The elements of the list that opens before this offset."""
+        text, first = self.text, True
+        while True:
+            position = self.skip(position)
+            if position == len(text):
+                damage = self.not_json(position, N_("the file ends before its list does"))
+                if first:
+                    raise self.hopeless(damage, file)
+                yield damage
+                return
+            if text[position] == "]":
+                break
+            found, end = self.element(position)
+            after = self.skip(end) if end is not None else position
+            if end is not None and after < len(text) and text[after] not in ",]":
+                found, end = self.not_json(after, _REASONS["Expecting ',' delimiter"]), None
+            if end is None:
+                after = self.next_element(position)
+                if after == -1 and first:
+                    assert isinstance(found, Damage)
+                    raise self.hopeless(found, file)
+            yield found
+            first = False
+            if after == -1:
+                return
+            position = after + 1 if text[after : after + 1] == "," else after
+        yield from self.rest_after_list(position + 1)
+
+    def rest_after_list(self, position: int) -> Iterator[Found]:
+        """What stands after the list's end counts as one damaged row; the end of a wrapper is none."""
+        rest = self.skip(position)
+        closing = self.text[rest:].strip()
+        if closing and not (closing.endswith("}") and self.text.lstrip().startswith("{")):
+            yield self.not_json(rest, _REASONS["Extra data"])
+
+    def element(self, start: int) -> tuple[Found, int | None]:
+        """The value at an offset and the offset of its end; no end if it is so damaged that it cannot be told."""
+        try:
+            value, end = _STRICT.raw_decode(self.text, start)
+        except json.JSONDecodeError as fault:
+            return self.syntax_damage(fault), self.lenient_end(start)
+        except RecursionError:
+            return self.not_json(start, N_("it is nested too deeply")), self.lenient_end(start)
+        except _RefusedError as fault:
+            return self.not_json(start, str(fault)), self.lenient_end(start)
+        except ValueError:  # Python reads whole numbers of up to 4300 digits
+            return self.not_json(start, N_("a number has too many digits")), self.lenient_end(start)
+        return self.checked(value, start, end), end
+
+    def lenient_end(self, start: int) -> int | None:
+        """Where a refused value ends, if its brackets and quotes are sound."""
+        try:
+            return _LENIENT.raw_decode(self.text, start)[1]
+        except (ValueError, RecursionError):
+            return None
+
+    def syntax_damage(self, fault: json.JSONDecodeError) -> Damage:
+        line, column = self.place(fault.pos)
+        if flaw := text_damage(self.text, line, fault.pos, fault.pos + 1):
+            return Damage("E205", line, column, flaw.values)
+        return self.not_json(fault.pos, _REASONS.get(fault.msg, fault.msg))
+
+    def checked(self, value: Any, start: int, end: int) -> Found:
+        """The row, if its text is whole, small enough and an object."""
+        line, _column = self.place(start)
+        if self.has_flaw and (flaw := _FLAW.search(self.text, start, end)):
+            line, column = self.place(flaw.start())
+            return Damage("E205", line, column, {"reason": _NOT_UTF8})
+        if 4 * (end - start) > MAX_ROW_BYTES and (damage := size_damage(len(self.text[start:end].encode()), line)):
+            return damage
+        if not isinstance(value, dict):
+            return Damage("E206", line, 0, {"field": "row", "wanted": _KINDS[dict], "got": kind_of(value)})
+        if _MAYBE_FLAW.search(self.text, start, end) and (damage := value_damage(value, line)):
+            escape = _FLAW_ESCAPE.search(self.text, start, end)
+            line, column = self.place(escape.start()) if escape else (line, 0)
+            return Damage("E205", line, column, damage.values)
+        return Good(line, value)
+
+    def not_json(self, offset: int, reason: str) -> Damage:
+        line, column = self.place(offset)
+        return Damage("E204", line, column, {"reason": reason})
+
+    def next_element(self, start: int) -> int:
+        """Offset of the element after a damaged one, -1 if none can be told.
+
+        In a list written over several lines elements begin a line with no more indent than this one; within one
+        line they begin with the same key. So objects nested in the damaged element are not taken for rows.
+        """
+        indent = self.text[self.text.rfind("\n", 0, start) + 1 : start]
+        if not indent.strip():
+            pattern = rf"\n[ \t]{{0,{len(indent)}}}\{{"
+        elif key := _FIRST_KEY.match(self.text, start):
+            pattern = rf"[,}}\]\s]\{{(?=\s*{re.escape(key[1])}\s*:)"
+        else:
+            return -1
+        found = re.compile(pattern).search(self.text, start + 1)
+        return found.end() - 1 if found else -1
+
+    @staticmethod
+    def hopeless(damage: Damage, file: str) -> Exception:
+        """E217 at the place of the first damage."""
+        return error("E217", Where(file, damage.line, damage.column), reason=damage.values["reason"])

@@ -1,0 +1,116 @@
+"""A model folder's tokenizer without transformers: `tokenizer.json`, special tokens, chat template.
+
+Parent and worker read text through this one class, so what `data show` prints is what is trained on.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Encoding, Tokenizer
+
+from tunewright.data.formats import Message
+from tunewright.data.template import BUILT_IN, render
+from tunewright.errors import error
+
+SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+@dataclass(frozen=True)
+class TextTokenizer:
+    """Text to ids and back. `end_ids` are the ids that end generation: the first is written after a finished answer."""
+
+    backend: Tokenizer
+    special_tokens: dict[str, str]
+    chat_template: str | None
+    end_ids: tuple[int, ...]
+    added_tokens: frozenset[str]
+    unk_id: int | None
+
+    def render(self, messages: Iterable[Message], *, add_generation_prompt: bool = False) -> str:
+        """The conversation in the model's chat template. Raises jinja2.TemplateError."""
+        assert self.chat_template is not None
+        return render(self.chat_template, messages, self.special_tokens, add_generation_prompt=add_generation_prompt)
+
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        ids: list[int] = self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+        return ids
+
+    def encode_batch(self, texts: Sequence[str], *, add_special_tokens: bool = False) -> list[Encoding]:
+        """Encodings with character offsets, in parallel."""
+        encodings: list[Encoding] = self.backend.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+        return encodings
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        text: str = self.backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        return text
+
+
+def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokenizer:
+    """The tokenizer of a model folder.
+
+    `chat_template` is None (the folder's own), a built-in name, or the path of a .jinja file.
+    Raises: ModelError E304 without tokenizer.json or with a broken one.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise error("E304", folder=str(folder), reason="tokenizer.json is missing")
+    try:
+        backend = Tokenizer.from_file(str(path))
+    except Exception as problem:  # tokenizers raises bare Exception
+        raise error("E304", folder=str(folder), reason=str(problem)) from problem
+    backend.no_truncation()
+    backend.no_padding()
+    config = _read_json(folder / "tokenizer_config.json")
+    special = {name: _content(config[name]) for name in SPECIAL if config.get(name)}
+    added = frozenset(token.content for token in backend.get_added_tokens_decoder().values() if token.special)
+    unk = special.get("unk_token")
+    return TextTokenizer(
+        backend=backend,
+        special_tokens=special,
+        chat_template=_template(folder, config, chat_template),
+        end_ids=_end_ids(folder, backend, special),
+        added_tokens=added,
+        unk_id=backend.token_to_id(unk) if unk else None,
+    )
+
+
+def _content(token: Any) -> str:
+    return str(token["content"]) if isinstance(token, dict) else str(token)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _template(folder: Path, config: dict[str, Any], asked: str | None) -> str | None:
+    if asked is not None:
+        if asked in BUILT_IN:
+            return BUILT_IN[asked]
+        path = Path(asked)
+        if not path.is_file():
+            raise error("E101", path=asked, reason=f"no such template; built in: {', '.join(BUILT_IN)}")
+        return path.read_text(encoding="utf-8")
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    stored = config.get("chat_template")
+    if isinstance(stored, list):
+        stored = next((entry["template"] for entry in stored if entry.get("name") == "default"), None)
+    return stored
+
+
+def _end_ids(folder: Path, backend: Tokenizer, special: dict[str, str]) -> tuple[int, ...]:
+    """The tokenizer's end token first, then whatever else ends generation by the model's own configs."""
+    found: list[int] = []
+    if "eos_token" in special:
+        eos = backend.token_to_id(special["eos_token"])
+        found += [eos] if eos is not None else []
+    for name in ("generation_config.json", "config.json"):
+        value = _read_json(folder / name).get("eos_token_id")
+        found += [i for i in (value if isinstance(value, list) else [value]) if isinstance(i, int)]
+    if not found:
+        raise error("E304", folder=str(folder), reason="no end token (eos_token) is named in its configs")
+    return tuple(dict.fromkeys(found))

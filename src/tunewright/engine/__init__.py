@@ -1,0 +1,1 @@
+"""The worker: the only process with torch. Everything undecided was decided in the plan."""

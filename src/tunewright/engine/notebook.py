@@ -1,0 +1,43 @@
+"""Models as Python objects, for notebooks and the lesson's classes: load with a fresh or trained adapter, write a few tokens."""
+
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tunewright.data.tokenizer import load_tokenizer
+from tunewright.engine.adapt import attach_adapter
+from tunewright.engine.load import load_base, load_hf_tokenizer, prepare_for_training, restore_adapter
+from tunewright.engine.worker import base_name, device
+from tunewright.plan.plan import Plan
+
+
+def load_for_training(plan: Plan) -> tuple[PeftModel, PreTrainedTokenizerBase]:
+    """The planned base with a fresh adapter, and its tokenizer; both work with a stock Trainer."""
+    base = load_base(plan.run, Path(plan.facts.model.folder), name=base_name(plan)).to(device())
+    folder = Path(plan.facts.model.tokenizer_folder)
+    tokenizer = load_hf_tokenizer(folder, load_tokenizer(folder, plan.run.model.chat_template))
+    return attach_adapter(prepare_for_training(base, plan.run), plan.run), tokenizer
+
+
+def put_adapter(model: PeftModel, folder: Path) -> None:
+    """Give a model the trained adapter of a run of the same shape. Raises: ModelError E310."""
+    restore_adapter(model, folder)
+
+
+def count_parameters(model: PreTrainedModel | PeftModel) -> tuple[int, int]:
+    """Trainable parameters, and all of them."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(n for n, trained in sizes if trained), sum(n for n, _ in sizes)
+
+
+@torch.inference_mode()
+def continue_text(model: PeftModel, tokenizer: PreTrainedTokenizerBase, prompt: str, max_new_tokens: int) -> str:
+    """The prompt and the tokens that the model writes behind it, greedily."""
+    inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
+    model.eval()
+    output = model.generate(
+        **inputs, max_new_tokens=max_new_tokens, do_sample=False, use_cache=True, pad_token_id=tokenizer.eos_token_id
+    )
+    return str(tokenizer.decode(output[0], skip_special_tokens=True))

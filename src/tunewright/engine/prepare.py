@@ -1,0 +1,103 @@
+"""The data of a run, gated and encoded once, from the cache where it is there."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.data import cache
+from tunewright.data.encode import Encoded
+from tunewright.data.formats import Example
+from tunewright.data.gate import gate, load_examples, raise_if_stopped
+from tunewright.data.tokenizer import TextTokenizer
+from tunewright.errors import Problem
+from tunewright.plan.plan import Plan
+from tunewright.runs import durable, layout
+from tunewright.runs.checkpoints import sha256
+from tunewright.runs.store import RunDir
+from tunewright.trust import home
+
+
+@dataclass
+class Prepared:
+    """What is trained on, what is held out, and the texts of the held-out answers by row."""
+
+    train: list[Encoded]
+    held_out: list[Encoded]
+    account: dict[str, Any]
+    held_out_examples: dict[int, Example]
+
+
+def prepare(
+    plan: Plan, run: RunDir, tokenizer: TextTokenizer, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Prepared:
+    """Encode the rows of the plan. Raises: DataError for what must stop the run, after rows.bad.jsonl is written."""
+    spec, length = plan.run.data, plan.run.data.max_length
+    assert length != "auto"
+    loaded = load_examples(spec, plan.run.train.data_seed)
+    examples = {example.number: example for example in loaded.held_out}
+    key = cache.key_of(
+        {
+            "data": plan.facts.data.fingerprint,
+            "spec": spec.model_dump(mode="json"),
+            "seed": plan.run.train.data_seed,
+            "tokenizer": sha256(Path(plan.facts.model.tokenizer_folder) / "tokenizer.json"),
+            "template": tokenizer.chat_template,
+            "end_ids": tokenizer.end_ids,
+        }
+    )
+    cached = _read_cache(key)
+    if cached:
+        account, train, held_out = cached
+        problems: list[Problem] = loaded.problems
+    else:
+        gated = gate(loaded, spec, tokenizer, max_length=length, progress=progress)
+        _write_bad_rows(run, gated.loaded.problems)
+        raise_if_stopped(gated, spec)
+        account, train, held_out, problems = gated.account, gated.train, gated.held_out, gated.loaded.problems
+        _write_cache(key, account, train, held_out)
+    _write_bad_rows(run, problems)
+    durable.write_json(run.file(layout.PREPARED), {"key": key, **account})
+    return Prepared(train, held_out, account, examples)
+
+
+def _paths(key: str) -> tuple[Path, Path, Path]:
+    folder = home() / "encoded" / key
+    return folder / "account.json", folder / "train.i32", folder / "held_out.i32"
+
+
+def _read_cache(key: str) -> tuple[dict[str, Any], list[Encoded], list[Encoded]] | None:
+    account, train, held_out = _paths(key)
+    if not account.is_file():
+        return None
+    rows, tests = cache.load(train), cache.load(held_out)
+    return (
+        (json.loads(account.read_text(encoding="utf-8")), rows, tests)
+        if rows is not None and tests is not None
+        else None
+    )
+
+
+def _write_cache(key: str, account: dict[str, Any], train: list[Encoded], held_out: list[Encoded]) -> None:
+    account_path, train_path, held_out_path = _paths(key)
+    account_path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write_bytes(train_path, cache.dump(train))
+    durable.write_bytes(held_out_path, cache.dump(held_out))
+    durable.write_json(account_path, account)
+
+
+def _write_bad_rows(run: RunDir, problems: list[Problem]) -> None:
+    if not problems:
+        return
+    rows = [
+        {
+            "file": p.where.file,
+            "line": p.where.line,
+            "row": p.values.get("row"),
+            "code": p.code,
+            "reason": p.to_json()["message"],
+        }
+        for p in problems
+    ]
+    durable.write_jsonl(run.file(layout.BAD_ROWS), rows)

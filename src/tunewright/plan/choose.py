@@ -1,0 +1,257 @@
+"""Every `auto` becomes a value with a reason. One small function for each; the order is that of `RESOLVERS`.
+
+Rules come from the lesson (S11, S12, S28), from measurements on two CPU cores (benchmarks/), and from the field's practice;
+each says which in its reason.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tunewright.facts.families import roles_of
+from tunewright.i18n import N_
+from tunewright.plan.check import matching
+from tunewright.plan.memory import estimate
+from tunewright.plan.plan import Choice, Facts, Memory
+from tunewright.spec.load import patch
+from tunewright.spec.presets import PRESETS
+from tunewright.spec.run import Run
+
+GIB = 2**30
+CPU_MICRO_BATCH_TOKENS = 1024
+GPU_MICRO_BATCH_TOKENS = 8192
+SHORT_ANSWER_TOKENS = 64
+FAST_PATHS = ("answer_loss",)
+
+
+def choice(path: str, value: Any, reason: str, **values: Any) -> Choice:
+    return Choice(path=path, value=value, origin="plan", reason=reason, values=values)
+
+
+def is_cpu(facts: Facts) -> bool:
+    return facts.machine.probe is None or facts.machine.probe.device == "cpu"
+
+
+def _precision(run: Run, facts: Facts) -> Choice:
+    probe = facts.machine.probe
+    if probe is None:
+        return choice("model.precision", "fp32", N_("this device was not measured; fp32 works everywhere"))
+    rates = {name: rate / 1e9 for name, rate in probe.flops.items() if name in ("fp32", "bf16")}
+    values = {"fp32": f"{rates['fp32']:.0f}", "bf16": f"{rates.get('bf16', 0):.0f}"}
+    if rates.get("bf16", 0) > 1.3 * rates["fp32"]:
+        return choice("model.precision", "bf16", N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"), **values)
+    return choice("model.precision", "fp32", N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"), **values)
+
+
+def _max_length(run: Run, facts: Facts) -> Choice:
+    lengths = facts.data.lengths
+    rounded = 32 * math.ceil(max(lengths["p99"], 32) / 32)
+    if lengths["longest"] <= 1.25 * rounded:
+        rounded = 32 * math.ceil(max(lengths["longest"], 32) / 32)
+    value = min(rounded, facts.model.max_position_embeddings)
+    reason = N_("99 % of rows are within {p99} tokens, the longest has {longest}")
+    return choice("data.max_length", value, reason, p99=lengths["p99"], longest=lengths["longest"])
+
+
+def _rank(run: Run, facts: Facts) -> Choice:
+    preset = PRESETS[run.preset]
+    memory = (
+        facts.machine.probe.memory_bytes if not is_cpu(facts) and facts.machine.probe else facts.machine.memory_bytes
+    )
+    most = 8 if memory < 12 * GIB else 16 if memory < 24 * 10**9 else 32
+    if most < preset.r:
+        reason = N_("preset {preset} asks for {asked}; with {memory} GiB of memory at most {most}")
+        return choice("peft.r", most, reason, preset=run.preset, asked=preset.r, memory=round(memory / GIB), most=most)
+    return choice("peft.r", preset.r, N_("preset {preset}"), preset=run.preset)
+
+
+def _alpha(run: Run, facts: Facts) -> Choice:
+    assert run.peft.r != "auto"
+    return choice("peft.lora_alpha", 2 * run.peft.r, N_("twice the rank"))
+
+
+def _dropout(run: Run, facts: Facts) -> Choice:
+    if is_cpu(facts):
+        reason = N_("on a CPU dropout costs a quarter of the speed; the held-out loss watches for overfitting")
+        return choice("peft.lora_dropout", 0.0, reason)
+    return choice("peft.lora_dropout", 0.05, N_("against overfitting; costs little on a GPU"))
+
+
+def _targets(run: Run, facts: Facts) -> Choice:
+    preset = PRESETS[run.preset]
+    roles, is_known = roles_of(facts.model.model_type, [group.name for group in facts.model.linear])
+    names = list(dict.fromkeys(roles[role] for role in preset.roles if role in roles))
+    if not names:
+        return choice(
+            "peft.target_modules",
+            "all-linear",
+            N_("no layer names of {family} are known"),
+            family=facts.model.model_type,
+        )
+    reason = (
+        N_("preset {preset}: {roles} of {family}, found in the model's tensors")
+        if is_known
+        else N_("preset {preset}: {roles}; {family} is not in the table, the names were found in the model's tensors")
+    )
+    return choice(
+        "peft.target_modules",
+        names,
+        reason,
+        preset=run.preset,
+        roles=", ".join(preset.roles),
+        family=facts.model.model_type,
+    )
+
+
+def _effective_batch(num_train: int) -> int:
+    return 4 if num_train < 200 else 8 if num_train < 2_000 else 16 if num_train < 20_000 else 32
+
+
+def _micro_batch(run: Run, facts: Facts) -> Choice:
+    assert run.data.max_length != "auto"
+    steps = run.train.gradient_accumulation_steps
+    most = _effective_batch(facts.data.num_train) if steps == "auto" else 8
+    tokens = CPU_MICRO_BATCH_TOKENS if is_cpu(facts) else GPU_MICRO_BATCH_TOKENS
+    rows = max(1, min(most, tokens // run.data.max_length))
+    while most % rows:
+        rows -= 1
+    reason = N_("{rows} rows of up to {max_length} tokens fill the device; more would only take memory")
+    return choice("train.per_device_train_batch_size", rows, reason, rows=rows, max_length=run.data.max_length)
+
+
+def _accumulation(run: Run, facts: Facts) -> Choice:
+    assert run.train.per_device_train_batch_size != "auto"
+    wanted = _effective_batch(facts.data.num_train)
+    value = max(1, round(wanted / run.train.per_device_train_batch_size))
+    reason = N_("effective batch {batch} for {rows} rows")
+    batch = value * run.train.per_device_train_batch_size
+    return choice("train.gradient_accumulation_steps", value, reason, batch=batch, rows=facts.data.num_train)
+
+
+def _epochs(run: Run, facts: Facts) -> Choice:
+    rows = facts.data.num_train
+    value = 5.0 if rows < 100 else 3.0 if rows < 500 else 2.0 if rows < 800 else 1.0
+    if value == 1.0:
+        return choice(
+            "train.num_train_epochs", value, N_("{rows} rows are enough for one pass to teach the task"), rows=rows
+        )
+    return choice(
+        "train.num_train_epochs", value, N_("only {rows} rows: several passes; early stopping watches"), rows=rows
+    )
+
+
+def _learning_rate(run: Run, facts: Facts) -> Choice:
+    billions = facts.model.num_parameters / 1e9
+    value = 5e-4 if billions < 0.5 else 3e-4 if billions < 2 else 2e-4
+    reason = N_("LoRA on {millions} million parameters; small models take larger steps (usual: 1e-4 to 5e-4)")
+    return choice("train.learning_rate", value, reason, millions=round(1000 * billions))
+
+
+def _checkpointing(run: Run, facts: Facts) -> Choice:
+    memory = estimate_for(run, facts, checkpointing=False)
+    if memory.peak_bytes <= 0.9 * facts.machine.free_bytes:
+        reason = N_("not needed: {peak} of {free} GiB free")
+        return choice("train.activation_checkpointing", False, reason, **_gib(memory, facts))
+    reason = N_("without it {peak} GiB would be needed, {free} are free; it makes a step about a quarter slower")
+    return choice("train.activation_checkpointing", True, reason, **_gib(memory, facts))
+
+
+def _gib(memory: Memory, facts: Facts) -> dict[str, str]:
+    return {"peak": f"{memory.peak_bytes / GIB:.1f}", "free": f"{facts.machine.free_bytes / GIB:.1f}"}
+
+
+def _eval_steps(run: Run, facts: Facts) -> Choice:
+    steps = num_steps(run, facts)
+    if not facts.data.num_held_out:
+        return choice(
+            "train.eval_steps", max(1, math.ceil(steps / 4)), N_("no held-out rows; a checkpoint four times a run")
+        )
+    return choice(
+        "train.eval_steps", max(1, math.ceil(steps / 5)), N_("held-out loss and a checkpoint five times a run")
+    )
+
+
+def _eval_rows(run: Run, facts: Facts) -> Choice:
+    held_out, longest = facts.data.num_held_out, facts.data.answer_lengths.get("p95", 0)
+    if facts.data.format == "text" or not held_out:
+        return choice("eval.rows", 0, N_("plain text has no answers to write") if held_out else N_("no held-out rows"))
+    if longest <= SHORT_ANSWER_TOKENS:
+        reason = N_("answers are short (95 % within {longest} tokens), so many can be written and compared")
+        return choice("eval.rows", min(held_out, 120), reason, longest=longest)
+    reason = N_("answers are long (95 % within {longest} tokens): a few samples to look at")
+    return choice("eval.rows", min(held_out, 6), reason, longest=longest)
+
+
+def _max_new_tokens(run: Run, facts: Facts) -> Choice:
+    longest = facts.data.answer_lengths.get("longest", 0)
+    value = max(8, min(128, longest + 8))
+    return choice(
+        "eval.max_new_tokens", value, N_("the longest reference answer has {longest} tokens"), longest=longest
+    )
+
+
+def num_steps(run: Run, facts: Facts) -> int:
+    """Optimizer steps as transformers counts them. Needs batch and epochs resolved."""
+    if run.train.max_steps > 0:
+        return run.train.max_steps
+    assert run.train.num_train_epochs != "auto"
+    return max(1, math.ceil(run.train.num_train_epochs * math.ceil(facts.data.num_train / effective_batch(run))))
+
+
+def effective_batch(run: Run) -> int:
+    """Rows per optimizer step. Needs batch size and accumulation resolved."""
+    rows, steps = run.train.per_device_train_batch_size, run.train.gradient_accumulation_steps
+    assert rows != "auto" and steps != "auto"
+    return rows * steps
+
+
+def estimate_for(run: Run, facts: Facts, *, checkpointing: bool) -> Memory:
+    """Memory of a run whose sizes are resolved."""
+    rows, length, r = run.train.per_device_train_batch_size, run.data.max_length, run.peft.r
+    assert rows != "auto" and length != "auto" and r != "auto" and run.model.precision != "auto"
+    return estimate(
+        facts.model,
+        matching(facts.model, run.peft.target_modules),
+        r=r,
+        tokens=rows * min(length, facts.data.lengths["longest"]),
+        precision=run.model.precision,
+        quantization=run.model.quantization,
+        dropout=run.peft.lora_dropout != 0,
+        checkpointing=checkpointing,
+        answer_loss=run.fast_paths.get("answer_loss", True),
+    )
+
+
+RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
+    ("model.precision", _precision),
+    ("data.max_length", _max_length),
+    ("peft.r", _rank),
+    ("peft.lora_alpha", _alpha),
+    ("peft.lora_dropout", _dropout),
+    ("peft.target_modules", _targets),
+    ("train.per_device_train_batch_size", _micro_batch),
+    ("train.gradient_accumulation_steps", _accumulation),
+    ("train.num_train_epochs", _epochs),
+    ("train.learning_rate", _learning_rate),
+    ("train.activation_checkpointing", _checkpointing),
+    ("train.eval_steps", _eval_steps),
+    ("eval.rows", _eval_rows),
+    ("eval.max_new_tokens", _max_new_tokens),
+)
+
+
+def value_at(run: Run, path: str) -> Any:
+    """The value of a dotted path of two names."""
+    section, name = path.split(".")
+    return dict(dict(run)[section])[name]
+
+
+def resolve(run: Run, facts: Facts) -> tuple[Run, list[Choice]]:
+    """The run without any `auto`, and what was chosen for each."""
+    choices = []
+    for path, resolver in RESOLVERS:
+        if value_at(run, path) == "auto":
+            made = resolver(run, facts)
+            choices.append(made)
+            run = patch(run, {path: made.value})
+    return run, choices

@@ -1,0 +1,67 @@
+"""`make_plan`: the one way from a run and facts to a plan."""
+
+from collections.abc import Mapping
+
+from tunewright.errors import errors_of
+from tunewright.i18n import N_
+from tunewright.plan.check import check, matching
+from tunewright.plan.choose import FAST_PATHS, effective_batch, estimate_for, num_steps, resolve
+from tunewright.plan.fit import fit
+from tunewright.plan.memory import trainable_parameters
+from tunewright.plan.plan import Choice, Facts, Plan
+from tunewright.spec.run import Run
+
+ADAPTER_BYTES_PER_PARAMETER = 4
+CHECKPOINTS_AT_ONCE = 4  # the newest two, the best, and the one being written
+
+
+def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, given: tuple[Choice, ...] = ()) -> Plan:
+    """The plan of a run on these facts. Pure: the same input gives the same plan.
+
+    `origins` tells where each asked value comes from; `given` are choices made on the way to the facts.
+    Raises: SpecError, ModelError with all problems found.
+    """
+    problems = check(run, facts)
+    if problems:
+        raise errors_of(problems)
+    resolved, choices = resolve(run, facts)
+    resolved, savings = fit(resolved, facts, asked=run)
+    problems = check(resolved, facts)
+    if problems:
+        raise errors_of(problems)
+    assert resolved.peft.r != "auto"
+    memory = estimate_for(resolved, facts, checkpointing=bool(resolved.train.activation_checkpointing))
+    trained = trainable_parameters(facts.model, matching(facts.model, resolved.peft.target_modules), resolved.peft.r)
+    adapter_bytes = ADAPTER_BYTES_PER_PARAMETER * trained
+    return Plan(
+        run=resolved,
+        choices=(*_asked(origins or {}, resolved), *given, *_merge(choices, savings)),
+        memory=memory,
+        fits=memory.peak_bytes <= facts.machine.free_bytes,
+        num_steps=num_steps(resolved, facts),
+        effective_batch=effective_batch(resolved),
+        trainable_parameters=trained,
+        adapter_bytes=adapter_bytes,
+        disk_bytes=adapter_bytes * (1 + 3 * CHECKPOINTS_AT_ONCE),
+        fast_paths=tuple(name for name in FAST_PATHS if resolved.fast_paths.get(name, True)),
+        facts=facts,
+    )
+
+
+def _merge(choices: list[Choice], savings: list[Choice]) -> list[Choice]:
+    """A saving replaces the choice it overrides."""
+    saved = {choice.path for choice in savings}
+    return [choice for choice in choices if choice.path not in saved] + savings
+
+
+def _asked(origins: Mapping[str, str], run: Run) -> list[Choice]:
+    values = run.model_dump(mode="json")
+    rows = []
+    for path, origin in origins.items():
+        section, _, name = path.partition(".")
+        value = (
+            values.get(section, {}).get(name) if name and isinstance(values.get(section), dict) else values.get(section)
+        )
+        if origin != "default" and value != "auto" and not (isinstance(value, dict) and not name):
+            rows.append(Choice(path=path, value=value, origin=origin, reason=N_("asked for")))
+    return rows

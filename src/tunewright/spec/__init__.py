@@ -1,0 +1,1 @@
+"""What is asked: frozen, strict values and the way from files and flags to them. pydantic and PyYAML only."""

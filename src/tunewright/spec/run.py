@@ -1,0 +1,192 @@
+"""Run: what is asked, as one frozen value. Everything that may say `auto` is decided by the plan."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from tunewright.i18n import N_
+from tunewright.spec.base import AUTO, Auto, Int, Number, Section, UpstreamSection, number_if_written
+from tunewright.spec.methods import Lora
+from tunewright.spec.presets import Level
+from tunewright.spec.renamed import refused
+from tunewright.spec.upstream import TRAINING_ARGUMENTS
+
+Precision = Literal["fp32", "bf16", "fp16"]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class ModelSpec(Section):
+    """The base model and how it is held."""
+
+    name: str = Field(
+        description=N_("A Hub id, a folder, a GGUF file, or a built-in name such as smollm2."), min_length=1
+    )
+    revision: str | None = Field(default=None, description=N_("Commit or tag of a Hub model; none means the newest."))
+    precision: Precision | Auto = Field(
+        default=AUTO, description=N_("What is computed in; `auto` takes what this device was measured to be fast at.")
+    )
+    quantization: Literal["none", "8bit", "4bit"] = Field(
+        default="none", description=N_("How the frozen weights are stored; 8bit halves their memory, 4bit quarters it.")
+    )
+    chat_template: str | None = Field(
+        default=None,
+        description=N_("How turns are written: none takes the tokenizer's own, `chatml`, or a path to a .jinja file."),
+    )
+
+
+class DataSpec(Section):
+    """The examples and what becomes of them."""
+
+    train: str = Field(
+        description=N_("A file (json, jsonl, csv, tsv, parquet, txt), a folder, or a Hub id."), min_length=1
+    )
+    holdout: Annotated[Annotated[Number, Field(ge=0, lt=1)] | str, BeforeValidator(number_if_written)] = Field(
+        default=0.1, description=N_("Share of rows held out for testing, or a second file; 0 holds out nothing.")
+    )
+    map: dict[str, str] = Field(
+        default_factory=dict,
+        description=N_("Corrects the recognised columns: prompt, completion, system, messages or text."),
+    )
+    split: str = Field(default="train", description=N_("Which split of a Hub data set is trained on."))
+    system: str | None = Field(
+        default=None, description=N_("A system message put in front of conversations that have none.")
+    )
+    max_length: Annotated[Int, Field(ge=8)] | Auto = Field(
+        default=AUTO, description=N_("Longest row in tokens; longer rows are cut; the cost grows with the longest row.")
+    )
+    train_on: Literal["answers", "all"] = Field(
+        default="answers", description=N_("Which tokens are learned: every assistant turn, or everything.")
+    )
+    skip_bad: bool = Field(
+        default=False, description=N_("Leave damaged rows out, counted and listed, instead of stopping.")
+    )
+    max_truncated: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=0.25, description=N_("Share of rows that may be cut at max_length before the run is stopped.")
+    )
+    max_duplicates: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=0.5, description=N_("Share of rows that may repeat an earlier row before the run is stopped.")
+    )
+
+
+class TrainSpec(UpstreamSection):
+    """How long and how fast; names are those of transformers' TrainingArguments."""
+
+    num_train_epochs: Annotated[Number, Field(gt=0)] | Auto = Field(
+        default=AUTO, description=N_("How often every row is seen; small data need more, and overfit sooner.")
+    )
+    max_steps: Annotated[Int, Field(ge=-1)] = Field(
+        default=-1,
+        description=N_("Ends after this many optimizer steps whatever the epochs say; -1 leaves it to the epochs."),
+    )
+    learning_rate: Annotated[Number, Field(gt=0, lt=1)] | Auto = Field(
+        default=AUTO, description=N_("Step size; for LoRA usually 1e-4 to 5e-4, small models take more.")
+    )
+    per_device_train_batch_size: Annotated[Int, Field(ge=1)] | Auto = Field(
+        default=AUTO,
+        description=N_("Rows computed at once on a device; more rows need more memory, the result is the same."),
+    )
+    gradient_accumulation_steps: Annotated[Int, Field(ge=1)] | Auto = Field(
+        default=AUTO, description=N_("Micro-batches per optimizer step; effective batch = this times the batch size.")
+    )
+    lr_scheduler_type: str = Field(
+        default="cosine", description=N_("How the learning rate falls: cosine, linear, constant, ...")
+    )
+    warmup_steps: Annotated[Number, Field(ge=0)] = Field(
+        default=0.03, description=N_("Steps in which the learning rate rises; below 1 it is a share of all steps.")
+    )
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(
+        default=0.0, description=N_("Pull of the trained weights towards zero.")
+    )
+    max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
+        default=1.0, description=N_("Gradients longer than this are shortened to it; 0 leaves them as they are.")
+    )
+    optim: str = Field(default="adamw_torch", description=N_("Optimizer, by transformers' name."))
+    activation_checkpointing: bool | Auto = Field(
+        default=AUTO,
+        description=N_("Recompute activations instead of keeping them: much less memory, about a quarter slower."),
+    )
+    seed: Annotated[Int, Field(ge=0)] = Field(
+        default=42, description=N_("Seed of the adapter's start values and of dropout.")
+    )
+    data_seed: Annotated[Int, Field(ge=0)] = Field(
+        default=42, description=N_("Seed of the order and the split of rows.")
+    )
+    logging_steps: Annotated[Int, Field(ge=1)] = Field(default=1, description=N_("Steps between two logged lines."))
+    eval_steps: Annotated[Int, Field(ge=1)] | Auto = Field(
+        default=AUTO,
+        description=N_("Steps between two measurements of the held-out loss; each also saves a checkpoint."),
+    )
+    save_total_limit: Annotated[Int, Field(ge=2)] = Field(
+        default=2, description=N_("Newest checkpoints kept, besides the best one.")
+    )
+    early_stopping_patience: Annotated[Int, Field(ge=0)] = Field(
+        default=3,
+        description=N_("Measurements of the held-out loss without a gain before training ends; 0 never ends early."),
+    )
+    report_to: list[str] | str = Field(
+        default="none",
+        description=N_("Trackers besides the run's own files, by transformers' names: none, tensorboard, ..."),
+    )
+
+    @classmethod
+    def upstream_fields(cls) -> frozenset[str]:
+        return TRAINING_ARGUMENTS - refused("train")
+
+
+class EvalSpec(Section):
+    """What is measured on the held-out rows, before and after."""
+
+    rows: Annotated[Int, Field(ge=0)] | Auto = Field(
+        default=AUTO,
+        description=N_("Held-out rows whose answers are written and compared, base and tuned; 0 writes none."),
+    )
+    loss_rows: Annotated[Int, Field(ge=1)] = Field(
+        default=200, description=N_("Held-out rows whose loss is measured while training.")
+    )
+    max_new_tokens: Annotated[Int, Field(ge=1)] | Auto = Field(
+        default=AUTO,
+        description=N_("Longest answer written in a test, in tokens; `auto` takes the longest reference answer."),
+    )
+
+
+class RunSpec(Section):
+    """The run as a thing on disk."""
+
+    name: str | None = Field(
+        default=None, description=N_("Name of the run, part of its folder's name."), pattern=NAME_PATTERN
+    )
+    output_dir: str | None = Field(default=None, description=N_("Folder of the run; none makes one under runs/."))
+    offline: bool = Field(default=False, description=N_("Use no network at all: only what is already on this machine."))
+
+
+class Run(Section):
+    """A complete ask. Changes go through `spec.load.patch`, never through the value itself."""
+
+    model: ModelSpec = Field(description=N_("The base model; a plain name is short for {name: ...}."))
+    task: Literal["causal_lm"] = Field(default="causal_lm", description=N_("What the model learns to do."))
+    data: DataSpec = Field(description=N_("The examples; a plain path is short for {train: ...}."))
+    method: Literal["lora"] = Field(default="lora", description=N_("The PEFT method; its fields stand under peft."))
+    preset: Level = Field(default="medium", description=N_("How hard the task is: simple, medium or complex."))
+    peft: Lora = Field(default_factory=Lora, description=N_("Fields of PEFT's config, by PEFT's names."))
+    train: TrainSpec = Field(default_factory=TrainSpec, description=N_("Fields of TrainingArguments, by its names."))
+    eval: EvalSpec = Field(default_factory=EvalSpec, description=N_("What is measured on held-out rows."))
+    run: RunSpec = Field(default_factory=RunSpec, description=N_("Name and place of the run."))
+    fast_paths: dict[str, bool] = Field(
+        default_factory=dict, description=N_("Switches a fast path off by name, as in {answer_loss: false}.")
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_short_forms(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        expanded = dict(data)
+        if isinstance(expanded.get("model"), str):
+            expanded["model"] = {"name": expanded["model"]}
+        if isinstance(expanded.get("data"), str):
+            expanded["data"] = {"train": expanded["data"]}
+        peft = expanded.get("peft") or {}
+        if isinstance(peft, Mapping):
+            expanded["peft"] = {"method": expanded.get("method", "lora"), **peft}
+        return expanded

@@ -1,0 +1,144 @@
+"""The schema told to others: JSON Schema for editors and forms, rows for the reference, the file that `init` writes.
+
+The only text about an option is its `Field(description=...)`; everything here is made of it.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import yaml
+
+from tunewright.i18n import N_, _, width
+from tunewright.spec.keys import SECTIONS, fields, options, upstream
+from tunewright.spec.presets import PRESETS, Level
+from tunewright.spec.run import Run
+
+# JSON Schema's words for limits that pydantic leaves under its own where a validator stands before the type
+_LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+_SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+_KINDS = {"integer": N_("whole number"), "number": N_("number"), "string": N_("text")}
+_KINDS |= {"array": N_("list"), "object": N_("mapping")}
+
+
+@dataclass(frozen=True)
+class OptionRow:
+    """One own option, as the reference shows it."""
+
+    path: str
+    type: str
+    default: str
+    description: str
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a config file, with descriptions in this process's language.
+
+    Upstream's names stand among the properties of `train` and `peft`, without a type: upstream checks their values.
+    """
+    schema = Run.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    for section, model in SECTIONS.items():
+        definition = schema["$defs"][model.__name__]
+        own = {name: definition["properties"][name] for name in fields(section)}
+        handed_on = {"description": _("Handed on to transformers or peft as it is.")}
+        definition["properties"] = own | {name: dict(handed_on) for name in sorted(upstream(section))}
+        definition["description"] = schema["properties"][section]["description"]
+    for section, short in (("model", "name"), ("data", "train")):
+        reference = {"$ref": schema["properties"][section]["$ref"]}
+        text = {"type": "string", "description": SECTIONS[section].model_fields[short].description}
+        schema["properties"][section] = {
+            "anyOf": [text, reference],
+            "description": schema["properties"][section]["description"],
+        }
+    cleaned: dict[str, Any] = _clean(schema)
+    return cleaned | {"title": "Tunewright", "description": _("What Tunewright is asked to do.")}
+
+
+def option_rows() -> list[OptionRow]:
+    """Every own option in the order of the file; type, default and description in this process's language."""
+    schema = _pydantic_schema()
+    rows = []
+    for path, field in options():
+        section, _dot, key = path.partition(".")
+        holder = schema["$defs"][SECTIONS[section].__name__] if key else schema
+        default = _("required") if field.is_required() else _as_yaml(field.get_default(call_default_factory=True))
+        rows.append(
+            OptionRow(path, _type(_clean(holder["properties"][key or section])), default, _(field.description or ""))
+        )
+    return rows
+
+
+@cache
+def _pydantic_schema() -> dict[str, Any]:
+    """To be read, not changed."""
+    return Run.model_json_schema()
+
+
+def template(model: str, data: str, level: Level) -> str:
+    """The commented config that `tunewright init` writes: what most people change, each line with its meaning."""
+    preset = PRESETS[level]
+    rows: list[tuple[str, str, str]] = [
+        ("model", _as_yaml(model), "model.name"),
+        ("data", "", ""),
+        ("  train", _as_yaml(data), "data.train"),
+        ("  holdout", "0.1", "data.holdout"),
+        ("method", "lora", "method"),
+        ("preset", level, "preset"),
+        ("peft", "", ""),
+        ("  r", str(preset.r), "peft.r"),
+        ("  lora_alpha", str(preset.lora_alpha), "peft.lora_alpha"),
+        ("train", "", ""),
+        ("  num_train_epochs", "auto", "train.num_train_epochs"),
+        ("  learning_rate", "auto", "train.learning_rate"),
+    ]
+    lines = [(f"{key}: {value}".rstrip(), path) for key, value, path in rows]
+    column = min(40, max(width(line) for line, path in lines if path)) + 2
+    meanings = {path: _(field.description or "") for path, field in (*options(), *_sections())}
+    head = _("every key: `tunewright explain KEY`; check: `tunewright config validate FILE`; `auto`: the plan decides")
+    text = [f"# {head}"]
+    text += [f"{line}{' ' * max(2, column - width(line))}# {meanings[path]}" if path else line for line, path in lines]
+    return "\n".join(text) + "\n"
+
+
+def _sections() -> list[tuple[str, Any]]:
+    return [(name, Run.model_fields[name]) for name in SECTIONS]
+
+
+def _clean(node: Any) -> Any:
+    """Without pydantic's titles, with standard words for limits and translated descriptions."""
+    if isinstance(node, list):
+        return [_clean(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    cleaned = {}
+    for key, value in node.items():
+        if key == "title" and isinstance(value, str):
+            continue
+        if key == "description" and isinstance(value, str):
+            cleaned[key] = _(value)
+        elif key in ("default", "enum", "const"):
+            cleaned[key] = value
+        else:
+            cleaned[_LIMITS.get(key, key)] = _clean(value)
+    return cleaned
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " | ".join(_type(branch) for branch in schema["anyOf"])
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return " | ".join(schema["enum"])
+    if schema["type"] == "boolean":
+        return "true | false"
+    if schema["type"] == "null":
+        return "null"
+    limits = [f"{sign} {schema[name]:g}" for name, sign in _SIGNS.items() if name in schema]
+    return " ".join([_(_KINDS[schema["type"]]), ", ".join(limits)]).strip()
+
+
+def _as_yaml(value: Any) -> str:
+    """A value as one would type it in a config."""
+    return yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]

@@ -1,0 +1,64 @@
+"""The option surface is a budget: our own options, listed here; what is handed on to upstream does not count."""
+
+from tunewright.spec.keys import options
+
+BUDGET = 60
+
+OPTIONS = [
+    "model.name",
+    "model.revision",
+    "model.precision",
+    "model.quantization",
+    "model.chat_template",
+    "task",
+    "data.train",
+    "data.holdout",
+    "data.map",
+    "data.split",
+    "data.system",
+    "data.max_length",
+    "data.train_on",
+    "data.skip_bad",
+    "data.max_truncated",
+    "data.max_duplicates",
+    "method",
+    "preset",
+    "peft.r",
+    "peft.lora_alpha",
+    "peft.lora_dropout",
+    "peft.target_modules",
+    "peft.bias",
+    "train.num_train_epochs",
+    "train.max_steps",
+    "train.learning_rate",
+    "train.per_device_train_batch_size",
+    "train.gradient_accumulation_steps",
+    "train.lr_scheduler_type",
+    "train.warmup_steps",
+    "train.weight_decay",
+    "train.max_grad_norm",
+    "train.optim",
+    "train.activation_checkpointing",
+    "train.seed",
+    "train.data_seed",
+    "train.logging_steps",
+    "train.eval_steps",
+    "train.save_total_limit",
+    "train.early_stopping_patience",
+    "train.report_to",
+    "eval.rows",
+    "eval.loss_rows",
+    "eval.max_new_tokens",
+    "run.name",
+    "run.output_dir",
+    "run.offline",
+    "fast_paths",
+]
+
+
+def test_the_options_are_those_listed_here() -> None:
+    assert [path for path, _field in options()] == OPTIONS
+
+
+def test_the_options_stay_within_the_budget() -> None:
+    assert len(OPTIONS) <= BUDGET

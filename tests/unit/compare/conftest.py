@@ -1,0 +1,171 @@
+"""A run folder as the worker would leave it, with a plan made from handwritten facts. No model, no clock."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunewright.data.score import exact_match, json_scores
+from tunewright.errors import Problem
+from tunewright.facts.data import Data
+from tunewright.facts.machine import Machine, Probe
+from tunewright.facts.model import LinearGroup, Model
+from tunewright.plan.make import make_plan
+from tunewright.plan.plan import Facts, Plan
+from tunewright.runs import durable, layout, store
+from tunewright.runs.store import RunDir
+from tunewright.spec.load import to_yaml
+from tunewright.spec.run import Run
+
+START = 1_790_000_000.0
+ORDERS = [("two blue mugs to Oslo please", "mug", 2, "Oslo"), ("我要三个红色的杯子，寄到成都", "杯子", 3, "成都")]
+
+
+def smollm2() -> Model:
+    shapes = {"q_proj": (576, 576), "k_proj": (576, 192), "v_proj": (576, 192), "o_proj": (576, 576)}
+    shapes |= {"gate_proj": (576, 1536), "up_proj": (576, 1536), "down_proj": (1536, 576)}
+    return Model(
+        name="smollm2", folder="/models/smollm2", tokenizer_folder="/models/smollm2", digest="4f1d0c9be2a35577", model_type="llama",
+        architecture="LlamaForCausalLM", num_layers=30, hidden_size=576, intermediate_size=1536,
+        num_attention_heads=9, num_key_value_heads=3, vocab_size=49152, max_position_embeddings=2048,
+        num_parameters=134_515_008, weight_bytes=269_030_016, has_chat_template=True,
+        linear=tuple(LinearGroup(name=n, in_features=i, out_features=o, count=30) for n, (i, o) in shapes.items()),
+    )  # fmt: skip
+
+
+def plan_of(run: Run, *, held_out: int) -> Plan:
+    data = Data(
+        path=run.data.train, fingerprint="a3f5" * 16, format="messages", columns={"messages": "messages"}, num_train=1080,
+        num_held_out=held_out, num_bad=4, is_single_turn=True, mean_length=61.5, mean_label_tokens=24.2, sampled_rows=1080,
+        lengths={"median": 60, "p95": 78, "p99": 88, "longest": 97},
+        answer_lengths={"median": 24, "p95": 31, "longest": 36},
+    )  # fmt: skip
+    probe = Probe(device="cpu", device_name="cpu", memory_bytes=25_200_000_000, flops={"fp32": 1.2e11, "bf16": 4.1e10})
+    machine = Machine(
+        num_cpus=2, memory_bytes=25_200_000_000, free_bytes=23_400_000_000, disk_free_bytes=10**11,
+        system="Linux x86_64, Python 3.11.9", probe=probe,
+    )  # fmt: skip
+    facts = Facts(machine=machine, model=smollm2(), data=data)
+    return make_plan(run, facts, {"model.name": "command line", "data.train": "command line", "preset": "--preset"})
+
+
+def account(held_out: int) -> dict[str, Any]:
+    counts = dict.fromkeys(
+        ("damaged", "empty", "missing_field", "role_order", "refused_by_template", "masked_out", "without_end_token",
+         "truncated", "duplicate", "conflict", "leaked", "control_tokens"), 0,
+    )  # fmt: skip
+    counts |= {"empty": 3, "leaked": 1, "truncated": 2, "duplicate": 47}
+    numbers = {"empty": [17, 418, 911], "leaked": [1103], "truncated": [88, 640], "duplicate": list(range(100, 147))}
+    return {
+        "format": "messages", "columns": {"messages": "messages"}, "rows": 1084 + held_out, "used": 1080,
+        "held_out": held_out, "dropped": 4, "counts": counts, "numbers": numbers, "max_length": 128,
+        "lengths": {"median": 60, "p95": 78, "p99": 88, "longest": 97}, "tokens": 66_420, "label_tokens": 26_136,
+    }  # fmt: skip
+
+
+def sample_rows(num: int, right_from: int, step: int = 5) -> list[dict[str, Any]]:
+    """Answers to orders; every `step`th from `right_from` on has a wrong city, the ones before are chatter."""
+    rows = []
+    for i in range(num):
+        text, item, count, city = ORDERS[i % 2]
+        gold = {"intent": "order", "item": item, "count": count, "city": city}
+        given = {**gold, "city": "Bergen", "size": "XL"} if i % step == 0 else dict(reversed(gold.items()))
+        answer = json.dumps(given, ensure_ascii=False) if i >= right_from else "Sure! I can help you with that order."
+        reference = json.dumps(gold, ensure_ascii=False)
+        rows.append({"row": 1100 + i, "prompt": text, "reference": reference, "answer": answer})
+    return rows
+
+
+class Story:
+    """Writes the events of a run with a clock of its own."""
+
+    def __init__(self, run: RunDir, plan: Plan) -> None:
+        self.run, self.plan, self.time, self.seq = run, plan, START, 0
+
+    def write(self, kind: str, step: int = 0, after: float = 0.5, **fields: Any) -> None:
+        self.time += after
+        event = {"schema": 1, "seq": self.seq, "t": self.time, "step": step, "kind": kind, **fields}
+        self.seq += 1
+        durable.append_line(self.run.file(layout.EVENTS), json.dumps(event, ensure_ascii=False))
+
+    def phase(self, name: str, seconds: float, step: int = 0) -> None:
+        self.write("phase", step, phase=name, state="begin")
+        self.write("phase", step, seconds, phase=name, state="end", seconds=seconds)
+
+    def train(self, first: int, last: int, *, bend: float = 0.0) -> None:
+        for step in range(first, last + 1):
+            loss = 0.35 + 3.1 * math.exp(-step / 14) + 0.07 * math.sin(step * 2.3) + bend
+            rate = 5e-4 * min(1, step / 5) * (0.5 + 0.5 * math.cos(math.pi * step / self.plan.num_steps))
+            self.write("log", step, 1.7, loss=loss, learning_rate=rate, grad_norm=0.8, epoch=step / 135, tokens=490 * step,
+                       train_seconds=1.7 * step, tokens_per_second=288.4, eta_seconds=1.7 * (self.plan.num_steps - step),
+                       rss_bytes=2_050_000_000 + 1_000_000 * step, max_steps=self.plan.num_steps)  # fmt: skip
+            if step % 27 == 0:
+                held_out = 0.42 + 2.6 * math.exp(-step / 16) + (0.03 if step == 135 else 0)
+                self.write("eval", step, held_out_loss=held_out, seconds=4.2, is_best=step < 135)
+                self.write("checkpoint", step, path=f"checkpoints/checkpoint-{step}", bytes=22_000_000)
+
+    def score(self, which: str, loss: float, samples: list[dict[str, Any]], held_out: int, *, is_json: bool = True) -> None:
+        predictions, references = [s["answer"] for s in samples], [s["reference"] for s in samples]
+        scores = {"held_out_loss": loss, "perplexity": math.exp(loss)}
+        if samples:
+            match = {"exact_match": exact_match(predictions, references)}
+            scores |= json_scores(predictions, references) if is_json else match
+        self.phase(f"evaluate_{which}", 38.25)
+        self.run.file(layout.EVAL).mkdir(exist_ok=True)
+        durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", samples)
+        self.write("score", which=which, scores=scores, rows=len(samples), held_out_rows=held_out, seconds=38.25)
+
+    def done(self, steps: int, best: int) -> None:
+        self.write("done", steps, result={
+            "before": None, "after": None, "rows": 0, "held_out_rows": 0, "tokens": 66_420, "tokens_per_second": 288.4,
+            "seconds": {"train": 230.3, "evaluate_before": 38.25, "evaluate_after": 38.25, "total": 318.0},
+            "peak_rss_bytes": 2_212_000_000, "peak_device_bytes": None, "steps": steps, "best_step": best,
+            "trainable_parameters": self.plan.trainable_parameters, "adapter": str(self.run.adapter_dir),
+            "adapter_bytes": self.plan.adapter_bytes + 18_432,
+        })  # fmt: skip
+
+    def failed(self, problem: Problem, step: int) -> None:
+        self.write("failed", step, problems=[problem.to_record()], exit_code=10)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., Story]:
+    """A run that was prepared and has done nothing yet."""
+
+    def begin(name: str = "2026-11-23-support-mita", *, held_out: int = 120, state: str = "finished", **info: Any) -> Story:
+        asked = Run.model_validate({"model": "smollm2", "data": "support.jsonl", "preset": "medium"})
+        plan = plan_of(asked, held_out=held_out)
+        run = store.create(tmp_path / name, name)
+        versions = {"tunewright": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2"}
+        run.update_info(state=state, created=START, versions=versions, **info)
+        durable.write_json(run.file(layout.PLAN), plan.model_dump(mode="json"))
+        durable.write_text(run.file(layout.CONFIG), to_yaml(asked))
+        durable.write_json(run.file(layout.PREPARED), {"key": "k", **account(held_out)})
+        story = Story(run, plan)
+        story.phase("prepare", 1.9)
+        story.phase("load", 3.4)
+        return story
+
+    return begin
+
+
+@pytest.fixture
+def finished(start: Callable[..., Story]) -> RunDir:
+    """Two sessions, an alert, and answers of which many became right."""
+    story = start(generated_data=True)
+    story.score("before", 3.31, sample_rows(120, right_from=110), 120)
+    story.write("phase", phase="train", state="begin")
+    story.train(1, 61)
+    story.write("phase", phase="train", state="begin", after=3600.0)
+    story.write("note", text="continuing from checkpoint-54")
+    story.train(55, 135)
+    alert = Problem("D301", values={"count": 2, "best": 108})
+    story.write("alert", 135, problem=alert.to_record())
+    story.write("phase", 135, phase="train", state="end", seconds=140.0)
+    story.score("after", 0.447, sample_rows(120, right_from=31), 120)
+    story.run.adapter_dir.mkdir()
+    story.done(135, 108)
+    return story.run

@@ -1,0 +1,90 @@
+"""Events of several sessions read as one run, and the answers side by side."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tunewright.compare import drawing, record, samples
+from tunewright.runs.store import RunDir
+
+
+def log(step: int, loss: float) -> dict[str, Any]:
+    return {"kind": "log", "step": step, "loss": loss}
+
+
+def held_out(step: int, loss: float) -> dict[str, Any]:
+    return {"kind": "eval", "step": step, "held_out_loss": loss}
+
+
+def test_a_later_session_replaces_the_steps_it_did_again() -> None:
+    first = [log(1, 3.0), log(2, 2.0), held_out(2, 2.2), log(3, 1.5), log(4, 1.4), held_out(4, 1.6)]
+    second = [log(3, 1.51), log(4, 1.41), held_out(4, 1.61)]
+    logs, evals = record.curves([*first, *second])
+    assert [(e["step"], e["loss"]) for e in logs] == [(1, 3.0), (2, 2.0), (3, 1.51), (4, 1.41)]
+    assert [(e["step"], e["held_out_loss"]) for e in evals] == [(2, 2.2), (4, 1.61)]
+
+
+def test_a_later_session_that_ends_sooner_leaves_nothing_of_the_earlier_behind_it() -> None:
+    logs, evals = record.curves([log(1, 3.0), log(2, 2.0), log(3, 1.0), held_out(3, 1.1), log(2, 2.5)])
+    assert [(e["step"], e["loss"]) for e in logs] == [(1, 3.0), (2, 2.5)]
+    assert evals == []
+
+
+def test_a_phase_that_was_cut_off_counts_to_the_last_sign_of_life() -> None:
+    def phase(t: float, name: str, state: str, **more: float) -> dict[str, Any]:
+        return {"kind": "phase", "t": t, "phase": name, "state": state, **more}
+
+    events = [
+        phase(0, "train", "begin"), {"kind": "log", "t": 40.0, "step": 9}, phase(1000, "load", "begin"),
+        phase(1003, "load", "end", seconds=3.0), phase(1003, "train", "begin"), phase(1013, "train", "end", seconds=10.0),
+    ]  # fmt: skip
+    assert record.phase_seconds(events) == {"train": 50.0, "load": 3.0}
+
+
+def test_the_kept_step_is_the_workers_and_else_the_lowest_loss_so_far(
+    finished: RunDir, start: Callable[..., Any]
+) -> None:
+    assert record.read(finished).best_step == 108
+    story = start("half-way", state="failed")
+    story.train(1, 60)
+    assert record.read(story.run).best_step == 54
+
+
+def test_answers_that_are_equal_objects_are_right_whatever_their_order() -> None:
+    reference = '{"a": 1, "b": [2]}'
+    before = [{"row": 1, "prompt": "p", "reference": reference, "answer": "no"}]
+    after = [{"row": 1, "prompt": "p", "reference": reference, "answer": '{"b":[2],"a":1}'}]
+    (pair,) = samples.pairs(before, after)
+    assert (pair.outcome, pair.is_base_right, pair.is_tuned_right, pair.differences) == ("fixed", False, True, ())
+
+
+def test_fields_that_differ_are_named() -> None:
+    hints = samples.differences('{"a": 2, "b": 1, "x": 0}', '{"a": 1, "b": 1, "c": "Wien"}')
+    assert hints == ("a should be 1", "c is missing", "x was not asked for")
+    assert samples.differences("Sure!", '{"a": 1}') == ("not a JSON object",)
+    assert samples.differences("Sure!", "Well.") == ()
+
+
+def test_free_text_is_not_marked() -> None:
+    before = [{"row": 1, "prompt": "p", "reference": "A long answer.", "answer": "Hm."}]
+    after = [{"row": 1, "prompt": "p", "reference": "A long answer.", "answer": "Another long answer."}]
+    assert [pair.outcome for pair in samples.pairs(before, after)] == ["unmarked"]
+
+
+def test_the_best_and_the_worst_come_first_and_at_most_twenty(finished: RunDir) -> None:
+    found = samples.pairs(finished.samples("before"), finished.samples("after"))
+    chosen = samples.shown(found)
+    assert len(chosen) == samples.MOST_SHOWN
+    assert [pair.outcome for pair in chosen[:6]] == ["fixed"] * 6
+    wrong = [pair for pair in chosen if pair.outcome == "wrong"]
+    assert len(wrong) >= 6 and wrong[0].share_right == min(pair.share_right for pair in found)
+
+
+def test_thinned_points_keep_the_last() -> None:
+    assert drawing.thin(list(range(10)), 4) == [0, 3, 6, 9]
+    assert drawing.thin(list(range(11)), 4)[-1] == 10
+    assert drawing.thin([], 4) == []
+
+
+def test_the_running_mean_keeps_its_ends_and_jumps_over_gaps() -> None:
+    smoothed = drawing.smooth([4.0, None, 2.0, 1.0])
+    assert smoothed == [4.0, 3.0, 1.5, 1.0]

@@ -1,0 +1,252 @@
+"""Columns to examples: which form is recognised, what becomes of its rows, what is told."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from tunewright.data.formats import Example, Format, Message, sniff, to_examples
+from tunewright.data.read import RawRow
+from tunewright.errors import DataError, Problem, SpecError
+
+
+def raw(*values: Mapping[str, Any]) -> list[RawRow]:
+    return [RawRow(n, "f.jsonl", n, dict(value)) for n, value in enumerate(values, 1)]
+
+
+def convert(*values: Mapping[str, Any], system: str | None = None) -> tuple[list[Example], list[Problem]]:
+    rows = raw(*values)
+    return to_examples(rows, sniff(rows), system)
+
+
+def turns(example: Example) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in example.messages]
+
+
+def only(*values: Mapping[str, Any], system: str | None = None) -> list[tuple[str, str]]:
+    """Turns of the only row."""
+    examples, problems = convert(*values, system=system)
+    assert [problem.message() for problem in problems] == []
+    return turns(examples[0])
+
+
+def told(values: Mapping[str, Any], fmt: Format) -> list[tuple[str, str]]:
+    """Codes and sentences of a row that must not become an example."""
+    examples, problems = to_examples(raw(values), fmt)
+    assert examples == []
+    assert all(problem.values["row"] == 1 for problem in problems)
+    return [(problem.code, problem.message()) for problem in problems]
+
+
+PAIR = [("user", "q"), ("assistant", "a")]
+MESSAGES = Format("messages", {"messages": "messages"})
+COLUMNS = Format("prompt_completion", {"prompt": "prompt", "completion": "completion"})
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "columns"),
+    [
+        ({"messages": [{"role": "user", "content": "q"}]}, "messages", {"messages": "messages"}),
+        ({"id": 1, "conversations": []}, "conversations", {"messages": "conversations"}),
+        ({"prompt": "q", "completion": "a"}, "prompt_completion", {"prompt": "prompt", "completion": "completion"}),
+        ({"instruction": "q", "output": "a"}, "alpaca", {"prompt": "instruction", "completion": "output"}),
+        ({"Question": "q", "Answer": "a"}, "question_answer", {"prompt": "Question", "completion": "Answer"}),
+        ({"query": "q", "response": "a"}, "question_answer", {"prompt": "query", "completion": "response"}),
+        ({"input": "q", "output": "a"}, "question_answer", {"prompt": "input", "completion": "output"}),
+        ({"source": "q", "target": "a"}, "question_answer", {"prompt": "source", "completion": "target"}),
+        ({"q": "q", "a": "a"}, "question_answer", {"prompt": "q", "completion": "a"}),
+        ({"Input Text": "q", "a": "a"}, "question_answer", {"prompt": "Input Text", "completion": "a"}),
+        ({"问题": "q", "回答": "a"}, "question_answer", {"prompt": "问题", "completion": "回答"}),
+        ({"指令": "q", "输出": "a"}, "alpaca", {"prompt": "指令", "completion": "输出"}),
+        ({"text": "q", "label": "a"}, "question_answer", {"prompt": "text", "completion": "label"}),
+        ({"document": "q", "summary": "a"}, "question_answer", {"prompt": "document", "completion": "summary"}),
+        ({"text": "t"}, "text", {"text": "text"}),
+        ({"content": "t", "url": "u"}, "text", {"text": "content"}),
+        ({"text": "t", "label": 1}, "text", {"text": "text"}),
+    ],
+)
+def test_the_form_is_recognised_by_columns(row: dict[str, Any], name: str, columns: dict[str, str]) -> None:
+    assert sniff(raw(row)) == Format(name, columns)
+
+
+def test_alpaca_takes_all_columns_of_llama_factory() -> None:
+    row = {"instruction": "q", "input": "i", "output": "a", "system": "s", "history": [["q0", "a0"], ["q1", "a1"]]}
+    earlier = [("user", "q0"), ("assistant", "a0"), ("user", "q1"), ("assistant", "a1")]
+    assert sniff(raw(row)).name == "alpaca"
+    assert only(row) == [("system", "s"), *earlier, ("user", "q\ni"), ("assistant", "a")]
+    assert only({**row, "input": "", "system": " ", "history": []}) == PAIR
+    assert only({**row, "input": None, "system": None, "history": None}) == PAIR
+
+
+def test_context_of_a_question_is_part_of_the_prompt() -> None:
+    row = {"question": "who?", "context": "Ada wrote it.", "answer": "Ada"}
+    assert only(row) == [("user", "who?\nAda wrote it."), ("assistant", "Ada")]
+
+
+def test_the_form_that_fits_most_rows_wins() -> None:
+    odd = {"prompt": None, "completion": None, "text": "t"}
+    assert sniff(raw(*[{"prompt": "q", "completion": "a"}] * 3, odd)).name == "prompt_completion"
+    assert sniff(raw({"prompt": "q", "completion": "a"}, *[odd] * 3)).name == "text"
+
+
+def test_columns_that_play_no_role_are_named() -> None:
+    fmt = sniff(raw({"question": "q", "answer": "a", "lang": "en", "id": 1}))
+    assert fmt.unused == ("lang", "id")
+    assert fmt.describe() == ("question and answer (question -> prompt, answer -> completion; not used: lang, id)")
+
+
+def test_sharegpt_and_openai_turns_with_the_usual_names_of_speakers() -> None:
+    names = ["system", "Human", "gpt", "user", "function_call", "observation", "chatgpt"]
+    row = {"conversations": [{"from": name, "value": name} for name in names]}
+    roles = ["system", "user", "assistant", "user", "assistant", "tool", "assistant"]
+    assert only(row) == list(zip(roles, names, strict=True))
+    assert only({"conversations": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}) == PAIR
+
+
+def test_content_may_be_a_list_of_text_parts() -> None:
+    parts = [{"type": "text", "text": "q"}, {"type": "text", "text": "!"}]
+    row = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "a"}]}
+    assert only(row) == [("user", "q!"), ("assistant", "a")]
+
+
+def test_a_csv_cell_may_hold_a_conversation_as_json() -> None:
+    cell = json.dumps([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])
+    assert only({"messages": cell}) == PAIR
+    assert only({"messages": cell, "text": "q a"}) == PAIR
+    with_history = {"instruction": "q", "output": "a", "history": '[["x", "y"]]'}
+    assert only(with_history) == [("user", "x"), ("assistant", "y"), *PAIR]
+
+
+def test_prompt_and_completion_may_be_conversations() -> None:
+    prompt = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
+    assert only({"prompt": prompt, "completion": [{"role": "assistant", "content": "a"}]}) == [("system", "s"), *PAIR]
+    assert only({"prompt": prompt, "completion": "a"}) == [("system", "s"), *PAIR]
+
+
+def test_plain_text_and_numbers_of_csv_stay_as_they_are() -> None:
+    examples, _problems = convert({"text": " a\n\tb\r\n "})
+    assert (examples[0].text, examples[0].messages) == (" a\n\tb\r\n ", ())
+    assert only({"question": "2 + 2", "answer": "4"}) == [("user", "2 + 2"), ("assistant", "4")]
+
+
+def test_a_system_line_is_put_where_there_is_none() -> None:
+    own = {"messages": [{"role": "system", "content": "own"}, *[{"role": r, "content": c} for r, c in PAIR]]}
+    assert only(own, system="ours")[0] == ("system", "own")
+    assert only({"prompt": "q", "completion": "a"}, system="ours") == [("system", "ours"), *PAIR]
+    assert convert({"text": "t"}, system="ours")[0] == [Example(1, "f.jsonl", 1, (), "t")]
+
+
+def test_an_example_keeps_number_file_and_line_of_its_row() -> None:
+    rows = [RawRow(7, "b.csv", 12, {"q": "q", "a": "a"})]
+    examples, _problems = to_examples(rows, sniff(rows))
+    assert examples == [Example(7, "b.csv", 12, (Message("user", "q"), Message("assistant", "a")))]
+
+
+def test_a_map_says_which_column_plays_a_role() -> None:
+    rows = raw({"frage": "q", "antwort": "a", "answer": "other", "thema": "t"})
+    fmt = sniff(rows, {"prompt": "frage", "completion": "antwort", "input": "thema"})
+    assert fmt == Format("prompt_completion", {"prompt": "frage", "completion": "antwort", "input": "thema"})
+    assert fmt.unused == ("answer",)
+    assert sniff(rows, {"instruction": "frage"}).columns == {"prompt": "frage", "completion": "answer"}
+    assert sniff(raw({"body": "t", "text": "u"}), {"text": "body"}) == Format("text", {"text": "body"})
+    assert sniff(raw({"chat": [], "text": "u"}), {"messages": "chat"}) == Format("conversations", {"messages": "chat"})
+
+
+def test_a_map_of_one_side_still_needs_the_other() -> None:
+    with pytest.raises(DataError) as caught:
+        sniff(raw({"frage": "q", "antwort": "a"}), {"prompt": "frage"})
+    assert caught.value.problems[0].code == "E211"
+
+
+def test_a_mapped_column_that_does_not_exist_is_told_with_a_suggestion() -> None:
+    with pytest.raises(DataError) as caught:
+        sniff(raw({"Frage": "q", "antwort": "a"}), {"prompt": "fragen", "completion": "antwort"})
+    (problem,) = caught.value.problems
+    assert problem.code == "E212"
+    assert problem.message() == '--map names the column "fragen", which does not exist; columns: Frage, antwort'
+    assert 'did you mean "Frage"?' in problem.fixes()
+
+
+def test_a_map_of_an_unknown_role_or_of_two_forms_is_refused() -> None:
+    rows = raw({"a": "q", "b": "a"})
+    for mapping, code in [({"prompts": "a"}, "E103"), ({"prompt": "a", "text": "b"}, "E109")]:
+        with pytest.raises(SpecError) as caught:
+            sniff(rows, mapping)
+        assert caught.value.problems[0].code == code
+        assert caught.value.problems[0].message()
+
+
+@pytest.mark.parametrize("rows", [[], [{"tokens": [1], "tags": [2]}], [{"prompt": "q", "rejected": "b"}]])
+def test_columns_of_no_known_form_are_told(rows: Sequence[dict[str, Any]]) -> None:
+    with pytest.raises(DataError) as caught:
+        sniff(raw(*rows))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.values["columns"]) == ("E211", ", ".join(rows[0]) if rows else "")
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"prompt": "q"}, [("E207", "completion is missing")]),
+        ({"prompt": "q", "completion": None}, [("E207", "completion is missing")]),
+        ({"prompt": "q", "completion": 4}, [("E206", "completion must be text, got a whole number")]),
+        ({"prompt": "q", "completion": 0.5}, [("E206", "completion must be text, got a decimal number")]),
+        ({"prompt": "q", "completion": True}, [("E206", "completion must be text, got true or false")]),
+        ({"prompt": "q", "completion": {"a": 1}}, [("E206", "completion must be text, got an object")]),
+        ({"prompt": " \n", "completion": ""}, [("E203", "the prompt is empty"), ("E203", "the completion is empty")]),
+        ({"prompt": "q", "completion": "a\x07"}, [("E205", "broken text: the character U+0007 in completion")]),
+        ({"prompt": [], "completion": "a"}, [("E203", "the prompt is empty")]),
+    ],
+)
+def test_a_bad_cell_is_told_by_its_column(row: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert told(row, COLUMNS) == expected
+
+
+@pytest.mark.parametrize(
+    ("roles", "reason"),
+    [
+        ("assistant user assistant", "the assistant speaks first"),
+        ("system assistant", "the assistant speaks first"),
+        ("user user assistant", "two user turns in a row"),
+        ("user assistant assistant", "two assistant turns in a row"),
+        ("user assistant user", "the last turn is not the assistant's"),
+        ("user system assistant", "a system turn stands in the middle"),
+        ("system system user assistant", "a system turn stands in the middle"),
+        ("system user", "no turn is the assistant's"),
+        ("user tool assistant", "a tool turn follows no assistant turn"),
+        ("user assistant tool user assistant", "a user turn follows a tool turn"),
+        ("user assistant tool", "the last turn is not the assistant's"),
+        ("user narrator", 'the role "narrator" of messages[1] is unknown'),
+    ],
+)
+def test_turns_out_of_order_are_told(roles: str, reason: str) -> None:
+    row = {"messages": [{"role": role, "content": "x"} for role in roles.split()]}
+    assert told(row, MESSAGES) == [("E208", f"the turns are out of order: {reason}")]
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ("no list", [("E206", "messages must be a list of turns, got text")]),
+        ([["user", "q"]], [("E206", "messages[0] must be an object, got a list")]),
+        ([{"content": "q"}], [("E207", "messages[0].role is missing")]),
+        ([{"from": "human"}, {"from": "gpt", "value": ""}],
+         [("E207", "messages[0].value is missing"), ("E203", "the messages[1].value is empty")]),
+        ([{"role": "user", "content": [{"type": "image"}]}],
+         [("E206", 'messages[0].content[0] must be text, got a part of type "image"')]),
+    ],
+)  # fmt: skip
+def test_a_bad_turn_is_told_by_its_place(messages: Any, expected: list[tuple[str, str]]) -> None:
+    assert told({"messages": messages}, MESSAGES) == expected
+
+
+def test_an_empty_system_turn_or_tool_answer_is_kept() -> None:
+    row = [("system", ""), ("user", "q"), ("assistant", "call"), ("tool", ""), ("assistant", "a")]
+    assert only({"messages": [{"role": role, "content": content} for role, content in row]}) == row
+
+
+@pytest.mark.parametrize("history", ["x", [["only"]], [["q", 3]], {"q": "a"}])
+def test_a_history_that_is_no_list_of_pairs_is_told(history: Any) -> None:
+    fmt = Format("alpaca", {"prompt": "instruction", "completion": "output", "history": "history"})
+    assert [code for code, _text in told({"instruction": "q", "output": "a", "history": history}, fmt)] == ["E206"]

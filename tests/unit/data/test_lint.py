@@ -1,0 +1,114 @@
+"""Duplicates, conflicts, leaks, and a split that never leaks."""
+
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tunewright.data.formats import Example, Message
+from tunewright.data.lint import MAX_HELD_OUT_ROWS, Finding, conflicts, duplicates, leaks, split
+
+
+def pair(number: int, prompt: str, answer: str) -> Example:
+    return Example(number, "f", number, (Message("user", prompt), Message("assistant", answer)))
+
+
+def text(number: int, content: str) -> Example:
+    return Example(number, "f", number, text=content)
+
+
+def numbers(examples: list[Example]) -> list[int]:
+    return [example.number for example in examples]
+
+
+def test_duplicates_are_equal_but_for_white_space_and_character_width() -> None:
+    rows = [pair(1, "Hello you", "１２"), pair(2, "Hello \n you ", "12"), pair(3, "hello you", "12"), text(4, "Hello")]
+    assert duplicates(rows) == Finding("duplicate", (2,))
+
+
+def test_every_later_duplicate_is_named() -> None:
+    assert duplicates([text(1, "a"), text(5, "a"), text(7, "b"), text(9, "a")]).numbers == (5, 9)
+
+
+def test_turns_that_join_to_the_same_text_are_not_duplicates() -> None:
+    system = Example(3, "f", 3, (Message("system", "a"), Message("assistant", "b c")))
+    assert duplicates([pair(1, "a", "b c"), pair(2, "a b", "c"), system]).numbers == ()
+
+
+def test_conflicts_ask_the_same_and_answer_differently() -> None:
+    rows = [pair(1, "q", "a"), pair(2, "q ", "a"), pair(3, "q", "b"), pair(4, "q", "a"), pair(5, "other", "b")]
+    assert conflicts(rows) == Finding("conflict", (3, 4))
+    assert conflicts([text(1, "a"), text(2, "b")]).numbers == ()
+
+
+def test_leaks_name_the_held_out_rows() -> None:
+    train = [pair(1, "q", "a"), pair(2, "r", "a")]
+    assert leaks(train, [pair(1, "q", "b"), pair(2, "r", "a "), pair(3, "s", "a")]) == Finding("leak", (2,))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_split_loses_nothing_keeps_order_and_never_leaks(seed: int) -> None:
+    rng = random.Random(seed)
+    rows = [pair(n, f"q{rng.randrange(60)}", rng.choice("ab")) for n in range(1, rng.randrange(3, 200))]
+    share = rng.uniform(0.01, 0.6)
+    train, held_out = split(rows, share, seed)
+    assert Counter(numbers(train) + numbers(held_out)) == Counter(numbers(rows))
+    assert numbers(train) == sorted(numbers(train))
+    assert numbers(held_out) == sorted(numbers(held_out))
+    assert leaks(train, held_out).numbers == ()
+    assert train
+    assert 1 <= len(held_out) <= max(round(len(rows) * share), 1) + 6
+
+
+def test_a_split_holds_out_the_share_of_distinct_rows() -> None:
+    train, held_out = split([text(n, f"row {n}") for n in range(200)], 0.1, 0)
+    assert (len(train), len(held_out)) == (180, 20)
+
+
+@pytest.mark.parametrize(
+    ("contents", "share", "sizes"),
+    [
+        ([], 0.1, (0, 0)),
+        (["a"], 0.5, (1, 0)),
+        (["a", "a", "a"], 0.5, (3, 0)),
+        (["a", "b"], 0.01, (1, 1)),
+        (["a", "b"], 1.0, (1, 1)),
+        (["a", "a", "b", "b", "b"], 0.1, (3, 2)),
+        (["a", "b", "c"], 0.0, (3, 0)),
+    ],
+)
+def test_small_splits(contents: list[str], share: float, sizes: tuple[int, int]) -> None:
+    train, held_out = split([text(n, content) for n, content in enumerate(contents)], share, 0)
+    assert (len(train), len(held_out)) == sizes
+
+
+def test_no_more_than_1000_rows_are_held_out() -> None:
+    _train, held_out = split([text(n, str(n)) for n in range(5000)], 0.5, 0)
+    assert len(held_out) == MAX_HELD_OUT_ROWS == 1000
+
+
+def test_another_seed_gives_another_split_and_a_new_row_moves_few() -> None:
+    rows = [text(n, f"row {n}") for n in range(400)]
+    first = set(numbers(split(rows, 0.1, 1)[1]))
+    assert first != set(numbers(split(rows, 0.1, 2)[1]))
+    assert len(first - set(numbers(split([*rows, text(400, "new")], 0.1, 1)[1]))) <= 1
+
+
+def test_a_split_does_not_depend_on_the_hash_seed() -> None:
+    script = (
+        "from tunewright.data.formats import Example; from tunewright.data.lint import split;"
+        "print([e.number for e in split([Example(n, 'f', n, text=f'row {n}') for n in range(50)], 0.2, 7)[1]])"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    here = numbers(split([text(n, f"row {n}") for n in range(50)], 0.2, 7)[1])
+    assert runs == [f"{here}\n"] * 2
