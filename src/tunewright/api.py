@@ -8,20 +8,21 @@ from typing import Any
 from tunewright.compare import record
 from tunewright.compare import report as reports
 from tunewright.compare import words as words
-from tunewright.data.encode import IGNORED, Encoded
+from tunewright.compare.minimum import missed as missed
+from tunewright.compare.minimum import parse_minimum as parse_minimum
 from tunewright.data.formats import Format, sniff
 from tunewright.data.gate import Gated, judge
+from tunewright.data.pieces import pieces as pieces
 from tunewright.data.prompts import Prompt, common_system, read_prompts
 from tunewright.data.read import read_rows
-from tunewright.data.tokenizer import TextTokenizer
-from tunewright.errors import DataError, Problem, TunewrightError, Where, error, errors_of
+from tunewright.errors import DataError, Problem, TunewrightError, error, errors_of
 from tunewright.facts import bundled, machine
-from tunewright.facts.floors import too_old
+from tunewright.facts.health import Health, too_old
 from tunewright.flow import demo, eject, gather, inline, start
 from tunewright.flow.fetch import Note, resolve_model
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import Plan, from_json
-from tunewright.runs import layout, store
+from tunewright.runs import durable, layout, store
 from tunewright.runs.store import RunDir
 from tunewright.spec import glossary, presets, schema
 from tunewright.spec import load as spec
@@ -29,7 +30,6 @@ from tunewright.spec.load import Loaded
 from tunewright.trust import home
 
 CHAT_TOKENS = 256
-SCORES_TO_REACH = ("exact_match", "field_f1", "valid")
 
 
 def _silent(text: str) -> None:
@@ -137,6 +137,25 @@ class TrainedRun:
         """End the process that holds the model, if there is one."""
         if self._session is not None:
             self._session.close()
+
+
+@dataclass
+class Conversation:
+    """Question by question with a run; where training rows had only one answer each, every question stands alone."""
+
+    run: TrainedRun
+    with_base: bool = False
+    max_new_tokens: int = CHAT_TOKENS
+    turns: list[dict[str, str]] = field(default_factory=list)
+
+    def ask(self, text: str) -> dict[str, str]:
+        """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered."""
+        if self.run.is_single_turn or not self.turns:
+            self.turns = self.run.opening()
+        self.turns.append({"role": "user", "content": text})
+        answers = self.run.answers([self.turns], with_base=self.with_base, max_new_tokens=self.max_new_tokens)[0]
+        self.turns.append({"role": "assistant", "content": answers["tuned"]})
+        return answers
 
 
 def load(
@@ -297,35 +316,34 @@ def prompts(
     return found, problems
 
 
-def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
-    """METRIC=VALUE texts as numbers. Raises: SpecError E103 with all that cannot be read."""
-    wanted: dict[str, float] = {}
-    problems = []
-    for text in texts:
-        metric, _equals, value = text.partition("=")
-        try:
-            wanted[metric] = float(value)
-        except ValueError:
-            problems.append(_bad_minimum("takes METRIC=NUMBER", text))
-            continue
-        if metric not in SCORES_TO_REACH:
-            problems.append(_bad_minimum(f"takes {', '.join(SCORES_TO_REACH)}", metric))
-    if problems:
-        raise errors_of(problems)
-    return wanted
+def answer_prompts(
+    run: TrainedRun, asked: Sequence[Prompt], *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS,
+    progress: Progress = _no_progress,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Each prompt's row with the answer added: as `answer`, or `tuned_answer` where the rows have an `answer` already.
+
+    Prompts without a system turn get the one that the training rows had.
+    """
+    opening = run.opening()
+    conversations = []
+    for prompt in asked:
+        turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
+        has_system = bool(turns) and turns[0]["role"] == "system"
+        conversations.append(turns if has_system else [*opening, *turns])
+    answers = run.answers(conversations, with_base=with_base, max_new_tokens=max_new_tokens, progress=progress)
+    key = "tuned_answer" if any("answer" in p.row for p in asked) else "answer"
+    names = {"tuned": key, "base": "base_answer"}
+    return [{**p.row, **{names[who]: text for who, text in given.items()}} for p, given in zip(asked, answers, strict=True)]
 
 
-def _bad_minimum(reason: str, value: str) -> Problem:
-    return Problem("E103", Where("--min-score", source=value), {"key": "--min-score", "reason": reason, "value": value})
+def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as JSON lines, whole or not at all."""
+    durable.write_jsonl(Path(path), [dict(row) for row in rows])
 
 
-def missed(scores: Mapping[str, float], wanted: Mapping[str, float]) -> list[Problem]:
-    """E508 for each score below the one that was wanted; a score that was not measured counts as 0."""
-    return [
-        Problem("E508", values={"metric": metric, "score": f"{scores.get(metric, 0.0):.3f}", "wanted": f"{least:g}"})
-        for metric, least in wanted.items()
-        if scores.get(metric, 0.0) < least
-    ]
+def summary(run: RunDir) -> dict[str, Any]:
+    """Verdict and numbers of a run's report, for scripts."""
+    return reports.summary(run)
 
 
 @dataclass(frozen=True)
@@ -344,37 +362,16 @@ class DataCheck:
 
 
 def data_check(
-    data: str | Path, model: str = "smollm2", *, settings: Mapping[str, Any] | None = None,
+    data: str | Path, model: str = "smollm2", *, settings: Mapping[str, Any] | None = None, sets: Sequence[str] = (),
     note: Note = _silent, progress: Progress = _no_progress,
 ) -> DataCheck:  # fmt: skip
     """Every row accounted for, without training. Nothing is raised for bad rows: they are in the result.
 
     Raises: DataError for a file that cannot be read at all; ModelError for the tokenizer's model.
     """
-    loaded = load(named={"model.name": model, "data.train": str(data), **(settings or {})})
+    loaded = load(named={"model.name": model, "data.train": str(data), **(settings or {})}, sets=sets)
     gated, tokenizer = gather.look_at_data(loaded.run, note=note, progress=progress)
     return DataCheck(gated, tuple(judge(gated, loaded.run.data)), tuple(gated.warnings), tokenizer)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Text of a row as the model sees it, all of it learned or none."""
-
-    text: str
-    is_learned: bool
-
-
-def pieces(row: Encoded, tokenizer: TextTokenizer) -> list[Piece]:
-    """A row's text, cut where learned tokens begin and end."""
-    found: list[Piece] = []
-    start = 0
-    learned = [label != IGNORED for label in row.labels]
-    for end in range(1, len(learned) + 1):
-        if end == len(learned) or learned[end] != learned[start]:
-            text = tokenizer.decode(row.ids[start:end], skip_special_tokens=False)
-            found.append(Piece(text, learned[start]))
-            start = end
-    return found
 
 
 def describe_data(made: Plan) -> str:
@@ -442,25 +439,6 @@ def copy_adapter(run: TrainedRun, target: str | Path) -> Path:
 def fetch(name: str, *, note: Note = _silent) -> Path:
     """Bring a model to this machine; its folder. Raises: HubError E701 to E705."""
     return resolve_model(name, None, offline=False, note=note)[0]
-
-
-@dataclass(frozen=True)
-class Health:
-    """This machine as a run would find it: facts, versions, built-in models that are here, and what is wrong."""
-
-    machine: machine.Machine
-    versions: Mapping[str, str]
-    models: Mapping[str, bool]
-    problems: tuple[Problem, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "schema": layout.SCHEMA,
-            "machine": self.machine.model_dump(mode="json"),
-            "versions": dict(self.versions),
-            "models": dict(self.models),
-            "problems": [problem.to_json() for problem in self.problems],
-        }
 
 
 def doctor(*, note: Note = _silent) -> Health:

@@ -465,7 +465,7 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "D301": Entry(
         N_(
-            "held-out loss has not improved for {count} evaluations while training loss falls: overfitting begins; best is step {best}"
+            "held-out loss has not improved for {count} evaluations while training loss falls: it overfits; best is step {best}"
         ),
         N_("The model begins to learn the rows by heart. The best step is kept; early stopping ends the run."),
         (N_("fewer epochs: --set train.num_train_epochs=1"), N_("lower rank: --set peft.r=8")),

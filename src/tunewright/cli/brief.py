@@ -27,7 +27,9 @@ def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None
     words, found = api.words, made.facts
     probe = found.machine.probe
     gpu = _("no GPU") if probe is None or probe.device == "cpu" else probe.device_name
-    cores = ngettext("{count} CPU core", "{count} CPU cores", found.machine.num_cpus).format(count=found.machine.num_cpus)
+    cores = ngettext("{count} CPU core", "{count} CPU cores", found.machine.num_cpus).format(
+        count=found.machine.num_cpus
+    )
     machine = f"{cores}, {words.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
     labelled(channel, _("Machine"), machine)
     size = _("{count} parameters").format(count=words.count(found.model.num_parameters))
@@ -41,7 +43,9 @@ def data_line(made: "Plan", *, is_generated: bool = False) -> str:
 
     data = made.facts.data
     name = _("generated: shop messages -> JSON") if is_generated else data.path
-    rows = _("{train} rows to train, {held_out} held out").format(train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}")
+    rows = _("{train} rows to train, {held_out} held out").format(
+        train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}"
+    )
     if is_generated:
         rows += _(" (other wording, other items)")
     learned = _("{share} of the tokens are learned").format(
@@ -70,7 +74,10 @@ def decided(made: "Plan", channel: Channel) -> None:
     from tunewright import api
 
     rows = [
-        (choice.path.rpartition(".")[2], printable(api.words.plain(choice.value)), channel.paint(printable(choice.why()), "dim"))
+        (
+            f"{choice.path.rpartition('.')[2]} {printable(api.words.plain(choice.value))}",
+            channel.paint(printable(choice.why()), "dim"),
+        )
         for choice in made.choices
         if choice.origin == "plan"
     ]
@@ -128,7 +135,11 @@ def outcome(run: "RunDir", channel: Channel) -> None:
         peak=api.words.size(found.peak_bytes), promised=api.words.size(found.plan.memory.peak_bytes)
     )
     labelled(channel, _("Cost"), f"{took} · {peak}")
-    labelled(channel, _("Saved"), f"{shorten(run.adapter_dir)} ({_('PEFT format')}, {api.words.size(result.get('adapter_bytes'))})")
+    labelled(
+        channel,
+        _("Saved"),
+        f"{shorten(run.adapter_dir)} ({_('PEFT format')}, {api.words.size(result.get('adapter_bytes'))})",
+    )
     report = run.path / "report.html"
     if report.is_file():
         labelled(channel, _("Report"), shorten(report))

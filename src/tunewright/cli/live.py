@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tunewright.cli import brief, show
 from tunewright.cli.problems import print_problems, printable
 from tunewright.cli.show import Channel
-from tunewright.cli.view import Event, View, bar, frame, log_line
+from tunewright.cli.view import Event, View, bar, frame, log_line, trained_line
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Screen:
         if event["kind"] == "score":
             label = _("Before") if event["which"] == "before" else _("After")
             brief.labelled(told.channel, label, brief.score_line(dict(event)))
+        if event["kind"] == "phase" and event["phase"] == "train" and event["state"] == "end":
+            brief.labelled(told.channel, _("Train"), trained_line(self.view, self.channel, event["seconds"]))
         for line in told.lines():
             self.say(line)
         self.tick()
@@ -163,7 +165,7 @@ def see_through(run: "TrainedRun", *, is_quiet: bool = False, is_verbose: bool =
     view = View(total_memory=_total_memory(run))
     with Interrupts() as asked, face(view, is_quiet=is_quiet) as shown:
         sent = 0
-        log = _log_tail(run, shown) if is_verbose else _no_log
+        log = log_tail(run, shown.say) if is_verbose else _no_log
         for event in _follow(run):
             if event is not None:
                 view.take(event)
@@ -175,12 +177,9 @@ def see_through(run: "TrainedRun", *, is_quiet: bool = False, is_verbose: bool =
             if asked.count > sent and _is_listening(run):
                 run.stop(now=sent > 0)
                 sent += 1
-                shown.say(_STOPPING() if sent == 1 else _("Ending it now."))
+                saving = _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
+                shown.say(saving if sent == 1 else _("Ending it now."))
     return end(run, view, interrupted_by=asked.number, is_quiet=is_quiet)
-
-
-def _STOPPING() -> str:
-    return _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
 
 
 def _is_listening(run: "TrainedRun") -> bool:
@@ -202,8 +201,8 @@ def _no_log() -> None:
     """Libraries talk to the log only."""
 
 
-def _log_tail(run: "TrainedRun", shown: Face) -> Callable[[], None]:
-    """Says what has been written to log.txt since the last call."""
+def log_tail(run: "TrainedRun", say: Callable[[str], None]) -> Callable[[], None]:
+    """A function that says what has been written to log.txt since it was last called."""
     position = 0
 
     def read() -> None:
@@ -216,7 +215,7 @@ def _log_tail(run: "TrainedRun", shown: Face) -> Callable[[], None]:
             content = file.read()
         position += len(content)
         for line in content.decode("utf-8", "replace").splitlines():
-            shown.say(printable(line))
+            say(printable(line))
 
     return read
 
@@ -255,7 +254,7 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False) -> bool:
     view = View(total_memory=_total_memory(run))
     try:
         with face(view) as shown:
-            log = _log_tail(run, shown) if is_verbose else _no_log
+            log = log_tail(run, shown.say) if is_verbose else _no_log
             for event in _follow(run):
                 if event is not None:
                     view.take(event)
@@ -265,7 +264,9 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False) -> bool:
                 log()
     except KeyboardInterrupt:
         channel = show.err()
-        channel.line(_("Left the view; the run goes on. Stop it with:  tunewright runs stop {name}").format(name=run.name))
+        channel.line(
+            _("Left the view; the run goes on. Stop it with:  tunewright runs stop {name}").format(name=run.name)
+        )
         return False
     end(run, view)
     return True

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,18 +50,23 @@ EXIT_INTERRUPTED = 130
 class Verbs(TyperGroup):
     """The top level: our help, our errors, our exit codes."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
-        extra.pop("standalone_mode", None)
         show.prepare_streams()
-        if is_json(arguments):
-            with speaking("en"):
-                sys.exit(self._run(arguments, extra))
-        sys.exit(self._run(arguments, extra))
+        with speaking("en") if is_json(arguments) else nullcontext():
+            sys.exit(self._run(arguments, complete_var))
 
-    def _run(self, arguments: list[str], extra: dict[str, Any]) -> int:
+    def _run(self, arguments: list[str], complete_var: str | None) -> int:
         try:
-            code = super().main(args=arguments, prog_name="tunewright", standalone_mode=False, **extra)
+            code = super().main(arguments, "tunewright", complete_var, standalone_mode=False)
             return code if isinstance(code, int) else 0
         except typer.TyperException as fault:
             return _usage_error(fault, self._path(arguments), arguments)
@@ -93,7 +99,12 @@ def help_text(group: TyperGroup) -> str:
     for title, verbs in GROUPS:
         lines.append(_(title))
         lines += [f"  {name:<12}{(group.commands[name].help or '').splitlines()[0]}" for name in verbs]
-    lines += ["", _("tunewright VERB --help tells the options of a verb. RUN is a path, a name, the beginning of one, or `last`.")]
+    lines += [
+        "",
+        _(
+            "tunewright VERB --help tells the options of a verb. RUN is a path, a name, the beginning of one, or `last`."
+        ),
+    ]
     lines += [_("Every verb takes --json. TUNEWRIGHT_LANG=en or zh chooses the language (中文: TUNEWRIGHT_LANG=zh).")]
     lines += ["", _("Examples")]
     column = max(width(command) for command, _why in EXAMPLES) + 3
@@ -124,7 +135,9 @@ def _failure(fault: Exception, arguments: Sequence[str]) -> int:
     return _show([problem], arguments, log=_write_crash(fault))
 
 
-def _show(problems: Sequence[Any], arguments: Sequence[str], *, log: Path | None = None, nothing_started: bool = False) -> int:
+def _show(
+    problems: Sequence[Any], arguments: Sequence[str], *, log: Path | None = None, nothing_started: bool = False
+) -> int:
     from tunewright.cli.problems import print_json, print_problems
 
     if is_json(arguments):

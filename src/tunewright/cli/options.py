@@ -19,32 +19,49 @@ Force = Annotated[bool, typer.Option("--force", help=_("Start although the plan 
 Offline = Annotated[bool, typer.Option("--offline", help=_("Use no network at all."))]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help=_("Set any value of the config; can be repeated."), show_default=False),
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help=_("Set any value of the config; can be repeated."), show_default=False
+    ),
 ]
 Map = Annotated[
     list[str] | None,
     typer.Option(
-        "--map", metavar="ROLE=COLUMN", help=_("Which column plays a role: prompt, completion, messages, ..."), show_default=False
+        "--map",
+        metavar="ROLE=COLUMN",
+        help=_("Which column plays a role: prompt, completion, messages, ..."),
+        show_default=False,
     ),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help=_("Leave damaged rows out, counted and listed."))]
-Run = Annotated[str, typer.Argument(metavar="RUN", help=_("Path, name, beginning of a name, or `last`."), show_default=False)]
-RunOrLast = Annotated[str, typer.Argument(metavar="[RUN]", help=_("Path, name, beginning of a name, or `last`."))]
-Preset = Annotated[str | None, typer.Option("--preset", help=_("How hard the task is: simple, medium or complex."))]
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help=_("Path, name, beginning of a name, or `last`."), show_default=False)
+]
+RunOrLast = Annotated[str, typer.Argument(metavar="RUN", help=_("Path, name, beginning of a name, or `last`."))]
+Preset = Annotated[
+    str | None, typer.Option("--preset", metavar="LEVEL", help=_("How hard the task is: simple, medium or complex."))
+]
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="CONFIG.yaml | MODEL DATA", help=_("A config file, or a model and a file of examples."), show_default=False),
+    typer.Argument(metavar="CONFIG.yaml | MODEL DATA", help=_("A config file, or a model and a file of examples.")),
 ]
-Model = Annotated[str | None, typer.Option("-m", "--model", help=_("A built-in name, a folder, a GGUF file or a Hub id."))]
-Data = Annotated[str | None, typer.Option("-d", "--data", help=_("A file, a folder or a Hub id."))]
-Output = Annotated[str | None, typer.Option("-o", "--output", help=_("Folder of the run; none makes one under runs/."))]
-Method = Annotated[str | None, typer.Option("--method", help=_("The PEFT method."))]
-Rank = Annotated[int | None, typer.Option("--rank", help=_("Rank of the update (peft.r)."))]
-Epochs = Annotated[float | None, typer.Option("--epochs", help=_("How often every row is seen."))]
-LearningRate = Annotated[float | None, typer.Option("--lr", help=_("Learning rate."))]
-Seed = Annotated[int | None, typer.Option("--seed", help=_("Seed of start values and dropout."))]
+Model = Annotated[
+    str | None,
+    typer.Option("-m", "--model", metavar="NAME", help=_("A built-in name, a folder, a GGUF file or a Hub id.")),
+]
+Data = Annotated[str | None, typer.Option("-d", "--data", metavar="FILE", help=_("A file, a folder or a Hub id."))]
+Output = Annotated[
+    str | None, typer.Option("-o", "--output", metavar="DIR", help=_("Folder of the run; none makes one under runs/."))
+]
+Method = Annotated[str | None, typer.Option("--method", metavar="NAME", help=_("The PEFT method."))]
+Rank = Annotated[int | None, typer.Option("--rank", metavar="R", help=_("Rank of the update (peft.r)."))]
+Epochs = Annotated[float | None, typer.Option("--epochs", metavar="N", help=_("How often every row is seen."))]
+LearningRate = Annotated[float | None, typer.Option("--lr", metavar="RATE", help=_("Learning rate."))]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help=_("Seed of start values and dropout."))]
 WithBase = Annotated[
-    str | None, typer.Option("--with", metavar="base", help=_("`base` also shows what the base model answers."), show_default=False)
+    str | None,
+    typer.Option(
+        "--with", metavar="base", help=_("`base` also shows what the base model answers."), show_default=False
+    ),
 ]
 YAML = (".yaml", ".yml")
 
@@ -72,7 +89,9 @@ def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
     for text in texts or ():
         role, equals, column = text.partition("=")
         if not (role and equals and column):
-            raise typer.BadParameter(_('--map takes ROLE=COLUMN, as in --map prompt=question, not "{text}"').format(text=text))
+            raise typer.BadParameter(
+                _('--map takes ROLE=COLUMN, as in --map prompt=question, not "{text}"').format(text=text)
+            )
         pairs[role] = column
     return pairs or None
 
@@ -82,3 +101,15 @@ def wants_base(word: str | None) -> bool:
     if word not in (None, "base"):
         raise typer.BadParameter(_('--with takes only "base"'))
     return word == "base"
+
+
+def branch(text: str) -> typer.Typer:
+    """A verb that only holds other verbs; alone it shows its help."""
+    group = typer.Typer(help=text, invoke_without_command=True, rich_markup_mode=None)
+
+    @group.callback()
+    def show_help(ctx: typer.Context) -> None:
+        if ctx.invoked_subcommand is None:
+            typer.echo(ctx.get_help())
+
+    return group

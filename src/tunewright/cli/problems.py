@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tunewright.cli import show
 from tunewright.cli.show import Channel
 from tunewright.i18n import _, ngettext
+from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
     from tunewright.errors import Problem, Where
@@ -15,44 +16,31 @@ if TYPE_CHECKING:
 SHOWN_PER_CODE = 20
 INDENT = " " * 6
 SUMMARIES = ("E216",)  # counts the problems listed with it
+WRONG_USE = "E119"
 
 
 def print_problems(
     problems: Sequence["Problem"], channel: Channel, *, full_list: str = "", nothing_started: bool = False
 ) -> None:
-    """All problems, at most 20 lines for each code; fixes that fit several are given once, at the end.
+    """All problems, at most 20 lines for each code; a fix that several of them share stands under the last of them.
 
     `full_list` says where the others can be read.
     """
-    shown: Counter[str] = Counter()
     totals = Counter(problem.code for problem in problems)
-    general: dict[str, None] = {}
-    said: set[str] = set()
+    seen: Counter[str] = Counter()
+    shown = []
     for problem in problems:
-        shown[problem.code] += 1
-        if shown[problem.code] > SHOWN_PER_CODE:
-            if shown[problem.code] == totals[problem.code]:
-                _print_rest(problem.code, totals[problem.code] - SHOWN_PER_CODE, channel, full_list)
-            continue
-        fixes = problem.fixes()
-        own = [fix for template, fix in zip(_usable(problem), fixes, strict=True) if "{" in template and fix not in said]
-        general |= dict.fromkeys(fix for template, fix in zip(_usable(problem), fixes, strict=True) if "{" not in template)
-        said |= set(own)
-        _print_one(problem, own, channel)
-    _print_fixes(list(general), channel)
+        seen[problem.code] += 1
+        if seen[problem.code] <= SHOWN_PER_CODE:
+            shown.append(problem)
+    last = {fix: number for number, problem in enumerate(shown) for fix in problem.fixes()}
+    printed: Counter[str] = Counter()
+    for number, problem in enumerate(shown):
+        _print_one(problem, [fix for fix in problem.fixes() if last[fix] == number], channel)
+        printed[problem.code] += 1
+        if printed[problem.code] == SHOWN_PER_CODE < totals[problem.code]:
+            _print_rest(problem.code, totals[problem.code] - SHOWN_PER_CODE, channel, full_list)
     _print_count(problems, channel, nothing_started)
-
-
-def _usable(problem: "Problem") -> list[str]:
-    """Templates of the fixes that `Problem.fixes` gives, in the same order."""
-    filled = [fix for fix in problem.entry.fixes if _fields(fix) <= set(problem.values)]
-    return filled
-
-
-def _fields(template: str) -> set[str]:
-    import string
-
-    return {name for _text, name, _spec, _conversion in string.Formatter().parse(template) if name}
 
 
 def _print_one(problem: "Problem", fixes: list[str], channel: Channel) -> None:
@@ -61,10 +49,8 @@ def _print_one(problem: "Problem", fixes: list[str], channel: Channel) -> None:
     head = f"{channel.paint(word, color, 'bold')} {channel.paint(problem.code, 'bold')}  "
     head += f"{channel.paint(place, 'cyan')}  " if place else ""
     text = printable(problem.message())
-    if not problem.where.line or not problem.where.source:
-        channel.paragraph(text, INDENT, head)
-    else:
-        channel.paragraph(text, INDENT, head)
+    channel.paragraph(text, INDENT, head)
+    if problem.where.line and problem.where.source:
         hint = fixes.pop(0) if fixes and "suggestion" in problem.values else ""
         _print_source(problem.where, printable(hint), channel)
     _print_fixes(fixes, channel)
@@ -88,10 +74,10 @@ def _print_source(where: "Where", hint: str, channel: Channel) -> None:
     number = str(where.line)
     source = printable(where.source.replace("\t", " ").rstrip())
     before = source[: max(0, where.column - 1)]
-    caret = "^" * max(1, min(where.length, show.columns_of(source) - show.columns_of(before)))
+    caret = "^" * max(1, min(where.length, columns_of(source) - columns_of(before)))
     gutter = " " * (5 - len(number))
     channel.line(f"{gutter}{channel.paint(f'{number} |', 'dim')} {source}")
-    under = f"{' ' * show.columns_of(before)}{channel.paint(caret, 'red')} {hint}".rstrip()
+    under = f"{' ' * columns_of(before)}{channel.paint(caret, 'red')} {hint}".rstrip()
     channel.line(f"{' ' * 5}{channel.paint(' |', 'dim')} {under}")
 
 
@@ -114,17 +100,20 @@ def _print_count(problems: Sequence["Problem"], channel: Channel, nothing_starte
     listed = [problem for problem in errors if problem.code not in SUMMARIES] or errors
     texts = []
     if len(listed) > 1:
-        files = list(dict.fromkeys(problem.where.file for problem in listed if problem.where.line))
+        places = {problem.where.file for problem in listed}
+        file = places.pop() if len(places) == 1 else ""
         template = (
             ngettext("{count} error in {file}.", "{count} errors in {file}.", len(listed))
-            if len(files) == 1
+            if file
             else ngettext("{count} error.", "{count} errors.", len(listed))
         )
-        texts.append(template.format(count=len(listed), file=printable(files[0]) if files else ""))
+        texts.append(template.format(count=len(listed), file=printable(file)))
     if nothing_started and errors[0].code[:2] in ("E1", "E2", "E3", "E4", "E7"):
         texts.append(_("Nothing was started."))
-    more = f"tunewright explain {listed[0].code}"
-    channel.line(f"{' '.join(texts)}{'   ' if texts else ''}{channel.paint(more, 'dim')}")
+    if listed[0].code != WRONG_USE:  # its fix names the help, which says more
+        texts.append(channel.paint(f"  tunewright explain {listed[0].code}", "dim"))
+    if texts:
+        channel.line(" ".join(texts).strip())
 
 
 def printable(text: str) -> str:

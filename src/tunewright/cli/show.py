@@ -14,10 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
+from tunewright.i18n import _
 from tunewright.i18n import width as columns_of
 
 Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Mapping[Style, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+WIDEST_CELL = 36
 _ESCAPES = re.compile("\x1b\\[[0-9;]*m")
 _ASCII = {
     "·": "-", "–": "-", "—": "-", "→": "->", "×": "x", "±": "+/-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'",
@@ -51,7 +53,7 @@ class Channel:
     width: int | None
 
     def line(self, text: str = "") -> None:
-        print(text, file=self.stream, flush=True)
+        print(text.replace("\xa0", " "), file=self.stream, flush=True)  # hard blanks have done their work by now
 
     def paint(self, text: str, *styles: Style) -> str:
         """The text in a style, or as it is where there is no colour."""
@@ -116,7 +118,7 @@ def wrap(text: str, width: int | None) -> list[str]:
             lines.append(paragraph)
             continue
         current = ""
-        for piece in re.findall(r"\s*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)", paragraph):
+        for piece in re.findall(r"[ \t]*(?:[\u2e80-\uffef]|[^ \t\u2e80-\uffef]+)", paragraph):
             if current and columns_of(current + piece) > width:
                 lines.append(current)
                 current = piece.lstrip()
@@ -127,7 +129,12 @@ def wrap(text: str, width: int | None) -> list[str]:
 
 
 def table(
-    channel: Channel, rows: Iterable[Sequence[str]], header: Sequence[str] = (), *, indent: str = "", right: Sequence[int] = ()
+    channel: Channel,
+    rows: Iterable[Sequence[str]],
+    header: Sequence[str] = (),
+    *,
+    indent: str = "",
+    right: Sequence[int] = (),
 ) -> None:
     """Cells in columns without any lines; the last column is broken at the width. `right` aligns columns to the right."""
     body = [list(row) for row in rows]
@@ -135,7 +142,8 @@ def table(
     if not lines:
         return
     last = len(lines[0]) - 1
-    widths = [max(columns_of(plain(line[i])) for line in lines) for i in range(last + 1)]
+    widths = [_column_width([columns_of(plain(line[i])) for line in lines], is_last=i == last) for i in range(last + 1)]
+    column = columns_of(indent) + sum(width + 2 for width in widths[:-1])
     for number, line in enumerate(lines):
         cells = [
             " " * (widths[i] - columns_of(plain(cell))) + cell if i in right else pad(cell, widths[i])
@@ -146,11 +154,26 @@ def table(
         if header and number == 0:
             channel.line(channel.paint(f"{head}{tail}".rstrip(), "dim"))
         else:
-            channel.paragraph(tail, " " * columns_of(plain(head)) if _has_room(channel, head) else indent, head)
+            _table_line(channel, head, tail, column if _has_room(channel, column) else columns_of(indent) + 2)
 
 
-def _has_room(channel: Channel, head: str) -> bool:
-    return channel.width is None or channel.width - columns_of(plain(head)) >= 20
+def _column_width(cells: Sequence[int], *, is_last: bool) -> int:
+    """Of the widest cell; very wide ones stand out alone instead of pushing all others aside."""
+    return max(cells) if is_last else max((cell for cell in cells if cell <= WIDEST_CELL), default=WIDEST_CELL)
+
+
+def _has_room(channel: Channel, column: int) -> bool:
+    return channel.width is None or channel.width - column >= 16
+
+
+def _table_line(channel: Channel, head: str, tail: str, column: int) -> None:
+    """The last cell beside the others, or under them where they leave no room."""
+    if columns_of(plain(head)) <= column:
+        channel.paragraph(tail, " " * column, head)
+        return
+    channel.line(head.rstrip())
+    if tail:
+        channel.paragraph(tail, " " * column)
 
 
 def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:
@@ -163,16 +186,17 @@ def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:
 def note(text: str) -> None:
     """Something that is done on the way and takes a moment."""
     channel = err()
-    channel.line(channel.paint(text, "dim"))
+    erase = "\r\x1b[2K" if channel.is_tty else ""  # a progress bar may stand on the line
+    channel.line(erase + channel.paint(text, "dim"))
 
 
 def next_steps(*steps: tuple[str, str]) -> None:
-    """The likely next commands, each with what it does: the last lines of a success."""
-    from tunewright.i18n import _
-
+    """The likely next commands, each with what it does: the last lines of a success. A command is never broken."""
     channel = err()
     width = max(len(command) for command, _why in steps)
     label = pad(_("Next"), 10)
     for number, (command, why) in enumerate(steps):
         head = label if number == 0 else " " * columns_of(label)
-        channel.line(f"{channel.paint(head, 'dim')}{pad(command, width)}   {channel.paint(why, 'dim')}".rstrip())
+        line = f"{channel.paint(head, 'dim')}{pad(command, width)}   {channel.paint(why, 'dim')}".rstrip()
+        is_too_wide = channel.width is not None and columns_of(plain(line)) > channel.width
+        channel.line(f"{channel.paint(head, 'dim')}{command}" if is_too_wide else line)

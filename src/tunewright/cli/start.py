@@ -23,7 +23,14 @@ def plan(loaded: "Loaded", *, is_quiet: bool = False) -> "Plan":
 
 
 def run(
-    loaded: "Loaded", *, force: bool, detach: bool, is_json: bool, is_quiet: bool, is_verbose: bool, is_demo: bool = False
+    loaded: "Loaded",
+    *,
+    force: bool,
+    detach: bool,
+    is_json: bool,
+    is_quiet: bool,
+    is_verbose: bool,
+    is_demo: bool = False,
 ) -> None:
     """Plan, say what will be done, start, show to the end, say what came of it."""
     from tunewright import api

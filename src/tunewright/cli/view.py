@@ -2,16 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tunewright.cli import show
 from tunewright.cli.show import Channel
 from tunewright.i18n import _
+from tunewright.i18n import width as columns_of
 
 BARS = "▁▂▃▄▅▆▇█"
 BAR_WIDTH = 20
 SPARKS = 16
 Event = Mapping[str, Any]
+
+
+@dataclass
+class Curve:
+    """A measure by step; what a resumed run does again replaces what it did before."""
+
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def add(self, step: int, value: float) -> None:
+        while self.steps and self.steps[-1] >= step:
+            self.steps.pop()
+            self.values.pop()
+        self.steps.append(step)
+        self.values.append(value)
 
 
 @dataclass
@@ -24,8 +41,8 @@ class View:
     total: int = 0
     step: int = 0
     max_steps: int = 0
-    losses: list[float] = field(default_factory=list)
-    held_out: list[float] = field(default_factory=list)
+    losses: Curve = field(default_factory=Curve)
+    held_out: Curve = field(default_factory=Curve)
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens_per_second: float | None = None
@@ -36,22 +53,21 @@ class View:
     def take(self, event: Event) -> None:
         """Learn from one event; kinds and fields that are not known are left alone."""
         kind = event["kind"]
-        self.step = event.get("step", self.step)
-        if kind == "phase":
-            self.phase = event["phase"] if event["state"] == "begin" else ""
-            self.done = self.total = 0
+        if kind == "phase" and event["state"] == "begin":
+            self.phase, self.done, self.total = event["phase"], 0, 0
         elif kind == "progress":
             self.phase, self.done, self.total = event["phase"], event["done"], event["total"]
         elif kind == "log":
             self._take_log(event)
         elif kind == "eval" and event["held_out_loss"] is not None:
-            self.held_out.append(event["held_out_loss"])
+            self.held_out.add(event["step"], event["held_out_loss"])
         elif kind == "checkpoint":
             self.checkpoint_step = event["step"]
 
     def _take_log(self, event: Event) -> None:
+        self.step = event["step"]
         if event["loss"] is not None:
-            self.losses.append(event["loss"])
+            self.losses.add(event["step"], event["loss"])
         self.max_steps = event.get("max_steps") or self.max_steps
         self.learning_rate = event.get("learning_rate")
         self.grad_norm = event.get("grad_norm")
@@ -66,7 +82,7 @@ def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
         return ""
     if len(values) > width:
         edges = [len(values) * i // width for i in range(width + 1)]
-        values = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+        values = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
     low, high = min(values), max(values)
     span = high - low
     return "".join(BARS[round((value - low) / span * 7)] if span else BARS[0] for value in values)
@@ -102,8 +118,8 @@ def frame(view: View, channel: Channel, phases: Mapping[str, str]) -> list[str]:
     title = phases.get(view.phase, view.phase)
     if view.phase != "train":
         lines = [_phase_line(view, title, channel)]
-        return [*lines, _curves_line(view, channel)] if view.losses else lines
-    if not view.losses:
+        return [*lines, _curves_line(view, channel)] if view.losses.values else lines
+    if not view.losses.values:
         return [_phase_line(view, title, channel)]
     share = view.step / view.max_steps if view.max_steps else 0.0
     parts = [
@@ -113,6 +129,15 @@ def frame(view: View, channel: Channel, phases: Mapping[str, str]) -> list[str]:
         _memory(view),
     ]
     return [_fit(parts, channel), _curves_line(view, channel)]
+
+
+def trained_line(view: View, channel: Channel, seconds: float) -> str:
+    """What stays of the live view when training has ended."""
+    parts = [f"{bar(1.0, channel)} {view.step}/{view.max_steps}"]
+    if view.losses.values:
+        curve = channel.paint(sparkline(view.losses.values, 8), "cyan")
+        parts.append(f"{_('loss')} {short(view.losses.values[0])} {curve} {short(view.losses.values[-1])}")
+    return "   ".join([*parts, clock(seconds)])
 
 
 def _phase_line(view: View, title: str, channel: Channel) -> str:
@@ -131,9 +156,11 @@ def _memory(view: View) -> str:
 
 
 def _curves_line(view: View, channel: Channel) -> str:
-    parts = [f"{_('train')} {short(view.losses[-1])} {channel.paint(sparkline(view.losses), 'cyan')}"]
-    if view.held_out:
-        parts.append(f"{_('held-out')} {short(view.held_out[-1])} {channel.paint(sparkline(view.held_out), 'yellow')}")
+    parts = [f"{_('train')} {short(view.losses.values[-1])} {channel.paint(sparkline(view.losses.values), 'cyan')}"]
+    if view.held_out.values:
+        parts.append(
+            f"{_('held-out')} {short(view.held_out.values[-1])} {channel.paint(sparkline(view.held_out.values), 'yellow')}"
+        )
     parts.append(f"lr {short(view.learning_rate)}")
     if view.grad_norm is not None:
         parts.append(f"grad {short(view.grad_norm)}")
@@ -144,7 +171,7 @@ def _fit(parts: Sequence[str], channel: Channel) -> str:
     """As many of the parts as the width holds, the first ones first."""
     line = parts[0]
     for part in parts[1:]:
-        if channel.width is not None and show.columns_of(show.plain(f"{line}   {part}")) > channel.width:
+        if channel.width is not None and columns_of(show.plain(f"{line}   {part}")) > channel.width:
             break
         line = f"{line}   {part}"
     return line

@@ -79,7 +79,8 @@ def loss_table(record: Record) -> list[tuple[str, str, str]]:
 
 
 def rate_table(record: Record) -> list[tuple[str, str]]:
-    return [(f"{event['step']:,}", words.number(event["learning_rate"])) for event in thin(record.logs, MOST_TABLE_ROWS)]
+    events = thin(record.logs, MOST_TABLE_ROWS)
+    return [(f"{event['step']:,}", words.number(event["learning_rate"])) for event in events]
 
 
 def stack(parts: Mapping[str, float], whole: float) -> list[dict[str, Any]]:

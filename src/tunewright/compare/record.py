@@ -72,7 +72,9 @@ class Record:
 
     @property
     def num_sessions(self) -> int:
-        return sum(event["kind"] == "phase" and event["phase"] == "train" and event["state"] == "begin" for event in self.events)
+        """How often training was begun."""
+        phases = [event for event in self.events if event["kind"] == "phase"]
+        return sum(event["phase"] == "train" and event["state"] == "begin" for event in phases)
 
     def last_log(self, name: str) -> Any:
         return self.logs[-1].get(name) if self.logs else None

@@ -52,9 +52,8 @@ def pairs(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]
     tuned = {sample["row"]: sample for sample in after}
     base = {sample["row"]: sample for sample in before}
     rows = {**tuned, **base}
-    written = [sample for sample in (*before, *after)]
     references = [sample["reference"] for sample in rows.values()]
-    is_marked = is_json_task(references) or any(_is_right(s["answer"], s["reference"]) for s in written)
+    is_marked = is_json_task(references) or any(_is_right(s["answer"], s["reference"]) for s in (*before, *after))
     return [_pair(row, base.get(number), tuned.get(number), is_marked) for number, row in rows.items()]
 
 
@@ -83,14 +82,14 @@ def _is_right(answer: str, reference: str) -> bool:
 
 
 def shown(found: Sequence[Pair]) -> list[Pair]:
-    """Up to 20 to look at: some that became right, all kinds of wrong with the worst first, then whatever is left."""
-    by_outcome: dict[Outcome, list[Pair]] = {outcome: [] for outcome in OUTCOMES}
+    """Up to 20 to look at: some that became right, all kinds of wrong with the worst first, then the near misses."""
+    of: dict[Outcome, list[Pair]] = {outcome: [] for outcome in OUTCOMES}
     for pair in sorted(found, key=lambda pair: pair.share_right):
-        by_outcome[pair.outcome].append(pair)
-    by_outcome["fixed"].sort(key=lambda pair: pair.row)
-    chosen = [pair for kind in ("fixed", "broken", "wrong") for pair in by_outcome[kind][:MOST_OF_A_KIND]]
-    rest = [pair for kind in ("unmarked", "fixed", "wrong", "broken", "right") for pair in by_outcome[kind] if pair not in chosen]
-    chosen += rest[: MOST_SHOWN - len(chosen)]
+        of[pair.outcome].append(pair)
+    first = [pair for kind in (of["fixed"], of["broken"], of["wrong"]) for pair in kind[:MOST_OF_A_KIND]]
+    near_misses = of["wrong"][:MOST_OF_A_KIND - 1 : -1]
+    rest = [*of["unmarked"], *near_misses, *of["broken"][MOST_OF_A_KIND:], *of["fixed"][MOST_OF_A_KIND:], *of["right"]]
+    chosen = (first + rest)[:MOST_SHOWN]
     order = list(OUTCOMES)
     return sorted(chosen, key=lambda pair: order.index(pair.outcome))
 

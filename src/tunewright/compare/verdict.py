@@ -1,7 +1,7 @@
 """Was it worth it? The answer that the held-out scores of base and tuned model give, and how sure it is.
 
-A share of rows is judged by the 95 % interval of its difference (Newcombe's, made of the two Wilson intervals). It takes
-the two shares as independent; they are of the same rows, so the interval is rather too wide than too narrow.
+A share of rows is judged by the 95 % interval of its difference (Newcombe's, made of the two Wilson intervals). It
+takes the two shares as independent; they are of the same rows, so it is rather too wide than too narrow.
 A loss has no interval, as the losses of single rows are not kept; below `SAME_LOSS` a change counts as none.
 """
 
@@ -20,6 +20,19 @@ LOSSES = ("held_out_loss", "perplexity")  # metrics of all held-out rows; others
 READING_ORDER = ("exact_match", "field_f1", "valid", *LOSSES)
 SAME_LOSS = 0.01  # a share of the loss before
 FEW_ROWS = 10  # below, a loss may be that of one odd row
+
+
+def difference(before: tuple[int, int], after: tuple[int, int]) -> tuple[float, float]:
+    """95 % interval of the difference of two shares, each given as successes and trials.
+
+    Source: Newcombe (1998), Interval estimation for the difference between independent proportions, method 10.
+    """
+    (low_before, high_before), (low_after, high_after) = interval(*before), interval(*after)
+    share_before, share_after = before[0] / before[1], after[0] / after[1]
+    change = share_after - share_before
+    low = change - math.hypot(share_after - low_after, high_before - share_before)
+    high = change + math.hypot(high_after - share_after, share_before - low_before)
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -45,15 +58,11 @@ class Score:
 
     @property
     def difference(self) -> tuple[float, float] | None:
-        """95 % interval of after - before. Source: Newcombe (1998), Interval estimation for the difference, method 10."""
+        """95 % interval of after - before."""
         if self.before is None or self.after is None or not self.is_share_of_rows:
             return None
-        low_before, high_before = interval(round(self.before * self.rows), self.rows)
-        low_after, high_after = interval(round(self.after * self.rows), self.rows)
-        change = self.after - self.before
-        low = change - math.hypot(self.after - low_after, high_before - self.before)
-        high = change + math.hypot(high_after - self.after, self.before - low_before)
-        return low, high
+        before, after = round(self.before * self.rows), round(self.after * self.rows)
+        return difference((before, self.rows), (after, self.rows))
 
     def _interval(self, share: float | None) -> tuple[float, float] | None:
         return interval(round(share * self.rows), self.rows) if share is not None and self.is_share_of_rows else None
@@ -81,7 +90,11 @@ class Verdict:
 
     def title(self) -> str:
         """The answer in a few words, in this process's language."""
-        return _(TITLES[self.kind])
+        return _(self._title)
+
+    @property
+    def _title(self) -> str:
+        return TITLES_BY_LOSS.get(self.kind, TITLES[self.kind]) if self.metric in LOSSES else TITLES[self.kind]
 
     def sentence(self) -> str:
         """What the answer rests on, in this process's language."""
@@ -91,7 +104,7 @@ class Verdict:
         return {
             "kind": self.kind,
             "metric": self.metric,
-            "title": TITLES[self.kind],
+            "title": self._title,
             "sentence": self.reason.format_map(self.values),
         }
 
@@ -103,14 +116,19 @@ TITLES: Mapping[Kind, str] = {
     "unknown": N_("Not measured"),
 }
 
+TITLES_BY_LOSS: Mapping[Kind, str] = {
+    "better": N_("Yes, as far as the loss can tell"),
+    "worse": N_("No, the loss has become worse"),
+}
+
 _SHARE_REASONS: Mapping[tuple[str, str], str] = {
     ("exact_match", "better"): N_(
         "{after} of {rows} held-out answers are exactly right, {before} were before training: "
         "{change} points (95 % interval {low} to {high})."
     ),
     ("exact_match", "unclear"): N_(
-        "{after} of {rows} held-out answers are exactly right, {before} were before training. On {rows} rows that can be "
-        "chance: {change} points, 95 % interval {low} to {high}."
+        "{after} of {rows} held-out answers are exactly right, {before} were before training. On {rows} rows that can "
+        "be chance: {change} points, 95 % interval {low} to {high}."
     ),
     ("exact_match", "worse"): N_(
         "Only {after} of {rows} held-out answers are exactly right, {before} were before training: "
@@ -135,12 +153,18 @@ _LOSS_REASONS: Mapping[str, str] = {
         "The loss on {rows} held-out rows fell from {before} to {after}: where the base model hesitated among "
         "{perplexity_before} tokens, the tuned one hesitates among {perplexity_after}."
     ),
-    "unclear": N_("The loss on {rows} held-out rows was {before} and is {after}: a difference of less than 1 % shows nothing."),
+    "unclear": N_(
+        "The loss on {rows} held-out rows was {before} and is {after}: a difference of less than 1 % shows nothing."
+    ),
     "few": N_("The loss went from {before} to {after}, but {rows} held-out rows are too few to tell."),
-    "worse": N_("The loss on {rows} held-out rows rose from {before} to {after}: the run made the model worse at them."),
+    "worse": N_(
+        "The loss on {rows} held-out rows rose from {before} to {after}: the run made the model worse at them."
+    ),
 }
 
-NOTHING_HELD_OUT = N_("No rows were held out, so nothing can be said about new data. Hold some out: --set data.holdout=0.1")
+NOTHING_HELD_OUT = N_(
+    "No rows were held out, so nothing can be said about new data. Hold some out: --set data.holdout=0.1"
+)
 ONLY_BEFORE = N_("The base model was measured, the tuned one was not: the run did not get that far.")
 NOT_REACHED = N_("The run did not get as far as measuring the held-out rows.")
 NOT_ALIKE = N_("Base and tuned model were measured on different rows, so they cannot be compared.")

@@ -17,8 +17,8 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises: DataError E220 if it is damaged.
     """
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         if path.suffix.lower() == ".parquet":

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tunewright.data.formats import Message, sniff, to_examples
@@ -28,12 +29,24 @@ def read_prompts(path: str, mapping: Mapping[str, str] | None = None) -> tuple[l
     Raises: DataError E201, E202, E210, E211, E212, E217, E220; problems of single rows are returned.
     """
     raw = read_rows(path)
-    if not raw.rows:
+    found = _lines(raw.rows) if Path(path).suffix.lower() == ".txt" else raw.rows
+    if not found:
         raise errors_of(raw.problems) if raw.problems else error("E210", path=path)
-    completed = [replace(row, value=_with_answer(row.value)) for row in raw.rows]
+    completed = [replace(row, value=_with_answer(row.value)) for row in found]
     examples, problems = to_examples(completed, sniff(completed, mapping))
-    rows = {row.number: row.value for row in raw.rows}
+    rows = {row.number: row.value for row in found}
     return [Prompt(rows[e.number], e.messages[:-1]) for e in examples], raw.problems + problems
+
+
+def _lines(rows: Sequence[RawRow]) -> list[RawRow]:
+    """Each line of a text as a prompt of its own."""
+    lines = [
+        (row, offset, text)
+        for row in rows
+        for offset, text in enumerate(row.value["text"].splitlines())
+        if text.strip()
+    ]
+    return [RawRow(n, row.file, row.line + offset, {"prompt": text}) for n, (row, offset, text) in enumerate(lines, 1)]
 
 
 def _with_answer(row: Mapping[str, Any]) -> dict[str, Any]:

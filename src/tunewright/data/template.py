@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import jinja2
 from jinja2.ext import Extension, loopcontrols
@@ -33,7 +33,7 @@ BUILT_IN: Mapping[str, str] = {
 class _Generation(Extension):
     """Lets templates with `{% generation %}` marks render; the marks themselves are not needed here."""
 
-    tags: ClassVar = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
 
     def parse(self, parser: Parser) -> list[Node]:
         next(parser.stream)

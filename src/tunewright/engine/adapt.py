@@ -7,7 +7,6 @@ from transformers import PreTrainedModel, set_seed
 
 from tunewright.errors import Problem, SpecError
 from tunewright.spec.methods import Lora
-from tunewright.spec.run import Run
 
 CONFIGS: dict[str, type[PeftConfig]] = {"lora": LoraConfig}
 TASK_TYPES = {"causal_lm": "CAUSAL_LM"}
@@ -24,7 +23,7 @@ def peft_config(peft: Lora, task: str = "causal_lm", **upstream: Any) -> PeftCon
         ) from fault
 
 
-def attach_adapter(model: PreTrainedModel, run: Run) -> PeftModel:
-    """The model with a fresh adapter; its start values depend on `train.seed` alone."""
-    set_seed(run.train.seed)
-    return get_peft_model(model, peft_config(run.peft, run.task))
+def attach_adapter(model: PreTrainedModel, config: PeftConfig, *, seed: int) -> PeftModel:
+    """The model with a fresh adapter; its start values depend on the seed alone."""
+    set_seed(seed)
+    return get_peft_model(model, config)

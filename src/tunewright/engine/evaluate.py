@@ -18,6 +18,7 @@ from tunewright.engine.collate import num_predicted, pad_right
 from tunewright.engine.generate import generate
 
 Progress = Callable[[int, int], None]
+READ_TOKENS = 2048
 
 
 @torch.no_grad()
@@ -56,7 +57,6 @@ def evaluate(
     *,
     generate_rows: int,
     max_new_tokens: int,
-    max_tokens: int,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Held-out loss and perplexity on all rows; answers written for the first `generate_rows`, scored by what they are.
@@ -66,7 +66,12 @@ def evaluate(
     asked = [row for row in rows if row.prompt_length][:generate_rows]
     weight = len(rows) + 3 * len(asked)  # writing an answer takes about three times as long as reading one
     mean = held_out_loss(
-        model, rows, loss, pad_id=tokenizer.end_ids[0], max_tokens=max_tokens, progress=lambda d, _: progress(d, weight)
+        model,
+        rows,
+        loss,
+        pad_id=tokenizer.end_ids[0],
+        max_tokens=READ_TOKENS,
+        progress=lambda d, _: progress(d, weight),
     )
     scores = {"held_out_loss": mean, "perplexity": math.exp(min(mean, 700.0))}
     answers = generate(

@@ -16,10 +16,23 @@ from transformers import (
 
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import error
+from tunewright.plan.plan import Plan
 from tunewright.spec.run import Run
 from tunewright.trust import gate_model_folder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def device() -> torch.device:
+    """The device a run computes on."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def base_name(plan: Plan) -> str:
+    """What adapter_config.json calls the base: the Hub id, or the folder, so that bare PEFT finds it."""
+    folder, name = plan.facts.model.folder, plan.facts.model.name
+    is_hub_id = name.count("/") == 1 and not Path(name).exists() and not name.startswith((".", "/", "~"))
+    return name if is_hub_id else folder
 
 
 def load_base(run: Run, folder: Path, *, name: str) -> PreTrainedModel:

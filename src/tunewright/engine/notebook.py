@@ -7,9 +7,15 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter
-from tunewright.engine.load import load_base, load_hf_tokenizer, prepare_for_training, restore_adapter
-from tunewright.engine.worker import base_name, device
+from tunewright.engine.adapt import attach_adapter, peft_config
+from tunewright.engine.load import (
+    base_name,
+    device,
+    load_base,
+    load_hf_tokenizer,
+    prepare_for_training,
+    restore_adapter,
+)
 from tunewright.plan.plan import Plan
 
 
@@ -18,7 +24,8 @@ def load_for_training(plan: Plan) -> tuple[PeftModel, PreTrainedTokenizerBase]:
     base = load_base(plan.run, Path(plan.facts.model.folder), name=base_name(plan)).to(device())
     folder = Path(plan.facts.model.tokenizer_folder)
     tokenizer = load_hf_tokenizer(folder, load_tokenizer(folder, plan.run.model.chat_template))
-    return attach_adapter(prepare_for_training(base, plan.run), plan.run), tokenizer
+    config = peft_config(plan.run.peft, plan.run.task)
+    return attach_adapter(prepare_for_training(base, plan.run), config, seed=plan.run.train.seed), tokenizer
 
 
 def put_adapter(model: PeftModel, folder: Path) -> None:

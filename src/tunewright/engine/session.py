@@ -16,16 +16,16 @@ from typing import Any, TextIO
 import jinja2
 from peft import PeftModel
 
-from tunewright.accel.loss import plain_loss
+from tunewright.accel.loss import answer_loss, answer_loss_reason_not, plain_loss
 from tunewright.data.encode import prompt_ids
 from tunewright.data.formats import Message
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.evaluate import evaluate
 from tunewright.engine.export import merge
 from tunewright.engine.generate import generate
-from tunewright.engine.load import load_adapter, load_base
+from tunewright.engine.load import base_name, device, load_adapter, load_base
 from tunewright.engine.prepare import Prepared, prepare
-from tunewright.engine.worker import base_name, device, quiet
+from tunewright.engine.worker import quiet
 from tunewright.errors import TunewrightError, error
 from tunewright.plan.plan import from_json
 from tunewright.runs import layout
@@ -47,6 +47,7 @@ class Session:
         self.tokenizer = load_tokenizer(Path(self.plan.facts.model.tokenizer_folder), self.plan.run.model.chat_template)
         base = load_base(self.plan.run, self.folder, name=base_name(self.plan)).to(device())
         self.model: PeftModel = load_adapter(base, self.run.adapter_dir)
+        self.loss = plain_loss if answer_loss_reason_not(self.model) else answer_loss
 
     def progress(self, done: int, total: int) -> None:
         self.say({"kind": "progress", "done": done, "total": total})
@@ -75,12 +76,11 @@ class Session:
         options: dict[str, Any] = {
             "generate_rows": spec.eval.rows if rows is None else rows,
             "max_new_tokens": spec.eval.max_new_tokens,
-            "max_tokens": 2048,
             "progress": self.progress,
         }
         with self.model.disable_adapter():
-            before = evaluate(self.model, data.held_out, data.held_out_examples, self.tokenizer, plain_loss, **options)
-        after = evaluate(self.model, data.held_out, data.held_out_examples, self.tokenizer, plain_loss, **options)
+            before = evaluate(self.model, data.held_out, data.held_out_examples, self.tokenizer, self.loss, **options)
+        after = evaluate(self.model, data.held_out, data.held_out_examples, self.tokenizer, self.loss, **options)
         samples = [{**one, "base": other["answer"]} for one, other in zip(after.samples, before.samples, strict=True)]
         return {
             "before": before.scores, "after": after.scores, "rows": len(after.samples),

@@ -1,37 +1,27 @@
-"""The five steps of every run: load, configure, apply, train, save."""
+"""The page that every run is: load, configure, apply, train, save, with the same test before and after."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from peft import PeftModel
-from transformers import EarlyStoppingCallback, PreTrainedModel, TrainingArguments
-
-from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
-from tunewright.accel.verify import verify
-from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.adapt import attach_adapter
-from tunewright.engine.collate import StepCollator, pad_right
-from tunewright.engine.evaluate import held_out_loss
+from tunewright.data.tokenizer import load_tokenizer
+from tunewright.engine.adapt import attach_adapter, peft_config
+from tunewright.engine.build import build_trainer, checkpoint_to_resume, choose_loss, earlier_sessions
 from tunewright.engine.export import save_adapter
-from tunewright.engine.load import prepare_for_training, restore_adapter
-from tunewright.engine.prepare import Prepared
-from tunewright.engine.trainer import StepTrainer
-from tunewright.engine.watch import StopFlag, Watch
-from tunewright.errors import Problem, error
+from tunewright.engine.load import base_name, device, load_base, prepare_for_training, restore_adapter
+from tunewright.engine.prepare import prepare
+from tunewright.engine.score import Score, Scorer
+from tunewright.engine.watch import Stopwatch, Watch
+from tunewright.errors import error
 from tunewright.plan.plan import Plan
-from tunewright.runs.checkpoints import CheckpointStore, read_manifest
-from tunewright.runs.events import EventLog
-from tunewright.runs.store import RunDir
+from tunewright.runs.checkpoints import CheckpointStore
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained adapter and the numbers of its training."""
+    """The numbers of a run."""
 
-    model: PeftModel
-    loss: LossFunction
+    before: Score | None
+    after: Score | None
     steps: int
     best_step: int
     tokens: int
@@ -39,164 +29,41 @@ class Outcome:
     trainable_parameters: int
 
 
-def train(
-    plan: Plan,
-    run: RunDir,
-    base: PreTrainedModel,
-    data: Prepared,
-    tokenizer: TextTokenizer,
-    stop: StopFlag,
-    events: EventLog,
-) -> Outcome:
-    """Train one adapter as planned. Everything undecided was decided in `plan`.
+def train(plan: Plan, scorer: Scorer) -> Outcome:
+    """Train and test one adapter as planned. Everything undecided was decided in `plan`.
 
-    Raises: TrainingError E501 (not finite), E502, E503 (resume), E507 (stopped, checkpoint saved).
+    Raises: DataError; ModelError; TrainingError E501 (not finite), E502, E503 (resume), E507 (stopped, checkpoint saved).
     """
-    model = attach_adapter(prepare_for_training(base, plan.run), plan.run)
-    loss = choose_loss(model, plan, data, tokenizer, events)
-    store = CheckpointStore(run.checkpoints_dir, run.info()["id"])
-    checkpoint = _checkpoint_to_resume(store, plan, model, events)
-    watch = Watch(events, stop, _earlier_sessions(run, checkpoint))
-    trainer = build_trainer(model, plan, data, tokenizer, loss, store, watch)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if stop.signal and trainer.state.global_step < trainer.state.max_steps:
-        raise error("E507", step=trainer.state.global_step, name=run.name)
-    best = trainer.state.best_global_step or trainer.state.global_step
-    if best != trainer.state.global_step:
+    run, events, stop = scorer.run, scorer.events, scorer.stop
+    folder, tokenizer_folder = Path(plan.facts.model.folder), Path(plan.facts.model.tokenizer_folder)
+    tokenizer = load_tokenizer(tokenizer_folder, plan.run.model.chat_template)
+    with Stopwatch(events, "prepare"):
+        data = prepare(plan, run, tokenizer, scorer.progress("prepare"))
+
+    with Stopwatch(events, "load"):
+        base = load_base(plan.run, folder, name=base_name(plan)).to(device())  # 1. load
+        config = peft_config(plan.run.peft, plan.run.task)  # 2. configure
+        model = attach_adapter(prepare_for_training(base, plan.run), config, seed=plan.run.train.seed)  # 3. apply
+        loss = choose_loss(model, plan, data, tokenizer, events)
+    with model.disable_adapter():
+        before = scorer.score("before", plan, model, data, tokenizer, loss)
+
+    with Stopwatch(events, "train"):  # 4. train
+        store = CheckpointStore(run.checkpoints_dir, run.info()["id"])
+        checkpoint = checkpoint_to_resume(store, plan, model, events)
+        watch = Watch(events, stop, earlier_sessions(run, checkpoint))
+        trainer = build_trainer(model, plan, data, tokenizer, loss, store, watch)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    state = trainer.state
+    if stop.signal and state.global_step < state.max_steps:
+        raise error("E507", step=state.global_step, name=run.name)
+    best = state.best_global_step or state.global_step
+    if best != state.global_step:
         restore_adapter(model, store.folder / f"checkpoint-{best}")
-    save_adapter(model, plan, run, tokenizer)
+
+    after = scorer.score("after", plan, model, data, tokenizer, loss)
+    with Stopwatch(events, "save"):
+        save_adapter(model, plan, run, tokenizer)  # 5. save
     tokens, seconds = watch.totals()
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Outcome(model, loss, trainer.state.global_step, best, tokens, seconds, trained)
-
-
-def choose_loss(
-    model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, events: EventLog
-) -> LossFunction:
-    """The planned loss if it applies and agrees with the plain one on the first rows of this run."""
-    if "answer_loss" not in plan.fast_paths:
-        return plain_loss
-    reason = answer_loss_reason_not(model)
-    if reason:
-        events.write("note", text=f"answer_loss: {reason}")
-        return plain_loss
-    batch = {k: v.to(model.device) for k, v in pad_right(data.train[:2], tokenizer.end_ids[0]).items()}
-    agreement = verify(model, plain_loss, answer_loss, batch)
-    if agreement.agrees:
-        return answer_loss
-    values = {"name": "answer_loss", "fast": f"{agreement.fast:.6g}", "plain": f"{agreement.plain:.6g}"}
-    events.alert(Problem("W501", values=values))
-    return plain_loss
-
-
-def identity(plan: Plan) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued."""
-    run = plan.run
-    return {
-        "model": plan.facts.model.digest,
-        "data": plan.facts.data.fingerprint,
-        "peft": run.peft.model_dump(mode="json"),
-        "data.max_length": run.data.max_length,
-        "data.holdout": run.data.holdout,
-        "effective_batch": plan.effective_batch,
-        "train.seed": run.train.seed,
-        "train.data_seed": run.train.data_seed,
-        "model.precision": run.model.precision,
-    }
-
-
-def _checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, events: EventLog) -> Path | None:
-    """The newest sound checkpoint of this run, checked against its plan and loaded strictly; None for a first start."""
-    had_some = bool(store.own())
-    checkpoint, faults = store.newest_valid()
-    for fault in faults:
-        events.write("note", text=f"set aside: {fault}")
-    if checkpoint is None:
-        if had_some:
-            raise error("E503", path=str(store.folder), reason="; ".join(faults), config="config.yaml")
-        return None
-    manifest = read_manifest(checkpoint)
-    assert manifest is not None
-    now = identity(plan)
-    problems = [
-        Problem("E502", values={"key": key, "old": manifest["identity"].get(key), "new": value})
-        for key, value in now.items()
-        if manifest["identity"].get(key) != value
-    ]
-    if problems:
-        raise type(error("E502", key="", old="", new=""))(problems)
-    restore_adapter(model, checkpoint)
-    events.write("note", text=f"continuing from {checkpoint.name}")
-    return checkpoint
-
-
-def _earlier_sessions(run: RunDir, checkpoint: Path | None) -> dict[str, float]:
-    step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    logs = [e for e in run.read_events() if e["kind"] == "log" and e["step"] <= step]
-    last = logs[-1] if logs else {}
-    return {"tokens": last.get("tokens", 0), "train_seconds": last.get("train_seconds", 0.0)}
-
-
-def build_trainer(
-    model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, loss: LossFunction,
-    store: CheckpointStore, watch: Watch,
-) -> StepTrainer:  # fmt: skip
-    """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
-    spec, pad_id = plan.run.train, tokenizer.end_ids[0]
-    assert spec.per_device_train_batch_size != "auto" and plan.run.data.max_length != "auto"
-    max_tokens = spec.per_device_train_batch_size * plan.run.data.max_length
-    tests = data.held_out[: plan.run.eval.loss_rows]
-    patience = [EarlyStoppingCallback(spec.early_stopping_patience)] if tests and spec.early_stopping_patience else []
-    trainer = StepTrainer(
-        loss=loss,
-        held_out_loss=lambda m: held_out_loss(m, tests, loss, pad_id=pad_id, max_tokens=max_tokens),
-        store=store,
-        identity=identity(plan),
-        keep_checkpoints=spec.save_total_limit,
-        model=model,
-        args=training_arguments(plan, store.folder, has_tests=bool(tests)),
-        train_dataset=data.train,
-        eval_dataset=tests or None,
-        data_collator=StepCollator(pad_id, max_tokens),
-        callbacks=[watch, *patience],
-    )
-    watch.trainer = trainer
-    return trainer
-
-
-def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> TrainingArguments:
-    """The plan in transformers' words. The batch size is that of a whole step: micro-batches are cut in the step."""
-    spec = plan.run.train
-    return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=plan.effective_batch,
-        gradient_accumulation_steps=1,
-        num_train_epochs=spec.num_train_epochs,
-        max_steps=spec.max_steps,
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type=spec.lr_scheduler_type,
-        warmup_steps=spec.warmup_steps,
-        weight_decay=spec.weight_decay,
-        max_grad_norm=spec.max_grad_norm,
-        optim=spec.optim,
-        seed=spec.seed,
-        data_seed=spec.data_seed,
-        logging_steps=spec.logging_steps,
-        logging_first_step=True,
-        eval_strategy="steps" if has_tests else "no",
-        save_strategy="steps",
-        eval_steps=spec.eval_steps,
-        save_steps=spec.eval_steps,
-        metric_for_best_model="eval_loss" if has_tests else None,
-        greater_is_better=False if has_tests else None,
-        restore_callback_states_from_checkpoint=True,
-        report_to=spec.report_to,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=plan.run.model.precision == "bf16",
-        fp16=plan.run.model.precision == "fp16",
-        remove_unused_columns=False,
-        logging_nan_inf_filter=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        disable_tqdm=True,
-        **spec.extra,
-    )
+    return Outcome(before, after, state.global_step, best, tokens, seconds, trained)

@@ -29,7 +29,8 @@ FUSED: Mapping[Role, str] = {
 }  # fmt: skip
 GPT2: Mapping[Role, str] = {"q": "c_attn", "k": "c_attn", "v": "c_attn", "o": "c_proj", "up": "c_fc", "down": "c_proj"}
 PHI3: Mapping[Role, str] = {
-    "q": "qkv_proj", "k": "qkv_proj", "v": "qkv_proj", "o": "o_proj", "gate": "gate_up_proj", "up": "gate_up_proj", "down": "down_proj",
+    "q": "qkv_proj", "k": "qkv_proj", "v": "qkv_proj", "o": "o_proj",
+    "gate": "gate_up_proj", "up": "gate_up_proj", "down": "down_proj",
 }  # fmt: skip
 QWEN1: Mapping[Role, str] = {
     "q": "c_attn", "k": "c_attn", "v": "c_attn", "o": "c_proj", "gate": "w2", "up": "w1", "down": "c_proj",
@@ -49,7 +50,10 @@ INTERNLM2: Mapping[Role, str] = {
 }  # fmt: skip
 BAICHUAN: Mapping[Role, str] = {**LLAMA, "q": "W_pack", "k": "W_pack", "v": "W_pack"}
 
-LLAMA_LIKE = ["llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text", "granite", "cohere", "cohere2", "olmo", "olmo2", "smollm3", "stablelm", "exaone4"]
+LLAMA_LIKE = (
+    "llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text",
+    "granite", "cohere", "cohere2", "olmo", "olmo2", "smollm3", "stablelm", "exaone4",
+)  # fmt: skip
 
 FAMILIES: Mapping[str, Family] = {
     **{name: Family(LLAMA) for name in LLAMA_LIKE},

@@ -11,7 +11,7 @@ from typing import Any
 from tunewright.facts.families import roles_of
 from tunewright.i18n import N_
 from tunewright.plan.check import matching
-from tunewright.plan.memory import estimate
+from tunewright.plan.memory import Adapted, estimate
 from tunewright.plan.plan import Choice, Facts, Memory
 from tunewright.spec.load import patch
 from tunewright.spec.presets import PRESETS
@@ -205,13 +205,20 @@ def effective_batch(run: Run) -> int:
     return rows * steps
 
 
+def adapted_by(run: Run, facts: Facts) -> Adapted:
+    """The layers that a resolved run adapts."""
+    blocks = run.peft.extra.get("layers_to_transform")
+    chosen = (blocks,) if isinstance(blocks, int) else tuple(blocks) if blocks else None
+    return Adapted(frozenset(matching(facts.model, run.peft.target_modules)), chosen)
+
+
 def estimate_for(run: Run, facts: Facts, *, checkpointing: bool) -> Memory:
     """Memory of a run whose sizes are resolved."""
     rows, length, r = run.train.per_device_train_batch_size, run.data.max_length, run.peft.r
     assert rows != "auto" and length != "auto" and r != "auto" and run.model.precision != "auto"
     return estimate(
         facts.model,
-        matching(facts.model, run.peft.target_modules),
+        adapted_by(run, facts),
         r=r,
         tokens=rows * min(length, facts.data.lengths["longest"]),
         precision=run.model.precision,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from tunewright.errors import errors_of
 from tunewright.i18n import N_
-from tunewright.plan.check import check, matching
-from tunewright.plan.choose import FAST_PATHS, effective_batch, estimate_for, num_steps, resolve
+from tunewright.plan.check import check
+from tunewright.plan.choose import FAST_PATHS, adapted_by, effective_batch, estimate_for, num_steps, resolve
 from tunewright.plan.fit import fit
 from tunewright.plan.memory import trainable_parameters
 from tunewright.plan.plan import Choice, Facts, Plan
@@ -31,7 +31,7 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
         raise errors_of(problems)
     assert resolved.peft.r != "auto"
     memory = estimate_for(resolved, facts, checkpointing=bool(resolved.train.activation_checkpointing))
-    trained = trainable_parameters(facts.model, matching(facts.model, resolved.peft.target_modules), resolved.peft.r)
+    trained = trainable_parameters(facts.model, adapted_by(resolved, facts), resolved.peft.r)
     adapter_bytes = ADAPTER_BYTES_PER_PARAMETER * trained
     return Plan(
         run=resolved,

@@ -5,7 +5,7 @@ i intermediate size): two norms 2 d, attention's query, key, value and result 4 
 layers (q, k, v share theirs; so do gate and up), the MLP's gate, activation and up 3 i. Frozen layers keep nothing.
 """
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tunewright.facts.model import LinearGroup, Model
 from tunewright.plan.plan import Memory
@@ -17,15 +17,30 @@ RUNTIME_BYTES = 750 * 2**20
 LOSS_CHUNK_TOKENS = 512
 
 
-def adapted(model: Model, targets: Iterable[str]) -> list[LinearGroup]:
-    """The linear layers whose names are targeted."""
-    names = set(targets)
-    return [group for group in model.linear if group.name in names]
+@dataclass(frozen=True)
+class Adapted:
+    """Which layers get an adapter: names of linear layers, in which of the model's blocks (all if None)."""
+
+    names: frozenset[str]
+    blocks: tuple[int, ...] | None = None
+
+    def groups(self, model: Model) -> list[LinearGroup]:
+        """The linear layers that are adapted; counts are those of the chosen blocks."""
+        share = 1.0 if self.blocks is None else len(self.blocks) / max(1, model.num_layers)
+        return [
+            group.model_copy(update={"count": round(group.count * share)})
+            for group in model.linear
+            if group.name in self.names
+        ]
+
+    def num_backward_blocks(self, model: Model) -> int:
+        """Blocks that the backward pass goes through: none below the first adapted one."""
+        return model.num_layers - (min(self.blocks) if self.blocks else 0)
 
 
-def trainable_parameters(model: Model, targets: Iterable[str], r: int) -> int:
+def trainable_parameters(model: Model, adapted: Adapted, r: int) -> int:
     """Parameters of a LoRA of rank r: r x (in + out) for each adapted layer."""
-    return sum(r * (g.in_features + g.out_features) * g.count for g in adapted(model, targets))
+    return sum(r * (g.in_features + g.out_features) * g.count for g in adapted.groups(model))
 
 
 def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
@@ -36,16 +51,16 @@ def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
 
 
 def activation_bytes(
-    model: Model, targets: Iterable[str], tokens: int, *, precision: Precision, dropout: bool, checkpointing: bool
+    model: Model, adapted: Adapted, tokens: int, *, precision: Precision, dropout: bool, checkpointing: bool
 ) -> int:
     """What autograd keeps of one micro-batch of `tokens` tokens, padding included."""
     d, i = model.hidden_size, model.intermediate_size
-    layers = max(1, model.num_layers)
-    inputs = {(g.in_features, g.name in ("o_proj", "down_proj")) for g in adapted(model, targets)}
+    layers, groups = max(1, adapted.num_backward_blocks(model)), adapted.groups(model)
+    inputs = {(g.in_features, g.name in ("o_proj", "down_proj")) for g in groups}
     kept = 6 * d + 3 * i + sum(size for size, _ in inputs)
     if dropout:
         # Each adapted layer draws its own mask, and keeps the mask and its own dropped input.
-        kept += sum(round(1.25 * g.in_features * g.count / layers) for g in adapted(model, targets))
+        kept += sum(round(1.25 * g.in_features * g.count / layers) for g in groups)
     per_token = layers * d + 2 * kept if checkpointing else layers * kept
     return tokens * per_token * PRECISION_BYTES[precision]
 
@@ -58,7 +73,7 @@ def loss_bytes(model: Model, tokens: int, *, answer_loss: bool) -> int:
 
 def estimate(
     model: Model,
-    targets: Iterable[str],
+    adapted: Adapted,
     *,
     r: int,
     tokens: int,
@@ -69,8 +84,7 @@ def estimate(
     answer_loss: bool,
 ) -> Memory:
     """The peak by part; `tokens` is the largest micro-batch, padding included."""
-    names = list(targets)
-    trained = trainable_parameters(model, names, r)
+    trained = trainable_parameters(model, adapted, r)
     return Memory(
         parts={
             "libraries": RUNTIME_BYTES,
@@ -79,7 +93,7 @@ def estimate(
             "gradients": 4 * trained,
             "optimizer": 8 * trained,
             "activations": activation_bytes(
-                model, names, tokens, precision=precision, dropout=dropout, checkpointing=checkpointing
+                model, adapted, tokens, precision=precision, dropout=dropout, checkpointing=checkpointing
             ),
             "loss": loss_bytes(model, tokens, answer_loss=answer_loss),
         }

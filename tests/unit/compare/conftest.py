@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.score import exact_match, json_scores
+from tunewright.data.score import exact_match, is_json_task, json_scores
 from tunewright.errors import Problem
 from tunewright.facts.data import Data
 from tunewright.facts.machine import Machine, Probe
@@ -28,8 +28,8 @@ def smollm2() -> Model:
     shapes = {"q_proj": (576, 576), "k_proj": (576, 192), "v_proj": (576, 192), "o_proj": (576, 576)}
     shapes |= {"gate_proj": (576, 1536), "up_proj": (576, 1536), "down_proj": (1536, 576)}
     return Model(
-        name="smollm2", folder="/models/smollm2", tokenizer_folder="/models/smollm2", digest="4f1d0c9be2a35577", model_type="llama",
-        architecture="LlamaForCausalLM", num_layers=30, hidden_size=576, intermediate_size=1536,
+        name="smollm2", folder="/models/smollm2", tokenizer_folder="/models/smollm2", digest="4f1d0c9be2a35577",
+        model_type="llama", architecture="LlamaForCausalLM", num_layers=30, hidden_size=576, intermediate_size=1536,
         num_attention_heads=9, num_key_value_heads=3, vocab_size=49152, max_position_embeddings=2048,
         num_parameters=134_515_008, weight_bytes=269_030_016, has_chat_template=True,
         linear=tuple(LinearGroup(name=n, in_features=i, out_features=o, count=30) for n, (i, o) in shapes.items()),
@@ -38,8 +38,9 @@ def smollm2() -> Model:
 
 def plan_of(run: Run, *, held_out: int) -> Plan:
     data = Data(
-        path=run.data.train, fingerprint="a3f5" * 16, format="messages", columns={"messages": "messages"}, num_train=1080,
-        num_held_out=held_out, num_bad=4, is_single_turn=True, mean_length=61.5, mean_label_tokens=24.2, sampled_rows=1080,
+        path=run.data.train, fingerprint="a3f5" * 16, format="messages", columns={"messages": "messages"},
+        num_train=1080, num_held_out=held_out, num_bad=4, is_single_turn=True, sampled_rows=1080,
+        mean_length=61.5, mean_label_tokens=24.2,
         lengths={"median": 60, "p95": 78, "p99": 88, "longest": 97},
         answer_lengths={"median": 24, "p95": 31, "longest": 36},
     )  # fmt: skip
@@ -99,18 +100,21 @@ class Story:
         for step in range(first, last + 1):
             loss = 0.35 + 3.1 * math.exp(-step / 14) + 0.07 * math.sin(step * 2.3) + bend
             rate = 5e-4 * min(1, step / 5) * (0.5 + 0.5 * math.cos(math.pi * step / self.plan.num_steps))
-            self.write("log", step, 1.7, loss=loss, learning_rate=rate, grad_norm=0.8, epoch=step / 135, tokens=490 * step,
-                       train_seconds=1.7 * step, tokens_per_second=288.4, eta_seconds=1.7 * (self.plan.num_steps - step),
-                       rss_bytes=2_050_000_000 + 1_000_000 * step, max_steps=self.plan.num_steps)  # fmt: skip
+            self.write(
+                "log", step, 1.7, loss=loss, learning_rate=rate, grad_norm=0.8, epoch=step / 135, tokens=490 * step,
+                train_seconds=1.7 * step, tokens_per_second=288.4, rss_bytes=2_050_000_000 + 1_000_000 * step,
+                eta_seconds=1.7 * (self.plan.num_steps - step), max_steps=self.plan.num_steps,
+            )  # fmt: skip
             if step % 27 == 0:
                 held_out = 0.42 + 2.6 * math.exp(-step / 16) + (0.03 if step == 135 else 0)
                 self.write("eval", step, held_out_loss=held_out, seconds=4.2, is_best=step < 135)
                 self.write("checkpoint", step, path=f"checkpoints/checkpoint-{step}", bytes=22_000_000)
 
-    def score(self, which: str, loss: float, samples: list[dict[str, Any]], held_out: int, *, is_json: bool = True) -> None:
+    def score(self, which: str, loss: float, samples: list[dict[str, Any]], held_out: int) -> None:
         predictions, references = [s["answer"] for s in samples], [s["reference"] for s in samples]
         scores = {"held_out_loss": loss, "perplexity": math.exp(loss)}
         if samples:
+            is_json = is_json_task(references)
             match = {"exact_match": exact_match(predictions, references)}
             scores |= json_scores(predictions, references) if is_json else match
         self.phase(f"evaluate_{which}", 38.25)
@@ -135,7 +139,7 @@ class Story:
 def start(tmp_path: Path) -> Callable[..., Story]:
     """A run that was prepared and has done nothing yet."""
 
-    def begin(name: str = "2026-11-23-support-mita", *, held_out: int = 120, state: str = "finished", **info: Any) -> Story:
+    def begin(name: str = "2026-11-23-mita", *, held_out: int = 120, state: str = "finished", **info: Any) -> Story:
         asked = Run.model_validate({"model": "smollm2", "data": "support.jsonl", "preset": "medium"})
         plan = plan_of(asked, held_out=held_out)
         run = store.create(tmp_path / name, name)

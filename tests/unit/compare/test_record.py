@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tunewright.compare import drawing, record, samples
 from tunewright.runs.store import RunDir
 
@@ -34,8 +36,9 @@ def test_a_phase_that_was_cut_off_counts_to_the_last_sign_of_life() -> None:
         return {"kind": "phase", "t": t, "phase": name, "state": state, **more}
 
     events = [
-        phase(0, "train", "begin"), {"kind": "log", "t": 40.0, "step": 9}, phase(1000, "load", "begin"),
-        phase(1003, "load", "end", seconds=3.0), phase(1003, "train", "begin"), phase(1013, "train", "end", seconds=10.0),
+        phase(0, "train", "begin"), {"kind": "log", "t": 40.0, "step": 9},
+        phase(1000, "load", "begin"), phase(1003, "load", "end", seconds=3.0),
+        phase(1003, "train", "begin"), phase(1013, "train", "end", seconds=10.0),
     ]  # fmt: skip
     assert record.phase_seconds(events) == {"train": 50.0, "load": 3.0}
 
@@ -74,9 +77,9 @@ def test_the_best_and_the_worst_come_first_and_at_most_twenty(finished: RunDir) 
     found = samples.pairs(finished.samples("before"), finished.samples("after"))
     chosen = samples.shown(found)
     assert len(chosen) == samples.MOST_SHOWN
-    assert [pair.outcome for pair in chosen[:6]] == ["fixed"] * 6
-    wrong = [pair for pair in chosen if pair.outcome == "wrong"]
-    assert len(wrong) >= 6 and wrong[0].share_right == min(pair.share_right for pair in found)
+    assert [pair.outcome for pair in chosen] == ["fixed"] * 6 + ["wrong"] * 14
+    shares = [pair.share_right for pair in chosen[6:]]
+    assert shares == [0.0] * 6 + [pytest.approx(2 * 3 / 9)] * 8
 
 
 def test_thinned_points_keep_the_last() -> None:

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from tunewright.compare.verdict import Score, judge, pair
+from tunewright.compare.verdict import Score, difference, judge, pair
+from tunewright.data.score import interval
 
 
 def event(rows: int = 100, held_out: int = 100, **scores: float) -> dict[str, Any]:
     return {"scores": scores, "rows": rows, "held_out_rows": held_out}
 
 
+LOSS = "held_out_loss"
 SAME, LOW, HIGH = {"held_out_loss": 1.0}, {"held_out_loss": 0.5}, {"held_out_loss": 2.0}
 
 
@@ -24,7 +26,7 @@ SAME, LOW, HIGH = {"held_out_loss": 1.0}, {"held_out_loss": 0.5}, {"held_out_los
         (event(5, exact_match=0.2, **SAME), event(5, exact_match=0.6, **LOW), "unclear", "exact_match"),
         (event(exact_match=0.0, valid=0.1), event(exact_match=0.0, valid=0.9), "better", "valid"),
         (event(exact_match=0.0, valid=0.9), event(exact_match=0.0, valid=0.1), "worse", "valid"),
-        (event(exact_match=0.0, valid=1.0, **SAME), event(exact_match=0.0, valid=1.0, **LOW), "better", "held_out_loss"),
+        (event(exact_match=0.0, valid=1.0, **SAME), event(exact_match=0.0, valid=1.0, **HIGH), "worse", LOSS),
         (event(6, exact_match=0.0, **SAME), event(6, exact_match=0.0, **LOW), "better", "held_out_loss"),
         (event(0, **SAME), event(0, **LOW), "better", "held_out_loss"),
         (event(0, **SAME), event(0, held_out_loss=0.995), "unclear", "held_out_loss"),
@@ -44,6 +46,13 @@ def test_the_first_metric_with_something_to_say_decides(
     assert verdict.to_json()["sentence"] == verdict.sentence()
 
 
+def test_only_an_interval_makes_a_verdict_clear() -> None:
+    by_answers = judge(event(exact_match=0.1), event(exact_match=0.6), num_held_out=100)
+    by_loss = judge(event(0, **SAME), event(0, **LOW), num_held_out=100)
+    assert by_answers.title() == "Yes, clearly better"
+    assert by_loss.title() == "Yes, as far as the loss can tell"
+
+
 def test_without_held_out_rows_nothing_is_claimed() -> None:
     verdict = judge(None, None, num_held_out=0)
     assert verdict.kind == "unknown"
@@ -51,10 +60,14 @@ def test_without_held_out_rows_nothing_is_claimed() -> None:
 
 
 def test_interval_of_the_difference_is_newcombes() -> None:
-    # Newcombe (1998), table II, first case: 56/70 - 48/80 with method 10 gives 0.0524 to 0.3339. Sizes differ there, so
-    # the case is computed here from its definition for equal sizes, and held against the published one in its logic.
-    low, high = Score("exact_match", before=0.6, after=0.8, rows=80).difference or (0, 0)
-    assert (round(low, 4), round(high, 4)) == (0.0583, 0.3285)
+    # Newcombe (1998), table II, case a with method 10: 56/70 - 48/80.
+    assert [round(end, 4) for end in difference((48, 80), (56, 70))] == [0.0524, 0.3339]
+
+
+def test_the_intervals_of_a_score_are_wilsons_and_of_its_rows() -> None:
+    score = Score("exact_match", before=0.0, after=1.0, rows=10)
+    assert score.interval_before == interval(0, 10) and score.interval_after == interval(10, 10)
+    assert score.difference == difference((0, 10), (10, 10))
 
 
 def test_a_loss_and_an_f1_have_no_interval() -> None:

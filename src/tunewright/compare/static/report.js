@@ -49,9 +49,8 @@
       legend: { show: options.legend },
       cursor: { y: false, points: { size: 7 } },
       padding: [10, 16, 0, 0],
-      hooks: { draw: options.draw || [] },
+      hooks: { draw: options.draw || [], ready: options.ready || [] },
     }, columns, place);
-    if (options.legend && data.loss.best !== null) chart.setLegend({ idx: steps.indexOf(data.loss.best) });
     drawn.push({ chart, place, height });
   }
 
@@ -71,12 +70,16 @@
       series.push(held);
       columns.push(loss.held_out);
     }
-    plot("loss-plot", 300, series, columns, { legend: true, draw: [markBest(loss.best)] });
+    plot("loss-plot", 300, series, columns, {
+      legend: true,
+      draw: [markBest(loss.best)],
+      ready: [(chart) => chart.setLegend({ idx: loss.steps.indexOf(loss.best === null ? loss.steps.at(-1) : loss.best) })],
+    });
     const rate = { label: words.rate, stroke: colour("c4"), width: 2, points: { show: false }, fill: colour("c4") + "22" };
     plot("rate-plot", 120, [rate], [data.rate.steps, data.rate.rate], {
       legend: false,
       y: { range: (_, low, high) => [0, high * 1.08 || 1] },
-      values: (_, ticks) => ticks.map((v) => (v ? v.toExponential(0) : "0")),
+      values: (_, ticks) => ticks.map((v) => (v ? Number(v.toPrecision(2)).toExponential() : "0")),
     });
   }
 

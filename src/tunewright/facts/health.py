@@ -1,10 +1,13 @@
-"""The oldest versions that work and are safe, and which of the installed ones are below them."""
+"""Whether this machine can do the work: the oldest versions that work and are safe, and what is below them."""
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from tunewright.errors import Problem
+from tunewright.facts.machine import Machine
 
 FLOORS: Mapping[str, str] = {
     "torch": "2.10",
@@ -34,3 +37,22 @@ def _numbers(text: str) -> tuple[int, ...]:
     """The release of a version, without what stands behind it: 2.13.0+cpu is (2, 13, 0)."""
     release = re.match(r"\d+(\.\d+)*", text)
     return tuple(int(part) for part in release[0].split(".")) if release else ()
+
+
+@dataclass(frozen=True)
+class Health:
+    """This machine as a run would find it: facts, versions, built-in models that are here, and what is wrong."""
+
+    machine: Machine
+    versions: Mapping[str, str]
+    models: Mapping[str, bool]
+    problems: tuple[Problem, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "machine": self.machine.model_dump(mode="json"),
+            "versions": dict(self.versions),
+            "models": dict(self.models),
+            "problems": [problem.to_json() for problem in self.problems],
+        }

@@ -1,0 +1,95 @@
+"""`tunewright chat`"""
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunewright.cli import brief, options, show
+from tunewright.cli.problems import printable
+from tunewright.i18n import _
+
+if TYPE_CHECKING:
+    from tunewright.api import Conversation
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(help=_("Talk to a run; --with base shows both answers"))(chat)
+
+
+def chat(
+    run: options.RunOrLast = "last",
+    base: options.WithBase = None,
+    prompt: Annotated[str | None, typer.Option("-p", "--prompt", help=_("Ask only this."), show_default=False)] = None,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help=_("Longest answer in tokens."))] = 256,
+    as_json: options.Json = False,
+) -> None:
+    from tunewright import api
+
+    with_base = options.wants_base(base)
+    found = api.open_run(run)
+    try:
+        talk = api.Conversation(found, with_base=with_base, max_new_tokens=max_new_tokens)
+        if prompt is not None:
+            answers = talk.ask(prompt)
+            if as_json:
+                show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "prompt": prompt, **answers})
+            else:
+                _print(answers, one_line=False)
+        elif as_json:
+            all_answers = [{"prompt": line, **talk.ask(line)} for line in _lines()]
+            show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "answers": all_answers})
+        else:
+            _converse(talk)
+    finally:
+        found.close()
+
+
+def _converse(talk: "Conversation") -> None:
+    channel = show.err()
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        hint = (
+            _("Each question stands alone, as in the training rows.") if talk.run.is_single_turn else _("It remembers.")
+        )
+        show.note(f"{talk.run.name}: {hint} {_('Ctrl-D ends.')}")
+        show.note(_("The first answer takes a moment: the model is being loaded."))
+    for line in _lines():
+        _print(talk.ask(line), one_line=not is_terminal)
+    if is_terminal:
+        channel.line()
+
+
+def _lines() -> Iterator[str]:
+    """What is typed, or the lines of a pipe; empty ones are passed over."""
+    if not sys.stdin.isatty():
+        yield from (line.strip() for line in sys.stdin if line.strip())
+        return
+    import readline  # noqa: F401 - gives `input` its line editing
+
+    label = show.pad(_("you"), brief.LABEL)
+    while True:
+        try:
+            line = input(label)
+        except EOFError:
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _print(answers: dict[str, str], *, one_line: bool) -> None:
+    """Answers with who gave them; without a terminal on one line each, line ends written as \\n."""
+    channel = show.out()
+    words = {"base": _("base"), "tuned": _("tuned")}
+    for who in ("base", "tuned"):
+        if who not in answers:
+            continue
+        text = printable(answers[who])
+        if one_line:
+            text = text.replace("\n", "\\n")
+            channel.line(f"{who}: {text}" if len(answers) > 1 else text)
+        elif len(answers) > 1 or sys.stdin.isatty():
+            brief.labelled(channel, words[who], text)
+        else:
+            channel.line(text)

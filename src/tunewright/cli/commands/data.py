@@ -1,0 +1,176 @@
+"""`tunewright data check` and `tunewright data show`"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunewright.cli import brief, live, options, show
+from tunewright.cli.problems import print_problems, printable
+from tunewright.cli.show import Channel
+from tunewright.i18n import _, ngettext
+
+if TYPE_CHECKING:
+    from tunewright.api import DataCheck
+    from tunewright.data.encode import Encoded
+
+File = Annotated[str, typer.Argument(metavar="FILE", help=_("A file, a folder or a Hub id."), show_default=False)]
+Model = Annotated[str, typer.Option("-m", "--model", help=_("Whose tokenizer and chat template are used."))]
+NUMBERS_SHOWN = 8
+
+
+def add_to(app: typer.Typer) -> None:
+    group = options.branch(_("Check a file of examples; show rows as the model sees them"))
+    group.command("check", help=_("Every row accounted for: format, lengths, what is damaged, repeated or cut"))(check)
+    group.command("show", help=_("Rows as the model sees them, with the learned tokens marked"))(show_rows)
+    app.add_typer(group, name="data")
+
+
+def _look(file: str, model: str, columns: list[str] | None, skip_bad: bool, sets: list[str] | None) -> "DataCheck":
+    from tunewright import api
+
+    settings: dict[str, Any] = {"data.skip_bad": skip_bad}
+    mapping = options.mapping(columns)
+    if mapping:
+        settings["data.map"] = mapping
+    with live.meter(_("Looking at the data")) as progress:
+        return api.data_check(file, model, settings=settings, sets=sets or (), note=show.note, progress=progress)
+
+
+def check(
+    file: File,
+    model: Model = "smollm2",
+    columns: options.Map = None,
+    skip_bad: options.SkipBad = False,
+    sets: options.Sets = None,
+    as_json: options.Json = False,
+) -> None:
+    found = _look(file, model, columns, skip_bad, sets)
+    if as_json:
+        show.as_json(_check_json(file, found))
+    else:
+        _print_check(file, found, show.out())
+        if not found.stopping:
+            show.next_steps((f"tunewright train {model} {file}", _("train on it")))
+    if found.stopping:
+        raise typer.Exit(found.stopping[0].entry.exit_code)
+
+
+def _check_json(file: str, found: "DataCheck") -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "path": file,
+        "ok": not found.stopping,
+        "account": found.gated.account,
+        "stopping": [problem.to_json() for problem in found.stopping],
+        "left_out": [problem.to_json() for problem in found.gated.loaded.problems] if not found.stopping else [],
+        "warnings": [problem.to_json() for problem in found.warnings],
+    }
+
+
+def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
+    from tunewright import api
+
+    words, account = api.words, found.gated.account
+    rows = _("{rows} rows · {used} to train, {held_out} held out, {dropped} left out")
+    brief.labelled(channel, _("Data"), f"{file}   " + rows.format(**{name: f"{account[name]:,}" for name in (
+        "rows", "used", "held_out", "dropped"
+    )}))  # fmt: skip
+    brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
+    lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
+    brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
+    share = words.percent(account["label_tokens"] / account["tokens"]) if account["tokens"] else words.percent(0)
+    brief.labelled(
+        channel, _("Learned"), _("{share} of {tokens} tokens").format(share=share, tokens=f"{account['tokens']:,}")
+    )
+    counts = [
+        (f"{count:,}", _(words.KINDS[kind][0]), _what_happens(kind, found), _numbers(kind, account))
+        for kind, count in account["counts"].items()
+        if count
+    ]
+    if counts:
+        channel.line()
+        show.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
+    if found.warnings or found.stopping:
+        channel.line()
+    print_problems(found.warnings, channel)
+    print_problems(found.stopping, channel, full_list=_("all of them: --json"))
+
+
+def _what_happens(kind: str, found: "DataCheck") -> str:
+    from tunewright import api
+
+    happens = api.words.KINDS[kind][1]
+    is_fatal = any(problem.code == "E216" for problem in found.stopping)
+    return _("stops the run") if is_fatal and happens == "left out" and kind != "leaked" else _(happens)
+
+
+def _numbers(kind: str, account: dict[str, Any]) -> str:
+    numbers = account["numbers"].get(kind, [])
+    shown = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
+    return shown + (", ..." if account["counts"][kind] > NUMBERS_SHOWN else "")
+
+
+def show_rows(
+    file: File,
+    model: Model = "smollm2",
+    count: Annotated[int, typer.Option("-n", min=1, help=_("How many rows."))] = 3,
+    number: Annotated[int | None, typer.Option("--row", min=1, help=_("Only the row with this number."))] = None,
+    columns: options.Map = None,
+    sets: options.Sets = None,
+    as_json: options.Json = False,
+) -> None:
+    found = _look(file, model, columns, True, sets)
+    rows = sorted([*found.gated.train, *found.gated.held_out], key=lambda row: row.number)
+    rows = [row for row in rows if row.number == number] if number else rows[:count]
+    bad = [problem for problem in found.gated.loaded.problems if number and problem.values.get("row") == number]
+    if as_json:
+        shown = [_row_json(row, found) for row in rows]
+        show.as_json({"schema": 1, "path": file, "rows": shown, "problems": [problem.to_json() for problem in bad]})
+    else:
+        channel = show.out()
+        for row in rows:
+            _print_row(row, found, channel)
+        print_problems(bad, channel)
+        if not rows and not bad:
+            show.err().line(_("There is no such row."))
+    if not rows:
+        raise typer.Exit(bad[0].entry.exit_code if bad else 2)
+
+
+def _row_json(row: "Encoded", found: "DataCheck") -> dict[str, Any]:
+    from tunewright import api
+
+    return {
+        "row": row.number,
+        "held_out": row in found.gated.held_out,
+        "tokens": len(row.ids),
+        "label_tokens": row.num_label_tokens,
+        "full_length": row.full_length,
+        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in api.pieces(row, found.tokenizer)],
+        "ids": row.ids,
+        "labels": row.labels,
+    }
+
+
+def _print_row(row: "Encoded", found: "DataCheck", channel: Channel) -> None:
+    from tunewright import api
+
+    tokens = ngettext("{count} token", "{count} tokens", len(row.ids)).format(count=len(row.ids))
+    learned = _("{count} learned").format(count=row.num_label_tokens)
+    head = f"{_('row')} {row.number} · {tokens}, {learned}"
+    if row in found.gated.held_out:
+        head += f" · {_('held out')}"
+    if row.is_truncated:
+        head += " · " + _("cut, {count} in full").format(count=row.full_length)
+    channel.line(channel.paint(head, "bold"))
+    text = ""
+    for piece in api.pieces(row, found.tokenizer):
+        clean = printable(piece.text)
+        if not piece.is_learned:
+            text += clean
+        elif channel.has_color:
+            text += "\n".join(channel.paint(line, "green", "bold") for line in clean.split("\n"))
+        else:
+            text += f"[[{clean}]]"
+    channel.line(text)
+    channel.line()

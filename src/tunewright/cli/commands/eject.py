@@ -1,0 +1,28 @@
+"""`tunewright eject`"""
+
+from typing import Annotated
+
+import typer
+
+from tunewright.cli import options, show
+from tunewright.i18n import _
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(help=_("The plain PEFT script that a run amounts to, with its rows"))(eject)
+
+
+def eject(
+    run: options.Run,
+    folder: Annotated[str, typer.Argument(metavar="DIR", help=_("A new folder."), show_default=False)],
+    as_json: options.Json = False,
+) -> None:
+    from tunewright import api
+
+    found = api.open_run(run)
+    script = found.eject(folder)
+    if as_json:
+        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "script": str(script)})
+        return
+    show.out().line(str(script))
+    show.next_steps((f"python {script}", _("the same run without Tunewright")))

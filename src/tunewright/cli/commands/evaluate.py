@@ -1,0 +1,61 @@
+"""`tunewright eval`"""
+
+from typing import Annotated
+
+import typer
+
+from tunewright.cli import brief, live, options, show
+from tunewright.cli.problems import printable
+from tunewright.i18n import _, ngettext
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("eval", help=_("Measure base and tuned model anew on the held-out rows"))(evaluate)
+
+
+def evaluate(
+    run: options.RunOrLast = "last",
+    rows: Annotated[int | None, typer.Option("--rows", min=0, help=_("How many answers are written."), show_default=False)] = None,
+    min_score: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--min-score", metavar="METRIC=VALUE", show_default=False,
+            help=_("Exit with 8 if the tuned model is below: exact_match, field_f1, valid. Can be repeated."),
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=0, help=_("How many answers are shown."))] = 3,
+    as_json: options.Json = False,
+) -> None:  # fmt: skip
+    from tunewright import api
+    from tunewright.errors import errors_of
+
+    wanted = api.parse_minimum(min_score or ())
+    found = api.open_run(run)
+    show.note(_("Loading the model of {name}").format(name=found.name))
+    try:
+        with live.meter(_("Measuring")) as progress:
+            scores = found.evaluate(rows, progress)
+    finally:
+        found.close()
+    if as_json:
+        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, **scores})
+    else:
+        channel = show.out()
+        written = ngettext("{count} answer written", "{count} answers written", scores["rows"]).format(
+            count=scores["rows"]
+        )
+        held_out = _("loss of {count} held-out rows").format(count=scores["held_out_rows"])
+        brief.labelled(channel, _("Rows"), f"{written}, {held_out}")
+        brief.score_table(scores["before"], scores["after"], channel)
+        for sample in scores["samples"][:samples]:
+            channel.line()
+            for label, key in (
+                (_("asked"), "prompt"),
+                (_("wanted"), "reference"),
+                (_("base"), "base"),
+                (_("tuned"), "answer"),
+            ):
+                brief.labelled(channel, label, printable(sample[key]))
+    missed = api.missed(scores["after"], wanted)
+    if missed:
+        raise errors_of(missed)

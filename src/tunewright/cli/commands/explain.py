@@ -1,0 +1,34 @@
+"""`tunewright explain`"""
+
+from typing import Annotated
+
+import typer
+
+from tunewright.cli import options, show
+from tunewright.i18n import _
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(help=_("What an error code, a config key or a word of the field means"))(explain)
+
+
+def explain(
+    word: Annotated[
+        list[str], typer.Argument(metavar="WORD", help=_("As in: E203, peft.r, overfitting."), show_default=False)
+    ],
+    as_json: options.Json = False,
+) -> None:
+    from tunewright import api
+
+    found = api.explain(" ".join(word))
+    if as_json:
+        show.as_json({
+            "schema": 1, "title": found.title, "kind": found.kind, "paragraphs": list(found.paragraphs), "fixes": list(found.fixes),
+        })  # fmt: skip
+        return
+    channel = show.out()
+    channel.paragraph(channel.paint(found.title, "bold"))
+    for paragraph in found.paragraphs:
+        channel.paragraph(paragraph, "  ")
+    for fix in found.fixes:
+        channel.paragraph(channel.paint(fix, "green"), "    ")

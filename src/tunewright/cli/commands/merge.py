@@ -1,0 +1,42 @@
+"""`tunewright merge`"""
+
+from typing import Annotated
+
+import typer
+
+from tunewright.cli import brief, live, options, show
+from tunewright.i18n import _
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(help=_("Base and adapter as one model, checked against the adapter's answers"))(merge)
+
+
+def merge(
+    run: options.RunOrLast = "last",
+    folder: Annotated[
+        str | None, typer.Argument(metavar="DIR", help=_("Where to; merged/ in the run if not given."))
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    from tunewright import api
+
+    found = api.open_run(run)
+    show.note(_("Loading the model of {name}").format(name=found.name))
+    try:
+        with live.meter(_("Merging")) as progress:
+            result = found.merge(folder, progress)
+    finally:
+        found.close()
+    if as_json:
+        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, **result})
+        return
+    channel = show.out()
+    brief.labelled(
+        channel, _("Merged"), f"{result['path']} ({api.words.size(result['bytes'])}, {_('bare transformers loads it')})"
+    )
+    checked = _("{equal} of {total} greedy answers equal, largest logit difference {difference}")
+    brief.labelled(channel, _("Checked"), checked.format(
+        equal=result["equal"], total=result["prompts"], difference=f"{result['max_logit_difference']:.1g}"
+    ))  # fmt: skip
+    show.next_steps((f"tunewright generate {found.name} prompts.jsonl", _("answers for a file of prompts")))

@@ -1,0 +1,218 @@
+"""`tunewright runs list/watch/logs/stop/resume/rm`, and the hidden shortcuts of the top level"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunewright.cli import live, options, show, start
+from tunewright.cli.problems import printable
+from tunewright.i18n import _
+
+if TYPE_CHECKING:
+    from tunewright.api import TrainedRun
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask."))]
+
+
+def add_to(app: typer.Typer) -> None:
+    group = options.branch(_("The runs on disk: list, watch, logs, stop, resume, rm"))
+    group.command("list", help=_("All runs of a folder, with their state and scores"))(list_runs)
+    for name, verb, text in (
+        ("watch", watch, _("Show a run live; Ctrl-C leaves only the view")),
+        ("logs", logs, _("What the libraries printed")),
+        ("stop", stop, _("Save a checkpoint and end a run")),
+        ("resume", resume, _("Go on with a run that ended early")),
+    ):
+        group.command(name, help=text)(verb)
+        app.command(name, help=text, hidden=True)(verb)
+    group.command("rm", help=_("Delete runs; asks first and shows their sizes"))(remove)
+    app.add_typer(group, name="runs")
+
+
+def list_runs(
+    folder: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help=_("Where to look; runs/ if not given."))
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    from tunewright import api
+
+    found = api.runs(folder)
+    if as_json:
+        show.as_json({"schema": 1, "runs": [_row_json(run) for run in found]})
+    elif quiet:
+        for run in found:
+            show.out().line(run.name)
+    elif found:
+        header = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
+        show.table(show.out(), [_row(run) for run in found], header)
+    else:
+        show.err().line(_("No runs here yet."))
+        show.next_steps(
+            ("tunewright quickstart", _("see one")), ("tunewright train smollm2 my.jsonl", _("train on your own rows"))
+        )
+
+
+def _row_json(run: "TrainedRun") -> dict[str, Any]:
+    info = run.dir.info()
+    keys = ("state", "exit_code", "before", "after", "adapter")
+    result = run.result
+    return {
+        "name": run.name, "path": str(run.path), "created": info["created"], "model": info.get("model"),
+        **{key: result[key] for key in keys},
+    }  # fmt: skip
+
+
+def _row(run: "TrainedRun") -> tuple[str, ...]:
+    from tunewright import api
+
+    words, info, result = api.words, run.dir.info(), run.result
+    before, after = result["before"] or {}, result["after"] or {}
+    scores = [
+        f"{words.label(words.METRICS, name)} {words.score(name, before.get(name))} -> {words.score(name, after.get(name))}"
+        for name in ("exact_match", "held_out_loss")
+        if name in after
+    ]
+    model = printable(Path(str(info.get("model", ""))).name)
+    state = words.label(words.STATES, result["state"])
+    return run.name, state, words.moment(info["created"]), model, ", ".join(scores[:1])
+
+
+def watch(run: options.RunOrLast = "last", verbose: options.Verbose = False, as_json: options.Json = False) -> None:
+    from tunewright import api
+
+    found = api.open_run(run)
+    if live.watch(found, is_verbose=verbose):
+        if as_json:
+            show.as_json(api.result(found.dir))
+        elif found.state == "finished":
+            from tunewright.cli import brief
+
+            brief.outcome(found.dir, show.out())
+            brief.after_training(found)
+    elif as_json:
+        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "state": found.state})
+
+
+def logs(
+    run: options.RunOrLast = "last",
+    follow: Annotated[bool, typer.Option("-f", "--follow", help=_("Go on until the run has ended."))] = False,
+    as_json: options.Json = False,
+) -> None:
+    from tunewright import api
+
+    found = api.open_run(run)
+    if as_json:
+        path = found.path / "log.txt"
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "lines": text.splitlines()})
+        return
+    read = live.log_tail(found, show.out().line)
+    read()
+    if follow:
+        for _event in api.follow(found.dir, from_start=False):
+            read()
+        read()
+
+
+def stop(
+    run: options.RunOrLast = "last",
+    now: Annotated[bool, typer.Option("--now", help=_("End it at once, without a new checkpoint."))] = False,
+    as_json: options.Json = False,
+) -> None:
+    from tunewright import api
+
+    found = api.open_run(run)
+    is_asked = found.stop(now=now)
+    if is_asked and not as_json:
+        text = _("Ending {name}") if now else _("Waiting for {name} to save and end")
+        show.note(text.format(name=found.name))
+    if is_asked:
+        for _event in api.follow(found.dir, from_start=False):
+            pass
+    if as_json:
+        show.as_json(
+            {"schema": 1, "run": str(found.path), "name": found.name, "stopped": is_asked, "state": found.state}
+        )
+        return
+    channel = show.out()
+    if not is_asked:
+        channel.line(_("{name} is not running ({state}).").format(name=found.name, state=_state(found)))
+        return
+    channel.line(_("{name}: {state}").format(name=found.name, state=_state(found)))
+    if found.state != "finished":
+        show.next_steps((f"tunewright runs resume {found.name}", _("go on from the last checkpoint")))
+
+
+def _state(run: "TrainedRun") -> str:
+    from tunewright import api
+
+    return api.words.label(api.words.STATES, run.state)
+
+
+def resume(
+    run: options.RunOrLast = "last",
+    sets: options.Sets = None,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    from tunewright import api
+
+    last = max((event["seq"] for event in api.open_run(run).dir.read_events()), default=-1)
+    resumed = api.TrainedRun(api.resume(run, sets or ()))
+    if detach:
+        start.announce(resumed, is_json=as_json, is_quiet=quiet)
+        return
+    code = live.see_through(resumed, is_quiet=quiet, is_verbose=verbose, after=last)
+    start.finish(resumed, code, is_json=as_json, is_quiet=quiet)
+
+
+def remove(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=_("One or more runs."), show_default=False)],
+    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=_("Only show what would be deleted."))] = False,
+    as_json: options.Json = False,
+) -> None:
+    from tunewright import api
+
+    found = list({run.path: run for run in map(api.open_run, runs)}.values())
+    sizes = [api.run_bytes(run.dir) for run in found]
+    channel = show.err()
+    if not as_json:
+        rows = [(api.words.size(size), run.name, _state(run)) for run, size in zip(found, sizes, strict=True)]
+        show.table(channel, rows, right=(0,))
+    if not dry_run:
+        _confirm(len(found), yes=yes, is_json=as_json)
+        for run in found:
+            api.remove(run.dir)
+    if as_json:
+        rows_json = [
+            {"name": run.name, "path": str(run.path), "bytes": size} for run, size in zip(found, sizes, strict=True)
+        ]
+        show.as_json(
+            {"schema": 1, "removed": [] if dry_run else rows_json, "would_remove": rows_json if dry_run else []}
+        )
+    elif dry_run:
+        channel.line(_("Nothing was deleted (--dry-run)."))
+    else:
+        show.out().line(_("{size} freed").format(size=api.words.size(sum(sizes))))
+
+
+def _confirm(count: int, *, yes: bool, is_json: bool) -> None:
+    """Ask in a terminal. Raises: SpecError E120 where nobody can be asked; typer.Exit on a no."""
+    from tunewright.errors import error
+    from tunewright.i18n import ngettext
+
+    if yes:
+        return
+    if is_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise error("E120", what=ngettext("deleting {count} run", "deleting {count} runs", count).format(count=count))
+    question = ngettext("Delete this run for good?", "Delete these {count} runs for good?", count).format(count=count)
+    if not typer.confirm(question, err=True):
+        show.err().line(_("Nothing was deleted."))
+        raise typer.Exit(1)

@@ -1,0 +1,85 @@
+"""The test of a run, made twice in the same way, with its progress and its files."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from tunewright.accel.loss import LossFunction
+from tunewright.data.tokenizer import TextTokenizer
+from tunewright.engine.evaluate import evaluate
+from tunewright.engine.prepare import Prepared
+from tunewright.engine.watch import StopFlag, Stopwatch
+from tunewright.plan.plan import Plan
+from tunewright.runs import durable, layout
+from tunewright.runs.events import EventLog
+from tunewright.runs.store import RunDir
+
+PROGRESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one test gave: `rows` answers were written, the loss was taken on all `held_out_rows`."""
+
+    scores: dict[str, float]
+    rows: int
+    held_out_rows: int
+    seconds: float
+
+
+@dataclass
+class Scorer:
+    """Tests a run's model and writes down what it finds; stops between batches when asked to."""
+
+    run: RunDir
+    stop: StopFlag
+    events: EventLog
+
+    def score(
+        self, which: str, plan: Plan, model: nn.Module, data: Prepared, tokenizer: TextTokenizer, loss: LossFunction
+    ) -> Score | None:
+        """Scores of the model as it is; None without held-out rows. The base of a resumed run is not tested again."""
+        if not data.held_out:
+            return None
+        known = self._known(which)
+        if known and which == "before":
+            return known
+        spec = plan.run
+        assert spec.eval.rows != "auto" and spec.eval.max_new_tokens != "auto"
+        with Stopwatch(self.events, f"evaluate_{which}") as watch:
+            evaluation = evaluate(
+                model,
+                data.held_out,
+                data.held_out_examples,
+                tokenizer,
+                loss,
+                generate_rows=spec.eval.rows,
+                max_new_tokens=spec.eval.max_new_tokens,
+                progress=self.progress(f"evaluate_{which}"),
+            )
+        self.run.file(layout.EVAL).mkdir(exist_ok=True)
+        durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", evaluation.samples)
+        found = Score(evaluation.scores, len(evaluation.samples), len(data.held_out), round(watch.seconds, 3))
+        self.events.write("score", which=which, **vars(found))
+        return found
+
+    def _known(self, which: str) -> Score | None:
+        events = [e for e in self.run.read_events() if e["kind"] == "score" and e["which"] == which]
+        fields: dict[str, Any] = {name: events[-1][name] for name in Score.__annotations__} if events else {}
+        return Score(**fields) if fields else None
+
+    def progress(self, phase: str) -> Callable[[int, int], None]:
+        """A callback that tells how far a phase is, at most once a second."""
+        last = time.monotonic()
+
+        def report(done: int, total: int) -> None:
+            nonlocal last
+            self.stop.check(self.events.step, self.run.name)
+            if time.monotonic() - last >= PROGRESS_SECONDS:
+                last = time.monotonic()
+                self.events.write("progress", phase=phase, done=done, total=total)
+
+        return report

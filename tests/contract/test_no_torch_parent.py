@@ -1,0 +1,38 @@
+"""The torch-free side stays so: api, parent and every package beside engine and accel, in fresh processes."""
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import tunewright
+
+HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy")
+WORKER_SIDE = ("tunewright.engine", "tunewright.accel")
+
+
+def _loaded(*modules: str) -> str:
+    lines = "\n".join(f"import {module}" for module in modules)
+    code = f"import sys\n{lines}\nprint(*[m for m in {HEAVY!r} if m in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+def test_the_package_and_its_api_are_light() -> None:
+    assert _loaded("tunewright") == ""
+    assert _loaded("tunewright.api") == ""
+
+
+def test_the_parent_of_a_run_is_light() -> None:
+    assert _loaded("tunewright.flow.supervise") == ""
+
+
+def test_no_module_beside_the_workers_side_loads_torch() -> None:
+    names = [
+        info.name
+        for info in pkgutil.walk_packages([str(Path(tunewright.__file__).parent)], "tunewright.")
+        if not info.name.startswith((*WORKER_SIDE, "tunewright.__main__"))
+    ]
+    assert len(names) > 40
+    assert _loaded(*names) == ""

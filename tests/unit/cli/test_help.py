@@ -1,0 +1,79 @@
+"""The help of the whole: short, grouped, with examples and the language switch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tunewright.cli.main import EXAMPLES, GROUPS, app
+
+
+def _verbs() -> list[str]:
+    return [verb for _title, verbs in GROUPS for verb in verbs]
+
+
+def test_the_help_has_at_most_fifty_lines_all_groups_and_ends_with_three_examples(tw) -> None:
+    shown = tw("--help")
+    lines = shown.out.rstrip().splitlines()
+    assert shown.code == 0
+    assert len(lines) <= 50
+    assert [line for line in lines if line in [title for title, _verbs in GROUPS]] == [
+        title for title, _verbs in GROUPS
+    ]
+    assert [line.split("   ")[0].strip() for line in lines[-3:]] == [command for command, _why in EXAMPLES]
+
+
+def test_the_bare_command_shows_the_help_and_the_language_switch(tw) -> None:
+    assert tw().out == tw("--help").out
+    assert "TUNEWRIGHT_LANG" in tw().out
+
+
+def test_every_verb_is_listed_and_every_listed_verb_exists(tw) -> None:
+    out = tw("--help").out
+    visible = {(command.name or command.callback.__name__) for command in app.registered_commands if not command.hidden}
+    visible |= {group.name for group in app.registered_groups}
+    assert visible == set(_verbs())
+    assert all(f"  {verb} " in out for verb in _verbs())
+
+
+@pytest.mark.parametrize("verb", _verbs())
+def test_every_verb_has_a_help_of_its_own(tw, verb: str) -> None:
+    shown = tw(verb, "--help")
+    assert shown.code == 0
+    assert shown.out.startswith(f"Usage: tunewright {verb}")
+
+
+@pytest.mark.parametrize("words", [("runs",), ("data",), ("config",)])
+def test_a_verb_that_only_holds_verbs_shows_its_help(tw, words: tuple[str, ...]) -> None:
+    shown = tw(*words)
+    assert shown.code == 0
+    assert "Commands:" in shown.out
+
+
+def test_the_shortcuts_work_and_are_hidden(tw) -> None:
+    assert "  resume" not in tw("--help").out
+    assert tw("resume", "--help").code == 0
+
+
+def test_the_version_is_one_line(tw) -> None:
+    assert tw("--version").out.startswith("tunewright ")
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_the_help_of_a_verb_keeps_to_the_width(columns: str) -> None:
+    environment = {"COLUMNS": columns, "TUNEWRIGHT_LANG": "en"}
+    shown = _fresh("train", "--help", **environment)
+    assert max(map(len, shown.stdout.splitlines())) <= int(columns)
+
+
+def test_chinese_and_an_ascii_terminal_do_not_crash() -> None:
+    assert _fresh("--help", TUNEWRIGHT_LANG="zh").returncode == 0
+    shown = _fresh(TUNEWRIGHT_LANG="zh", PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0
+    assert shown.stdout.isascii()
+
+
+def _fresh(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "tunewright", *words]
+    return subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)

@@ -1,0 +1,312 @@
+"""Verb by verb: what stands on stdout, what on stderr, and that --json is one object with "schema": 1."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunewright import api
+from tunewright.facts import health
+from tunewright.runs.store import RunDir
+
+MakeRun = Callable[..., api.TrainedRun]
+
+
+def test_train_says_what_it_does_and_what_came_of_it(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
+    shown = tw("train", str(model), "my.jsonl", "--rank", "4", "--map", "prompt=question")
+    assert shown.code == 0
+    for label in ("Machine", "Model", "Data", "Decided", "Plan", "Run", "Next"):
+        assert any(line.startswith(label) for line in shown.err.splitlines()), label
+    assert "36 rows to train, 4 held out · prompt and answer (question -> prompt, answer -> completion)" in shown.err
+    assert "lora_alpha" in shown.err and "twice the rank" in shown.err
+    assert "step=4/4" in shown.err
+    assert [line.split() for line in shown.out.splitlines()][1] == [
+        "Answers",
+        "exactly",
+        "right",
+        "0",
+        "%",
+        "75.0",
+        "%",
+    ]
+    assert f"runs/{worked[0].name}/adapter" in shown.out
+    assert f"tunewright chat {worked[0].name} --with base" in shown.err
+    assert worked[0].plan()["run"]["peft"]["r"] == 4
+
+
+def test_train_json_is_the_result_alone_on_stdout(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
+    shown = tw("train", str(model), "my.jsonl", "--json")
+    assert shown.json == json.loads(json.dumps(api.result(worked[0])))
+    assert shown.json["schema"] == 1
+    assert "step=4/4" in shown.err
+
+
+def test_quiet_train_prints_only_the_name(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
+    shown = tw("train", str(model), "my.jsonl", "-q")
+    assert shown.out == f"{worked[0].name}\n"
+    assert "step=" not in shown.err
+
+
+def test_detached_train_comes_back_with_the_name(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
+    shown = tw("train", str(model), "my.jsonl", "--detach")
+    assert shown.out == f"{worked[0].name}\n"
+    assert f"tunewright runs watch {worked[0].name}" in shown.err
+    assert tw("train", str(model), "my.jsonl", "--detach", "--json").json["schema"] == 1
+
+
+def test_a_config_file_and_flags_over_it(tw, model: Path, rows: Path, tmp_path: Path, worked: list[RunDir]) -> None:
+    (tmp_path / "my.yaml").write_text(f"model: {model}\ndata: my.jsonl\npeft: {{r: 4}}\n")
+    assert tw("train", "my.yaml", "--rank", "8", "--seed", "7", "--lr", "1e-3", "--epochs", "2", "--offline").code == 0
+    run = worked[0].plan()["run"]
+    assert (run["peft"]["r"], run["train"]["seed"], run["train"]["learning_rate"]) == (8, 7, 1e-3)
+    assert (run["train"]["num_train_epochs"], run["run"]["offline"]) == (2.0, True)
+
+
+def test_damaged_rows_stop_train_with_4(tw, model: Path, rows: Path) -> None:
+    with rows.open("a") as file:
+        file.write('{"question": "Why?", "answer": ""}\n')
+    shown = tw("train", str(model), "my.jsonl")
+    assert shown.code == 4
+    assert "error E203  my.jsonl:41  the answer is empty" in shown.err
+    assert not Path("runs").exists()
+
+
+def test_a_plan_writes_no_run_and_names_the_command_that_does(
+    tw, model: Path, rows: Path, worked: list[RunDir]
+) -> None:
+    shown = tw("plan", str(model), "my.jsonl")
+    assert shown.code == 0
+    assert not Path("runs").exists()
+    assert "Memory" in shown.out and "Decided" in shown.out
+    made = tw("plan", str(model), "my.jsonl", "--json").json
+    assert (made["schema"], made["fits"]) == (1, True)
+    assert tw("train", str(model), "my.jsonl", "--dry-run", "--json").json["num_steps"] == made["num_steps"]
+    assert not worked
+
+
+def test_a_plan_that_does_not_fit_exits_with_3(tw, model: Path, rows: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"total": 2**24, "available": 2**24})())
+    assert tw("plan", str(model), "my.jsonl").code == 3
+    shown = tw("train", str(model), "my.jsonl")
+    assert shown.code == 3
+    assert "error E401" in shown.err and "--force" in shown.err
+
+
+def test_quickstart_says_that_its_data_are_generated(tw, built_in: Path, worked: list[RunDir]) -> None:
+    shown = tw("quickstart", "--seed", "7")
+    assert shown.code == 0
+    assert "generated: shop messages -> JSON" in shown.err
+    assert worked[0].info()["seeds"]["seed"] == 7
+    assert tw("quickstart", "--json", "--set", "peft.r=4").json["state"] == "finished"
+
+
+def test_data_check_accounts_for_every_row(tw, built_in: Path, rows: Path) -> None:
+    with rows.open("a") as file:
+        file.write('{"question": "Why?", "answer": ""}\n{"question": "W')
+    shown = tw("data", "check", "my.jsonl")
+    assert shown.code == 4
+    assert "42 rows · 36 to train, 4 held out, 2 left out" in shown.out
+    assert "error E203  my.jsonl:41" in shown.out
+    found = tw("data", "check", "my.jsonl", "--json")
+    assert found.code == 4
+    assert {problem["code"] for problem in found.json["stopping"]} == {"E203", "E204", "E216"}
+    skipped = tw("data", "check", "my.jsonl", "--skip-bad", "--json")
+    assert (skipped.code, skipped.json["ok"], len(skipped.json["left_out"])) == (0, True, 2)
+
+
+def test_data_show_marks_what_is_learned(tw, built_in: Path, rows: Path, monkeypatch: Any) -> None:
+    shown = tw("data", "show", "my.jsonl", "--row", "3")
+    assert shown.out.startswith("row 3 · ")
+    assert "How much is 2 and 2?<|im_end|>" in shown.out
+    assert "[[It is 4.<|im_end|>]]" in shown.out
+    found = tw("data", "show", "my.jsonl", "-n", "2", "--json").json
+    assert [row["row"] for row in found["rows"]] == [1, 2]
+    assert "".join(piece["text"] for piece in found["rows"][0]["pieces"] if piece["is_learned"]) == "It is 0.<|im_end|>"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[32;1mIt is 4.<|im_end|>\x1b[0m" in tw("data", "show", "my.jsonl", "--row", "3").out
+
+
+def test_runs_list_shows_states_and_scores(tw, make_run: MakeRun) -> None:
+    assert "No runs here yet." in tw("runs", "list").err
+    run = make_run()
+    assert run.name in tw("runs", "list").out and "0 % -> 75.0 %" in tw("runs", "list").out
+    assert tw("runs", "list", "--json").json["runs"][0]["after"]["exact_match"] == 0.75
+    assert tw("runs", "list", "-q").out == f"{run.name}\n"
+
+
+def test_runs_are_deleted_only_with_a_yes(tw, make_run: MakeRun) -> None:
+    run = make_run()
+    dry = tw("runs", "rm", "last", "--dry-run")
+    assert (dry.code, run.path.exists()) == (0, True)
+    asked = tw("runs", "rm", "last")
+    assert (asked.code, run.path.exists()) == (2, True)
+    assert "error E120" in asked.err and "KiB" in asked.err
+    removed = tw("runs", "rm", "last", run.name, "--yes", "--json")
+    assert [one["name"] for one in removed.json["removed"]] == [run.name]
+    assert not run.path.exists()
+
+
+def test_stop_and_logs_of_a_run_that_has_ended(tw, make_run: MakeRun) -> None:
+    run = make_run()
+    assert tw("runs", "stop", run.name).out == f"{run.name} is not running (finished).\n"
+    assert tw("stop", "last", "--json").json["stopped"] is False
+    assert tw("runs", "logs").out == "transformers says \\x1b[31mhello\\x1b[0m\n"
+    assert tw("logs", run.name, "--json").json["lines"] == ["transformers says \x1b[31mhello\x1b[0m"]
+
+
+def test_a_finished_run_is_not_resumed(tw, make_run: MakeRun) -> None:
+    make_run()
+    shown = tw("resume")
+    assert shown.code == 2
+    assert "error E116" in shown.err
+
+
+def test_a_resumed_run_is_seen_to_its_end(tw, make_run: MakeRun, worked: list[RunDir]) -> None:
+    run = make_run(state="stopped")
+    worked.clear()
+    shown = tw("runs", "resume", "last", "--json")
+    assert shown.json["state"] == "finished"
+    assert [run.path] == [launched.path for launched in worked]
+
+
+def test_eval_compares_base_and_tuned(tw, make_run: MakeRun, session: Any) -> None:
+    run = make_run()
+    shown = tw("eval", run.name)
+    assert "Answers exactly right" in shown.out and "\x1b" not in shown.out
+    assert tw("eval", run.name, "--json").json["after"]["exact_match"] == 0.75
+
+
+def test_a_score_below_the_wanted_one_exits_with_8(tw, make_run: MakeRun, session: Any) -> None:
+    make_run()
+    assert tw("eval", "last", "--min-score", "exact_match=0.75").code == 0
+    shown = tw("eval", "last", "--min-score", "exact_match=0.8", "--json")
+    assert shown.code == 8
+    assert shown.json["schema"] == 1
+    assert json.loads(shown.err.splitlines()[-1])["error"]["code"] == "E508"
+    assert tw("eval", "last", "--min-score", "perplexity=2").code == 2
+
+
+def test_chat_answers_each_line_of_a_pipe_on_a_line(tw, make_run: MakeRun, session: Any) -> None:
+    make_run()
+    assert tw("chat", "last", input="hello\n\nbye\n").out == "tuned: hello\\nend\ntuned: bye\\nend\n"
+    assert tw("chat", "--with", "base", input="hello\n").out == "base: base: hello\ntuned: tuned: hello\\nend\n"
+    assert [len(turns) for turns in session.asked] == [1, 1, 1], "single questions stand alone"
+    assert len(tw("chat", "--json", input="a\nb\n").json["answers"]) == 2
+
+
+def test_chat_answers_a_single_question(tw, make_run: MakeRun, session: Any) -> None:
+    make_run()
+    assert tw("chat", "-p", "hello").out == "tuned: hello\nend\n"
+    assert tw("chat", "-p", "hello", "--with", "base", "--json").json["base"] == "base: hello"
+    assert tw("chat", "--with", "others", "-p", "x").code == 2
+
+
+def test_generate_keeps_the_rows_and_adds_answers(tw, make_run: MakeRun, session: Any, tmp_path: Path) -> None:
+    make_run()
+    lines = [{"prompt": "hello", "id": 7}, {"prompt": "bye", "id": 8}]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shown = tw("generate", "last", "p.jsonl", "--with", "base")
+    first = json.loads(shown.out.splitlines()[0])
+    assert first == {"prompt": "hello", "id": 7, "answer": "tuned: hello\nend", "base_answer": "base: hello"}
+    assert tw("generate", "last", "p.jsonl", "-o", "out.jsonl").code == 0
+    assert len(Path("out.jsonl").read_text().splitlines()) == 2
+    assert tw("generate", "last", "p.jsonl", "-o", "out.jsonl").code == 2
+    assert tw("generate", "last", "p.jsonl", "--json").json["num_rows"] == 2
+
+
+def test_generate_reads_conversations_texts_and_rows_with_references(
+    tw, make_run: MakeRun, session: Any, tmp_path: Path
+) -> None:
+    make_run()
+    (tmp_path / "chat.jsonl").write_text(
+        '{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]}\n'
+    )
+    (tmp_path / "text.txt").write_text("one\ntwo\n")
+    (tmp_path / "ref.jsonl").write_text('{"question": "q", "answer": "gold"}\n')
+    tw("generate", "last", "chat.jsonl")
+    assert session.asked[-1] == [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]
+    tw("generate", "last", "text.txt")
+    assert [turns[-1]["content"] for turns in session.asked[-2:]] == ["one", "two"]
+    answered = json.loads(tw("generate", "last", "ref.jsonl").out)
+    assert answered == {"question": "q", "answer": "gold", "tuned_answer": "tuned: q\nend"}
+
+
+def test_merge_and_report_and_eject_tell_where(tw, make_run: MakeRun, session: Any) -> None:
+    run = make_run()
+    assert "8 of 8 greedy answers equal" in tw("merge").out
+    assert tw("merge", "--json").json["path"] == "/somewhere/merged"
+    assert tw("report", "--json").json["report"] == str(run.path / "report.html")
+    assert tw("report", "-o", "r.html").out == "r.html\n"
+    assert tw("eject", "last", "script").code == 2, "its encoded rows are not here"
+
+
+def test_init_writes_a_config_that_is_valid(tw, rows: Path) -> None:
+    shown = tw("init", "smollm2", "my.jsonl")
+    assert shown.out == "my.yaml\n"
+    assert "question and answer" in shown.err
+    assert tw("config", "validate", "my.yaml").code == 0
+    assert tw("init", "smollm2", "my.jsonl").code == 2
+    assert tw("init", "smollm2", "my.jsonl", "--force", "--json").json["format"] == "question_answer"
+
+
+def test_config_show_tells_origins(tw, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("model: smollm2\ndata: my.jsonl\n")
+    shown = tw("config", "show", "my.yaml", "--set", "peft.r=4", "--json").json
+    origins = {value["path"]: value["origin"] for value in shown["values"]}
+    assert (origins["model.name"], origins["peft.r"], origins["task"]) == ("my.yaml:1:1", "--set", "default")
+    assert "my.yaml:1:1" in tw("config", "show", "my.yaml").out
+    assert tw("config", "validate", "my.yaml", "--json").json == {"schema": 1, "valid": True, "path": "my.yaml"}
+    assert json.loads(tw("config", "schema").out)["title"] == "Tunewright"
+
+
+def test_explain_knows_codes_keys_and_terms(tw) -> None:
+    assert tw("explain", "E203").out.startswith("E203  ")
+    assert tw("explain", "peft.r", "--json").json["kind"] == "key"
+    assert tw("explain", "effective", "batch").code == 0
+    assert tw("explain", "lerning_rate").code == 2
+
+
+def test_doctor_shows_the_machine_and_what_is_too_old(tw, built_in: Path, monkeypatch: Any) -> None:
+    shown = tw("doctor")
+    assert shown.code == 0
+    assert "smollm2: here" in shown.out
+    found = tw("doctor", "--json").json
+    assert found["machine"]["probe"]["device"] == "cpu"
+    monkeypatch.setattr(health, "version", lambda package: "1.0" if package == "torch" else "99.0")
+    old = tw("doctor")
+    assert old.code == 5
+    assert "error E801  torch 1.0 is too old; 2.10 or newer is needed" in old.out
+
+
+def test_env_is_for_bug_reports(tw) -> None:
+    assert "pydantic" in tw("env").out
+    assert tw("env", "--json").json["versions"]["pydantic"]
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_train_keeps_to_the_width(
+    tw, model: Path, rows: Path, worked: list[RunDir], monkeypatch: Any, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = tw("train", str(model), "my.jsonl")
+    labels = ("Machine", "Data", "Plan", "Verdict", "Cost", "          ")
+    told = [
+        line for line in (shown.err + shown.out).splitlines() if line.startswith(labels) and "tunewright " not in line
+    ]
+    assert max(map(len, told)) <= int(columns)
+
+
+def test_verbs_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
+    run = make_run()
+    for words in (
+        ("runs", "list"),
+        ("runs", "watch", run.name),
+        ("env",),
+        ("explain", "rank"),
+        ("config", "schema"),
+        ("report",),
+    ):
+        assert tw(*words).code == 0, words

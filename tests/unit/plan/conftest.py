@@ -1,0 +1,48 @@
+"""Facts as values, so that plans are made in milliseconds."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tunewright.facts.data import Data
+from tunewright.facts.machine import Machine, Probe
+from tunewright.facts.model import LinearGroup, Model
+from tunewright.plan.plan import Facts
+
+GIB = 2**30
+SHAPES = {"q_proj": 576, "k_proj": 192, "v_proj": 192, "o_proj": 576, "gate_proj": 1536, "up_proj": 1536}
+
+
+def smollm2(**changes: object) -> Model:
+    linear = [LinearGroup(name=n, in_features=576, out_features=o, count=30) for n, o in SHAPES.items()]
+    linear.append(LinearGroup(name="down_proj", in_features=1536, out_features=576, count=30))
+    fields: dict[str, object] = {
+        "name": "smollm2", "folder": "/models/smollm2", "tokenizer_folder": "/models/smollm2", "digest": "0" * 16,
+        "model_type": "llama", "architecture": "LlamaForCausalLM", "num_layers": 30, "hidden_size": 576,
+        "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
+        "max_position_embeddings": 8192, "num_parameters": 134_515_008, "weight_bytes": 538_060_032,
+        "linear": tuple(linear), "has_chat_template": True,
+    }  # fmt: skip
+    return Model.model_validate(fields | changes)
+
+
+@pytest.fixture
+def facts() -> Callable[..., Facts]:
+    """Facts of SmolLM2 with 1,000 rows on a 24 GiB machine without GPU; keywords change one thing."""
+
+    def build(
+        *, rows: int = 1000, held_out: int = 100, memory: float = 24, free: float = 21, longest: int = 512,
+        p99: int = 300, answer: int = 150, probe: Probe | None = None, model: Model | None = None, form: str = "alpaca",
+    ) -> Facts:  # fmt: skip
+        machine = Machine(
+            num_cpus=2, memory_bytes=int(memory * GIB), free_bytes=int(free * GIB), disk_free_bytes=100 * GIB,
+            system="Linux", probe=probe,
+        )  # fmt: skip
+        data = Data(
+            path="rows.jsonl", fingerprint="f" * 64, format=form, columns={}, num_train=rows, num_held_out=held_out,
+            num_bad=0, is_single_turn=True, lengths={"median": 150, "p95": 280, "p99": p99, "longest": longest},
+            mean_length=160.0, mean_label_tokens=100.0, answer_lengths={"p95": answer, "longest": answer + 10}, sampled_rows=rows,
+        )  # fmt: skip
+        return Facts(machine=machine, model=model or smollm2(), data=data)
+
+    return build

@@ -1,0 +1,88 @@
+"""Keeps the Chinese catalogue whole: extract every text, update the .po file, compile the .mo file.
+
+`python tools/messages.py` updates both and lists what lacks Chinese; `--check` exits 1 if anything is missing, unused,
+has other placeholders than its English, or is not compiled.
+"""
+
+import io
+import re
+import sys
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src/tunewright"
+FOLDER = SOURCE / "locale/zh/LC_MESSAGES"
+PO, MO = FOLDER / "tunewright.po", FOLDER / "tunewright.mo"
+METHODS = [("**/templates/**.j2", "jinja2"), ("**.py", "python")]
+KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
+PLACEHOLDER = re.compile(r"\{(\w*)[^{}]*\}")
+
+
+def template() -> Catalog:
+    """Every text of the sources, without places, so that moving a line changes nothing."""
+    catalog = Catalog(project="tunewright", charset="utf-8")
+    for _file, _line, message, _comments, context in extract_from_dir(SOURCE, METHODS, keywords=KEYWORDS):
+        if message and message != ("", ""):
+            catalog.add(message, context=context)
+    return catalog
+
+
+def updated() -> Catalog:
+    """The Chinese catalogue brought up to date with the sources; texts that are gone are dropped."""
+    with PO.open("rb") as file:
+        catalog = read_po(file, locale="zh")
+    catalog.update(template(), no_fuzzy_matching=True)
+    catalog.obsolete.clear()
+    return catalog
+
+
+def as_po(catalog: Catalog) -> bytes:
+    buffer = io.BytesIO()
+    write_po(buffer, catalog, width=0, sort_output=True, omit_header=False, no_location=True)
+    text = buffer.getvalue().decode()
+    return re.sub(r'"(POT-Creation-Date|PO-Revision-Date|Generated-By|Last-Translator|Language-Team).*\n', "", text).encode()
+
+
+def as_mo(catalog: Catalog) -> bytes:
+    buffer = io.BytesIO()
+    write_mo(buffer, catalog)
+    return buffer.getvalue()
+
+
+def faults(catalog: Catalog) -> list[str]:
+    """Texts without Chinese, and translations whose placeholders differ."""
+    found = []
+    for message in catalog:
+        if not message.id:
+            continue
+        ids = message.id if isinstance(message.id, tuple) else (message.id,)
+        texts = message.string if isinstance(message.string, tuple) else (message.string,)
+        if not all(texts):
+            found.append(f"no Chinese: {ids[0]!r}")
+        elif any(set(PLACEHOLDER.findall(text)) != set(PLACEHOLDER.findall(ids[-1])) for text in texts):
+            found.append(f"other placeholders: {ids[-1]!r} -> {texts[0]!r}")
+    return found
+
+
+def main() -> int:
+    catalog = updated()
+    wrong = faults(catalog)
+    if "--check" in sys.argv:
+        if PO.read_bytes() != as_po(catalog):
+            wrong.append(f"{PO.name} is not up to date: make messages")
+        if not MO.is_file() or MO.read_bytes() != as_mo(read_po(io.BytesIO(PO.read_bytes()), locale="zh")):
+            wrong.append(f"{MO.name} is not compiled from {PO.name}: make messages")
+    else:
+        PO.write_bytes(as_po(catalog))
+        MO.write_bytes(as_mo(read_po(io.BytesIO(PO.read_bytes()), locale="zh")))
+    print("\n".join(wrong) or f"{len(catalog)} texts, all in Chinese")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
