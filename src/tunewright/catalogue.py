@@ -397,6 +397,12 @@ CATALOGUE: Mapping[str, Entry] = {
         (),
         EXIT_CHECK_FAILED,
     ),
+    "E509": Entry(
+        N_("ended at once at step {step}, without a new checkpoint"),
+        N_("The run was told to end now, or before it could save; the last checkpoint still stands."),
+        (N_("tunewright runs resume {name}"),),
+        EXIT_INTERRUPTED,
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),

@@ -157,9 +157,12 @@ class Interrupts:
         self.number = self.number or number
 
 
-def see_through(run: "TrainedRun", *, is_quiet: bool = False, is_verbose: bool = False, after: int = -1) -> int:
+def see_through(
+    run: "TrainedRun", *, is_quiet: bool = False, is_verbose: bool = False, is_json: bool = False, after: int = -1
+) -> int:
     """Show a run that was started here to its end; the exit code. Events up to number `after` are known already.
 
+    How it ended is said in words, or left to the caller where the answer is JSON.
     The first Ctrl-C asks the run to save and end, and this goes on until it has; the second ends it at once.
     """
     view = View(total_memory=_total_memory(run))
@@ -179,7 +182,9 @@ def see_through(run: "TrainedRun", *, is_quiet: bool = False, is_verbose: bool =
                 sent += 1
                 saving = _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
                 shown.say(saving if sent == 1 else _("Ending it now."))
-    return end(run, view, interrupted_by=asked.number, is_quiet=is_quiet)
+    if not is_json:
+        say_end(run, view, is_interrupted=bool(asked.number), is_quiet=is_quiet)
+    return exit_code(run, interrupted_by=asked.number)
 
 
 def _is_listening(run: "TrainedRun") -> bool:
@@ -220,25 +225,31 @@ def log_tail(run: "TrainedRun", say: Callable[[str], None]) -> Callable[[], None
     return read
 
 
-def end(run: "TrainedRun", view: View, *, interrupted_by: int = 0, is_quiet: bool = False) -> int:
-    """Say how a run ended; its exit code."""
-    from tunewright import api
-
+def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
+    """The exit code of a command that saw a run to its end; of the signal, if one ended it."""
     state = run.state
     if state == "finished":
         return 0
-    channel = show.err()
-    if state == "stopped" or (interrupted_by and state == "failed"):
+    return 128 + interrupted_by if interrupted_by else int(run.dir.info().get("exit_code") or 1)
+
+
+def say_end(run: "TrainedRun", view: View, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
+    """Why a run ended early, and the command that gets further; nothing for one that finished."""
+    from tunewright import api
+
+    state, channel = run.state, show.err()
+    if state == "finished":
+        return
+    if state == "stopped" or (is_interrupted and state == "failed"):
         if not is_quiet:
             _say_stopped(run, view, channel)
-        return 128 + interrupted_by if interrupted_by else int(run.dir.info().get("exit_code") or 130)
+        return
     if state == "lost":
         channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
         channel.line(f"tunewright runs resume {run.name}")
-        return 1
-    print_problems(api.problems(run.dir), channel)
+        return
     channel.line(_("log: {path}").format(path=brief.shorten(run.path / "log.txt")))
-    return int(run.dir.info().get("exit_code") or 1)
+    print_problems(api.problems(run.dir), channel)
 
 
 def _say_stopped(run: "TrainedRun", view: View, channel: Channel) -> None:
@@ -249,7 +260,7 @@ def _say_stopped(run: "TrainedRun", view: View, channel: Channel) -> None:
     channel.line(f"{text}  tunewright runs resume {run.name}")
 
 
-def watch(run: "TrainedRun", *, is_verbose: bool = False) -> bool:
+def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False) -> bool:
     """Show a run without owning it: Ctrl-C leaves only the view. True if the run came to its end."""
     view = View(total_memory=_total_memory(run))
     try:
@@ -268,7 +279,8 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False) -> bool:
             _("Left the view; the run goes on. Stop it with:  tunewright runs stop {name}").format(name=run.name)
         )
         return False
-    end(run, view)
+    if not is_json:
+        say_end(run, view)
     return True
 
 

@@ -49,7 +49,7 @@ def run(
     if not is_quiet:
         text = _("{path} · in the background: closing this window does not stop it")
         brief.labelled(channel, _("Run"), text.format(path=brief.shorten(started.path)))
-    code = live.see_through(started, is_quiet=is_quiet, is_verbose=is_verbose)
+    code = live.see_through(started, is_quiet=is_quiet, is_verbose=is_verbose, is_json=is_json)
     finish(started, code, is_json=is_json, is_quiet=is_quiet, is_demo=is_demo)
 
 

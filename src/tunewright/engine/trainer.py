@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import Trainer, TrainerControl
 
 from tunewright.accel.loss import LossFunction
 from tunewright.errors import error
@@ -90,8 +90,7 @@ class StepTrainer(Trainer):
         assert self.held_out_loss is not None
         metrics = {"eval_loss": self.held_out_loss(self.model), "eval_seconds": time.perf_counter() - started}
         self.log(dict(metrics))
-        control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        self.control = control
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _get_output_dir(self, trial: Any) -> str:

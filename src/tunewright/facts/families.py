@@ -6,7 +6,7 @@ names in the checkpoint.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tunewright.spec.presets import Role
 
@@ -16,8 +16,6 @@ class Family:
     """Names by role; one name may play several roles where projections are fused."""
 
     roles: Mapping[Role, str]
-    fan_in_fan_out: bool = False
-    also: tuple[str, ...] = field(default=())
 
 
 LLAMA: Mapping[Role, str] = {
@@ -58,7 +56,7 @@ LLAMA_LIKE = (
 FAMILIES: Mapping[str, Family] = {
     **{name: Family(LLAMA) for name in LLAMA_LIKE},
     "starcoder2": Family({**LLAMA, "up": "c_fc", "down": "c_proj"}),
-    "gpt2": Family(GPT2, fan_in_fan_out=True),
+    "gpt2": Family(GPT2),
     "gpt_neox": Family(FUSED),
     "bloom": Family(FUSED),
     "falcon": Family(FUSED),

@@ -114,16 +114,18 @@ def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] |
 
 
 def stop(run: RunDir, *, now: bool = False) -> bool:
-    """Ask a live run to save and end; with `now`, end it at once. False if it was not live."""
+    """Ask a live run to save and end; with `now`, end it at once. False if it was not live.
+
+    The parent counts requests: the first passes on, the second kills. A worker without parent is told directly.
+    """
     if run.state() not in LIVE:
         return False
     info = run.info()
-    for who in ("parent", "worker"):
-        record = info.get(who)
-        if record and store.is_alive(record):
-            _signal(record, signal.SIGKILL if now and who == "worker" else signal.SIGTERM)
-            if not now:
-                return True
+    parent, worker = info.get("parent"), info.get("worker")
+    if parent and store.is_alive(parent):
+        _signal(parent, signal.SIGUSR1 if now else signal.SIGTERM)
+    elif worker and store.is_alive(worker):
+        _signal(worker, signal.SIGKILL if now else signal.SIGTERM)
     return True
 
 

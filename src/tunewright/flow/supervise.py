@@ -22,7 +22,15 @@ from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir, process_record
 from tunewright.trust import command, spawn
 
+NOW = 2  # requests to stop that mean: at once
+
 WORKER_ENVIRONMENT = {
+    # glibc gives large blocks back to the kernel and gets them anew, page by page, on every step; kept blocks made
+    # training and writing answers about a quarter faster (2-core virtual machine, Linux x86-64).
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+    "MALLOC_TOP_PAD_": str(2**28),
+
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "USE_HUB_KERNELS": "NO",
@@ -43,16 +51,16 @@ class Parent:
         self.worker: Any = None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """The first request passes on to the worker, which saves; the second ends it."""
-        self.stops += 1
+        """The first request passes on to the worker, which saves; the second, or SIGUSR1, ends it."""
+        self.stops = NOW if number == signal.SIGUSR1 else self.stops + 1
         if self.worker is not None and self.worker.poll() is None:
-            self.worker.send_signal(number if self.stops == 1 else signal.SIGKILL)
+            self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
 
     def supervise(self) -> int:
         """Start the worker, wait for it, write what became of the run; the worker's exit code."""
         durable.sweep(self.run.path)
         durable.sweep(self.run.checkpoints_dir)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self.on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with self.run.file(layout.LOG).open("ab") as log:
@@ -94,12 +102,15 @@ class Parent:
         if last["kind"] == "failed":
             state = "stopped" if last["exit_code"] in (130, 143) else "failed"
             return {**base, "state": state, "exit_code": last["exit_code"], "problems": last["problems"]}
+        if self.stops and code < 0:
+            problem = Problem("E509", values={"step": last["step"], "name": self.run.name})
+            return {**base, "state": "stopped", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
         problem = self._cause(code, events)
         return {**base, "state": "failed", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
 
     def _cause(self, code: int, events: list[dict[str, Any]]) -> Problem:
         step = events[-1]["step"] if events else 0
-        if code == -signal.SIGKILL and self.stops < 2:
+        if code == -signal.SIGKILL:
             peak = max((event["rss_bytes"] for event in events if event["kind"] == "log"), default=0)
             total = read_machine(self.run.path).memory_bytes
             values = {"step": step, "peak": _gib(peak), "total": _gib(total), "name": self.run.name}

@@ -1,5 +1,6 @@
 """Following a run: lines in a pipe, drawing in a terminal, Ctrl-C, and how it ended."""
 
+import json
 import os
 import pty
 import select
@@ -125,6 +126,16 @@ def test_ctrl_c_in_watch_leaves_only_the_view(tw, make_run: MakeRun, monkeypatch
     shown = tw("runs", "watch", run.name)
     assert shown.code == 0
     assert "the run goes on" in shown.err
+
+
+def test_a_failure_is_json_where_json_was_asked_for(tw, make_run: MakeRun) -> None:
+    problem = Problem("E404", values={"step": 3, "reason": "no room", "name": "mita"})
+    run = make_run(state="failed", problem=problem)
+    shown = tw("runs", "watch", run.name, "--json")
+    assert shown.code == 10
+    assert shown.json["problems"][0]["code"] == "E404"
+    assert json.loads(shown.err.splitlines()[-1])["error"]["code"] == "E404"
+    assert "error E404" not in shown.err
 
 
 def test_what_is_known_already_is_not_said_again(make_run: MakeRun, capsys: Any) -> None:

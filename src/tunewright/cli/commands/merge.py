@@ -1,5 +1,6 @@
 """`tunewright merge`"""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,9 +33,9 @@ def merge(
         show.as_json({"schema": 1, "run": str(found.path), "name": found.name, **result})
         return
     channel = show.out()
-    brief.labelled(
-        channel, _("Merged"), f"{result['path']} ({api.words.size(result['bytes'])}, {_('bare transformers loads it')})"
-    )
+    size = api.words.size(result["bytes"])
+    where = f"{brief.shorten(Path(result['path']))} ({size}, {_('bare transformers loads it')})"
+    brief.labelled(channel, _("Merged"), where)
     checked = _("{equal} of {total} greedy answers equal, largest logit difference {difference}")
     brief.labelled(channel, _("Checked"), checked.format(
         equal=result["equal"], total=result["prompts"], difference=f"{result['max_logit_difference']:.1g}"

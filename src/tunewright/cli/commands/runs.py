@@ -85,14 +85,8 @@ def watch(run: options.RunOrLast = "last", verbose: options.Verbose = False, as_
     from tunewright import api
 
     found = api.open_run(run)
-    if live.watch(found, is_verbose=verbose):
-        if as_json:
-            show.as_json(api.result(found.dir))
-        elif found.state == "finished":
-            from tunewright.cli import brief
-
-            brief.outcome(found.dir, show.out())
-            brief.after_training(found)
+    if live.watch(found, is_verbose=verbose, is_json=as_json):
+        start.finish(found, live.exit_code(found), is_json=as_json, is_quiet=False)
     elif as_json:
         show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "state": found.state})
 
@@ -168,7 +162,7 @@ def resume(
     if detach:
         start.announce(resumed, is_json=as_json, is_quiet=quiet)
         return
-    code = live.see_through(resumed, is_quiet=quiet, is_verbose=verbose, after=last)
+    code = live.see_through(resumed, is_quiet=quiet, is_verbose=verbose, is_json=as_json, after=last)
     start.finish(resumed, code, is_json=as_json, is_quiet=quiet)
 
 

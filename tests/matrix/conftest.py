@@ -1,0 +1,89 @@
+"""Tiny models made in memory and written as folders: no download, well under a second each."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from tunewright.data import demo
+from tunewright.facts.machine import Probe, probe_path
+from tunewright.runs import durable
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SIZE = {"vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+GROUPED = {**SIZE, "num_key_value_heads": 2}
+FAMILIES: dict[str, dict[str, object]] = {
+    "llama": GROUPED,
+    "mistral": GROUPED,
+    "qwen2": GROUPED,
+    "qwen3": {**GROUPED, "head_dim": 16},
+    "gemma2": {**GROUPED, "head_dim": 16, "final_logit_softcapping": 5.0},
+    "granite": {**GROUPED, "logits_scaling": 4.0},
+    "phi": SIZE,
+    "phi3": {**GROUPED, "pad_token_id": 0},
+    "gpt2": {"vocab_size": 512, "n_embd": 64, "n_layer": 2, "n_head": 4},
+    "gpt_neox": SIZE,
+    "bloom": {"vocab_size": 512, "hidden_size": 64, "n_layer": 2, "n_head": 4},
+    "falcon": {**SIZE, "new_decoder_architecture": False},
+    "opt": {**SIZE, "ffn_dim": 96, "word_embed_proj_dim": 64, "max_position_embeddings": 256},
+}
+
+
+def tiny_tokenizer(folder: Path, chat_template: str | None) -> None:
+    """A byte-level tokenizer with an end token and, if wanted, a chat template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(["user assistant system hello answer question"], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", unk_token="<|endoftext|>"
+    )
+    fast.chat_template = chat_template
+    fast.save_pretrained(folder)
+
+
+@pytest.fixture(autouse=True)
+def _measured(home: Path) -> None:
+    """A speed for this machine, so that no plan starts a process to measure it; one thread, so that sums have one order."""
+    torch.set_num_threads(1)
+    probe = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11})
+    durable.write_text(probe_path(), probe.model_dump_json())
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A folder with a random model of a family; made once for each family and template."""
+    made: dict[tuple[str, bool], Path] = {}
+
+    def build(family: str = "llama", *, chat: bool = True) -> Path:
+        if (family, chat) not in made:
+            torch.manual_seed(0)
+            config = AutoConfig.for_model(family, **FAMILIES[family])
+            config.eos_token_id, config.bos_token_id = 2, 1
+            model = AutoModelForCausalLM.from_config(config)
+            folder = tmp_path_factory.mktemp(f"{family}-{chat}")
+            model.save_pretrained(folder)
+            tiny_tokenizer(folder, CHATML if chat else None)
+            made[family, chat] = folder
+        return made[family, chat]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def shop_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty generated conversations as a file."""
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    rows = (demo.as_messages(row) for row in demo.generate("train", 40, 0))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
