@@ -45,7 +45,9 @@ def as_po(catalog: Catalog) -> bytes:
     buffer = io.BytesIO()
     write_po(buffer, catalog, width=0, sort_output=True, omit_header=False, no_location=True)
     text = buffer.getvalue().decode()
-    return re.sub(r'"(POT-Creation-Date|PO-Revision-Date|Generated-By|Last-Translator|Language-Team).*\n', "", text).encode()
+    return re.sub(
+        r'"(POT-Creation-Date|PO-Revision-Date|Generated-By|Last-Translator|Language-Team).*\n', "", text
+    ).encode()
 
 
 def as_mo(catalog: Catalog) -> bytes:

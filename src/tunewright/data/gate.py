@@ -102,7 +102,7 @@ def gate(
         train_on=spec.train_on,
         progress=lambda d, _: progress(len(loaded.train) + d, total),
     )
-    problems = loaded.problems + bad + bad_held_out
+    problems = sorted([*loaded.problems, *bad, *bad_held_out], key=lambda p: (p.where.file, p.where.line, p.where.column))
     loaded = Loaded(loaded.format, loaded.train, loaded.held_out, problems, loaded.rows_in, loaded.leaked)
     kinds = _kinds(loaded, train, tokenizer)
     lengths = sorted(row.full_length for row in train)

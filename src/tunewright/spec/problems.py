@@ -114,11 +114,8 @@ def _reason(details: list[ErrorDetails], typed: str) -> str:
     limits = [_(_LIMITS[d["type"]]).format(**d.get("ctx", {})) for d in details if d["type"] in _LIMITS]
     limits += [_pattern(d["ctx"]["pattern"]) for d in details if d["type"] == "string_pattern_mismatch"]
     choices = [name for d in details if d["type"] == "literal_error" for name in d["ctx"]["expected"].split("'")[1::2]]
-    wanted = limits or kinds
-    if len(choices) > 1:
-        wanted = [*wanted, _("one of {choices}").format(choices=", ".join(choices))]
-    else:
-        wanted = [*wanted, *choices]
+    listed = [_("one of {choices}").format(choices=", ".join(choices))] if len(choices) > 1 else choices
+    wanted = [*(limits or kinds), *listed]
     what = wanted[0] if wanted else _("another kind of value")
     for other in wanted[1:]:
         what = _("{one} or {other}").format(one=what, other=other)

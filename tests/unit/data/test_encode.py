@@ -27,9 +27,17 @@ THINKING = (
     "{% if m.role == 'assistant' and loop.last %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
     "{{ m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-BARE = "{% for m in messages %}{{ '### ' + m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}### assistant: {% endif %}"
+BARE = (
+    "{% for m in messages %}{{ '### ' + m.role + ': ' + m.content + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}### assistant: {% endif %}"
+)
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
-TWO_TURNS = (Message("user", "hi"), Message("assistant", " first "), Message("user", "more"), Message("assistant", "second"))
+TWO_TURNS = (
+    Message("user", "hi"),
+    Message("assistant", " first "),
+    Message("user", "more"),
+    Message("assistant", "second"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,9 @@ def backend() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=290, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=290, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(["user assistant first second more"], trainer)
     return tokenizer
 
@@ -66,7 +76,9 @@ def learned(tokenizer: TextTokenizer, example: Example, max_length: int | None =
     ],
     ids=["chatml", "brackets", "trimming", "thinking", "bare"],
 )
-def test_every_answer_and_its_end_is_learned_and_nothing_else(backend: Tokenizer, template: str, end: str, text: str) -> None:
+def test_every_answer_and_its_end_is_learned_and_nothing_else(
+    backend: Tokenizer, template: str, end: str, text: str
+) -> None:
     tokenizer = with_template(backend, template, end)
     assert learned(tokenizer, Example(1, "f", 1, TWO_TURNS)) == text
     assert learned(tokenizer, Example(1, "f", 1, TWO_TURNS)).endswith(end)
@@ -122,7 +134,10 @@ def test_a_template_that_refuses_a_row_names_it(backend: Tokenizer) -> None:
 
 
 def test_templates_run_in_a_sandbox(backend: Tokenizer) -> None:
-    for evil in ("{{ ''.__class__.__mro__ }}", "{% set ns = namespace() %}{% set ns.__init__ = 1 %}{{ messages.clear() }}"):
+    for evil in (
+        "{{ ''.__class__.__mro__ }}",
+        "{% set ns = namespace() %}{% set ns.__init__ = 1 %}{{ messages.clear() }}",
+    ):
         _rows, problems = encode([Example(1, "f", 1, TWO_TURNS)], with_template(backend, evil, "</s>"), max_length=None)
         assert [p.code for p in problems] == ["E219"]
 

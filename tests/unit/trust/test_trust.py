@@ -70,7 +70,13 @@ def test_headers_that_disagree_with_the_file_are_refused(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"GGUF", b"ELF!" + b"\0" * 20, b"GGUF" + struct.pack("<IQQ", 9, 1, 1), b"GGUF" + struct.pack("<IQQ", 3, 10**12, 1)],
+    [
+        b"",
+        b"GGUF",
+        b"ELF!" + b"\0" * 20,
+        b"GGUF" + struct.pack("<IQQ", 9, 1, 1),
+        b"GGUF" + struct.pack("<IQQ", 3, 10**12, 1),
+    ],
 )
 def test_gguf_files_that_cannot_be_sound_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.gguf"
