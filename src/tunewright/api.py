@@ -333,7 +333,9 @@ def answer_prompts(
     answers = run.answers(conversations, with_base=with_base, max_new_tokens=max_new_tokens, progress=progress)
     key = "tuned_answer" if any("answer" in p.row for p in asked) else "answer"
     names = {"tuned": key, "base": "base_answer"}
-    return [{**p.row, **{names[who]: text for who, text in given.items()}} for p, given in zip(asked, answers, strict=True)]
+    return [
+        {**p.row, **{names[who]: text for who, text in given.items()}} for p, given in zip(asked, answers, strict=True)
+    ]
 
 
 def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

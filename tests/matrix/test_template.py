@@ -9,7 +9,7 @@ from tunewright.data.template import BUILT_IN, render
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 TEMPLATES = {
     **BUILT_IN,
-    "blocks": "{% for m in messages %}\n    {% if loop.first %}\n{{ bos_token }}\n    {% endif %}\n{{ m['content'] }}\n{% endfor %}",
+    "blocks": "{% for m in messages %}\n    {% if loop.first %}\n{{ bos_token }}\n    {% endif %}\n{{ m.content }}\n{% endfor %}",
     "tools": "{% if tools %}{{ tools | tojson }}{% else %}none{% endif %}{% if documents is none %}!{% endif %}",
     "namespace": "{% set s = namespace(n=0) %}{% for m in messages %}{% set s.n = s.n + 1 %}{% endfor %}{{ s.n }}{{ dict(a=1).a }}",
     "loops": "{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.content | tojson }}{% break %}{% endfor %}",

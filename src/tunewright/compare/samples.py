@@ -87,7 +87,7 @@ def shown(found: Sequence[Pair]) -> list[Pair]:
     for pair in sorted(found, key=lambda pair: pair.share_right):
         of[pair.outcome].append(pair)
     first = [pair for kind in (of["fixed"], of["broken"], of["wrong"]) for pair in kind[:MOST_OF_A_KIND]]
-    near_misses = of["wrong"][:MOST_OF_A_KIND - 1 : -1]
+    near_misses = of["wrong"][: MOST_OF_A_KIND - 1 : -1]
     rest = [*of["unmarked"], *near_misses, *of["broken"][MOST_OF_A_KIND:], *of["fixed"][MOST_OF_A_KIND:], *of["right"]]
     chosen = (first + rest)[:MOST_SHOWN]
     order = list(OUTCOMES)

@@ -102,7 +102,9 @@ def gate(
         train_on=spec.train_on,
         progress=lambda d, _: progress(len(loaded.train) + d, total),
     )
-    problems = sorted([*loaded.problems, *bad, *bad_held_out], key=lambda p: (p.where.file, p.where.line, p.where.column))
+    problems = sorted(
+        [*loaded.problems, *bad, *bad_held_out], key=lambda p: (p.where.file, p.where.line, p.where.column)
+    )
     loaded = Loaded(loaded.format, loaded.train, loaded.held_out, problems, loaded.rows_in, loaded.leaked)
     kinds = _kinds(loaded, train, tokenizer)
     lengths = sorted(row.full_length for row in train)
