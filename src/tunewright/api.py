@@ -19,7 +19,7 @@ from tunewright.errors import DataError, Problem, TunewrightError, error, errors
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
 from tunewright.flow import demo, eject, gather, inline, start
-from tunewright.flow.fetch import Note, resolve_model
+from tunewright.flow.fetch import Note, fetch_weights, resolve_model
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import Plan, from_json
 from tunewright.runs import durable, layout, store
@@ -256,8 +256,9 @@ def _run_to_end(loaded: Loaded, *, inline_process: bool, on_event: Callable[[dic
             if event:
                 on_event(event)
     problems = start.outcome_problems(run)
-    if problems:
-        raise errors_of(problems)
+    if run.state() != "finished":
+        unknown = Problem("E506", values={"how": run.state(), "log": str(run.file(layout.LOG)), "name": run.name})
+        raise errors_of(problems or [unknown])
     return TrainedRun(run)
 
 
@@ -415,7 +416,10 @@ def peft_config(**fields: Any) -> Any:
 
 def load_for_training(loaded: Loaded) -> tuple[Any, Any]:
     """PEFT model with a fresh adapter and tokenizer, in this process: the only verb that brings torch into it."""
-    return inline.load_for_training(plan(loaded))
+    made = plan(loaded)
+    asked = made.run.model
+    fetch_weights(asked.name, asked.revision, offline=made.run.run.offline, note=_silent)
+    return inline.load_for_training(made)
 
 
 def put_adapter(model: Any, run: TrainedRun) -> None:
@@ -440,7 +444,9 @@ def copy_adapter(run: TrainedRun, target: str | Path) -> Path:
 
 def fetch(name: str, *, note: Note = _silent) -> Path:
     """Bring a model to this machine; its folder. Raises: HubError E701 to E705."""
-    return resolve_model(name, None, offline=False, note=note)[0]
+    folder, _tensors = resolve_model(name, None, offline=False, note=note)
+    fetch_weights(name, None, offline=False, note=note)
+    return folder
 
 
 def doctor(*, note: Note = _silent) -> Health:

@@ -324,7 +324,7 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("the system killed the worker (signal 9) at step {step}, almost surely for memory (peak {peak} of {total})"),
         N_("Linux ends the largest process when memory runs out; the process itself gets no chance to say so."),
         (
-            N_("tunewright runs resume {name} --set train.per_device_train_batch_size=1"),
+            N_("start again with fewer rows at once: --set train.per_device_train_batch_size=1"),
             N_("tunewright runs resume {name} --set train.activation_checkpointing=true"),
         ),
         EXIT_MEMORY,
@@ -339,7 +339,7 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("out of memory at step {step}: {reason}"),
         N_("The device could not give the memory of one micro-batch."),
         (
-            N_("tunewright runs resume {name} --set train.per_device_train_batch_size=1"),
+            N_("start again with fewer rows at once: --set train.per_device_train_batch_size=1"),
             N_("tunewright runs resume {name} --set train.activation_checkpointing=true"),
         ),
         EXIT_MEMORY,

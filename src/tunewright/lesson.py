@@ -157,7 +157,13 @@ class LoraTrainer:
         self.max_length = max_length
         try:
             check = api.data_check(
-                self.data, self.model_name, settings={"data.max_length": max_length, "data.max_truncated": 1.0}
+                self.data,
+                self.model_name,
+                settings={
+                    "data.max_length": max_length,
+                    "data.max_truncated": 1.0,
+                    "data.skip_bad": self.data == WIKITEXT,
+                },
             )
         except HubError as fault:
             if dataset_name != "wikitext":
@@ -186,6 +192,7 @@ class LoraTrainer:
             "data.train": self.data,
             "data.max_length": self.max_length,
             "data.max_truncated": 1.0,
+            "data.skip_bad": self.data == WIKITEXT,  # its blank lines are no rows
             "preset": "simple",
             "peft.r": self.lora_r,
             "peft.lora_alpha": self.lora_alpha,

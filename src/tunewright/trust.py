@@ -16,6 +16,7 @@ from tunewright.errors import Where, error
 MAX_JSON_BYTES = 64 * 2**20
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MODEL_TYPE = re.compile(r"[A-Za-z0-9_.-]+")
+NATIVE = ("falcon", "phi", "phi3", "mpt", "starcoder2")
 MODULES = (
     "tunewright.flow.supervise",
     "tunewright.engine.worker",
@@ -69,7 +70,11 @@ def gate_model_folder(folder: Path) -> dict[str, Any]:
 def _refuse_code(path: Path, content: Mapping[str, Any]) -> None:
     """Keys through which a config reaches an importer (CVE-2026-4372, CVE-2026-5241)."""
     attention = content.get("attn_implementation") or content.get("_attn_implementation")
-    suspects = [key for key in content if key in ("auto_map", "custom_generate") or key.endswith("_internal")]
+    # Older repositories of these types carry code beside what transformers has itself; it is never asked for.
+    harmless = {"auto_map"} if content.get("model_type") in NATIVE else set()
+    suspects = [
+        k for k in content if (k in ("auto_map", "custom_generate") and k not in harmless) or k.endswith("_internal")
+    ]
     if isinstance(attention, str) and "/" in attention:
         suspects.append("attn_implementation")
     if "model_type" in content and not MODEL_TYPE.fullmatch(str(content["model_type"])):

@@ -15,7 +15,7 @@ from tunewright.spec.run import Run
 
 EXAMPLE = load(
     named={"model": "smollm2", "data": "support.csv"},
-    sets=["train.neftune_noise_alpha=5", "train.label_smoothing_factor=0.1", "peft.use_rslora=true"],
+    sets=["train.neftune_noise_alpha=5", "train.adam_epsilon=0.1", "peft.use_rslora=true"],
 ).run
 
 

@@ -1,5 +1,6 @@
 """The data gate: every row accounted for before the first step. Used by `data check`, the plan and the worker alike."""
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Any
 from tunewright.data import lint
 from tunewright.data.encode import Encoded, encode
 from tunewright.data.formats import Example, Format, sniff, to_examples
-from tunewright.data.read import read_rows
+from tunewright.data.read import fingerprint, read_rows
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import DataError, Problem, error, errors_of
 from tunewright.spec.run import DataSpec
@@ -82,6 +83,14 @@ def load_examples(spec: DataSpec, seed: int) -> Loaded:
     return Loaded(fmt, train, held_out, problems, rows_in)
 
 
+def data_fingerprint(spec: DataSpec) -> str:
+    """sha256 of all data of a run: of the training rows, and of the held-out rows where they have a file of their own."""
+    parts = [fingerprint(spec.train, hub_split=spec.split)]
+    if isinstance(spec.holdout, str):
+        parts.append(fingerprint(spec.holdout, hub_split="test"))
+    return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
 def gate(
     loaded: Loaded,
     spec: DataSpec,
@@ -107,7 +116,8 @@ def gate(
     )
     loaded = Loaded(loaded.format, loaded.train, loaded.held_out, problems, loaded.rows_in, loaded.leaked)
     kinds = _kinds(loaded, train, tokenizer)
-    lengths = sorted(row.full_length for row in train)
+    lengths = sorted(row.full_length for row in (*train, *held_out))
+    longest_prompt = max((row.prompt_length for row in (*train, *held_out)), default=0)
     account = {
         "format": loaded.format.name,
         "columns": dict(loaded.format.columns),
@@ -119,6 +129,7 @@ def gate(
         "numbers": {kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
         "max_length": max_length,
         "lengths": {name: quantile(lengths, share) for name, share in QUANTILES.items()},
+        "longest_prompt": longest_prompt,
         "tokens": sum(len(row.ids) for row in train),
         "label_tokens": sum(row.num_label_tokens for row in train),
     }

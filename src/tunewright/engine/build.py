@@ -1,11 +1,12 @@
 """The parts of a training, made from a plan: loss, Trainer, transformers' arguments, and the checkpoint to go on from."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import EarlyStoppingCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerState, TrainingArguments
 
 from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
 from tunewright.accel.verify import verify
@@ -18,9 +19,8 @@ from tunewright.engine.trainer import StepTrainer
 from tunewright.engine.watch import Watch
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.plan.plan import Plan
-from tunewright.runs.checkpoints import CheckpointStore, read_manifest
+from tunewright.runs.checkpoints import TOTALS, CheckpointStore, read_manifest
 from tunewright.runs.events import EventLog
-from tunewright.runs.store import RunDir
 
 
 def choose_loss(
@@ -49,8 +49,8 @@ def identity(plan: Plan) -> dict[str, Any]:
         "model": plan.facts.model.digest,
         "data": plan.facts.data.fingerprint,
         "peft": run.peft.model_dump(mode="json"),
-        "data.max_length": run.data.max_length,
-        "data.holdout": run.data.holdout,
+        "data settings": run.data.model_dump(mode="json"),
+        "model.chat_template": run.model.chat_template,
         "effective_batch": plan.effective_batch,
         "train.seed": run.train.seed,
         "train.data_seed": run.train.data_seed,
@@ -60,13 +60,18 @@ def identity(plan: Plan) -> dict[str, Any]:
 
 def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, events: EventLog) -> Path | None:
     """The newest sound checkpoint of this run, checked against its plan and loaded strictly; None for a first start."""
-    had_some = bool(store.own())
+    had_some = any(store.folder.glob("checkpoint-*")) or any(store.folder.glob(".corrupt-*"))
     checkpoint, faults = store.newest_valid()
     for fault in faults:
         events.write("note", text=f"set aside: {fault}")
     if checkpoint is None:
         if had_some:
-            raise error("E503", path=str(store.folder), reason="; ".join(faults), config="config.yaml")
+            raise error(
+                "E503",
+                path=str(store.folder),
+                reason="; ".join(faults) or "none is sealed",
+                config=str(store.folder.parent / "config.yaml"),
+            )
         return None
     manifest = read_manifest(checkpoint)
     assert manifest is not None
@@ -83,16 +88,27 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
     return checkpoint
 
 
-def earlier_sessions(run: RunDir, checkpoint: Path | None) -> dict[str, float]:
-    step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    logs = [e for e in run.read_events() if e["kind"] == "log" and e["step"] <= step]
-    last = logs[-1] if logs else {}
-    return {"tokens": last.get("tokens", 0), "train_seconds": last.get("train_seconds", 0.0)}
+def ended_state(checkpoint: Path | None) -> TrainerState | None:
+    """The state of a training that had ended when its run was stopped; None if there are steps left to do."""
+    if checkpoint is None:
+        return None
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    stopping = state.stateful_callbacks.get("EarlyStoppingCallback")
+    is_out_of_patience = isinstance(stopping, dict) and (
+        stopping["attributes"]["early_stopping_patience_counter"] >= stopping["args"]["early_stopping_patience"]
+    )
+    return state if state.global_step >= state.max_steps or is_out_of_patience else None
+
+
+def earlier_sessions(checkpoint: Path | None) -> dict[str, float]:
+    """Tokens and seconds of training before this session."""
+    path = checkpoint / TOTALS if checkpoint else None
+    return json.loads(path.read_text()) if path and path.is_file() else {"tokens": 0, "train_seconds": 0.0}
 
 
 def build_trainer(
     model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, loss: LossFunction,
-    store: CheckpointStore, watch: Watch,
+    store: CheckpointStore, watch: Watch, before: dict[str, float],
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
     spec, pad_id = plan.run.train, tokenizer.end_ids[0]
@@ -106,6 +122,7 @@ def build_trainer(
         store=store,
         identity=identity(plan),
         keep_checkpoints=spec.save_total_limit,
+        before=before,
         model=model,
         args=training_arguments(plan, store.folder, has_tests=bool(tests)),
         train_dataset=data.train,
@@ -120,36 +137,35 @@ def build_trainer(
 def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> TrainingArguments:
     """The plan in transformers' words. The batch size is that of a whole step: micro-batches are cut in the step."""
     spec = plan.run.train
-    return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=plan.effective_batch,
-        gradient_accumulation_steps=1,
-        num_train_epochs=spec.num_train_epochs,
-        max_steps=spec.max_steps,
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type=spec.lr_scheduler_type,
-        warmup_steps=spec.warmup_steps,
-        weight_decay=spec.weight_decay,
-        max_grad_norm=spec.max_grad_norm,
-        optim=spec.optim,
-        seed=spec.seed,
-        data_seed=spec.data_seed,
-        logging_steps=spec.logging_steps,
-        logging_first_step=True,
-        eval_strategy="steps" if has_tests else "no",
-        save_strategy="steps",
-        eval_steps=spec.eval_steps,
-        save_steps=spec.eval_steps,
-        metric_for_best_model="eval_loss" if has_tests else None,
-        greater_is_better=False if has_tests else None,
-        restore_callback_states_from_checkpoint=True,
-        report_to=spec.report_to,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=plan.run.model.precision == "bf16",
-        fp16=plan.run.model.precision == "fp16",
-        remove_unused_columns=False,
-        logging_nan_inf_filter=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        disable_tqdm=True,
-        **spec.extra,
-    )
+    ours: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": plan.effective_batch,
+        "gradient_accumulation_steps": 1,
+        "num_train_epochs": spec.num_train_epochs,
+        "max_steps": spec.max_steps,
+        "learning_rate": spec.learning_rate,
+        "lr_scheduler_type": spec.lr_scheduler_type,
+        "warmup_steps": spec.warmup_steps,
+        "weight_decay": spec.weight_decay,
+        "max_grad_norm": spec.max_grad_norm,
+        "optim": spec.optim,
+        "seed": spec.seed,
+        "data_seed": spec.data_seed,
+        "logging_steps": spec.logging_steps,
+        "logging_first_step": True,
+        "eval_strategy": "steps" if has_tests else "no",
+        "save_strategy": "steps",
+        "eval_steps": spec.eval_steps,
+        "save_steps": spec.eval_steps,
+        "metric_for_best_model": "eval_loss" if has_tests else None,
+        "greater_is_better": False if has_tests else None,
+        "restore_callback_states_from_checkpoint": True,
+        "report_to": spec.report_to,
+        "use_cpu": not torch.cuda.is_available(),
+        "fp16": plan.run.model.precision == "fp16",
+        "remove_unused_columns": False,
+        "logging_nan_inf_filter": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "disable_tqdm": True,
+    }
+    return TrainingArguments(**(ours | spec.extra))

@@ -63,7 +63,7 @@ def evaluate(
 
     Answers that are JSON objects are scored by `valid`, `exact_match` and `field_f1`; others by `exact_match`.
     """
-    asked = [row for row in rows if row.prompt_length][:generate_rows]
+    asked = [row for row in rows if 0 < row.prompt_length < len(row.ids)][:generate_rows]
     weight = len(rows) + 3 * len(asked)  # writing an answer takes about three times as long as reading one
     mean = held_out_loss(
         model,

@@ -9,6 +9,7 @@ from tunewright.data.pack import micro_batches
 from tunewright.data.tokenizer import TextTokenizer
 
 MAX_ROWS = 64
+CACHE_BYTES = 2**29
 
 
 @torch.inference_mode()
@@ -18,12 +19,11 @@ def generate(
     tokenizer: TextTokenizer,
     *,
     max_new_tokens: int,
-    batch_tokens: int = 16_384,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
     """The greedy answer to each prompt, in the order of the prompts, special tokens left out.
 
-    `batch_tokens` bounds rows x (longest prompt + max_new_tokens) of a batch, and so the cache of keys and values.
+    Cost: at most CACHE_BYTES of keys and values at once, or one row's.
     """
     was_training = model.training
     model.eval()
@@ -37,7 +37,7 @@ def generate(
     )
     answers = [""] * len(prompts)
     done = 0
-    groups = micro_batches([len(prompt) + max_new_tokens for prompt in prompts], batch_tokens)
+    groups = micro_batches([len(prompt) + max_new_tokens for prompt in prompts], CACHE_BYTES // _bytes_per_token(model))
     for group in (part[i : i + MAX_ROWS] for part in groups for i in range(0, len(part), MAX_ROWS)):
         longest = max(len(prompts[i]) for i in group)
         ids = torch.full((len(group), longest), pad)
@@ -54,6 +54,16 @@ def generate(
         progress(done, len(prompts))
     model.train(was_training)
     return answers
+
+
+def _bytes_per_token(model: PreTrainedModel) -> int:
+    """Keys and values of one token in all layers."""
+    config = model.config.get_text_config()
+    heads, dtype = config.num_attention_heads, next(model.parameters()).dtype
+    settings = config.to_dict()
+    kv_heads = settings.get("num_key_value_heads") or heads
+    width = settings.get("head_dim") or config.hidden_size // heads
+    return 2 * config.num_hidden_layers * kv_heads * width * dtype.itemsize
 
 
 def _until_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from peft import PeftModel, prepare_model_for_kbit_training
+from peft import PeftModel, get_peft_model_state_dict, prepare_model_for_kbit_training
 from safetensors import safe_open
 from transformers import (
     AutoModelForCausalLM,
@@ -17,6 +17,7 @@ from transformers import (
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import error
 from tunewright.plan.plan import Plan
+from tunewright.runs.checkpoints import MANIFEST, damage
 from tunewright.spec.run import Run
 from tunewright.trust import gate_model_folder
 
@@ -101,6 +102,8 @@ def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
     """The base with an adapter from a folder, for use. Raises: ModelError E310 if any tensor finds no place."""
+    if (folder / MANIFEST).is_file() and (fault := damage(folder)):
+        raise error("E310", reason=fault)
     stored = read_adapter(folder)
     model = PeftModel.from_pretrained(base, folder, is_trainable=False)
     _check_all_loaded(model, stored)
@@ -109,26 +112,24 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
 
 def restore_adapter(model: PeftModel, folder: Path) -> None:
     """Put an adapter's tensors into a model that has one of the same shape. Raises: ModelError E310."""
+    if (folder / MANIFEST).is_file() and (fault := damage(folder)):
+        raise error("E310", reason=fault)
     stored = read_adapter(folder)
     with torch.no_grad():
-        for name, parameter in _adapter_parameters(model).items():
+        for name, tensor in _adapter_tensors(model).items():
             if name not in stored:
                 raise error("E310", reason=f"{name} is missing in {folder}")
-            parameter.copy_(stored[name])
+            tensor.copy_(stored[name])
     _check_all_loaded(model, stored)
 
 
-def _adapter_parameters(model: PeftModel) -> dict[str, torch.nn.Parameter]:
-    """Trained parameters by the names they have in an adapter file."""
-    return {
-        name.replace(".default.", ".").replace(".modules_to_save.", "."): parameter
-        for name, parameter in model.named_parameters()
-        if ".default." in name
-    }
+def _adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The adapter's tensors by the names they have in its file; they share the model's memory."""
+    return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
 def _check_all_loaded(model: PeftModel, stored: dict[str, torch.Tensor]) -> None:
-    present = _adapter_parameters(model)
+    present = _adapter_tensors(model)
     if set(present) != set(stored):
         odd = sorted(set(present) ^ set(stored))
         raise error("E310", reason=f"{len(odd)} tensors do not match, first {odd[0]}")

@@ -9,9 +9,9 @@ from typing import Any
 from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
-from tunewright.data.gate import gate, load_examples, raise_if_stopped
+from tunewright.data.gate import data_fingerprint, gate, load_examples, raise_if_stopped
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.errors import Problem
+from tunewright.errors import Problem, error
 from tunewright.plan.plan import Plan
 from tunewright.runs import durable, layout
 from tunewright.runs.checkpoints import sha256
@@ -35,6 +35,9 @@ def prepare(
     """Encode the rows of the plan. Raises: DataError for what must stop the run, after rows.bad.jsonl is written."""
     spec, length = plan.run.data, plan.run.data.max_length
     assert length != "auto"
+    now = data_fingerprint(spec)
+    if now != plan.facts.data.fingerprint:
+        raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
     loaded = load_examples(spec, plan.run.train.data_seed)
     examples = {example.number: example for example in loaded.held_out}
     key = cache.key_of(

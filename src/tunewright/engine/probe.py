@@ -1,4 +1,4 @@
-"""The device's real speed by precision, measured in about a tenth of a second: `python -m tunewright.engine.probe FILE`."""
+"""The device's real speed by precision, measured in about a second: `python -m tunewright.engine.probe FILE`."""
 
 import json
 import sys
@@ -6,40 +6,48 @@ import time
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from tunewright.facts.machine import Probe
 from tunewright.runs import durable
 
-ROUNDS = 5
-SECONDS_A_ROUND = 0.02
-ROWS, INNER, COLUMNS = 1024, 1024, 2048
+ROUNDS = 4
+SECONDS_A_ROUND = 0.05
+WIDTH, HEADS, INNER = 576, 9, 1536
+ROWS, TOKENS = 4, 128
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def flops(dtypes: dict[str, torch.dtype], device: torch.device) -> dict[str, float]:
-    """Floating point operations per second of matrix products of training's size.
+    """Useful floating point operations per second of a transformer block, forward and backward.
 
+    A block and not a bare matrix product: on some CPUs bf16 products are fast while all that stands between them is slow.
     The precisions take turns and the best round of each counts, so that a busy neighbour does not decide.
     """
     best = dict.fromkeys(dtypes, 0.0)
-    operands = {
-        name: (torch.randn(ROWS, INNER, device=device).to(dtype), torch.randn(INNER, COLUMNS, device=device).to(dtype))
+    blocks = {
+        name: nn.TransformerEncoderLayer(WIDTH, HEADS, INNER, dropout=0.0, batch_first=True, device=device, dtype=dtype)
         for name, dtype in dtypes.items()
     }
     for _round in range(ROUNDS):
-        for name, (a, b) in operands.items():
-            torch.mm(a, b)
-            _wait(device)
-            started, count = time.perf_counter(), 0
-            while time.perf_counter() - started < SECONDS_A_ROUND:
-                torch.mm(a, b)
-                _wait(device)
-                count += 1
-            best[name] = max(best[name], 2 * ROWS * INNER * COLUMNS * count / (time.perf_counter() - started))
+        for name, block in blocks.items():
+            best[name] = max(best[name], _rate(block, dtypes[name], device))
     return best
 
 
-def _wait(device: torch.device) -> None:
+def _rate(block: nn.Module, dtype: torch.dtype, device: torch.device) -> float:
+    x = torch.randn(ROWS, TOKENS, WIDTH, device=device).to(dtype).requires_grad_()
+    parameters = sum(parameter.numel() for parameter in block.parameters())
+    _step(block, x, device)
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < SECONDS_A_ROUND:
+        _step(block, x, device)
+        count += 1
+    return 6 * parameters * ROWS * TOKENS * count / (time.perf_counter() - started)
+
+
+def _step(block: nn.Module, x: torch.Tensor, device: torch.device) -> None:
+    block(x).float().square().mean().backward()
     if device.type == "cuda":
         torch.cuda.synchronize()
 

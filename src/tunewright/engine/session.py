@@ -8,13 +8,15 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import jinja2
 from peft import PeftModel
+from transformers import PreTrainedModel
 
 from tunewright.accel.loss import answer_loss, answer_loss_reason_not, plain_loss
 from tunewright.data.encode import prompt_ids
@@ -49,6 +51,15 @@ class Session:
         self.model: PeftModel = load_adapter(base, self.run.adapter_dir)
         self.loss = plain_loss if answer_loss_reason_not(self.model) else answer_loss
 
+    @contextmanager
+    def base(self) -> Iterator[PreTrainedModel | PeftModel]:
+        """The base model: the adapter switched off, or a second copy where trained biases would stay in."""
+        if self.plan.run.peft.bias == "none":
+            with self.model.disable_adapter():
+                yield self.model
+        else:
+            yield load_base(self.plan.run, self.folder, name=base_name(self.plan)).to(device())
+
     def progress(self, done: int, total: int) -> None:
         self.say({"kind": "progress", "done": done, "total": total})
 
@@ -65,8 +76,8 @@ class Session:
         tuned = generate(self.model, prompts, self.tokenizer, **options)
         if not with_base:
             return {"tuned": tuned}
-        with self.model.disable_adapter():
-            return {"tuned": tuned, "base": generate(self.model, prompts, self.tokenizer, **options)}
+        with self.base() as base:
+            return {"tuned": tuned, "base": generate(base, prompts, self.tokenizer, **options)}
 
     def evaluate(self, rows: int | None) -> dict[str, Any]:
         """Scores of base and tuned model on the run's held-out rows, measured anew in the same way."""
@@ -78,8 +89,8 @@ class Session:
             "max_new_tokens": spec.eval.max_new_tokens,
             "progress": self.progress,
         }
-        with self.model.disable_adapter():
-            before = evaluate(self.model, data.held_out, data.held_out_examples, self.tokenizer, self.loss, **options)
+        with self.base() as base:
+            before = evaluate(base, data.held_out, data.held_out_examples, self.tokenizer, self.loss, **options)
         after = evaluate(self.model, data.held_out, data.held_out_examples, self.tokenizer, self.loss, **options)
         samples = [{**one, "base": other["answer"]} for one, other in zip(after.samples, before.samples, strict=True)]
         return {
@@ -87,10 +98,18 @@ class Session:
             "held_out_rows": len(data.held_out), "samples": samples,
         }  # fmt: skip
 
+    def _held_out_prompts(self) -> list[list[int]]:
+        """Prompts of the held-out rows; none if the data have gone or changed since."""
+        try:
+            held_out = self.data().held_out
+        except TunewrightError:
+            return []
+        return [row.ids[: row.prompt_length] for row in held_out if 0 < row.prompt_length < len(row.ids)]
+
     def merge(self, target: str | None) -> dict[str, Any]:
         """Merge into a folder; checked on the run's held-out prompts, else on a few fixed ones."""
-        data, spec = self.data(), self.plan.run
-        prompts = [row.ids[: row.prompt_length] for row in data.held_out if row.prompt_length][:MERGE_PROMPTS]
+        spec = self.plan.run
+        prompts = self._held_out_prompts()[:MERGE_PROMPTS]
         if not prompts:
             prompts = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
         folder = Path(target) if target else self.run.path / layout.MERGED

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import attach_adapter, peft_config
-from tunewright.engine.build import build_trainer, checkpoint_to_resume, choose_loss, earlier_sessions
+from tunewright.engine.build import build_trainer, checkpoint_to_resume, choose_loss, earlier_sessions, ended_state
 from tunewright.engine.export import save_adapter
 from tunewright.engine.load import base_name, device, load_base, prepare_for_training, restore_adapter
 from tunewright.engine.prepare import prepare
@@ -51,10 +51,12 @@ def train(plan: Plan, scorer: Scorer) -> Outcome:
     with Stopwatch(events, "train"):  # 4. train
         store = CheckpointStore(run.checkpoints_dir, run.info()["id"])
         checkpoint = checkpoint_to_resume(store, plan, model, events)
-        watch = Watch(events, stop, earlier_sessions(run, checkpoint))
-        trainer = build_trainer(model, plan, data, tokenizer, loss, store, watch)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    state = trainer.state
+        watch = Watch(events, stop)
+        trainer = build_trainer(model, plan, data, tokenizer, loss, store, watch, earlier_sessions(checkpoint))
+        state = ended_state(checkpoint)
+        if state is None:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            state = trainer.state
     if stop.signal and state.global_step < state.max_steps:
         raise error("E507", step=state.global_step, name=run.name)
     best = state.best_global_step or state.global_step
@@ -64,6 +66,5 @@ def train(plan: Plan, scorer: Scorer) -> Outcome:
     after = scorer.score("after", plan, model, data, tokenizer, loss)
     with Stopwatch(events, "save"):
         save_adapter(model, plan, run, tokenizer)  # 5. save
-    tokens, seconds = watch.totals()
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Outcome(before, after, state.global_step, best, tokens, seconds, trained)
+    return Outcome(before, after, state.global_step, best, trainer.num_tokens, trainer.train_seconds, trained)

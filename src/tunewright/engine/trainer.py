@@ -4,6 +4,7 @@ Overridden are the step (micro-batches of one step, normalised by the step's lab
 (token-weighted), saving (staged, sealed, published), and the guards against numbers that are not finite.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerControl
 
 from tunewright.accel.loss import LossFunction
 from tunewright.errors import error
-from tunewright.runs.checkpoints import CheckpointStore
+from tunewright.runs import durable
+from tunewright.runs.checkpoints import TOTALS, CheckpointStore
 
 
 class StepTrainer(Trainer):
@@ -29,6 +32,7 @@ class StepTrainer(Trainer):
         store: CheckpointStore,
         identity: Mapping[str, Any],
         keep_checkpoints: int,
+        before: Mapping[str, float],
         **trainer: Any,
     ) -> None:
         super().__init__(**trainer)
@@ -37,9 +41,13 @@ class StepTrainer(Trainer):
         self.store = store
         self.identity = identity
         self.keep_checkpoints = keep_checkpoints
-        self.num_tokens = 0
-        self.train_seconds = 0.0
+        self.num_tokens = int(before["tokens"])
+        self.train_seconds = before["train_seconds"]
         self._staging: Path | None = None
+
+    def totals(self) -> dict[str, float]:
+        """Real tokens and seconds of training, over all sessions of the run."""
+        return {"tokens": self.num_tokens, "train_seconds": self.train_seconds}
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | None = None
@@ -48,7 +56,6 @@ class StepTrainer(Trainer):
 
         Raises: TrainingError E501 before the optimizer sees a loss that is not finite; E504 for a step without labels.
         """
-        started = time.perf_counter()
         model.train()
         inputs = self._prepare_inputs(inputs)
         world = self.accelerator.num_processes
@@ -64,12 +71,12 @@ class StepTrainer(Trainer):
         if not torch.isfinite(total):
             self._stop_for(float(total))
         self.num_tokens += int(inputs["num_tokens"])
-        self.train_seconds += time.perf_counter() - started
         return total
 
-    def _clip_grad_norm(self, model: nn.Module) -> Tensor | None:
-        norm = super()._clip_grad_norm(model)
-        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The norm of all gradients, checked before the optimizer sees them; a loss scaler finds its scale by overflow."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        if self.accelerator.scaler is None and not math.isfinite(float(norm)):
             self._stop_for(float(norm))
         return norm
 
@@ -81,7 +88,7 @@ class StepTrainer(Trainer):
             step=self.state.global_step + 1,
             learning_rate=f"{self.args.learning_rate:g}",
             lower=f"{min(rate, self.args.learning_rate) / 10 or self.args.learning_rate / 10:g}",
-            config="config.yaml",
+            config=str(self.store.folder.parent / "config.yaml"),
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -92,6 +99,17 @@ class StepTrainer(Trainer):
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Moments and position come from the checkpoint; learning rate and weight decay from the plan, which may be newer."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None or not isinstance(self.lr_scheduler, LambdaLR):
+            return
+        scheduler, rate = self.lr_scheduler, self.args.learning_rate
+        scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
+        for group, factor in zip(self.optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+            group["initial_lr"], group["lr"] = rate, rate * factor(scheduler.last_epoch)
+            group["weight_decay"] = self.args.weight_decay if group["weight_decay"] else 0.0
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staging or self.args.output_dir)
@@ -106,6 +124,7 @@ class StepTrainer(Trainer):
         # transformers looks for the best checkpoint beside the staged one and does not find it.
         content = staged / f"checkpoint-{self.state.global_step}"
         (content / "training_args.bin").unlink(missing_ok=True)
+        durable.write_json(content / TOTALS, self.totals())
         self.store.publish(content, self.state.global_step, self.identity)
         staged.rmdir()
         self.store.rotate(self.keep_checkpoints, self.state.best_global_step)

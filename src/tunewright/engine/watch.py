@@ -3,7 +3,6 @@
 import resource
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -51,21 +50,26 @@ def peak_rss_bytes() -> int:
 class Watch(TrainerCallback):
     """Writes log, eval and checkpoint events; asks for the last evaluation; turns a stop request into a checkpoint."""
 
-    def __init__(self, events: EventLog, stop: StopFlag, before: Mapping[str, float]) -> None:
+    def __init__(self, events: EventLog, stop: StopFlag) -> None:
         self.events = events
         self.stop = stop
-        self.before = before  # tokens and seconds of earlier sessions of this run
         self.trainer: StepTrainer | None = None
         self.evaluations: list[tuple[int, float]] = []
         self.train_losses: list[float] = []
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.first_step = state.global_step
+        self.started = time.perf_counter()
         for entry in state.log_history:
             if "eval_loss" in entry:
                 self.evaluations.append((entry["step"], entry["eval_loss"]))
 
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.step_started = time.perf_counter()
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        assert self.trainer is not None
+        self.trainer.train_seconds += time.perf_counter() - self.step_started
         self.events.step = state.global_step
         is_last = state.global_step >= state.max_steps
         if is_last:
@@ -75,20 +79,14 @@ class Watch(TrainerCallback):
         if self.stop.signal:
             control.should_save = control.should_training_stop = True
 
-    def totals(self) -> tuple[int, float]:
-        """Real tokens and seconds of training, over all sessions of the run."""
-        assert self.trainer is not None
-        seconds = self.trainer.train_seconds + self.before["train_seconds"]
-        return self.trainer.num_tokens + int(self.before["tokens"]), seconds
-
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
         if "loss" not in logs:
             return
-        tokens, seconds = self.totals()
         assert self.trainer is not None
-        done = state.global_step - self.first_step
+        tokens, seconds = self.trainer.num_tokens, self.trainer.train_seconds
+        pace = (time.perf_counter() - self.started) / max(1, state.global_step - self.first_step)
         self.train_losses.append(logs["loss"])
         self.events.step = state.global_step
         self.events.write(
@@ -100,7 +98,7 @@ class Watch(TrainerCallback):
             tokens=tokens,
             train_seconds=round(seconds, 3),
             tokens_per_second=tokens / seconds if seconds else None,
-            eta_seconds=self.trainer.train_seconds / max(done, 1) * (state.max_steps - state.global_step),
+            eta_seconds=pace * (state.max_steps - state.global_step),
             rss_bytes=rss_bytes(),
             max_steps=state.max_steps,
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate.utils.memory import should_reduce_batch_size
 
 from tunewright.engine.score import Scorer
 from tunewright.engine.train import Outcome, train
@@ -42,11 +43,11 @@ def work(run: RunDir, stop: StopFlag) -> int:
         return 0
     except TunewrightError as fault:
         return _failed(events, fault, stop)
-    except (MemoryError, torch.OutOfMemoryError) as fault:
-        traceback.print_exc()
-        return _failed(events, error("E404", step=events.step, reason=str(fault), name=run.name), stop)
     except Exception as fault:
         traceback.print_exc()
+        if isinstance(fault, MemoryError) or should_reduce_batch_size(fault):
+            reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+            return _failed(events, error("E404", step=events.step, reason=reason, name=run.name), stop)
         return _failed(events, error("E802", reason=f"{type(fault).__name__}: {fault}"), stop)
 
 

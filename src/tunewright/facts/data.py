@@ -18,6 +18,7 @@ class Data(Fact):
     num_bad: int
     is_single_turn: bool
     lengths: dict[str, int]
+    longest_prompt: int
     mean_length: float
     mean_label_tokens: float
     answer_lengths: dict[str, int]
@@ -40,6 +41,7 @@ def from_account(
         num_bad=account["dropped"],
         is_single_turn=is_single_turn,
         lengths=account["lengths"],
+        longest_prompt=account["longest_prompt"],
         mean_length=account["tokens"] / sampled,
         mean_label_tokens=account["label_tokens"] / sampled,
         answer_lengths=dict(answer_lengths),

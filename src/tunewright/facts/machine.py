@@ -49,7 +49,7 @@ def read_machine(folder: Path) -> Machine:
     return Machine(
         num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_bytes=total,
-        free_bytes=min(memory.available, total),
+        free_bytes=min(memory.available, total - _cgroup_used() if limit else total),
         disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         probe=read_probe(),
@@ -69,6 +69,12 @@ def _cgroup_limit() -> int:
             if text.isdigit() and int(text) < 2**60:
                 return int(text)
     return 0
+
+
+def _cgroup_used() -> int:
+    """Bytes that the container holds already."""
+    path = Path("/sys/fs/cgroup/memory.current")
+    return int(path.read_text()) if path.is_file() else 0
 
 
 def versions() -> dict[str, str]:

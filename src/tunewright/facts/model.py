@@ -9,7 +9,7 @@ from typing import Any
 
 from tunewright.errors import error
 from tunewright.facts.base import Fact
-from tunewright.trust import gate_model_folder, safetensors_header
+from tunewright.trust import gate_model_folder, read_json, safetensors_header
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
@@ -21,6 +21,7 @@ class LinearGroup(Fact):
     in_features: int
     out_features: int
     count: int
+    paths: tuple[str, ...] = ()
 
 
 class Model(Fact):
@@ -94,20 +95,31 @@ def _first(config: dict[str, Any], *names: str, default: int = 0) -> int:
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, tuple[list[int], str]]]:
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in _weight_files(folder):
         for name, entry in safetensors_header(path).items():
             yield name, (entry["shape"], entry["dtype"])
 
 
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that make up the model: those of its index, the one file, or whatever safetensors there are."""
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.is_file():
+        return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+
+
 def _linear_groups(tensors: Tensors) -> list[LinearGroup]:
     """Two-dimensional weights inside numbered layers, by the last part of their name."""
-    groups: dict[tuple[str, int, int], int] = {}
+    groups: dict[tuple[str, int, int], list[str]] = {}
     for name, (shape, _dtype) in tensors.items():
         parts = name.split(".")
         if parts[-1] == "weight" and len(shape) == 2 and any(part.isdigit() for part in parts):
             key = (parts[-2], shape[1], shape[0])
-            groups[key] = groups.get(key, 0) + 1
-    return [LinearGroup(name=n, in_features=i, out_features=o, count=c) for (n, i, o), c in groups.items()]
+            groups.setdefault(key, []).append(name.removesuffix(".weight"))
+    return [
+        LinearGroup(name=n, in_features=i, out_features=o, count=len(paths), paths=tuple(paths))
+        for (n, i, o), paths in groups.items()
+    ]
 
 
 def _has_chat_template(folder: Path) -> bool:

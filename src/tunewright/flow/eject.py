@@ -127,7 +127,6 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, pad_id: int) -> str:
         "seed": spec.train.seed,
         "data_seed": spec.train.data_seed,
         "activation_checkpointing": spec.train.activation_checkpointing,
-        "bf16": spec.model.precision == "bf16",
         "fp16": spec.model.precision == "fp16",
         "logging_steps": max(1, plan.num_steps // 20),
         "eval_strategy": "steps" if has_tests else "no",

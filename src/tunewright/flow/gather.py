@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
-from tunewright.data.gate import Gated, gate, load_examples, quantile, raise_if_stopped
-from tunewright.data.read import fingerprint
+from tunewright.data.gate import Gated, data_fingerprint, gate, load_examples, quantile, raise_if_stopped
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.errors import error
 from tunewright.facts.data import Data, from_account
@@ -95,7 +94,7 @@ def _data_facts(spec: DataSpec, gated: Gated, num_train: int) -> Data:
     turns = (sum(m.role == "assistant" for m in example.messages) for example in gated.loaded.train)
     return from_account(
         spec.train,
-        fingerprint(spec.train, hub_split=spec.split),
+        data_fingerprint(spec),
         gated.account,
         answer_lengths=answer_lengths([*gated.train, *gated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),

@@ -1,5 +1,6 @@
 """The one door from the torch-free side to the engine, inside functions: a run in this very process (notebooks)."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from tunewright.compare.report import write_report
 from tunewright.errors import error
 from tunewright.plan.plan import Plan
 from tunewright.runs import layout
-from tunewright.runs.store import RunDir
+from tunewright.runs.store import RunDir, process_record
 
 
 def work(run: RunDir) -> int:
@@ -20,10 +21,19 @@ def work(run: RunDir) -> int:
 
     try:
         with FileLock(run.file(layout.LOCK), timeout=0):
-            run.update_info(state="running", started=time.time())
-            code = do_steps(run, StopFlag())
+            run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
+            try:
+                code = do_steps(run, StopFlag())
+            except BaseException:
+                run.update_info(state="stopped", worker=None)
+                raise
             last = run.read_events()[-1]
-            ended: dict[str, Any] = {"ended": time.time(), "exit_code": code, "problems": last.get("problems", [])}
+            ended: dict[str, Any] = {
+                "worker": None,
+                "ended": time.time(),
+                "exit_code": code,
+                "problems": last.get("problems", []),
+            }
             state = "finished" if code == 0 else "failed"
             run.update_info(state=state, result=last.get("result"), **ended)
             write_report(run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunewright.errors import Problem, error, errors_of
-from tunewright.flow.supervise import WORKER_ENVIRONMENT
+from tunewright.flow.supervise import WORKER_ENVIRONMENT, first_gpu
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 from tunewright.trust import command, spawn
@@ -33,6 +33,8 @@ class Session:
         """The result of one operation of the session. Raises: whatever went wrong there, as if it were here."""
         if not (self.run.adapter_dir / "adapter_config.json").is_file():
             raise error("E116", state=self.run.state(), verb=do, needed="finished", name=self.run.name)
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
         process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
@@ -53,7 +55,8 @@ class Session:
         with self.run.file(layout.LOG).open("ab") as log:
             return spawn(
                 command("tunewright.engine.session", str(self.run.path)),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, environment=WORKER_ENVIRONMENT,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, environment=WORKER_ENVIRONMENT | first_gpu(),
+                detached=True,
             )  # fmt: skip
 
     def close(self) -> None:

@@ -8,25 +8,42 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 
-from tunewright.errors import Problem, error
+from tunewright.errors import Problem, TrainingError, error
+from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import versions
 from tunewright.flow.fetch import Note, fetch_weights
 from tunewright.flow.gather import Progress, gather
+from tunewright.plan.choose import room_bytes
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Plan, from_json
 from tunewright.runs import durable, layout, store
 from tunewright.runs.checkpoints import MANIFEST
 from tunewright.runs.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
+from tunewright.spec.run import Run
 from tunewright.trust import command, home, spawn
 
 POLL_SECONDS = 0.15
+REPORT_SECONDS = 20
+# What may differ when a run goes on; all else makes another run of it.
+CHANGEABLE = frozenset(
+    {
+        "train.learning_rate",
+        "train.weight_decay",
+        "train.per_device_train_batch_size",
+        "train.gradient_accumulation_steps",
+        "train.activation_checkpointing",
+        "eval.rows",
+        "eval.max_new_tokens",
+    }
+)
 
 
 def plan_for(loaded: spec.Loaded, *, note: Note, progress: Progress = lambda done, total: None) -> Plan:
     """The plan of a config. Raises: every error that can be known before a run starts."""
-    found = gather(loaded.run, note=note, progress=progress)
+    found = gather(with_absolute_paths(loaded.run), note=note, progress=progress)
     return make_plan(found.run, found.facts, loaded.origins, found.given)
 
 
@@ -41,7 +58,9 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
     name = plan.run.run.name or _default_name(plan)
     asked = plan.run.run.output_dir
     run = store.create(Path(asked).expanduser() if asked else store.new_folder(name, store.runs_root()), name)
-    durable.write_text(run.file(layout.CONFIG), spec.to_yaml(_portable(loaded.run)))
+    durable.write_text(
+        run.file(layout.CONFIG), spec.to_yaml(spec.patch(with_absolute_paths(loaded.run), {"run.output_dir": None}))
+    )
     durable.write_text(run.file(layout.PLAN), plan.model_dump_json(indent=1) + "\n")
     run.update_info(
         model=plan.run.model.name,
@@ -58,17 +77,20 @@ def is_generated(path: str) -> bool:
     return Path(path).resolve().is_relative_to(home() / "demo")
 
 
-def _portable(run: Any) -> Any:
-    """The ask with absolute paths, so that the run's config repeats it from any folder; its own place is left out."""
-    changes: dict[str, Any] = {"run.output_dir": None}
-    for path, value in (
-        ("data.train", run.data.train),
-        ("data.holdout", run.data.holdout),
-        ("model.name", run.model.name),
-    ):
-        if isinstance(value, str) and Path(value).expanduser().exists():
-            changes[path] = str(Path(value).expanduser().resolve())
-    return spec.patch(run, changes)
+def with_absolute_paths(run: Run) -> Run:
+    """The ask with its files named absolutely, so that it means the same from any folder."""
+    named = {
+        "data.train": run.data.train, "data.holdout": run.data.holdout, "model.name": run.model.name,
+        "model.chat_template": run.model.chat_template,
+    }  # fmt: skip
+    return spec.patch(
+        run,
+        {
+            path: str(Path(value).expanduser().resolve())
+            for path, value in named.items()
+            if isinstance(value, str) and value not in BUNDLED and Path(value).expanduser().exists()
+        },
+    )
 
 
 def _default_name(plan: Plan) -> str:
@@ -82,7 +104,7 @@ def _check_room(plan: Plan) -> None:
     machine = plan.facts.machine
     if not plan.fits:
         fix = f"--preset simple --set data.max_length={max(64, plan.facts.data.lengths['median'])}"
-        raise error("E401", needed=gib(plan.memory.peak_bytes), free=gib(machine.free_bytes), fix=fix)
+        raise error("E401", needed=gib(plan.memory.peak_bytes), free=gib(room_bytes(plan.facts)), fix=fix)
     if plan.disk_bytes > machine.disk_free_bytes:
         place = plan.run.run.output_dir or str(store.runs_root())
         raise error("E403", needed=gib(plan.disk_bytes), free=gib(machine.disk_free_bytes), path=place)
@@ -108,8 +130,16 @@ def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] |
         is_over = run.state() in ENDED
         yield from tail.read()
         if is_over:
+            _wait_for_report(run)
             return
         yield None
+        time.sleep(POLL_SECONDS)
+
+
+def _wait_for_report(run: RunDir) -> None:
+    """The parent writes the report after the state; whoever follows a run may read both."""
+    deadline = time.monotonic() + REPORT_SECONDS
+    while store.is_alive(run.info().get("parent")) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
@@ -120,6 +150,9 @@ def stop(run: RunDir, *, now: bool = False) -> bool:
     """
     if run.state() not in LIVE:
         return False
+    deadline = time.monotonic() + store.STARTING_SECONDS
+    while run.state() == "queued" and not run.info().get("parent") and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
     info = run.info()
     parent, worker = info.get("parent"), info.get("worker")
     if parent and store.is_alive(parent):
@@ -147,6 +180,12 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         raise error("E505", pid=owners[0]["pid"] if owners else "?", name=run.name)
     if state == "finished":
         raise error("E116", state=state, verb="resume", needed="stopped, failed or lost", name=run.name)
+    refused = [path for path in changes if path not in CHANGEABLE]
+    if refused:
+        old = from_json(run.plan()).run.model_dump(mode="json")
+        raise TrainingError(
+            Problem("E502", values={"key": path, "old": _at(old, path), "new": changes[path]}) for path in refused
+        )
     if changes:
         plan = from_json(run.plan())
         asked = spec.load(config=run.file(layout.CONFIG)).run
@@ -156,16 +195,23 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         durable.write_text(run.file(layout.CONFIG), spec.to_yaml(changed))
         durable.write_text(run.file(layout.PLAN), new.model_dump_json(indent=1) + "\n")
         run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))
-    run.update_info(
-        state="queued",
-        created=run.info()["created"],
-        parent=None,
-        worker=None,
-        problems=[],
-        exit_code=None,
-        queued=time.time(),
-    )
+    _requeue(run)
     return run
+
+
+def _requeue(run: RunDir) -> None:
+    """Say that a parent will come; under the run's lock, so that two resumes at once do not undo each other."""
+    try:
+        with FileLock(run.file(layout.LOCK), timeout=0):
+            run.update_info(state="queued", queued=time.time(), parent=None, worker=None, problems=[], exit_code=None)
+    except Timeout as taken:
+        raise error("E505", pid="?", name=run.name) from taken
+
+
+def _at(values: Mapping[str, Any], path: str) -> Any:
+    section, _dot, name = path.partition(".")
+    found = values.get(section)
+    return found.get(name) if isinstance(found, Mapping) else found
 
 
 def outcome_problems(run: RunDir) -> list[Problem]:

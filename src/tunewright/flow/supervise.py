@@ -47,6 +47,7 @@ class Parent:
 
     def __post_init__(self) -> None:
         self.stops = 0
+        self.known_events = 0
         self.worker: Any = None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -62,11 +63,14 @@ class Parent:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self.on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.known_events = len(self.run.read_events())
         with self.run.file(layout.LOG).open("ab") as log:
             self.worker = spawn(
                 command("tunewright.engine.worker", str(self.run.path)),
-                stdout=log, stderr=log, environment=WORKER_ENVIRONMENT,
+                stdout=log, stderr=log, environment=WORKER_ENVIRONMENT | first_gpu(),
             )  # fmt: skip
+        if self.stops:
+            self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
         parent, worker = process_record(os.getpid()), process_record(self.worker.pid)
         self.run.update_info(state="preparing", parent=parent, worker=worker, started=time.time())
         code = self._wait()
@@ -93,7 +97,7 @@ class Parent:
 
     def _end(self, code: int) -> dict[str, Any]:
         """State, exit code, result and problems of a run whose worker has ended."""
-        events = self.run.read_events()
+        events = self.run.read_events()[self.known_events :]
         last = events[-1] if events else {"kind": "", "step": 0}
         base = {"ended": time.time(), "worker": None}
         if code == 0 and last["kind"] == "done":
@@ -116,6 +120,11 @@ class Parent:
             return Problem("E402", values=values)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return Problem("E506", values={"how": how, "log": str(self.run.file(layout.LOG)), "name": self.run.name})
+
+
+def first_gpu() -> dict[str, str]:
+    """One process computes on one GPU: without a launcher, transformers would spread it over all that it sees."""
+    return {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
 
 
 def _gib(count: int) -> str:

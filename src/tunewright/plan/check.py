@@ -16,15 +16,9 @@ def check(run: Run, facts: Facts) -> list[Problem]:
     if run.data.max_length != "auto" and run.data.max_length > limit:
         reason = N_("the model has {limit} positions").format(limit=limit)
         problems.append(_pair("data.max_length", str(run.data.max_length), reason, f"--set data.max_length={limit}"))
-    if run.model.quantization != "none" and run.model.precision == "fp16" and _is_cpu(facts):
-        problems.append(
-            _pair(
-                "model.quantization",
-                "model.precision=fp16",
-                N_("a CPU computes these in fp32 or bf16"),
-                "--set model.precision=auto",
-            )
-        )
+    if run.model.precision == "fp16" and _is_cpu(facts):
+        reason = N_("fp16 needs a loss scaler, which works on a GPU only")
+        problems.append(_pair("model.precision=fp16", "CPU", reason, "--set model.precision=auto"))
     return problems
 
 
@@ -42,9 +36,7 @@ def matching(model: Model, targets: str | list[str]) -> list[str]:
     if targets == "all-linear":
         return names
     if isinstance(targets, str):
-        return [
-            name for name in names if re.fullmatch(targets, name) or re.fullmatch(targets, f"model.layers.0.x.{name}")
-        ]
+        return [g.name for g in model.linear if any(re.fullmatch(targets, path) for path in (g.name, *g.paths))]
     wanted = {target.rsplit(".", 1)[-1] for target in targets}
     return [name for name in names if name in wanted]
 
@@ -53,7 +45,13 @@ def _check_targets(run: Run, model: Model) -> list[Problem]:
     targets = run.peft.target_modules
     if targets == "auto" or not model.linear:
         return []
-    found = matching(model, targets)
+    try:
+        found = matching(model, targets)
+    except re.error as fault:
+        reason = N_("is not a regular expression")
+        return [
+            Problem("E103", values={"key": "peft.target_modules", "reason": reason, "value": f"{targets} ({fault})"})
+        ]
     missing = [t for t in targets if t.rsplit(".", 1)[-1] not in found] if isinstance(targets, list) else []
     if found and not missing:
         return []

@@ -32,6 +32,12 @@ def is_cpu(facts: Facts) -> bool:
     return facts.machine.probe is None or facts.machine.probe.device == "cpu"
 
 
+def room_bytes(facts: Facts) -> int:
+    """Memory that the run may take on the device it computes on."""
+    probe = facts.machine.probe
+    return facts.machine.free_bytes if is_cpu(facts) or probe is None else probe.memory_bytes
+
+
 def _precision(run: Run, facts: Facts) -> Choice:
     probe = facts.machine.probe
     if probe is None:
@@ -48,7 +54,8 @@ def _max_length(run: Run, facts: Facts) -> Choice:
     rounded = 32 * math.ceil(max(lengths["p99"], 32) / 32)
     if lengths["longest"] <= 1.25 * rounded:
         rounded = 32 * math.ceil(max(lengths["longest"], 32) / 32)
-    value = min(rounded, facts.model.max_position_embeddings)
+    room_for_answers = 32 * math.ceil((facts.data.longest_prompt + 1) / 32) if facts.data.longest_prompt else 0
+    value = min(max(rounded, room_for_answers), facts.model.max_position_embeddings)
     reason = N_("99 % of rows are within {p99} tokens, the longest has {longest}")
     return choice("data.max_length", value, reason, p99=lengths["p99"], longest=lengths["longest"])
 
@@ -149,15 +156,8 @@ def _learning_rate(run: Run, facts: Facts) -> Choice:
 
 def _checkpointing(run: Run, facts: Facts) -> Choice:
     memory = estimate_for(run, facts, checkpointing=False)
-    if memory.peak_bytes <= 0.9 * facts.machine.free_bytes:
-        reason = N_("not needed: {peak} of {free} GiB free")
-        return choice("train.activation_checkpointing", False, reason, **_gib(memory, facts))
-    reason = N_("without it {peak} GiB would be needed, {free} are free; it makes a step about a quarter slower")
-    return choice("train.activation_checkpointing", True, reason, **_gib(memory, facts))
-
-
-def _gib(memory: Memory, facts: Facts) -> dict[str, str]:
-    return {"peak": f"{memory.peak_bytes / GIB:.1f}", "free": f"{facts.machine.free_bytes / GIB:.1f}"}
+    values = {"peak": f"{memory.peak_bytes / GIB:.1f}", "free": f"{room_bytes(facts) / GIB:.1f}"}
+    return choice("train.activation_checkpointing", False, N_("not needed: {peak} of {free} GiB free"), **values)
 
 
 def _eval_steps(run: Run, facts: Facts) -> Choice:

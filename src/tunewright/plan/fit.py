@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tunewright.i18n import N_
-from tunewright.plan.choose import choice, effective_batch, estimate_for, value_at
+from tunewright.plan.choose import choice, effective_batch, estimate_for, room_bytes, value_at
 from tunewright.plan.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import Run
@@ -32,14 +32,14 @@ RUNGS: tuple[tuple[Callable[[Run], dict[str, int] | dict[str, bool] | None], str
 def fit(run: Run, facts: Facts, *, asked: Run) -> tuple[Run, list[Choice]]:
     """The run made smaller until it fits; values that were asked for are never changed."""
     made: dict[str, Choice] = {}
-    room = SHARE_OF_FREE * facts.machine.free_bytes
+    room = SHARE_OF_FREE * room_bytes(facts)
     for rung, reason in RUNGS:
         while _peak(run, facts) > room:
             changes = rung(run)
             if changes is None or any(value_at(asked, path) != "auto" for path in changes):
                 break
             run = patch(run, changes)
-            values = {"free": f"{facts.machine.free_bytes / 2**30:.1f}", "batch": effective_batch(run)}
+            values = {"free": f"{room_bytes(facts) / 2**30:.1f}", "batch": effective_batch(run)}
             made.update({path: choice(path, value, reason, **values) for path, value in changes.items()})
     return run, list(made.values())
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tunewright.errors import errors_of
 from tunewright.i18n import N_
 from tunewright.plan.check import check
-from tunewright.plan.choose import FAST_PATHS, adapted_by, effective_batch, estimate_for, num_steps, resolve
+from tunewright.plan.choose import FAST_PATHS, adapted_by, effective_batch, estimate_for, num_steps, resolve, room_bytes
 from tunewright.plan.fit import fit
 from tunewright.plan.memory import trainable_parameters
 from tunewright.plan.plan import Choice, Facts, Plan
@@ -37,7 +37,7 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
         run=resolved,
         choices=(*_asked(origins or {}, resolved), *given, *_merge(choices, savings)),
         memory=memory,
-        fits=memory.peak_bytes <= facts.machine.free_bytes,
+        fits=memory.peak_bytes <= room_bytes(facts),
         num_steps=num_steps(resolved, facts),
         effective_batch=effective_batch(resolved),
         trainable_parameters=trained,
