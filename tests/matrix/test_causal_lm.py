@@ -33,7 +33,8 @@ NO_ANSWER_LOSS = {
 def run_for(folder: Path, rows: Path, output: Path, **settings: object) -> api.TrainedRun:
     named = {
         "model.name": str(folder), "data.train": str(rows), "data.holdout": 0.2, "run.output_dir": str(output),
-        "train.max_steps": 3, "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 1,
+        "train.max_steps": 6,
+        "train.learning_rate": 5e-3, "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 1,
         "train.eval_steps": 3, "eval.rows": 2, "eval.max_new_tokens": 8, **settings,
     }  # fmt: skip
     loaded = api.load(named=named)

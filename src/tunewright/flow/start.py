@@ -43,8 +43,8 @@ CHANGEABLE = frozenset(
 
 def plan_for(loaded: spec.Loaded, *, note: Note, progress: Progress = lambda done, total: None) -> Plan:
     """The plan of a config. Raises: every error that can be known before a run starts."""
-    found = gather(with_absolute_paths(loaded.run), note=note, progress=progress)
-    return make_plan(found.run, found.facts, loaded.origins, found.given)
+    found = gather(loaded.run, note=note, progress=progress)
+    return make_plan(with_absolute_paths(found.run), found.facts, loaded.origins, found.given)
 
 
 def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDir:

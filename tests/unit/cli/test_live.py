@@ -52,6 +52,8 @@ def test_a_stopped_run_says_how_to_go_on(make_run: MakeRun, capsys: Any) -> None
 def test_a_lost_run_says_so(make_run: MakeRun, capsys: Any) -> None:
     run = make_run()
     run.dir.update_info(state="running", parent=None, created=0)
+    events = run.dir.file("events.jsonl")
+    events.write_text("".join(line for line in events.read_text().splitlines(True) if '"done"' not in line))
     assert live.see_through(run) == 1
     assert f"tunewright runs resume {run.name}" in capsys.readouterr().err
 

@@ -41,7 +41,7 @@ def plan_of(run: Run, *, held_out: int) -> Plan:
         path=run.data.train, fingerprint="a3f5" * 16, format="messages", columns={"messages": "messages"},
         num_train=1080, num_held_out=held_out, num_bad=4, is_single_turn=True, sampled_rows=1080,
         mean_length=61.5, mean_label_tokens=24.2,
-        lengths={"median": 60, "p95": 78, "p99": 88, "longest": 97},
+        lengths={"median": 60, "p95": 78, "p99": 88, "longest": 97}, longest_prompt=70,
         answer_lengths={"median": 24, "p95": 31, "longest": 36},
     )  # fmt: skip
     probe = Probe(device="cpu", device_name="cpu", memory_bytes=25_200_000_000, flops={"fp32": 1.2e11, "bf16": 4.1e10})

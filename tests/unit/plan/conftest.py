@@ -14,7 +14,10 @@ SHAPES = {"q_proj": 576, "k_proj": 192, "v_proj": 192, "o_proj": 576, "gate_proj
 
 
 def smollm2(**changes: object) -> Model:
-    linear = [LinearGroup(name=n, in_features=576, out_features=o, count=30) for n, o in SHAPES.items()]
+    linear = [
+        LinearGroup(name=n, in_features=576, out_features=o, count=30, paths=(f"model.layers.0.self_attn.{n}",))
+        for n, o in SHAPES.items()
+    ]
     linear.append(LinearGroup(name="down_proj", in_features=1536, out_features=576, count=30))
     fields: dict[str, object] = {
         "name": "smollm2", "folder": "/models/smollm2", "tokenizer_folder": "/models/smollm2", "digest": "0" * 16,
@@ -40,7 +43,7 @@ def facts() -> Callable[..., Facts]:
         )  # fmt: skip
         data = Data(
             path="rows.jsonl", fingerprint="f" * 64, format=form, columns={}, num_train=rows, num_held_out=held_out,
-            num_bad=0, is_single_turn=True, lengths={"median": 150, "p95": 280, "p99": p99, "longest": longest},
+            num_bad=0, is_single_turn=True, lengths={"median": 150, "p95": 280, "p99": p99, "longest": longest}, longest_prompt=40,
             mean_length=160.0, mean_label_tokens=100.0, answer_lengths={"p95": answer, "longest": answer + 10}, sampled_rows=rows,
         )  # fmt: skip
         return Facts(machine=machine, model=model or smollm2(), data=data)
