@@ -21,6 +21,9 @@ from tunewright import api
 from tunewright.runs.store import RunDir
 
 SUM_ORDER = 1e-5
+# Against the same rows in fp64 (loss 2.766), the plain loss is off by -7.4e-6 and the answer loss by 2e-7: attention with a
+# mask takes another kernel, whose error has a sign.
+MASKED_ATTENTION = 3e-5
 Command = Callable[..., Any]
 
 
@@ -94,7 +97,7 @@ def test_accumulated_micro_batches_are_one_big_batch_and_fast_is_plain(
     big = ("--set", "train.per_device_train_batch_size=4", "--set", "train.gradient_accumulation_steps=1")
     assert_same(losses(one["run"]), losses(train(tunewright, rows, small, *big)["run"]))
     plain = train(tunewright, rows, small, "--set", "fast_paths={answer_loss: false}")
-    assert_same(losses(one["run"]), losses(plain["run"]))
+    assert losses(one["run"]) == pytest.approx(losses(plain["run"]), abs=MASKED_ATTENTION)
 
 
 def test_merged_and_ejected_models_answer_like_the_adapter(
