@@ -18,7 +18,7 @@ from tunewright.spec.presets import PRESETS
 from tunewright.spec.run import Run
 
 GIB = 2**30
-CPU_MICRO_BATCH_TOKENS = 1024
+CPU_MICRO_BATCH_TOKENS = 2048
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.
@@ -131,8 +131,8 @@ def _micro_batch(run: Run, facts: Facts) -> Choice:
     rows = max(1, min(most, tokens // run.data.max_length))
     while most % rows:
         rows -= 1
-    reason = N_("{rows} rows of up to {max_length} tokens fill the device; more would only take memory")
-    return choice("train.per_device_train_batch_size", rows, reason, rows=rows, max_length=run.data.max_length)
+    reason = N_("rows x {max_length} tokens fill the device; more at once would only take memory")
+    return choice("train.per_device_train_batch_size", rows, reason, max_length=run.data.max_length)
 
 
 def _accumulation(run: Run, facts: Facts) -> Choice:

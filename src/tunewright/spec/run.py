@@ -142,7 +142,7 @@ class EvalSpec(Section):
         description=N_("Held-out rows whose answers are written and compared, base and tuned; 0 writes none."),
     )
     loss_rows: Annotated[Int, Field(ge=1)] = Field(
-        default=200, description=N_("Held-out rows whose loss is measured while training.")
+        default=64, description=N_("Held-out rows whose loss is measured while training.")
     )
     max_new_tokens: Annotated[Int, Field(ge=1)] | Auto = Field(
         default=AUTO,

@@ -140,7 +140,9 @@ def start(tmp_path: Path) -> Callable[..., Story]:
     """A run that was prepared and has done nothing yet."""
 
     def begin(name: str = "2026-11-23-mita", *, held_out: int = 120, state: str = "finished", **info: Any) -> Story:
-        asked = Run.model_validate({"model": "smollm2", "data": "support.jsonl", "preset": "medium"})
+        asked = Run.model_validate(
+            {"model": "smollm2", "data": "support.jsonl", "preset": "medium", "eval": {"loss_rows": 200}}
+        )
         plan = plan_of(asked, held_out=held_out)
         run = store.create(tmp_path / name, name)
         versions = {"tunewright": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2"}
