@@ -7,6 +7,7 @@ has other placeholders than its English, or is not compiled.
 import io
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -20,6 +21,7 @@ FOLDER = SOURCE / "locale/zh/LC_MESSAGES"
 PO, MO = FOLDER / "tunewright.po", FOLDER / "tunewright.mo"
 METHODS = [("**/templates/**.j2", "jinja2"), ("**.py", "python")]
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
+FIXED = datetime(2026, 1, 1, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"\{(\w*)[^{}]*\}")
 
 
@@ -51,6 +53,7 @@ def as_po(catalog: Catalog) -> bytes:
 
 
 def as_mo(catalog: Catalog) -> bytes:
+    catalog.creation_date = catalog.revision_date = FIXED  # the header must not change with the day
     buffer = io.BytesIO()
     write_mo(buffer, catalog)
     return buffer.getvalue()
