@@ -1,0 +1,1 @@
+"""What happened: a run is a folder, and these are the readers and writers of its files. No torch."""

@@ -1,0 +1,18 @@
+"""Names of a run's files. Readers and writers import them from here."""
+
+SCHEMA = 1
+RUN_JSON = "run.json"
+CONFIG = "config.yaml"
+PLAN = "plan.json"
+EVENTS = "events.jsonl"
+LOG = "log.txt"
+LOCK = "run.lock"
+PREPARED = "prepared.json"
+BAD_ROWS = "rows.bad.jsonl"
+CHECKPOINTS = "checkpoints"
+ADAPTER = "adapter"
+EVAL = "eval"
+MERGED = "merged"
+REPORT = "report.html"
+CARD = "README.md"
+RUNS = "runs"

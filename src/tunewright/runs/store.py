@@ -1,0 +1,176 @@
+"""Runs on disk: create, open, list, tell their state, remove. Faces only read; the parent writes run.json."""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tunewright.errors import NOWHERE, error
+from tunewright.runs import durable, layout
+from tunewright.runs.events import EventLog, Tail, read_events
+
+LIVE = ("queued", "preparing", "running", "stopping")
+STARTING_SECONDS = 30  # a parent that has not spoken up by then never will
+ENDED = ("finished", "stopped", "failed", "lost")
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One run's folder; every file of it is reached from here."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def file(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def adapter_dir(self) -> Path:
+        return self.path / layout.ADAPTER
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        return self.path / layout.CHECKPOINTS
+
+    @property
+    def events(self) -> EventLog:
+        return EventLog(self.file(layout.EVENTS))
+
+    def tail(self) -> Tail:
+        return Tail(self.file(layout.EVENTS))
+
+    def read_events(self) -> list[dict[str, Any]]:
+        return read_events(self.file(layout.EVENTS))
+
+    def info(self) -> dict[str, Any]:
+        """run.json as it is."""
+        return dict(json.loads(self.file(layout.RUN_JSON).read_text(encoding="utf-8")))
+
+    def update_info(self, **changes: Any) -> None:
+        """For the process that owns the run: the parent, or the run itself when it is inline."""
+        durable.write_json(self.file(layout.RUN_JSON), {**self.info(), **changes})
+
+    def plan(self) -> dict[str, Any]:
+        return dict(json.loads(self.file(layout.PLAN).read_text(encoding="utf-8")))
+
+    def prepared(self) -> dict[str, Any]:
+        """The data gate's account of every row; empty before the data were prepared."""
+        path = self.file(layout.PREPARED)
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def samples(self, which: str) -> list[dict[str, Any]]:
+        """Written answers of `before` or `after`: row, prompt, reference, answer."""
+        path = self.path / layout.EVAL / f"{which}.jsonl"
+        if not path.is_file():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def state(self) -> str:
+        """State as a reader sees it: `lost` if it says live but neither of its processes is."""
+        info = self.info()
+        state = str(info["state"])
+        if state not in LIVE:
+            return state
+        since = info.get("queued", info["created"])
+        if state == "queued" and time.time() - since < STARTING_SECONDS and not info.get("parent"):
+            return state
+        if any(is_alive(info.get(who)) for who in ("parent", "worker")):
+            return state
+        return self._state_by_events()
+
+    def _state_by_events(self) -> str:
+        """What a worker whose parent is gone came to; `lost` if it did not get to an end."""
+        last = (self.read_events() or [{"kind": ""}])[-1]
+        if last["kind"] == "failed":
+            return "stopped" if last["exit_code"] in (130, 143) else "failed"
+        return "finished" if last["kind"] == "done" else "lost"
+
+
+def process_record(pid: int) -> dict[str, Any]:
+    """A process told apart from a later one with the same number."""
+    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+
+
+def is_alive(record: Mapping[str, Any] | None) -> bool:
+    if not record:
+        return False
+    try:
+        process = psutil.Process(record["pid"])
+        same = abs(process.create_time() - record["started"]) < 1
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def create(folder: Path, name: str) -> RunDir:
+    """A new run's folder. Raises: SpecError E115 if the folder holds something already."""
+    if folder.exists() and any(folder.iterdir()):
+        raise error("E115", NOWHERE, path=str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    run = RunDir(folder.resolve())
+    record = {
+        "schema": layout.SCHEMA,
+        "id": secrets.token_hex(8),
+        "name": name,
+        "state": "queued",
+        "created": time.time(),
+    }
+    durable.write_json(run.file(layout.RUN_JSON), record)
+    return run
+
+
+def new_folder(name: str, root: Path) -> Path:
+    """`runs/<date>-<name>-<4 letters>`, free of vowels so that it never spells a word."""
+    letters = "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(4))
+    return root / f"{datetime.now():%Y-%m-%d}-{name}-{letters}"
+
+
+def runs_root() -> Path:
+    return Path(os.getcwd()) / layout.RUNS  # noqa: PTH109 - follows the shell's folder at the time of the call
+
+
+def list_runs(root: Path | None = None) -> list[RunDir]:
+    """Runs of the folder `runs/` here, oldest first."""
+    root = root or runs_root()
+    found = [RunDir(path.parent) for path in root.glob(f"*/{layout.RUN_JSON}")]
+    return sorted(found, key=lambda run: (run.info()["created"], run.name))
+
+
+def open_run(word: str) -> RunDir:
+    """A run by path, name, beginning of its name, or `last`. Raises: SpecError E113, E114."""
+    path = Path(word).expanduser()
+    if (path / layout.RUN_JSON).is_file():
+        return RunDir(path.resolve())
+    runs = list_runs()
+    if word == "last" and runs:
+        return runs[-1]
+    matches = [run for run in runs if run.name == word] or [
+        run for run in runs if run.name.startswith(word) or word == run.info()["name"] or run.name[11:].startswith(word)
+    ]
+    if not matches:
+        raise error("E113", name=word)
+    if len(matches) > 1:
+        raise error("E114", name=word, matches=", ".join(run.name for run in matches))
+    return matches[0]
+
+
+def folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def remove(run: RunDir) -> None:
+    """Delete a run's folder. Raises: TrainingError E505 while it is live."""
+    if run.state() in LIVE:
+        pid = (run.info().get("parent") or run.info().get("worker") or {"pid": 0})["pid"]
+        raise error("E505", pid=pid, name=run.name)
+    durable.remove_folder(run.path)

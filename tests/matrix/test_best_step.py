@@ -1,0 +1,62 @@
+"""The adapter of a run is that of its best step, and training ends early when nothing gets better."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from .test_causal_lm import run_for
+
+
+def test_the_best_step_is_kept_and_training_ends_early(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    wild = {
+        "train.max_steps": 40,
+        "train.eval_steps": 2,
+        "train.learning_rate": 0.3,
+        "train.early_stopping_patience": 2,
+    }
+    run = run_for(
+        tiny_model(), shop_rows, tmp_path / "run", **{"train.max_grad_norm": 0.0, "train.weight_decay": 0.0, **wild}
+    )
+    evaluations = {e["step"]: e["held_out_loss"] for e in run.dir.read_events() if e["kind"] == "eval"}
+    result = run.result
+    assert result["steps"] < 40, evaluations
+    assert result["best_step"] == min(evaluations, key=lambda step: evaluations[step])
+    assert result["best_step"] < result["steps"]
+    kept = load_file(run.adapter / "adapter_model.safetensors")
+    best = load_file(run.dir.checkpoints_dir / f"checkpoint-{result['best_step']}" / "adapter_model.safetensors")
+    last = load_file(run.dir.checkpoints_dir / f"checkpoint-{result['steps']}" / "adapter_model.safetensors")
+    assert all(torch.equal(kept[name], best[name]) for name in best)
+    assert any(not torch.equal(kept[name], last[name]) for name in last)
+    assert result["after"]["held_out_loss"] == evaluations[result["best_step"]]
+    assert any(e["kind"] == "alert" for e in run.dir.read_events()) or len(evaluations) <= 3
+
+
+def test_a_second_file_is_held_out_without_what_was_trained_on(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    lines = shop_rows.read_text().splitlines()
+    (tmp_path / "train.jsonl").write_text("\n".join(lines[:30]) + "\n")
+    (tmp_path / "test.jsonl").write_text("\n".join(lines[28:40]) + "\n")
+    run = run_for(
+        tiny_model(), tmp_path / "train.jsonl", tmp_path / "run", **{"data.holdout": str(tmp_path / "test.jsonl")}
+    )
+    account = run.dir.prepared()
+    assert (account["used"], account["held_out"], account["counts"]["leaked"]) == (30, 10, 2)
+    assert account["rows"] == account["used"] + account["held_out"] + account["dropped"]
+
+
+def test_biases_and_dora_are_saved_and_loaded_whole(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    settings = {"peft.bias": "lora_only", "peft.use_dora": True, "train.eval_steps": 3}
+    run = run_for(tiny_model("qwen2"), shop_rows, tmp_path / "run", **settings)
+    names = load_file(run.adapter / "adapter_model.safetensors").keys()
+    assert any("bias" in name for name in names)
+    assert any("magnitude" in name for name in names)
+    answers = run.chat("two mugs to Oslo", with_base=True, max_new_tokens=3)
+    run.close()
+    assert set(answers) == {"tuned", "base"}

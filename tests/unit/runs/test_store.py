@@ -1,0 +1,76 @@
+"""Runs on disk: names, states, events; nothing here needs a model."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tunewright.errors import SpecError, TrainingError
+from tunewright.runs import layout, store
+from tunewright.runs.events import EventLog, Tail, read_events
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> store.RunDir:
+    monkeypatch.chdir(tmp_path)
+    return store.create(store.new_folder("shop", store.runs_root()), "shop")
+
+
+def test_a_run_is_found_by_path_name_beginning_and_last(run: store.RunDir) -> None:
+    for word in (str(run.path), run.name, run.name[:-2], "shop", "last"):
+        assert store.open_run(word).path == run.path
+
+
+def test_unknown_and_ambiguous_names_are_errors(run: store.RunDir) -> None:
+    with pytest.raises(SpecError, match="E113"):
+        store.open_run("nothing")
+    store.create(store.new_folder("shop", store.runs_root()), "shop")
+    with pytest.raises(SpecError, match="E114"):
+        store.open_run("shop")
+
+
+def test_a_folder_in_use_is_never_taken(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(SpecError, match="E115"):
+        store.create(tmp_path, "x")
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_live_means_that_a_process_lives(run: store.RunDir) -> None:
+    run.update_info(state="running", parent=store.process_record(os.getpid()))
+    assert run.state() == "running"
+    with pytest.raises(TrainingError, match="E505"):
+        store.remove(run)
+    gone = {"pid": os.getpid(), "started": 1.0}
+    run.update_info(parent=gone)
+    assert run.state() == "lost"
+    store.remove(run)
+    assert not run.path.exists()
+
+
+def test_events_are_strict_json_in_one_sequence_over_sessions(run: store.RunDir) -> None:
+    run.events.write("log", loss=float("nan"), nested={"x": [float("inf"), 1.0]})
+    EventLog(run.file(layout.EVENTS), step=3).write("log", loss=1.0)
+    events = run.read_events()
+    assert [(e["seq"], e["step"], e["loss"]) for e in events] == [(0, 0, None), (1, 3, 1.0)]
+    assert events[0]["nested"] == {"x": [None, 1.0]}
+
+
+def test_a_torn_last_line_is_left_for_later(run: store.RunDir) -> None:
+    path = run.file(layout.EVENTS)
+    run.events.write("note", text="whole")
+    with path.open("a") as file:
+        file.write('{"kind": "note", "te')
+    tail = Tail(path)
+    assert [e["text"] for e in tail.read()] == ["whole"]
+    assert [e["text"] for e in read_events(path)] == ["whole"]
+    with path.open("a") as file:
+        file.write('xt": "late"}\n')
+    assert [e["text"] for e in tail.read()] == ["late"]
+
+
+def test_run_json_is_always_whole(run: store.RunDir) -> None:
+    run.update_info(result={"scores": [0.5]})
+    assert json.loads(run.file(layout.RUN_JSON).read_text())["result"] == {"scores": [0.5]}
+    assert not list(run.path.glob(".run.json*"))
