@@ -75,6 +75,12 @@ class RunDir:
             return []
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
+    def result(self) -> dict[str, Any]:
+        """What the run gave: as the parent wrote it, or, if the parent was gone by then, as the worker said it."""
+        stored = self.info().get("result")
+        done = [event["result"] for event in self.read_events() if event["kind"] == "done"] if not stored else []
+        return dict(stored or (done[-1] if done else {}))
+
     def state(self) -> str:
         """State as a reader sees it: `lost` if it says live but neither of its processes is."""
         info = self.info()

@@ -49,6 +49,15 @@ def test_live_means_that_a_process_lives(run: store.RunDir) -> None:
     assert not run.path.exists()
 
 
+def test_a_run_whose_parent_died_is_what_its_worker_made_of_it(run: store.RunDir) -> None:
+    run.update_info(state="running", worker={"pid": os.getpid(), "started": 1.0})
+    run.events.write("done", result={"after": {"exact_match": 1.0}})
+    assert run.state() == "finished"
+    assert run.result() == {"after": {"exact_match": 1.0}}
+    run.events.write("failed", problems=[], exit_code=143)
+    assert run.state() == "stopped"
+
+
 def test_events_are_strict_json_in_one_sequence_over_sessions(run: store.RunDir) -> None:
     run.events.write("log", loss=float("nan"), nested={"x": [float("inf"), 1.0]})
     EventLog(run.file(layout.EVENTS), step=3).write("log", loss=1.0)
