@@ -1,5 +1,6 @@
 """The adapter of a run is that of its best step, and training ends early when nothing gets better."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,18 +10,19 @@ from safetensors.torch import load_file
 from .test_causal_lm import run_for
 
 
-def test_the_best_step_is_kept_and_training_ends_early(
-    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
-) -> None:
+def test_the_best_step_is_kept_and_training_ends_early(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    """What is trained on says yes, what is held out says no: the held-out loss must rise."""
+    for name, answer in {"train": "yes yes yes", "test": "no no no"}.items():
+        rows = ({"prompt": f"question {i} of {name}", "completion": answer} for i in range(16))
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     wild = {
         "train.max_steps": 40,
         "train.eval_steps": 2,
-        "train.learning_rate": 0.3,
+        "train.learning_rate": 0.05,
         "train.early_stopping_patience": 2,
     }
-    run = run_for(
-        tiny_model(), shop_rows, tmp_path / "run", **{"train.max_grad_norm": 0.0, "train.weight_decay": 0.0, **wild}
-    )
+    wild |= {"data.holdout": str(tmp_path / "test.jsonl"), "data.max_duplicates": 1.0}
+    run = run_for(tiny_model(), tmp_path / "train.jsonl", tmp_path / "run", **wild)
     evaluations = {e["step"]: e["held_out_loss"] for e in run.dir.read_events() if e["kind"] == "eval"}
     result = run.result
     assert result["steps"] < 40, evaluations
@@ -32,7 +34,6 @@ def test_the_best_step_is_kept_and_training_ends_early(
     assert all(torch.equal(kept[name], best[name]) for name in best)
     assert any(not torch.equal(kept[name], last[name]) for name in last)
     assert result["after"]["held_out_loss"] == evaluations[result["best_step"]]
-    assert any(e["kind"] == "alert" for e in run.dir.read_events()) or len(evaluations) <= 3
 
 
 def test_a_second_file_is_held_out_without_what_was_trained_on(
