@@ -101,7 +101,7 @@ class TrainSpec(UpstreamSection):
     max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
         default=1.0, description=N_("Gradients longer than this are shortened to it; 0 leaves them as they are.")
     )
-    optim: str = Field(default="adamw_torch_fused", description=N_("Optimizer, by transformers' name."))
+    optim: str = Field(default="adamw_torch", description=N_("Optimizer, by transformers' name."))
     activation_checkpointing: bool | Auto = Field(
         default=AUTO,
         description=N_("Recompute activations instead of keeping them: much less memory, about a quarter slower."),
