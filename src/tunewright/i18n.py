@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 
 LOCALE_DIR = Path(__file__).parent / "locale"
-LANGUAGES = ("en", "zh")
 _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 
 

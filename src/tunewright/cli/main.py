@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tunewright.catalogue import EXIT_INTERRUPTED
 from tunewright.cli import show
 from tunewright.cli.commands import (
     chat,
@@ -44,7 +45,6 @@ EXAMPLES = (
     ("tunewright train smollm2 my.jsonl", N_("train on your own rows")),
     ("tunewright chat last --with base", N_("talk to both models")),
 )
-EXIT_INTERRUPTED = 130
 
 
 class Verbs(TyperGroup):

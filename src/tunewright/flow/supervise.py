@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tunewright.catalogue import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.compare.report import write_report
 from tunewright.errors import Problem, error
 from tunewright.facts.machine import read_machine
@@ -103,7 +104,7 @@ class Parent:
         if code == 0 and last["kind"] == "done":
             return {**base, "state": "finished", "exit_code": 0, "result": last["result"], "problems": []}
         if last["kind"] == "failed":
-            state = "stopped" if last["exit_code"] in (130, 143) else "failed"
+            state = "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
             return {**base, "state": state, "exit_code": last["exit_code"], "problems": last["problems"]}
         if self.stops and code < 0:
             problem = Problem("E509", values={"step": last["step"], "name": self.run.name})

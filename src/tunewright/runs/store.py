@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from tunewright.catalogue import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.errors import NOWHERE, error
 from tunewright.runs import durable, layout
 from tunewright.runs.events import EventLog, Tail, read_events
@@ -98,7 +99,7 @@ class RunDir:
         """What a worker whose parent is gone came to; `lost` if it did not get to an end."""
         last = (self.read_events() or [{"kind": ""}])[-1]
         if last["kind"] == "failed":
-            return "stopped" if last["exit_code"] in (130, 143) else "failed"
+            return "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
         return "finished" if last["kind"] == "done" else "lost"
 
 

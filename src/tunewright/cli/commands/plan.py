@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tunewright.catalogue import EXIT_DOES_NOT_FIT
 from tunewright.cli import brief, options, show, start
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
@@ -14,8 +15,6 @@ from tunewright.i18n import _
 if TYPE_CHECKING:
     from tunewright.plan.plan import Plan
     from tunewright.spec.load import Loaded
-
-DOES_NOT_FIT = 3
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,7 +57,7 @@ def show_plan(loaded: "Loaded", *, is_json: bool, is_quiet: bool) -> None:
         if made.fits:
             show.next_steps((_command(), _("run it")))
     if not made.fits:
-        raise typer.Exit(DOES_NOT_FIT)
+        raise typer.Exit(EXIT_DOES_NOT_FIT)
 
 
 def _command() -> str:
