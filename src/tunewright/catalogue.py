@@ -129,6 +129,21 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("Without a terminal nothing is ever asked; a yes must stand on the command line."),
         (N_("--yes   confirms"), N_("--dry-run   only shows what would be done")),
     ),
+    "E121": Entry(
+        N_('"{key}" is no field of {method}; it belongs to {methods}'),
+        N_("Each method takes the fields of its own config in PEFT; another method's would be ignored."),
+        (N_("delete the line, or choose another method"),),
+    ),
+    "E122": Entry(
+        N_("{method} does not work for {task} with {family}: {reason}"),
+        N_("Not every method exists for every task and every kind of model; PEFT would fail at the first step."),
+        (N_("--method {works}"),),
+    ),
+    "E123": Entry(
+        N_('"{word}" is no preset'),
+        N_("A preset is named by a family of models and a level: simple, medium or complex."),
+        (N_('did you mean "{suggestion}"?'), N_("tunewright presets   lists them")),
+    ),
     "E201": _data(
         N_('no data at "{path}"'),
         N_("The file or folder does not exist, or the folder holds no data file."),
@@ -232,6 +247,48 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("A quote is missing, or a quote inside a quoted cell is not doubled."),
         N_("leave such rows out, counted: --skip-bad"),
     ),
+    "E222": _data(
+        N_("{words} words, but {tags} tags"),
+        N_("Each word needs one tag; one too many or too few would shift all that follow."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E223": _data(
+        N_('"{tag}" in {field} is no tag: its type is missing'),
+        N_("A tag such as B-PER says where something begins, and behind the hyphen what it is."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E224": _data(
+        N_('{field} names the label "{label}" twice'),
+        N_("A row has a label or has it not. Often these are zeros and ones, one for each label, instead of names."),
+        N_('write the names of the labels that hold, such as ["sports", "news"]'),
+    ),
+    "E225": _data(
+        N_("{percent} of the tokens are unknown to this tokenizer"),
+        N_("The model does not know the script or the language of these rows and cannot tell them apart."),
+        N_("tunewright train smollm2 {path} --task {task}   has no unknown tokens in any language"),
+    ),
+    "E226": _data(
+        N_("all training rows have the same label"),
+        N_(
+            "Where nothing differs, there is nothing to learn. Often a file holds one class only, or a column is mistaken."
+        ),
+        N_("--map label=COLUMN"),
+    ),
+    "E227": _data(
+        N_("the tokenizer makes no token of {field}"),
+        N_("The text has no character that this model knows; often it holds only invisible ones."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E228": _data(
+        N_("the line has {got} columns instead of {wanted}"),
+        N_("A line is a word and its tag, parted by a tab or a blank; all lines of a sentence have the same columns."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E229": _data(
+        N_("{task} needs columns for {roles}; columns here: {columns}"),
+        N_("No columns have names that are known for this."),
+        N_("{fix}"),
+    ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),
         N_(
@@ -260,10 +317,23 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("The model reads such text as the end of a turn or of the answer, in training and in use."),
         (N_("remove marks such as <|im_end|> from the text"),),
     ),
+    "W216": Entry(
+        N_("{count} labels stand in held-out rows only: {labels}"),
+        N_("The model never sees them in training, so it cannot get these rows right."),
+    ),
+    "W217": Entry(
+        N_("{count} labels have one training example each: {labels}"),
+        N_("One example is too little to learn a label from."),
+    ),
     "E301": Entry(
-        N_("target_modules {targets} match nothing in {architecture}; linear layers here: {available}"),
+        N_("target_modules {targets} match nothing in {architecture}; layers here: {available}"),
         N_("Names of layers differ from family to family."),
-        (N_("--set preset=medium"), N_("--set peft.target_modules='{example}'")),
+        (
+            N_("what plays the same roles here: --set peft.target_modules='{same_roles}'"),
+            N_('did you mean "{suggestion}"?'),
+            N_("--set preset=medium"),
+            N_("--set peft.target_modules='{example}'"),
+        ),
     ),
     "E302": Entry(
         N_('"{name}" is no model: {reason}'),
@@ -285,8 +355,9 @@ CATALOGUE: Mapping[str, Entry] = {
         (N_("--set model.chat_template=chatml"),),
     ),
     "E306": Entry(
-        N_("{architecture} does not write text; {task} needs a causal language model"),
-        N_("Encoders and classifiers cannot be trained to answer."),
+        N_("{architecture} cannot do the task {task}; it can do: {tasks}"),
+        N_("A decoder writes on, an encoder labels texts and words, an encoder-decoder turns one text into another."),
+        (N_("--task {other}"), N_("a built-in model that can: --model {builtin}")),
     ),
     "E307": Entry(
         N_("{file}: the key {key} would run code from the model's folder"),
@@ -419,7 +490,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "E701": Entry(
         N_("{name} is not on this machine, and --offline was asked for"),
         N_("Offline, only models and data that are already here can be used."),
-        (N_("tunewright doctor --fetch smollm2"),),
+        (N_("tunewright doctor --fetch {name}   while there is a network"),),
         EXIT_NETWORK,
     ),
     "E702": Entry(

@@ -3,33 +3,56 @@
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
 from tunewright.spec.base import Section, UpstreamSection
+from tunewright.spec.methods import METHODS
 from tunewright.spec.renamed import OWNED, REMOVED, RENAMED, TOP
 from tunewright.spec.run import Run
 
-SECTIONS: Mapping[str, type[Section]] = {
-    name: field.annotation
-    for name, field in Run.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+
+def _models(annotation: Any) -> tuple[type[Section], ...]:
+    """The models that an annotation admits: one, or those of a union."""
+    return tuple(m for m in get_args(annotation) or (annotation,) if isinstance(m, type) and issubclass(m, Section))
+
+
+SECTIONS: Mapping[str, tuple[type[Section], ...]] = {
+    name: models for name, field in Run.model_fields.items() if (models := _models(field.annotation))
 }
 
 
 def fields(section: str) -> dict[str, FieldInfo]:
-    """The own options of a section by name; "config" is the top level, sections themselves left out."""
+    """The own options of a section by name; "config" is the top level, sections themselves left out.
+
+    Those of `peft` are the options of all methods; `methods_with` tells which of them a method has.
+    """
     if section == TOP:
         return {name: field for name, field in Run.model_fields.items() if name not in SECTIONS}
-    return {name: field for name, field in SECTIONS[section].model_fields.items() if not field.exclude}
+    found: dict[str, FieldInfo] = {}
+    for model in SECTIONS[section]:
+        found |= {n: field for n, field in model.model_fields.items() if not field.exclude and n not in found}
+    return found
+
+
+def methods_with(key: str) -> list[str]:
+    """The methods that have a field, as an option or handed on to PEFT."""
+    return [
+        name
+        for name, row in METHODS.items()
+        if key in row.model.upstream_fields() or key in {n for n, f in row.model.model_fields.items() if not f.exclude}
+    ]
 
 
 def upstream(section: str) -> frozenset[str]:
     """Names a section hands on to upstream, beside its own options."""
-    model = SECTIONS.get(section)
-    if model is None or not issubclass(model, UpstreamSection):
-        return frozenset()
-    return model.upstream_fields() - fields(section).keys()
+    models = [model for model in SECTIONS.get(section, ()) if issubclass(model, UpstreamSection)]
+    return (
+        frozenset().union(*(model.upstream_fields() for model in models)) - fields(section).keys()
+        if models
+        else frozenset()
+    )
 
 
 def options() -> Iterator[tuple[str, FieldInfo]]:

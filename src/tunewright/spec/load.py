@@ -103,7 +103,7 @@ class _Dumper(yaml.SafeDumper):
 def _values(run: Run) -> Iterator[tuple[str, Any]]:
     """Dotted path and value of every own option, and of the upstream fields that were given."""
     dump = run.model_dump()
-    own = [path for path, _field in options()]
+    own = [p for p, _field in options() if "." not in p or p.partition(".")[2] in dump[p.partition(".")[0]]]
     passed_on = [f"{section}.{key}" for section in SECTIONS for key in dump[section] if key not in fields(section)]
     order = list(Run.model_fields)
     for path in sorted(own + passed_on, key=lambda path: order.index(path.partition(".")[0])):

@@ -1,9 +1,13 @@
 """One model per PEFT method: this is the method registry. Field names are PEFT's.
 
-A new method is one class here and one row in `engine/adapt.py`; `tests/contract/test_registries.py` holds both together.
+A new method is one class and one row of METHODS here, and one row in `engine/adapt.py`;
+`tests/contract/test_registries.py` holds both together. Declared are the fields that the plan chooses; every other
+field of PEFT's config may be written too, under its own name, and goes to PEFT as it is.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,17 +16,40 @@ from tunewright.spec.base import AUTO, Auto, Int, Number, UpstreamSection
 from tunewright.spec.renamed import refused
 from tunewright.spec.upstream import PEFT_FIELDS
 
+Rank = Annotated[Int, Field(ge=1, le=4096)]
 
-class Lora(UpstreamSection):
-    """LoRA: a low-rank update beside frozen linear layers (Hu et al. 2021, arXiv:2106.09685)."""
 
-    method: Literal["lora"] = Field(default="lora", description=N_("The method these fields belong to."), exclude=True)
-    r: Annotated[Int, Field(ge=1, le=4096)] | Auto = Field(
+def _method(name: str) -> Any:
+    return Field(default=name, description=N_("The method these fields belong to."), exclude=True)
+
+
+def _rank() -> Any:
+    text = N_("Rank of the update; a larger rank learns more, costs memory and overfits sooner (usual: 8 to 32).")
+    return Field(default=AUTO, description=text)
+
+
+class PeftSection(UpstreamSection):
+    """Fields of one of PEFT's configs."""
+
+    @classmethod
+    def upstream_fields(cls) -> frozenset[str]:
+        return PEFT_FIELDS[cls.model_fields["method"].default] - refused("peft")
+
+
+class Targeted(PeftSection):
+    """A method that changes chosen layers of the model."""
+
+    target_modules: list[str] | str = Field(
         default=AUTO,
         description=N_(
-            "Rank of the update; a larger rank learns more, costs memory and overfits sooner (usual: 8 to 32)."
+            "Names of the layers to adapt, `all-linear`, or a regular expression; `auto` takes the preset's roles."
         ),
     )
+
+
+class Scaled(Targeted):
+    """A method whose update is scaled by alpha over rank."""
+
     lora_alpha: Annotated[Int, Field(ge=1)] | Auto = Field(
         default=AUTO, description=N_("Scale of the update, divided by the rank; usual is twice the rank.")
     )
@@ -32,19 +59,198 @@ class Lora(UpstreamSection):
             "Share of inputs dropped in training against overfitting (0 to 0.1); 0 is a quarter faster on a CPU."
         ),
     )
-    target_modules: list[str] | str = Field(
-        default=AUTO,
-        description=N_(
-            "Names of the layers to adapt, `all-linear`, or a regular expression; `auto` takes the preset's roles."
-        ),
-    )
+
+
+class Lora(Scaled):
+    """LoRA: a low-rank update beside frozen linear layers (Hu et al. 2021, arXiv:2106.09685)."""
+
+    method: Literal["lora"] = _method("lora")
+    r: Rank | Auto = _rank()
     bias: Literal["none", "all", "lora_only"] = Field(
         default="none", description=N_("Which bias vectors are trained besides the update.")
     )
 
+
+class AdaLora(Scaled):
+    """AdaLoRA: LoRA whose ranks are moved between layers while it trains (Zhang et al. 2023, arXiv:2303.10512)."""
+
+    method: Literal["adalora"] = _method("adalora")
+    init_r: Rank | Auto = Field(
+        default=AUTO, description=N_("Rank of each layer at the start; half as much again as target_r is usual.")
+    )
+    target_r: Rank | Auto = Field(
+        default=AUTO, description=N_("Average rank at the end, after ranks went to the layers that need them.")
+    )
+    tinit: Annotated[Int, Field(ge=0)] | Auto = Field(
+        default=AUTO, description=N_("Steps before ranks begin to be taken away.")
+    )
+    tfinal: Annotated[Int, Field(ge=0)] | Auto = Field(
+        default=AUTO, description=N_("Steps at the end in which ranks stay as they are.")
+    )
+
     @classmethod
     def upstream_fields(cls) -> frozenset[str]:
-        return PEFT_FIELDS["lora"] - refused("peft")
+        """Without `r`, which AdaLoRA ignores, and `rank_pattern`, which it writes."""
+        return super().upstream_fields() - {"r", "rank_pattern"}
 
 
-METHODS: dict[str, type[UpstreamSection]] = {"lora": Lora}
+class IA3(Targeted):
+    """(IA)3: learned factors on keys, values and feed-forward activations (Liu et al. 2022, arXiv:2205.05638)."""
+
+    method: Literal["ia3"] = _method("ia3")
+    feedforward_modules: list[str] | str = Field(
+        default=AUTO,
+        description=N_(
+            "Those of target_modules that are feed-forward layers: their input is scaled, not their output."
+        ),
+    )
+
+
+class PromptLearning(PeftSection):
+    """A method that learns vectors in front of the input and leaves the layers as they are."""
+
+    num_virtual_tokens: Annotated[Int, Field(ge=1)] | Auto = Field(
+        default=AUTO, description=N_("Learned vectors put in front of the input.")
+    )
+
+
+class PrefixTuning(PromptLearning):
+    """Prefix tuning: learned keys and values in front of every layer's (Li and Liang 2021, arXiv:2101.00190)."""
+
+    method: Literal["prefix_tuning"] = _method("prefix_tuning")
+
+
+class PromptTuning(PromptLearning):
+    """Prompt tuning: learned embeddings in front of the input (Lester et al. 2021, arXiv:2104.08691)."""
+
+    method: Literal["prompt_tuning"] = _method("prompt_tuning")
+
+
+class PTuning(PromptLearning):
+    """P-tuning: a small network writes the learned embeddings (Liu et al. 2021, arXiv:2103.10385)."""
+
+    method: Literal["p_tuning"] = _method("p_tuning")
+    encoder_hidden_size: Annotated[Int, Field(ge=1)] | Auto = Field(
+        default=AUTO, description=N_("Width of the network that writes the vectors.")
+    )
+
+
+class Vera(Targeted):
+    """VeRA: shared random matrices, learned scales (Kopiczko et al. 2024, arXiv:2310.11454)."""
+
+    method: Literal["vera"] = _method("vera")
+    r: Rank = Field(default=256, description=N_("Rank of the shared random matrices; only two vectors are learned."))
+
+
+class Oft(Targeted):
+    """OFT: orthogonal rotations of weights in blocks (Qiu et al. 2023, arXiv:2306.07280)."""
+
+    method: Literal["oft"] = _method("oft")
+
+
+class Boft(Targeted):
+    """BOFT: orthogonal butterfly rotations (Liu et al. 2024, arXiv:2311.06243)."""
+
+    method: Literal["boft"] = _method("boft")
+
+
+class LoHa(Targeted):
+    """LoHa: a Hadamard product of two low-rank updates (Hyeon-Woo et al. 2022, arXiv:2108.06098)."""
+
+    method: Literal["loha"] = _method("loha")
+    r: Rank | Auto = _rank()
+
+
+class LoKr(Targeted):
+    """LoKr: a Kronecker product as update (Yeh et al. 2024, arXiv:2309.14859)."""
+
+    method: Literal["lokr"] = _method("lokr")
+    r: Rank | Auto = _rank()
+
+
+class LnTuning(Targeted):
+    """LN tuning: the norm layers alone are trained (Zhao et al. 2023, arXiv:2312.11420)."""
+
+    method: Literal["ln_tuning"] = _method("ln_tuning")
+
+
+class FourierFT(Targeted):
+    """FourierFT: a few frequencies of the update are learned (Gao et al. 2024, arXiv:2405.03003)."""
+
+    method: Literal["fourierft"] = _method("fourierft")
+
+
+class Hra(Targeted):
+    """HRA: a chain of Householder reflections (Yuan et al. 2024, arXiv:2405.17484)."""
+
+    method: Literal["hra"] = _method("hra")
+    r: Rank | Auto = _rank()
+
+
+class Miss(Targeted):
+    """MiSS: one small matrix shared by the shards of a layer (Kang and Yin 2024, arXiv:2409.15371)."""
+
+    method: Literal["miss"] = _method("miss")
+    r: Rank | Auto = _rank()
+
+
+class C3A(Targeted):
+    """C3A: circular convolutions as update (Chen et al. 2024, arXiv:2407.19342)."""
+
+    method: Literal["c3a"] = _method("c3a")
+    block_size: Annotated[Int, Field(ge=1)] | Auto = Field(
+        default=AUTO, description=N_("Size of a circulant block; it must divide the layers' sizes.")
+    )
+
+
+class Delora(Targeted):
+    """DeLoRA: a low-rank update whose strength is learned apart (Bini et al. 2025, arXiv:2503.18225)."""
+
+    method: Literal["delora"] = _method("delora")
+    r: Rank | Auto = _rank()
+
+
+Peft = Annotated[
+    Lora | AdaLora | IA3 | PrefixTuning | PromptTuning | PTuning
+    | Vera | Oft | Boft | LoHa | LoKr | LnTuning | FourierFT | Hra | Miss | C3A | Delora,
+    Field(discriminator="method"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """What a method is called, what its fields are, PEFT's config class, and whether its adapter can be merged."""
+
+    model: type[PeftSection]
+    title: str
+    config: str
+    merges: bool = True
+
+    @property
+    def is_prompt_learning(self) -> bool:
+        return issubclass(self.model, PromptLearning)
+
+
+METHODS: Mapping[str, MethodRow] = {
+    "lora": MethodRow(Lora, "LoRA", "LoraConfig"),
+    "adalora": MethodRow(AdaLora, "AdaLoRA", "AdaLoraConfig"),
+    "ia3": MethodRow(IA3, "(IA)3", "IA3Config"),
+    "prefix_tuning": MethodRow(PrefixTuning, "Prefix Tuning", "PrefixTuningConfig", merges=False),
+    "prompt_tuning": MethodRow(PromptTuning, "Prompt Tuning", "PromptTuningConfig", merges=False),
+    "p_tuning": MethodRow(PTuning, "P-Tuning", "PromptEncoderConfig", merges=False),
+    "vera": MethodRow(Vera, "VeRA", "VeraConfig"),
+    "oft": MethodRow(Oft, "OFT", "OFTConfig"),
+    "boft": MethodRow(Boft, "BOFT", "BOFTConfig"),
+    "loha": MethodRow(LoHa, "LoHa", "LoHaConfig"),
+    "lokr": MethodRow(LoKr, "LoKr", "LoKrConfig"),
+    "ln_tuning": MethodRow(LnTuning, "LN Tuning", "LNTuningConfig"),
+    "fourierft": MethodRow(FourierFT, "FourierFT", "FourierFTConfig"),
+    "hra": MethodRow(Hra, "HRA", "HRAConfig"),
+    "miss": MethodRow(Miss, "MiSS", "MissConfig"),
+    "c3a": MethodRow(C3A, "C3A", "C3AConfig"),
+    "delora": MethodRow(Delora, "DeLoRA", "DeloraConfig"),
+}
+Method = Literal[
+    "lora", "adalora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning",
+    "vera", "oft", "boft", "loha", "lokr", "ln_tuning", "fourierft", "hra", "miss", "c3a", "delora",
+]  # fmt: skip

@@ -3,6 +3,7 @@
 Source: lesson 94 (S11, S22); dropout and alpha keep to its ranges (0.05 to 0.1; alpha twice the rank).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,11 @@ from tunewright.i18n import N_
 
 Level = Literal["simple", "medium", "complex"]
 Role = Literal["q", "k", "v", "o", "gate", "up", "down"]
+
+ROLES: Mapping[Role, str] = {
+    "q": N_("query"), "k": N_("key"), "v": N_("value"), "o": N_("attention output"),
+    "gate": N_("MLP gate"), "up": N_("MLP up"), "down": N_("MLP down"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_, _
-from tunewright.spec.keys import old_name, suggest
+from tunewright.spec.keys import methods_with, old_name, suggest
 from tunewright.spec.marks import Mark, Path, place, printable
 from tunewright.spec.renamed import OWNED, REMOVED, RENAMED, TOP
 from tunewright.spec.run import NAME_PATTERN
@@ -88,6 +88,8 @@ def _problem(
 def unknown_key(path: Path, data: Mapping[str, Any], where: Where) -> Problem:
     """E102, or what became of a key that exists no longer or is Tunewright's to set."""
     section, key = (str(path[0]), str(path[-1])) if len(path) > 1 else (TOP, str(path[-1]))
+    if section == "peft" and (methods := methods_with(key)):
+        return Problem("E121", where, {"key": key, "method": data.get("method", "lora"), "methods": ", ".join(methods)})
     known = old_name(section, key)
     suggestion = suggest(section, key, _siblings(path, data))
     misplaced = section == TOP and suggestion is not None and suggestion.endswith(f".{key}")

@@ -152,6 +152,8 @@ OWNED: Mapping[str, Mapping[str, str]] = {
         "megatron_core": _IMPORTS,
         "method": N_("method stands at the top level, beside peft"),
         "peft_type": N_("use method, at the top level"),
+        "tokenizer_name_or_path": N_("the model's own tokenizer is taken"),
+        "total_step": N_("the number of steps of the plan is taken"),
         "task_type": N_("use task, at the top level"),
     },
     "train": {

@@ -7,13 +7,21 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tunewright.i18n import N_
 from tunewright.spec.base import AUTO, Auto, Int, Number, Section, UpstreamSection, number_if_written
-from tunewright.spec.methods import Lora
+from tunewright.spec.methods import METHODS, Lora, Method, Peft
 from tunewright.spec.presets import Level
 from tunewright.spec.renamed import refused
+from tunewright.spec.tasks import TASKS, ProblemType, Task
 from tunewright.spec.upstream import TRAINING_ARGUMENTS
 
 Precision = Literal["fp32", "bf16", "fp16"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+def _task_name(value: object) -> object:
+    """PEFT's spelling as ours: SEQ_CLS is seq_cls, SEQ_2_SEQ_LM is seq2seq."""
+    if not isinstance(value, str):
+        return value
+    return next((name for name, row in TASKS.items() if row.task_type == value.upper()), value.lower())
 
 
 class ModelSpec(Section):
@@ -46,7 +54,9 @@ class DataSpec(Section):
     )
     map: dict[str, str] = Field(
         default_factory=dict,
-        description=N_("Corrects the recognised columns: prompt, completion, system, messages or text."),
+        description=N_(
+            "Corrects the recognised columns: messages, prompt, completion, system, text, pair, label, words, tags."
+        ),
     )
     split: str = Field(default="train", description=N_("Which split of a Hub data set is trained on."))
     system: str | None = Field(
@@ -60,6 +70,16 @@ class DataSpec(Section):
     )
     skip_bad: bool = Field(
         default=False, description=N_("Leave damaged rows out, counted and listed, instead of stopping.")
+    )
+    problem_type: ProblemType | Auto = Field(
+        default=AUTO,
+        description=N_(
+            "What the labels of seq_cls are: one class, several at once, or a number; `auto` looks at them."
+        ),
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none",
+        description=N_("`balanced` weighs each class by how rare it is in the loss; for seq_cls and token_cls."),
     )
     max_truncated: Annotated[Number, Field(ge=0, le=1)] = Field(
         default=0.25, description=N_("Share of rows that may be cut at max_length before the run is stopped.")
@@ -101,7 +121,12 @@ class TrainSpec(UpstreamSection):
     max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
         default=1.0, description=N_("Gradients longer than this are shortened to it; 0 leaves them as they are.")
     )
-    optim: str = Field(default="adamw_torch", description=N_("Optimizer, by transformers' name."))
+    optim: str = Field(
+        default="adamw_torch", description=N_("Optimizer, by transformers' name; for LoRA also loraplus and lorafa.")
+    )
+    loraplus_lr_ratio: Annotated[Number, Field(ge=1)] = Field(
+        default=16.0, description=N_("With loraplus: how much faster the B matrices learn than the A matrices.")
+    )
     activation_checkpointing: bool | Auto = Field(
         default=AUTO,
         description=N_("Recompute activations instead of keeping them: much less memory, about a quarter slower."),
@@ -164,11 +189,13 @@ class Run(Section):
     """A complete ask. Changes go through `spec.load.patch`, never through the value itself."""
 
     model: ModelSpec = Field(description=N_("The base model; a plain name is short for {name: ...}."))
-    task: Literal["causal_lm"] = Field(default="causal_lm", description=N_("What the model learns to do."))
+    task: Annotated[Task | Auto, BeforeValidator(_task_name)] = Field(
+        default=AUTO, description=N_("What the model learns to do; `auto` looks at the model and at the data.")
+    )
     data: DataSpec = Field(description=N_("The examples; a plain path is short for {train: ...}."))
-    method: Literal["lora"] = Field(default="lora", description=N_("The PEFT method; its fields stand under peft."))
+    method: Method = Field(default="lora", description=N_("The PEFT method; its fields stand under peft."))
     preset: Level = Field(default="medium", description=N_("How hard the task is: simple, medium or complex."))
-    peft: Lora = Field(default_factory=Lora, description=N_("Fields of PEFT's config, by PEFT's names."))
+    peft: Peft = Field(default_factory=Lora, description=N_("Fields of PEFT's config, by PEFT's names."))
     train: TrainSpec = Field(default_factory=TrainSpec, description=N_("Fields of TrainingArguments, by its names."))
     eval: EvalSpec = Field(default_factory=EvalSpec, description=N_("What is measured on held-out rows."))
     run: RunSpec = Field(default_factory=RunSpec, description=N_("Name and place of the run."))
@@ -187,6 +214,7 @@ class Run(Section):
         if isinstance(expanded.get("data"), str):
             expanded["data"] = {"train": expanded["data"]}
         peft = expanded.get("peft") or {}
-        if isinstance(peft, Mapping):
-            expanded["peft"] = {"method": expanded.get("method", "lora"), **peft}
+        method = expanded.get("method", "lora")
+        if isinstance(peft, Mapping) and isinstance(method, str) and method in METHODS:
+            expanded["peft"] = {"method": method, **peft}
         return expanded

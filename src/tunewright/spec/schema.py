@@ -38,15 +38,20 @@ def json_schema() -> dict[str, Any]:
     """
     schema = Run.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    for section, model in SECTIONS.items():
-        definition = schema["$defs"][model.__name__]
-        own = {name: definition["properties"][name] for name in fields(section)}
+    for section, models in SECTIONS.items():
+        definition = schema["$defs"][models[0].__name__]
         handed_on = {"description": _("Handed on to transformers or peft as it is.")}
-        definition["properties"] = own | {name: dict(handed_on) for name in sorted(upstream(section))}
+        definition["properties"] = _own_properties(schema, section) | {
+            name: dict(handed_on) for name in sorted(upstream(section))
+        }
         definition["description"] = schema["properties"][section]["description"]
+        for other in models[1:]:
+            del schema["$defs"][other.__name__]
+    # One mapping with the fields of all methods: which of them go together is said when the file is read.
+    schema["properties"]["peft"] = {"$ref": f"#/$defs/{SECTIONS['peft'][0].__name__}"}
     for section, short in (("model", "name"), ("data", "train")):
         reference = {"$ref": schema["properties"][section]["$ref"]}
-        text = {"type": "string", "description": SECTIONS[section].model_fields[short].description}
+        text = {"type": "string", "description": fields(section)[short].description}
         schema["properties"][section] = {
             "anyOf": [text, reference],
             "description": schema["properties"][section]["description"],
@@ -61,12 +66,18 @@ def option_rows() -> list[OptionRow]:
     rows = []
     for path, field in options():
         section, _dot, key = path.partition(".")
-        holder = schema["$defs"][SECTIONS[section].__name__] if key else schema
+        properties = _own_properties(schema, section) if key else schema["properties"]
         default = _("required") if field.is_required() else _as_yaml(field.get_default(call_default_factory=True))
-        rows.append(
-            OptionRow(path, _type(_clean(holder["properties"][key or section])), default, _(field.description or ""))
-        )
+        rows.append(OptionRow(path, _type(_clean(properties[key or section])), default, _(field.description or "")))
     return rows
+
+
+def _own_properties(schema: dict[str, Any], section: str) -> dict[str, Any]:
+    """The own options of a section as pydantic describes them, over all its models."""
+    found: dict[str, Any] = {}
+    for model in SECTIONS[section]:
+        found = schema["$defs"][model.__name__]["properties"] | found
+    return {name: found[name] for name in fields(section)}
 
 
 @cache

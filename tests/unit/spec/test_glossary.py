@@ -51,7 +51,7 @@ def test_a_key_brings_its_term_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("overfiting", "overfitting"), ("E1022", "E102"), ("learnig_rate", "learning")]
+    ("word", "meant"), [("overfiting", "overfitting"), ("E1022", "E1"), ("learnig_rate", "learning")]
 )
 def test_an_unknown_word_gets_a_suggestion(word: str, meant: str) -> None:
     with pytest.raises(SpecError) as caught:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tunewright.errors import Problem, SpecError
-from tunewright.spec.keys import options
+from tunewright.spec.keys import fields, methods_with, options
 from tunewright.spec.load import Loaded, load, parse_set, show
+from tunewright.spec.methods import Lora
 
 SMALL = {"model": "m", "data": "rows.jsonl"}
 
@@ -88,7 +89,8 @@ def test_short_forms_are_merged_with_the_long_ones() -> None:
 
 def test_show_lists_every_own_option_and_what_is_handed_on() -> None:
     rows = show(load(named=SMALL, sets=["train.neftune_noise_alpha=5"]))
-    assert {row.path for row in rows} == {path for path, _field in options()} | {"train.neftune_noise_alpha"}
+    others = {f"peft.{key}" for key in fields("peft") if key not in Lora.model_fields}
+    assert {row.path for row in rows} == {path for path, _field in options()} - others | {"train.neftune_noise_alpha"}
     assert [(r.value, r.origin) for r in rows if r.path == "train.neftune_noise_alpha"] == [(5, "--set")]
 
 
@@ -173,7 +175,9 @@ def test_no_bad_value_of_any_option_is_answered_in_general_words(tmp_path: Path)
     for path, _field in options():
         for value in (["x", 1], {"a": {"b": 1}}, -2, "~~", False, float("inf"), ""):
             try:
-                load(named=SMALL | {path: value})
+                key = path.partition(".")[2]
+                method = {"method": methods_with(key)[0]} if path.startswith("peft.") else {}
+                load(named=SMALL | method | {path: value})
             except SpecError as error:
                 assert len(error.problems) == 1, (path, value, str(error))
                 assert "another kind of value" not in str(error), (path, value)
