@@ -1,6 +1,7 @@
 """Encoded rows on disk, by content: the same data, tokenizer and settings are encoded once.
 
-One file: a JSON line that describes the arrays, then 32-bit integers in this machine's byte order. No pickle.
+One file: a JSON line that describes the arrays, then 32-bit integers in this machine's byte order; labels that are
+numbers to be estimated follow as 64-bit floats. No pickle.
 """
 
 import hashlib
@@ -13,7 +14,8 @@ from typing import Any
 
 from tunewright.data.encode import Encoded
 
-FORMAT = 1
+FORMAT = 2
+_FIELDS = 6  # integers in front of all ids, for each row
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
@@ -24,14 +26,24 @@ def key_of(facts: Mapping[str, Any]) -> str:
 
 def dump(rows: Sequence[Encoded]) -> bytes:
     """The rows as one block of bytes."""
+    has_floats = any(isinstance(label, float) for row in rows for label in row.labels)
     numbers = array("i")
+    labels: array[Any] = array("d" if has_floats else "i")
     for row in rows:
-        numbers.extend((row.number, len(row.ids), row.prompt_length, row.full_length))
+        sizes = (len(row.ids), len(row.labels))
+        numbers.extend((row.number, *sizes, row.prompt_length, row.full_length, row.is_truncated))
     for row in rows:
         numbers.extend(row.ids)
-        numbers.extend(row.labels)
-    body = numbers.tobytes()
-    head = {"format": FORMAT, "rows": len(rows), "byteorder": sys.byteorder, "sha256": hashlib.sha256(body).hexdigest()}
+        labels.extend(row.labels)
+    body = numbers.tobytes() + labels.tobytes()
+    head = {
+        "format": FORMAT,
+        "rows": len(rows),
+        "integers": len(numbers),
+        "labels": labels.typecode,
+        "byteorder": sys.byteorder,
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
     return json.dumps(head).encode() + b"\n" + body
 
 
@@ -47,14 +59,16 @@ def load(path: Path) -> list[Encoded] | None:
     whole = head.get("format") == FORMAT and head.get("byteorder") == sys.byteorder
     if not whole or head.get("sha256") != hashlib.sha256(body).hexdigest():
         return None
-    numbers = array("i")
-    numbers.frombytes(body)
+    numbers, labels = array("i"), array(head["labels"])
+    end = head["integers"] * numbers.itemsize
+    numbers.frombytes(body[:end])
+    labels.frombytes(body[end:])
     rows: list[Encoded] = []
-    position = 4 * head["rows"]
+    place, label_place = _FIELDS * head["rows"], 0
     for i in range(head["rows"]):
-        number, length, prompt_length, full_length = numbers[4 * i : 4 * i + 4]
-        ids = numbers[position : position + length].tolist()
-        labels = numbers[position + length : position + 2 * length].tolist()
-        rows.append(Encoded(number, ids, labels, prompt_length, full_length))
-        position += 2 * length
+        number, num_ids, num_labels, prompt_length, full_length, is_cut = numbers[_FIELDS * i : _FIELDS * (i + 1)]
+        ids = numbers[place : place + num_ids].tolist()
+        row_labels = labels[label_place : label_place + num_labels].tolist()
+        rows.append(Encoded(number, ids, row_labels, prompt_length, full_length, bool(is_cut)))
+        place, label_place = place + num_ids, label_place + num_labels
     return rows

@@ -111,8 +111,13 @@ def as_messages(row: DemoRow) -> dict[str, list[dict[str, str]]]:
 
 
 def as_pair(row: DemoRow) -> dict[str, str]:
-    """The row as source and target text (SEQ_2_SEQ_LM)."""
-    return {"source": row.message, "target": target(row)}
+    """The row as source and target text (SEQ_2_SEQ_LM).
+
+    The target is plain words in small letters, as in "intent order, item mug, count 3": an uncased WordPiece tokenizer
+    gives it back unchanged, and JSON it does not.
+    """
+    fields = (f"{key.replace('_', ' ')} {value}" for key, value in row.answer.items())
+    return {"source": row.message, "target": ", ".join(fields).lower()}
 
 
 def as_label(row: DemoRow) -> dict[str, str]:

@@ -1,41 +1,42 @@
-"""Examples to token ids with the trained positions marked. Lists of ints, no tensors.
+"""Examples to token ids with the trained positions marked, for each task. Lists of numbers, no tensors."""
 
-The answer is found by rendering, never by a list of known templates: an assistant turn begins where the template's
-generation prompt ends (what the model is given when it is served), and ends behind the turn's end token.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import jinja2
 from tokenizers import Encoding
 
 from tunewright.data.formats import Example, Message
+from tunewright.data.inputs import Input, text_inputs, word_inputs
+from tunewright.data.spans import Rendered, render_row
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import Problem, Where
+from tunewright.i18n import N_
+from tunewright.spec.tasks import Task
 
 IGNORED = -100
-SENTINEL = "\u2983tunewright\u2984"
 CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One row for the model. `labels` equals `ids` where trained, else IGNORED.
+    """One row for the model: what it is given (`ids`), and what it learns (`labels`).
 
-    `prompt_length` counts the tokens in front of the last answer (0 for plain text); `full_length` the tokens before
-    cutting to max_length.
+    causal_lm: `labels` equals `ids` where trained, else IGNORED; `prompt_length` counts the tokens in front of the last
+    answer (0 for plain text), `full_length` those before cutting to max_length.
+    seq2seq: `ids` is the source, `labels` the target with its end token; before cutting the source has `prompt_length`
+    tokens, both together `full_length`.
+    seq_cls: `labels` is one class, 0 or 1 for each label, or one float; of a pair whose second text the tokenizer marks
+    with type id 1 `prompt_length` counts the tokens in front of that text.
+    token_cls: `labels` has a tag at one token of each word, else IGNORED.
     """
 
     number: int
     ids: list[int]
-    labels: list[int]
+    labels: list[int] | list[float]
     prompt_length: int
     full_length: int
-
-    @property
-    def is_truncated(self) -> bool:
-        return self.full_length > len(self.ids)
+    is_truncated: bool = False
 
     @property
     def num_label_tokens(self) -> int:
@@ -43,40 +44,42 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rendered:
-    text: str
-    spans: tuple[tuple[int, int], ...]  # characters to learn; the last one is the last answer
-    is_chat: bool
+class _Rules:
+    """How rows are encoded; `classes` gives the number of each label."""
+
+    tokenizer: TextTokenizer
+    max_length: int | None
+    train_on: str
+    classes: Mapping[str, int]
+    label_last: bool
 
 
 def encode(
     examples: Sequence[Example],
     tokenizer: TextTokenizer,
     *,
+    task: Task = "causal_lm",
+    labels: Sequence[str] = (),
     max_length: int | None,
     train_on: str = "answers",
+    label_last: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Encoded], list[Problem]]:
     """Every example as ids and labels, or a problem of that row: none is lost.
 
-    Problems: E219 (the template refuses the row), E209 (nothing of the answer fits), E214 (no end token is learned).
+    `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token.
+    Problems: E219 (the template refuses the row), E209 (nothing of the answer fits), E214 (no end token is learned),
+    E227 (the tokenizer makes nothing of the text).
     """
+    classes = {name: number for number, name in enumerate(labels)}
+    rules = _Rules(tokenizer, max_length, train_on, classes, label_last)
     encoded: list[Encoded] = []
     problems: list[Problem] = []
     for start in range(0, len(examples), CHUNK):
         chunk = examples[start : start + CHUNK]
-        rendered: list[tuple[Example, _Rendered]] = []
-        for example in chunk:
-            try:
-                rendered.append((example, _render(example, tokenizer)))
-            except jinja2.TemplateError as refusal:
-                problems.append(_problem("E219", example, reason=refusal.message or type(refusal).__name__))
-        encodings = _encode_texts([r for _, r in rendered], tokenizer)
-        for (example, text), encoding in zip(rendered, encodings, strict=True):
-            row = _cut(_label(example, text, encoding, tokenizer, train_on), max_length)
-            problem = _check(example, row, tokenizer, max_length)
-            if problem:
-                problems.append(problem)
+        for row in _CODERS[task](chunk, rules):
+            if isinstance(row, Problem):
+                problems.append(row)
             else:
                 encoded.append(row)
         progress(start + len(chunk), len(examples))
@@ -88,58 +91,70 @@ def prompt_ids(messages: Sequence[Message], tokenizer: TextTokenizer) -> list[in
     return tokenizer.encode(tokenizer.render(messages, add_generation_prompt=True))
 
 
+def input_ids(text: str, tokenizer: TextTokenizer, max_length: int | None = None) -> list[int]:
+    """Ids of a new text as an encoder is given it in training; a conversation is its turns, joined by new lines."""
+    return text_inputs([(text, "")], tokenizer, max_length)[0].ids
+
+
+def text_rows(
+    texts: Sequence[tuple[str, str]], tokenizer: TextTokenizer, max_length: int | None = None
+) -> list[Encoded]:
+    """New texts, each with a second text or "", as rows without labels."""
+    inputs = text_inputs(texts, tokenizer, max_length)
+    return [Encoded(n, row.ids, [], row.prompt_length, row.full_length) for n, row in enumerate(inputs)]
+
+
+def word_rows(
+    rows: Sequence[Sequence[str]], tokenizer: TextTokenizer, max_length: int | None = None, *, label_last: bool = False
+) -> list[Encoded]:
+    """New rows of words, with label 0 where a word's tag is to be read; words that were cut off have none."""
+    inputs = word_inputs(rows, tokenizer, max_length, label_last=label_last)
+    return [
+        Encoded(n, row.ids, [0 if i in row.positions else IGNORED for i in range(len(row.ids))], 0, row.full_length)
+        for n, row in enumerate(inputs)
+    ]
+
+
+def _source(messages: Sequence[Message]) -> str:
+    return "\n".join(message.content for message in messages)
+
+
 def _problem(code: str, example: Example, **values: object) -> Problem:
     return Problem(code, Where(example.file, example.line), {"row": example.number, **values})
 
 
-def _render(example: Example, tokenizer: TextTokenizer) -> _Rendered:
-    if not example.messages:
-        return _Rendered(example.text, ((0, len(example.text)),), is_chat=False)
-    full = tokenizer.render(example.messages)
-    turns = [i for i, message in enumerate(example.messages) if message.role == "assistant"]
-    return _Rendered(full, tuple(_answer_span(example.messages, i, full, tokenizer) for i in turns), is_chat=True)
+def _encode_conversations(examples: Sequence[Example], rules: _Rules) -> Iterator[Encoded | Problem]:
+    rendered: list[tuple[Example, Rendered]] = []
+    for example in examples:
+        try:
+            rendered.append((example, render_row(example, rules.tokenizer)))
+        except jinja2.TemplateError as refusal:
+            yield _problem("E219", example, reason=refusal.message or type(refusal).__name__)
+    encodings = _encode_texts([r for _, r in rendered], rules.tokenizer)
+    for (example, text), encoding in zip(rendered, encodings, strict=True):
+        row = _cut(_label(example, text, encoding, rules), rules.max_length)
+        yield _check(example, row, rules) or row
 
 
-def _answer_span(messages: Sequence[Message], turn: int, full: str, tokenizer: TextTokenizer) -> tuple[int, int]:
-    """Characters of one answer in the rendered conversation, with what ends the turn."""
-    marked = [replace(m, content=SENTINEL) if i == turn else m for i, m in enumerate(messages)]
-    before, found, after = tokenizer.render(marked).partition(SENTINEL)
-    if not found or not full.startswith(before) or not full.endswith(after):
-        raise jinja2.TemplateError("the answer cannot be found in what the template writes")
-    content_end = len(full) - len(after)
-    prompt = tokenizer.render(messages[:turn], add_generation_prompt=True)
-    start = len(prompt) if before.startswith(prompt) else len(before)
-    return start, content_end + _end_of_turn(after, tokenizer)
-
-
-def _end_of_turn(after: str, tokenizer: TextTokenizer) -> int:
-    """Length of the special token that closes the turn, with white space in front of it; 0 if there is none."""
-    stripped = after.lstrip()
-    closing = [token for token in tokenizer.added_tokens if stripped.startswith(token)]
-    return len(after) - len(stripped) + len(max(closing, key=len)) if closing else 0
-
-
-def _encode_texts(rendered: Sequence[_Rendered], tokenizer: TextTokenizer) -> Iterator[Encoding]:
+def _encode_texts(rendered: Sequence[Rendered], tokenizer: TextTokenizer) -> Iterator[Encoding]:
     """Templates write their own special tokens; plain text gets the tokenizer's (a bos, where it has one)."""
     chats = iter(tokenizer.encode_batch([r.text for r in rendered if r.is_chat]))
     texts = iter(tokenizer.encode_batch([r.text for r in rendered if not r.is_chat], add_special_tokens=True))
     return (next(chats if r.is_chat else texts) for r in rendered)
 
 
-def _label(
-    example: Example, rendered: _Rendered, encoding: Encoding, tokenizer: TextTokenizer, train_on: str
-) -> Encoded:
+def _label(example: Example, rendered: Rendered, encoding: Encoding, rules: _Rules) -> Encoded:
     """Mark the tokens that overlap an answer; the row ends with the last of them, closed by an end token."""
     ids = list(encoding.ids)
-    spans = rendered.spans if train_on == "answers" else ((0, len(rendered.text)),)
+    spans = rendered.spans if rules.train_on == "answers" else ((0, len(rendered.text)),)
     trained = [any(a < end and b > start for start, end in spans) for a, b in encoding.offsets]
     last = max((i for i, is_trained in enumerate(trained) if is_trained), default=-1)
     last_start = rendered.spans[-1][0]
     prompt_length = sum(b <= last_start for _, b in encoding.offsets[: last + 1]) if rendered.is_chat else 0
     # Nothing behind the last trained token can reach the loss of a causal model, so it is not computed.
     ids, trained = ids[: last + 1], trained[: last + 1]
-    if last >= 0 and ids[-1] not in tokenizer.end_ids:
-        ids.append(tokenizer.end_ids[0])
+    if last >= 0 and ids[-1] not in rules.tokenizer.end_ids:
+        ids.append(rules.tokenizer.end_ids[0])
         trained.append(True)
     labels = [token if is_trained else IGNORED for token, is_trained in zip(ids, trained, strict=True)]
     return Encoded(example.number, ids, labels, prompt_length, len(ids))
@@ -148,14 +163,85 @@ def _label(
 def _cut(row: Encoded, max_length: int | None) -> Encoded:
     if max_length is None or len(row.ids) <= max_length:
         return row
-    return replace(row, ids=row.ids[:max_length], labels=row.labels[:max_length])
+    return replace(row, ids=row.ids[:max_length], labels=row.labels[:max_length], is_truncated=True)
 
 
-def _check(example: Example, row: Encoded, tokenizer: TextTokenizer, max_length: int | None) -> Problem | None:
+def _check(example: Example, row: Encoded, rules: _Rules) -> Problem | None:
     # The first token has nothing in front of it that could predict it, so its label does not count.
     if not any(label != IGNORED for label in row.labels[1:]):
-        values = {"max_length": max_length or 0, "prompt_tokens": row.prompt_length, "needed": row.full_length}
-        return _problem("E209", example, **values)
-    if not row.is_truncated and row.labels[-1] not in tokenizer.end_ids:
+        return _nothing_left(example, rules, prompt_tokens=row.prompt_length, needed=row.full_length)
+    if not row.is_truncated and row.labels[-1] not in rules.tokenizer.end_ids:
         return _problem("E214", example)
     return None
+
+
+def _nothing_left(example: Example, rules: _Rules, *, prompt_tokens: int, needed: int) -> Problem:
+    values = {"max_length": rules.max_length or 0, "prompt_tokens": prompt_tokens, "needed": needed}
+    return _problem("E209", example, **values)
+
+
+def _encode_translations(examples: Sequence[Example], rules: _Rules) -> Iterator[Encoded | Problem]:
+    tokenizer, limit = rules.tokenizer, rules.max_length
+    sources = text_inputs([(_source(example.messages[:-1]), "") for example in examples], tokenizer, limit)
+    answers = text_inputs([(example.messages[-1].content, "") for example in examples], tokenizer)
+    for example, source, answer in zip(examples, sources, answers, strict=True):
+        is_closed = answer.ids[-1:] and answer.ids[-1] in tokenizer.end_ids
+        target = answer.ids if is_closed else [*answer.ids, *tokenizer.end_ids[:1]]
+        full_length = source.full_length + len(target)
+        # A cut answer did not end where it was cut, so the end token goes with the rest.
+        labels = target[:limit]
+        is_truncated = len(source.ids) + len(labels) < full_length
+        if source.is_empty or answer.is_empty:
+            yield _problem("E227", example, field=N_("prompt") if source.is_empty else N_("answer"))
+        elif not tokenizer.end_ids:
+            yield _problem("E214", example)
+        else:
+            yield Encoded(example.number, source.ids, labels, source.full_length, full_length, is_truncated)
+
+
+def _encode_labelled(examples: Sequence[Example], rules: _Rules) -> Iterator[Encoded | Problem]:
+    texts = [(example.text, example.pair) for example in examples]
+    for example, given in zip(examples, text_inputs(texts, rules.tokenizer, rules.max_length), strict=True):
+        if given.is_empty:
+            yield _problem("E227", example, field=N_("text"))
+        else:
+            yield _encoded(example, given, _classes(example, rules))
+
+
+def _classes(example: Example, rules: _Rules) -> list[int] | list[float]:
+    target = example.target
+    if isinstance(target, float):
+        return [target]
+    if isinstance(target, tuple):
+        return [int(name in target) for name in rules.classes]
+    assert target is not None
+    return [rules.classes[target]]
+
+
+def _encode_tagged(examples: Sequence[Example], rules: _Rules) -> Iterator[Encoded | Problem]:
+    words = [example.words for example in examples]
+    inputs = word_inputs(words, rules.tokenizer, rules.max_length, label_last=rules.label_last)
+    for example, given in zip(examples, inputs, strict=True):
+        labels = [IGNORED] * len(given.ids)
+        for position, tag in zip(given.positions, example.tags, strict=True):
+            if position is not None:
+                labels[position] = rules.classes[tag]
+        if given.is_empty or given.lost:
+            yield _problem("E227", example, field=N_("words") if given.is_empty else f"words[{given.lost[0]}]")
+        elif all(label == IGNORED for label in labels):
+            yield _nothing_left(example, rules, prompt_tokens=0, needed=given.full_length)
+        else:
+            yield _encoded(example, given, labels)
+
+
+def _encoded(example: Example, given: Input, labels: list[int] | list[float]) -> Encoded:
+    is_truncated = len(given.ids) < given.full_length
+    return Encoded(example.number, given.ids, labels, given.prompt_length, given.full_length, is_truncated)
+
+
+_CODERS: Mapping[Task, Callable[[Sequence[Example], _Rules], Iterator[Encoded | Problem]]] = {
+    "causal_lm": _encode_conversations,
+    "seq2seq": _encode_translations,
+    "seq_cls": _encode_labelled,
+    "token_cls": _encode_tagged,
+}

@@ -1,18 +1,26 @@
-"""The data gate: every row accounted for before the first step. Used by `data check`, the plan and the worker alike."""
+"""The data gate: every row accounted for, before anything is trained.
+
+rows in = used + held out + dropped, and each dropped row has file, line and reason. Damaged data stop the run unless
+leaving such rows out was asked for.
+"""
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunewright.data import lint
+from tunewright.data.convert import to_examples
 from tunewright.data.encode import Encoded, encode
-from tunewright.data.formats import Example, Format, sniff, to_examples
-from tunewright.data.read import fingerprint, read_rows
+from tunewright.data.formats import Example, Format, sniff
+from tunewright.data.labels import LabelKind, count_labels, label_kind, label_names
+from tunewright.data.read import RawRow, fingerprint, read_rows
+from tunewright.data.row import cell
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import DataError, Problem, error, errors_of
 from tunewright.spec.run import DataSpec
+from tunewright.spec.tasks import ProblemType, Task
 
 KIND_OF_CODE: Mapping[str, str] = {
     "E203": "empty",
@@ -27,11 +35,18 @@ KINDS = (
     "truncated", "duplicate", "conflict", "leaked", "control_tokens",
 )  # fmt: skip
 SHOWN_NUMBERS = 1000
+SHOWN_LABELS = 10
+UNKNOWN_TOLD = 0.01
+UNKNOWN_REFUSED = 0.2
 
 
 @dataclass
 class Loaded:
-    """The data as examples: what was read, how it was understood, what was wrong."""
+    """The data as examples: what was read, how it was understood, what was wrong.
+
+    `labels` are the names of all labels or tags, in held-out rows too; `label_counts` says how many training rows have
+    each (for tags: how many words), 0 for those that stand in held-out rows only.
+    """
 
     format: Format
     train: list[Example]
@@ -39,6 +54,9 @@ class Loaded:
     problems: list[Problem]
     rows_in: int
     leaked: list[Example] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
+    label_counts: dict[str, int] = field(default_factory=dict)
+    problem_type: ProblemType | None = None
 
     @property
     def bad_rows(self) -> int:
@@ -56,31 +74,40 @@ class Gated:
     warnings: list[Problem]
 
 
-def load_examples(spec: DataSpec, seed: int) -> Loaded:
+def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm") -> Loaded:
     """Read, recognise and split the rows; held-out rows that also stand in training are left out of held-out.
 
-    Raises: DataError E201, E202, E210, E211, E212, E217, E220.
+    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229.
     """
     raw = read_rows(spec.train, hub_split=spec.split)
     if not raw.rows and raw.problems:
         raise errors_of(raw.problems)
     if not raw.rows:
         raise error("E210", path=spec.train)
-    fmt = sniff(raw.rows, spec.map)
-    examples, problems = to_examples(raw.rows, fmt, spec.system)
-    rows_in = len(raw.rows) + len(raw.problems)
-    problems = raw.problems + problems
+    fmt = sniff(raw.rows, spec.map, task)
+    kind = _label_kind(raw.rows, fmt, spec)
+    examples, problems = to_examples(raw.rows, fmt, spec.system, kind)
+    loaded = Loaded(fmt, examples, [], raw.problems + problems, len(raw.rows) + len(raw.problems))
     if isinstance(spec.holdout, str):
         second = read_rows(spec.holdout, hub_split="test")
-        held_examples, held_problems = to_examples(second.rows, sniff(second.rows, spec.map), spec.system)
-        rows_in += len(second.rows) + len(second.problems)
-        problems += second.problems + held_problems
-        leaked_numbers = set(lint.leaks(examples, held_examples).numbers)
-        leaked = [e for e in held_examples if e.number in leaked_numbers]
-        held_out = [e for e in held_examples if e.number not in leaked_numbers]
-        return Loaded(fmt, examples, held_out, problems, rows_in, leaked)
-    train, held_out = lint.split(examples, spec.holdout, seed) if spec.holdout else (examples, [])
-    return Loaded(fmt, train, held_out, problems, rows_in)
+        held_out, problems = to_examples(second.rows, sniff(second.rows, spec.map, task), spec.system, kind)
+        loaded.rows_in += len(second.rows) + len(second.problems)
+        loaded.problems += second.problems + problems
+        leaked_numbers = set(lint.leaks(examples, held_out).numbers)
+        loaded.leaked = [e for e in held_out if e.number in leaked_numbers]
+        loaded.held_out = [e for e in held_out if e.number not in leaked_numbers]
+    elif spec.holdout:
+        loaded.train, loaded.held_out = lint.split(examples, spec.holdout, seed)
+    loaded.labels = label_names([*loaded.train, *loaded.held_out])
+    loaded.label_counts = count_labels(loaded.labels, loaded.train)
+    loaded.problem_type = kind.problem_type if kind else None
+    return loaded
+
+
+def _label_kind(rows: Iterable[RawRow], fmt: Format, spec: DataSpec) -> LabelKind | None:
+    """What the labels of the training rows are; held-out rows have to follow."""
+    column = fmt.columns.get("label")
+    return label_kind((cell(row.value, column) for row in rows), spec.problem_type) if column else None
 
 
 def data_fingerprint(spec: DataSpec) -> str:
@@ -96,29 +123,47 @@ def gate(
     spec: DataSpec,
     tokenizer: TextTokenizer,
     *,
+    task: Task = "causal_lm",
     max_length: int,
+    label_last: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Gated:
-    """Encode all rows and account for each of them. Nothing is judged here; `judge` does that."""
+    """Encode all rows and account for each of them. Nothing is judged here; `judge` does that.
+
+    `label_last` puts a word's tag on its last token, for models that only look back.
+    """
     total = len(loaded.train) + len(loaded.held_out)
-    train, bad = encode(
-        loaded.train, tokenizer, max_length=max_length, train_on=spec.train_on, progress=lambda d, _: progress(d, total)
-    )
-    held_out, bad_held_out = encode(
-        loaded.held_out,
-        tokenizer,
-        max_length=max_length,
-        train_on=spec.train_on,
-        progress=lambda d, _: progress(len(loaded.train) + d, total),
-    )
-    problems = sorted(
-        [*loaded.problems, *bad, *bad_held_out], key=lambda p: (p.where.file, p.where.line, p.where.column)
-    )
-    loaded = Loaded(loaded.format, loaded.train, loaded.held_out, problems, loaded.rows_in, loaded.leaked)
+
+    def encoded(examples: Sequence[Example], done_before: int) -> tuple[list[Encoded], list[Problem]]:
+        return encode(
+            examples,
+            tokenizer,
+            task=task,
+            labels=loaded.labels,
+            max_length=max_length,
+            train_on=spec.train_on,
+            label_last=label_last,
+            progress=lambda done, _total: progress(done_before + done, total),
+        )
+
+    train, bad = encoded(loaded.train, 0)
+    held_out, bad_held_out = encoded(loaded.held_out, len(loaded.train))
+    problems = [*loaded.problems, *bad, *bad_held_out]
+    problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))
+    loaded = replace(loaded, problems=problems)
+    account = _account(loaded, train, held_out, tokenizer, task) | {"max_length": max_length}
+    return Gated(loaded, train, held_out, account, _warnings(account))
+
+
+def _account(
+    loaded: Loaded, train: Sequence[Encoded], held_out: Sequence[Encoded], tokenizer: TextTokenizer, task: Task
+) -> dict[str, Any]:
     kinds = _kinds(loaded, train, tokenizer)
-    lengths = sorted(row.full_length for row in (*train, *held_out))
-    longest_prompt = max((row.prompt_length for row in (*train, *held_out)), default=0)
-    account = {
+    lengths = sorted(_needed_length(row, task) for row in (*train, *held_out))
+    sequences = [ids for row in train for ids in ((row.ids, row.labels) if task == "seq2seq" else (row.ids,))]
+    unknown = sum(ids.count(tokenizer.unk_id) for ids in sequences) if tokenizer.unk_id is not None else 0
+    return {
+        "task": task,
         "format": loaded.format.name,
         "columns": dict(loaded.format.columns),
         "rows": loaded.rows_in,
@@ -127,13 +172,21 @@ def gate(
         "dropped": loaded.bad_rows + len(loaded.leaked),
         "counts": {kind: len(kinds[kind]) for kind in KINDS},
         "numbers": {kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
-        "max_length": max_length,
         "lengths": {name: quantile(lengths, share) for name, share in QUANTILES.items()},
-        "longest_prompt": longest_prompt,
-        "tokens": sum(len(row.ids) for row in train),
-        "label_tokens": sum(row.num_label_tokens for row in train),
+        "longest_prompt": max((row.prompt_length for row in (*train, *held_out)), default=0),
+        "tokens": sum(len(ids) for ids in sequences),
+        "label_tokens": len(train) if task == "seq_cls" else sum(row.num_label_tokens for row in train),
+        "unknown_tokens": unknown,
+        "labels": loaded.label_counts,
+        "problem_type": loaded.problem_type,
     }
-    return Gated(loaded, train, held_out, account, _warnings(account, lengths, tokenizer, train))
+
+
+def _needed_length(row: Encoded, task: Task) -> int:
+    """The max_length that would cut nothing of the row; it holds for source and target each."""
+    if task == "seq2seq":
+        return max(row.prompt_length, row.full_length - row.prompt_length)
+    return row.full_length
 
 
 QUANTILES: Mapping[str, float] = {"median": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
@@ -158,25 +211,38 @@ def _kinds(loaded: Loaded, train: Sequence[Encoded], tokenizer: TextTokenizer) -
 
 
 def _has_control_token(example: Example, tokenizer: TextTokenizer) -> bool:
-    return any(token in message.content for message in example.messages for token in tokenizer.added_tokens)
+    """Whether a special token stands in a text that is not meant to have any; plain text may."""
+    texts = [message.content for message in example.messages] + list(example.words)
+    texts += [example.text, example.pair] if example.target is not None else []
+    return any(token in text for text in texts for token in tokenizer.added_tokens)
 
 
-def _warnings(
-    account: Mapping[str, Any], lengths: Sequence[int], tokenizer: TextTokenizer, train: Sequence[Encoded]
-) -> list[Problem]:
+def _warnings(account: Mapping[str, Any]) -> list[Problem]:
     counts = account["counts"]
     found = []
     if counts["truncated"]:
-        values = {"count": counts["truncated"], "max_length": account["max_length"], "needed": lengths[-1]}
+        needed = account["lengths"]["longest"]
+        values = {"count": counts["truncated"], "max_length": account["max_length"], "needed": needed}
         found.append(Problem("W201", values=values))
     for code, kind in (("W211", "duplicate"), ("W212", "conflict"), ("W213", "leaked"), ("W215", "control_tokens")):
         if counts[kind]:
             found.append(Problem(code, values={"count": counts[kind]}))
-    unknown = sum(row.ids.count(tokenizer.unk_id) for row in train) if tokenizer.unk_id is not None else 0
-    if unknown > 0.01 * max(1, account["tokens"]):
-        values = {"count": unknown, "percent": f"{unknown / account['tokens']:.1%}"}
+    if UNKNOWN_TOLD < _unknown_share(account) <= UNKNOWN_REFUSED:
+        values = {"count": account["unknown_tokens"], "percent": f"{_unknown_share(account):.1%}"}
         found.append(Problem("W214", values=values))
+    for code, rare in (("W216", 0), ("W217", 1)):
+        names = [name for name, count in account["labels"].items() if count == rare]
+        if names:
+            found.append(Problem(code, values={"count": len(names), "labels": _listed(names)}))
     return found
+
+
+def _unknown_share(account: Mapping[str, Any]) -> float:
+    return account["unknown_tokens"] / max(1, account["tokens"])  # type: ignore[no-any-return]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_LABELS]) + (", ..." if len(names) > SHOWN_LABELS else "")
 
 
 def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
@@ -204,7 +270,20 @@ def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
                 "what": kind, "limit": f"{limit:.0%}", "fix": fix,
             }  # fmt: skip
             found.append(Problem("E215", values=values))
+    if _unknown_share(gated.account) > UNKNOWN_REFUSED:
+        share, task = _unknown_share(gated.account), gated.account["task"]
+        values = {"percent": f"{share:.0%}", "path": spec.train, "task": task}
+        found.append(Problem("E225", values=values))
+    if gated.train and _all_the_same(loaded):
+        found.append(Problem("E226"))
     return found
+
+
+def _all_the_same(loaded: Loaded) -> bool:
+    """Whether the labels of all training rows are one and the same, so that there is nothing to tell apart."""
+    if loaded.labels and loaded.problem_type != "multi_label_classification":
+        return sum(count > 0 for count in loaded.label_counts.values()) < 2
+    return loaded.problem_type is not None and len({example.target for example in loaded.train}) < 2
 
 
 def raise_if_stopped(gated: Gated, spec: DataSpec) -> None:

@@ -1,9 +1,12 @@
-"""A row as the model sees it, for people: text cut where learned tokens begin and end."""
+"""A row as the model sees it, for people: what it is given, and what it learns."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tunewright.data.encode import IGNORED, Encoded
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.spec.tasks import ProblemType, Task
 
 
 @dataclass(frozen=True)
@@ -14,14 +17,53 @@ class Piece:
     is_learned: bool
 
 
-def pieces(row: Encoded, tokenizer: TextTokenizer) -> list[Piece]:
-    """A row's text, cut where learned tokens begin and end."""
-    found: list[Piece] = []
-    start = 0
+def pieces(
+    row: Encoded,
+    tokenizer: TextTokenizer,
+    task: Task = "causal_lm",
+    labels: Sequence[str] = (),
+    problem_type: ProblemType | None = None,
+) -> list[Piece]:
+    """A row's text, cut where learned tokens begin and end.
+
+    A text to be labelled is followed by its label, a source by its target, the token that answers for a word by its tag.
+    """
+    if task == "token_cls":
+        return list(_tagged(row, tokenizer, labels))
+    if task == "causal_lm":
+        return list(_learned_parts(row, tokenizer))
+    given = Piece(tokenizer.decode(row.ids, skip_special_tokens=False), False)
+    if task == "seq2seq":
+        target = tokenizer.decode([int(label) for label in row.labels], skip_special_tokens=False)
+        return [given, Piece("\n", False), Piece(target, True)]
+    return [given, Piece(" -> ", False), Piece(_label(row, labels, problem_type), True)]
+
+
+def _learned_parts(row: Encoded, tokenizer: TextTokenizer) -> Iterator[Piece]:
     learned = [label != IGNORED for label in row.labels]
-    for end in range(1, len(learned) + 1):
-        if end == len(learned) or learned[end] != learned[start]:
-            text = tokenizer.decode(row.ids[start:end], skip_special_tokens=False)
-            found.append(Piece(text, learned[start]))
-            start = end
-    return found
+    cuts = [0, *(i for i in range(1, len(learned)) if learned[i] != learned[i - 1]), len(learned)]
+    for start, end in pairwise(cuts):
+        yield Piece(tokenizer.decode(row.ids[start:end], skip_special_tokens=False), learned[start])
+
+
+def _label(row: Encoded, labels: Sequence[str], problem_type: ProblemType | None) -> str:
+    if problem_type == "regression":
+        return f"{row.labels[0]:g}"
+    if problem_type == "multi_label_classification":
+        return ", ".join(name for name, has_it in zip(labels, row.labels, strict=True) if has_it)
+    return labels[int(row.labels[0])]
+
+
+def _tagged(row: Encoded, tokenizer: TextTokenizer, labels: Sequence[str]) -> Iterator[Piece]:
+    """The text, and behind each token that answers for a word that word's tag."""
+    shown, start = "", 0
+    for end, label in enumerate(row.labels, 1):
+        if label == IGNORED and end < len(row.ids):
+            continue
+        # Decoded from the start, as blanks depend on what stands in front; half a character waits for its other tokens.
+        text = tokenizer.decode(row.ids[:end], skip_special_tokens=False).rstrip("\ufffd")
+        alone = tokenizer.decode(row.ids[start:end], skip_special_tokens=False)
+        yield Piece(text.removeprefix(shown) if text.startswith(shown) else alone, False)
+        if label != IGNORED:
+            yield Piece(f"/{labels[int(label)]}", True)
+        shown, start = text, end

@@ -1,52 +1,107 @@
-"""Rows that ask without an answer: prompts for a trained model, read as training rows are read."""
+"""Rows that ask without an answer: prompts, texts or words for a trained model, read as training rows are read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.data.formats import Message, sniff, to_examples
+from tunewright.data.convert import to_examples
+from tunewright.data.formats import Example, Message, sniff
+from tunewright.data.labels import LabelKind, read_words
 from tunewright.data.read import RawRow, read_rows
+from tunewright.data.row import RowReport
+from tunewright.data.words import split_words
 from tunewright.errors import Problem, error, errors_of
 from tunewright.spec.run import DataSpec
+from tunewright.spec.tasks import Task
 
 PENDING = "..."  # stands where the answer will be, so that the rules for training rows hold for prompts too
 ROWS_LOOKED_AT = 50
+_ANY_NAME = LabelKind("single_label_classification")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A row of the file and the conversation it asks to be continued."""
+    """A row of the file and what it asks: a conversation to be continued, a text or two to be labelled, or words."""
 
     row: dict[str, Any]
-    turns: tuple[Message, ...]
+    turns: tuple[Message, ...] = ()
+    text: str = ""
+    pair: str = ""
+    words: tuple[str, ...] = ()
 
 
-def read_prompts(path: str, mapping: Mapping[str, str] | None = None) -> tuple[list[Prompt], list[Problem]]:
-    """Prompts of a file of conversations, of rows with a prompt (answers beside it are ignored), or of lines of text.
+def read_prompts(
+    path: str, mapping: Mapping[str, str] | None = None, task: Task = "causal_lm"
+) -> tuple[list[Prompt], list[Problem]]:
+    """What the rows of a file ask; answers, labels and tags beside it are ignored. A text file asks line by line.
 
-    Raises: DataError E201, E202, E210, E211, E212, E217, E220; problems of single rows are returned.
+    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229; problems of single rows are returned.
     """
     raw = read_rows(path)
-    found = _lines(raw.rows) if Path(path).suffix.lower() == ".txt" else raw.rows
+    found = _lines(raw.rows, task) if Path(path).suffix.lower() == ".txt" else raw.rows
     if not found:
         raise errors_of(raw.problems) if raw.problems else error("E210", path=path)
-    completed = [replace(row, value=_with_answer(row.value)) for row in found]
-    examples, problems = to_examples(completed, sniff(completed, mapping))
+    asking = {role: column for role, column in (mapping or {}).items() if role not in ("label", "tags")}
+    examples, problems = _COMPLETED[task](found, asking, task)
     rows = {row.number: row.value for row in found}
-    return [Prompt(rows[e.number], e.messages[:-1]) for e in examples], raw.problems + problems
+    return [_prompt(rows[example.number], example) for example in examples], raw.problems + problems
 
 
-def _lines(rows: Sequence[RawRow]) -> list[RawRow]:
-    """Each line of a text as a prompt of its own."""
+def _prompt(row: dict[str, Any], example: Example) -> Prompt:
+    return Prompt(row, example.messages[:-1], example.text, example.pair, example.words)
+
+
+def _lines(rows: Sequence[RawRow], task: Task) -> list[RawRow]:
+    """Each line of a text as a row of its own."""
     lines = [
         (row, offset, text)
         for row in rows
         for offset, text in enumerate(row.value["text"].splitlines())
         if text.strip()
     ]
-    return [RawRow(n, row.file, row.line + offset, {"prompt": text}) for n, (row, offset, text) in enumerate(lines, 1)]
+    return [
+        RawRow(n, row.file, row.line + offset, _line_value(text, task))
+        for n, (row, offset, text) in enumerate(lines, 1)
+    ]
+
+
+def _line_value(text: str, task: Task) -> dict[str, Any]:
+    if task == "token_cls":
+        return {"tokens": split_words(text)}
+    return {"text" if task == "seq_cls" else "prompt": text}
+
+
+_Examples = tuple[list[Example], list[Problem]]
+
+
+def _with_answers(rows: Sequence[RawRow], mapping: Mapping[str, str], task: Task) -> _Examples:
+    completed = [replace(row, value=_with_answer(row.value)) for row in rows]
+    return to_examples(completed, sniff(completed, mapping, task))
+
+
+def _with_labels(rows: Sequence[RawRow], mapping: Mapping[str, str], task: Task) -> _Examples:
+    completed = [replace(row, value={**row.value, "label": PENDING}) for row in rows]
+    return to_examples(completed, sniff(completed, {**mapping, "label": "label"}, task), kind=_ANY_NAME)
+
+
+def _with_tags(rows: Sequence[RawRow], mapping: Mapping[str, str], task: Task) -> _Examples:
+    pending = [replace(row, value={**row.value, "tags": PENDING}) for row in rows]
+    fmt = sniff(pending, {**mapping, "tags": "tags"}, task)
+    completed = []
+    for row in pending:
+        num_words = len(read_words(RowReport(row, fmt.columns)))
+        completed.append(replace(row, value={**row.value, "tags": [PENDING] * num_words or PENDING}))
+    return to_examples(completed, fmt)
+
+
+_COMPLETED: Mapping[Task, Callable[[Sequence[RawRow], Mapping[str, str], Task], _Examples]] = {
+    "causal_lm": _with_answers,
+    "seq2seq": _with_answers,
+    "seq_cls": _with_labels,
+    "token_cls": _with_tags,
+}
 
 
 def _with_answer(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,13 +130,13 @@ def _ended(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
     return [*turns, {"role": "assistant", "content": PENDING}] if is_asking else list(turns)
 
 
-def common_system(spec: DataSpec) -> str | None:
+def common_system(spec: DataSpec, task: Task = "causal_lm") -> str | None:
     """The system message that the training rows begin with; None if they have none, or not all the same."""
-    if spec.system:
+    if spec.system or task in ("seq_cls", "token_cls"):
         return spec.system
     rows: list[RawRow] = read_rows(spec.train, hub_split=spec.split, limit=ROWS_LOOKED_AT).rows
     if not rows:
         return None
-    examples, _problems = to_examples(rows, sniff(rows, spec.map))
+    examples, _problems = to_examples(rows, sniff(rows, spec.map, task))
     first = {e.messages[0].content if e.messages and e.messages[0].role == "system" else None for e in examples}
     return first.pop() if len(first) == 1 else None

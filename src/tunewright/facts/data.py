@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunewright.facts.base import Fact
+from tunewright.spec.tasks import ProblemType
 
 
 class Data(Fact):
-    """What the plan needs to know about the rows; lengths are tokens before cutting."""
+    """What the plan needs to know about the rows; lengths are tokens before cutting.
+
+    `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers.
+    """
 
     path: str
     fingerprint: str
@@ -23,6 +27,8 @@ class Data(Fact):
     mean_label_tokens: float
     answer_lengths: dict[str, int]
     sampled_rows: int
+    labels: tuple[str, ...] = ()
+    problem_type: ProblemType | None = None
 
 
 def from_account(
@@ -46,4 +52,6 @@ def from_account(
         mean_label_tokens=account["label_tokens"] / sampled,
         answer_lengths=dict(answer_lengths),
         sampled_rows=account["used"],
+        labels=tuple(account["labels"]),
+        problem_type=account["problem_type"],
     )

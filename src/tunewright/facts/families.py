@@ -1,74 +1,144 @@
 """Families of models: which layer names play which role. The only place where layer names stand.
 
-PEFT's own table (`peft/utils/constants.py`) is the oracle for q and v; a family outside the table is read from the
-names in the checkpoint.
+A name is the end of a module's path, as PEFT matches it: `attention.output.dense`. PEFT's own table
+(`peft/utils/constants.py`) is the oracle for q, v and (IA)3; a family outside the table is read from the names in the
+checkpoint.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tunewright.spec.presets import Role
+
+if TYPE_CHECKING:
+    from tunewright.facts.model import Model
+
+Names = tuple[str, ...]
+Roles = Mapping[Role, Names]
+
+
+def _roles(q: str, k: str, v: str, o: str, gate: str = "", up: str = "", down: str = "") -> Roles:
+    """Names by role, several divided by blanks; fused projections play several roles."""
+    given: dict[Role, str] = {"q": q, "k": k, "v": v, "o": o, "gate": gate, "up": up, "down": down}
+    return {role: tuple(names.split()) for role, names in given.items() if names}
+
+
+def _fused(qkv: str, o: str, gate: str = "", up: str = "", down: str = "") -> Roles:
+    return _roles(qkv, qkv, qkv, o, gate, up, down)
 
 
 @dataclass(frozen=True)
 class Family:
-    """Names by role; one name may play several roles where projections are fused."""
+    """One row of the table. Names that a model does not have are passed over, so that one row can serve variants.
 
-    roles: Mapping[Role, str]
+    `base`: where transformers puts the layers; checkpoints without a head lack it in front of their names.
+    `experts`: parameters that hold all experts of a block at once, which LoRA reaches as `target_parameters`.
+    `ia3`: roles that (IA)3 scales; those that play `down` are its feed-forward modules.
+    `refused`: names that PEFT rejects here.
+    `is_rewritten`: PEFT 0.21.2 hands LoRA's gate_proj, up_proj and down_proj to the experts, at another rank, and leaves
+    out dense and shared layers of these names; so only attention has names in such a row.
+    """
+
+    roles: Roles
+    base: str = "model"
+    experts: Names = ()
+    ia3: tuple[Role, ...] = ("k", "v", "down")
+    refused: Names = ()
+    is_rewritten: bool = False
+    is_conv1d: bool = False
 
 
-LLAMA: Mapping[Role, str] = {
-    "q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "o_proj", "gate": "gate_proj", "up": "up_proj", "down": "down_proj",
-}  # fmt: skip
-FUSED: Mapping[Role, str] = {
-    "q": "query_key_value", "k": "query_key_value", "v": "query_key_value",
-    "o": "dense", "up": "dense_h_to_4h", "down": "dense_4h_to_h",
-}  # fmt: skip
-GPT2: Mapping[Role, str] = {"q": "c_attn", "k": "c_attn", "v": "c_attn", "o": "c_proj", "up": "c_fc", "down": "c_proj"}
-PHI3: Mapping[Role, str] = {
-    "q": "qkv_proj", "k": "qkv_proj", "v": "qkv_proj", "o": "o_proj",
-    "gate": "gate_up_proj", "up": "gate_up_proj", "down": "down_proj",
-}  # fmt: skip
-QWEN1: Mapping[Role, str] = {
-    "q": "c_attn", "k": "c_attn", "v": "c_attn", "o": "c_proj", "gate": "w2", "up": "w1", "down": "c_proj",
-}  # fmt: skip
-OPT: Mapping[Role, str] = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "out_proj", "up": "fc1", "down": "fc2"}
-PHI: Mapping[Role, str] = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "dense", "up": "fc1", "down": "fc2"}
-GPTJ: Mapping[Role, str] = {
-    "q": "q_proj",
-    "k": "k_proj",
-    "v": "v_proj",
-    "o": "out_proj",
-    "up": "fc_in",
-    "down": "fc_out",
-}
-INTERNLM2: Mapping[Role, str] = {
-    "q": "wqkv", "k": "wqkv", "v": "wqkv", "o": "wo", "gate": "w1", "up": "w3", "down": "w2",
-}  # fmt: skip
-BAICHUAN: Mapping[Role, str] = {**LLAMA, "q": "W_pack", "k": "W_pack", "v": "W_pack"}
+LLAMA = _roles("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+ATTENTION = _roles("q_proj", "k_proj", "v_proj", "o_proj")
+LATENT = _roles("q_proj q_a_proj q_b_proj", "kv_a_proj_with_mqa kv_b_proj", "kv_b_proj", "o_proj")
+FUSED = _fused("query_key_value", o="dense", up="dense_h_to_4h", down="dense_4h_to_h")
+GPT2 = _fused("c_attn", o="attn.c_proj", up="c_fc", down="mlp.c_proj")
+PHI3 = _fused("qkv_proj", o="o_proj", gate="gate_up_proj", up="gate_up_proj", down="down_proj")
+GLM = _roles("q_proj", "k_proj", "v_proj", "o_proj", gate="gate_up_proj", up="gate_up_proj", down="down_proj")
+PHI = _roles("q_proj", "k_proj", "v_proj", "dense", up="fc1", down="fc2")
+GPTJ = _roles("q_proj", "k_proj", "v_proj", "out_proj", up="fc_in", down="fc_out")
+CODEGEN = _fused("qkv_proj", o="out_proj", up="fc_in", down="fc_out")
+GPT_NEO = _roles("q_proj", "k_proj", "v_proj", "out_proj", up="c_fc", down="c_proj")
+STARCODER2 = _roles("q_proj", "k_proj", "v_proj", "o_proj", up="c_fc", down="c_proj")
+MPT = _fused("Wqkv", o="out_proj", up="up_proj", down="down_proj")
+QWEN1 = _fused("c_attn", o="attn.c_proj", gate="w2", up="w1", down="mlp.c_proj")
+INTERNLM2 = _fused("wqkv", o="wo", gate="w1", up="w3", down="w2")
+BAICHUAN = _fused("W_pack", o="o_proj", gate="gate_proj", up="up_proj", down="down_proj")
+RWKV = _roles("receptance", "key", "value", "output")
+RWKV7 = _roles("r_proj", "k_proj", "v_proj", "o_proj", up="key", down="value")
+BLIP2 = _roles("q q_proj", "k k_proj", "v v_proj", "o out_proj")
+T5 = _roles("q", "k", "v", "o", gate="wi_0", up="wi wi_1", down="wo")
+BART = _roles("q_proj", "k_proj", "v_proj", "out_proj", up="fc1", down="fc2")
+# "output.dense" is the end of "attention.output.dense" too: no name of PEFT's tells the two apart.
+BERT = _roles("query", "key", "value", "attention.output.dense", up="intermediate.dense", down="output.dense")
+BERT2BERT: Roles = {**BERT, "o": ("attention.output.dense", "crossattention.output.dense")}
+MPNET = _roles("q", "k", "v", "o", up="intermediate.dense", down="output.dense")
+DISTILBERT = _roles("q_lin", "k_lin", "v_lin", "out_lin", up="lin1", down="lin2")
+ALBERT = _roles("query", "key", "value", "attention.dense", up="ffn", down="ffn_output")
+DEBERTA: Roles = {**BERT, "q": ("in_proj",), "k": ("in_proj",), "v": ("in_proj",)}
+DEBERTA2: Roles = {**BERT, "q": ("query_proj",), "k": ("key_proj",), "v": ("value_proj",)}
+MODERNBERT = _fused("Wqkv", o="attn.Wo", gate="mlp.Wi", up="mlp.Wi", down="mlp.Wo")
 
-LLAMA_LIKE = (
-    "llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text",
-    "granite", "cohere", "cohere2", "olmo", "olmo2", "smollm3", "stablelm", "exaone4",
-)  # fmt: skip
+EXPERTS = ("experts.gate_up_proj", "experts.down_proj")
+QV: tuple[Role, ...] = ("q", "v", "down")
+# A Mamba mixer takes the weights of these layers without calling them.
+MAMBA = ("out_proj", "conv1d")
+GPT = "transformer"
 
-FAMILIES: Mapping[str, Family] = {
-    **{name: Family(LLAMA) for name in LLAMA_LIKE},
-    "starcoder2": Family({**LLAMA, "up": "c_fc", "down": "c_proj"}),
-    "gpt2": Family(GPT2),
-    "gpt_neox": Family(FUSED),
-    "bloom": Family(FUSED),
-    "falcon": Family(FUSED),
-    "opt": Family(OPT),
-    "phi": Family(PHI),
-    "phi3": Family(PHI3),
-    "gptj": Family(GPTJ),
-    "glm": Family({**PHI3, "q": "q_proj", "k": "k_proj", "v": "v_proj"}),
-    "qwen": Family(QWEN1),
-    "internlm2": Family(INTERNLM2),
-    "baichuan": Family(BAICHUAN),
-}
+ROWS: tuple[tuple[str, Family], ...] = (
+    ("llama mistral ministral ministral3 granite cohere cohere2 olmo olmo2 olmo3 smollm3 stablelm", Family(LLAMA)),
+    ("exaone4 helium nemotron arcee apertus ernie4_5 hunyuan_v1_dense internlm3 seed_oss", Family(LLAMA)),
+    ("qwen2 qwen3 gemma gemma2 gemma3_text gemma4 gemma4_text", Family(LLAMA, ia3=QV)),
+    ("llama4 llama4_text", Family(LLAMA, experts=EXPERTS, ia3=QV)),
+    ("qwen2_moe", Family(LLAMA, experts=EXPERTS)),
+    ("phimoe gpt_oss granitemoe", Family(ATTENTION, experts=EXPERTS)),
+    ("mixtral qwen3_moe olmoe glm4_moe ernie4_5_moe", Family(ATTENTION, experts=EXPERTS, is_rewritten=True)),
+    ("deepseek_v2 deepseek_v3", Family(LATENT, experts=EXPERTS, is_rewritten=True)),
+    ("falcon_h1", Family(LLAMA, refused=MAMBA)),
+    ("nemotron_h", Family(ATTENTION, refused=MAMBA)),
+    ("mamba mamba2 falcon_mamba", Family({}, "backbone", refused=MAMBA)),
+    ("glm glm4", Family(GLM)),
+    ("phi", Family(PHI, ia3=QV)),
+    ("phi3", Family(PHI3)),
+    ("starcoder2", Family(STARCODER2)),
+    ("baichuan", Family(BAICHUAN)),
+    ("gpt2 openai-gpt btlm", Family(GPT2, GPT, is_conv1d=True)),
+    ("gpt_bigcode", Family(GPT2, GPT)),
+    ("qwen", Family(QWEN1, GPT)),
+    ("internlm2", Family(INTERNLM2)),
+    ("gpt_neo", Family(GPT_NEO, GPT, ia3=QV)),
+    ("gptj", Family(GPTJ, GPT, ia3=QV)),
+    ("codegen", Family(CODEGEN, GPT)),
+    ("bloom falcon RefinedWeb RefinedWebModel chatglm", Family(FUSED, GPT)),
+    ("gpt_neox", Family(FUSED, "gpt_neox")),
+    ("mpt", Family(MPT, GPT)),
+    ("opt", Family(BART, ia3=("q", "k", "down"))),
+    ("xglm", Family(BART)),
+    ("biogpt", Family(BART, "biogpt")),
+    ("rwkv", Family(RWKV, "rwkv")),
+    ("rwkv7", Family(RWKV7)),
+    ("blip-2", Family(BLIP2, "")),
+    ("t5 umt5 longt5", Family(T5, "")),
+    ("mt5", Family(T5, "", ia3=("k", "v", "up"))),
+    ("bart", Family(BART, ia3=QV)),
+    ("mbart pegasus marian blenderbot blenderbot-small m2m_100 plbart", Family(BART)),
+    ("encoder-decoder", Family(BERT2BERT, "")),
+    ("bert", Family(BERT, "bert")),
+    ("roberta xlm-roberta xlm-roberta-xl camembert", Family(BERT, "roberta")),
+    ("electra", Family(BERT, "electra")),
+    ("ernie", Family(BERT, "ernie")),
+    ("layoutlm", Family(BERT, "layoutlm")),
+    ("mpnet", Family(MPNET, "mpnet")),
+    ("distilbert", Family(DISTILBERT, "distilbert")),
+    ("albert", Family(ALBERT, "albert")),
+    ("deberta", Family(DEBERTA, "deberta")),
+    ("deberta-v2", Family(DEBERTA2, "deberta")),
+    ("modernbert", Family(MODERNBERT)),
+)
+FAMILIES: Mapping[str, Family] = {name: family for names, family in ROWS for name in names.split()}
+UNKNOWN = Family({}, "")
 
 GUESSES: Mapping[Role, str] = {
     "q": r"q_proj|query|wq|q|qkv_proj|query_key_value|c_attn|Wqkv|wqkv|in_proj",
@@ -80,14 +150,84 @@ GUESSES: Mapping[Role, str] = {
     "down": r"down_proj|fc2|fc_out|w2|dense_4h_to_h",
 }
 
+# What a checkpoint calls the experts' matrices -> what the loaded model calls the parameter that holds them all.
+EXPERT_PARTS: Mapping[str, str] = {
+    **dict.fromkeys(("gate_proj", "up_proj", "gate_up_proj", "w1", "w3", "input_linear"), EXPERTS[0]),
+    **dict.fromkeys(("down_proj", "w2", "output_linear"), EXPERTS[1]),
+}
+EXPERT_NAMES = frozenset({*EXPERT_PARTS, "gate"})
+NOT_LINEAR = re.compile(r"(^|\.)(experts|router|relative_attention_bias)(\.|$)|\.(mlp|block_sparse_moe|mixer)\.gate$")
+NORM = re.compile(r"norm|^ln|_ln$", re.IGNORECASE)
+# Heads of pre-training, which no task of ours loads.
+PRETRAINING_HEADS = (
+    "cls.",
+    "predictions.",
+    "generator_predictions.",
+    "discriminator_predictions.",
+    "lm_head.layer_norm.",
+)
 
-def roles_of(model_type: str, names: Iterable[str]) -> tuple[dict[Role, str], bool]:
-    """Role to layer name, for the names this model really has; and whether the family stands in the table."""
-    present = set(names)
-    family = FAMILIES.get(model_type)
-    if family and set(family.roles.values()) <= present:
-        return dict(family.roles), True
-    guessed = {
-        role: name for role, pattern in GUESSES.items() for name in sorted(present) if re.fullmatch(pattern, name)
-    }
-    return guessed, False
+
+def matches(name: str, path: str) -> bool:
+    """True if PEFT finds the module under this entry of a list of names."""
+    return path == name or path.endswith(f".{name}")
+
+
+def names_of(roles: Roles, wanted: Iterable[Role]) -> list[str]:
+    """The names that play these roles, each once."""
+    return list(dict.fromkeys(name for role in wanted for name in roles.get(role, ())))
+
+
+def roles_of(model: "Model") -> tuple[Roles, bool]:
+    """Role to the names that this model really has; and whether its family stands in the table."""
+    paths = model.linear_paths
+    family = FAMILIES.get(model.model_type)
+    if family:
+        present = {
+            role: tuple(name for name in names if any(matches(name, path) for path in paths))
+            for role, names in family.roles.items()
+        }
+        if present.get("q") or not family.roles:
+            return {role: names for role, names in present.items() if names}, True
+    ends = sorted({path.rpartition(".")[2] for path in paths})
+    guessed = {role: tuple(n for n in ends if re.fullmatch(pattern, n)) for role, pattern in GUESSES.items()}
+    return {role: names for role, names in guessed.items() if names}, False
+
+
+def same_roles(names: Iterable[str], model: "Model") -> list[str]:
+    """What plays in this model the roles that the names play in the family that knows most of them."""
+    asked = list(names)
+
+    def played(family: Family) -> dict[str, set[Role]]:
+        return {
+            name: {role for role, own in family.roles.items() if any(matches(name, f".{other}") for other in own)}
+            for name in asked
+        }
+
+    best = max((played(family) for _names, family in ROWS), key=lambda roles: sum(map(bool, roles.values())))
+    wanted = set().union(*best.values())
+    here, _is_known = roles_of(model)
+    return names_of(here, [role for role in LLAMA if role in wanted])
+
+
+def ia3_modules(model: "Model") -> tuple[list[str], list[str]]:
+    """What (IA)3 scales in this model, and which of it are feed-forward modules."""
+    roles, _is_known = roles_of(model)
+    scaled = FAMILIES.get(model.model_type, UNKNOWN).ia3
+    return names_of(roles, scaled), names_of(roles, [role for role in scaled if role == "down"])
+
+
+def norm_modules(model: "Model") -> list[str]:
+    """The model's norm layers: by name, or one by one where some block has none, as PEFT would stumble over the gap."""
+    return [entry for group in model.norms for entry in ([group.name] if _in_every_block(group.paths) else group.paths)]
+
+
+def _in_every_block(paths: Iterable[str]) -> bool:
+    blocks = {int(number[0]) for path in paths if (number := re.findall(r"(?<=\.)\d+(?=\.)", path))}
+    return blocks == set(range(len(blocks)))
+
+
+def expert_parameters(model: "Model") -> list[str]:
+    """The parameters in which this model holds its experts; none where they were not tried with PEFT."""
+    known = FAMILIES.get(model.model_type, UNKNOWN).experts
+    return [name for name in known if any(group.name == name for group in model.experts)]

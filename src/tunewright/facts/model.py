@@ -1,21 +1,34 @@
-"""A model from its folder's headers: shapes, layers, vocabulary. Nothing is loaded; standard library only."""
+"""A model from its folder's headers: what it can do, shapes, layers, vocabulary. Nothing is loaded; stdlib only."""
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunewright.errors import error
 from tunewright.facts.base import Fact
+from tunewright.facts.families import EXPERT_PARTS, FAMILIES, NORM, NOT_LINEAR, PRETRAINING_HEADS, UNKNOWN, Family
+from tunewright.spec.tasks import Task
+from tunewright.spec.upstream import MODEL_TASKS
 from tunewright.trust import gate_model_folder, read_json, safetensors_header
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+# Types whose first position is that behind the padding's id, so that their table has fewer places than rows.
+PADDED_POSITIONS = frozenset({
+    "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
+    "xlm-roberta", "xlm-roberta-xl", "xmod",
+})  # fmt: skip
+Kind = Literal["decoder", "encoder", "encoder_decoder"]
+Config = Mapping[str, Any]
+Tensors = dict[str, tuple[list[int], str]]
+Shapes = Mapping[str, Sequence[int]]
 
 
 class LinearGroup(Fact):
-    """All linear layers with one name: `q_proj`, 576 in, 576 out, 30 times."""
+    """All linear layers with one name and shape: `q_proj`, 576 in, 576 out, 30 times."""
 
     name: str
     in_features: int
@@ -24,8 +37,30 @@ class LinearGroup(Fact):
     paths: tuple[str, ...] = ()
 
 
+class ExpertGroup(Fact):
+    """One parameter that holds all experts of a block: `experts.down_proj`, 128 experts, in `count` blocks."""
+
+    name: str
+    num_experts: int
+    in_features: int
+    out_features: int
+    count: int
+
+
+class NormGroup(Fact):
+    """All norm layers with one name, and how many numbers they hold together."""
+
+    name: str
+    num_parameters: int
+    paths: tuple[str, ...]
+
+
 class Model(Fact):
-    """What the folder says about the model."""
+    """What the folder says about the model. Paths are those of the loaded model.
+
+    `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token. Of an encoder-decoder
+    `num_layers` are the encoder's, `num_decoder_layers` the decoder's, and the heads are the decoder's.
+    """
 
     name: str
     folder: str
@@ -33,61 +68,138 @@ class Model(Fact):
     digest: str
     model_type: str
     architecture: str
+    kind: Kind = "decoder"
+    tasks: tuple[Task, ...] = ("causal_lm",)
     num_layers: int
+    num_decoder_layers: int = 0
     hidden_size: int
     intermediate_size: int
     num_attention_heads: int
     num_key_value_heads: int
+    head_dim: int = 0
     vocab_size: int
     max_position_embeddings: int
     num_parameters: int
     weight_bytes: int
     linear: tuple[LinearGroup, ...]
+    experts: tuple[ExpertGroup, ...] = ()
+    norms: tuple[NormGroup, ...] = ()
+    vocabulary: tuple[LinearGroup, ...] = ()
+    tie_word_embeddings: bool = False
+    is_conv1d: bool = False
     has_chat_template: bool
 
+    @property
+    def is_encoder_decoder(self) -> bool:
+        return self.kind == "encoder_decoder"
 
-Tensors = dict[str, tuple[list[int], str]]
+    @property
+    def linear_paths(self) -> tuple[str, ...]:
+        """Paths of all linear layers; names where the paths are not known."""
+        return tuple(path for group in self.linear for path in group.paths or (group.name,))
+
+    @property
+    def num_norm_parameters(self) -> int:
+        return sum(group.num_parameters for group in self.norms)
 
 
 def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenizer_folder: Path | None = None) -> Model:
     """Facts about a model folder; `tensors` (name -> shape, type) stand in for weights that are not there yet.
 
-    Raises: ModelError E302, E303, E306, E307, E309.
+    Raises: ModelError E302, E303, E307, E309.
     """
     config = gate_model_folder(folder)
-    text = config.get("text_config", config)
     tensors = tensors or dict(_tensors(folder))
     if not tensors:
         raise error("E302", name=name, reason="there is no .safetensors file in it", builtin="smollm2")
     architecture = (config.get("architectures") or ["unknown"])[0]
-    if not architecture.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
-        raise error("E306", architecture=architecture, task="causal_lm")
-    hidden = _first(text, "hidden_size", "n_embd", "d_model")
-    heads = _first(text, "num_attention_heads", "n_head")
+    model_type = str(config.get("model_type", "unknown"))
+    family = FAMILIES.get(model_type, UNKNOWN)
+    sizes = _sizes(config)
+    kind, tasks = _purpose(config, model_type, architecture)
+    shapes = _located(tensors, family)
+    vocabulary = tuple(_vocabulary_groups(shapes, sizes["vocab_size"]))
+    text = config.get("text_config", config)
+    is_tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", len(vocabulary) < 2))
     return Model(
         name=name,
         folder=str(folder),
         tokenizer_folder=str(tokenizer_folder or folder),
         digest=hashlib.sha256(json.dumps([config, sorted(tensors.items())], sort_keys=True).encode()).hexdigest()[:16],
-        model_type=str(config.get("model_type", "unknown")),
+        model_type=model_type,
         architecture=architecture,
-        num_layers=_first(text, "num_hidden_layers", "n_layer", "num_layers"),
-        hidden_size=hidden,
-        intermediate_size=_first(
-            text, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * hidden
-        ),
-        num_attention_heads=heads,
-        num_key_value_heads=_first(text, "num_key_value_heads", default=heads),
-        vocab_size=_first(text, "vocab_size"),
-        max_position_embeddings=_first(text, "max_position_embeddings", "n_positions", "max_seq_len", default=2048),
+        kind=kind,
+        tasks=tasks,
+        **sizes,
         num_parameters=sum(math.prod(shape) for shape, _ in tensors.values()),
         weight_bytes=sum(math.prod(shape) * DTYPE_BYTES.get(dtype, 4) for shape, dtype in tensors.values()),
-        linear=tuple(_linear_groups(tensors)),
+        linear=tuple(_linear_groups(shapes, is_conv1d=family.is_conv1d)),
+        experts=tuple(_expert_groups(shapes)),
+        norms=tuple(_norm_groups(shapes)),
+        vocabulary=vocabulary,
+        tie_word_embeddings=bool(is_tied),
+        is_conv1d=family.is_conv1d,
         has_chat_template=_has_chat_template(folder),
     )
 
 
-def _first(config: dict[str, Any], *names: str, default: int = 0) -> int:
+def _purpose(config: Config, model_type: str, architecture: str) -> tuple[Kind, tuple[Task, ...]]:
+    """What kind of model this is, and the tasks that transformers has a class for; unknown types by their class."""
+    is_writer = architecture.endswith(("ForCausalLM", "LMHeadModel"))
+    tasks = MODEL_TASKS.get(model_type, ("causal_lm",) if is_writer else ())
+    if config.get("is_encoder_decoder", "seq2seq" in tasks):
+        return "encoder_decoder", tuple(task for task in tasks if task != "causal_lm")
+    kind: Kind = "decoder" if "causal_lm" in tasks else "encoder"
+    return kind, tuple(task for task in tasks if task != "seq2seq")
+
+
+def _sizes(config: Config) -> dict[str, int]:
+    """Sizes under the names of every family."""
+    if isinstance(config.get("encoder"), dict) and isinstance(config.get("decoder"), dict):
+        reads, writes = _sizes(config["encoder"]), _sizes(config["decoder"])
+        positions = min(reads["max_position_embeddings"], writes["max_position_embeddings"])
+        both = {"num_layers": reads["num_layers"], "num_decoder_layers": writes["num_layers"]}
+        return {**writes, **both, "max_position_embeddings": positions}
+    text = config.get("text_config", config)
+    hidden = _first(text, "hidden_size", "n_embd", "d_model", "dim")
+    blocks = len(text.get("layers_block_type", ()))
+    layers = _first(text, "encoder_layers", "num_hidden_layers", "n_layer", "num_layers", "n_layers", default=blocks)
+    heads = _first(
+        text, "decoder_attention_heads", "num_attention_heads", "n_head", "num_heads", "n_heads", "attention_heads"
+    )
+    inner = _first(
+        text, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff", "encoder_ffn_dim", "hidden_dim",
+        default=4 * hidden,
+    )  # fmt: skip
+    decoder_layers = _first(text, "decoder_layers", "num_decoder_layers", default=layers)
+    latent = _first(text, "qk_nope_head_dim") + _first(text, "qk_rope_head_dim") if "qk_nope_head_dim" in text else 0
+    return {
+        "num_layers": layers,
+        "num_decoder_layers": decoder_layers if config.get("is_encoder_decoder") else 0,
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_attention_heads": heads,
+        "num_key_value_heads": _key_value_heads(text, heads),
+        "head_dim": latent or _first(text, "head_dim", "d_kv", default=hidden // max(1, heads)),
+        "vocab_size": _first(text, "vocab_size"),
+        "max_position_embeddings": _positions(text),
+    }
+
+
+def _key_value_heads(text: Config, heads: int) -> int:
+    """Heads that keys and values have in the cache; Falcon's newer form repeats its few heads before it keeps them."""
+    if text.get("new_decoder_architecture"):
+        return heads
+    return 1 if text.get("multi_query") else _first(text, "num_key_value_heads", "num_kv_heads", default=heads)
+
+
+def _positions(text: Config) -> int:
+    positions = _first(text, "max_position_embeddings", "n_positions", "max_seq_len", default=2048)
+    is_padded = text.get("model_type") in PADDED_POSITIONS
+    return positions - _first(text, "pad_token_id", default=1) - 1 if is_padded else positions
+
+
+def _first(config: Config, *names: str, default: int = 0) -> int:
     for name in names:
         if isinstance(config.get(name), int):
             return int(config[name])
@@ -108,17 +220,78 @@ def _weight_files(folder: Path) -> list[Path]:
     return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
 
 
-def _linear_groups(tensors: Tensors) -> list[LinearGroup]:
-    """Two-dimensional weights inside numbered layers, by the last part of their name."""
-    groups: dict[tuple[str, int, int], list[str]] = {}
-    for name, (shape, _dtype) in tensors.items():
+def _located(tensors: Tensors, family: Family) -> Shapes:
+    """Shapes by the tensors' places in the loaded model; heads of pre-training are left out."""
+    prefix = f"{family.base}."
+    is_bare = bool(family.base) and not any(name.startswith(prefix) for name in tensors)
+    kept = {name: shape for name, (shape, _dtype) in tensors.items() if not name.startswith(PRETRAINING_HEADS)}
+    return {f"{prefix}{name}": shape for name, shape in kept.items()} if is_bare else kept
+
+
+def _in_blocks(shapes: Shapes, *num_axes: int) -> Iterator[tuple[list[str], Sequence[int]]]:
+    """Parts of the names, and shapes, of the tensors inside numbered blocks."""
+    for name, shape in shapes.items():
         parts = name.split(".")
-        if parts[-1] == "weight" and len(shape) == 2 and any(part.isdigit() for part in parts):
-            key = (parts[-2], shape[1], shape[0])
-            groups.setdefault(key, []).append(name.removesuffix(".weight"))
+        if len(shape) in num_axes and any(part.isdigit() for part in parts):
+            yield parts, shape
+
+
+def _linear_groups(shapes: Shapes, *, is_conv1d: bool) -> list[LinearGroup]:
+    """Matrices inside numbered blocks that are layers of their own, by the last part of their name and their shape."""
+    groups: dict[tuple[str, int, int], list[str]] = {}
+    for parts, shape in _in_blocks(shapes, 2):
+        path = ".".join(parts[:-1])
+        if parts[-1] == "weight" and not NOT_LINEAR.search(path):
+            into, out = shape if is_conv1d else reversed(shape)
+            groups.setdefault((parts[-2], into, out), []).append(path)
     return [
-        LinearGroup(name=n, in_features=i, out_features=o, count=len(paths), paths=tuple(paths))
-        for (n, i, o), paths in groups.items()
+        LinearGroup(name=name, in_features=into, out_features=out, count=len(paths), paths=tuple(paths))
+        for (name, into, out), paths in groups.items()
+    ]
+
+
+def _vocabulary_groups(shapes: Shapes, vocab_size: int) -> Iterator[LinearGroup]:
+    for name, shape in shapes.items():
+        parts = name.split(".")
+        is_matrix = len(shape) == 2 and parts[-1] == "weight" and not any(part.isdigit() for part in parts)
+        if is_matrix and shape[0] == vocab_size:
+            path = ".".join(parts[:-1])
+            yield LinearGroup(name=parts[-2], in_features=shape[1], out_features=shape[0], count=1, paths=(path,))
+
+
+def _expert_groups(shapes: Shapes) -> list[ExpertGroup]:
+    """The experts as transformers 5 loads them, whether the checkpoint holds them one by one or together."""
+    found: dict[tuple[str, str], dict[str, list[Sequence[int]]]] = {}
+    for parts, shape in _in_blocks(shapes, 2, 3):
+        part = next((part for part in reversed(parts) if part in EXPERT_PARTS), None)
+        if part and (len(shape) == 3 or "experts" in parts):
+            block = ".".join(parts[: next(i for i, number in enumerate(parts) if number.isdigit()) + 1])
+            found.setdefault((block, EXPERT_PARTS[part]), {}).setdefault(part, []).append(shape)
+    counts = Counter((name, *_joined([*by_part.values()])) for (_block, name), by_part in found.items())
+    return [
+        ExpertGroup(name=name, num_experts=experts, in_features=into, out_features=out, count=count)
+        for (name, experts, into, out), count in counts.items()
+    ]
+
+
+def _joined(parts: Sequence[Sequence[Sequence[int]]]) -> tuple[int, int, int]:
+    """Experts, values in and values out of the parameter that these matrices become."""
+    first = parts[0]
+    is_whole = len(first[0]) == 3
+    return first[0][0] if is_whole else len(first), first[0][-1], sum(shapes[0][-2] for shapes in parts)
+
+
+def _norm_groups(shapes: Shapes) -> list[NormGroup]:
+    sizes: dict[str, dict[str, int]] = {}
+    for name, shape in shapes.items():
+        path, _dot, kind = name.rpartition(".")
+        end = path.rpartition(".")[2]
+        if len(shape) == 1 and kind in ("weight", "bias", "gamma", "beta") and NORM.search(end):
+            by_path = sizes.setdefault(end, {})
+            by_path[path] = by_path.get(path, 0) + shape[0]
+    return [
+        NormGroup(name=name, num_parameters=sum(by_path.values()), paths=tuple(by_path))
+        for name, by_path in sizes.items()
     ]
 
 

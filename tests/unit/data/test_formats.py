@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.formats import Example, Format, Message, sniff, to_examples
+from tunewright.data.convert import to_examples
+from tunewright.data.formats import Example, Format, Message, looks_like, sniff
 from tunewright.data.read import RawRow
 from tunewright.errors import DataError, Problem, SpecError
 
@@ -250,3 +251,135 @@ def test_an_empty_system_turn_or_tool_answer_is_kept() -> None:
 def test_a_history_that_is_no_list_of_pairs_is_told(history: Any) -> None:
     fmt = Format("alpaca", {"prompt": "instruction", "completion": "output", "history": "history"})
     assert [code for code, _text in told({"instruction": "q", "output": "a", "history": history}, fmt)] == ["E206"]
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "columns"),
+    [
+        ({"text": "t", "label": 1}, "labelled_text", {"text": "text", "label": "label"}),
+        ({"id": 1, "Review": "t", "Sentiment": "pos"}, "labelled_text", {"text": "Review", "label": "Sentiment"}),
+        ({"utterance": "t", "intent": "x", "label": 3}, "labelled_text", {"text": "utterance", "label": "label"}),
+        ({"text": "t", "label": 3, "label_text": "x"}, "labelled_text", {"text": "text", "label": "label_text"}),
+        ({"评论": "t", "情感": "好"}, "labelled_text", {"text": "评论", "label": "情感"}),
+        ({"question": "q", "label": "x"}, "labelled_text", {"text": "question", "label": "label"}),
+        ({"text": "t", "labels": ["a", "b"]}, "labelled_text", {"text": "text", "label": "labels"}),
+        ({"sentence1": "s", "sentence2": "t", "score": 0.5}, "labelled_pair",
+         {"text": "sentence1", "pair": "sentence2", "label": "score"}),
+        ({"premise": "s", "hypothesis": "t", "label": 2}, "labelled_pair",
+         {"text": "premise", "pair": "hypothesis", "label": "label"}),
+        ({"question1": "s", "question2": "t", "is_duplicate": True}, "labelled_pair",
+         {"text": "question1", "pair": "question2", "label": "is_duplicate"}),
+        ({"text": "s", "text_pair": "t", "label": 2}, "labelled_pair",
+         {"text": "text", "pair": "text_pair", "label": "label"}),
+        ({"句子1": "s", "句子2": "t", "相似度": "1"}, "labelled_pair",
+         {"text": "句子1", "pair": "句子2", "label": "相似度"}),
+        ({"text": "t", "text_pair": None, "label": 2}, "labelled_text", {"text": "text", "label": "label"}),
+    ],
+)  # fmt: skip
+def test_labelled_forms_are_recognised_by_columns(row: dict[str, Any], name: str, columns: dict[str, str]) -> None:
+    assert sniff(raw(row), task="seq_cls") == Format(name, columns)
+
+
+@pytest.mark.parametrize(
+    ("row", "words", "tags"),
+    [
+        ({"tokens": ["a"], "ner_tags": [1], "pos_tags": ["X"]}, "tokens", "ner_tags"),
+        ({"words": ["a"], "labels": ["X"]}, "words", "labels"),
+        ({"tokens": '["a"]', "tags": '["X"]'}, "tokens", "tags"),
+        ({"text": "a b", "tags": "X Y"}, "text", "tags"),
+        ({"词": ["好"], "词性": ["a"]}, "词", "词性"),
+    ],
+)
+def test_words_and_tags_are_recognised_by_columns(row: dict[str, Any], words: str, tags: str) -> None:
+    assert sniff(raw(row), task="token_cls") == Format("tagged_words", {"words": words, "tags": tags})
+
+
+@pytest.mark.parametrize(
+    ("row", "source", "target"),
+    [
+        ({"source": "q", "target": "a"}, "source", "target"),
+        ({"text": "q", "summary": "a"}, "text", "summary"),
+        ({"id": "1", "article": "q", "highlights": "a"}, "article", "highlights"),
+        ({"dialogue": "q", "summary": "a"}, "dialogue", "summary"),
+        ({"原文": "q", "译文": "a"}, "原文", "译文"),
+        ({"source": "q", "translation": "a"}, "source", "translation"),
+        ({"id": "1", "translation": {"de": "q", "en": "a"}}, "translation.de", "translation.en"),
+    ],
+)
+def test_sources_and_targets_are_recognised_by_columns(row: dict[str, Any], source: str, target: str) -> None:
+    fmt = sniff(raw(row), task="seq2seq")
+    assert fmt.columns == {"prompt": source, "completion": target}
+    assert fmt.unused == tuple(column for column in row if column == "id")
+    (example,), problems = to_examples(raw(row), fmt)
+    assert (turns(example), problems) == (PAIR, [])
+
+
+def test_a_map_turns_a_translation_around() -> None:
+    row = {"translation": {"de": "a", "en": "q", "fr": "x"}}
+    for mapping in ({"prompt": "translation.en"}, {"prompt": "translation.en", "completion": "translation.de"}):
+        fmt = sniff(raw(row), mapping, "seq2seq")
+        assert turns(to_examples(raw(row), fmt)[0][0]) == PAIR
+
+
+def test_seq2seq_takes_conversations_and_instructions_as_they_are() -> None:
+    assert sniff(raw({"messages": [{"role": "user", "content": "q"}]}), task="seq2seq").name == "messages"
+    assert sniff(raw({"instruction": "q", "input": "i", "output": "a"}), task="seq2seq").name == "alpaca"
+
+
+def test_a_translation_that_lacks_a_language_is_told_by_its_place() -> None:
+    rows = raw({"translation": {"de": "q", "en": "a"}}, {"translation": {"de": "q"}}, {"translation": None})
+    examples, problems = to_examples(rows, sniff(rows, task="seq2seq"))
+    assert [example.number for example in examples] == [1]
+    assert [(p.where.line, p.code, p.values["field"]) for p in problems] == [
+        (2, "E207", "translation.en"), (3, "E207", "translation.de"), (3, "E207", "translation.en"),
+    ]  # fmt: skip
+
+
+def test_a_map_of_labelled_rows_says_which_column_plays_a_role() -> None:
+    rows = raw({"a": "t", "b": "u", "c": "x", "text": "v", "label": "y"})
+    assert sniff(rows, {"text": "a", "label": "c"}, "seq_cls") == Format("labelled_text", {"text": "a", "label": "c"})
+    pair = {"text": "a", "pair": "b", "label": "label"}
+    assert sniff(rows, {"text": "a", "pair": "b"}, "seq_cls") == Format("labelled_pair", pair)
+    words = raw({"w": ["t"], "t": ["X"]})
+    assert sniff(words, {"words": "w", "tags": "t"}, "token_cls").columns == {"words": "w", "tags": "t"}
+
+
+def test_a_role_of_another_task_is_refused() -> None:
+    with pytest.raises(SpecError) as caught:
+        sniff(raw({"text": "t", "label": "x"}), {"prompt": "text"}, "seq_cls")
+    assert caught.value.problems[0].code == "E103"
+    assert "takes text, pair, label" in caught.value.problems[0].message()
+
+
+def test_a_task_without_its_columns_says_what_it_needs() -> None:
+    for task, needs in [("seq_cls", "text, label"), ("token_cls", "words, tags")]:
+        with pytest.raises(DataError) as caught:
+            sniff(raw({"prompt": "q", "completion": "a"}), task=task)  # type: ignore[arg-type]
+        (problem,) = caught.value.problems
+        assert problem.message() == f"{task} needs columns for {needs}; columns here: prompt, completion"
+    assert problem.fixes() == ["--map words=COLUMN --map tags=COLUMN"]
+    with pytest.raises(DataError) as caught:
+        sniff(raw({"text": "only"}), task="seq2seq")
+    assert caught.value.problems[0].code == "E211"
+
+
+@pytest.mark.parametrize(
+    ("row", "task"),
+    [
+        ({"tokens": ["a", "b"], "tags": ["O", "O"]}, "token_cls"),
+        ({"tokens": '["a"]', "ner_tags": "[3]"}, "token_cls"),
+        ({"tokens": "a b", "tags": "O O"}, None),
+        ({"tokens": [1, 2], "labels": [0, 1]}, None),
+        ({"tokens": ["a"], "entities": [{"start": 0}]}, None),
+        ({"text": "a", "label": "b"}, None),
+        ({"messages": []}, None),
+    ],
+)
+def test_only_lists_of_words_with_lists_of_tags_name_their_task(row: dict[str, Any], task: str | None) -> None:
+    assert looks_like(raw(row)) == task
+
+
+def test_a_map_names_the_task_by_its_roles() -> None:
+    assert looks_like([], {"label": "x"}) == "seq_cls"
+    assert looks_like([], {"words": "x"}) == "token_cls"
+    assert looks_like(raw({"tokens": ["a"], "tags": ["O"]}), {"prompt": "tokens"}) is None

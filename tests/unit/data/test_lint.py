@@ -112,3 +112,39 @@ def test_a_split_does_not_depend_on_the_hash_seed() -> None:
     ]  # fmt: skip
     here = numbers(split([text(n, f"row {n}") for n in range(50)], 0.2, 7)[1])
     assert runs == [f"{here}\n"] * 2
+
+
+def labelled(number: int, content: str, label: str | tuple[str, ...] | float, second: str = "") -> Example:
+    return Example(number, "f", number, text=content, pair=second, target=label)
+
+
+def tagged(number: int, words: str, tags: str) -> Example:
+    return Example(number, "f", number, words=tuple(words.split()), tags=tuple(tags.split()))
+
+
+def test_rows_with_labels_are_equal_in_text_pair_and_label() -> None:
+    rows = [
+        labelled(1, "a", "x"), labelled(2, "a ", "x"), labelled(3, "a", "y"), labelled(4, "a", "x", "b"),
+        labelled(5, "a", ("x",)), labelled(6, "a", 0.0), labelled(7, "a", 0.0), labelled(8, "b", "x", "a"),
+        tagged(9, "a b", "X Y"), tagged(10, "a b", "X Y"), tagged(11, "a b", "X Z"), tagged(12, "a", "X"),
+    ]  # fmt: skip
+    assert duplicates(rows).numbers == (2, 7, 10)
+    assert conflicts(rows[:4]).numbers == (3,)
+    assert conflicts(rows[8:]).numbers == (11,)
+    assert leaks(rows[:1], rows[1:4]).numbers == (2,)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_split_never_holds_out_the_last_row_of_a_label(seed: int) -> None:
+    rng = random.Random(seed)
+    rows = [labelled(n, f"t{n}", rng.choice("aaaaaabbc")) for n in range(30)]
+    rows += [tagged(100 + n, f"w{n} v", f"{rng.choice('XYZ')} O") for n in range(12)]
+    train, held_out = split(rows, rng.uniform(0.1, 0.9), seed)
+    assert held_out
+    assert {e.target for e in train} == {e.target for e in rows}
+    assert {tag for e in train for tag in e.tags} == {tag for e in rows for tag in e.tags}
+
+
+def test_nothing_is_held_out_where_each_label_has_one_row() -> None:
+    rows = [labelled(n, "t", label) for n, label in enumerate("abc")]
+    assert split(rows, 0.5, 0) == (rows, [])

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.formats import Example, sniff, to_examples
+from tunewright.data.convert import to_examples
+from tunewright.data.formats import Example, sniff
 from tunewright.data.read import read_rows
 from tunewright.errors import DataError, Problem
 

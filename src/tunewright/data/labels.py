@@ -1,0 +1,192 @@
+"""Labels and tags of rows: what they say, in what order they are numbered, and how often each stands there.
+
+A label is a name (text, a whole number, true or false), a list of names, or a number to be estimated. Which of these is
+decided once, by looking at all rows; a row that does not follow the others is damage.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tunewright.data.formats import Example, Target
+from tunewright.data.row import RowReport, unpacked
+from tunewright.data.scan import kind_of
+from tunewright.i18n import N_
+from tunewright.spec.base import AUTO, Auto
+from tunewright.spec.tasks import ProblemType
+
+Kind = Literal["text", "number", "boolean", "list", "other"]
+
+_WANTED: Mapping[Kind, str] = {
+    "text": N_("text"),
+    "number": N_("a number"),
+    "boolean": N_("true or false"),
+    "list": N_("a list of labels"),
+    "other": N_("text"),
+}
+_NUMERAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
+_TAG_WITHOUT_TYPE = re.compile(r"[BILUES]-")
+
+
+@dataclass(frozen=True)
+class LabelKind:
+    """What all labels are: a kind of problem, and for single labels what most of them are written as."""
+
+    problem_type: ProblemType
+    written_as: Kind = "text"
+
+
+def label_kind(values: Iterable[Any], asked: ProblemType | Auto = AUTO) -> LabelKind:
+    """What most labels are: lists are several labels, numbers that are not all whole a number, all else one label."""
+    present = [unpacked(value) for value in values]
+    kinds = Counter(_kind(value) for value in present if value is not None and value != "")
+    written_as: Kind = kinds.most_common(1)[0][0] if kinds else "text"
+    return LabelKind(asked if asked != AUTO else _problem_type(present, kinds), written_as)
+
+
+def _problem_type(values: Sequence[Any], kinds: Counter[Kind]) -> ProblemType:
+    numbers = [number for value in values if (number := _number(value)) is not None]
+    if 2 * kinds["list"] > kinds.total():
+        return "multi_label_classification"
+    if 2 * len(numbers) > kinds.total() and not all(number.is_integer() for number in numbers):
+        return "regression"
+    return "single_label_classification"
+
+
+def _kind(value: Any) -> Kind:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else "list" if isinstance(value, list) else "other"
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value is, or that its text writes; a number too large to hold is infinite."""
+    if _kind(value) != "number" and not (isinstance(value, str) and _NUMERAL.fullmatch(value.strip())):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def read_target(report: RowReport, kind: LabelKind) -> Target | None:
+    """The row's label; None with a problem (E203, E205, E206, E207, E224) if it has none that goes with the others."""
+    name, value = report.columns["label"], unpacked(report.cell("label"))
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # tables write a missing label so
+        report.add("E207", field=name)
+        return None
+    if isinstance(value, str) and not value.strip():
+        report.add("E203", field=name)
+        return None
+    if kind.problem_type == "regression":
+        return _read_number(value, name, report)
+    if kind.problem_type == "multi_label_classification":
+        return _read_names(value, name, report)
+    if _kind(value) != kind.written_as and not (kind.written_as == "number" and _number(value) is not None):
+        report.add("E206", field=name, wanted=_WANTED[kind.written_as], got=kind_of(value))
+        return None
+    return _read_name(value, name, report)
+
+
+def _read_number(value: Any, name: str, report: RowReport) -> float | None:
+    number = _number(value)
+    if number is None or not math.isfinite(number):
+        report.add("E206", field=name, wanted=_WANTED["number"], got=kind_of(value))
+        return None
+    return number
+
+
+def _read_names(value: Any, name: str, report: RowReport) -> tuple[str, ...] | None:
+    """The names in a list; it may be empty, as a text need not have any of the labels."""
+    if not isinstance(value, list):
+        report.add("E206", field=name, wanted=_WANTED["list"], got=kind_of(value))
+        return None
+    names = [_read_name(item, f"{name}[{index}]", report) for index, item in enumerate(value)]
+    twice = [label for label, count in Counter(names).items() if label and count > 1]
+    if twice:
+        report.add("E224", field=name, label=twice[0])
+    return tuple(sorted(label for label in names if label))
+
+
+def _read_name(value: Any, name: str, report: RowReport) -> str | None:
+    """The name of a label or tag: text without blanks around it, 3 as "3", true as "true"."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, int | float):
+        return str(value)
+    return report.text(value, name).strip() or None
+
+
+def read_words(report: RowReport) -> tuple[str, ...]:
+    """The row's words, from a list or from text split at blanks; a word that is none is a problem of the row."""
+    name = report.columns["words"]
+    return _each(_listed("words", report), name, report, report.text)
+
+
+def read_tags(report: RowReport) -> tuple[str, ...]:
+    """The row's tags, from a list or from text split at blanks; problems as for words, and E223 for I- without a type."""
+    name = report.columns["tags"]
+    tags = _each(_listed("tags", report), name, report, lambda tag, place: _read_name(tag, place, report))
+    broken = next((tag for tag in tags if _TAG_WITHOUT_TYPE.fullmatch(tag)), None)
+    if broken:
+        report.add("E223", tag=broken, field=name)
+    return tags
+
+
+def _listed(role: str, report: RowReport) -> list[Any]:
+    """The items of a list, of the JSON text of one, or of text at its blanks; a problem if there are none."""
+    name, value = report.columns[role], unpacked(report.cell(role))
+    if value is None:
+        report.add("E207", field=name)
+    elif isinstance(value, str) and re.fullmatch(r"\s*\[.*\]\s*", value, re.DOTALL):
+        # What pandas writes for a list, ['a', 'b'], would fall apart into words with brackets and quotes.
+        report.add("E206", field=name, wanted=N_("a list of texts"), got=N_("brackets that are no JSON"))
+    elif not isinstance(value, str | list):
+        report.add("E206", field=name, wanted=N_("a list of texts"), got=kind_of(value))
+    elif not (items := value.split() if isinstance(value, str) else value):
+        report.add("E203", field=name)
+    else:
+        return items
+    return []
+
+
+def _each(
+    items: Sequence[Any], name: str, report: RowReport, read: Callable[[Any, str], str | None]
+) -> tuple[str, ...]:
+    """What is read from each item; nothing, and one problem, if one of them is damaged."""
+    found = []
+    before = len(report.problems)
+    for index, item in enumerate(items):
+        text = read(item, f"{name}[{index}]")
+        if text is None or len(report.problems) > before:
+            return ()
+        found.append(text)
+    return tuple(found)
+
+
+def names_in(example: Example) -> tuple[str, ...]:
+    """The labels of a row: its one, its several, or the tag of each word; none for a number."""
+    if isinstance(example.target, str):
+        return (example.target,)
+    return example.target if isinstance(example.target, tuple) else example.tags
+
+
+def label_names(examples: Iterable[Example]) -> tuple[str, ...]:
+    """All labels of the rows in the order of their numbers in the model: by name, whole numbers by their value."""
+    names = {name for example in examples for name in names_in(example)}
+    are_numbers = all(_WHOLE.fullmatch(name) for name in names)
+    return tuple(sorted(names, key=lambda name: (int(name), name) if are_numbers else (0, name)))
+
+
+def count_labels(names: Sequence[str], examples: Iterable[Example]) -> dict[str, int]:
+    """How many rows (for tags: words) have each of these labels."""
+    counts = Counter(name for example in examples for name in names_in(example))
+    return {name: counts[name] for name in names}
