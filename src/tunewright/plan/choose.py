@@ -8,14 +8,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tunewright.facts.families import roles_of
 from tunewright.i18n import N_
-from tunewright.plan.check import matching
-from tunewright.plan.memory import Adapted, estimate
+from tunewright.plan import adapter
+from tunewright.plan.adapter import choice, is_cpu
+from tunewright.plan.check import matching_groups
+from tunewright.plan.memory import Adapted, Step, estimate
 from tunewright.plan.plan import Choice, Facts, Memory
 from tunewright.spec.load import patch
-from tunewright.spec.presets import PRESETS
+from tunewright.spec.methods import METHODS, AdaLora, Targeted
 from tunewright.spec.run import Run
+from tunewright.spec.tasks import TASKS, Task
 
 GIB = 2**30
 CPU_MICRO_BATCH_TOKENS = 2048
@@ -25,14 +27,6 @@ SHORT_ANSWER_TOKENS = 64
 CPU_BF16_GAIN = 3.0
 GPU_BF16_GAIN = 1.3
 FAST_PATHS = ("answer_loss",)
-
-
-def choice(path: str, value: Any, reason: str, **values: Any) -> Choice:
-    return Choice(path=path, value=value, origin="plan", reason=reason, values=values)
-
-
-def is_cpu(facts: Facts) -> bool:
-    return facts.machine.probe is None or facts.machine.probe.device == "cpu"
 
 
 def room_bytes(facts: Facts) -> int:
@@ -69,56 +63,6 @@ def _max_length(run: Run, facts: Facts) -> Choice:
     return choice("data.max_length", value, reason, p99=lengths["p99"], longest=lengths["longest"])
 
 
-def _rank(run: Run, facts: Facts) -> Choice:
-    preset = PRESETS[run.preset]
-    memory = (
-        facts.machine.probe.memory_bytes if not is_cpu(facts) and facts.machine.probe else facts.machine.memory_bytes
-    )
-    most = 8 if memory < 12 * GIB else 16 if memory < 24 * 10**9 else 32
-    if most < preset.r:
-        reason = N_("preset {preset} asks for {asked}; with {memory} GiB of memory at most {most}")
-        return choice("peft.r", most, reason, preset=run.preset, asked=preset.r, memory=round(memory / GIB), most=most)
-    return choice("peft.r", preset.r, N_("preset {preset}"), preset=run.preset)
-
-
-def _alpha(run: Run, facts: Facts) -> Choice:
-    assert run.peft.r != "auto"
-    return choice("peft.lora_alpha", 2 * run.peft.r, N_("twice the rank"))
-
-
-def _dropout(run: Run, facts: Facts) -> Choice:
-    if is_cpu(facts):
-        reason = N_("on a CPU dropout costs a quarter of the speed; the held-out loss watches for overfitting")
-        return choice("peft.lora_dropout", 0.0, reason)
-    return choice("peft.lora_dropout", 0.05, N_("against overfitting; costs little on a GPU"))
-
-
-def _targets(run: Run, facts: Facts) -> Choice:
-    preset = PRESETS[run.preset]
-    roles, is_known = roles_of(facts.model.model_type, [group.name for group in facts.model.linear])
-    names = list(dict.fromkeys(roles[role] for role in preset.roles if role in roles))
-    if not names:
-        return choice(
-            "peft.target_modules",
-            "all-linear",
-            N_("no layer names of {family} are known"),
-            family=facts.model.model_type,
-        )
-    reason = (
-        N_("preset {preset}: {roles} of {family}, found in the model's tensors")
-        if is_known
-        else N_("preset {preset}: {roles}; {family} is not in the table, the names were found in the model's tensors")
-    )
-    return choice(
-        "peft.target_modules",
-        names,
-        reason,
-        preset=run.preset,
-        roles=", ".join(preset.roles),
-        family=facts.model.model_type,
-    )
-
-
 def _effective_batch(num_train: int) -> int:
     return 4 if num_train < 200 else 8 if num_train < 2_000 else 16 if num_train < 20_000 else 32
 
@@ -144,23 +88,24 @@ def _accumulation(run: Run, facts: Facts) -> Choice:
     return choice("train.gradient_accumulation_steps", value, reason, batch=batch, rows=facts.data.num_train)
 
 
+# Rows up to which so many passes are made. A fresh head begins at chance and needs more steps than a model that can
+# already write.
+PASSES = {
+    True: ((100, 5.0), (500, 3.0), (800, 2.0)),
+    False: ((200, 20.0), (1_000, 10.0), (4_000, 6.0), (20_000, 3.0)),
+}
+
+
 def _epochs(run: Run, facts: Facts) -> Choice:
-    rows = facts.data.num_train
-    value = 5.0 if rows < 100 else 3.0 if rows < 500 else 2.0 if rows < 800 else 1.0
+    rows, writes = facts.data.num_train, TASKS[task_of(run)].writes
+    value = next((passes for limit, passes in PASSES[writes] if rows < limit), 1.0)
     if value == 1.0:
-        return choice(
-            "train.num_train_epochs", value, N_("{rows} rows are enough for one pass to teach the task"), rows=rows
-        )
-    return choice(
-        "train.num_train_epochs", value, N_("only {rows} rows: several passes; early stopping watches"), rows=rows
-    )
-
-
-def _learning_rate(run: Run, facts: Facts) -> Choice:
-    billions = facts.model.num_parameters / 1e9
-    value = 5e-4 if billions < 0.5 else 3e-4 if billions < 2 else 2e-4
-    reason = N_("LoRA on {millions} million parameters; small models take larger steps (usual: 1e-4 to 5e-4)")
-    return choice("train.learning_rate", value, reason, millions=round(1000 * billions))
+        reason = N_("{rows} rows are enough for one pass to teach the task")
+    elif writes:
+        reason = N_("only {rows} rows: several passes; early stopping watches")
+    else:
+        reason = N_("{rows} short rows and a head that starts untrained: several passes; early stopping watches")
+    return choice("train.num_train_epochs", value, reason, rows=rows)
 
 
 def _checkpointing(run: Run, facts: Facts) -> Choice:
@@ -180,10 +125,17 @@ def _eval_steps(run: Run, facts: Facts) -> Choice:
     )
 
 
+def _problem_type(run: Run, facts: Facts) -> Choice:
+    kind = facts.data.problem_type or "auto"
+    return choice("data.problem_type", kind, N_("as the labels of the rows show"))
+
+
 def _eval_rows(run: Run, facts: Facts) -> Choice:
     held_out, longest = facts.data.num_held_out, facts.data.answer_lengths.get("p95", 0)
     if facts.data.format == "text" or not held_out:
         return choice("eval.rows", 0, N_("plain text has no answers to write") if held_out else N_("no held-out rows"))
+    if not TASKS[task_of(run)].writes:
+        return choice("eval.rows", held_out, N_("a label costs no more than the loss: all held-out rows"))
     if longest <= SHORT_ANSWER_TOKENS:
         reason = N_("answers are short (95 % within {longest} tokens), so many can be written and compared")
         return choice("eval.rows", min(held_out, 120), reason, longest=longest)
@@ -193,10 +145,32 @@ def _eval_rows(run: Run, facts: Facts) -> Choice:
 
 def _max_new_tokens(run: Run, facts: Facts) -> Choice:
     longest = facts.data.answer_lengths.get("longest", 0)
+    if not TASKS[task_of(run)].writes:
+        return choice("eval.max_new_tokens", 1, N_("nothing is written: labels are predicted"))
     value = max(8, min(128, longest + 8))
     return choice(
         "eval.max_new_tokens", value, N_("the longest reference answer has {longest} tokens"), longest=longest
     )
+
+
+def _tinit(run: Run, facts: Facts) -> Choice:
+    steps = num_steps(run, facts)
+    return choice("peft.tinit", steps // 10, N_("a tenth of {steps} steps"), steps=steps)
+
+
+def _tfinal(run: Run, facts: Facts) -> Choice:
+    assert isinstance(run.peft, AdaLora) and run.peft.tinit != "auto"
+    steps = num_steps(run, facts)
+    value = max(0, min(3 * steps // 10, steps - run.peft.tinit - 1))
+    return choice(
+        "peft.tfinal", value, N_("three tenths of {steps} steps, to train the ranks that are left"), steps=steps
+    )
+
+
+def task_of(run: Run) -> Task:
+    """The task, which is found together with the facts."""
+    assert run.task != "auto"
+    return run.task
 
 
 def num_steps(run: Run, facts: Facts) -> int:
@@ -218,37 +192,44 @@ def adapted_by(run: Run, facts: Facts) -> Adapted:
     """The layers that a resolved run adapts."""
     blocks = run.peft.extra.get("layers_to_transform")
     chosen = (blocks,) if isinstance(blocks, int) else tuple(blocks) if blocks else None
-    return Adapted(frozenset(matching(facts.model, run.peft.target_modules)), chosen)
+    targets = run.peft.target_modules if isinstance(run.peft, Targeted) else []
+    return Adapted(tuple(matching_groups(facts.model, targets)), chosen)
 
 
 def estimate_for(run: Run, facts: Facts, *, checkpointing: bool) -> Memory:
     """Memory of a run whose sizes are resolved."""
-    rows, length, r = run.train.per_device_train_batch_size, run.data.max_length, run.peft.r
-    assert rows != "auto" and length != "auto" and r != "auto" and run.model.precision != "auto"
+    rows, length = run.train.per_device_train_batch_size, run.data.max_length
+    assert rows != "auto" and length != "auto" and run.model.precision != "auto"
+    step = Step(rows=rows, tokens=rows * (min(length, facts.data.lengths["longest"]) + adapter.virtual_tokens(run)))
     return estimate(
+        run,
         facts.model,
         adapted_by(run, facts),
-        r=r,
-        tokens=rows * min(length, facts.data.lengths["longest"]),
+        step,
+        num_labels=len(facts.data.labels) or 1,
         precision=run.model.precision,
-        quantization=run.model.quantization,
-        dropout=run.peft.lora_dropout != 0,
         checkpointing=checkpointing,
-        answer_loss=run.fast_paths.get("answer_loss", True),
+        answer_loss="answer_loss" in fast_paths(run),
     )
+
+
+def fast_paths(run: Run) -> tuple[str, ...]:
+    """The fast paths of a run: those that its task and method can take and nobody switched off."""
+    can = task_of(run) == "causal_lm" and not METHODS[run.method].is_prompt_learning
+    return tuple(name for name in FAST_PATHS if can and run.fast_paths.get(name, True))
 
 
 RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
     ("model.precision", _precision),
+    ("data.problem_type", _problem_type),
     ("data.max_length", _max_length),
-    ("peft.r", _rank),
-    ("peft.lora_alpha", _alpha),
-    ("peft.lora_dropout", _dropout),
-    ("peft.target_modules", _targets),
+    *adapter.PEFT_RESOLVERS,
     ("train.per_device_train_batch_size", _micro_batch),
     ("train.gradient_accumulation_steps", _accumulation),
     ("train.num_train_epochs", _epochs),
-    ("train.learning_rate", _learning_rate),
+    ("train.learning_rate", adapter.learning_rate),
+    ("peft.tinit", _tinit),
+    ("peft.tfinal", _tfinal),
     ("train.activation_checkpointing", _checkpointing),
     ("train.eval_steps", _eval_steps),
     ("eval.rows", _eval_rows),
@@ -257,17 +238,18 @@ RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
 
 
 def value_at(run: Run, path: str) -> Any:
-    """The value of a dotted path of two names."""
+    """The value of a dotted path of two names; None where this method has no such field."""
     section, name = path.split(".")
-    return dict(dict(run)[section])[name]
+    return dict(dict(run)[section]).get(name)
 
 
 def resolve(run: Run, facts: Facts) -> tuple[Run, list[Choice]]:
     """The run without any `auto`, and what was chosen for each."""
-    choices = []
+    choices = adapter.additions(run, facts)
+    if choices:
+        run = patch(run, {choice.path: choice.value for choice in choices})
     for path, resolver in RESOLVERS:
-        if value_at(run, path) == "auto":
-            made = resolver(run, facts)
+        if value_at(run, path) == "auto" and (made := resolver(run, facts)).value != "auto":
             choices.append(made)
             run = patch(run, {path: made.value})
     return run, choices

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from tunewright.i18n import N_
-from tunewright.plan.choose import choice, effective_batch, estimate_for, room_bytes, value_at
+from tunewright.plan.adapter import choice
+from tunewright.plan.choose import effective_batch, estimate_for, room_bytes, value_at
 from tunewright.plan.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import Run

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from tunewright.errors import errors_of
 from tunewright.i18n import N_
 from tunewright.plan.check import check
-from tunewright.plan.choose import FAST_PATHS, adapted_by, effective_batch, estimate_for, num_steps, resolve, room_bytes
+from tunewright.plan.choose import adapted_by, effective_batch, estimate_for, fast_paths, num_steps, resolve, room_bytes
+from tunewright.plan.combine import check_method
 from tunewright.plan.fit import fit
-from tunewright.plan.memory import trainable_parameters
 from tunewright.plan.plan import Choice, Facts, Plan
+from tunewright.plan.trainable import trainable_parameters
 from tunewright.spec.run import Run
 
 ADAPTER_BYTES_PER_PARAMETER = 4
@@ -21,7 +22,7 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
     `origins` tells where each asked value comes from; `given` are choices made on the way to the facts.
     Raises: SpecError, ModelError with all problems found.
     """
-    problems = check(run, facts)
+    problems = check(run, facts) + check_method(run, facts)
     if problems:
         raise errors_of(problems)
     resolved, choices = resolve(run, facts)
@@ -29,9 +30,9 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
     problems = check(resolved, facts)
     if problems:
         raise errors_of(problems)
-    assert resolved.peft.r != "auto"
     memory = estimate_for(resolved, facts, checkpointing=bool(resolved.train.activation_checkpointing))
-    trained = trainable_parameters(facts.model, adapted_by(resolved, facts), resolved.peft.r)
+    groups = adapted_by(resolved, facts).groups(facts.model)
+    trained = trainable_parameters(resolved, facts.model, groups, len(facts.data.labels) or 1)
     adapter_bytes = ADAPTER_BYTES_PER_PARAMETER * trained
     return Plan(
         run=resolved,
@@ -43,7 +44,7 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
         trainable_parameters=trained,
         adapter_bytes=adapter_bytes,
         disk_bytes=adapter_bytes * (1 + 3 * CHECKPOINTS_AT_ONCE),
-        fast_paths=tuple(name for name in FAST_PATHS if resolved.fast_paths.get(name, True)),
+        fast_paths=fast_paths(resolved),
         facts=facts,
     )
 

@@ -9,38 +9,41 @@ from dataclasses import dataclass
 
 from tunewright.facts.model import LinearGroup, Model
 from tunewright.plan.plan import Memory
-from tunewright.spec.run import Precision
+from tunewright.plan.trainable import trainable_parameters
+from tunewright.spec.methods import Scaled
+from tunewright.spec.run import Precision, Run
 
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
 RUNTIME_BYTES = 750 * 2**20
 LOSS_CHUNK_TOKENS = 512
+# Roles that read something else than the norm's output: attention's result, the MLP's activation.
+INNER = ("o_proj", "out_proj", "c_proj", "down_proj", "fc2", "wo")
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """Which layers get an adapter: names of linear layers, in which of the model's blocks (all if None)."""
+    """Which layers get an adapter: groups of linear layers, in which of the model's blocks (all if None)."""
 
-    names: frozenset[str]
+    linear: tuple[LinearGroup, ...]
     blocks: tuple[int, ...] | None = None
 
     def groups(self, model: Model) -> list[LinearGroup]:
         """The linear layers that are adapted; counts are those of the chosen blocks."""
         share = 1.0 if self.blocks is None else len(self.blocks) / max(1, model.num_layers)
-        return [
-            group.model_copy(update={"count": round(group.count * share)})
-            for group in model.linear
-            if group.name in self.names
-        ]
+        return [group.model_copy(update={"count": round(group.count * share)}) for group in self.linear]
 
     def num_backward_blocks(self, model: Model) -> int:
         """Blocks that the backward pass goes through: none below the first adapted one."""
-        return model.num_layers - (min(self.blocks) if self.blocks else 0)
+        return model.num_layers + model.num_decoder_layers - (min(self.blocks) if self.blocks else 0)
 
 
-def trainable_parameters(model: Model, adapted: Adapted, r: int) -> int:
-    """Parameters of a LoRA of rank r: r x (in + out) for each adapted layer."""
-    return sum(r * (g.in_features + g.out_features) * g.count for g in adapted.groups(model))
+@dataclass(frozen=True)
+class Step:
+    """The largest micro-batch: its rows, and its tokens with padding and learned positions."""
+
+    rows: int
+    tokens: int
 
 
 def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
@@ -56,7 +59,7 @@ def activation_bytes(
     """What autograd keeps of one micro-batch of `tokens` tokens, padding included."""
     d, i = model.hidden_size, model.intermediate_size
     layers, groups = max(1, adapted.num_backward_blocks(model)), adapted.groups(model)
-    inputs = {(g.in_features, g.name in ("o_proj", "down_proj")) for g in groups}
+    inputs = {(g.in_features, g.name in INNER) for g in groups}
     kept = 6 * d + 3 * i + sum(size for size, _ in inputs)
     if dropout:
         # Each adapted layer draws its own mask, and keeps the mask and its own dropped input.
@@ -65,36 +68,40 @@ def activation_bytes(
     return tokens * per_token * PRECISION_BYTES[precision]
 
 
-def loss_bytes(model: Model, tokens: int, *, answer_loss: bool) -> int:
+def loss_bytes(run: Run, model: Model, step: Step, *, num_labels: int, answer_loss: bool) -> int:
     """Logits and their gradient in fp32, for one chunk or for the whole micro-batch."""
-    rows = min(tokens, LOSS_CHUNK_TOKENS) if answer_loss else tokens
-    return rows * model.vocab_size * 4 * 3
+    if run.task == "seq_cls":
+        return step.rows * num_labels * 4 * 3
+    if run.task == "token_cls":
+        return step.tokens * num_labels * 4 * 3
+    positions = min(step.tokens, LOSS_CHUNK_TOKENS) if answer_loss else step.tokens
+    return positions * model.vocab_size * 4 * 3
 
 
 def estimate(
+    run: Run,
     model: Model,
     adapted: Adapted,
+    step: Step,
     *,
-    r: int,
-    tokens: int,
+    num_labels: int,
     precision: Precision,
-    quantization: str,
-    dropout: bool,
     checkpointing: bool,
     answer_loss: bool,
 ) -> Memory:
-    """The peak by part; `tokens` is the largest micro-batch, padding included."""
-    trained = trainable_parameters(model, adapted, r)
+    """The peak by part, of a run whose sizes are resolved."""
+    trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
     return Memory(
         parts={
             "libraries": RUNTIME_BYTES,
-            "weights": stored_bytes(model, precision, quantization),
+            "weights": stored_bytes(model, precision, run.model.quantization),
             "adapter": 4 * trained,
             "gradients": 4 * trained,
             "optimizer": 8 * trained,
             "activations": activation_bytes(
-                model, adapted, tokens, precision=precision, dropout=dropout, checkpointing=checkpointing
+                model, adapted, step.tokens, precision=precision, dropout=dropout, checkpointing=checkpointing
             ),
-            "loss": loss_bytes(model, tokens, answer_loss=answer_loss),
+            "loss": loss_bytes(run, model, step, num_labels=num_labels, answer_loss=answer_loss),
         }
     )

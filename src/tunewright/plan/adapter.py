@@ -1,0 +1,186 @@
+"""Every `auto` of a PEFT method becomes a value with a reason. The order is that of `PEFT_RESOLVERS`."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.facts.bundled import BUNDLED
+from tunewright.facts.families import expert_parameters, ia3_modules, names_of, norm_modules, roles_of
+from tunewright.i18n import N_
+from tunewright.plan.check import matching_groups
+from tunewright.plan.plan import Choice, Facts
+from tunewright.spec.methods import C3A, IA3, METHODS, AdaLora, LnTuning, PromptLearning
+from tunewright.spec.presets import PRESETS
+from tunewright.spec.run import Run
+
+GIB = 2**30
+VIRTUAL_TOKENS = 20
+ENCODER_WIDTH = 512
+
+
+def choice(path: str, value: Any, reason: str, **values: Any) -> Choice:
+    return Choice(path=path, value=value, origin="plan", reason=reason, values=values)
+
+
+def is_cpu(facts: Facts) -> bool:
+    return facts.machine.probe is None or facts.machine.probe.device == "cpu"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The usual learning rate of a method on a large and on a small model."""
+
+    large: float
+    small: float
+
+
+# LoRA's from measurements here and the field's practice; the others from their papers' and PEFT's own examples: what
+# learns few numbers needs larger steps. Small: below half a billion parameters.
+RATES: Mapping[str, Rate] = {
+    "lora": Rate(2e-4, 5e-4),
+    "adalora": Rate(5e-4, 2e-3),
+    "ia3": Rate(3e-3, 1e-2),
+    "prefix_tuning": Rate(5e-3, 1e-2),
+    "prompt_tuning": Rate(3e-2, 5e-2),
+    "p_tuning": Rate(1e-3, 2e-3),
+    "vera": Rate(4e-3, 1e-2),
+    "oft": Rate(5e-4, 1e-3),
+    "boft": Rate(5e-4, 1e-3),
+    "loha": Rate(5e-4, 1e-3),
+    "lokr": Rate(1e-3, 3e-3),
+    "ln_tuning": Rate(1e-3, 3e-3),
+    "fourierft": Rate(1e-2, 3e-2),
+    "hra": Rate(5e-4, 1e-3),
+    "miss": Rate(2e-4, 5e-4),
+    "c3a": Rate(1e-2, 3e-2),
+    "delora": Rate(1e-3, 3e-3),
+}
+
+
+def learning_rate(run: Run, facts: Facts) -> Choice:
+    billions, rate, title = facts.model.num_parameters / 1e9, RATES[run.method], METHODS[run.method].title
+    value = rate.small if billions < 0.5 else rate.large
+    if run.method == "lora" and 0.5 <= billions < 2:
+        value = 3e-4
+    reason = N_(
+        "{method} on {millions} million parameters; small models, and methods that learn few numbers, take larger steps"
+    )
+    return choice("train.learning_rate", value, reason, method=title, millions=round(1000 * billions))
+
+
+def _rank(path: str) -> Callable[[Run, Facts], Choice]:
+    def resolve(run: Run, facts: Facts) -> Choice:
+        preset = PRESETS[run.preset]
+        probe = facts.machine.probe
+        memory = probe.memory_bytes if not is_cpu(facts) and probe else facts.machine.memory_bytes
+        most = 8 if memory < 12 * GIB else 16 if memory < 24 * 10**9 else 32
+        if most >= preset.r:
+            return choice(path, preset.r, N_("preset {preset}"), preset=run.preset)
+        reason = N_("preset {preset} asks for {asked}; with {memory} GiB of memory at most {most}")
+        return choice(path, most, reason, preset=run.preset, asked=preset.r, memory=round(memory / GIB), most=most)
+
+    return resolve
+
+
+def _init_rank(run: Run, facts: Facts) -> Choice:
+    assert isinstance(run.peft, AdaLora) and run.peft.target_r != "auto"
+    return choice(
+        "peft.init_r", math.ceil(1.5 * run.peft.target_r), N_("half as much again as target_r, to choose from")
+    )
+
+
+def _alpha(run: Run, facts: Facts) -> Choice:
+    rank = run.peft.target_r if isinstance(run.peft, AdaLora) else dict(run.peft)["r"]
+    return choice("peft.lora_alpha", 2 * rank, N_("twice the rank"))
+
+
+def _dropout(run: Run, facts: Facts) -> Choice:
+    if is_cpu(facts):
+        reason = N_("on a CPU dropout costs a quarter of the speed; the held-out loss watches for overfitting")
+        return choice("peft.lora_dropout", 0.0, reason)
+    return choice("peft.lora_dropout", 0.05, N_("against overfitting; costs little on a GPU"))
+
+
+def _targets(run: Run, facts: Facts) -> Choice:
+    family = facts.model.model_type
+    if isinstance(run.peft, IA3):
+        targets, _feedforward = ia3_modules(facts.model)
+        return choice("peft.target_modules", targets, N_("keys, values and feed-forward layers, as in the paper"))
+    if isinstance(run.peft, LnTuning):
+        return choice(
+            "peft.target_modules", norm_modules(facts.model), N_("the norm layers of {family}"), family=family
+        )
+    preset = PRESETS[run.preset]
+    roles, is_known = roles_of(facts.model)
+    found = names_of(roles, preset.roles)
+    if not found:
+        return choice("peft.target_modules", "all-linear", N_("no layer names of {family} are known"), family=family)
+    reason = (
+        N_("preset {preset}: {roles} of {family}, found in the model's tensors")
+        if is_known
+        else N_("preset {preset}: {roles}; {family} is not in the table, the names were found in the model's tensors")
+    )
+    values = {"preset": run.preset, "roles": ", ".join(preset.roles), "family": family}
+    return choice("peft.target_modules", found, reason, **values)
+
+
+def _feedforward(run: Run, facts: Facts) -> Choice:
+    _targets, feedforward = ia3_modules(facts.model)
+    return choice("peft.feedforward_modules", feedforward, N_("their input is scaled, as in the paper"))
+
+
+def _virtual_tokens(run: Run, facts: Facts) -> Choice:
+    return choice(
+        "peft.num_virtual_tokens", VIRTUAL_TOKENS, N_("usual: 10 to 100; each costs as much as a token of a row")
+    )
+
+
+def _encoder_hidden_size(run: Run, facts: Facts) -> Choice:
+    value = min(facts.model.hidden_size, ENCODER_WIDTH)
+    return choice("peft.encoder_hidden_size", value, N_("as wide as the model, at most {most}"), most=ENCODER_WIDTH)
+
+
+def _block_size(run: Run, facts: Facts) -> Choice:
+    assert isinstance(run.peft, C3A)
+    groups = matching_groups(facts.model, run.peft.target_modules)
+    common = math.gcd(*(size for group in groups for size in (group.in_features, group.out_features)))
+    return choice("peft.block_size", common, N_("the largest block that divides all sizes of the layers"))
+
+
+PEFT_RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
+    ("peft.r", _rank("peft.r")),
+    ("peft.target_r", _rank("peft.target_r")),
+    ("peft.init_r", _init_rank),
+    ("peft.lora_alpha", _alpha),
+    ("peft.lora_dropout", _dropout),
+    ("peft.target_modules", _targets),
+    ("peft.feedforward_modules", _feedforward),
+    ("peft.num_virtual_tokens", _virtual_tokens),
+    ("peft.encoder_hidden_size", _encoder_hidden_size),
+    ("peft.block_size", _block_size),
+)
+
+
+def additions(run: Run, facts: Facts) -> list[Choice]:
+    """Fields of PEFT's config that the model asks for and nobody set: experts, transposed weights, layers that start random."""
+    has, found = run.peft.upstream_fields() - run.peft.extra.keys(), []
+    if "target_parameters" in has and run.preset == "complex" and (experts := expert_parameters(facts.model)):
+        reason = N_("the experts of all blocks stand in one parameter, which is no layer")
+        found.append(choice("peft.target_parameters", experts, reason))
+    if "fan_in_fan_out" in has and facts.model.is_conv1d:
+        reason = N_("this family keeps its weights transposed")
+        found.append(choice("peft.fan_in_fan_out", True, reason))
+    untrained = list(BUNDLED[facts.model.name].untrained) if facts.model.name in BUNDLED else []
+    if untrained and "modules_to_save" in has:
+        reason = N_("they start random in this model, so they are trained as a whole")
+        found.append(choice("peft.modules_to_save", untrained, reason))
+    return found
+
+
+def virtual_tokens(run: Run) -> int:
+    """Positions that a method puts in front of each row."""
+    if not isinstance(run.peft, PromptLearning):
+        return 0
+    assert run.peft.num_virtual_tokens != "auto"
+    return run.peft.num_virtual_tokens
