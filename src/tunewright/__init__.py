@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         data_check as data_check,
     )
     from tunewright.api import (
+        load_model as load_model,
+    )
+    from tunewright.api import (
         open_run as open_run,
     )
     from tunewright.api import (
@@ -46,12 +49,14 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "train": "api", "plan": "api", "quickstart": "api", "open_run": "api", "runs": "api", "data_check": "api",
+    "load_model": "api",
     "peft_config": "api", "TrainedRun": "api", "TunewrightError": "errors",
 }  # fmt: skip
 __all__ = [
     "TrainedRun",
     "TunewrightError",
     "data_check",
+    "load_model",
     "open_run",
     "peft_config",
     "plan",

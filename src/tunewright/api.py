@@ -15,21 +15,26 @@ from tunewright.data.gate import Gated, judge
 from tunewright.data.pieces import pieces as pieces
 from tunewright.data.prompts import Prompt, common_system, read_prompts
 from tunewright.data.read import read_rows
+from tunewright.data.words import split_words
 from tunewright.errors import DataError, Problem, TunewrightError, error, errors_of
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
+from tunewright.facts.model import read_model
 from tunewright.flow import demo, eject, gather, inline, start
 from tunewright.flow.fetch import Note, fetch_weights, resolve_model
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import Plan, from_json
+from tunewright.plan.presets import Row, all_rows, find_row, rows_of
 from tunewright.runs import durable, layout, store
 from tunewright.runs.store import RunDir
 from tunewright.spec import glossary, presets, schema
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
+from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import home
 
 CHAT_TOKENS = 256
+Asked = Sequence[Mapping[str, str]] | Mapping[str, Any]  # a conversation; or text and pair, or words, to be labelled
 
 
 def _silent(text: str) -> None:
@@ -77,11 +82,18 @@ class TrainedRun:
         """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are written."""
         return self.session().request("evaluate", progress, rows=rows)
 
+    @property
+    def task(self) -> Task:
+        """What the run learned to do."""
+        task = from_json(self.dir.plan()).run.task
+        assert task != "auto"
+        return task
+
     def opening(self) -> list[dict[str, str]]:
         """The system turn that all training rows began with, as one should ask a model in the way it was taught."""
         asked = from_json(self.dir.plan()).run.data
         try:
-            system = common_system(asked)
+            system = common_system(asked, self.task)
         except TunewrightError:  # the training data may be gone by now
             system = asked.system
         return [{"role": "system", "content": system}] if system else []
@@ -96,27 +108,38 @@ class TrainedRun:
     ) -> Any:
         """The tuned model's answer to a text or a conversation; with `with_base` a dict of both models' answers.
 
-        A text is asked as the training rows ask: behind the system turn that they all share, if they do.
+        A text is asked as the training rows ask: behind the system turn that they all share, if they do. To be labelled
+        it stands alone; a tab parts the two texts of a pair.
         """
-        asked = [*self.opening(), {"role": "user", "content": text}] if isinstance(text, str) else text
-        turns = [dict(turn) for turn in asked]
-        got = self.answers([turns], with_base=with_base, max_new_tokens=max_new_tokens)[0]
+        asked = self.asked(text) if isinstance(text, str) else [dict(turn) for turn in text]
+        got = self.answers([asked], with_base=with_base, max_new_tokens=max_new_tokens)[0]
         return got if with_base else got["tuned"]
+
+    def asked(self, text: str) -> Asked:
+        """A text as a row that asks: a conversation, or what is to be labelled."""
+        if TASKS[self.task].writes:
+            return [*self.opening(), {"role": "user", "content": text}]
+        if self.task == "token_cls":
+            return {"words": split_words(text)}
+        first, _tab, second = text.partition("\t")
+        return {"text": first, "pair": second}
 
     def answers(
         self,
-        conversations: Sequence[Sequence[Mapping[str, str]]],
+        asked: Sequence[Asked],
         *,
         with_base: bool = False,
         max_new_tokens: int = CHAT_TOKENS,
         progress: Progress = _no_progress,
-    ) -> list[dict[str, str]]:
-        """Greedy answers to many conversations, each a dict with `tuned` and, if asked for, `base`."""
-        turns = [[dict(turn) for turn in conversation] for conversation in conversations]
+    ) -> list[dict[str, Any]]:
+        """Greedy answers or labels, each a dict with `tuned` and, if asked for, `base`.
+
+        Single labels come with `tuned_probability` and `base_probability`.
+        """
         got = self.session().request(
-            "answer", progress, conversations=turns, max_new_tokens=max_new_tokens, with_base=with_base
+            "answer", progress, asked=list(asked), max_new_tokens=max_new_tokens, with_base=with_base
         )
-        return [{who: got[who][i] for who in got} for i in range(len(turns))]
+        return [{who: got[who][i] for who in got} for i in range(len(asked))]
 
     def merge(self, target: str | Path | None = None, progress: Progress = _no_progress) -> dict[str, Any]:
         """Base and adapter as one plain transformers folder, checked against the adapter's answers."""
@@ -148,12 +171,15 @@ class Conversation:
     max_new_tokens: int = CHAT_TOKENS
     turns: list[dict[str, str]] = field(default_factory=list)
 
-    def ask(self, text: str) -> dict[str, str]:
+    def ask(self, text: str) -> dict[str, Any]:
         """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered."""
+        options: dict[str, Any] = {"with_base": self.with_base, "max_new_tokens": self.max_new_tokens}
+        if not TASKS[self.run.task].writes:
+            return self.run.answers([self.run.asked(text)], **options)[0]
         if self.run.is_single_turn or not self.turns:
             self.turns = self.run.opening()
         self.turns.append({"role": "user", "content": text})
-        answers = self.run.answers([self.turns], with_base=self.with_base, max_new_tokens=self.max_new_tokens)[0]
+        answers = self.run.answers([[*self.turns]], **options)[0]
         self.turns.append({"role": "assistant", "content": answers["tuned"]})
         return answers
 
@@ -262,14 +288,17 @@ def _run_to_end(loaded: Loaded, *, inline_process: bool, on_event: Callable[[dic
     return TrainedRun(run)
 
 
-def quickstart(seed: int = 42, *, inline_process: bool = False) -> TrainedRun:
-    """Train, test and compare the built-in model on generated data."""
-    return _run_to_end(quickstart_request(seed), inline_process=inline_process, on_event=lambda event: None)
+def quickstart(seed: int = 42, *, task: str = "causal_lm", inline_process: bool = False) -> TrainedRun:
+    """Train, test and compare a built-in model on generated data; `task` by its name here or PEFT's.
+
+    Raises: SpecError E103 for a task that does not exist; every error of `train`.
+    """
+    return _run_to_end(quickstart_request(seed, task=task), inline_process=inline_process, on_event=lambda event: None)
 
 
-def quickstart_request(seed: int = 42, sets: Sequence[str] = ()) -> Loaded:
-    """What quickstart asks for, as a config."""
-    return load(named=demo.request(seed), sets=sets)
+def quickstart_request(seed: int = 42, sets: Sequence[str] = (), *, task: str = "causal_lm") -> Loaded:
+    """What quickstart asks for, as a config. Raises: SpecError E103 for a task that does not exist."""
+    return load(named=demo.request(seed, demo.task_named(task)), sets=sets)
 
 
 def resume(word: str, sets: Iterable[str] = ()) -> RunDir:
@@ -305,13 +334,13 @@ def account(run: RunDir) -> record.Record:
 
 
 def prompts(
-    path: str | Path, *, mapping: Mapping[str, str] | None = None, skip_bad: bool = False
+    path: str | Path, *, task: Task = "causal_lm", mapping: Mapping[str, str] | None = None, skip_bad: bool = False
 ) -> tuple[list[Prompt], list[Problem]]:
-    """Prompts to answer from a file, and the rows that were left out, which is only done with `skip_bad`.
+    """Rows of a file to be answered or labelled, and the rows that were left out, which is only done with `skip_bad`.
 
     Raises: DataError for a file or rows that cannot be read.
     """
-    found, problems = read_prompts(str(path), mapping)
+    found, problems = read_prompts(str(path), mapping, task)
     if problems and not skip_bad:
         raise DataError(problems)
     return found, problems
@@ -326,17 +355,24 @@ def answer_prompts(
     Prompts without a system turn get the one that the training rows had.
     """
     opening = run.opening()
-    conversations = []
-    for prompt in asked:
-        turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
-        has_system = bool(turns) and turns[0]["role"] == "system"
-        conversations.append(turns if has_system else [*opening, *turns])
-    answers = run.answers(conversations, with_base=with_base, max_new_tokens=max_new_tokens, progress=progress)
+    rows = [_asked(prompt, opening) for prompt in asked]
+    answers = run.answers(rows, with_base=with_base, max_new_tokens=max_new_tokens, progress=progress)
     key = "tuned_answer" if any("answer" in p.row for p in asked) else "answer"
-    names = {"tuned": key, "base": "base_answer"}
+    names = {"tuned": key, "base": "base_answer", "tuned_probability": "probability"}
     return [
-        {**p.row, **{names[who]: text for who, text in given.items()}} for p, given in zip(asked, answers, strict=True)
+        {**p.row, **{names.get(who, who): told for who, told in given.items() if told is not None}}
+        for p, given in zip(asked, answers, strict=True)
     ]
+
+
+def _asked(prompt: Prompt, opening: Sequence[Mapping[str, str]]) -> Asked:
+    """What a row asks, as the session takes it."""
+    if prompt.words:
+        return {"words": list(prompt.words)}
+    if not prompt.turns:
+        return {"text": prompt.text, "pair": prompt.pair}
+    turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
+    return turns if turns[0]["role"] == "system" else [*opening, *turns]
 
 
 def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -414,6 +450,16 @@ def peft_config(**fields: Any) -> Any:
     return inline.lora_config(**fields)
 
 
+def load_model(model: str, data: str | Path | None = None, **settings: Any) -> tuple[Any, Any]:
+    """A PEFT model with a fresh adapter, and its tokenizer, in this process, for a stock `transformers.Trainer` or a loop.
+
+    `settings` are those of `train`: method, task, preset, peft={...}. `data` is needed where the rows decide what the
+    model is: their labels, for seq_cls and token_cls. Raises: every error of a plan.
+    """
+    named = {"model.name": model, "data.train": str(data or stand_in_data()), **_named(settings)}
+    return load_for_training(load(named=named))
+
+
 def load_for_training(loaded: Loaded) -> tuple[Any, Any]:
     """PEFT model with a fresh adapter and tokenizer, in this process: the only verb that brings torch into it."""
     made = plan(loaded)
@@ -462,3 +508,14 @@ def environment() -> dict[str, Any]:
     """Versions and machine, for a bug report."""
     found = machine.read_machine(Path.cwd())
     return {"schema": layout.SCHEMA, "versions": machine.versions(), "machine": found.model_dump(mode="json")}
+
+
+def preset_rows(word: str = "", *, model: str | None = None, note: Note = _silent) -> list[Row]:
+    """What the presets come to: one of them by FAMILY/LEVEL, those of a model with what they train, or all.
+
+    Raises: SpecError E123; ModelError and HubError for a model that cannot be read.
+    """
+    if model:
+        folder, tensors = resolve_model(model, None, offline=False, note=note)
+        return rows_of(read_model(folder, model, tensors))
+    return [find_row(word)] if word else all_rows()

@@ -23,6 +23,7 @@ MODULES = (
     "tunewright.engine.session",
     "tunewright.engine.probe",
     "tunewright.engine.dequantise",
+    "tunewright.engine.bert2bert",
     "tunewright.engine.tokenizer_json",
     "pip",
 )

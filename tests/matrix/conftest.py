@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    EncoderDecoderConfig,
+    EncoderDecoderModel,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from tunewright.data import demo
 from tunewright.facts.machine import Probe, probe_path
@@ -54,6 +63,41 @@ def tiny_tokenizer(folder: Path, chat_template: str | None) -> None:
     fast.save_pretrained(folder)
 
 
+def tiny_causal(family: str) -> PreTrainedModel:
+    """A random decoder of a family."""
+    config = AutoConfig.for_model(family, **FAMILIES[family])
+    config.eos_token_id, config.bos_token_id = 2, 1
+    return AutoModelForCausalLM.from_config(config)
+
+
+def tiny_bert() -> PreTrainedModel:
+    """A random encoder."""
+    return AutoModel.from_config(AutoConfig.for_model("bert", **SIZE, pad_token_id=0))
+
+
+def tiny_t5() -> PreTrainedModel:
+    """A random T5: two blocks of encoder, two of decoder."""
+    sizes = {"vocab_size": 512, "d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_heads": 4}
+    ids = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 2}
+    return AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model("t5", **sizes, **ids))
+
+
+def tiny_bert2bert() -> PreTrainedModel:
+    """Two random encoders, the second turned into a decoder."""
+    encoder = AutoConfig.for_model("bert", **SIZE)
+    decoder = AutoConfig.for_model("bert", **SIZE, is_decoder=True, add_cross_attention=True)
+    config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    model = EncoderDecoderModel(config=config)
+    for holder in (model.config, model.generation_config):
+        holder.decoder_start_token_id, holder.pad_token_id, holder.eos_token_id = 1, 0, 2
+    return model
+
+
+READERS: dict[str, Callable[[], PreTrainedModel]] = {
+    "bert": tiny_bert, "t5": tiny_t5, "bert2bert": tiny_bert2bert
+}  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _measured(home: Path) -> None:
     """A speed for this machine, so that no plan starts a process to measure it; one thread, so that sums have one order."""
@@ -70,9 +114,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def build(family: str = "llama", *, chat: bool = True) -> Path:
         if (family, chat) not in made:
             torch.manual_seed(0)
-            config = AutoConfig.for_model(family, **FAMILIES[family])
-            config.eos_token_id, config.bos_token_id = 2, 1
-            model = AutoModelForCausalLM.from_config(config)
+            model = tiny_causal(family) if family in FAMILIES else READERS[family]()
             folder = tmp_path_factory.mktemp(f"{family}-{chat}")
             model.save_pretrained(folder)
             tiny_tokenizer(folder, CHATML if chat else None)
@@ -80,6 +122,22 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[family, chat]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def task_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Twenty-four generated rows as a file, for each task in its own form."""
+    views = {
+        "causal_lm": demo.as_messages,
+        "seq2seq": demo.as_pair,
+        "seq_cls": demo.as_label,
+        "token_cls": demo.as_tags,
+    }
+    folder = tmp_path_factory.mktemp("tasks")
+    for task, view in views.items():
+        rows = (view(row) for row in demo.generate("train", 24, 0))
+        (folder / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {task: folder / f"{task}.jsonl" for task in views}
 
 
 @pytest.fixture(scope="session")

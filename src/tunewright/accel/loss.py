@@ -31,6 +31,7 @@ def plain_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
     """
     logits_BTV = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     labels_BT = batch["labels"]
+    logits_BTV = logits_BTV[:, -labels_BT.shape[1] :]  # without learned positions in front of the row
     return F.cross_entropy(
         logits_BTV[:, :-1].flatten(0, 1).float(), labels_BT[:, 1:].flatten(), ignore_index=-100, reduction="sum"
     )

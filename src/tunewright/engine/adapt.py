@@ -1,29 +1,103 @@
 """Method to PEFT config to PEFT model. One row per method; the other side of `spec/methods.py`."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.tuners.lora.eva import initialize_lora_eva_weights
+from peft.utils.other import AuxiliaryTrainingWrapper
 from transformers import PreTrainedModel, set_seed
 
 from tunewright.errors import Problem, SpecError
-from tunewright.spec.methods import Lora
+from tunewright.plan.plan import Plan
+from tunewright.spec.methods import METHODS, PeftSection, Targeted
+from tunewright.spec.tasks import TASKS, Task
 
-CONFIGS: dict[str, type[PeftConfig]] = {"lora": LoraConfig}
-TASK_TYPES = {"causal_lm": "CAUSAL_LM"}
+# PEFT looks for the sizes of a model under other names, and not in nested configs.
+SHAPES_PEFT_MISSES = frozenset({"encoder-decoder", "distilbert"})
+# Trained as a whole, so that no adapter may stand on them.
+HEADS = ["classifier", "score", "pre_classifier"]
+LABELLED = ("seq_cls", "token_cls")
+# Their adapter file holds what was computed from the trained numbers, not these themselves.
+DERIVED = frozenset({"adalora", "prefix_tuning", "prompt_tuning", "p_tuning"})
 
 
-def peft_config(peft: Lora, task: str = "causal_lm", **upstream: Any) -> PeftConfig:
+def peft_config(section: PeftSection, task: Task = "causal_lm", **upstream: Any) -> PeftConfig:
     """PEFT's own config of a resolved method. Raises: SpecError E103 where PEFT refuses a value."""
-    fields = {**peft.model_dump(), **upstream}
+    method = type(section).model_fields["method"].default
+    fields = {**section.model_dump(), **upstream}
     try:
-        return CONFIGS[peft.method](task_type=TASK_TYPES[task], **fields)
+        return PEFT_TYPE_TO_CONFIG_MAPPING[method.upper()](task_type=TASKS[task].task_type, **fields)
     except (TypeError, ValueError) as fault:
         raise SpecError(
             [Problem("E103", values={"key": "peft", "reason": str(fault), "value": str(fields)})]
         ) from fault
 
 
+def planned_config(plan: Plan) -> PeftConfig:
+    """PEFT's config of a plan, with what PEFT needs to know about steps, tokenizer and model besides the fields."""
+    run, model = plan.run, plan.facts.model
+    assert run.task != "auto"
+    known: dict[str, Any] = {}
+    if run.method == "adalora":
+        known["total_step"] = plan.num_steps
+    if run.peft.extra.get("prompt_tuning_init") == "TEXT":
+        known["tokenizer_name_or_path"] = model.tokenizer_folder
+    if METHODS[run.method].is_prompt_learning and model.model_type in SHAPES_PEFT_MISSES:
+        known |= {"num_layers": model.num_decoder_layers or model.num_layers, "token_dim": model.hidden_size}
+        known["num_attention_heads"] = model.num_attention_heads
+    if run.task in LABELLED and isinstance(run.peft, Targeted) and run.peft.target_modules == "all-linear":
+        known["exclude_modules"] = HEADS
+    return peft_config(run.peft, run.task, **known)
+
+
 def attach_adapter(model: PreTrainedModel, config: PeftConfig, *, seed: int) -> PeftModel:
     """The model with a fresh adapter; its start values depend on the seed alone."""
     set_seed(seed)
     return get_peft_model(model, config)
+
+
+def start_from_data(model: PeftModel, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:
+    """EVA's start values, from the activations of the first rows (Paischer et al. 2024, arXiv:2410.07170)."""
+    if model.active_peft_config.to_dict().get("init_lora_weights") == "eva":
+        initialize_lora_eva_weights(model, list(batches), show_progress_bar=False)
+
+
+@contextmanager
+def without_adapter(model: PeftModel) -> Iterator[PeftModel | PreTrainedModel]:
+    """The model as it was before the adapter, head included, for as long as the block lasts.
+
+    `PeftModel.disable_adapter` of peft 0.21.2 fails for prompt learning on models that cannot generate.
+    """
+    base = model.get_base_model()
+    if not model.active_peft_config.is_prompt_learning or base.can_generate():
+        with model.disable_adapter():
+            yield model
+        return
+    whole = [module for module in base.modules() if isinstance(module, AuxiliaryTrainingWrapper)]
+    try:
+        for module in whole:
+            module.enable_adapters(False)
+        yield base
+    finally:
+        for module in whole:
+            module.enable_adapters(True)
+
+
+def orthogonality(model: PeftModel) -> torch.Tensor:
+    """AdaLoRA's regulariser: how far the rows of A and the columns of B are from orthonormal, times its weight.
+
+    PEFT adds it to a loss that the model computes itself; here the loss is ours. Source: peft/tuners/adalora/model.py.
+    """
+    factors = [
+        weight if name.endswith("lora_A.default") else weight.T
+        for name, weight in model.named_parameters()
+        if name.endswith(("lora_A.default", "lora_B.default"))
+    ]
+    distances = [
+        torch.linalg.matrix_norm(factor @ factor.T - torch.eye(len(factor), device=factor.device)) for factor in factors
+    ]
+    return model.active_peft_config.orth_reg_weight * torch.stack(distances).mean()

@@ -8,13 +8,16 @@ import torch
 from peft import PeftModel
 from transformers import EarlyStoppingCallback, TrainerState, TrainingArguments
 
-from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
+from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not
 from tunewright.accel.verify import verify
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.collate import StepCollator, pad_right
-from tunewright.engine.evaluate import held_out_loss
+from tunewright.engine.collate import StepCollator
+from tunewright.engine.evaluate import READ_TOKENS, Examiner, held_out_loss
 from tunewright.engine.load import restore_adapter
+from tunewright.engine.optimizers import OWN_OPTIMIZERS, make_optimizer
 from tunewright.engine.prepare import Prepared
+from tunewright.engine.state import restore_trained
+from tunewright.engine.tasks import collator, task_of
 from tunewright.engine.trainer import StepTrainer
 from tunewright.engine.watch import Watch
 from tunewright.errors import Problem, TrainingError, error
@@ -27,13 +30,15 @@ def choose_loss(
     model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, events: EventLog
 ) -> LossFunction:
     """The planned loss if it applies and agrees with the plain one on the first rows of this run."""
+    task = task_of(plan)
+    plain_loss = task.loss(plan, data.train)
     if "answer_loss" not in plan.fast_paths:
         return plain_loss
     reason = answer_loss_reason_not(model)
     if reason:
         events.write("note", text=f"answer_loss: {reason}")
         return plain_loss
-    batch = {k: v.to(model.device) for k, v in pad_right(data.train[:2], tokenizer.end_ids[0]).items()}
+    batch = {k: v.to(model.device) for k, v in task.collate(data.train[:2], tokenizer.pad_id).items()}
     agreement = verify(model, plain_loss, answer_loss, batch)
     if agreement.agrees:
         return answer_loss
@@ -42,12 +47,32 @@ def choose_loss(
     return plain_loss
 
 
+def step_collator(plan: Plan, tokenizer: TextTokenizer) -> StepCollator:
+    """What cuts the rows of a step into micro-batches of the planned size."""
+    rows, length = plan.run.train.per_device_train_batch_size, plan.run.data.max_length
+    assert rows != "auto" and length != "auto"
+    targets = 2 if plan.run.task == "seq2seq" else 1
+    return collator(plan, tokenizer, rows * length * targets)
+
+
+def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, loss: LossFunction) -> Examiner:
+    """The test of a plan: made in the same way before and after."""
+    rows, longest = plan.run.eval.rows, plan.run.eval.max_new_tokens
+    assert rows != "auto" and longest != "auto" and plan.run.task != "auto"
+    return Examiner(
+        task=plan.run.task, rows=data.held_out, examples=data.held_out_examples, tokenizer=tokenizer,
+        collator=collator(plan, tokenizer, READ_TOKENS), loss=loss, labels=plan.facts.data.labels,
+        problem_type=plan.facts.data.problem_type, answers=rows, max_new_tokens=longest,
+    )  # fmt: skip
+
+
 def identity(plan: Plan) -> dict[str, Any]:
     """What must be the same for a checkpoint to be continued."""
     run = plan.run
     return {
         "model": plan.facts.model.digest,
         "data": plan.facts.data.fingerprint,
+        "method": run.method,
         "peft": run.peft.model_dump(mode="json"),
         "data settings": run.data.model_dump(mode="json"),
         "model.chat_template": run.model.chat_template,
@@ -83,9 +108,15 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
     ]
     if problems:
         raise TrainingError(problems)
-    restore_adapter(model, checkpoint)
+    restore_training(model, checkpoint)
     events.write("note", text=f"continuing from {checkpoint.name}")
     return checkpoint
+
+
+def restore_training(model: PeftModel, checkpoint: Path) -> None:
+    """Put a checkpoint's trained numbers back, strictly. Raises: ModelError E310."""
+    if not restore_trained(model, checkpoint):
+        restore_adapter(model, checkpoint)
 
 
 def ended_state(checkpoint: Path | None) -> TrainerState | None:
@@ -111,14 +142,13 @@ def build_trainer(
     store: CheckpointStore, watch: Watch, before: dict[str, float],
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
-    spec, pad_id = plan.run.train, tokenizer.end_ids[0]
-    assert spec.per_device_train_batch_size != "auto" and plan.run.data.max_length != "auto"
-    max_tokens = spec.per_device_train_batch_size * plan.run.data.max_length
+    spec, cut = plan.run.train, step_collator(plan, tokenizer)
     tests = data.held_out[: plan.run.eval.loss_rows]
     patience = [EarlyStoppingCallback(spec.early_stopping_patience)] if tests and spec.early_stopping_patience else []
     trainer = StepTrainer(
         loss=loss,
-        held_out_loss=lambda m: held_out_loss(m, tests, loss, pad_id=pad_id, max_tokens=max_tokens),
+        held_out_loss=lambda m: held_out_loss(m, tests, loss, cut),
+        method=plan.run.method,
         store=store,
         identity=identity(plan),
         keep_checkpoints=spec.save_total_limit,
@@ -127,8 +157,9 @@ def build_trainer(
         args=training_arguments(plan, store.folder, has_tests=bool(tests)),
         train_dataset=data.train,
         eval_dataset=tests or None,
-        data_collator=StepCollator(pad_id, max_tokens),
+        data_collator=cut,
         callbacks=[watch, *patience],
+        optimizers=(make_optimizer(model, plan), None),
     )
     watch.trainer = trainer
     return trainer
@@ -148,7 +179,7 @@ def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> Training
         "warmup_steps": spec.warmup_steps,
         "weight_decay": spec.weight_decay,
         "max_grad_norm": spec.max_grad_norm,
-        "optim": spec.optim,
+        "optim": "adamw_torch" if spec.optim in OWN_OPTIMIZERS else spec.optim,
         "seed": spec.seed,
         "data_seed": spec.data_seed,
         "logging_steps": spec.logging_steps,

@@ -1,6 +1,6 @@
-"""Encoded rows to tensors. Shapes: B rows, T tokens (padded right)."""
+"""Encoded rows to tensors. Shapes: B rows, T tokens, L target tokens (padded right)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,38 +10,68 @@ from torch import Tensor
 from tunewright.data.encode import IGNORED, Encoded
 from tunewright.data.pack import micro_batches
 
+Collate = Callable[[Sequence[Encoded], int], dict[str, Tensor]]
+
+
+def _padded(rows: Sequence[Sequence[float]], fill: int) -> Tensor:
+    longest = max(len(row) for row in rows)
+    padded = torch.full((len(rows), longest), fill)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = torch.tensor(row)
+    return padded
+
+
+def _inputs(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
+    mask_BT = _padded([[1] * len(row.ids) for row in rows], 0)
+    return {"input_ids": _padded([row.ids for row in rows], pad_id), "attention_mask": mask_BT}
+
 
 def pad_right(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
-    """input_ids, labels and attention_mask (B, T); padding has no label and no attention."""
-    longest = max(len(row.ids) for row in rows)
-    ids_BT = torch.full((len(rows), longest), pad_id)
-    labels_BT = torch.full((len(rows), longest), IGNORED)
-    mask_BT = torch.zeros((len(rows), longest), dtype=torch.long)
-    for i, row in enumerate(rows):
-        length = len(row.ids)
-        ids_BT[i, :length] = torch.tensor(row.ids)
-        labels_BT[i, :length] = torch.tensor(row.labels)
-        mask_BT[i, :length] = 1
-    return {"input_ids": ids_BT, "labels": labels_BT, "attention_mask": mask_BT}
+    """input_ids and attention_mask (B, T), labels (B, T), or (B, L) where targets are texts of their own; padding has no label."""
+    return _inputs(rows, pad_id) | {"labels": _padded([row.labels for row in rows], IGNORED)}
 
 
-def num_predicted(rows: Sequence[Encoded]) -> int:
-    """Label tokens that a causal model predicts: all but a label on a row's first token."""
-    return sum(label != IGNORED for row in rows for label in row.labels[1:])
+def pad_labelled(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
+    """input_ids and attention_mask (B, T), labels (B) or, for several labels, (B, C); token_type_ids where a pair has them.
+
+    New texts have no labels.
+    """
+    batch = _inputs(rows, pad_id)
+    if rows[0].labels:
+        labels = torch.tensor([row.labels for row in rows])
+        batch["labels"] = labels if labels.shape[1] > 1 else labels[:, 0]
+    if any(row.prompt_length for row in rows):
+        kinds = [[int(0 < row.prompt_length <= i) for i in range(len(row.ids))] for row in rows]
+        batch["token_type_ids"] = _padded(kinds, 0)
+    return batch
+
+
+def pad_untyped(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
+    """The same for models that take no token_type_ids, although their tokenizer makes them."""
+    return {name: tensor for name, tensor in pad_labelled(rows, pad_id).items() if name != "token_type_ids"}
 
 
 @dataclass(frozen=True)
 class StepCollator:
     """The rows of one optimizer step as micro-batches of at most `max_tokens` tokens, padding included."""
 
+    collate: Collate
+    units: Callable[[Sequence[Encoded]], int]
+    size: Callable[[Encoded], int]
     pad_id: int
     max_tokens: int
+    same_length: bool = False
 
     def __call__(self, rows: Sequence[Encoded]) -> dict[str, Any]:
-        groups = micro_batches([len(row.ids) for row in rows], self.max_tokens)
+        groups = self.groups(rows)
         return {
-            "micro_batches": [pad_right([rows[i] for i in group], self.pad_id) for group in groups],
-            "num_label_tokens": torch.tensor(num_predicted(rows)),
-            "num_tokens": torch.tensor(sum(len(row.ids) for row in rows)),
+            "micro_batches": [self.collate([rows[i] for i in group], self.pad_id) for group in groups],
+            "num_label_tokens": torch.tensor(self.units(rows)),
+            "num_tokens": torch.tensor(sum(self.size(row) for row in rows)),
             "row_numbers": torch.tensor([row.number for row in rows]),
         }
+
+    def groups(self, rows: Sequence[Encoded], max_tokens: int | None = None) -> list[list[int]]:
+        """Positions of the rows of each micro-batch."""
+        lengths = [self.size(row) for row in rows]
+        return micro_batches(lengths, max_tokens or self.max_tokens, same_length=self.same_length)

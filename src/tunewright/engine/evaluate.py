@@ -1,4 +1,4 @@
-"""Scores on held-out rows: the loss of all of them, and the written answers of some."""
+"""Scores on held-out rows: the loss of all of them, and what the model answers or predicts."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from tunewright.accel.loss import LossFunction
+from tunewright.data import score
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
-from tunewright.data.pack import micro_batches
 from tunewright.data.score import exact_match, is_json_task, json_scores
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.collate import num_predicted, pad_right
+from tunewright.engine.collate import StepCollator
 from tunewright.engine.generate import generate
+from tunewright.engine.predict import Prediction, predict
 
 Progress = Callable[[int, int], None]
 READ_TOKENS = 2048
@@ -23,21 +24,21 @@ READ_TOKENS = 2048
 
 @torch.no_grad()
 def held_out_loss(
-    model: nn.Module, rows: Sequence[Encoded], loss: LossFunction, *, pad_id: int, max_tokens: int,
+    model: nn.Module, rows: Sequence[Encoded], loss: LossFunction, collator: StepCollator,
     progress: Progress = lambda done, total: None,
 ) -> float:  # fmt: skip
-    """Mean loss over all label tokens of the rows."""
+    """Mean loss over all units of the rows: label tokens, words or rows."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     total, done = 0.0, 0
-    for group in micro_batches([len(row.ids) for row in rows], max_tokens):
-        batch = {name: tensor.to(device) for name, tensor in pad_right([rows[i] for i in group], pad_id).items()}
-        total += float(loss(model, batch))
+    for group in collator.groups(rows):
+        batch = collator.collate([rows[i] for i in group], collator.pad_id)
+        total += float(loss(model, {name: tensor.to(device) for name, tensor in batch.items()}))
         done += len(group)
         progress(done, len(rows))
     model.train(was_training)
-    return total / num_predicted(rows)
+    return total / collator.units(rows)
 
 
 @dataclass(frozen=True)
@@ -48,51 +49,132 @@ class Evaluation:
     samples: list[dict[str, Any]]
 
 
-def evaluate(
-    model: nn.Module,
-    rows: Sequence[Encoded],
-    examples: Mapping[int, Example],
-    tokenizer: TextTokenizer,
-    loss: LossFunction,
-    *,
-    generate_rows: int,
-    max_new_tokens: int,
-    progress: Progress = lambda done, total: None,
-) -> Evaluation:
-    """Held-out loss and perplexity on all rows; answers written for the first `generate_rows`, scored by what they are.
+@dataclass(frozen=True)
+class Examiner:
+    """Tests a model of one task on the same rows in the same way, before and after.
 
-    Answers that are JSON objects are scored by `valid`, `exact_match` and `field_f1`; others by `exact_match`.
+    `loss` is the plain or fast one of the training; `answers` rows are generated for where the task writes.
     """
-    asked = [row for row in rows if 0 < row.prompt_length < len(row.ids)][:generate_rows]
-    weight = len(rows) + 3 * len(asked)  # writing an answer takes about three times as long as reading one
-    mean = held_out_loss(
-        model,
-        rows,
-        loss,
-        pad_id=tokenizer.end_ids[0],
-        max_tokens=READ_TOKENS,
-        progress=lambda d, _: progress(d, weight),
-    )
-    scores = {"held_out_loss": mean, "perplexity": math.exp(min(mean, 700.0))}
-    answers = generate(
-        model,
-        [row.ids[: row.prompt_length] for row in asked],
-        tokenizer,
-        max_new_tokens=max_new_tokens,
-        progress=lambda d, _: progress(len(rows) + 3 * d, weight),
-    )
-    references = [examples[row.number].messages[-1].content for row in asked]
-    if asked:
-        scores |= (
-            json_scores(answers, references)
-            if is_json_task(references)
-            else {"exact_match": exact_match(answers, references)}
-        )
-    samples = [
-        {"row": row.number, "prompt": _prompt(examples[row.number]), "reference": reference, "answer": answer}
-        for row, reference, answer in zip(asked, references, answers, strict=True)
-    ]
-    return Evaluation(scores, samples)
+
+    task: str
+    rows: Sequence[Encoded]
+    examples: Mapping[int, Example]
+    tokenizer: TextTokenizer
+    collator: StepCollator
+    loss: LossFunction
+    labels: Sequence[str]
+    problem_type: str | None
+    answers: int
+    max_new_tokens: int
+
+    def evaluate(self, model: nn.Module, progress: Progress = lambda done, total: None) -> Evaluation:
+        """Held-out loss on all rows, and the task's scores."""
+        asked = self._asked()
+        weight = len(self.rows) + 3 * len(asked)  # writing an answer takes about three times as long as reading one
+        mean = held_out_loss(model, self.rows, self.loss, self.collator, lambda d, _: progress(d, weight))
+        scores = {"held_out_loss": mean}
+
+        def on_answer(done: int, total: int) -> None:
+            progress(len(self.rows) + 3 * done, weight)
+
+        if self.task in ("seq_cls", "token_cls"):
+            predictions = predict(model, asked, self.collator, self.labels, self.problem_type, on_answer)
+            return self._labelled(scores, asked, predictions)
+        if self.task == "causal_lm":
+            scores["perplexity"] = math.exp(min(mean, 700.0))
+        prompts = [row.ids[: row.prompt_length] if self.task == "causal_lm" else row.ids for row in asked]
+        answers = generate(model, prompts, self.tokenizer, max_new_tokens=self.max_new_tokens, progress=on_answer)
+        return self._written(scores, asked, answers)
+
+    def _asked(self) -> list[Encoded]:
+        if self.task == "causal_lm":
+            return [row for row in self.rows if 0 < row.prompt_length < len(row.ids)][: self.answers]
+        return list(self.rows[: self.answers] if self.task == "seq2seq" else self.rows)
+
+    def _written(self, scores: dict[str, float], asked: Sequence[Encoded], answers: Sequence[str]) -> Evaluation:
+        references = [self.examples[row.number].messages[-1].content for row in asked]
+        if asked and self.task == "seq2seq":
+            scores = scores | score.text_scores(answers, references)
+        elif asked and not is_json_task(references):
+            scores = scores | {"exact_match": exact_match(answers, references)}
+        if asked and is_json_task(references):
+            scores = scores | json_scores(answers, references)
+        samples = [
+            {"row": row.number, "prompt": _prompt(self.examples[row.number]), "reference": reference, "answer": answer}
+            for row, reference, answer in zip(asked, references, answers, strict=True)
+        ]
+        return Evaluation(scores, samples)
+
+    def _labelled(
+        self, scores: dict[str, float], asked: Sequence[Encoded], predictions: Sequence[Prediction]
+    ) -> Evaluation:
+        examples = [self.examples[row.number] for row in asked]
+        if not asked:
+            return Evaluation(scores, [])
+        if self.task == "token_cls":
+            found = [whole(p.labels, len(e.tags)) for p, e in zip(predictions, examples, strict=True)]
+            scores = scores | score.tag_scores(found, [e.tags for e in examples])
+            return Evaluation(scores, [self._tagged(*pair) for pair in zip(examples, found, strict=True)])
+        if self.problem_type == "regression":
+            values = [p.number for p in predictions]
+            scores = scores | score.regression_scores(values, [float(str(e.target)) for e in examples])
+        elif self.problem_type == "multi_label_classification":
+            scores = scores | score.multi_label_scores([p.labels for p in predictions], [_names(e) for e in examples])
+        else:
+            scores = scores | score.classification_scores(
+                [p.labels[0] for p in predictions], [str(e.target) for e in examples]
+            )
+        samples = [
+            {
+                "row": e.number,
+                "prompt": _text(e),
+                "reference": _spoken(e.target),
+                "answer": spoken_prediction(p, self.problem_type),
+            }
+            for e, p in zip(examples, predictions, strict=True)
+        ]
+        return Evaluation(scores, samples)
+
+    def _tagged(self, example: Example, tags: Sequence[str]) -> dict[str, Any]:
+        return {
+            "row": example.number, "prompt": " ".join(example.words),
+            "reference": spoken_tags(example.words, example.tags, self.labels),
+            "answer": spoken_tags(example.words, tags, self.labels),
+            "gold_tags": list(example.tags), "tags": list(tags),
+        }  # fmt: skip
+
+
+def _names(example: Example) -> tuple[str, ...]:
+    assert isinstance(example.target, tuple)
+    return example.target
+
+
+def spoken_prediction(prediction: Prediction, problem_type: str | None) -> str:
+    """A prediction as people read it: a label, labels with commas, or a number."""
+    return f"{prediction.number:.4g}" if problem_type == "regression" else ", ".join(prediction.labels)
+
+
+def _spoken(target: object) -> str:
+    if isinstance(target, tuple):
+        return ", ".join(target)
+    return f"{target:.4g}" if isinstance(target, float) else str(target)
+
+
+def whole(tags: tuple[str, ...], length: int) -> tuple[str, ...]:
+    """Tags for all words of a row: those that were cut off are words that the model did not tag."""
+    return tags + ("O",) * (length - len(tags))
+
+
+def spoken_tags(words: Sequence[str], tags: Sequence[str], labels: Sequence[str]) -> str:
+    """Entities as "city: New York; count: two", or plain tags as "word/TAG"; `labels` are all tags there are."""
+    if not score.has_entities(labels):
+        return " ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True))
+    found = score.entities(tags)
+    return "; ".join(f"{kind}: {' '.join(words[start : end + 1])}" for kind, start, end in found)
+
+
+def _text(example: Example) -> str:
+    return f"{example.text}\n{example.pair}" if example.pair else example.text
 
 
 def _prompt(example: Example) -> str:

@@ -1,4 +1,8 @@
-"""Answers of a model to prompts: batched, greedy, left-padded, the longest prompts first."""
+"""Answers of a model to prompts: batched, greedy, the longest prompts first.
+
+Prompts of a decoder are padded on the left and its answer stands behind them; those of an encoder on the right, and the
+answer stands alone.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -27,8 +31,10 @@ def generate(
     """
     was_training = model.training
     model.eval()
-    pad = tokenizer.end_ids[0]
+    pad, has_encoder = tokenizer.end_ids[0], bool(model.config.is_encoder_decoder)
+    start = {"decoder_start_token_id": model.generation_config.decoder_start_token_id} if has_encoder else {}
     config = GenerationConfig(
+        **start,
         do_sample=False,
         max_new_tokens=max_new_tokens,
         eos_token_id=list(tokenizer.end_ids),
@@ -43,13 +49,15 @@ def generate(
         ids = torch.full((len(group), longest), pad)
         mask = torch.zeros((len(group), longest), dtype=torch.long)
         for row, i in enumerate(group):
-            ids[row, longest - len(prompts[i]) :] = torch.tensor(prompts[i])
-            mask[row, longest - len(prompts[i]) :] = 1
+            place = slice(0, len(prompts[i])) if has_encoder else slice(longest - len(prompts[i]), longest)
+            ids[row, place] = torch.tensor(prompts[i])
+            mask[row, place] = 1
         output = model.generate(
             input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=config
         )
         for row, i in enumerate(group):
-            answers[i] = tokenizer.decode(_until_end(output[row, longest:].tolist(), tokenizer.end_ids))
+            written = output[row, 1 if has_encoder else longest :].tolist()
+            answers[i] = tokenizer.decode(_until_end(written, tokenizer.end_ids))
         done += len(group)
         progress(done, len(prompts))
     model.train(was_training)
@@ -58,7 +66,7 @@ def generate(
 
 def _bytes_per_token(model: PreTrainedModel) -> int:
     """Keys and values of one token in all layers."""
-    config = model.config.get_text_config()
+    config = model.config.get_text_config(decoder=True)
     heads, dtype = config.num_attention_heads, next(model.parameters()).dtype
     settings = config.to_dict()
     kv_heads = settings.get("num_key_value_heads") or heads

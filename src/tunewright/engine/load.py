@@ -1,24 +1,20 @@
 """Base model, tokenizer and adapters from folders, strictly: nothing loads partly, nothing runs code."""
 
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict, prepare_model_for_kbit_training
 from safetensors import safe_open
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.engine.adapt import LABELLED
+from tunewright.engine.quantise import quantization_config
+from tunewright.engine.tasks import task_of
 from tunewright.errors import error
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import MANIFEST, damage
-from tunewright.spec.run import Run
 from tunewright.trust import gate_model_folder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -36,42 +32,52 @@ def base_name(plan: Plan) -> str:
     return name if is_hub_id else folder
 
 
-def load_base(run: Run, folder: Path, *, name: str) -> PreTrainedModel:
-    """The frozen base in the planned precision; `name` is what the adapter will call it.
+def load_base(plan: Plan, tokenizer: TextTokenizer, *, quantised: bool = True) -> PreTrainedModel:
+    """The frozen base in the planned precision, with the planned labels; a head that it lacks is drawn from the seed.
 
     Raises: ModelError E302, E303, E307, E311; ExportError E601 if quantization lacks its package.
     """
+    run, folder = plan.run, Path(plan.facts.model.folder)
     gate_model_folder(folder)
     assert run.model.precision != "auto"
     dtype = DTYPES[run.model.precision]
+    kind = run.model.quantization if quantised else "none"
+    set_seed(run.train.seed)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel = task_of(plan).auto_class.from_pretrained(
             folder,
             dtype=dtype,
-            quantization_config=_quantization(run.model.quantization, dtype),
+            quantization_config=quantization_config(kind, dtype),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            **_labels(plan),
         )
     except (ValueError, KeyError, OSError) as fault:
         raise error("E311", reason=str(fault)) from fault
-    model.config.name_or_path = model.name_or_path = name
+    if run.task in LABELLED:
+        # A decoder that classifies finds the end of a row by this id.
+        model.config.pad_token_id = tokenizer.pad_id
+    model.config.name_or_path = model.name_or_path = base_name(plan)
     model.requires_grad_(False)
-    return model
+    return model.to(device()) if kind == "none" else model
 
 
-def _quantization(kind: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    if kind == "none":
-        return None
-    if find_spec("bitsandbytes") is None:
-        raise error("E601", what=f"model.quantization: {kind}", extra="quant")
-    if kind == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+def _labels(plan: Plan) -> dict[str, Any]:
+    """What a head needs to know: how many labels, their names, and what they are."""
+    if plan.run.task not in LABELLED:
+        return {}
+    names, problem_type = plan.facts.data.labels, plan.facts.data.problem_type
+    if problem_type == "regression":
+        return {"num_labels": 1, "problem_type": problem_type, "ignore_mismatched_sizes": True}
+    known: dict[str, Any] = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    kind = {"problem_type": problem_type} if problem_type else {}
+    return {"num_labels": len(names), **known, **kind, "ignore_mismatched_sizes": True}
 
 
-def prepare_for_training(model: PreTrainedModel, run: Run) -> PreTrainedModel:
+def prepare_for_training(model: PreTrainedModel, plan: Plan) -> PreTrainedModel:
     """Quantised bases get PEFT's preparation; activation checkpointing is switched on where it was planned."""
+    run = plan.run
     if run.model.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     if run.train.activation_checkpointing:

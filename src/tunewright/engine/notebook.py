@@ -7,25 +7,18 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, peft_config
-from tunewright.engine.load import (
-    base_name,
-    device,
-    load_base,
-    load_hf_tokenizer,
-    prepare_for_training,
-    restore_adapter,
-)
+from tunewright.engine.adapt import attach_adapter, planned_config
+from tunewright.engine.load import load_base, load_hf_tokenizer, prepare_for_training, restore_adapter
 from tunewright.plan.plan import Plan
 
 
 def load_for_training(plan: Plan) -> tuple[PeftModel, PreTrainedTokenizerBase]:
     """The planned base with a fresh adapter, and its tokenizer; both work with a stock Trainer."""
-    base = load_base(plan.run, Path(plan.facts.model.folder), name=base_name(plan)).to(device())
     folder = Path(plan.facts.model.tokenizer_folder)
-    tokenizer = load_hf_tokenizer(folder, load_tokenizer(folder, plan.run.model.chat_template))
-    config = peft_config(plan.run.peft, plan.run.task)
-    return attach_adapter(prepare_for_training(base, plan.run), config, seed=plan.run.train.seed), tokenizer
+    text = load_tokenizer(folder, plan.run.model.chat_template)
+    base = prepare_for_training(load_base(plan, text), plan)
+    model = attach_adapter(base, planned_config(plan), seed=plan.run.train.seed)
+    return model, load_hf_tokenizer(folder, text)
 
 
 def put_adapter(model: PeftModel, folder: Path) -> None:

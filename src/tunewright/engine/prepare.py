@@ -9,7 +9,8 @@ from typing import Any
 from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
-from tunewright.data.gate import data_fingerprint, gate, load_examples, raise_if_stopped
+from tunewright.data.gate import Loaded, data_fingerprint, gate, load_examples, raise_if_stopped
+from tunewright.data.score import majority_scores
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import Problem, error
 from tunewright.plan.plan import Plan
@@ -27,6 +28,7 @@ class Prepared:
     held_out: list[Encoded]
     account: dict[str, Any]
     held_out_examples: dict[int, Example]
+    baseline: dict[str, Any] | None
 
 
 def prepare(
@@ -38,14 +40,18 @@ def prepare(
     now = data_fingerprint(spec)
     if now != plan.facts.data.fingerprint:
         raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
-    loaded = load_examples(spec, plan.run.train.data_seed)
+    assert plan.run.task != "auto"
+    loaded = load_examples(spec, plan.run.train.data_seed, plan.run.task)
     examples = {example.number: example for example in loaded.held_out}
+    label_last = plan.facts.model.kind == "decoder"  # what only looks back knows a word at its end
     key = cache.key_of(
         {
             "data": plan.facts.data.fingerprint,
             "spec": spec.model_dump(mode="json"),
             "seed": plan.run.train.data_seed,
             "tokenizer": sha256(Path(plan.facts.model.tokenizer_folder) / "tokenizer.json"),
+            "task": plan.run.task,
+            "label_last": label_last,
             "template": tokenizer.chat_template,
             "end_ids": tokenizer.end_ids,
         }
@@ -55,14 +61,30 @@ def prepare(
         account, train, held_out = cached
         problems: list[Problem] = loaded.problems
     else:
-        gated = gate(loaded, spec, tokenizer, max_length=length, progress=progress)
+        gated = gate(
+            loaded,
+            spec,
+            tokenizer,
+            task=plan.run.task,
+            max_length=length,
+            label_last=label_last,
+            progress=progress,
+        )
         _write_bad_rows(run, gated.loaded.problems)
         raise_if_stopped(gated, spec)
         account, train, held_out, problems = gated.account, gated.train, gated.held_out, gated.loaded.problems
         _write_cache(key, account, train, held_out)
     _write_bad_rows(run, problems)
     durable.write_json(run.file(layout.PREPARED), {"key": key, **account})
-    return Prepared(train, held_out, account, examples)
+    return Prepared(train, held_out, account, examples, _baseline(loaded, plan))
+
+
+def _baseline(loaded: Loaded, plan: Plan) -> dict[str, Any] | None:
+    """What answering always the same would score on the held-out rows; None for tasks that write."""
+    if not loaded.held_out or plan.run.task == "causal_lm" or plan.run.task == "seq2seq":
+        return None
+    name = "mean" if plan.facts.data.problem_type == "regression" else "majority class"
+    return {"name": name, "scores": majority_scores(loaded.train, loaded.held_out, plan.facts.data.problem_type)}
 
 
 def _paths(key: str) -> tuple[Path, Path, Path]:

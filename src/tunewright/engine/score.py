@@ -7,12 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from tunewright.accel.loss import LossFunction
-from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.evaluate import evaluate
-from tunewright.engine.prepare import Prepared
+from tunewright.engine.evaluate import Examiner
 from tunewright.engine.watch import StopFlag, Stopwatch
-from tunewright.plan.plan import Plan
 from tunewright.runs import durable, layout
 from tunewright.runs.events import EventLog
 from tunewright.runs.store import RunDir
@@ -22,7 +18,7 @@ PROGRESS_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Score:
-    """What one test gave: `rows` answers were written, the loss was taken on all `held_out_rows`."""
+    """What one test gave: `rows` were answered or labelled, the loss was taken on all `held_out_rows`."""
 
     scores: dict[str, float]
     rows: int
@@ -38,31 +34,18 @@ class Scorer:
     stop: StopFlag
     events: EventLog
 
-    def score(
-        self, which: str, plan: Plan, model: nn.Module, data: Prepared, tokenizer: TextTokenizer, loss: LossFunction
-    ) -> Score | None:
+    def score(self, which: str, test: Examiner, model: nn.Module) -> Score | None:
         """Scores of the model as it is; None without held-out rows. The base of a resumed run is not tested again."""
-        if not data.held_out:
+        if not test.rows:
             return None
         known = self._known(which)
         if known and which == "before":
             return known
-        spec = plan.run
-        assert spec.eval.rows != "auto" and spec.eval.max_new_tokens != "auto"
         with Stopwatch(self.events, f"evaluate_{which}") as watch:
-            evaluation = evaluate(
-                model,
-                data.held_out,
-                data.held_out_examples,
-                tokenizer,
-                loss,
-                generate_rows=spec.eval.rows,
-                max_new_tokens=spec.eval.max_new_tokens,
-                progress=self.progress(f"evaluate_{which}"),
-            )
+            evaluation = test.evaluate(model, self.progress(f"evaluate_{which}"))
         self.run.file(layout.EVAL).mkdir(exist_ok=True)
         durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", evaluation.samples)
-        found = Score(evaluation.scores, len(evaluation.samples), len(data.held_out), round(watch.seconds, 3))
+        found = Score(evaluation.scores, len(evaluation.samples), len(test.rows), round(watch.seconds, 3))
         self.events.write("score", which=which, **vars(found))
         return found
 

@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,15 +18,19 @@ import jinja2
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from tunewright.accel.loss import answer_loss, answer_loss_reason_not, plain_loss
-from tunewright.data.encode import prompt_ids
+from tunewright.accel.loss import answer_loss, answer_loss_reason_not
+from tunewright.data.encode import input_ids, prompt_ids, text_rows, word_rows
 from tunewright.data.formats import Message
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.evaluate import evaluate
+from tunewright.engine.adapt import LABELLED, without_adapter
+from tunewright.engine.build import examiner
+from tunewright.engine.evaluate import READ_TOKENS, spoken_prediction, spoken_tags, whole
 from tunewright.engine.export import merge
 from tunewright.engine.generate import generate
-from tunewright.engine.load import base_name, device, load_adapter, load_base
+from tunewright.engine.load import load_adapter, load_base
+from tunewright.engine.predict import predict
 from tunewright.engine.prepare import Prepared, prepare
+from tunewright.engine.tasks import collator, task_of
 from tunewright.engine.worker import quiet
 from tunewright.errors import TunewrightError, error
 from tunewright.plan.plan import from_json
@@ -45,20 +49,18 @@ class Session:
 
     def __post_init__(self) -> None:
         self.plan = from_json(self.run.plan())
-        self.folder = Path(self.plan.facts.model.folder)
         self.tokenizer = load_tokenizer(Path(self.plan.facts.model.tokenizer_folder), self.plan.run.model.chat_template)
-        base = load_base(self.plan.run, self.folder, name=base_name(self.plan)).to(device())
-        self.model: PeftModel = load_adapter(base, self.run.adapter_dir)
-        self.loss = plain_loss if answer_loss_reason_not(self.model) else answer_loss
+        self.model: PeftModel = load_adapter(load_base(self.plan, self.tokenizer), self.run.adapter_dir)
 
     @contextmanager
     def base(self) -> Iterator[PreTrainedModel | PeftModel]:
         """The base model: the adapter switched off, or a second copy where trained biases would stay in."""
-        if self.plan.run.peft.bias == "none":
-            with self.model.disable_adapter():
-                yield self.model
+        fields = {**dict(self.plan.run.peft), **self.plan.run.peft.extra}
+        if fields.get("bias", "none") == "none":
+            with without_adapter(self.model) as base:
+                yield base
         else:
-            yield load_base(self.plan.run, self.folder, name=base_name(self.plan)).to(device())
+            yield load_base(self.plan, self.tokenizer)
 
     def progress(self, done: int, total: int) -> None:
         self.say({"kind": "progress", "done": done, "total": total})
@@ -66,36 +68,63 @@ class Session:
     def data(self) -> Prepared:
         return prepare(self.plan, self.run, self.tokenizer, self.progress)
 
-    def answer(self, conversations: list[list[dict[str, str]]], max_new_tokens: int, with_base: bool) -> dict[str, Any]:
-        """Greedy answers to conversations that end with a user turn; with `with_base` also the base's."""
+    def answer(self, asked: list[Any], max_new_tokens: int, with_base: bool) -> dict[str, Any]:
+        """Answers or labels, with `with_base` also the base's; of single labels also the probabilities.
+
+        What is asked is a list of turns that ends with the user's, or {"text", "pair"} or {"words"} to be labelled.
+        """
+        answers = self._labels if self.plan.run.task in LABELLED else self._texts
+        found = answers(self.model, asked, max_new_tokens, "tuned")
+        if not with_base:
+            return found
+        with self.base() as base:
+            return found | answers(base, asked, max_new_tokens, "base")
+
+    def _texts(self, model: Any, asked: list[list[dict[str, str]]], max_new_tokens: int, who: str) -> dict[str, Any]:
+        prompts = [self._prompt([Message(**turn) for turn in turns]) for turns in asked]
+        options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "progress": self.progress}
+        return {who: generate(model, prompts, self.tokenizer, **options)}
+
+    def _prompt(self, turns: list[Message]) -> list[int]:
+        if self.plan.run.task == "seq2seq":
+            return input_ids("\n".join(turn.content for turn in turns), self.tokenizer)
         try:
-            prompts = [prompt_ids([Message(**turn) for turn in turns], self.tokenizer) for turns in conversations]
+            return prompt_ids(turns, self.tokenizer)
         except jinja2.TemplateError as refusal:
             raise error("E219", reason=str(refusal)) from refusal
-        options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "progress": self.progress}
-        tuned = generate(self.model, prompts, self.tokenizer, **options)
-        if not with_base:
-            return {"tuned": tuned}
-        with self.base() as base:
-            return {"tuned": tuned, "base": generate(base, prompts, self.tokenizer, **options)}
+
+    def _labels(self, model: Any, asked: list[dict[str, Any]], max_new_tokens: int, who: str) -> dict[str, Any]:
+        facts, is_tags = self.plan.facts.data, self.plan.run.task == "token_cls"
+        if is_tags:
+            words = [one["words"] for one in asked]
+            rows = word_rows(words, self.tokenizer, label_last=self.plan.facts.model.kind == "decoder")
+        else:
+            rows = text_rows([(one["text"], one["pair"]) for one in asked], self.tokenizer)
+        cut = collator(self.plan, self.tokenizer, READ_TOKENS)
+        found = predict(model, rows, cut, facts.labels, facts.problem_type, self.progress)
+        if is_tags:
+            pairs = zip(words, found, strict=True)
+            return {who: [spoken_tags(w, whole(p.labels, len(w)), facts.labels) for w, p in pairs]}
+        told = {who: [spoken_prediction(p, facts.problem_type) for p in found]}
+        return told | ({f"{who}_probability": [p.probability for p in found]} if found and found[0].probability else {})
 
     def evaluate(self, rows: int | None) -> dict[str, Any]:
         """Scores of base and tuned model on the run's held-out rows, measured anew in the same way."""
         data, spec = self.data(), self.plan.run
         if not data.held_out:
             raise error("E210", path=f"{spec.data.train} (held out)")
-        options: dict[str, Any] = {
-            "generate_rows": spec.eval.rows if rows is None else rows,
-            "max_new_tokens": spec.eval.max_new_tokens,
-            "progress": self.progress,
-        }
+        is_fast = "answer_loss" in self.plan.fast_paths and answer_loss_reason_not(self.model) is None
+        loss = answer_loss if is_fast else task_of(self.plan).loss(self.plan, data.train)
+        test = examiner(self.plan, data, self.tokenizer, loss)
+        if rows is not None:
+            test = replace(test, answers=rows)
         with self.base() as base:
-            before = evaluate(base, data.held_out, data.held_out_examples, self.tokenizer, self.loss, **options)
-        after = evaluate(self.model, data.held_out, data.held_out_examples, self.tokenizer, self.loss, **options)
+            before = test.evaluate(base, self.progress)
+        after = test.evaluate(self.model, self.progress)
         samples = [{**one, "base": other["answer"]} for one, other in zip(after.samples, before.samples, strict=True)]
         return {
             "before": before.scores, "after": after.scores, "rows": len(after.samples),
-            "held_out_rows": len(data.held_out), "samples": samples,
+            "held_out_rows": len(data.held_out), "samples": samples, "baseline": data.baseline,
         }  # fmt: skip
 
     def _held_out_prompts(self) -> list[list[int]]:

@@ -2,12 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, peft_config
-from tunewright.engine.build import build_trainer, checkpoint_to_resume, choose_loss, earlier_sessions, ended_state
+from tunewright.engine.adapt import attach_adapter, planned_config, without_adapter
+from tunewright.engine.build import (
+    build_trainer,
+    checkpoint_to_resume,
+    choose_loss,
+    earlier_sessions,
+    ended_state,
+    examiner,
+    restore_training,
+)
 from tunewright.engine.export import save_adapter
-from tunewright.engine.load import base_name, device, load_base, prepare_for_training, restore_adapter
+from tunewright.engine.load import load_base, prepare_for_training
 from tunewright.engine.prepare import prepare
 from tunewright.engine.score import Score, Scorer
 from tunewright.engine.watch import Stopwatch, Watch
@@ -27,6 +36,7 @@ class Outcome:
     tokens: int
     train_seconds: float
     trainable_parameters: int
+    baseline: dict[str, Any] | None
 
 
 def train(plan: Plan, scorer: Scorer) -> Outcome:
@@ -35,18 +45,18 @@ def train(plan: Plan, scorer: Scorer) -> Outcome:
     Raises: DataError; ModelError; TrainingError E501 (not finite), E502, E503 (resume), E507 (stopped, checkpoint saved).
     """
     run, events, stop = scorer.run, scorer.events, scorer.stop
-    folder, tokenizer_folder = Path(plan.facts.model.folder), Path(plan.facts.model.tokenizer_folder)
-    tokenizer = load_tokenizer(tokenizer_folder, plan.run.model.chat_template)
+    tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     with Stopwatch(events, "prepare"):
         data = prepare(plan, run, tokenizer, scorer.progress("prepare"))
 
     with Stopwatch(events, "load"):
-        base = load_base(plan.run, folder, name=base_name(plan)).to(device())  # 1. load
-        config = peft_config(plan.run.peft, plan.run.task)  # 2. configure
-        model = attach_adapter(prepare_for_training(base, plan.run), config, seed=plan.run.train.seed)  # 3. apply
+        base = load_base(plan, tokenizer)  # 1. load
+        config = planned_config(plan)  # 2. configure
+        model = attach_adapter(prepare_for_training(base, plan), config, seed=plan.run.train.seed)  # 3. apply
         loss = choose_loss(model, plan, data, tokenizer, events)
-    with model.disable_adapter():
-        before = scorer.score("before", plan, model, data, tokenizer, loss)
+    test = examiner(plan, data, tokenizer, loss)
+    with without_adapter(model) as untouched:
+        before = scorer.score("before", test, untouched)
 
     with Stopwatch(events, "train"):  # 4. train
         store = CheckpointStore(run.checkpoints_dir, run.info()["id"])
@@ -61,10 +71,12 @@ def train(plan: Plan, scorer: Scorer) -> Outcome:
         raise error("E507", step=state.global_step, name=run.name)
     best = state.best_global_step or state.global_step
     if best != state.global_step:
-        restore_adapter(model, store.folder / f"checkpoint-{best}")
+        restore_training(model, store.folder / f"checkpoint-{best}")
 
-    after = scorer.score("after", plan, model, data, tokenizer, loss)
+    after = scorer.score("after", test, model)
     with Stopwatch(events, "save"):
         save_adapter(model, plan, run, tokenizer)  # 5. save
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Outcome(before, after, state.global_step, best, trainer.num_tokens, trainer.train_seconds, trained)
+    return Outcome(
+        before, after, state.global_step, best, trainer.num_tokens, trainer.train_seconds, trained, data.baseline
+    )

