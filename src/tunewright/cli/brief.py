@@ -5,14 +5,25 @@ from typing import TYPE_CHECKING, Any
 from tunewright.cli import show
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
-from tunewright.i18n import _, ngettext
+from tunewright.i18n import N_, _, ngettext
 
 if TYPE_CHECKING:
     from tunewright.api import TrainedRun
     from tunewright.plan.plan import Plan
     from tunewright.runs.store import RunDir
+    from tunewright.spec.tasks import Task
 
 LABEL = 10
+GENERATED: dict[str, str] = {
+    "causal_lm": N_("shop messages -> JSON"),
+    "seq2seq": N_("shop messages -> JSON"),
+    "seq_cls": N_("shop messages -> intent"),
+    "token_cls": N_("shop messages -> tagged words"),
+}
+COUNTED: dict[str, str] = {
+    "exact_match": N_("{right} of {rows} held-out answers exactly right"),
+    "accuracy": N_("{right} of {rows} held-out rows right"),
+}
 
 
 def labelled(channel: Channel, label: str, text: str) -> None:
@@ -38,23 +49,33 @@ def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None
 
 
 def data_line(made: "Plan", *, is_generated: bool = False) -> str:
-    """The data account in one line: rows, format, share of learned tokens."""
+    """The data account in one line: rows, format, what is learned of them."""
     from tunewright import api
 
     data = made.facts.data
-    name = _("generated: shop messages -> JSON") if is_generated else data.path
+    name = _("generated: {views}").format(views=_(GENERATED[made.run.task])) if is_generated else data.path
     rows = _("{train} rows to train, {held_out} held out").format(
         train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}"
     )
     if is_generated:
         rows += _(" (other wording, other items)")
-    learned = _("{share} of the tokens are learned").format(
-        share=api.words.percent(data.mean_label_tokens / data.mean_length if data.mean_length else 0.0)
-    )
-    parts = [name, rows, api.describe_data(made), learned]
+    parts = [name, rows, api.describe_data(made), *_learned(made)]
     if data.num_bad:
         parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
     return " · ".join(parts)
+
+
+def _learned(made: "Plan") -> list[str]:
+    """What stands to be learned: labels where there are some, else the share of tokens that are answers."""
+    from tunewright import api
+
+    data = made.facts.data
+    if data.labels:
+        return [ngettext("{count} label", "{count} labels", len(data.labels)).format(count=len(data.labels))]
+    if data.problem_type == "regression":
+        return [_("a number for each row")]
+    share = api.words.percent(data.mean_label_tokens / data.mean_length if data.mean_length else 0.0)
+    return [_("{share} of the tokens are learned").format(share=share)]
 
 
 def plan_line(made: "Plan") -> str:
@@ -86,36 +107,40 @@ def decided(made: "Plan", channel: Channel) -> None:
         show.table(channel, rows, indent=" " * LABEL)
 
 
-def score_line(event: dict[str, Any]) -> str:
-    """A `score` event in one sentence."""
+def score_line(task: "Task", event: dict[str, Any]) -> str:
+    """A `score` event in one sentence: the rows that are right where they were counted, else the first two scores."""
     from tunewright import api
 
-    scores, rows = event["scores"], event["rows"]
-    if "exact_match" in scores and rows:
-        right = round(scores["exact_match"] * rows)
-        return _("{right} of {rows} held-out answers exactly right").format(right=right, rows=rows)
-    loss = api.words.score("held_out_loss", scores.get("held_out_loss"))
-    perplexity = api.words.score("perplexity", scores.get("perplexity"))
-    return _("held-out loss {loss}, perplexity {perplexity}").format(loss=loss, perplexity=perplexity)
+    words, scores, rows = api.words, event["scores"], event["rows"]
+    names = words.in_reading_order(scores)[:2]
+    counted = next((name for name in names if name in COUNTED and words.counts_rows(task, name)), None)
+    if counted and rows:
+        return _(COUNTED[counted]).format(right=f"{round(scores[counted] * rows):,}", rows=f"{rows:,}")
+    return ", ".join(f"{words.label(words.METRICS, name)} {words.score(name, scores[name])}" for name in names)
 
 
-def score_table(before: dict[str, Any] | None, after: dict[str, Any] | None, channel: Channel) -> None:
-    """Scores of base and tuned model side by side."""
+def score_table(
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+    channel: Channel,
+    *,
+    base: str,
+    baseline: dict[str, Any] | None = None,
+) -> None:
+    """Scores of base, baseline and tuned model side by side; `base` names the first in `words.REFERENCES`."""
     from tunewright import api
 
-    names = [*(after or before or {})]
-    order = list(api.words.METRICS)
-    names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    words = api.words
+    columns = {words.label(words.REFERENCES, base): before or {}}
+    if baseline:
+        columns[words.label(words.REFERENCES, baseline["name"])] = baseline["scores"]
+    columns[_("tuned")] = after or {}
     rows = [
-        (
-            api.words.label(api.words.METRICS, name),
-            api.words.score(name, (before or {}).get(name)),
-            api.words.score(name, (after or {}).get(name)),
-        )
-        for name in names
+        (words.label(words.METRICS, name), *(words.score(name, scores.get(name)) for scores in columns.values()))
+        for name in words.in_reading_order(after or before or {})
     ]
     if rows:
-        show.table(channel, rows, ("", _("before"), _("after")), indent=" " * LABEL, right=(1, 2))
+        show.table(channel, rows, ("", *columns), indent=" " * LABEL, right=range(1, len(columns) + 1))
 
 
 def outcome(run: "RunDir", channel: Channel) -> None:
@@ -124,7 +149,9 @@ def outcome(run: "RunDir", channel: Channel) -> None:
 
     found = api.account(run)
     result = found.result
-    score_table(result.get("before"), result.get("after"), channel)
+    score_table(
+        result.get("before"), result.get("after"), channel, base=found.references[0], baseline=result.get("baseline")
+    )
     verdict = found.verdict
     labelled(channel, _("Verdict"), f"{verdict.title()}. {verdict.sentence()}")
     seconds = result.get("seconds") or {}
@@ -154,9 +181,12 @@ def shorten(path: Any) -> str:
 
 def after_training(run: "TrainedRun", *, is_demo: bool = False) -> None:
     """The likely next commands."""
+    from tunewright.spec.methods import METHODS
+
+    asked = run.dir.plan()["run"]
     steps = [(f"tunewright chat {run.name} --with base", _("talk to both models"))]
     if is_demo:
-        steps.append(("tunewright train smollm2 my.jsonl", _("the same with your data")))
-    else:
+        steps.append((f"tunewright train {asked['model']['name']} my.jsonl", _("the same with your data")))
+    elif METHODS[asked["method"]].merges:
         steps.append((f"tunewright merge {run.name}", _("one model without adapter")))
     show.next_steps(*steps)

@@ -74,7 +74,7 @@ class Screen:
         _tell(event, told.channel)
         if event["kind"] == "score":
             label = _("Before") if event["which"] == "before" else _("After")
-            brief.labelled(told.channel, label, brief.score_line(dict(event)))
+            brief.labelled(told.channel, label, brief.score_line(self.view.task, dict(event)))
         if event["kind"] == "phase" and event["phase"] == "train" and event["state"] == "end":
             brief.labelled(told.channel, _("Train"), trained_line(self.view, self.channel, event["seconds"]))
         for line in told.lines():
@@ -165,7 +165,7 @@ def see_through(
     How it ended is said in words, or left to the caller where the answer is JSON.
     The first Ctrl-C asks the run to save and end, and this goes on until it has; the second ends it at once.
     """
-    view = View(total_memory=_total_memory(run))
+    view = _view(run)
     with Interrupts() as asked, face(view, is_quiet=is_quiet) as shown:
         sent = 0
         log = log_tail(run, shown.say) if is_verbose else _no_log
@@ -198,8 +198,10 @@ def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:
     return api.follow(run.dir)
 
 
-def _total_memory(run: "TrainedRun") -> int:
-    return int(run.dir.plan()["facts"]["machine"]["memory_bytes"])
+def _view(run: "TrainedRun") -> View:
+    """A view that knows what the plan knows."""
+    plan = run.dir.plan()
+    return View(task=plan["run"]["task"], total_memory=int(plan["facts"]["machine"]["memory_bytes"]))
 
 
 def _no_log() -> None:
@@ -262,7 +264,7 @@ def _say_stopped(run: "TrainedRun", view: View, channel: Channel) -> None:
 
 def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False) -> bool:
     """Show a run without owning it: Ctrl-C leaves only the view. True if the run came to its end."""
-    view = View(total_memory=_total_memory(run))
+    view = _view(run)
     try:
         with face(view) as shown:
             log = log_tail(run, shown.say) if is_verbose else _no_log

@@ -25,6 +25,7 @@ from tunewright.cli.commands import (
     init,
     merge,
     plan,
+    presets,
     quickstart,
     report,
     runs,
@@ -34,7 +35,7 @@ from tunewright.i18n import N_, _, speaking, width
 
 GROUPS = (
     (N_("Start"), ("quickstart", "doctor", "init")),
-    (N_("Prepare"), ("data", "plan")),
+    (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
     (N_("Judge"), ("eval", "report")),
     (N_("Use"), ("chat", "generate", "merge", "eject")),
@@ -194,7 +195,8 @@ def _top(
 
 
 for _module in (
-    quickstart, doctor, init, data, plan, train, runs, evaluate, report, chat, generate, merge, eject, explain, config, env,
+    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, report, chat, generate, merge, eject, explain,
+    config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

@@ -52,8 +52,14 @@ Data = Annotated[str | None, typer.Option("-d", "--data", metavar="FILE", help=_
 Output = Annotated[
     str | None, typer.Option("-o", "--output", metavar="DIR", help=_("Folder of the run; none makes one under runs/."))
 ]
+Task = Annotated[
+    str | None,
+    typer.Option("--task", metavar="NAME", help=_("What is learned: causal_lm, seq2seq, seq_cls or token_cls.")),
+]
 Method = Annotated[str | None, typer.Option("--method", metavar="NAME", help=_("The PEFT method."))]
-Rank = Annotated[int | None, typer.Option("--rank", metavar="R", help=_("Rank of the update (peft.r)."))]
+Rank = Annotated[
+    int | None, typer.Option("--rank", metavar="R", help=_("Rank of the update (peft.r; peft.target_r of adalora)."))
+]
 Epochs = Annotated[float | None, typer.Option("--epochs", metavar="N", help=_("How often every row is seen."))]
 LearningRate = Annotated[float | None, typer.Option("--lr", metavar="RATE", help=_("Learning rate."))]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help=_("Seed of start values and dropout."))]
@@ -94,6 +100,11 @@ def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
             )
         pairs[role] = column
     return pairs or None
+
+
+def rank_of(method: str | None) -> str:
+    """The path that --rank sets."""
+    return "peft.target_r" if method == "adalora" else "peft.r"
 
 
 def wants_base(word: str | None) -> bool:

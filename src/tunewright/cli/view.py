@@ -9,6 +9,7 @@ from tunewright.cli import show
 from tunewright.cli.show import Channel
 from tunewright.i18n import _
 from tunewright.i18n import width as columns_of
+from tunewright.spec.tasks import Task
 
 BARS = "▁▂▃▄▅▆▇█"
 BAR_WIDTH = 20
@@ -35,6 +36,7 @@ class Curve:
 class View:
     """The state that the last events tell."""
 
+    task: Task = "causal_lm"
     total_memory: int = 0
     phase: str = ""
     done: int = 0

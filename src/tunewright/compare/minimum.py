@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from tunewright.compare.metrics import REACHABLE
 from tunewright.errors import Problem, Where, errors_of
-
-SCORES_TO_REACH = ("exact_match", "field_f1", "valid")  # those of which more is better
 
 
 def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
@@ -18,8 +17,8 @@ def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             problems.append(_bad_minimum("takes METRIC=NUMBER", text))
             continue
-        if metric not in SCORES_TO_REACH:
-            problems.append(_bad_minimum(f"takes {', '.join(SCORES_TO_REACH)}", metric))
+        if metric not in REACHABLE:
+            problems.append(_bad_minimum(f"takes {', '.join(REACHABLE)}", metric))
     if problems:
         raise errors_of(problems)
     return wanted

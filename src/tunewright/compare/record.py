@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from tunewright.compare import labels
+from tunewright.compare.metrics import AnswerKind, answer_kind
 from tunewright.compare.verdict import Score, Verdict, judge, pair
 from tunewright.errors import Problem
 from tunewright.plan.plan import Plan, from_json
-from tunewright.runs import layout
+from tunewright.runs import card, layout
 from tunewright.runs.store import LIVE, RunDir
+from tunewright.spec.tasks import Task
 
 Event = dict[str, Any]
 
@@ -29,12 +33,59 @@ class Record:
     after: Event | None
 
     @property
+    def task(self) -> Task:
+        task = self.plan.run.task
+        assert task != "auto"
+        return task
+
+    @property
+    def kind(self) -> AnswerKind:
+        """What the answers of this run are: texts, labels, numbers, ..."""
+        event = self.after or self.before
+        return answer_kind(self.task, event["scores"] if event else {})
+
+    @property
+    def baseline(self) -> Mapping[str, Any] | None:
+        """Name and scores of giving every row the same answer; None where there is no such thing."""
+        return self.result.get("baseline")
+
+    @property
+    def references(self) -> tuple[str, str]:
+        """Names of what the tuned model is held against: the base model, and the baseline or nothing."""
+        base = "untrained head" if card.has_untrained_head(self.plan) else "base"
+        return base, self.baseline["name"] if self.baseline else ""
+
+    @cached_property
+    def samples(self) -> tuple[list[Event], list[Event]]:
+        """The answers of base and tuned model."""
+        return self.run.samples("before"), self.run.samples("after")
+
+    @cached_property
     def scores(self) -> list[Score]:
-        return pair(self.before, self.after)
+        before, after = self.samples
+        baseline = self.baseline["scores"] if self.baseline else {}
+        return pair(
+            self.task,
+            self.before,
+            self.after,
+            baseline=baseline,
+            intervals={
+                "before": labels.intervals(self.kind, before),
+                "baseline": labels.constant_intervals(self.kind, after, baseline),
+                "after": labels.intervals(self.kind, after),
+            },
+        )
 
     @property
     def verdict(self) -> Verdict:
-        return judge(self.before, self.after, num_held_out=self.num_held_out)
+        return judge(
+            self.task,
+            self.before,
+            self.after,
+            self.scores,
+            num_held_out=self.num_held_out,
+            references=self.references,
+        )
 
     @property
     def num_held_out(self) -> int:

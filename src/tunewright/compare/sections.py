@@ -1,19 +1,27 @@
 """What stands in each section of the report: figures of a record, put into words. The template only sets them."""
 
-import json
 import shlex
 from typing import Any
 
-from tunewright.compare import drawing, record, words
+from tunewright.compare import drawing, labels, record, words
 from tunewright.compare import samples as answers
+from tunewright.compare.metrics import METRICS, is_loss
 from tunewright.compare.record import Record
-from tunewright.compare.verdict import LOSSES, SAME_LOSS, Score
+from tunewright.compare.verdict import SAME_LOSS, Score, Side
 from tunewright.errors import Problem
 from tunewright.i18n import N_, _, ngettext
-from tunewright.runs import layout
+from tunewright.runs import card, layout
 
+_UNMARKED = {
+    "text": N_("These answers are not marked: they are free text, or only one of the two models was measured."),
+    "number": N_("Numbers are not marked as right or wrong; each is shown with how far the tuned model is off."),
+}
+_LABEL_HEADS = {"label": N_("Label"), "labels": N_("Label"), "entities": N_("Entity"), "tags": N_("Tag")}
 SHOWN_NUMBERS = 30
 SURE_FROM_ROWS = 30
+UNEVEN = 0.8  # share of the most frequent class from which accuracy alone misleads
+MOST_CONFUSIONS = 10
+MOST_LABELS = 20
 
 _STATE_TITLES = {
     "live": N_("The run is not over yet: step {step} of {steps}"),
@@ -35,39 +43,54 @@ def headline(found: Record) -> dict[str, str]:
 
 def tiles(found: Record) -> list[dict[str, Any]]:
     """The big numbers. Losses stand in front where they decide, as in free text; else behind the scores of answers."""
-    by_loss = found.verdict.metric in LOSSES
-    ordered = sorted(found.scores, key=lambda score: (score.metric in LOSSES) != by_loss)
-    return [_tile(score) for score in ordered]
+    by_loss = is_loss(found.verdict.metric)
+    ordered = sorted(found.scores, key=lambda score: is_loss(score.metric) != by_loss)
+    return [_tile(score, sides(found)) for score in ordered]
 
 
-def _tile(score: Score) -> dict[str, Any]:
-    sides = (
-        ("base", _("base"), score.before, score.interval_before),
-        ("tuned", _("tuned"), score.after, score.interval_after),
-    )
+def sides(found: Record) -> dict[Side, str]:
+    """What stands beside each other: base, baseline where there is one, tuned."""
+    base, baseline = found.references
+    named: dict[Side, str] = {"before": words.label(words.REFERENCES, base)}
+    if baseline:
+        named["baseline"] = words.label(words.REFERENCES, baseline)
+    return {**named, "after": _("tuned")}
+
+
+def _tile(score: Score, names: dict[Side, str]) -> dict[str, Any]:
+    values = {side: value for side in names if (value := _value(score, side)) is not None}
+    is_share = score.metric in METRICS and METRICS[score.metric].kind == "share"
+    told = [side for side in values if side in score.intervals or side == "baseline"]
     return {
         "label": words.label(words.METRICS, score.metric),
         "before": words.score(score.metric, score.before),
         "after": words.score(score.metric, score.after),
-        "marks": [
-            {
-                "which": which,
-                "value": f"{100 * share:.2f}%",
-                "low": f"{100 * ends[0]:.2f}%",
-                "width": f"{100 * (ends[1] - ends[0]):.2f}%",
-                "text": _("{name} {hits} of {rows} ({low} to {high})").format(
-                    name=name,
-                    hits=round(share * score.rows),
-                    rows=score.rows,
-                    low=words.percent(ends[0]),
-                    high=words.percent(ends[1]),
-                ),
-            }
-            for which, name, share, ends in sides
-            if share is not None and ends is not None
-        ],
-        "rows": _("on {rows} rows").format(rows=score.rows),
+        "marks": [_mark(score, side, value) for side, value in values.items()] if is_share else [],
+        "lines": [_line(score, side, names[side], values[side]) for side in told],
+        "rows": "" if score.is_count else _("on {rows} rows").format(rows=score.rows),
     }
+
+
+def _value(score: Score, side: Side) -> float | None:
+    return {"before": score.before, "baseline": score.baseline, "after": score.after}[side]
+
+
+def _mark(score: Score, side: Side, share: float) -> dict[str, str]:
+    """A point on the line from 0 to 1, and the bar of its interval."""
+    low, high = score.intervals.get(side, (share, share))
+    place = {"value": f"{100 * share:.2f}%", "low": f"{100 * low:.2f}%", "width": f"{100 * (high - low):.2f}%"}
+    return {"which": side, **place}
+
+
+def _line(score: Score, side: Side, name: str, value: float) -> str:
+    """A measurement in words: rows that are right are counted, everything else is given as it is read."""
+    told = words.score(score.metric, value)
+    if score.is_count:
+        told = _("{hits} of {rows}").format(hits=round(value * score.rows), rows=score.rows)
+    if side not in score.intervals:
+        return f"{name} {told}"
+    low, high = (words.rounded(score.metric, end) for end in score.intervals[side])
+    return _("{name} {told} ({low} to {high})").format(name=name, told=told, low=low, high=high)
 
 
 def costs(found: Record) -> list[tuple[str, str]]:
@@ -86,10 +109,9 @@ def caveats(found: Record) -> list[str]:
     """What a careful reader should know about the figures above."""
     before, after = found.before, found.after
     said = []
-    if any(score.interval_after for score in found.scores):
-        said.append(
-            _("In brackets and as bars: 95 % intervals (Wilson), where the share would lie on other rows of this kind.")
-        )
+    if any("after" in score.intervals for score in found.scores):
+        said.append(_("In brackets and as bars: 95 % intervals, where the score would lie on other rows of this kind."))
+    said += _about_references(found)
     if before and after:
         said.append(
             _("Base and tuned model were measured in the same way, on the same rows; none of them was trained on.")
@@ -107,7 +129,7 @@ def caveats(found: Record) -> list[str]:
                 "The figures say nothing about other tasks."
             )
         )
-    by_loss = found.verdict.metric in LOSSES
+    by_loss = is_loss(found.verdict.metric)
     rows = after["held_out_rows" if by_loss else "rows"] if after else 0
     if by_loss:
         said.append(
@@ -129,16 +151,41 @@ def caveats(found: Record) -> list[str]:
     return said
 
 
+def _about_references(found: Record) -> list[str]:
+    """What the tuned model is held against, where it is more than the base model."""
+    said = []
+    if found.before and found.references[0] == "untrained head":
+        said.append(
+            _("The base model has no head for this task: one of random numbers was measured, which only guesses.")
+        )
+    if found.before and found.baseline:
+        said.append(_("The better of base and baseline is what counts; the baseline gives every row the same answer."))
+    shares = found.baseline["scores"] if found.baseline else {}
+    if shares.get("accuracy", 0.0) >= UNEVEN and "macro_f1" in shares:
+        said.append(
+            _("One class is {share} of all rows, so accuracy says little; the mean over the labels says more.").format(
+                share=words.percent(shares["accuracy"])
+            )
+        )
+    return said
+
+
 def _losses_disagree(found: Record) -> bool:
     verdict, losses = found.verdict, [score for score in found.scores if score.metric == "held_out_loss"]
-    if verdict.metric in (None, *LOSSES) or not losses or not losses[0].before or losses[0].after is None:
+    if (
+        verdict.metric is None
+        or is_loss(verdict.metric)
+        or not losses
+        or not losses[0].before
+        or losses[0].after is None
+    ):
         return False
     change = (losses[0].after - losses[0].before) / losses[0].before
     return (verdict.kind == "better" and change > SAME_LOSS) or (verdict.kind == "worse" and change < -SAME_LOSS)
 
 
 def pairs(found: Record) -> list[answers.Pair]:
-    return answers.pairs(found.run.samples("before"), found.run.samples("after"))
+    return answers.pairs(found.kind, *found.samples)
 
 
 def samples(found: Record) -> dict[str, Any]:
@@ -152,6 +199,46 @@ def samples(found: Record) -> dict[str, Any]:
         "kinds": kinds,
         "bar": drawing.stack(counts, total),
         "outcomes": answers.OUTCOMES,
+        "is_short": found.kind in ("label", "labels", "number"),
+        "unmarked": _UNMARKED.get(found.kind, _UNMARKED["text"]),
+    }
+
+
+def label_tables(found: Record) -> dict[str, Any]:
+    """Which labels the tuned model confuses, and what it finds of each; empty for texts and numbers."""
+    after = found.samples[1]
+    if found.kind in ("text", "number") or not after:
+        return {}
+    counts = labels.by_label(found.kind, after)
+    worst = sorted(counts, key=lambda one: (one.f1, -one.gold, one.label))[:MOST_LABELS]
+    confused = labels.confusions(after) if found.kind == "label" else []
+    return {
+        "is_single": found.kind == "label",
+        "confusions": [
+            {
+                "wanted": one.wanted,
+                "answered": one.answered,
+                "rows": _("{hits} of {rows}").format(hits=one.rows, rows=one.of),
+                "width": f"{100 * one.rows / one.of:.1f}%",
+            }
+            for one in confused[:MOST_CONFUSIONS]
+        ],
+        "num_confused": sum(one.rows for one in confused),
+        "num_rows": len(after),
+        "head": _(_LABEL_HEADS[found.kind]),
+        "rows": [
+            {
+                "label": one.label,
+                "gold": f"{one.gold:,}",
+                "found": f"{one.found:,}",
+                "precision": words.DASH if one.precision is None else words.percent(one.precision),
+                "recall": words.DASH if one.recall is None else words.percent(one.recall),
+                "f1": words.percent(one.f1),
+                "width": f"{100 * one.f1:.1f}%",
+            }
+            for one in worst
+        ],
+        "total": len(counts),
     }
 
 
@@ -176,7 +263,7 @@ def gate(found: Record) -> dict[str, Any]:
         "adds_up": sum(parts.values()) == account["rows"],
         "kinds": kinds,
         "lengths": [(words.label(words.LENGTHS, name), value) for name, value in account["lengths"].items()],
-        "label_share": words.percent(account["label_tokens"] / account["tokens"]) if account["tokens"] else words.DASH,
+        "learned": words.learned(account),
         "has_bad_rows": found.run.file(layout.BAD_ROWS).is_file(),
     }
 
@@ -223,16 +310,11 @@ def alerts(found: Record) -> list[Problem]:
 
 def repeat(found: Record) -> dict[str, Any]:
     run, train = found.run, found.plan.run.train
-    adapter = json.dumps(str(run.adapter_dir), ensure_ascii=False)
     return {
         "command": f"tunewright train {shlex.quote(str(run.file(layout.CONFIG)))}",
         "config": record.config_text(run),
         "versions": found.info.get("versions", {}),
         "seeds": {"train.seed": train.seed, "train.data_seed": train.data_seed},
         "adapter": str(run.adapter_dir) if run.adapter_dir.is_dir() else None,
-        "load": (
-            "import peft, transformers\n"
-            f"model = peft.AutoPeftModelForCausalLM.from_pretrained({adapter})\n"
-            f"tokenizer = transformers.AutoTokenizer.from_pretrained({adapter})"
-        ),
+        "load": card.loading_code(found.plan, run.adapter_dir),
     }

@@ -1,8 +1,8 @@
-"""Was it worth it? The answer that the held-out scores of base and tuned model give, and how sure it is.
+"""Was it worth it? The answer that the held-out scores give, and how sure it is.
 
-A share of rows is judged by the 95 % interval of its difference (Newcombe's, made of the two Wilson intervals). It
-takes the two shares as independent; they are of the same rows, so it is rather too wide than too narrow.
-A loss has no interval, as the losses of single rows are not kept; below `SAME_LOSS` a change counts as none.
+The tuned model is held against the better of two: the base model, and, where there is one, the baseline that gives
+every row the same answer. A score with an interval is judged by the interval of its difference; a loss has none, as
+the losses of single rows are not kept, and below `SAME_LOSS` a change counts as none.
 """
 
 import math
@@ -10,83 +10,82 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tunewright.data.score import interval
+from tunewright.compare import margins, words
+from tunewright.compare.margins import FEW_ROWS, Interval
+from tunewright.compare.metrics import ASKED_WITHOUT, DECIDING, METRICS, in_reading_order, is_loss
 from tunewright.i18n import N_, _
+from tunewright.spec.tasks import Task
 
 Kind = Literal["better", "unclear", "worse", "unknown"]
+Side = Literal["before", "baseline", "after"]
+Event = Mapping[str, Any]
 
-SHARES = ("exact_match", "valid")  # metrics that count rows, in the order in which they decide
-LOSSES = ("held_out_loss", "perplexity")  # metrics of all held-out rows; others are of the answers written
-READING_ORDER = ("exact_match", "field_f1", "valid", *LOSSES)
 SAME_LOSS = 0.01  # a share of the loss before
-FEW_ROWS = 10  # below, a loss may be that of one odd row
-
-
-def difference(before: tuple[int, int], after: tuple[int, int]) -> tuple[float, float]:
-    """95 % interval of the difference of two shares, each given as successes and trials.
-
-    Source: Newcombe (1998), Interval estimation for the difference between independent proportions, method 10.
-    """
-    (low_before, high_before), (low_after, high_after) = interval(*before), interval(*after)
-    share_before, share_after = before[0] / before[1], after[0] / after[1]
-    change = share_after - share_before
-    low = change - math.hypot(share_after - low_after, high_before - share_before)
-    high = change + math.hypot(high_after - share_after, share_before - low_before)
-    return low, high
 
 
 @dataclass(frozen=True)
 class Score:
-    """One metric on the held-out rows, of the base model and of the tuned one; None where it was not measured."""
+    """One metric on the held-out rows: of the base model, of the baseline, of the tuned model; None if not measured.
+
+    `rows` are those it was measured on; `is_count` says that it is the share of them that are right.
+    """
 
     metric: str
-    before: float | None
-    after: float | None
     rows: int
+    before: float | None = None
+    baseline: float | None = None
+    after: float | None = None
+    intervals: Mapping[Side, Interval] = field(default_factory=dict)
+    is_count: bool = False
 
     @property
-    def is_share_of_rows(self) -> bool:
-        return self.metric in SHARES and self.rows > 0
+    def reference(self) -> Side:
+        """What the tuned model is held against: the better of base and baseline."""
+        if self.before is None or self.baseline is None or self.metric not in METRICS:
+            return "before"
+        is_better = (
+            self.baseline > self.before if METRICS[self.metric].is_higher_better else self.baseline < self.before
+        )
+        return "baseline" if is_better else "before"
 
     @property
-    def interval_before(self) -> tuple[float, float] | None:
-        return self._interval(self.before)
+    def to_beat(self) -> float | None:
+        return self.baseline if self.reference == "baseline" else self.before
 
     @property
-    def interval_after(self) -> tuple[float, float] | None:
-        return self._interval(self.after)
-
-    @property
-    def difference(self) -> tuple[float, float] | None:
-        """95 % interval of after - before."""
-        if self.before is None or self.after is None or not self.is_share_of_rows:
+    def difference(self) -> Interval | None:
+        """95 % interval of what training won over the reference."""
+        around = self.intervals.get("after")
+        if self.to_beat is None or self.after is None or around is None:
             return None
-        before, after = round(self.before * self.rows), round(self.after * self.rows)
-        return difference((before, self.rows), (after, self.rows))
-
-    def _interval(self, share: float | None) -> tuple[float, float] | None:
-        return interval(round(share * self.rows), self.rows) if share is not None and self.is_share_of_rows else None
+        exact = (self.to_beat, self.to_beat)
+        return margins.of_difference(self.to_beat, self.intervals.get(self.reference, exact), self.after, around)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "metric": self.metric,
             "before": self.before,
+            "baseline": self.baseline,
             "after": self.after,
             "rows": self.rows,
-            "interval_before": self.interval_before,
-            "interval_after": self.interval_after,
+            "interval_before": self.intervals.get("before"),
+            "interval_after": self.intervals.get("after"),
             "interval_difference": self.difference,
         }
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer: `reason` is a sentence of the catalogue, `values` fill it, `metric` is the one that decided."""
+    """The answer: `reason` is a sentence of the catalogue, `values` fill it, `metric` is the one that decided.
+
+    `reference` is what the tuned model was held against, by its name in `words.REFERENCES`.
+    """
 
     kind: Kind
     metric: str | None
     reason: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = "base"
 
     def title(self) -> str:
         """The answer in a few words, in this process's language."""
@@ -94,16 +93,21 @@ class Verdict:
 
     @property
     def _title(self) -> str:
-        return TITLES_BY_LOSS.get(self.kind, TITLES[self.kind]) if self.metric in LOSSES else TITLES[self.kind]
+        if is_loss(self.metric):
+            return TITLES_BY_LOSS.get(self.kind, TITLES[self.kind])
+        is_baseline = self.reference not in ("base", "untrained head")
+        return TITLES_AGAINST_BASELINE.get(self.kind, TITLES[self.kind]) if is_baseline else TITLES[self.kind]
 
     def sentence(self) -> str:
         """What the answer rests on, in this process's language."""
-        return _(self.reason).format_map(self.values)
+        spoken = {name: _(value) if isinstance(value, str) else value for name, value in self.values.items()}
+        return _(self.reason).format_map(spoken)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "metric": self.metric,
+            "reference": self.reference,
             "title": self._title,
             "sentence": self.reason.format_map(self.values),
         }
@@ -121,7 +125,19 @@ TITLES_BY_LOSS: Mapping[Kind, str] = {
     "worse": N_("No, the loss has become worse"),
 }
 
-_SHARE_REASONS: Mapping[tuple[str, str], str] = {
+TITLES_AGAINST_BASELINE: Mapping[Kind, str] = {
+    "unclear": N_("Not shown to be better than one answer for all"),
+    "worse": N_("No, one answer for all would be better"),
+}
+
+_WHO: Mapping[str, str] = {
+    "base": N_("the base model"),
+    "untrained head": N_("the base model with an untrained head"),
+    "majority class": N_("always answering the most frequent class"),
+    "mean": N_("always answering the mean"),
+}
+
+_COUNT_REASONS: Mapping[tuple[str, Kind], str] = {
     ("exact_match", "better"): N_(
         "{after} of {rows} held-out answers are exactly right, {before} were before training: "
         "{change} points (95 % interval {low} to {high})."
@@ -146,6 +162,48 @@ _SHARE_REASONS: Mapping[tuple[str, str], str] = {
         "No held-out answer is exactly right, and only {after} of {rows} are valid JSON objects, {before} were before "
         "training: {change} points (95 % interval {low} to {high})."
     ),
+    ("accuracy", "better"): N_(
+        "{share_after} of {rows} held-out rows are right; {who} gives {share_before}: "
+        "{change} points (95 % interval {low} to {high})."
+    ),
+    ("accuracy", "unclear"): N_(
+        "{share_after} of {rows} held-out rows are right; {who} gives {share_before}. On {rows} rows that can be "
+        "chance: {change} points, 95 % interval {low} to {high}."
+    ),
+    ("accuracy", "worse"): N_(
+        "Only {share_after} of {rows} held-out rows are right; {who} gives {share_before}: "
+        "{change} points (95 % interval {low} to {high})."
+    ),
+}
+
+_SHARE_REASONS: Mapping[Kind, str] = {
+    "better": N_(
+        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "That is {change} points (95 % interval {low} to {high})."
+    ),
+    "unclear": N_(
+        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "That can be chance: {change} points, 95 % interval {low} to {high}."
+    ),
+    "worse": N_(
+        "{metric}: only {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "That is {change} points (95 % interval {low} to {high})."
+    ),
+}
+
+_ERROR_REASONS: Mapping[Kind, str] = {
+    "better": N_(
+        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "Less is better: {change} (95 % interval {low} to {high})."
+    ),
+    "unclear": N_(
+        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "That can be chance: {change}, 95 % interval {low} to {high}."
+    ),
+    "worse": N_(
+        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "More is worse: {change} (95 % interval {low} to {high})."
+    ),
 }
 
 _LOSS_REASONS: Mapping[str, str] = {
@@ -153,6 +211,7 @@ _LOSS_REASONS: Mapping[str, str] = {
         "The loss on {rows} held-out rows fell from {before} to {after}: where the base model hesitated among "
         "{perplexity_before} tokens, the tuned one hesitates among {perplexity_after}."
     ),
+    "lower": N_("The loss on {rows} held-out rows fell from {before} to {after}."),
     "unclear": N_(
         "The loss on {rows} held-out rows was {before} and is {after}: a difference of less than 1 % shows nothing."
     ),
@@ -170,53 +229,102 @@ NOT_REACHED = N_("The run did not get as far as measuring the held-out rows.")
 NOT_ALIKE = N_("Base and tuned model were measured on different rows, so they cannot be compared.")
 
 
-def pair(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[Score]:
-    """The scores of two `score` events, side by side, in the order in which people read them."""
+def pair(
+    task: Task,
+    before: Event | None,
+    after: Event | None,
+    *,
+    baseline: Mapping[str, float] | None = None,
+    intervals: Mapping[Side, Mapping[str, Interval]] | None = None,
+) -> list[Score]:
+    """The scores of two `score` events and of the baseline side by side, in the order in which people read them.
+
+    `intervals` are those that the answers tell; those of shares of rows are made here.
+    """
     event = after or before
     if event is None:
         return []
-    names = [name for name in READING_ORDER if name in event["scores"]]
-    names += [name for name in event["scores"] if name not in READING_ORDER]
-    return [
-        Score(
-            name,
-            before["scores"].get(name) if before else None,
-            after["scores"].get(name) if after else None,
-            event["held_out_rows" if name in LOSSES else "rows"],
-        )
-        for name in names
-    ]
+    given: dict[Side, Mapping[str, float]] = {
+        "before": before["scores"] if before else {},
+        "baseline": baseline or {},
+        "after": after["scores"] if after else {},
+    }
+    return [_score(task, name, event, given, intervals or {}) for name in in_reading_order(event["scores"])]
 
 
-def judge(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, *, num_held_out: int) -> Verdict:
-    """The verdict of two `score` events: the first metric that has something to say decides."""
+def _score(
+    task: Task,
+    name: str,
+    event: Event,
+    given: Mapping[Side, Mapping[str, float]],
+    intervals: Mapping[Side, Mapping[str, Interval]],
+) -> Score:
+    metric = METRICS.get(name)
+    is_count = metric is not None and task in metric.counts_rows
+    rows = event["held_out_rows" if is_loss(name) else "rows"]
+    values = {side: scores.get(name) for side, scores in given.items()}
+    around: dict[Side, Interval] = {side: told[name] for side, told in intervals.items() if name in told}
+    if is_count or (metric is not None and metric.is_mean_of_rows):
+        made = {side: margins.of_share(value, rows) for side, value in values.items() if value is not None}
+        around |= {side: interval for side, interval in made.items() if interval is not None}
+    return Score(name, rows, **values, intervals=around, is_count=is_count)
+
+
+def judge(
+    task: Task,
+    before: Event | None,
+    after: Event | None,
+    scores: Sequence[Score],
+    *,
+    num_held_out: int,
+    references: tuple[str, str] = ("base", ""),
+) -> Verdict:
+    """The verdict of two `score` events and their `scores`; `references` name the base model and the baseline."""
     if before is None or after is None:
         reason = NOTHING_HELD_OUT if not num_held_out else ONLY_BEFORE if before else NOT_REACHED
         return Verdict("unknown", None, reason)
     if (before["rows"], before["held_out_rows"]) != (after["rows"], after["held_out_rows"]):
         return Verdict("unknown", None, NOT_ALIKE)
-    scores = {score.metric: score for score in pair(before, after)}
-    return _judge_shares([scores[name] for name in SHARES if name in scores]) or _judge_loss(scores)
+    by_name = {score.metric: score for score in scores}
+    said: dict[str, Verdict] = {}
+    for name in DECIDING[task]:
+        if name in by_name and ASKED_WITHOUT.get(name) not in said and _has_something_to_say(by_name[name]):
+            said[name] = _judged(by_name[name], references)
+    clear = [verdict for verdict in said.values() if verdict.kind != "unclear"]
+    found = [*clear, *said.values()]
+    return found[0] if found else _judge_loss(by_name)
 
 
-def _judge_shares(shares: Sequence[Score]) -> Verdict | None:
-    """None if no share can tell: nothing is right before or after, as in free text, and validity is the same."""
-    for score in shares:
-        assert score.before is not None and score.after is not None
-        if score.difference is None or (score.before == score.after and (score.after == 0 or score.metric == "valid")):
-            continue
-        low, high = score.difference
-        kind: Kind = "better" if low > 0 else "worse" if high < 0 else "unclear"
-        values = {
-            "rows": score.rows,
-            "before": round(score.before * score.rows),
-            "after": round(score.after * score.rows),
-            "change": _points(score.after - score.before),
-            "low": _points(low),
-            "high": _points(high),
-        }
-        return Verdict(kind, score.metric, _SHARE_REASONS[score.metric, kind], values)
-    return None
+def _has_something_to_say(score: Score) -> bool:
+    """Not if nothing is right before or after, as in free text, and not if validity is the same."""
+    if score.difference is None:
+        return False
+    return score.after != score.to_beat or (score.after != 0 and score.metric != "valid")
+
+
+def _judged(score: Score, references: tuple[str, str]) -> Verdict:
+    """What the interval of the difference says."""
+    assert score.difference is not None and score.after is not None and score.to_beat is not None
+    metric = METRICS[score.metric]
+    low, high = score.difference
+    gain, loss = (low > 0, high < 0) if metric.is_higher_better else (high < 0, low > 0)
+    kind: Kind = "better" if gain else "worse" if loss else "unclear"
+    reference = references[score.reference == "baseline"]
+    values = {
+        "metric": metric.label,
+        "who": _WHO.get(reference, reference),
+        "rows": score.rows,
+        "before": round(score.to_beat * score.rows),
+        "after": round(score.after * score.rows),
+        "share_before": words.score(score.metric, score.to_beat),
+        "share_after": words.score(score.metric, score.after),
+        "change": words.signed(score.metric, score.after - score.to_beat),
+        "low": words.signed(score.metric, low),
+        "high": words.signed(score.metric, high),
+    }
+    general = _ERROR_REASONS if metric.kind == "error" else _SHARE_REASONS
+    reason = _COUNT_REASONS.get((score.metric, kind), general[kind]) if score.is_count else general[kind]
+    return Verdict(kind, score.metric, reason, values, reference)
 
 
 def _judge_loss(scores: Mapping[str, Score]) -> Verdict:
@@ -225,7 +333,7 @@ def _judge_loss(scores: Mapping[str, Score]) -> Verdict:
         return Verdict("unknown", None, NOT_REACHED)
     change = (score.after - score.before) / score.before if score.before else 0.0
     kind: Kind = "unclear" if abs(change) < SAME_LOSS or score.rows < FEW_ROWS else "better" if change < 0 else "worse"
-    reason = _LOSS_REASONS["few" if score.rows < FEW_ROWS else kind]
+    reason = "few" if score.rows < FEW_ROWS else "lower" if kind == "better" and "perplexity" not in scores else kind
     values = {
         "rows": score.rows,
         "before": f"{score.before:.3f}",
@@ -233,8 +341,4 @@ def _judge_loss(scores: Mapping[str, Score]) -> Verdict:
         "perplexity_before": f"{math.exp(min(score.before, 700.0)):.3g}",
         "perplexity_after": f"{math.exp(min(score.after, 700.0)):.3g}",
     }
-    return Verdict(kind, score.metric, reason, values)
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.0f}".replace("-", "−")
+    return Verdict(kind, score.metric, _LOSS_REASONS[reason], values)

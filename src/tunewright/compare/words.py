@@ -5,14 +5,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from tunewright.compare import metrics
+from tunewright.compare.metrics import in_reading_order as in_reading_order
 from tunewright.i18n import N_, _
+from tunewright.spec.run import Run
+from tunewright.spec.tasks import Task
 
-METRICS: Mapping[str, str] = {
-    "exact_match": N_("Answers exactly right"),
-    "field_f1": N_("Fields right (F1)"),
-    "valid": N_("Valid JSON objects"),
-    "held_out_loss": N_("Held-out loss"),
-    "perplexity": N_("Perplexity"),
+METRICS: Mapping[str, str] = {name: metric.label for name, metric in metrics.METRICS.items()}
+# Whose scores stand beside those of the tuned model: a model, or one answer to every row.
+REFERENCES: Mapping[str, str] = {
+    "base": N_("base"),
+    "untrained head": N_("untrained head"),
+    "majority class": N_("most frequent class"),
+    "mean": N_("mean"),
 }
 STATES: Mapping[str, str] = {
     "queued": N_("waiting"),
@@ -59,6 +64,7 @@ LENGTHS: Mapping[str, str] = {
     "median": N_("median"), "p95": N_("95 % within"), "p99": N_("99 % within"), "longest": N_("longest"),
 }  # fmt: skip
 DASH = "–"
+METHOD_SIZES = ("r", "target_r", "num_virtual_tokens", "block_size")  # the field that says how large an adapter is
 
 
 def label(table: Mapping[str, str], name: str) -> str:
@@ -67,12 +73,43 @@ def label(table: Mapping[str, str], name: str) -> str:
 
 
 def score(metric: str, value: float | None) -> str:
-    """A score as the metric is read: shares in percent, losses as numbers."""
+    """A score as the metric is read: shares in percent, losses and errors as numbers."""
     if value is None:
         return DASH
-    if metric in ("held_out_loss", "perplexity"):
-        return f"{value:.3f}" if value < 10 else f"{value:,.1f}" if value < 1e5 else f"{value:.2g}"
-    return percent(value)
+    if metric in metrics.METRICS and metrics.METRICS[metric].kind == "share":
+        return percent(value)
+    if 0 < abs(value) < 0.01 or abs(value) >= 1e5:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def rounded(metric: str, value: float) -> str:
+    """An end of an interval: shares in whole percent."""
+    is_share = metrics.METRICS[metric].kind == "share"
+    return f"{100 * value:.0f}\u00a0%" if is_share else score(metric, value)
+
+
+def signed(metric: str, change: float) -> str:
+    """A difference of two scores with its sign: shares in points of percent."""
+    is_share = metrics.METRICS[metric].kind == "share"
+    return (f"{100 * change:+.0f}" if is_share else f"{change:+.3g}").replace("-", "−")
+
+
+def main_score(scores: Mapping[str, float]) -> str | None:
+    """The name of the score that people read first."""
+    return next(iter(metrics.in_reading_order(scores)), None)
+
+
+def counts_rows(task: Task, name: str) -> bool:
+    """True if the score is the share of rows that are right."""
+    return name in metrics.METRICS and task in metrics.METRICS[name].counts_rows
+
+
+def method(run: Run) -> str:
+    """The method with the size of its adapter: lora r=16."""
+    fields = run.peft.model_dump()
+    sizes = [f"{name}={fields[name]}" for name in METHOD_SIZES if name in fields]
+    return " ".join([run.method, *sizes[:1]])
 
 
 def percent(share: float) -> str:
@@ -122,3 +159,17 @@ def plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     return ", ".join(map(plain, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+
+
+def learned(account: Mapping[str, Any]) -> str:
+    """What stands to be learned: labels with the rarest and the most frequent, numbers, or the share of tokens."""
+    counts = account["labels"]
+    if counts:
+        rare, frequent = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+        return _("labels: {count}, from {rare} ({least}) to {frequent} ({most})").format(
+            count=len(counts), rare=rare, least=f"{counts[rare]:,}", frequent=frequent, most=f"{counts[frequent]:,}"
+        )
+    if account["problem_type"] == "regression":
+        return _("a number for each row")
+    share = percent(account["label_tokens"] / account["tokens"]) if account["tokens"] else DASH
+    return _("{share} of {tokens} tokens are label tokens").format(share=share, tokens=f"{account['tokens']:,}")

@@ -1,45 +1,110 @@
 """The model card of an adapter: what it is, where it comes from, how to use it and how to make it again."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from tunewright.plan.plan import Plan
 from tunewright.runs.store import RunDir
+from tunewright.spec.tasks import TASKS, TaskRow
+
+_QUANTIZED = {"8bit": "in 8 bit (LLM.int8)", "4bit": "in 4 bit (NF4)"}
 
 
-def card(plan: Plan, run: RunDir) -> str:
+def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None) -> str:
     """Markdown with the metadata block that Hubs read. English: it travels with the file."""
-    spec, data = plan.run, plan.facts.data
-    base = plan.facts.model.name
-    layers = ", ".join(_targets(spec.peft.target_modules))
-    scores = {e["which"]: e["scores"] for e in run.read_events() if e["kind"] == "score"}
-    rows = "".join(
-        f"| {name} | {scores['before'].get(name, float('nan')):.4g} | {scores['after'].get(name, float('nan')):.4g} |\n"
-        for name in scores.get("after", {})
-        if "before" in scores
-    )
-    table = f"\n## Held-out scores\n\n| metric | base | this adapter |\n|---|---|---|\n{rows}" if rows else ""
+    spec, data, task = plan.run, plan.facts.data, task_row(plan)
+    base, quantized = plan.facts.model.name, _QUANTIZED.get(spec.model.quantization)
     return f"""---
 base_model: {base}
 library_name: peft
-pipeline_tag: text-generation
-tags: [lora, tunewright]
+pipeline_tag: {task.pipeline_tag}
+tags: [{spec.method}, tunewright]
 ---
 # {run.name}
 
-A {spec.method} adapter for `{base}` (r={spec.peft.r}, lora_alpha={spec.peft.lora_alpha}, layers {layers}), trained with
-Tunewright on {data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out.
-{table}
+An adapter for `{base}`, trained with Tunewright to {task.meaning}.
+
+- **Method**: {method(plan)}
+- **Base while it was trained**: {spec.model.precision}{f", held {quantized}" if quantized else ""}
+- **Data**: {data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out
+{_labels(plan)}{_scores(plan, run, baseline)}
 ## Use
 
 ```python
-from peft import AutoPeftModelForCausalLM
-from transformers import AutoTokenizer
-
-model = AutoPeftModelForCausalLM.from_pretrained("{run.adapter_dir.name}")
-tokenizer = AutoTokenizer.from_pretrained("{run.adapter_dir.name}")
+{loading_code(plan, run.adapter_dir.name)}
 ```
 
 Made again by `tunewright train config.yaml` with the run's config.yaml.
 """
 
 
-def _targets(target_modules: list[str] | str) -> list[str]:
-    return [target_modules] if isinstance(target_modules, str) else target_modules
+def task_row(plan: Plan) -> TaskRow:
+    """The plan's task, which was resolved when the plan was made."""
+    assert plan.run.task != "auto"
+    return TASKS[plan.run.task]
+
+
+def has_untrained_head(plan: Plan) -> bool:
+    """True if the base brings no head for the task, so that its answers before training are guesses."""
+    task = task_row(plan)
+    return not task.writes and not plan.facts.model.architecture.endswith(task.auto_class.removeprefix("AutoModel"))
+
+
+def method(plan: Plan) -> str:
+    """The method and its fields, those of the plan and those that were asked for: lora (r=16, lora_alpha=32, ...)."""
+    fields = plan.run.peft.model_dump()
+    said = ", ".join(f"{name}={_plain(value)}" for name, value in fields.items() if value is not None)
+    return f"{plan.run.method} ({said})" if said else plan.run.method
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(str, value)) + "]"
+    return json.dumps(value) if isinstance(value, dict | bool) else str(value)
+
+
+def _labels(plan: Plan) -> str:
+    labels = plan.facts.data.labels
+    return f"- **Labels** ({len(labels)}): {', '.join(f'`{label}`' for label in labels)}\n" if labels else ""
+
+
+def _scores(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None) -> str:
+    """The table of scores; nothing if base or adapter were not measured."""
+    scores = {e["which"]: e["scores"] for e in run.read_events() if e["kind"] == "score"}
+    if not {"before", "after"} <= set(scores):
+        return ""
+    is_untrained = has_untrained_head(plan)
+    columns = {"base, untrained head" if is_untrained else "base": scores["before"]}
+    columns |= {f"always the {baseline['name']}": baseline["scores"]} if baseline else {}
+    columns |= {"this adapter": scores["after"]}
+    lines = [f"| metric | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines += [
+        f"| {name} | {' | '.join(f'{column[name]:.4g}' if name in column else '' for column in columns.values())} |"
+        for name in scores["after"]
+    ]
+    note = "\nThe base has no head for this task; an untrained one only guesses.\n" if is_untrained else ""
+    return "\n## Held-out scores\n\n" + "\n".join(lines) + "\n" + note
+
+
+def loading_code(plan: Plan, adapter: str | Path) -> str:
+    """Lines of Python that load the adapter's model and tokenizer with bare PEFT and transformers."""
+    task, folder = task_row(plan), json.dumps(str(adapter), ensure_ascii=False)
+    if task.writes:
+        auto_class = task.auto_class.replace("AutoModel", "AutoPeftModel")
+        return f"""from peft import {auto_class}
+from transformers import AutoTokenizer
+
+model = {auto_class}.from_pretrained({folder})
+tokenizer = AutoTokenizer.from_pretrained({folder})"""
+    # AutoPeftModel takes no config of the base model, and without one it would make a head of two nameless labels.
+    other_head = "" if has_untrained_head(plan) else ", ignore_mismatched_sizes=True"
+    return f"""from peft import PeftConfig, PeftModel
+from transformers import AutoConfig, {task.auto_class}, AutoTokenizer
+
+config = AutoConfig.from_pretrained({folder})  # with the labels
+base = PeftConfig.from_pretrained({folder}).base_model_name_or_path
+model = {task.auto_class}.from_pretrained(base, config=config{other_head})
+model = PeftModel.from_pretrained(model, {folder})
+tokenizer = AutoTokenizer.from_pretrained({folder})"""

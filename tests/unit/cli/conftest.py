@@ -219,7 +219,7 @@ class FakeSession:
     """Answers as a loaded model would."""
 
     def __init__(self) -> None:
-        self.asked: list[list[dict[str, str]]] = []
+        self.asked: list[Any] = []
 
     def request(self, do: str, progress: Any = None, **arguments: Any) -> dict[str, Any]:
         if do == "evaluate":
@@ -227,9 +227,14 @@ class FakeSession:
             return {"before": SCORES, "after": AFTER, "rows": 4, "held_out_rows": 4, "samples": [sample]}
         if do == "merge":
             return {"path": "/somewhere/merged", "bytes": 2**20, "prompts": 8, "equal": 8, "max_logit_difference": 2e-5}
-        self.asked += arguments["conversations"]
-        tuned = [f"tuned: {turns[-1]['content']}\nend" for turns in arguments["conversations"]]
-        base = [f"base: {turns[-1]['content']}" for turns in arguments["conversations"]]
+        self.asked += arguments["asked"]
+        if isinstance(self.asked[-1], dict):
+            return {
+                "tuned": ["refund"] * len(arguments["asked"]),
+                "tuned_probability": [0.973] * len(arguments["asked"]),
+            }
+        tuned = [f"tuned: {turns[-1]['content']}\nend" for turns in arguments["asked"]]
+        base = [f"base: {turns[-1]['content']}" for turns in arguments["asked"]]
         return {"tuned": tuned, "base": base} if arguments["with_base"] else {"tuned": tuned}
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tunewright import api
 from tunewright.facts import health
+from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
 
 MakeRun = Callable[..., api.TrainedRun]
@@ -231,6 +232,51 @@ def test_generate_reads_conversations_texts_and_rows_with_references(
     assert [turns[-1]["content"] for turns in session.asked[-2:]] == ["one", "two"]
     answered = json.loads(tw("generate", "last", "ref.jsonl").out)
     assert answered == {"question": "q", "answer": "gold", "tuned_answer": "tuned: q\nend"}
+
+
+@pytest.fixture
+def labelled(make_run: MakeRun) -> Callable[..., api.TrainedRun]:
+    """A run whose plan says that it learned labels."""
+
+    def make(task: str, **columns: str) -> api.TrainedRun:
+        run = make_run()
+        plan = run.dir.plan()
+        plan["run"]["task"] = task
+        plan["facts"]["data"]["columns"] = columns
+        durable.write_json(run.dir.file(layout.PLAN), plan)
+        return run
+
+    return make
+
+
+def test_chat_with_a_classifier_answers_with_label_and_probability(tw, labelled: Any, session: Any) -> None:
+    labelled("seq_cls", text="text", label="label")
+    assert tw("chat", "last", input="my money back\n").out == "refund  (97.3 %)\n"
+    assert tw("chat", "-p", "one\ttwo", "--json").json["tuned_probability"] == 0.973
+    assert session.asked == [{"text": "my money back", "pair": ""}, {"text": "one", "pair": "two"}]
+
+
+def test_chat_with_a_tagger_asks_for_words(tw, labelled: Any, session: Any) -> None:
+    labelled("token_cls", words="tokens", tags="tags")
+    tw("chat", "last", input="two mugs, please\n")
+    assert session.asked == [{"words": ["two", "mugs", ",", "please"]}]
+
+
+def test_generate_labels_texts_pairs_and_words(tw, labelled: Any, session: Any, tmp_path: Path) -> None:
+    labelled("seq_cls", text="text", label="label")
+    (tmp_path / "t.jsonl").write_text('{"text": "my money back", "label": "cancel"}\n')
+    (tmp_path / "p.jsonl").write_text('{"sentence1": "a", "sentence2": "b"}\n')
+    (tmp_path / "w.jsonl").write_text('{"tokens": ["two", "mugs"]}\n')
+    answered = json.loads(tw("generate", "last", "t.jsonl").out)
+    assert answered == {"text": "my money back", "label": "cancel", "answer": "refund", "probability": 0.973}
+    tw("generate", "last", "p.jsonl")
+    labelled("token_cls", words="tokens", tags="tags")
+    tw("generate", "last", "w.jsonl")
+    assert session.asked == [
+        {"text": "my money back", "pair": ""},
+        {"text": "a", "pair": "b"},
+        {"words": ["two", "mugs"]},
+    ]
 
 
 def test_merge_and_report_and_eject_tell_where(tw, make_run: MakeRun, session: Any) -> None:

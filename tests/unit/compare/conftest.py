@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.score import exact_match, is_json_task, json_scores
+from tunewright.compare import labels
+from tunewright.data.score import entities, exact_match, is_json_task, json_scores
 from tunewright.errors import Problem
 from tunewright.facts.data import Data
 from tunewright.facts.machine import Machine, Probe
@@ -24,10 +25,13 @@ START = 1_790_000_000.0
 ORDERS = [("two blue mugs to Oslo please", "mug", 2, "Oslo"), ("我要三个红色的杯子，寄到成都", "杯子", 3, "成都")]
 
 
-def smollm2() -> Model:
+def smollm2(task: str) -> Model:
     shapes = {"q_proj": (576, 576), "k_proj": (576, 192), "v_proj": (576, 192), "o_proj": (576, 576)}
     shapes |= {"gate_proj": (576, 1536), "up_proj": (576, 1536), "down_proj": (1536, 576)}
+    is_writer = task == "seq2seq"
     return Model(
+        kind="encoder_decoder" if is_writer else "decoder", num_decoder_layers=30 if is_writer else 0,
+        tasks=("seq2seq",) if is_writer else ("causal_lm", "seq_cls", "token_cls"),
         name="smollm2", folder="/models/smollm2", tokenizer_folder="/models/smollm2", digest="4f1d0c9be2a35577",
         model_type="llama", architecture="LlamaForCausalLM", num_layers=30, hidden_size=576, intermediate_size=1536,
         num_attention_heads=9, num_key_value_heads=3, vocab_size=49152, max_position_embeddings=2048,
@@ -36,20 +40,20 @@ def smollm2() -> Model:
     )  # fmt: skip
 
 
-def plan_of(run: Run, *, held_out: int) -> Plan:
+def plan_of(run: Run, *, held_out: int, **data_facts: Any) -> Plan:
     data = Data(
         path=run.data.train, fingerprint="a3f5" * 16, format="messages", columns={"messages": "messages"},
         num_train=1080, num_held_out=held_out, num_bad=4, is_single_turn=True, sampled_rows=1080,
         mean_length=61.5, mean_label_tokens=24.2,
         lengths={"median": 60, "p95": 78, "p99": 88, "longest": 97}, longest_prompt=70,
-        answer_lengths={"median": 24, "p95": 31, "longest": 36},
+        answer_lengths={"median": 24, "p95": 31, "longest": 36}, **data_facts,
     )  # fmt: skip
     probe = Probe(device="cpu", device_name="cpu", memory_bytes=25_200_000_000, flops={"fp32": 1.2e11, "bf16": 4.1e10})
     machine = Machine(
         num_cpus=2, memory_bytes=25_200_000_000, free_bytes=23_400_000_000, disk_free_bytes=10**11,
         system="Linux x86_64, Python 3.11.9", probe=probe,
     )  # fmt: skip
-    facts = Facts(machine=machine, model=smollm2(), data=data)
+    facts = Facts(machine=machine, model=smollm2(run.task), data=data)
     return make_plan(run, facts, {"model.name": "command line", "data.train": "command line", "preset": "--preset"})
 
 
@@ -64,6 +68,7 @@ def account(held_out: int) -> dict[str, Any]:
         "format": "messages", "columns": {"messages": "messages"}, "rows": 1084 + held_out, "used": 1080,
         "held_out": held_out, "dropped": 4, "counts": counts, "numbers": numbers, "max_length": 128,
         "lengths": {"median": 60, "p95": 78, "p99": 88, "longest": 97}, "tokens": 66_420, "label_tokens": 26_136,
+        "labels": {}, "problem_type": None,
     }  # fmt: skip
 
 
@@ -78,6 +83,16 @@ def sample_rows(num: int, right_from: int, step: int = 5) -> list[dict[str, Any]
         reference = json.dumps(gold, ensure_ascii=False)
         rows.append({"row": 1100 + i, "prompt": text, "reference": reference, "answer": answer})
     return rows
+
+
+def text_scores(loss: float, samples: list[dict[str, Any]]) -> dict[str, float]:
+    """What is measured of written answers."""
+    predictions, references = [s["answer"] for s in samples], [s["reference"] for s in samples]
+    scores = {"perplexity": math.exp(loss)}
+    if not samples:
+        return scores
+    match = {"exact_match": exact_match(predictions, references)}
+    return scores | (json_scores(predictions, references) if is_json_task(references) else match)
 
 
 class Story:
@@ -110,21 +125,24 @@ class Story:
                 self.write("eval", step, held_out_loss=held_out, seconds=4.2, is_best=step < 135)
                 self.write("checkpoint", step, path=f"checkpoints/checkpoint-{step}", bytes=22_000_000)
 
-    def score(self, which: str, loss: float, samples: list[dict[str, Any]], held_out: int) -> None:
-        predictions, references = [s["answer"] for s in samples], [s["reference"] for s in samples]
-        scores = {"held_out_loss": loss, "perplexity": math.exp(loss)}
-        if samples:
-            is_json = is_json_task(references)
-            match = {"exact_match": exact_match(predictions, references)}
-            scores |= json_scores(predictions, references) if is_json else match
+    def score(
+        self,
+        which: str,
+        loss: float,
+        samples: list[dict[str, Any]],
+        held_out: int,
+        scores: dict[str, float] | None = None,
+    ) -> None:
+        scores = {"held_out_loss": loss, **(text_scores(loss, samples) if scores is None else scores)}
         self.phase(f"evaluate_{which}", 38.25)
         self.run.file(layout.EVAL).mkdir(exist_ok=True)
         durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", samples)
         self.write("score", which=which, scores=scores, rows=len(samples), held_out_rows=held_out, seconds=38.25)
 
-    def done(self, steps: int, best: int) -> None:
+    def done(self, steps: int, best: int, baseline: dict[str, Any] | None = None) -> None:
         self.write("done", steps, result={
-            "before": None, "after": None, "rows": 0, "held_out_rows": 0, "tokens": 66_420, "tokens_per_second": 288.4,
+            "before": None, "after": None, "baseline": baseline, "rows": 0, "held_out_rows": 0,
+            "tokens": 66_420, "tokens_per_second": 288.4,
             "seconds": {"train": 230.3, "evaluate_before": 38.25, "evaluate_after": 38.25, "total": 318.0},
             "peak_rss_bytes": 2_212_000_000, "peak_device_bytes": None, "steps": steps, "best_step": best,
             "trainable_parameters": self.plan.trainable_parameters, "adapter": str(self.run.adapter_dir),
@@ -139,17 +157,24 @@ class Story:
 def start(tmp_path: Path) -> Callable[..., Story]:
     """A run that was prepared and has done nothing yet."""
 
-    def begin(name: str = "2026-11-23-mita", *, held_out: int = 120, state: str = "finished", **info: Any) -> Story:
-        asked = Run.model_validate(
-            {"model": "smollm2", "data": "support.jsonl", "preset": "medium", "eval": {"loss_rows": 200}}
-        )
-        plan = plan_of(asked, held_out=held_out)
+    def begin(
+        name: str = "2026-11-23-mita", *, held_out: int = 120, state: str = "finished", task: str = "causal_lm",
+        data_facts: dict[str, Any] | None = None, **info: Any,
+    ) -> Story:  # fmt: skip
+        sections = {"data": "support.jsonl", "eval": {"loss_rows": 200}}
+        asked = Run.model_validate({"model": "smollm2", "task": task, "preset": "medium", **sections})
+        plan = plan_of(asked, held_out=held_out, **(data_facts or {}))
         run = store.create(tmp_path / name, name)
         versions = {"tunewright": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2"}
         run.update_info(state=state, created=START, versions=versions, **info)
         durable.write_json(run.file(layout.PLAN), plan.model_dump(mode="json"))
         durable.write_text(run.file(layout.CONFIG), to_yaml(asked))
-        durable.write_json(run.file(layout.PREPARED), {"key": "k", **account(held_out)})
+        names = plan.facts.data.labels
+        told = {
+            "labels": {name: 170 + 5 * i for i, name in enumerate(names)},
+            "problem_type": plan.facts.data.problem_type,
+        }
+        durable.write_json(run.file(layout.PREPARED), {"key": "k", **account(held_out), **told})
         story = Story(run, plan)
         story.phase("prepare", 1.9)
         story.phase("load", 3.4)
@@ -175,3 +200,148 @@ def finished(start: Callable[..., Story]) -> RunDir:
     story.run.adapter_dir.mkdir()
     story.done(135, 108)
     return story.run
+
+
+INTENTS = ("address", "cancel", "exchange", "order", "refund", "track")
+SENTENCES = [
+    ("two blue mugs to Oslo please", "B-count O B-item O B-city O"),
+    ("send the red lamp to New York", "O O O B-item O B-city I-city"),
+    ("我要 三个 杯子 寄到 成都", "O B-count B-item O B-city"),
+    ("nothing was wrong with it", "O O O O O"),
+]
+
+
+def intent_rows(num: int, right: Callable[[int], bool]) -> list[dict[str, Any]]:
+    """Messages with an intent; a wrong answer is the next intent."""
+    rows = []
+    for i in range(num):
+        wanted = i % len(INTENTS)
+        answer = INTENTS[wanted if right(i) else (wanted + 1 + i % 2) % len(INTENTS)]
+        rows.append(
+            {"row": i + 1, "prompt": f"message {i}: where is it?", "reference": INTENTS[wanted], "answer": answer}
+        )
+    return rows
+
+
+def tagged_rows(num: int, found: Callable[[int, str], bool]) -> list[dict[str, Any]]:
+    """Sentences with entities; what is not found is tagged O."""
+    rows = []
+    for i in range(num):
+        words, gold = SENTENCES[i % 4][0].split(), SENTENCES[i % 4][1].split()
+        tags = [tag if found(i, tag) else "O" for tag in gold]
+        reference, answer = spoken(words, gold), spoken(words, tags)
+        rows.append({"row": i + 1, "prompt": " ".join(words), "reference": reference, "answer": answer,
+                     "gold_tags": gold, "tags": tags})  # fmt: skip
+    return rows
+
+
+def spoken(words: list[str], tags: list[str]) -> str:
+    return "; ".join(f"{kind}: {' '.join(words[start : end + 1])}" for kind, start, end in entities(tags))
+
+
+def number_rows(num: int, error: Callable[[int], float]) -> list[dict[str, Any]]:
+    """Ratings from 1 to 5 with estimates that are off by `error`."""
+    rows = []
+    for i in range(num):
+        rating = 1 + i % 5
+        rows.append(
+            {"row": i + 1, "prompt": f"review {i}", "reference": f"{rating:.4g}", "answer": f"{rating + error(i):.4g}"}
+        )
+    return rows
+
+
+def share_right(rows: list[dict[str, Any]]) -> float:
+    return sum(row["reference"] == row["answer"] for row in rows) / len(rows)
+
+
+def entity_scores(rows: list[dict[str, Any]]) -> dict[str, float]:
+    counts = labels.by_label("entities", rows)
+    equal, found, gold = (sum(getattr(one, part) for one in counts) for part in ("equal", "found", "gold"))
+    words = [given == wanted for row in rows for given, wanted in zip(row["tags"], row["gold_tags"], strict=True)]
+    return {
+        "accuracy": sum(words) / len(words), "entity_f1": 2 * equal / (found + gold),
+        "entity_precision": equal / found if found else 0.0, "entity_recall": equal / gold,
+    }  # fmt: skip
+
+
+def rmse(rows: list[dict[str, Any]]) -> float:
+    return math.sqrt(sum((float(row["reference"]) - float(row["answer"])) ** 2 for row in rows) / len(rows))
+
+
+def tell(
+    story: Story, before: list[dict[str, Any]], after: list[dict[str, Any]], scores: Callable[[list[dict[str, Any]]], Any],
+    baseline: dict[str, Any] | None,
+) -> RunDir:  # fmt: skip
+    """A run from its first test to its end."""
+    story.score("before", 1.79, before, len(before), scores(before))
+    story.write("phase", phase="train", state="begin")
+    story.train(1, 135)
+    story.write("phase", 135, phase="train", state="end", seconds=229.0)
+    story.score("after", 0.21, after, len(after), scores(after))
+    story.run.adapter_dir.mkdir()
+    story.done(135, 108, baseline)
+    return story.run
+
+
+@pytest.fixture
+def classified(start: Callable[..., Story]) -> RunDir:
+    """Six intents: an untrained head before, most of them right after."""
+    facts = {"labels": INTENTS, "problem_type": "single_label_classification"}
+    story = start("2026-11-23-intents", task="seq_cls", data_facts=facts)
+    return tell(
+        story,
+        intent_rows(120, lambda i: i % 9 == 0),
+        intent_rows(120, lambda i: i % 11 != 0),
+        lambda rows: {"accuracy": share_right(rows), "macro_f1": share_right(rows)},
+        {"name": "majority class", "scores": {"accuracy": 20 / 120, "macro_f1": 1 / 21}},
+    )
+
+
+@pytest.fixture
+def tagged(start: Callable[..., Story]) -> RunDir:
+    """Entities: none found before, most after, counts the worst."""
+    facts = {"labels": ("B-city", "B-count", "B-item", "I-city", "O"), "problem_type": None}
+    story = start("2026-11-23-entities", task="token_cls", held_out=60, data_facts=facts)
+    return tell(
+        story,
+        tagged_rows(60, lambda i, tag: False),
+        tagged_rows(60, lambda i, tag: not tag.endswith("count") or i % 3 > 0),
+        entity_scores,
+        {"name": "majority class", "scores": entity_scores(tagged_rows(60, lambda i, tag: False))},
+    )
+
+
+@pytest.fixture
+def estimated(start: Callable[..., Story]) -> RunDir:
+    """Ratings: far off before, near after."""
+    story = start("2026-11-23-ratings", task="seq_cls", data_facts={"problem_type": "regression"})
+    return tell(
+        story,
+        number_rows(120, lambda i: -1.0 - i % 5),
+        number_rows(120, lambda i: (i % 7 - 3) / 5),
+        lambda rows: {"rmse": rmse(rows), "mae": rmse(rows) / 1.2, "pearson": 0.9},
+        {"name": "mean", "scores": {"rmse": math.sqrt(2), "mae": 1.2, "pearson": 0.0}},
+    )
+
+
+@pytest.fixture
+def translated(start: Callable[..., Story]) -> RunDir:
+    """Texts to texts, few of them exactly right."""
+    story = start("2026-11-23-summaries", task="seq2seq")
+    row = {
+        "prompt": "Where is my parcel with the two mugs? I have been waiting for weeks.",
+        "reference": "asks for a parcel",
+    }
+    before = [{**row, "row": i, "answer": "parcel parcel parcel"} for i in range(120)]
+    after = [
+        {**row, "row": i, "answer": "asks for a parcel" if i % 40 == 0 else "asks where the parcel is"}
+        for i in range(120)
+    ]
+    return tell(
+        story,
+        before,
+        after,
+        lambda rows: {"exact_match": share_right(rows), "rougeL": 0.15 if rows is before else 0.62,
+                      "rouge1": 0.2 if rows is before else 0.66, "bleu": 0.02 if rows is before else 0.3},
+        None,
+    )  # fmt: skip

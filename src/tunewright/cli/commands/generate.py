@@ -12,12 +12,14 @@ from tunewright.i18n import _, ngettext
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("Answers for a file of prompts, as JSON lines"))(generate)
+    app.command(help=_("Answers or labels for the rows of a file, as JSON lines"))(generate)
 
 
 def generate(
     run: options.Run,
-    file: Annotated[str, typer.Argument(metavar="FILE", help=_("Rows with a prompt or messages, or lines of text."))],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help=_("Rows as in training, without answers; or lines of text."))
+    ],
     output: Annotated[
         str | None, typer.Option("-o", "--output", help=_("Write to this file instead of stdout."))
     ] = None,
@@ -35,7 +37,8 @@ def generate(
     found = api.open_run(run)
     if output and Path(output).exists() and not force:
         raise error("E115", path=output)
-    prompts, left_out = api.prompts(file, mapping=options.mapping(columns), skip_bad=skip_bad)
+    mapping = options.mapping(columns)
+    prompts, left_out = api.prompts(file, task=found.task, mapping=mapping, skip_bad=skip_bad)
     show.note(_("Loading the model of {name}").format(name=found.name))
     try:
         with live.meter(_("Writing answers")) as progress:

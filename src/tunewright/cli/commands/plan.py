@@ -26,6 +26,7 @@ def plan(
     model: options.Model = None,
     data: options.Data = None,
     output: options.Output = None,
+    task: options.Task = None,
     preset: options.Preset = None,
     method: options.Method = None,
     rank: options.Rank = None,
@@ -40,7 +41,8 @@ def plan(
     quiet: options.Quiet = False,
 ) -> None:
     flags = {
-        "model.name": model, "data.train": data, "run.output_dir": output, "preset": preset, "method": method, "peft.r": rank,
+        "model.name": model, "data.train": data, "run.output_dir": output, "task": task, "preset": preset,
+        "method": method, options.rank_of(method): rank,
         "train.num_train_epochs": epochs, "train.learning_rate": lr, "train.seed": seed, "data.map": options.mapping(columns),
         "data.skip_bad": skip_bad, "run.offline": offline,
     }  # fmt: skip
@@ -72,10 +74,14 @@ def _print(made: "Plan", channel: Channel) -> None:
     words, run = api.words, made.run
     brief.facts(made, channel)
     share = made.trainable_parameters / made.facts.model.num_parameters
-    method = f"{run.method} r={run.peft.r} · " + _("{count} of {total} parameters are trained ({share})").format(
-        count=words.count(made.trainable_parameters),
-        total=words.count(made.facts.model.num_parameters),
-        share=words.percent(share),
+    method = (
+        words.method(run)
+        + " · "
+        + _("{count} of {total} parameters are trained ({share})").format(
+            count=words.count(made.trainable_parameters),
+            total=words.count(made.facts.model.num_parameters),
+            share=words.percent(share),
+        )
     )
     brief.labelled(channel, _("Method"), method)
     brief.labelled(channel, _("Plan"), brief.plan_line(made))

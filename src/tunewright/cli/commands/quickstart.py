@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from tunewright.cli import options, show, start
-from tunewright.i18n import _
+from tunewright.i18n import N_, _
+
+# What stands untrained in front of a run: without it, the score before looks like the base model's fault.
+UNTRAINED = {
+    "seq2seq": N_(
+        "bert2bert is one encoder twice: what joins its halves (cross-attention) and its output layer start at random, so"
+        " before training it writes nothing of use."
+    ),
+    "seq_cls": N_("The head that names the label is new and untrained: before training its answers are chance."),
+    "token_cls": N_(
+        "The head that names each word's tag is new and untrained: before training its answers are chance."
+    ),
+}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -13,6 +25,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def quickstart(
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task", metavar="TASK", help=_("causal_lm, seq2seq, seq_cls or token_cls; PEFT's names do, too.")
+        ),
+    ] = "causal_lm",
     seed: Annotated[int, typer.Option("--seed", help=_("Seed of the generated data and of the training."))] = 42,
     sets: options.Sets = None,
     detach: options.Detach = False,
@@ -23,9 +41,11 @@ def quickstart(
 ) -> None:
     from tunewright import api
 
+    loaded = api.quickstart_request(seed, sets or (), task=task)
     if not quiet:
         show.note(
             _("The data of this task are generated here: they show that training works, not how well it does on yours.")
         )
-    loaded = api.quickstart_request(seed, sets or ())
+        if loaded.run.task in UNTRAINED:
+            show.note(_(UNTRAINED[loaded.run.task]))
     start.run(loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose, is_demo=True)

@@ -71,14 +71,12 @@ def _row(run: "TrainedRun") -> tuple[str, ...]:
 
     words, info, result = api.words, run.dir.info(), run.result
     before, after = result["before"] or {}, result["after"] or {}
-    scores = [
-        f"{words.label(words.METRICS, name)} {words.score(name, before.get(name))} -> {words.score(name, after.get(name))}"
-        for name in ("exact_match", "held_out_loss")
-        if name in after
-    ]
+    main = words.main_score(after)
+    change = f"{words.score(main, before.get(main))} -> {words.score(main, after.get(main))}" if main else ""
+    score = f"{words.label(words.METRICS, main)} {change}" if main else ""
     model = printable(Path(str(info.get("model", ""))).name)
     state = words.label(words.STATES, result["state"])
-    return run.name, state, words.moment(info["created"]), model, ", ".join(scores[:1])
+    return run.name, state, words.moment(info["created"]), model, score
 
 
 def watch(run: options.RunOrLast = "last", verbose: options.Verbose = False, as_json: options.Json = False) -> None:

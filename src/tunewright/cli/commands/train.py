@@ -19,6 +19,7 @@ def train(
     model: options.Model = None,
     data: options.Data = None,
     output: options.Output = None,
+    task: options.Task = None,
     preset: options.Preset = None,
     method: options.Method = None,
     rank: options.Rank = None,
@@ -39,7 +40,8 @@ def train(
     verbose: options.Verbose = False,
 ) -> None:
     flags = {
-        "model.name": model, "data.train": data, "run.output_dir": output, "preset": preset, "method": method, "peft.r": rank,
+        "model.name": model, "data.train": data, "run.output_dir": output, "task": task, "preset": preset,
+        "method": method, options.rank_of(method): rank,
         "train.num_train_epochs": epochs, "train.learning_rate": lr, "train.seed": seed, "data.map": options.mapping(columns),
         "data.skip_bad": skip_bad, "run.offline": offline,
     }  # fmt: skip

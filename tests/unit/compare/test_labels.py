@@ -1,0 +1,64 @@
+"""Label answers counted: confusions, what is found of each label, and the intervals these give."""
+
+from typing import Any
+
+import pytest
+
+from tunewright.compare import labels, margins
+from tunewright.compare.labels import Confusion, Found
+
+
+def rows(*answers: tuple[str, str]) -> list[dict[str, Any]]:
+    return [{"reference": wanted, "answer": given} for wanted, given in answers]
+
+
+CLASSES = rows(("a", "a"), ("a", "b"), ("a", "b"), ("b", "b"), ("b", "c"), ("c", "c"))
+TAGGED: list[dict[str, Any]] = [
+    {"gold_tags": ["B-city", "I-city", "O", "B-count"], "tags": ["B-city", "I-city", "O", "O"]},
+    {"gold_tags": ["B-city", "O"], "tags": ["B-city", "I-city"]},
+]
+
+
+def test_confusions_come_with_the_rows_they_could_have_been() -> None:
+    assert labels.confusions(CLASSES) == [Confusion("a", "b", 2, 3), Confusion("b", "c", 1, 2)]
+    assert labels.confusions(rows(("a", "a"))) == []
+
+
+def test_of_each_class_it_is_counted_what_was_found() -> None:
+    found = {one.label: one for one in labels.by_label("label", CLASSES)}
+    assert found["b"] == Found("b", equal=1, found=3, gold=2)
+    assert (found["b"].precision, found["b"].recall, found["b"].f1) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
+    assert [one.label for one in labels.by_label("label", CLASSES)] == ["a", "b", "c"], "the most frequent first"
+
+
+def test_several_labels_of_a_row_count_each_and_none_counts_nothing() -> None:
+    found = labels.by_label("labels", rows(("a, b", "b, c"), ("a", ""), ("", "a")))
+    assert found == [Found("a", 0, 1, 2), Found("b", 1, 1, 1), Found("c", 0, 1, 0)]
+    assert (found[2].precision, found[2].recall) == (0.0, None)
+
+
+def test_an_entity_is_right_only_as_a_whole() -> None:
+    assert labels.by_label("entities", TAGGED) == [Found("city", 1, 2, 2), Found("count", 0, 0, 1)]
+
+
+def test_plain_tags_count_word_by_word() -> None:
+    tagged = [{"gold_tags": ["DET", "NOUN"], "tags": ["DET", "VERB"]}]
+    assert labels.by_label("tags", tagged) == [Found("DET", 1, 1, 1), Found("NOUN", 0, 0, 1), Found("VERB", 0, 1, 0)]
+
+
+def test_the_intervals_come_from_the_counts() -> None:
+    assert labels.intervals("entities", TAGGED) == {
+        "entity_f1": margins.of_f1(1, 2, 3), "accuracy": margins.of_share(4 / 6, 6),
+    }  # fmt: skip
+    assert labels.intervals("labels", rows(("a, b", "b, c"))) == {"micro_f1": margins.of_f1(1, 2, 2)}
+    assert set(labels.intervals("number", rows(*[("1", "2.5")] * 10))) == {"rmse"}
+    assert labels.intervals("label", CLASSES) == {} and labels.intervals("text", []) == {}
+
+
+def test_the_baseline_has_intervals_too() -> None:
+    numbers = rows(*[(str(n), "0") for n in range(10)])
+    assert labels.constant_intervals("number", numbers, {"rmse": 2.9}) == {
+        "rmse": margins.of_rmse([n - 4.5 for n in range(10)])
+    }
+    assert labels.constant_intervals("entities", TAGGED, {"accuracy": 0.5}) == {"accuracy": margins.of_share(0.5, 6)}
+    assert labels.constant_intervals("label", CLASSES, {"accuracy": 0.5}) == {}
