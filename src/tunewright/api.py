@@ -239,19 +239,21 @@ def train(
     *,
     config: str | Path | None = None,
     inline_process: bool = False,
+    callbacks: Sequence[Any] = (),
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     **settings: Any,
 ) -> TrainedRun:
     """Train an adapter and wait for it: `train(model="smollm2", data="my.jsonl", peft={"r": 8})`.
 
     `settings` are sections of the config (peft, train, data options, preset, ...). The run goes on in a process of its own,
-    unless `inline_process` asks for this one. Raises: TunewrightError with everything that went wrong.
+    unless `inline_process` asks for this one; `callbacks`, transformers' TrainerCallbacks, ask for it too.
+    Raises: TunewrightError with everything that went wrong.
     """
     named = _named(settings)
     named |= {"model.name": model} if model is not None else {}
     named |= {"data.train": str(data)} if data is not None else {}
     loaded = load(config=config, named=named)
-    return _run_to_end(loaded, inline_process=inline_process, on_event=on_event)
+    return _run_to_end(loaded, inline_process=inline_process, callbacks=callbacks, on_event=on_event)
 
 
 def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,11 +273,13 @@ def stand_in_data() -> Path:
     return demo.write_demo(0)[1]
 
 
-def _run_to_end(loaded: Loaded, *, inline_process: bool, on_event: Callable[[dict[str, Any]], None]) -> TrainedRun:
+def _run_to_end(
+    loaded: Loaded, *, inline_process: bool, on_event: Callable[[dict[str, Any]], None], callbacks: Sequence[Any] = ()
+) -> TrainedRun:
     made = plan(loaded)
     run = start.create(loaded, made, force=False, note=_silent)
-    if inline_process:
-        inline.work(run)
+    if inline_process or callbacks:
+        inline.work(run, callbacks)
     else:
         start.launch(run)
         for event in follow(run):

@@ -5,11 +5,12 @@ Tolerances: 1e-4 on logits of size 1 in fp32, where merging adds one rounding to
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
-from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from tunewright import api
 from tunewright.accel.loss import answer_loss, answer_loss_reason_not, plain_loss
@@ -102,6 +103,27 @@ def test_the_model_trains_under_a_stock_trainer(
     arguments = TrainingArguments(str(tmp_path / "out"), max_steps=2, report_to="none", use_cpu=True, disable_tqdm=True)
     result = Trainer(model=model, args=arguments, train_dataset=rows).train()
     assert result.global_step == 2
+
+
+class Counting(TrainerCallback):
+    """A person's own callback."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.steps.append(state.global_step)
+
+
+def test_callbacks_of_a_person_run_under_ours(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> None:
+    own = Counting()
+    settings = {
+        "train": {"max_steps": 3, "eval_steps": 2},
+        "eval": {"rows": 0},
+        "run": {"output_dir": str(tmp_path / "run")},
+    }
+    api.train(str(tiny_model()), shop_rows, callbacks=[own], **settings)
+    assert own.steps == [1, 2, 3]
 
 
 def test_micro_batches_hold_every_row_once_within_the_budget() -> None:

@@ -13,7 +13,13 @@ import pytest
 import torch
 from peft import IA3Config, LNTuningConfig, LoraConfig, PeftModel, get_peft_model
 from peft.utils import constants as peft_tables
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+)
 
 from tests.matrix.families import CLASSES, EXPERTS, MAMBAS, RELABELLED, ZOO, Tiny, relabelled, saved
 from tests.real_model import model_home
@@ -22,7 +28,8 @@ from tunewright.facts.model import Model, read_model
 from tunewright.plan.check import matching_groups
 from tunewright.plan.presets import Row, rows_of
 from tunewright.spec.presets import PRESETS, Level
-from tunewright.spec.tasks import TASKS
+from tunewright.spec.tasks import TASKS, Task
+from tunewright.spec.upstream import MODEL_TASKS
 
 __all__ = ["model_home"]
 MERGED = 1e-5
@@ -166,6 +173,34 @@ def test_the_norm_layers_are_all_found_and_counted(name: str, read: Read) -> Non
 
 def test_norm_layers_without_numbers_are_not_listed(read: Read) -> None:
     assert norm_modules(read("olmo")) == []
+
+
+LABELS = {"seq_cls": AutoModelForSequenceClassification, "token_cls": AutoModelForTokenClassification}
+HEADED = [
+    (name, task)
+    for name, tiny in ZOO.items()
+    for task in LABELS
+    if tiny.task != "causal_lm" and task in MODEL_TASKS[tiny.model_type]
+]
+
+
+@pytest.mark.parametrize(("name", "task"), HEADED)
+def test_no_part_of_a_fresh_head_stays_frozen(name: str, task: Task, tmp_path: Path) -> None:
+    bare = AutoModel.from_config(ZOO[name].config())
+    facts = read_model(saved(bare, tmp_path / "bare"), name)
+    model, loading = LABELS[task].from_pretrained(tmp_path / "bare", output_loading_info=True)
+    config = LoraConfig(
+        r=RANK, target_modules=_row(facts, "simple").target_modules, task_type=TASKS[task].task_type,
+        modules_to_save=list(facts.fresh_heads.get(task, ())) or None,
+    )  # fmt: skip
+    adapted = get_peft_model(model, config)
+    learns = {path for path, parameter in adapted.named_parameters() if parameter.requires_grad}
+    plain = {path.replace(".modules_to_save.default", "").removeprefix("base_model.model.") for path in learns}
+    fresh = {
+        path for path in loading["missing_keys"] if "pooler" not in path or "pooler" in facts.fresh_heads.get(task, ())
+    }
+    assert fresh
+    assert fresh <= plain
 
 
 @pytest.mark.parametrize("name", EXPERTS)

@@ -1,29 +1,31 @@
 """The parts of a training, made from a plan: loss, Trainer, transformers' arguments, and the checkpoint to go on from."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import EarlyStoppingCallback, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, TrainingArguments
 
 from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not
 from tunewright.accel.verify import verify
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
 from tunewright.engine.evaluate import READ_TOKENS, Examiner, held_out_loss
-from tunewright.engine.load import restore_adapter
+from tunewright.engine.load import device, restore_adapter
 from tunewright.engine.optimizers import OWN_OPTIMIZERS, make_optimizer
 from tunewright.engine.prepare import Prepared
 from tunewright.engine.state import restore_trained
 from tunewright.engine.tasks import collator, task_of
 from tunewright.engine.trainer import StepTrainer
-from tunewright.engine.watch import Watch
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import TOTALS, CheckpointStore, read_manifest
 from tunewright.runs.events import EventLog
+
+ROWS_TO_START_FROM = 64
 
 
 def choose_loss(
@@ -64,6 +66,14 @@ def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, loss: LossFun
         collator=collator(plan, tokenizer, READ_TOKENS), loss=loss, labels=plan.facts.data.labels,
         problem_type=plan.facts.data.problem_type, answers=rows, max_new_tokens=longest,
     )  # fmt: skip
+
+
+def first_batches(plan: Plan, data: Prepared, tokenizer: TextTokenizer) -> Iterator[dict[str, torch.Tensor]]:
+    """The first rows as micro-batches on the run's device, for start values that are taken from data."""
+    rows = data.train[:ROWS_TO_START_FROM]
+    cut = step_collator(plan, tokenizer)
+    for group in cut.groups(rows):
+        yield {k: v.to(device()) for k, v in cut.collate([rows[i] for i in group], cut.pad_id).items()}
 
 
 def identity(plan: Plan) -> dict[str, Any]:
@@ -139,13 +149,13 @@ def earlier_sessions(checkpoint: Path | None) -> dict[str, float]:
 
 def build_trainer(
     model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, loss: LossFunction,
-    store: CheckpointStore, watch: Watch, before: dict[str, float],
+    store: CheckpointStore, callbacks: Sequence[TrainerCallback], before: dict[str, float],
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
     spec, cut = plan.run.train, step_collator(plan, tokenizer)
     tests = data.held_out[: plan.run.eval.loss_rows]
     patience = [EarlyStoppingCallback(spec.early_stopping_patience)] if tests and spec.early_stopping_patience else []
-    trainer = StepTrainer(
+    return StepTrainer(
         loss=loss,
         held_out_loss=lambda m: held_out_loss(m, tests, loss, cut),
         method=plan.run.method,
@@ -158,11 +168,9 @@ def build_trainer(
         train_dataset=data.train,
         eval_dataset=tests or None,
         data_collator=cut,
-        callbacks=[watch, *patience],
+        callbacks=[*callbacks, *patience],
         optimizers=(make_optimizer(model, plan), None),
     )
-    watch.trainer = trainer
-    return trainer
 
 
 def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> TrainingArguments:

@@ -1,11 +1,14 @@
 """The page that every run is: load, configure, apply, train, save, with the same test before and after."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainerCallback
+
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, planned_config, without_adapter
+from tunewright.engine.adapt import attach_adapter, planned_config, start_from_data, without_adapter
 from tunewright.engine.build import (
     build_trainer,
     checkpoint_to_resume,
@@ -13,6 +16,7 @@ from tunewright.engine.build import (
     earlier_sessions,
     ended_state,
     examiner,
+    first_batches,
     restore_training,
 )
 from tunewright.engine.export import save_adapter
@@ -39,8 +43,8 @@ class Outcome:
     baseline: dict[str, Any] | None
 
 
-def train(plan: Plan, scorer: Scorer) -> Outcome:
-    """Train and test one adapter as planned. Everything undecided was decided in `plan`.
+def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ()) -> Outcome:
+    """Train and test one adapter as planned. Everything undecided was decided in `plan`; `callbacks` are a person's own.
 
     Raises: DataError; ModelError; TrainingError E501 (not finite), E502, E503 (resume), E507 (stopped, checkpoint saved).
     """
@@ -53,6 +57,7 @@ def train(plan: Plan, scorer: Scorer) -> Outcome:
         base = load_base(plan, tokenizer)  # 1. load
         config = planned_config(plan)  # 2. configure
         model = attach_adapter(prepare_for_training(base, plan), config, seed=plan.run.train.seed)  # 3. apply
+        start_from_data(model, first_batches(plan, data, tokenizer))
         loss = choose_loss(model, plan, data, tokenizer, events)
     test = examiner(plan, data, tokenizer, loss)
     with without_adapter(model) as untouched:
@@ -62,7 +67,10 @@ def train(plan: Plan, scorer: Scorer) -> Outcome:
         store = CheckpointStore(run.checkpoints_dir, run.info()["id"])
         checkpoint = checkpoint_to_resume(store, plan, model, events)
         watch = Watch(events, stop)
-        trainer = build_trainer(model, plan, data, tokenizer, loss, store, watch, earlier_sessions(checkpoint))
+        trainer = build_trainer(
+            model, plan, data, tokenizer, loss, store, [watch, *callbacks], earlier_sessions(checkpoint)
+        )
+        watch.trainer = trainer
         state = ended_state(checkpoint)
         if state is None:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,11 @@ def quiet() -> None:
     logging.captureWarnings(True)
 
 
-def work(run: RunDir, stop: StopFlag) -> int:
+def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCallback] = ()) -> int:
     """Do the run's steps; the exit code. Whatever goes wrong is an event, and in the log."""
     events, started = run.events, time.perf_counter()
     try:
-        outcome = train(from_json(run.plan()), Scorer(run, stop, events))
+        outcome = train(from_json(run.plan()), Scorer(run, stop, events), callbacks)
         events.write("done", result=result(run, outcome, time.perf_counter() - started))
         return 0
     except TunewrightError as fault:

@@ -7,10 +7,11 @@ checkpoint.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunewright.spec.presets import Role
+from tunewright.spec.tasks import Task
 
 if TYPE_CHECKING:
     from tunewright.facts.model import Model
@@ -36,6 +37,7 @@ class Family:
     `base`: where transformers puts the layers; checkpoints without a head lack it in front of their names.
     `experts`: parameters that hold all experts of a block at once, which LoRA reaches as `target_parameters`.
     `ia3`: roles that (IA)3 scales; those that play `down` are its feed-forward modules.
+    `heads`: modules of a task's head that PEFT, which knows `classifier` and `score`, would leave frozen.
     `refused`: names that PEFT rejects here.
     `is_rewritten`: PEFT 0.21.2 hands LoRA's gate_proj, up_proj and down_proj to the experts, at another rank, and leaves
     out dense and shared layers of these names; so only attention has names in such a row.
@@ -45,6 +47,7 @@ class Family:
     base: str = "model"
     experts: Names = ()
     ia3: tuple[Role, ...] = ("k", "v", "down")
+    heads: Mapping[Task, Names] = field(default_factory=dict)
     refused: Names = ()
     is_rewritten: bool = False
     is_conv1d: bool = False
@@ -83,9 +86,12 @@ MODERNBERT = _fused("Wqkv", o="attn.Wo", gate="mlp.Wi", up="mlp.Wi", down="mlp.W
 
 EXPERTS = ("experts.gate_up_proj", "experts.down_proj")
 QV: tuple[Role, ...] = ("q", "v", "down")
-# A Mamba mixer takes the weights of these layers without calling them.
+# A Mamba mixer takes the weights of the first without calling them, and calls the second on every path.
 MAMBA = ("out_proj", "conv1d")
+MAMBA_INPUTS = ("in_proj", "x_proj")
 GPT = "transformer"
+CLASSIFIES: Mapping[Task, Names] = {"seq_cls": ("classification_head",)}
+POOLS: Mapping[Task, Names] = {"seq_cls": ("pooler",)}
 
 ROWS: tuple[tuple[str, Family], ...] = (
     ("llama mistral ministral ministral3 granite cohere cohere2 olmo olmo2 olmo3 smollm3 stablelm", Family(LLAMA)),
@@ -120,10 +126,10 @@ ROWS: tuple[tuple[str, Family], ...] = (
     ("rwkv", Family(RWKV, "rwkv")),
     ("rwkv7", Family(RWKV7)),
     ("blip-2", Family(BLIP2, "")),
-    ("t5 umt5 longt5", Family(T5, "")),
-    ("mt5", Family(T5, "", ia3=("k", "v", "up"))),
-    ("bart", Family(BART, ia3=QV)),
-    ("mbart pegasus marian blenderbot blenderbot-small m2m_100 plbart", Family(BART)),
+    ("t5 umt5 longt5", Family(T5, "", heads=CLASSIFIES)),
+    ("mt5", Family(T5, "", ia3=("k", "v", "up"), heads=CLASSIFIES)),
+    ("bart", Family(BART, ia3=QV, heads=CLASSIFIES)),
+    ("mbart pegasus marian blenderbot blenderbot-small m2m_100 plbart", Family(BART, heads=CLASSIFIES)),
     ("encoder-decoder", Family(BERT2BERT, "")),
     ("bert", Family(BERT, "bert")),
     ("roberta xlm-roberta xlm-roberta-xl camembert", Family(BERT, "roberta")),
@@ -133,9 +139,9 @@ ROWS: tuple[tuple[str, Family], ...] = (
     ("mpnet", Family(MPNET, "mpnet")),
     ("distilbert", Family(DISTILBERT, "distilbert")),
     ("albert", Family(ALBERT, "albert")),
-    ("deberta", Family(DEBERTA, "deberta")),
-    ("deberta-v2", Family(DEBERTA2, "deberta")),
-    ("modernbert", Family(MODERNBERT)),
+    ("deberta", Family(DEBERTA, "deberta", heads=POOLS)),
+    ("deberta-v2", Family(DEBERTA2, "deberta", heads=POOLS)),
+    ("modernbert", Family(MODERNBERT, heads={"seq_cls": ("head",), "token_cls": ("head",)})),
 )
 FAMILIES: Mapping[str, Family] = {name: family for names, family in ROWS for name in names.split()}
 UNKNOWN = Family({}, "")

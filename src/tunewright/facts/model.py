@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from tunewright.errors import error
 from tunewright.facts.base import Fact
 from tunewright.facts.families import EXPERT_PARTS, FAMILIES, NORM, NOT_LINEAR, PRETRAINING_HEADS, UNKNOWN, Family
@@ -58,7 +60,8 @@ class NormGroup(Fact):
 class Model(Fact):
     """What the folder says about the model. Paths are those of the loaded model.
 
-    `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token. Of an encoder-decoder
+    `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token; `fresh_heads` are the
+    modules of a task's head that start random and that PEFT would leave so (its `modules_to_save` must name them). Of an encoder-decoder
     `num_layers` are the encoder's, `num_decoder_layers` the decoder's, and the heads are the decoder's.
     """
 
@@ -87,6 +90,7 @@ class Model(Fact):
     vocabulary: tuple[LinearGroup, ...] = ()
     tie_word_embeddings: bool = False
     is_conv1d: bool = False
+    fresh_heads: dict[Task, tuple[str, ...]] = Field(default_factory=dict)
     has_chat_template: bool
 
     @property
@@ -139,6 +143,7 @@ def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenize
         vocabulary=vocabulary,
         tie_word_embeddings=bool(is_tied),
         is_conv1d=family.is_conv1d,
+        fresh_heads=_fresh_heads(family, tensors),
         has_chat_template=_has_chat_template(folder),
     )
 
@@ -226,6 +231,12 @@ def _located(tensors: Tensors, family: Family) -> Shapes:
     is_bare = bool(family.base) and not any(name.startswith(prefix) for name in tensors)
     kept = {name: shape for name, (shape, _dtype) in tensors.items() if not name.startswith(PRETRAINING_HEADS)}
     return {f"{prefix}{name}": shape for name, shape in kept.items()} if is_bare else kept
+
+
+def _fresh_heads(family: Family, tensors: Tensors) -> dict[Task, tuple[str, ...]]:
+    trained = {name.partition(".")[0] for name in tensors}
+    fresh = {task: tuple(name for name in names if name not in trained) for task, names in family.heads.items()}
+    return {task: names for task, names in fresh.items() if names}
 
 
 def _in_blocks(shapes: Shapes, *num_axes: int) -> Iterator[tuple[list[str], Sequence[int]]]:

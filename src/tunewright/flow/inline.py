@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from tunewright.runs import layout
 from tunewright.runs.store import RunDir, process_record
 
 
-def work(run: RunDir) -> int:
-    """Do a run's steps here: same files and events as a worker, no parent, no remedies. The exit code."""
+def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
+    """Do a run's steps here: same files and events as a worker, no parent, no remedies. The exit code.
+
+    `callbacks` are transformers' TrainerCallbacks.
+    """
     from tunewright.engine.watch import StopFlag
     from tunewright.engine.worker import work as do_steps
 
@@ -23,7 +27,7 @@ def work(run: RunDir) -> int:
         with FileLock(run.file(layout.LOCK), timeout=0):
             run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
             try:
-                code = do_steps(run, StopFlag())
+                code = do_steps(run, StopFlag(), callbacks)
             except BaseException:
                 run.update_info(state="stopped", worker=None)
                 raise

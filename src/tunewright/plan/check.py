@@ -10,6 +10,7 @@ from tunewright.errors import Problem
 from tunewright.facts.families import (
     EXPERT_NAMES,
     FAMILIES,
+    MAMBA_INPUTS,
     UNKNOWN,
     expert_parameters,
     matches,
@@ -32,7 +33,7 @@ BUILTIN: Mapping[Task, str] = {
 TIED_NAMES = ("embed_tokens", "lm_head")
 TIED = N_("tied embeddings")
 KEEP_TIED = """--set peft.modules_to_save='["lm_head"]' --set peft.ensure_weight_tying=true"""
-
+# What needs a layer's inputs, and how it is switched off.
 WITHOUT_INPUTS = {"lora_dropout": "0", "use_dora": "false", "lora_bias": "false"}
 
 
@@ -112,7 +113,7 @@ def _check_targets(peft: Targeted, model: Model, preset: str) -> list[Problem]:
     if not model.linear:
         return []
     if targets == "auto":
-        return [_refused(f"preset={preset}", model)] if family.refused and not family.roles else []
+        return [no_preset(f"preset={preset}", model)] if family.refused and not family.roles else []
     try:
         found = matching_groups(model, targets)
     except re.error as fault:
@@ -122,7 +123,7 @@ def _check_targets(peft: Targeted, model: Model, preset: str) -> list[Problem]:
         ]
     rejected = [path for group in found for path in group.paths if any(matches(name, path) for name in family.refused)]
     if rejected:
-        return [_refused(f"peft.target_modules={_listed(targets)}", model)]
+        return [no_preset(f"peft.target_modules={_listed(targets)}", model)]
     if isinstance(peft, Lora) and family.is_rewritten and _reaches_experts(targets):
         return [_takes_experts(targets, model)]
     missing = [
@@ -152,10 +153,13 @@ def _check_norms(targets: Targets, model: Model) -> list[Problem]:
     return [Problem("E301", values=values | {"example": _listed(norms[:2])})]
 
 
-def _refused(asked: str, model: Model) -> Problem:
-    names = [g.name for g in model.linear if g.name not in FAMILIES[model.model_type].refused]
+def no_preset(asked: str, model: Model) -> Problem:
+    """E109 for a family in which PEFT rejects layers that were asked for, with those it takes."""
+    roles, _is_known = roles_of(model)
+    ends = {group.name for group in model.linear}
+    names = names_of(roles, roles) or [name for name in MAMBA_INPUTS if name in ends]
     reason = N_("its mixer takes the weights of out_proj and conv1d without calling them, so PEFT rejects both")
-    return _pair(asked, model.model_type, reason, f"--set peft.target_modules='{_listed(list(dict.fromkeys(names)))}'")
+    return _pair(asked, model.model_type, reason, f"--set peft.target_modules='{_listed(names)}'")
 
 
 def _reaches_experts(targets: Targets) -> bool:

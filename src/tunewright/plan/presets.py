@@ -7,7 +7,7 @@ from typing import Any
 from tunewright.errors import Problem, SpecError
 from tunewright.facts.families import FAMILIES, Names, Roles, expert_parameters, names_of, roles_of
 from tunewright.facts.model import Model
-from tunewright.plan.check import lora_parameters
+from tunewright.plan.check import lora_parameters, no_preset
 from tunewright.spec.presets import PRESETS, Preset, Role
 
 
@@ -78,8 +78,10 @@ def find_row(word: str) -> Row:
 
 
 def rows_of(model: Model) -> list[Row]:
-    """Every level for a model, by the names that it really has."""
-    roles, _is_known = roles_of(model)
+    """Every level for a model, by the names that it really has. Raises: SpecError E109 for a family without presets."""
+    roles, is_known = roles_of(model)
+    if is_known and not roles:
+        raise SpecError([no_preset("preset", model)])
     rows = _rows(model.model_type, roles, tuple(expert_parameters(model)))
     return [
         Row(

@@ -79,3 +79,11 @@ def test_a_models_presets_have_its_names_and_what_they_train(tw, model: Path) ->
     assert counts == sorted(counts)
     assert all(f"{count:,}" in shown.out for count in counts)
     assert all(row["num_parameters"] > 0 for row in rows)
+
+
+def test_a_family_without_presets_is_answered_with_the_layers_that_work(tw, model: Path) -> None:
+    config = model / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"mamba"'))
+    shown = tw("presets", "--model", str(model))
+    assert shown.code == EXIT_USAGE
+    assert "E109" in shown.err

@@ -15,7 +15,7 @@ from tunewright.spec.tasks import TASKS, Task
 
 FORMATS: dict[Task, str] = {
     "causal_lm": "messages",
-    "seq2seq": "prompt_completion",
+    "seq2seq": "question_answer",
     "seq_cls": "labelled_text",
     "token_cls": "tagged_words",
 }

@@ -1,0 +1,66 @@
+"""LoRA's own variants, as fields of PEFT's config: what is saved and loaded gives the loss that the run ended with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from peft import PeftConfig
+
+from tunewright.engine.session import Session
+
+from .test_causal_lm import run_for
+
+TRAINED = {"peft.r": 4, "train.max_steps": 4, "train.eval_steps": 2, "eval.rows": 0}
+VARIANTS: dict[str, dict[str, object]] = {
+    "dora": {"peft.use_dora": True},
+    "rslora": {"peft.use_rslora": True},
+    "pissa": {"peft.init_lora_weights": "pissa"},
+    "pissa, fast": {"peft.init_lora_weights": "pissa_niter_4"},
+    "olora": {"peft.init_lora_weights": "olora"},
+    "eva": {"peft.init_lora_weights": "eva"},
+    "loftq": {"peft.init_lora_weights": "loftq", "peft.loftq_config": {"loftq_bits": 4}},
+    "gaussian": {"peft.init_lora_weights": "gaussian"},
+    "loraplus": {"train.optim": "loraplus"},
+    "lorafa": {"train.optim": "lorafa"},
+    "rank_pattern": {"peft.rank_pattern": {"q_proj": 8}, "peft.alpha_pattern": {"q_proj": 32}},
+    "layers_to_transform": {"peft.layers_to_transform": [1]},
+    "modules_to_save": {"peft.modules_to_save": ["lm_head"]},
+    "trainable tokens": {"peft.trainable_token_indices": [3, 4, 5]},
+    "lora_bias": {"peft.lora_bias": True},
+    "bias": {"peft.bias": "lora_only"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_trains_and_is_loaded_as_it_was_trained(
+    variant: str, tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    run = run_for(tiny_model("qwen2"), shop_rows, tmp_path / "run", **TRAINED, **VARIANTS[variant])
+    losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
+    assert losses[-1] < losses[0]
+    again = Session(run.dir, lambda message: None).evaluate(0)
+    assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], abs=2e-5)
+    assert again["before"]["held_out_loss"] == pytest.approx(run.result["before"]["held_out_loss"], abs=2e-5)
+    assert PeftConfig.from_pretrained(run.adapter).peft_type == "LORA"
+
+
+@pytest.mark.parametrize(("method", "fields"), [
+    ("prefix_tuning", {"peft.prefix_projection": True, "peft.encoder_hidden_size": 16}),
+    ("prompt_tuning", {"peft.prompt_tuning_init": "TEXT", "peft.prompt_tuning_init_text": "Turn the message into JSON"}),
+    ("prompt_tuning", {"peft.prompt_tuning_init": "SAMPLE_VOCAB"}),
+    ("p_tuning", {"peft.encoder_reparameterization_type": "LSTM", "peft.encoder_hidden_size": 16}),
+])  # fmt: skip
+def test_prompts_start_and_are_written_as_asked(
+    method: str, fields: dict[str, object], tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "method": method,
+        "peft.num_virtual_tokens": 4,
+        "train.max_steps": 4,
+        "train.eval_steps": 2,
+        "eval.rows": 0,
+    }
+    run = run_for(tiny_model(), shop_rows, tmp_path / "run", **settings, **fields)
+    again = Session(run.dir, lambda message: None).evaluate(0)
+    assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], abs=1e-5)
+    assert again["after"]["held_out_loss"] < again["before"]["held_out_loss"]
