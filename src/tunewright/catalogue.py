@@ -487,6 +487,11 @@ CATALOGUE: Mapping[str, Entry] = {
         (),
         EXIT_CHECK_FAILED,
     ),
+    "E603": Entry(
+        N_("{method} cannot be merged: what it learned are inputs, and the weights stay as they were"),
+        N_("Prompt learning puts learned vectors in front of the input or of the keys and values; the base is untouched."),
+        (N_("tunewright chat RUN   uses base and adapter together"), N_("--method lora   can be merged")),
+    ),
     "E701": Entry(
         N_("{name} is not on this machine, and --offline was asked for"),
         N_("Offline, only models and data that are already here can be used."),

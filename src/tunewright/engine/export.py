@@ -1,32 +1,67 @@
 """What leaves a run: the adapter as a plain PEFT folder, and the merged model as a plain transformers folder."""
 
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
+from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.engine.adapt import LABELLED
 from tunewright.engine.generate import generate
-from tunewright.engine.load import load_hf_tokenizer
+from tunewright.engine.load import DTYPES, load_adapter, load_hf_tokenizer
+from tunewright.engine.quantise import dequantised
 from tunewright.errors import error
 from tunewright.plan.plan import Plan
 from tunewright.runs import durable
 from tunewright.runs.card import card
 from tunewright.runs.checkpoints import seal
 from tunewright.runs.store import RunDir
+from tunewright.spec.methods import METHODS
 
 # Largest difference of logits, as a share of the largest logit: a merge rounds each weight once more.
 MERGE_TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2, "fp16": 1e-2}
+# Initialisations of LoRA that move a part of the base into the adapter, so that B times A is not zero at the start.
+TAKEN_FROM_BASE = ("pissa", "olora", "corda", "lora_ga")
 
 
-def save_adapter(model: PeftModel, plan: Plan, run: RunDir, tokenizer: TextTokenizer) -> Path:
-    """The adapter with tokenizer, template and card; loads in bare PEFT. Published whole, with a manifest."""
+def taken_from_base(model: PeftModel) -> dict[str, Tensor]:
+    """The start values of a fresh adapter that were taken out of the base's weights; empty where nothing was.
+
+    They depend on the base alone, up to signs that cancel out in B times A, so a resumed run finds them again.
+    """
+    config = model.active_peft_config
+    if not isinstance(config, LoraConfig) or not str(config.init_lora_weights).lower().startswith(TAKEN_FROM_BASE):
+        return {}
+    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {
+        name: tensor.detach().clone() for name, tensor in tensors.items() if ".lora_A." in name or ".lora_B." in name
+    }
+
+
+def save_adapter(
+    model: PeftModel, plan: Plan, run: RunDir, tokenizer: TextTokenizer, taken: Mapping[str, Tensor] | None = None
+) -> Path:
+    """The adapter with tokenizer, template and card; loads in bare PEFT. Published whole, with a manifest.
+
+    `taken` is what `taken_from_base` found when the adapter was fresh. A model with a head gets its config with the
+    labels beside the adapter: `AutoConfig.from_pretrained(adapter)`.
+    """
     staged = durable.staging_folder(run.path)
     model.save_pretrained(staged, safe_serialization=True, save_embedding_layers=False)
+    if taken:
+        _give_back(staged, taken)
+    if plan.run.task in LABELLED:
+        _save_labels(model, staged)
     load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), tokenizer).save_pretrained(staged)
     (staged / "README.md").write_text(card(plan, run), encoding="utf-8")
     seal(staged, run_id=run.info()["id"], step=0, identity={"model": plan.facts.model.digest})
@@ -34,11 +69,86 @@ def save_adapter(model: PeftModel, plan: Plan, run: RunDir, tokenizer: TextToken
     return run.adapter_dir
 
 
+def _give_back(folder: Path, taken: Mapping[str, Tensor]) -> None:
+    """Make a saved adapter one of the untouched base: B A - B0 A0 = [B, -B0] [A; A0], at twice the rank.
+
+    PEFT's own way (`path_initial_model_for_weight_conversion` of peft 0.21.2) is the same sum, but leaves out all other
+    tensors: heads, biases, DoRA's magnitudes. DoRA stays exact, as its magnitudes belong to the sum of base and update.
+    """
+    path = folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    for name, start in taken.items():
+        is_a = ".lora_A." in name
+        tensors[name] = torch.cat([tensors[name], start.cpu() if is_a else -start.cpu()], dim=0 if is_a else 1)
+    save_file(tensors, path, metadata={"format": "pt"})
+    config = LoraConfig.from_pretrained(folder)
+    more = math.sqrt(2) if config.use_rslora else 2  # the scale is alpha / r, or alpha / sqrt(r)
+    config.init_lora_weights, config.inference_mode = True, True
+    config.r, config.lora_alpha = 2 * config.r, more * config.lora_alpha
+    config.rank_pattern = {name: 2 * r for name, r in (config.rank_pattern or {}).items()}
+    config.alpha_pattern = {name: more * alpha for name, alpha in (config.alpha_pattern or {}).items()}
+    config.save_pretrained(folder)
+
+
+def _save_labels(model: PeftModel, folder: Path) -> None:
+    """The config of the model with its head, as one that is not quantised: the adapter fits plain weights as well."""
+    config = type(model.config).from_dict(model.config.to_dict())
+    if "quantization_config" in vars(config):
+        del config.quantization_config
+    config.architectures = [type(model.get_base_model()).__name__]
+    config.save_pretrained(folder)
+
+
+def merge_inputs(rows: Sequence[Encoded], plan: Plan) -> list[list[int]]:
+    """What a merge is checked on: the prompts of rows, or all of a row that has no answer in it."""
+    if plan.run.task != "causal_lm":
+        return [list(row.ids) for row in rows]
+    return [list(row.ids[: row.prompt_length]) for row in rows if 0 < row.prompt_length < len(row.ids)]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a model gives for the inputs: an answer or labels of each, and the logits behind it."""
+
+    answers: list[Any]
+    logits: list[Tensor]
+
+    def equal(self, other: "_Given") -> int:
+        return sum(a == b for a, b in zip(self.answers, other.answers, strict=True))
+
+    def difference(self, other: "_Given") -> float:
+        pairs = zip(self.logits, other.logits, strict=True)
+        return max((float((a - b).abs().max()) for a, b in pairs), default=0.0)
+
+    def scale(self) -> float:
+        return max((float(logits.abs().max()) for logits in self.logits), default=1.0)
+
+
+def _given(
+    model: Any, plan: Plan, tokenizer: TextTokenizer, inputs: Sequence[Sequence[int]], max_new_tokens: int
+) -> _Given:
+    model.eval()
+    logits = [_logits(model, plan, ids) for ids in inputs]
+    if plan.run.task in LABELLED:
+        return _Given([_label(row, plan.facts.data.problem_type) for row in logits], logits)
+    return _Given(generate(model, inputs, tokenizer, max_new_tokens=max_new_tokens), logits)
+
+
 @torch.inference_mode()
-def last_logits(model: torch.nn.Module, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Logits behind the last token of each prompt (prompts, V)."""
-    rows = [model(input_ids=torch.tensor([list(p)], device=model.device)).logits[0, -1].float().cpu() for p in prompts]
-    return torch.stack(rows)
+def _logits(model: Any, plan: Plan, ids: Sequence[int]) -> Tensor:
+    """Logits of the next token (V,), of the labels (C,), or of each token's tags (T, C)."""
+    batch = {"input_ids": torch.tensor([list(ids)], device=model.device)}
+    if plan.run.task == "seq2seq":
+        start = model.generation_config.decoder_start_token_id
+        batch["decoder_input_ids"] = torch.tensor([[start]], device=model.device)
+    logits_BTV = model(**batch).logits.float().cpu()
+    return logits_BTV[0] if plan.run.task in LABELLED else logits_BTV[0, -1]
+
+
+def _label(logits: Tensor, problem_type: str | None) -> Any:
+    if problem_type == "regression":
+        return None  # a number: its logit is all there is to compare
+    return (logits > 0).tolist() if problem_type == "multi_label_classification" else logits.argmax(-1).tolist()
 
 
 def merge(
@@ -46,25 +156,49 @@ def merge(
     target: Path,
     plan: Plan,
     tokenizer: TextTokenizer,
-    prompts: Sequence[Sequence[int]],
+    inputs: Sequence[Sequence[int]],
     max_new_tokens: int,
 ) -> dict[str, Any]:
     """Base and adapter as one model in `target`, handed over only if it answers like the adapter.
 
-    Raises: SpecError E115 if the folder is in use; ExportError E602 if answers or logits differ.
-    Cost: memory of the base model; disk of the merged one.
+    A quantised base is made plain first, as a sum of quantised numbers and an update would be rounded to quantised ones
+    again. The merged model is then compared with the adapter on that plain base; how far this is from the quantised
+    model is told under `quantised`.
+    Raises: SpecError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
+    logits differ. Cost: memory of the plain base model; disk of the merged one.
     """
+    if not METHODS[plan.run.method].merges:
+        raise error("E603", method=METHODS[plan.run.method].title)
     if target.exists() and any(target.iterdir()):
         raise error("E115", path=str(target))
-    before = generate(model, prompts, tokenizer, max_new_tokens=max_new_tokens)
-    logits_before = last_logits(model, prompts)
+    given = (plan, tokenizer, inputs, max_new_tokens)
+    before, told = _given(model, *given), {}
+    if plan.run.model.quantization != "none":
+        as_stored, model = before, _on_plain_base(model, DTYPES[str(plan.run.model.precision)])
+        before = _given(model, *given)
+        told = {
+            "base": f"dequantised from {plan.run.model.quantization}",
+            "quantised": {"equal": before.equal(as_stored), "max_logit_difference": before.difference(as_stored)},
+        }
     merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
-    after = generate(merged, prompts, tokenizer, max_new_tokens=max_new_tokens)
-    difference = float((last_logits(merged, prompts) - logits_before).abs().max()) if prompts else 0.0
-    equal = sum(a == b for a, b in zip(before, after, strict=True))
-    scale = max(1.0, float(logits_before.abs().max())) if prompts else 1.0
-    if equal < len(prompts) or difference > MERGE_TOLERANCE[str(plan.run.model.precision)] * scale:
-        raise error("E602", equal=equal, total=len(prompts), difference=f"{difference:.2g}")
+    after = _given(merged, *given)
+    equal, difference = before.equal(after), before.difference(after)
+    if equal < len(inputs) or difference > MERGE_TOLERANCE[str(plan.run.model.precision)] * max(1.0, before.scale()):
+        raise error("E602", equal=equal, total=len(inputs), difference=f"{difference:.2g}")
+    _publish(merged, target, plan, tokenizer)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    checked = {"prompts": len(inputs), "equal": equal, "max_logit_difference": difference}
+    return {"path": str(target), "bytes": size, **checked, **told}
+
+
+def _on_plain_base(model: PeftModel, dtype: torch.dtype) -> PeftModel:
+    """The adapter on its base made plain. It goes through a folder: PEFT's layers for quantised ones merge otherwise."""
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        return load_adapter(dequantised(model.unload(), dtype), Path(folder))
+
+
+def _publish(merged: PreTrainedModel, target: Path, plan: Plan, tokenizer: TextTokenizer) -> None:
     staged = durable.staging_folder(target.parent)
     try:
         merged.save_pretrained(staged)
@@ -73,11 +207,3 @@ def merge(
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    return {
-        "path": str(target),
-        "bytes": size,
-        "prompts": len(prompts),
-        "equal": equal,
-        "max_logit_difference": difference,
-    }

@@ -60,9 +60,9 @@ class NormGroup(Fact):
 class Model(Fact):
     """What the folder says about the model. Paths are those of the loaded model.
 
-    `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token; `fresh_heads` are the
-    modules of a task's head that start random and that PEFT would leave so (its `modules_to_save` must name them). Of an encoder-decoder
-    `num_layers` are the encoder's, `num_decoder_layers` the decoder's, and the heads are the decoder's.
+    `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token. Of an encoder-decoder
+    `num_layers` are the encoder's, `num_decoder_layers` the decoder's, and the heads are the decoder's. `fresh_heads` are
+    modules of a task's head that start random, and that PEFT leaves frozen unless `modules_to_save` names them.
     """
 
     name: str

@@ -96,6 +96,8 @@ def _alpha(run: Run, facts: Facts) -> Choice:
 
 
 def _dropout(run: Run, facts: Facts) -> Choice:
+    if run.peft.extra.get("target_parameters"):
+        return choice("peft.lora_dropout", 0.0, N_("PEFT has no dropout beside experts"))
     if is_cpu(facts):
         reason = N_("on a CPU dropout costs a quarter of the speed; the held-out loss watches for overfitting")
         return choice("peft.lora_dropout", 0.0, reason)
@@ -162,16 +164,22 @@ PEFT_RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
 )
 
 
+def _takes_experts(run: Run, facts: Facts) -> bool:
+    return run.preset == "complex" and bool(expert_parameters(facts.model))
+
+
 def additions(run: Run, facts: Facts) -> list[Choice]:
     """Fields of PEFT's config that the model asks for and nobody set: experts, transposed weights, layers that start random."""
     has, found = run.peft.upstream_fields() - run.peft.extra.keys(), []
-    if "target_parameters" in has and run.preset == "complex" and (experts := expert_parameters(facts.model)):
+    if run.method == "lora" and "target_parameters" in has and _takes_experts(run, facts):
+        experts = expert_parameters(facts.model)
         reason = N_("the experts of all blocks stand in one parameter, which is no layer")
         found.append(choice("peft.target_parameters", experts, reason))
     if "fan_in_fan_out" in has and facts.model.is_conv1d:
         reason = N_("this family keeps its weights transposed")
         found.append(choice("peft.fan_in_fan_out", True, reason))
-    untrained = list(BUNDLED[facts.model.name].untrained) if facts.model.name in BUNDLED else []
+    untrained = [*(BUNDLED[facts.model.name].untrained if facts.model.name in BUNDLED else ())]
+    untrained += [name for name in facts.model.fresh_heads.get(run.task, ()) if run.task != "auto"]
     if untrained and "modules_to_save" in has:
         reason = N_("they start random in this model, so they are trained as a whole")
         found.append(choice("peft.modules_to_save", untrained, reason))

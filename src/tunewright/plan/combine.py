@@ -14,6 +14,9 @@ from tunewright.spec.tasks import TASKS
 # Encoders that take keys and values from outside.
 PREFIXED_ENCODERS = frozenset({"bert", "roberta", "electra", "xlm-roberta", "camembert"})
 
+# Decoders whose cache has another shape than PEFT's prefixes.
+NO_PREFIX = frozenset({"deepseek_v2", "deepseek_v3", "rwkv", "falcon_h1", "openai-gpt", "mamba", "mamba2"})
+
 
 def check_method(run: Run, facts: Facts) -> list[Problem]:
     """E122 if the method does not work for this task and model, with those that do."""
@@ -38,4 +41,6 @@ def reason_not(method: str, task: str, kind: str, model_type: str) -> str | None
         return N_("its classification model takes no learned positions")
     if method == "prefix_tuning" and kind == "encoder" and model_type not in PREFIXED_ENCODERS:
         return N_("this model takes no keys and values from outside")
+    if method == "prefix_tuning" and model_type in NO_PREFIX:
+        return N_("it does not keep keys and values by heads")
     return None

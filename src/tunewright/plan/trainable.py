@@ -6,6 +6,7 @@ Sizes of a layer: `i` values in, `o` values out; `n` layers of a kind.
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from tunewright.facts.families import matches
 from tunewright.facts.model import LinearGroup, Model
 from tunewright.spec.run import Run
 
@@ -26,7 +27,7 @@ def _experts(fields: Fields, model: Model) -> int:
     """LoRA beside each expert of the parameters that are named."""
     named = fields.get("target_parameters") or []
     assert isinstance(named, list)
-    found = [group for group in model.experts if group.name in named]
+    found = [group for group in model.experts if any(matches(name, group.name) for name in named)]
     return sum(_number(fields, "r") * g.num_experts * (g.in_features + g.out_features) * g.count for g in found)
 
 
