@@ -14,11 +14,12 @@ REAL_HOME = Path(os.environ.get("TUNEWRIGHT_HOME") or Path.home() / ".cache" / "
 
 @pytest.fixture(scope="session")
 def model_home() -> Iterator[Path]:
-    """Home of models with the built-in one in it; skipped aloud where it cannot be had."""
+    """Home of models with the built-in ones in it; skipped aloud where they cannot be had."""
     before = os.environ.get("TUNEWRIGHT_HOME")
     os.environ["TUNEWRIGHT_HOME"] = str(REAL_HOME)
     try:
-        api.fetch("smollm2", note=print)
+        for name in ("smollm2", "minilm"):
+            api.fetch(name, note=print)
     except HubError as fault:
         pytest.skip(f"the built-in model cannot be had here: {fault}")
     finally:

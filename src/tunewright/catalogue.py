@@ -385,6 +385,11 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("A low rank above the layer's own rank has no meaning."),
         (N_("--set peft.r={largest}"),),
     ),
+    "E313": Entry(
+        N_("model.quantization: {kind} finds no layer in {architecture} that it could store in fewer bits"),
+        N_("bitsandbytes takes plain linear layers; some families, Falcon among them, have a kind of their own."),
+        (N_("--set model.quantization=none"), N_("--set model.precision=bf16   halves the weights as well")),
+    ),
     "E401": Entry(
         N_("needs about {needed}, {free} are free"),
         N_("The plan's memory estimate is above what this machine has free."),
@@ -488,9 +493,9 @@ CATALOGUE: Mapping[str, Entry] = {
         EXIT_CHECK_FAILED,
     ),
     "E603": Entry(
-        N_("{method} cannot be merged: what it learned are inputs, and the weights stay as they were"),
-        N_("Prompt learning puts learned vectors in front of the input or of the keys and values; the base is untouched."),
-        (N_("tunewright chat RUN   uses base and adapter together"), N_("--method lora   can be merged")),
+        N_("{method} cannot be merged here: {reason}"),
+        N_("A merge adds what was learned to the base's weights; where that is not possible, base and adapter stay two."),
+        (N_("tunewright chat RUN   uses base and adapter together"),),
     ),
     "E701": Entry(
         N_("{name} is not on this machine, and --offline was asked for"),

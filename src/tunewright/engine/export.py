@@ -21,6 +21,7 @@ from tunewright.engine.generate import generate
 from tunewright.engine.load import DTYPES, load_adapter, load_hf_tokenizer
 from tunewright.engine.quantise import dequantised
 from tunewright.errors import error
+from tunewright.i18n import N_
 from tunewright.plan.plan import Plan
 from tunewright.runs import durable
 from tunewright.runs.card import card
@@ -167,8 +168,9 @@ def merge(
     Raises: SpecError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
     logits differ. Cost: memory of the plain base model; disk of the merged one.
     """
-    if not METHODS[plan.run.method].merges:
-        raise error("E603", method=METHODS[plan.run.method].title)
+    method = METHODS[plan.run.method]
+    if not method.merges:
+        raise error("E603", method=method.title, reason=N_("it learns inputs, and leaves the weights as they are"))
     if target.exists() and any(target.iterdir()):
         raise error("E115", path=str(target))
     given = (plan, tokenizer, inputs, max_new_tokens)
@@ -180,7 +182,10 @@ def merge(
             "base": f"dequantised from {plan.run.model.quantization}",
             "quantised": {"equal": before.equal(as_stored), "max_logit_difference": before.difference(as_stored)},
         }
-    merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+    try:
+        merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+    except (ValueError, RuntimeError) as fault:  # PEFT's refusals, as of lora_bias where a layer has no bias
+        raise error("E603", method=method.title, reason=str(fault)) from fault
     after = _given(merged, *given)
     equal, difference = before.equal(after), before.difference(after)
     if equal < len(inputs) or difference > MERGE_TOLERANCE[str(plan.run.model.precision)] * max(1.0, before.scale()):
@@ -193,8 +198,10 @@ def merge(
 
 def _on_plain_base(model: PeftModel, dtype: torch.dtype) -> PeftModel:
     """The adapter on its base made plain. It goes through a folder: PEFT's layers for quantised ones merge otherwise."""
+    base = model.get_base_model()
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        base.is_loaded_in_8bit = base.is_loaded_in_4bit = False  # with these marks PEFT will not even take (IA)3 off
         return load_adapter(dequantised(model.unload(), dtype), Path(folder))
 
 

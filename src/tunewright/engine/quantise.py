@@ -59,8 +59,13 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
     PEFT's preparation casts whatever is not quantised to fp32. That is nothing new for an fp32 run, and needed in fp16,
     whose sums overflow. In bf16 it is left out: SmolLM2's loss did not gain by it (4bit 3.966 with, 3.965 without; 8bit
     3.784 and 3.777), its weights grew by half (105 to 159 MiB), and all activations would be fp32.
+    Raises: ModelError E313 if no layer is quantised, which transformers only warns of.
     """
-    for layer in quantised_layers(model).values():
+    layers = quantised_layers(model).values()
+    if not layers:
+        kind = "8bit" if model.config.quantization_config.load_in_8bit else "4bit"
+        raise error("E313", kind=kind, architecture=type(model).__name__)
+    for layer in layers:
         if stored_in(layer) == "4bit":
             # On a CPU with AVX512-BF16 the first evaluation packs the weights anew, for a kernel that has no backward
             # pass: training went on with no gradient below the last layer. Sizes that are no multiple of 64 crash it.

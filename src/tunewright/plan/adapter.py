@@ -61,8 +61,8 @@ RATES: Mapping[str, Rate] = {
 def learning_rate(run: Run, facts: Facts) -> Choice:
     billions, rate, title = facts.model.num_parameters / 1e9, RATES[run.method], METHODS[run.method].title
     value = rate.small if billions < 0.5 else rate.large
-    if run.method == "lora" and 0.5 <= billions < 2:
-        value = 3e-4
+    if run.method == "lora":
+        value = 1e-3 if billions < 0.1 else 3e-4 if 0.5 <= billions < 2 else value
     reason = N_(
         "{method} on {millions} million parameters; small models, and methods that learn few numbers, take larger steps"
     )
@@ -179,7 +179,7 @@ def additions(run: Run, facts: Facts) -> list[Choice]:
         reason = N_("this family keeps its weights transposed")
         found.append(choice("peft.fan_in_fan_out", True, reason))
     untrained = [*(BUNDLED[facts.model.name].untrained if facts.model.name in BUNDLED else ())]
-    untrained += [name for name in facts.model.fresh_heads.get(run.task, ()) if run.task != "auto"]
+    untrained += facts.model.fresh_heads.get(run.task, ()) if run.task != "auto" else ()
     if untrained and "modules_to_save" in has:
         reason = N_("they start random in this model, so they are trained as a whole")
         found.append(choice("peft.modules_to_save", untrained, reason))
