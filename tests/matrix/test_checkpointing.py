@@ -1,6 +1,7 @@
 """Activation checkpointing: the same gradients, and less kept, for every method that can have it.
 
-Tolerance: none. The same numbers are computed a second time in the same order.
+Tolerance: 1e-5 of a gradient's length. The same numbers are computed a second time, but where several layers read one
+input, as the decoder's do the encoder's output, their gradients are added in another order.
 """
 
 import gc
@@ -35,11 +36,16 @@ TASKS = {
     "SEQ_CLS": AutoModelForSequenceClassification,
 }
 KINDS = {**dict.fromkeys(FAMILIES, "CAUSAL_LM"), "t5": "SEQ_2_SEQ_LM", "bert2bert": "SEQ_2_SEQ_LM", "bert": "SEQ_CLS"}
+# Quantised bases: one family of each kind of layers and tasks.
+CELLS = [(family, "none") for family in KINDS]
+CELLS += [(family, kind) for family in ("llama", "gpt2", "t5", "bert") for kind in ("8bit", "4bit")]
+GRADIENT = 1e-5
 IDS = torch.randint(3, 250, (2, 12), generator=torch.Generator().manual_seed(0))
 MASK = torch.ones_like(IDS).index_fill(1, torch.tensor([9, 10, 11]), 0)
 
 
-def configs(task: str) -> dict[str, PeftConfig]:
+def configs(task: str, family: str = "") -> dict[str, PeftConfig]:
+    shape = {"num_layers": 2, "token_dim": 64, "num_attention_heads": 4} if family == "bert2bert" else {}
     known: dict[str, Any] = {"task_type": task}
     layers = (
         known | {"target_modules": "all-linear"} | ({"exclude_modules": ["classifier"]} if task == "SEQ_CLS" else {})
@@ -48,8 +54,8 @@ def configs(task: str) -> dict[str, PeftConfig]:
         "lora": LoraConfig(r=4, lora_dropout=0.2, **layers),
         "adalora": AdaLoraConfig(init_r=6, target_r=3, total_step=20, tinit=2, tfinal=2, **layers),
         "ia3": IA3Config(feedforward_modules=[], **layers),
-        "prompt_tuning": PromptTuningConfig(num_virtual_tokens=4, **known),
-        "p_tuning": PromptEncoderConfig(num_virtual_tokens=4, encoder_hidden_size=16, **known),
+        "prompt_tuning": PromptTuningConfig(num_virtual_tokens=4, **known, **shape),
+        "p_tuning": PromptEncoderConfig(num_virtual_tokens=4, encoder_hidden_size=16, **known, **shape),
     }
 
 
@@ -71,19 +77,16 @@ def gradients(model: PeftModel, task: str) -> dict[str, torch.Tensor | None]:
     return {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
 
 
-@pytest.mark.parametrize("quantization", ["none", "8bit", "4bit"])
 @pytest.mark.parametrize("method", configs("CAUSAL_LM"))
-@pytest.mark.parametrize("family", KINDS)
+@pytest.mark.parametrize(("family", "quantization"), CELLS)
 def test_gradients_stay_the_same(family: str, method: str, quantization: str, tiny_model: Callable[..., Path]) -> None:
-    if quantization != "none" and family not in ("llama", "gpt2", "t5", "bert"):
-        pytest.skip("one family of each kind is enough for quantised bases")
     task = KINDS[family]
     settings = quantization_config(quantization, torch.float32, ["classifier"] if task == "SEQ_CLS" else ())
 
     def found(*, checkpointed: bool) -> dict[str, torch.Tensor | None]:
         torch.manual_seed(0)  # an untrained head
         base = TASKS[task].from_pretrained(tiny_model(family), quantization_config=settings)
-        model = adapted(prepare(base) if settings else base, configs(task)[method])
+        model = adapted(prepare(base) if settings else base, configs(task, family)[method])
         if checkpointed:
             checkpoint_activations(model)
         return gradients(model, task)
@@ -93,7 +96,8 @@ def test_gradients_stay_the_same(family: str, method: str, quantization: str, ti
     for name, gradient in plain.items():
         assert (again[name] is None) == (gradient is None), name
         if gradient is not None:
-            torch.testing.assert_close(again[name], gradient, atol=0, rtol=0, msg=name)
+            difference = torch.linalg.vector_norm(again[name] - gradient)
+            assert difference <= GRADIENT * torch.linalg.vector_norm(gradient), name
 
 
 def kept(model: PeftModel, size: int) -> int:

@@ -25,8 +25,8 @@ from tunewright.engine.quantise import (
     dequantised,
     plain_weight_bytes,
     prepare,
-    quantization_config,
     quantised_layers,
+    quantization_config,
     weight_bytes,
 )
 from tunewright.engine.session import Session
