@@ -80,12 +80,12 @@ def gradients(model: PeftModel, task: str) -> dict[str, torch.Tensor | None]:
 @pytest.mark.parametrize("method", configs("CAUSAL_LM"))
 @pytest.mark.parametrize(("family", "quantization"), CELLS)
 def test_gradients_stay_the_same(family: str, method: str, quantization: str, tiny_model: Callable[..., Path]) -> None:
-    task = KINDS[family]
+    task, folder = KINDS[family], tiny_model(family)
     settings = quantization_config(quantization, torch.float32, ["classifier"] if task == "SEQ_CLS" else ())
 
     def found(*, checkpointed: bool) -> dict[str, torch.Tensor | None]:
         torch.manual_seed(0)  # an untrained head
-        base = TASKS[task].from_pretrained(tiny_model(family), quantization_config=settings)
+        base = TASKS[task].from_pretrained(folder, quantization_config=settings)
         model = adapted(prepare(base) if settings else base, configs(task, family)[method])
         if checkpointed:
             checkpoint_activations(model)

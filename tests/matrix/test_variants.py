@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from peft import PeftConfig
 
+from tunewright import api
 from tunewright.engine.session import Session
+from tunewright.errors import TunewrightError
 
 from .test_causal_lm import run_for
 
@@ -18,7 +20,6 @@ VARIANTS: dict[str, dict[str, object]] = {
     "pissa, fast": {"peft.init_lora_weights": "pissa_niter_4"},
     "olora": {"peft.init_lora_weights": "olora"},
     "eva": {"peft.init_lora_weights": "eva"},
-    "loftq": {"peft.init_lora_weights": "loftq", "peft.loftq_config": {"loftq_bits": 4}},
     "gaussian": {"peft.init_lora_weights": "gaussian"},
     "loraplus": {"train.optim": "loraplus"},
     "lorafa": {"train.optim": "lorafa"},
@@ -42,6 +43,17 @@ def test_a_variant_trains_and_is_loaded_as_it_was_trained(
     assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], abs=2e-5)
     assert again["before"]["held_out_loss"] == pytest.approx(run.result["before"]["held_out_loss"], abs=2e-5)
     assert PeftConfig.from_pretrained(run.adapter).peft_type == "LORA"
+
+
+@pytest.mark.parametrize("settings", [
+    {"peft.init_lora_weights": "loftq"}, {"method": "prefix_tuning", "train.activation_checkpointing": True},
+])  # fmt: skip
+def test_what_cannot_run_here_is_refused_by_the_plan(
+    settings: dict[str, object], tiny_model: Callable[..., Path], shop_rows: Path
+) -> None:
+    with pytest.raises(TunewrightError) as caught:
+        api.plan(api.load(named={"model.name": str(tiny_model()), "data.train": str(shop_rows), **settings}))
+    assert [problem.code for problem in caught.value.problems] == ["E109"]
 
 
 @pytest.mark.parametrize(("method", "fields"), [

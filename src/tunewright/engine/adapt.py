@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model
+from peft import LoftQConfig, PeftConfig, PeftModel, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.lora.eva import initialize_lora_eva_weights
 from peft.utils.other import AuxiliaryTrainingWrapper
 from transformers import PreTrainedModel, set_seed
 
-from tunewright.errors import Problem, SpecError
+from tunewright.errors import Problem, SpecError, error
 from tunewright.plan.plan import Plan
 from tunewright.spec.methods import METHODS, PeftSection, Targeted
 from tunewright.spec.tasks import TASKS, Task
@@ -46,6 +48,8 @@ def planned_config(plan: Plan) -> PeftConfig:
         known["total_step"] = plan.num_steps
     if run.peft.extra.get("prompt_tuning_init") == "TEXT":
         known["tokenizer_name_or_path"] = model.tokenizer_folder
+    if run.peft.extra.get("init_lora_weights") == "loftq":
+        known["loftq_config"] = {**asdict(LoftQConfig()), **(run.peft.extra.get("loftq_config") or {})}
     if METHODS[run.method].is_prompt_learning and model.model_type in SHAPES_PEFT_MISSES:
         known |= {"num_layers": model.num_decoder_layers or model.num_layers, "token_dim": model.hidden_size}
         known["num_attention_heads"] = model.num_attention_heads
@@ -55,7 +59,12 @@ def planned_config(plan: Plan) -> PeftConfig:
 
 
 def attach_adapter(model: PreTrainedModel, config: PeftConfig, *, seed: int) -> PeftModel:
-    """The model with a fresh adapter; its start values depend on the seed alone."""
+    """The model with a fresh adapter; its start values depend on the seed alone.
+
+    Raises: ExportError E601 if LoftQ's start values lack their package.
+    """
+    if config.to_dict().get("init_lora_weights") == "loftq" and find_spec("scipy") is None:
+        raise error("E601", what="peft.init_lora_weights: loftq", extra="loftq")
     set_seed(seed)
     return get_peft_model(model, config)
 

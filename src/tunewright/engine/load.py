@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict, prepare_model_for_kbit_training
+from peft import PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.adapt import LABELLED
-from tunewright.engine.quantise import quantization_config
+from tunewright.engine.adapt import HEADS, LABELLED
+from tunewright.engine.quantise import prepare, quantization_config
 from tunewright.engine.tasks import task_of
 from tunewright.errors import error
 from tunewright.plan.plan import Plan
@@ -32,7 +32,7 @@ def base_name(plan: Plan) -> str:
     return name if is_hub_id else folder
 
 
-def load_base(plan: Plan, tokenizer: TextTokenizer, *, quantised: bool = True) -> PreTrainedModel:
+def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     """The frozen base in the planned precision, with the planned labels; a head that it lacks is drawn from the seed.
 
     Raises: ModelError E302, E303, E307, E311; ExportError E601 if quantization lacks its package.
@@ -41,13 +41,15 @@ def load_base(plan: Plan, tokenizer: TextTokenizer, *, quantised: bool = True) -
     gate_model_folder(folder)
     assert run.model.precision != "auto"
     dtype = DTYPES[run.model.precision]
-    kind = run.model.quantization if quantised else "none"
+    kind = run.model.quantization
+    assert run.task != "auto"
+    heads = (*HEADS, *plan.facts.model.fresh_heads.get(run.task, ())) if run.task in LABELLED else ()
     set_seed(run.train.seed)
     try:
         model: PreTrainedModel = task_of(plan).auto_class.from_pretrained(
             folder,
             dtype=dtype,
-            quantization_config=quantization_config(kind, dtype),
+            quantization_config=quantization_config(kind, dtype, heads),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -59,8 +61,7 @@ def load_base(plan: Plan, tokenizer: TextTokenizer, *, quantised: bool = True) -
         # A decoder that classifies finds the end of a row by this id.
         model.config.pad_token_id = tokenizer.pad_id
     model.config.name_or_path = model.name_or_path = base_name(plan)
-    model.requires_grad_(False)
-    return model.to(device()) if kind == "none" else model
+    return model.requires_grad_(False).to(device()) if kind == "none" else prepare(model)
 
 
 def _labels(plan: Plan) -> dict[str, Any]:
@@ -73,17 +74,6 @@ def _labels(plan: Plan) -> dict[str, Any]:
     known: dict[str, Any] = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     kind = {"problem_type": problem_type} if problem_type else {}
     return {"num_labels": len(names), **known, **kind, "ignore_mismatched_sizes": True}
-
-
-def prepare_for_training(model: PreTrainedModel, plan: Plan) -> PreTrainedModel:
-    """Quantised bases get PEFT's preparation; activation checkpointing is switched on where it was planned."""
-    run = plan.run
-    if run.model.quantization != "none":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    if run.train.activation_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-        model.enable_input_require_grads()
-    return model
 
 
 def load_hf_tokenizer(folder: Path, text: TextTokenizer) -> PreTrainedTokenizerBase:

@@ -8,7 +8,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import attach_adapter, planned_config
-from tunewright.engine.load import load_base, load_hf_tokenizer, prepare_for_training, restore_adapter
+from tunewright.engine.checkpointing import checkpoint_activations
+from tunewright.engine.load import load_base, load_hf_tokenizer, restore_adapter
 from tunewright.plan.plan import Plan
 
 
@@ -16,8 +17,9 @@ def load_for_training(plan: Plan) -> tuple[PeftModel, PreTrainedTokenizerBase]:
     """The planned base with a fresh adapter, and its tokenizer; both work with a stock Trainer."""
     folder = Path(plan.facts.model.tokenizer_folder)
     text = load_tokenizer(folder, plan.run.model.chat_template)
-    base = prepare_for_training(load_base(plan, text), plan)
-    model = attach_adapter(base, planned_config(plan), seed=plan.run.train.seed)
+    model = attach_adapter(load_base(plan, text), planned_config(plan), seed=plan.run.train.seed)
+    if plan.run.train.activation_checkpointing:
+        checkpoint_activations(model)
     return model, load_hf_tokenizer(folder, text)
 
 

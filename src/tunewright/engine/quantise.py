@@ -70,6 +70,10 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
             # On a CPU with AVX512-BF16 the first evaluation packs the weights anew, for a kernel that has no backward
             # pass: training went on with no gradient below the last layer. Sizes that are no multiple of 64 crash it.
             layer.support_avx512bf16_for_cpu = False
+    for parameter in model.parameters():
+        if not get_bnb_param_type(parameter):
+            # The whole checkpoint stays mapped, and counted as ours, as long as one tensor is a view of its file.
+            parameter.data = parameter.data.clone()
     if model.dtype == torch.bfloat16:
         return model.requires_grad_(False)
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)

@@ -25,7 +25,7 @@ from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import LABELLED, without_adapter
 from tunewright.engine.build import examiner
 from tunewright.engine.evaluate import READ_TOKENS, spoken_prediction, spoken_tags, whole
-from tunewright.engine.export import merge
+from tunewright.engine.export import merge, merge_inputs
 from tunewright.engine.generate import generate
 from tunewright.engine.load import load_adapter, load_base
 from tunewright.engine.predict import predict
@@ -127,23 +127,22 @@ class Session:
             "held_out_rows": len(data.held_out), "samples": samples, "baseline": data.baseline,
         }  # fmt: skip
 
-    def _held_out_prompts(self) -> list[list[int]]:
-        """Prompts of the held-out rows; none if the data have gone or changed since."""
+    def _merge_inputs(self) -> list[list[int]]:
+        """Held-out rows to check a merge on; none if the data have gone or changed since."""
         try:
-            held_out = self.data().held_out
+            return merge_inputs(self.data().held_out[:MERGE_PROMPTS], self.plan)
         except TunewrightError:
             return []
-        return [row.ids[: row.prompt_length] for row in held_out if 0 < row.prompt_length < len(row.ids)]
 
     def merge(self, target: str | None) -> dict[str, Any]:
-        """Merge into a folder; checked on the run's held-out prompts, else on a few fixed ones."""
+        """Merge into a folder; checked on the run's held-out rows, else on a few fixed texts."""
         spec = self.plan.run
-        prompts = self._held_out_prompts()[:MERGE_PROMPTS]
-        if not prompts:
-            prompts = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
+        inputs = self._merge_inputs()
+        if not inputs:
+            inputs = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
         folder = Path(target) if target else self.run.path / layout.MERGED
         assert spec.eval.max_new_tokens != "auto"
-        return merge(self.model, folder.resolve(), self.plan, self.tokenizer, prompts, spec.eval.max_new_tokens)
+        return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens)
 
 
 def serve(run: RunDir, requests: TextIO, say: Callable[[dict[str, Any]], None]) -> None:

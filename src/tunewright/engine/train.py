@@ -1,6 +1,7 @@
 """The page that every run is: load, configure, apply, train, save, with the same test before and after."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from tunewright.engine.build import (
     first_batches,
     restore_training,
 )
-from tunewright.engine.export import save_adapter
-from tunewright.engine.load import load_base, prepare_for_training
+from tunewright.engine.checkpointing import checkpoint_activations
+from tunewright.engine.export import save_adapter, taken_from_base
+from tunewright.engine.load import load_base
 from tunewright.engine.prepare import prepare
 from tunewright.engine.score import Score, Scorer
 from tunewright.engine.watch import Stopwatch, Watch
@@ -56,11 +58,15 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     with Stopwatch(events, "load"):
         base = load_base(plan, tokenizer)  # 1. load
         config = planned_config(plan)  # 2. configure
-        model = attach_adapter(prepare_for_training(base, plan), config, seed=plan.run.train.seed)  # 3. apply
+        model = attach_adapter(base, config, seed=plan.run.train.seed)  # 3. apply
+        if plan.run.train.activation_checkpointing:
+            checkpoint_activations(model)
         start_from_data(model, first_batches(plan, data, tokenizer))
+        taken = taken_from_base(model)
         loss = choose_loss(model, plan, data, tokenizer, events)
     test = examiner(plan, data, tokenizer, loss)
-    with without_adapter(model) as untouched:
+    # Where start values were taken out of the base, base and fresh adapter together are what was loaded.
+    with nullcontext(model) if taken else without_adapter(model) as untouched:
         before = scorer.score("before", test, untouched)
 
     with Stopwatch(events, "train"):  # 4. train
@@ -83,7 +89,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
 
     after = scorer.score("after", test, model)
     with Stopwatch(events, "save"):
-        save_adapter(model, plan, run, tokenizer)  # 5. save
+        save_adapter(model, plan, run, tokenizer, taken)  # 5. save
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Outcome(
         before, after, state.global_step, best, trainer.num_tokens, trainer.train_seconds, trained, data.baseline

@@ -6,6 +6,7 @@ runs the others.
 
 from tunewright.errors import Problem
 from tunewright.i18n import N_
+from tunewright.plan.adapter import is_cpu
 from tunewright.plan.plan import Facts
 from tunewright.spec.methods import METHODS
 from tunewright.spec.run import Run
@@ -24,6 +25,19 @@ def check_method(run: Run, facts: Facts) -> list[Problem]:
     reason = reason_not(run.method, run.task, facts.model.kind, facts.model.model_type)
     if reason is None and run.method == "adalora" and run.train.max_steps == 1:
         reason = N_("ranks move between steps, and there is only one")
+    if run.method == "prefix_tuning" and run.train.activation_checkpointing is True:
+        why = N_("a checkpointed layer is called without the cache that the prefix is")
+        fix = "--set train.activation_checkpointing=false"
+        values = {
+            "first": "method=prefix_tuning",
+            "second": "train.activation_checkpointing",
+            "reason": why,
+            "fix": fix,
+        }
+        return [Problem("E109", values=values)]
+    if run.peft.extra.get("init_lora_weights") == "loftq" and is_cpu(facts):
+        why, fix = N_("PEFT computes LoftQ's start values on a GPU only"), "--set peft.init_lora_weights=pissa"
+        return [Problem("E109", values={"first": "init_lora_weights=loftq", "second": "CPU", "reason": why, "fix": fix})]
     if reason is None:
         return []
     works = [name for name in METHODS if reason_not(name, run.task, facts.model.kind, facts.model.model_type) is None]

@@ -21,7 +21,8 @@ def _smaller_micro_batch(run: Run) -> dict[str, int] | None:
 
 
 def _checkpoint_activations(run: Run) -> dict[str, bool] | None:
-    return None if run.train.activation_checkpointing else {"train.activation_checkpointing": True}
+    is_out = run.train.activation_checkpointing or run.method == "prefix_tuning"  # its prefix is a cache
+    return None if is_out else {"train.activation_checkpointing": True}
 
 
 RUNGS: tuple[tuple[Callable[[Run], dict[str, int] | dict[str, bool] | None], str], ...] = (

@@ -10,8 +10,8 @@ from tunewright.i18n import N_, _
 # What stands untrained in front of a run: without it, the score before looks like the base model's fault.
 UNTRAINED = {
     "seq2seq": N_(
-        "bert2bert is one encoder twice: what joins its halves (cross-attention) and its output layer start at random, so"
-        " before training it writes nothing of use."
+        "bert2bert is one encoder twice: what joins its halves (cross-attention) starts at random, so before training it"
+        " writes nothing of use."
     ),
     "seq_cls": N_("The head that names the label is new and untrained: before training its answers are chance."),
     "token_cls": N_(
