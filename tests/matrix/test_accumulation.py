@@ -1,0 +1,68 @@
+"""Sixteen rows of unequal length at once, four by four, and one by one: one loss and one gradient, for every task."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tunewright import api
+from tunewright.data.gate import gate, load_examples
+from tunewright.data.tokenizer import load_tokenizer
+from tunewright.engine.adapt import attach_adapter, planned_config
+from tunewright.engine.load import load_base
+from tunewright.engine.tasks import collator, task_of
+from tunewright.flow import start
+
+CELLS = [
+    ("causal_lm", "llama", "lora"), ("causal_lm", "llama", "prompt_tuning"), ("seq2seq", "t5", "lora"),
+    ("seq2seq", "bert2bert", "prefix_tuning"), ("seq_cls", "bert", "lora"), ("seq_cls", "llama", "lora"),
+    ("seq_cls", "llama", "p_tuning"), ("token_cls", "bert", "ia3"), ("token_cls", "llama", "prefix_tuning"),
+]  # fmt: skip
+ROWS = 16
+
+
+def loss_and_gradient(model: Any, plan: Any, rows: Any, tokenizer: Any, max_tokens: int) -> tuple[float, torch.Tensor, int]:
+    """The step as the Trainer makes it: micro-batches of at most `max_tokens`, divided by the step's units."""
+    task, cut = task_of(plan), collator(plan, tokenizer, max_tokens)
+    loss, step = task.loss(plan, rows), cut(rows)
+    model.zero_grad()
+    total = torch.zeros(())
+    for batch in step["micro_batches"]:
+        part = loss(model, batch) / step["num_label_tokens"]
+        part.backward()
+        total += part.detach()
+    gradients = [p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None]
+    return float(total), torch.cat(gradients), len(step["micro_batches"])
+
+
+@pytest.mark.parametrize(("task", "family", "method"), CELLS)
+def test_a_step_is_the_same_however_it_is_cut(
+    task: str, family: str, method: str, tiny_model: Callable[..., Path], task_rows: dict[str, Path]
+) -> None:
+    folder = tiny_model(family)
+    named = {"model.name": str(folder), "data.train": str(task_rows[task]), "task": task, "method": method}
+    named |= {"data.class_weights": "balanced"} if task.endswith("cls") else {}
+    plan = start.plan_for(api.load(named=named), note=lambda text: None)
+    tokenizer = load_tokenizer(folder, plan.run.model.chat_template)
+    assert plan.run.task != "auto" and plan.run.data.max_length != "auto"
+    loaded = load_examples(plan.run.data, 42, plan.run.task)
+    gated = gate(
+        loaded, plan.run.data, tokenizer, task=plan.run.task, max_length=plan.run.data.max_length,
+        label_last=plan.facts.model.kind == "decoder",
+    )  # fmt: skip
+    rows = gated.train[:ROWS]
+    assert len({len(row.ids) for row in rows}) > 4
+    model = attach_adapter(load_base(plan, tokenizer), planned_config(plan), seed=1).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    sizes = [collator(plan, tokenizer, 1).size(row) for row in rows]
+    whole = loss_and_gradient(model, plan, rows, tokenizer, 10**6)
+    some = loss_and_gradient(model, plan, rows, tokenizer, 4 * max(sizes))
+    single = loss_and_gradient(model, plan, rows, tokenizer, 1)
+    assert whole[2] <= some[2] < single[2] == ROWS
+    for cut in (some, single):
+        assert cut[0] == pytest.approx(whole[0], rel=2e-6)
+        torch.testing.assert_close(cut[1], whole[1], atol=2e-6, rtol=2e-4)
