@@ -212,7 +212,7 @@ def result(run: RunDir) -> dict[str, Any]:
     """What `--json` gives for a run: path, state, scores, seconds, speed, memory, adapter."""
     info = run.info()
     found = run.result()
-    keys = ("before", "after", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
+    keys = ("before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
             "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes")  # fmt: skip
     problems = [problem.to_json() for problem in start.outcome_problems(run)]
     report = run.file(layout.REPORT)

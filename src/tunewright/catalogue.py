@@ -494,7 +494,9 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "E603": Entry(
         N_("{method} cannot be merged here: {reason}"),
-        N_("A merge adds what was learned to the base's weights; where that is not possible, base and adapter stay two."),
+        N_(
+            "A merge adds what was learned to the base's weights; where that is not possible, base and adapter stay two."
+        ),
         (N_("tunewright chat RUN   uses base and adapter together"),),
     ),
     "E701": Entry(

@@ -23,7 +23,9 @@ CELLS = [
 ROWS = 16
 
 
-def loss_and_gradient(model: Any, plan: Any, rows: Any, tokenizer: Any, max_tokens: int) -> tuple[float, torch.Tensor, int]:
+def loss_and_gradient(
+    model: Any, plan: Any, rows: Any, tokenizer: Any, max_tokens: int
+) -> tuple[float, torch.Tensor, int]:
     """The step as the Trainer makes it: micro-batches of at most `max_tokens`, divided by the step's units."""
     task, cut = task_of(plan), collator(plan, tokenizer, max_tokens)
     loss, step = task.loss(plan, rows), cut(rows)

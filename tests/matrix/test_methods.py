@@ -12,14 +12,17 @@ import pytest
 import torch
 import transformers
 from peft import PeftModel
+from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoConfig, set_seed
+from transformers import AutoConfig, TrainerCallback, set_seed
 
 from tunewright import api
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import attach_adapter, planned_config, without_adapter
 from tunewright.engine.load import load_adapter, load_base
+from tunewright.engine.session import Session
 from tunewright.errors import TunewrightError
+from tunewright.flow import inline, start
 from tunewright.plan.combine import reason_not
 from tunewright.plan.plan import Plan, from_json
 from tunewright.spec.methods import METHODS
@@ -40,6 +43,9 @@ SMALL: dict[str, dict[str, object]] = {
     **{name: {"peft.num_virtual_tokens": 4} for name in ("prefix_tuning", "prompt_tuning")},
 }  # fmt: skip
 LOGITS = 1e-4
+SAME = {
+    "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 1, "eval.rows": 2,
+}  # fmt: skip
 
 
 def inputs(task: str) -> dict[str, torch.Tensor]:
@@ -87,8 +93,7 @@ def test_a_cell_trains_saves_loads_merges_and_switches_off(
     fresh = attach_adapter(load_base(plan, load_tokenizer(folder)), planned_config(plan), seed=42)
     trained = sum(p.numel() for p in fresh.parameters() if p.requires_grad)
     assert run.result["trainable_parameters"] == trained
-    if method != "vera":  # its shared matrices are buffers
-        assert plan.trainable_parameters == pytest.approx(trained, rel=0.05, abs=300)
+    assert plan.trainable_parameters == pytest.approx(trained, rel=0.05)
 
     bare = PeftModel.from_pretrained(bare_base(plan), run.adapter)
     tuned = logits(bare, task)
@@ -101,6 +106,71 @@ def test_a_cell_trains_saves_loads_merges_and_switches_off(
     if METHODS[method].merges:
         merged = bare.merge_and_unload(safe_merge=True)
         torch.testing.assert_close(logits(merged, task), tuned, atol=LOGITS, rtol=LOGITS)
+
+
+@pytest.mark.parametrize(("method", "task", "family"), [
+    ("lora", "seq_cls", "bert"), ("ln_tuning", "seq_cls", "bert"), ("prompt_tuning", "token_cls", "llama"),
+    ("ia3", "seq2seq", "bert2bert"), ("ln_tuning", "causal_lm", "llama"),
+])  # fmt: skip
+def test_what_is_trained_is_held_in_fp32_and_moves(
+    method: str, task: str, family: str, tiny_model: Callable[..., Path], task_rows: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = {"task": task, "method": method, "train.max_steps": 3, "train.eval_steps": 2, "model.precision": "bf16"}
+    settings |= {
+        "eval.max_new_tokens": 3,
+        **({"peft.modules_to_save": ["crossattention"]} if task == "seq2seq" else {}),
+    }
+    run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **settings)
+    plan = from_json(run.dir.plan())
+    model = attach_adapter(load_base(plan, load_tokenizer(tiny_model(family))), planned_config(plan), seed=42)
+    assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+    again = Session(run.dir, lambda message: None).evaluate(0)
+    assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], rel=2e-2)
+    losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
+    assert losses[0] != losses[-1]
+
+
+class Breaking(TrainerCallback):
+    """Fails in the middle of a step, as a fault of the machine would."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 5:
+            raise RuntimeError("broken off")
+
+
+@pytest.mark.parametrize(("method", "task", "family"), [
+    ("adalora", "causal_lm", "llama"), ("prefix_tuning", "seq_cls", "bert"), ("p_tuning", "causal_lm", "llama"),
+    ("prompt_tuning", "seq2seq", "t5"), ("adalora", "seq_cls", "bert"), ("ia3", "token_cls", "bert"),
+])  # fmt: skip
+def test_a_run_that_broke_off_ends_as_if_it_had_not(
+    method: str, task: str, family: str, tiny_model: Callable[..., Path], task_rows: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = {
+        "task": task,
+        "method": method,
+        "train.max_steps": 8,
+        "train.eval_steps": 4,
+        "train.learning_rate": 1e-2,
+    }
+    settings |= {"eval.max_new_tokens": 3, **SMALL.get(method, {})}
+    whole = run_for(tiny_model(family), task_rows[task], tmp_path / "whole", **settings)
+    named = {
+        "model.name": str(tiny_model(family)),
+        "data.train": str(task_rows[task]),
+        "data.holdout": 0.2,
+        **SAME,
+        **settings,
+    }
+    loaded = api.load(named={**named, "run.output_dir": str(tmp_path / "broken")})
+    broken = start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    assert inline.work(broken, [Breaking()]) != 0
+    assert [folder.name for folder in broken.checkpoints_dir.glob("checkpoint-*")] == ["checkpoint-4"]
+    assert inline.work(broken) == 0
+    first, second = (load_file(run / "adapter_model.safetensors") for run in (whole.adapter, broken.adapter_dir))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    losses = [{e["step"]: e["loss"] for e in run.read_events() if e["kind"] == "log"} for run in (whole.dir, broken)]
+    assert losses[0] == losses[1]
 
 
 @pytest.mark.parametrize(("method", "task", "kind", "family"), [

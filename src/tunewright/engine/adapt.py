@@ -66,7 +66,29 @@ def attach_adapter(model: PreTrainedModel, config: PeftConfig, *, seed: int) -> 
     if config.to_dict().get("init_lora_weights") == "loftq" and find_spec("scipy") is None:
         raise error("E601", what="peft.init_lora_weights: loftq", extra="loftq")
     set_seed(seed)
-    return get_peft_model(model, config)
+    adapted = get_peft_model(model, config)
+    train_in_fp32(adapted)
+    return adapted
+
+
+def train_in_fp32(model: PeftModel) -> None:
+    """Hold every trained number in fp32: heads, norms and whole modules too, which PEFT leaves in the base's type.
+
+    Steps of a training are too small for 8 bits of a number. Such a module is given its input in fp32 and hands on the
+    type that the model around it computes in.
+    """
+    for module in model.modules():
+        low = [p for p in module.parameters(recurse=False) if p.requires_grad and p.dtype != torch.float32]
+        if not low:
+            continue
+        kind = low[0].dtype
+        module.to(torch.float32)
+        module.register_forward_pre_hook(lambda _module, given: tuple(_cast(x, torch.float32) for x in given))
+        module.register_forward_hook(lambda _module, _given, made, kind=kind: _cast(made, kind))
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def start_from_data(model: PeftModel, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:

@@ -82,7 +82,11 @@ def identity(plan: Plan) -> dict[str, Any]:
     return {
         "model": plan.facts.model.digest,
         "data": plan.facts.data.fingerprint,
+        "task": run.task,
         "method": run.method,
+        "labels": list(plan.facts.data.labels),
+        "model.quantization": run.model.quantization,
+        "train.optim": run.train.optim,
         "peft": run.peft.model_dump(mode="json"),
         "data settings": run.data.model_dump(mode="json"),
         "model.chat_template": run.model.chat_template,

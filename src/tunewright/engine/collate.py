@@ -46,11 +46,6 @@ def pad_labelled(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
     return batch
 
 
-def pad_untyped(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
-    """The same for models that take no token_type_ids, although their tokenizer makes them."""
-    return {name: tensor for name, tensor in pad_labelled(rows, pad_id).items() if name != "token_type_ids"}
-
-
 @dataclass(frozen=True)
 class StepCollator:
     """The rows of one optimizer step as micro-batches of at most `max_tokens` tokens, padding included."""

@@ -32,7 +32,7 @@ from tunewright.spec.methods import METHODS
 # Largest difference of logits, as a share of the largest logit: a merge rounds each weight once more.
 MERGE_TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2, "fp16": 1e-2}
 # Initialisations of LoRA that move a part of the base into the adapter, so that B times A is not zero at the start.
-TAKEN_FROM_BASE = ("pissa", "olora", "corda", "lora_ga")
+TAKEN_FROM_BASE = ("pissa", "olora")
 
 
 def taken_from_base(model: PeftModel) -> dict[str, Tensor]:

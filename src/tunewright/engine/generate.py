@@ -7,6 +7,7 @@ answer stands alone.
 from collections.abc import Callable, Sequence
 
 import torch
+from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel
 
 from tunewright.data.pack import micro_batches
@@ -29,13 +30,20 @@ def generate(
 
     Cost: at most CACHE_BYTES of keys and values at once, or one row's.
     """
+    config = model.active_peft_config if isinstance(model, PeftModel) else None
+    # PEFT counts padding between learned positions and text as positions: such prompts stand together by length.
+    same_length = config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
     was_training = model.training
     model.eval()
     pad, has_encoder = tokenizer.end_ids[0], bool(model.config.is_encoder_decoder)
     start = {"decoder_start_token_id": model.generation_config.decoder_start_token_id} if has_encoder else {}
-    config = GenerationConfig(
+    generation = GenerationConfig(
         **start,
         do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_length=0,
         max_new_tokens=max_new_tokens,
         eos_token_id=list(tokenizer.end_ids),
         pad_token_id=pad,
@@ -43,7 +51,8 @@ def generate(
     )
     answers = [""] * len(prompts)
     done = 0
-    groups = micro_batches([len(prompt) + max_new_tokens for prompt in prompts], CACHE_BYTES // _bytes_per_token(model))
+    lengths, most = [len(prompt) + max_new_tokens for prompt in prompts], CACHE_BYTES // _bytes_per_token(model)
+    groups = micro_batches(lengths, most, same_length=same_length)
     for group in (part[i : i + MAX_ROWS] for part in groups for i in range(0, len(part), MAX_ROWS)):
         longest = max(len(prompts[i]) for i in group)
         ids = torch.full((len(group), longest), pad)
@@ -53,7 +62,7 @@ def generate(
             ids[row, place] = torch.tensor(prompts[i])
             mask[row, place] = 1
         output = model.generate(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=config
+            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=generation
         )
         for row, i in enumerate(group):
             written = output[row, 1 if has_encoder else longest :].tolist()

@@ -82,7 +82,8 @@ class TagLoss:
 
 
 def balanced_weights(rows: Sequence[Encoded], num_labels: int, *, is_multi_label: bool) -> Tensor:
-    """One weight for each class, in reverse proportion to how often it is seen; seen labels weigh 1 on average.
+    """One weight for each class, in reverse proportion to how often it is seen; seen labels weigh 1 on
+    average, and labels that are not seen weigh 1.
 
     Source: the rule of scikit-learn's class_weight="balanced".
     """
@@ -94,4 +95,5 @@ def balanced_weights(rows: Sequence[Encoded], num_labels: int, *, is_multi_label
             for label in row.labels:
                 if label != IGNORED:
                     counts_C[int(label)] += 1
-    return counts_C.sum() / (counts_C.clamp(min=1) * (counts_C > 0).sum())
+    seen_C = counts_C > 0
+    return torch.where(seen_C, counts_C.sum() / (counts_C.clamp(min=1) * seen_C.sum()), torch.ones(()))

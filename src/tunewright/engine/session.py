@@ -36,8 +36,10 @@ from tunewright.errors import TunewrightError, error
 from tunewright.plan.plan import from_json
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir
+from tunewright.spec.methods import virtual_tokens
 
 MERGE_PROMPTS = 8
+NEW_TEXT_TOKENS = 4096  # new texts may be longer than those of the training, but not endless
 
 
 @dataclass
@@ -87,19 +89,26 @@ class Session:
 
     def _prompt(self, turns: list[Message]) -> list[int]:
         if self.plan.run.task == "seq2seq":
-            return input_ids("\n".join(turn.content for turn in turns), self.tokenizer)
+            return input_ids("\n".join(turn.content for turn in turns), self.tokenizer, self._longest())
         try:
             return prompt_ids(turns, self.tokenizer)
         except jinja2.TemplateError as refusal:
             raise error("E219", reason=str(refusal)) from refusal
 
+    def _longest(self) -> int:
+        assert self.plan.run.data.max_length != "auto"
+        return max(self.plan.run.data.max_length, min(NEW_TEXT_TOKENS, self._positions()))
+
+    def _positions(self) -> int:
+        return self.plan.facts.model.max_position_embeddings - virtual_tokens(self.plan.run.peft)
+
     def _labels(self, model: Any, asked: list[dict[str, Any]], max_new_tokens: int, who: str) -> dict[str, Any]:
-        facts, is_tags = self.plan.facts.data, self.plan.run.task == "token_cls"
+        facts, is_tags, longest = self.plan.facts.data, self.plan.run.task == "token_cls", self._longest()
         if is_tags:
             words = [one["words"] for one in asked]
-            rows = word_rows(words, self.tokenizer, label_last=self.plan.facts.model.kind == "decoder")
+            rows = word_rows(words, self.tokenizer, longest, label_last=self.plan.facts.model.kind == "decoder")
         else:
-            rows = text_rows([(one["text"], one["pair"]) for one in asked], self.tokenizer)
+            rows = text_rows([(one["text"], one["pair"]) for one in asked], self.tokenizer, longest)
         cut = collator(self.plan, self.tokenizer, READ_TOKENS)
         found = predict(model, rows, cut, facts.labels, facts.problem_type, self.progress)
         if is_tags:

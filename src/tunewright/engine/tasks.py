@@ -15,12 +15,10 @@ from transformers import (
 from tunewright.accel.loss import LossFunction, plain_loss
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.collate import Collate, StepCollator, pad_labelled, pad_right, pad_untyped
+from tunewright.engine.collate import Collate, StepCollator, pad_labelled, pad_right
 from tunewright.engine.losses import RowLoss, TagLoss, balanced_weights, labelled, predicted_tokens, seq2seq_loss
 from tunewright.plan.plan import Plan
 from tunewright.spec.tasks import Task
-
-UNTYPED = frozenset({"distilbert", "modernbert"})
 
 
 def _tokens(row: Encoded) -> int:
@@ -84,8 +82,7 @@ def collator(plan: Plan, tokenizer: TextTokenizer, max_tokens: int) -> StepColla
     """
     task = task_of(plan)
     blind = plan.run.method in ("prompt_tuning", "p_tuning") and plan.run.task == "seq_cls"
-    collate = pad_untyped if plan.facts.model.model_type in UNTYPED and task.collate is pad_labelled else task.collate
     return StepCollator(
-        collate, task.units, task.size, tokenizer.pad_id, max_tokens,
+        task.collate, task.units, task.size, tokenizer.pad_id, max_tokens,
         same_length=blind and plan.facts.model.kind == "decoder",
     )  # fmt: skip

@@ -111,16 +111,20 @@ class StepTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Moments and position come from the checkpoint; learning rate and weight decay from the plan, which may be newer."""
-        planned = [group.get("initial_lr", group["lr"]) for group in self.optimizer.param_groups] if checkpoint else []
+        planned = (
+            [(g.get("initial_lr", g["lr"]), g["weight_decay"]) for g in self.optimizer.param_groups]
+            if checkpoint
+            else []
+        )
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None or not isinstance(self.lr_scheduler, LambdaLR):
             return
         scheduler = self.lr_scheduler
-        scheduler.base_lrs = list(planned)
+        scheduler.base_lrs = [rate for rate, _decay in planned]
         groups = zip(self.optimizer.param_groups, planned, scheduler.lr_lambdas, strict=True)
-        for group, rate, factor in groups:
+        for group, (rate, decay), factor in groups:
             group["initial_lr"], group["lr"] = rate, rate * factor(scheduler.last_epoch)
-            group["weight_decay"] = self.args.weight_decay if group["weight_decay"] else 0.0
+            group["weight_decay"] = decay
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staging or self.args.output_dir)

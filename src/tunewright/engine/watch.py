@@ -73,7 +73,12 @@ class Watch(TrainerCallback):
         assert self.trainer is not None
         if self.trainer.method == "adalora":
             # Needs the gradients of this step, which are gone at its end.
-            self.trainer.model.base_model.update_and_allocate(state.global_step + 1)
+            adalora = self.trainer.model.base_model
+            adalora.update_and_allocate(state.global_step + 1)
+            pattern = self.trainer.model.active_peft_config.rank_pattern
+            if pattern:
+                # Between two allocations (deltaT) a step would bring back what was taken away, and saving would drop it.
+                adalora.rankallocator.mask_using_rank_pattern(adalora.model, pattern)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.trainer is not None

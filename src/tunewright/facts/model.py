@@ -234,7 +234,7 @@ def _located(tensors: Tensors, family: Family) -> Shapes:
 
 
 def _fresh_heads(family: Family, tensors: Tensors) -> dict[Task, tuple[str, ...]]:
-    trained = {name.partition(".")[0] for name in tensors}
+    trained = {part for name in tensors for part in name.split(".")}
     fresh = {task: tuple(name for name in names if name not in trained) for task, names in family.heads.items()}
     return {task: names for task, names in fresh.items() if names}
 

@@ -10,12 +10,11 @@ from tunewright.facts.families import expert_parameters, ia3_modules, names_of, 
 from tunewright.i18n import N_
 from tunewright.plan.check import matching_groups
 from tunewright.plan.plan import Choice, Facts
-from tunewright.spec.methods import C3A, IA3, METHODS, AdaLora, LnTuning, PromptLearning
+from tunewright.spec.methods import C3A, IA3, METHODS, VIRTUAL_TOKENS, AdaLora, LnTuning
 from tunewright.spec.presets import PRESETS
 from tunewright.spec.run import Run
 
 GIB = 2**30
-VIRTUAL_TOKENS = 20
 ENCODER_WIDTH = 512
 
 
@@ -132,7 +131,7 @@ def _feedforward(run: Run, facts: Facts) -> Choice:
     return choice("peft.feedforward_modules", feedforward, N_("their input is scaled, as in the paper"))
 
 
-def _virtual_tokens(run: Run, facts: Facts) -> Choice:
+def num_virtual_tokens(run: Run, facts: Facts) -> Choice:
     return choice(
         "peft.num_virtual_tokens", VIRTUAL_TOKENS, N_("usual: 10 to 100; each costs as much as a token of a row")
     )
@@ -158,7 +157,6 @@ PEFT_RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
     ("peft.lora_dropout", _dropout),
     ("peft.target_modules", _targets),
     ("peft.feedforward_modules", _feedforward),
-    ("peft.num_virtual_tokens", _virtual_tokens),
     ("peft.encoder_hidden_size", _encoder_hidden_size),
     ("peft.block_size", _block_size),
 )
@@ -184,11 +182,3 @@ def additions(run: Run, facts: Facts) -> list[Choice]:
         reason = N_("they start random in this model, so they are trained as a whole")
         found.append(choice("peft.modules_to_save", untrained, reason))
     return found
-
-
-def virtual_tokens(run: Run) -> int:
-    """Positions that a method puts in front of each row."""
-    if not isinstance(run.peft, PromptLearning):
-        return 0
-    assert run.peft.num_virtual_tokens != "auto"
-    return run.peft.num_virtual_tokens

@@ -21,7 +21,7 @@ from tunewright.facts.families import (
 from tunewright.facts.model import LinearGroup, Model
 from tunewright.i18n import N_
 from tunewright.plan.plan import Facts
-from tunewright.spec.methods import LnTuning, Lora, PeftSection, Targeted, Vera
+from tunewright.spec.methods import LnTuning, Lora, PeftSection, Targeted, Vera, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import Task
 
@@ -44,7 +44,7 @@ def check(run: Run, facts: Facts) -> list[Problem]:
         problems.append(cannot_do(model, run.task))
     wrong = _check_targets(run.peft, model, run.preset) if isinstance(run.peft, Targeted) else []
     problems += wrong or _check_tied(run, model) + _check_experts(run, model) + _check_rank(run.peft, model)
-    limit = model.max_position_embeddings
+    limit = model.max_position_embeddings - virtual_tokens(run.peft)
     if run.data.max_length != "auto" and run.data.max_length > limit:
         reason = N_("the model has {limit} positions").format(limit=limit)
         problems.append(_pair("data.max_length", str(run.data.max_length), reason, f"--set data.max_length={limit}"))

@@ -15,7 +15,7 @@ from tunewright.plan.check import matching_groups
 from tunewright.plan.memory import Adapted, Step, estimate
 from tunewright.plan.plan import Choice, Facts, Memory
 from tunewright.spec.load import patch
-from tunewright.spec.methods import METHODS, AdaLora, Targeted
+from tunewright.spec.methods import METHODS, AdaLora, Targeted, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS, Task
 
@@ -58,7 +58,8 @@ def _max_length(run: Run, facts: Facts) -> Choice:
     if lengths["longest"] <= 1.25 * rounded:
         rounded = 32 * math.ceil(max(lengths["longest"], 32) / 32)
     room_for_answers = 32 * math.ceil((facts.data.longest_prompt + 1) / 32) if facts.data.longest_prompt else 0
-    value = min(max(rounded, room_for_answers), facts.model.max_position_embeddings)
+    positions = facts.model.max_position_embeddings - virtual_tokens(run.peft)
+    value = min(max(rounded, room_for_answers), positions)
     reason = N_("99 % of rows are within {p99} tokens, the longest has {longest}")
     return choice("data.max_length", value, reason, p99=lengths["p99"], longest=lengths["longest"])
 
@@ -161,7 +162,7 @@ def _tinit(run: Run, facts: Facts) -> Choice:
 def _tfinal(run: Run, facts: Facts) -> Choice:
     assert isinstance(run.peft, AdaLora) and run.peft.tinit != "auto"
     steps = num_steps(run, facts)
-    value = max(0, min(3 * steps // 10, steps - run.peft.tinit - 1))
+    value = max(0, min(3 * steps // 10, steps - run.peft.tinit - 1, steps - 2))
     return choice(
         "peft.tfinal", value, N_("three tenths of {steps} steps, to train the ranks that are left"), steps=steps
     )
@@ -200,7 +201,7 @@ def estimate_for(run: Run, facts: Facts, *, checkpointing: bool) -> Memory:
     """Memory of a run whose sizes are resolved."""
     rows, length = run.train.per_device_train_batch_size, run.data.max_length
     assert rows != "auto" and length != "auto" and run.model.precision != "auto"
-    step = Step(rows=rows, tokens=rows * (min(length, facts.data.lengths["longest"]) + adapter.virtual_tokens(run)))
+    step = Step(rows=rows, tokens=rows * (min(length, facts.data.lengths["longest"]) + virtual_tokens(run.peft)))
     return estimate(
         run,
         facts.model,
@@ -222,6 +223,7 @@ def fast_paths(run: Run) -> tuple[str, ...]:
 RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
     ("model.precision", _precision),
     ("data.problem_type", _problem_type),
+    ("peft.num_virtual_tokens", adapter.num_virtual_tokens),
     ("data.max_length", _max_length),
     *adapter.PEFT_RESOLVERS,
     ("train.per_device_train_batch_size", _micro_batch),

@@ -6,7 +6,7 @@ from tunewright.errors import errors_of
 from tunewright.i18n import N_
 from tunewright.plan.check import check
 from tunewright.plan.choose import adapted_by, effective_batch, estimate_for, fast_paths, num_steps, resolve, room_bytes
-from tunewright.plan.combine import check_method
+from tunewright.plan.combine import check_method, check_schedule
 from tunewright.plan.fit import fit
 from tunewright.plan.plan import Choice, Facts, Plan
 from tunewright.plan.trainable import trainable_parameters
@@ -27,7 +27,7 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
         raise errors_of(problems)
     resolved, choices = resolve(run, facts)
     resolved, savings = fit(resolved, facts, asked=run)
-    problems = check(resolved, facts)
+    problems = check(resolved, facts) + check_schedule(resolved, num_steps(resolved, facts))
     if problems:
         raise errors_of(problems)
     memory = estimate_for(resolved, facts, checkpointing=bool(resolved.train.activation_checkpointing))

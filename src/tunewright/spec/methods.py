@@ -16,6 +16,7 @@ from tunewright.spec.base import AUTO, Auto, Int, Number, UpstreamSection
 from tunewright.spec.renamed import refused
 from tunewright.spec.upstream import PEFT_FIELDS
 
+VIRTUAL_TOKENS = 20
 Rank = Annotated[Int, Field(ge=1, le=4096)]
 
 
@@ -112,6 +113,13 @@ class PromptLearning(PeftSection):
     num_virtual_tokens: Annotated[Int, Field(ge=1)] | Auto = Field(
         default=AUTO, description=N_("Learned vectors put in front of the input.")
     )
+
+
+def virtual_tokens(section: PeftSection) -> int:
+    """Positions that a method puts in front of each row."""
+    if not isinstance(section, PromptLearning):
+        return 0
+    return VIRTUAL_TOKENS if section.num_virtual_tokens == "auto" else section.num_virtual_tokens
 
 
 class PrefixTuning(PromptLearning):

@@ -26,7 +26,9 @@ def chosen(plan: Plan, path: str) -> object:
 
 def test_a_plan_has_no_auto_left(facts: Build) -> None:
     plan = make_plan(ask(), facts())
-    assert "auto" not in plan.run.model_dump_json().replace('"problem_type":"auto"', "")  # of labels, which these rows lack
+    assert "auto" not in plan.run.model_dump_json().replace(
+        '"problem_type":"auto"', ""
+    )  # of labels, which these rows lack
     assert plan.fits
     assert all(choice.why() and "{" not in choice.why() for choice in plan.choices)
 

@@ -1,0 +1,168 @@
+"""What do the memory options save, and what do they cost? `python benchmarks/memory/run.py [--steps 30] [--rounds 3]`
+
+Each option trains SmolLM2 on the same generated rows through `tunewright train`, in processes of its own, in turns so that
+a slow minute of the machine meets all of them. Its worker is watched from outside: what it holds, twenty times a second.
+Writes results.json and the table of README.md. Linux; run it on an idle machine.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tunewright.data import demo
+from tunewright.runs.store import RunDir
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+MODEL = "smollm2"
+CHECKPOINTING = {"train.activation_checkpointing": "true"}
+OPTIONS: dict[str, dict[str, str]] = {
+    "fp32": {},
+    "fp32, checkpointing": CHECKPOINTING,
+    "bf16": {"model.precision": "bf16"},
+    "8bit": {"model.quantization": "8bit"},
+    "8bit, checkpointing": {"model.quantization": "8bit", **CHECKPOINTING},
+    "4bit": {"model.quantization": "4bit"},
+    "4bit, checkpointing": {"model.quantization": "4bit", **CHECKPOINTING},
+}
+SAME = {
+    "model.precision": "fp32", "train.activation_checkpointing": "false", "preset": "complex",
+    "train.per_device_train_batch_size": "8", "train.gradient_accumulation_steps": "1", "train.learning_rate": "5e-4",
+    "eval.rows": "0",
+}  # fmt: skip
+EVERY_SECONDS = 0.05
+
+
+def write(folder: Path, split: str, count: int) -> Path:
+    """Rows of the generated task as a file."""
+    path = folder / f"{split}.jsonl"
+    rows = demo.generate(split, count, seed=7)  # type: ignore[arg-type]
+    path.write_text("".join(json.dumps(demo.as_messages(row), ensure_ascii=False) + "\n" for row in rows))
+    return path
+
+
+def measure(option: str, folder: Path, steps: int, place: Path) -> dict[str, Any]:
+    """One run of an option."""
+    settings = {
+        **SAME, **OPTIONS[option], "data.holdout": str(write(folder, "held_out", 40)), "train.max_steps": str(steps),
+        "train.eval_steps": str(steps), "run.output_dir": str(place),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "tunewright", "train", MODEL, str(write(folder, "train", 8 * steps)), "--json"]
+    command += [word for path, value in settings.items() for word in ("--set", f"{path}={value}")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    run, samples = RunDir(place), []
+    while process.poll() is None:
+        samples += sample(run)
+        time.sleep(EVERY_SECONDS)
+    found = json.loads(process.communicate()[0])
+    if process.returncode:
+        raise SystemExit(f"{option}: {found['problems'][0]['message']}")
+    begin, end = training_phase(run)
+    return {
+        "held_out_loss_before": found["before"]["held_out_loss"],
+        "held_out_loss_after": found["after"]["held_out_loss"],
+        "tokens_per_second": found["tokens_per_second"],
+        "peak_rss_bytes": found["peak_rss_bytes"],
+        "peak_rss_bytes_in_training": max(rss for moment, rss in samples if begin <= moment <= end),
+    }
+
+
+def sample(run: RunDir) -> list[tuple[float, int]]:
+    """What the run's worker holds now, if there is one."""
+    try:
+        worker = run.info().get("worker")
+        status = Path(f"/proc/{worker['pid']}/status").read_text() if worker else ""
+    except (OSError, ValueError):
+        return []
+    return [(time.time(), int(line.split()[1]) * 1024) for line in status.splitlines() if line.startswith("VmRSS")]
+
+
+def training_phase(run: RunDir) -> tuple[float, float]:
+    """When training began and ended."""
+    at = {e["state"]: e["t"] for e in run.read_events() if e["kind"] == "phase" and e["phase"] == "train"}
+    return at["begin"], at["end"]
+
+
+def weights(place: Path) -> dict[str, int]:
+    """Bytes of a run's base as it is stored, and as it would be if nothing were quantised; in a process of its own."""
+    command = [sys.executable, __file__, "--weights", str(place)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+
+def count_weights(place: Path) -> None:
+    from tunewright.data.tokenizer import load_tokenizer
+    from tunewright.engine.load import DTYPES, load_base
+    from tunewright.engine.quantise import plain_weight_bytes, weight_bytes
+    from tunewright.plan.plan import from_json
+
+    plan = from_json(RunDir(place).plan())
+    base = load_base(plan, load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template))
+    dtype = DTYPES[str(plan.run.model.precision)]
+    print(json.dumps({"weight_bytes": weight_bytes(base), "plain_weight_bytes": plain_weight_bytes(base, dtype)}))
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The middle of the rounds for pace and memory; losses are the same in each."""
+    paced = ("tokens_per_second", "peak_rss_bytes", "peak_rss_bytes_in_training")
+    return runs[0] | {name: median(run[name] for run in runs) for name in paced}
+
+
+def table(options: Mapping[str, Any]) -> str:
+    """One line for each option, beside fp32."""
+    plain = options["fp32"]
+    lines = [
+        "| option | weights | peak memory in training | tokens a second | held-out loss, before -> after | against fp32 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, found in options.items():
+        memory, pace = found["peak_rss_bytes_in_training"], found["tokens_per_second"]
+        lines.append(
+            f"| {name} | {found['weight_bytes'] / 2**20:.0f} MiB | {memory / 2**20:.0f} MiB "
+            f"({memory / plain['peak_rss_bytes_in_training'] - 1:+.0%}) | {pace:.0f} "
+            f"({pace / plain['tokens_per_second'] - 1:+.0%}) | {found['held_out_loss_before']:.4f} -> "
+            f"{found['held_out_loss_after']:.4f} | {found['held_out_loss_after'] - plain['held_out_loss_after']:+.4f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.weights:
+        count_weights(asked.weights)
+        return
+    runs: dict[str, list[dict[str, Any]]] = {option: [] for option in OPTIONS}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(asked.rounds):
+            for option in OPTIONS:
+                place = folder / f"{number}-{option.replace(', ', '-')}"
+                found = measure(option, folder, asked.steps, place)
+                runs[option].append(found | (weights(place) if number == 0 else {}))
+                print(option, json.dumps(runs[option][-1]), flush=True)
+    options = {option: summary(found) for option, found in runs.items()}
+    about = {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, 2 cores, no GPU",
+        "steps": asked.steps,
+    }
+    RESULTS.write_text(json.dumps({**about, "rounds": asked.rounds, "options": options, "runs": runs}, indent=1) + "\n")
+    readme = HERE / "README.md"
+    head = readme.read_text().partition("<!-- table -->")[0]
+    readme.write_text(head + "<!-- table -->\n" + table(options))
+
+
+if __name__ == "__main__":
+    main()
