@@ -499,6 +499,11 @@ CATALOGUE: Mapping[str, Entry] = {
         ),
         (N_("tunewright chat RUN   uses base and adapter together"),),
     ),
+    "E604": Entry(
+        N_("a plain script cannot do this as the run did: {what}"),
+        N_("An ejected script does the same run with a stock Trainer; some settings have no counterpart there."),
+        (N_("tunewright train config.yaml   repeats the run from its own config.yaml"),),
+    ),
     "E701": Entry(
         N_("{name} is not on this machine, and --offline was asked for"),
         N_("Offline, only models and data that are already here can be used."),

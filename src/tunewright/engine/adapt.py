@@ -2,27 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
 import torch
-from peft import LoftQConfig, PeftConfig, PeftModel, get_peft_model
+from peft import PeftConfig, PeftModel, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.lora.eva import initialize_lora_eva_weights
 from peft.utils.other import AuxiliaryTrainingWrapper
 from transformers import PreTrainedModel, set_seed
 
 from tunewright.errors import Problem, SpecError, error
+from tunewright.plan.known import known_fields
 from tunewright.plan.plan import Plan
-from tunewright.spec.methods import METHODS, PeftSection, Targeted
+from tunewright.spec.methods import PeftSection
 from tunewright.spec.tasks import TASKS, Task
 
-# PEFT looks for the sizes of a model under other names, and not in nested configs.
-SHAPES_PEFT_MISSES = frozenset({"encoder-decoder", "distilbert"})
-# Trained as a whole, so that no adapter may stand on them.
-HEADS = ["classifier", "score", "pre_classifier"]
-LABELLED = ("seq_cls", "token_cls")
 # Their adapter file holds what was computed from the trained numbers, not these themselves.
 DERIVED = frozenset({"adalora", "prefix_tuning", "prompt_tuning", "p_tuning"})
 
@@ -41,21 +36,8 @@ def peft_config(section: PeftSection, task: Task = "causal_lm", **upstream: Any)
 
 def planned_config(plan: Plan) -> PeftConfig:
     """PEFT's config of a plan, with what PEFT needs to know about steps, tokenizer and model besides the fields."""
-    run, model = plan.run, plan.facts.model
-    assert run.task != "auto"
-    known: dict[str, Any] = {}
-    if run.method == "adalora":
-        known["total_step"] = plan.num_steps
-    if run.peft.extra.get("prompt_tuning_init") == "TEXT":
-        known["tokenizer_name_or_path"] = model.tokenizer_folder
-    if run.peft.extra.get("init_lora_weights") == "loftq":
-        known["loftq_config"] = {**asdict(LoftQConfig()), **(run.peft.extra.get("loftq_config") or {})}
-    if METHODS[run.method].is_prompt_learning and model.model_type in SHAPES_PEFT_MISSES:
-        known |= {"num_layers": model.num_decoder_layers or model.num_layers, "token_dim": model.hidden_size}
-        known["num_attention_heads"] = model.num_attention_heads
-    if run.task in LABELLED and isinstance(run.peft, Targeted) and run.peft.target_modules == "all-linear":
-        known["exclude_modules"] = HEADS
-    return peft_config(run.peft, run.task, **known)
+    assert plan.run.task != "auto"
+    return peft_config(plan.run.peft, plan.run.task, **known_fields(plan))
 
 
 def attach_adapter(model: PreTrainedModel, config: PeftConfig, *, seed: int) -> PeftModel:

@@ -16,12 +16,12 @@ from transformers import PreTrainedModel
 
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.adapt import LABELLED
 from tunewright.engine.generate import generate
 from tunewright.engine.load import DTYPES, load_adapter, load_hf_tokenizer
 from tunewright.engine.quantise import dequantised
 from tunewright.errors import error
 from tunewright.i18n import N_
+from tunewright.plan.known import LABELLED
 from tunewright.plan.plan import Plan
 from tunewright.runs import durable
 from tunewright.runs.card import card

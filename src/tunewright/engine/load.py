@@ -9,10 +9,10 @@ from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.adapt import HEADS, LABELLED
 from tunewright.engine.quantise import prepare, quantization_config
 from tunewright.engine.tasks import task_of
 from tunewright.errors import error
+from tunewright.plan.known import HEADS, LABELLED
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import MANIFEST, damage
 from tunewright.trust import gate_model_folder

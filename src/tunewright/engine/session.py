@@ -22,7 +22,7 @@ from tunewright.accel.loss import answer_loss, answer_loss_reason_not
 from tunewright.data.encode import input_ids, prompt_ids, text_rows, word_rows
 from tunewright.data.formats import Message
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import LABELLED, without_adapter
+from tunewright.engine.adapt import without_adapter
 from tunewright.engine.build import examiner
 from tunewright.engine.evaluate import READ_TOKENS, spoken_prediction, spoken_tags, whole
 from tunewright.engine.export import merge, merge_inputs
@@ -33,6 +33,7 @@ from tunewright.engine.prepare import Prepared, prepare
 from tunewright.engine.tasks import collator, task_of
 from tunewright.engine.worker import quiet
 from tunewright.errors import TunewrightError, error
+from tunewright.plan.known import LABELLED
 from tunewright.plan.plan import from_json
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir

@@ -1,14 +1,15 @@
 """A run as the plain PEFT and Trainer script of one page that it amounts to, with its rows as token ids."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.errors import error
+from tunewright.errors import Problem, error, errors_of
+from tunewright.plan.known import LABELLED, known_fields
 from tunewright.plan.plan import Plan, from_json
 from tunewright.runs import durable
 from tunewright.runs.store import RunDir
@@ -78,7 +79,14 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 
 
 def eject(run: RunDir, folder: Path) -> Path:
-    """Write train.py and its rows into a new folder; the script's path. Raises: SpecError E115, E116."""
+    """Write train.py and its rows into a new folder; the script's path.
+
+    Raises: SpecError E115, E116; ExportError E604 for what a plain script would do otherwise than the run did.
+    """
+    plan = from_json(run.plan())
+    problems = [Problem("E604", values={"what": what}) for what in _not_plain(plan)]
+    if problems:
+        raise errors_of(problems)
     if folder.exists() and any(folder.iterdir()):
         raise error("E115", path=str(folder))
     key = run.prepared().get("key", "")
@@ -91,7 +99,6 @@ def eject(run: RunDir, folder: Path) -> Path:
             needed="prepared, with its encoded rows on this machine",
             name=run.name,
         )
-    plan = from_json(run.plan())
     folder.mkdir(parents=True, exist_ok=True)
     has_pairs = plan.run.task == "seq_cls" and any(row.prompt_length for row in train)
     durable.write_jsonl(folder / "rows.jsonl", _as_json(train, has_pairs=has_pairs))
@@ -105,6 +112,21 @@ def eject(run: RunDir, folder: Path) -> Path:
     script = folder / "train.py"
     durable.write_text(script, render(plan, run, has_tests=bool(held_out), has_pairs=has_pairs, pad_id=pad_id))
     return script
+
+
+def _not_plain(plan: Plan) -> Iterator[str]:
+    """Settings of a run that a stock Trainer has no word for."""
+    run = plan.run
+    if run.train.optim in ("loraplus", "lorafa"):
+        yield f"train.optim: {run.train.optim}"
+    if run.model.quantization != "none":
+        yield f"model.quantization: {run.model.quantization}"
+    if run.data.class_weights != "none":
+        yield f"data.class_weights: {run.data.class_weights}"
+    if run.peft.extra.get("init_lora_weights") == "eva":
+        yield "peft.init_lora_weights: eva"
+    if run.task == "seq_cls" and run.method in ("prompt_tuning", "p_tuning") and plan.facts.model.kind == "decoder":
+        yield f"method: {run.method}, task: seq_cls"
 
 
 def _as_json(rows: Sequence[Encoded], *, has_pairs: bool) -> list[dict[str, Any]]:
@@ -133,7 +155,7 @@ class MoveRanks(TrainerCallback):
 def _head(plan: Plan) -> str:
     """What a classification model must know about its labels, as arguments."""
     names, kind = plan.facts.data.labels, plan.facts.data.problem_type
-    if plan.run.task not in ("seq_cls", "token_cls"):
+    if plan.run.task not in LABELLED:
         return ""
     if kind == "regression":
         return ', num_labels=1, problem_type="regression"'
@@ -141,13 +163,20 @@ def _head(plan: Plan) -> str:
     return text + (f", problem_type={kind!r}" if kind else "")
 
 
+def _batch(plan: Plan) -> dict[str, Any]:
+    """Rows of a step. Only a causal model's loss is made for accumulation; the others' is the mean of each micro-batch."""
+    spec = plan.run.train
+    if plan.run.task != "causal_lm":
+        return {"per_device_train_batch_size": plan.effective_batch, "gradient_accumulation_steps": 1}
+    return {
+        "per_device_train_batch_size": spec.per_device_train_batch_size,
+        "gradient_accumulation_steps": spec.gradient_accumulation_steps,
+    }
+
+
 def _peft(plan: Plan) -> str:
     """The fields of PEFT's config, as arguments."""
-    fields = plan.run.peft.model_dump()
-    if plan.run.method == "adalora":
-        fields["total_step"] = plan.num_steps
-    if fields.get("prompt_tuning_init") == "TEXT":
-        fields["tokenizer_name_or_path"] = plan.facts.model.tokenizer_folder
+    fields = {**plan.run.peft.model_dump(), **known_fields(plan)}
     return ", ".join(f"{name}={value!r}" for name, value in fields.items())
 
 
@@ -159,8 +188,7 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
     float_labels = ".float()" if is_multi_label else ".squeeze(-1)"
     row = TASKS[spec.task]
     values: dict[str, Any] = {
-        "per_device_train_batch_size": spec.train.per_device_train_batch_size,
-        "gradient_accumulation_steps": spec.train.gradient_accumulation_steps,
+        **_batch(plan),
         "num_train_epochs": spec.train.num_train_epochs,
         "max_steps": spec.train.max_steps,
         "learning_rate": spec.train.learning_rate,

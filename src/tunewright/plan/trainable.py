@@ -35,11 +35,13 @@ def _whole_modules(fields: Fields, model: Model) -> int:
     """Linear layers inside modules that are trained as a whole; their biases and norms are not counted."""
     named = fields.get("modules_to_save") or []
     assert isinstance(named, list)
-    inside = [
-        sum(bool(set(path.split(".")) & set(named)) for path in g.paths) * g.in_features * g.out_features
-        for g in model.linear
-    ]
-    return sum(inside)
+
+    def size(group: LinearGroup) -> int:
+        paths = group.paths or (group.name,)
+        inside = sum(bool(set(path.split(".")) & set(named)) for path in paths)
+        return inside * group.in_features * group.out_features
+
+    return sum(size(group) for group in (*model.linear, *model.vocabulary))
 
 
 def _number(fields: Fields, name: str, default: int = 0) -> int:
