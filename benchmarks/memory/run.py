@@ -1,7 +1,8 @@
 """What do the memory options save, and what do they cost? `python benchmarks/memory/run.py [--steps 30] [--rounds 3]`
 
 Each option trains SmolLM2 on the same generated rows through `tunewright train`, in processes of its own, in turns so that
-a slow minute of the machine meets all of them. Its worker is watched from outside: what it holds, twenty times a second.
+a slow minute of the machine meets all of them. Its worker is watched from outside: what it holds, twenty times a second. It
+holds nothing out, as a test would hold more than a step; base and adapter are tested afterwards, in another process.
 Writes results.json and the table of README.md. Linux; run it on an idle machine.
 """
 
@@ -37,9 +38,10 @@ OPTIONS: dict[str, dict[str, str]] = {
 SAME = {
     "model.precision": "fp32", "train.activation_checkpointing": "false", "preset": "complex",
     "train.per_device_train_batch_size": "8", "train.gradient_accumulation_steps": "1", "train.learning_rate": "5e-4",
-    "eval.rows": "0",
+    "data.max_length": "256",
 }  # fmt: skip
 EVERY_SECONDS = 0.05
+HELD_OUT = 40
 
 
 def write(folder: Path, split: str, count: int) -> Path:
@@ -50,15 +52,18 @@ def write(folder: Path, split: str, count: int) -> Path:
     return path
 
 
+def settings_of(option: str, folder: Path, steps: int) -> dict[str, Any]:
+    """Everything that a run of an option is asked for; nothing held out."""
+    rows = write(folder, "train", 8 * steps)
+    return {"model.name": MODEL, "data.train": str(rows), **SAME, **OPTIONS[option], "train.max_steps": str(steps)}
+
+
 def measure(option: str, folder: Path, steps: int, place: Path) -> dict[str, Any]:
-    """One run of an option."""
-    settings = {
-        **SAME, **OPTIONS[option], "data.holdout": str(write(folder, "held_out", 40)), "train.max_steps": str(steps),
-        "train.eval_steps": str(steps), "run.output_dir": str(place),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "tunewright", "train", MODEL, str(write(folder, "train", 8 * steps)), "--json"]
+    """One run of an option: its pace, and what its worker held."""
+    settings = settings_of(option, folder, steps) | {"data.holdout": "0", "run.output_dir": str(place)}
+    command = [sys.executable, "-m", "tunewright", "train", settings.pop("model.name"), settings.pop("data.train")]
     command += [word for path, value in settings.items() for word in ("--set", f"{path}={value}")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     run, samples = RunDir(place), []
     while process.poll() is None:
         samples += sample(run)
@@ -68,8 +73,6 @@ def measure(option: str, folder: Path, steps: int, place: Path) -> dict[str, Any
         raise SystemExit(f"{option}: {found['problems'][0]['message']}")
     begin, end = training_phase(run)
     return {
-        "held_out_loss_before": found["before"]["held_out_loss"],
-        "held_out_loss_after": found["after"]["held_out_loss"],
         "tokens_per_second": found["tokens_per_second"],
         "peak_rss_bytes": found["peak_rss_bytes"],
         "peak_rss_bytes_in_training": max(rss for moment, rss in samples if begin <= moment <= end),
@@ -92,22 +95,35 @@ def training_phase(run: RunDir) -> tuple[float, float]:
     return at["begin"], at["end"]
 
 
-def weights(place: Path) -> dict[str, int]:
-    """Bytes of a run's base as it is stored, and as it would be if nothing were quantised; in a process of its own."""
-    command = [sys.executable, __file__, "--weights", str(place)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+def examine(option: str, folder: Path, steps: int, place: Path) -> dict[str, Any]:
+    """The held-out loss of base and adapter, and the bytes of the base; in a process of its own."""
+    asked = settings_of(option, folder, steps) | {"data.holdout": str(write(folder, "held_out", HELD_OUT))}
+    command = [sys.executable, __file__, "--examine", json.dumps(asked), str(place)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
 
 
-def count_weights(place: Path) -> None:
+def examine_here(asked: dict[str, Any], place: Path) -> dict[str, Any]:
+    from tunewright import api
     from tunewright.data.tokenizer import load_tokenizer
-    from tunewright.engine.load import DTYPES, load_base
+    from tunewright.engine.build import step_collator
+    from tunewright.engine.evaluate import held_out_loss
+    from tunewright.engine.load import DTYPES, load_adapter, load_base
+    from tunewright.engine.prepare import prepare
     from tunewright.engine.quantise import plain_weight_bytes, weight_bytes
-    from tunewright.plan.plan import from_json
+    from tunewright.engine.tasks import task_of
 
-    plan = from_json(RunDir(place).plan())
-    base = load_base(plan, load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template))
-    dtype = DTYPES[str(plan.run.model.precision)]
-    print(json.dumps({"weight_bytes": weight_bytes(base), "plain_weight_bytes": plain_weight_bytes(base, dtype)}))
+    plan = api.plan(api.load(sets=[f"{path}={value}" for path, value in asked.items()]))
+    tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
+    data = prepare(plan, RunDir(place), tokenizer)
+    loss, cut = task_of(plan).loss(plan, data.train), step_collator(plan, tokenizer)
+    base = load_base(plan, tokenizer)
+    stored = {
+        "weight_bytes": weight_bytes(base),
+        "plain_weight_bytes": plain_weight_bytes(base, DTYPES[str(plan.run.model.precision)]),
+    }
+    before = held_out_loss(base, data.held_out, loss, cut)
+    after = held_out_loss(load_adapter(base, RunDir(place).adapter_dir), data.held_out, loss, cut)
+    return {**stored, "held_out_loss_before": before, "held_out_loss_after": after}
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -138,10 +154,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--examine", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.weights:
-        count_weights(asked.weights)
+    if asked.examine:
+        print(json.dumps(examine_here(json.loads(asked.examine[0]), Path(asked.examine[1]))))
         return
     runs: dict[str, list[dict[str, Any]]] = {option: [] for option in OPTIONS}
     with tempfile.TemporaryDirectory() as name:
@@ -150,7 +166,7 @@ def main() -> None:
             for option in OPTIONS:
                 place = folder / f"{number}-{option.replace(', ', '-')}"
                 found = measure(option, folder, asked.steps, place)
-                runs[option].append(found | (weights(place) if number == 0 else {}))
+                runs[option].append(found | (examine(option, folder, asked.steps, place) if number == 0 else {}))
                 print(option, json.dumps(runs[option][-1]), flush=True)
     options = {option: summary(found) for option, found in runs.items()}
     about = {
