@@ -30,7 +30,11 @@ def peft_config(section: PeftSection, task: Task = "causal_lm", **upstream: Any)
         return PEFT_TYPE_TO_CONFIG_MAPPING[method.upper()](task_type=TASKS[task].task_type, **fields)
     except (TypeError, ValueError) as fault:
         raise SpecError(
-            [Problem("E103", values={"key": "peft", "reason": str(fault), "value": f"{method}: {sorted(section.extra)}"})]
+            [
+                Problem(
+                    "E103", values={"key": "peft", "reason": str(fault), "value": f"{method}: {sorted(section.extra)}"}
+                )
+            ]
         ) from fault
 
 
