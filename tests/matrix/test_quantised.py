@@ -21,7 +21,6 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from tunewright.engine.adapt import HEADS
 from tunewright.engine.quantise import (
     dequantised,
     plain_weight_bytes,
@@ -32,6 +31,7 @@ from tunewright.engine.quantise import (
 )
 from tunewright.engine.session import Session
 from tunewright.errors import TunewrightError
+from tunewright.plan.known import HEADS
 
 from .test_causal_lm import run_for
 

@@ -176,6 +176,12 @@ def additions(run: Run, facts: Facts) -> list[Choice]:
     if "fan_in_fan_out" in has and facts.model.is_conv1d:
         reason = N_("this family keeps its weights transposed")
         found.append(choice("peft.fan_in_fan_out", True, reason))
+    if run.method == "prefix_tuning" and "init_weights" in has:
+        reason = N_("the prefix starts as nothing, so training starts at the base; random ones start far from it")
+        found.append(choice("peft.init_weights", "zero", reason))
+    if run.method == "prompt_tuning" and "prompt_tuning_init" in has:
+        reason = N_("vectors of words that the model knows; random ones lie outside of what it has seen")
+        found.append(choice("peft.prompt_tuning_init", "SAMPLE_VOCAB", reason))
     untrained = [*(BUNDLED[facts.model.name].untrained if facts.model.name in BUNDLED else ())]
     untrained += facts.model.fresh_heads.get(run.task, ()) if run.task != "auto" else ()
     if untrained and "modules_to_save" in has:
