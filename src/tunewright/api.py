@@ -24,7 +24,7 @@ from tunewright.flow import demo, eject, gather, inline, start
 from tunewright.flow.fetch import Note, fetch_weights, resolve_model
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import Plan, from_json
-from tunewright.plan.presets import Row, all_rows, find_row, rows_of
+from tunewright.plan.presets import Row, all_rows, find_row, row_of, rows_of
 from tunewright.runs import durable, layout, store
 from tunewright.runs.store import RunDir
 from tunewright.spec import glossary, presets, schema
@@ -517,9 +517,11 @@ def environment() -> dict[str, Any]:
 def preset_rows(word: str = "", *, model: str | None = None, note: Note = _silent) -> list[Row]:
     """What the presets come to: one of them by FAMILY/LEVEL, those of a model with what they train, or all.
 
+    With both, the row of that level for that model, which must be of that family.
     Raises: SpecError E123; ModelError and HubError for a model that cannot be read.
     """
-    if model:
-        folder, tensors = resolve_model(model, None, offline=False, note=note)
-        return rows_of(read_model(folder, model, tensors))
-    return [find_row(word)] if word else all_rows()
+    if not model:
+        return [find_row(word)] if word else all_rows()
+    folder, tensors = resolve_model(model, None, offline=False, note=note)
+    rows = rows_of(read_model(folder, model, tensors))
+    return [row_of(word, rows)] if word else rows

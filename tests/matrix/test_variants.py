@@ -7,8 +7,11 @@ import pytest
 from peft import PeftConfig
 
 from tunewright import api
+from tunewright.engine.adapt import planned_config
 from tunewright.engine.session import Session
 from tunewright.errors import TunewrightError
+from tunewright.plan.choose import steps_for
+from tunewright.plan.plan import from_json
 
 from .test_causal_lm import run_for
 
@@ -29,6 +32,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "trainable tokens": {"peft.trainable_token_indices": [3, 4, 5]},
     "lora_bias": {"peft.lora_bias": True},
     "bias": {"peft.bias": "lora_only"},
+    "all biases": {"peft.bias": "all"},
 }
 
 
@@ -39,10 +43,24 @@ def test_a_variant_trains_and_is_loaded_as_it_was_trained(
     run = run_for(tiny_model("qwen2"), shop_rows, tmp_path / "run", **TRAINED, **VARIANTS[variant])
     losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
     assert losses[-1] < losses[0]
+    # Learned tokens, magnitudes of biases and start values are small beside the adapter.
+    assert from_json(run.dir.plan()).trainable_parameters == pytest.approx(run.result["trainable_parameters"], rel=0.05)
     again = Session(run.dir, lambda message: None).evaluate(0)
     assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], abs=2e-5)
     assert again["before"]["held_out_loss"] == pytest.approx(run.result["before"]["held_out_loss"], abs=2e-5)
     assert PeftConfig.from_pretrained(run.adapter).peft_type == "LORA"
+
+
+def test_adalora_is_told_the_steps_that_the_rows_really_give(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    settings = {"method": "adalora", "data.train": str(shop_rows), "model.name": str(tiny_model("llama"))}
+    plan = api.plan(api.load(named=settings | {"train.num_train_epochs": 8}))
+    assert planned_config(plan).total_step == plan.num_steps
+    steps = steps_for(plan.run, plan.facts.data.num_train // 2)
+    fewer = planned_config(plan, steps)
+    assert steps < plan.num_steps
+    assert (fewer.total_step, fewer.tinit) == (steps, plan.run.peft.tinit * steps // plan.num_steps)
 
 
 @pytest.mark.parametrize("settings", [

@@ -3,13 +3,14 @@
 The imports stand inside the functions, because most data are text files and need neither.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunewright.errors import error
 
 _BATCH_ROWS = 1000
+LabelNames = Mapping[str, tuple[str, ...]]
 
 
 def table_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -23,8 +24,9 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         if path.suffix.lower() == ".parquet":
             with pq.ParquetFile(path) as table:
+                names = _label_names(table.schema_arrow)
                 for batch in table.iter_batches(batch_size=_BATCH_ROWS):
-                    yield from batch.to_pylist()
+                    yield from (with_names(row, names) for row in batch.to_pylist())
         else:
             with pa.memory_map(str(path)) as source:
                 yield from _arrow_rows(source)
@@ -39,11 +41,43 @@ def _arrow_rows(source: Any) -> Iterator[dict[str, Any]]:
         reader = pa.ipc.open_file(source)
     except pa.ArrowInvalid:
         source.seek(0)
-        for batch in pa.ipc.open_stream(source):
-            yield from batch.to_pylist()
+        stream = pa.ipc.open_stream(source)
+        names = _label_names(stream.schema)
+        for batch in stream:
+            yield from (with_names(row, names) for row in batch.to_pylist())
         return
+    names = _label_names(reader.schema)
     for index in range(reader.num_record_batches):
-        yield from reader.get_batch(index).to_pylist()
+        yield from (with_names(row, names) for row in reader.get_batch(index).to_pylist())
+
+
+def _label_names(schema: Any) -> LabelNames:
+    """The names behind the numbers of a table that `datasets` has written; none for tables of others."""
+    if b"huggingface" not in (schema.metadata or {}):
+        return {}
+    import datasets
+
+    return names_of_labels(datasets.Features.from_arrow_schema(schema))
+
+
+def names_of_labels(features: Mapping[str, Any]) -> LabelNames:
+    """Columns that hold numbers of named classes, alone or in lists."""
+    import datasets
+
+    lists = (datasets.List, datasets.LargeList)
+    inner = {column: f.feature if isinstance(f, lists) else f for column, f in features.items()}
+    return {column: tuple(kind.names) for column, kind in inner.items() if isinstance(kind, datasets.ClassLabel)}
+
+
+def with_names(row: dict[str, Any], names: LabelNames) -> dict[str, Any]:
+    """A row with the names of its classes instead of their numbers; a class that is not known (-1) becomes nothing."""
+    return {**row, **{column: _named(row[column], known) for column, known in names.items() if column in row}}
+
+
+def _named(value: Any, names: tuple[str, ...]) -> Any:
+    if isinstance(value, list):
+        return [_named(item, names) for item in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
 def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
@@ -66,7 +100,8 @@ def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
         raise error("E702", name=name, reason=_first_line(fault)) from fault
     except (ValueError, OSError) as fault:
         raise error("E220", path=name, reason=_first_line(fault)) from fault
-    yield from rows
+    names = names_of_labels(rows.features or {})
+    yield from (with_names(row, names) for row in rows)
 
 
 def _first_line(fault: BaseException) -> str:

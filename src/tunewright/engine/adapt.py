@@ -38,10 +38,13 @@ def peft_config(section: PeftSection, task: Task = "causal_lm", **upstream: Any)
         ) from fault
 
 
-def planned_config(plan: Plan) -> PeftConfig:
-    """PEFT's config of a plan, with what PEFT needs to know about steps, tokenizer and model besides the fields."""
+def planned_config(plan: Plan, num_steps: int | None = None) -> PeftConfig:
+    """PEFT's config of a plan, with what PEFT needs to know about steps, tokenizer and model besides the fields.
+
+    `num_steps` are the steps that the rows really give, where that is known: a plan looks at a part of large data.
+    """
     assert plan.run.task != "auto"
-    return peft_config(plan.run.peft, plan.run.task, **known_fields(plan))
+    return peft_config(plan.run.peft, plan.run.task, **known_fields(plan, num_steps or plan.num_steps))
 
 
 def attach_adapter(model: PreTrainedModel, config: PeftConfig, *, seed: int) -> PeftModel:

@@ -23,14 +23,7 @@ def make_optimizer(model: PeftModel, plan: Plan) -> Optimizer | None:
         isinstance(fields, Lora) and fields.r != "auto" and fields.lora_alpha != "auto" and spec.learning_rate != "auto"
     )
     if spec.optim == "lorafa":
-        return create_lorafa_optimizer(
-            model,
-            fields.r,
-            fields.lora_alpha,
-            spec.learning_rate,
-            spec.weight_decay,
-            bool(fields.extra.get("use_rslora")),
-        )
+        return create_lorafa_optimizer(model, fields.r, fields.lora_alpha, spec.learning_rate, spec.weight_decay)
     return create_loraplus_optimizer(
         model,
         torch.optim.AdamW,

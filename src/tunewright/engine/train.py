@@ -27,6 +27,7 @@ from tunewright.engine.prepare import prepare
 from tunewright.engine.score import Score, Scorer
 from tunewright.engine.watch import Stopwatch, Watch
 from tunewright.errors import error
+from tunewright.plan.choose import steps_for
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import CheckpointStore
 
@@ -57,7 +58,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
 
     with Stopwatch(events, "load"):
         base = load_base(plan, tokenizer)  # 1. load
-        config = planned_config(plan)  # 2. configure
+        config = planned_config(plan, steps_for(plan.run, len(data.train)))  # 2. configure
         model = attach_adapter(base, config, seed=plan.run.train.seed)  # 3. apply
         if plan.run.train.activation_checkpointing:
             checkpoint_activations(model)

@@ -37,6 +37,7 @@ class LinearGroup(Fact):
     out_features: int
     count: int
     paths: tuple[str, ...] = ()
+    has_bias: bool = False
 
 
 class ExpertGroup(Fact):
@@ -88,6 +89,7 @@ class Model(Fact):
     experts: tuple[ExpertGroup, ...] = ()
     norms: tuple[NormGroup, ...] = ()
     vocabulary: tuple[LinearGroup, ...] = ()
+    num_bias_parameters: int = 0
     tie_word_embeddings: bool = False
     is_conv1d: bool = False
     fresh_heads: dict[Task, tuple[str, ...]] = Field(default_factory=dict)
@@ -141,6 +143,7 @@ def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenize
         experts=tuple(_expert_groups(shapes)),
         norms=tuple(_norm_groups(shapes)),
         vocabulary=vocabulary,
+        num_bias_parameters=sum(math.prod(shape) for name, shape in shapes.items() if name.endswith(".bias")),
         tie_word_embeddings=bool(is_tied),
         is_conv1d=family.is_conv1d,
         fresh_heads=_fresh_heads(family, tensors),
@@ -256,7 +259,14 @@ def _linear_groups(shapes: Shapes, *, is_conv1d: bool) -> list[LinearGroup]:
             into, out = shape if is_conv1d else reversed(shape)
             groups.setdefault((parts[-2], into, out), []).append(path)
     return [
-        LinearGroup(name=name, in_features=into, out_features=out, count=len(paths), paths=tuple(paths))
+        LinearGroup(
+            name=name,
+            in_features=into,
+            out_features=out,
+            count=len(paths),
+            paths=tuple(paths),
+            has_bias=f"{paths[0]}.bias" in shapes,
+        )
         for (name, into, out), paths in groups.items()
     ]
 

@@ -176,7 +176,7 @@ def _batch(plan: Plan) -> dict[str, Any]:
 
 def _peft(plan: Plan) -> str:
     """The fields of PEFT's config, as arguments."""
-    fields = {**plan.run.peft.model_dump(), **known_fields(plan)}
+    fields = {**plan.run.peft.model_dump(), **known_fields(plan, plan.num_steps)}
     return ", ".join(f"{name}={value!r}" for name, value in fields.items())
 
 

@@ -38,7 +38,7 @@ class Rate:
 # learns few numbers needs larger steps. Small: below half a billion parameters.
 RATES: Mapping[str, Rate] = {
     "lora": Rate(2e-4, 5e-4),
-    "adalora": Rate(5e-4, 2e-3),
+    "adalora": Rate(1e-3, 1e-2),
     "ia3": Rate(3e-3, 1e-2),
     "prefix_tuning": Rate(5e-3, 1e-2),
     "prompt_tuning": Rate(3e-2, 5e-2),

@@ -175,11 +175,16 @@ def task_of(run: Run) -> Task:
 
 
 def num_steps(run: Run, facts: Facts) -> int:
-    """Optimizer steps as transformers counts them. Needs batch and epochs resolved."""
+    """Optimizer steps of a run on the rows that were seen when it was planned. Needs batch and epochs resolved."""
+    return steps_for(run, facts.data.num_train)
+
+
+def steps_for(run: Run, num_rows: int) -> int:
+    """Optimizer steps as transformers counts them for so many rows. Needs batch and epochs resolved."""
     if run.train.max_steps > 0:
         return run.train.max_steps
     assert run.train.num_train_epochs != "auto"
-    return max(1, math.ceil(run.train.num_train_epochs * math.ceil(facts.data.num_train / effective_batch(run))))
+    return max(1, math.ceil(run.train.num_train_epochs * math.ceil(num_rows / effective_batch(run))))
 
 
 def effective_batch(run: Run) -> int:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tunewright.plan.plan import Plan
-from tunewright.spec.methods import METHODS, Targeted
+from tunewright.spec.methods import METHODS, AdaLora, Targeted
 
 # PEFT looks for the sizes of a model under other names, and not in nested configs.
 SHAPES_PEFT_MISSES = frozenset({"encoder-decoder", "distilbert"})
@@ -13,12 +13,15 @@ LABELLED = ("seq_cls", "token_cls")
 LOFTQ = {"loftq_bits": 4, "loftq_iter": 1}
 
 
-def known_fields(plan: Plan) -> dict[str, Any]:
-    """Fields of PEFT's config that follow from the plan, in PEFT's names."""
+def known_fields(plan: Plan, num_steps: int) -> dict[str, Any]:
+    """Fields of PEFT's config that follow from the plan and from the steps that will be made, in PEFT's names."""
     run, model = plan.run, plan.facts.model
     known: dict[str, Any] = {}
-    if run.method == "adalora":
-        known["total_step"] = plan.num_steps
+    if isinstance(run.peft, AdaLora):
+        known["total_step"] = num_steps
+        if num_steps != plan.num_steps:  # the schedule keeps its shape
+            planned = {"tinit": run.peft.tinit, "tfinal": run.peft.tfinal}
+            known |= {name: int(steps) * num_steps // plan.num_steps for name, steps in planned.items()}
     if run.peft.extra.get("prompt_tuning_init") == "TEXT":
         known["tokenizer_name_or_path"] = model.tokenizer_folder
     if run.peft.extra.get("init_lora_weights") == "loftq":

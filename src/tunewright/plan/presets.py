@@ -1,5 +1,6 @@
 """What the presets come to: for a family by the table, for a model by its tensors, with what they train."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -67,7 +68,12 @@ def _rows(name: str, roles: Roles, experts: Names) -> list[Row]:
 
 def find_row(word: str) -> Row:
     """The row of FAMILY/LEVEL. Raises: SpecError E123."""
-    rows = {f"{row.family}/{row.preset.level}": row for row in all_rows()}
+    return row_of(word, all_rows())
+
+
+def row_of(word: str, among: Sequence[Row]) -> Row:
+    """The row of FAMILY/LEVEL among some. Raises: SpecError E123."""
+    rows = {f"{row.family}/{row.preset.level}": row for row in among}
     if word in rows:
         return rows[word]
     family, _slash, level = word.partition("/")

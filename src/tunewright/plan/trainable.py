@@ -4,6 +4,7 @@ Sizes of a layer: `i` values in, `o` values out; `n` layers of a kind.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from tunewright.facts.families import matches
@@ -17,10 +18,25 @@ Fields = Mapping[str, object]
 def trainable_parameters(run: Run, model: Model, groups: Groups, num_labels: int) -> int:
     """Trained numbers of a resolved run: the adapter's, and a fresh head's where the task has one."""
     fields = {**dict(run.peft), **run.peft.extra}
+    if run.train.optim == "lorafa":  # A stays as it was drawn
+        groups = [group.model_copy(update={"in_features": 0}) for group in groups]
     count = COUNTS[run.method](fields, model, groups)
     if run.task in ("seq_cls", "token_cls"):
         count += num_labels * (model.hidden_size + 1)
-    return count + _experts(fields, model) + _whole_modules(fields, model)
+    return (
+        count
+        + _biases(fields, model, groups)
+        + _experts(fields, model)
+        + _whole_modules(fields, model)
+        + _tokens(fields, model)
+    )
+
+
+def _biases(fields: Fields, model: Model, groups: Groups) -> int:
+    """The bias vectors that are trained besides: of the adapted layers, or all there are."""
+    if fields.get("bias") == "all":
+        return model.num_bias_parameters
+    return sum(g.out_features * g.count for g in groups if g.has_bias) if fields.get("bias") == "lora_only" else 0
 
 
 def _experts(fields: Fields, model: Model) -> int:
@@ -29,6 +45,14 @@ def _experts(fields: Fields, model: Model) -> int:
     assert isinstance(named, list)
     found = [group for group in model.experts if any(matches(name, group.name) for name in named)]
     return sum(_number(fields, "r") * g.num_experts * (g.in_features + g.out_features) * g.count for g in found)
+
+
+def _tokens(fields: Fields, model: Model) -> int:
+    """The rows of an embedding that are trained by themselves."""
+    named = fields.get("trainable_token_indices") or []
+    assert isinstance(named, list | Mapping)
+    lists = list(named.values()) if isinstance(named, Mapping) else [named]
+    return sum(len(indices) for indices in lists) * model.hidden_size
 
 
 def _whole_modules(fields: Fields, model: Model) -> int:
@@ -54,15 +78,28 @@ def _low_rank(name: str, extra: int = 0) -> Callable[[Fields, Model, Groups], in
     """r x (in + out) for each layer, and `extra` numbers more of each rank."""
 
     def count(fields: Fields, model: Model, groups: Groups) -> int:
-        r = _number(fields, name)
-        return sum((r * (g.in_features + g.out_features + extra)) * g.count for g in groups)
+        ranks = [_mean_rank(fields, name, group) for group in groups]
+        return round(
+            sum(r * (g.in_features + g.out_features + extra) * g.count for r, g in zip(ranks, groups, strict=True))
+        )
 
     return count
 
 
+def _mean_rank(fields: Fields, name: str, group: LinearGroup) -> float:
+    """The rank of a group's layers, on average: `rank_pattern` gives some their own, by the rule of peft's get_pattern_key."""
+    patterns = fields.get("rank_pattern") or {}
+    assert isinstance(patterns, Mapping)
+    own = [
+        next((rank for key, rank in patterns.items() if re.match(rf"(.*\.)?({key})$", path)), _number(fields, name))
+        for path in group.paths or (group.name,)
+    ]
+    return sum(own) / len(own)
+
+
 def _lora(fields: Fields, model: Model, groups: Groups) -> int:
-    magnitudes = sum(g.out_features * g.count for g in groups) if fields.get("use_dora") else 0
-    return _low_rank("r")(fields, model, groups) + magnitudes
+    vectors = bool(fields.get("use_dora")) + bool(fields.get("lora_bias"))
+    return _low_rank("r")(fields, model, groups) + vectors * sum(g.out_features * g.count for g in groups)
 
 
 def _ia3(fields: Fields, model: Model, groups: Groups) -> int:
@@ -97,8 +134,14 @@ def _prefix(fields: Fields, model: Model, groups: Groups) -> int:
 
 
 def _p_tuning(fields: Fields, model: Model, groups: Groups) -> int:
+    """The vectors, and the network that writes them: three layers, or an LSTM in both directions and two layers."""
     inner, d = _number(fields, "encoder_hidden_size"), model.hidden_size
-    return _prompt(fields, model, groups) + (d + 1) * inner + (inner + 1) * inner + (inner + 1) * d
+    vectors = _prompt(fields, model, groups)
+    if fields.get("encoder_reparameterization_type") != "LSTM":
+        return vectors + (d + 1) * inner + (inner + 1) * inner + (inner + 1) * d
+    inputs = [d] + [2 * inner] * (_number(fields, "encoder_num_layers", 2) - 1)
+    lstm = sum(2 * 4 * inner * (width + inner + 2) for width in inputs)
+    return vectors + lstm + (2 * inner + 1) * 2 * inner + (2 * inner + 1) * d
 
 
 def _vera(fields: Fields, model: Model, groups: Groups) -> int:

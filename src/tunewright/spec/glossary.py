@@ -13,6 +13,7 @@ from tunewright.catalogue import CATALOGUE
 from tunewright.errors import NOWHERE, error
 from tunewright.i18n import _
 from tunewright.spec.keys import SECTIONS, old_name, upstream
+from tunewright.spec.methods import METHODS
 from tunewright.spec.presets import PRESETS
 from tunewright.spec.renamed import OWNED, REMOVED, RENAMED, TOP
 from tunewright.spec.run import Run
@@ -36,7 +37,14 @@ def explain(word: str) -> Explanation:
     Raises: SpecError E111 for a word that is none of these, with the nearest known one.
     """
     asked = word.strip()
-    found = _code(asked.upper()) or _preset(asked.lower()) or _key(asked) or _term(_plain(asked)) or _old_key(asked)
+    found = (
+        _code(asked.upper())
+        or _preset(asked.lower())
+        or _method(asked)
+        or _key(asked)
+        or _term(_plain(asked))
+        or _old_key(asked)
+    )
     if found is None:
         known = {_plain(name): name for name in _words()}
         near = get_close_matches(_plain(asked), known, 1, 0.6)
@@ -55,6 +63,7 @@ def _words() -> Iterator[str]:
     """Every word that can be explained, as one would type it."""
     yield from CATALOGUE
     yield from PRESETS
+    yield from METHODS
     yield from (TOP, *SECTIONS)
     for row in option_rows():
         yield row.path
@@ -86,6 +95,23 @@ def _preset(word: str) -> Explanation | None:
     roles = _("layers by role: {roles}; r {r}, lora_alpha {alpha}")
     what = roles.format(roles=", ".join(preset.roles), r=preset.r, alpha=preset.lora_alpha)
     return Explanation(f"preset: {word}", "key", (_(preset.meaning), what), (f"--set preset={word}",))
+
+
+def _method(word: str) -> Explanation | None:
+    """A PEFT method by its name, or as people write it: what it learns, its fields, the paper."""
+    plain = _plain(word)
+    name = next((name for name, row in METHODS.items() if plain in (_plain(name), _plain(row.title))), None)
+    if name is None:
+        return None
+    row = METHODS[name]
+    own = [key for key, field in row.model.model_fields.items() if not field.exclude]
+    paragraphs = [_(row.about), _("Fields: {names}").format(names=", ".join(own))]
+    paragraphs += [_(term.text) for term in TERMS if _plain(term.name) == _plain(row.title)]
+    if row.model.upstream_fields():
+        paragraphs.append(
+            _("Handed on as they are: {names}").format(names=", ".join(sorted(row.model.upstream_fields() - set(own))))
+        )
+    return Explanation(f"{name}: {row.title}", "key", tuple(paragraphs), (f"--method {name}",))
 
 
 def _key(word: str) -> Explanation | None:

@@ -63,7 +63,7 @@ class Scaled(Targeted):
 
 
 class Lora(Scaled):
-    """LoRA: a low-rank update beside frozen linear layers (Hu et al. 2021, arXiv:2106.09685)."""
+    """Fields of LoRA."""
 
     method: Literal["lora"] = _method("lora")
     r: Rank | Auto = _rank()
@@ -73,7 +73,7 @@ class Lora(Scaled):
 
 
 class AdaLora(Scaled):
-    """AdaLoRA: LoRA whose ranks are moved between layers while it trains (Zhang et al. 2023, arXiv:2303.10512)."""
+    """Fields of AdaLoRA."""
 
     method: Literal["adalora"] = _method("adalora")
     init_r: Rank | Auto = Field(
@@ -96,7 +96,7 @@ class AdaLora(Scaled):
 
 
 class IA3(Targeted):
-    """(IA)3: learned factors on keys, values and feed-forward activations (Liu et al. 2022, arXiv:2205.05638)."""
+    """Fields of (IA)3."""
 
     method: Literal["ia3"] = _method("ia3")
     feedforward_modules: list[str] | str = Field(
@@ -123,19 +123,19 @@ def virtual_tokens(section: PeftSection) -> int:
 
 
 class PrefixTuning(PromptLearning):
-    """Prefix tuning: learned keys and values in front of every layer's (Li and Liang 2021, arXiv:2101.00190)."""
+    """Fields of Prefix tuning."""
 
     method: Literal["prefix_tuning"] = _method("prefix_tuning")
 
 
 class PromptTuning(PromptLearning):
-    """Prompt tuning: learned embeddings in front of the input (Lester et al. 2021, arXiv:2104.08691)."""
+    """Fields of Prompt tuning."""
 
     method: Literal["prompt_tuning"] = _method("prompt_tuning")
 
 
 class PTuning(PromptLearning):
-    """P-tuning: a small network writes the learned embeddings (Liu et al. 2021, arXiv:2103.10385)."""
+    """Fields of P-tuning."""
 
     method: Literal["p_tuning"] = _method("p_tuning")
     encoder_hidden_size: Annotated[Int, Field(ge=1)] | Auto = Field(
@@ -144,66 +144,66 @@ class PTuning(PromptLearning):
 
 
 class Vera(Targeted):
-    """VeRA: shared random matrices, learned scales (Kopiczko et al. 2024, arXiv:2310.11454)."""
+    """Fields of VeRA."""
 
     method: Literal["vera"] = _method("vera")
     r: Rank = Field(default=256, description=N_("Rank of the shared random matrices; only two vectors are learned."))
 
 
 class Oft(Targeted):
-    """OFT: orthogonal rotations of weights in blocks (Qiu et al. 2023, arXiv:2306.07280)."""
+    """Fields of OFT."""
 
     method: Literal["oft"] = _method("oft")
 
 
 class Boft(Targeted):
-    """BOFT: orthogonal butterfly rotations (Liu et al. 2024, arXiv:2311.06243)."""
+    """Fields of BOFT."""
 
     method: Literal["boft"] = _method("boft")
 
 
 class LoHa(Targeted):
-    """LoHa: a Hadamard product of two low-rank updates (Hyeon-Woo et al. 2022, arXiv:2108.06098)."""
+    """Fields of LoHa."""
 
     method: Literal["loha"] = _method("loha")
     r: Rank | Auto = _rank()
 
 
 class LoKr(Targeted):
-    """LoKr: a Kronecker product as update (Yeh et al. 2024, arXiv:2309.14859)."""
+    """Fields of LoKr."""
 
     method: Literal["lokr"] = _method("lokr")
     r: Rank | Auto = _rank()
 
 
 class LnTuning(Targeted):
-    """LN tuning: the norm layers alone are trained (Zhao et al. 2023, arXiv:2312.11420)."""
+    """Fields of LN tuning."""
 
     method: Literal["ln_tuning"] = _method("ln_tuning")
 
 
 class FourierFT(Targeted):
-    """FourierFT: a few frequencies of the update are learned (Gao et al. 2024, arXiv:2405.03003)."""
+    """Fields of FourierFT."""
 
     method: Literal["fourierft"] = _method("fourierft")
 
 
 class Hra(Targeted):
-    """HRA: a chain of Householder reflections (Yuan et al. 2024, arXiv:2405.17484)."""
+    """Fields of HRA."""
 
     method: Literal["hra"] = _method("hra")
     r: Rank | Auto = _rank()
 
 
 class Miss(Targeted):
-    """MiSS: one small matrix shared by the shards of a layer (Kang and Yin 2024, arXiv:2409.15371)."""
+    """Fields of MiSS."""
 
     method: Literal["miss"] = _method("miss")
     r: Rank | Auto = _rank()
 
 
 class C3A(Targeted):
-    """C3A: circular convolutions as update (Chen et al. 2024, arXiv:2407.19342)."""
+    """Fields of C3A."""
 
     method: Literal["c3a"] = _method("c3a")
     block_size: Annotated[Int, Field(ge=1)] | Auto = Field(
@@ -212,7 +212,7 @@ class C3A(Targeted):
 
 
 class Delora(Targeted):
-    """DeLoRA: a low-rank update whose strength is learned apart (Bini et al. 2025, arXiv:2503.18225)."""
+    """Fields of DeLoRA."""
 
     method: Literal["delora"] = _method("delora")
     r: Rank | Auto = _rank()
@@ -227,9 +227,10 @@ Peft = Annotated[
 
 @dataclass(frozen=True)
 class MethodRow:
-    """What a method is called, what its fields are, PEFT's config class, and whether its adapter can be merged."""
+    """A method's fields, what it does and where that is published, its title, PEFT's config class; can it be merged?"""
 
     model: type[PeftSection]
+    about: str
     title: str
     config: str
     merges: bool = True
@@ -240,23 +241,96 @@ class MethodRow:
 
 
 METHODS: Mapping[str, MethodRow] = {
-    "lora": MethodRow(Lora, "LoRA", "LoraConfig"),
-    "adalora": MethodRow(AdaLora, "AdaLoRA", "AdaLoraConfig"),
-    "ia3": MethodRow(IA3, "(IA)3", "IA3Config"),
-    "prefix_tuning": MethodRow(PrefixTuning, "Prefix Tuning", "PrefixTuningConfig", merges=False),
-    "prompt_tuning": MethodRow(PromptTuning, "Prompt Tuning", "PromptTuningConfig", merges=False),
-    "p_tuning": MethodRow(PTuning, "P-Tuning", "PromptEncoderConfig", merges=False),
-    "vera": MethodRow(Vera, "VeRA", "VeraConfig"),
-    "oft": MethodRow(Oft, "OFT", "OFTConfig"),
-    "boft": MethodRow(Boft, "BOFT", "BOFTConfig"),
-    "loha": MethodRow(LoHa, "LoHa", "LoHaConfig"),
-    "lokr": MethodRow(LoKr, "LoKr", "LoKrConfig"),
-    "ln_tuning": MethodRow(LnTuning, "LN Tuning", "LNTuningConfig"),
-    "fourierft": MethodRow(FourierFT, "FourierFT", "FourierFTConfig"),
-    "hra": MethodRow(Hra, "HRA", "HRAConfig"),
-    "miss": MethodRow(Miss, "MiSS", "MissConfig"),
-    "c3a": MethodRow(C3A, "C3A", "C3AConfig"),
-    "delora": MethodRow(Delora, "DeLoRA", "DeloraConfig"),
+    "lora": MethodRow(
+        Lora,
+        N_("a low-rank update beside frozen linear layers (Hu et al. 2021, arXiv:2106.09685)."),
+        "LoRA",
+        "LoraConfig",
+    ),
+    "adalora": MethodRow(
+        AdaLora,
+        N_("LoRA whose ranks are moved between layers while it trains (Zhang et al. 2023, arXiv:2303.10512)."),
+        "AdaLoRA",
+        "AdaLoraConfig",
+    ),
+    "ia3": MethodRow(
+        IA3,
+        N_("learned factors on keys, values and feed-forward activations (Liu et al. 2022, arXiv:2205.05638)."),
+        "(IA)3",
+        "IA3Config",
+    ),
+    "prefix_tuning": MethodRow(
+        PrefixTuning,
+        N_("learned keys and values in front of every layer's (Li and Liang 2021, arXiv:2101.00190)."),
+        "Prefix Tuning",
+        "PrefixTuningConfig",
+        merges=False,
+    ),
+    "prompt_tuning": MethodRow(
+        PromptTuning,
+        N_("learned embeddings in front of the input (Lester et al. 2021, arXiv:2104.08691)."),
+        "Prompt Tuning",
+        "PromptTuningConfig",
+        merges=False,
+    ),
+    "p_tuning": MethodRow(
+        PTuning,
+        N_("a small network writes the learned embeddings (Liu et al. 2021, arXiv:2103.10385)."),
+        "P-Tuning",
+        "PromptEncoderConfig",
+        merges=False,
+    ),
+    "vera": MethodRow(
+        Vera,
+        N_("shared random matrices, learned scales (Kopiczko et al. 2024, arXiv:2310.11454)."),
+        "VeRA",
+        "VeraConfig",
+    ),
+    "oft": MethodRow(
+        Oft, N_("orthogonal rotations of weights in blocks (Qiu et al. 2023, arXiv:2306.07280)."), "OFT", "OFTConfig"
+    ),
+    "boft": MethodRow(
+        Boft, N_("orthogonal butterfly rotations (Liu et al. 2024, arXiv:2311.06243)."), "BOFT", "BOFTConfig"
+    ),
+    "loha": MethodRow(
+        LoHa,
+        N_("a Hadamard product of two low-rank updates (Hyeon-Woo et al. 2022, arXiv:2108.06098)."),
+        "LoHa",
+        "LoHaConfig",
+    ),
+    "lokr": MethodRow(
+        LoKr, N_("a Kronecker product as update (Yeh et al. 2024, arXiv:2309.14859)."), "LoKr", "LoKrConfig"
+    ),
+    "ln_tuning": MethodRow(
+        LnTuning,
+        N_("the norm layers alone are trained (Zhao et al. 2023, arXiv:2312.11420)."),
+        "LN Tuning",
+        "LNTuningConfig",
+    ),
+    "fourierft": MethodRow(
+        FourierFT,
+        N_("a few frequencies of the update are learned (Gao et al. 2024, arXiv:2405.03003)."),
+        "FourierFT",
+        "FourierFTConfig",
+    ),
+    "hra": MethodRow(
+        Hra, N_("a chain of Householder reflections (Yuan et al. 2024, arXiv:2405.17484)."), "HRA", "HRAConfig"
+    ),
+    "miss": MethodRow(
+        Miss,
+        N_("one small matrix shared by the shards of a layer (Kang and Yin 2024, arXiv:2409.15371)."),
+        "MiSS",
+        "MissConfig",
+    ),
+    "c3a": MethodRow(
+        C3A, N_("circular convolutions as update (Chen et al. 2024, arXiv:2407.19342)."), "C3A", "C3AConfig"
+    ),
+    "delora": MethodRow(
+        Delora,
+        N_("a low-rank update whose strength is learned apart (Bini et al. 2025, arXiv:2503.18225)."),
+        "DeLoRA",
+        "DeloraConfig",
+    ),
 }
 Method = Literal[
     "lora", "adalora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning",

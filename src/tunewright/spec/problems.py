@@ -1,6 +1,7 @@
 """What pydantic found wrong with a config, as problems of the catalogue: one for each place, in a person's words."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -37,6 +38,9 @@ _LIMITS = {
     "string_too_short": N_("text that is not empty"),
 }
 _PATTERNS = {NAME_PATTERN: N_("1 to 64 small letters, digits, dots, dashes and underscores")}
+
+# Of more choices than a line holds, those nearest to what was written are named.
+MOST_CHOICES = 12
 
 
 def problems_of(
@@ -116,6 +120,8 @@ def _reason(details: list[ErrorDetails], typed: str) -> str:
     limits = [_(_LIMITS[d["type"]]).format(**d.get("ctx", {})) for d in details if d["type"] in _LIMITS]
     limits += [_pattern(d["ctx"]["pattern"]) for d in details if d["type"] == "string_pattern_mismatch"]
     choices = [name for d in details if d["type"] == "literal_error" for name in d["ctx"]["expected"].split("'")[1::2]]
+    if len(choices) > MOST_CHOICES:
+        choices = get_close_matches(str(details[-1]["input"]), choices, 3, 0.4) or choices
     listed = [_("one of {choices}").format(choices=", ".join(choices))] if len(choices) > 1 else choices
     wanted = [*(limits or kinds), *listed]
     what = wanted[0] if wanted else _("another kind of value")

@@ -11,7 +11,7 @@ from tunewright.spec.methods import METHODS, Lora, Method, Peft
 from tunewright.spec.presets import Level
 from tunewright.spec.renamed import refused
 from tunewright.spec.tasks import TASKS, ProblemType, Task
-from tunewright.spec.upstream import TRAINING_ARGUMENTS
+from tunewright.spec.upstream import TRAINING_ARGUMENTS, Optimizer, Scheduler
 
 Precision = Literal["fp32", "bf16", "fp16"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -109,7 +109,7 @@ class TrainSpec(UpstreamSection):
     gradient_accumulation_steps: Annotated[Int, Field(ge=1)] | Auto = Field(
         default=AUTO, description=N_("Micro-batches per optimizer step; effective batch = this times the batch size.")
     )
-    lr_scheduler_type: str = Field(
+    lr_scheduler_type: Scheduler = Field(
         default="cosine", description=N_("How the learning rate falls: cosine, linear, constant, ...")
     )
     warmup_steps: Annotated[Number, Field(ge=0)] = Field(
@@ -121,7 +121,7 @@ class TrainSpec(UpstreamSection):
     max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
         default=1.0, description=N_("Gradients longer than this are shortened to it; 0 leaves them as they are.")
     )
-    optim: str = Field(
+    optim: Optimizer = Field(
         default="adamw_torch", description=N_("Optimizer, by transformers' name; for LoRA also loraplus and lorafa.")
     )
     loraplus_lr_ratio: Annotated[Number, Field(ge=1)] = Field(

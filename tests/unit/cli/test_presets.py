@@ -81,6 +81,15 @@ def test_a_models_presets_have_its_names_and_what_they_train(tw, model: Path) ->
     assert all(row["num_parameters"] > 0 for row in rows)
 
 
+def test_a_preset_for_a_model_tells_what_it_trains(tw, model: Path) -> None:
+    shown = tw("presets", "show", "llama/simple", "--model", str(model))
+    found = tw("presets", "show", "llama/simple", "--model", str(model), "--json").json
+    assert f"{found['trainable_parameters']:,} numbers are trained" in shown.out
+    assert yaml.safe_load(shown.out)["peft"]["target_modules"] == found["target_modules"]
+    other = tw("presets", "show", "bert/simple", "--model", str(model))
+    assert (other.code, "E123" in other.err) == (EXIT_USAGE, True)
+
+
 def test_a_family_without_presets_is_answered_with_the_layers_that_work(tw, model: Path) -> None:
     config = model / "config.json"
     config.write_text(config.read_text().replace('"llama"', '"mamba"'))

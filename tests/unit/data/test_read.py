@@ -234,6 +234,19 @@ def test_tables_of_arrow_are_read_and_damaged_ones_told(tmp_path: Path, extensio
     assert code_of(str(path)) == "E220"
 
 
+def test_numbers_of_classes_that_a_table_names_become_names(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    kinds = datasets.ClassLabel(names=["track", "refund"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": kinds, "tags": datasets.List(kinds)})
+    rows = {"text": ["a", "b"], "label": [1, -1], "tags": [[0, 1], []]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "rows.parquet"))
+    found = read_rows(str(tmp_path / "rows.parquet"))
+    assert [row.value for row in found.rows] == [
+        {"text": "a", "label": "refund", "tags": ["track", "refund"]},
+        {"text": "b", "label": None, "tags": []},
+    ]
+
+
 def test_owner_and_name_are_read_from_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def rows_of(name: str, split: str) -> Iterator[dict[str, Any]]:
         yield from ({"name": name, "split": split, "n": n} for n in range(3))

@@ -6,6 +6,7 @@ from tunewright.catalogue import CATALOGUE
 from tunewright.errors import SpecError
 from tunewright.spec.glossary import explain
 from tunewright.spec.keys import SECTIONS, options, upstream
+from tunewright.spec.methods import METHODS
 from tunewright.spec.renamed import OWNED, REMOVED, RENAMED
 from tunewright.spec.terms import TERMS
 
@@ -48,6 +49,17 @@ def test_a_key_brings_its_term_with_it() -> None:
     found = explain("r")
     assert (found.title, found.fixes) == ("peft.r", ("--set peft.r=VALUE",))
     assert any("thin matrices" in paragraph for paragraph in found.paragraphs)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_explained_by_its_name_and_its_title(name: str) -> None:
+    row = METHODS[name]
+    for word in (name, row.title):
+        found = explain(word)
+        assert (found.title, found.fixes) == (f"{name}: {row.title}", (f"--method {name}",))
+        assert found.paragraphs[0] == row.about
+    declared = [key for key, field in row.model.model_fields.items() if not field.exclude]
+    assert all(key in found.paragraphs[1] for key in declared)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,10 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, expecte
         ("peft: {r: 5000}", "peft.r must be at most 4096 or auto, got 5000"),
         ("peft: {r: }", "peft.r must be a whole number or auto, got nothing"),
         ("peft: {r: [1, x]}", "peft.r must be a whole number or auto, got [1, x]"),
+        (
+            "train: {optim: adamw_torhc}",
+            "train.optim must be one of adamw_torch, adamw_torch_xla, adamw_torch_8bit, got adamw_torhc",
+        ),
         ("peft: {bias: some}", "peft.bias must be one of none, all, lora_only, got some"),
         ("peft: {target_modules: [q_proj, 3]}", "peft.target_modules[1] must be text"),
         ("train: {learning_rate: .nan}", "train.learning_rate must be a finite number or auto, got .nan"),

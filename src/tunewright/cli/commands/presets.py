@@ -45,10 +45,10 @@ def presets(ctx: typer.Context, model: options.Model = None, as_json: options.Js
         )
 
 
-def show_preset(word: Word, as_json: options.Json = False) -> None:
+def show_preset(word: Word, model: options.Model = None, as_json: options.Json = False) -> None:
     from tunewright import api
 
-    (row,) = api.preset_rows(word)
+    (row,) = api.preset_rows(word, model=model, note=show.note)
     if as_json:
         show.as_json({"schema": 1, **row.to_json()})
         return
@@ -66,7 +66,11 @@ def show_preset(word: Word, as_json: options.Json = False) -> None:
         for name in row.target_parameters:
             channel.line(f"    - {name}  # {_('all experts of a block')}")
         channel.line(f"  lora_dropout: 0  # {_('experts allow none')}")
-    if row.has_variants:
+    if row.trainable_parameters is not None:
+        of_all = api.words.percent(row.trainable_parameters / (row.num_parameters or 1))
+        text = _("{count} numbers are trained in {model}, {percent} of all")
+        channel.line(f"# {text.format(count=f'{row.trainable_parameters:,}', model=model, percent=of_all)}")
+    elif row.has_variants:
         channel.line(f"# {_('one model may lack some of these names: tunewright presets --model MODEL')}")
 
 
