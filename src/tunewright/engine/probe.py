@@ -3,11 +3,13 @@
 import json
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from tunewright.accel.cpu import matmul_rates, onednn_matmul
 from tunewright.facts.machine import Probe
 from tunewright.runs import durable
 
@@ -59,11 +61,16 @@ def measure() -> Probe:
     properties = torch.cuda.get_device_properties(0) if is_gpu else None
     has_bf16 = not is_gpu or torch.cuda.is_bf16_supported()
     dtypes = {name: dtype for name, dtype in DTYPES.items() if name != "bf16" or has_bf16}
+    matmul = {} if is_gpu else matmul_rates()
+    is_onednn_faster = matmul.get("onednn", 0) > matmul.get("mkl", 0)
+    with onednn_matmul() if is_onednn_faster else nullcontext():
+        rates = flops(dtypes, device)
     return Probe(
         device=device.type,
         device_name=properties.name if properties else "CPU",
         memory_bytes=properties.total_memory if properties else 0,
-        flops=flops(dtypes, device),
+        flops=rates,
+        matmul=matmul,
     )
 
 

@@ -18,6 +18,7 @@ import jinja2
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from tunewright.accel.cpu import planned_matmul
 from tunewright.accel.loss import answer_loss, answer_loss_reason_not
 from tunewright.data.encode import input_ids, prompt_ids, text_rows, word_rows
 from tunewright.data.formats import Message
@@ -189,7 +190,9 @@ def main() -> None:
         replies.write(json.dumps(message, ensure_ascii=False) + "\n")
         replies.flush()
 
-    serve(RunDir(Path(sys.argv[1])), sys.stdin, say)
+    run = RunDir(Path(sys.argv[1]))
+    with planned_matmul(from_json(run.plan()).fast_paths):
+        serve(run, sys.stdin, say)
 
 
 if __name__ == "__main__":

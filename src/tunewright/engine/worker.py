@@ -18,6 +18,7 @@ import torch
 import transformers
 from accelerate.utils.memory import should_reduce_batch_size
 
+from tunewright.accel.cpu import planned_matmul
 from tunewright.engine.score import Scorer
 from tunewright.engine.train import Outcome, train
 from tunewright.engine.watch import StopFlag, peak_rss_bytes
@@ -39,7 +40,9 @@ def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCa
     """Do the run's steps; the exit code. Whatever goes wrong is an event, and in the log."""
     events, started = run.events, time.perf_counter()
     try:
-        outcome = train(from_json(run.plan()), Scorer(run, stop, events), callbacks)
+        plan = from_json(run.plan())
+        with planned_matmul(plan.fast_paths, lambda text: events.write("note", text=text)):
+            outcome = train(plan, Scorer(run, stop, events), callbacks)
         events.write("done", result=result(run, outcome, time.perf_counter() - started))
         return 0
     except TunewrightError as fault:

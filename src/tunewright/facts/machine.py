@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tunewright.facts.base import Fact
 from tunewright.trust import home
@@ -22,12 +22,16 @@ PACKAGES = (
 
 
 class Probe(Fact):
-    """What the worker measured once on this device: floating point operations per second by precision."""
+    """What the worker measured once on this device: floating point operations per second by precision.
+
+    `matmul` are those of bare fp32 products by library, on a CPU; a library that is not exact is left out.
+    """
 
     device: str
     device_name: str
     memory_bytes: int
     flops: dict[str, float]
+    matmul: dict[str, float] = Field(default_factory=dict)
 
 
 class Machine(Fact):
@@ -97,7 +101,7 @@ def probe_path() -> Path:
         else ""
     )
     key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
-    return home() / f"probe-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return home() / f"probe-2-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def read_probe() -> Probe | None:

@@ -40,7 +40,7 @@ RATES: Mapping[str, Rate] = {
     "lora": Rate(2e-4, 5e-4),
     "adalora": Rate(1e-3, 1e-2),
     "ia3": Rate(3e-3, 1e-2),
-    "prefix_tuning": Rate(5e-3, 1e-2),
+    "prefix_tuning": Rate(1e-2, 5e-2),
     "prompt_tuning": Rate(3e-2, 5e-2),
     "p_tuning": Rate(1e-3, 2e-3),
     "vera": Rate(4e-3, 1e-2),

@@ -13,9 +13,10 @@ from tunewright.plan import adapter
 from tunewright.plan.adapter import choice, is_cpu
 from tunewright.plan.check import matching_groups
 from tunewright.plan.memory import Adapted, Step, estimate
+from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Choice, Facts, Memory
 from tunewright.spec.load import patch
-from tunewright.spec.methods import METHODS, AdaLora, Targeted, virtual_tokens
+from tunewright.spec.methods import AdaLora, Targeted, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS, Task
 
@@ -26,7 +27,6 @@ SHORT_ANSWER_TOKENS = 64
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.
 CPU_BF16_GAIN = 3.0
 GPU_BF16_GAIN = 1.3
-FAST_PATHS = ("answer_loss",)
 
 
 def room_bytes(facts: Facts) -> int:
@@ -215,14 +215,8 @@ def estimate_for(run: Run, facts: Facts, *, checkpointing: bool) -> Memory:
         num_labels=len(facts.data.labels) or 1,
         precision=run.model.precision,
         checkpointing=checkpointing,
-        answer_loss="answer_loss" in fast_paths(run),
+        answer_loss="answer_loss" in fast_paths(run, facts),
     )
-
-
-def fast_paths(run: Run) -> tuple[str, ...]:
-    """The fast paths of a run: those that its task and method can take and nobody switched off."""
-    can = task_of(run) == "causal_lm" and not METHODS[run.method].is_prompt_learning
-    return tuple(name for name in FAST_PATHS if can and run.fast_paths.get(name, True))
 
 
 RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from tunewright.errors import errors_of
 from tunewright.i18n import N_
 from tunewright.plan.check import check
-from tunewright.plan.choose import adapted_by, effective_batch, estimate_for, fast_paths, num_steps, resolve, room_bytes
+from tunewright.plan.choose import adapted_by, effective_batch, estimate_for, num_steps, resolve, room_bytes
 from tunewright.plan.combine import check_method, check_schedule
 from tunewright.plan.fit import fit
+from tunewright.plan.paths import fast_paths, path_choices
 from tunewright.plan.plan import Choice, Facts, Plan
 from tunewright.plan.trainable import trainable_parameters
 from tunewright.spec.run import Run
@@ -36,7 +37,7 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
     adapter_bytes = ADAPTER_BYTES_PER_PARAMETER * trained
     return Plan(
         run=resolved,
-        choices=(*_asked(origins or {}, resolved), *given, *_merge(choices, savings)),
+        choices=(*_asked(origins or {}, resolved), *given, *_merge(choices, savings), *path_choices(resolved, facts)),
         memory=memory,
         fits=memory.peak_bytes <= room_bytes(facts),
         num_steps=num_steps(resolved, facts),
@@ -44,7 +45,7 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
         trainable_parameters=trained,
         adapter_bytes=adapter_bytes,
         disk_bytes=adapter_bytes * (1 + 3 * CHECKPOINTS_AT_ONCE),
-        fast_paths=fast_paths(resolved),
+        fast_paths=fast_paths(resolved, facts),
         facts=facts,
     )
 

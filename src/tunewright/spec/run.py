@@ -14,6 +14,7 @@ from tunewright.spec.tasks import TASKS, ProblemType, Task
 from tunewright.spec.upstream import TRAINING_ARGUMENTS, Optimizer, Scheduler
 
 Precision = Literal["fp32", "bf16", "fp16"]
+FastPath = Literal["onednn_matmul", "answer_loss"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -199,7 +200,7 @@ class Run(Section):
     train: TrainSpec = Field(default_factory=TrainSpec, description=N_("Fields of TrainingArguments, by its names."))
     eval: EvalSpec = Field(default_factory=EvalSpec, description=N_("What is measured on held-out rows."))
     run: RunSpec = Field(default_factory=RunSpec, description=N_("Name and place of the run."))
-    fast_paths: dict[str, bool] = Field(
+    fast_paths: dict[FastPath, bool] = Field(
         default_factory=dict, description=N_("Switches a fast path off by name, as in {answer_loss: false}.")
     )
 

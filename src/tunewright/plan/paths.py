@@ -1,0 +1,70 @@
+"""Which fast paths a run takes, and why not the others. What each does stands in `accel/`, with its plain twin.
+
+The plan decides by what it knows; the worker looks at the loaded model as well, compares each path with its twin before
+step 1, and says when it leaves one out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tunewright.i18n import N_
+from tunewright.plan.adapter import choice, is_cpu
+from tunewright.plan.plan import Choice, Facts
+from tunewright.spec.methods import METHODS
+from tunewright.spec.run import FastPath, Run
+
+# oneDNN must be faster by more than what one measurement differs from the next.
+ONEDNN_GAIN = 1.15
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a path is for, and why a run cannot take it (None if it can)."""
+
+    gain: str
+    reason_not: Callable[[Run, Facts], str | None]
+
+
+def _onednn_matmul(run: Run, facts: Facts) -> str | None:
+    probe = facts.machine.probe
+    if probe is None or not is_cpu(facts):
+        return N_("for CPUs that were measured")
+    if run.model.precision != "fp32":
+        return N_("for fp32 alone")
+    rates = probe.matmul
+    if rates.get("onednn", 0) < ONEDNN_GAIN * rates.get("mkl", float("inf")):
+        return N_("MKL is as fast here, or oneDNN is not exact")
+    return None
+
+
+def _answer_loss(run: Run, facts: Facts) -> str | None:
+    if run.task != "causal_lm":
+        return N_("for causal language models alone")
+    return _no_learned_positions(run)
+
+
+def _no_learned_positions(run: Run) -> str | None:
+    return N_("prompt learning wraps the forward pass") if METHODS[run.method].is_prompt_learning else None
+
+
+PATHS: Mapping[FastPath, Row] = {
+    "onednn_matmul": Row(N_("measured here: fp32 products are faster by oneDNN, and as exact"), _onednn_matmul),
+    "answer_loss": Row(N_("the output layer is computed where something is learned, in chunks"), _answer_loss),
+}
+
+
+def fast_paths(run: Run, facts: Facts) -> tuple[FastPath, ...]:
+    """The paths of a run: those that nothing speaks against and nobody switched off."""
+    return tuple(
+        name for name, row in PATHS.items() if run.fast_paths.get(name, True) and not row.reason_not(run, facts)
+    )
+
+
+def path_choices(run: Run, facts: Facts) -> list[Choice]:
+    """Each path with what it is for, or with why it is not taken. Needs a resolved run."""
+    taken = fast_paths(run, facts)
+    return [
+        choice(f"fast_paths.{name}", name in taken, row.gain if name in taken else str(row.reason_not(run, facts)))
+        for name, row in PATHS.items()
+        if name not in run.fast_paths
+    ]
