@@ -110,12 +110,12 @@ def examine_here(asked: dict[str, Any], place: Path) -> dict[str, Any]:
     from tunewright.engine.load import DTYPES, load_adapter, load_base
     from tunewright.engine.prepare import prepare
     from tunewright.engine.quantise import plain_weight_bytes, weight_bytes
-    from tunewright.engine.tasks import task_of
+    from tunewright.engine.ways import plain_way
 
     plan = api.plan(api.load(sets=[f"{path}={value}" for path, value in asked.items()]))
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     data = prepare(plan, RunDir(place), tokenizer)
-    loss, cut = task_of(plan).loss(plan, data.train), step_collator(plan, tokenizer)
+    loss, cut = plain_way(plan, data.train).loss, step_collator(plan, tokenizer)
     base = load_base(plan, tokenizer)
     stored = {
         "weight_bytes": weight_bytes(base),

@@ -10,15 +10,17 @@ import pytest
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 
-from tunewright.accel import cpu, loss
+from tunewright.accel import cpu
 from tunewright.engine.adapt import peft_config
 from tunewright.engine.tasks import ENGINE_TASKS
+from tunewright.engine.ways import fast_ways
 from tunewright.facts.families import FAMILIES
 from tunewright.plan.adapter import RATES
 from tunewright.plan.paths import PATHS
+from tunewright.plan.plan import Plan
 from tunewright.plan.trainable import COUNTS
 from tunewright.spec.methods import METHODS, Lora, Method
-from tunewright.spec.run import FastPath
+from tunewright.spec.run import FastPath, Run
 from tunewright.spec.tasks import TASKS, Task
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,8 +48,9 @@ def test_every_method_has_a_learning_rate_and_a_count() -> None:
 
 def test_fast_paths_of_the_plan_exist() -> None:
     assert set(PATHS) == set(get_args(FastPath))
-    modules = (cpu, loss)
-    assert all(any(hasattr(module, name) for module in modules) for name in PATHS)
+    llama = Plan.model_construct(fast_paths=tuple(PATHS), run=Run(model="m", data="d", task="causal_lm"))
+    taken = {name for way in fast_ways(llama) for name in way.paths}
+    assert taken | {cpu.onednn_matmul.__name__} == set(PATHS)
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) & set(PEFT_TARGETS)))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -33,7 +34,8 @@ def test_the_best_step_is_kept_and_training_ends_early(tiny_model: Callable[...,
     last = load_file(run.dir.checkpoints_dir / f"checkpoint-{result['steps']}" / "adapter_model.safetensors")
     assert all(torch.equal(kept[name], best[name]) for name in best)
     assert any(not torch.equal(kept[name], last[name]) for name in last)
-    assert result["after"]["held_out_loss"] == evaluations[result["best_step"]]
+    # The two tests read other numbers of rows at once.
+    assert result["after"]["held_out_loss"] == pytest.approx(evaluations[result["best_step"]], rel=1e-6)
 
 
 def test_a_second_file_is_held_out_without_what_was_trained_on(

@@ -71,15 +71,21 @@ def answer_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
     Rows are padded on the right, so a causal model's real tokens never see padding and need no mask.
     Cost: CHUNK_TOKENS x V x 4 bytes three times, instead of B x T x V. Not run on a GPU.
     """
-    causal = _causal(model)
+    causal = causal_model(model)
     hidden_BTD = causal.base_model(input_ids=batch["input_ids"], use_cache=False).last_hidden_state
     targets_BT = batch["labels"][:, 1:]
     chosen_BT = targets_BT != -100
     head = causal.get_output_embeddings()
-    return _ChunkedCrossEntropy.apply(hidden_BTD[:, :-1][chosen_BT], head.weight, targets_BT[chosen_BT], CHUNK_TOKENS)
+    return chunked_cross_entropy(hidden_BTD[:, :-1][chosen_BT], head.weight, targets_BT[chosen_BT])
 
 
-def _causal(model: nn.Module) -> nn.Module:
+def chunked_cross_entropy(hidden_ND: Tensor, head_VD: Tensor, labels_N: Tensor) -> Tensor:
+    """Sum of the losses of positions without all their logits at once; the gradient goes to the hidden states alone."""
+    return _ChunkedCrossEntropy.apply(hidden_ND, head_VD, labels_N, CHUNK_TOKENS)
+
+
+def causal_model(model: nn.Module) -> nn.Module:
+    """The model without PEFT's wrapper; adapters stand inside it."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
@@ -87,7 +93,7 @@ def answer_loss_reason_not(model: nn.Module) -> str | None:
     """Why this model cannot take `answer_loss`; None if it can."""
     if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
         return "prompt learning wraps the forward pass"
-    causal = _causal(model)
+    causal = causal_model(model)
     head = causal.get_output_embeddings()
     if type(head) is not nn.Linear or head.bias is not None:
         return "the head is not a plain linear layer"

@@ -1,6 +1,12 @@
-"""Rows to micro-batches of about one size, by length, so that little of the work is padding."""
+"""Rows to micro-batches: padded rows of about one length, or rows behind one another without any padding."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+Ids = Sequence[int]
+# A shorter common beginning is not worth a document of its own.
+SHORTEST_PREFIX = 8
 
 
 def micro_batches(lengths: Sequence[int], max_tokens: int, *, same_length: bool = False) -> list[list[int]]:
@@ -18,3 +24,79 @@ def micro_batches(lengths: Sequence[int], max_tokens: int, *, same_length: bool 
         else:
             groups.append([i])
     return groups
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Rows, by position, that begin with the same `length` tokens (0: nothing that is worth sharing)."""
+
+    length: int
+    rows: tuple[int, ...]
+
+
+def packs(rows: Sequence[Ids], may_share: Sequence[int], max_tokens: int) -> list[list[Shared]]:
+    """Micro-batches of at most `max_tokens` tokens without padding; a row longer than that stands alone.
+
+    `may_share` says how many of its first tokens each row may have in common with others. A group that does not fit into
+    what is left of a micro-batch goes on in the next one, which computes the common beginning once more.
+    """
+    found: list[list[Shared]] = []
+    room = 0
+    for group in sorted(shared_beginnings(rows, may_share), key=lambda g: -_size(g, rows)):
+        taken: list[int] = []
+        for i in sorted(group.rows, key=lambda i: -len(rows[i])):
+            cost = len(rows[i]) - group.length
+            if not found or room < cost + (0 if taken else group.length):
+                _close(found, group.length, taken)
+                found.append([])
+                taken, room = [], max_tokens
+            room -= cost + (0 if taken else group.length)
+            taken.append(i)
+        _close(found, group.length, taken)
+    return found
+
+
+def _close(found: list[list[Shared]], length: int, rows: Sequence[int]) -> None:
+    if rows:
+        found[-1].append(Shared(length if len(rows) > 1 else 0, tuple(rows)))
+
+
+def _size(group: Shared, rows: Sequence[Ids]) -> int:
+    return group.length + sum(len(rows[i]) - group.length for i in group.rows)
+
+
+def shared_beginnings(rows: Sequence[Ids], may_share: Sequence[int]) -> list[Shared]:
+    """The rows in groups with common beginnings, chosen so that the fewest tokens are computed.
+
+    In the order of their tokens, rows with a common beginning stand together; a stretch of them is one group, or is cut
+    where neighbours have the least in common, whichever saves more.
+    """
+    order = sorted(range(len(rows)), key=lambda i: tuple(rows[i][: may_share[i]]))
+    common = [_common(rows[i], rows[j], min(may_share[i], may_share[j])) for i, j in pairwise(order)]
+    return _grouped(order, common)[1]
+
+
+def _grouped(order: Sequence[int], common: Sequence[int]) -> tuple[int, list[Shared]]:
+    """Tokens saved, and the groups of a stretch; `common` are the tokens that neighbours share."""
+    if len(order) == 1:
+        return 0, [Shared(0, tuple(order))]
+    least = min(common)
+    whole = (len(order) - 1) * least if least >= SHORTEST_PREFIX else 0
+    groups: list[Shared] = []
+    saved = start = 0
+    for end in [*(i + 1 for i, tokens in enumerate(common) if tokens == least), len(order)]:
+        part_saved, part = _grouped(order[start:end], common[start : end - 1])
+        saved, groups, start = saved + part_saved, groups + part, end
+    if whole and whole >= saved:
+        return whole, [Shared(least, tuple(order))]
+    return saved, _alone_together(groups)
+
+
+def _alone_together(groups: list[Shared]) -> list[Shared]:
+    """Rows that share nothing as one group, for brevity."""
+    alone = tuple(i for group in groups if not group.length for i in group.rows)
+    return [group for group in groups if group.length] + ([Shared(0, alone)] if alone else [])
+
+
+def _common(one: Ids, other: Ids, most: int) -> int:
+    return next((i for i in range(most) if one[i] != other[i]), most)

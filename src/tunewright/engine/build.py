@@ -9,8 +9,6 @@ import torch
 from peft import PeftModel
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, TrainingArguments
 
-from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not
-from tunewright.accel.verify import verify
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
 from tunewright.engine.evaluate import READ_TOKENS, Examiner, held_out_loss
@@ -18,35 +16,15 @@ from tunewright.engine.load import device, restore_adapter
 from tunewright.engine.optimizers import OWN_OPTIMIZERS, make_optimizer
 from tunewright.engine.prepare import Prepared
 from tunewright.engine.state import restore_trained
-from tunewright.engine.tasks import collator, task_of
+from tunewright.engine.tasks import collator
 from tunewright.engine.trainer import StepTrainer
+from tunewright.engine.ways import Way
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import TOTALS, CheckpointStore, read_manifest
 from tunewright.runs.events import EventLog
 
 ROWS_TO_START_FROM = 64
-
-
-def choose_loss(
-    model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, events: EventLog
-) -> LossFunction:
-    """The planned loss if it applies and agrees with the plain one on the first rows of this run."""
-    task = task_of(plan)
-    plain_loss = task.loss(plan, data.train)
-    if "answer_loss" not in plan.fast_paths:
-        return plain_loss
-    reason = answer_loss_reason_not(model)
-    if reason:
-        events.write("note", text=f"answer_loss: {reason}")
-        return plain_loss
-    batch = {k: v.to(model.device) for k, v in task.collate(data.train[:2], tokenizer.pad_id).items()}
-    agreement = verify(model, plain_loss, answer_loss, batch)
-    if agreement.agrees:
-        return answer_loss
-    values = {"name": "answer_loss", "fast": f"{agreement.fast:.6g}", "plain": f"{agreement.plain:.6g}"}
-    events.alert(Problem("W501", values=values))
-    return plain_loss
 
 
 def step_collator(plan: Plan, tokenizer: TextTokenizer) -> StepCollator:
@@ -57,13 +35,13 @@ def step_collator(plan: Plan, tokenizer: TextTokenizer) -> StepCollator:
     return collator(plan, tokenizer, rows * length * targets)
 
 
-def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, loss: LossFunction) -> Examiner:
+def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way) -> Examiner:
     """The test of a plan: made in the same way before and after."""
     rows, longest = plan.run.eval.rows, plan.run.eval.max_new_tokens
     assert rows != "auto" and longest != "auto" and plan.run.task != "auto"
     return Examiner(
         task=plan.run.task, rows=data.held_out, examples=data.held_out_examples, tokenizer=tokenizer,
-        collator=collator(plan, tokenizer, READ_TOKENS), loss=loss, labels=plan.facts.data.labels,
+        collator=way.of(collator(plan, tokenizer, READ_TOKENS)), loss=way.loss, labels=plan.facts.data.labels,
         problem_type=plan.facts.data.problem_type, answers=rows, max_new_tokens=longest,
     )  # fmt: skip
 
@@ -152,16 +130,16 @@ def earlier_sessions(checkpoint: Path | None) -> dict[str, float]:
 
 
 def build_trainer(
-    model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, loss: LossFunction,
+    model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way,
     store: CheckpointStore, callbacks: Sequence[TrainerCallback], before: dict[str, float],
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
-    spec, cut = plan.run.train, step_collator(plan, tokenizer)
+    spec, cut = plan.run.train, way.of(step_collator(plan, tokenizer))
     tests = data.held_out[: plan.run.eval.loss_rows]
     patience = [EarlyStoppingCallback(spec.early_stopping_patience)] if tests and spec.early_stopping_patience else []
     return StepTrainer(
-        loss=loss,
-        held_out_loss=lambda m: held_out_loss(m, tests, loss, cut),
+        loss=way.loss,
+        held_out_loss=lambda m: held_out_loss(m, tests, way.loss, cut),
         method=plan.run.method,
         store=store,
         identity=identity(plan),

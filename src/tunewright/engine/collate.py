@@ -11,6 +11,7 @@ from tunewright.data.encode import IGNORED, Encoded
 from tunewright.data.pack import micro_batches
 
 Collate = Callable[[Sequence[Encoded], int], dict[str, Tensor]]
+Cut = Callable[[Sequence[Encoded], int], list[list[int]]]
 
 
 def _padded(rows: Sequence[Sequence[float]], fill: int) -> Tensor:
@@ -48,7 +49,10 @@ def pad_labelled(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class StepCollator:
-    """The rows of one optimizer step as micro-batches of at most `max_tokens` tokens, padding included."""
+    """The rows of one optimizer step as micro-batches of at most `max_tokens` tokens, padding included.
+
+    `cut` takes the place of cutting by padded length, where there is no padding.
+    """
 
     collate: Collate
     units: Callable[[Sequence[Encoded]], int]
@@ -56,6 +60,7 @@ class StepCollator:
     pad_id: int
     max_tokens: int
     same_length: bool = False
+    cut: Cut | None = None
 
     def __call__(self, rows: Sequence[Encoded]) -> dict[str, Any]:
         groups = self.groups(rows)
@@ -68,5 +73,7 @@ class StepCollator:
 
     def groups(self, rows: Sequence[Encoded], max_tokens: int | None = None) -> list[list[int]]:
         """Positions of the rows of each micro-batch."""
-        lengths = [self.size(row) for row in rows]
-        return micro_batches(lengths, max_tokens or self.max_tokens, same_length=self.same_length)
+        most = max_tokens or self.max_tokens
+        if self.cut:
+            return self.cut(rows, most)
+        return micro_batches([self.size(row) for row in rows], most, same_length=self.same_length)

@@ -19,7 +19,6 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from tunewright.accel.cpu import planned_matmul
-from tunewright.accel.loss import answer_loss, answer_loss_reason_not
 from tunewright.data.encode import input_ids, prompt_ids, text_rows, word_rows
 from tunewright.data.formats import Message
 from tunewright.data.tokenizer import load_tokenizer
@@ -31,7 +30,8 @@ from tunewright.engine.generate import generate
 from tunewright.engine.load import load_adapter, load_base
 from tunewright.engine.predict import predict
 from tunewright.engine.prepare import Prepared, prepare
-from tunewright.engine.tasks import collator, task_of
+from tunewright.engine.tasks import collator
+from tunewright.engine.ways import known_way
 from tunewright.engine.worker import quiet
 from tunewright.errors import TunewrightError, error
 from tunewright.plan.known import LABELLED
@@ -124,9 +124,7 @@ class Session:
         data, spec = self.data(), self.plan.run
         if not data.held_out:
             raise error("E210", path=f"{spec.data.train} (held out)")
-        is_fast = "answer_loss" in self.plan.fast_paths and answer_loss_reason_not(self.model) is None
-        loss = answer_loss if is_fast else task_of(self.plan).loss(self.plan, data.train)
-        test = examiner(self.plan, data, self.tokenizer, loss)
+        test = examiner(self.plan, data, self.tokenizer, known_way(self.plan, self.model, data.train))
         if rows is not None:
             test = replace(test, answers=rows)
         with self.base() as base:

@@ -13,7 +13,6 @@ from tunewright.engine.adapt import attach_adapter, planned_config, start_from_d
 from tunewright.engine.build import (
     build_trainer,
     checkpoint_to_resume,
-    choose_loss,
     earlier_sessions,
     ended_state,
     examiner,
@@ -26,6 +25,7 @@ from tunewright.engine.load import load_base
 from tunewright.engine.prepare import prepare
 from tunewright.engine.score import Score, Scorer
 from tunewright.engine.watch import Stopwatch, Watch
+from tunewright.engine.ways import choose_way
 from tunewright.errors import error
 from tunewright.plan.choose import steps_for
 from tunewright.plan.plan import Plan
@@ -64,8 +64,8 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
             checkpoint_activations(model)
         start_from_data(model, first_batches(plan, data, tokenizer))
         taken = taken_from_base(model)
-        loss = choose_loss(model, plan, data, tokenizer, events)
-    test = examiner(plan, data, tokenizer, loss)
+        way = choose_way(plan, model, data.train, tokenizer.pad_id, events)
+    test = examiner(plan, data, tokenizer, way)
     # Where start values were taken out of the base, base and fresh adapter together are what was loaded.
     with nullcontext(model) if taken else without_adapter(model) as untouched:
         before = scorer.score("before", test, untouched)
@@ -75,7 +75,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
         checkpoint = checkpoint_to_resume(store, plan, model, events)
         watch = Watch(events, stop)
         trainer = build_trainer(
-            model, plan, data, tokenizer, loss, store, [watch, *callbacks], earlier_sessions(checkpoint)
+            model, plan, data, tokenizer, way, store, [watch, *callbacks], earlier_sessions(checkpoint)
         )
         watch.trainer = trainer
         state = ended_state(checkpoint)

@@ -42,7 +42,7 @@ RATES: Mapping[str, Rate] = {
     "ia3": Rate(3e-3, 1e-2),
     "prefix_tuning": Rate(1e-2, 5e-2),
     "prompt_tuning": Rate(3e-2, 5e-2),
-    "p_tuning": Rate(1e-3, 2e-3),
+    "p_tuning": Rate(2e-3, 5e-3),
     "vera": Rate(4e-3, 1e-2),
     "oft": Rate(5e-4, 1e-3),
     "boft": Rate(5e-4, 1e-3),

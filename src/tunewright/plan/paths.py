@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tunewright.i18n import N_
 from tunewright.plan.adapter import choice, is_cpu
 from tunewright.plan.plan import Choice, Facts
-from tunewright.spec.methods import METHODS
+from tunewright.spec.methods import METHODS, Scaled
 from tunewright.spec.run import FastPath, Run
 
 # oneDNN must be faster by more than what one measurement differs from the next.
@@ -43,6 +43,25 @@ def _answer_loss(run: Run, facts: Facts) -> str | None:
     return _no_learned_positions(run)
 
 
+def _packing(run: Run, facts: Facts) -> str | None:
+    reason = _answer_loss(run, facts)
+    if reason:
+        return reason
+    if not run.fast_paths.get("answer_loss", True):
+        return N_("it takes answer_loss with it, which is switched off")
+    return None if is_cpu(facts) else N_("on a GPU rows are padded to one length; document attention was made for CPUs")
+
+
+def _shared_prefix(run: Run, facts: Facts) -> str | None:
+    reason = _packing(run, facts)
+    if reason:
+        return reason
+    if not run.fast_paths.get("packing", True):
+        return N_("it takes packing with it, which is switched off")
+    has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
+    return N_("with dropout each row draws its own mask") if has_dropout else None
+
+
 def _no_learned_positions(run: Run) -> str | None:
     return N_("prompt learning wraps the forward pass") if METHODS[run.method].is_prompt_learning else None
 
@@ -50,6 +69,8 @@ def _no_learned_positions(run: Run) -> str | None:
 PATHS: Mapping[FastPath, Row] = {
     "onednn_matmul": Row(N_("measured here: fp32 products are faster by oneDNN, and as exact"), _onednn_matmul),
     "answer_loss": Row(N_("the output layer is computed where something is learned, in chunks"), _answer_loss),
+    "packing": Row(N_("rows stand behind one another without padding; attention stays inside each row"), _packing),
+    "shared_prefix": Row(N_("what rows of a step have in common at their beginning is computed once"), _shared_prefix),
 }
 
 

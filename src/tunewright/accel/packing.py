@@ -1,0 +1,103 @@
+"""The rows of a micro-batch behind one another in one row: no padding, and common beginnings computed once.
+
+Positions start anew with each row and attention stays inside it, so loss and gradients are those of the padded rows. A
+common beginning ends before the last position whose next token is not learned yet: what is learned stands in each row's
+own part, so every loss has its own hidden state. The gradient into a shared beginning is the sum over the rows that share
+it, as it would be if each had computed it.
+
+Shapes: P packed tokens, D hidden, V vocabulary, N label tokens, M documents.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tunewright.accel.attention import NAME
+from tunewright.accel.loss import MicroBatch, causal_model, chunked_cross_entropy
+from tunewright.data.encode import IGNORED, Encoded
+from tunewright.data.pack import packs, shared_beginnings
+
+ATTENTION_DROPOUT = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
+
+
+def shareable(row: Encoded) -> int:
+    """How many of a row's first tokens it may share: up to the one before its first learned token is predicted."""
+    first = next((i for i, label in enumerate(row.labels) if i > 0 and label != IGNORED), len(row.ids))
+    return first - 1
+
+
+def pack_groups(rows: Sequence[Encoded], max_tokens: int, *, share: bool) -> list[list[int]]:
+    """Positions of the rows of each micro-batch of at most `max_tokens` computed tokens."""
+    found = packs([row.ids for row in rows], _limits(rows, share), max_tokens)
+    return [[i for group in pack for i in group.rows] for pack in found]
+
+
+def pack(rows: Sequence[Encoded], *, share: bool) -> dict[str, Tensor]:
+    """input_ids and position_ids (1, P), spans (M, 4) for `document_attention`, predicts (N): positions, labels (N)."""
+    ids: list[int] = []
+    positions: list[int] = []
+    spans: list[tuple[int, int, int, int]] = []
+    predicts: list[int] = []
+    labels: list[int] = []
+    for group in shared_beginnings([row.ids for row in rows], _limits(rows, share)):
+        first = len(ids)
+        if group.length:
+            ids += rows[group.rows[0]].ids[: group.length]
+            positions += range(group.length)
+            spans.append((first, len(ids), 0, 0))
+        for i in group.rows:
+            row, start = rows[i], len(ids)
+            ids += row.ids[group.length :]
+            positions += range(group.length, len(row.ids))
+            spans.append((start, len(ids), first, first + group.length))
+            learned = [t for t in range(1, len(row.ids)) if row.labels[t] != IGNORED]
+            predicts += [start + t - 1 - group.length for t in learned]
+            labels += [int(row.labels[t]) for t in learned]
+    return {
+        "input_ids": torch.tensor([ids]), "position_ids": torch.tensor([positions]), "spans": torch.tensor(spans),
+        "predicts": torch.tensor(predicts, dtype=torch.long), "labels": torch.tensor(labels, dtype=torch.long),
+    }  # fmt: skip
+
+
+def _limits(rows: Sequence[Encoded], share: bool) -> list[int]:
+    return [shareable(row) if share else 0 for row in rows]
+
+
+def packed_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
+    """Sum of the next-token losses over the label tokens of packed rows, with the head computed there only.
+
+    Raises: CannotPack where the model's attention does not take documents.
+    """
+    causal = causal_model(model)
+    hidden_1PD = causal.base_model(
+        input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False, spans=batch["spans"]
+    ).last_hidden_state
+    head = causal.get_output_embeddings()
+    return chunked_cross_entropy(hidden_1PD[0, batch["predicts"]], head.weight, batch["labels"])
+
+
+def attend_by_document(model: nn.Module) -> Callable[[], None]:
+    """Let the model's attention take documents; without them it computes as before. Returns what undoes it.
+
+    It stays on through the backward pass, in which a checkpointed layer calls attention once more.
+    """
+    config = causal_model(model).base_model.config
+    before = config._attn_implementation
+    config._attn_implementation = NAME
+
+    def undo() -> None:
+        config._attn_implementation = before
+
+    return undo
+
+
+def packing_reason_not(model: nn.Module) -> str | None:
+    """Why this model cannot take packed rows; None if it says that its attention can be chosen."""
+    backbone = causal_model(model).base_model
+    if not backbone._supports_attention_backend or backbone.config._attn_implementation != "sdpa":
+        return "its attention cannot be chosen"
+    settings = backbone.config.to_dict()
+    if any(settings.get(name) for name in ATTENTION_DROPOUT):
+        return "its attention has dropout"
+    return None

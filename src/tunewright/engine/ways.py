@@ -1,0 +1,106 @@
+"""How rows become a loss: padded with the model's own logits, or by the fast paths that the plan names.
+
+The fastest way that this model can take and that agrees with the plain one on the first rows of the run is chosen before
+step 1, and is taken for training and for held-out losses alike.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from peft import PeftModel
+from torch import Tensor
+
+from tunewright.accel.attention import CannotPack
+from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not
+from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not
+from tunewright.accel.verify import Measured, agreement, measure
+from tunewright.data.encode import Encoded
+from tunewright.engine.collate import Collate, Cut, StepCollator
+from tunewright.engine.tasks import task_of
+from tunewright.errors import Problem
+from tunewright.plan.plan import Plan
+from tunewright.runs.events import EventLog
+
+VERIFIED_ROWS, VERIFIED_TOKENS = 4, 192
+
+
+@dataclass(frozen=True)
+class Way:
+    """A loss, and the micro-batches it reads; `paths` are the fast paths that it stands on."""
+
+    loss: LossFunction
+    collate: Collate
+    cut: Cut | None = None
+    paths: tuple[str, ...] = ()
+
+    def of(self, collator: StepCollator) -> StepCollator:
+        """The same collator with this way's micro-batches."""
+        return replace(collator, collate=self.collate, cut=self.cut)
+
+
+def plain_way(plan: Plan, rows: Sequence[Encoded]) -> Way:
+    """The twin of every fast way."""
+    task = task_of(plan)
+    return Way(task.loss(plan, rows), task.collate)
+
+
+def fast_ways(plan: Plan) -> Iterator[Way]:
+    """What the plan's paths come to, the fastest first."""
+    paths = plan.fast_paths
+    if "packing" in paths:
+        for share in (True, False):
+            if not share or "shared_prefix" in paths:
+                taken = ("packing", "shared_prefix") if share else ("packing",)
+                yield Way(packed_loss, partial(_packed, share=share), partial(pack_groups, share=share), taken)
+    if "answer_loss" in paths:
+        yield Way(answer_loss, task_of(plan).collate, None, ("answer_loss",))
+
+
+def _packed(rows: Sequence[Encoded], _pad_id: int, *, share: bool) -> dict[str, Tensor]:
+    return pack(rows, share=share)
+
+
+def reason_not(way: Way, model: PeftModel) -> str | None:
+    """Why a loaded model cannot take a way."""
+    return answer_loss_reason_not(model) or (packing_reason_not(model) if "packing" in way.paths else None)
+
+
+def known_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded]) -> Way:
+    """The way of a run that is over: the first that the model can take, without another comparison."""
+    way = next((way for way in fast_ways(plan) if reason_not(way, model) is None), plain_way(plan, rows))
+    if "packing" in way.paths:
+        attend_by_document(model)
+    return way
+
+
+def choose_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded], pad_id: int, events: EventLog) -> Way:
+    """The first planned way that the model can take and whose loss and gradients agree with the plain ones."""
+    plain, some = plain_way(plan, rows), [_short(row) for row in rows[:VERIFIED_ROWS]]
+    right: Measured | None = None
+    for way in fast_ways(plan):
+        reason = reason_not(way, model)
+        if reason:
+            events.write("note", text=f"{way.paths[-1]}: {reason}")
+            continue
+        undo = attend_by_document(model) if "packing" in way.paths else None
+        try:
+            right = right or measure(model, plain.loss, plain.collate(some, pad_id))
+            found = measure(model, way.loss, way.collate(some, pad_id))
+        except CannotPack as unknown:
+            events.write("note", text=f"{way.paths[-1]}: {unknown}")
+        else:
+            if agreement(model, right, found):
+                return way
+            values = {"name": way.paths[-1], "fast": f"{found.loss:.6g}", "plain": f"{right.loss:.6g}"}
+            events.alert(Problem("W501", values=values))
+        if undo:
+            undo()
+    return plain
+
+
+def _short(row: Encoded) -> Encoded:
+    """A row's first tokens, with some that are learned."""
+    learned = next((i for i, label in enumerate(row.labels) if i > 0 and label >= 0), 0)
+    end = max(VERIFIED_TOKENS, learned + VERIFIED_TOKENS // 2)
+    return replace(row, ids=row.ids[:end], labels=row.labels[:end])

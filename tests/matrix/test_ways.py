@@ -1,0 +1,160 @@
+"""Fast ways to a loss against the plain one, on every family: loss, and every gradient of the adapter.
+
+Tolerances: 1e-5 of the loss and 1e-4 of the gradient's length in fp32, where sums are made in another order. The models are
+random and tiny; their sums cancel more than those of a trained one, on which tests/invariants holds 1e-5.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+
+from tunewright import api
+from tunewright.accel.attention import CannotPack
+from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
+from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not
+from tunewright.accel.verify import Measured, difference, measure
+from tunewright.data.encode import Encoded
+from tunewright.engine.checkpointing import checkpoint_activations
+from tunewright.engine.collate import pad_right
+from tunewright.engine.ways import choose_way
+from tunewright.runs.events import EventLog
+
+from .conftest import FAMILIES
+
+LOSS, GRADIENT = 1e-5, 1e-4
+NO_ANSWER_LOSS = {
+    "gemma2": "the head uses final_logit_softcapping",
+    "granite": "the head uses logits_scaling",
+    "phi": "the head is not a plain linear layer",
+}
+# Attention of their own (biases by distance), not chosen by name; attention with dropout.
+NO_PACKING = {"bloom", "falcon", "gpt2"}
+SYSTEM = [40, 41, 42, 43, 44, 45, 46, 47, 48, 49]
+
+
+def rows_of(*, begin_alike: bool) -> list[Encoded]:
+    endings = [[3, 4, 5, 6, 7, 8, 2], [9, 10, 11, 2], [12, 13, 14, 15, 16, 17, 18, 19, 2], [9, 10, 20, 21, 2]]
+    ids = [[*(SYSTEM if begin_alike else ()), *ending] for ending in endings]
+    learned = len(SYSTEM) + 2 if begin_alike else 2
+    return [Encoded(i, row, [-100] * learned + row[learned:], learned, len(row)) for i, row in enumerate(ids)]
+
+
+def adapted(folder: Path, rows: Path, **settings: object) -> PeftModel:
+    named = {"model.name": str(folder), "data.train": str(rows), "preset": "complex", **settings}
+    model, _tokenizer = api.load_for_training(api.load(named=named))
+    assert isinstance(model, PeftModel)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    return model
+
+
+def summed(model: PeftModel, loss: LossFunction, batches: list[dict[str, torch.Tensor]]) -> Measured:
+    found = [measure(model, loss, batch) for batch in batches]
+    return Measured(sum(one.loss for one in found), torch.stack([one.gradients for one in found]).sum(0))
+
+
+def assert_alike(plain: Measured, fast: Measured) -> None:
+    loss, gradient = difference(plain, fast)
+    assert loss < LOSS
+    assert gradient < GRADIENT
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_answer_loss_equals_the_plain_one_or_says_why_not(
+    family: str, tiny_model: Callable[..., Path], shop_rows: Path
+) -> None:
+    model = adapted(tiny_model(family), shop_rows)
+    reason = answer_loss_reason_not(model)
+    assert reason == NO_ANSWER_LOSS.get(family)
+    if reason is None:
+        batch = pad_right(rows_of(begin_alike=False), 0)
+        assert_alike(measure(model, plain_loss, batch), measure(model, answer_loss, batch))
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in NO_ANSWER_LOSS])
+def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
+    family: str, share: bool, tiny_model: Callable[..., Path], shop_rows: Path
+) -> None:
+    model = adapted(tiny_model(family), shop_rows)
+    reason = packing_reason_not(model)
+    assert (reason is not None) == (family in NO_PACKING)
+    if reason:
+        return
+    rows = rows_of(begin_alike=share)
+    plain = measure(model, plain_loss, pad_right(rows, 0))
+    undo = attend_by_document(model)
+    whole = pack(rows, share=share)
+    assert whole["input_ids"].shape[1] == sum(len(row.ids) for row in rows) - (3 * len(SYSTEM) if share else 0)
+    assert_alike(plain, measure(model, packed_loss, whole))
+    parts = [pack([rows[i] for i in group], share=share) for group in pack_groups(rows, 24, share=share)]
+    assert len(parts) > 1
+    assert_alike(plain, summed(model, packed_loss, parts))
+    undo()
+    assert_alike(plain, measure(model, plain_loss, pad_right(rows, 0)))
+
+
+def test_long_rows_are_packed_in_blocks(tiny_model: Callable[..., Path], shop_rows: Path) -> None:
+    """Rows longer than a block of attention, with a shared beginning that is longer than one, too."""
+    model, draw = adapted(tiny_model("llama"), shop_rows), torch.Generator().manual_seed(0)
+    begin = torch.randint(3, 90, (150,), generator=draw).tolist()
+    ids = [[*begin, *torch.randint(3, 90, (n,), generator=draw).tolist()] for n in (300, 20, 129)]
+    rows = [Encoded(i, row, [-100] * 160 + row[160:], 160, len(row)) for i, row in enumerate(ids)]
+    plain = measure(model, plain_loss, pad_right(rows, 0))
+    attend_by_document(model)
+    assert_alike(plain, measure(model, packed_loss, pack(rows, share=True)))
+
+
+def test_checkpointed_layers_attend_by_document_again(tiny_model: Callable[..., Path], shop_rows: Path) -> None:
+    model, rows = adapted(tiny_model("llama"), shop_rows), rows_of(begin_alike=True)
+    plain = measure(model, plain_loss, pad_right(rows, 0))
+    checkpoint_activations(model)
+    attend_by_document(model)
+    model.train()
+    loss = packed_loss(model, pack(rows, share=True))
+    loss.backward()
+    gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None])
+    assert_alike(plain, Measured(float(loss.detach()), gradients))
+
+
+def test_a_window_shorter_than_a_row_is_not_packed(tiny_model: Callable[..., Path], shop_rows: Path) -> None:
+    model, rows = adapted(tiny_model("mistral"), shop_rows), rows_of(begin_alike=False)
+    for module in model.modules():
+        if type(module).__name__ == "MistralAttention":
+            module.sliding_window = module.config.sliding_window = 4
+    attend_by_document(model)
+    with pytest.raises(CannotPack):
+        packed_loss(model, pack(rows, share=False))
+
+
+@pytest.mark.parametrize("off", [(), ("shared_prefix",), ("packing",), ("packing", "answer_loss")])
+def test_the_fastest_way_that_is_allowed_is_taken(
+    off: tuple[str, ...], tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    named = {"model.name": str(tiny_model("llama")), "data.train": str(shop_rows)}
+    loaded = api.load(named=named | {f"fast_paths.{name}": False for name in off})
+    plan, (model, _tokenizer) = api.plan(loaded), api.load_for_training(loaded)
+    way = choose_way(plan, model, rows_of(begin_alike=True), 0, EventLog(tmp_path / "events.jsonl"))
+    expected = {
+        (): ("packing", "shared_prefix"), ("shared_prefix",): ("packing",), ("packing",): ("answer_loss",),
+        ("packing", "answer_loss"): (),
+    }  # fmt: skip
+    assert way.paths == expected[off]
+
+
+def test_a_way_that_differs_is_left_with_an_alert(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = api.load(named={"model.name": str(tiny_model("llama")), "data.train": str(shop_rows)})
+    plan, (model, _tokenizer) = api.plan(loaded), api.load_for_training(loaded)
+    monkeypatch.setattr("tunewright.engine.ways.packed_loss", lambda model, batch: 1.01 * packed_loss(model, batch))
+    events = EventLog(tmp_path / "events.jsonl")
+    way = choose_way(plan, model, rows_of(begin_alike=True), 0, events)
+    assert way.paths == ("answer_loss",)
+    assert model.get_base_model().config._attn_implementation == "sdpa"
+    alerts = [line for line in (tmp_path / "events.jsonl").read_text().splitlines() if "W501" in line]
+    assert len(alerts) == 2
