@@ -8,6 +8,8 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from tunewright.accel.cpu import is_int8_right
+from tunewright.accel.int8 import to_int8
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.quantise import prepare, quantization_config
 from tunewright.engine.tasks import task_of
@@ -44,12 +46,13 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     kind = run.model.quantization
     assert run.task != "auto"
     heads = (*HEADS, *plan.facts.model.fresh_heads.get(run.task, ())) if run.task in LABELLED else ()
+    by_int8 = "int8" in plan.fast_paths and is_int8_right()
     set_seed(run.train.seed)
     try:
         model: PreTrainedModel = task_of(plan).auto_class.from_pretrained(
             folder,
             dtype=dtype,
-            quantization_config=quantization_config(kind, dtype, heads),
+            quantization_config=quantization_config("none" if by_int8 else kind, dtype, heads),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -61,7 +64,9 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
         # A decoder that classifies finds the end of a row by this id.
         model.config.pad_token_id = tokenizer.pad_id
     model.config.name_or_path = model.name_or_path = base_name(plan)
-    return model.requires_grad_(False).to(device()) if kind == "none" else prepare(model)
+    if by_int8:
+        to_int8(model, heads)
+    return model.requires_grad_(False).to(device()) if kind == "none" or by_int8 else prepare(model)
 
 
 def _labels(plan: Plan) -> dict[str, Any]:

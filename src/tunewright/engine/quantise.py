@@ -15,6 +15,7 @@ from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from tunewright.accel.int8 import Int8Linear
 from tunewright.errors import error
 
 
@@ -44,7 +45,9 @@ def quantization_config(kind: str, dtype: torch.dtype, heads: Sequence[str] = ()
 
 
 def stored_in(layer: nn.Module) -> str | None:
-    """`8bit` or `4bit` for a layer that is quantised, else None."""
+    """`8bit` or `4bit` for a layer that bitsandbytes has quantised, `int8` for our own, else None."""
+    if isinstance(layer, Int8Linear):
+        return "int8"
     return get_bnb_param_type(layer.weight) or None if isinstance(layer, nn.Linear) else None
 
 
@@ -88,7 +91,7 @@ def weight_bytes(model: nn.Module) -> int:
 def plain_weight_bytes(model: nn.Module, dtype: torch.dtype) -> int:
     """Bytes that the same weights take when none is quantised."""
     quantised = sum(layer.in_features * layer.out_features for layer in quantised_layers(model).values())
-    plain = sum(p.numel() for p in model.parameters() if not get_bnb_param_type(p))
+    plain = sum(p.numel() for p in model.parameters() if p.is_floating_point() and not get_bnb_param_type(p))
     return (quantised + plain) * dtype.itemsize
 
 
@@ -98,16 +101,19 @@ def dequantised(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     `PreTrainedModel.dequantize` of transformers 5.23 writes GPT-2's transposed layers the wrong way round, leaves the
     weights trainable, and leaves a mark by which PEFT refuses to merge (IA)3. Cost: memory of the plain weights.
     """
-    for name, layer in quantised_layers(model).items():
+    layers = quantised_layers(model)
+    for name, layer in layers.items():
         model.set_submodule(name, _plain(layer, dtype))
-    model.hf_quantizer.remove_quantization_config(model)
-    model.is_loaded_in_8bit = model.is_loaded_in_4bit = False
+    if not all(isinstance(layer, Int8Linear) for layer in layers.values()):
+        model.hf_quantizer.remove_quantization_config(model)
+        model.is_loaded_in_8bit = model.is_loaded_in_4bit = False
     return model.to(dtype)
 
 
 def _plain(layer: nn.Linear, dtype: torch.dtype) -> nn.Module:
-    weight_OI = dequantize_module_weight(layer).to(dtype)  # O out, I in
-    is_transposed = layer.source_cls is Conv1D
+    is_own = isinstance(layer, Int8Linear)
+    weight_OI = (layer.dequantised() if is_own else dequantize_module_weight(layer)).to(dtype)  # O out, I in
+    is_transposed = not is_own and layer.source_cls is Conv1D
     with torch.device("meta"):
         plain = Conv1D(*weight_OI.shape) if is_transposed else nn.Linear(*weight_OI.shape[::-1], layer.bias is not None)
     plain.weight = nn.Parameter(weight_OI.T.contiguous() if is_transposed else weight_OI, requires_grad=False)

@@ -24,7 +24,7 @@ PACKAGES = (
 class Probe(Fact):
     """What the worker measured once on this device: floating point operations per second by precision.
 
-    `matmul` are those of bare fp32 products by library, on a CPU; a library that is not exact is left out.
+    `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
     """
 
     device: str
@@ -101,7 +101,7 @@ def probe_path() -> Path:
         else ""
     )
     key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
-    return home() / f"probe-2-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return home() / f"probe-3-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def read_probe() -> Probe | None:

@@ -57,11 +57,19 @@ RATES: Mapping[str, Rate] = {
 }
 
 
+# Measured on bert2bert (benchmarks/matrix): with 1e-2 and more its cross-attention learns little or nothing.
+WHOLE_LAYERS_RATE = 2e-3
+
+
 def learning_rate(run: Run, facts: Facts) -> Choice:
     billions, rate, title = facts.model.num_parameters / 1e9, RATES[run.method], METHODS[run.method].title
     value = rate.small if billions < 0.5 else rate.large
     if run.method == "lora":
         value = 1e-3 if billions < 0.1 else 3e-4 if 0.5 <= billions < 2 else value
+    if facts.model.name in BUNDLED and BUNDLED[facts.model.name].untrained and value > WHOLE_LAYERS_RATE:
+        return choice(
+            "train.learning_rate", WHOLE_LAYERS_RATE, N_("layers that start random are trained as a whole beside it")
+        )
     reason = N_(
         "{method} on {millions} million parameters; small models, and methods that learn few numbers, take larger steps"
     )

@@ -21,7 +21,7 @@ from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS, Task
 
 GIB = 2**30
-CPU_MICRO_BATCH_TOKENS = 2048
+CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.

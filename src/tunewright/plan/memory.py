@@ -16,7 +16,7 @@ from tunewright.spec.run import Precision, Run
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
 RUNTIME_BYTES = 750 * 2**20
-LOSS_CHUNK_TOKENS = 512
+LOSS_CHUNK_TOKENS = 256
 # Roles that read something else than the norm's output: attention's result, the MLP's activation.
 INNER = ("o_proj", "out_proj", "c_proj", "down_proj", "fc2", "wo")
 

@@ -15,6 +15,8 @@ from tunewright.spec.run import FastPath, Run
 
 # oneDNN must be faster by more than what one measurement differs from the next.
 ONEDNN_GAIN = 1.15
+# Rounding the inputs takes a third of what a product in 8 bits takes.
+INT8_GAIN = 1.5
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,19 @@ def _onednn_matmul(run: Run, facts: Facts) -> str | None:
     if rates.get("onednn", 0) < ONEDNN_GAIN * rates.get("mkl", float("inf")):
         return N_("MKL is as fast here, or oneDNN is not exact")
     return None
+
+
+def _int8(run: Run, facts: Facts) -> str | None:
+    probe = facts.machine.probe
+    if run.model.quantization != "8bit":
+        return N_("for 8-bit bases alone")
+    if probe is None or not is_cpu(facts):
+        return N_("for CPUs that were measured")
+    if facts.model.is_conv1d:
+        return N_("this family keeps its weights transposed")
+    rates = probe.matmul
+    is_faster = rates.get("int8", 0) > INT8_GAIN * max(rates.get("onednn", 0), rates.get("mkl", 0))
+    return None if is_faster else N_("products in 8 bits are no faster here")
 
 
 def _answer_loss(run: Run, facts: Facts) -> str | None:
@@ -68,6 +83,7 @@ def _no_learned_positions(run: Run) -> str | None:
 
 PATHS: Mapping[FastPath, Row] = {
     "onednn_matmul": Row(N_("measured here: fp32 products are faster by oneDNN, and as exact"), _onednn_matmul),
+    "int8": Row(N_("frozen layers are multiplied in 8 bits, which is faster here; outliers in fp32"), _int8),
     "answer_loss": Row(N_("the output layer is computed where something is learned, in chunks"), _answer_loss),
     "packing": Row(N_("rows stand behind one another without padding; attention stays inside each row"), _packing),
     "shared_prefix": Row(N_("what rows of a step have in common at their beginning is computed once"), _shared_prefix),

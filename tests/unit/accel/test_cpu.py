@@ -16,7 +16,7 @@ def test_onednn_is_used_inside_the_block_alone() -> None:
 
 def test_a_library_that_is_not_exact_is_neither_measured_nor_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "onednn_error", lambda: 3e-3)
-    assert set(cpu.matmul_rates()) == {"mkl"}
+    assert "onednn" not in cpu.matmul_rates()
     said: list[str] = []
     before = torch.backends.mkldnn.matmul.fp32_precision
     with cpu.planned_matmul(["onednn_matmul"], said.append):
