@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-slow check docs messages help
+.PHONY: demo test test-slow check bench bench-quick docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
 	@echo "make test       install and run the tests"
 	@echo "make test-slow  the proofs that take minutes"
+	@echo "make bench      speed beside the peers: builds an environment for each (7 GB), about an hour"
+	@echo "make bench-quick  LLaMA-Factory, TRL, the lesson's script and ours, once: ratios as JSON"
 	@echo "make check      ruff, types, import contracts, generated files"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -34,6 +36,12 @@ check: $(STAMP)
 	$(BIN)/python tools/upstream.py --check
 	$(BIN)/python tools/docs.py --check
 	$(BIN)/python tools/messages.py --check
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/speed/run.py
+
+bench-quick: $(STAMP)
+	$(BIN)/python benchmarks/speed/run.py --quick
 
 docs: $(STAMP)
 	$(BIN)/python tools/upstream.py

@@ -1,0 +1,102 @@
+"""What needs a look inside one process: `inside.py fraction [DATA]`, `inside.py scaling`. JSON on the last line.
+
+fraction: useful floating point operations a second of an exact training step, over the rate of bare fp32 products at the
+training's shapes, measured in the same process with the same library. Useful is what a step cannot do without: the frozen
+layers forward and for the gradient of their inputs, the adapters, attention inside rows, the output layer where something
+is learned. Padding and what is computed twice do not count; rows that share a beginning count it for each of them.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from tunewright import api
+from tunewright.accel.cpu import planned_matmul
+from tunewright.data.encode import IGNORED, Encoded
+from tunewright.data.tokenizer import load_tokenizer
+from tunewright.engine.adapt import attach_adapter, planned_config
+from tunewright.engine.build import step_collator
+from tunewright.engine.load import load_base
+from tunewright.engine.ways import known_way
+
+WIDTHS = ((576, 576), (576, 192), (576, 1536), (1536, 576))
+
+
+def rows_from(path: Path, tokenizer: Any, count: int = 16) -> list[Encoded]:
+    """The benchmark's rows as token ids, loss on the answer."""
+    from run import rows_of
+
+    from tunewright.data.formats import Message
+
+    found = []
+    for number, row in enumerate(rows_of(path, count)):
+        user, answer = Message(role="user", content=row["prompt"]), Message(role="assistant", content=row["answer"])
+        whole = tokenizer.encode(tokenizer.render([user, answer]))[:512]
+        prompt = len(tokenizer.encode(tokenizer.render([user], add_generation_prompt=True)))
+        found.append(Encoded(number, whole, [IGNORED] * prompt + whole[prompt:], prompt, len(whole)))
+    return found
+
+
+def gemm_rate(tokens: int) -> float:
+    """Operations a second of fp32 products at the shapes of a step, weighted as in a layer; the best of a few rounds."""
+    best = 0.0
+    tensors = [(torch.randn(tokens, i), torch.randn(o, i)) for i, o in WIDTHS for _ in range(1 if i == o else 2)]
+    for _round in range(5):
+        started = time.perf_counter()
+        for x, w in tensors:
+            torch.nn.functional.linear(x, w)
+        best = max(best, sum(2 * x.numel() * len(w) for x, w in tensors) / (time.perf_counter() - started))
+    return best
+
+
+def useful(rows: list[Encoded], plan: Any) -> float:
+    """Floating point operations that a step cannot do without."""
+    model = plan.facts.model
+    frozen = sum(g.in_features * g.out_features * g.count for g in model.linear)
+    tokens = sum(len(row.ids) for row in rows)
+    labels = sum(label != IGNORED for row in rows for label in row.labels[1:])
+    pairs = sum(len(row.ids) ** 2 / 2 for row in rows)
+    attention = 6 * 2 * pairs * model.num_attention_heads * model.head_dim * model.num_layers
+    head = 4 * model.hidden_size * model.vocab_size * labels
+    return 4 * frozen * tokens + 6 * plan.trainable_parameters * tokens + head + attention
+
+
+def steps_of(plan: Any, rows: list[Encoded], count: int) -> tuple[list[float], list[float]]:
+    """Seconds of some training steps, and the rate of bare products before each."""
+    tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
+    seconds, rates = [], []
+    with planned_matmul(plan.fast_paths):
+        model = attach_adapter(load_base(plan, tokenizer), planned_config(plan), seed=42).train()
+        way = known_way(plan, model, rows)
+        step = way.of(step_collator(plan, tokenizer))(rows)
+        for _number in range(count + 1):
+            rates.append(gemm_rate(step["micro_batches"][0]["input_ids"].numel()))
+            started = time.perf_counter()
+            for batch in step["micro_batches"]:
+                (way.loss(model, batch) / step["num_label_tokens"]).backward()
+            seconds.append(time.perf_counter() - started)
+            model.zero_grad()
+    return seconds[1:], rates[1:]
+
+
+def fraction(data: Path) -> dict[str, float]:
+    from run import SETTINGS
+
+    stand_in = Path(__file__).parents[2] / "examples/support.jsonl"
+    sets = {**SETTINGS, "model.name": "smollm2", "data.train": str(stand_in)}
+    plan = api.plan(api.load(sets=[f"{path}={value}" for path, value in sets.items()]))
+    rows = rows_from(data, load_tokenizer(Path(plan.facts.model.tokenizer_folder), None))
+    seconds, rates = steps_of(plan, rows, 5)
+    done = useful(rows, plan)
+    found = median(done / s / r for s, r in zip(seconds, rates, strict=True))
+    return {"fraction": round(found, 3), "gflops": done / median(seconds) / 1e9, "gemm_gflops": median(rates) / 1e9}
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    print(json.dumps(fraction(Path(sys.argv[2]) if len(sys.argv) > 2 else Path("none"))))
