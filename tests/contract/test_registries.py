@@ -10,7 +10,7 @@ import pytest
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 
-from tunewright.accel import cpu, int8
+from tunewright.accel import cpu, int8, merged
 from tunewright.engine.adapt import peft_config
 from tunewright.engine.tasks import ENGINE_TASKS
 from tunewright.engine.ways import fast_ways
@@ -50,7 +50,8 @@ def test_fast_paths_of_the_plan_exist() -> None:
     assert set(PATHS) == set(get_args(FastPath))
     llama = Plan.model_construct(fast_paths=tuple(PATHS), run=Run(model="m", data="d", task="causal_lm"))
     taken = {name for way in fast_ways(llama) for name in way.paths}
-    assert taken | {cpu.onednn_matmul.__name__, int8.__name__.rpartition(".")[2]} == set(PATHS)
+    others = {cpu.onednn_matmul.__name__, int8.__name__.rpartition(".")[2], merged.merged_lora.__name__}
+    assert taken | others == set(PATHS)
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) & set(PEFT_TARGETS)))

@@ -14,11 +14,14 @@ from peft import PeftModel
 from tunewright import api
 from tunewright.accel.attention import CannotPack
 from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
+from tunewright.accel.merged import merged_lora
 from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not
 from tunewright.accel.verify import Measured, difference, measure
 from tunewright.data.encode import Encoded
+from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.checkpointing import checkpoint_activations
 from tunewright.engine.collate import pad_right
+from tunewright.engine.generate import generate
 from tunewright.engine.ways import choose_way
 from tunewright.runs.events import EventLog
 
@@ -158,3 +161,25 @@ def test_a_way_that_differs_is_left_with_an_alert(
     assert model.get_base_model().config._attn_implementation == "sdpa"
     alerts = [line for line in (tmp_path / "events.jsonl").read_text().splitlines() if "W501" in line]
     assert len(alerts) == 2
+
+
+def test_lora_is_merged_while_text_is_written_and_the_weights_are_given_back(
+    tiny_model: Callable[..., Path], shop_rows: Path
+) -> None:
+    folder = tiny_model("llama")
+    model, tokenizer = adapted(folder, shop_rows), load_tokenizer(folder)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ids = {"input_ids": torch.tensor([[5, 6, 7, 8]])}
+    with torch.no_grad():
+        plain = model.eval()(**ids).logits
+        with merged_lora(model):
+            assert any(not torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+            torch.testing.assert_close(model(**ids).logits, plain, atol=1e-5, rtol=1e-5)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+        torch.testing.assert_close(model(**ids).logits, plain, atol=0, rtol=0)
+        with model.disable_adapter(), merged_lora(model):
+            assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    prompts = [[5, 6, 7], [8, 9]]
+    merged, apart = (generate(model, prompts, tokenizer, max_new_tokens=6, merge=merge) for merge in (True, False))
+    assert merged == apart
+    measure(model, plain_loss, pad_right(rows_of(begin_alike=False), 0))  # still trains

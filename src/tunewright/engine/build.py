@@ -43,6 +43,7 @@ def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way) -> 
         task=plan.run.task, rows=data.held_out, examples=data.held_out_examples, tokenizer=tokenizer,
         collator=way.of(collator(plan, tokenizer, READ_TOKENS)), loss=way.loss, labels=plan.facts.data.labels,
         problem_type=plan.facts.data.problem_type, answers=rows, max_new_tokens=longest,
+        merge="merged_lora" in plan.fast_paths,
     )  # fmt: skip
 
 

@@ -66,6 +66,7 @@ class Examiner:
     problem_type: str | None
     answers: int
     max_new_tokens: int
+    merge: bool
 
     def evaluate(self, model: nn.Module, progress: Progress = lambda done, total: None) -> Evaluation:
         """Held-out loss on all rows, and the task's scores."""
@@ -83,7 +84,8 @@ class Examiner:
         if self.task == "causal_lm":
             scores["perplexity"] = math.exp(min(mean, 700.0))
         prompts = [row.ids[: row.prompt_length] if self.task == "causal_lm" else row.ids for row in asked]
-        answers = generate(model, prompts, self.tokenizer, max_new_tokens=self.max_new_tokens, progress=on_answer)
+        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "merge": self.merge, "progress": on_answer}
+        answers = generate(model, prompts, self.tokenizer, **options)
         return self._written(scores, asked, answers)
 
     def _asked(self) -> list[Encoded]:

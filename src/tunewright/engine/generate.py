@@ -5,14 +5,17 @@ answer stands alone.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel
 
+from tunewright.accel.merged import merged_lora
 from tunewright.data.pack import micro_batches
 from tunewright.data.tokenizer import TextTokenizer
 
+Progress = Callable[[int, int], None]
 MAX_ROWS = 64
 CACHE_BYTES = 2**29
 
@@ -24,12 +27,25 @@ def generate(
     tokenizer: TextTokenizer,
     *,
     max_new_tokens: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    merge: bool = False,
+    progress: Progress = lambda done, total: None,
 ) -> list[str]:
     """The greedy answer to each prompt, in the order of the prompts, special tokens left out.
 
-    Cost: at most CACHE_BYTES of keys and values at once, or one row's.
+    With `merge` LoRA stands in the weights while it writes. Cost: at most CACHE_BYTES of keys and values at once, or one
+    row's.
     """
+    with merged_lora(model) if merge else nullcontext():
+        return _generate(model, prompts, tokenizer, max_new_tokens, progress)
+
+
+def _generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokenizer: TextTokenizer,
+    max_new_tokens: int,
+    progress: Progress,
+) -> list[str]:
     config = model.active_peft_config if isinstance(model, PeftModel) else None
     # PEFT counts padding between learned positions and text as positions: such prompts stand together by length.
     same_length = config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"

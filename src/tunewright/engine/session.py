@@ -86,7 +86,8 @@ class Session:
 
     def _texts(self, model: Any, asked: list[list[dict[str, str]]], max_new_tokens: int, who: str) -> dict[str, Any]:
         prompts = [self._prompt([Message(**turn) for turn in turns]) for turns in asked]
-        options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "progress": self.progress}
+        merge = "merged_lora" in self.plan.fast_paths
+        options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "merge": merge, "progress": self.progress}
         return {who: generate(model, prompts, self.tokenizer, **options)}
 
     def _prompt(self, turns: list[Message]) -> list[int]:

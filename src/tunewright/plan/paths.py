@@ -12,6 +12,7 @@ from tunewright.plan.adapter import choice, is_cpu
 from tunewright.plan.plan import Choice, Facts
 from tunewright.spec.methods import METHODS, Scaled
 from tunewright.spec.run import FastPath, Run
+from tunewright.spec.tasks import TASKS
 
 # oneDNN must be faster by more than what one measurement differs from the next.
 ONEDNN_GAIN = 1.15
@@ -77,6 +78,15 @@ def _shared_prefix(run: Run, facts: Facts) -> str | None:
     return N_("with dropout each row draws its own mask") if has_dropout else None
 
 
+def _merged_lora(run: Run, facts: Facts) -> str | None:
+    if run.method != "lora":
+        return N_("for LoRA alone")
+    if run.task == "auto" or not TASKS[run.task].writes:
+        return N_("for models that write alone")
+    is_exact = run.model.precision == "fp32" and run.model.quantization == "none"
+    return None if is_exact else N_("merging is exact in fp32 alone")
+
+
 def _no_learned_positions(run: Run) -> str | None:
     return N_("prompt learning wraps the forward pass") if METHODS[run.method].is_prompt_learning else None
 
@@ -87,6 +97,7 @@ PATHS: Mapping[FastPath, Row] = {
     "answer_loss": Row(N_("the output layer is computed where something is learned, in chunks"), _answer_loss),
     "packing": Row(N_("rows stand behind one another without padding; attention stays inside each row"), _packing),
     "shared_prefix": Row(N_("what rows of a step have in common at their beginning is computed once"), _shared_prefix),
+    "merged_lora": Row(N_("while answers are written LoRA stands in the weights"), _merged_lora),
 }
 
 

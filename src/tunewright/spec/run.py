@@ -14,7 +14,7 @@ from tunewright.spec.tasks import TASKS, ProblemType, Task
 from tunewright.spec.upstream import TRAINING_ARGUMENTS, Optimizer, Scheduler
 
 Precision = Literal["fp32", "bf16", "fp16"]
-FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8"]
+FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8", "merged_lora"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
