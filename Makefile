@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-slow check bench bench-quick docs messages help
+.PHONY: demo test test-slow test-plain check bench bench-quick docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
 	@echo "make test       install and run the tests"
 	@echo "make test-slow  the proofs that take minutes"
+	@echo "make test-plain  the tests with every fast path switched off"
 	@echo "make bench      speed beside the peers: builds an environment for each (7 GB), about an hour"
 	@echo "make bench-quick  LLaMA-Factory, TRL, the lesson's script and ours, once: ratios as JSON"
 	@echo "make check      ruff, types, import contracts, generated files"
@@ -27,6 +28,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+test-plain: $(STAMP)
+	$(BIN)/python -m pytest --plain
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import tunewright
+from tunewright.plan import paths
 
 SOURCE = Path(tunewright.__file__).parent.parent
 LEFT_BEHIND = (
@@ -21,6 +22,24 @@ LEFT_BEHIND = (
     "HF_HUB_OFFLINE",
     "HF_ENDPOINT",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--plain", action="store_true", help="run with every fast path switched off")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --plain the tests of the fast paths themselves are left out."""
+    if config.getoption("--plain"):
+        left_out = [item for item in items if item.get_closest_marker("fast_paths")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(autouse=True)
+def _plain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.config.getoption("--plain"):
+        monkeypatch.setattr(paths, "PATHS", {})
 
 
 @pytest.fixture(autouse=True)

@@ -46,6 +46,7 @@ def test_every_method_has_a_learning_rate_and_a_count() -> None:
     assert set(METHODS) == set(RATES) == set(COUNTS)
 
 
+@pytest.mark.fast_paths
 def test_fast_paths_of_the_plan_exist() -> None:
     assert set(PATHS) == set(get_args(FastPath))
     llama = Plan.model_construct(fast_paths=tuple(PATHS), run=Run(model="m", data="d", task="causal_lm"))

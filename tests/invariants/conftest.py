@@ -5,12 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.real_model import model_home
 from tunewright.data import demo
+from tunewright.spec.run import FastPath
 
 __all__ = ["model_home"]
 
@@ -30,10 +31,13 @@ def rows(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tunewright(tmp_path: Path) -> Callable[..., Any]:
+def tunewright(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Any]:
     """The command; its JSON where `--json` is asked for. Fails with both streams if the exit code is not the wanted one."""
+    plain = [word for name in get_args(FastPath) for word in ("--set", f"fast_paths.{name}=false")]
 
     def run(*arguments: str, code: int = 0) -> Any:
+        if arguments[0] == "train" and request.config.getoption("--plain"):
+            arguments = (*arguments, *plain)
         done = subprocess.run(
             [sys.executable, "-m", "tunewright", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
         )

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -19,11 +19,14 @@ from safetensors.torch import load_file
 
 from tunewright import api
 from tunewright.runs.store import RunDir
+from tunewright.spec.run import FastPath
 
 SUM_ORDER = 1e-5
 # Against the same rows in fp64 (loss 2.766), the plain loss is off by -7.4e-6 and the answer loss by 2e-7: attention with a
 # mask takes another kernel, whose error has a sign.
 MASKED_ATTENTION = 3e-5
+# Of fifty steps at a rate at which the loss falls by nine tenths: each step carries the rounding of those before it.
+DRIFT = 2e-3
 Command = Callable[..., Any]
 
 
@@ -96,8 +99,40 @@ def test_accumulated_micro_batches_are_one_big_batch_and_fast_is_plain(
     one = train(tunewright, rows, small)
     big = ("--set", "train.per_device_train_batch_size=4", "--set", "train.gradient_accumulation_steps=1")
     assert_same(losses(one["run"]), losses(train(tunewright, rows, small, *big)["run"]))
-    plain = train(tunewright, rows, small, "--set", "fast_paths={answer_loss: false}")
+    off = [word for name in get_args(FastPath) for word in ("--set", f"fast_paths.{name}=false")]
+    plain = train(tunewright, rows, small, *off)
     assert losses(one["run"]) == pytest.approx(losses(plain["run"]), abs=MASKED_ATTENTION)
+
+
+# Everything of training that is exact, and what it is compared with: all of it switched off, packing, shared beginnings.
+EXACT_PATHS = ("onednn_matmul", "packing", "shared_prefix", "answer_loss")
+
+
+@pytest.mark.slow
+@pytest.mark.fast_paths
+@pytest.mark.parametrize("off", [EXACT_PATHS, ("packing",), ("shared_prefix",), ("onednn_matmul",)], ids="+".join)
+def test_fifty_steps_by_fast_paths_are_fifty_plain_steps(off: Sequence[str], tunewright: Command, rows: Path) -> None:
+    """The curves drift apart by what rounding grows to, and not to one side."""
+    steps = (
+        "--set",
+        "train.max_steps=50",
+        "--set",
+        "train.eval_steps=25",
+        "--set",
+        "eval.rows=0",
+        "--set",
+        "data.holdout=0",
+    )
+    fast = losses(train(tunewright, rows, steps)["run"])
+    switched = [word for name in off for word in ("--set", f"fast_paths.{name}=false")]
+    plain = losses(train(tunewright, rows, steps, *switched)["run"])
+    apart = [a - b for a, b in zip(fast, plain, strict=True)]
+    largest, mean = max(map(abs, apart)), sum(apart) / len(apart)
+    print(
+        f"{'+'.join(off)} off: largest difference {largest:.2g}, mean {mean:.1g}, of losses {fast[0]:.3f} to {fast[-1]:.3f}"
+    )
+    assert largest < DRIFT
+    assert abs(mean) < DRIFT / 5
 
 
 def test_merged_and_ejected_models_answer_like_the_adapter(

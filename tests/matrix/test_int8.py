@@ -24,6 +24,7 @@ from tunewright.plan.combine import ON_QUANTISED
 from .test_causal_lm import run_for
 from .test_methods import SMALL
 
+pytestmark = pytest.mark.fast_paths
 CLOSE = 0.02
 
 

@@ -27,6 +27,7 @@ from tunewright.runs.events import EventLog
 
 from .conftest import FAMILIES
 
+pytestmark = pytest.mark.fast_paths
 LOSS, GRADIENT = 1e-5, 1e-4
 NO_ANSWER_LOSS = {
     "gemma2": "the head uses final_logit_softcapping",

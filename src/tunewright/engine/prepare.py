@@ -1,6 +1,7 @@
 """The data of a run, gated and encoded once, from the cache where it is there."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ def prepare(
             "end_ids": tokenizer.end_ids,
         }
     )
+    started = time.perf_counter()
     cached = _read_cache(key)
     if cached:
         account, train, held_out = cached
@@ -75,7 +77,9 @@ def prepare(
         account, train, held_out, problems = gated.account, gated.train, gated.held_out, gated.loaded.problems
         _write_cache(key, account, train, held_out)
     _write_bad_rows(run, problems)
-    durable.write_json(run.file(layout.PREPARED), {"key": key, **account})
+    seconds, rows = time.perf_counter() - started, len(train) + len(held_out)
+    pace = {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds)}
+    durable.write_json(run.file(layout.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
     return Prepared(train, held_out, account, examples, _baseline(loaded, plan))
 
 
