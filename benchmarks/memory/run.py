@@ -1,4 +1,4 @@
-"""What do the memory options save, and what do they cost? `python benchmarks/memory/run.py [--steps 30] [--rounds 3]`
+"""What do the memory options save, and what do they cost? `python benchmarks/memory/run.py [--steps 12] [--rounds 2]`
 
 Each option trains SmolLM2 on the same generated rows through `tunewright train`, in processes of its own, in turns so that
 a slow minute of the machine meets all of them. Its worker is watched from outside: what it holds, twenty times a second. It
@@ -30,8 +30,9 @@ OPTIONS: dict[str, dict[str, str]] = {
     "fp32": {},
     "fp32, checkpointing": CHECKPOINTING,
     "bf16": {"model.precision": "bf16"},
-    "8bit": {"model.quantization": "8bit"},
-    "8bit, checkpointing": {"model.quantization": "8bit", **CHECKPOINTING},
+    "8bit (W8A8)": {"model.quantization": "8bit"},
+    "8bit (W8A8), checkpointing": {"model.quantization": "8bit", **CHECKPOINTING},
+    "8bit by bitsandbytes": {"model.quantization": "8bit", "fast_paths.int8": "false"},
     "4bit": {"model.quantization": "4bit"},
     "4bit, checkpointing": {"model.quantization": "4bit", **CHECKPOINTING},
 }
@@ -152,8 +153,8 @@ def table(options: Mapping[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--examine", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.examine:
@@ -164,7 +165,7 @@ def main() -> None:
         folder = Path(name)
         for number in range(asked.rounds):
             for option in OPTIONS:
-                place = folder / f"{number}-{option.replace(', ', '-')}"
+                place = folder / f"{number}-{''.join(c if c.isalnum() else '-' for c in option)}"
                 found = measure(option, folder, asked.steps, place)
                 runs[option].append(found | (examine(option, folder, asked.steps, place) if number == 0 else {}))
                 print(option, json.dumps(runs[option][-1]), flush=True)

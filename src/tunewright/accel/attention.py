@@ -16,6 +16,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tunewright.accel.cpu import default_matmul
+
 NAME = "tunewright_documents"
 # Queries at a time: small blocks skip more of what is masked, large ones multiply faster (2,048 tokens of 9 documents,
 # forward and backward, 2 cores: 25 ms with 64, 22 with 128, 24 with 256; torch's attention by document 42).
@@ -112,7 +114,8 @@ def document_attention(
     window = others.get("sliding_window")
     if spans is None:
         options = {"scaling": scaling, "dropout": dropout, **others}
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        with default_matmul():
+            return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if dropout or any(others.get(name) is not None for name in UNSUPPORTED):
         raise CannotPack
     documents = [(start, end, first, last) for start, end, first, last in spans.tolist()]
