@@ -86,6 +86,15 @@ def test_inputs_are_rounded_once_for_layers_that_read_the_same_and_anew_for_othe
     assert last.rounded(x.clone()) is not changed
 
 
+def test_inputs_are_left_as_they_are_where_two_ways_are_compared() -> None:
+    plain = layer()
+    rounded, x = Int8Linear.of(plain, LastInput()), torch.randn(8, 96)
+    with int8.unrounded_inputs(nn.Sequential(rounded)):
+        exact = rounded(x)
+    torch.testing.assert_close(exact, nn.functional.linear(x, rounded.dequantised(), plain.bias), atol=0, rtol=0)
+    assert not torch.equal(rounded(x), exact)
+
+
 def test_a_layer_of_nothing_stays_nothing() -> None:
     out = Int8Linear.of(layer(bias=False), LastInput())(torch.zeros(4, 96))
     assert torch.equal(out, torch.zeros(4, 160))
@@ -102,6 +111,7 @@ def test_every_method_trains_on_it_and_its_adapter_fits_the_plain_base(
     settings = {"method": method, "model.quantization": "8bit", "train.learning_rate": 2e-2, **SMALL.get(method, {})}
     run = run_for(tiny_model("qwen2"), shop_rows, tmp_path / "run", **settings)
     assert "int8" in run.dir.plan()["fast_paths"]
+    assert not [event for event in run.dir.read_events() if event["kind"] == "alert"]
     losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
     assert min(losses[1:]) < losses[0]
     session = Session(run.dir, lambda message: None)

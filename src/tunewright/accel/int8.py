@@ -8,7 +8,8 @@ arXiv:2208.07339). The gradient into the inputs is a product of 8 bits too. Adap
 Measured: benchmarks/speed. Shapes: T tokens, I values in, O values out, K outlier columns.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -31,9 +32,13 @@ class Rounded:
 
 
 class LastInput:
-    """The inputs that were rounded last: query, key and value read the same ones, so do gate and up."""
+    """The inputs that were rounded last: query, key and value read the same ones, so do gate and up.
+
+    With `is_exact` the layers of the model round no inputs.
+    """
 
     def __init__(self) -> None:
+        self.is_exact = False
         self._input: Tensor | None = None  # held, so that its place in memory is not given to another
         self._which: tuple[object, ...] = ()
         self._rounded: Rounded | None = None
@@ -68,6 +73,8 @@ class Int8Linear(nn.Linear):
         return made
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.last_input.is_exact:
+            return nn.functional.linear(input, self.dequantised().to(input.dtype), self.bias)
         out_TO = _Product.apply(input.reshape(-1, self.in_features), self.weight, self.scale, self.last_input)
         out = out_TO.view(*input.shape[:-1], self.out_features)
         return out if self.bias is None else out + self.bias
@@ -110,6 +117,22 @@ def _rounded(values: Tensor) -> tuple[Tensor, Tensor]:
     """Rows in 8 bits, and the scale of each."""
     scale = values.abs().amax(-1, keepdim=True).clamp_(min=SMALLEST_SCALE).div_(LARGEST)
     return (values / scale).round_().to(torch.int8), scale
+
+
+@contextmanager
+def unrounded_inputs(model: nn.Module) -> Iterator[None]:
+    """Products of the stored weights with inputs as they are, for as long as the block lasts.
+
+    What is rounded depends on which rows stand together, so two ways to a loss can be compared only without it.
+    """
+    shared = {id(m.last_input): m.last_input for m in model.modules() if isinstance(m, Int8Linear)}
+    for last_input in shared.values():
+        last_input.is_exact = True
+    try:
+        yield
+    finally:
+        for last_input in shared.values():
+            last_input.is_exact = False
 
 
 def to_int8(model: PreTrainedModel, heads: Collection[str] = ()) -> PreTrainedModel:

@@ -12,6 +12,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from tunewright.accel.attention import CannotPack
+from tunewright.accel.int8 import unrounded_inputs
 from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not
 from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not
 from tunewright.accel.verify import Measured, agreement, measure
@@ -85,8 +86,9 @@ def choose_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded], pad_id: in
             continue
         undo = attend_by_document(model) if "packing" in way.paths else None
         try:
-            right = right or measure(model, plain.loss, plain.collate(some, pad_id))
-            found = measure(model, way.loss, way.collate(some, pad_id))
+            with unrounded_inputs(model):
+                right = right or measure(model, plain.loss, plain.collate(some, pad_id))
+                found = measure(model, way.loss, way.collate(some, pad_id))
         except CannotPack as unknown:
             events.write("note", text=f"{way.paths[-1]}: {unknown}")
         else:
