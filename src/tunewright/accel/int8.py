@@ -142,4 +142,8 @@ def to_int8(model: PreTrainedModel, heads: Collection[str] = ()) -> PreTrainedMo
     for name, layer in list(model.named_modules()):
         if type(layer) is nn.Linear and id(layer) not in outputs and not set(name.split(".")) & set(heads):
             model.set_submodule(name, Int8Linear.of(layer, last_input))
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            # The whole checkpoint stays mapped, and counted as ours, as long as one tensor is a view of its file.
+            parameter.data = parameter.data.clone()
     return model

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from peft.utils.integrations import get_bnb_param_type
 from torch import Tensor, nn
 
 from tunewright.accel.loss import LossFunction, MicroBatch
@@ -25,6 +26,9 @@ def measure(model: nn.Module, loss_function: LossFunction, batch: MicroBatch) ->
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and get_bnb_param_type(module.weight) == "8bit":
+            module.train()  # in evaluation mode they round inputs by which rows stand together
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         loss = loss_function(model, batch)
         gradients = torch.autograd.grad(loss, trained, allow_unused=True)
