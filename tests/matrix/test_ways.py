@@ -85,7 +85,7 @@ def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
     family: str, share: bool, tiny_model: Callable[..., Path], shop_rows: Path
 ) -> None:
     model = adapted(tiny_model(family), shop_rows)
-    reason = packing_reason_not(model)
+    reason = packing_reason_not(model, 32)
     assert (reason is not None) == (family in NO_PACKING)
     if reason:
         return
@@ -130,6 +130,8 @@ def test_a_window_shorter_than_a_row_is_not_packed(tiny_model: Callable[..., Pat
     for module in model.modules():
         if type(module).__name__ == "MistralAttention":
             module.sliding_window = module.config.sliding_window = 4
+    reason = "its attention sees 4 tokens back, and rows are longer"
+    assert (packing_reason_not(model, 9), packing_reason_not(model, 4)) == (reason, None)
     attend_by_document(model)
     with pytest.raises(CannotPack):
         packed_loss(model, pack(rows, share=False))

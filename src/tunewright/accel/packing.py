@@ -70,6 +70,7 @@ def packed_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
     Raises: CannotPack where the model's attention does not take documents.
     """
     causal = causal_model(model)
+    assert causal.base_model.config._attn_implementation == NAME, "attend_by_document comes first"
     hidden_1PD = causal.base_model(
         input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False, spans=batch["spans"]
     ).last_hidden_state
@@ -92,12 +93,13 @@ def attend_by_document(model: nn.Module) -> Callable[[], None]:
     return undo
 
 
-def packing_reason_not(model: nn.Module) -> str | None:
-    """Why this model cannot take packed rows; None if it says that its attention can be chosen."""
+def packing_reason_not(model: nn.Module, longest: int) -> str | None:
+    """Why this model cannot take packed rows of up to `longest` tokens; None if its attention is known to see all of a row."""
     backbone = causal_model(model).base_model
     if not backbone._supports_attention_backend or backbone.config._attn_implementation != "sdpa":
         return "its attention cannot be chosen"
     settings = backbone.config.to_dict()
     if any(settings.get(name) for name in ATTENTION_DROPOUT):
         return "its attention has dropout"
-    return None
+    window = settings.get("sliding_window")
+    return f"its attention sees {window} tokens back, and rows are longer" if window and window < longest else None

@@ -24,7 +24,7 @@ from tunewright.data.formats import Message
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import without_adapter
 from tunewright.engine.build import examiner
-from tunewright.engine.evaluate import READ_TOKENS, spoken_prediction, spoken_tags, whole
+from tunewright.engine.evaluate import READ_TOKENS, Evaluation, spoken_prediction, spoken_tags, whole
 from tunewright.engine.export import merge, merge_inputs
 from tunewright.engine.generate import generate
 from tunewright.engine.load import load_adapter, load_base
@@ -125,12 +125,14 @@ class Session:
         data, spec = self.data(), self.plan.run
         if not data.held_out:
             raise error("E210", path=f"{spec.data.train} (held out)")
-        test = examiner(self.plan, data, self.tokenizer, known_way(self.plan, self.model, data.train))
-        if rows is not None:
-            test = replace(test, answers=rows)
+
+        def test(model: PreTrainedModel | PeftModel) -> Evaluation:
+            made = examiner(self.plan, data, self.tokenizer, known_way(self.plan, model, data.train))
+            return (made if rows is None else replace(made, answers=rows)).evaluate(model, self.progress)
+
         with self.base() as base:
-            before = test.evaluate(base, self.progress)
-        after = test.evaluate(self.model, self.progress)
+            before = test(base)
+        after = test(self.model)
         samples = [{**one, "base": other["answer"]} for one, other in zip(after.samples, before.samples, strict=True)]
         return {
             "before": before.scores, "after": after.scores, "rows": len(after.samples),

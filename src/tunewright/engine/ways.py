@@ -10,6 +10,7 @@ from functools import partial
 
 from peft import PeftModel
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from tunewright.accel.attention import CannotPack
 from tunewright.accel.int8 import unrounded_inputs
@@ -62,14 +63,16 @@ def _packed(rows: Sequence[Encoded], _pad_id: int, *, share: bool) -> dict[str, 
     return pack(rows, share=share)
 
 
-def reason_not(way: Way, model: PeftModel) -> str | None:
-    """Why a loaded model cannot take a way."""
-    return answer_loss_reason_not(model) or (packing_reason_not(model) if "packing" in way.paths else None)
+def reason_not(way: Way, plan: Plan, model: PreTrainedModel | PeftModel) -> str | None:
+    """Why a loaded model cannot take a way for the rows of a plan."""
+    assert plan.run.data.max_length != "auto"
+    reason = answer_loss_reason_not(model)
+    return reason or (packing_reason_not(model, plan.run.data.max_length) if "packing" in way.paths else None)
 
 
-def known_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded]) -> Way:
+def known_way(plan: Plan, model: PreTrainedModel | PeftModel, rows: Sequence[Encoded]) -> Way:
     """The way of a run that is over: the first that the model can take, without another comparison."""
-    way = next((way for way in fast_ways(plan) if reason_not(way, model) is None), plain_way(plan, rows))
+    way = next((way for way in fast_ways(plan) if reason_not(way, plan, model) is None), plain_way(plan, rows))
     if "packing" in way.paths:
         attend_by_document(model)
     return way
@@ -80,7 +83,7 @@ def choose_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded], pad_id: in
     plain, some = plain_way(plan, rows), [_short(row) for row in rows[:VERIFIED_ROWS]]
     right: Measured | None = None
     for way in fast_ways(plan):
-        reason = reason_not(way, model)
+        reason = reason_not(way, plan, model)
         if reason:
             events.write("note", text=f"{way.paths[-1]}: {reason}")
             continue
