@@ -117,10 +117,10 @@ def document_attention(
         with default_matmul():
             return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if dropout or any(others.get(name) is not None for name in UNSUPPORTED):
-        raise CannotPack
+        raise CannotPack("its attention asks for more than causal attention")
     documents = [(start, end, first, last) for start, end, first, last in spans.tolist()]
     if window and any(end - start + last - first > window for start, end, first, last in documents):
-        raise CannotPack
+        raise CannotPack(f"its attention sees {window} tokens back, and a row is longer")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     result_NPH = _DocumentAttention.apply(query[0], key[0], value[0], documents, scale)
     return result_NPH.transpose(0, 1)[None], None
