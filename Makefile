@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-slow test-plain check bench bench-quick docs messages help
+.PHONY: demo test test-slow test-plain check bench bench-quick bench-growth docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-plain  the tests with every fast path switched off"
 	@echo "make bench      speed beside the peers: builds an environment for each (7 GB), about an hour"
 	@echo "make bench-quick  LLaMA-Factory, TRL, the lesson's script and ours, once: ratios as JSON"
+	@echo "make bench-growth  a step's cost against length, rank, batch and size of the model: ten minutes"
 	@echo "make check      ruff, types, import contracts, generated files"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -43,6 +44,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed/run.py
+
+bench-growth: $(STAMP)
+	$(BIN)/python benchmarks/speed/growth.py
 
 bench-quick: $(STAMP)
 	$(BIN)/python benchmarks/speed/run.py --quick

@@ -1,17 +1,23 @@
-"""What needs a look inside one process: `inside.py fraction [DATA]`, `inside.py scaling`. JSON on the last line.
+"""How near the machine's limit is a step? `python benchmarks/speed/inside.py [DATA]`. JSON on the last line.
 
-fraction: useful floating point operations a second of an exact training step, over the rate of bare fp32 products at the
+Useful floating point operations a second of an exact training step, over the rate of bare fp32 products at the
 training's shapes, measured in the same process with the same library. Useful is what a step cannot do without: the frozen
 layers forward and for the gradient of their inputs, the adapters, attention inside rows, the output layer where something
 is learned. Padding and what is computed twice do not count; rows that share a beginning count it for each of them.
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from tunewright.flow.supervise import WORKER_ENVIRONMENT
+
+if os.environ.get("MALLOC_TOP_PAD_") != WORKER_ENVIRONMENT["MALLOC_TOP_PAD_"]:  # glibc reads it when a process starts
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WORKER_ENVIRONMENT})
 
 import torch
 
@@ -99,4 +105,4 @@ def fraction(data: Path) -> dict[str, float]:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
-    print(json.dumps(fraction(Path(sys.argv[2]) if len(sys.argv) > 2 else Path("none"))))
+    print(json.dumps(fraction(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("none"))))

@@ -252,7 +252,7 @@ def main() -> None:
                 print(f"{number} {name}: {rate:.0f} tokens/s, {json.dumps(run)}", file=sys.stderr, flush=True)
         fraction = json.loads(
             subprocess.run(
-                [sys.executable, str(HERE / "inside.py"), "fraction", str(asked.data)],
+                [sys.executable, str(HERE / "inside.py"), str(asked.data)],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,

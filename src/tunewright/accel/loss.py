@@ -42,17 +42,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, labels_N: Tensor, chunk_tokens: int) -> Tensor:
-        needs_gradient = ctx.needs_input_grad[0]
-        gradient_ND = torch.empty_like(hidden_ND) if needs_gradient else None
+        gradient_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
         total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
-        for start in range(0, hidden_ND.shape[0], chunk_tokens):
-            chunk = slice(start, start + chunk_tokens)
-            labels = labels_N[chunk, None]
-            logits = F.linear(hidden_ND[chunk], head_VD).float()
-            probabilities = torch.softmax(logits, dim=-1)
+        # One place for all chunks: new memory of this size is handed out page by page and costs more than the softmax.
+        shape = (min(chunk_tokens, len(hidden_ND)), len(head_VD))
+        logits_place, probability_place = hidden_ND.new_empty(shape), hidden_ND.new_empty(shape, dtype=torch.float32)
+        for start in range(0, len(hidden_ND), chunk_tokens):
+            chunk = slice(start, min(start + chunk_tokens, len(hidden_ND)))
+            size = chunk.stop - chunk.start
+            logits = torch.mm(hidden_ND[chunk], head_VD.T, out=logits_place[:size])
+            probabilities = torch.softmax(logits, -1, dtype=torch.float32, out=probability_place[:size])
             # Of the likeliest token, whose probability is at least 1 / V: log(sum(exp(logits))) without another pass.
-            log_sum = logits.amax(-1, keepdim=True) - probabilities.amax(-1, keepdim=True).log()
-            total += (log_sum - logits.gather(1, labels)).sum()
+            log_sum = logits.amax(-1, keepdim=True).float() - probabilities.amax(-1, keepdim=True).log()
+            total += (log_sum - logits.gather(1, labels_N[chunk, None]).float()).sum()
             if gradient_ND is not None:
                 gradient_ND[chunk] = probabilities.to(hidden_ND.dtype) @ head_VD - head_VD[labels_N[chunk]]
         if gradient_ND is not None:

@@ -6,6 +6,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+import psutil
 import torch
 from torch import nn
 
@@ -13,6 +14,7 @@ from tunewright.accel.cpu import matmul_rates, onednn_matmul
 from tunewright.facts.machine import Probe
 from tunewright.runs import durable
 
+BUSY_SECONDS = 0.3
 ROUNDS = 4
 SECONDS_A_ROUND = 0.05
 WIDTH, HEADS, INNER = 576, 9, 1536
@@ -56,6 +58,7 @@ def _step(block: nn.Module, x: torch.Tensor, device: torch.device) -> None:
 
 def measure() -> Probe:
     """The probe of this machine's device. Its CUDA branch was not run here."""
+    busy = psutil.cpu_percent(interval=BUSY_SECONDS) / 100
     is_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if is_gpu else "cpu")
     properties = torch.cuda.get_device_properties(0) if is_gpu else None
@@ -71,6 +74,7 @@ def measure() -> Probe:
         memory_bytes=properties.total_memory if properties else 0,
         flops=rates,
         matmul=matmul,
+        busy_share=busy,
     )
 
 

@@ -20,11 +20,14 @@ PACKAGES = (
     "safetensors", "huggingface_hub", "gguf", "numpy", "pydantic", "bitsandbytes",
 )  # fmt: skip
 
+BUSY_SHARE = 0.25
+
 
 class Probe(Fact):
     """What the worker measured once on this device: floating point operations per second by precision.
 
     `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
+    `busy_share` is how much of the processor others used just before.
     """
 
     device: str
@@ -32,6 +35,12 @@ class Probe(Fact):
     memory_bytes: int
     flops: dict[str, float]
     matmul: dict[str, float] = Field(default_factory=dict)
+    busy_share: float = 0.0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether others used so much of the processor meanwhile that the figures may be several times too low."""
+        return self.busy_share > BUSY_SHARE
 
 
 class Machine(Fact):
@@ -101,7 +110,7 @@ def probe_path() -> Path:
         else ""
     )
     key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
-    return home() / f"probe-3-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return home() / f"probe-4-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def read_probe() -> Probe | None:

@@ -139,7 +139,9 @@ def _data_facts(spec: DataSpec, gated: Gated, num_train: int) -> Data:
 
 
 def ensure_probe(note: Note) -> None:
-    """Measure this device's speed once; without the measurement the plan says so."""
-    if read_probe() is None:
-        note(_("Measuring this machine's speed, once"))
+    """Measure this device's speed once, and again after a busy moment; without the measurement the plan says so."""
+    known = read_probe()
+    if known is None or known.is_doubtful:
+        again = _("Measuring this machine's speed again: it was busy the last time")
+        note(again if known else _("Measuring this machine's speed, once"))
         spawn(command("tunewright.engine.probe", str(probe_path()))).wait()
