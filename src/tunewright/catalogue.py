@@ -144,6 +144,11 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("A preset is named by a family of models and a level: simple, medium or complex."),
         (N_('did you mean "{suggestion}"?'), N_("tunewright presets   lists them")),
     ),
+    "E124": Entry(
+        N_('"{device}" is no device that is known'),
+        N_("Without the device itself, its memory and its speed come from a table."),
+        (N_('--device "24GB GPU"   any card of that size'), N_("--device NAME   one of {known}")),
+    ),
     "E201": _data(
         N_('no data at "{path}"'),
         N_("The file or folder does not exist, or the folder holds no data file."),
@@ -399,10 +404,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "E402": Entry(
         N_("the system killed the worker (signal 9) at step {step}, almost surely for memory (peak {peak} of {total})"),
         N_("Linux ends the largest process when memory runs out; the process itself gets no chance to say so."),
-        (
-            N_("start again with fewer rows at once: --set train.per_device_train_batch_size=1"),
-            N_("tunewright runs resume {name} --set train.activation_checkpointing=true"),
-        ),
+        (),
         EXIT_MEMORY,
     ),
     "E403": Entry(
@@ -414,9 +416,22 @@ CATALOGUE: Mapping[str, Entry] = {
     "E404": Entry(
         N_("out of memory at step {step}: {reason}"),
         N_("The device could not give the memory of one micro-batch."),
+        (N_("tunewright runs resume {name}   goes on in a process of its own, with less memory at each try"),),
+        EXIT_MEMORY,
+    ),
+    "E405": Entry(
+        N_("memory ran out with every saving made that this run allows ({count} made)"),
+        N_(
+            "Fewer rows at once, activation checkpointing and an 8-bit base come one after another. Each was made, cannot "
+            "be made here, or was asked to be otherwise; the alerts D101 of the run tell which were made."
+        ),
         (
-            N_("start again with fewer rows at once: --set train.per_device_train_batch_size=1"),
-            N_("tunewright runs resume {name} --set train.activation_checkpointing=true"),
+            N_("tunewright runs resume {name} --set train.activation_checkpointing={checkpointing}"),
+            N_("pip install {package}   and  tunewright runs resume {name}   goes on with an 8-bit base"),
+            N_("start again with an 8-bit base: --set model.quantization={quantization}"),
+            N_("start again with shorter rows: --set data.max_length={shorter}"),
+            N_("start again with a lower rank: --set peft.r={rank}"),
+            N_("free memory on this machine, then: tunewright runs resume {name}"),
         ),
         EXIT_MEMORY,
     ),
@@ -551,6 +566,24 @@ CATALOGUE: Mapping[str, Entry] = {
         N_("Tunewright stands on this package; the installation is not complete."),
         (N_("pip install --upgrade {package}"),),
         EXIT_MISSING_PART,
+    ),
+    "D101": Entry(
+        N_(
+            "memory ran out at step {step} ({evidence}; peak {peak} of {total}). {what}: {was} before, {now} now; the run "
+            "goes on from step {start} with the same effective batch of {batch}"
+        ),
+        N_(
+            "The run needed more than there was, and goes on with the saving that costs least. How the rows of a step are "
+            "split changes no result; neither does activation checkpointing. An 8-bit base rounds its weights."
+        ),
+        (),
+        EXIT_OK,
+    ),
+    "D102": Entry(
+        N_("memory ran out in a test ({reason}); the test goes on with at most {rows} rows at once"),
+        N_("Rows are tested in batches to be fast. Smaller batches give the same scores and need less memory."),
+        (),
+        EXIT_OK,
     ),
     "D301": Entry(
         N_(
