@@ -20,6 +20,7 @@ from tunewright.errors import DataError, Problem, TunewrightError, error, errors
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
 from tunewright.facts.model import read_model
+from tunewright.flow import calibrate as calibration
 from tunewright.flow import demo, eject, gather, inline, start
 from tunewright.flow.fetch import Note, fetch_weights, resolve_model
 from tunewright.flow.session import Progress, Session
@@ -191,9 +192,20 @@ def load(
     return spec.load(config=Path(config) if config else None, named=named or {}, sets=sets)
 
 
-def plan(loaded: Loaded, *, note: Note = _silent, progress: Progress = _no_progress) -> Plan:
-    """What would be done, with every decision's reason. Raises: every error that can be known before a run."""
-    return start.plan_for(loaded, note=note, progress=progress)
+def plan(loaded: Loaded, *, device: str | None = None, note: Note = _silent, progress: Progress = _no_progress) -> Plan:
+    """What would be done, with every decision's reason; `device` names one that is not here ("a100-80", "24GB GPU").
+
+    Raises: every error that can be known before a run; SpecError E124 for an unknown device.
+    """
+    return start.plan_for(loaded, device=device, note=note, progress=progress)
+
+
+def calibrate(loaded: Loaded, *, note: Note = _silent, progress: Progress = _no_progress) -> float:
+    """Train a few steps of this run and remember how many times slower they are than promised; later plans use it.
+
+    Raises: every error that planning or training raises.
+    """
+    return calibration.calibrate(loaded, note=note, progress=progress)
 
 
 def begin(loaded: Loaded, made: Plan, *, force: bool = False, note: Note = _silent) -> RunDir:
@@ -216,6 +228,7 @@ def result(run: RunDir) -> dict[str, Any]:
             "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes")  # fmt: skip
     problems = [problem.to_json() for problem in start.outcome_problems(run)]
     report = run.file(layout.REPORT)
+    promised, took = from_json(run.plan()), run.seconds()
     return {
         "schema": layout.SCHEMA,
         "run": str(run.path),
@@ -223,6 +236,11 @@ def result(run: RunDir) -> dict[str, Any]:
         "state": run.state(),
         "exit_code": info.get("exit_code"),
         **{key: found.get(key) for key in keys},
+        "promised": {
+            "memory": {"peak_bytes": promised.memory.peak_bytes},
+            "time": promised.time.to_json() if promised.time else None,
+        },
+        "measured": {"memory": {"peak_bytes": found.get("peak_rss_bytes")}, "time": {"seconds": took}},
         "report": str(report) if report.is_file() else None,
         "problems": problems,
     }

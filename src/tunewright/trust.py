@@ -22,6 +22,7 @@ MODULES = (
     "tunewright.engine.worker",
     "tunewright.engine.session",
     "tunewright.engine.probe",
+    "tunewright.engine.shapes",
     "tunewright.engine.dequantise",
     "tunewright.engine.bert2bert",
     "tunewright.engine.tokenizer_json",

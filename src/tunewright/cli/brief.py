@@ -84,7 +84,7 @@ def plan_line(made: "Plan") -> str:
 
     steps = ngettext("{count} step of {rows} rows", "{count} steps of {rows} rows", made.num_steps)
     memory = _("peak {peak} of {free} free").format(
-        peak=api.words.size(made.memory.peak_bytes), free=api.words.size(made.facts.machine.free_bytes)
+        peak=api.words.size(made.memory.peak_bytes), free=api.words.size(made.facts.room_bytes)
     )
     adapter = _("adapter {size}").format(size=api.words.size(made.adapter_bytes))
     return " · ".join([steps.format(count=made.num_steps, rows=made.effective_batch), memory, adapter])

@@ -16,6 +16,19 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the nam
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help=_("Show what the libraries print, too."))]
 Detach = Annotated[bool, typer.Option("--detach", help=_("Come back at once; the run goes on in the background."))]
 Force = Annotated[bool, typer.Option("--force", help=_("Start although the plan does not fit this machine."))]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="NAME", help=_('Plan for another device: a100-80, rtx3090, "24GB GPU".'), show_default=False
+    ),
+]
+Price = Annotated[
+    float | None,
+    typer.Option("--price", metavar="AN_HOUR", help=_("What an hour costs; the plan then says what the run costs.")),
+]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help=_("Train a few steps first, and learn how fast this machine is at them."))
+]
 Offline = Annotated[bool, typer.Option("--offline", help=_("Use no network at all."))]
 Sets = Annotated[
     list[str] | None,

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from tunewright.spec.load import Loaded
 
 
-def plan(loaded: "Loaded", *, is_quiet: bool = False) -> "Plan":
+def plan(loaded: "Loaded", *, device: str | None = None, is_quiet: bool = False) -> "Plan":
     """The plan, with notes and progress on stderr. Raises: whatever is wrong with model, data or machine."""
     from tunewright import api
 
     with live.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
-        return api.plan(loaded, note=show.note, progress=progress)
+        return api.plan(loaded, device=device, note=show.note, progress=progress)
 
 
 def run(

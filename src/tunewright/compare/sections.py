@@ -273,6 +273,8 @@ def promise(found: Record) -> dict[str, Any]:
     speed = result.get("tokens_per_second", found.last_log("tokens_per_second"))
     rows = [
         (_("Peak memory"), words.size(plan.memory.peak_bytes), words.size(peak), _off(plan.memory.peak_bytes, peak)),
+        (_("Time"), words.duration(plan.time.seconds if plan.time else None), words.duration(found.run.seconds()),
+         _off(round(plan.time.seconds), round(took)) if plan.time and (took := found.run.seconds()) else ""),
         (_("Steps"), f"{plan.num_steps:,}", f"{found.last_step:,}", ""),
         (_("Trainable parameters"), f"{plan.trainable_parameters:,}", words.number(result.get("trainable_parameters")),
          _off(plan.trainable_parameters, result.get("trainable_parameters"))),

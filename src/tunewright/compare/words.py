@@ -45,6 +45,9 @@ PARTS: Mapping[str, str] = {
     "optimizer": N_("optimizer"),
     "activations": N_("activations"),
     "loss": N_("loss"),
+    "checkpoint": N_("the checkpoint's file while it is read"),
+    "merged": N_("layers with LoRA in their weights"),
+    "cache": N_("keys and values of answers"),
 }
 KINDS: Mapping[str, tuple[str, str]] = {
     "damaged": (N_("cannot be read"), N_("left out")),

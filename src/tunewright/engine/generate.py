@@ -6,6 +6,7 @@ answer stands alone.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
@@ -14,10 +15,17 @@ from transformers import GenerationConfig, PreTrainedModel
 from tunewright.accel.merged import merged_lora
 from tunewright.data.pack import micro_batches
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.plan.choose import CACHE_BYTES, ROWS_WRITTEN_AT_ONCE
 
 Progress = Callable[[int, int], None]
-MAX_ROWS = 64
-CACHE_BYTES = 2**29
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote; `is_cut` if it came to no end within the tokens it was given."""
+
+    text: str
+    is_cut: bool
 
 
 @torch.inference_mode()
@@ -29,7 +37,7 @@ def generate(
     max_new_tokens: int,
     merge: bool = False,
     progress: Progress = lambda done, total: None,
-) -> list[str]:
+) -> list[Answer]:
     """The greedy answer to each prompt, in the order of the prompts, special tokens left out.
 
     With `merge` LoRA stands in the weights while it writes. Cost: at most CACHE_BYTES of keys and values at once, or one
@@ -60,7 +68,7 @@ def _generate(
     tokenizer: TextTokenizer,
     max_new_tokens: int,
     progress: Progress,
-) -> list[str]:
+) -> list[Answer]:
     config = model.active_peft_config if isinstance(model, PeftModel) else None
     # PEFT counts padding between learned positions and text as positions: such prompts stand together by length.
     same_length = config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
@@ -80,11 +88,12 @@ def _generate(
         pad_token_id=pad,
         use_cache=True,
     )
-    answers = [""] * len(prompts)
-    done = 0
+    answers: dict[int, Answer] = {}
     lengths, most = [len(prompt) + max_new_tokens for prompt in prompts], CACHE_BYTES // _bytes_per_token(model)
     groups = micro_batches(lengths, most, same_length=same_length)
-    for group in (part[i : i + MAX_ROWS] for part in groups for i in range(0, len(part), MAX_ROWS)):
+    for group in (
+        part[i : i + ROWS_WRITTEN_AT_ONCE] for part in groups for i in range(0, len(part), ROWS_WRITTEN_AT_ONCE)
+    ):
         longest = max(len(prompts[i]) for i in group)
         ids = torch.full((len(group), longest), pad)
         mask = torch.zeros((len(group), longest), dtype=torch.long)
@@ -97,11 +106,11 @@ def _generate(
         )
         for row, i in enumerate(group):
             written = output[row, 1 if has_encoder else longest :].tolist()
-            answers[i] = tokenizer.decode(_until_end(written, tokenizer.end_ids))
-        done += len(group)
-        progress(done, len(prompts))
+            kept = _until_end(written, tokenizer.end_ids)
+            answers[i] = Answer(tokenizer.decode(kept), is_cut=len(kept) == max_new_tokens)
+        progress(len(answers), len(prompts))
     model.train(was_training)
-    return answers
+    return [answers[i] for i in range(len(prompts))]
 
 
 def _bytes_per_token(model: PreTrainedModel) -> int:

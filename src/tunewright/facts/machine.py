@@ -27,7 +27,8 @@ class Probe(Fact):
     """What the worker measured once on this device: floating point operations per second by precision.
 
     `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
-    `busy_share` is how much of the processor others used just before.
+    `busy_share` is how much of the processor others used just before. Of a device in the table (plan/devices.py), which is
+    not here, nothing is measured.
     """
 
     device: str
@@ -36,6 +37,7 @@ class Probe(Fact):
     flops: dict[str, float]
     matmul: dict[str, float] = Field(default_factory=dict)
     busy_share: float = 0.0
+    is_measured: bool = True
 
     @property
     def is_doubtful(self) -> bool:
@@ -111,6 +113,25 @@ def probe_path() -> Path:
     )
     key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
     return home() / f"probe-4-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def factors_path() -> Path:
+    """Where the factors are kept by which this machine is slower than the plan's formula."""
+    return probe_path().with_name(probe_path().name.replace("probe", "factors"))
+
+
+def read_factors() -> dict[str, float]:
+    """The factors that were learned here; empty if none were, or the file is damaged."""
+    path = factors_path()
+    try:
+        return {str(key): float(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def read_factor(key: str) -> float:
+    """One of them; 1.0 where nothing was learned."""
+    return read_factors().get(key, 1.0)
 
 
 def read_probe() -> Probe | None:

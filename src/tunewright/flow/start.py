@@ -12,39 +12,36 @@ from filelock import FileLock, Timeout
 
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.facts.bundled import BUNDLED
-from tunewright.facts.machine import versions
+from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
 from tunewright.flow.gather import Progress, gather
-from tunewright.plan.choose import room_bytes
+from tunewright.plan.devices import facts_on
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Plan, from_json
+from tunewright.plan.time import factor_key
 from tunewright.runs import durable, layout, store
 from tunewright.runs.checkpoints import MANIFEST
 from tunewright.runs.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
-from tunewright.spec.run import Run
+from tunewright.spec.run import CHANGEABLE, Run
 from tunewright.trust import command, home, spawn
 
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
-# What may differ when a run goes on; all else makes another run of it.
-CHANGEABLE = frozenset(
-    {
-        "train.learning_rate",
-        "train.weight_decay",
-        "train.per_device_train_batch_size",
-        "train.gradient_accumulation_steps",
-        "train.activation_checkpointing",
-        "eval.rows",
-        "eval.max_new_tokens",
-    }
-)
 
 
-def plan_for(loaded: spec.Loaded, *, note: Note, progress: Progress = lambda done, total: None) -> Plan:
-    """The plan of a config. Raises: every error that can be known before a run starts."""
+def plan_for(
+    loaded: spec.Loaded, *, device: str | None = None, note: Note, progress: Progress = lambda done, total: None
+) -> Plan:
+    """The plan of a config, for this machine or for a `device` that is not here.
+
+    Raises: every error that can be known before a run starts; SpecError E124 for a device that is not known.
+    """
     found = gather(loaded.run, note=note, progress=progress)
-    return make_plan(with_absolute_paths(found.run), found.facts, loaded.origins, found.given)
+    run, facts = with_absolute_paths(found.run), found.facts
+    if device:
+        return make_plan(run, facts_on(facts, device), loaded.origins, found.given)
+    return make_plan(run, facts, loaded.origins, found.given, read_factor(factor_key(run, facts)))
 
 
 def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDir:
@@ -103,11 +100,20 @@ def _default_name(plan: Plan) -> str:
 def _check_room(plan: Plan) -> None:
     machine = plan.facts.machine
     if not plan.fits:
-        fix = f"--preset simple --set data.max_length={max(64, plan.facts.data.lengths['median'])}"
-        raise error("E401", needed=gib(plan.memory.peak_bytes), free=gib(room_bytes(plan.facts)), fix=fix)
+        raise error(
+            "E401", needed=gib(plan.memory.peak_bytes), free=gib(plan.facts.room_bytes), fix=what_would_fit(plan)
+        )
     if plan.disk_bytes > machine.disk_free_bytes:
         place = plan.run.run.output_dir or str(store.runs_root())
         raise error("E403", needed=gib(plan.disk_bytes), free=gib(machine.disk_free_bytes), path=place)
+
+
+def what_would_fit(plan: Plan) -> str:
+    """The first alternative that fits, as flags; else shorter rows."""
+    for other in plan.alternatives:
+        if other.fits:
+            return other.flags()
+    return f"--preset simple --set data.max_length={max(64, plan.facts.data.lengths['median'])}"
 
 
 def gib(count: float) -> str:
@@ -191,7 +197,9 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         asked = spec.load(config=run.file(layout.CONFIG)).run
         changed = spec.patch(asked, changes)
         origins = dict.fromkeys(changes, "--set")
-        new = make_plan(spec.patch(changed, {"model.chat_template": plan.run.model.chat_template}), plan.facts, origins)
+        changed_run = spec.patch(changed, {"model.chat_template": plan.run.model.chat_template})
+        factor = read_factor(factor_key(changed_run, plan.facts))
+        new = make_plan(changed_run, plan.facts, origins, factor=factor)
         durable.write_text(run.file(layout.CONFIG), spec.to_yaml(changed))
         durable.write_text(run.file(layout.PLAN), new.model_dump_json(indent=1) + "\n")
         run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))
@@ -203,7 +211,10 @@ def _requeue(run: RunDir) -> None:
     """Say that a parent will come; under the run's lock, so that two resumes at once do not undo each other."""
     try:
         with FileLock(run.file(layout.LOCK), timeout=0):
-            run.update_info(state="queued", queued=time.time(), parent=None, worker=None, problems=[], exit_code=None)
+            run.update_info(
+                state="queued", queued=time.time(), parent=None, worker=None, problems=[], exit_code=None,
+                seconds_before=run.seconds() or 0.0, ended=None,
+            )  # fmt: skip
     except Timeout as taken:
         raise error("E505", pid="?", name=run.name) from taken
 

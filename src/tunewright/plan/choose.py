@@ -12,27 +12,24 @@ from tunewright.i18n import N_
 from tunewright.plan import adapter
 from tunewright.plan.adapter import choice, is_cpu
 from tunewright.plan.check import matching_groups
-from tunewright.plan.memory import Adapted, Step, estimate
+from tunewright.plan.memory import PRECISION_BYTES, Adapted, Kind, Step, estimate
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Choice, Facts, Memory
 from tunewright.spec.load import patch
 from tunewright.spec.methods import AdaLora, Targeted, virtual_tokens
-from tunewright.spec.run import Run
+from tunewright.spec.run import Precision, Run
 from tunewright.spec.tasks import TASKS, Task
 
 GIB = 2**30
 CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
+# As answers are written (engine/generate.py): so many at once, and so much for their keys and values.
+ROWS_WRITTEN_AT_ONCE = 64
+CACHE_BYTES = 2**29
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.
 CPU_BF16_GAIN = 3.0
 GPU_BF16_GAIN = 1.3
-
-
-def room_bytes(facts: Facts) -> int:
-    """Memory that the run may take on the device it computes on."""
-    probe = facts.machine.probe
-    return facts.machine.free_bytes if is_cpu(facts) or probe is None else probe.memory_bytes
 
 
 def _precision(run: Run, facts: Facts) -> Choice:
@@ -111,7 +108,7 @@ def _epochs(run: Run, facts: Facts) -> Choice:
 
 def _checkpointing(run: Run, facts: Facts) -> Choice:
     memory = estimate_for(run, facts, checkpointing=False)
-    values = {"peak": f"{memory.peak_bytes / GIB:.1f}", "free": f"{room_bytes(facts) / GIB:.1f}"}
+    values = {"peak": f"{memory.peak_bytes / GIB:.1f}", "free": f"{facts.room_bytes / GIB:.1f}"}
     return choice("train.activation_checkpointing", False, N_("not needed: {peak} of {free} GiB free"), **values)
 
 
@@ -202,21 +199,48 @@ def adapted_by(run: Run, facts: Facts) -> Adapted:
     return Adapted(tuple(matching_groups(facts.model, targets)), chosen)
 
 
+def largest_step(run: Run, facts: Facts) -> Step:
+    """The largest micro-batch of a resolved run: padded to the longest row, or packed up to the tokens there are."""
+    rows, length = int(run.train.per_device_train_batch_size), int(run.data.max_length)
+    learned, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
+    if "packing" not in fast_paths(run, facts):
+        return Step(rows=rows, tokens=rows * (longest + learned))
+    whole = math.ceil(effective_batch(run) * min(facts.data.mean_length, length))
+    return Step(rows=rows, tokens=max(longest, min(rows * length, whole)))
+
+
+def largest_answers(run: Run, facts: Facts) -> Step | None:
+    """The largest batch of answers with their prompts; None for a run that writes none."""
+    if not TASKS[task_of(run)].writes or run.eval.rows in ("auto", 0) or run.eval.max_new_tokens == "auto":
+        return None
+    one = min(facts.data.longest_prompt, int(run.data.max_length)) + run.eval.max_new_tokens + virtual_tokens(run.peft)
+    model, size = facts.model, PRECISION_BYTES[precision_of(run)]
+    a_token = 2 * (model.num_layers + model.num_decoder_layers) * model.num_key_value_heads * model.head_dim * size
+    rows = max(1, min(run.eval.rows, ROWS_WRITTEN_AT_ONCE, CACHE_BYTES // (a_token * one)))
+    return Step(rows=rows, tokens=rows * one)
+
+
+def kind_of(run: Run, facts: Facts, *, checkpointing: bool) -> Kind:
+    """How a resolved run holds and computes its model."""
+    paths = fast_paths(run, facts)
+    return Kind(
+        precision=precision_of(run), checkpointing=checkpointing, answer_loss="answer_loss" in paths,
+        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not is_cpu(facts),
+    )  # fmt: skip
+
+
+def precision_of(run: Run) -> Precision:
+    """The precision of a resolved run."""
+    assert run.model.precision != "auto"
+    return run.model.precision
+
+
 def estimate_for(run: Run, facts: Facts, *, checkpointing: bool) -> Memory:
     """Memory of a run whose sizes are resolved."""
-    rows, length = run.train.per_device_train_batch_size, run.data.max_length
-    assert rows != "auto" and length != "auto" and run.model.precision != "auto"
-    step = Step(rows=rows, tokens=rows * (min(length, facts.data.lengths["longest"]) + virtual_tokens(run.peft)))
     return estimate(
-        run,
-        facts.model,
-        adapted_by(run, facts),
-        step,
-        num_labels=len(facts.data.labels) or 1,
-        precision=run.model.precision,
-        checkpointing=checkpointing,
-        answer_loss="answer_loss" in fast_paths(run, facts),
-    )
+        run, facts.model, adapted_by(run, facts), largest_step(run, facts), num_labels=len(facts.data.labels) or 1,
+        kind=kind_of(run, facts, checkpointing=checkpointing), written=largest_answers(run, facts),
+    )  # fmt: skip
 
 
 RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (

@@ -1,48 +1,101 @@
-"""The ladder of savings: what is given up when the plan does not fit, cheapest loss of quality first."""
+"""The ladder of savings: what is given up where memory does not suffice, cheapest loss of quality first.
+
+A plan goes down it by its estimate, before a run; a parent goes down it when memory ran out in one (plan/remedy.py).
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from tunewright.i18n import N_
 from tunewright.plan.adapter import choice
-from tunewright.plan.choose import effective_batch, estimate_for, room_bytes, value_at
+from tunewright.plan.choose import effective_batch, estimate_for, largest_step, value_at
 from tunewright.plan.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import Run
 
 SHARE_OF_FREE = 0.9
+Changes = dict[str, Any]
 
 
-def _smaller_micro_batch(run: Run) -> dict[str, int] | None:
-    rows, batch = run.train.per_device_train_batch_size, effective_batch(run)
-    smaller = next((n for n in range(int(rows) - 1, 0, -1) if batch % n == 0), None)
-    if smaller is None:
-        return None
-    return {"train.per_device_train_batch_size": smaller, "train.gradient_accumulation_steps": batch // smaller}
+@dataclass(frozen=True)
+class Rung:
+    """One saving of a resolved run.
+
+    `changes` are the values it changes, None where it is used up or saves nothing. `name` and `setting` tell what is
+    changed and how it stands, `reason` why a plan takes it. `is_split` changes nothing but how a step is cut into
+    micro-batches; `in_training` saves memory of the training alone.
+    """
+
+    changes: Callable[[Run, Facts], Changes | None]
+    name: str
+    setting: Callable[[Run], str]
+    reason: str
+    is_split: bool = False
+    in_training: bool = True
 
 
-def _checkpoint_activations(run: Run) -> dict[str, bool] | None:
+def _smaller_micro_batch(run: Run, facts: Facts) -> Changes | None:
+    """At most half the rows, and fewer where that alone leaves the largest micro-batch as it is."""
+    rows, batch, now = int(run.train.per_device_train_batch_size), effective_batch(run), largest_step(run, facts)
+    for smaller in range(rows // 2, 0, -1):
+        changes = {
+            "train.per_device_train_batch_size": smaller, "train.gradient_accumulation_steps": batch // smaller
+        }  # fmt: skip
+        if batch % smaller == 0 and largest_step(patch(run, changes), facts).tokens < now.tokens:
+            return changes
+    return None
+
+
+def _split(run: Run) -> str:
+    return f"{run.train.per_device_train_batch_size} x {run.train.gradient_accumulation_steps}"
+
+
+def _checkpoint_activations(run: Run, facts: Facts) -> Changes | None:
     is_out = run.train.activation_checkpointing or run.method == "prefix_tuning"  # its prefix is a cache
     return None if is_out else {"train.activation_checkpointing": True}
 
 
-RUNGS: tuple[tuple[Callable[[Run], dict[str, int] | dict[str, bool] | None], str], ...] = (
-    (_smaller_micro_batch, N_("fewer rows at once fit into {free} GiB; the effective batch stays {batch}")),
-    (_checkpoint_activations, N_("activations are recomputed to fit into {free} GiB; nothing of the result changes")),
-)
+def _checkpointing(run: Run) -> str:
+    return N_("on") if run.train.activation_checkpointing else N_("off")
+
+
+def _eight_bit(run: Run, facts: Facts) -> Changes | None:
+    return {"model.quantization": "8bit"} if run.model.quantization == "none" else None
+
+
+def _weights(run: Run) -> str:
+    return run.model.precision if run.model.quantization == "none" else run.model.quantization
+
+
+RUNGS = (
+    Rung(
+        _smaller_micro_batch, N_("rows at once x micro-batches"), _split,
+        N_("fewer rows at once fit into {free} GiB; the effective batch stays {batch}"), is_split=True,
+    ),
+    Rung(
+        _checkpoint_activations, N_("activation checkpointing"), _checkpointing,
+        N_("activations are recomputed to fit into {free} GiB; nothing of the result changes"),
+    ),
+    Rung(
+        _eight_bit, N_("weights of the base"), _weights,
+        N_("the base in 8 bits fits into {free} GiB"), in_training=False,
+    ),
+)  # fmt: skip
 
 
 def fit(run: Run, facts: Facts, *, asked: Run) -> tuple[Run, list[Choice]]:
     """The run made smaller until it fits; values that were asked for are never changed."""
     made: dict[str, Choice] = {}
-    room = SHARE_OF_FREE * room_bytes(facts)
-    for rung, reason in RUNGS:
+    room = SHARE_OF_FREE * facts.room_bytes
+    for rung in RUNGS:
         while _peak(run, facts) > room:
-            changes = rung(run)
+            changes = rung.changes(run, facts)
             if changes is None or any(value_at(asked, path) != "auto" for path in changes):
                 break
             run = patch(run, changes)
-            values = {"free": f"{room_bytes(facts) / 2**30:.1f}", "batch": effective_batch(run)}
-            made.update({path: choice(path, value, reason, **values) for path, value in changes.items()})
+            values = {"free": f"{facts.room_bytes / 2**30:.1f}", "batch": effective_batch(run)}
+            made.update({path: choice(path, value, rung.reason, **values) for path, value in changes.items()})
     return run, list(made.values())
 
 

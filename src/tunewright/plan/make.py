@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 from tunewright.errors import errors_of
 from tunewright.i18n import N_
+from tunewright.plan.alternatives import alternatives, in_full
 from tunewright.plan.check import check
-from tunewright.plan.choose import adapted_by, effective_batch, estimate_for, num_steps, resolve, room_bytes
+from tunewright.plan.choose import adapted_by, effective_batch, estimate_for, num_steps, resolve
 from tunewright.plan.combine import check_method, check_schedule
 from tunewright.plan.fit import fit
 from tunewright.plan.paths import fast_paths, path_choices
 from tunewright.plan.plan import Choice, Facts, Plan
+from tunewright.plan.time import estimate_time
 from tunewright.plan.trainable import trainable_parameters
 from tunewright.spec.run import Run
 
@@ -17,10 +19,14 @@ ADAPTER_BYTES_PER_PARAMETER = 4
 CHECKPOINTS_AT_ONCE = 4  # the newest two, the best, and the one being written
 
 
-def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, given: tuple[Choice, ...] = ()) -> Plan:
+def make_plan(
+    run: Run, facts: Facts, origins: Mapping[str, str] | None = None, given: tuple[Choice, ...] = (),
+    factor: float = 1.0,
+) -> Plan:  # fmt: skip
     """The plan of a run on these facts. Pure: the same input gives the same plan.
 
-    `origins` tells where each asked value comes from; `given` are choices made on the way to the facts.
+    `origins` tells where each asked value comes from; `given` are choices made on the way to the facts; `factor` is how
+    much slower than the formula this machine was found to be.
     Raises: SpecError, ModelError with all problems found.
     """
     problems = check(run, facts) + check_method(run, facts)
@@ -39,7 +45,7 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
         run=resolved,
         choices=(*_asked(origins or {}, resolved), *given, *_merge(choices, savings), *path_choices(resolved, facts)),
         memory=memory,
-        fits=memory.peak_bytes <= room_bytes(facts),
+        fits=memory.peak_bytes <= facts.room_bytes,
         num_steps=num_steps(resolved, facts),
         effective_batch=effective_batch(resolved),
         trainable_parameters=trained,
@@ -47,6 +53,9 @@ def make_plan(run: Run, facts: Facts, origins: Mapping[str, str] | None = None, 
         disk_bytes=adapter_bytes * (1 + 3 * CHECKPOINTS_AT_ONCE),
         fast_paths=fast_paths(resolved, facts),
         facts=facts,
+        time=estimate_time(resolved, facts, factor),
+        alternatives=alternatives(resolved, facts, factor),
+        full_fine_tuning=in_full(resolved, facts, factor),
     )
 
 

@@ -1,4 +1,4 @@
-"""Bytes by part at the peak of training, in closed form.
+"""Bytes by part at the peak of a run, in closed form: the largest of loading, training and writing answers.
 
 What autograd keeps for one token in one layer of a frozen transformer with LoRA, in numbers of values (d hidden size,
 i intermediate size): two norms 2 d, attention's query, key, value and result 4 d, one input for each group of adapted
@@ -16,6 +16,8 @@ from tunewright.spec.run import Precision, Run
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
 RUNTIME_BYTES = 750 * 2**20
+# A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
+GPU_CONTEXT_BYTES = 1000 * 2**20
 LOSS_CHUNK_TOKENS = 256
 # Roles that read something else than the norm's output: attention's result, the MLP's activation.
 INNER = ("o_proj", "out_proj", "c_proj", "down_proj", "fc2", "wo")
@@ -78,30 +80,99 @@ def loss_bytes(run: Run, model: Model, step: Step, *, num_labels: int, answer_lo
     return positions * model.vocab_size * 4 * 3
 
 
+@dataclass(frozen=True)
+class Kind:
+    """How a run holds and computes its model, where that changes what it takes."""
+
+    precision: Precision
+    checkpointing: bool
+    answer_loss: bool
+    merged: bool
+    int8: bool
+    is_gpu: bool
+
+
 def estimate(
-    run: Run,
-    model: Model,
-    adapted: Adapted,
-    step: Step,
-    *,
-    num_labels: int,
-    precision: Precision,
-    checkpointing: bool,
-    answer_loss: bool,
+    run: Run, model: Model, adapted: Adapted, step: Step, *, num_labels: int, kind: Kind, written: Step | None
 ) -> Memory:
-    """The peak by part, of a run whose sizes are resolved."""
+    """The peak by part, of a run whose sizes are resolved; `written` is the largest batch of answers, if there is one."""
+    phases = {
+        "load": load_parts(run, model, kind),
+        "train": train_parts(run, model, adapted, step, num_labels=num_labels, kind=kind),
+    }
+    if written:
+        phases["write"] = write_parts(run, model, adapted, written, num_labels=num_labels, kind=kind)
+    totals = {name: sum(parts.values()) for name, parts in phases.items()}
+    return Memory(parts=phases[max(totals, key=lambda name: totals[name])], phases=totals)
+
+
+def _held(run: Run, model: Model, kind: Kind) -> dict[str, int]:
+    """What is there in every phase."""
+    libraries = GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES
+    return {"libraries": libraries, "weights": stored_bytes(model, kind.precision, run.model.quantization)}
+
+
+def load_parts(run: Run, model: Model, kind: Kind) -> dict[str, int]:
+    """Weights, and on a CPU the checkpoint's file: what is read of it stays mapped until all of it is in place."""
+    held = _held(run, model, kind)
+    if kind.is_gpu:
+        return held
+    if kind.int8:
+        plain = stored_bytes(model, kind.precision, "none")
+        return {**held, "weights": plain, "checkpoint": max(0, model.weight_bytes if _is_cast(model, kind) else 0)}
+    is_copied = run.model.quantization != "none" or _is_cast(model, kind)
+    return {**held, "checkpoint": model.weight_bytes if is_copied else 0}
+
+
+def _is_cast(model: Model, kind: Kind) -> bool:
+    """Whether the checkpoint's numbers are stored otherwise than the run holds them."""
+    return model.weight_bytes != model.num_parameters * PRECISION_BYTES[kind.precision]
+
+
+def train_parts(run: Run, model: Model, adapted: Adapted, step: Step, *, num_labels: int, kind: Kind) -> dict[str, int]:
+    """What stands in memory while the largest micro-batch goes back through the model."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
     dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
-    return Memory(
-        parts={
-            "libraries": RUNTIME_BYTES,
-            "weights": stored_bytes(model, precision, run.model.quantization),
-            "adapter": 4 * trained,
-            "gradients": 4 * trained,
-            "optimizer": 8 * trained,
-            "activations": activation_bytes(
-                model, adapted, step.tokens, precision=precision, dropout=dropout, checkpointing=checkpointing
-            ),
-            "loss": loss_bytes(run, model, step, num_labels=num_labels, answer_loss=answer_loss),
-        }
+    activations = activation_bytes(
+        model, adapted, step.tokens, precision=kind.precision, dropout=dropout, checkpointing=kind.checkpointing
     )
+    return {
+        **_held(run, model, kind),
+        "adapter": 4 * trained,
+        "gradients": 4 * trained,
+        "optimizer": 8 * trained,
+        "activations": activations,
+        "loss": loss_bytes(run, model, step, num_labels=num_labels, answer_loss=kind.answer_loss),
+    }
+
+
+def write_parts(
+    run: Run, model: Model, adapted: Adapted, written: Step, *, num_labels: int, kind: Kind
+) -> dict[str, int]:
+    """Keys and values of a batch of answers, what one block computes of its prompts, logits of the last positions."""
+    trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    size, blocks = PRECISION_BYTES[kind.precision], model.num_layers + model.num_decoder_layers
+    cache = 2 * blocks * model.num_key_value_heads * model.head_dim * written.tokens * size
+    block = written.tokens * (4 * model.hidden_size + 3 * model.intermediate_size) * size
+    merged = sum(g.in_features * g.out_features * g.count for g in adapted.groups(model)) * size if kind.merged else 0
+    return {
+        **_held(run, model, kind), "adapter": 4 * trained, "merged": merged, "cache": cache, "activations": block,
+        "loss": written.rows * model.vocab_size * 4 * 2,
+    }  # fmt: skip
+
+
+def full_fine_tuning(run: Run, model: Model, step: Step, *, num_labels: int, kind: Kind) -> Memory:
+    """What training every weight would take: gradients and both of Adam's moments as precise as the weights."""
+    size = PRECISION_BYTES[kind.precision]
+    activations = activation_bytes(
+        model, Adapted(model.linear), step.tokens,
+        precision=kind.precision, dropout=False, checkpointing=kind.checkpointing,
+    )  # fmt: skip
+    return Memory(parts={
+        "libraries": GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES,
+        "weights": size * model.num_parameters,
+        "gradients": size * model.num_parameters,
+        "optimizer": 2 * size * model.num_parameters,
+        "activations": activations,
+        "loss": loss_bytes(run, model, step, num_labels=num_labels, answer_loss=kind.answer_loss),
+    })  # fmt: skip

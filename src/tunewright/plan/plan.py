@@ -1,5 +1,6 @@
 """The plan: every `auto` resolved, each choice with its reason, the memory it takes, the facts it rests on."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,12 @@ class Facts(Fact):
     machine: Machine
     model: Model
     data: Data
+
+    @property
+    def room_bytes(self) -> int:
+        """Memory that the run may take on the device it computes on."""
+        probe = self.machine.probe
+        return self.machine.free_bytes if probe is None or probe.device == "cpu" else probe.memory_bytes
 
 
 class Choice(Fact):
@@ -44,13 +51,80 @@ class Choice(Fact):
 
 
 class Memory(Fact):
-    """Bytes by part at the peak of training; an estimate by closed form."""
+    """Bytes by part at the peak; an estimate by closed form.
+
+    `phases` are the peaks of loading, training and writing answers; the largest is the peak, and `parts` are its parts.
+    """
 
     parts: dict[str, int]
+    phases: dict[str, int] = Field(default_factory=dict)
 
     @property
     def peak_bytes(self) -> int:
         return sum(self.parts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        return {"peak_bytes": self.peak_bytes, "parts": self.parts, "phases": self.phases}
+
+
+class Time(Fact):
+    """Seconds by part, with the range they may well lie in; `tokens` are those of all training steps, without padding."""
+
+    parts: dict[str, float]
+    low_share: float
+    high_share: float
+    tokens: int
+    step_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.parts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        rounded = {name: round(seconds, 1) for name, seconds in self.parts.items()}
+        low, high = self.low_share * self.seconds, self.high_share * self.seconds
+        return {
+            "seconds": round(self.seconds, 1), "low": round(low, 1), "high": round(high, 1), "parts": rounded,
+            "step_seconds": round(self.step_seconds, 3), "tokens": self.tokens,
+        }  # fmt: skip
+
+
+class Alternative(Fact):
+    """The same run with a few values changed, and what it would take; `title` is a sentence of the catalogue."""
+
+    title: str
+    changes: dict[str, Any]
+    values: dict[str, Any] = Field(default_factory=dict)
+    peak_bytes: int
+    seconds: float | None
+    trainable_parameters: int
+    adapter_bytes: int
+    fits: bool
+
+    def name(self) -> str:
+        """The title in this process's language."""
+        return _(self.title).format_map(self.values)
+
+    def flags(self) -> str:
+        """What to add to the command to have it."""
+        written = {path: value if isinstance(value, str) else json.dumps(value) for path, value in self.changes.items()}
+        return " ".join(f"--set {path}={value}" for path, value in written.items())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.model_dump(mode="json", exclude={"title", "values"}),
+            "title": self.title.format_map(self.values),
+        }
+
+
+class FullFineTuning(Fact):
+    """What training every weight would take."""
+
+    memory: Memory
+    seconds: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"memory": self.memory.to_json(), "seconds": self.seconds}
 
 
 class Plan(Fact):
@@ -67,19 +141,25 @@ class Plan(Fact):
     disk_bytes: int
     fast_paths: tuple[str, ...]
     facts: Facts
+    time: Time | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    full_fine_tuning: FullFineTuning | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For `plan --json`: stable names, English."""
         return {
             "schema": 1,
             "fits": self.fits,
-            "memory": {"peak_bytes": self.memory.peak_bytes, "parts": self.memory.parts},
-            "free_bytes": self.facts.machine.free_bytes,
+            "memory": self.memory.to_json(),
+            "time": self.time.to_json() if self.time else None,
+            "free_bytes": self.facts.room_bytes,
             "num_steps": self.num_steps,
             "effective_batch": self.effective_batch,
             "trainable_parameters": self.trainable_parameters,
             "adapter_bytes": self.adapter_bytes,
             "disk_bytes": self.disk_bytes,
+            "alternatives": [alternative.to_json() for alternative in self.alternatives],
+            "full_fine_tuning": self.full_fine_tuning.to_json() if self.full_fine_tuning else None,
             "fast_paths": list(self.fast_paths),
             "choices": [choice.to_json() for choice in self.choices],
             "run": self.run.model_dump(mode="json"),

@@ -23,10 +23,38 @@ def smollm2(**changes: object) -> Model:
         "name": "smollm2", "folder": "/models/smollm2", "tokenizer_folder": "/models/smollm2", "digest": "0" * 16,
         "model_type": "llama", "architecture": "LlamaForCausalLM", "num_layers": 30, "hidden_size": 576,
         "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
-        "max_position_embeddings": 8192, "num_parameters": 134_515_008, "weight_bytes": 538_060_032,
+        "head_dim": 64, "max_position_embeddings": 8192, "num_parameters": 134_515_008, "weight_bytes": 538_060_032,
         "linear": tuple(linear), "has_chat_template": True,
     }  # fmt: skip
     return Model.model_validate(fields | changes)
+
+
+def seven_billion(name: str) -> Model:
+    """LLaMA-2-7B or Qwen2.5-7B by the sizes of their config.json, as bf16 checkpoints."""
+    hidden, inner, blocks, heads, groups, vocabulary = {
+        "llama2": (4096, 11008, 32, 32, 32, 32000), "qwen25": (3584, 18944, 28, 28, 4, 152064),
+    }[name]  # fmt: skip
+    narrow = 128 * groups
+    sizes = {
+        "q_proj": (hidden, hidden), "k_proj": (hidden, narrow), "v_proj": (hidden, narrow), "o_proj": (hidden, hidden),
+        "gate_proj": (hidden, inner), "up_proj": (hidden, inner), "down_proj": (inner, hidden),
+    }  # fmt: skip
+    linear = tuple(
+        LinearGroup(
+            name=n,
+            in_features=i,
+            out_features=o,
+            count=blocks,
+            paths=tuple(f"model.layers.{b}.x.{n}" for b in range(blocks)),
+        )
+        for n, (i, o) in sizes.items()
+    )
+    numbers = sum(i * o for i, o in sizes.values()) * blocks + 2 * hidden * vocabulary + (2 * blocks + 1) * hidden
+    return smollm2(
+        name=name, num_layers=blocks, hidden_size=hidden, intermediate_size=inner, num_attention_heads=heads,
+        num_key_value_heads=groups, head_dim=128, vocab_size=vocabulary, max_position_embeddings=4096,
+        num_parameters=numbers, weight_bytes=2 * numbers, linear=linear,
+    )  # fmt: skip
 
 
 @pytest.fixture

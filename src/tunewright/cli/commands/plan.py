@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tunewright.catalogue import EXIT_DOES_NOT_FIT
-from tunewright.cli import brief, options, show, start
+from tunewright.cli import brief, live, options, show, start
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import _
@@ -36,6 +36,9 @@ def plan(
     columns: options.Map = None,
     skip_bad: options.SkipBad = False,
     sets: options.Sets = None,
+    device: options.Device = None,
+    price: options.Price = None,
+    calibrate: options.Calibrate = False,
     offline: options.Offline = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -46,17 +49,34 @@ def plan(
         "train.num_train_epochs": epochs, "train.learning_rate": lr, "train.seed": seed, "data.map": options.mapping(columns),
         "data.skip_bad": skip_bad, "run.offline": offline,
     }  # fmt: skip
-    show_plan(options.asked(inputs, sets, flags), is_json=as_json, is_quiet=quiet)
+    if calibrate and device:
+        raise typer.BadParameter(_("--calibrate measures this machine, --device asks for another"))
+    loaded = options.asked(inputs, sets, flags)
+    if calibrate:
+        _calibrate(loaded, is_quiet=quiet)
+    show_plan(loaded, device=device, price=price, is_json=as_json, is_quiet=quiet)
 
 
-def show_plan(loaded: "Loaded", *, is_json: bool, is_quiet: bool) -> None:
-    """Make the plan and print it; nothing is written. Raises: typer.Exit 3 if it does not fit this machine."""
-    made = start.plan(loaded, is_quiet=is_quiet)
+def _calibrate(loaded: "Loaded", *, is_quiet: bool) -> None:
+    from tunewright import api
+
+    with live.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
+        factor = api.calibrate(loaded, note=show.note, progress=progress)
+    if not is_quiet:
+        show.note(_("measured: {factor} times the time of the formula").format(factor=f"{factor:.2f}"))
+
+
+def show_plan(
+    loaded: "Loaded", *, device: str | None = None, price: float | None = None, is_json: bool, is_quiet: bool
+) -> None:
+    """Make the plan and print it; nothing is written. Raises: typer.Exit 3 if it does not fit the device."""
+    made = start.plan(loaded, device=device, is_quiet=is_quiet)
+    cost = price * made.time.seconds / 3600 if price is not None and made.time else None
     if is_json:
-        show.as_json(made.to_json())
+        show.as_json(made.to_json() | ({} if cost is None else {"cost": round(cost, 2)}))
     else:
-        _print(made, show.out())
-        if made.fits:
+        _print(made, show.out(), cost)
+        if made.fits and not device:
             show.next_steps((_command(), _("run it")))
     if not made.fits:
         raise typer.Exit(EXIT_DOES_NOT_FIT)
@@ -65,10 +85,12 @@ def show_plan(loaded: "Loaded", *, is_json: bool, is_quiet: bool) -> None:
 def _command() -> str:
     """This very command as the one that trains."""
     words = ["train" if word == "plan" and i == 0 else word for i, word in enumerate(sys.argv[1:])]
-    return shlex.join(["tunewright", *(word for word in words if word not in ("--dry-run", "-q", "--quiet"))])
+    return shlex.join(
+        ["tunewright", *(word for word in words if word not in ("--dry-run", "-q", "--quiet", "--calibrate"))]
+    )
 
 
-def _print(made: "Plan", channel: Channel) -> None:
+def _print(made: "Plan", channel: Channel, cost: float | None) -> None:
     from tunewright import api
 
     words, run = api.words, made.run
@@ -87,6 +109,8 @@ def _print(made: "Plan", channel: Channel) -> None:
     brief.labelled(channel, _("Plan"), brief.plan_line(made))
     parts = [f"{words.label(words.PARTS, part)} {words.size(size)}" for part, size in made.memory.parts.items() if size]
     brief.labelled(channel, _("Memory"), " · ".join(parts))
+    _print_time(made, channel, cost)
+    _print_alternatives(made, channel)
     brief.decided(made, channel)
     asked = [choice for choice in made.choices if choice.origin not in ("plan", "default")]
     if asked:
@@ -95,6 +119,47 @@ def _print(made: "Plan", channel: Channel) -> None:
         show.table(channel, rows, indent=" " * brief.LABEL)
     if not made.fits:
         text = _("does not fit: {needed} needed, {free} free. Start it all the same with --force").format(
-            needed=words.size(made.memory.peak_bytes), free=words.size(made.facts.machine.free_bytes)
+            needed=words.size(made.memory.peak_bytes), free=words.size(made.facts.room_bytes)
         )
         brief.labelled(channel, _("Memory"), channel.paint(text, "red"))
+
+
+def _print_time(made: "Plan", channel: Channel, cost: float | None) -> None:
+    from tunewright import api
+
+    words = api.words
+    if made.time is None:
+        brief.labelled(channel, _("Time"), _("not known: this device was not measured"))
+        return
+    found = made.time
+    text = _("about {seconds}, from {low} to {high} · {tokens} tokens").format(
+        seconds=words.duration(found.seconds), low=words.duration(found.low_share * found.seconds),
+        high=words.duration(found.high_share * found.seconds), tokens=words.count(found.tokens),
+    )  # fmt: skip
+    if cost is not None:
+        text += " · " + _("costs {cost}").format(cost=f"{cost:.2f}")
+    brief.labelled(channel, _("Time"), text)
+
+
+def _print_alternatives(made: "Plan", channel: Channel) -> None:
+    """The run otherwise, side by side; what does not fit is red. Full fine-tuning stands last."""
+    from tunewright import api
+
+    words, full = api.words, made.full_fine_tuning
+    lines = [
+        (other.name(), other.peak_bytes, other.seconds, words.count(other.trainable_parameters), other.flags())
+        for other in made.alternatives
+    ]
+    if full:
+        every = words.count(made.facts.model.num_parameters)
+        lines.append((_("full fine-tuning, for comparison"), full.memory.peak_bytes, full.seconds, every, ""))
+    own = (_("this plan"), made.memory.peak_bytes, made.time.seconds if made.time else None,
+           words.count(made.trainable_parameters), "")  # fmt: skip
+    rows = [
+        (name, channel.paint(words.size(peak), "red") if peak > made.facts.room_bytes else words.size(peak),
+         words.duration(seconds), trained, channel.paint(flags, "dim"))
+        for name, peak, seconds, trained, flags in (own, *lines)
+    ]  # fmt: skip
+    brief.labelled(channel, _("Otherwise"), _("the same run with one thing changed"))
+    header = ("", _("Peak memory"), _("Time"), _("Trained"), "")
+    show.table(channel, rows, header, indent=" " * brief.LABEL, right=range(1, 4))

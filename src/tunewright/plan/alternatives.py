@@ -1,0 +1,110 @@
+"""The same run otherwise: other ranks, methods and ways to hold the model side by side, each with what it takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.i18n import N_
+from tunewright.plan.check import check
+from tunewright.plan.choose import (
+    adapted_by,
+    effective_batch,
+    estimate_for,
+    kind_of,
+    largest_step,
+    resolve,
+)
+from tunewright.plan.combine import check_method
+from tunewright.plan.memory import full_fine_tuning
+from tunewright.plan.plan import Alternative, Facts, FullFineTuning
+from tunewright.plan.time import estimate_time
+from tunewright.plan.trainable import trainable_parameters
+from tunewright.plan.work import frozen_numbers, work
+from tunewright.spec.load import patch
+from tunewright.spec.methods import METHODS, Method
+from tunewright.spec.run import Run
+
+BYTES_A_PARAMETER = 4
+METHODS_BESIDE: tuple[Method, ...] = ("lora", "ia3", "prompt_tuning")
+
+
+def alternatives(run: Run, facts: Facts, factor: float = 1.0) -> tuple[Alternative, ...]:
+    """What else a resolved run could be; only what works for this model and task."""
+    asked = [*_ranks(run), *_savings(run), *_stored(run)]
+    found = [
+        _alternative(patch(run, changes), facts, title, changes, values, factor) for title, changes, values in asked
+    ]
+    found += [_of_method(run, facts, method, factor) for method in METHODS_BESIDE if method != run.method]
+    return tuple(one for one in found if one is not None)
+
+
+Asked = tuple[str, dict[str, Any], dict[str, Any]]
+
+
+def _ranks(run: Run) -> list[Asked]:
+    rank = dict(run.peft).get("r")
+    if not isinstance(rank, int):
+        return []
+    alpha = dict(run.peft).get("lora_alpha")
+    ranks = [value for value in (rank // 2, 2 * rank) if value >= 1]
+    return [
+        (N_("rank {rank}"), {"peft.r": r, **({"peft.lora_alpha": 2 * r} if alpha else {})}, {"rank": r}) for r in ranks
+    ]
+
+
+def _savings(run: Run) -> list[Asked]:
+    found: list[Asked] = []
+    rows, batch = int(run.train.per_device_train_batch_size), effective_batch(run)
+    half = rows // 2
+    if half and batch % half == 0:
+        changes = {"train.per_device_train_batch_size": half, "train.gradient_accumulation_steps": batch // half}
+        values = {"rows": half, "now": rows, "batch": batch}
+        found.append((N_("{rows} rows at once instead of {now}, the effective batch stays {batch}"), changes, values))
+    if not run.train.activation_checkpointing and run.method != "prefix_tuning":
+        found.append((N_("activations computed twice (checkpointing)"), {"train.activation_checkpointing": True}, {}))
+    return found
+
+
+def _stored(run: Run) -> list[Asked]:
+    title = N_("frozen weights in {kind}")
+    kinds = ("8bit", "4bit", "none")
+    return [
+        (title, {"model.quantization": k}, {"kind": k}) for k in kinds if k != run.model.quantization and k != "none"
+    ]
+
+
+def _of_method(run: Run, facts: Facts, method: Method, factor: float) -> Alternative | None:
+    """The run by another method, whose own fields the plan chooses."""
+    other = Run.model_validate({**run.model_dump(), "method": method, "peft": {}})
+    other, _choices = resolve(patch(other, {"train.learning_rate": "auto"}), facts)
+    title = METHODS[method].title
+    return _alternative(other, facts, "{title}", {"method": method}, {"title": title}, factor)
+
+
+def _alternative(
+    run: Run, facts: Facts, title: str, changes: dict[str, Any], values: Mapping[str, Any], factor: float
+) -> Alternative | None:
+    if check(run, facts) or check_method(run, facts):
+        return None
+    memory = estimate_for(run, facts, checkpointing=bool(run.train.activation_checkpointing))
+    time = estimate_time(run, facts, factor)
+    groups = adapted_by(run, facts).groups(facts.model)
+    trained = trainable_parameters(run, facts.model, groups, len(facts.data.labels) or 1)
+    return Alternative(
+        title=title, changes=changes, values=dict(values), peak_bytes=memory.peak_bytes,
+        seconds=round(time.seconds, 1) if time else None, trainable_parameters=trained,
+        adapter_bytes=BYTES_A_PARAMETER * trained, fits=memory.peak_bytes <= facts.room_bytes,
+    )  # fmt: skip
+
+
+def in_full(run: Run, facts: Facts, factor: float = 1.0) -> FullFineTuning:
+    """What training every weight of the model on the same rows would take."""
+    kind = kind_of(run, facts, checkpointing=bool(run.train.activation_checkpointing))
+    memory = full_fine_tuning(
+        run, facts.model, largest_step(run, facts), num_labels=len(facts.data.labels) or 1, kind=kind
+    )
+    time, todo = estimate_time(run, facts, factor), work(run, facts)
+    if time is None:
+        return FullFineTuning(memory=memory, seconds=None)
+    # Two more operations for the gradient of each weight and token.
+    more = 2 * frozen_numbers(facts.model) * todo.row_tokens * effective_batch(run) / todo.step
+    return FullFineTuning(memory=memory, seconds=round(time.seconds + more * time.parts["train"], 1))

@@ -1,0 +1,95 @@
+"""Seconds of a run by part, before it starts: from the device's measured speed, or from the table of devices.
+
+Constants were measured on two CPU cores (benchmarks/plan, which holds promised against measured); `plan --calibrate` learns
+the factor of another machine.
+"""
+
+from tunewright.plan.choose import ROWS_WRITTEN_AT_ONCE, effective_batch, precision_of
+from tunewright.plan.memory import stored_bytes
+from tunewright.plan.paths import fast_paths
+from tunewright.plan.plan import Facts, Time
+from tunewright.plan.work import Work, frozen_numbers, work
+from tunewright.spec.run import Run
+from tunewright.spec.tasks import TASKS
+
+# Python, torch, transformers and peft; then the weights from a file.
+START_SECONDS, LOAD_BYTES_PER_SECOND = 9.0, 1e9
+PREPARE_SECONDS_A_ROW = 4e-4
+# Beside products: what every layer of a micro-batch costs to begin, forward and backward, and the optimizer's step.
+LAYER_SECONDS = {"cpu": 2e-3, "cuda": 4e-4}
+STEP_SECONDS = {"cpu": 0.02, "cuda": 0.01}
+# The probe's block trains its weights and pads nothing; a step of adapters by the fast ways does more of it in products.
+PACKED_GAIN = 1.12
+# Against fp32 or bf16 weights, tokens a second (benchmarks/memory).
+STORED_GAIN = {"none": 1.0, "8bit": 0.95, "4bit": 0.88}
+INT8_GAIN = 1.28
+# Writing one token reads all weights once.
+READ_BYTES_PER_SECOND = {"cpu": 12e9, "cuda": 4e11}
+WRITE_LAYER_SECONDS = {"cpu": 5e-4, "cuda": 2e-4}
+# What one run differs from the next, and what a table knows of a card: low and high as a share of the figure.
+SPREAD = {True: (0.8, 1.3), False: (0.5, 2.0)}
+
+
+def factor_key(run: Run, facts: Facts) -> str:
+    """What a calibration holds for: this model, method and way to store it."""
+    return f"{facts.model.digest} {run.method} {run.model.quantization}"
+
+
+def estimate_time(run: Run, facts: Facts, factor: float = 1.0) -> Time | None:
+    """Time of a resolved run; None for a device of unknown speed. `factor` is what calibration found."""
+    probe = facts.machine.probe
+    if probe is None or precision_of(run) not in probe.flops:
+        return None
+    todo, device = work(run, facts), probe.device
+    rate = probe.flops[precision_of(run)] * _gain(run, facts)
+    blocks = facts.model.num_layers + facts.model.num_decoder_layers
+    one_step = todo.step / rate + todo.micro_batches * blocks * LAYER_SECONDS[device] + STEP_SECONDS[device]
+    tests = _tests_while_training(run, facts, todo) / rate
+    before, after = _answers(run, facts, rate, device)
+    parts = {
+        "load": START_SECONDS + facts.model.weight_bytes / LOAD_BYTES_PER_SECOND,
+        "prepare": PREPARE_SECONDS_A_ROW * (facts.data.num_train + facts.data.num_held_out),
+        "evaluate_before": factor * before,
+        "train": factor * (todo.steps * one_step + tests),
+        "evaluate_after": factor * after,
+    }
+    low, high = SPREAD[probe.is_measured]
+    tokens = round(todo.steps * effective_batch(run) * min(facts.data.mean_length, int(run.data.max_length)))
+    return Time(parts=parts, low_share=low, high_share=high, tokens=tokens, step_seconds=factor * one_step)
+
+
+def _gain(run: Run, facts: Facts) -> float:
+    """How much faster or slower than the probe's block."""
+    paths = fast_paths(run, facts)
+    if "int8" in paths:
+        return PACKED_GAIN * INT8_GAIN
+    return STORED_GAIN[run.model.quantization] * (PACKED_GAIN if "packing" in paths else 1.0)
+
+
+def _tests_while_training(run: Run, facts: Facts, todo: Work) -> float:
+    """Operations of the held-out losses on the way; the last step always has one."""
+    every = int(run.train.eval_steps)
+    rows = min(facts.data.num_held_out, run.eval.loss_rows or facts.data.num_held_out)
+    return -(-todo.steps // every) * rows * todo.forward
+
+
+def _answers(run: Run, facts: Facts, rate: float, device: str) -> tuple[float, float]:
+    """Seconds of the tests before and after: all held-out losses, and answers where the model writes some."""
+    held_out, rows = facts.data.num_held_out, int(run.eval.rows)
+    if not held_out:
+        return 0.0, 0.0
+    loss = held_out * work(run, facts).forward / rate
+    if run.task == "auto" or not TASKS[run.task].writes or not rows:
+        return loss, loss
+    model = facts.model
+    numbers = frozen_numbers(model) + model.hidden_size * model.vocab_size
+    read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / rate
+    batches = -(-rows // ROWS_WRITTEN_AT_ONCE)
+    weights = stored_bytes(model, precision_of(run), run.model.quantization)
+    one = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * WRITE_LAYER_SECONDS[device]
+    one += 2 * numbers * min(rows, ROWS_WRITTEN_AT_ONCE) / rate
+    written = (
+        int(run.eval.max_new_tokens),
+        min(int(run.eval.max_new_tokens), facts.data.answer_lengths.get("longest", 0)),
+    )
+    return loss + read + batches * written[0] * one, loss + read + batches * written[1] * one
