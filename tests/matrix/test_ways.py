@@ -15,7 +15,7 @@ from tunewright import api
 from tunewright.accel.attention import CannotPack
 from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
 from tunewright.accel.merged import merged_lora
-from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not
+from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not, varlen_loss
 from tunewright.accel.verify import Measured, difference, measure
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import load_tokenizer
@@ -100,6 +100,16 @@ def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
     assert_alike(plain, summed(model, packed_loss, parts))
     undo()
     assert_alike(plain, measure(model, plain_loss, pad_right(rows, 0)))
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - NO_PACKING))
+def test_packed_rows_by_the_librarys_own_attention_are_the_plain_ones(
+    family: str, tiny_model: Callable[..., Path], shop_rows: Path
+) -> None:
+    """The way that a GPU takes with flash_attn; torch's attention stands in for it here."""
+    model, rows = adapted(tiny_model(family), shop_rows), rows_of(begin_alike=True)
+    plain = measure(model, plain_loss, pad_right(rows, 0))
+    assert_alike(plain, measure(model, varlen_loss, pack(rows, share=False)))
 
 
 def test_long_rows_are_packed_in_blocks(tiny_model: Callable[..., Path], shop_rows: Path) -> None:

@@ -18,6 +18,8 @@ from tunewright.accel.loss import MicroBatch, causal_model, chunked_cross_entrop
 from tunewright.data.encode import IGNORED, Encoded
 from tunewright.data.pack import packs, shared_beginnings
 
+# transformers' name for it; its attention stays inside rows whose positions restart.
+FLASH = "flash_attention_2"
 ATTENTION_DROPOUT = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
 
 
@@ -78,6 +80,19 @@ def packed_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
     return chunked_cross_entropy(hidden_1PD[0, batch["predicts"]], head.weight, batch["labels"])
 
 
+def varlen_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
+    """The same where transformers itself keeps attention inside rows, as it sees from positions that restart.
+
+    With flash_attn nothing outside of them is computed (not run: no GPU was at hand); with torch's attention it is masked.
+    """
+    causal = causal_model(model)
+    hidden_1PD = causal.base_model(
+        input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
+    ).last_hidden_state
+    head = causal.get_output_embeddings()
+    return chunked_cross_entropy(hidden_1PD[0, batch["predicts"]], head.weight, batch["labels"])
+
+
 def attend_by_document(model: nn.Module) -> Callable[[], None]:
     """Let the model's attention take documents; without them it computes as before. Returns what undoes it.
 
@@ -96,7 +111,7 @@ def attend_by_document(model: nn.Module) -> Callable[[], None]:
 def packing_reason_not(model: nn.Module, longest: int) -> str | None:
     """Why this model cannot take packed rows of up to `longest` tokens; None if its attention is known to see all of a row."""
     backbone = causal_model(model).base_model
-    if not backbone._supports_attention_backend or backbone.config._attn_implementation != "sdpa":
+    if not backbone._supports_attention_backend or backbone.config._attn_implementation not in ("sdpa", FLASH):
         return "its attention cannot be chosen"
     settings = backbone.config.to_dict()
     if any(settings.get(name) for name in ATTENTION_DROPOUT):

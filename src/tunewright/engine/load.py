@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from tunewright.accel.cpu import is_int8_right
 from tunewright.accel.int8 import to_int8
+from tunewright.accel.packing import FLASH
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.quantise import prepare, quantization_config
 from tunewright.engine.tasks import task_of
@@ -57,6 +58,7 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
             trust_remote_code=False,
             local_files_only=True,
             **_labels(plan),
+            **_attention(plan),
         )
     except (ValueError, KeyError, OSError) as fault:
         raise error("E311", reason=str(fault)) from fault
@@ -79,6 +81,12 @@ def _labels(plan: Plan) -> dict[str, Any]:
     known: dict[str, Any] = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     kind = {"problem_type": problem_type} if problem_type else {}
     return {"num_labels": len(names), **known, **kind, "ignore_mismatched_sizes": True}
+
+
+def _attention(plan: Plan) -> dict[str, str]:
+    """flash_attn where rows are packed on a GPU; else what transformers chooses. Its GPU branch was not run."""
+    is_packed_on_gpu = "packing" in plan.fast_paths and torch.cuda.is_available()
+    return {"attn_implementation": FLASH} if is_packed_on_gpu else {}
 
 
 def load_hf_tokenizer(folder: Path, text: TextTokenizer) -> PreTrainedTokenizerBase:

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -75,6 +76,7 @@ def measure() -> Probe:
         flops=rates,
         matmul=matmul,
         busy_share=busy,
+        has_flash_attention=is_gpu and find_spec("flash_attn") is not None,
     )
 
 

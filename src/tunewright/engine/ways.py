@@ -15,12 +15,20 @@ from transformers import PreTrainedModel
 from tunewright.accel.attention import CannotPack
 from tunewright.accel.int8 import unrounded_inputs
 from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not
-from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not
+from tunewright.accel.packing import (
+    attend_by_document,
+    pack,
+    pack_groups,
+    packed_loss,
+    packing_reason_not,
+    varlen_loss,
+)
 from tunewright.accel.verify import Measured, agreement, measure
 from tunewright.data.encode import Encoded
 from tunewright.engine.collate import Collate, Cut, StepCollator
 from tunewright.engine.tasks import task_of
 from tunewright.errors import Problem
+from tunewright.plan.adapter import is_cpu
 from tunewright.plan.plan import Plan
 from tunewright.runs.events import EventLog
 
@@ -50,7 +58,9 @@ def plain_way(plan: Plan, rows: Sequence[Encoded]) -> Way:
 def fast_ways(plan: Plan) -> Iterator[Way]:
     """What the plan's paths come to, the fastest first."""
     paths = plan.fast_paths
-    if "packing" in paths:
+    if "packing" in paths and not is_cpu(plan.facts):
+        yield Way(varlen_loss, partial(_packed, share=False), partial(pack_groups, share=False), ("packing",))
+    elif "packing" in paths:
         for share in (True, False):
             if not share or "shared_prefix" in paths:
                 taken = ("packing", "shared_prefix") if share else ("packing",)
@@ -73,7 +83,7 @@ def reason_not(way: Way, plan: Plan, model: PreTrainedModel | PeftModel) -> str 
 def known_way(plan: Plan, model: PreTrainedModel | PeftModel, rows: Sequence[Encoded]) -> Way:
     """The way of a run that is over: the first that the model can take, without another comparison."""
     way = next((way for way in fast_ways(plan) if reason_not(way, plan, model) is None), plain_way(plan, rows))
-    if "packing" in way.paths:
+    if way.loss is packed_loss:
         attend_by_document(model)
     return way
 
@@ -87,7 +97,7 @@ def choose_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded], pad_id: in
         if reason:
             events.write("note", text=f"{way.paths[-1]}: {reason}")
             continue
-        undo = attend_by_document(model) if "packing" in way.paths else None
+        undo = attend_by_document(model) if way.loss is packed_loss else None
         try:
             with unrounded_inputs(model):
                 right = right or measure(model, plain.loss, plain.collate(some, pad_id))

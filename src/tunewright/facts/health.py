@@ -8,6 +8,7 @@ from typing import Any
 
 from tunewright.errors import Problem
 from tunewright.facts.machine import Machine
+from tunewright.facts.meaning import Meaning
 
 FLOORS: Mapping[str, str] = {
     "torch": "2.10",
@@ -41,12 +42,13 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Health:
-    """This machine as a run would find it: facts, versions, built-in models that are here, and what is wrong."""
+    """This machine as a run would find it: facts, versions, built-in models that are here, what all that means, what is wrong."""
 
     machine: Machine
     versions: Mapping[str, str]
     models: Mapping[str, bool]
     problems: tuple[Problem, ...]
+    meanings: tuple[Meaning, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -54,5 +56,6 @@ class Health:
             "machine": self.machine.model_dump(mode="json"),
             "versions": dict(self.versions),
             "models": dict(self.models),
+            "meanings": [meaning.to_json() for meaning in self.meanings],
             "problems": [problem.to_json() for problem in self.problems],
         }

@@ -28,7 +28,7 @@ class Probe(Fact):
 
     `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
     `busy_share` is how much of the processor others used just before. Of a device in the table (plan/devices.py), which is
-    not here, nothing is measured.
+    not here, nothing is measured. `has_flash_attention`: a GPU with the package flash_attn.
     """
 
     device: str
@@ -38,6 +38,7 @@ class Probe(Fact):
     matmul: dict[str, float] = Field(default_factory=dict)
     busy_share: float = 0.0
     is_measured: bool = True
+    has_flash_attention: bool = False
 
     @property
     def is_doubtful(self) -> bool:

@@ -33,6 +33,8 @@ from tunewright.trust import command, gate_model_folder, home, spawn
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+HUB_SECONDS = 5.0
+SMALL_REPOSITORY = "openai-community/gpt2"
 Note = Callable[[str], None]
 
 
@@ -52,6 +54,20 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note)
         reason = _("there is no such file or folder")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED))
     return _from_hub(name, revision, offline=offline, note=note, weights=False)
+
+
+def hub_answers() -> bool:
+    """Whether the Hub (or HF_ENDPOINT) answers: whether a small file of it can be had. Nothing of it is kept."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            huggingface_hub.hf_hub_download(
+                SMALL_REPOSITORY, "config.json", cache_dir=scratch, etag_timeout=HUB_SECONDS
+            )
+        except LocalEntryNotFoundError:
+            return False
+        except HfHubHTTPError:
+            return True  # it answered, with a refusal
+    return True
 
 
 def fetch_weights(name: str, revision: str | None, *, offline: bool, note: Note) -> None:

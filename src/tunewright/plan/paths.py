@@ -65,7 +65,12 @@ def _packing(run: Run, facts: Facts) -> str | None:
         return reason
     if not run.fast_paths.get("answer_loss", True):
         return N_("it takes answer_loss with it, which is switched off")
-    return None if is_cpu(facts) else N_("on a GPU rows are padded to one length; document attention was made for CPUs")
+    probe = facts.machine.probe
+    if is_cpu(facts) or probe is None:
+        return None
+    if not probe.has_flash_attention:
+        return N_("on a GPU without flash_attn rows are padded; one mask over all of them would cost more")
+    return N_("flash_attn computes in bf16 and fp16 alone") if run.model.precision == "fp32" else None
 
 
 def _shared_prefix(run: Run, facts: Facts) -> str | None:
@@ -74,6 +79,8 @@ def _shared_prefix(run: Run, facts: Facts) -> str | None:
         return reason
     if not run.fast_paths.get("packing", True):
         return N_("it takes packing with it, which is switched off")
+    if not is_cpu(facts):
+        return N_("attention over shared beginnings was made for CPUs")
     has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
     return N_("with dropout each row draws its own mask") if has_dropout else None
 

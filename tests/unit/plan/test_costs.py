@@ -147,3 +147,14 @@ def test_a_plan_that_cannot_fit_says_what_would(facts: Build) -> None:
     plan: Plan = make_plan(ask(), facts_on(facts(model=seven_billion("qwen25")), "8GB"))
     assert not plan.fits
     assert [other.flags() for other in plan.alternatives if other.fits] == ["--set model.quantization=4bit"]
+
+
+def test_a_gpu_packs_rows_where_flash_attention_is_installed(facts: Build) -> None:
+    on_card = facts_on(facts(), "a100-80")
+    assert on_card.machine.probe is not None
+    probe = on_card.machine.probe.model_copy(update={"has_flash_attention": True})
+    with_flash = on_card.model_copy(update={"machine": on_card.machine.model_copy(update={"probe": probe})})
+    assert "packing" not in make_plan(ask(), on_card).fast_paths
+    assert "packing" in make_plan(ask(), with_flash).fast_paths
+    assert "shared_prefix" not in make_plan(ask(), with_flash).fast_paths
+    assert "packing" not in make_plan(ask(model={"name": "x", "precision": "fp32"}), with_flash).fast_paths

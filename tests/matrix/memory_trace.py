@@ -1,0 +1,49 @@
+"""An oracle for the plan's memory: the real architecture traced on the meta device with one and with two layers.
+
+The peak grows evenly with the layers, so peak(L) = p1 + (L - 1) (p2 - p1). What MemTracker (a private module of torch) needs
+to take a frozen model: a stand-in for the gradient hooks of frozen parameters, and two iterations.
+"""
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.distributed._tools.mem_tracker import MemTracker
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+META = torch.device("meta")
+
+
+class _NoHook:
+    def remove(self) -> None:
+        """Nothing was registered on a frozen parameter."""
+
+
+def traced_peak(config: LlamaConfig, lora: LoraConfig, *, rows: int, tokens: int, checkpointing: bool = False) -> float:
+    """Bytes at the peak of a training step with Adam, without the process around it: full logits, in fp32."""
+    one, two = (_peak(config, lora, layers, rows, tokens, checkpointing=checkpointing) for layers in (1, 2))
+    return one + (config.num_hidden_layers - 1) * (two - one)
+
+
+def _peak(config: LlamaConfig, lora: LoraConfig, layers: int, rows: int, tokens: int, *, checkpointing: bool) -> float:
+    some = LlamaConfig(**{**config.to_dict(), "num_hidden_layers": layers, "use_cache": False})
+    with META:
+        base = AutoModelForCausalLM.from_config(some, attn_implementation="sdpa", dtype=torch.float32)
+        model = get_peft_model(base, lora, low_cpu_mem_usage=True).to(META).train()
+    if checkpointing:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, foreach=False)
+    tracker = MemTracker()
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            tracker._param_to_grad_hook_handles[parameter] = (_NoHook(), _NoHook())
+    tracker.track_external(model, optimizer)
+    ids = torch.zeros((rows, tokens), dtype=torch.long, device=META)
+    mask = torch.ones((rows, 1, tokens, tokens), dtype=torch.bool, device=META)
+    with tracker:
+        for _number in range(2):
+            logits = model(input_ids=ids, attention_mask=mask).logits
+            torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            tracker.reset_mod_stats()
+    return float(tracker.get_tracker_snapshot("peak")[META]["Total"])
