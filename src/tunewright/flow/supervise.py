@@ -1,14 +1,16 @@
 """The parent of a run: `python -m tunewright.flow.supervise RUN`. Torch-free, one for each live run.
 
-Only a parent sees the signal its child died of, so only it can say that memory ran out; and it goes on when the terminal
-is closed. It alone writes run.json. If it is killed itself, the worker goes on to its end.
+Only a parent sees the signal its child died of, so only it can say that memory ran out, and start another worker that
+needs less (flow/remedies.py); and it goes on when the terminal is closed. It alone writes run.json. If it is killed itself,
+the worker goes on to its end.
 """
 
 import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,12 +20,16 @@ from filelock import FileLock, Timeout
 from tunewright.catalogue import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.compare.report import write_report
 from tunewright.errors import Problem, error
-from tunewright.facts.machine import read_machine
+from tunewright.facts.pressure import Group, Pressure, own_groups
+from tunewright.flow.remedies import Shortage, nothing_left, save, shortage
+from tunewright.i18n import N_
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir, process_record
 from tunewright.trust import command, spawn
 
 NOW = 2  # requests to stop that mean: at once
+POLL_SECONDS = 0.1
+LOOK_SECONDS = 0.5
 
 WORKER_ENVIRONMENT = {
     # glibc gives large blocks back to the kernel and gets them anew, page by page, on every step; kept blocks made
@@ -46,14 +52,21 @@ WORKER_ENVIRONMENT = {
 
 @dataclass
 class Parent:
-    """One worker at a time, from its start to the state of the run that its end means."""
+    """One worker at a time, until one ends for another reason than memory, or nothing is left to save.
+
+    `argv` starts a worker; `groups` are the control groups of memory that it lives in.
+    """
 
     run: RunDir
+    argv: Sequence[str] = ()
+    groups: tuple[Group, ...] = field(default_factory=own_groups)
 
     def __post_init__(self) -> None:
+        self.argv = self.argv or command("tunewright.engine.worker", str(self.run.path))
         self.stops = 0
         self.known_events = 0
         self.worker: Any = None
+        self.pressure: Pressure
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The first request passes on to the worker, which saves; the second, or SIGUSR1, ends it."""
@@ -62,30 +75,38 @@ class Parent:
             self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
 
     def supervise(self) -> int:
-        """Start the worker, wait for it, write what became of the run; the worker's exit code."""
-        durable.sweep(self.run.path)
-        durable.sweep(self.run.checkpoints_dir)
+        """See the run through, with one worker or several; write what became of it. The run's exit code."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self.on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.run.update_info(started=time.time())
+        while True:
+            self._start()
+            code = self._wait()
+            short = None if self.stops else shortage(code == -signal.SIGKILL, self._events(), self.pressure)
+            if short is None or not save(self.run, short):
+                break
+        end = self._end(code, short)
+        self.run.update_info(ended=time.time(), worker=None, **end)
+        write_report(self.run)
+        return int(end["exit_code"])
+
+    def _start(self) -> None:
+        """Start a worker on what the folder holds: at the last sealed checkpoint, if there is one."""
+        durable.sweep(self.run.path)
+        durable.sweep(self.run.checkpoints_dir)
         self.known_events = len(self.run.read_events())
         with self.run.file(layout.LOG).open("ab") as log:
-            self.worker = spawn(
-                command("tunewright.engine.worker", str(self.run.path)),
-                stdout=log, stderr=log, environment=WORKER_ENVIRONMENT | first_gpu(),
-            )  # fmt: skip
+            self.worker = spawn(self.argv, stdout=log, stderr=log, environment=WORKER_ENVIRONMENT | first_gpu())
         if self.stops:
             self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
+        self.pressure = Pressure(self.worker.pid, self.groups)
         parent, worker = process_record(os.getpid()), process_record(self.worker.pid)
-        self.run.update_info(state="preparing", parent=parent, worker=worker, started=time.time())
-        code = self._wait()
-        self.run.update_info(**self._end(code))
-        write_report(self.run)
-        return code
+        self.run.update_info(state="preparing", parent=parent, worker=worker)
 
     def _wait(self) -> int:
-        """Wait for the worker; the state follows its events."""
-        tail, state = self.run.tail(), "preparing"
+        """Wait for the worker; the state follows its events, and its memory is looked at."""
+        tail, state, looked = self.run.tail(), "preparing", time.monotonic()
         tail.read()
         while True:
             code = self.worker.poll()
@@ -98,32 +119,45 @@ class Parent:
                 self.run.update_info(state=state)
             if code is not None:
                 return int(code)
-            time.sleep(0.1)
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                looked = time.monotonic()
+                self.pressure.look()
+            time.sleep(POLL_SECONDS)
 
-    def _end(self, code: int) -> dict[str, Any]:
-        """State, exit code, result and problems of a run whose worker has ended."""
-        events = self.run.read_events()[self.known_events :]
+    def _events(self) -> list[dict[str, Any]]:
+        """What the last worker wrote."""
+        return self.run.read_events()[self.known_events :]
+
+    def _end(self, code: int, short: Shortage | None) -> dict[str, Any]:
+        """State, exit code, result and problems of a run whose last worker has ended."""
+        events = self._events()
         last = events[-1] if events else {"kind": "", "step": 0}
-        base = {"ended": time.time(), "worker": None}
         if code == 0 and last["kind"] == "done":
-            return {**base, "state": "finished", "exit_code": 0, "result": last["result"], "problems": []}
+            return {"state": "finished", "exit_code": 0, "result": last["result"], "problems": []}
+        if short:
+            return self._failed(nothing_left(self.run, short), short.step)
         if last["kind"] == "failed":
             state = "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
-            return {**base, "state": state, "exit_code": last["exit_code"], "problems": last["problems"]}
+            return {"state": state, "exit_code": last["exit_code"], "problems": last["problems"]}
         if self.stops and code < 0:
             problem = Problem("E509", values={"step": last["step"], "name": self.run.name})
-            return {**base, "state": "stopped", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
-        problem = self._cause(code, events)
-        return {**base, "state": "failed", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
+            return {"state": "stopped", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
+        return self._failed([self._cause(code)], last["step"])
 
-    def _cause(self, code: int, events: list[dict[str, Any]]) -> Problem:
-        step = events[-1]["step"] if events else 0
-        if code == -signal.SIGKILL:
-            peak = max((event["rss_bytes"] for event in events if event["kind"] == "log"), default=0)
-            total = read_machine(self.run.path).memory_bytes
-            values = {"step": step, "peak": _gib(peak), "total": _gib(total), "name": self.run.name}
-            return Problem("E402", values=values)
+    def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, Any]:
+        """The end of a run whose worker could not say why it ended; the parent says it in its place."""
+        records, code = [problem.to_record() for problem in problems], problems[0].entry.exit_code
+        events = self.run.events
+        events.step = step
+        events.write("failed", problems=records, exit_code=code)
+        for problem in problems:
+            durable.append_line(self.run.file(layout.LOG), f"{problem.code} {problem.message()}")
+        return {"state": "failed", "exit_code": code, "problems": records}
+
+    def _cause(self, code: int) -> Problem:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if code == -signal.SIGKILL:
+            how = N_("signal 9 from somebody; memory was not short")
         return Problem("E506", values={"how": how, "log": str(self.run.file(layout.LOG)), "name": self.run.name})
 
 
@@ -132,16 +166,12 @@ def first_gpu() -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
 
 
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"
-
-
 def main() -> None:
     """Entry of the process: own the run's lock, then see the run through."""
     run = RunDir(Path(sys.argv[1]))
     try:
         with FileLock(run.file(layout.LOCK), timeout=0):
-            sys.exit(abs(Parent(run).supervise()))
+            sys.exit(Parent(run).supervise())
     except Timeout:
         sys.exit(error("E505", pid="?", name=run.name).exit_code)
 

@@ -1,0 +1,112 @@
+"""What a parent does when memory ran out in its worker: it finds out, and has the run go on with the next saving."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.errors import Problem
+from tunewright.facts.machine import versions
+from tunewright.facts.pressure import Pressure
+from tunewright.i18n import N_
+from tunewright.plan.plan import from_json
+from tunewright.plan.remedy import next_saving, what_would_help
+from tunewright.runs import durable, layout
+from tunewright.runs.checkpoints import CheckpointStore
+from tunewright.runs.store import RunDir
+
+Event = Mapping[str, Any]
+TESTS, TRAINING = ("evaluate_before", "evaluate_after"), ("rehearse", "train")
+WITHOUT_MODEL = ("", "prepare")
+REFUSED = N_("the worker was refused the memory it asked for")
+# A new worker has to load the model again, so its tests begin with a quarter of the batch, not with half.
+HALVINGS_AT_ONCE, MOST_HALVINGS = 2, 6
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Memory that ran out: in which phase and at which step, how that is known, and the problem it is if nothing helps."""
+
+    phase: str
+    step: int
+    evidence: str
+    peak: str
+    total: str
+    problem: Problem
+
+
+def shortage(was_killed: bool, events: Sequence[Event], pressure: Pressure) -> Shortage | None:
+    """What the end of a worker says about memory; None if it ended for another reason.
+
+    `events` are those of this worker. A kill without a sign that memory was short is somebody's wish.
+    """
+    last = events[-1] if events else {"kind": "", "step": 0}
+    peak, total = _gib(pressure.peak_bytes), _gib(pressure.total_bytes)
+    if last["kind"] == "failed" and last["problems"][0]["code"] == "E404":
+        told = Problem.from_record(last["problems"][0])
+        values = {name: value for name, value in told.values.items() if name != "name"}  # its fix is what was done here
+        return Shortage(_phase(events), last["step"], REFUSED, peak, total, Problem("E404", told.where, values))
+    evidence = pressure.evidence() if was_killed else None
+    if evidence is None:
+        return None
+    problem = Problem("E402", values={"step": last["step"], "peak": peak, "total": total})
+    return Shortage(_phase(events), last["step"], evidence, peak, total, problem)
+
+
+def save(run: RunDir, short: Shortage) -> bool:
+    """Change the run's plan by one saving, and say so; False if none is left."""
+    plan = from_json(run.plan())
+    info = run.info()
+    halvings = int(info.get("test_halvings", 0))
+    if short.phase in TESTS and halvings < MOST_HALVINGS:
+        now = halvings + HALVINGS_AT_ONCE
+        words = (N_("batches of a test"), f"1/{2**halvings}", f"1/{2**now}")
+        _note(run, short, words, plan.effective_batch, test_halvings=now)
+        return True
+    if short.phase in WITHOUT_MODEL:
+        return False
+    saving = next_saving(plan, in_training=short.phase in TRAINING, has_bitsandbytes=_has_bitsandbytes())
+    if saving is None:
+        return False
+    durable.write_text(run.file(layout.PLAN), saving.plan.model_dump_json(indent=1) + "\n")
+    _note(run, short, (saving.what, saving.was, saving.now), saving.plan.effective_batch)
+    return True
+
+
+def nothing_left(run: RunDir, short: Shortage) -> list[Problem]:
+    """Why a run ends for memory: what happened, how much was tried, and what would help."""
+    plan, tried = from_json(run.plan()), len(run.info().get("remedies", []))
+    helps = what_would_help(plan, has_bitsandbytes=_has_bitsandbytes())
+    return [short.problem, Problem("E405", values={"count": tried, "name": run.name, **helps})]
+
+
+def _note(run: RunDir, short: Shortage, words: tuple[str, str, str], batch: int, **changes: Any) -> None:
+    """The saving as an alert, and as a line in run.json and in the log."""
+    info = run.info()
+    sealed = CheckpointStore(run.checkpoints_dir, info["id"]).own()
+    what, was, now = words
+    values = {
+        "step": short.step, "evidence": short.evidence, "peak": short.peak, "total": short.total, "what": what, "was": was,
+        "now": now, "start": sealed[-1][0] if sealed else 0, "batch": batch,
+    }  # fmt: skip
+    line = {"code": "D101", "time": time.time(), "phase": short.phase, **values}
+    run.update_info(remedies=[*info.get("remedies", []), line], **changes)
+    events = run.events
+    events.step = short.step
+    problem = Problem("D101", values=values)
+    events.alert(problem)
+    durable.append_line(run.file(layout.LOG), f"D101 {problem.message()}")
+
+
+def _phase(events: Sequence[Event]) -> str:
+    """The phase that was begun last."""
+    begun = [event["phase"] for event in events if event["kind"] == "phase" and event["state"] == "begin"]
+    return str(begun[-1]) if begun else ""
+
+
+def _has_bitsandbytes() -> bool:
+    return "bitsandbytes" in versions()
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,94 @@
+"""A plan with one saving more: what becomes of a run in which memory ran out. The effective batch is never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.errors import TunewrightError
+from tunewright.i18n import N_
+from tunewright.plan.choose import value_at
+from tunewright.plan.fit import RUNGS, Changes, Rung
+from tunewright.plan.make import make_plan
+from tunewright.plan.plan import Choice, Plan
+from tunewright.spec.load import patch
+
+ORIGIN = "remedy D101"
+SHORTEST = 64
+
+
+@dataclass(frozen=True)
+class Saving:
+    """The plan as it will be; `what` was changed, how it `was` and how it is `now`, in words."""
+
+    plan: Plan
+    what: str
+    was: str
+    now: str
+
+
+def wishes(plan: Plan) -> dict[str, str]:
+    """Origin of each value that was asked for."""
+    return {made.path: made.origin for made in plan.choices if made.origin not in ("plan", ORIGIN)}
+
+
+def remedies(plan: Plan) -> Changes:
+    """Values that savings have changed since the run was planned."""
+    return {made.path: made.value for made in plan.choices if made.origin == ORIGIN}
+
+
+def next_saving(plan: Plan, *, in_training: bool, has_bitsandbytes: bool) -> Saving | None:
+    """The first saving of the ladder that is left and that nobody asked against; None at its end.
+
+    How a step is cut into micro-batches may have been asked otherwise: its result is the same. What saves memory in
+    training alone is of no use elsewhere.
+    """
+    for rung in RUNGS:
+        changes = rung.changes(plan.run, plan.facts)
+        if changes is None or not _may(plan, rung, changes, has_bitsandbytes) or (rung.in_training and not in_training):
+            continue
+        try:
+            saved = remedied(plan, changes)
+        except TunewrightError:  # this run cannot have it, as some methods cannot train on 8 bits
+            continue
+        return Saving(saved, rung.name, rung.setting(plan.run), rung.setting(saved.run))
+    return None
+
+
+def _may(plan: Plan, rung: Rung, changes: Changes, has_bitsandbytes: bool) -> bool:
+    if "model.quantization" in changes and not has_bitsandbytes:
+        return False
+    return rung.is_split or not wishes(plan).keys() & changes.keys()
+
+
+def remedied(plan: Plan, changes: Mapping[str, Any]) -> Plan:
+    """The plan with some values changed; all others stay as they were decided, and so do the promises of time.
+
+    Raises: SpecError if the values do not go together.
+    """
+    made = make_plan(patch(plan.run, changes), plan.facts)
+    assert made.effective_batch == plan.effective_batch
+    reason = N_("memory ran out, so this was changed while the run went on")
+    new = [Choice(path=path, value=value, origin=ORIGIN, reason=reason) for path, value in changes.items()]
+    replaced = changes.keys() | {choice.path for choice in made.choices}
+    kept = [choice for choice in plan.choices if choice.path not in replaced]
+    changed = {"run": made.run, "memory": made.memory, "fits": made.fits, "fast_paths": made.fast_paths}
+    return plan.model_copy(update={**changed, "choices": (*kept, *new, *made.choices)})
+
+
+def what_would_help(plan: Plan, *, has_bitsandbytes: bool) -> dict[str, Any]:
+    """Values for the fixes of E405 that this run has not used yet."""
+    run, asked = plan.run, wishes(plan)
+    found: dict[str, Any] = {}
+    if "train.activation_checkpointing" in asked and not run.train.activation_checkpointing:
+        found["checkpointing"] = "true"
+    if run.model.quantization == "none" and "model.quantization" in asked:
+        found["quantization"] = "8bit"
+    elif run.model.quantization == "none" and not has_bitsandbytes:
+        found["package"] = "bitsandbytes"
+    shorter = max(SHORTEST, plan.facts.data.lengths["median"])
+    if run.data.max_length != "auto" and shorter < run.data.max_length:
+        found["shorter"] = shorter
+    rank = value_at(run, "peft.r")
+    if isinstance(rank, int) and rank > 1:
+        found["rank"] = rank // 2
+    return found

@@ -1,0 +1,57 @@
+"""Stands in for a worker: `python fake_worker.py RUN GROUP ENDS` writes a few events and ends as ENDS says.
+
+ENDS is a JSON list of [phase, step, end], one for each start; `oom` dies as the kernel kills, with the count that it leaves
+in the control group GROUP; `kill` as somebody kills; `refused` says that memory ran out; `done` finishes.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import Problem
+from tunewright.runs.events import EventLog
+from tunewright.runs.store import RunDir
+
+
+def count_kill(group: Path) -> None:
+    path = group / "memory.events"
+    kills = int(path.read_text().split()[-1])
+    path.write_text(f"oom_kill {kills + 1}\n")
+
+
+def end(how: str, events: EventLog, group: Path) -> int:
+    if how == "oom":
+        count_kill(group)
+    if how in ("oom", "kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "refused":
+        problem = Problem("E404", values={"step": events.step, "reason": "no room", "name": "shop"})
+        events.write("failed", problems=[problem.to_record()], exit_code=7)
+        return 7
+    if how == "done":
+        events.write("done", result={"best_step": events.step, "steps": events.step})
+        return 0
+    return 3
+
+
+def main() -> int:
+    run, group = RunDir(Path(sys.argv[1])), Path(sys.argv[2])
+    ends: list[tuple[str, int, str]] = json.loads(sys.argv[3])
+    starts = run.file("starts.jsonl")
+    settings: Any = [run.plan()["run"]["train"]["per_device_train_batch_size"], run.info().get("test_halvings", 0)]
+    with starts.open("a") as file:
+        file.write(json.dumps(settings) + "\n")
+    phase, step, how = ends[len(starts.read_text().splitlines()) - 1]
+    events = run.events
+    events.write("phase", phase="load", state="begin")
+    events.write("phase", phase="load", state="end", seconds=0.1)
+    events.step = step
+    events.write("phase", phase=phase, state="begin")
+    return end(how, events, group)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

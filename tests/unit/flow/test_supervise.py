@@ -1,0 +1,153 @@
+"""A parent and workers that die: what is taken for a lack of memory, what becomes of the run, where it ends."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.plan.conftest import facts
+from tunewright.facts.pressure import Group
+from tunewright.flow.supervise import Parent
+from tunewright.plan.make import make_plan
+from tunewright.plan.plan import Facts, from_json
+from tunewright.plan.remedy import remedies
+from tunewright.runs import durable, layout, store
+from tunewright.runs.checkpoints import CheckpointStore
+from tunewright.runs.store import RunDir
+from tunewright.spec.load import to_yaml
+from tunewright.spec.run import Run
+
+__all__ = ["facts"]
+FAKE = Path(__file__).with_name("fake_worker.py")
+GIB = 2**30
+Supervise = Callable[..., RunDir]
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def supervise(tmp_path: Path, facts: Callable[..., Facts]) -> Supervise:
+    """A run of eight rows at once in steps of sixteen, seen through with workers that end as told."""
+
+    def see_through(*ends: tuple[str, int, str], checkpoint: int = 0) -> RunDir:
+        train = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
+        asked = Run.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "train": train})
+        run = store.create(tmp_path / "shop", "shop")
+        durable.write_text(run.file(layout.CONFIG), to_yaml(asked))
+        origins = {f"train.{name}": "--set" for name in train}
+        durable.write_text(run.file(layout.PLAN), make_plan(asked, facts(), origins).model_dump_json())
+        if checkpoint:
+            checkpoints = CheckpointStore(run.checkpoints_dir, run.info()["id"])
+            checkpoints.publish(checkpoints.stage(), checkpoint, {})
+        group = tmp_path / "group"
+        group.mkdir()
+        (group / "memory.max").write_text(str(2 * GIB))
+        (group / "memory.current").write_text(str(GIB))
+        (group / "memory.events").write_text("oom_kill 0\n")
+        argv = [sys.executable, str(FAKE), str(run.path), str(group), json.dumps(ends)]
+        code = Parent(run, argv, (Group(group),)).supervise()
+        assert code == run.info()["exit_code"]
+        return run
+
+    return see_through
+
+
+def starts(run: RunDir) -> list[list[int]]:
+    """Rows at once and halvings of the tests, of each worker that was started."""
+    return [json.loads(line) for line in run.file("starts.jsonl").read_text().splitlines()]
+
+
+def alerts(run: RunDir) -> list[dict[str, Any]]:
+    return [event["problem"]["values"] for event in run.read_events() if event["kind"] == "alert"]
+
+
+def codes(run: RunDir) -> list[str]:
+    return [problem["code"] for problem in run.info()["problems"]]
+
+
+def test_two_kills_for_memory_and_the_run_ends_by_itself(supervise: Supervise) -> None:
+    run = supervise(("rehearse", 0, "oom"), ("train", 7, "oom"), ("train", 9, "done"), checkpoint=5)
+    assert run.state() == "finished"
+    assert starts(run) == [[8, 0], [4, 0], [2, 0]]
+    first, second = alerts(run)
+    assert (first["was"], first["now"], first["batch"]) == ("8 x 2", "4 x 4", 16)
+    assert first["evidence"] == "the kernel counted a kill for memory"
+    assert first["total"] == "2.0 GiB"
+    assert (second["step"], second["start"], second["now"]) == (7, 5, "2 x 8")
+    plan = from_json(run.plan())
+    assert plan.effective_batch == 16
+    assert remedies(plan) == {"train.per_device_train_batch_size": 2, "train.gradient_accumulation_steps": 8}
+    assert [line["now"] for line in run.info()["remedies"]] == ["4 x 4", "2 x 8"]
+    sequence = [event["seq"] for event in run.read_events()]
+    assert sequence == sorted(set(sequence))
+
+
+def test_the_report_tells_of_the_saving(supervise: Supervise) -> None:
+    run = supervise(("train", 3, "oom"), ("train", 9, "done"))
+    page = run.file(layout.REPORT).read_text()
+    assert "D101" in page
+    assert "8 x 2 before, 4 x 4 now; the run goes on from step 0 with the same effective batch of 16" in page
+
+
+def test_a_kill_by_somebody_is_not_tried_again(supervise: Supervise) -> None:
+    run = supervise(("train", 3, "kill"), ("train", 9, "done"))
+    assert (run.state(), run.info()["exit_code"]) == ("failed", 1)
+    assert codes(run) == ["E506"]
+    assert run.info()["problems"][0]["values"]["how"] == "signal 9 from somebody; memory was not short"
+    assert starts(run) == [[8, 0]]
+    assert alerts(run) == []
+    assert run.read_events()[-1]["kind"] == "failed"
+
+
+def test_memory_that_was_refused_is_saved_as_well(supervise: Supervise) -> None:
+    run = supervise(("train", 3, "refused"), ("train", 9, "done"))
+    assert run.state() == "finished"
+    assert starts(run) == [[8, 0], [4, 0]]
+    assert alerts(run)[0]["evidence"] == "the worker was refused the memory it asked for"
+
+
+def test_a_test_is_retried_in_smaller_batches_and_with_the_same_training(supervise: Supervise) -> None:
+    run = supervise(("evaluate_before", 0, "oom"), ("evaluate_after", 9, "oom"), ("save", 9, "done"))
+    assert starts(run) == [[8, 0], [8, 2], [8, 4]]
+    assert [(alert["what"], alert["was"], alert["now"]) for alert in alerts(run)] == [
+        ("batches of a test", "1/1", "1/4"), ("batches of a test", "1/4", "1/16")
+    ]  # fmt: skip
+
+
+def test_an_end_of_another_kind_is_an_end(supervise: Supervise) -> None:
+    run = supervise(("train", 3, "crash"), ("train", 9, "done"))
+    assert (codes(run), starts(run)) == (["E506"], [[8, 0]])
+
+
+@pytest.mark.parametrize("how", ["oom", "refused"])
+def test_the_ladder_ends_with_what_happened_and_what_would_help(supervise: Supervise, how: str) -> None:
+    run = supervise(*[("train", 3, how)] * 9)
+    assert (run.state(), run.info()["exit_code"]) == ("failed", 7)
+    assert codes(run) == [{"oom": "E402", "refused": "E404"}[how], "E405"]
+    tried = [alert["what"] for alert in alerts(run)]
+    assert tried == [*["rows at once x micro-batches"] * 3, "activation checkpointing", "weights of the base"]
+    last = run.info()["problems"][-1]["values"]
+    assert (last["count"], last["name"], last["rank"]) == (5, "shop", 8)
+    assert len(starts(run)) == 6
+
+
+def test_rows_that_do_not_fit_are_not_helped_by_a_smaller_model(supervise: Supervise) -> None:
+    run = supervise(("prepare", 0, "oom"))
+    assert (codes(run), alerts(run)) == (["E402", "E405"], [])
+
+
+def test_tests_that_never_fit_end_as_well(supervise: Supervise) -> None:
+    run = supervise(*[("evaluate_before", 0, "oom")] * 9)
+    assert [alert["now"] for alert in alerts(run)] == ["1/4", "1/16", "1/64", "8bit"]
+    assert codes(run) == ["E402", "E405"]
