@@ -1,4 +1,4 @@
-"""An oracle for the plan's memory: the real architecture traced on the meta device with one and with two layers.
+"""An oracle for the plan's memory: the real architecture, by the packed way, traced on the meta device with 1 and 2 layers.
 
 The peak grows evenly with the layers, so peak(L) = p1 + (L - 1) (p2 - p1). What MemTracker (a private module of torch) needs
 to take a frozen model: a stand-in for the gradient hooks of frozen parameters, and two iterations.
@@ -9,6 +9,9 @@ from peft import LoraConfig, get_peft_model
 from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from tunewright.accel.attention import NAME
+from tunewright.accel.loss import chunked_cross_entropy
+
 META = torch.device("meta")
 
 
@@ -18,7 +21,7 @@ class _NoHook:
 
 
 def traced_peak(config: LlamaConfig, lora: LoraConfig, *, rows: int, tokens: int, checkpointing: bool = False) -> float:
-    """Bytes at the peak of a training step with Adam, without the process around it: full logits, in fp32."""
+    """Bytes at the peak of a training step of `rows` packed rows with Adam, in fp32, without the process around it."""
     one, two = (_peak(config, lora, layers, rows, tokens, checkpointing=checkpointing) for layers in (1, 2))
     return one + (config.num_hidden_layers - 1) * (two - one)
 
@@ -26,7 +29,7 @@ def traced_peak(config: LlamaConfig, lora: LoraConfig, *, rows: int, tokens: int
 def _peak(config: LlamaConfig, lora: LoraConfig, layers: int, rows: int, tokens: int, *, checkpointing: bool) -> float:
     some = LlamaConfig(**{**config.to_dict(), "num_hidden_layers": layers, "use_cache": False})
     with META:
-        base = AutoModelForCausalLM.from_config(some, attn_implementation="sdpa", dtype=torch.float32)
+        base = AutoModelForCausalLM.from_config(some, attn_implementation=NAME, dtype=torch.float32)
         model = get_peft_model(base, lora, low_cpu_mem_usage=True).to(META).train()
     if checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
@@ -37,12 +40,19 @@ def _peak(config: LlamaConfig, lora: LoraConfig, layers: int, rows: int, tokens:
         if not parameter.requires_grad:
             tracker._param_to_grad_hook_handles[parameter] = (_NoHook(), _NoHook())
     tracker.track_external(model, optimizer)
-    ids = torch.zeros((rows, tokens), dtype=torch.long, device=META)
-    mask = torch.ones((rows, 1, tokens, tokens), dtype=torch.bool, device=META)
+    whole = rows * tokens
+    given = {
+        "input_ids": torch.zeros((1, whole), dtype=torch.long, device=META),
+        "position_ids": torch.zeros((1, whole), dtype=torch.long, device=META),
+        # Without one transformers looks into the positions for packed rows, which have no numbers here.
+        "attention_mask": torch.ones((1, 1, whole, whole), dtype=torch.bool, device=META),
+        "spans": torch.tensor([(i * tokens, (i + 1) * tokens, 0, 0) for i in range(rows)]),
+    }
+    labels = torch.zeros(whole, dtype=torch.long, device=META)
     with tracker:
         for _number in range(2):
-            logits = model(input_ids=ids, attention_mask=mask).logits
-            torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+            hidden = base.model(**given, use_cache=False).last_hidden_state[0]
+            chunked_cross_entropy(hidden, base.lm_head.weight, labels).backward()
             optimizer.step()
             optimizer.zero_grad()
             tracker.reset_mod_stats()

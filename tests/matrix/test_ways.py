@@ -22,7 +22,7 @@ from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.checkpointing import checkpoint_activations
 from tunewright.engine.collate import pad_right
 from tunewright.engine.generate import generate
-from tunewright.engine.ways import choose_way
+from tunewright.engine.ways import choose_way, short_rows
 from tunewright.runs.events import EventLog
 
 from .conftest import FAMILIES
@@ -36,6 +36,8 @@ NO_ANSWER_LOSS = {
 }
 # Attention of their own (biases by distance), not chosen by name; attention with dropout.
 NO_PACKING = {"bloom", "falcon", "gpt2"}
+# Makes its mask without positions, so packed rows would see each other: a run finds that out and pads.
+NO_POSITIONS = {"opt"}
 SYSTEM = [40, 41, 42, 43, 44, 45, 46, 47, 48, 49]
 
 
@@ -102,7 +104,7 @@ def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
     assert_alike(plain, measure(model, plain_loss, pad_right(rows, 0)))
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - NO_PACKING))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - NO_PACKING - set(NO_ANSWER_LOSS) - NO_POSITIONS))
 def test_packed_rows_by_the_librarys_own_attention_are_the_plain_ones(
     family: str, tiny_model: Callable[..., Path], shop_rows: Path
 ) -> None:
@@ -145,6 +147,16 @@ def test_a_window_shorter_than_a_row_is_not_packed(tiny_model: Callable[..., Pat
     attend_by_document(model)
     with pytest.raises(CannotPack):
         packed_loss(model, pack(rows, share=False))
+
+
+def test_few_and_short_rows_are_compared() -> None:
+    """The plain way computes all their logits; a long prompt must not make that larger than the training."""
+    lengths = [(900, 950), (3000, 3300), (500, 520), (20, 400), (30, 60)]
+    rows = [Encoded(i, [5] * n, [-100] * p + [5] * (n - p), p, n) for i, (p, n) in enumerate(lengths)]
+    some = short_rows(rows)
+    assert [(row.number, len(row.ids)) for row in some] == [(4, 60), (3, 96)]
+    assert all(any(label >= 0 for label in row.labels) for row in some)
+    assert [len(row.ids) for row in short_rows(rows[:2])] == [948, 3048]
 
 
 @pytest.mark.parametrize("off", [(), ("shared_prefix",), ("packing",), ("packing", "answer_loss")])

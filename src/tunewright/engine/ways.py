@@ -29,10 +29,14 @@ from tunewright.engine.collate import Collate, Cut, StepCollator
 from tunewright.engine.tasks import task_of
 from tunewright.errors import Problem
 from tunewright.plan.adapter import is_cpu
+from tunewright.plan.memory import VERIFIED_TOKENS
 from tunewright.plan.plan import Plan
 from tunewright.runs.events import EventLog
 
-VERIFIED_ROWS, VERIFIED_TOKENS = 4, 192
+# The plain way computes all logits of the rows that are compared, so these are few and short: of the first rows the shortest
+# ones, each up to some tokens that are learned, and two at least, as packing must keep them apart.
+CANDIDATES, VERIFIED_ROWS, FEWEST_ROWS = 64, 4, 2
+LEAST_TOKENS, LEARNED_TOKENS = 96, 48
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def known_way(plan: Plan, model: PreTrainedModel | PeftModel, rows: Sequence[Enc
 
 def choose_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded], pad_id: int, events: EventLog) -> Way:
     """The first planned way that the model can take and whose loss and gradients agree with the plain ones."""
-    plain, some = plain_way(plan, rows), [_short(row) for row in rows[:VERIFIED_ROWS]]
+    plain, some = plain_way(plan, rows), short_rows(rows)
     right: Measured | None = None
     for way in fast_ways(plan):
         reason = reason_not(way, plan, model)
@@ -114,8 +118,15 @@ def choose_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded], pad_id: in
     return plain
 
 
+def short_rows(rows: Sequence[Encoded]) -> list[Encoded]:
+    """Beginnings of a few rows, with some tokens that are learned in each."""
+    found = sorted((_short(row) for row in rows[:CANDIDATES]), key=lambda row: len(row.ids))[:VERIFIED_ROWS]
+    while len(found) > FEWEST_ROWS and sum(len(row.ids) for row in found) > VERIFIED_TOKENS:
+        found.pop()
+    return found
+
+
 def _short(row: Encoded) -> Encoded:
-    """A row's first tokens, with some that are learned."""
     learned = next((i for i, label in enumerate(row.labels) if i > 0 and label >= 0), 0)
-    end = max(VERIFIED_TOKENS, learned + VERIFIED_TOKENS // 2)
+    end = max(LEAST_TOKENS, learned + LEARNED_TOKENS)
     return replace(row, ids=row.ids[:end], labels=row.labels[:end])

@@ -204,9 +204,9 @@ def largest_step(run: Run, facts: Facts) -> Step:
     rows, length = int(run.train.per_device_train_batch_size), int(run.data.max_length)
     learned, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
     if "packing" not in fast_paths(run, facts):
-        return Step(rows=rows, tokens=rows * (longest + learned))
+        return Step(rows=rows, tokens=rows * (longest + learned), is_only=effective_batch(run) == rows)
     whole = math.ceil(effective_batch(run) * min(facts.data.mean_length, length))
-    return Step(rows=rows, tokens=max(longest, min(rows * length, whole)))
+    return Step(rows=rows, tokens=max(longest, min(rows * length, whole)), is_only=whole <= rows * length)
 
 
 def largest_answers(run: Run, facts: Facts) -> Step | None:

@@ -19,6 +19,10 @@ RUNTIME_BYTES = 750 * 2**20
 # A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
 GPU_CONTEXT_BYTES = 1000 * 2**20
 LOSS_CHUNK_TOKENS = 256
+# Rows that are compared before step 1 (engine/ways.py); with long prompts more.
+VERIFIED_TOKENS = 400
+# All logits, their softmax, their gradient, and the copy without the last position.
+LOGITS_AT_ONCE = 4
 # Roles that read something else than the norm's output: attention's result, the MLP's activation.
 INNER = ("o_proj", "out_proj", "c_proj", "down_proj", "fc2", "wo")
 
@@ -42,10 +46,11 @@ class Adapted:
 
 @dataclass(frozen=True)
 class Step:
-    """The largest micro-batch: its rows, and its tokens with padding and learned positions."""
+    """The largest micro-batch: its rows, and its tokens with padding and learned positions; whether it is the only one."""
 
     rows: int
     tokens: int
+    is_only: bool = False
 
 
 def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
@@ -100,6 +105,8 @@ def estimate(
         "load": load_parts(run, model, kind),
         "train": train_parts(run, model, adapted, step, num_labels=num_labels, kind=kind),
     }
+    if kind.answer_loss:
+        phases["verify"] = verify_parts(run, model, adapted, num_labels=num_labels, kind=kind)
     if written:
         phases["write"] = write_parts(run, model, adapted, written, num_labels=num_labels, kind=kind)
     totals = {name: sum(parts.values()) for name, parts in phases.items()}
@@ -136,14 +143,24 @@ def train_parts(run: Run, model: Model, adapted: Adapted, step: Step, *, num_lab
     activations = activation_bytes(
         model, adapted, step.tokens, precision=kind.precision, dropout=dropout, checkpointing=kind.checkpointing
     )
+    loss = loss_bytes(run, model, step, num_labels=num_labels, answer_loss=kind.answer_loss)
+    # Of a single micro-batch the logits are gone before the gradients come; those of earlier ones stay.
+    gradients = max(0, 4 * trained - loss) if step.is_only else 4 * trained
     return {
         **_held(run, model, kind),
-        "adapter": 4 * trained,
-        "gradients": 4 * trained,
-        "optimizer": 8 * trained,
-        "activations": activations,
-        "loss": loss_bytes(run, model, step, num_labels=num_labels, answer_loss=kind.answer_loss),
-    }
+        "adapter": 4 * trained, "gradients": gradients, "optimizer": 8 * trained, "activations": activations, "loss": loss,
+    }  # fmt: skip
+
+
+def verify_parts(run: Run, model: Model, adapted: Adapted, *, num_labels: int, kind: Kind) -> dict[str, int]:
+    """The comparison of the fast way with the plain one before step 1, all logits of a few short rows."""
+    trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    activations = activation_bytes(
+        model, adapted, VERIFIED_TOKENS, precision=kind.precision, dropout=False, checkpointing=kind.checkpointing
+    )
+    logits = VERIFIED_TOKENS * model.vocab_size * 4 * LOGITS_AT_ONCE
+    held = {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 8 * trained}
+    return {**held, "activations": activations, "loss": logits}
 
 
 def write_parts(
