@@ -16,6 +16,7 @@ from tunewright.data.pieces import pieces as pieces
 from tunewright.data.prompts import Prompt, common_system, read_prompts
 from tunewright.data.read import read_rows
 from tunewright.data.words import split_words
+from tunewright.doctor import rules
 from tunewright.errors import DataError, Problem, TunewrightError, error, errors_of
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
@@ -403,6 +404,11 @@ def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def summary(run: RunDir) -> dict[str, Any]:
+def diagnose(run: RunDir) -> rules.Diagnosis:
+    """What is wrong with a run, with evidence, cause and remedies; nothing for a healthy one."""
+    return rules.diagnose(run)
+
+
     """Verdict and numbers of a run's report, for scripts."""
     return reports.summary(run)
 

@@ -16,6 +16,7 @@ from tunewright.cli.commands import (
     chat,
     config,
     data,
+    diagnose,
     doctor,
     eject,
     env,
@@ -37,7 +38,7 @@ GROUPS = (
     (N_("Start"), ("quickstart", "doctor", "init")),
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
-    (N_("Judge"), ("eval", "report")),
+    (N_("Judge"), ("eval", "diagnose", "report")),
     (N_("Use"), ("chat", "generate", "merge", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
@@ -195,7 +196,7 @@ def _top(
 
 
 for _module in (
-    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, report, chat, generate, merge, eject, explain,
+    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, diagnose, report, chat, generate, merge, eject, explain,
     config, env,
 ):  # fmt: skip
     _module.add_to(app)

@@ -11,6 +11,7 @@ from tunewright.compare.verdict import Score, Verdict, judge, pair
 from tunewright.errors import Problem
 from tunewright.plan.plan import Plan, from_json
 from tunewright.runs import card, layout
+from tunewright.runs.curves import curves
 from tunewright.runs.store import LIVE, RunDir
 from tunewright.spec.tasks import Task
 
@@ -159,23 +160,6 @@ def read(run: RunDir) -> Record:
         before=scores.get("before"),
         after=scores.get("after"),
     )
-
-
-def curves(events: Iterable[Event]) -> tuple[list[Event], list[Event]]:
-    """`log` and `eval` events in the order of their steps; what a later session did again replaces the earlier."""
-    logs: list[Event] = []
-    evals: list[Event] = []
-    for event in events:
-        if event["kind"] not in ("log", "eval"):
-            continue
-        is_log = event["kind"] == "log"
-        # In one session a step is logged before it is measured, so a log also overtakes the measurement of its step.
-        while evals and evals[-1]["step"] >= event["step"]:
-            evals.pop()
-        while logs and (logs[-1]["step"] > event["step"] or (is_log and logs[-1]["step"] == event["step"])):
-            logs.pop()
-        (logs if is_log else evals).append(event)
-    return logs, evals
 
 
 def phase_seconds(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:

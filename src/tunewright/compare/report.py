@@ -16,6 +16,7 @@ from markupsafe import Markup
 from tunewright.compare import drawing, record, sections, words
 from tunewright.compare import samples as answers
 from tunewright.compare.record import Record
+from tunewright.doctor.rules import diagnose
 from tunewright.i18n import _, language
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
@@ -59,6 +60,7 @@ def summary(run: RunDir) -> dict[str, Any]:
         "tokens": result.get("tokens", found.last_log("tokens")),
         "tokens_per_second": result.get("tokens_per_second", found.last_log("tokens_per_second")),
         "adapter": str(run.adapter_dir) if run.adapter_dir.is_dir() else None,
+        "findings": [finding.to_json() for finding in diagnose(run).findings],
         "alerts": [problem.to_json() for problem in sections.alerts(found)],
         "problems": [problem.to_json() for problem in found.failure],
     }
@@ -75,6 +77,7 @@ def render(found: Record) -> str:
         found=found,
         plan=found.plan,
         headline=sections.headline(found),
+        findings=diagnose(found.run).findings,
         tiles=sections.tiles(found),
         costs=sections.costs(found),
         caveats=sections.caveats(found),

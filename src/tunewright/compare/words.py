@@ -74,6 +74,8 @@ def label(table: Mapping[str, str], name: str) -> str:
     """The word for a name; a name without one stands for itself."""
     return _(table[name]) if name in table else name
 
+SEVERITIES: Mapping[str, str] = {"error": N_("fault"), "warning": N_("warning"), "hint": N_("hint")}
+CONFIDENCES: Mapping[str, str] = {"certain": N_("certain"), "likely": N_("likely"), "possible": N_("possible")}
 
 def score(metric: str, value: float | None) -> str:
     """A score as the metric is read: shares in percent, losses and errors as numbers."""

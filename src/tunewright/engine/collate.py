@@ -22,6 +22,12 @@ def _padded(rows: Sequence[Sequence[float]], fill: int) -> Tensor:
     return padded
 
 
+def _padding(batch: dict[str, Tensor]) -> int:
+    """Positions that hold no token; packed rows have no mask, and no padding."""
+    mask = batch.get("attention_mask")
+    return 0 if mask is None else int(mask.numel() - mask.sum())
+
+
 def _inputs(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
     mask_BT = _padded([[1] * len(row.ids) for row in rows], 0)
     return {"input_ids": _padded([row.ids for row in rows], pad_id), "attention_mask": mask_BT}
@@ -63,9 +69,10 @@ class StepCollator:
     cut: Cut | None = None
 
     def __call__(self, rows: Sequence[Encoded]) -> dict[str, Any]:
-        groups = self.groups(rows)
+        micro_batches = [self.collate([rows[i] for i in group], self.pad_id) for group in self.groups(rows)]
         return {
-            "micro_batches": [self.collate([rows[i] for i in group], self.pad_id) for group in groups],
+            "micro_batches": micro_batches,
+            "num_padding": torch.tensor(sum(_padding(batch) for batch in micro_batches)),
             "num_label_tokens": torch.tensor(self.units(rows)),
             "num_tokens": torch.tensor(sum(self.size(row) for row in rows)),
             "row_numbers": torch.tensor([row.number for row in rows]),

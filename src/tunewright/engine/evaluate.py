@@ -15,7 +15,7 @@ from tunewright.data.formats import Example
 from tunewright.data.score import exact_match, is_json_task, json_scores
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
-from tunewright.engine.generate import generate
+from tunewright.engine.generate import Answer, generate
 from tunewright.engine.predict import Prediction, predict
 
 Progress = Callable[[int, int], None]
@@ -93,7 +93,8 @@ class Examiner:
             return [row for row in self.rows if 0 < row.prompt_length < len(row.ids)][: self.answers]
         return list(self.rows[: self.answers] if self.task == "seq2seq" else self.rows)
 
-    def _written(self, scores: dict[str, float], asked: Sequence[Encoded], answers: Sequence[str]) -> Evaluation:
+    def _written(self, scores: dict[str, float], asked: Sequence[Encoded], written: Sequence[Answer]) -> Evaluation:
+        answers = [answer.text for answer in written]
         references = [self.examples[row.number].messages[-1].content for row in asked]
         if asked and self.task == "seq2seq":
             scores = scores | score.text_scores(answers, references)
@@ -102,9 +103,12 @@ class Examiner:
         if asked and is_json_task(references):
             scores = scores | json_scores(answers, references)
         samples = [
-            {"row": row.number, "prompt": _prompt(self.examples[row.number]), "reference": reference, "answer": answer}
-            for row, reference, answer in zip(asked, references, answers, strict=True)
-        ]
+            {
+                "row": row.number, "prompt": _prompt(self.examples[row.number]), "reference": reference,
+                "answer": answer.text, "is_cut": answer.is_cut,
+            }
+            for row, reference, answer in zip(asked, references, written, strict=True)
+        ]  # fmt: skip
         return Evaluation(scores, samples)
 
     def _labelled(

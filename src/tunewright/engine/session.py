@@ -88,7 +88,7 @@ class Session:
         prompts = [self._prompt([Message(**turn) for turn in turns]) for turns in asked]
         merge = "merged_lora" in self.plan.fast_paths
         options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "merge": merge, "progress": self.progress}
-        return {who: generate(model, prompts, self.tokenizer, **options)}
+        return {who: [answer.text for answer in generate(model, prompts, self.tokenizer, **options)]}
 
     def _prompt(self, turns: list[Message]) -> list[int]:
         if self.plan.run.task == "seq2seq":

@@ -46,6 +46,7 @@ class StepTrainer(Trainer):
         self.identity = identity
         self.keep_checkpoints = keep_checkpoints
         self.num_tokens = int(before["tokens"])
+        self.num_padding = 0
         self.train_seconds = before["train_seconds"]
         self._staging: Path | None = None
 
@@ -77,6 +78,7 @@ class StepTrainer(Trainer):
         if self.method == "adalora":
             self.accelerator.backward(orthogonality(self.model))
         self.num_tokens += int(inputs["num_tokens"])
+        self.num_padding += int(inputs["num_padding"])
         return total
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:

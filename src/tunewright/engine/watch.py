@@ -3,18 +3,19 @@
 import resource
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tunewright.doctor.signs import overfitting
 from tunewright.engine.trainer import StepTrainer
 from tunewright.errors import Problem, error
 from tunewright.runs.events import EventLog
-
-OVERFITTING_EVALUATIONS = 2
 
 
 @dataclass
@@ -47,6 +48,39 @@ def peak_rss_bytes() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
 
 
+def core_seconds() -> tuple[float, float]:
+    """Seconds that the threads of this process computed, and that they waited for a core; zeros where no kernel tells."""
+    computed = waited = 0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):  # a thread that ended meanwhile
+            ran, stood, _times = map(int, path.read_text().split())
+            computed, waited = computed + ran, waited + stood
+    return computed / 1e9, waited / 1e9
+
+
+@dataclass
+class Pace:
+    """What slowed the steps of this session, as shares: padding, waiting for rows, waiting for a core."""
+
+    num_tokens: int
+
+    def __post_init__(self) -> None:
+        self.started = self.idle_since = time.perf_counter()
+        self.row_seconds = 0.0
+        self.computed, self.waited = core_seconds()
+
+    def shares(self, num_tokens: int, num_padding: int) -> dict[str, float]:
+        """Of what was computed and of the time so far, each from 0 to 1."""
+        positions = num_tokens - self.num_tokens + num_padding
+        computed, waited = core_seconds()
+        computed, waited = computed - self.computed, max(0.0, waited - self.waited)
+        return {
+            "padding_share": round(num_padding / max(1, positions), 4),
+            "row_wait_share": round(self.row_seconds / (time.perf_counter() - self.started), 4),
+            "core_wait_share": round(waited / (computed + waited), 4) if computed > 0 else 0.0,
+        }
+
+
 class Watch(TrainerCallback):
     """Writes log, eval and checkpoint events; asks for the last evaluation; turns a stop request into a checkpoint."""
 
@@ -55,17 +89,20 @@ class Watch(TrainerCallback):
         self.stop = stop
         self.trainer: StepTrainer | None = None
         self.evaluations: list[tuple[int, float]] = []
-        self.train_losses: list[float] = []
+        self.train_losses: list[tuple[int, float]] = []
+        self.has_warned = False
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        assert self.trainer is not None
         self.first_step = state.global_step
-        self.started = time.perf_counter()
+        self.pace = Pace(self.trainer.num_tokens)
         for entry in state.log_history:
             if "eval_loss" in entry:
                 self.evaluations.append((entry["step"], entry["eval_loss"]))
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.step_started = time.perf_counter()
+        self.pace.row_seconds += self.step_started - self.pace.idle_since
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -82,7 +119,8 @@ class Watch(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.trainer is not None
-        self.trainer.train_seconds += time.perf_counter() - self.step_started
+        self.pace.idle_since = time.perf_counter()
+        self.trainer.train_seconds += self.pace.idle_since - self.step_started
         self.events.step = state.global_step
         is_last = state.global_step >= state.max_steps
         if is_last:
@@ -99,8 +137,8 @@ class Watch(TrainerCallback):
             return
         assert self.trainer is not None
         tokens, seconds = self.trainer.num_tokens, self.trainer.train_seconds
-        pace = (time.perf_counter() - self.started) / max(1, state.global_step - self.first_step)
-        self.train_losses.append(logs["loss"])
+        seconds_a_step = (time.perf_counter() - self.pace.started) / max(1, state.global_step - self.first_step)
+        self.train_losses.append((state.global_step, logs["loss"]))
         self.events.step = state.global_step
         self.events.write(
             "log",
@@ -111,10 +149,12 @@ class Watch(TrainerCallback):
             tokens=tokens,
             train_seconds=round(seconds, 3),
             tokens_per_second=tokens / seconds if seconds else None,
-            eta_seconds=pace * (state.max_steps - state.global_step),
+            eta_seconds=seconds_a_step * (state.max_steps - state.global_step),
             rss_bytes=rss_bytes(),
             max_steps=state.max_steps,
+            **self.pace.shares(tokens, self.trainer.num_padding),
         )
+        self.pace.idle_since = time.perf_counter()
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
@@ -124,20 +164,22 @@ class Watch(TrainerCallback):
         self.evaluations.append((state.global_step, loss))
         self.events.write("eval", held_out_loss=loss, seconds=round(metrics["eval_seconds"], 3), is_best=is_best)
         self._warn_of_overfitting()
+        self.pace.idle_since = time.perf_counter()
 
     def _warn_of_overfitting(self) -> None:
-        best_step, _ = min(self.evaluations, key=lambda pair: pair[1])
-        since = [step for step, _ in self.evaluations if step > best_step]
-        recent, earlier = self.train_losses[-5:], self.train_losses[:-5][-5:]
-        is_falling = bool(earlier) and sum(recent) / len(recent) < sum(earlier) / len(earlier)
-        if len(since) == OVERFITTING_EVALUATIONS and is_falling:
-            self.events.alert(Problem("D301", values={"count": len(since), "best": best_step}))
+        """Once: what comes later only says it again."""
+        found = None if self.has_warned else overfitting(self.evaluations, self.train_losses)
+        if found:
+            count, best = found
+            self.events.alert(Problem("D301", values={"count": count, "best": best}))
+            self.has_warned = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.trainer is not None
         path = self.trainer.store.folder / f"checkpoint-{state.global_step}"
         size = sum(file.stat().st_size for file in path.iterdir())
         self.events.write("checkpoint", path=str(path.relative_to(path.parent.parent)), bytes=size)
+        self.pace.idle_since = time.perf_counter()
 
 
 @dataclass

@@ -4,7 +4,7 @@
 |---|---|
 | phase | phase (load, prepare, evaluate_before, train, save, evaluate_after), state (begin, end), seconds |
 | progress | phase, done, total: inside a phase that takes longer than two seconds |
-| log | loss, learning_rate, grad_norm, epoch, tokens, tokens_per_second, eta_seconds, rss_bytes |
+| log | loss, learning_rate, grad_norm, epoch, tokens, tokens_per_second, eta_seconds, rss_bytes, padding/row_wait/core_wait_share |
 | eval | held_out_loss, seconds, is_best |
 | score | which (before, after), scores, rows, seconds |
 | checkpoint | path, bytes, reason |

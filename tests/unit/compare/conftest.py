@@ -34,7 +34,7 @@ def smollm2(task: str) -> Model:
         tasks=("seq2seq",) if is_writer else ("causal_lm", "seq_cls", "token_cls"),
         name="smollm2", folder="/models/smollm2", tokenizer_folder="/models/smollm2", digest="4f1d0c9be2a35577",
         model_type="llama", architecture="LlamaForCausalLM", num_layers=30, hidden_size=576, intermediate_size=1536,
-        num_attention_heads=9, num_key_value_heads=3, vocab_size=49152, max_position_embeddings=2048,
+        num_attention_heads=9, num_key_value_heads=3, head_dim=64, vocab_size=49152, max_position_embeddings=2048,
         num_parameters=134_515_008, weight_bytes=269_030_016, has_chat_template=True,
         linear=tuple(LinearGroup(name=n, in_features=i, out_features=o, count=30) for n, (i, o) in shapes.items()),
     )  # fmt: skip

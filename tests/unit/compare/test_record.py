@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tunewright.compare import drawing, record, samples
+from tunewright.runs.curves import curves
 from tunewright.runs.store import RunDir
 
 
@@ -20,13 +21,13 @@ def held_out(step: int, loss: float) -> dict[str, Any]:
 def test_a_later_session_replaces_the_steps_it_did_again() -> None:
     first = [log(1, 3.0), log(2, 2.0), held_out(2, 2.2), log(3, 1.5), log(4, 1.4), held_out(4, 1.6)]
     second = [log(3, 1.51), log(4, 1.41), held_out(4, 1.61)]
-    logs, evals = record.curves([*first, *second])
+    logs, evals = curves([*first, *second])
     assert [(e["step"], e["loss"]) for e in logs] == [(1, 3.0), (2, 2.0), (3, 1.51), (4, 1.41)]
     assert [(e["step"], e["held_out_loss"]) for e in evals] == [(2, 2.2), (4, 1.61)]
 
 
 def test_a_later_session_that_ends_sooner_leaves_nothing_of_the_earlier_behind_it() -> None:
-    logs, evals = record.curves([log(1, 3.0), log(2, 2.0), log(3, 1.0), held_out(3, 1.1), log(2, 2.5)])
+    logs, evals = curves([log(1, 3.0), log(2, 2.0), log(3, 1.0), held_out(3, 1.1), log(2, 2.5)])
     assert [(e["step"], e["loss"]) for e in logs] == [(1, 3.0), (2, 2.5)]
     assert evals == []
 

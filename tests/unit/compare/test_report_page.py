@@ -83,6 +83,18 @@ def test_the_answer_comes_first_and_every_section_is_there(finished: RunDir) -> 
         assert " ".join(choice.why().split()) in page.text
 
 
+def test_findings_stand_behind_the_verdict_with_cause_and_commands(finished: RunDir) -> None:
+    assert "findings" not in [section["id"] for section in page_of(finished).all("section")]
+    account = finished.prepared()
+    counts = {**account["counts"], "duplicate": 500}
+    durable.write_json(finished.file(layout.PREPARED), {**account, "counts": counts})
+    page = page_of(finished)
+    assert [section["id"] for section in page.all("section")][1] == "findings"
+    assert "warning D208 500 of 1200 rows (42 %) repeat another row" in page.text
+    assert "tunewright data check" in page.text
+    assert [finding["code"] for finding in summary(finished)["findings"]] == ["D208"]
+
+
 def labelled_page(run: RunDir) -> str:
     page = page_of(run)
     assert "labels" in [section["id"] for section in page.all("section")]

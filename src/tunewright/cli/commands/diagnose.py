@@ -1,0 +1,81 @@
+"""`tunewright diagnose`"""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from tunewright.cli import options, show
+from tunewright.cli.problems import print_problems, printable
+from tunewright.i18n import _, ngettext
+from tunewright.i18n import width as columns_of
+
+if TYPE_CHECKING:
+    from tunewright.cli.show import Channel, Style
+    from tunewright.doctor.finding import Finding
+    from tunewright.doctor.rules import Diagnosis
+
+INDENT = " " * 6
+COLORS: dict[str, "Style"] = {"error": "red", "warning": "yellow", "hint": "cyan"}
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(help=_("Why a run died, did not learn, overfitted, broke or was slow, and what helps"))(diagnose)
+
+
+def diagnose(run: options.RunOrLast = "last", as_json: options.Json = False) -> None:
+    from tunewright import api
+
+    found = api.open_run(run)
+    diagnosis = api.diagnose(found.dir)
+    if as_json:
+        show.as_json({"run": str(found.path), "name": found.name, **diagnosis.to_json()})
+        return
+    channel = show.out()
+    for number, finding in enumerate(diagnosis.findings):
+        if number:
+            channel.line()
+        _print(finding, channel)
+    _print_rest(diagnosis, channel)
+
+
+def _print(finding: "Finding", channel: "Channel") -> None:
+    """Code and numbers, the cause with how sure it is, each remedy with its command, which is never broken."""
+    from tunewright import api
+
+    words = api.words
+    severity = words.label(words.SEVERITIES, finding.severity)
+    head = f"{channel.paint(severity, COLORS[finding.severity], 'bold')} {channel.paint(finding.code, 'bold')}  "
+    channel.paragraph(printable(finding.message()), INDENT, head)
+    cause = f"{finding.cause()} ({words.label(words.CONFIDENCES, finding.confidence)})"
+    labels = [_("cause:"), *[_("remedy:") if n == 0 else _("or:") for n in range(len(finding.remedies))]]
+    width = max(columns_of(label) for label in labels) + 1
+    channel.paragraph(cause, INDENT + " " * width, INDENT + channel.paint(show.pad(labels[0], width), "dim"))
+    for label, remedy in zip(labels[1:], finding.remedies, strict=True):
+        text = printable(remedy.message())
+        channel.paragraph(text, INDENT + " " * width, INDENT + channel.paint(show.pad(label, width), "green"))
+        channel.line(f"{INDENT}{' ' * width}{printable(remedy.command)}")
+
+
+def _print_rest(diagnosis: "Diagnosis", channel: "Channel") -> None:
+    """What was looked at if nothing was found; why the run ended if no finding says so."""
+    problems = diagnosis.evidence.problems
+    if not diagnosis.findings:
+        if problems:
+            print_problems(problems, channel)
+        channel.paragraph(_("Nothing was found. Looked at: {what}.").format(what=_looked_at(diagnosis)))
+    else:
+        show.err().line(channel.paint(f"tunewright explain {diagnosis.findings[0].code}", "dim"))
+
+
+def _looked_at(diagnosis: "Diagnosis") -> str:
+    seen = diagnosis.looked_at()
+    parts = [
+        ngettext("{count} logged step", "{count} logged steps", seen["steps"]).format(count=seen["steps"]),
+        ngettext("{count} held-out measurement", "{count} held-out measurements", seen["evaluations"]).format(
+            count=seen["evaluations"]
+        ),
+        ngettext("{count} row", "{count} rows", seen["rows"]).format(count=f"{seen['rows']:,}"),
+        ngettext("{count} answer", "{count} answers", seen["answers"]).format(count=seen["answers"]),
+        _("memory, speed and how the run ended"),
+    ]
+    return ", ".join(parts)

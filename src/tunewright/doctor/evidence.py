@@ -1,0 +1,139 @@
+"""What the files of a run tell, read once. Rules look at nothing else, so each can be tried on numbers made up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tunewright.errors import Problem
+from tunewright.plan.adapter import learning_rate
+from tunewright.plan.choose import task_of
+from tunewright.plan.plan import Plan, from_json
+from tunewright.runs import layout, store
+from tunewright.runs.curves import curves
+from tunewright.runs.store import RunDir
+from tunewright.spec.tasks import TASKS
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One run: plan, account of its rows, curves in the order of steps, scores, answers, how it ended.
+
+    `handle` is how a command names it; `account` is empty before the rows were prepared.
+    """
+
+    handle: str
+    config: str
+    state: str
+    plan: Plan
+    account: dict[str, Any]
+    logs: Sequence[Event]
+    evals: Sequence[Event]
+    before: dict[str, float]
+    after: dict[str, float]
+    samples: Sequence[Event]
+    result: dict[str, Any]
+    problems: Sequence[Problem] = ()
+    alerts: Sequence[Problem] = ()
+
+    @property
+    def can_resume(self) -> bool:
+        return self.state in ("failed", "stopped", "lost")
+
+    @cached_property
+    def losses(self) -> list[float]:
+        """Training losses that are numbers."""
+        return [log["loss"] for log in self.logs if log["loss"] is not None]
+
+    @cached_property
+    def train(self) -> list[tuple[int, float]]:
+        """Step and training loss."""
+        return [(log["step"], log["loss"]) for log in self.logs if log["loss"] is not None]
+
+    @cached_property
+    def held_out(self) -> list[tuple[int, float]]:
+        """Step and held-out loss."""
+        return [(e["step"], e["held_out_loss"]) for e in self.evals if e["held_out_loss"] is not None]
+
+    @cached_property
+    def norms(self) -> list[tuple[int, float]]:
+        """Step and gradient norm, before it was shortened."""
+        return [(log["step"], log["grad_norm"]) for log in self.logs if log.get("grad_norm") is not None]
+
+    @property
+    def passes(self) -> float:
+        """How often the rows were seen."""
+        return float((self.logs[-1].get("epoch") or 0.0) if self.logs else 0.0)
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate of the schedule."""
+        rate = self.plan.run.train.learning_rate
+        assert rate != "auto"
+        return rate
+
+    @property
+    def writes(self) -> bool:
+        """True for a task whose answers are texts."""
+        return TASKS[task_of(self.plan.run)].writes
+
+    @property
+    def usual_rate(self) -> float:
+        """What the plan would take for this method and model."""
+        return float(learning_rate(self.plan.run, self.plan.facts).value)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were used or held out."""
+        return int(self.account.get("used", 0) + self.account.get("held_out", 0))
+
+    def count(self, kind: str) -> int:
+        """Rows of a kind of the data gate's account."""
+        return int(self.account.get("counts", {}).get(kind, 0))
+
+    def last(self, name: str) -> Any:
+        """A field of the last logged step; None where it is not there."""
+        return self.logs[-1].get(name) if self.logs else None
+
+    @property
+    def room_bytes(self) -> int:
+        """Memory that was free on the device when the run was planned."""
+        return self.plan.facts.room_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory the run held on its device; 0 if that is not known."""
+        seen = max((log.get("rss_bytes") or 0 for log in self.logs), default=0)
+        return int(self.result.get("peak_device_bytes") or self.result.get("peak_rss_bytes") or seen)
+
+
+def read(run: RunDir) -> Evidence:
+    """The evidence in a run's folder."""
+    events = run.read_events()
+    logs, evals = curves(events)
+    scores = {event["which"]: event["scores"] for event in events if event["kind"] == "score"}
+    return Evidence(
+        handle=run.name if run.path.parent == store.runs_root() else str(run.path),
+        config=str(run.file(layout.CONFIG)),
+        state=run.state(),
+        plan=from_json(run.plan()),
+        account=run.prepared(),
+        logs=logs,
+        evals=evals,
+        before=scores.get("before", {}),
+        after=scores.get("after", {}),
+        samples=run.samples("after"),
+        result=run.result(),
+        problems=_failure(events),
+        alerts=[Problem.from_record(event["problem"]) for event in events if event["kind"] == "alert"],
+    )
+
+
+def _failure(events: Sequence[Event]) -> list[Problem]:
+    """Why the last session ended early; empty if it ended well or is still going on."""
+    ends = [event for event in events if event["kind"] in ("done", "failed")]
+    if not ends or ends[-1]["kind"] == "done":
+        return []
+    return [Problem.from_record(problem) for problem in ends[-1]["problems"]]

@@ -1,0 +1,95 @@
+"""The verb `diagnose` on runs that were never trained."""
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tunewright import api
+from tunewright.errors import Problem
+
+from .conftest import story
+
+MakeRun = Callable[..., api.TrainedRun]
+
+
+def overfitted() -> list[dict[str, Any]]:
+    """A story whose held-out loss rises at the steps 2 to 4 while its training loss falls."""
+    events = [event for event in story() if event["kind"] not in ("eval", "alert")]
+    rising = [{"kind": "eval", "step": step, "held_out_loss": 0.4 + 0.2 * step, "seconds": 0.3, "is_best": step == 1}
+              for step in range(1, 5)]  # fmt: skip
+    place = next(i for i, event in enumerate(events) if event["kind"] == "checkpoint")
+    logs = [event for event in events if event["kind"] == "log"]
+    both = [event for pair in zip(logs, rising, strict=True) for event in pair]
+    return [*(e for e in events[:place] if e["kind"] != "log"), *both, *events[place:]]
+
+
+def test_nothing_found_is_said_plainly_with_what_was_looked_at(tw, make_run: MakeRun) -> None:
+    make_run()
+    shown = tw("diagnose")
+    assert shown.code == 0
+    assert shown.out.startswith("Nothing was found. Looked at: 4 logged steps, 1 held-out measurement, ")
+
+
+def test_a_finding_comes_with_numbers_cause_and_commands(tw, make_run: MakeRun) -> None:
+    run = make_run(events=overfitted())
+    shown = tw("diagnose", run.name)
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert lines[0].startswith("warning D301  held-out loss has not improved for 3 evaluations")
+    assert "cause:" in lines[1] and lines[1].endswith("(certain)")
+    commands = [shlex.split(line) for line in lines if line.strip().startswith("tunewright ")]
+    assert commands[0][:3] == ["tunewright", "train", str(run.path / "config.yaml")]
+    assert "tunewright explain D301" in shown.err
+
+
+def test_a_remedy_can_be_pasted(tw, make_run: MakeRun, worked: list[Any]) -> None:
+    run = make_run(events=overfitted())
+    commands = [r["command"] for f in tw("diagnose", run.name, "--json").json["findings"] for r in f["remedies"]]
+    for command in commands:
+        assert tw(*shlex.split(command)[1:], "--dry-run").code == 0, command
+
+
+def test_json_is_one_object_with_evidence_and_patches(tw, make_run: MakeRun) -> None:
+    run = make_run(events=overfitted())
+    found = tw("diagnose", run.name, "--json").json
+    assert (found["schema"], found["name"], found["state"]) == (1, run.name, "finished")
+    assert found["looked_at"] == {"steps": 4, "evaluations": 4, "rows": 0, "answers": 0}
+    finding = found["findings"][0]
+    assert (finding["code"], finding["severity"], finding["confidence"]) == ("D301", "warning", "certain")
+    assert finding["evidence"] == {"count": 3, "best": 1, "best_loss": 0.6, "last_loss": 1.2}
+    assert finding["remedies"][0]["patch"].keys() == {"train.num_train_epochs"}
+    json.dumps(found)
+
+
+def test_a_run_that_died_of_memory_is_resumed_with_less(tw, make_run: MakeRun) -> None:
+    problem = Problem("E404", values={"step": 3, "reason": "cannot allocate", "name": "mita"})
+    run = make_run(state="failed", problem=problem)
+    found = tw("diagnose", run.name, "--json").json["findings"][0]
+    assert found["code"] == "D103"
+    assert found["remedies"][0]["command"].startswith(f"tunewright runs resume {run.name} --set ")
+
+
+def test_an_end_that_no_rule_explains_is_shown_as_it_was(tw, make_run: MakeRun) -> None:
+    problem = Problem("E802", values={"reason": "KeyError: x"})
+    make_run(state="failed", problem=problem)
+    shown = tw("diagnose")
+    assert shown.code == 0
+    assert "E802" in shown.out and "Nothing was found." in shown.out
+
+
+def test_a_run_that_does_not_exist_is_an_error(tw) -> None:
+    assert tw("diagnose", "nobody").code == 2
+
+
+@pytest.mark.parametrize("code", ["D103", "D201", "D302", "D401", "D501", "D601"])
+def test_codes_are_explained(tw, code: str) -> None:
+    assert tw("explain", code).out.startswith(f"{code}  ")
+
+
+def test_findings_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypatch: Any) -> None:
+    make_run(events=overfitted())
+    monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
+    assert "D301" in tw("diagnose").out
