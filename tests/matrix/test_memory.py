@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from tunewright import api
 from tunewright.accel.loss import MicroBatch, plain_loss
-from tunewright.accel.packing import pack, pack_groups
+from tunewright.accel.packing import pack, pack_groups, packed_loss
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine import train
@@ -22,6 +23,7 @@ from tunewright.engine.generate import generate
 from tunewright.engine.losses import predicted_tokens
 from tunewright.engine.memory import Portions, ran_out
 from tunewright.engine.rehearse import largest_micro_batch, rehearse
+from tunewright.engine.ways import Way
 from tunewright.errors import Problem
 
 from .test_causal_lm import run_for
@@ -35,8 +37,13 @@ def rows_of(*lengths: int) -> list[Encoded]:
     return [Encoded(i, [5 + j % 200 for j in range(n)], [-100, *range(6, 5 + n)], 1, n) for i, n in enumerate(lengths)]
 
 
-def cut_by(max_tokens: int, **packing: Any) -> StepCollator:
-    return StepCollator(pad_right, predicted_tokens, lambda row: len(row.ids), 0, max_tokens, **packing)
+def cut_by(max_tokens: int) -> StepCollator:
+    return StepCollator(pad_right, predicted_tokens, lambda row: len(row.ids), 0, max_tokens)
+
+
+def packed_by(max_tokens: int) -> StepCollator:
+    way = Way(packed_loss, lambda rows, _pad_id: pack(rows, share=False), partial(pack_groups, share=False))
+    return way.of(cut_by(max_tokens))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +135,7 @@ def test_the_largest_micro_batch_need_not_be_that_of_the_longest_rows() -> None:
 def test_no_step_of_a_run_makes_a_larger_micro_batch() -> None:
     lengths = torch.randint(4, 70, (64,), generator=torch.Generator().manual_seed(3)).tolist()
     rows = rows_of(*lengths)
-    for cut in (cut_by(128), cut_by(128, cut=lambda rows, most: pack_groups(rows, most, share=False))):
+    for cut in (cut_by(128), packed_by(128)):
         largest = largest_micro_batch(rows, cut, 8)["input_ids"].numel()
         order = torch.randperm(64, generator=torch.Generator().manual_seed(4)).tolist()
         steps = [cut([rows[i] for i in order[start : start + 8]])["micro_batches"] for start in range(0, 64, 8)]
@@ -136,12 +143,7 @@ def test_no_step_of_a_run_makes_a_larger_micro_batch() -> None:
 
 
 def test_packed_rows_are_tried_as_they_are_packed() -> None:
-    def pack_alone(rows: Sequence[Encoded], _pad_id: int) -> dict[str, Tensor]:
-        return pack(rows, share=False)
-
-    cut = cut_by(100, cut=lambda rows, most: pack_groups(rows, most, share=False))
-    cut = StepCollator(pack_alone, cut.units, cut.size, 0, 100, cut=cut.cut)
-    assert largest_micro_batch(rows_of(40, 40, 30, 30, 20), cut, 5)["input_ids"].numel() > 90
+    assert largest_micro_batch(rows_of(40, 40, 30, 30, 20), packed_by(100), 5)["input_ids"].shape == (1, 100)
 
 
 def test_a_rehearsal_leaves_no_trace(tiny_model: Callable[..., Path], shop_rows: Path) -> None:

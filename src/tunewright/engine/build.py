@@ -13,6 +13,7 @@ from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
 from tunewright.engine.evaluate import READ_TOKENS, Examiner, held_out_loss
 from tunewright.engine.load import device, restore_adapter
+from tunewright.engine.memory import Portions
 from tunewright.engine.optimizers import OWN_OPTIMIZERS, make_optimizer
 from tunewright.engine.prepare import Prepared
 from tunewright.engine.state import restore_trained
@@ -21,6 +22,7 @@ from tunewright.engine.trainer import StepTrainer
 from tunewright.engine.ways import Way
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.plan.plan import Plan
+from tunewright.plan.remedy import remedies
 from tunewright.runs.checkpoints import TOTALS, CheckpointStore, read_manifest
 from tunewright.runs.events import EventLog
 
@@ -35,7 +37,7 @@ def step_collator(plan: Plan, tokenizer: TextTokenizer) -> StepCollator:
     return collator(plan, tokenizer, rows * length * targets)
 
 
-def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way) -> Examiner:
+def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way, portions: Portions) -> Examiner:
     """The test of a plan: made in the same way before and after."""
     rows, longest = plan.run.eval.rows, plan.run.eval.max_new_tokens
     assert rows != "auto" and longest != "auto" and plan.run.task != "auto"
@@ -43,7 +45,7 @@ def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way) -> 
         task=plan.run.task, rows=data.held_out, examples=data.held_out_examples, tokenizer=tokenizer,
         collator=way.of(collator(plan, tokenizer, READ_TOKENS)), loss=way.loss, labels=plan.facts.data.labels,
         problem_type=plan.facts.data.problem_type, answers=rows, max_new_tokens=longest,
-        merge="merged_lora" in plan.fast_paths,
+        merge="merged_lora" in plan.fast_paths, portions=portions,
     )  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def first_batches(plan: Plan, data: Prepared, tokenizer: TextTokenizer) -> Itera
 
 
 def identity(plan: Plan) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued."""
+    """What must be the same for a checkpoint to be continued, but for what a saving of memory changed."""
     run = plan.run
     return {
         "model": plan.facts.model.digest,
@@ -93,11 +95,11 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
         return None
     manifest = read_manifest(checkpoint)
     assert manifest is not None
-    now = identity(plan)
+    now, changed = identity(plan), remedies(plan)
     problems = [
         Problem("E502", values={"key": key, "old": manifest["identity"].get(key), "new": value})
         for key, value in now.items()
-        if manifest["identity"].get(key) != value
+        if manifest["identity"].get(key) != value and key not in changed
     ]
     if problems:
         raise TrainingError(problems)
@@ -132,7 +134,7 @@ def earlier_sessions(checkpoint: Path | None) -> dict[str, float]:
 
 def build_trainer(
     model: PeftModel, plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way,
-    store: CheckpointStore, callbacks: Sequence[TrainerCallback], before: dict[str, float],
+    store: CheckpointStore, callbacks: Sequence[TrainerCallback], before: dict[str, float], portions: Portions,
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
     spec, cut = plan.run.train, way.of(step_collator(plan, tokenizer))
@@ -140,7 +142,7 @@ def build_trainer(
     patience = [EarlyStoppingCallback(spec.early_stopping_patience)] if tests and spec.early_stopping_patience else []
     return StepTrainer(
         loss=way.loss,
-        held_out_loss=lambda m: held_out_loss(m, tests, way.loss, cut),
+        held_out_loss=lambda m: held_out_loss(m, tests, way.loss, cut, portions=portions),
         method=plan.run.method,
         store=store,
         identity=identity(plan),

@@ -16,6 +16,7 @@ from tunewright.data.score import exact_match, is_json_task, json_scores
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
 from tunewright.engine.generate import Answer, generate
+from tunewright.engine.memory import Group, Portions
 from tunewright.engine.predict import Prediction, predict
 
 Progress = Callable[[int, int], None]
@@ -25,18 +26,22 @@ READ_TOKENS = 2048
 @torch.no_grad()
 def held_out_loss(
     model: nn.Module, rows: Sequence[Encoded], loss: LossFunction, collator: StepCollator,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda done, total: None, portions: Portions | None = None,
 ) -> float:  # fmt: skip
     """Mean loss over all units of the rows: label tokens, words or rows."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     total, done = 0.0, 0
-    for group in collator.groups(rows):
+
+    def read(group: Group) -> None:
+        nonlocal total, done
         batch = collator.collate([rows[i] for i in group], collator.pad_id)
         total += float(loss(model, {name: tensor.to(device) for name, tensor in batch.items()}))
         done += len(group)
         progress(done, len(rows))
+
+    (portions or Portions()).each(collator.groups(rows), read)
     model.train(was_training)
     return total / collator.units(rows)
 
@@ -53,7 +58,8 @@ class Evaluation:
 class Examiner:
     """Tests a model of one task on the same rows in the same way, before and after.
 
-    `loss` is the plain or fast one of the training; `answers` rows are generated for where the task writes.
+    `loss` is the plain or fast one of the training; `answers` rows are generated for where the task writes. `portions` says
+    how small its batches are.
     """
 
     task: str
@@ -67,25 +73,28 @@ class Examiner:
     answers: int
     max_new_tokens: int
     merge: bool
+    portions: Portions
 
     def evaluate(self, model: nn.Module, progress: Progress = lambda done, total: None) -> Evaluation:
         """Held-out loss on all rows, and the task's scores."""
         asked = self._asked()
         weight = len(self.rows) + 3 * len(asked)  # writing an answer takes about three times as long as reading one
-        mean = held_out_loss(model, self.rows, self.loss, self.collator, lambda d, _: progress(d, weight))
+        read = self.rows, self.loss, self.collator
+        mean = held_out_loss(model, *read, lambda d, _: progress(d, weight), self.portions)
         scores = {"held_out_loss": mean}
 
         def on_answer(done: int, total: int) -> None:
             progress(len(self.rows) + 3 * done, weight)
 
         if self.task in ("seq_cls", "token_cls"):
-            predictions = predict(model, asked, self.collator, self.labels, self.problem_type, on_answer)
+            kind = self.labels, self.problem_type
+            predictions = predict(model, asked, self.collator, *kind, on_answer, self.portions)
             return self._labelled(scores, asked, predictions)
         if self.task == "causal_lm":
             scores["perplexity"] = math.exp(min(mean, 700.0))
         prompts = [row.ids[: row.prompt_length] if self.task == "causal_lm" else row.ids for row in asked]
         options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "merge": self.merge, "progress": on_answer}
-        answers = generate(model, prompts, self.tokenizer, **options)
+        answers = generate(model, prompts, self.tokenizer, portions=self.portions, **options)
         return self._written(scores, asked, answers)
 
     def _asked(self) -> list[Encoded]:

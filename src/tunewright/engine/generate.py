@@ -15,6 +15,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from tunewright.accel.merged import merged_lora
 from tunewright.data.pack import micro_batches
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.engine.memory import Group, Portions
 from tunewright.plan.choose import CACHE_BYTES, ROWS_WRITTEN_AT_ONCE
 
 Progress = Callable[[int, int], None]
@@ -37,6 +38,7 @@ def generate(
     max_new_tokens: int,
     merge: bool = False,
     progress: Progress = lambda done, total: None,
+    portions: Portions | None = None,
 ) -> list[Answer]:
     """The greedy answer to each prompt, in the order of the prompts, special tokens left out.
 
@@ -44,7 +46,7 @@ def generate(
     row's.
     """
     with merged_lora(model) if merge else nullcontext(), _contiguous_head(model):
-        return _generate(model, prompts, tokenizer, max_new_tokens, progress)
+        return _generate(model, prompts, tokenizer, max_new_tokens, progress, portions or Portions())
 
 
 @contextmanager
@@ -68,6 +70,7 @@ def _generate(
     tokenizer: TextTokenizer,
     max_new_tokens: int,
     progress: Progress,
+    portions: Portions,
 ) -> list[Answer]:
     config = model.active_peft_config if isinstance(model, PeftModel) else None
     # PEFT counts padding between learned positions and text as positions: such prompts stand together by length.
@@ -91,9 +94,8 @@ def _generate(
     answers: dict[int, Answer] = {}
     lengths, most = [len(prompt) + max_new_tokens for prompt in prompts], CACHE_BYTES // _bytes_per_token(model)
     groups = micro_batches(lengths, most, same_length=same_length)
-    for group in (
-        part[i : i + ROWS_WRITTEN_AT_ONCE] for part in groups for i in range(0, len(part), ROWS_WRITTEN_AT_ONCE)
-    ):
+
+    def write(group: Group) -> None:
         longest = max(len(prompts[i]) for i in group)
         ids = torch.full((len(group), longest), pad)
         mask = torch.zeros((len(group), longest), dtype=torch.long)
@@ -109,6 +111,9 @@ def _generate(
             kept = _until_end(written, tokenizer.end_ids)
             answers[i] = Answer(tokenizer.decode(kept), is_cut=len(kept) == max_new_tokens)
         progress(len(answers), len(prompts))
+
+    most = ROWS_WRITTEN_AT_ONCE
+    portions.each((part[i : i + most] for part in groups for i in range(0, len(part), most)), write)
     model.train(was_training)
     return [answers[i] for i in range(len(prompts))]
 

@@ -9,6 +9,7 @@ from torch import nn
 from tunewright.data.encode import IGNORED, Encoded
 from tunewright.engine.collate import StepCollator
 from tunewright.engine.losses import logits_of
+from tunewright.engine.memory import Group, Portions
 
 Progress = Callable[[int, int], None]
 
@@ -25,7 +26,7 @@ class Prediction:
 @torch.inference_mode()
 def predict(
     model: nn.Module, rows: Sequence[Encoded], collator: StepCollator, labels: Sequence[str], problem_type: str | None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda done, total: None, portions: Portions | None = None,
 ) -> list[Prediction]:  # fmt: skip
     """What the model takes each row for. Without `problem_type` every word gets a tag."""
     was_training = model.training
@@ -33,13 +34,17 @@ def predict(
     device = next(model.parameters()).device
     found: list[Prediction | None] = [None] * len(rows)
     done = 0
-    for group in collator.groups(rows):
+
+    def read(group: Group) -> None:
+        nonlocal done
         batch = {k: v.to(device) for k, v in collator.collate([rows[i] for i in group], collator.pad_id).items()}
         logits = logits_of(model, batch).cpu()
         for position, i in enumerate(group):
             found[i] = _read(logits[position], rows[i], labels, problem_type)
         done += len(group)
         progress(done, len(rows))
+
+    (portions or Portions()).each(collator.groups(rows), read)
     model.train(was_training)
     return [prediction for prediction in found if prediction is not None]
 

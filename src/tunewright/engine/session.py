@@ -28,6 +28,7 @@ from tunewright.engine.evaluate import READ_TOKENS, Evaluation, spoken_predictio
 from tunewright.engine.export import merge, merge_inputs
 from tunewright.engine.generate import generate
 from tunewright.engine.load import load_adapter, load_base
+from tunewright.engine.memory import Portions
 from tunewright.engine.predict import predict
 from tunewright.engine.prepare import Prepared, prepare
 from tunewright.engine.tasks import collator
@@ -127,7 +128,7 @@ class Session:
             raise error("E210", path=f"{spec.data.train} (held out)")
 
         def test(model: PreTrainedModel | PeftModel) -> Evaluation:
-            made = examiner(self.plan, data, self.tokenizer, known_way(self.plan, model, data.train))
+            made = examiner(self.plan, data, self.tokenizer, known_way(self.plan, model, data.train), Portions())
             return (made if rows is None else replace(made, answers=rows)).evaluate(model, self.progress)
 
         with self.base() as base:

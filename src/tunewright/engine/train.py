@@ -18,11 +18,14 @@ from tunewright.engine.build import (
     examiner,
     first_batches,
     restore_training,
+    step_collator,
 )
 from tunewright.engine.checkpointing import checkpoint_activations
 from tunewright.engine.export import save_adapter, taken_from_base
 from tunewright.engine.load import load_base
+from tunewright.engine.memory import Portions
 from tunewright.engine.prepare import prepare
+from tunewright.engine.rehearse import largest_micro_batch, rehearse
 from tunewright.engine.score import Score, Scorer
 from tunewright.engine.watch import Stopwatch, Watch
 from tunewright.engine.ways import choose_way
@@ -65,7 +68,11 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
         start_from_data(model, first_batches(plan, data, tokenizer))
         taken = taken_from_base(model)
         way = choose_way(plan, model, data.train, tokenizer.pad_id, events)
-    test = examiner(plan, data, tokenizer, way)
+    with Stopwatch(events, "rehearse"):  # what does not fit into memory shows before time is spent
+        cut = way.of(step_collator(plan, tokenizer))
+        rehearse(model, way.loss, largest_micro_batch(data.train, cut, plan.effective_batch))
+    portions = Portions(events.alert, int(run.info().get("test_halvings", 0)))
+    test = examiner(plan, data, tokenizer, way, portions)
     # Where start values were taken out of the base, base and fresh adapter together are what was loaded.
     with nullcontext(model) if taken else without_adapter(model) as untouched:
         before = scorer.score("before", test, untouched)
@@ -75,7 +82,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
         checkpoint = checkpoint_to_resume(store, plan, model, events)
         watch = Watch(events, stop)
         trainer = build_trainer(
-            model, plan, data, tokenizer, way, store, [watch, *callbacks], earlier_sessions(checkpoint)
+            model, plan, data, tokenizer, way, store, [watch, *callbacks], earlier_sessions(checkpoint), portions
         )
         watch.trainer = trainer
         state = ended_state(checkpoint)

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 import transformers
-from accelerate.utils.memory import should_reduce_batch_size
 
 from tunewright.accel.cpu import planned_matmul
+from tunewright.engine.memory import ran_out, reason_of
 from tunewright.engine.score import Scorer
 from tunewright.engine.train import Outcome, train
 from tunewright.engine.watch import StopFlag, peak_rss_bytes
@@ -49,9 +49,8 @@ def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCa
         return _failed(events, fault, stop)
     except Exception as fault:
         traceback.print_exc()
-        if isinstance(fault, MemoryError) or should_reduce_batch_size(fault):
-            reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-            return _failed(events, error("E404", step=events.step, reason=reason, name=run.name), stop)
+        if ran_out(fault):
+            return _failed(events, error("E404", step=events.step, reason=reason_of(fault), name=run.name), stop)
         return _failed(events, error("E802", reason=f"{type(fault).__name__}: {fault}"), stop)
 
 
