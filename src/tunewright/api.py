@@ -17,6 +17,8 @@ from tunewright.data.prompts import Prompt, common_system, read_prompts
 from tunewright.data.read import read_rows
 from tunewright.data.words import split_words
 from tunewright.doctor import rules
+from tunewright.doctor.finding import Finding as Finding
+from tunewright.doctor.rules import Diagnosis as Diagnosis
 from tunewright.errors import DataError, Problem, TunewrightError, error, errors_of
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
@@ -403,13 +405,13 @@ def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     durable.write_jsonl(Path(path), [dict(row) for row in rows])
 
 
-def summary(run: RunDir) -> dict[str, Any]:
-def diagnose(run: RunDir) -> rules.Diagnosis:
+def diagnose(run: RunDir) -> Diagnosis:
     """What is wrong with a run, with evidence, cause and remedies; nothing for a healthy one."""
     return rules.diagnose(run)
 
 
     """Verdict and numbers of a run's report, for scripts."""
+def summary(run: RunDir) -> dict[str, Any]:
     return reports.summary(run)
 
 

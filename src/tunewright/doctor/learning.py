@@ -5,7 +5,7 @@ from statistics import fmean
 from tunewright.data.score import interval
 from tunewright.doctor import signs
 from tunewright.doctor.evidence import Evidence
-from tunewright.doctor.finding import Finding, Remedy
+from tunewright.doctor.finding import Confidence, Finding, Remedy
 from tunewright.doctor.remedies import anew, look_at_rows, lower_rate, usual_rate
 from tunewright.doctor.signs import rounded
 from tunewright.errors import Problem
@@ -64,7 +64,7 @@ def too_large_rate(evidence: Evidence) -> Finding | None:
         "first": rounded(first), "worst": rounded(worst), "last": rounded(last), "rate": evidence.rate,
         "usual": evidence.usual_rate,
     }  # fmt: skip
-    confidence = "likely" if is_far_above else "possible"
+    confidence: Confidence = "likely" if is_far_above else "possible"
     return Finding(Problem("D202", values=values), "error", confidence, (lower_rate(evidence),))
 
 
@@ -155,7 +155,7 @@ def contradictory(evidence: Evidence) -> Finding | None:
     if not evidence.rows or count < CONFLICTING * evidence.rows:
         return None
     values = {"count": count, "rows": evidence.rows, "percent": round(100 * count / evidence.rows)}
-    confidence = "possible" if evidence.writes else "certain"  # texts may be answered in many ways
+    confidence: Confidence = "possible" if evidence.writes else "certain"  # texts may be answered in many ways
     remedy = look_at_rows(evidence, N_("keep one answer to each question"))
     return Finding(Problem("D207", values=values), "warning", confidence, (remedy,))
 

@@ -10,9 +10,8 @@ from tunewright.i18n import _, ngettext
 from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
+    from tunewright.api import Diagnosis, Finding
     from tunewright.cli.show import Channel, Style
-    from tunewright.doctor.finding import Finding
-    from tunewright.doctor.rules import Diagnosis
 
 INDENT = " " * 6
 COLORS: dict[str, "Style"] = {"error": "red", "warning": "yellow", "hint": "cyan"}
