@@ -2,7 +2,7 @@
 
 | kind | fields besides schema, seq, t, step |
 |---|---|
-| phase | phase (load, prepare, evaluate_before, train, save, evaluate_after), state (begin, end), seconds |
+| phase | phase (prepare, load, rehearse, evaluate_before, train, save, evaluate_after), state (begin, end), seconds |
 | progress | phase, done, total: inside a phase that takes longer than two seconds |
 | log | loss, learning_rate, grad_norm, epoch, tokens, tokens_per_second, eta_seconds, rss_bytes, padding/row_wait/core_wait_share |
 | eval | held_out_loss, seconds, is_best |
