@@ -32,6 +32,7 @@ STATES: Mapping[str, str] = {
 PHASES: Mapping[str, str] = {
     "prepare": N_("Preparing the data"),
     "load": N_("Loading the model"),
+    "rehearse": N_("Trying the largest micro-batch"),
     "evaluate_before": N_("Measuring the base model"),
     "train": N_("Training"),
     "save": N_("Saving"),
