@@ -40,7 +40,7 @@ def shortage(was_killed: bool, events: Sequence[Event], pressure: Pressure) -> S
 
     `events` are those of this worker. A kill without a sign that memory was short is somebody's wish.
     """
-    last = events[-1] if events else {"kind": "", "step": 0}
+    last: Event = events[-1] if events else {"kind": "", "step": 0}
     peak, total = _gib(pressure.peak_bytes), _gib(pressure.total_bytes)
     if last["kind"] == "failed" and last["problems"][0]["code"] == "E404":
         told = Problem.from_record(last["problems"][0])

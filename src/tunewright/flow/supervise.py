@@ -131,7 +131,7 @@ class Parent:
     def _end(self, code: int, short: Shortage | None) -> dict[str, Any]:
         """State, exit code, result and problems of a run whose last worker has ended."""
         events = self._events()
-        last = events[-1] if events else {"kind": "", "step": 0}
+        last: dict[str, Any] = events[-1] if events else {"kind": "", "step": 0}
         if code == 0 and last["kind"] == "done":
             return {"state": "finished", "exit_code": 0, "result": last["result"], "problems": []}
         if short:
