@@ -10,7 +10,7 @@ from tunewright.i18n import N_
 
 ENOUGH_ANSWERS = 4
 ENDLESS = 0.5  # a half: single answers that ramble are mistakes, not a habit
-LEARNED = 0.8  # of the loss at the start; a model that learned nothing goes on as the base does
+LEARNED = 0.5  # of the loss at the start; a model that did not learn half of it goes on as the base does
 FOREIGN = 0.2
 # As text in an answer: the control tokens of this model's own template are left out when answers are read.
 MARKS = (
@@ -26,7 +26,7 @@ def endless(evidence: Evidence) -> Finding | None:
     if len(samples) < ENOUGH_ANSWERS or len(losses) < ENOUGH_STEPS:
         return None
     cut = [one for one in samples if one.get("is_cut") and len(one["answer"]) > len(one["reference"])]
-    if len(cut) < ENDLESS * len(samples) or signs.end(losses) > LEARNED * signs.start(losses):
+    if len(cut) < ENDLESS * len(samples) or signs.end(losses) > LEARNED * signs.beginning(losses):
         return None
     truncated, longest = evidence.count("truncated"), evidence.plan.facts.data.lengths["longest"]
     values = {

@@ -1,7 +1,5 @@
 """D2: the model does not learn, or cannot learn from these rows."""
 
-from statistics import fmean
-
 from tunewright.data.score import interval
 from tunewright.doctor import signs
 from tunewright.doctor.evidence import Evidence
@@ -16,7 +14,6 @@ FLAT = 0.1  # a loss that fell by less than a tenth; with a usual rate plain tex
 FAR_BELOW = 10  # learning rates work within a factor of about three on both sides; ten is outside of that anywhere
 FAR_ABOVE = 3
 RISEN = 1.2  # a training loss that ends a fifth above its start; noise of means over a fifth of the run is below that
-BEFORE_JUMPS = 3  # steps at the very start, when a warm-up keeps even a wild learning rate small
 JUMPED = 1.5  # means of five steps; a healthy warm-up never lifts them by half
 NO_GRADIENT = 1e-6  # healthy norms lie between 0.01 and 100; rounding of fp32 alone gives about 1e-7
 LEARNED_ALREADY = 0.01  # nats; a loss this low has small gradients because nothing is left to learn
@@ -25,6 +22,7 @@ ONLY_THE_END = 2.0  # label tokens a row: an end token and one more
 MARKED_ROWS = 0.05  # a few odd rows are told by the data gate (W215); one in twenty is how the file was made
 CONFLICTING = 0.2  # below, the right answer still wins by far
 REPEATED = 0.25  # half of what stops a run (data.max_duplicates)
+FEW_BLOCKS = 0.25  # quickstart's half of the blocks learns as much as all of them
 LOWEST_RANK = 4  # the lesson's lowest, for machines under 12 GB
 SEEN_OFTEN = 3.0  # passes after which rows that fit into an adapter are learned
 UNLEARNED = 0.5  # of the loss at the start
@@ -56,7 +54,7 @@ def too_large_rate(evidence: Evidence) -> Finding | None:
     if len(losses) < ENOUGH_STEPS:
         return None
     is_far_above = evidence.rate > FAR_ABOVE * evidence.usual_rate
-    first, last, worst = fmean(losses[:BEFORE_JUMPS]), signs.end(losses), max(signs.smooth(losses))
+    first, last, worst = signs.beginning(losses), signs.end(losses), max(signs.smooth(losses))
     has_risen, has_jumped = last >= RISEN * signs.start(losses), worst >= JUMPED * first
     if not has_risen and not (has_jumped and is_far_above):
         return None
@@ -146,6 +144,10 @@ def _what_is_small(evidence: Evidence) -> tuple[list[str], dict[str, object]]:
     if isinstance(peft.get("target_modules"), list) and len(peft["target_modules"]) < 2:
         found.append(f"target_modules={','.join(peft['target_modules'])}")
         patch["peft.target_modules"] = "auto"
+    blocks = peft.get("layers_to_transform")
+    if isinstance(blocks, list) and len(blocks) < FEW_BLOCKS * evidence.plan.facts.model.num_layers:
+        found.append(f"layers_to_transform={','.join(map(str, blocks))}")
+        patch["peft.layers_to_transform"] = None
     return found, patch
 
 

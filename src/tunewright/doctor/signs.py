@@ -13,6 +13,11 @@ SMOOTHED = 5  # rows differ: single steps jump by half, means of five hardly do
 Curve = Sequence[tuple[int, float]]
 
 
+def beginning(values: Sequence[float]) -> float:
+    """Mean of the first three steps, when a warm-up keeps even a wild learning rate small."""
+    return fmean(values[:3])
+
+
 def start(values: Sequence[float]) -> float:
     """Mean of the first fifth, at least three values."""
     return fmean(values[: max(3, len(values) // 5)])
