@@ -17,6 +17,7 @@ from tunewright.accel.packing import pack, pack_groups, packed_loss
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine import train
+from tunewright.engine.build import checkpoint_to_resume
 from tunewright.engine.collate import StepCollator, pad_right
 from tunewright.engine.evaluate import held_out_loss
 from tunewright.engine.generate import generate
@@ -24,7 +25,10 @@ from tunewright.engine.losses import predicted_tokens
 from tunewright.engine.memory import Portions, ran_out
 from tunewright.engine.rehearse import largest_micro_batch, rehearse
 from tunewright.engine.ways import Way
-from tunewright.errors import Problem
+from tunewright.errors import Problem, TrainingError
+from tunewright.plan.plan import from_json
+from tunewright.plan.remedy import remedied
+from tunewright.runs.checkpoints import CheckpointStore
 
 from .test_causal_lm import run_for
 
@@ -176,3 +180,18 @@ def test_a_run_is_the_same_with_and_without_its_rehearsal(
     assert curves[0] == curves[1]
     first, second = (load_file(run.adapter / "adapter_model.safetensors") for run in (rehearsed, plain))
     assert all(torch.equal(first[name], second[name]) for name in second)
+
+
+def test_a_checkpoint_goes_on_with_an_8_bit_base_if_a_saving_made_it_so(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    run = run_for(tiny_model(), shop_rows, tmp_path / "run").dir
+    plan, store = from_json(run.plan()), CheckpointStore(run.checkpoints_dir, run.info()["id"])
+    model, _ = api.load_for_training(api.load(config=run.file("config.yaml")))
+    saved = remedied(plan, {"model.quantization": "8bit"})
+    checkpoint = checkpoint_to_resume(store, saved, model, run.events)
+    assert checkpoint is not None
+    assert checkpoint.name == "checkpoint-6"
+    asked = plan.model_copy(update={"run": saved.run})
+    with pytest.raises(TrainingError, match="E502"):
+        checkpoint_to_resume(store, asked, model, run.events)
