@@ -22,10 +22,11 @@ from tunewright.doctor.rules import Diagnosis as Diagnosis
 from tunewright.errors import DataError, Problem, TunewrightError, error, errors_of
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
+from tunewright.facts.meaning import meanings
 from tunewright.facts.model import read_model
 from tunewright.flow import calibrate as calibration
 from tunewright.flow import demo, eject, gather, inline, start
-from tunewright.flow.fetch import Note, fetch_weights, resolve_model
+from tunewright.flow.fetch import Note, fetch_weights, hub_answers, resolve_model
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import Plan, from_json
 from tunewright.plan.presets import Row, all_rows, find_row, row_of, rows_of
@@ -410,8 +411,8 @@ def diagnose(run: RunDir) -> Diagnosis:
     return rules.diagnose(run)
 
 
-    """Verdict and numbers of a run's report, for scripts."""
 def summary(run: RunDir) -> dict[str, Any]:
+    """Verdict and numbers of a run's report, for scripts."""
     return reports.summary(run)
 
 
@@ -525,13 +526,15 @@ def fetch(name: str, *, note: Note = _silent) -> Path:
     return folder
 
 
-def doctor(*, note: Note = _silent) -> Health:
-    """What this machine offers; its speed is measured if that was never done."""
+def doctor(*, online: bool = False, note: Note = _silent) -> Health:
+    """What this machine offers; its speed is measured if that was never done. The Hub is asked only with `online`."""
     problems = too_old()
     if not any(problem.code == "E803" for problem in problems):
         gather.ensure_probe(note)
     here = {name: any((home() / "models").glob(f"{name}-*")) for name in bundled.BUNDLED}
-    return Health(machine.read_machine(Path.cwd()), machine.versions(), here, tuple(problems))
+    found, versions = machine.read_machine(Path.cwd()), machine.versions()
+    meant = meanings(found, versions, hub_answers() if online else None)
+    return Health(found, versions, here, tuple(problems), tuple(meant))
 
 
 def environment() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tunewright.accel.attention import NAME
 from tunewright.accel.loss import MicroBatch, causal_model, chunked_cross_entropy
 from tunewright.data.encode import IGNORED, Encoded
-from tunewright.data.pack import packs, shared_beginnings
+from tunewright.data.pack import Shared, packs, shared_beginnings
 
 # transformers' name for it; its attention stays inside rows whose positions restart.
 FLASH = "flash_attention_2"
@@ -30,9 +30,16 @@ def shareable(row: Encoded) -> int:
 
 
 def pack_groups(rows: Sequence[Encoded], max_tokens: int, *, share: bool) -> list[list[int]]:
-    """Positions of the rows of each micro-batch of at most `max_tokens` computed tokens."""
+    """Positions of the rows of each micro-batch of at most `max_tokens` computed tokens, the largest micro-batch first.
+
+    What is smaller then finds room where the larger one stood: in another order SmolLM2 held half a gigabyte more.
+    """
     found = packs([row.ids for row in rows], _limits(rows, share), max_tokens)
-    return [[i for group in pack for i in group.rows] for pack in found]
+
+    def computed(pack: Sequence[Shared]) -> int:
+        return sum(g.length + sum(len(rows[i].ids) - g.length for i in g.rows) for g in pack)
+
+    return [[i for group in pack for i in group.rows] for pack in sorted(found, key=computed, reverse=True)]
 
 
 def pack(rows: Sequence[Encoded], *, share: bool) -> dict[str, Tensor]:

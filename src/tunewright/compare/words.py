@@ -50,6 +50,16 @@ PARTS: Mapping[str, str] = {
     "merged": N_("layers with LoRA in their weights"),
     "cache": N_("keys and values of answers"),
 }
+TOPICS: Mapping[str, str] = {
+    "speed": N_("speed"),
+    "libraries": N_("products"),
+    "memory": N_("memory"),
+    "disk": N_("disk"),
+    "torch": N_("torch"),
+    "quantization": N_("8 and 4 bits"),
+    "hub": N_("Hub"),
+    "language": N_("language"),
+}
 KINDS: Mapping[str, tuple[str, str]] = {
     "damaged": (N_("cannot be read"), N_("left out")),
     "empty": (N_("empty"), N_("left out")),
@@ -64,6 +74,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "conflict": (N_("same question, another answer"), N_("used")),
     "control_tokens": (N_("control tokens in the text"), N_("used")),
 }
+SEVERITIES: Mapping[str, str] = {"error": N_("fault"), "warning": N_("warning"), "hint": N_("hint")}
+CONFIDENCES: Mapping[str, str] = {"certain": N_("certain"), "likely": N_("likely"), "possible": N_("possible")}
 LENGTHS: Mapping[str, str] = {
     "median": N_("median"), "p95": N_("95 % within"), "p99": N_("99 % within"), "longest": N_("longest"),
 }  # fmt: skip
@@ -75,8 +87,6 @@ def label(table: Mapping[str, str], name: str) -> str:
     """The word for a name; a name without one stands for itself."""
     return _(table[name]) if name in table else name
 
-SEVERITIES: Mapping[str, str] = {"error": N_("fault"), "warning": N_("warning"), "hint": N_("hint")}
-CONFIDENCES: Mapping[str, str] = {"certain": N_("certain"), "likely": N_("likely"), "possible": N_("possible")}
 
 def score(metric: str, value: float | None) -> str:
     """A score as the metric is read: shares in percent, losses and errors as numbers."""

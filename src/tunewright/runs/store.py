@@ -61,6 +61,13 @@ class RunDir:
         """For the process that owns the run: the parent, or the run itself when it is inline."""
         durable.write_json(self.file(layout.RUN_JSON), {**self.info(), **changes})
 
+    def seconds(self) -> float | None:
+        """From the worker's start to its end, all sessions together; None while it goes on, or if it never began."""
+        info = self.info()
+        if not info.get("started") or not info.get("ended"):
+            return None
+        return float(info.get("seconds_before", 0.0)) + float(info["ended"] - info["started"])
+
     def plan(self) -> dict[str, Any]:
         return dict(json.loads(self.file(layout.PLAN).read_text(encoding="utf-8")))
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunewright.cli import brief, options, show
-from tunewright.cli.problems import print_problems
+from tunewright.cli.problems import print_problems, printable
 from tunewright.i18n import _, ngettext
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def doctor(
     fetch: Annotated[
         str | None, typer.Option("--fetch", metavar="NAME", help=_("Get a model now, to work offline later."))
     ] = None,
+    online: Annotated[bool, typer.Option("--online", help=_("Ask the Hub whether it answers."))] = False,
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
@@ -31,7 +32,7 @@ def doctor(
         else:
             brief.labelled(show.out(), _("Model"), f"{fetch}: {folder}")
         return
-    found = api.doctor(note=show.note)
+    found = api.doctor(online=online, note=show.note)
     if as_json:
         show.as_json(found.to_json())
     else:
@@ -62,6 +63,15 @@ def _print(found: "Health") -> None:
             else _("not here yet; it comes with its first use, or now:  tunewright doctor --fetch {name}")
         )
         brief.labelled(channel, _("Model"), f"{name}: {state.format(name=name)}")
+    rows = [
+        (
+            words.label(words.TOPICS, one.topic),
+            channel.paint(printable(one.text()), *(("yellow",) if one.is_warning else ())),
+        )
+        for one in found.meanings
+    ]
+    brief.labelled(channel, _("Meaning"), _("for training on this machine"))
+    show.table(channel, rows, indent=" " * brief.LABEL)
     print_problems(found.problems, channel)
     if not found.problems:
         show.next_steps(("tunewright quickstart", _("see it work")))
