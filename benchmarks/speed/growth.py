@@ -121,8 +121,8 @@ def sharing() -> dict[str, Any]:
 
 def page(results: dict[str, Any]) -> str:
     """GROWTH.md: a table for each curve."""
-    lines = [f"# How the cost of a step grows\n\n{WHAT}\n\n"
-             f"Measured {results['date']} on {results['machine']['num_cpus']} cores, torch {results['versions']['torch']}."]  # fmt: skip
+    where = f"{results['machine']['num_cpus']} cores, torch {results['versions']['torch']}"
+    lines = [f"# How the cost of a step grows\n\n{WHAT}\n\nMeasured {results['date']} on {where}."]
     for name, points in results["scaling"].items():
         held = {key for key in ("rows", "length") if len({p[key] for p in points}) > 1 and key != name}
         lines += ["", f"| {name} |{' rows |' if 'rows' in held else ''} tokens/s | s/step |"]

@@ -211,12 +211,13 @@ def largest_step(run: Run, facts: Facts) -> Step:
 
 def largest_answers(run: Run, facts: Facts) -> Step | None:
     """The largest batch of answers with their prompts; None for a run that writes none."""
-    if not TASKS[task_of(run)].writes or run.eval.rows in ("auto", 0) or run.eval.max_new_tokens == "auto":
+    answers, longest = run.eval.rows, run.eval.max_new_tokens
+    if not TASKS[task_of(run)].writes or answers == "auto" or longest == "auto" or not answers:
         return None
-    one = min(facts.data.longest_prompt, int(run.data.max_length)) + run.eval.max_new_tokens + virtual_tokens(run.peft)
+    one = min(facts.data.longest_prompt, int(run.data.max_length)) + longest + virtual_tokens(run.peft)
     model, size = facts.model, PRECISION_BYTES[precision_of(run)]
     a_token = 2 * (model.num_layers + model.num_decoder_layers) * model.num_key_value_heads * model.head_dim * size
-    rows = max(1, min(run.eval.rows, ROWS_WRITTEN_AT_ONCE, CACHE_BYTES // (a_token * one)))
+    rows = max(1, min(answers, ROWS_WRITTEN_AT_ONCE, CACHE_BYTES // (a_token * one)))
     return Step(rows=rows, tokens=rows * one)
 
 
