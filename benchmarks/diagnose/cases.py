@@ -79,6 +79,12 @@ def shuffled_answers(rows: list[Row]) -> list[Row]:
     return [answer(row, text) for row, text in zip(rows, answers, strict=True)]
 
 
+def half_wrong(rows: list[Row]) -> list[Row]:
+    """Every second row has the answer of another one."""
+    mixed = shuffled_answers(rows)
+    return [mixed[i] if i % 2 else row for i, row in enumerate(rows)]
+
+
 def shuffled_labels(rows: list[Row]) -> list[Row]:
     labels = [row["label"] for row in rows]
     random.Random(SEED).shuffle(labels)
@@ -178,7 +184,8 @@ CASES: dict[str, Case] = {
         "D209", "labels shuffled", "seq_cls", 300, shuffled_labels, settings={"train.num_train_epochs": 3}
     ),
     "overfitting": Case(
-        "D301", "24 rows, 16 passes, no early stopping", rows=24, settings={**MANY_PASSES, "train.learning_rate": 2e-3}
+        "D301", "32 rows, half of them with answers of other rows, 8 passes", rows=32, spoil=half_wrong,
+        settings={**MANY_PASSES, "train.num_train_epochs": 8, "train.eval_steps": 8},
     ),
     "by_heart": Case(
         "D302", "24 rows with answers of other rows, 16 passes", rows=24, spoil=shuffled_answers, settings=MANY_PASSES

@@ -15,9 +15,10 @@ from tunewright.engine.adapt import peft_config
 from tunewright.engine.tasks import ENGINE_TASKS
 from tunewright.engine.ways import fast_ways
 from tunewright.facts.families import FAMILIES
+from tunewright.facts.machine import Machine
 from tunewright.plan.adapter import RATES
 from tunewright.plan.paths import PATHS
-from tunewright.plan.plan import Plan
+from tunewright.plan.plan import Facts, Plan
 from tunewright.plan.trainable import COUNTS
 from tunewright.spec.methods import METHODS, Lora, Method
 from tunewright.spec.run import FastPath, Run
@@ -49,7 +50,8 @@ def test_every_method_has_a_learning_rate_and_a_count() -> None:
 @pytest.mark.fast_paths
 def test_fast_paths_of_the_plan_exist() -> None:
     assert set(PATHS) == set(get_args(FastPath))
-    llama = Plan.model_construct(fast_paths=tuple(PATHS), run=Run(model="m", data="d", task="causal_lm"))
+    on_cpu = Facts.model_construct(machine=Machine.model_construct(probe=None))
+    llama = Plan.model_construct(fast_paths=tuple(PATHS), run=Run(model="m", data="d", task="causal_lm"), facts=on_cpu)
     taken = {name for way in fast_ways(llama) for name in way.paths}
     others = {cpu.onednn_matmul.__name__, int8.__name__.rpartition(".")[2], merged.merged_lora.__name__}
     assert taken | others == set(PATHS)
