@@ -124,6 +124,11 @@ def rated(rows: list[Row]) -> list[Row]:
     return [{"text": row["text"], "label": len(row["text"].split()) / 10} for row in rows]
 
 
+def one_absurd(rows: list[Row]) -> list[Row]:
+    """One of the numbers has lost its decimal point and more."""
+    return [{**row, "label": 1e25} if i == 60 else row for i, row in enumerate(rated(rows))]
+
+
 def dead_model(folder: Path) -> str:
     """A small Llama whose attention is multiplied by zero, so that no adapter in it can have a gradient."""
     code = (
@@ -190,10 +195,11 @@ CASES: dict[str, Case] = {
     "by_heart": Case(
         "D302", "24 rows with answers of other rows, 16 passes", rows=24, spoil=shuffled_answers, settings=MANY_PASSES
     ),
-    "broken_numbers": Case(
-        "D401", "learning rate 0.9 on a huge scale, gradients not shortened",
+    "thrown_away": Case(
+        "D202", "learning rate 0.9 on a huge scale, gradients not shortened",
         settings={**LORA, "peft.lora_alpha": 100000, "train.learning_rate": 0.9, "train.max_grad_norm": 0},
     ),
+    "broken_numbers": Case("D401", "one number of 200 is 1e25", "seq_cls", 200, one_absurd, rated, LABELS),
     "nothing_to_learn": Case("D402", "one answer for all rows", rows=160, spoil=same_answer, settings=LORA),
     "padding": Case(
         "D501", "one row of eight is long, packing switched off", rows=48, spoil=one_long,

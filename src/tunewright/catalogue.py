@@ -696,7 +696,10 @@ CATALOGUE: Mapping[str, Entry] = {
         N_(
             "the numbers broke at step {step}: the loss or a gradient became {value} (learning rate {rate}, usual: {usual})"
         ),
-        N_("Weights grew until the numbers overflowed. That step was not applied, and nothing of it was saved."),
+        N_(
+            "Weights grew until the numbers overflowed, or a row holds a number far from all others. That step was not applied, "
+            "and nothing of it was saved."
+        ),
         N_("leave train.learning_rate to the plan: --set train.learning_rate=auto"),
         N_("--set train.max_grad_norm=1.0"),
         N_("--set model.precision=fp32"),

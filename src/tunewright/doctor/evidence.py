@@ -126,13 +126,19 @@ def read(run: RunDir) -> Evidence:
         after=scores.get("after", {}),
         samples=run.samples("after"),
         result=run.result(),
-        problems=_failure(events),
+        problems=_failure(run, events),
         alerts=[Problem.from_record(event["problem"]) for event in events if event["kind"] == "alert"],
     )
 
 
-def _failure(events: Sequence[Event]) -> list[Problem]:
-    """Why the last session ended early; empty if it ended well or is still going on."""
+def _failure(run: RunDir, events: Sequence[Event]) -> list[Problem]:
+    """Why the last session ended early: as its parent wrote it, who saw what the worker could not say, else as the worker did.
+
+    Empty if it ended well or is still going on.
+    """
+    told = run.info().get("problems")
+    if told:
+        return [Problem.from_record(problem) for problem in told]
     ends = [event for event in events if event["kind"] in ("done", "failed")]
     if not ends or ends[-1]["kind"] == "done":
         return []

@@ -55,7 +55,8 @@ def too_large_rate(evidence: Evidence) -> Finding | None:
         return None
     is_far_above = evidence.rate > FAR_ABOVE * evidence.usual_rate
     first, last, worst = signs.beginning(losses), signs.end(losses), max(signs.smooth(losses))
-    has_risen, has_jumped = last >= RISEN * signs.start(losses), worst >= JUMPED * first
+    has_risen = last >= RISEN * signs.start(losses) or last >= JUMPED * first
+    has_jumped = worst >= JUMPED * first
     if not has_risen and not (has_jumped and is_far_above):
         return None
     values = {

@@ -1,7 +1,7 @@
 """Signs in curves: pure functions on numbers, used by the rules and by the alerts of a live run alike."""
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 # An evaluation reads the same rows every time, so a rise is no noise of rows; below a twentieth keeping the best step is
 # remedy enough.
@@ -14,8 +14,8 @@ Curve = Sequence[tuple[int, float]]
 
 
 def beginning(values: Sequence[float]) -> float:
-    """Mean of the first three steps, when a warm-up keeps even a wild learning rate small."""
-    return fmean(values[:3])
+    """Median of the first three steps, when even a wild learning rate has hardly begun; one of them may have jumped."""
+    return median(values[:3])
 
 
 def start(values: Sequence[float]) -> float:

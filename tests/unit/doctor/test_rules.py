@@ -104,6 +104,14 @@ def test_a_training_loss_that_rises_is_named(sick: Sick, rate: float, confidence
     assert found.remedies[0].patch == {"train.learning_rate": 5e-4 if rate > 5e-4 else 5e-5}
 
 
+def test_a_loss_that_jumped_at_once_and_stays_there_is_named(sick: Sick) -> None:
+    """As seen with a huge scale: the model answers at random from the third step on."""
+    stuck = [2.5, 2.6, 35.9, *[10.803] * 17]
+    assert codes(sick({"train__learning_rate": 0.9}, logs=logged(stuck), evals=measured([10.8] * 4, steps=20))) == [
+        "D202"
+    ]
+
+
 def test_a_jump_counts_only_with_a_learning_rate_far_above_the_usual(sick: Sick) -> None:
     jumping = [2.6, 2.6, 2.5] + [6.0] * 12 + falling(STEPS - 15, start=6.0, end=1.5)
     assert codes(sick({"train__learning_rate": 0.02}, logs=logged(jumping), evals=measured([4.0, 2.0]))) == ["D202"]
