@@ -211,10 +211,6 @@ CASES: dict[str, Case] = {
         "D502", "activation checkpointing asked for", rows=64,
         settings={**LORA, "train.activation_checkpointing": "true"},
     ),
-    "slow_precision": Case(
-        "D503", "fp16 asked for on a CPU", "seq_cls", 48,
-        settings={"model.precision": "fp16", "train.num_train_epochs": 1},
-    ),
     "busy_neighbours": Case("D504", "four processes compute beside it", "seq_cls", 120, neighbours=4),
     "late_rows": Case(
         "D505", "workers are started for each of many short passes", "seq_cls", 24,
