@@ -30,14 +30,20 @@ def rows(tmp_path: Path) -> Path:
     return path
 
 
+def switches(request: pytest.FixtureRequest) -> list[str]:
+    """What a command of its own process needs where the tests run with every fast path off."""
+    if not request.config.getoption("--plain"):
+        return []
+    return [word for name in get_args(FastPath) for word in ("--set", f"fast_paths.{name}=false")]
+
+
 @pytest.fixture
 def tunewright(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Any]:
     """The command; its JSON where `--json` is asked for. Fails with both streams if the exit code is not the wanted one."""
-    plain = [word for name in get_args(FastPath) for word in ("--set", f"fast_paths.{name}=false")]
 
     def run(*arguments: str, code: int = 0) -> Any:
-        if arguments[0] == "train" and request.config.getoption("--plain"):
-            arguments = (*arguments, *plain)
+        if arguments[0] == "train":
+            arguments = (*arguments, *switches(request))
         done = subprocess.run(
             [sys.executable, "-m", "tunewright", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
         )
@@ -55,6 +61,6 @@ SMALL = (
 
 
 @pytest.fixture
-def small() -> tuple[str, ...]:
+def small(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Eight steps of four rows, twice held out and saved."""
-    return SMALL
+    return (*SMALL, *switches(request))

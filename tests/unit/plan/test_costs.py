@@ -110,6 +110,7 @@ def test_the_range_of_a_device_that_is_not_here_is_wider(facts: Build) -> None:
     assert here["low"] < here["seconds"] < here["high"]
 
 
+@pytest.mark.fast_paths
 def test_operations_are_those_of_frozen_layers_adapters_attention_and_head(facts: Build) -> None:
     found = facts(probe=MEASURED)
     plan = make_plan(ask(train={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}), found)
@@ -149,6 +150,7 @@ def test_a_plan_that_cannot_fit_says_what_would(facts: Build) -> None:
     assert [other.flags() for other in plan.alternatives if other.fits] == ["--set model.quantization=4bit"]
 
 
+@pytest.mark.fast_paths
 def test_a_gpu_packs_rows_where_flash_attention_is_installed(facts: Build) -> None:
     on_card = facts_on(facts(), "a100-80")
     assert on_card.machine.probe is not None

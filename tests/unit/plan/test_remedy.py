@@ -68,6 +68,7 @@ def test_eight_bits_need_bitsandbytes_and_a_method_that_can_train_on_them(facts:
     assert CHECKPOINTING not in ladder(plan_of(facts, train=BATCH, method="prefix_tuning"))
 
 
+@pytest.mark.fast_paths
 def test_a_split_that_leaves_the_largest_micro_batch_as_it_is_is_passed_over(facts: Build) -> None:
     # A step has about 4 x 160 tokens, so micro-batches of more than 640 hold it whole: 4 x 512, 2 x 512.
     train = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
