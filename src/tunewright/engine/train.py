@@ -23,7 +23,7 @@ from tunewright.engine.build import (
 from tunewright.engine.checkpointing import checkpoint_activations
 from tunewright.engine.export import save_adapter, taken_from_base
 from tunewright.engine.load import load_base
-from tunewright.engine.memory import Portions
+from tunewright.engine.memory import Portions, give_back
 from tunewright.engine.prepare import prepare
 from tunewright.engine.rehearse import largest_micro_batch, rehearse
 from tunewright.engine.score import Score, Scorer
@@ -68,6 +68,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
         start_from_data(model, first_batches(plan, data, tokenizer))
         taken = taken_from_base(model)
         way = choose_way(plan, model, data.train, tokenizer.pad_id, events)
+        give_back()
     with Stopwatch(events, "rehearse"):  # what does not fit into memory shows before time is spent
         cut = way.of(step_collator(plan, tokenizer))
         rehearse(model, way.loss, largest_micro_batch(data.train, cut, plan.effective_batch))
@@ -76,6 +77,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     # Where start values were taken out of the base, base and fresh adapter together are what was loaded.
     with nullcontext(model) if taken else without_adapter(model) as untouched:
         before = scorer.score("before", test, untouched)
+    give_back()
 
     with Stopwatch(events, "train"):  # 4. train
         store = CheckpointStore(run.checkpoints_dir, run.info()["id"])

@@ -29,14 +29,13 @@ from tunewright.engine.collate import Collate, Cut, StepCollator
 from tunewright.engine.tasks import task_of
 from tunewright.errors import Problem
 from tunewright.plan.adapter import is_cpu
-from tunewright.plan.memory import VERIFIED_TOKENS
+from tunewright.plan.memory import FEWEST_ROWS, LEARNED_TOKENS, LEAST_TOKENS, VERIFIED_ROWS, VERIFIED_TOKENS
 from tunewright.plan.plan import Plan
 from tunewright.runs.events import EventLog
 
 # The plain way computes all logits of the rows that are compared, so these are few and short: of the first rows the shortest
 # ones, each up to some tokens that are learned, and two at least, as packing must keep them apart.
-CANDIDATES, VERIFIED_ROWS, FEWEST_ROWS = 64, 4, 2
-LEAST_TOKENS, LEARNED_TOKENS = 96, 48
+CANDIDATES = 64
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,18 @@ from tunewright.i18n import N_
 from tunewright.plan import adapter
 from tunewright.plan.adapter import choice, is_cpu
 from tunewright.plan.check import matching_groups
-from tunewright.plan.memory import PRECISION_BYTES, Adapted, Kind, Step, estimate
+from tunewright.plan.memory import (
+    FEWEST_ROWS,
+    LEARNED_TOKENS,
+    LEAST_TOKENS,
+    PRECISION_BYTES,
+    VERIFIED_ROWS,
+    VERIFIED_TOKENS,
+    Adapted,
+    Kind,
+    Step,
+    estimate,
+)
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Choice, Facts, Memory
 from tunewright.spec.load import patch
@@ -221,6 +232,16 @@ def largest_answers(run: Run, facts: Facts) -> Step | None:
     return Step(rows=rows, tokens=rows * one)
 
 
+def compared_tokens(facts: Facts) -> int:
+    """Tokens of the rows that the fast way is compared on, which are cut behind the beginning of their answers."""
+    data = facts.data
+    prompt = data.mean_length - data.mean_label_tokens
+    row = min(data.lengths["median"], max(LEAST_TOKENS, math.ceil(prompt) + LEARNED_TOKENS))
+    return next(
+        (n * row for n in range(VERIFIED_ROWS, FEWEST_ROWS, -1) if n * row <= VERIFIED_TOKENS), FEWEST_ROWS * row
+    )
+
+
 def kind_of(run: Run, facts: Facts, *, checkpointing: bool) -> Kind:
     """How a resolved run holds and computes its model."""
     paths = fast_paths(run, facts)
@@ -240,7 +261,8 @@ def estimate_for(run: Run, facts: Facts, *, checkpointing: bool) -> Memory:
     """Memory of a run whose sizes are resolved."""
     return estimate(
         run, facts.model, adapted_by(run, facts), largest_step(run, facts), num_labels=len(facts.data.labels) or 1,
-        kind=kind_of(run, facts, checkpointing=checkpointing), written=largest_answers(run, facts),
+        kind=kind_of(run, facts, checkpointing=checkpointing), compared=compared_tokens(facts),
+        written=largest_answers(run, facts),
     )  # fmt: skip
 
 

@@ -19,8 +19,9 @@ RUNTIME_BYTES = 750 * 2**20
 # A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
 GPU_CONTEXT_BYTES = 1000 * 2**20
 LOSS_CHUNK_TOKENS = 256
-# Rows that are compared before step 1 (engine/ways.py); with long prompts more.
-VERIFIED_TOKENS = 400
+# Rows that are compared before step 1 (engine/ways.py): how many, how long at least, how much of each is learned.
+VERIFIED_TOKENS, VERIFIED_ROWS, FEWEST_ROWS = 192, 3, 2
+LEAST_TOKENS, LEARNED_TOKENS = 64, 32
 # All logits, their softmax, their gradient, and the copy without the last position.
 LOGITS_AT_ONCE = 4
 # Roles that read something else than the norm's output: attention's result, the MLP's activation.
@@ -98,15 +99,24 @@ class Kind:
 
 
 def estimate(
-    run: Run, model: Model, adapted: Adapted, step: Step, *, num_labels: int, kind: Kind, written: Step | None
+    run: Run,
+    model: Model,
+    adapted: Adapted,
+    step: Step,
+    *,
+    num_labels: int,
+    kind: Kind,
+    compared: int,
+    written: Step | None,
 ) -> Memory:
-    """The peak by part, of a run whose sizes are resolved; `written` is the largest batch of answers, if there is one."""
+    """The peak by part, of a run whose sizes are resolved; `compared` tokens are compared before step 1, `written` is the
+    largest batch of answers, if there is one."""
     phases = {
         "load": load_parts(run, model, kind),
         "train": train_parts(run, model, adapted, step, num_labels=num_labels, kind=kind),
     }
     if kind.answer_loss:
-        phases["verify"] = verify_parts(run, model, adapted, num_labels=num_labels, kind=kind)
+        phases["verify"] = verify_parts(run, model, adapted, compared, num_labels=num_labels, kind=kind)
     if written:
         phases["write"] = write_parts(run, model, adapted, written, num_labels=num_labels, kind=kind)
     totals = {name: sum(parts.values()) for name, parts in phases.items()}
@@ -152,13 +162,15 @@ def train_parts(run: Run, model: Model, adapted: Adapted, step: Step, *, num_lab
     }  # fmt: skip
 
 
-def verify_parts(run: Run, model: Model, adapted: Adapted, *, num_labels: int, kind: Kind) -> dict[str, int]:
+def verify_parts(
+    run: Run, model: Model, adapted: Adapted, compared: int, *, num_labels: int, kind: Kind
+) -> dict[str, int]:
     """The comparison of the fast way with the plain one before step 1, all logits of a few short rows."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
     activations = activation_bytes(
-        model, adapted, VERIFIED_TOKENS, precision=kind.precision, dropout=False, checkpointing=kind.checkpointing
+        model, adapted, compared, precision=kind.precision, dropout=False, checkpointing=kind.checkpointing
     )
-    logits = VERIFIED_TOKENS * model.vocab_size * 4 * LOGITS_AT_ONCE
+    logits = compared * model.vocab_size * 4 * LOGITS_AT_ONCE
     held = {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 8 * trained}
     return {**held, "activations": activations, "loss": logits}
 
