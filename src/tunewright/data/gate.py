@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 from tunewright.data import lint
@@ -173,6 +174,7 @@ def _account(
         "counts": {kind: len(kinds[kind]) for kind in KINDS},
         "numbers": {kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
         "lengths": {name: quantile(lengths, share) for name, share in QUANTILES.items()},
+        "common_prefix": _common_prefix(train, task),
         "longest_prompt": max((row.prompt_length for row in (*train, *held_out)), default=0),
         "tokens": sum(len(ids) for ids in sequences),
         "label_tokens": len(train) if task == "seq_cls" else sum(row.num_label_tokens for row in train),
@@ -180,6 +182,15 @@ def _account(
         "labels": loaded.label_counts,
         "problem_type": loaded.problem_type,
     }
+
+
+def _common_prefix(train: Sequence[Encoded], task: Task) -> int:
+    """How many tokens in front of every prompt are the same in all rows."""
+    if task != "causal_lm" or not train:
+        return 0
+    columns = zip(*(row.ids for row in train), strict=False)
+    same = sum(1 for _column in takewhile(lambda column: len(set(column)) == 1, columns))
+    return max(0, min(same, *(row.prompt_length - 1 for row in train)))
 
 
 def _needed_length(row: Encoded, task: Task) -> int:

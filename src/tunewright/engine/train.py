@@ -93,6 +93,10 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
             state = trainer.state
     if stop.signal and state.global_step < state.max_steps:
         raise error("E507", step=state.global_step, name=run.name)
+    tokens, seconds = trainer.num_tokens, trainer.train_seconds
+    watch.trainer = None
+    del trainer  # gradients and the optimizer's state
+    give_back()
     best = state.best_global_step or state.global_step
     if best != state.global_step:
         restore_training(model, store.folder / f"checkpoint-{best}")
@@ -101,6 +105,4 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     with Stopwatch(events, "save"):
         save_adapter(model, plan, run, tokenizer, taken)  # 5. save
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Outcome(
-        before, after, state.global_step, best, trainer.num_tokens, trainer.train_seconds, trained, data.baseline
-    )
+    return Outcome(before, after, state.global_step, best, tokens, seconds, trained, data.baseline)

@@ -29,12 +29,11 @@ from tunewright.engine.collate import Collate, Cut, StepCollator
 from tunewright.engine.tasks import task_of
 from tunewright.errors import Problem
 from tunewright.plan.adapter import is_cpu
-from tunewright.plan.memory import FEWEST_ROWS, LEARNED_TOKENS, LEAST_TOKENS, VERIFIED_ROWS, VERIFIED_TOKENS
+from tunewright.plan.memory import COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS
 from tunewright.plan.plan import Plan
 from tunewright.runs.events import EventLog
 
-# The plain way computes all logits of the rows that are compared, so these are few and short: of the first rows the shortest
-# ones, each up to some tokens that are learned, and two at least, as packing must keep them apart.
+# Of the first rows the shortest are compared; the plain way computes all their logits, so there are few, and cut.
 CANDIDATES = 64
 
 
@@ -118,14 +117,12 @@ def choose_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded], pad_id: in
 
 
 def short_rows(rows: Sequence[Encoded]) -> list[Encoded]:
-    """Beginnings of a few rows, with some tokens that are learned in each."""
-    found = sorted((_short(row) for row in rows[:CANDIDATES]), key=lambda row: len(row.ids))[:VERIFIED_ROWS]
-    while len(found) > FEWEST_ROWS and sum(len(row.ids) for row in found) > VERIFIED_TOKENS:
-        found.pop()
-    return found
+    """A few rows with the beginning of their prompts and of what is learned: the same tokens for both ways."""
+    return sorted(map(_short, rows[:CANDIDATES]), key=lambda row: len(row.ids))[:COMPARED_ROWS]
 
 
 def _short(row: Encoded) -> Encoded:
     learned = next((i for i, label in enumerate(row.labels) if i > 0 and label >= 0), 0)
-    end = max(LEAST_TOKENS, learned + LEARNED_TOKENS)
-    return replace(row, ids=row.ids[:end], labels=row.labels[:end])
+    begin = COMPARED_TOKENS - LEARNED_TOKENS
+    rest = slice(max(begin, learned), max(begin, learned) + LEARNED_TOKENS)
+    return replace(row, ids=[*row.ids[:begin], *row.ids[rest]], labels=[*row.labels[:begin], *row.labels[rest]])

@@ -1,6 +1,7 @@
 """The data in numbers: rows, format, lengths in tokens, how much of them is learned."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from tunewright.facts.base import Fact
@@ -23,6 +24,7 @@ class Data(Fact):
     is_single_turn: bool
     lengths: dict[str, int]
     longest_prompt: int
+    common_prefix: int = 0
     mean_length: float
     mean_label_tokens: float
     answer_lengths: dict[str, int]
@@ -48,6 +50,7 @@ def from_account(
         is_single_turn=is_single_turn,
         lengths=account["lengths"],
         longest_prompt=account["longest_prompt"],
+        common_prefix=account["common_prefix"],
         mean_length=account["tokens"] / sampled,
         mean_label_tokens=account["label_tokens"] / sampled,
         answer_lengths=dict(answer_lengths),
@@ -55,3 +58,18 @@ def from_account(
         labels=tuple(account["labels"]),
         problem_type=account["problem_type"],
     )
+
+
+def length_at(lengths: Mapping[str, int], share: float) -> float:
+    """The length at a quantile, between those that are known."""
+    known = (
+        (0.0, 0),
+        (0.5, lengths["median"]),
+        (0.95, lengths["p95"]),
+        (0.99, lengths["p99"]),
+        (1.0, lengths["longest"]),
+    )
+    for (low, below), (high, above) in pairwise(known):
+        if share <= high:
+            return below + (above - below) * (share - low) / (high - low)
+    return known[-1][1]

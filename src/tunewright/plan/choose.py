@@ -6,19 +6,18 @@ each says which in its reason.
 
 import math
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
+from tunewright.facts.data import length_at
 from tunewright.i18n import N_
 from tunewright.plan import adapter
 from tunewright.plan.adapter import choice, is_cpu
 from tunewright.plan.check import matching_groups
 from tunewright.plan.memory import (
-    FEWEST_ROWS,
-    LEARNED_TOKENS,
-    LEAST_TOKENS,
+    COMPARED_ROWS,
+    COMPARED_TOKENS,
     PRECISION_BYTES,
-    VERIFIED_ROWS,
-    VERIFIED_TOKENS,
     Adapted,
     Kind,
     Step,
@@ -214,10 +213,14 @@ def largest_step(run: Run, facts: Facts) -> Step:
     """The largest micro-batch of a resolved run: padded to the longest row, or packed up to the tokens there are."""
     rows, length = int(run.train.per_device_train_batch_size), int(run.data.max_length)
     learned, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
-    if "packing" not in fast_paths(run, facts):
-        return Step(rows=rows, tokens=rows * (longest + learned), is_only=effective_batch(run) == rows)
-    whole = math.ceil(effective_batch(run) * min(facts.data.mean_length, length))
-    return Step(rows=rows, tokens=max(longest, min(rows * length, whole)), is_only=whole <= rows * length)
+    if "packing" not in (paths := fast_paths(run, facts)):
+        return Step(rows=rows, tokens=rows * (longest + learned))
+    # The longest rows of all may come in one step, and a run rehearses that before step 0.
+    batch, there = effective_batch(run), max(1, facts.data.num_train)
+    ranks = (1 - (i + 0.5) / there for i in range(min(batch, there)))
+    whole = batch * fmean(min(length, length_at(facts.data.lengths, share)) for share in ranks)
+    shared = facts.data.common_prefix * (batch - 1) if "shared_prefix" in paths else 0
+    return Step(rows=rows, tokens=max(longest, min(rows * length, math.ceil(whole) - shared)))
 
 
 def largest_answers(run: Run, facts: Facts) -> Step | None:
@@ -233,13 +236,8 @@ def largest_answers(run: Run, facts: Facts) -> Step | None:
 
 
 def compared_tokens(facts: Facts) -> int:
-    """Tokens of the rows that the fast way is compared on, which are cut behind the beginning of their answers."""
-    data = facts.data
-    prompt = data.mean_length - data.mean_label_tokens
-    row = min(data.lengths["median"], max(LEAST_TOKENS, math.ceil(prompt) + LEARNED_TOKENS))
-    return next(
-        (n * row for n in range(VERIFIED_ROWS, FEWEST_ROWS, -1) if n * row <= VERIFIED_TOKENS), FEWEST_ROWS * row
-    )
+    """Tokens of the rows that the fast way is compared on."""
+    return COMPARED_ROWS * min(facts.data.lengths["median"], COMPARED_TOKENS)
 
 
 def kind_of(run: Run, facts: Facts, *, checkpointing: bool) -> Kind:

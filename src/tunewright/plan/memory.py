@@ -15,15 +15,18 @@ from tunewright.spec.run import Precision, Run
 
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
-RUNTIME_BYTES = 750 * 2**20
+RUNTIME_BYTES = 600 * 2**20
+# On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
+HEAP_SHARE = 0.22
+# While one checkpointed block is computed again: what it keeps, and the results and gradients that pass through it.
+RECOMPUTED_AT_ONCE = 7
 # A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
 GPU_CONTEXT_BYTES = 1000 * 2**20
 LOSS_CHUNK_TOKENS = 256
-# Rows that are compared before step 1 (engine/ways.py): how many, how long at least, how much of each is learned.
-VERIFIED_TOKENS, VERIFIED_ROWS, FEWEST_ROWS = 192, 3, 2
-LEAST_TOKENS, LEARNED_TOKENS = 64, 32
-# All logits, their softmax, their gradient, and the copy without the last position.
-LOGITS_AT_ONCE = 4
+# Rows that are compared before step 1 (engine/ways.py): how many, what is left of each, and how much of that is learned.
+COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS = 3, 64, 32
+# All logits, their softmax, their gradients, copies without the last position, and holes.
+LOGITS_AT_ONCE = 6
 # Roles that read something else than the norm's output: attention's result, the MLP's activation.
 INNER = ("o_proj", "out_proj", "c_proj", "down_proj", "fc2", "wo")
 
@@ -47,11 +50,10 @@ class Adapted:
 
 @dataclass(frozen=True)
 class Step:
-    """The largest micro-batch: its rows, and its tokens with padding and learned positions; whether it is the only one."""
+    """The largest micro-batch: its rows, and its tokens with padding and learned positions."""
 
     rows: int
     tokens: int
-    is_only: bool = False
 
 
 def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
@@ -72,7 +74,7 @@ def activation_bytes(
     if dropout:
         # Each adapted layer draws its own mask, and keeps the mask and its own dropped input.
         kept += sum(round(1.25 * g.in_features * g.count / layers) for g in groups)
-    per_token = layers * d + 2 * kept if checkpointing else layers * kept
+    per_token = layers * d + RECOMPUTED_AT_ONCE * kept if checkpointing else layers * kept
     return tokens * per_token * PRECISION_BYTES[precision]
 
 
@@ -154,12 +156,15 @@ def train_parts(run: Run, model: Model, adapted: Adapted, step: Step, *, num_lab
         model, adapted, step.tokens, precision=kind.precision, dropout=dropout, checkpointing=kind.checkpointing
     )
     loss = loss_bytes(run, model, step, num_labels=num_labels, answer_loss=kind.answer_loss)
-    # Of a single micro-batch the logits are gone before the gradients come; those of earlier ones stay.
-    gradients = max(0, 4 * trained - loss) if step.is_only else 4 * trained
     return {
         **_held(run, model, kind),
-        "adapter": 4 * trained, "gradients": gradients, "optimizer": 8 * trained, "activations": activations, "loss": loss,
+        "adapter": 4 * trained, "gradients": 4 * trained, "optimizer": 8 * trained,
+        "activations": _with_holes(activations, kind), "loss": loss,
     }  # fmt: skip
+
+
+def _with_holes(activations: int, kind: Kind) -> int:
+    return activations if kind.is_gpu else round((1 + HEAP_SHARE) * activations)
 
 
 def verify_parts(
@@ -167,12 +172,13 @@ def verify_parts(
 ) -> dict[str, int]:
     """The comparison of the fast way with the plain one before step 1, all logits of a few short rows."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    # Dropout is off and nothing is checkpointed, as in every evaluation.
     activations = activation_bytes(
-        model, adapted, compared, precision=kind.precision, dropout=False, checkpointing=kind.checkpointing
+        model, adapted, compared, precision=kind.precision, dropout=False, checkpointing=False
     )
     logits = compared * model.vocab_size * 4 * LOGITS_AT_ONCE
     held = {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 8 * trained}
-    return {**held, "activations": activations, "loss": logits}
+    return {**held, "activations": _with_holes(activations, kind), "loss": logits}
 
 
 def write_parts(

@@ -4,16 +4,19 @@ Constants were measured on two CPU cores (benchmarks/plan, which holds promised 
 the factor of another machine.
 """
 
-from tunewright.plan.choose import ROWS_WRITTEN_AT_ONCE, effective_batch, precision_of
+from tunewright.plan.choose import ROWS_WRITTEN_AT_ONCE, adapted_by, effective_batch, precision_of
 from tunewright.plan.memory import stored_bytes
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Facts, Time
+from tunewright.plan.trainable import trainable_parameters
 from tunewright.plan.work import Work, frozen_numbers, work
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
 
 # Python, torch, transformers and peft; then the weights from a file.
-START_SECONDS, LOAD_BYTES_PER_SECOND = 9.0, 1e9
+START_SECONDS, LOAD_BYTES_PER_SECOND = 6.0, 1e9
+# A checkpoint holds the adapter and both of Adam's moments, is hashed, and is on the disk before training goes on.
+SAVED_BYTES_PER_SECOND = 1e8
 PREPARE_SECONDS_A_ROW = 4e-4
 # Beside products: what every layer of a micro-batch costs to begin, forward and backward, and the optimizer's step.
 LAYER_SECONDS = {"cpu": 2e-3, "cuda": 4e-4}
@@ -50,7 +53,7 @@ def estimate_time(run: Run, facts: Facts, factor: float = 1.0) -> Time | None:
         "load": START_SECONDS + facts.model.weight_bytes / LOAD_BYTES_PER_SECOND,
         "prepare": PREPARE_SECONDS_A_ROW * (facts.data.num_train + facts.data.num_held_out),
         "evaluate_before": factor * before,
-        "train": factor * (todo.steps * one_step + tests),
+        "train": factor * (todo.steps * one_step + tests) + _saves(run, facts, todo),
         "evaluate_after": factor * after,
     }
     low, high = SPREAD[probe.is_measured]
@@ -71,6 +74,14 @@ def _tests_while_training(run: Run, facts: Facts, todo: Work) -> float:
     every = int(run.train.eval_steps)
     rows = min(facts.data.num_held_out, run.eval.loss_rows or facts.data.num_held_out)
     return -(-todo.steps // every) * rows * todo.forward
+
+
+def _saves(run: Run, facts: Facts, todo: Work) -> float:
+    """Seconds of the checkpoints, one after each held-out loss."""
+    trained = trainable_parameters(
+        run, facts.model, adapted_by(run, facts).groups(facts.model), len(facts.data.labels) or 1
+    )
+    return -(-todo.steps // int(run.train.eval_steps)) * 12 * trained / SAVED_BYTES_PER_SECOND
 
 
 def _answers(run: Run, facts: Facts, rate: float, device: str) -> tuple[float, float]:

@@ -6,10 +6,9 @@ six. Attention inside rows and the output layer where something is learned come 
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
+from tunewright.facts.data import length_at
 from tunewright.facts.model import Model
 from tunewright.plan.choose import adapted_by, effective_batch, num_steps
 from tunewright.plan.paths import fast_paths
@@ -42,6 +41,8 @@ def work(run: Run, facts: Facts) -> Work:
     model, paths, batch = facts.model, fast_paths(run, facts), effective_batch(run)
     rows = int(run.train.per_device_train_batch_size)
     tokens = row_tokens(run, facts, padded_to=1 if "packing" in paths else rows)
+    if "shared_prefix" in paths:
+        tokens -= facts.data.common_prefix * (1 - 1 / rows)
     adapted = adapted_by(run, facts)
     beside = trainable_parameters(run, model, adapted.groups(model), len(facts.data.labels) or 1)
     beside = beside if isinstance(run.peft, Targeted) else 0
@@ -60,23 +61,8 @@ def row_tokens(run: Run, facts: Facts, *, padded_to: int) -> float:
     longest = int(run.data.max_length)
     mean = min(facts.data.mean_length, longest)
     # The longest of n rows lies at about the quantile n / (n + 1).
-    padded = min(quantile(facts.data.lengths, padded_to / (padded_to + 1)), longest) if padded_to > 1 else mean
+    padded = min(length_at(facts.data.lengths, padded_to / (padded_to + 1)), longest) if padded_to > 1 else mean
     return max(mean, padded) + virtual_tokens(run.peft)
-
-
-def quantile(lengths: Mapping[str, int], share: float) -> float:
-    """A quantile between those that are known."""
-    known = (
-        (0.0, 0),
-        (0.5, lengths["median"]),
-        (0.95, lengths["p95"]),
-        (0.99, lengths["p99"]),
-        (1.0, lengths["longest"]),
-    )
-    for (low, below), (high, above) in pairwise(known):
-        if share <= high:
-            return below + (above - below) * (share - low) / (high - low)
-    return known[-1][1]
 
 
 def _attention(model: Model, tokens: float) -> float:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from tunewright.errors import SpecError
+from tunewright.facts.data import length_at
 from tunewright.facts.machine import Probe
 from tunewright.plan.devices import DEVICES, device_of, facts_on
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Facts, Plan
-from tunewright.plan.work import frozen_numbers, quantile, work
+from tunewright.plan.work import frozen_numbers, work
 from tunewright.spec.run import Run
 
 from .conftest import GIB, seven_billion, smollm2
@@ -124,7 +125,7 @@ def test_operations_are_those_of_frozen_layers_adapters_attention_and_head(facts
 
 def test_quantiles_lie_between_those_that_are_known() -> None:
     lengths = {"median": 100, "p95": 200, "p99": 300, "longest": 1000}
-    assert [quantile(lengths, share) for share in (0.25, 0.5, 0.95, 0.97, 1.0)] == pytest.approx(
+    assert [length_at(lengths, share) for share in (0.25, 0.5, 0.95, 0.97, 1.0)] == pytest.approx(
         [50, 100, 200, 250, 1000]
     )
 

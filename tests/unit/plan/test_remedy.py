@@ -70,9 +70,9 @@ def test_eight_bits_need_bitsandbytes_and_a_method_that_can_train_on_them(facts:
 
 @pytest.mark.fast_paths
 def test_a_split_that_leaves_the_largest_micro_batch_as_it_is_is_passed_over(facts: Build) -> None:
-    # A step has about 4 x 160 tokens, so micro-batches of more than 640 hold it whole: 4 x 512, 2 x 512.
+    # A step of the longest rows has 4 x 490 tokens, so micro-batches of 2,048 and more hold it whole: 4 x 1024, 2 x 1024.
     train = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
-    plan = plan_of(facts, train=train, data={"train": "rows.jsonl", "max_length": 512})
+    plan = plan_of(facts, train=train, data={"train": "rows.jsonl", "max_length": 1024})
     assert [now for _what, _was, now in ladder(plan)[:1]] == ["1 x 4"]
 
 
