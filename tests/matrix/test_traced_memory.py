@@ -39,15 +39,18 @@ def test_the_closed_form_is_near_the_trace(
     traced = traced_peak(config, lora, rows=rows, tokens=tokens, checkpointing=checkpointing)
     asked = {"model": name, "data": "rows.jsonl", "task": "causal_lm", "peft": {"r": r, "lora_dropout": 0.0}}
     groups: tuple[LinearGroup, ...] = tuple(group for group in model.linear if group.name in targets)
-    kind = Kind(precision="fp32", checkpointing=checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=False)
+    kind = Kind(
+        precision="fp32", checkpointing=checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
+    )  # without holes
     parts = train_parts(
         Run.model_validate(asked),
         model,
         Adapted(groups),
-        Step(rows, rows * tokens, is_only=True),
+        Step(rows, rows * tokens),
         num_labels=1,
         kind=kind,
     )
-    promised = sum(size for part, size in parts.items() if part != "libraries")
+    # The trace has one micro-batch, whose logits are gone before its gradients come.
+    promised = sum(size for part, size in parts.items() if part != "libraries") - min(parts["gradients"], parts["loss"])
     assert promised == pytest.approx(traced, rel=0.15)
     assert promised > 0.95 * traced

@@ -18,8 +18,8 @@ PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 RUNTIME_BYTES = 600 * 2**20
 # On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
 HEAP_SHARE = 0.22
-# While one checkpointed block is computed again: what it keeps, and the results and gradients that pass through it.
-RECOMPUTED_AT_ONCE = 7
+# What a checkpointed block keeps while it is computed again, and its gradients; on a CPU with the holes that this leaves.
+RECOMPUTED_AT_ONCE = {"cpu": 7, "gpu": 2}
 # A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
 GPU_CONTEXT_BYTES = 1000 * 2**20
 LOSS_CHUNK_TOKENS = 256
@@ -64,9 +64,10 @@ def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
 
 
 def activation_bytes(
-    model: Model, adapted: Adapted, tokens: int, *, precision: Precision, dropout: bool, checkpointing: bool
+    model: Model, adapted: Adapted, tokens: int, *, precision: Precision, dropout: bool, recomputed: int = 0
 ) -> int:
-    """What autograd keeps of one micro-batch of `tokens` tokens, padding included."""
+    """What autograd keeps of one micro-batch of `tokens` tokens, padding included: of all blocks, or with checkpointing
+    their inputs and `recomputed` times what one keeps."""
     d, i = model.hidden_size, model.intermediate_size
     layers, groups = max(1, adapted.num_backward_blocks(model)), adapted.groups(model)
     inputs = {(g.in_features, g.name in INNER) for g in groups}
@@ -74,7 +75,7 @@ def activation_bytes(
     if dropout:
         # Each adapted layer draws its own mask, and keeps the mask and its own dropped input.
         kept += sum(round(1.25 * g.in_features * g.count / layers) for g in groups)
-    per_token = layers * d + RECOMPUTED_AT_ONCE * kept if checkpointing else layers * kept
+    per_token = layers * d + recomputed * kept if recomputed else layers * kept
     return tokens * per_token * PRECISION_BYTES[precision]
 
 
@@ -153,7 +154,7 @@ def train_parts(run: Run, model: Model, adapted: Adapted, step: Step, *, num_lab
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
     dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
     activations = activation_bytes(
-        model, adapted, step.tokens, precision=kind.precision, dropout=dropout, checkpointing=kind.checkpointing
+        model, adapted, step.tokens, precision=kind.precision, dropout=dropout, recomputed=_recomputed(kind)
     )
     loss = loss_bytes(run, model, step, num_labels=num_labels, answer_loss=kind.answer_loss)
     return {
@@ -161,6 +162,10 @@ def train_parts(run: Run, model: Model, adapted: Adapted, step: Step, *, num_lab
         "adapter": 4 * trained, "gradients": 4 * trained, "optimizer": 8 * trained,
         "activations": _with_holes(activations, kind), "loss": loss,
     }  # fmt: skip
+
+
+def _recomputed(kind: Kind) -> int:
+    return RECOMPUTED_AT_ONCE["gpu" if kind.is_gpu else "cpu"] if kind.checkpointing else 0
 
 
 def _with_holes(activations: int, kind: Kind) -> int:
@@ -173,9 +178,7 @@ def verify_parts(
     """The comparison of the fast way with the plain one before step 1, all logits of a few short rows."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
     # Dropout is off and nothing is checkpointed, as in every evaluation.
-    activations = activation_bytes(
-        model, adapted, compared, precision=kind.precision, dropout=False, checkpointing=False
-    )
+    activations = activation_bytes(model, adapted, compared, precision=kind.precision, dropout=False)
     logits = compared * model.vocab_size * 4 * LOGITS_AT_ONCE
     held = {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 8 * trained}
     return {**held, "activations": _with_holes(activations, kind), "loss": logits}
@@ -201,7 +204,7 @@ def full_fine_tuning(run: Run, model: Model, step: Step, *, num_labels: int, kin
     size = PRECISION_BYTES[kind.precision]
     activations = activation_bytes(
         model, Adapted(model.linear), step.tokens,
-        precision=kind.precision, dropout=False, checkpointing=kind.checkpointing,
+        precision=kind.precision, dropout=False, recomputed=_recomputed(kind),
     )  # fmt: skip
     return Memory(parts={
         "libraries": GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES,

@@ -53,7 +53,7 @@ def estimate_time(run: Run, facts: Facts, factor: float = 1.0) -> Time | None:
         "load": START_SECONDS + facts.model.weight_bytes / LOAD_BYTES_PER_SECOND,
         "prepare": PREPARE_SECONDS_A_ROW * (facts.data.num_train + facts.data.num_held_out),
         "evaluate_before": factor * before,
-        "train": factor * (todo.steps * one_step + tests) + _saves(run, facts, todo),
+        "train": factor * (todo.steps * one_step + tests + _saves(run, facts, todo)),
         "evaluate_after": factor * after,
     }
     low, high = SPREAD[probe.is_measured]
