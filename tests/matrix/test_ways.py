@@ -154,9 +154,9 @@ def test_few_and_short_rows_are_compared() -> None:
     lengths = [(900, 950), (3000, 3300), (500, 520), (20, 400), (30, 60)]
     rows = [Encoded(i, [5] * n, [-100] * p + [5] * (n - p), p, n) for i, (p, n) in enumerate(lengths)]
     some = short_rows(rows)
-    assert [(row.number, len(row.ids)) for row in some] == [(2, 52), (4, 60), (0, 64)]
+    assert [(row.number, len(row.ids)) for row in some] == [(2, 44), (0, 48)]
     assert all(any(label >= 0 for label in row.labels) for row in some)
-    assert [len(row.ids) for row in short_rows(rows[:2])] == [64, 64]
+    assert [len(row.ids) for row in short_rows(rows[:2])] == [48, 48]
     assert all(len(row.ids) == len(row.labels) for row in some)
 
 

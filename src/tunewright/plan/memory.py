@@ -15,18 +15,24 @@ from tunewright.spec.run import Precision, Run
 
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
-RUNTIME_BYTES = 600 * 2**20
+RUNTIME_BYTES = 575 * 2**20
 # On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
 HEAP_SHARE = 0.22
+# What torch's CPU keeps more of each value: inputs rounded or copied for products of stored weights (benchmarks/plan).
+STORED_SHARE = {"int8": 0.1, "8bit": 0.35, "4bit": 0.14, "none": 0.0}
+# Norms and fp32 adapters keep some of a 16-bit model's values in 32 bits.
+HALF_SHARE = 0.35
+# Inputs of an adapted layer kept for dropout: its own copy, and a mask of numbers on a CPU, of bytes on a GPU.
+DROPPED_COPIES = {"cpu": 2.0, "gpu": 1.25}
 # What a checkpointed block keeps while it is computed again, and its gradients; on a CPU with the holes that this leaves.
 RECOMPUTED_AT_ONCE = {"cpu": 7, "gpu": 2}
 # A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
 GPU_CONTEXT_BYTES = 1000 * 2**20
 LOSS_CHUNK_TOKENS = 256
 # Rows that are compared before step 1 (engine/ways.py): how many, what is left of each, and how much of that is learned.
-COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS = 3, 64, 32
-# All logits, their softmax, their gradients, copies without the last position, and holes.
-LOGITS_AT_ONCE = 6
+COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS = 2, 48, 24
+# All logits, their softmax, their gradients, copies without the last position, on a CPU holes.
+LOGITS_AT_ONCE = {"cpu": 6, "gpu": 4}
 # Roles that read something else than the norm's output: attention's result, the MLP's activation.
 INNER = ("o_proj", "out_proj", "c_proj", "down_proj", "fc2", "wo")
 
@@ -56,39 +62,6 @@ class Step:
     tokens: int
 
 
-def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
-    """Frozen weights in memory; quantised are the linear layers only."""
-    linear = sum(g.in_features * g.out_features * g.count for g in model.linear)
-    per_value = {"none": float(PRECISION_BYTES[precision]), "8bit": 1.0, "4bit": 0.5625}[quantization]
-    return int(linear * per_value + (model.num_parameters - linear) * PRECISION_BYTES[precision])
-
-
-def activation_bytes(
-    model: Model, adapted: Adapted, tokens: int, *, precision: Precision, dropout: bool, recomputed: int = 0
-) -> int:
-    """What autograd keeps of one micro-batch of `tokens` tokens, padding included: of all blocks, or with checkpointing
-    their inputs and `recomputed` times what one keeps."""
-    d, i = model.hidden_size, model.intermediate_size
-    layers, groups = max(1, adapted.num_backward_blocks(model)), adapted.groups(model)
-    inputs = {(g.in_features, g.name in INNER) for g in groups}
-    kept = 6 * d + 3 * i + sum(size for size, _ in inputs)
-    if dropout:
-        # Each adapted layer draws its own mask, and keeps the mask and its own dropped input.
-        kept += sum(round(1.25 * g.in_features * g.count / layers) for g in groups)
-    per_token = layers * d + recomputed * kept if recomputed else layers * kept
-    return tokens * per_token * PRECISION_BYTES[precision]
-
-
-def loss_bytes(run: Run, model: Model, step: Step, *, num_labels: int, answer_loss: bool) -> int:
-    """Logits and their gradient in fp32, for one chunk or for the whole micro-batch."""
-    if run.task == "seq_cls":
-        return step.rows * num_labels * 4 * 3
-    if run.task == "token_cls":
-        return step.tokens * num_labels * 4 * 3
-    positions = min(step.tokens, LOSS_CHUNK_TOKENS) if answer_loss else step.tokens
-    return positions * model.vocab_size * 4 * 3
-
-
 @dataclass(frozen=True)
 class Kind:
     """How a run holds and computes its model, where that changes what it takes."""
@@ -99,6 +72,40 @@ class Kind:
     merged: bool
     int8: bool
     is_gpu: bool
+
+
+def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
+    """Frozen weights in memory; quantised are the linear layers only."""
+    linear = sum(g.in_features * g.out_features * g.count for g in model.linear)
+    per_value = {"none": float(PRECISION_BYTES[precision]), "8bit": 1.0, "4bit": 0.5625}[quantization]
+    return int(linear * per_value + (model.num_parameters - linear) * PRECISION_BYTES[precision])
+
+
+def activation_bytes(
+    model: Model, adapted: Adapted, tokens: int, *, precision: Precision, dropped: float, recomputed: int = 0
+) -> int:
+    """What autograd keeps of one micro-batch of `tokens` tokens, padding included: of all blocks, or with checkpointing
+    their inputs and `recomputed` times what one keeps."""
+    d, i = model.hidden_size, model.intermediate_size
+    layers, groups = max(1, adapted.num_backward_blocks(model)), adapted.groups(model)
+    inputs = {(g.in_features, g.name in INNER) for g in groups}
+    kept = 6 * d + 3 * i + sum(size for size, _ in inputs)
+    # With dropout each adapted layer draws its own mask, and keeps the mask and its own dropped input.
+    kept += sum(round(dropped * g.in_features * g.count / layers) for g in groups)
+    per_token = layers * d + recomputed * kept if recomputed else layers * kept
+    share = 0.0 if precision == "fp32" else HALF_SHARE
+    return round(tokens * per_token * PRECISION_BYTES[precision] * (1 + share))
+
+
+def loss_bytes(run: Run, model: Model, step: Step, *, num_labels: int, kind: Kind) -> int:
+    """Logits and their gradient in fp32, for one chunk or for the whole micro-batch."""
+    if run.task == "seq_cls":
+        return step.rows * num_labels * 4 * 3
+    if run.task == "token_cls":
+        return step.tokens * num_labels * 4 * 3
+    positions = min(step.tokens, LOSS_CHUNK_TOKENS) if kind.answer_loss else step.tokens
+    has_holes = run.task == "causal_lm" and not kind.answer_loss and not kind.is_gpu
+    return positions * model.vocab_size * 4 * (LOGITS_AT_ONCE["cpu"] if has_holes else 3)
 
 
 def estimate(
@@ -152,24 +159,32 @@ def _is_cast(model: Model, kind: Kind) -> bool:
 def train_parts(run: Run, model: Model, adapted: Adapted, step: Step, *, num_labels: int, kind: Kind) -> dict[str, int]:
     """What stands in memory while the largest micro-batch goes back through the model."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
-    dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
+    has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
+    dropped = DROPPED_COPIES[_device(kind)] if has_dropout else 0.0
     activations = activation_bytes(
-        model, adapted, step.tokens, precision=kind.precision, dropout=dropout, recomputed=_recomputed(kind)
+        model, adapted, step.tokens, precision=kind.precision, dropped=dropped, recomputed=_recomputed(kind)
     )
-    loss = loss_bytes(run, model, step, num_labels=num_labels, answer_loss=kind.answer_loss)
+    loss = loss_bytes(run, model, step, num_labels=num_labels, kind=kind)
     return {
         **_held(run, model, kind),
         "adapter": 4 * trained, "gradients": 4 * trained, "optimizer": 8 * trained,
-        "activations": _with_holes(activations, kind), "loss": loss,
+        "activations": _with_holes(activations, run, kind), "loss": loss,
     }  # fmt: skip
 
 
+def _device(kind: Kind) -> str:
+    return "gpu" if kind.is_gpu else "cpu"
+
+
 def _recomputed(kind: Kind) -> int:
-    return RECOMPUTED_AT_ONCE["gpu" if kind.is_gpu else "cpu"] if kind.checkpointing else 0
+    return RECOMPUTED_AT_ONCE[_device(kind)] if kind.checkpointing else 0
 
 
-def _with_holes(activations: int, kind: Kind) -> int:
-    return activations if kind.is_gpu else round((1 + HEAP_SHARE) * activations)
+def _with_holes(activations: int, run: Run, kind: Kind) -> int:
+    if kind.is_gpu:
+        return activations
+    stored = STORED_SHARE["int8" if kind.int8 else run.model.quantization]
+    return round((1 + HEAP_SHARE) * (1 + stored) * activations)
 
 
 def verify_parts(
@@ -178,10 +193,10 @@ def verify_parts(
     """The comparison of the fast way with the plain one before step 1, all logits of a few short rows."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
     # Dropout is off and nothing is checkpointed, as in every evaluation.
-    activations = activation_bytes(model, adapted, compared, precision=kind.precision, dropout=False)
-    logits = compared * model.vocab_size * 4 * LOGITS_AT_ONCE
+    activations = activation_bytes(model, adapted, compared, precision=kind.precision, dropped=0.0)
+    logits = compared * model.vocab_size * 4 * LOGITS_AT_ONCE[_device(kind)]
     held = {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 8 * trained}
-    return {**held, "activations": _with_holes(activations, kind), "loss": logits}
+    return {**held, "activations": _with_holes(activations, run, kind), "loss": logits}
 
 
 def write_parts(
@@ -204,7 +219,7 @@ def full_fine_tuning(run: Run, model: Model, step: Step, *, num_labels: int, kin
     size = PRECISION_BYTES[kind.precision]
     activations = activation_bytes(
         model, Adapted(model.linear), step.tokens,
-        precision=kind.precision, dropout=False, recomputed=_recomputed(kind),
+        precision=kind.precision, dropped=0.0, recomputed=_recomputed(kind),
     )  # fmt: skip
     return Memory(parts={
         "libraries": GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES,
@@ -212,5 +227,5 @@ def full_fine_tuning(run: Run, model: Model, step: Step, *, num_labels: int, kin
         "gradients": size * model.num_parameters,
         "optimizer": 2 * size * model.num_parameters,
         "activations": activations,
-        "loss": loss_bytes(run, model, step, num_labels=num_labels, answer_loss=kind.answer_loss),
+        "loss": loss_bytes(run, model, step, num_labels=num_labels, kind=kind),
     })  # fmt: skip

@@ -14,9 +14,9 @@ from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
 
 # Python, torch, transformers and peft; then the weights from a file.
-START_SECONDS, LOAD_BYTES_PER_SECOND = 6.0, 1e9
+START_SECONDS, LOAD_BYTES_PER_SECOND = 6.5, 1e9
 # A checkpoint holds the adapter and both of Adam's moments, is hashed, and is on the disk before training goes on.
-SAVED_BYTES_PER_SECOND = 1e8
+SAVED_BYTES_PER_SECOND = 4e8
 PREPARE_SECONDS_A_ROW = 4e-4
 # Beside products: what every layer of a micro-batch costs to begin, forward and backward, and the optimizer's step.
 LAYER_SECONDS = {"cpu": 2e-3, "cuda": 4e-4}
