@@ -174,7 +174,7 @@ def _account(
         "counts": {kind: len(kinds[kind]) for kind in KINDS},
         "numbers": {kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
         "lengths": {name: quantile(lengths, share) for name, share in QUANTILES.items()},
-        "common_prefix": _common_prefix(train, task),
+        "common_prefix": common_prefix(train, task),
         "longest_prompt": max((row.prompt_length for row in (*train, *held_out)), default=0),
         "tokens": sum(len(ids) for ids in sequences),
         "label_tokens": len(train) if task == "seq_cls" else sum(row.num_label_tokens for row in train),
@@ -184,7 +184,7 @@ def _account(
     }
 
 
-def _common_prefix(train: Sequence[Encoded], task: Task) -> int:
+def common_prefix(train: Sequence[Encoded], task: Task) -> int:
     """How many tokens in front of every prompt are the same in all rows."""
     if task != "causal_lm" or not train:
         return 0

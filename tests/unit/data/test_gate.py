@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from tunewright.data.gate import Gated, gate, judge, load_examples
+from tunewright.data.encode import Encoded
+from tunewright.data.gate import Gated, common_prefix, gate, judge, load_examples
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.facts.data import from_account
 from tunewright.spec.run import DataSpec
@@ -169,3 +170,14 @@ def test_a_split_keeps_every_label_in_training(tmp_path: Path, tokenizer: TextTo
         gated, _stops = look(tmp_path, tokenizer, "seq_cls", rows, holdout=holdout, max_length=64)
         assert all(gated.account["labels"].values())
         assert gated.account["held_out"] > 0
+
+
+def test_what_all_prompts_begin_with_ends_before_what_is_learned() -> None:
+    def row(*ids: int, prompt: int) -> Encoded:
+        return Encoded(1, list(ids), list(ids), prompt, len(ids))
+
+    rows = [row(7, 8, 9, 1, 2, prompt=4), row(7, 8, 9, 3, 2, prompt=4)]
+    assert common_prefix(rows, "causal_lm") == 3
+    assert common_prefix([*rows, row(7, 8, 9, 1, prompt=2)], "causal_lm") == 1
+    assert common_prefix([*rows, row(5, 8, 9, 1, prompt=3)], "causal_lm") == 0
+    assert (common_prefix(rows, "seq_cls"), common_prefix([], "causal_lm")) == (0, 0)

@@ -7,6 +7,7 @@ import pytest
 from tunewright.errors import SpecError
 from tunewright.facts.data import length_at
 from tunewright.facts.machine import Probe
+from tunewright.plan.choose import largest_step
 from tunewright.plan.devices import DEVICES, device_of, facts_on
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Facts, Plan
@@ -161,3 +162,13 @@ def test_a_gpu_packs_rows_where_flash_attention_is_installed(facts: Build) -> No
     assert "packing" in make_plan(ask(), with_flash).fast_paths
     assert "shared_prefix" not in make_plan(ask(), with_flash).fast_paths
     assert "packing" not in make_plan(ask(model={"name": "x", "precision": "fp32"}), with_flash).fast_paths
+
+
+@pytest.mark.fast_paths
+def test_the_largest_step_has_the_longest_rows_and_a_common_beginning_once(facts: Build) -> None:
+    run = make_plan(ask(train={"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}), facts()).run
+    alone = largest_step(run, facts())
+    # Four of a thousand rows, between the 99th percentile of 300 and the longest of 512.
+    assert 4 * 160 < 4 * 300 < alone.tokens < 4 * 512
+    data = facts().data.model_copy(update={"common_prefix": 25})
+    assert alone.tokens - largest_step(run, facts().model_copy(update={"data": data})).tokens == 3 * 25
