@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tunewright.catalogue import EXIT_INTERRUPTED
+from tunewright.catalogue.entry import EXIT_INTERRUPTED
 from tunewright.cli import show
 from tunewright.cli.commands import (
     chat,

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tunewright.catalogue import EXIT_INTERRUPTED, EXIT_TERMINATED
+from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.compare.report import write_report
 from tunewright.errors import Problem, error
 from tunewright.facts.pressure import Group, Pressure, own_groups

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tunewright.catalogue import EXIT_INTERRUPTED, EXIT_TERMINATED
+from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.errors import NOWHERE, error
 from tunewright.runs import durable, layout
 from tunewright.runs.events import EventLog, Tail, read_events

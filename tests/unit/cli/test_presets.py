@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tunewright.catalogue import EXIT_USAGE
+from tunewright.catalogue.entry import EXIT_USAGE
 from tunewright.facts.families import FAMILIES
 from tunewright.plan.presets import all_rows
 from tunewright.spec.presets import PRESETS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tunewright.catalogue import EXIT_DOES_NOT_FIT
+from tunewright.catalogue.entry import EXIT_DOES_NOT_FIT
 from tunewright.cli import brief, live, options, show, start
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel

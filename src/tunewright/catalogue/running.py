@@ -1,0 +1,118 @@
+"""E4, E5 and W5: memory and disk, and what happens while a run trains."""
+
+from collections.abc import Mapping
+
+from tunewright.catalogue.entry import (
+    EXIT_CHECK_FAILED,
+    EXIT_DATA,
+    EXIT_DIVERGED,
+    EXIT_DOES_NOT_FIT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_LOCKED,
+    EXIT_MEMORY,
+    EXIT_REFUSED,
+    Entry,
+)
+from tunewright.i18n import N_
+
+RUNNING: Mapping[str, Entry] = {
+    "E401": Entry(
+        N_("needs about {needed}, {free} are free"),
+        N_("The plan's memory estimate is above what this machine has free."),
+        (N_("{fix}"), N_("--force   starts all the same")),
+        EXIT_DOES_NOT_FIT,
+    ),
+    "E402": Entry(
+        N_("the system killed the worker (signal 9) at step {step}, almost surely for memory (peak {peak} of {total})"),
+        N_("Linux ends the largest process when memory runs out; the process itself gets no chance to say so."),
+        (),
+        EXIT_MEMORY,
+    ),
+    "E403": Entry(
+        N_("{needed} of disk are needed at {path}, {free} are free"),
+        N_("Model, checkpoints and adapter must fit before the run starts."),
+        (N_("tunewright runs rm RUN"), N_("--output FOLDER   on another disk")),
+        EXIT_DOES_NOT_FIT,
+    ),
+    "E404": Entry(
+        N_("out of memory at step {step}: {reason}"),
+        N_("The device could not give the memory of one micro-batch."),
+        (N_("tunewright runs resume {name}   goes on in a process of its own, with less memory at each try"),),
+        EXIT_MEMORY,
+    ),
+    "E405": Entry(
+        N_("memory ran out with every saving made that this run allows ({count} made)"),
+        N_(
+            "Fewer rows at once, activation checkpointing and an 8-bit base come one after another. Each was made, cannot "
+            "be made here, or was asked to be otherwise; the alerts D101 of the run tell which were made."
+        ),
+        (
+            N_("tunewright runs resume {name} --set train.activation_checkpointing={checkpointing}"),
+            N_("pip install {package}   and  tunewright runs resume {name}   goes on with an 8-bit base"),
+            N_("start again with an 8-bit base: --set model.quantization={quantization}"),
+            N_("start again with shorter rows: --set data.max_length={shorter}"),
+            N_("start again with a lower rank: --set peft.r={rank}"),
+            N_("free memory on this machine, then: tunewright runs resume {name}"),
+        ),
+        EXIT_MEMORY,
+    ),
+    "E501": Entry(
+        N_("the loss became {value} at step {step} (learning rate {learning_rate}; usual for LoRA: 1e-4 to 5e-4)"),
+        N_("The weights exploded; the step was not applied and nothing of it was saved."),
+        (N_("tunewright train {config} --set train.learning_rate={lower}"),),
+        EXIT_DIVERGED,
+    ),
+    "E502": Entry(
+        N_("the checkpoint was made with another {key}: {old}, now {new}"),
+        N_("A run can only be continued as the run it was; this change makes another run of it."),
+        (N_("start a new run: tunewright train"),),
+        EXIT_REFUSED,
+    ),
+    "E503": Entry(
+        N_("no sound checkpoint in {path}: {reason}"),
+        N_("Every checkpoint is checked by its manifest; none agreed."),
+        (N_("start again: tunewright train {config}"),),
+        EXIT_REFUSED,
+    ),
+    "E504": Entry(
+        N_("a step holds no token to learn from (rows {rows})"),
+        N_("Every label of these rows is masked."),
+        (N_("tunewright data check FILE"),),
+        EXIT_DATA,
+    ),
+    "E505": Entry(
+        N_("another live process owns this run (pid {pid})"),
+        N_("Two processes in one folder would destroy each other's files."),
+        (N_("tunewright runs watch {name}"), N_("tunewright runs stop {name}")),
+        EXIT_LOCKED,
+    ),
+    "E506": Entry(
+        N_("the worker ended unexpectedly ({how}); its last words are in {log}"),
+        N_("Something failed that Tunewright does not know; the log holds the traceback."),
+        (N_("tunewright runs logs {name}"), N_("tunewright runs resume {name}")),
+        EXIT_FAILED,
+    ),
+    "E507": Entry(
+        N_("stopped at step {step}; the checkpoint is saved"),
+        N_("The run was asked to stop (Ctrl-C, `runs stop` or SIGTERM)."),
+        (N_("tunewright runs resume {name}"),),
+        EXIT_INTERRUPTED,
+    ),
+    "E508": Entry(
+        N_("the score {score} of {metric} is below the wanted {wanted}"),
+        N_("`--min-score` was asked for, and the tuned model does not reach it."),
+        (),
+        EXIT_CHECK_FAILED,
+    ),
+    "E509": Entry(
+        N_("ended at once at step {step}, without a new checkpoint"),
+        N_("The run was told to end now, or before it could save; the last checkpoint still stands."),
+        (N_("tunewright runs resume {name}"),),
+        EXIT_INTERRUPTED,
+    ),
+    "W501": Entry(
+        N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
+        N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),
+    ),
+}

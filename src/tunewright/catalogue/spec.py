@@ -1,0 +1,119 @@
+"""E1: what was asked for."""
+
+from collections.abc import Mapping
+
+from tunewright.catalogue.entry import Entry
+from tunewright.i18n import N_
+
+SPEC: Mapping[str, Entry] = {
+    "E101": Entry(
+        N_('cannot read the config "{path}": {reason}'),
+        N_("The file is missing, is a folder, or may not be read."),
+        (N_("tunewright init MODEL DATA   writes a config to start from"),),
+    ),
+    "E102": Entry(
+        N_('unknown key "{key}" in {section}'),
+        N_("Keys are checked against the schema, so that a typing error is never ignored."),
+        (N_('did you mean "{suggestion}"?'), N_("tunewright explain {section}   lists the keys")),
+    ),
+    "E103": Entry(
+        N_("{key} {reason}, got {value}"),
+        N_("The value has the wrong type or lies outside its range."),
+        (N_("tunewright explain {key}   tells what it means"),),
+    ),
+    "E104": Entry(
+        N_('"{old}" is now called "{new}"'),
+        N_("The key was renamed in today's transformers or peft, or is another tool's; only one name is accepted."),
+        (N_("write {new} instead of {old}"),),
+    ),
+    "E105": Entry(
+        N_("this is not YAML: {reason}"),
+        N_("Often an indent, a tab, a missing space after a colon or an unclosed bracket."),
+    ),
+    "E106": Entry(
+        N_('the key "{key}" stands twice (first in line {first})'),
+        N_("YAML readers silently keep the last one; Tunewright refuses to guess which you meant."),
+    ),
+    "E107": Entry(
+        N_("YAML anchors, aliases and tags are not used here ({what})"),
+        N_("They can hide values and blow up memory; a config is read as plain text."),
+    ),
+    "E108": Entry(
+        N_("{key} is missing"),
+        N_("A run needs a model and training data."),
+        (N_("tunewright train MODEL DATA"), N_("tunewright train smollm2 my.jsonl")),
+    ),
+    "E109": Entry(
+        N_("{first} and {second} do not go together: {reason}"),
+        N_("The combination cannot work, so it is refused before anything starts."),
+        (N_("{fix}"),),
+    ),
+    "E110": Entry(
+        N_('"{text}" is not PATH=VALUE'),
+        N_("`--set` takes a path into the config and a YAML value."),
+        (N_("--set train.learning_rate=1e-4"),),
+    ),
+    "E111": Entry(
+        N_('"{word}" is neither a code nor a key nor a term that is known here'),
+        N_("`explain` knows error codes, config keys, presets and the words of the guide."),
+        (N_('did you mean "{suggestion}"?'),),
+    ),
+    "E112": Entry(
+        N_('"{old}" no longer exists: {reason}'),
+        N_("The key was removed from today's transformers or peft."),
+        (N_("delete the line"),),
+    ),
+    "E113": Entry(
+        N_('no run is called "{name}"'),
+        N_("A run is named by its path, its name, the beginning of its name, or `last`."),
+        (N_("tunewright runs list"),),
+    ),
+    "E114": Entry(
+        N_('"{name}" begins the names of several runs: {matches}'),
+        N_("The beginning of a run's name must belong to one run only."),
+    ),
+    "E115": Entry(
+        N_("{path} exists already and is not empty"),
+        N_("Nothing is overwritten; another place is needed."),
+    ),
+    "E116": Entry(
+        N_("this run is {state}; {verb} needs a run that is {needed}"),
+        N_("The run is not in a state in which this can be done."),
+        (N_("tunewright runs watch {name}"), N_("tunewright runs resume {name}")),
+    ),
+    "E118": Entry(
+        N_('"{key}" is not written here: {instead}'),
+        N_("Tunewright sets this itself, so that what the plan says stays true."),
+        (N_("delete the line"),),
+    ),
+    "E119": Entry(
+        N_("{reason}"),
+        N_("The command line was not understood."),
+        (N_("{command} --help"),),
+    ),
+    "E120": Entry(
+        N_("{what} must be confirmed, and nobody can be asked here"),
+        N_("Without a terminal nothing is ever asked; a yes must stand on the command line."),
+        (N_("--yes   confirms"), N_("--dry-run   only shows what would be done")),
+    ),
+    "E121": Entry(
+        N_('"{key}" is no field of {method}; it belongs to {methods}'),
+        N_("Each method takes the fields of its own config in PEFT; another method's would be ignored."),
+        (N_("delete the line, or choose another method"),),
+    ),
+    "E122": Entry(
+        N_("{method} does not work for {task} with {family}: {reason}"),
+        N_("Not every method exists for every task and every kind of model; PEFT would fail at the first step."),
+        (N_("--method {works}"),),
+    ),
+    "E123": Entry(
+        N_('"{word}" is no preset'),
+        N_("A preset is named by a family of models and a level: simple, medium or complex."),
+        (N_('did you mean "{suggestion}"?'), N_("tunewright presets   lists them")),
+    ),
+    "E124": Entry(
+        N_('"{device}" is no device that is known'),
+        N_("Without the device itself, its memory and its speed come from a table."),
+        (N_('--device "24GB GPU"   any card of that size'), N_("--device NAME   one of {known}")),
+    ),
+}
