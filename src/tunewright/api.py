@@ -1,7 +1,7 @@
 """The surface: one function for each verb, for Python and for the command line alike. Torch-free."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,180 +13,37 @@ from tunewright.compare.minimum import parse_minimum as parse_minimum
 from tunewright.data.formats import Format, sniff
 from tunewright.data.gate import Gated, judge
 from tunewright.data.pieces import pieces as pieces
-from tunewright.data.prompts import Prompt, common_system, read_prompts
+from tunewright.data.prompts import Prompt, read_prompts
 from tunewright.data.read import read_rows
-from tunewright.data.words import split_words
 from tunewright.doctor import rules
 from tunewright.doctor.finding import Finding as Finding
 from tunewright.doctor.rules import Diagnosis as Diagnosis
-from tunewright.errors import DataError, Problem, TunewrightError, error, errors_of
+from tunewright.errors import DataError, Problem, error, errors_of
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
 from tunewright.facts.meaning import meanings
 from tunewright.facts.model import read_model
 from tunewright.flow import calibrate as calibration
-from tunewright.flow import demo, eject, gather, inline, start
+from tunewright.flow import demo, gather, inline, start
 from tunewright.flow.fetch import Note, fetch_weights, hub_answers, resolve_model
-from tunewright.flow.session import Progress, Session
-from tunewright.plan.plan import Plan, from_json
+from tunewright.flow.session import Progress
+from tunewright.plan.plan import Plan
 from tunewright.plan.presets import Row, all_rows, find_row, row_of, rows_of
 from tunewright.runs import durable, layout, store
 from tunewright.runs.store import RunDir
 from tunewright.spec import glossary, presets, schema
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
-from tunewright.spec.tasks import TASKS, Task
+from tunewright.spec.tasks import Task
+from tunewright.trained import CHAT_TOKENS, Asked, no_progress
+from tunewright.trained import Conversation as Conversation
+from tunewright.trained import TrainedRun as TrainedRun
+from tunewright.trained import result as result
 from tunewright.trust import home
-
-CHAT_TOKENS = 256
-Asked = Sequence[Mapping[str, str]] | Mapping[str, Any]  # a conversation; or text and pair, or words, to be labelled
 
 
 def _silent(text: str) -> None:
     """Notes are for faces that show them."""
-
-
-def _no_progress(done: int, total: int) -> None:
-    """Progress is for faces that show it."""
-
-
-@dataclass
-class TrainedRun:
-    """A run and what can be done with it. The model is loaded once, in a process of its own, when it is first needed."""
-
-    dir: RunDir
-    _session: Session | None = field(default=None, init=False, repr=False)
-
-    @property
-    def path(self) -> Path:
-        return self.dir.path
-
-    @property
-    def name(self) -> str:
-        return self.dir.name
-
-    @property
-    def state(self) -> str:
-        return self.dir.state()
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """Scores before and after, seconds, tokens per second, peak memory: as `train --json` gives them."""
-        return result(self.dir)
-
-    @property
-    def adapter(self) -> Path:
-        return self.dir.adapter_dir
-
-    def session(self) -> Session:
-        """The process that holds the model."""
-        self._session = self._session or Session(self.dir)
-        return self._session
-
-    def evaluate(self, rows: int | None = None, progress: Progress = _no_progress) -> dict[str, Any]:
-        """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are written."""
-        return self.session().request("evaluate", progress, rows=rows)
-
-    @property
-    def task(self) -> Task:
-        """What the run learned to do."""
-        task = from_json(self.dir.plan()).run.task
-        assert task != "auto"
-        return task
-
-    def opening(self) -> list[dict[str, str]]:
-        """The system turn that all training rows began with, as one should ask a model in the way it was taught."""
-        asked = from_json(self.dir.plan()).run.data
-        try:
-            system = common_system(asked, self.task)
-        except TunewrightError:  # the training data may be gone by now
-            system = asked.system
-        return [{"role": "system", "content": system}] if system else []
-
-    @property
-    def is_single_turn(self) -> bool:
-        """True if no training row had more than one answer, so that earlier turns would only confuse the model."""
-        return from_json(self.dir.plan()).facts.data.is_single_turn
-
-    def chat(
-        self, text: str | Sequence[Mapping[str, str]], *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS
-    ) -> Any:
-        """The tuned model's answer to a text or a conversation; with `with_base` a dict of both models' answers.
-
-        A text is asked as the training rows ask: behind the system turn that they all share, if they do. To be labelled
-        it stands alone; a tab parts the two texts of a pair.
-        """
-        asked = self.asked(text) if isinstance(text, str) else [dict(turn) for turn in text]
-        got = self.answers([asked], with_base=with_base, max_new_tokens=max_new_tokens)[0]
-        return got if with_base else got["tuned"]
-
-    def asked(self, text: str) -> Asked:
-        """A text as a row that asks: a conversation, or what is to be labelled."""
-        if TASKS[self.task].writes:
-            return [*self.opening(), {"role": "user", "content": text}]
-        if self.task == "token_cls":
-            return {"words": split_words(text)}
-        first, _tab, second = text.partition("\t")
-        return {"text": first, "pair": second}
-
-    def answers(
-        self,
-        asked: Sequence[Asked],
-        *,
-        with_base: bool = False,
-        max_new_tokens: int = CHAT_TOKENS,
-        progress: Progress = _no_progress,
-    ) -> list[dict[str, Any]]:
-        """Greedy answers or labels, each a dict with `tuned` and, if asked for, `base`.
-
-        Single labels come with `tuned_probability` and `base_probability`.
-        """
-        got = self.session().request(
-            "answer", progress, asked=list(asked), max_new_tokens=max_new_tokens, with_base=with_base
-        )
-        return [{who: got[who][i] for who in got} for i in range(len(asked))]
-
-    def merge(self, target: str | Path | None = None, progress: Progress = _no_progress) -> dict[str, Any]:
-        """Base and adapter as one plain transformers folder, checked against the adapter's answers."""
-        return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)
-
-    def report(self, path: str | Path | None = None) -> Path:
-        """One self-contained HTML file."""
-        return reports.write_report(self.dir, Path(path) if path else None)
-
-    def eject(self, folder: str | Path) -> Path:
-        """The plain PEFT and Trainer script that does the same run, with its rows, runnable without Tunewright."""
-        return eject.eject(self.dir, Path(folder))
-
-    def stop(self, *, now: bool = False) -> bool:
-        return start.stop(self.dir, now=now)
-
-    def close(self) -> None:
-        """End the process that holds the model, if there is one."""
-        if self._session is not None:
-            self._session.close()
-
-
-@dataclass
-class Conversation:
-    """Question by question with a run; where training rows had only one answer each, every question stands alone."""
-
-    run: TrainedRun
-    with_base: bool = False
-    max_new_tokens: int = CHAT_TOKENS
-    turns: list[dict[str, str]] = field(default_factory=list)
-
-    def ask(self, text: str) -> dict[str, Any]:
-        """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered."""
-        options: dict[str, Any] = {"with_base": self.with_base, "max_new_tokens": self.max_new_tokens}
-        if not TASKS[self.run.task].writes:
-            return self.run.answers([self.run.asked(text)], **options)[0]
-        if self.run.is_single_turn or not self.turns:
-            self.turns = self.run.opening()
-        self.turns.append({"role": "user", "content": text})
-        answers = self.run.answers([[*self.turns]], **options)[0]
-        self.turns.append({"role": "assistant", "content": answers["tuned"]})
-        return answers
 
 
 def load(
@@ -196,7 +53,7 @@ def load(
     return spec.load(config=Path(config) if config else None, named=named or {}, sets=sets)
 
 
-def plan(loaded: Loaded, *, device: str | None = None, note: Note = _silent, progress: Progress = _no_progress) -> Plan:
+def plan(loaded: Loaded, *, device: str | None = None, note: Note = _silent, progress: Progress = no_progress) -> Plan:
     """What would be done, with every decision's reason; `device` names one that is not here ("a100-80", "24GB GPU").
 
     Raises: every error that can be known before a run; SpecError E124 for an unknown device.
@@ -204,7 +61,7 @@ def plan(loaded: Loaded, *, device: str | None = None, note: Note = _silent, pro
     return start.plan_for(loaded, device=device, note=note, progress=progress)
 
 
-def calibrate(loaded: Loaded, *, note: Note = _silent, progress: Progress = _no_progress) -> float:
+def calibrate(loaded: Loaded, *, note: Note = _silent, progress: Progress = no_progress) -> float:
     """Train a few steps of this run and remember how many times slower they are than promised; later plans use it.
 
     Raises: every error that planning or training raises.
@@ -222,32 +79,6 @@ def begin(loaded: Loaded, made: Plan, *, force: bool = False, note: Note = _sile
 def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] | None]:
     """The run's events as they happen, None whenever nothing is new; ends when the run has ended."""
     return start.follow(run, from_start=from_start)
-
-
-def result(run: RunDir) -> dict[str, Any]:
-    """What `--json` gives for a run: path, state, scores, seconds, speed, memory, adapter."""
-    info = run.info()
-    found = run.result()
-    keys = ("before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
-            "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes")  # fmt: skip
-    problems = [problem.to_json() for problem in start.outcome_problems(run)]
-    report = run.file(layout.REPORT)
-    promised, took = from_json(run.plan()), run.seconds()
-    return {
-        "schema": layout.SCHEMA,
-        "run": str(run.path),
-        "name": run.name,
-        "state": run.state(),
-        "exit_code": info.get("exit_code"),
-        **{key: found.get(key) for key in keys},
-        "promised": {
-            "memory": {"peak_bytes": promised.memory.peak_bytes},
-            "time": promised.time.to_json() if promised.time else None,
-        },
-        "measured": {"memory": {"peak_bytes": found.get("peak_rss_bytes")}, "time": {"seconds": took}},
-        "report": str(report) if report.is_file() else None,
-        "problems": problems,
-    }
 
 
 def problems(run: RunDir) -> list[Problem]:
@@ -374,7 +205,7 @@ def prompts(
 
 def answer_prompts(
     run: TrainedRun, asked: Sequence[Prompt], *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Each prompt's row with the answer added: as `answer`, or `tuned_answer` where the rows have an `answer` already.
 
@@ -433,7 +264,7 @@ class DataCheck:
 
 def data_check(
     data: str | Path, model: str = "smollm2", *, settings: Mapping[str, Any] | None = None, sets: Sequence[str] = (),
-    note: Note = _silent, progress: Progress = _no_progress,
+    note: Note = _silent, progress: Progress = no_progress,
 ) -> DataCheck:  # fmt: skip
     """Every row accounted for, without training. Nothing is raised for bad rows: they are in the result.
 

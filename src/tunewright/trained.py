@@ -1,0 +1,189 @@
+"""A run that was trained, and what can be done with it: scores, chat, answers, merge, report. Torch-free."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunewright.compare import report as reports
+from tunewright.data.prompts import common_system
+from tunewright.data.words import split_words
+from tunewright.errors import TunewrightError
+from tunewright.flow import eject, start
+from tunewright.flow.session import Progress, Session
+from tunewright.plan.plan import from_json
+from tunewright.runs import layout
+from tunewright.runs.store import RunDir
+from tunewright.spec.tasks import TASKS, Task
+
+CHAT_TOKENS = 256
+Asked = Sequence[Mapping[str, str]] | Mapping[str, Any]  # a conversation; or text and pair, or words, to be labelled
+
+
+def no_progress(done: int, total: int) -> None:
+    """Progress is for faces that show it."""
+
+
+def result(run: RunDir) -> dict[str, Any]:
+    """What `--json` gives for a run: path, state, scores, seconds, speed, memory, adapter."""
+    info = run.info()
+    found = run.result()
+    keys = ("before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
+            "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes")  # fmt: skip
+    problems = [problem.to_json() for problem in start.outcome_problems(run)]
+    report = run.file(layout.REPORT)
+    promised, took = from_json(run.plan()), run.seconds()
+    return {
+        "schema": layout.SCHEMA,
+        "run": str(run.path),
+        "name": run.name,
+        "state": run.state(),
+        "exit_code": info.get("exit_code"),
+        **{key: found.get(key) for key in keys},
+        "promised": {
+            "memory": {"peak_bytes": promised.memory.peak_bytes},
+            "time": promised.time.to_json() if promised.time else None,
+        },
+        "measured": {"memory": {"peak_bytes": found.get("peak_rss_bytes")}, "time": {"seconds": took}},
+        "report": str(report) if report.is_file() else None,
+        "problems": problems,
+    }
+
+
+@dataclass
+class TrainedRun:
+    """A run and what can be done with it. The model is loaded once, in a process of its own, when it is first needed."""
+
+    dir: RunDir
+    _session: Session | None = field(default=None, init=False, repr=False)
+
+    @property
+    def path(self) -> Path:
+        return self.dir.path
+
+    @property
+    def name(self) -> str:
+        return self.dir.name
+
+    @property
+    def state(self) -> str:
+        return self.dir.state()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Scores before and after, seconds, tokens per second, peak memory: as `train --json` gives them."""
+        return result(self.dir)
+
+    @property
+    def adapter(self) -> Path:
+        return self.dir.adapter_dir
+
+    def session(self) -> Session:
+        """The process that holds the model."""
+        self._session = self._session or Session(self.dir)
+        return self._session
+
+    def evaluate(self, rows: int | None = None, progress: Progress = no_progress) -> dict[str, Any]:
+        """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are written."""
+        return self.session().request("evaluate", progress, rows=rows)
+
+    @property
+    def task(self) -> Task:
+        """What the run learned to do."""
+        task = from_json(self.dir.plan()).run.task
+        assert task != "auto"
+        return task
+
+    def opening(self) -> list[dict[str, str]]:
+        """The system turn that all training rows began with, as one should ask a model in the way it was taught."""
+        asked = from_json(self.dir.plan()).run.data
+        try:
+            system = common_system(asked, self.task)
+        except TunewrightError:  # the training data may be gone by now
+            system = asked.system
+        return [{"role": "system", "content": system}] if system else []
+
+    @property
+    def is_single_turn(self) -> bool:
+        """True if no training row had more than one answer, so that earlier turns would only confuse the model."""
+        return from_json(self.dir.plan()).facts.data.is_single_turn
+
+    def chat(
+        self, text: str | Sequence[Mapping[str, str]], *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS
+    ) -> Any:
+        """The tuned model's answer to a text or a conversation; with `with_base` a dict of both models' answers.
+
+        A text is asked as the training rows ask: behind the system turn that they all share, if they do. To be labelled
+        it stands alone; a tab parts the two texts of a pair.
+        """
+        asked = self.asked(text) if isinstance(text, str) else [dict(turn) for turn in text]
+        got = self.answers([asked], with_base=with_base, max_new_tokens=max_new_tokens)[0]
+        return got if with_base else got["tuned"]
+
+    def asked(self, text: str) -> Asked:
+        """A text as a row that asks: a conversation, or what is to be labelled."""
+        if TASKS[self.task].writes:
+            return [*self.opening(), {"role": "user", "content": text}]
+        if self.task == "token_cls":
+            return {"words": split_words(text)}
+        first, _tab, second = text.partition("\t")
+        return {"text": first, "pair": second}
+
+    def answers(
+        self,
+        asked: Sequence[Asked],
+        *,
+        with_base: bool = False,
+        max_new_tokens: int = CHAT_TOKENS,
+        progress: Progress = no_progress,
+    ) -> list[dict[str, Any]]:
+        """Greedy answers or labels, each a dict with `tuned` and, if asked for, `base`.
+
+        Single labels come with `tuned_probability` and `base_probability`.
+        """
+        got = self.session().request(
+            "answer", progress, asked=list(asked), max_new_tokens=max_new_tokens, with_base=with_base
+        )
+        return [{who: got[who][i] for who in got} for i in range(len(asked))]
+
+    def merge(self, target: str | Path | None = None, progress: Progress = no_progress) -> dict[str, Any]:
+        """Base and adapter as one plain transformers folder, checked against the adapter's answers."""
+        return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """One self-contained HTML file."""
+        return reports.write_report(self.dir, Path(path) if path else None)
+
+    def eject(self, folder: str | Path) -> Path:
+        """The plain PEFT and Trainer script that does the same run, with its rows, runnable without Tunewright."""
+        return eject.eject(self.dir, Path(folder))
+
+    def stop(self, *, now: bool = False) -> bool:
+        return start.stop(self.dir, now=now)
+
+    def close(self) -> None:
+        """End the process that holds the model, if there is one."""
+        if self._session is not None:
+            self._session.close()
+
+
+@dataclass
+class Conversation:
+    """Question by question with a run; where training rows had only one answer each, every question stands alone."""
+
+    run: TrainedRun
+    with_base: bool = False
+    max_new_tokens: int = CHAT_TOKENS
+    turns: list[dict[str, str]] = field(default_factory=list)
+
+    def ask(self, text: str) -> dict[str, Any]:
+        """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered."""
+        options: dict[str, Any] = {"with_base": self.with_base, "max_new_tokens": self.max_new_tokens}
+        if not TASKS[self.run.task].writes:
+            return self.run.answers([self.run.asked(text)], **options)[0]
+        if self.run.is_single_turn or not self.turns:
+            self.turns = self.run.opening()
+        self.turns.append({"role": "user", "content": text})
+        answers = self.run.answers([[*self.turns]], **options)[0]
+        self.turns.append({"role": "assistant", "content": answers["tuned"]})
+        return answers
