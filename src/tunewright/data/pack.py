@@ -72,7 +72,7 @@ def shared_beginnings(rows: Sequence[Ids], may_share: Sequence[int]) -> list[Sha
     where neighbours have the least in common, whichever saves more.
     """
     order = sorted(range(len(rows)), key=lambda i: tuple(rows[i][: may_share[i]]))
-    common = [_common(rows[i], rows[j], min(may_share[i], may_share[j])) for i, j in pairwise(order)]
+    common = [common_beginning(rows[i], rows[j], min(may_share[i], may_share[j])) for i, j in pairwise(order)]
     return _grouped(order, common)[1]
 
 
@@ -98,5 +98,6 @@ def _alone_together(groups: list[Shared]) -> list[Shared]:
     return [group for group in groups if group.length] + ([Shared(0, alone)] if alone else [])
 
 
-def _common(one: Ids, other: Ids, most: int) -> int:
+def common_beginning(one: Ids, other: Ids, most: int) -> int:
+    """How many of their first `most` tokens two rows have in common before they differ."""
     return next((i for i in range(most) if one[i] != other[i]), most)

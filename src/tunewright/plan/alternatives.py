@@ -6,18 +6,17 @@ from typing import Any
 from tunewright.i18n import N_
 from tunewright.plan.check import check
 from tunewright.plan.choose import (
-    adapted_by,
     effective_batch,
     estimate_for,
     kind_of,
     largest_step,
     resolve,
+    trained_by,
 )
 from tunewright.plan.combine import check_method
 from tunewright.plan.memory import full_fine_tuning
 from tunewright.plan.plan import Alternative, Facts, FullFineTuning
 from tunewright.plan.time import estimate_time
-from tunewright.plan.trainable import trainable_parameters
 from tunewright.plan.work import frozen_numbers, work
 from tunewright.spec.load import patch
 from tunewright.spec.methods import METHODS, Method
@@ -87,8 +86,7 @@ def _alternative(
         return None
     memory = estimate_for(run, facts, checkpointing=bool(run.train.activation_checkpointing))
     time = estimate_time(run, facts, factor)
-    groups = adapted_by(run, facts).groups(facts.model)
-    trained = trainable_parameters(run, facts.model, groups, len(facts.data.labels) or 1)
+    trained = trained_by(run, facts)
     return Alternative(
         title=title, changes=changes, values=dict(values), peak_bytes=memory.peak_bytes,
         seconds=round(time.seconds, 1) if time else None, trainable_parameters=trained,

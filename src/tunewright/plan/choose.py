@@ -25,6 +25,7 @@ from tunewright.plan.memory import (
 )
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Choice, Facts, Memory
+from tunewright.plan.trainable import trainable_parameters
 from tunewright.spec.load import patch
 from tunewright.spec.methods import AdaLora, Targeted, virtual_tokens
 from tunewright.spec.run import Precision, Run
@@ -207,6 +208,12 @@ def adapted_by(run: Run, facts: Facts) -> Adapted:
     chosen = (blocks,) if isinstance(blocks, int) else tuple(blocks) if blocks else None
     targets = run.peft.target_modules if isinstance(run.peft, Targeted) else []
     return Adapted(tuple(matching_groups(facts.model, targets)), chosen)
+
+
+def trained_by(run: Run, facts: Facts) -> int:
+    """How many numbers a resolved run trains."""
+    groups = adapted_by(run, facts).groups(facts.model)
+    return trainable_parameters(run, facts.model, groups, len(facts.data.labels) or 1)
 
 
 def largest_step(run: Run, facts: Facts) -> Step:

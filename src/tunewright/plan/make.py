@@ -6,13 +6,12 @@ from tunewright.errors import errors_of
 from tunewright.i18n import N_
 from tunewright.plan.alternatives import alternatives, in_full
 from tunewright.plan.check import check
-from tunewright.plan.choose import adapted_by, effective_batch, estimate_for, num_steps, resolve
+from tunewright.plan.choose import effective_batch, estimate_for, num_steps, resolve, trained_by
 from tunewright.plan.combine import check_method, check_schedule
 from tunewright.plan.fit import fit
 from tunewright.plan.paths import fast_paths, path_choices
 from tunewright.plan.plan import Choice, Facts, Plan
 from tunewright.plan.time import estimate_time
-from tunewright.plan.trainable import trainable_parameters
 from tunewright.spec.run import Run
 
 ADAPTER_BYTES_PER_PARAMETER = 4
@@ -38,8 +37,7 @@ def make_plan(
     if problems:
         raise errors_of(problems)
     memory = estimate_for(resolved, facts, checkpointing=bool(resolved.train.activation_checkpointing))
-    groups = adapted_by(resolved, facts).groups(facts.model)
-    trained = trainable_parameters(resolved, facts.model, groups, len(facts.data.labels) or 1)
+    trained = trained_by(resolved, facts)
     adapter_bytes = ADAPTER_BYTES_PER_PARAMETER * trained
     return Plan(
         run=resolved,

@@ -146,7 +146,7 @@ def load_parts(run: Run, model: Model, kind: Kind) -> dict[str, int]:
         return held
     if kind.int8:
         plain = stored_bytes(model, kind.precision, "none")
-        return {**held, "weights": plain, "checkpoint": max(0, model.weight_bytes if _is_cast(model, kind) else 0)}
+        return {**held, "weights": plain, "checkpoint": model.weight_bytes if _is_cast(model, kind) else 0}
     is_copied = run.model.quantization != "none" or _is_cast(model, kind)
     return {**held, "checkpoint": model.weight_bytes if is_copied else 0}
 
@@ -226,6 +226,6 @@ def full_fine_tuning(run: Run, model: Model, step: Step, *, num_labels: int, kin
         "weights": size * model.num_parameters,
         "gradients": size * model.num_parameters,
         "optimizer": 2 * size * model.num_parameters,
-        "activations": activations,
+        "activations": _with_holes(activations, run, kind),
         "loss": loss_bytes(run, model, step, num_labels=num_labels, kind=kind),
     })  # fmt: skip

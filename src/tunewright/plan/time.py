@@ -4,11 +4,12 @@ Constants were measured on two CPU cores (benchmarks/plan, which holds promised 
 the factor of another machine.
 """
 
-from tunewright.plan.choose import ROWS_WRITTEN_AT_ONCE, adapted_by, effective_batch, precision_of
+import math
+
+from tunewright.plan.choose import ROWS_WRITTEN_AT_ONCE, effective_batch, precision_of, trained_by
 from tunewright.plan.memory import stored_bytes
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Facts, Time
-from tunewright.plan.trainable import trainable_parameters
 from tunewright.plan.work import Work, frozen_numbers, work
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
@@ -71,17 +72,17 @@ def _gain(run: Run, facts: Facts) -> float:
 
 def _tests_while_training(run: Run, facts: Facts, todo: Work) -> float:
     """Operations of the held-out losses on the way; the last step always has one."""
-    every = int(run.train.eval_steps)
     rows = min(facts.data.num_held_out, run.eval.loss_rows or facts.data.num_held_out)
-    return -(-todo.steps // every) * rows * todo.forward
+    return _num_tests(run, todo) * rows * todo.forward
+
+
+def _num_tests(run: Run, todo: Work) -> int:
+    return math.ceil(todo.steps / int(run.train.eval_steps))
 
 
 def _saves(run: Run, facts: Facts, todo: Work) -> float:
     """Seconds of the checkpoints, one after each held-out loss."""
-    trained = trainable_parameters(
-        run, facts.model, adapted_by(run, facts).groups(facts.model), len(facts.data.labels) or 1
-    )
-    return -(-todo.steps // int(run.train.eval_steps)) * 12 * trained / SAVED_BYTES_PER_SECOND
+    return _num_tests(run, todo) * 12 * trained_by(run, facts) / SAVED_BYTES_PER_SECOND
 
 
 def _answers(run: Run, facts: Facts, rate: float, device: str) -> tuple[float, float]:

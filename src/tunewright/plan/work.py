@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from tunewright.facts.data import length_at
 from tunewright.facts.model import Model
-from tunewright.plan.choose import adapted_by, effective_batch, num_steps
+from tunewright.plan.choose import adapted_by, effective_batch, num_steps, trained_by
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Facts
-from tunewright.plan.trainable import trainable_parameters
 from tunewright.spec.methods import Targeted, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
@@ -44,8 +43,7 @@ def work(run: Run, facts: Facts) -> Work:
     if "shared_prefix" in paths:
         tokens -= facts.data.common_prefix * (1 - 1 / rows)
     adapted = adapted_by(run, facts)
-    beside = trainable_parameters(run, model, adapted.groups(model), len(facts.data.labels) or 1)
-    beside = beside if isinstance(run.peft, Targeted) else 0
+    beside = trained_by(run, facts) if isinstance(run.peft, Targeted) else 0
     forward = tokens * 2 * (frozen_numbers(model) + beside) + _attention(model, tokens) + _head(run, facts, tokens)
     # The pass back costs as much for what is frozen, and twice as much beside it; none of it below the first adapter.
     blocks = model.num_layers + model.num_decoder_layers

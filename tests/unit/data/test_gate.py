@@ -176,8 +176,11 @@ def test_what_all_prompts_begin_with_ends_before_what_is_learned() -> None:
     def row(*ids: int, prompt: int) -> Encoded:
         return Encoded(1, list(ids), list(ids), prompt, len(ids))
 
-    rows = [row(7, 8, 9, 1, 2, prompt=4), row(7, 8, 9, 3, 2, prompt=4)]
-    assert common_prefix(rows, "causal_lm") == 3
-    assert common_prefix([*rows, row(7, 8, 9, 1, prompt=2)], "causal_lm") == 1
-    assert common_prefix([*rows, row(5, 8, 9, 1, prompt=3)], "causal_lm") == 0
+    same = range(10)
+    rows = [row(*same, 1, 2, prompt=11), row(*same, 3, 2, prompt=11)]
+    assert common_prefix(rows, "causal_lm") == 10
+    assert common_prefix([*rows, row(*same, 1, prompt=10)], "causal_lm") == 9
+    # Too few for a document of their own.
+    assert common_prefix([*rows, row(*same, 1, prompt=6)], "causal_lm") == 0
+    assert common_prefix([*rows, row(0, 1, 2, 5, *same, prompt=11)], "causal_lm") == 0
     assert (common_prefix(rows, "seq_cls"), common_prefix([], "causal_lm")) == (0, 0)

@@ -217,7 +217,7 @@ def test_limit_counts_damaged_rows_too(write: Write) -> None:
 
 @pytest.mark.parametrize("extension", [".parquet", ".arrow"])
 def test_tables_of_arrow_are_read_and_damaged_ones_told(tmp_path: Path, extension: str) -> None:
-    pa = pytest.importorskip("pyarrow")
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = tmp_path / f"rows{extension}"
@@ -235,7 +235,8 @@ def test_tables_of_arrow_are_read_and_damaged_ones_told(tmp_path: Path, extensio
 
 
 def test_numbers_of_classes_that_a_table_names_become_names(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     kinds = datasets.ClassLabel(names=["track", "refund"])
     features = datasets.Features({"text": datasets.Value("string"), "label": kinds, "tags": datasets.List(kinds)})
     rows = {"text": ["a", "b"], "label": [1, -1], "tags": [[0, 1], []]}
