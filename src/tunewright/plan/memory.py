@@ -16,6 +16,10 @@ from tunewright.spec.run import Precision, Run
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
 RUNTIME_BYTES = 575 * 2**20
+# What oneDNN keeps of code for the shapes of packed micro-batches once a run is some dozen steps old (flow/supervise.py).
+KERNEL_BYTES = 60 * 2**20
+# On a CPU keys and values grow token by token, each time into a new block; products in 8 bits have results of 32 twice.
+CACHE_COPIES, INT8_RESULTS = 1.5, 3
 # On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
 HEAP_SHARE = 0.22
 # What torch's CPU keeps more of each value: inputs rounded or copied for products of stored weights (benchmarks/plan).
@@ -135,7 +139,8 @@ def estimate(
 
 def _held(run: Run, model: Model, kind: Kind) -> dict[str, int]:
     """What is there in every phase."""
-    libraries = GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES
+    packed = KERNEL_BYTES if kind.answer_loss else 0
+    libraries = GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES + packed
     return {"libraries": libraries, "weights": stored_bytes(model, kind.precision, run.model.quantization)}
 
 
@@ -207,6 +212,10 @@ def write_parts(
     size, blocks = PRECISION_BYTES[kind.precision], model.num_layers + model.num_decoder_layers
     cache = 2 * blocks * model.num_key_value_heads * model.head_dim * written.tokens * size
     block = written.tokens * (4 * model.hidden_size + 3 * model.intermediate_size) * size
+    if not kind.is_gpu:
+        cache = round(CACHE_COPIES * cache)
+    if kind.int8:
+        block *= INT8_RESULTS
     merged = sum(g.in_features * g.out_features * g.count for g in adapted.groups(model)) * size if kind.merged else 0
     return {
         **_held(run, model, kind), "adapter": 4 * trained, "merged": merged, "cache": cache, "activations": block,
