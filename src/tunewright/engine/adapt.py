@@ -90,13 +90,14 @@ def start_from_data(model: PeftModel, batches: Iterable[Mapping[str, torch.Tenso
 def without_adapter(model: PeftModel) -> Iterator[PeftModel | PreTrainedModel]:
     """The model as it was before the adapter, head included, for as long as the block lasts.
 
-    `PeftModel.disable_adapter` of peft 0.21.2 fails for prompt learning on models that cannot generate.
+    `PeftModel.disable_adapter` of peft 0.21.2 fails for prompt learning on models that cannot generate; such a base is whole
+    by itself.
     """
-    base = model.get_base_model()
-    if not model.active_peft_config.is_prompt_learning or base.can_generate():
+    if not model.active_peft_config.is_prompt_learning:
         with model.disable_adapter():
             yield model
         return
+    base = model.get_base_model()
     whole = [module for module in base.modules() if isinstance(module, AuxiliaryTrainingWrapper)]
     try:
         for module in whole:

@@ -72,12 +72,10 @@ def _generate(
     progress: Progress,
     portions: Portions,
 ) -> list[Answer]:
-    config = model.active_peft_config if isinstance(model, PeftModel) else None
-    # PEFT counts padding between learned positions and text as positions: such prompts stand together by length.
-    same_length = config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
     was_training = model.training
     model.eval()
     pad, has_encoder = tokenizer.end_ids[0], bool(model.config.is_encoder_decoder)
+    is_prompted = not has_encoder and _has_learned_prompt(model)
     start = {"decoder_start_token_id": model.generation_config.decoder_start_token_id} if has_encoder else {}
     generation = GenerationConfig(
         **start,
@@ -93,7 +91,7 @@ def _generate(
     )
     answers: dict[int, Answer] = {}
     lengths, most = [len(prompt) + max_new_tokens for prompt in prompts], CACHE_BYTES // _bytes_per_token(model)
-    groups = micro_batches(lengths, most, same_length=same_length)
+    groups = micro_batches(lengths, most)
 
     def write(group: Group) -> None:
         longest = max(len(prompts[i]) for i in group)
@@ -103,11 +101,14 @@ def _generate(
             place = slice(0, len(prompts[i])) if has_encoder else slice(longest - len(prompts[i]), longest)
             ids[row, place] = torch.tensor(prompts[i])
             mask[row, place] = 1
-        output = model.generate(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=generation
-        )
+        ids, mask = ids.to(model.device), mask.to(model.device)
+        if is_prompted:
+            writer, given = model.get_base_model(), _behind_learned_prompt(model, ids, mask)
+        else:
+            writer, given = model, {"input_ids": ids, "attention_mask": mask}
+        output = writer.generate(**given, generation_config=generation)
         for row, i in enumerate(group):
-            written = output[row, 1 if has_encoder else longest :].tolist()
+            written = output[row, 1 if has_encoder else 0 if is_prompted else longest :].tolist()
             kept = _until_end(written, tokenizer.end_ids)
             answers[i] = Answer(tokenizer.decode(kept), is_cut=len(kept) == max_new_tokens)
         progress(len(answers), len(prompts))
@@ -116,6 +117,30 @@ def _generate(
     portions.each((part[i : i + most] for part in groups for i in range(0, len(part), most)), write)
     model.train(was_training)
     return [answers[i] for i in range(len(prompts))]
+
+
+def _has_learned_prompt(model: PreTrainedModel) -> bool:
+    """Whether learned vectors stand before the text (a prefix is keys and values instead)."""
+    config = model.active_peft_config if isinstance(model, PeftModel) else None
+    return config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
+
+
+def _behind_learned_prompt(model: PeftModel, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The vectors of padded prompts with the learned ones right before each text, as the base takes them.
+
+    PEFT puts them before the padding, which then counts as positions between them and the text.
+    """
+    learned_BVd = model.get_prompt(batch_size=len(ids_BT))
+    text_BTd = model.get_base_model().get_input_embeddings()(ids_BT)
+    ones_V = mask_BT.new_ones(learned_BVd.shape[1])
+    padding = (mask_BT == 0).sum(dim=1).tolist()
+    rows = zip(text_BTd, learned_BVd.to(text_BTd.dtype), mask_BT, padding, strict=True)
+    joined = [
+        (torch.cat([text[:pad], learned, text[pad:]]), torch.cat([mask[:pad], ones_V, mask[pad:]]))
+        for text, learned, mask, pad in rows
+    ]
+    vectors, masks = zip(*joined, strict=True)
+    return {"inputs_embeds": torch.stack(vectors), "attention_mask": torch.stack(masks)}
 
 
 def _bytes_per_token(model: PreTrainedModel) -> int:
