@@ -166,7 +166,7 @@ def measure(name: str, one: Mapping[str, Any], place: Path) -> dict[str, Any]:
     return {
         "promised": found["promised"], "measured": found["measured"], "seconds": found["seconds"],
         "wall_seconds": time.perf_counter() - started, "parts": plan["memory"]["parts"], "phases": plan["memory"]["phases"],
-        "held": watch.by_phase(),
+        "held": watch.by_phase(), "phase_seconds": watch.seconds(),
         "error": plan_error(found),
     }  # fmt: skip
 
@@ -187,6 +187,11 @@ class Watch(threading.Thread):
                 self.seen.append((time.time(), worker.memory_info().rss))
             except (OSError, ValueError, TypeError, KeyError, psutil.Error):
                 continue
+
+    def seconds(self) -> dict[str, float]:
+        """How long each phase took."""
+        phases = [event for event in self.run_dir.read_events() if event["kind"] == "phase"]
+        return {event["phase"]: event["seconds"] for event in phases if event["state"] == "end"}
 
     def by_phase(self) -> dict[str, int]:
         """The largest amount seen in each phase."""

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -55,6 +56,7 @@ class Machine(Fact):
     disk_free_bytes: int
     system: str
     probe: Probe | None
+    has_bitsandbytes: bool = False
 
 
 def read_machine(folder: Path) -> Machine:
@@ -69,6 +71,7 @@ def read_machine(folder: Path) -> Machine:
         disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         probe=read_probe(),
+        has_bitsandbytes=find_spec("bitsandbytes") is not None,
     )
 
 

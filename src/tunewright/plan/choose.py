@@ -134,6 +134,10 @@ def _eval_steps(run: Run, facts: Facts) -> Choice:
     )
 
 
+def _quantization(run: Run, facts: Facts) -> Choice:
+    return choice("model.quantization", "none", N_("the base's weights stay as they are while there is room for them"))
+
+
 def _problem_type(run: Run, facts: Facts) -> Choice:
     kind = facts.data.problem_type or "auto"
     return choice("data.problem_type", kind, N_("as the labels of the rows show"))
@@ -221,13 +225,14 @@ def largest_step(run: Run, facts: Facts) -> Step:
     rows, length = int(run.train.per_device_train_batch_size), int(run.data.max_length)
     learned, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
     if "packing" not in (paths := fast_paths(run, facts)):
-        return Step(rows=rows, tokens=rows * (longest + learned))
+        return Step(rows=rows, tokens=rows * (longest + learned), is_whole=run.train.gradient_accumulation_steps == 1)
     # The longest rows of all may come in one step, and a run rehearses that before step 0.
     batch, there = effective_batch(run), max(1, facts.data.num_train)
     ranks = (1 - (i + 0.5) / there for i in range(min(batch, there)))
     whole = batch * fmean(min(length, length_at(facts.data.lengths, share)) for share in ranks)
     shared = facts.data.common_prefix * (batch - 1) if "shared_prefix" in paths else 0
-    return Step(rows=rows, tokens=max(longest, min(rows * length, math.ceil(whole) - shared)))
+    step, room = math.ceil(whole) - shared, rows * length
+    return Step(rows=rows, tokens=max(longest, min(room, step)), is_whole=step <= room)
 
 
 def largest_answers(run: Run, facts: Facts) -> Step | None:
@@ -252,7 +257,7 @@ def kind_of(run: Run, facts: Facts, *, checkpointing: bool) -> Kind:
     paths = fast_paths(run, facts)
     return Kind(
         precision=precision_of(run), checkpointing=checkpointing, answer_loss="answer_loss" in paths,
-        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not is_cpu(facts),
+        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not is_cpu(facts), steps=num_steps(run, facts),
     )  # fmt: skip
 
 
@@ -273,6 +278,7 @@ def estimate_for(run: Run, facts: Facts, *, checkpointing: bool) -> Memory:
 
 RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
     ("model.precision", _precision),
+    ("model.quantization", _quantization),
     ("data.problem_type", _problem_type),
     ("peft.num_virtual_tokens", adapter.num_virtual_tokens),
     ("data.max_length", _max_length),

@@ -67,7 +67,7 @@ def _settings(run: Run, facts: Facts) -> list[Problem]:
     if start.startswith(PREPARED):
         reason = N_("PEFT wants a preparation of the model that Tunewright does not make")
         found.append(_pair(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
-    if run.model.quantization != "none":
+    if run.model.quantization not in ("auto", "none"):
         if run.method not in ON_QUANTISED:
             reason = N_("PEFT would compute with the stored codes, or fail")
             found.append(_pair(f"method={run.method}", quantised, reason, "--method lora"))

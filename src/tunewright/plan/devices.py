@@ -73,6 +73,6 @@ def facts_on(facts: Facts, asked: str) -> Facts:
     )  # fmt: skip
     machine = Machine(
         num_cpus=facts.machine.num_cpus, memory_bytes=SYSTEM_BYTES_BESIDE, free_bytes=SYSTEM_BYTES_BESIDE,
-        disk_free_bytes=facts.machine.disk_free_bytes, system=device.title, probe=probe,
+        disk_free_bytes=facts.machine.disk_free_bytes, system=device.title, probe=probe, has_bitsandbytes=True,
     )  # fmt: skip
     return facts.model_copy(update={"machine": machine})

@@ -10,6 +10,8 @@ from typing import Any
 from tunewright.i18n import N_
 from tunewright.plan.adapter import choice
 from tunewright.plan.choose import effective_batch, estimate_for, largest_step, value_at
+from tunewright.plan.combine import check_method
+from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import Run
@@ -64,6 +66,10 @@ def _eight_bit(run: Run, facts: Facts) -> Changes | None:
     return {"model.quantization": "8bit"} if run.model.quantization == "none" else None
 
 
+def _four_bit(run: Run, facts: Facts) -> Changes | None:
+    return {"model.quantization": "4bit"} if run.model.quantization == "8bit" else None
+
+
 def _weights(run: Run) -> str:
     return run.model.precision if run.model.quantization == "none" else run.model.quantization
 
@@ -82,21 +88,38 @@ RUNGS = (
         N_("the base in 8 bits fits into {free} GiB"), in_training=False,
     ),
 )  # fmt: skip
+# Before a run nothing is given up by a second rounding of the weights.
+PLAN_RUNGS = (
+    *RUNGS,
+    Rung(
+        _four_bit, N_("weights of the base"), _weights,
+        N_("the base in 4 bits fits into {free} GiB; in 8 it does not"), in_training=False,
+    ),
+)  # fmt: skip
 
 
 def fit(run: Run, facts: Facts, *, asked: Run) -> tuple[Run, list[Choice]]:
     """The run made smaller until it fits; values that were asked for are never changed."""
     made: dict[str, Choice] = {}
     room = SHARE_OF_FREE * facts.room_bytes
-    for rung in RUNGS:
+    for rung in PLAN_RUNGS:
         while _peak(run, facts) > room:
             changes = rung.changes(run, facts)
             if changes is None or any(value_at(asked, path) != "auto" for path in changes):
                 break
-            run = patch(run, changes)
+            smaller = patch(run, changes)
+            if not _works(smaller, facts):
+                break
+            run = smaller
             values = {"free": f"{facts.room_bytes / 2**30:.1f}", "batch": effective_batch(run)}
             made.update({path: choice(path, value, rung.reason, **values) for path, value in changes.items()})
     return run, list(made.values())
+
+
+def _works(run: Run, facts: Facts) -> bool:
+    """Whether this method goes with a base that is stored so, and what stores it is here."""
+    is_stored = run.model.quantization == "none" or facts.machine.has_bitsandbytes or "int8" in fast_paths(run, facts)
+    return is_stored and not check_method(run, facts)
 
 
 def _peak(run: Run, facts: Facts) -> int:

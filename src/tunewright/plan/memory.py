@@ -16,8 +16,8 @@ from tunewright.spec.run import Precision, Run
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
 RUNTIME_BYTES = 575 * 2**20
-# What oneDNN keeps of code for the shapes of packed micro-batches once a run is some dozen steps old (flow/supervise.py).
-KERNEL_BYTES = 60 * 2**20
+# What oneDNN keeps of code for the shapes of packed micro-batches, and after how many steps it has met them.
+KERNEL_BYTES, KERNEL_STEPS = 60 * 2**20, 36
 # On a CPU keys and values grow token by token, each time into a new block; products in 8 bits have results of 32 twice.
 CACHE_COPIES, INT8_RESULTS = 1.5, 3
 # On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
@@ -60,15 +60,17 @@ class Adapted:
 
 @dataclass(frozen=True)
 class Step:
-    """The largest micro-batch: its rows, and its tokens with padding and learned positions."""
+    """The largest micro-batch: its rows, and its tokens with padding and learned positions; `is_whole` if a step has no
+    other."""
 
     rows: int
     tokens: int
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a run holds and computes its model, where that changes what it takes."""
+    """How a run holds and computes its model, where that changes what it takes; `steps` is how many it makes."""
 
     precision: Precision
     checkpointing: bool
@@ -76,6 +78,7 @@ class Kind:
     merged: bool
     int8: bool
     is_gpu: bool
+    steps: int
 
 
 def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
@@ -139,7 +142,7 @@ def estimate(
 
 def _held(run: Run, model: Model, kind: Kind) -> dict[str, int]:
     """What is there in every phase."""
-    packed = KERNEL_BYTES if kind.answer_loss else 0
+    packed = round(KERNEL_BYTES * min(1.0, kind.steps / KERNEL_STEPS)) if kind.answer_loss else 0
     libraries = GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES + packed
     return {"libraries": libraries, "weights": stored_bytes(model, kind.precision, run.model.quantization)}
 
@@ -170,10 +173,13 @@ def train_parts(run: Run, model: Model, adapted: Adapted, step: Step, *, num_lab
         model, adapted, step.tokens, precision=kind.precision, dropped=dropped, recomputed=_recomputed(kind)
     )
     loss = loss_bytes(run, model, step, num_labels=num_labels, kind=kind)
+    kept = _with_holes(activations, run, kind) + loss
+    # Gradients of an only micro-batch come while what autograd kept goes.
+    gradients = max(0, 4 * trained - kept) if step.is_whole else 4 * trained
     return {
         **_held(run, model, kind),
-        "adapter": 4 * trained, "gradients": 4 * trained, "optimizer": 8 * trained,
-        "activations": _with_holes(activations, run, kind), "loss": loss,
+        "adapter": 4 * trained, "gradients": gradients, "optimizer": 8 * trained,
+        "activations": kept - loss, "loss": loss,
     }  # fmt: skip
 
 

@@ -47,8 +47,12 @@ class ModelSpec(Section):
     precision: Precision | Auto = Field(
         default=AUTO, description=N_("What is computed in; `auto` takes what this device was measured to be fast at.")
     )
-    quantization: Literal["none", "8bit", "4bit"] = Field(
-        default="none", description=N_("How the frozen weights are stored; 8bit halves their memory, 4bit quarters it.")
+    quantization: Literal["none", "8bit", "4bit"] | Auto = Field(
+        default=AUTO,
+        description=N_(
+            "How the frozen weights are stored; 8bit halves their memory, 4bit quarters it; `auto` leaves them as they are "
+            "unless nothing else makes the run fit."
+        ),
     )
     chat_template: str | None = Field(
         default=None,

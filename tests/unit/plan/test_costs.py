@@ -54,14 +54,34 @@ def test_a_7b_model_fits_a_24_gb_card_with_lora_and_not_in_full(facts: Build) ->
     assert plan.full_fine_tuning.memory.peak_bytes > 24 * GIB
 
 
-def test_a_7b_model_fits_a_12_gb_card_in_4_bits_alone(facts: Build) -> None:
+def test_a_7b_model_as_it_is_does_not_fit_a_12_gb_card(facts: Build) -> None:
     on_card = facts_on(facts(model=seven_billion("llama2")), "rtx3060")
-    plain, in_4_bits = make_plan(ask(), on_card), make_plan(ask(model={"name": "x", "quantization": "4bit"}), on_card)
+    plain, in_4_bits = (
+        make_plan(ask(model={"name": "x", "quantization": kind}), on_card) for kind in ("none", "4bit")
+    )
     assert not plain.fits
     assert in_4_bits.fits
     (offered,) = [other for other in plain.alternatives if other.changes == {"model.quantization": "4bit"}]
     assert offered.flags() == "--set model.quantization=4bit"
     assert offered.peak_bytes < plain.memory.peak_bytes / 2
+
+
+@pytest.mark.parametrize(("size", "stored"), [("24GB", "none"), ("16GB", "none"), ("12GB", "8bit"), ("8GB", "4bit")])
+def test_a_7b_model_is_stored_in_as_many_bits_as_there_is_room_for(facts: Build, size: str, stored: str) -> None:
+    plan = make_plan(ask(), facts_on(facts(model=seven_billion("llama2")), size))
+    assert plan.fits
+    assert plan.run.model.quantization == stored
+    (told,) = [made for made in plan.choices if made.path == "model.quantization"]
+    assert told.value == stored
+
+
+def test_weights_are_not_stored_in_what_the_method_or_the_machine_cannot_read(facts: Build) -> None:
+    on_card = facts_on(facts(model=seven_billion("llama2")), "8GB")
+    assert not make_plan(ask(method="vera"), on_card).fits
+    machine = on_card.machine.model_copy(update={"has_bitsandbytes": False})
+    bare = make_plan(ask(), on_card.model_copy(update={"machine": machine}))
+    assert not bare.fits
+    assert bare.run.model.quantization == "none"
 
 
 @pytest.mark.parametrize(("size", "rank"), [("24GB", 32), ("16GB", 16), ("12GB", 16), ("8GB", 8)])
@@ -147,7 +167,8 @@ def test_alternatives_name_what_changes_and_what_it_saves(facts: Build) -> None:
 
 
 def test_a_plan_that_cannot_fit_says_what_would(facts: Build) -> None:
-    plan: Plan = make_plan(ask(), facts_on(facts(model=seven_billion("qwen25")), "8GB"))
+    as_it_is = ask(model={"name": "x", "quantization": "none"})
+    plan: Plan = make_plan(as_it_is, facts_on(facts(model=seven_billion("qwen25")), "8GB"))
     assert not plan.fits
     assert [other.flags() for other in plan.alternatives if other.fits] == ["--set model.quantization=4bit"]
 
