@@ -103,7 +103,7 @@ def rows_file(folder: Path, task: str, words: int) -> Path:
     path = folder / f"{task}-{words}.jsonl"
     if not path.is_file():
         view = {"seq_cls": demo.as_label, "token_cls": demo.as_tags}.get(task)
-        made = demo.generate("train", 60 * words, seed=5)
+        made = demo.generate("train", (60 if words < 24 else 24) * words, seed=5)
         rows = (
             [view(row) for row in made] if view else [_joined(made[i : i + words]) for i in range(0, len(made), words)]
         )
