@@ -257,7 +257,7 @@ def kind_of(run: Run, facts: Facts, *, checkpointing: bool) -> Kind:
     paths = fast_paths(run, facts)
     return Kind(
         precision=precision_of(run), checkpointing=checkpointing, answer_loss="answer_loss" in paths,
-        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not is_cpu(facts), steps=num_steps(run, facts),
+        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not is_cpu(facts),
     )  # fmt: skip
 
 

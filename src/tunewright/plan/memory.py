@@ -16,8 +16,8 @@ from tunewright.spec.run import Precision, Run
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
 RUNTIME_BYTES = 575 * 2**20
-# What oneDNN keeps of code for the shapes of packed micro-batches, and after how many steps it has met them.
-KERNEL_BYTES, KERNEL_STEPS = 60 * 2**20, 36
+# What oneDNN keeps of code for the shapes of packed micro-batches once a run is some dozen steps old (flow/supervise.py).
+KERNEL_BYTES = 60 * 2**20
 # On a CPU keys and values grow token by token, each time into a new block; products in 8 bits have results of 32 twice.
 CACHE_COPIES, INT8_RESULTS = 1.5, 3
 # On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
@@ -70,7 +70,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a run holds and computes its model, where that changes what it takes; `steps` is how many it makes."""
+    """How a run holds and computes its model, where that changes what it takes."""
 
     precision: Precision
     checkpointing: bool
@@ -78,7 +78,6 @@ class Kind:
     merged: bool
     int8: bool
     is_gpu: bool
-    steps: int
 
 
 def stored_bytes(model: Model, precision: Precision, quantization: str) -> int:
@@ -142,7 +141,7 @@ def estimate(
 
 def _held(run: Run, model: Model, kind: Kind) -> dict[str, int]:
     """What is there in every phase."""
-    packed = round(KERNEL_BYTES * min(1.0, kind.steps / KERNEL_STEPS)) if kind.answer_loss else 0
+    packed = KERNEL_BYTES if kind.answer_loss else 0
     libraries = GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES + packed
     return {"libraries": libraries, "weights": stored_bytes(model, kind.precision, run.model.quantization)}
 
