@@ -41,9 +41,12 @@ def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way, por
     """The test of a plan: made in the same way before and after."""
     rows, longest = plan.run.eval.rows, plan.run.eval.max_new_tokens
     assert rows != "auto" and longest != "auto" and plan.run.task != "auto"
+    most = READ_TOKENS
+    if plan.run.task == "causal_lm" and not way.paths:  # all logits of what is read, so no more than a step reads at once
+        most = min(most, step_collator(plan, tokenizer).max_tokens)
     return Examiner(
         task=plan.run.task, rows=data.held_out, examples=data.held_out_examples, tokenizer=tokenizer,
-        collator=way.of(collator(plan, tokenizer, READ_TOKENS)), loss=way.loss, labels=plan.facts.data.labels,
+        collator=way.of(collator(plan, tokenizer, most)), loss=way.loss, labels=plan.facts.data.labels,
         problem_type=plan.facts.data.problem_type, answers=rows, max_new_tokens=longest,
         merge="merged_lora" in plan.fast_paths, portions=portions,
     )  # fmt: skip

@@ -72,6 +72,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     with Stopwatch(events, "rehearse"):  # what does not fit into memory shows before time is spent
         cut = way.of(step_collator(plan, tokenizer))
         rehearse(model, way.loss, largest_micro_batch(data.train, cut, plan.effective_batch))
+        give_back()
     portions = Portions(events.alert, int(run.info().get("test_halvings", 0)))
     test = examiner(plan, data, tokenizer, way, portions)
     # Where start values were taken out of the base, base and fresh adapter together are what was loaded.
