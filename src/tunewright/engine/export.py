@@ -56,7 +56,7 @@ def save_adapter(
     `taken` is what `taken_from_base` found when the adapter was fresh. A model with a head gets its config with the
     labels beside the adapter: `AutoConfig.from_pretrained(adapter)`. Raises: OSError where the disk refuses.
     """
-    with durable.staging(run.path) as staged, disk_faults():
+    with durable.staging(run.path) as staged, disk_faults(staged):
         model.save_pretrained(staged, safe_serialization=True, save_embedding_layers=False)
         if taken:
             _give_back(staged, taken)

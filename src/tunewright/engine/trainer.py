@@ -159,7 +159,7 @@ class StepTrainer(Trainer):
         """transformers' files and ours, in a staged folder. Raises: OSError where the disk refuses."""
         self._staging = content.parent
         try:
-            with disk_faults():
+            with disk_faults(content):
                 # transformers looks for the best checkpoint beside the staged one and does not find it.
                 super()._save_checkpoint(model, trial)
                 save_trained(self.model, content, self.method)

@@ -5,7 +5,6 @@ its manifest is whole and of this run and lists exactly the files that are there
 never rotated, never deleted. Order is that of steps; no clock is asked.
 """
 
-import errno
 import hashlib
 import json
 import re
@@ -23,7 +22,6 @@ MANIFEST = "manifest.json"
 TOTALS = "totals.json"  # tokens and seconds of training up to this step
 NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
 FIELDS = {"format", "run", "step", "files", "identity"}
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 LEAST_KEPT = 2  # with one alone, a fault in it would be the end of the run
 
 
@@ -107,8 +105,10 @@ class CheckpointStore:
         try:
             self._publish(step, fill, identity)
         except OSError as fault:
-            if fault.errno in NO_ROOM:
+            if fault.errno in durable.NO_ROOM:
                 self.rotate(LEAST_KEPT, (best_step, best_before))
+            for folder in filter(Path.is_dir, (self.folder.parent, self.folder)):
+                durable.fsync(folder)  # it may be theirs that failed, and what has its name already is not named again
             self._publish(step, fill, identity)
         self.rotate(keep, (best_step,))
 
@@ -117,7 +117,6 @@ class CheckpointStore:
         if target.exists() and self._is_foreign(target):
             raise error("E115", path=str(target))
         if target.exists() and not self._fault(step, target):
-            durable.fsync(self.folder)  # a save that failed after its rename is tried again
             return
         with durable.staging(self.folder) as staged:
             content = staged / target.name

@@ -4,6 +4,7 @@ Whatever changes the disk is one of six operations and is called through `perfor
 lets any one of them fail, stop half way, or never reach the disk (tests/unit/runs/disk.py).
 """
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def perform(operation: Callable[..., None], *arguments: Any) -> None:

@@ -5,12 +5,14 @@ foreign folders are untouched, and the same act done again comes to its end. A c
 longer exists, so a new operation is covered by itself. Nothing here needs torch.
 """
 
+import errno
 import os
 import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 
 from tests.unit.runs.disk import ERRORS, Cache, Died, Disk, on, snapshot
 from tunewright.runs import durable, layout, store
-from tunewright.runs.checkpoints import TOTALS, CheckpointStore, damage, seal
+from tunewright.runs.checkpoints import MANIFEST, TOTALS, CheckpointStore, damage, seal
 from tunewright.runs.events import EventLog
 from tunewright.runs.store import RunDir
 
@@ -62,6 +64,12 @@ def valid(root: Path) -> set[int]:
 def newest(root: Path) -> int | None:
     """The step that a resume would take, found without changing the folder."""
     return max(valid(root), default=None)
+
+
+def broken(root: Path) -> set[str]:
+    """Folders with a checkpoint's name and a file that only we write, which are none."""
+    found = (root / layout.CHECKPOINTS).glob("checkpoint-*")
+    return {path.name for path in found if {MANIFEST, TOTALS} & snapshot(path).keys() and damage(path)}
 
 
 def write_adapter(root: Path, text: str) -> None:
@@ -151,6 +159,7 @@ class Trial:
 
     case: Case
     folder: Path
+    rng: random.Random
 
     def __post_init__(self) -> None:
         self.before, after = self.folder / "before", self.folder / "after"
@@ -179,6 +188,7 @@ class Trial:
         assert found == self.new if is_done else found in (self.old, self.new), what
         going = self.case.for_room if "space" in what else ()
         assert valid(root) >= self.kept - set(going), what
+        assert broken(root) <= broken(self.before), what
         assert self._foreign(root) == self.foreign, what
 
     def go_on(self, root: Path, what: str) -> None:
@@ -189,31 +199,36 @@ class Trial:
 
     def everywhere(self, how: str | int, *, is_lasting: bool = False) -> None:
         for place in range(10_000):
-            root, disk = self.root(), Disk(place, how, is_lasting)
+            root = self.root()
+            disk = Disk(place, how, is_lasting, Cache(root) if how == errno.EIO else None)
             ended = on(disk, lambda root=root: self.case.act(root))
             if not disk.has_struck:
                 assert ended is None
                 return
             word = os.strerror(how) if isinstance(how, int) else how
             what = f"{word}{' from there on' if is_lasting else ''} at operation {place}"
-            self.check(root, what, is_done=ended is None and not isinstance(how, int))
+            self.check(root, what, is_done=ended is None)
+            if disk.cache and ended is None:  # it says that it is done in spite of the error, so it must be on the disk
+                self.cut_power(disk.cache, f"power cut after {what}", is_done=True, most=3)
             self.go_on(root, what)
 
-    def power_cuts(self, rng: random.Random) -> None:
-        """At every operation, and at the end: what an act has done when it returns is on the disk."""
+    def cut_power(self, cache: Cache, what: str, *, is_done: bool, most: int | None = None) -> None:
         cut = self.folder / "cut"
+        for number, write in enumerate(islice(cache.after_power_cuts(self.rng, RANDOM_CUTS), most)):
+            shutil.rmtree(cut, ignore_errors=True)
+            write(cut)
+            self.check(cut, f"{what}, variant {number}", is_done=is_done)
+            if number % 4 == 0:
+                self.go_on(cut, what)
+
+    def power_cuts(self) -> None:
+        """At every operation, and at the end: what an act has done when it returns is on the disk."""
         for place in range(10_000):
             root = self.root()
             disk = Disk(place, "exit", cache=Cache(root))
             ended = on(disk, lambda root=root: self.case.act(root))
             assert disk.cache
-            for number, write in enumerate(disk.cache.after_power_cuts(rng, RANDOM_CUTS)):
-                shutil.rmtree(cut, ignore_errors=True)
-                write(cut)
-                what = f"power cut at operation {place}, variant {number}"
-                self.check(cut, what, is_done=ended is None)
-                if number % 4 == 0:
-                    self.go_on(cut, what)
+            self.cut_power(disk.cache, f"power cut at operation {place}", is_done=ended is None)
             if not disk.has_struck:
                 return
 
@@ -222,13 +237,13 @@ class Trial:
 def test_at_every_operation_the_old_or_the_new_state_is_there(
     name: str, memory_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trial = Trial(CASES[name], memory_path)
+    trial = Trial(CASES[name], memory_path, random.Random(name))
     trial.everywhere("exit")
     trial.everywhere("half")
     for number in ERRORS:
         trial.everywhere(number)
     trial.everywhere(ERRORS[0], is_lasting=True)
-    trial.power_cuts(random.Random(name))
+    trial.power_cuts()
     with capsys.disabled():
         print(f"\n{name}: " + ", ".join(f"{count} x {what}" for what, count in trial.counts.items()))
 
@@ -264,9 +279,22 @@ def test_events_written_before_and_after_a_torn_line_are_read(tmp_path: Path) ->
         path = tmp_path / f"{how}.jsonl"
         EventLog(path).write("note", text="before")
         ended = on(Disk(0, how), lambda path=path: EventLog(path).write("note", text="torn"))
-        assert isinstance(ended, Died | OSError)
+        assert isinstance(ended, Died | OSError) or how == errno.ENOSPC
         EventLog(path).write("note", text="after")
         assert [event["text"] for event in store.read_events(path)] == ["before", "after"]
+
+
+def test_events_wait_while_the_disk_is_full(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.write("note", text="0")
+
+    def write_two() -> None:
+        log.write("note", text="1")
+        log.write("note", text="2")
+
+    assert on(Disk(0, errno.ENOSPC, is_lasting=True), write_two) is None
+    log.write("note", text="3")
+    assert [(event["seq"], event["text"]) for event in store.read_events(log.path)] == [(n, str(n)) for n in range(4)]
 
 
 def test_only_durable_changes_files_in_runs() -> None:
