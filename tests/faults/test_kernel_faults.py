@@ -130,8 +130,7 @@ def _full_inside(folder: Path) -> None:
     store = CheckpointStore(folder / "checkpoints", RUN)
     for step in range(1, 8):
         disk = Disk(8 if step > 3 else -1, errno.ENOSPC)
-        fill = store.folder / "never"
-        assert on(disk, lambda step=step: store.save(step, lambda content: None, {}, keep=KEEP)) is None, fill
+        assert on(disk, lambda step=step: store.save(step, lambda content: None, {}, keep=KEEP)) is None, step
     assert steps(store.folder) == [5, 6, 7]
 
 
