@@ -18,6 +18,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def perform(operation: Callable[..., None], *arguments: Any) -> None:
+    """The seam: looked up at each call, so that another disk can stand here."""
     operation(*arguments)
 
 
