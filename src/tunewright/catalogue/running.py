@@ -111,8 +111,21 @@ RUNNING: Mapping[str, Entry] = {
         (N_("tunewright runs resume {name}"),),
         EXIT_INTERRUPTED,
     ),
+    "E510": Entry(
+        N_("{what} could not be saved: {reason}; the run ended at step {step}"),
+        N_("The disk refused, also after older checkpoints had made room. What was saved before still stands."),
+        (N_("make room at {path}, then: tunewright runs resume {name}"),),
+        EXIT_MEMORY,
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),
+    ),
+    "W502": Entry(
+        N_("the checkpoint of step {step} was not saved: {reason}"),
+        N_(
+            "The disk refused twice; what was half written is removed, and training goes on. Three in a row end the run."
+        ),
+        (N_("make room at {path}"),),
     ),
 }

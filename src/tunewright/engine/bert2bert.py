@@ -1,6 +1,5 @@
 """A model that turns text into text, made of an encoder twice: `python -m tunewright.engine.bert2bert FOLDER TARGET`."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -20,8 +19,7 @@ def join(source: Path, target: Path) -> None:
     its embeddings. Source: Rothe et al. 2020, arXiv:1907.12461. Raises: ModelError E302, E303, E307.
     """
     gate_model_folder(source)
-    staged = durable.staging_folder(target.parent)
-    try:
+    with durable.staging(target.parent) as staged:
         set_seed(SEED)
         model = EncoderDecoderModel.from_encoder_decoder_pretrained(source, source)
         # An encoder comes without the layer in front of the output. One that hands its input on learned sooner than a random
@@ -37,9 +35,6 @@ def join(source: Path, target: Path) -> None:
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
         durable.publish_folder(staged, target)
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
     had_some = any(store.folder.glob("checkpoint-*")) or any(store.folder.glob(".corrupt-*"))
     checkpoint, faults = store.newest_valid()
     for fault in faults:
-        events.write("note", text=f"set aside: {fault}")
+        events.write("note", text=fault)
     if checkpoint is None:
         if had_some:
             raise error(

@@ -1,6 +1,5 @@
 """A GGUF file as a plain fp32 model folder, once: `python -m tunewright.engine.dequantise FILE FOLDER`."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -18,8 +17,7 @@ def dequantise(source: Path, target: Path) -> None:
     `dequantize=True` it can. Raises: ModelError E308. Cost: 4 bytes for each parameter, in memory and on disk.
     """
     gate_gguf(source)
-    staged = durable.staging_folder(target.parent)
-    try:
+    with durable.staging(target.parent) as staged:
         folder, name = str(source.parent), source.name
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
@@ -32,9 +30,6 @@ def dequantise(source: Path, target: Path) -> None:
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
         durable.publish_folder(staged, target)
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What leaves a run: the adapter as a plain PEFT folder, and the merged model as a plain transformers folder."""
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers import PreTrainedModel
 
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.engine.disk import disk_faults
 from tunewright.engine.generate import generate
 from tunewright.engine.load import DTYPES, load_adapter, load_hf_tokenizer
 from tunewright.engine.quantise import dequantised
@@ -25,7 +25,6 @@ from tunewright.plan.known import LABELLED
 from tunewright.plan.plan import Plan
 from tunewright.runs import durable
 from tunewright.runs.card import card
-from tunewright.runs.checkpoints import seal
 from tunewright.runs.store import RunDir
 from tunewright.spec.methods import METHODS
 
@@ -55,18 +54,17 @@ def save_adapter(
     """The adapter with tokenizer, template and card; loads in bare PEFT. Published whole, with a manifest.
 
     `taken` is what `taken_from_base` found when the adapter was fresh. A model with a head gets its config with the
-    labels beside the adapter: `AutoConfig.from_pretrained(adapter)`.
+    labels beside the adapter: `AutoConfig.from_pretrained(adapter)`. Raises: OSError where the disk refuses.
     """
-    staged = durable.staging_folder(run.path)
-    model.save_pretrained(staged, safe_serialization=True, save_embedding_layers=False)
-    if taken:
-        _give_back(staged, taken)
-    if plan.run.task in LABELLED:
-        _save_labels(model, staged)
-    load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), tokenizer).save_pretrained(staged)
-    (staged / "README.md").write_text(card(plan, run), encoding="utf-8")
-    seal(staged, run_id=run.info()["id"], step=0, identity={"model": plan.facts.model.digest})
-    durable.publish_folder(staged, run.adapter_dir)
+    with durable.staging(run.path) as staged, disk_faults(staged):
+        model.save_pretrained(staged, safe_serialization=True, save_embedding_layers=False)
+        if taken:
+            _give_back(staged, taken)
+        if plan.run.task in LABELLED:
+            _save_labels(model, staged)
+        load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), tokenizer).save_pretrained(staged)
+        (staged / "README.md").write_text(card(plan, run), encoding="utf-8")
+        run.publish_adapter(staged, {"model": plan.facts.model.digest})
     return run.adapter_dir
 
 
@@ -206,11 +204,7 @@ def _on_plain_base(model: PeftModel, dtype: torch.dtype) -> PeftModel:
 
 
 def _publish(merged: PreTrainedModel, target: Path, plan: Plan, tokenizer: TextTokenizer) -> None:
-    staged = durable.staging_folder(target.parent)
-    try:
+    with durable.staging(target.parent) as staged:
         merged.save_pretrained(staged)
         load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), tokenizer).save_pretrained(staged)
         durable.publish_folder(staged, target)
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise

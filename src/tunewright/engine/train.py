@@ -30,6 +30,7 @@ from tunewright.engine.score import Score, Scorer
 from tunewright.engine.watch import Stopwatch, Watch
 from tunewright.engine.ways import choose_way
 from tunewright.errors import error
+from tunewright.i18n import N_
 from tunewright.plan.choose import steps_for
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import CheckpointStore
@@ -52,7 +53,8 @@ class Outcome:
 def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ()) -> Outcome:
     """Train and test one adapter as planned. Everything undecided was decided in `plan`; `callbacks` are a person's own.
 
-    Raises: DataError; ModelError; TrainingError E501 (not finite), E502, E503 (resume), E507 (stopped, checkpoint saved).
+    Raises: DataError; ModelError; TrainingError E501 (not finite), E502, E503 (resume), E507 (stopped, checkpoint saved),
+    E509 (stopped, not saved), E510 (the disk refused).
     """
     run, events, stop = scorer.run, scorer.events, scorer.stop
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
@@ -93,7 +95,8 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             state = trainer.state
     if stop.signal and state.global_step < state.max_steps:
-        raise error("E507", step=state.global_step, name=run.name)
+        is_saved = (store.folder / f"checkpoint-{state.global_step}").is_dir()
+        raise error("E507" if is_saved else "E509", step=state.global_step, name=run.name)
     tokens, seconds = trainer.num_tokens, trainer.train_seconds
     watch.trainer = None
     del trainer  # gradients and the optimizer's state
@@ -104,6 +107,10 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
 
     after = scorer.score("after", test, model)
     with Stopwatch(events, "save"):
-        save_adapter(model, plan, run, tokenizer, taken)  # 5. save
+        try:
+            save_adapter(model, plan, run, tokenizer, taken)  # 5. save
+        except OSError as fault:
+            told = {"what": N_("the adapter"), "reason": fault.strerror or str(fault), "step": state.global_step}
+            raise error("E510", **told, path=str(run.path), name=run.name) from fault
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Outcome(before, after, state.global_step, best, tokens, seconds, trained, data.baseline)

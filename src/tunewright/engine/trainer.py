@@ -7,6 +7,7 @@ Overridden are the step (micro-batches of one step, normalised by the step's lab
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from transformers import Trainer, TrainerControl
 
 from tunewright.accel.loss import LossFunction
 from tunewright.engine.adapt import orthogonality
+from tunewright.engine.disk import disk_faults
 from tunewright.engine.state import save_trained
 from tunewright.errors import error
 from tunewright.runs import durable
@@ -48,7 +50,9 @@ class StepTrainer(Trainer):
         self.num_tokens = int(before["tokens"])
         self.num_padding = 0
         self.train_seconds = before["train_seconds"]
+        self.unsaved = ""  # why the disk refused the last checkpoint
         self._staging: Path | None = None
+        self._best_before: tuple[float | None, int | None] = (None, None)
 
     def totals(self) -> dict[str, float]:
         """Real tokens and seconds of training, over all sessions of the run."""
@@ -131,18 +135,35 @@ class StepTrainer(Trainer):
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staging or self.args.output_dir)
 
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        self._best_before = (self.state.best_metric, self.state.best_global_step)
+        return super()._determine_best_metric(metrics, trial)
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """A checkpoint that is there whole or not at all; the newest, and the best, are kept."""
-        self._staging = self.store.stage()
+        """A checkpoint that is there whole or not at all; the newest, and the best, are kept.
+
+        Where the disk refuses, training goes on, and `unsaved` says why; the best is then the best that was saved.
+        """
+        state, self.unsaved = self.state, ""
         try:
-            super()._save_checkpoint(model, trial)
+            self.store.save(
+                state.global_step, partial(self._fill, model, trial), self.identity, keep=self.keep_checkpoints,
+                best_step=state.best_global_step, best_before=self._best_before[1],
+            )  # fmt: skip
+        except OSError as fault:
+            self.unsaved = fault.strerror or str(fault)
+            if state.best_global_step == state.global_step:
+                state.best_metric, state.best_global_step = self._best_before
+
+    def _fill(self, model: nn.Module, trial: Any, content: Path) -> None:
+        """transformers' files and ours, in a staged folder. Raises: OSError where the disk refuses."""
+        self._staging = content.parent
+        try:
+            with disk_faults(content):
+                # transformers looks for the best checkpoint beside the staged one and does not find it.
+                super()._save_checkpoint(model, trial)
+                save_trained(self.model, content, self.method)
         finally:
-            staged, self._staging = self._staging, None
-        # transformers looks for the best checkpoint beside the staged one and does not find it.
-        content = staged / f"checkpoint-{self.state.global_step}"
+            self._staging = None
         (content / "training_args.bin").unlink(missing_ok=True)
-        save_trained(self.model, content, self.method)
         durable.write_json(content / TOTALS, self.totals())
-        self.store.publish(content, self.state.global_step, self.identity)
-        staged.rmdir()
-        self.store.rotate(self.keep_checkpoints, self.state.best_global_step)

@@ -15,7 +15,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from tunewright.doctor.signs import overfitting
 from tunewright.engine.trainer import StepTrainer
 from tunewright.errors import Problem, error
+from tunewright.i18n import N_
 from tunewright.runs.events import EventLog
+
+MOST_UNSAVED = 3
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Watch(TrainerCallback):
         self.evaluations: list[tuple[int, float]] = []
         self.train_losses: list[tuple[int, float]] = []
         self.has_warned = False
+        self.num_unsaved = 0  # checkpoints in a row that the disk refused
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.trainer is not None
@@ -176,10 +180,26 @@ class Watch(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.trainer is not None
+        self.pace.idle_since = time.perf_counter()
+        if self.trainer.unsaved:
+            self._tell_unsaved(self.trainer.unsaved, state.global_step)
+            return
+        self.num_unsaved = 0
         path = self.trainer.store.folder / f"checkpoint-{state.global_step}"
         size = sum(file.stat().st_size for file in path.iterdir())
         self.events.write("checkpoint", path=str(path.relative_to(path.parent.parent)), bytes=size)
-        self.pace.idle_since = time.perf_counter()
+
+    def _tell_unsaved(self, reason: str, step: int) -> None:
+        """Training goes on without a checkpoint, but not for long. Raises: TrainingError E510."""
+        assert self.trainer is not None
+        self.num_unsaved += 1
+        folder = self.trainer.store.folder
+        self.events.alert(Problem("W502", values={"step": step, "reason": reason, "path": str(folder)}))
+        if self.num_unsaved == MOST_UNSAVED:
+            raise error(
+                "E510", what=N_("three checkpoints in a row"), reason=reason, step=step, path=str(folder),
+                name=folder.parent.name,
+            )  # fmt: skip
 
 
 @dataclass

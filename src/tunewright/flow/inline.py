@@ -25,6 +25,7 @@ def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
 
     try:
         with FileLock(run.file(layout.LOCK), timeout=0):
+            run.sweep()
             run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
             try:
                 code = do_steps(run, StopFlag(), callbacks)

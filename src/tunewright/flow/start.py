@@ -240,9 +240,9 @@ def copy_adapter(run: RunDir, target: Path) -> Path:
         raise error("E116", state=run.state(), verb="copy", needed="finished", name=run.name)
     if target.exists() and any(target.iterdir()):
         raise error("E115", path=str(target))
-    staged = durable.staging_folder(target.resolve().parent)
-    for file in run.adapter_dir.iterdir():
-        if file.name != MANIFEST:
-            shutil.copyfile(file, staged / file.name)
-    durable.publish_folder(staged, target.resolve())
+    with durable.staging(target.resolve().parent) as staged:
+        for file in run.adapter_dir.iterdir():
+            if file.name != MANIFEST:
+                shutil.copyfile(file, staged / file.name)
+        durable.publish_folder(staged, target.resolve())
     return target

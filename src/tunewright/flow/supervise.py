@@ -93,8 +93,7 @@ class Parent:
 
     def _start(self) -> None:
         """Start a worker on what the folder holds: at the last sealed checkpoint, if there is one."""
-        durable.sweep(self.run.path)
-        durable.sweep(self.run.checkpoints_dir)
+        self.run.sweep()
         self.known_events = len(self.run.read_events())
         with self.run.file(layout.LOG).open("ab") as log:
             self.worker = spawn(self.argv, stdout=log, stderr=log, environment=WORKER_ENVIRONMENT | first_gpu())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.plan.plan import Plan
+from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 from tunewright.spec.tasks import TASKS, TaskRow
 
@@ -33,7 +34,7 @@ An adapter for `{base}`, trained with Tunewright to {task.meaning}.
 ## Use
 
 ```python
-{loading_code(plan, run.adapter_dir.name)}
+{loading_code(plan, layout.ADAPTER)}
 ```
 
 Made again by `tunewright train config.yaml` with the run's config.yaml.

@@ -1,14 +1,17 @@
 """Checkpoints that count only if their manifest agrees. No ML inside: files, digests, names, order.
 
-A checkpoint is staged under a hidden name, its manifest is written last, and one rename publishes it. What is not
-sealed by our manifest is never picked, never rotated, never deleted.
+A checkpoint is staged under a hidden name, its manifest is written last, and one rename publishes it. It is *sealed* if
+its manifest is whole and of this run and lists exactly the files that are there. What is not sealed is never picked,
+never rotated, never deleted. Order is that of steps; no clock is asked.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,9 @@ from tunewright.runs import durable
 
 MANIFEST = "manifest.json"
 TOTALS = "totals.json"  # tokens and seconds of training up to this step
-NAME = re.compile(r"checkpoint-(\d+)")
+NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
+FIELDS = {"format", "run", "step", "files", "identity"}
+LEAST_KEPT = 2  # with one alone, a fault in it would be the end of the run
 
 
 def sha256(path: Path) -> str:
@@ -30,30 +35,34 @@ def _digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the manifest of a staged folder: the last file to be written in it."""
-    files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
+def _files(folder: Path) -> dict[str, Path]:
+    """Every file of a folder but its manifest, by relative name."""
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
+    found.pop(MANIFEST, None)
+    return found
+
+
+def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -> None:
+    """Bring a staged folder to the disk and write its manifest: the last file to be written in it."""
+    durable.sync_folder(folder)
+    files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
     manifest: dict[str, Any] = {"format": 1, "run": run_id, "step": step, "files": files, "identity": dict(identity)}
     manifest["sha256"] = _digest(manifest)
     durable.write_json(folder / MANIFEST, manifest)
-    return manifest
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest if it is whole, else None."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        is_whole = manifest["sha256"] == _digest(manifest) and manifest.keys() >= FIELDS
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("sha256") == _digest(manifest) else None
+    return dict(manifest) if is_whole else None
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with a checkpoint, in one phrase; empty if nothing is."""
+    """What is wrong with the files of a manifest, in one phrase; empty if nothing is."""
     manifest = read_manifest(folder)
     if manifest is None:
         return f"{folder.name}: the manifest is missing or damaged"
@@ -61,7 +70,11 @@ def damage(folder: Path) -> str:
         path = folder / name
         if not path.is_file():
             return f"{folder.name}: {name} is missing"
-        if path.stat().st_size != expected["bytes"] or sha256(path) != expected["sha256"]:
+        try:
+            is_same = path.stat().st_size == expected["bytes"] and sha256(path) == expected["sha256"]
+        except OSError as fault:
+            return f"{folder.name}: {name} cannot be read ({fault.strerror})"
+        if not is_same:
             return f"{folder.name}: {name} is damaged"
     return ""
 
@@ -73,48 +86,113 @@ class CheckpointStore:
     folder: Path
     run_id: str
 
-    def stage(self) -> Path:
-        return durable.staging_folder(self.folder)
+    def save(
+        self,
+        step: int,
+        fill: Callable[[Path], None],
+        identity: Mapping[str, Any],
+        *,
+        keep: int,
+        best_step: int | None = None,
+        best_before: int | None = None,
+    ) -> None:
+        """Publish what `fill` writes into the folder it is given, then rotate.
 
-    def publish(self, staged: Path, step: int, identity: Mapping[str, Any]) -> Path:
-        """Seal a staged folder and give it its name. Raises: SpecError E115 where a folder that is not ours has it."""
-        taken = self.folder / f"checkpoint-{step}"
-        if taken.exists() and (read_manifest(taken) or {}).get("run") != self.run_id:
-            raise error("E115", path=str(taken))
-        seal(staged, run_id=self.run_id, step=step, identity=identity)
+        Where the disk refuses there is a second try; if it is full, older checkpoints make room for that, all but the
+        newest two and both best ones.
+        Raises: OSError if that failed too, with nothing of it left; SpecError E115 where a foreign folder has the name.
+        """
+        try:
+            self._publish(step, fill, identity)
+        except OSError as fault:
+            if fault.errno in durable.NO_ROOM:
+                self.rotate(LEAST_KEPT, (best_step, best_before))
+            for folder in filter(Path.is_dir, (self.folder.parent, self.folder)):
+                durable.fsync(folder)  # it may be theirs that failed, and what has its name already is not named again
+            self._publish(step, fill, identity)
+        self.rotate(keep, (best_step,))
+
+    def _publish(self, step: int, fill: Callable[[Path], None], identity: Mapping[str, Any]) -> None:
         target = self.folder / f"checkpoint-{step}"
-        durable.publish_folder(staged, target)
+        if target.exists() and self._is_foreign(target):
+            raise error("E115", path=str(target))
+        if target.exists() and not self._fault(step, target):
+            return
+        with durable.staging(self.folder) as staged:
+            content = staged / target.name
+            durable.make_folder(content)
+            fill(content)
+            seal(content, run_id=self.run_id, step=step, identity=identity)
+            if target.exists():
+                self._set_aside(step, target)
+            durable.move_folder(content, target)
+
+    def _named(self) -> list[tuple[int, Path]]:
+        """Folders with a checkpoint's name, by step, whoever made them."""
+        found = [(NAME.fullmatch(path.name), path) for path in self.folder.glob("checkpoint-*") if path.is_dir()]
+        return sorted((int(match[1]), path) for match, path in found if match)
+
+    def _is_foreign(self, folder: Path) -> bool:
+        """Made by somebody else: a whole manifest of another run, or none of the files that only we write."""
+        manifest = read_manifest(folder)
+        if manifest is None:
+            return not any((folder / name).exists() for name in (MANIFEST, TOTALS))
+        return bool(manifest["run"] != self.run_id)
+
+    def _unsealed(self, step: int, folder: Path) -> str:
+        """Why a folder of ours is no checkpoint, by its manifest and its files' names; empty if it is one."""
+        manifest = read_manifest(folder)
+        if manifest is None:
+            return damage(folder)
+        if (manifest["run"], manifest["step"]) != (self.run_id, step):
+            return f"{folder.name}: the manifest is that of step {manifest['step']} of run {manifest['run']}"
+        odd = sorted(manifest["files"].keys() ^ _files(folder).keys())
+        if odd:
+            return f"{folder.name}: {odd[0]} is {'missing' if odd[0] in manifest['files'] else 'not in the manifest'}"
+        return ""
+
+    def _fault(self, step: int, folder: Path) -> str:
+        return self._unsealed(step, folder) or damage(folder)
+
+    def _set_aside(self, step: int, folder: Path) -> Path:
+        names = (self.folder / f".corrupt-{step}-{number}" for number in count())
+        target = next(path for path in names if not path.exists())
+        durable.move_folder(folder, target)
         return target
 
     def own(self) -> list[tuple[int, Path]]:
-        """Our sealed checkpoints by step, oldest first; their files are not verified here."""
-        found = []
-        for path in self.folder.glob("checkpoint-*"):
-            match = NAME.fullmatch(path.name)
-            manifest = read_manifest(path) if match else None
-            if match and manifest and manifest["run"] == self.run_id:
-                found.append((int(match[1]), path))
-        return sorted(found)
+        """Our sealed checkpoints by step, oldest first; what is in their files is not verified here."""
+        return [(step, path) for step, path in self._named() if not self._unsealed(step, path)]
 
     def newest_valid(self) -> tuple[Path | None, list[str]]:
-        """The newest checkpoint that verifies, and what was wrong with the newer ones; those are set aside, not deleted."""
-        faults: list[str] = []
-        for step, path in reversed(self.own()):
-            fault = damage(path)
-            if not fault:
-                return path, faults
-            faults.append(fault)
-            number = len(list(self.folder.glob(f".corrupt-{step}-*")))
-            path.rename(path.with_name(f".corrupt-{step}-{number}"))
-        return None, faults
+        """The newest checkpoint that verifies, and what there was to say about newer ones.
 
-    def rotate(self, keep: int, best_step: int | None) -> list[int]:
-        """Remove old checkpoints by step number: the newest `keep` and the best stay. Nothing goes if the newest is damaged."""
+        Those of ours are set aside under another name, not deleted; those of others are left as they are.
+        """
+        told: list[str] = []
+        for step, path in reversed(self._named()):
+            if self._is_foreign(path):
+                told.append(f"{path.name}: not a checkpoint of this run, left alone")
+                continue
+            fault = self._fault(step, path)
+            if not fault:
+                return path, told
+            told.append(f"{fault}; set aside as {self._set_aside(step, path).name}")
+        return None, told
+
+    def rotate(self, keep: int, best_steps: Collection[int | None] = ()) -> list[int]:
+        """Remove old checkpoints by step: the newest `keep` and the best stay; what cannot be removed now stays too.
+
+        Nothing goes if the newest does not verify; of the others the manifest must do.
+        """
+        assert keep >= LEAST_KEPT
         own = self.own()
-        if not own or damage(own[-1][1]):
+        going = [(step, path) for step, path in own[:-keep] if step not in best_steps]
+        if not going or damage(own[-1][1]):
             return []
-        staying = {step for step, _ in own[-keep:]} | ({best_step} if best_step is not None else set())
-        gone = [(step, path) for step, path in own if step not in staying]
-        for _, path in gone:
-            durable.remove_folder(path)
-        return [step for step, _ in gone]
+        gone = []
+        for step, path in going:
+            with suppress(OSError):
+                durable.remove_folder(path)
+                gone.append(step)
+        return gone

@@ -1,36 +1,82 @@
-"""The only code that writes, renames or removes inside a run folder: whole or not at all, and on the disk when done."""
+"""The only code that writes, renames or removes inside a run folder: whole or not at all, and on the disk when done.
 
+Whatever changes the disk is one of six operations and is called through `perform`. That is where a test counts them and
+lets any one of them fail, stop half way, or never reach the disk (tests/unit/runs/disk.py).
+"""
+
+import errno
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
-def fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+
+def perform(operation: Callable[..., None], *arguments: Any) -> None:
+    """The seam: looked up at each call, so that another disk can stand here."""
+    operation(*arguments)
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _append(path: Path, line: bytes) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        left = (b"\n" if is_torn else b"") + line
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def fsync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _rename(source: Path, target: Path) -> None:
+    source.replace(target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def fsync(path: Path) -> None:
+    """Content of a file, or names of a folder, on the disk."""
+    perform(_fsync, path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file by new content in one step: a reader sees the old or the new one, never a part."""
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with staged.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
-    fsync_folder(path.parent)
+    staged = _hidden(path.parent, "staging")
+    try:
+        perform(_write, staged, content)
+        fsync(staged)
+        perform(_rename, staged, path)
+    except OSError:
+        drop(staged)
+        raise
+    fsync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,45 +93,85 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """One line in one write, so that lines of one writer never mix and only the last can be torn."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    """One line in one write, so that lines of one writer never mix. A line torn before it does not take it along."""
+    perform(_append, path, line.encode("utf-8") + b"\n")
+
+
+def make_folder(folder: Path) -> None:
+    """A folder and those above it, with their names on the disk."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        perform(_make, folder)
+        fsync(folder.parent)
+
+
+@contextmanager
+def staging(parent: Path) -> Iterator[Path]:
+    """A hidden folder beside the place where its content will stand; what has not moved there at the end is dropped."""
+    make_folder(parent)
+    folder = _hidden(parent, "staging")
+    perform(_make, folder)
     try:
-        os.write(descriptor, line.encode("utf-8") + b"\n")
+        yield folder
     finally:
-        os.close(descriptor)
+        if folder.exists():
+            drop(folder)
 
 
-def staging_folder(parent: Path) -> Path:
-    """A hidden folder beside the place where its content will stand."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f".staging-{uuid.uuid4().hex[:12]}"
-    folder.mkdir()
-    return folder
+def sync_folder(folder: Path) -> None:
+    """Everything in a folder, files first; others may have written it."""
+    below = sorted(folder.rglob("*"))
+    for path in (*filter(Path.is_file, below), *filter(Path.is_dir, below), folder):
+        fsync(path)
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Give a folder another name, for good. What is in it must be on the disk already."""
+    perform(_rename, source, target)
+    fsync(target.parent)
 
 
 def publish_folder(staged: Path, target: Path) -> None:
     """Move a finished folder to its place; an older one there is moved aside first and removed last."""
-    for path in sorted(staged.rglob("*")):
-        if path.is_file():
-            fsync_file(path)
-    fsync_folder(staged)
-    aside = target.with_name(f".trash-{uuid.uuid4().hex[:12]}")
+    sync_folder(staged)
+    replace_folder(staged, target, aside=_hidden(target.parent, "trash"))
+
+
+def replace_folder(staged: Path, target: Path, *, aside: Path) -> None:
+    """Put a folder that is on the disk in the place of an older one.
+
+    Between two renames the older one stands under the name `aside`, and nothing at `target`: who cannot do without looks
+    there. An exchange in one call (RENAME_EXCHANGE) would need the same on every file system that lacks it.
+    """
     if target.exists():
-        target.rename(aside)
-    staged.rename(target)
-    fsync_folder(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+        if aside.exists():
+            remove_folder(aside)
+        move_folder(target, aside)
+    move_folder(staged, target)
+    if aside.exists():
+        with suppress(OSError):
+            remove_folder(aside)
 
 
 def remove_folder(folder: Path) -> None:
-    """Rename first, so that a half removed folder never looks like a whole one."""
-    trash = folder.with_name(f".trash-{uuid.uuid4().hex[:12]}")
-    folder.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)
+    """Rename first, for good, so that a half removed folder never looks like a whole one."""
+    trash = _hidden(folder.parent, "trash")
+    move_folder(folder, trash)
+    drop(trash)
+
+
+def drop(path: Path) -> None:
+    """Remove what has no place any more; what cannot be removed now is swept at the next start."""
+    with suppress(OSError):
+        perform(_remove, path)
 
 
 def sweep(parent: Path) -> None:
-    """Remove what dead processes left behind: our own hidden staging and trash folders, nothing else."""
+    """Remove what dead processes left behind: what we had hidden ourselves, nothing else."""
     for pattern in (".staging-*", ".trash-*"):
-        for folder in parent.glob(pattern):
-            shutil.rmtree(folder, ignore_errors=True)
+        for path in parent.glob(pattern):
+            drop(path)
+
+
+def _hidden(parent: Path, kind: str) -> Path:
+    return parent / f".{kind}-{uuid.uuid4().hex[:12]}"

@@ -17,6 +17,7 @@
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,19 +43,36 @@ def finite(value: Any) -> Any:
 
 @dataclass
 class EventLog:
-    """The writer of one run's events. One process writes at a time: the worker, or the parent when it is gone."""
+    """The writer of one run's events. One process writes at a time: the worker, or the parent when it is gone.
+
+    Events on a full disk are written as soon as there is room again; they do not end the run.
+    """
 
     path: Path
     step: int = 0
     _seq: int = field(default=-1, init=False)
+    _waiting: deque[str] = field(default_factory=deque, init=False)  # lines for which a full disk had no room
 
     def write(self, kind: str, **fields: Any) -> None:
         assert kind in KINDS, kind
         if self._seq < 0:
             self._seq = max((event["seq"] for event in read_events(self.path)), default=-1)
         self._seq += 1
-        head = {"schema": SCHEMA, "seq": self._seq, "t": round(time.time(), 3), "step": self.step, "kind": kind}
-        durable.append_line(self.path, json.dumps(finite({**head, **fields}), ensure_ascii=False, allow_nan=False))
+        head: dict[str, Any] = {
+            "schema": SCHEMA,
+            "seq": self._seq,
+            "t": round(time.time(), 3),
+            "step": self.step,
+            "kind": kind,
+        }
+        self._waiting.append(json.dumps(finite({**head, **fields}), ensure_ascii=False, allow_nan=False))
+        try:
+            while self._waiting:
+                durable.append_line(self.path, self._waiting[0])
+                self._waiting.popleft()
+        except OSError as fault:
+            if fault.errno not in durable.NO_ROOM:
+                raise
 
     def alert(self, problem: Problem) -> None:
         self.write("alert", problem=problem.to_record())

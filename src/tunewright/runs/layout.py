@@ -11,6 +11,7 @@ PREPARED = "prepared.json"
 BAD_ROWS = "rows.bad.jsonl"
 CHECKPOINTS = "checkpoints"
 ADAPTER = "adapter"
+ADAPTER_BEFORE = "adapter.prev"  # an older adapter while a newer one takes its place
 EVAL = "eval"
 MERGED = "merged"
 REPORT = "report.html"

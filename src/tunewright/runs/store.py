@@ -15,6 +15,7 @@ import psutil
 from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.errors import NOWHERE, error
 from tunewright.runs import durable, layout
+from tunewright.runs.checkpoints import seal
 from tunewright.runs.events import EventLog, Tail, read_events
 
 LIVE = ("queued", "preparing", "running", "stopping")
@@ -37,7 +38,9 @@ class RunDir:
 
     @property
     def adapter_dir(self) -> Path:
-        return self.path / layout.ADAPTER
+        """Where the adapter is, or will be; the older one if the process died while it was replaced."""
+        final, before = self.path / layout.ADAPTER, self.path / layout.ADAPTER_BEFORE
+        return before if before.is_dir() and not final.is_dir() else final
 
     @property
     def checkpoints_dir(self) -> Path:
@@ -60,6 +63,16 @@ class RunDir:
     def update_info(self, **changes: Any) -> None:
         """For the process that owns the run: the parent, or the run itself when it is inline."""
         durable.write_json(self.file(layout.RUN_JSON), {**self.info(), **changes})
+
+    def publish_adapter(self, staged: Path, identity: Mapping[str, Any]) -> None:
+        """Seal a staged adapter and put it in its place; at every moment `adapter_dir` is the older or the newer one."""
+        seal(staged, run_id=self.info()["id"], step=0, identity=identity)
+        durable.replace_folder(staged, self.path / layout.ADAPTER, aside=self.path / layout.ADAPTER_BEFORE)
+
+    def sweep(self) -> None:
+        """Remove what dead processes left half done; for the process that owns the run."""
+        durable.sweep(self.path)
+        durable.sweep(self.checkpoints_dir)
 
     def seconds(self) -> float | None:
         """From the worker's start to its end, all sessions together; None while it goes on, or if it never began."""
@@ -130,7 +143,7 @@ def create(folder: Path, name: str) -> RunDir:
     """A new run's folder. Raises: SpecError E115 if the folder holds something already."""
     if folder.exists() and any(folder.iterdir()):
         raise error("E115", NOWHERE, path=str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     run = RunDir(folder.resolve())
     record = {
         "schema": layout.SCHEMA,

@@ -49,7 +49,7 @@ def supervise(tmp_path: Path, facts: Callable[..., Facts]) -> Supervise:
         durable.write_text(run.file(layout.PLAN), make_plan(asked, facts(), origins).model_dump_json())
         if checkpoint:
             checkpoints = CheckpointStore(run.checkpoints_dir, run.info()["id"])
-            checkpoints.publish(checkpoints.stage(), checkpoint, {})
+            checkpoints.save(checkpoint, lambda content: None, {}, keep=2)
         group = tmp_path / "group"
         group.mkdir()
         (group / "memory.max").write_text(str(2 * GIB))

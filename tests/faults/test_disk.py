@@ -1,0 +1,144 @@
+"""A disk that refuses while a run saves: training goes on, says so, and ends in order if it happens again and again.
+
+The kernel refuses itself, by a limit on the size of files: every checkpoint and the adapter are larger, events are not.
+"""
+
+import errno
+import resource
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models
+from transformers import TrainerCallback
+
+from tests.matrix.conftest import _measured, shop_rows, tiny_model
+from tunewright import api
+from tunewright.catalogue.entry import EXIT_MEMORY
+from tunewright.engine.disk import disk_faults
+from tunewright.flow import inline, start
+from tunewright.runs.store import RunDir
+
+__all__ = ["_measured", "shop_rows", "tiny_model"]
+LIMIT = 60_000
+STEPS = 12
+
+
+def limit(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+class Refusing(TrainerCallback):
+    """No file may become large while one of these steps is saved, or after the last step."""
+
+    def __init__(self, steps: Collection[int], *, at_end: bool = False) -> None:
+        self.steps, self.at_end = steps, at_end
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        limit(resource.RLIM_INFINITY)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step in self.steps:
+            limit(LIMIT)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        limit(LIMIT if self.at_end else resource.RLIM_INFINITY)
+
+
+@pytest.fixture(autouse=True)
+def _no_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The report, which is larger than the limit, is not what is looked at."""
+    monkeypatch.setattr(inline, "write_report", lambda run: None)
+    yield
+    limit(resource.RLIM_INFINITY)
+
+
+@pytest.fixture
+def run(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> RunDir:
+    """A run that measures and saves every second step."""
+    named = {
+        "model.name": str(tiny_model()), "data.train": str(shop_rows), "data.holdout": 0.2, "eval.rows": 0,
+        "run.output_dir": str(tmp_path / "run"), "train.max_steps": STEPS, "train.learning_rate": 5e-3,
+        "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 1, "train.eval_steps": 2,
+    }  # fmt: skip
+    loaded = api.load(named=named)
+    return start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+
+
+def unsaved(run: RunDir) -> list[int]:
+    alerts = [event["problem"] for event in run.read_events() if event["kind"] == "alert"]
+    return [alert["values"]["step"] for alert in alerts if alert["code"] == "W502"]
+
+
+def saved(run: RunDir) -> list[int]:
+    return [event["step"] for event in run.read_events() if event["kind"] == "checkpoint"]
+
+
+def left(run: RunDir) -> list[str]:
+    return sorted(path.name for path in run.checkpoints_dir.iterdir())
+
+
+def test_training_goes_on_without_two_of_its_checkpoints(run: RunDir) -> None:
+    assert inline.work(run, [Refusing({4, 6, 12})]) == 0
+    assert unsaved(run) == [4, 6, 12]
+    assert saved(run) == [2, 8, 10]
+    assert run.result()["best_step"] in (8, 10)  # the loss falls, but what is not saved cannot be gone back to
+    assert left(run) == ["checkpoint-10", "checkpoint-8"]
+    assert (run.adapter_dir / "adapter_model.safetensors").stat().st_size > LIMIT
+
+
+def test_three_in_a_row_end_the_run_and_it_goes_on_from_the_last_that_was_saved(run: RunDir) -> None:
+    assert inline.work(run, [Refusing({4, 6, 8})]) == EXIT_MEMORY
+    problem = run.info()["problems"][0]
+    assert (problem["code"], problem["values"]["step"]) == ("E510", 8)
+    assert left(run) == ["checkpoint-2"]
+    limit(resource.RLIM_INFINITY)
+    assert inline.work(run) == 0
+    assert saved(run) == [2, 4, 6, 8, 10, 12]
+
+
+def test_an_adapter_that_cannot_be_saved_is_no_fault_of_ours_and_can_be_saved_later(run: RunDir) -> None:
+    assert inline.work(run, [Refusing((), at_end=True)]) == EXIT_MEMORY
+    problem = run.info()["problems"][0]
+    assert (problem["code"], problem["values"]["what"]) == ("E510", "the adapter")
+    assert not run.adapter_dir.exists()
+    assert not list(run.path.glob(".staging-*"))
+    limit(resource.RLIM_INFINITY)
+    assert inline.work(run) == 0
+    assert run.adapter_dir.is_dir()
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "torch": lambda path: torch.save({"x": torch.zeros(100_000)}, path),
+    "safetensors": lambda path: save_file({"x": torch.zeros(100_000)}, path),
+    "tokenizers": lambda path: Tokenizer(models.WordLevel({f"word {i}": i for i in range(5000)}, "word 0")).save(
+        str(path)
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("library", "fault"),
+    [
+        ("torch", "full"), ("torch", "limit"), ("tokenizers", "full"), ("tokenizers", "limit"),
+        ("safetensors", "limit"),  # it writes beside the file and renames, so it would not write to a device
+    ],
+)  # fmt: skip
+def test_what_libraries_say_of_the_disk_is_understood(library: str, fault: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    if fault == "full":
+        path.symlink_to("/dev/full")
+    else:
+        limit(LIMIT)
+    with pytest.raises(OSError) as caught, disk_faults(tmp_path):
+        WRITERS[library](path)
+    wanted = errno.ENOSPC if fault == "full" else errno.EFBIG
+    assert caught.value.errno == (errno.EIO if library == "torch" else wanted)  # torch does not pass the number on
+
+
+def test_other_faults_of_libraries_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="memory"), disk_faults(tmp_path):
+        raise torch.OutOfMemoryError("out of memory")
