@@ -25,6 +25,7 @@ from tunewright.engine.export import save_adapter, taken_from_base
 from tunewright.engine.load import load_base
 from tunewright.engine.memory import Portions, give_back
 from tunewright.engine.prepare import prepare
+from tunewright.engine.readback import check_readback
 from tunewright.engine.rehearse import largest_micro_batch, rehearse
 from tunewright.engine.score import Score, Scorer
 from tunewright.engine.watch import Stopwatch, Watch
@@ -52,12 +53,14 @@ class Outcome:
 def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ()) -> Outcome:
     """Train and test one adapter as planned. Everything undecided was decided in `plan`; `callbacks` are a person's own.
 
-    Raises: DataError; ModelError; TrainingError E501 (not finite), E502, E503 (resume), E507 (stopped, checkpoint saved).
+    Raises: DataError; ModelError; TrainingError E501, E511, E512 (not finite), E502, E503 (resume), E507 (stopped,
+    checkpoint saved), E513 (the saved adapter is not the trained one).
     """
     run, events, stop = scorer.run, scorer.events, scorer.stop
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     with Stopwatch(events, "prepare"):
         data = prepare(plan, run, tokenizer, scorer.progress("prepare"))
+    stop.check(name=run.name)
 
     with Stopwatch(events, "load"):
         base = load_base(plan, tokenizer)  # 1. load
@@ -69,6 +72,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
         taken = taken_from_base(model)
         way = choose_way(plan, model, data.train, tokenizer.pad_id, events)
         give_back()
+    stop.check(name=run.name)
     with Stopwatch(events, "rehearse"):  # what does not fit into memory shows before time is spent
         cut = way.of(step_collator(plan, tokenizer))
         rehearse(model, way.loss, largest_micro_batch(data.train, cut, plan.effective_batch))
@@ -87,7 +91,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
             model, plan, data, tokenizer, way, store, [watch, *callbacks], earlier_sessions(checkpoint), portions
         )
         watch.trainer = trainer
-        state = ended_state(checkpoint)
+        state = ended_state(checkpoint, plan.run.train.early_stopping_patience)
         if state is None:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             state = trainer.state
@@ -104,5 +108,6 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     after = scorer.score("after", test, model)
     with Stopwatch(events, "save"):
         save_adapter(model, plan, run, tokenizer, taken)  # 5. save
+        check_readback(model, run, taken, test)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Outcome(before, after, state.global_step, best, tokens, seconds, trained, data.baseline)
