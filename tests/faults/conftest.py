@@ -61,7 +61,9 @@ class Toys:
             settings = {name: value for name, value in (BASE | VARIANTS[variant]).items() if value is not None}
             holdout = str(self.folder / "held_out.jsonl")
             named = {"data.holdout": holdout, **settings, "model.name": str(self.folder / "model")}
-            loaded = api.load(named={**named, "data.train": str(self.folder / "train.jsonl"), "run.output_dir": str(folder)})
+            loaded = api.load(
+                named={**named, "data.train": str(self.folder / "train.jsonl"), "run.output_dir": str(folder)}
+            )
             start.create(loaded, api.plan(loaded), force=True, note=lambda text: None)
         return folder
 

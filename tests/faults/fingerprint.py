@@ -55,7 +55,10 @@ def last_state(run: RunDir) -> dict[str, str]:
     """Digests of what the newest checkpoint holds to go on with."""
     step, folder = CheckpointStore(run.checkpoints_dir, run.info()["id"]).own()[-1]
     assert not damage(folder)
-    states = {name: torch.load(folder / name, weights_only=False) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")}
+    states = {
+        name: torch.load(folder / name, weights_only=False)
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+    }
     trainer = json.loads((folder / "trainer_state.json").read_text())
     kept = {name: trainer[name] for name in ("best_metric", "best_global_step", "global_step", "stateful_callbacks")}
     return {"step": str(step), **{name: digest(state) for name, state in states.items()}, "trainer": digest(kept)}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import STEPS, VARIANTS, Toys
-from tests.faults.fingerprint import fingerprint, told
+from tests.faults.fingerprint import adapter, fingerprint, told
+from tunewright.flow import start
 from tunewright.runs.store import RunDir
 
 STOPPED = 128 + signal.SIGTERM
@@ -70,3 +71,35 @@ def test_a_killed_run_goes_on_at_its_last_checkpoint(toys: Toys, tmp_path: Path)
     assert logged == list(range(13, STEPS + 1))
     assert len(told(run)) == STEPS + STEPS // 4
     assert json.loads((run.checkpoints_dir / "checkpoint-32" / "totals.json").read_text())["logged_step"] == STEPS
+
+
+def test_changed_settings_count_from_the_next_step(toys: Toys, tmp_path: Path) -> None:
+    run = toys.new(tmp_path / "run")
+    assert toys.work(run, at="step_begin", step=8, do="term") == STOPPED
+    run.update_info(state="stopped", started=1.0, ended=2.0)
+    changes = {
+        "train.learning_rate": 5e-4,
+        "train.eval_steps": 3,
+        "train.logging_steps": 2,
+        "train.max_grad_norm": 0.01,
+    }
+    start.resume(run, changes)
+    assert toys.work(run) == 0
+    whole, found = toys.unbroken()["told"], told(run)
+    measured = [int(line.removeprefix("eval ")) for line in found if line.startswith("eval")]
+    assert sorted(measured) == [4, 8, *range(12, STEPS, 3), STEPS]
+    assert [step for step in range(1, STEPS + 1) if f"log {step}" in found] == [*range(1, 10), *range(10, STEPS + 1, 2)]
+    for step in range(10, STEPS, 2):
+        assert found[f"log {step}"][1] == pytest.approx(whole[f"log {step}"][1] / 2)
+    assert found["log 9"] == whole["log 9"]
+    assert adapter(run.adapter_dir).keys() == adapter(toys.finished().adapter_dir).keys()
+
+
+def test_a_longer_patience_goes_on_longer(toys: Toys, tmp_path: Path) -> None:
+    short = toys.unbroken("early stopping")["result"]["steps"]
+    run = toys.new(tmp_path / "run", "early stopping")
+    assert toys.work(run, at="step_begin", step=short - 2, do="term") == STOPPED
+    run.update_info(state="stopped", started=1.0, ended=2.0)
+    start.resume(run, {"train.early_stopping_patience": 5})
+    assert toys.work(run) == 0
+    assert fingerprint(run)["result"]["steps"] > short

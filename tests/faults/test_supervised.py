@@ -46,6 +46,12 @@ def worker_pid(run: RunDir) -> int:
     return int(path.read_text() or 0) if path.is_file() else 0
 
 
+def next_worker(run: RunDir, known: int) -> int:
+    """The pid of the worker after a known one, once it is there."""
+    wait_for(lambda: worker_pid(run) not in (0, known))
+    return worker_pid(run)
+
+
 def logged(run: RunDir) -> int:
     return max((event["step"] for event in run.read_events() if event["kind"] == "log"), default=0)
 
@@ -58,8 +64,7 @@ def kill_workers(run: RunDir, kills: int, chance: random.Random) -> None:
     """Signal 9 to so many workers of a run, each at a random moment of the first second and a half of its life."""
     known = 0
     for _ in range(kills):
-        wait_for(lambda: worker_pid(run) not in (0, known))
-        known = worker_pid(run)
+        known = next_worker(run, known)
         time.sleep(chance.uniform(0, 1.5))
         try:
             os.kill(known, signal.SIGKILL)

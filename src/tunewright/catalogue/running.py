@@ -119,13 +119,17 @@ RUNNING: Mapping[str, Entry] = {
     ),
     "E512": Entry(
         N_("the held-out loss {when} training is {value}"),
-        N_("A model that gives no number for its rows cannot be tested: the base is damaged, or a row leaves its range."),
+        N_(
+            "A model that gives no number for its rows cannot be tested: the base is damaged, or a row leaves its range."
+        ),
         (N_("a wider range: --set model.precision=fp32"),),
         EXIT_DIVERGED,
     ),
     "E513": Entry(
         N_("the adapter read back from the disk is not what was trained: {reason}"),
-        N_("It was taken away again. The checkpoints are checked by themselves, so the run can go on from the last one."),
+        N_(
+            "It was taken away again. The checkpoints are checked by themselves, so the run can go on from the last one."
+        ),
         (N_("tunewright runs resume {name}"),),
         EXIT_FAILED,
     ),

@@ -24,8 +24,8 @@ def not_finite(evidence: Evidence) -> Finding | None:
     lost = [log["step"] for log in evidence.logs if log["loss"] is None]
     if stopped is None and not lost:
         return None
-    told = stopped.values if stopped else {"step": lost[0]}
-    values = {"step": told["step"], "value": told.get("value", "nan"), "rate": evidence.rate, "usual": evidence.usual_rate}
+    told = {"value": "nan", "step": lost[0]} if stopped is None else {"value": "nan", **stopped.values}
+    values = {"step": told["step"], "value": told["value"], "rate": evidence.rate, "usual": evidence.usual_rate}
     return Finding(Problem("D401", values=values), "error", "certain", tuple(_calmer(evidence)))
 
 

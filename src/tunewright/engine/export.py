@@ -175,7 +175,8 @@ def merge(
     again. The merged model is then compared with the adapter on that plain base; how far this is from the quantised
     model is told under `quantised`.
     Raises: SpecError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
-    logits differ; TrainingError E511 if a sum of base and adapter is not finite. Cost: memory of the plain base model; disk of the merged one.
+    logits differ; TrainingError E511 if a sum of base and adapter is not finite.
+    Cost: memory of the plain base model; disk of the merged one.
     """
     method = METHODS[plan.run.method]
     if not method.merges:
