@@ -105,6 +105,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     if best != state.global_step:
         restore_training(model, store.folder / f"checkpoint-{best}")
 
+    model.eval()  # a prompt encoder with dropout is to be written as it answers
     after = scorer.score("after", test, model)
     with Stopwatch(events, "save"):
         save_adapter(model, plan, run, tokenizer, taken)  # 5. save
