@@ -58,8 +58,8 @@ RUNNING: Mapping[str, Entry] = {
         EXIT_MEMORY,
     ),
     "E501": Entry(
-        N_("the loss became {value} at step {step} (learning rate {learning_rate}; usual for LoRA: 1e-4 to 5e-4)"),
-        N_("The weights exploded; the step was not applied and nothing of it was saved."),
+        N_("{what} became {value} at step {step} (learning rate {learning_rate}; usual for LoRA: 1e-4 to 5e-4)"),
+        N_("The numbers left their range. Nothing that is not finite was saved; the last checkpoint stands."),
         (N_("tunewright train {config} --set train.learning_rate={lower}"),),
         EXIT_DIVERGED,
     ),
@@ -117,6 +117,28 @@ RUNNING: Mapping[str, Entry] = {
         (N_("make room at {path}, then: tunewright runs resume {name}"),),
         EXIT_MEMORY,
     ),
+    "E511": Entry(
+        N_("{name} holds NaN or infinity at step {step}; it was not saved"),
+        N_("The weights exploded. What was saved before is finite and stands."),
+        (N_("a smaller step: --set train.learning_rate=1e-4"), N_("a wider range: --set model.precision=fp32")),
+        EXIT_DIVERGED,
+    ),
+    "E512": Entry(
+        N_("the held-out loss {when} training is {value}"),
+        N_(
+            "A model that gives no number for its rows cannot be tested: the base is damaged, or a row leaves its range."
+        ),
+        (N_("a wider range: --set model.precision=fp32"),),
+        EXIT_DIVERGED,
+    ),
+    "E513": Entry(
+        N_("the adapter read back from the disk is not what was trained: {reason}"),
+        N_(
+            "It was taken away again. The checkpoints are checked by themselves, so the run can go on from the last one."
+        ),
+        (N_("tunewright runs resume {name}"),),
+        EXIT_FAILED,
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),
@@ -127,5 +149,12 @@ RUNNING: Mapping[str, Entry] = {
             "The disk refused twice; what was half written is removed, and training goes on. Three in a row end the run."
         ),
         (N_("make room at {path}"),),
+    ),
+    "W503": Entry(
+        N_("the worker was ended at step {step} by {how}; another goes on from step {start} (try {count} of {most})"),
+        N_(
+            "Nobody here asked for its end, and memory was not short. The run ends the same as without the break. A worker "
+            "that dies again and again without a new step in between is given up."
+        ),
     ),
 }

@@ -14,17 +14,18 @@ from tunewright.i18n import N_
 NOTHING = 1e-3  # nats a token: each is foreseen with 99.9 %, which no answer that depends on its question allows
 FEW_PASSES = 3.0  # with more, rows may be known by heart, which is another fault
 EXPLODED = 100  # times the typical norm; single odd rows stay below twenty
+NOT_FINITE = ("E501", "E511")
 CLIPPED = 1.0  # transformers' own limit of the gradient norm
 
 
 def not_finite(evidence: Evidence) -> Finding | None:
     """D401: the loss or a gradient became NaN or infinite."""
-    stopped = next((problem for problem in evidence.problems if problem.code == "E501"), None)
+    stopped = next((problem for problem in evidence.problems if problem.code in NOT_FINITE), None)
     lost = [log["step"] for log in evidence.logs if log["loss"] is None]
     if stopped is None and not lost:
         return None
-    step, value = (stopped.values["step"], stopped.values["value"]) if stopped else (lost[0], "nan")
-    values = {"step": step, "value": value, "rate": evidence.rate, "usual": evidence.usual_rate}
+    told = {"value": "nan", "step": lost[0]} if stopped is None else {"value": "nan", **stopped.values}
+    values = {"step": told["step"], "value": told["value"], "rate": evidence.rate, "usual": evidence.usual_rate}
     return Finding(Problem("D401", values=values), "error", "certain", tuple(_calmer(evidence)))
 
 

@@ -42,7 +42,9 @@ def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way, por
     rows, longest = plan.run.eval.rows, plan.run.eval.max_new_tokens
     assert rows != "auto" and longest != "auto" and plan.run.task != "auto"
     most = READ_TOKENS
-    if plan.run.task == "causal_lm" and not way.paths:  # all logits of what is read, so no more than a step reads at once
+    if (
+        plan.run.task == "causal_lm" and not way.paths
+    ):  # all logits of what is read, so no more than a step reads at once
         most = min(most, step_collator(plan, tokenizer).max_tokens)
     return Examiner(
         task=plan.run.task, rows=data.held_out, examples=data.held_out_examples, tokenizer=tokenizer,
@@ -117,22 +119,22 @@ def restore_training(model: PeftModel, checkpoint: Path) -> None:
         restore_adapter(model, checkpoint)
 
 
-def ended_state(checkpoint: Path | None) -> TrainerState | None:
+def ended_state(checkpoint: Path | None, patience: int) -> TrainerState | None:
     """The state of a training that had ended when its run was stopped; None if there are steps left to do."""
     if checkpoint is None:
         return None
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     stopping = state.stateful_callbacks.get("EarlyStoppingCallback")
-    is_out_of_patience = isinstance(stopping, dict) and (
-        stopping["attributes"]["early_stopping_patience_counter"] >= stopping["args"]["early_stopping_patience"]
-    )
+    in_vain = stopping["attributes"]["early_stopping_patience_counter"] if isinstance(stopping, dict) else 0
+    is_out_of_patience = 0 < patience <= in_vain
     return state if state.global_step >= state.max_steps or is_out_of_patience else None
 
 
 def earlier_sessions(checkpoint: Path | None) -> dict[str, float]:
-    """Tokens and seconds of training before this session."""
+    """Meters of the training before this session."""
+    none = {"tokens": 0, "train_seconds": 0.0, "unlogged_loss": 0.0, "logged_step": 0}
     path = checkpoint / TOTALS if checkpoint else None
-    return json.loads(path.read_text()) if path and path.is_file() else {"tokens": 0, "train_seconds": 0.0}
+    return none | json.loads(path.read_text()) if path and path.is_file() else none
 
 
 def build_trainer(

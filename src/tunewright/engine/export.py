@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -16,8 +16,9 @@ from transformers import PreTrainedModel
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.disk import disk_faults
+from tunewright.engine.finite import check_finite, trained_tensors
 from tunewright.engine.generate import generate
-from tunewright.engine.load import DTYPES, load_adapter, load_hf_tokenizer
+from tunewright.engine.load import DTYPES, adapter_tensors, load_adapter, load_hf_tokenizer
 from tunewright.engine.quantise import dequantised
 from tunewright.errors import error
 from tunewright.i18n import N_
@@ -42,9 +43,10 @@ def taken_from_base(model: PeftModel) -> dict[str, Tensor]:
     config = model.active_peft_config
     if not isinstance(config, LoraConfig) or not str(config.init_lora_weights).lower().startswith(TAKEN_FROM_BASE):
         return {}
-    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
     return {
-        name: tensor.detach().clone() for name, tensor in tensors.items() if ".lora_A." in name or ".lora_B." in name
+        name: tensor.detach().clone()
+        for name, tensor in adapter_tensors(model).items()
+        if ".lora_A." in name or ".lora_B." in name
     }
 
 
@@ -54,8 +56,10 @@ def save_adapter(
     """The adapter with tokenizer, template and card; loads in bare PEFT. Published whole, with a manifest.
 
     `taken` is what `taken_from_base` found when the adapter was fresh. A model with a head gets its config with the
-    labels beside the adapter: `AutoConfig.from_pretrained(adapter)`. Raises: OSError where the disk refuses.
+    labels beside the adapter: `AutoConfig.from_pretrained(adapter)`.
+    Raises: TrainingError E511 for a trained number that is not finite; OSError where the disk refuses.
     """
+    check_finite(trained_tensors(model))
     with durable.staging(run.path) as staged, disk_faults(staged):
         model.save_pretrained(staged, safe_serialization=True, save_embedding_layers=False)
         if taken:
@@ -75,11 +79,7 @@ def _give_back(folder: Path, taken: Mapping[str, Tensor]) -> None:
     tensors: heads, biases, DoRA's magnitudes. DoRA stays exact, as its magnitudes belong to the sum of base and update.
     """
     path = folder / "adapter_model.safetensors"
-    tensors = load_file(path)
-    for name, start in taken.items():
-        is_a = ".lora_A." in name
-        tensors[name] = torch.cat([tensors[name], start.cpu() if is_a else -start.cpu()], dim=0 if is_a else 1)
-    save_file(tensors, path, metadata={"format": "pt"})
+    save_file(with_start(load_file(path), taken), path, metadata={"format": "pt"})
     config = LoraConfig.from_pretrained(folder)
     more = math.sqrt(2) if config.use_rslora else 2  # the scale is alpha / r, or alpha / sqrt(r)
     config.init_lora_weights, config.inference_mode = True, True
@@ -87,6 +87,15 @@ def _give_back(folder: Path, taken: Mapping[str, Tensor]) -> None:
     config.rank_pattern = {name: 2 * r for name, r in (config.rank_pattern or {}).items()}
     config.alpha_pattern = {name: more * alpha for name, alpha in (config.alpha_pattern or {}).items()}
     config.save_pretrained(folder)
+
+
+def with_start(tensors: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An adapter's tensors with those of its start beside them."""
+    beside = dict(tensors)
+    for name, start in taken.items():
+        is_a, trained = ".lora_A." in name, tensors[name]
+        beside[name] = torch.cat([trained, (start if is_a else -start).to(trained.device)], dim=0 if is_a else 1)
+    return beside
 
 
 def _save_labels(model: PeftModel, folder: Path) -> None:
@@ -164,7 +173,8 @@ def merge(
     again. The merged model is then compared with the adapter on that plain base; how far this is from the quantised
     model is told under `quantised`.
     Raises: SpecError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
-    logits differ. Cost: memory of the plain base model; disk of the merged one.
+    logits differ; TrainingError E511 if a sum of base and adapter is not finite.
+    Cost: memory of the plain base model; disk of the merged one.
     """
     method = METHODS[plan.run.method]
     if not method.merges:
@@ -184,6 +194,7 @@ def merge(
         merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
     except (ValueError, RuntimeError) as fault:  # PEFT's refusals, as of lora_bias where a layer has no bias
         raise error("E603", method=method.title, reason=str(fault)) from fault
+    check_finite(merged.named_parameters())
     after = _given(merged, *given)
     equal, difference = before.equal(after), before.difference(after)
     if equal < len(inputs) or difference > MERGE_TOLERANCE[str(plan.run.model.precision)] * max(1.0, before.scale()):

@@ -12,6 +12,7 @@ from tunewright.accel.cpu import is_int8_right
 from tunewright.accel.int8 import to_int8
 from tunewright.accel.packing import FLASH
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.engine.finite import first_not_finite
 from tunewright.engine.quantise import prepare, quantization_config
 from tunewright.engine.tasks import task_of
 from tunewright.errors import error
@@ -103,9 +104,9 @@ def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
         raise error("E310", reason=f"{path} is missing")
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    broken = first_not_finite(tensors.items())
     if broken:
-        raise error("E310", reason=f"{broken[0]} holds NaN or infinity")
+        raise error("E310", reason=f"{broken} holds NaN or infinity")
     return tensors
 
 
@@ -125,20 +126,20 @@ def restore_adapter(model: PeftModel, folder: Path) -> None:
         raise error("E310", reason=fault)
     stored = read_adapter(folder)
     with torch.no_grad():
-        for name, tensor in _adapter_tensors(model).items():
+        for name, tensor in adapter_tensors(model).items():
             if name not in stored:
                 raise error("E310", reason=f"{name} is missing in {folder}")
             tensor.copy_(stored[name])
     _check_all_loaded(model, stored)
 
 
-def _adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
+def adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
     """The adapter's tensors by the names they have in its file; they share the model's memory."""
     return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
 def _check_all_loaded(model: PeftModel, stored: dict[str, torch.Tensor]) -> None:
-    present = _adapter_tensors(model)
+    present = adapter_tensors(model)
     if set(present) != set(stored):
         odd = sorted(set(present) ^ set(stored))
         raise error("E310", reason=f"{len(odd)} tensors do not match, first {odd[0]}")

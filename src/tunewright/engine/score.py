@@ -1,5 +1,6 @@
 """The test of a run, made twice in the same way, with its progress and its files."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from torch import nn
 
 from tunewright.engine.evaluate import Examiner
 from tunewright.engine.watch import StopFlag, Stopwatch
+from tunewright.errors import error
 from tunewright.runs import durable, layout
 from tunewright.runs.events import EventLog
 from tunewright.runs.store import RunDir
@@ -35,7 +37,10 @@ class Scorer:
     events: EventLog
 
     def score(self, which: str, test: Examiner, model: nn.Module) -> Score | None:
-        """Scores of the model as it is; None without held-out rows. The base of a resumed run is not tested again."""
+        """Scores of the model as it is; None without held-out rows. The base of a resumed run is not tested again.
+
+        Raises: TrainingError E512 for a held-out loss that is not finite.
+        """
         if not test.rows:
             return None
         known = self._known(which)
@@ -43,6 +48,9 @@ class Scorer:
             return known
         with Stopwatch(self.events, f"evaluate_{which}") as watch:
             evaluation = test.evaluate(model, self.progress(f"evaluate_{which}"))
+        loss = evaluation.scores["held_out_loss"]
+        if not math.isfinite(loss):
+            raise error("E512", when=which, value=str(loss))
         self.run.file(layout.EVAL).mkdir(exist_ok=True)
         durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", evaluation.samples)
         found = Score(evaluation.scores, len(evaluation.samples), len(test.rows), round(watch.seconds, 3))

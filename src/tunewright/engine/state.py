@@ -7,6 +7,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from tunewright.engine.adapt import DERIVED
+from tunewright.engine.finite import trained_tensors
 from tunewright.errors import error
 
 TRAINED = "trained.safetensors"
@@ -17,7 +18,7 @@ def save_trained(model: PeftModel, folder: Path, method: str) -> None:
     """Write the trained tensors of a method whose adapter file is not enough to go on with."""
     if method not in DERIVED:
         return
-    tensors = {f"parameter/{n}": p.detach().cpu().contiguous() for n, p in model.named_parameters() if p.requires_grad}
+    tensors = {f"parameter/{n}": p.detach().cpu().contiguous() for n, p in trained_tensors(model)}
     if method == "adalora":
         tensors |= _allocator_tensors(model)
     save_file(tensors, folder / TRAINED)

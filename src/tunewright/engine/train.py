@@ -25,6 +25,7 @@ from tunewright.engine.export import save_adapter, taken_from_base
 from tunewright.engine.load import load_base
 from tunewright.engine.memory import Portions, give_back
 from tunewright.engine.prepare import prepare
+from tunewright.engine.readback import check_readback
 from tunewright.engine.rehearse import largest_micro_batch, rehearse
 from tunewright.engine.score import Score, Scorer
 from tunewright.engine.watch import Stopwatch, Watch
@@ -53,13 +54,14 @@ class Outcome:
 def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ()) -> Outcome:
     """Train and test one adapter as planned. Everything undecided was decided in `plan`; `callbacks` are a person's own.
 
-    Raises: DataError; ModelError; TrainingError E501 (not finite), E502, E503 (resume), E507 (stopped, checkpoint saved),
-    E509 (stopped, not saved), E510 (the disk refused).
+    Raises: DataError; ModelError; TrainingError E501, E511, E512 (not finite), E502, E503 (resume), E507 (stopped,
+    checkpoint saved), E509 (stopped, not saved), E510 (the disk refused), E513 (the saved adapter is not the trained one).
     """
     run, events, stop = scorer.run, scorer.events, scorer.stop
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     with Stopwatch(events, "prepare"):
         data = prepare(plan, run, tokenizer, scorer.progress("prepare"))
+    stop.check(name=run.name)
 
     with Stopwatch(events, "load"):
         base = load_base(plan, tokenizer)  # 1. load
@@ -71,6 +73,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
         taken = taken_from_base(model)
         way = choose_way(plan, model, data.train, tokenizer.pad_id, events)
         give_back()
+    stop.check(name=run.name)
     with Stopwatch(events, "rehearse"):  # what does not fit into memory shows before time is spent
         cut = way.of(step_collator(plan, tokenizer))
         rehearse(model, way.loss, largest_micro_batch(data.train, cut, plan.effective_batch))
@@ -90,7 +93,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
             model, plan, data, tokenizer, way, store, [watch, *callbacks], earlier_sessions(checkpoint), portions
         )
         watch.trainer = trainer
-        state = ended_state(checkpoint)
+        state = ended_state(checkpoint, plan.run.train.early_stopping_patience)
         if state is None:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             state = trainer.state
@@ -105,6 +108,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     if best != state.global_step:
         restore_training(model, store.folder / f"checkpoint-{best}")
 
+    model.eval()  # a prompt encoder with dropout is to be written as it answers
     after = scorer.score("after", test, model)
     with Stopwatch(events, "save"):
         try:
@@ -112,5 +116,6 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
         except OSError as fault:
             told = {"what": N_("the adapter"), "reason": fault.strerror or str(fault), "step": state.global_step}
             raise error("E510", **told, path=str(run.path), name=run.name) from fault
+        check_readback(model, run, taken, test)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Outcome(before, after, state.global_step, best, tokens, seconds, trained, data.baseline)

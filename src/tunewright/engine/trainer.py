@@ -14,13 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer, TrainerControl
+from transformers import EarlyStoppingCallback, Trainer, TrainerControl
 
 from tunewright.accel.loss import LossFunction
 from tunewright.engine.adapt import orthogonality
 from tunewright.engine.disk import disk_faults
+from tunewright.engine.finite import check_finite, moments, trained_tensors
 from tunewright.engine.state import save_trained
 from tunewright.errors import error
+from tunewright.i18n import N_
 from tunewright.runs import durable
 from tunewright.runs.checkpoints import TOTALS, CheckpointStore
 
@@ -51,12 +53,19 @@ class StepTrainer(Trainer):
         self.num_padding = 0
         self.train_seconds = before["train_seconds"]
         self.unsaved = ""  # why the disk refused the last checkpoint
+        self.before = before
         self._staging: Path | None = None
         self._best_before: tuple[float | None, int | None] = (None, None)
 
     def totals(self) -> dict[str, float]:
-        """Real tokens and seconds of training, over all sessions of the run."""
-        return {"tokens": self.num_tokens, "train_seconds": self.train_seconds}
+        """Real tokens and seconds of training, over all sessions of the run; and what the next logged line averages."""
+        line = {"unlogged_loss": float(self._tr_loss), "logged_step": self._globalstep_last_logged}
+        return {"tokens": self.num_tokens, "train_seconds": self.train_seconds, **line}
+
+    def restore_meters(self) -> None:
+        """Have the next logged line average over the steps of the session before, too; transformers begins anew."""
+        self._tr_loss += self.before["unlogged_loss"]
+        self._globalstep_last_logged = int(self.before["logged_step"])
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | None = None
@@ -78,7 +87,7 @@ class StepTrainer(Trainer):
             self.accelerator.backward(loss)
             total += loss.detach()
         if not torch.isfinite(total):
-            self._stop_for(float(total))
+            self._stop_for(N_("the loss"), float(total), self.state.global_step + 1)
         if self.method == "adalora":
             self.accelerator.backward(orthogonality(self.model))
         self.num_tokens += int(inputs["num_tokens"])
@@ -89,28 +98,51 @@ class StepTrainer(Trainer):
         """The norm of all gradients, checked before the optimizer sees them; a loss scaler finds its scale by overflow."""
         norm = super()._get_grad_norm(model, grad_norm)
         if self.accelerator.scaler is None and not math.isfinite(float(norm)):
-            self._stop_for(float(norm))
+            self._stop_for(N_("a gradient"), float(norm), self.state.global_step + 1)
         return norm
 
-    def _stop_for(self, value: float) -> None:
+    def _stop_for(self, what: str, value: float, step: int) -> None:
         rate = self._get_learning_rate()
         raise error(
             "E501",
+            what=what,
             value=str(value),
-            step=self.state.global_step + 1,
+            step=step,
             learning_rate=f"{self.args.learning_rate:g}",
             lower=f"{min(rate, self.args.learning_rate) / 10 or self.args.learning_rate / 10:g}",
             config=str(self.store.folder.parent / "config.yaml"),
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Held-out loss, the mean over all label tokens of the held-out rows (never the mean of batch means)."""
+        """Held-out loss, the mean over all label tokens of the held-out rows (never the mean of batch means).
+
+        Raises: TrainingError E501 for one that is not finite: it could neither be the best nor be compared with.
+        """
         started = time.perf_counter()
         assert self.held_out_loss is not None
-        metrics = {"eval_loss": self.held_out_loss(self.model), "eval_seconds": time.perf_counter() - started}
+        loss = self.held_out_loss(self.model)
+        if not math.isfinite(loss):
+            self._stop_for(N_("the held-out loss"), loss, self.state.global_step)
+        metrics = {"eval_loss": loss, "eval_seconds": time.perf_counter() - started}
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _init_training_state(self, max_steps: int, *rest: Any) -> tuple[int, int]:
+        """Where to go on; how often is logged and measured comes from the plan, not from the checkpoint."""
+        place = super()._init_training_state(max_steps, *rest)
+        self.state.compute_steps(self.args, max_steps)
+        return place
+
+    def _load_callback_state(self) -> None:
+        """Counters come from the checkpoint, the patience from the plan."""
+        planned = [c.early_stopping_patience for c in self._stoppers()]
+        super()._load_callback_state()
+        for stopper, patience in zip(self._stoppers(), planned, strict=True):
+            stopper.early_stopping_patience = patience
+
+    def _stoppers(self) -> list[EarlyStoppingCallback]:
+        return [c for c in self.callback_handler.callbacks if isinstance(c, EarlyStoppingCallback)]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Nothing: the trained numbers were put back strictly before the Trainer was built."""
@@ -131,6 +163,12 @@ class StepTrainer(Trainer):
         for group, (rate, decay), factor in groups:
             group["initial_lr"], group["lr"] = rate, rate * factor(scheduler.last_epoch)
             group["weight_decay"] = decay
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Part of a checkpoint. Raises: TrainingError E511 if a trained number, or what is remembered of it, is not finite."""
+        check_finite(trained_tensors(self.model), self.state.global_step)
+        check_finite(moments(self.optimizer), self.state.global_step)
+        super()._save_optimizer_and_scheduler(output_dir)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staging or self.args.output_dir)

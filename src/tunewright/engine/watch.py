@@ -16,7 +16,7 @@ from tunewright.doctor.signs import overfitting
 from tunewright.engine.trainer import StepTrainer
 from tunewright.errors import Problem, error
 from tunewright.i18n import N_
-from tunewright.runs.events import EventLog
+from tunewright.runs.events import EventLog, read_events
 
 MOST_UNSAVED = 3
 
@@ -103,6 +103,12 @@ class Watch(TrainerCallback):
         for entry in state.log_history:
             if "eval_loss" in entry:
                 self.evaluations.append((entry["step"], entry["eval_loss"]))
+            elif "loss" in entry:
+                self.train_losses.append((entry["step"], entry["loss"]))
+        alerts = (event["problem"]["code"] for event in read_events(self.events.path) if event["kind"] == "alert")
+        self.has_warned = "D301" in alerts
+        if state.global_step:
+            self.trainer.restore_meters()
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.step_started = time.perf_counter()

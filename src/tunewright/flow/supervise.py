@@ -1,8 +1,8 @@
 """The parent of a run: `python -m tunewright.flow.supervise RUN`. Torch-free, one for each live run.
 
 Only a parent sees the signal its child died of, so only it can say that memory ran out, and start another worker that
-needs less (flow/remedies.py); and it goes on when the terminal is closed. It alone writes run.json. If it is killed itself,
-the worker goes on to its end.
+needs less (flow/remedies.py), or one that does the same again if somebody killed it; and it goes on when the terminal is
+closed. It alone writes run.json. If it is killed itself, the worker goes on to its end.
 """
 
 import os
@@ -24,10 +24,13 @@ from tunewright.facts.pressure import Group, Pressure, own_groups
 from tunewright.flow.remedies import Shortage, nothing_left, save, shortage
 from tunewright.i18n import N_
 from tunewright.runs import durable, layout
+from tunewright.runs.checkpoints import CheckpointStore
 from tunewright.runs.store import RunDir, process_record
 from tunewright.trust import command, spawn
 
 NOW = 2  # requests to stop that mean: at once
+MOST_TRIES = 3  # of workers that die by a signal without a new step in between
+ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 0.5
 
@@ -52,7 +55,7 @@ WORKER_ENVIRONMENT = {
 
 @dataclass
 class Parent:
-    """One worker at a time, until one ends for another reason than memory, or nothing is left to save.
+    """One worker at a time, until one comes to an end of its own, or nothing is left to save or to try.
 
     `argv` starts a worker; `groups` are the control groups of memory that it lives in.
     """
@@ -64,7 +67,8 @@ class Parent:
     def __post_init__(self) -> None:
         self.argv = self.argv or command("tunewright.engine.worker", str(self.run.path))
         self.stops = 0
-        self.known_events = 0
+        self.known_events = self.tries = 0
+        self.furthest = self._furthest()
         self.worker: Any = None
         self.pressure: Pressure
 
@@ -84,7 +88,7 @@ class Parent:
             self._start()
             code = self._wait()
             short = None if self.stops else shortage(code == -signal.SIGKILL, self._events(), self.pressure)
-            if short is None or not save(self.run, short):
+            if not (save(self.run, short) if short else self._tries_again(code)):
                 break
         end = self._end(code, short)
         self.run.update_info(ended=time.time(), worker=None, **end)
@@ -127,18 +131,41 @@ class Parent:
         """What the last worker wrote."""
         return self.run.read_events()[self.known_events :]
 
+    def _tries_again(self, code: int) -> bool:
+        """Whether another worker is to go on where this one died by a signal that nobody here sent; said as an alert."""
+        last = (self._events() or [{"kind": "", "step": 0}])[-1]
+        if self.stops or code >= 0 or -code in ASKED_TO_END or last["kind"] in ("done", "failed"):
+            return False
+        furthest = self._furthest()
+        self.tries = 1 if furthest > self.furthest else self.tries + 1
+        self.furthest = furthest
+        if self.tries > MOST_TRIES:
+            return False
+        sealed = CheckpointStore(self.run.checkpoints_dir, self.run.info()["id"]).own()
+        values = {"step": last["step"], "how": f"signal {-code}", "start": sealed[-1][0] if sealed else 0}
+        problem = Problem("W503", values={**values, "count": self.tries, "most": MOST_TRIES})
+        events = self.run.events
+        events.step = last["step"]
+        events.alert(problem)
+        durable.append_line(self.run.file(layout.LOG), f"W503 {problem.message()}")
+        return True
+
+    def _furthest(self) -> int:
+        """The last step that any worker of this run has reached."""
+        return max((event["step"] for event in self.run.read_events()), default=0)
+
     def _end(self, code: int, short: Shortage | None) -> dict[str, Any]:
         """State, exit code, result and problems of a run whose last worker has ended."""
         events = self._events()
         last: dict[str, Any] = events[-1] if events else {"kind": "", "step": 0}
-        if code == 0 and last["kind"] == "done":
+        if last["kind"] == "done":
             return {"state": "finished", "exit_code": 0, "result": last["result"], "problems": []}
         if short:
             return self._failed(nothing_left(self.run, short), short.step)
         if last["kind"] == "failed":
             state = "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
             return {"state": state, "exit_code": last["exit_code"], "problems": last["problems"]}
-        if self.stops and code < 0:
+        if code < 0 and (self.stops or -code in ASKED_TO_END):
             problem = Problem("E509", values={"step": last["step"], "name": self.run.name})
             return {"state": "stopped", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
         return self._failed([self._cause(code)], last["step"])

@@ -16,18 +16,30 @@ from tunewright.spec.upstream import TRAINING_ARGUMENTS, Optimizer, Scheduler
 Precision = Literal["fp32", "bf16", "fp16"]
 FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8", "merged_lora"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-# What may differ when a run goes on; all else makes another run of it.
-CHANGEABLE = frozenset(
+# What may differ when a run goes on; all else makes another run of it (docs/resume.md). Free settings change no number of
+# the result; applied ones count from the first step of the session on.
+FREE = frozenset(
     {
-        "train.learning_rate",
-        "train.weight_decay",
         "train.per_device_train_batch_size",
         "train.gradient_accumulation_steps",
         "train.activation_checkpointing",
+        "train.logging_steps",
+        "train.save_total_limit",
+        "train.report_to",
+    }
+)
+APPLIED = frozenset(
+    {
+        "train.learning_rate",
+        "train.weight_decay",
+        "train.max_grad_norm",
+        "train.early_stopping_patience",
+        "train.eval_steps",
         "eval.rows",
         "eval.max_new_tokens",
     }
 )
+CHANGEABLE = FREE | APPLIED
 
 
 def _task_name(value: object) -> object:

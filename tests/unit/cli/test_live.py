@@ -34,7 +34,14 @@ def test_a_pipe_gets_one_line_a_step_and_no_escape_codes(tw, make_run: MakeRun) 
 
 
 def test_a_run_that_failed_shows_why_where_the_log_is_and_its_exit_code(make_run: MakeRun, capsys: Any) -> None:
-    values = {"value": "nan", "step": 12, "learning_rate": "5e-2", "config": "config.yaml", "lower": "1e-4"}
+    values = {
+        "what": "the loss",
+        "value": "nan",
+        "step": 12,
+        "learning_rate": "5e-2",
+        "config": "config.yaml",
+        "lower": "1e-4",
+    }
     problem = Problem("E501", values=values)
     run = make_run(state="failed", problem=problem)
     assert live.see_through(run) == 10

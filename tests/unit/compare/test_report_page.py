@@ -236,7 +236,14 @@ def test_a_failed_run_says_where_and_why_and_what_to_do(start: Callable[..., Any
     story.score("before", 3.1, [], 120)
     story.write("phase", phase="train", state="begin")
     story.train(1, 12)
-    values = {"value": "nan", "step": 13, "learning_rate": "0.05", "lower": "0.005", "config": "config.yaml"}
+    values = {
+        "what": "the loss",
+        "value": "nan",
+        "step": 13,
+        "learning_rate": "0.05",
+        "lower": "0.005",
+        "config": "config.yaml",
+    }
     story.failed(Problem("E501", values=values), 12)
     text = page_of(story.run).text
     assert "The run failed at step 12" in text

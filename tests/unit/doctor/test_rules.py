@@ -213,7 +213,7 @@ def test_rows_known_by_heart_are_named(sick: Sick) -> None:
 
 
 def test_numbers_that_broke_are_named(sick: Sick) -> None:
-    values = {"value": "nan", "step": 12, "learning_rate": "0.9", "lower": "0.09", "config": "c"}
+    values = {"what": "the loss", "value": "nan", "step": 12, "learning_rate": "0.9", "lower": "0.09", "config": "c"}
     settings = {"train__learning_rate": 0.9, "train__max_grad_norm": 0}
     found = only(
         sick(settings, state="failed", logs=logged([2.6] * 5), evals=[], problems=[Problem("E501", values=values)]),

@@ -1,7 +1,8 @@
 """Stands in for a worker: `python fake_worker.py RUN GROUP ENDS` writes a few events and ends as ENDS says.
 
 ENDS is a JSON list of [phase, step, end], one for each start; `oom` dies as the kernel kills, with the count that it leaves
-in the control group GROUP; `kill` as somebody kills; `refused` says that memory ran out; `done` finishes.
+in the control group GROUP; `kill`, `segfault`, `term` and `int` die of that signal; `refused` says that memory ran out; `done`
+finishes, and with `and killed` dies all the same.
 """
 
 import json
@@ -15,6 +16,10 @@ from tunewright.errors import Problem
 from tunewright.runs.events import EventLog
 from tunewright.runs.store import RunDir
 
+SIGNALS = {
+    "oom": signal.SIGKILL, "kill": signal.SIGKILL, "segfault": signal.SIGSEGV, "term": signal.SIGTERM, "int": signal.SIGINT,
+}  # fmt: skip
+
 
 def count_kill(group: Path) -> None:
     path = group / "memory.events"
@@ -25,14 +30,17 @@ def count_kill(group: Path) -> None:
 def end(how: str, events: EventLog, group: Path) -> int:
     if how == "oom":
         count_kill(group)
-    if how in ("oom", "kill"):
-        os.kill(os.getpid(), signal.SIGKILL)
+    if how in SIGNALS:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), SIGNALS[how])
     if how == "refused":
         problem = Problem("E404", values={"step": events.step, "reason": "no room", "name": "shop"})
         events.write("failed", problems=[problem.to_record()], exit_code=7)
         return 7
-    if how == "done":
+    if how.startswith("done"):
         events.write("done", result={"best_step": events.step, "steps": events.step})
+        if how == "done and killed":
+            os.kill(os.getpid(), signal.SIGKILL)
         return 0
     return 3
 

@@ -100,14 +100,52 @@ def test_the_report_tells_of_the_saving(supervise: Supervise) -> None:
     assert "8 x 2 before, 4 x 4 now; the run goes on from step 0 with the same effective batch of 16" in page
 
 
-def test_a_kill_by_somebody_is_not_tried_again(supervise: Supervise) -> None:
-    run = supervise(("train", 3, "kill"), ("train", 9, "done"))
+def test_a_kill_by_somebody_is_no_end_of_the_run(supervise: Supervise) -> None:
+    run = supervise(("train", 7, "kill"), ("train", 9, "done"), checkpoint=5)
+    assert run.state() == "finished"
+    assert starts(run) == [[8, 0], [8, 0]], "nothing of the plan was changed"
+    assert alerts(run) == [{"step": 7, "how": "signal 9", "start": 5, "count": 1, "most": 3}]
+    assert "W503" in run.file(layout.LOG).read_text()
+
+
+def test_a_crash_by_a_signal_is_tried_again_too(supervise: Supervise) -> None:
+    run = supervise(("train", 3, "segfault"), ("train", 9, "done"))
+    assert (run.state(), alerts(run)[0]["how"]) == ("finished", f"signal {signal.SIGSEGV.value}")
+
+
+def test_a_worker_that_dies_without_a_new_step_is_given_up(supervise: Supervise) -> None:
+    run = supervise(*[("train", 3, "kill")] * 9)
     assert (run.state(), run.info()["exit_code"]) == ("failed", 1)
     assert codes(run) == ["E506"]
     assert run.info()["problems"][0]["values"]["how"] == "signal 9 from somebody; memory was not short"
-    assert starts(run) == [[8, 0]]
-    assert alerts(run) == []
+    assert [alert["count"] for alert in alerts(run)] == [1, 2, 3]
+    assert len(starts(run)) == 4
     assert run.read_events()[-1]["kind"] == "failed"
+
+
+def test_a_new_step_renews_the_tries(supervise: Supervise) -> None:
+    deaths = [("train", step, "kill") for step in (3, 3, 3, 4, 4, 4)]
+    run = supervise(*deaths, ("train", 9, "done"))
+    assert run.state() == "finished"
+    assert [alert["count"] for alert in alerts(run)] == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_kill_for_memory_between_others_keeps_to_its_own_ladder(supervise: Supervise) -> None:
+    run = supervise(("train", 3, "kill"), ("train", 3, "oom"), ("train", 9, "done"))
+    assert run.state() == "finished"
+    assert starts(run) == [[8, 0], [8, 0], [4, 0]]
+
+
+@pytest.mark.parametrize("how", ["term", "int"])
+def test_a_request_to_end_that_nobody_could_answer_is_a_stop(supervise: Supervise, how: str) -> None:
+    """As when the whole group is told to end while the worker still imports."""
+    run = supervise(("train", 3, how), ("train", 9, "done"))
+    assert (run.state(), codes(run), starts(run)) == ("stopped", ["E509"], [[8, 0]])
+
+
+def test_a_worker_that_was_done_and_died_on_its_way_out_was_done(supervise: Supervise) -> None:
+    run = supervise(("train", 9, "done and killed"))
+    assert (run.state(), codes(run), starts(run)) == ("finished", [], [[8, 0]])
 
 
 def test_memory_that_was_refused_is_saved_as_well(supervise: Supervise) -> None:

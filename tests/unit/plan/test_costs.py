@@ -56,9 +56,7 @@ def test_a_7b_model_fits_a_24_gb_card_with_lora_and_not_in_full(facts: Build) ->
 
 def test_a_7b_model_as_it_is_does_not_fit_a_12_gb_card(facts: Build) -> None:
     on_card = facts_on(facts(model=seven_billion("llama2")), "rtx3060")
-    plain, in_4_bits = (
-        make_plan(ask(model={"name": "x", "quantization": kind}), on_card) for kind in ("none", "4bit")
-    )
+    plain, in_4_bits = (make_plan(ask(model={"name": "x", "quantization": kind}), on_card) for kind in ("none", "4bit"))
     assert not plain.fits
     assert in_4_bits.fits
     (offered,) = [other for other in plain.alternatives if other.changes == {"model.quantization": "4bit"}]

@@ -1,0 +1,50 @@
+"""Asks the fork server for a worker. As a program, `python client.py SOCKET HOME RUN` is that worker to a real parent: it hands
+signals on, ends as the worker ends, and leaves the worker's pid in RUN.pid. Nothing but the standard library is imported.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+
+class Forked:
+    """A worker of the fork server."""
+
+    def __init__(self, address: str, home: str, run: str, fault: dict[str, Any]) -> None:
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(address)
+        self.line = self.connection.makefile("rw")
+        self.line.write(json.dumps({"run": run, "home": home, "fault": fault}) + "\n")
+        self.line.flush()
+        self.pid = int(self.line.readline())
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """The exit code, negative for a signal."""
+        code = int(self.line.readline())
+        self.line.close()
+        self.connection.close()
+        return code
+
+
+def main() -> int:
+    address, home, run = sys.argv[1:]
+    worker = Forked(address, home, run, {})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: worker.kill(number))
+    Path(f"{run}.pid").write_text(str(worker.pid))
+    code = worker.wait()
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        os.kill(os.getpid(), -code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

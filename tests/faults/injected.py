@@ -1,0 +1,125 @@
+"""Faults that a test puts into a worker: a signal, or a number that is none, at a named moment of the training.
+
+{"at": "step_end", "step": 7, "do": "kill"}; {"file": 130} dies at the 130th change of a file in the run's folder, and with
+{"file": 0} the changes are only counted, into RUN.changes.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback, TrainerState
+
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class At(TrainerCallback):
+    """Does something at a moment of a step; `step` counts finished steps."""
+
+    def __init__(self, moment: str, step: int, do: Callable[[nn.Module], None]) -> None:
+        self.moment, self.step, self.do = moment, step, do
+
+    def _is(self, moment: str, state: TrainerState, model: nn.Module) -> None:
+        if moment == self.moment and state.global_step == self.step:
+            self.do(model)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("train_begin", state, given["model"])
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("step_begin", state, given["model"])
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("gradients", state, given["model"])
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("applied", state, given["model"])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("step_end", state, given["model"])
+
+    def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("log", state, given["model"])
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("evaluate", state, given["model"])
+
+    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("save", state, given["model"])
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._is("train_end", state, given["model"])
+
+
+def _signal(number: int, model: nn.Module) -> None:
+    os.kill(os.getpid(), number)
+
+
+def _trained(model: nn.Module) -> torch.Tensor:
+    return next(p for p in model.parameters() if p.requires_grad)
+
+
+def _nan_weight(model: nn.Module) -> None:
+    with torch.no_grad():
+        _trained(model).view(-1)[0] = torch.nan
+
+
+def _nan_gradient(model: nn.Module) -> None:
+    hook = _trained(model).register_hook(lambda gradient: (hook.remove(), gradient * torch.nan)[1])
+
+
+def _nan_forward(model: nn.Module, *, training: bool, once: bool) -> None:
+    def spoil(module: nn.Module, _given: Any, made: torch.Tensor) -> torch.Tensor:
+        if module.training != training:
+            return made
+        if once:
+            hook.remove()
+        return made * torch.nan
+
+    hook = model.get_input_embeddings().register_forward_hook(spoil)
+
+
+DEEDS: Mapping[str, Callable[[nn.Module], None]] = {
+    "kill": partial(_signal, signal.SIGKILL),
+    "segfault": partial(_signal, signal.SIGSEGV),
+    "term": partial(_signal, signal.SIGTERM),
+    "int": partial(_signal, signal.SIGINT),
+    "hup": partial(_signal, signal.SIGHUP),
+    "nan weight": _nan_weight,
+    "nan gradient": _nan_gradient,
+    "nan loss once": partial(_nan_forward, training=True, once=True),
+    "nan loss from now on": partial(_nan_forward, training=True, once=False),
+    "nan evaluation": partial(_nan_forward, training=False, once=False),
+}
+
+
+class _Changes:
+    """Counts changes of files under a folder, by the interpreter's audit events; at a given one the process dies."""
+
+    def __init__(self, folder: Path, last: int) -> None:
+        self.folder, self.last, self.count = f"{folder}/", last, 0
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        is_change = event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES)
+        if not is_change or not str(arguments[0]).startswith(self.folder):
+            return
+        self.count += 1
+        if self.count == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if not self.last:
+            Path(f"{self.folder[:-1]}.changes").write_text(str(self.count))
+
+
+def installed(fault: Mapping[str, Any], folder: Path) -> Sequence[TrainerCallback]:
+    """The callbacks of a fault, or none where it is one of files."""
+    if "file" in fault:
+        sys.addaudithook(_Changes(folder, fault["file"]))
+        return []
+    return [At(fault["at"], fault["step"], DEEDS[fault["do"]])] if fault else []

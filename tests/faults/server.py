@@ -1,0 +1,75 @@
+"""A fork server for workers: `python -m tests.faults.server SOCKET` imports torch, transformers and PEFT once.
+
+Each connection is one worker: a line of JSON comes in (run, home, fault), its pid goes out, and its exit code when it ended,
+negative for a signal. The child runs what `python -m tunewright.engine.worker` runs, with a fault in it.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.faults.injected import installed
+from tunewright.engine.watch import StopFlag
+from tunewright.engine.worker import quiet, work
+from tunewright.runs import layout
+from tunewright.runs.store import RunDir
+
+LOOK_SECONDS = 5.0
+
+
+def as_worker(order: dict[str, Any]) -> int:
+    """The worker's main(), in a child of this server."""
+    run = RunDir(Path(order["run"]))
+    log = os.open(run.file(layout.LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ["TUNEWRIGHT_HOME"] = order["home"]
+    stop = StopFlag()
+    stop.install()
+    quiet()
+    return work(run, stop, installed(order["fault"], run.path))
+
+
+def serve_one(connection: socket.socket) -> None:
+    """Fork the worker, wait for it, tell what became of it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with connection, connection.makefile("rw") as line:
+        order = json.loads(line.readline())
+        pid = os.fork()
+        if pid == 0:
+            os._exit(as_worker(order))
+        line.write(f"{pid}\n")
+        line.flush()
+        line.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
+
+
+def main() -> None:
+    owner = os.getppid()
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that serve one connection
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(sys.argv[1])
+        listener.listen()
+        listener.settimeout(LOOK_SECONDS)
+        print("ready", flush=True)
+        while os.getppid() == owner:
+            try:
+                connection = listener.accept()[0]
+            except TimeoutError:
+                continue
+            connection.settimeout(None)
+            if os.fork() == 0:
+                listener.close()
+                serve_one(connection)
+                os._exit(0)
+            connection.close()
+
+
+if __name__ == "__main__":
+    main()

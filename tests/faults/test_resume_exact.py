@@ -1,0 +1,105 @@
+"""A run that is stopped and resumed, after any of its steps, is the run that went through, to the bit."""
+
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import STEPS, VARIANTS, Toys
+from tests.faults.fingerprint import adapter, fingerprint, told
+from tunewright.flow import start
+from tunewright.runs.store import RunDir
+
+STOPPED = 128 + signal.SIGTERM
+SOME_STEPS = (1, 3, 9, 16, 25)  # before the first measurement, between two, in the middle and at the end of a pass
+
+
+def stopped_at(toys: Toys, run: RunDir, steps: Sequence[int]) -> None:
+    """Stop the run at the end of each of these steps, each in a session of its own; then let it end."""
+    for step in steps:
+        code = toys.work(run, at="step_begin", step=step - 1, do="term")
+        assert code == STOPPED, f"step {step}: {run.file('log.txt').read_text()[-3000:]}"
+        assert run.read_events()[-1]["step"] == step
+    assert toys.work(run) == 0, run.file("log.txt").read_text()[-3000:]
+
+
+def assert_same_result(toys: Toys, run: RunDir, variant: str) -> None:
+    """Checkpoints lie elsewhere where a run was stopped; nothing else may differ."""
+    found, expected = fingerprint(run), toys.unbroken(variant)
+    assert found | {"checkpoints": None} == expected | {"checkpoints": None}
+
+
+def test_stopped_after_every_step(toys: Toys, tmp_path: Path) -> None:
+    run = toys.new(tmp_path / "run")
+    stopped_at(toys, run, range(1, STEPS))
+    assert_same_result(toys, run, "plain")
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in ("plain", "early stopping")])
+def test_stopped_in_every_kind_of_run(variant: str, toys: Toys, tmp_path: Path) -> None:
+    run = toys.new(tmp_path / "run", variant)
+    stopped_at(toys, run, SOME_STEPS)
+    assert_same_result(toys, run, variant)
+
+
+def test_patience_is_not_renewed_by_a_stop(toys: Toys, tmp_path: Path) -> None:
+    whole = toys.unbroken("early stopping")
+    last = whole["result"]["steps"]
+    assert whole["result"]["best_step"] < last < STEPS, "the run this test needs stops early"
+    run = toys.new(tmp_path / "run", "early stopping")
+    stopped_at(toys, run, range(1, last))
+    assert_same_result(toys, run, "early stopping")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_stopped_after_every_step_of_every_kind_of_run(variant: str, toys: Toys, tmp_path: Path) -> None:
+    run = toys.new(tmp_path / "run", variant)
+    stopped_at(toys, run, range(1, toys.unbroken(variant)["result"]["steps"]))
+    assert_same_result(toys, run, variant)
+
+
+def test_a_killed_run_goes_on_at_its_last_checkpoint(toys: Toys, tmp_path: Path) -> None:
+    """The fingerprint alone would also be that of a run that began anew."""
+    run = toys.new(tmp_path / "run")
+    assert toys.work(run, at="step_end", step=15, do="kill") == -signal.SIGKILL
+    before = len(run.read_events())
+    assert toys.work(run) == 0
+    logged = [event["step"] for event in run.read_events()[before:] if event["kind"] == "log"]
+    assert logged == list(range(13, STEPS + 1))
+    assert len(told(run)) == STEPS + STEPS // 4
+    assert json.loads((run.checkpoints_dir / "checkpoint-32" / "totals.json").read_text())["logged_step"] == STEPS
+
+
+def test_changed_settings_count_from_the_next_step(toys: Toys, tmp_path: Path) -> None:
+    run = toys.new(tmp_path / "run")
+    assert toys.work(run, at="step_begin", step=8, do="term") == STOPPED
+    run.update_info(state="stopped", started=1.0, ended=2.0)
+    changes = {
+        "train.learning_rate": 5e-4,
+        "train.eval_steps": 3,
+        "train.logging_steps": 2,
+        "train.max_grad_norm": 0.01,
+    }
+    start.resume(run, changes)
+    assert toys.work(run) == 0
+    whole, found = toys.unbroken()["told"], told(run)
+    measured = [int(line.removeprefix("eval ")) for line in found if line.startswith("eval")]
+    assert sorted(measured) == [4, 8, *range(12, STEPS, 3), STEPS]
+    assert [step for step in range(1, STEPS + 1) if f"log {step}" in found] == [*range(1, 10), *range(10, STEPS + 1, 2)]
+    for step in range(10, STEPS, 2):
+        assert found[f"log {step}"][1] == pytest.approx(whole[f"log {step}"][1] / 2)
+    assert found["log 9"] == whole["log 9"]
+    assert adapter(run.adapter_dir).keys() == adapter(toys.finished().adapter_dir).keys()
+
+
+def test_a_longer_patience_goes_on_longer(toys: Toys, tmp_path: Path) -> None:
+    short = toys.unbroken("early stopping")["result"]["steps"]
+    run = toys.new(tmp_path / "run", "early stopping")
+    assert toys.work(run, at="step_begin", step=short - 2, do="term") == STOPPED
+    run.update_info(state="stopped", started=1.0, ended=2.0)
+    start.resume(run, {"train.early_stopping_patience": 5})
+    assert toys.work(run) == 0
+    assert fingerprint(run)["result"]["steps"] > short

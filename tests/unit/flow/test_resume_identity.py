@@ -1,0 +1,89 @@
+"""What may differ when a run goes on: every setting there is, is free, applied, or refused by its name."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from tests.unit.plan.conftest import facts
+from tunewright.errors import TunewrightError
+from tunewright.flow import start
+from tunewright.plan.make import make_plan
+from tunewright.plan.plan import Facts, from_json
+from tunewright.runs import durable, layout, store
+from tunewright.runs.store import RunDir
+from tunewright.spec.load import to_yaml
+from tunewright.spec.run import APPLIED, CHANGEABLE, FREE, Run
+
+__all__ = ["facts"]
+TABLE = Path(__file__).parent.parent.parent.parent / "docs" / "resume.md"
+NEW: dict[str, Any] = {
+    "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 4, "train.activation_checkpointing": True,
+    "train.logging_steps": 5, "train.save_total_limit": 4, "train.report_to": "tensorboard", "train.learning_rate": 5e-5,
+    "train.weight_decay": 0.1, "train.max_grad_norm": 0.5, "train.early_stopping_patience": 7, "train.eval_steps": 3,
+    "eval.rows": 2, "eval.max_new_tokens": 9,
+}  # fmt: skip
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every setting by its path; of a union, those of all its members."""
+    for name, field in model.model_fields.items():
+        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        sections = [kind for kind in inner if issubclass(kind, BaseModel)]
+        if not sections:
+            yield prefix + name
+        for section in sections:
+            yield from keys(section, f"{prefix}{name}.")
+
+
+KEYS = sorted({*keys(Run), "train.adam_beta1", "train.neftune_noise_alpha", "peft.loftq_config"})
+
+
+@pytest.fixture
+def run(tmp_path: Path, facts: Callable[..., Facts]) -> RunDir:
+    """A stopped run of four rows at once in steps of sixteen."""
+    train = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
+    asked = Run.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "train": train})
+    made = store.create(tmp_path / "shop", "shop")
+    durable.write_text(made.file(layout.CONFIG), to_yaml(asked))
+    origins = {f"train.{name}": "--set" for name in train}
+    durable.write_text(made.file(layout.PLAN), make_plan(asked, facts(), origins).model_dump_json())
+    made.update_info(state="stopped", started=1.0, ended=2.0)
+    return made
+
+
+def test_every_setting_has_one_class() -> None:
+    assert len(KEYS) > 60
+    assert not FREE & APPLIED
+    assert set(KEYS) >= CHANGEABLE
+    assert NEW.keys() == CHANGEABLE
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in CHANGEABLE])
+def test_what_would_make_another_run_is_refused_by_name(key: str, run: RunDir) -> None:
+    before = {path.name: path.read_bytes() for path in run.path.iterdir()}
+    with pytest.raises(TunewrightError) as refused:
+        start.resume(run, {key: "other"})
+    assert [(p.code, p.values["key"]) for p in refused.value.problems] == [("E502", key)]
+    assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+
+
+@pytest.mark.parametrize("key", sorted(CHANGEABLE))
+def test_what_may_change_is_in_the_plan_that_goes_on(key: str, run: RunDir) -> None:
+    pair = {"train.per_device_train_batch_size", "train.gradient_accumulation_steps"}
+    changes = {name: NEW[name] for name in (pair if key in pair else {key})}
+    before = from_json(run.plan())
+    start.resume(run, changes)
+    after = from_json(run.plan())
+    section, name = key.split(".")
+    assert after.run.model_dump()[section][name] == NEW[key]
+    assert after.effective_batch == before.effective_batch
+    assert run.state() == "queued"
+
+
+def test_the_documented_table_names_what_may_change() -> None:
+    rows = [line.split("|")[1:3] for line in TABLE.read_text().splitlines() if line.startswith("| `")]
+    told = {key.strip(" `"): kind.strip() for key, kind in rows}
+    assert told == {**dict.fromkeys(FREE, "free"), **dict.fromkeys(APPLIED, "applied")}
