@@ -42,7 +42,8 @@ def fault_of(source: str, special_tokens: Mapping[str, str]) -> tuple[str, int]:
 def _tried(source: str, special_tokens: tuple[tuple[str, str], ...]) -> tuple[str, int]:
     if len(source) > MAX_SOURCE:
         return f"it is longer than {MAX_SOURCE} characters", 0
-    answer = tried("tunewright.data.trial", {"source": source, "special_tokens": dict(special_tokens)}).answer
+    request = {"source": source, "special_tokens": dict(special_tokens), "seconds": SECONDS}
+    answer = tried("tunewright.data.trial", request)
     if answer is None:
         return f"it takes more than {SECONDS} seconds or {MEGABYTES} MB for a short conversation", 0
     return str(answer["reason"]), int(answer["line"])
@@ -53,7 +54,7 @@ class _OutOfTimeError(Exception):
 
 
 def _on_limit(number: int, frame: FrameType | None) -> None:
-    raise _OutOfTimeError(f"it takes more than {SECONDS} seconds for a short conversation")
+    raise _OutOfTimeError("it takes too long for a short conversation")
 
 
 def _attempt(source: str, special_tokens: Mapping[str, str]) -> tuple[str, int]:
@@ -93,8 +94,8 @@ def _line(fault: BaseException) -> int:
 
 
 if __name__ == "__main__":
-    limit_this_process(SECONDS, MEGABYTES)
-    signal.signal(signal.SIGXCPU, _on_limit)
     request = json.load(sys.stdin)
+    signal.signal(signal.SIGXCPU, _on_limit)
+    limit_this_process(request["seconds"], MEGABYTES)
     reason, line = _attempt(request["source"], request["special_tokens"])
     json.dump({"reason": reason, "line": line}, sys.stdout)

@@ -10,7 +10,6 @@ from tunewright.trust.gguf import gate_gguf as gate_gguf
 from tunewright.trust.jsonfile import read_json as read_json
 from tunewright.trust.paths import home as home
 from tunewright.trust.paths import jail as jail
-from tunewright.trust.process import Ended as Ended
 from tunewright.trust.process import command as command
 from tunewright.trust.process import spawn as spawn
 from tunewright.trust.process import tried as tried

@@ -52,7 +52,7 @@ def gate_adapter(folder: Path, layers: Layers, kinds: Collection[str]) -> dict[s
     refuse_code(path, config)
     _refuse_imports(path, config)
     kind = config.get("peft_type")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise _misfit(f"adapters of type {kind} are not known")
     header = safetensors_header(weights)
     _check_names(config, [*layers])

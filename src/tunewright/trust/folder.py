@@ -26,14 +26,14 @@ def gate_model_folder(folder: Path) -> dict[str, Any]:
     (files that do not hold), E315 (links and names that lead elsewhere).
     """
     config_path = folder / "config.json"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        check_link(folder, path)
     if not config_path.is_file():
         raise error("E302", name=str(folder), reason="config.json is missing", builtin="smollm2")
     if (folder / _ADAPTER).exists():
         # transformers would load the base that stands in it, unseen by this gate.
         reason = f"it holds an adapter ({_ADAPTER}); name the base model"
         raise error("E302", name=str(folder), reason=reason, builtin="smollm2")
-    for path in sorted(folder.iterdir()):
-        check_link(folder, path)
     config = read_json(config_path, max_bytes=_MAX_CONFIG_BYTES)
     refuse_code(config_path, config)
     _check_kinds(config_path, config)

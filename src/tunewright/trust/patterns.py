@@ -23,8 +23,13 @@ def pattern_fault(patterns: Collection[object], names: Sequence[str]) -> str:
     unsure = sorted({pattern for pattern in patterns if isinstance(pattern, str) and not _PLAIN.fullmatch(pattern)})
     if not unsure:
         return ""
-    answer = tried("tunewright.trust.patterns", {"patterns": unsure, "names": list(names)}).answer
-    return f"the pattern {unsure[0][:80]} takes too long" if answer is None else str(answer["fault"])
+    request = {"patterns": unsure, "names": list(names), "seconds": SECONDS}
+    answer = tried("tunewright.trust.patterns", request)
+    return (
+        f"its patterns of module names take too long, as of {unsure[0][:80]}"
+        if answer is None
+        else str(answer["fault"])
+    )
 
 
 def _hold(patterns: Sequence[str], names: Sequence[str]) -> str:
@@ -46,6 +51,6 @@ def _hold(patterns: Sequence[str], names: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    limit_this_process(SECONDS, MEGABYTES)
     request = json.load(sys.stdin)
+    limit_this_process(request["seconds"], MEGABYTES)
     json.dump({"fault": _hold(request["patterns"], request["names"])}, sys.stdout)

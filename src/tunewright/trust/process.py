@@ -6,7 +6,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO, Any
 
 from tunewright.trust.text import SECRETS
@@ -59,23 +58,16 @@ def spawn(
     )
 
 
-@dataclass(frozen=True)
-class Ended:
-    """What a limited child came to: its answer, or None if it was ended by its limits."""
-
-    answer: dict[str, Any] | None
-
-
-def tried(module: str, request: Mapping[str, Any]) -> Ended:
-    """One request to a module that limits itself, in a process of its own; JSON there and back."""
+def tried(module: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer of a module that limits itself to one request, in a process of its own; None if its limits ended it."""
     process = spawn(command(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         output, _none = process.communicate(json.dumps(request), timeout=WAIT_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return Ended(None)
-    return Ended(json.loads(output) if process.returncode == 0 else None)
+        return None
+    return dict(json.loads(output)) if process.returncode == 0 else None
 
 
 def limit_this_process(seconds: int, megabytes: int) -> None:
