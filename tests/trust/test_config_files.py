@@ -49,6 +49,7 @@ def test_what_is_no_plain_value_is_refused(tmp_path: Path, name: str, monkeypatc
         "E103",
         "E105",
         "E107",
+        "E108",
         "E112",
         "E118",
     }

@@ -151,7 +151,7 @@ def test_texts_of_rows_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     ]
     assert len(found.problems) >= 2
     stream = io.StringIO()
-    print_problems(problems, Channel(stream))
+    print_problems(problems, Channel(stream, is_tty=False, has_color=False, width=100))
     assert stream.getvalue()
     odd = {char for char in stream.getvalue() if not char.isprintable() and char not in "\n\xa0"}
     assert odd == set()

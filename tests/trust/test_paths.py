@@ -66,7 +66,7 @@ def test_a_runs_name_is_a_name(payload: str) -> None:
 def test_an_argument_stays_one_argument(payload: str, tmp_path: Path) -> None:
     script = "import json, sys; print(json.dumps(sys.argv[1:]))"
     argv = command("pip", payload)
-    assert argv[:3] == [sys.executable, "-m", "pip"] and argv[3:] == [payload]
+    assert argv == [sys.executable, "-P", "-m", "pip", payload]
     if payload in PAYLOADS[:8]:  # a process each
         process = spawn([sys.executable, "-c", script, payload], stdout=subprocess.PIPE)
         assert spec.yaml.safe_load(process.communicate()[0]) == [payload]

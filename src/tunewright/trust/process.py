@@ -27,9 +27,12 @@ WAIT_SECONDS = 60  # for a child whose own limit is in seconds of computing, on 
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The argv that starts one of our own modules; nothing of the user's becomes code or an option."""
+    """The argv that starts one of our own modules; nothing of the user's becomes code or an option.
+
+    -P, as without it a module is looked for in the current folder first, which may be one that was downloaded.
+    """
     assert module in MODULES, module
-    return [sys.executable, "-m", module, *(str(argument) for argument in arguments)]
+    return [sys.executable, "-P", "-m", module, *(str(argument) for argument in arguments)]
 
 
 def spawn(
