@@ -68,7 +68,9 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
         raise error("E304", folder=str(folder), reason="tokenizer.json is missing")
     try:
         backend = Tokenizer.from_file(str(path))
-    except Exception as problem:  # tokenizers raises bare Exception
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as problem:  # tokenizers raises bare Exception, and its panics are none of them
         raise error("E304", folder=str(folder), reason=str(problem)) from problem
     backend.no_truncation()
     backend.no_padding()
@@ -87,7 +89,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
 
 
 def _content(token: Any) -> str:
-    return str(token["content"]) if isinstance(token, dict) else str(token)
+    return str(token["content"] if isinstance(token, dict) and "content" in token else token)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -170,7 +170,8 @@ def _sizes(config: Config) -> dict[str, int]:
         return {**writes, **both, "max_position_embeddings": positions}
     text = config.get("text_config", config)
     hidden = _first(text, "hidden_size", "n_embd", "d_model", "dim")
-    blocks = len(text.get("layers_block_type", ()))
+    kinds = text.get("layers_block_type")
+    blocks = len(kinds) if isinstance(kinds, list) else 0
     layers = _first(text, "encoder_layers", "num_hidden_layers", "n_layer", "num_layers", "n_layers", default=blocks)
     heads = _first(
         text, "decoder_attention_heads", "num_attention_heads", "n_head", "num_heads", "n_heads", "attention_heads"
