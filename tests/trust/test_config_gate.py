@@ -90,7 +90,7 @@ def test_values_of_another_kind_are_told_and_no_traceback(tmp_path: Path, change
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"7", b"\xff\xfe", b"{", b'{"a": 1, "a": 2}', b"[" * 100_000, b'{"a":' * 50_000, b"1" * 5000, b"nul"],
+    [b"", b"[]", b"7", b"\xff\xfe", b"{", b"[" * 100_000, b'{"a":' * 50_000, b"1" * 5000, b"nul"],
 )
 def test_what_is_no_json_object_is_damaged(tmp_path: Path, content: bytes) -> None:
     (model_folder(tmp_path) / "config.json").write_bytes(content)

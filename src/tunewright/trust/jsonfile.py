@@ -23,10 +23,10 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
         raise error("E309", Where(str(path)), file=str(path), reason=fault.strerror or str(fault)) from fault
 
 
-def parse_object(content: bytes, path: Path) -> dict[str, Any]:
-    """The JSON object of these bytes of `path`. Raises: ModelError E309."""
+def parse_object(content: bytes, path: Path, *, unique: bool = False) -> dict[str, Any]:
+    """The JSON object of these bytes of `path`; `unique` refuses keys that stand twice. Raises: ModelError E309."""
     try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
+        value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique if unique else None)
     except (ValueError, RecursionError) as fault:
         raise error("E309", Where(str(path)), file=str(path), reason=str(fault)) from fault
     if not isinstance(value, dict):
@@ -38,7 +38,7 @@ def parse_object(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Two readers that take different ones of two equal keys would see two different files.
+    # Readers in other languages take another one of two equal keys, and would see another file than the one checked here.
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("a key stands twice in one object")

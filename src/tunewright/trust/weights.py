@@ -30,7 +30,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
             raise _damaged(path, "the header is cut or too long")
-        header = parse_object(file.read(length), path)
+        header = parse_object(file.read(length), path, unique=True)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _damaged(path, "the metadata are not texts")
