@@ -27,7 +27,7 @@ seen = []
 def watch(event, given):
     if event == "open" and isinstance(given[0], str):
         place = os.path.realpath(given[0])
-        if (place.startswith(folder) and place.endswith((".py", ".pyc", ".bin"))) or place == canary:
+        if (place.startswith(folder) and place.endswith((".py", ".pyc", ".bin"))) or place == canary or "/other-base/" in place:
             seen.append(f"open {place}")
     elif event == "exec" and getattr(given[0], "co_filename", "").startswith(folder):
         seen.append(f"exec {given[0].co_filename}")
