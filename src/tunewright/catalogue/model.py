@@ -42,7 +42,7 @@ MODEL: Mapping[str, Entry] = {
     ),
     "E307": Entry(
         N_("{file}: the key {key} would run code from the model's folder"),
-        N_("Tunewright never runs code that comes with a model."),
+        N_("Tunewright runs no code of a model's repository."),
     ),
     "E308": Entry(
         N_("{file} is not a sound GGUF file: {reason}"),
@@ -70,5 +70,15 @@ MODEL: Mapping[str, Entry] = {
         N_("model.quantization: {kind} finds no layer in {architecture} that it could store in fewer bits"),
         N_("bitsandbytes takes plain linear layers; some families, Falcon among them, have a kind of their own."),
         (N_("--set model.quantization=none"), N_("--set model.precision=bf16   halves the weights as well")),
+    ),
+    "E314": Entry(
+        N_("the chat template in {file} cannot be used: {reason}"),
+        N_("A template that comes with a model is tried once, in a process with little time and memory."),
+        (N_("--set model.chat_template=chatml"),),
+    ),
+    "E315": Entry(
+        N_("{file} leads out of its folder, to {name}"),
+        N_("Files of a model are read from its own folder alone; links and names that lead elsewhere are refused."),
+        (N_("copy the file itself into the folder"),),
     ),
 }

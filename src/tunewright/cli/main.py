@@ -156,9 +156,9 @@ def _write_crash(fault: Exception) -> Path | None:
     """The traceback's file; on the screen instead if that was asked for, or if nothing can be written."""
     import os
 
-    from tunewright.trust import home
+    from tunewright.trust import home, redact
 
-    text = "".join(traceback.format_exception(fault))
+    text = redact("".join(traceback.format_exception(fault)))
     path = home() / "crash.log"
     if os.environ.get("TUNEWRIGHT_DEBUG") != "1":
         try:

@@ -3,13 +3,16 @@
 The imports stand inside the functions, because most data are text files and need neither.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunewright.errors import error
+from tunewright.trust import redact
 
 _BATCH_ROWS = 1000
+# A table of real rows has less than a thousand times its file's bytes in memory, and never more rows than bytes.
+MAX_GROWTH, FREE_BYTES = 1000, 64 * 2**20
 LabelNames = Mapping[str, tuple[str, ...]]
 
 
@@ -25,16 +28,17 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
         if path.suffix.lower() == ".parquet":
             with pq.ParquetFile(path) as table:
                 names = _label_names(table.schema_arrow)
-                for batch in table.iter_batches(batch_size=_BATCH_ROWS):
-                    yield from (with_names(row, names) for row in batch.to_pylist())
+                if table.metadata.num_rows > path.stat().st_size:
+                    raise _InflatedError
+                yield from _rows_of(table.iter_batches(batch_size=_BATCH_ROWS), names, path.stat().st_size)
         else:
             with pa.memory_map(str(path)) as source:
-                yield from _arrow_rows(source)
-    except (pa.ArrowException, OSError) as fault:
+                yield from _arrow_rows(source, path.stat().st_size)
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError) as fault:
         raise error("E220", path=str(path), reason=_first_line(fault)) from fault
 
 
-def _arrow_rows(source: Any) -> Iterator[dict[str, Any]]:
+def _arrow_rows(source: Any, size: int) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
 
     try:
@@ -42,13 +46,28 @@ def _arrow_rows(source: Any) -> Iterator[dict[str, Any]]:
     except pa.ArrowInvalid:
         source.seek(0)
         stream = pa.ipc.open_stream(source)
-        names = _label_names(stream.schema)
-        for batch in stream:
-            yield from (with_names(row, names) for row in batch.to_pylist())
+        yield from _rows_of(stream, _label_names(stream.schema), size)
         return
-    names = _label_names(reader.schema)
-    for index in range(reader.num_record_batches):
-        yield from (with_names(row, names) for row in reader.get_batch(index).to_pylist())
+    batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
+    yield from _rows_of(batches, _label_names(reader.schema), size)
+
+
+def _rows_of(batches: Iterable[Any], names: LabelNames, size: int) -> Iterator[dict[str, Any]]:
+    """Rows of batches whose offsets hold, from a file of `size` bytes."""
+    unpacked = 0
+    for batch in batches:
+        batch.validate(full=True)  # reading values at places that a file made up would end the process
+        unpacked += batch.nbytes
+        if unpacked > max(FREE_BYTES, MAX_GROWTH * size):
+            raise _InflatedError
+        yield from (with_names(row, names) for row in batch.to_pylist())
+
+
+class _InflatedError(ValueError):
+    """A small file that becomes a large table."""
+
+    def __str__(self) -> str:
+        return "it unpacks to far more than a table of rows of its size"
 
 
 def _label_names(schema: Any) -> LabelNames:
@@ -105,5 +124,5 @@ def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
 
 
 def _first_line(fault: BaseException) -> str:
-    text = str(fault).strip()
+    text = redact(str(fault).strip())
     return text.splitlines()[0] if text else type(fault).__name__

@@ -5,7 +5,7 @@ against each other. Templates come from strangers, so they run in jinja2's immut
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -77,12 +77,17 @@ def compile_template(source: str) -> jinja2.Template:
 def render(
     source: str, messages: Iterable[Message], special_tokens: Mapping[str, str], *, add_generation_prompt: bool = False
 ) -> str:
-    """A conversation as the model reads it. Raises jinja2.TemplateError if the template refuses it."""
+    """A conversation as the model reads it. Raises jinja2.TemplateError if the template refuses it or fails on it."""
+    try:
+        return "".join(parts(compile_template(source), messages, special_tokens, add_generation_prompt))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as fault:
+        raise jinja2.TemplateError(f"{type(fault).__name__}: {fault}") from fault
+
+
+def parts(
+    template: jinja2.Template, messages: Iterable[Message], special_tokens: Mapping[str, str], prompted: bool
+) -> Iterator[str]:
+    """What the template writes, piece by piece."""
     turns: Sequence[dict[str, str]] = [{"role": m.role, "content": m.content} for m in messages]
-    return compile_template(source).render(
-        messages=turns,
-        tools=None,
-        documents=None,
-        add_generation_prompt=add_generation_prompt,
-        **special_tokens,
-    )
+    values = {"messages": turns, "tools": None, "documents": None, "add_generation_prompt": prompted}
+    return template.generate(**{**special_tokens, **values})

@@ -3,7 +3,6 @@
 Parent and worker read text through this one class, so what `data show` prints is what is trained on.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ from tokenizers import Encoding, Tokenizer
 
 from tunewright.data.formats import Message
 from tunewright.data.template import BUILT_IN, render
-from tunewright.errors import error
+from tunewright.data.trial import fault_of
+from tunewright.errors import Where, error
+from tunewright.trust import read_json
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -59,14 +60,17 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
     """The tokenizer of a model folder.
 
     `chat_template` is None (the folder's own), a built-in name, or the path of a .jinja file.
-    Raises: ModelError E304 without tokenizer.json or with a broken one.
+    Raises: ModelError E304 without tokenizer.json or with a broken one, E309 for a broken config, E314 for a template
+    that cannot be used.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise error("E304", folder=str(folder), reason="tokenizer.json is missing")
     try:
         backend = Tokenizer.from_file(str(path))
-    except Exception as problem:  # tokenizers raises bare Exception
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as problem:  # tokenizers raises bare Exception, and its panics are none of them
         raise error("E304", folder=str(folder), reason=str(problem)) from problem
     backend.no_truncation()
     backend.no_padding()
@@ -77,7 +81,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
     return TextTokenizer(
         backend=backend,
         special_tokens=special,
-        chat_template=_template(folder, config, chat_template),
+        chat_template=_template(folder, config, chat_template, special),
         end_ids=_end_ids(folder, backend, special),
         added_tokens=added,
         unk_id=backend.token_to_id(unk) if unk else None,
@@ -85,28 +89,45 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
 
 
 def _content(token: Any) -> str:
-    return str(token["content"]) if isinstance(token, dict) else str(token)
+    return str(token["content"] if isinstance(token, dict) and "content" in token else token)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
-def _template(folder: Path, config: dict[str, Any], asked: str | None) -> str | None:
-    if asked is not None:
-        if asked in BUILT_IN:
-            return BUILT_IN[asked]
-        path = Path(asked)
-        if not path.is_file():
-            raise error("E101", path=asked, reason=f"no such template; built in: {', '.join(BUILT_IN)}")
-        return path.read_text(encoding="utf-8")
+def _template(folder: Path, config: dict[str, Any], asked: str | None, special: dict[str, str]) -> str | None:
+    """The template, tried in a process with limits unless it is one of ours."""
+    if asked in BUILT_IN:
+        return BUILT_IN[asked]
     own = folder / "chat_template.jinja"
-    if own.is_file():
-        return own.read_text(encoding="utf-8")
+    if asked is not None and not Path(asked).is_file():
+        raise error("E101", path=asked, reason=f"no such template; built in: {', '.join(BUILT_IN)}")
+    path = Path(asked) if asked is not None else own
+    source = _read_text(path) if path.is_file() else _stored_template(config)
+    if source is None:
+        return None
+    reason, line = fault_of(source, special)
+    if reason:
+        where = Where(str(path), line) if path.is_file() else Where(str(folder / "tokenizer_config.json"))
+        raise error("E314", where, file=where.file, reason=f"line {line}: {reason}" if line else reason)
+    return source
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise error("E314", Where(str(path)), file=str(path), reason=str(fault)) from fault
+
+
+def _stored_template(config: dict[str, Any]) -> str | None:
+    """The template of a tokenizer's config: a text, or the one called default of a list."""
     stored = config.get("chat_template")
     if isinstance(stored, list):
-        stored = next((entry["template"] for entry in stored if entry.get("name") == "default"), None)
-    return stored
+        named = [entry for entry in stored if isinstance(entry, dict) and entry.get("name") == "default"]
+        stored = named[0].get("template") if named else None
+    return stored if isinstance(stored, str) else None
 
 
 def _end_ids(folder: Path, backend: Tokenizer, special: dict[str, str]) -> tuple[int, ...]:

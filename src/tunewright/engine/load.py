@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
+from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers.pytorch_utils import Conv1D
 
 from tunewright.accel.cpu import is_int8_right
 from tunewright.accel.int8 import to_int8
@@ -19,7 +21,8 @@ from tunewright.errors import error
 from tunewright.plan.known import HEADS, LABELLED
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import MANIFEST, damage
-from tunewright.trust import gate_model_folder
+from tunewright.spec.methods import METHODS
+from tunewright.trust import gate_adapter, gate_model_folder, safetensors_header
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -39,7 +42,7 @@ def base_name(plan: Plan) -> str:
 def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     """The frozen base in the planned precision, with the planned labels; a head that it lacks is drawn from the seed.
 
-    Raises: ModelError E302, E303, E307, E311; ExportError E601 if quantization lacks its package.
+    Raises: ModelError E302, E303, E307, E309, E311, E315; ExportError E601 if quantization lacks its package.
     """
     run, folder = plan.run, Path(plan.facts.model.folder)
     gate_model_folder(folder)
@@ -98,10 +101,11 @@ def load_hf_tokenizer(folder: Path, text: TextTokenizer) -> PreTrainedTokenizerB
 
 
 def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
-    """An adapter's tensors, all finite. Raises: ModelError E310."""
+    """An adapter's tensors, all finite. Raises: ModelError E309, E310."""
     path = folder / "adapter_model.safetensors"
     if not path.is_file():
         raise error("E310", reason=f"{path} is missing")
+    safetensors_header(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     broken = first_not_finite(tensors.items())
@@ -111,13 +115,33 @@ def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """The base with an adapter from a folder, for use. Raises: ModelError E310 if any tensor finds no place."""
+    """The base with an adapter from a folder, for use; whatever base the folder names, it is put on this one.
+
+    Raises: ModelError E310 if any tensor finds no place, E303, E307, E309, E315 if the folder is not to be trusted.
+    """
     if (folder / MANIFEST).is_file() and (fault := damage(folder)):
         raise error("E310", reason=fault)
+    gate_adapter(folder, _layers(base), {name.upper() for name in METHODS})
     stored = read_adapter(folder)
-    model = PeftModel.from_pretrained(base, folder, is_trainable=False)
+    try:
+        model = PeftModel.from_pretrained(base, folder, is_trainable=False)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as fault:  # what PEFT says to an odd config
+        raise error("E310", reason=str(fault).strip().split("\n", 1)[0]) from fault
     _check_all_loaded(model, stored)
     return model.eval()
+
+
+def _layers(base: PreTrainedModel) -> dict[str, tuple[int, int]]:
+    """Values in and out of each layer that an adapter can stand beside."""
+    found = {}
+    for name, module in base.named_modules():
+        if isinstance(module, nn.Linear):
+            found[name] = (module.in_features, module.out_features)
+        elif isinstance(module, nn.Embedding):
+            found[name] = (module.num_embeddings, module.embedding_dim)
+        elif isinstance(module, Conv1D):
+            found[name] = (module.nx, module.nf)
+    return found
 
 
 def restore_adapter(model: PeftModel, folder: Path) -> None:

@@ -15,7 +15,7 @@ from tunewright.facts.base import Fact
 from tunewright.facts.families import EXPERT_PARTS, FAMILIES, NORM, NOT_LINEAR, PRETRAINING_HEADS, UNKNOWN, Family
 from tunewright.spec.tasks import Task
 from tunewright.spec.upstream import MODEL_TASKS
-from tunewright.trust import gate_model_folder, read_json, safetensors_header
+from tunewright.trust import gate_model_folder, read_json, safetensors_header, shards
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 # Types whose first position is that behind the padding's id, so that their table has fewer places than rows.
@@ -112,7 +112,7 @@ class Model(Fact):
 def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenizer_folder: Path | None = None) -> Model:
     """Facts about a model folder; `tensors` (name -> shape, type) stand in for weights that are not there yet.
 
-    Raises: ModelError E302, E303, E307, E309.
+    Raises: ModelError E302, E303, E307, E309, E315.
     """
     config = gate_model_folder(folder)
     tensors = tensors or dict(_tensors(folder))
@@ -170,7 +170,8 @@ def _sizes(config: Config) -> dict[str, int]:
         return {**writes, **both, "max_position_embeddings": positions}
     text = config.get("text_config", config)
     hidden = _first(text, "hidden_size", "n_embd", "d_model", "dim")
-    blocks = len(text.get("layers_block_type", ()))
+    kinds = text.get("layers_block_type")
+    blocks = len(kinds) if isinstance(kinds, list) else 0
     layers = _first(text, "encoder_layers", "num_hidden_layers", "n_layer", "num_layers", "n_layers", default=blocks)
     heads = _first(
         text, "decoder_attention_heads", "num_attention_heads", "n_head", "num_heads", "n_heads", "attention_heads"
@@ -224,7 +225,7 @@ def _weight_files(folder: Path) -> list[Path]:
     """The files that make up the model: those of its index, the one file, or whatever safetensors there are."""
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if index.is_file():
-        return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+        return shards(index)
     return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
 
 
@@ -320,4 +321,4 @@ def _has_chat_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").is_file():
         return True
     path = folder / "tokenizer_config.json"
-    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8")).get("chat_template"))
+    return path.is_file() and bool(read_json(path).get("chat_template"))

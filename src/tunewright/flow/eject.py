@@ -15,7 +15,7 @@ from tunewright.runs import durable
 from tunewright.runs.store import RunDir
 from tunewright.spec.methods import METHODS
 from tunewright.spec.tasks import TASKS, Task
-from tunewright.trust import home
+from tunewright.trust import home, printable
 
 SCRIPT = '''\
 """The same run as {name}, in plain PEFT and transformers: python train.py
@@ -212,7 +212,7 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
     arguments = "\n".join(f"        {name}={value!r}," for name, value in values.items())
     device = "        use_cpu=not torch.cuda.is_available(),"
     return SCRIPT.format(
-        name=run.name,
+        name=printable(run.name).replace("\\", "/").replace('"', "'").replace("\n", " "),  # it stands in a docstring
         model=_base(plan),
         pad_id=pad_id,
         dtype={"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}[str(spec.model.precision)],

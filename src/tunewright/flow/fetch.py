@@ -29,7 +29,7 @@ from tunewright.facts.model import Tensors
 from tunewright.i18n import _
 from tunewright.runs import durable
 from tunewright.runs.checkpoints import sha256
-from tunewright.trust import command, gate_model_folder, home, spawn
+from tunewright.trust import command, gate_gguf, gate_model_folder, home, redact, spawn
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
@@ -41,7 +41,7 @@ Note = Callable[[str], None]
 def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note) -> tuple[Path, Tensors | None]:
     """The model's folder; where its weights are not here (yet) also its tensors' names and shapes.
 
-    Raises: ModelError E302, E303, E307, E308, E311; HubError E701 to E705.
+    Raises: ModelError E302, E303, E307, E308, E311, E315; HubError E701 to E705.
     """
     path = Path(name).expanduser()
     if name in BUNDLED:
@@ -189,6 +189,7 @@ def _made(folder: Path) -> Path:
 def _from_gguf(path: Path, name: str, note: Note) -> Path:
     target = _made(home() / "models") / name
     if not target.is_dir():
+        gate_gguf(path)
         note(_("Unpacking the model to {folder}, once").format(folder=target))
         _run(command("tunewright.engine.dequantise", str(path), str(target)), "E308", file=str(path))
     return target
@@ -200,7 +201,7 @@ def _run(argv: list[str], code: str, **values: Any) -> None:
     output, _none = process.communicate()
     if process.returncode:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
-        raise error(code, reason=lines[-1] if lines else f"exit code {process.returncode}", **values)
+        raise error(code, reason=redact(lines[-1]) if lines else f"exit code {process.returncode}", **values)
 
 
 def _from_hub(
@@ -228,7 +229,7 @@ def _from_hub(
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as fault:
         if is_offline:
             raise error("E701", name=name) from fault
-        raise error("E702", name=name, reason=str(fault).splitlines()[0]) from fault
+        raise error("E702", name=name, reason=redact((str(fault) or type(fault).__name__).splitlines()[0])) from fault
     tensors = {
         tensor: (list(info.shape), str(info.dtype))
         for file in metadata.files_metadata.values()

@@ -9,6 +9,7 @@ from tunewright.plan.plan import Plan
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 from tunewright.spec.tasks import TASKS, TaskRow
+from tunewright.trust import printable
 
 _QUANTIZED = {"8bit": "in 8 bit (LLM.int8)", "4bit": "in 4 bit (NF4)"}
 
@@ -18,14 +19,14 @@ def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None) -> 
     spec, data, task = plan.run, plan.facts.data, task_row(plan)
     base, quantized = plan.facts.model.name, _QUANTIZED.get(spec.model.quantization)
     return f"""---
-base_model: {base}
+base_model: {json.dumps(base, ensure_ascii=False)}
 library_name: peft
 pipeline_tag: {task.pipeline_tag}
 tags: [{spec.method}, tunewright]
 ---
 # {run.name}
 
-An adapter for `{base}`, trained with Tunewright to {task.meaning}.
+An adapter for {_code(base)}, trained with Tunewright to {task.meaning}.
 
 - **Method**: {method(plan)}
 - **Base while it was trained**: {spec.model.precision}{f", held {quantized}" if quantized else ""}
@@ -66,9 +67,14 @@ def _plain(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | bool) else str(value)
 
 
+def _code(text: str) -> str:
+    """Foreign text on one line of Markdown, as code: it is shown as it is and ends where it ends."""
+    return f"`{printable(text.replace('`', chr(39)).replace(chr(10), ' '))}`"
+
+
 def _labels(plan: Plan) -> str:
     labels = plan.facts.data.labels
-    return f"- **Labels** ({len(labels)}): {', '.join(f'`{label}`' for label in labels)}\n" if labels else ""
+    return f"- **Labels** ({len(labels)}): {', '.join(map(_code, labels))}\n" if labels else ""
 
 
 def _scores(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None) -> str:

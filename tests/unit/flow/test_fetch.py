@@ -167,7 +167,7 @@ def test_a_model_that_is_built_is_built_from_its_base_by_a_worker(
     monkeypatch.setattr(fetch, "_run", lambda argv, code, **values: started.append(argv))
     folder = resolve("built")
     base = home / "models" / "packed-ffffffffffff"
-    assert started == [[sys.executable, "-m", "tunewright.engine.bert2bert", str(base), str(folder)]]
+    assert started == [[sys.executable, "-P", "-m", "tunewright.engine.bert2bert", str(base), str(folder)]]
 
 
 def test_built_in_models_have_whole_digests_and_sources() -> None:

@@ -1,0 +1,46 @@
+"""Names from files become paths here, and none of them leads out of its folder."""
+
+import os
+import re
+from pathlib import Path
+
+from tunewright.errors import Where, error
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def home() -> Path:
+    """Where models, encoded data and measurements are kept: TUNEWRIGHT_HOME, else ~/.cache/tunewright."""
+    asked = os.environ.get("TUNEWRIGHT_HOME")
+    return Path(asked).expanduser() if asked else Path.home() / ".cache" / "tunewright"
+
+
+def jail(root: Path, name: object, source: Path | None = None) -> Path:
+    """The file of this name below `root`; `source` is the file that the name stands in.
+
+    Raises: ModelError E315 for a name that leads elsewhere, by itself or through a link.
+    """
+    told = source or root
+    if not isinstance(name, str) or not _is_plain(name):
+        raise error("E315", Where(str(told)), file=str(told), name=str(name)[:200])
+    check_link(root, root / name)
+    return root / name
+
+
+def _is_plain(name: str) -> bool:
+    """A relative path downwards, read the same by every system."""
+    parts = name.split("/")
+    is_odd = any(ord(char) < 32 for char in name) or "\\" in name or _DRIVE.match(name)
+    return not is_odd and all(part not in ("", ".", "..") for part in parts)
+
+
+def check_link(root: Path, path: Path) -> None:
+    """Raises: ModelError E315 if the path, its links followed, is not below `root` nor in the Hub cache around it."""
+    target, inside = path.resolve(), root.resolve()
+    if target.is_relative_to(inside):
+        return
+    # A snapshot of the Hub's cache links into the blobs of its own repository: models--org--name/{snapshots/REV,blobs}.
+    snapshots = inside.parent
+    is_snapshot = snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--")
+    if not (is_snapshot and target.is_relative_to(snapshots.parent / "blobs")):
+        raise error("E315", Where(str(path)), file=str(path), name=str(target))

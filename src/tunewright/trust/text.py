@@ -1,0 +1,23 @@
+"""Foreign text for people's eyes: shown, not obeyed, and without the keys of whoever runs us."""
+
+import os
+import re
+import unicodedata
+
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+
+
+def printable(text: str) -> str:
+    """Foreign text for a terminal: control characters shown, not obeyed."""
+    return "".join(
+        char if char in "\n\t" or not unicodedata.category(char).startswith("C") else repr(char)[1:-1] for char in text
+    )
+
+
+def redact(text: str) -> str:
+    """The text without Hub tokens, those of the environment and whatever looks like one."""
+    for name in SECRETS:
+        if value := os.environ.get(name):
+            text = text.replace(value, "***")
+    return _TOKEN.sub("hf_***", text)
