@@ -125,20 +125,20 @@ def restore_adapter(model: PeftModel, folder: Path) -> None:
         raise error("E310", reason=fault)
     stored = read_adapter(folder)
     with torch.no_grad():
-        for name, tensor in _adapter_tensors(model).items():
+        for name, tensor in adapter_tensors(model).items():
             if name not in stored:
                 raise error("E310", reason=f"{name} is missing in {folder}")
             tensor.copy_(stored[name])
     _check_all_loaded(model, stored)
 
 
-def _adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
+def adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
     """The adapter's tensors by the names they have in its file; they share the model's memory."""
     return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
 def _check_all_loaded(model: PeftModel, stored: dict[str, torch.Tensor]) -> None:
-    present = _adapter_tensors(model)
+    present = adapter_tensors(model)
     if set(present) != set(stored):
         odd = sorted(set(present) ^ set(stored))
         raise error("E310", reason=f"{len(odd)} tensors do not match, first {odd[0]}")

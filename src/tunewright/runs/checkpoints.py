@@ -7,10 +7,10 @@ sealed by our manifest is never picked, never rotated, never deleted.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunewright.errors import error
 from tunewright.runs import durable
@@ -44,26 +44,57 @@ def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest if it is whole, else None."""
+    """The manifest if it is whole and names files of its folder alone, else None."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("sha256") == _digest(manifest) else None
+    is_whole = isinstance(manifest, dict) and manifest.get("sha256") == _digest(manifest)
+    return manifest if is_whole and _has_our_shape(manifest) else None
 
 
-def damage(folder: Path) -> str:
-    """What is wrong with a checkpoint, in one phrase; empty if nothing is."""
+def _has_our_shape(manifest: Mapping[str, Any]) -> bool:
+    """A folder may come from anybody, and its manifest is not read as paths to elsewhere."""
+    files = manifest.get("files")
+    return isinstance(files, dict) and all(
+        not Path(name).is_absolute() and ".." not in Path(name).parts and isinstance(entry, dict) and "sha256" in entry
+        for name, entry in files.items()
+    )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that is not as its folder's manifest says."""
+
+    file: str
+    kind: Literal["damaged", "missing", "extra"]
+
+
+def faults(folder: Path) -> Iterator[Fault]:
+    """Every file that is not as it was sealed. Without a sound manifest that is the one fault, as nothing else is known."""
     manifest = read_manifest(folder)
     if manifest is None:
-        return f"{folder.name}: the manifest is missing or damaged"
+        yield Fault(MANIFEST, "damaged" if (folder / MANIFEST).is_file() else "missing")
+        return
     for name, expected in manifest["files"].items():
         path = folder / name
         if not path.is_file():
-            return f"{folder.name}: {name} is missing"
-        if path.stat().st_size != expected["bytes"] or sha256(path) != expected["sha256"]:
-            return f"{folder.name}: {name} is damaged"
-    return ""
+            yield Fault(name, "missing")
+        elif path.stat().st_size != expected.get("bytes") or sha256(path) != expected["sha256"]:
+            yield Fault(name, "damaged")
+    present = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
+    names = (str(path.relative_to(folder)) for path in present)
+    yield from (Fault(name, "extra") for name in names if name not in manifest["files"])
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with a checkpoint, in one phrase; empty if nothing is. Files that were added do not harm it."""
+    fault = next((fault for fault in faults(folder) if fault.kind != "extra"), None)
+    if fault is None:
+        return ""
+    if fault.file == MANIFEST:
+        return f"{folder.name}: the manifest is missing or damaged"
+    return f"{folder.name}: {fault.file} is {fault.kind}"
 
 
 @dataclass(frozen=True)
