@@ -266,19 +266,17 @@ def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
         found.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
     if not gated.train:
         found.append(Problem("E210", values={"path": spec.train}))
+    longest = gated.account["lengths"]["longest"]
+    skipped = loaded.bad_rows if spec.skip_bad else 0
     limits = (
-        (
-            "truncated",
-            spec.max_truncated,
-            len(gated.train),
-            "--set data.max_length=" + str(gated.account["lengths"]["longest"]),
-        ),
-        ("duplicate", spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
+        ("damaged", skipped, spec.max_bad, loaded.rows_in, "--set data.max_bad=1"),
+        ("truncated", counts["truncated"], spec.max_truncated, len(gated.train), f"--set data.max_length={longest}"),
+        ("duplicate", counts["duplicate"], spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
     )
-    for kind, limit, rows, fix in limits:
-        if rows and counts[kind] / rows > limit:
+    for kind, count, limit, rows, fix in limits:
+        if rows and count / rows > limit:
             values = {
-                "count": counts[kind], "rows": rows, "percent": f"{counts[kind] / rows:.0%}",
+                "count": count, "rows": rows, "percent": f"{count / rows:.0%}",
                 "what": kind, "limit": f"{limit:.0%}", "fix": fix,
             }  # fmt: skip
             found.append(Problem("E215", values=values))

@@ -32,6 +32,7 @@ from tunewright.engine.ways import choose_way
 from tunewright.errors import error
 from tunewright.plan.choose import steps_for
 from tunewright.plan.plan import Plan
+from tunewright.runs import layout
 from tunewright.runs.checkpoints import CheckpointStore
 
 
@@ -58,6 +59,10 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     with Stopwatch(events, "prepare"):
         data = prepare(plan, run, tokenizer, scorer.progress("prepare"))
+    if dropped := data.account["dropped"]:
+        events.write(
+            "note", text=f"{dropped} of {data.account['rows']} rows are left out; they stand in {layout.BAD_ROWS}"
+        )
 
     with Stopwatch(events, "load"):
         base = load_base(plan, tokenizer)  # 1. load

@@ -91,10 +91,24 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     if counts:
         channel.line()
         show.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
+    if account["dropped"] and not found.stopping:
+        channel.line()
+        brief.labelled(channel, _("Left out"), _left_out(account["dropped"]))
     if found.warnings or found.stopping:
         channel.line()
     print_problems(found.warnings, channel)
     print_problems(found.stopping, channel, full_list=_("all of them: --json"))
+
+
+def _left_out(dropped: int) -> str:
+    from tunewright.runs import layout
+
+    kept = ngettext(
+        "{count} row, which a run keeps with its text and the reason in {file}",
+        "{count} rows, which a run keeps with their texts and the reasons in {file}",
+        dropped,
+    )
+    return kept.format(count=f"{dropped:,}", file=layout.BAD_ROWS)
 
 
 def _what_happens(kind: str, found: "DataCheck") -> str:
