@@ -73,6 +73,16 @@ def read_rows(path: str, *, hub_split: str = "train", limit: int | None = None) 
     Raises: DataError E201, E202, E205, E217, E220, HubError E702 if a whole file cannot be read.
     """
     result = Rows([], [])
+    for found in iterate_rows(path, hub_split=hub_split, limit=limit):
+        if isinstance(found, RawRow):
+            result.rows.append(found)
+        else:
+            result.problems.append(found)
+    return result
+
+
+def iterate_rows(path: str, *, hub_split: str = "train", limit: int | None = None) -> Iterator[RawRow | Problem]:
+    """The same one by one, in the order of the data; of a file of lines only one is in memory. Raises: as `read_rows`."""
     unreadable: list[Problem] = []
     number = 0
     for file, founds in _sources(path, hub_split):
@@ -80,15 +90,14 @@ def read_rows(path: str, *, hub_split: str = "train", limit: int | None = None) 
             for found in islice(founds, None if limit is None else limit - number):
                 number += 1
                 if isinstance(found, Good):
-                    result.rows.append(RawRow(number, file, found.line, found.value))
+                    yield RawRow(number, file, found.line, found.value)
                 else:
                     where = Where(file, found.line, found.column)
-                    result.problems.append(Problem(found.code, where, {**found.values, "row": number}))
+                    yield Problem(found.code, where, {**found.values, "row": number})
         except DataError as fault:
             unreadable.extend(fault.problems)
     if unreadable:
         raise errors_of(unreadable)
-    return result
 
 
 def texts_of(

@@ -83,6 +83,9 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
     brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
     brief.labelled(channel, _("Learned"), words.learned(account))
+    if account["looked_at"] < account["used"]:
+        seen = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
+        brief.labelled(channel, _("Looked at"), seen.format(count=f"{account['looked_at']:,}"))
     counts = [
         (f"{count:,}", _(words.KINDS[kind][0]), _what_happens(kind, found), _numbers(kind, account))
         for kind, count in account["counts"].items()
