@@ -35,7 +35,7 @@ CELLS: list[tuple[str, str, str, set[str]]] = [
     ("prefix_tuning", "seq_cls", "bert", ALWAYS - {"merged"}),
     ("p_tuning", "seq_cls", "llama", ALWAYS - {"merged"}),
     ("lora", "token_cls", "bert", ALWAYS),
-    ("lora", "seq2seq", "t5", ALWAYS),
+    ("lora", "seq2seq", "t5", ALWAYS | {"merged_lora"}),
 ]
 SMALL: dict[str, dict[str, object]] = {
     "prefix_tuning": {"peft.num_virtual_tokens": 4},

@@ -339,16 +339,16 @@ def _next_record(lines: _Lines, delimiter: str) -> tuple[int, list[str] | Damage
     except csv.Error as fault:
         lines.give_back(taken[1:])
         number, text, _size = taken[0]
-        damage = text_damage(text, number) or Damage("E221", number, 0, {"reason": str(fault)})
-        return number, replace(damage, text=text[:KEPT_CHARACTERS])
+        harm = text_damage(text, number) or Damage("E221", number, 0, {"reason": str(fault)})
+        return number, replace(harm, text=text[:KEPT_CHARACTERS])
     if not taken:
         return None
     start = taken[0][0]
     flaw = next((damage for number, text, _size in taken if (damage := text_damage(text, number))), None)
-    harm = size_damage(sum(size for _number, _text, size in taken), start) or flaw
-    if harm is None:
+    damage = size_damage(sum(size for _number, _text, size in taken), start) or flaw
+    if damage is None:
         return start, cells
-    return start, replace(harm, text="".join(text for _number, text, _size in taken)[:KEPT_CHARACTERS])
+    return start, replace(damage, text="".join(text for _number, text, _size in taken)[:KEPT_CHARACTERS])
 
 
 def _delimiter_of(header: str) -> str:

@@ -257,7 +257,7 @@ def _int8(subject: _Subject) -> Check:
 
 def _merged_lora(subject: _Subject) -> Check:
     right = subject.logits()
-    with merged_lora(subject.model):
+    with torch.no_grad(), merged_lora(subject.model):
         found = subject.logits()
     return Check("merged_lora", (_same_logits(right, found, TOLERANCE[torch.float32]),))
 
