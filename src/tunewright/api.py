@@ -18,7 +18,7 @@ from tunewright.data.read import read_rows
 from tunewright.doctor import rules
 from tunewright.doctor.finding import Finding as Finding
 from tunewright.doctor.rules import Diagnosis as Diagnosis
-from tunewright.errors import DataError, Problem, error, errors_of
+from tunewright.errors import DataError, Problem, SpecError, error, errors_of
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
 from tunewright.facts.meaning import meanings
@@ -27,9 +27,13 @@ from tunewright.flow import calibrate as calibration
 from tunewright.flow import demo, gather, inline, start
 from tunewright.flow.fetch import Note, fetch_weights, hub_answers, resolve_model
 from tunewright.flow.session import Progress
+from tunewright.plan.paths import PATHS as PATHS
 from tunewright.plan.plan import Plan
 from tunewright.plan.presets import Row, all_rows, find_row, row_of, rows_of
 from tunewright.runs import durable, layout, store
+from tunewright.runs.checkpoints import MANIFEST
+from tunewright.runs.soundness import Checked as Checked
+from tunewright.runs.soundness import check_folder, check_run
 from tunewright.runs.store import RunDir
 from tunewright.spec import glossary, presets, schema
 from tunewright.spec import load as spec
@@ -343,6 +347,23 @@ def count_parameters(model: Any) -> tuple[int, int]:
 def continue_text(model: Any, tokenizer: Any, prompt: str, max_new_tokens: int = 20) -> str:
     """The prompt and what a model in this process writes behind it."""
     return inline.continue_text(model, tokenizer, prompt, max_new_tokens)
+
+
+def verify(word: str | Path) -> list[Checked]:
+    """The files of a run, or of a folder that was copied from one, against what was written: nothing is loaded.
+
+    Raises: SpecError E113, E114 for a run that is not found; ExportError E607 for a folder without a manifest.
+    """
+    folder = Path(word).expanduser()
+    is_run = (folder / layout.RUN_JSON).is_file()
+    if not is_run and (folder / MANIFEST).is_file():
+        return [check_folder(folder)]
+    try:
+        return check_run(open_run(str(word)).dir)
+    except SpecError:
+        if folder.is_dir():
+            raise error("E607", path=str(folder)) from None
+        raise
 
 
 def copy_adapter(run: TrainedRun, target: str | Path) -> Path:

@@ -150,6 +150,10 @@ class TrainedRun:
         """Base and adapter as one plain transformers folder, checked against the adapter's answers."""
         return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)
 
+    def prove(self, progress: Progress = no_progress) -> dict[str, Any]:
+        """Every equality that the run stands on, measured on its own model with a few of its rows: `rows` and `checks`."""
+        return self.session().request("prove", progress)
+
     def report(self, path: str | Path | None = None) -> Path:
         """One self-contained HTML file."""
         return reports.write_report(self.dir, Path(path) if path else None)

@@ -19,6 +19,7 @@ OPTIONS = [
     "data.max_length",
     "data.train_on",
     "data.skip_bad",
+    "data.max_bad",
     "data.problem_type",
     "data.class_weights",
     "data.max_truncated",

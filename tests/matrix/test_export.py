@@ -143,6 +143,17 @@ def test_a_merged_model_of_any_task_gives_what_its_adapter_gives(
         assert tuple(merged.config.id2label.values()) == session.plan.facts.data.labels
 
 
+def test_a_merge_that_answers_otherwise_is_refused_and_leaves_no_folder(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"train.learning_rate": 2e-2})
+    monkeypatch.setattr("tunewright.engine.export.merged_model", lambda model, plan: model.unload())
+    with pytest.raises(TunewrightError) as caught:
+        Session(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+    assert [problem.code for problem in caught.value.problems] == ["E602"]
+    assert not (tmp_path / "merged").exists()
+
+
 def test_labels_of_several_kinds_are_compared(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     """Several labels at once, and numbers, which have no label to compare."""
     rows = {

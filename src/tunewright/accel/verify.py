@@ -46,8 +46,13 @@ def difference(plain: Measured, fast: Measured) -> tuple[float, float]:
     return abs(plain.loss - fast.loss) / max(1.0, abs(plain.loss)), apart / max(norm, 1e-12)
 
 
+def tolerances(model: nn.Module) -> tuple[float, float]:
+    """What `difference` may be for the model's type: of the losses, and of the gradients."""
+    tolerance = TOLERANCE[next(model.parameters()).dtype]
+    return tolerance, 10 * tolerance
+
+
 def agreement(model: nn.Module, plain: Measured, fast: Measured) -> bool:
     """True if loss and gradients are within the tolerance of the model's type, and there are gradients at all."""
-    tolerance = TOLERANCE[next(model.parameters()).dtype]
-    loss, gradients = difference(plain, fast)
-    return bool(plain.gradients.any()) and loss <= tolerance and gradients <= 10 * tolerance
+    pairs = zip(difference(plain, fast), tolerances(model), strict=True)
+    return bool(plain.gradients.any()) and all(apart <= allowed for apart, allowed in pairs)

@@ -32,6 +32,30 @@ DELIVERY: Mapping[str, Entry] = {
         N_("An ejected script does the same run with a stock Trainer; some settings have no counterpart there."),
         (N_("tunewright train config.yaml   repeats the run from its own config.yaml"),),
     ),
+    "E605": Entry(
+        N_("{count} files are not as they were written: {files}"),
+        N_("Each file was sealed with its size and sha256. A disk, a copy or a hand has changed what is named here."),
+        (
+            N_("copy the folder again from where it is whole"),
+            N_("tunewright runs resume {name}   goes on from the newest checkpoint that is whole"),
+        ),
+        EXIT_CHECK_FAILED,
+    ),
+    "E606": Entry(
+        N_("{count} of {total} equalities do not hold: {checks}"),
+        N_("Two ways that must give the same result differ by more than rounding, on this machine with this model."),
+        (
+            N_("a fast path: train with --set fast_paths.{path}=false"),
+            N_("tunewright env   gives what a bug report needs"),
+        ),
+        EXIT_CHECK_FAILED,
+    ),
+    "E607": Entry(
+        N_("{path} holds no manifest, so there is nothing to check its files against"),
+        N_("The adapter and the checkpoints of a run are sealed; a plain copy of an adapter leaves the manifest out."),
+        (N_("tunewright verify RUN   checks where it came from"),),
+        EXIT_CHECK_FAILED,
+    ),
     "E701": Entry(
         N_("{name} is not on this machine, and --offline was asked for"),
         N_("Offline, only models and data that are already here can be used."),

@@ -31,6 +31,7 @@ from tunewright.cli.commands import (
     report,
     runs,
     train,
+    verify,
 )
 from tunewright.i18n import N_, _, speaking, width
 
@@ -38,7 +39,7 @@ GROUPS = (
     (N_("Start"), ("quickstart", "doctor", "init")),
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
-    (N_("Judge"), ("eval", "diagnose", "report")),
+    (N_("Judge"), ("eval", "verify", "diagnose", "report")),
     (N_("Use"), ("chat", "generate", "merge", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
@@ -196,8 +197,8 @@ def _top(
 
 
 for _module in (
-    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, diagnose, report, chat, generate, merge, eject, explain,
-    config, env,
+    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, verify, diagnose, report, chat, generate, merge, eject,
+    explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

@@ -74,6 +74,29 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "conflict": (N_("same question, another answer"), N_("used")),
     "control_tokens": (N_("control tokens in the text"), N_("used")),
 }
+FOLDERS: Mapping[str, str] = {"adapter": N_("adapter"), "checkpoint": N_("checkpoint"), "folder": N_("folder")}
+HARMS: Mapping[str, str] = {
+    "damaged": N_("damaged"), "missing": N_("missing"), "extra": N_("not in the manifest"), "unreadable": N_("unreadable"),
+}  # fmt: skip
+CHECKS: Mapping[str, str] = {
+    "accumulated": N_("row by row = all rows at once"),
+    "onednn_matmul": N_("oneDNN's products = torch's own"),
+    "int8": N_("products in 8 bits = in fp32"),
+    "answer_loss": N_("loss in chunks = from all logits"),
+    "packing": N_("packed rows = padded rows"),
+    "shared_prefix": N_("shared beginnings = each row's own"),
+    "merged_lora": N_("LoRA in the weights = beside them"),
+    "switched_off": N_("adapter switched off = base"),
+    "reloaded": N_("read again from disk = in memory"),
+    "merged": N_("merged model = adapter"),
+}
+OUTCOMES: Mapping[str, str] = {"ok": N_("equal"), "failed": N_("DIFFERENT"), "not_applicable": N_("does not apply")}
+COMPARED: Mapping[str, str] = {
+    "loss": N_("of the loss"),
+    "gradients": N_("of the gradients' length"),
+    "logits": N_("of the largest logit"),
+    "tensors": N_("in any number"),
+}
 SEVERITIES: Mapping[str, str] = {"error": N_("fault"), "warning": N_("warning"), "hint": N_("hint")}
 CONFIDENCES: Mapping[str, str] = {"certain": N_("certain"), "likely": N_("likely"), "possible": N_("possible")}
 LENGTHS: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from tunewright.data.encode import Encoded
 
-FORMAT = 2
+FORMAT = 3
 _FIELDS = 6  # integers in front of all ids, for each row
 
 

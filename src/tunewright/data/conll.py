@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from tunewright.data.scan import Damage, Found, Good, size_damage, text_damage
+from tunewright.data.scan import Damage, Found, Good, size_damage, text_damage, with_text
 
 _BLANKS = re.compile(r"[ \t]+")
 _TAG = re.compile(r"O|[BILUES]-.+")
@@ -26,7 +26,8 @@ def scan_conll(lines: Iterable[Line], *, is_universal: bool = False) -> Iterator
         line = text.rstrip()
         if not line or line.startswith("-DOCSTART-"):
             if sentence:
-                yield _sentence(sentence, is_universal=is_universal)
+                found = _sentence(sentence, is_universal=is_universal)
+                yield with_text(found, "\n".join(text for _number, text, _size in sentence))
             sentence = []
         elif sentence or not _is_comment(line, is_universal=is_universal):
             sentence.append((number, line, size))

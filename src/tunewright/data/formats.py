@@ -86,7 +86,7 @@ _NAMES = {
     "labelled_pair": N_("pair of texts and label"),
     "tagged_words": N_("words and tags"),
 }
-_SAMPLE_ROWS = 1000
+SAMPLE_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task
     Raises: DataError E211, E229 if no form fits, E212 if a mapped column does not exist; SpecError E103 for a role that
     does not exist, E109 for roles of two forms.
     """
-    sample = [row.value for row in rows[:_SAMPLE_ROWS]]
+    sample = [row.value for row in rows[:SAMPLE_ROWS]]
     union = list(dict.fromkeys(column for row in sample for column in _columns_of(row, task)))
     mapped = _checked_mapping(mapping or {}, union, task)
     forms = [form for form in _possible_forms(mapped, union, task) if form]
@@ -159,7 +159,7 @@ def looks_like(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None)
     for role in mapping or {}:
         if role in _TELLING:
             return _TELLING[role]
-    sample = [row.value for row in rows[:_SAMPLE_ROWS]]
+    sample = [row.value for row in rows[:SAMPLE_ROWS]]
     union = list(dict.fromkeys(column for row in sample for column in row))
     form = None if mapping else _form(("words", "tags"), union, {}, "token_cls")
     if form is None:

@@ -6,17 +6,18 @@ leaving such rows out was asked for.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Any
 
 from tunewright.data import lint
 from tunewright.data.convert import to_examples
 from tunewright.data.encode import Encoded, encode
-from tunewright.data.formats import Example, Format, sniff
+from tunewright.data.formats import SAMPLE_ROWS, Example, Format, sniff
 from tunewright.data.labels import LabelKind, count_labels, label_kind, label_names
 from tunewright.data.pack import SHORTEST_PREFIX, common_beginning
-from tunewright.data.read import RawRow, fingerprint, read_rows
+from tunewright.data.read import RawRow, fingerprint, iterate_rows
 from tunewright.data.row import cell
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import DataError, Problem, error, errors_of
@@ -36,6 +37,7 @@ KINDS = (
     "truncated", "duplicate", "conflict", "leaked", "control_tokens",
 )  # fmt: skip
 SHOWN_NUMBERS = 1000
+ROWS_AT_ONCE = 1000
 SHOWN_LABELS = 10
 UNKNOWN_TOLD = 0.01
 UNKNOWN_REFUSED = 0.2
@@ -45,8 +47,9 @@ UNKNOWN_REFUSED = 0.2
 class Loaded:
     """The data as examples: what was read, how it was understood, what was wrong.
 
-    `labels` are the names of all labels or tags, in held-out rows too; `label_counts` says how many training rows have
-    each (for tags: how many words), 0 for those that stand in held-out rows only.
+    `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
+    `label_counts` says how many training rows have each (for tags: how many words), 0 for those that stand in held-out rows
+    only. `duplicates` and `conflicts` are numbers of rows.
     """
 
     format: Format
@@ -54,7 +57,10 @@ class Loaded:
     held_out: list[Example]
     problems: list[Problem]
     rows_in: int
+    num_train: int = 0
     leaked: list[Example] = field(default_factory=list)
+    duplicates: list[int] = field(default_factory=list)
+    conflicts: list[int] = field(default_factory=list)
     labels: tuple[str, ...] = ()
     label_counts: dict[str, int] = field(default_factory=dict)
     problem_type: ProblemType | None = None
@@ -75,40 +81,96 @@ class Gated:
     warnings: list[Problem]
 
 
-def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm") -> Loaded:
+def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: int | None = None) -> Loaded:
     """Read, recognise and split the rows; held-out rows that also stand in training are left out of held-out.
 
+    With `keep` only so many training rows are held in memory, the first; all others are read, counted and compared.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229.
     """
-    raw = read_rows(spec.train, hub_split=spec.split)
-    if not raw.rows and raw.problems:
-        raise errors_of(raw.problems)
-    if not raw.rows:
-        raise error("E210", path=spec.train)
-    fmt = sniff(raw.rows, spec.map, task)
-    kind = _label_kind(raw.rows, fmt, spec)
-    examples, problems = to_examples(raw.rows, fmt, spec.system, kind)
-    loaded = Loaded(fmt, examples, [], raw.problems + problems, len(raw.rows) + len(raw.problems))
+    found = iterate_rows(spec.train, hub_split=spec.split)
+    head = _head(found, spec)
+    fmt = sniff([row for row in head if isinstance(row, RawRow)], spec.map, task)
+    kind = _label_kind(fmt, spec)
+    loaded, prints = Loaded(fmt, [], [], [], 0), lint.Prints()
+    room = None if keep is None else keep + lint.MAX_HELD_OUT_ROWS
+    for example in _examples(chain(head, found), loaded, spec, kind):
+        if room is None or len(prints) < room:
+            loaded.train.append(example)
+        prints.add(example)
     if isinstance(spec.holdout, str):
-        second = read_rows(spec.holdout, hub_split="test")
-        held_out, problems = to_examples(second.rows, sniff(second.rows, spec.map, task), spec.system, kind)
-        loaded.rows_in += len(second.rows) + len(second.problems)
-        loaded.problems += second.problems + problems
-        leaked_numbers = set(lint.leaks(examples, held_out).numbers)
-        loaded.leaked = [e for e in held_out if e.number in leaked_numbers]
-        loaded.held_out = [e for e in held_out if e.number not in leaked_numbers]
+        _read_held_out(loaded, prints, spec, task, kind)
     elif spec.holdout:
-        loaded.train, loaded.held_out = lint.split(examples, spec.holdout, seed)
-    loaded.labels = label_names([*loaded.train, *loaded.held_out])
-    loaded.label_counts = count_labels(loaded.labels, loaded.train)
+        _split(loaded, prints, spec, seed, kind)
+    loaded.num_train = len(prints) - len(loaded.held_out)
+    loaded.train = loaded.train[:keep]
+    loaded.duplicates, loaded.conflicts = lint.duplicates(prints), lint.conflicts(prints)
+    loaded.labels = label_names(prints.names)
+    loaded.label_counts = count_labels(loaded.labels, prints.names, loaded.held_out)
     loaded.problem_type = kind.problem_type if kind else None
     return loaded
 
 
-def _label_kind(rows: Iterable[RawRow], fmt: Format, spec: DataSpec) -> LabelKind | None:
-    """What the labels of the training rows are; held-out rows have to follow."""
+def _head(found: Iterator[RawRow | Problem], spec: DataSpec) -> list[RawRow | Problem]:
+    """The first rows, as many as a format is recognised by. Raises: DataError E210, or what is wrong with all rows."""
+    head: list[RawRow | Problem] = []
+    num_good = 0
+    while num_good < SAMPLE_ROWS and (row := next(found, None)) is not None:
+        head.append(row)
+        num_good += isinstance(row, RawRow)
+    if not num_good:
+        problems = [row for row in head if isinstance(row, Problem)]
+        raise errors_of(problems) if problems else error("E210", path=spec.train)
+    return head
+
+
+def _examples(
+    found: Iterable[RawRow | Problem], loaded: Loaded, spec: DataSpec, kind: LabelKind | None, fmt: Format | None = None
+) -> Iterator[Example]:
+    """The sound rows as examples; the others, and how many there are of all, go into the account."""
+    rest = iter(found)
+    while part := list(islice(rest, ROWS_AT_ONCE)):
+        rows = [row for row in part if isinstance(row, RawRow)]
+        examples, problems = to_examples(rows, fmt or loaded.format, spec.system, kind)
+        loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
+        loaded.rows_in += len(part)
+        yield from examples
+
+
+def _read_held_out(loaded: Loaded, prints: lint.Prints, spec: DataSpec, task: Task, kind: LabelKind | None) -> None:
+    """Held-out rows from a file of their own; those that are trained on are set aside."""
+    assert isinstance(spec.holdout, str)
+    second = list(iterate_rows(spec.holdout, hub_split="test"))
+    fmt = sniff([row for row in second if isinstance(row, RawRow)], spec.map, task)
+    examples = list(_examples(second, loaded, spec, kind, fmt))
+    leaked = set(lint.leaks(prints, lint.Prints(examples)))
+    for example in examples:
+        if example.number in leaked:
+            loaded.leaked.append(example)
+        else:
+            loaded.held_out.append(example)
+            prints.add(example)
+
+
+def _split(loaded: Loaded, prints: lint.Prints, spec: DataSpec, seed: int, kind: LabelKind | None) -> None:
+    """Some of the training rows to held-out; those that were not kept are read once more."""
+    assert not isinstance(spec.holdout, str)
+    places, kept = lint.held_out(prints, spec.holdout, seed), loaded.train
+    loaded.train = [example for place, example in enumerate(kept) if place not in places]
+    loaded.held_out = [example for place, example in enumerate(kept) if place in places]
+    missing = {prints.numbers[place] for place in places if place >= len(kept)}
+    if missing:
+        found = iterate_rows(spec.train, hub_split=spec.split)
+        rows = [row for row in found if isinstance(row, RawRow) and row.number in missing]
+        loaded.held_out += to_examples(rows, loaded.format, spec.system, kind)[0]
+
+
+def _label_kind(fmt: Format, spec: DataSpec) -> LabelKind | None:
+    """What the labels of the training rows are; held-out rows have to follow. Cost: one more reading."""
     column = fmt.columns.get("label")
-    return label_kind((cell(row.value, column) for row in rows), spec.problem_type) if column else None
+    if not column:
+        return None
+    rows = iterate_rows(spec.train, hub_split=spec.split)
+    return label_kind((cell(row.value, column) for row in rows if isinstance(row, RawRow)), spec.problem_type)
 
 
 def data_fingerprint(spec: DataSpec) -> str:
@@ -168,7 +230,8 @@ def _account(
         "format": loaded.format.name,
         "columns": dict(loaded.format.columns),
         "rows": loaded.rows_in,
-        "used": len(train),
+        "used": loaded.num_train - (len(loaded.train) - len(train)),
+        "looked_at": len(train),
         "held_out": len(held_out),
         "dropped": loaded.bad_rows + len(loaded.leaked),
         "counts": {kind: len(kinds[kind]) for kind in KINDS},
@@ -215,8 +278,7 @@ def _kinds(loaded: Loaded, train: Sequence[Encoded], tokenizer: TextTokenizer) -
         kinds[KIND_OF_CODE.get(problem.code, "damaged")].append(int(problem.values.get("row", problem.where.line)))
     kinds["truncated"] = [row.number for row in train if row.is_truncated]
     everything = [*loaded.train, *loaded.held_out]
-    kinds["duplicate"] = list(lint.duplicates(everything).numbers)
-    kinds["conflict"] = list(lint.conflicts(everything).numbers)
+    kinds["duplicate"], kinds["conflict"] = loaded.duplicates, loaded.conflicts
     kinds["leaked"] = [example.number for example in loaded.leaked]
     kinds["control_tokens"] = [e.number for e in everything if _has_control_token(e, tokenizer)]
     return {kind: sorted(set(numbers)) for kind, numbers in kinds.items()}
@@ -266,19 +328,17 @@ def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
         found.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
     if not gated.train:
         found.append(Problem("E210", values={"path": spec.train}))
+    longest = gated.account["lengths"]["longest"]
+    skipped = loaded.bad_rows if spec.skip_bad else 0
     limits = (
-        (
-            "truncated",
-            spec.max_truncated,
-            len(gated.train),
-            "--set data.max_length=" + str(gated.account["lengths"]["longest"]),
-        ),
-        ("duplicate", spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
+        ("damaged", skipped, spec.max_bad, loaded.rows_in, "--set data.max_bad=1"),
+        ("truncated", counts["truncated"], spec.max_truncated, len(gated.train), f"--set data.max_length={longest}"),
+        ("duplicate", counts["duplicate"], spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
     )
-    for kind, limit, rows, fix in limits:
-        if rows and counts[kind] / rows > limit:
+    for kind, count, limit, rows, fix in limits:
+        if rows and count / rows > limit:
             values = {
-                "count": counts[kind], "rows": rows, "percent": f"{counts[kind] / rows:.0%}",
+                "count": count, "rows": rows, "percent": f"{count / rows:.0%}",
                 "what": kind, "limit": f"{limit:.0%}", "fix": fix,
             }  # fmt: skip
             found.append(Problem("E215", values=values))

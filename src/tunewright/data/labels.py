@@ -179,14 +179,14 @@ def names_in(example: Example) -> tuple[str, ...]:
     return example.target if isinstance(example.target, tuple) else example.tags
 
 
-def label_names(examples: Iterable[Example]) -> tuple[str, ...]:
-    """All labels of the rows in the order of their numbers in the model: by name, whole numbers by their value."""
-    names = {name for example in examples for name in names_in(example)}
-    are_numbers = all(_WHOLE.fullmatch(name) for name in names)
-    return tuple(sorted(names, key=lambda name: (int(name), name) if are_numbers else (0, name)))
+def label_names(names: Iterable[str]) -> tuple[str, ...]:
+    """All labels in the order of their numbers in the model: by name, whole numbers by their value."""
+    distinct = set(names)
+    are_numbers = all(_WHOLE.fullmatch(name) for name in distinct)
+    return tuple(sorted(distinct, key=lambda name: (int(name), name) if are_numbers else (0, name)))
 
 
-def count_labels(names: Sequence[str], examples: Iterable[Example]) -> dict[str, int]:
-    """How many rows (for tags: words) have each of these labels."""
-    counts = Counter(name for example in examples for name in names_in(example))
-    return {name: counts[name] for name in names}
+def count_labels(names: Sequence[str], counted: Mapping[str, int], without: Iterable[Example]) -> dict[str, int]:
+    """How many rows (for tags: words) have each of these labels, `without` some of the rows that were counted."""
+    less = Counter(name for example in without for name in names_in(example))
+    return {name: counted[name] - less[name] for name in names}

@@ -9,8 +9,8 @@ import hashlib
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from tunewright.data import hub
 from tunewright.data.conll import scan_conll
 from tunewright.data.scan import (
+    KEPT_CHARACTERS,
     MAX_ROW_BYTES,
     Damage,
     Found,
@@ -28,6 +29,7 @@ from tunewright.data.scan import (
     size_damage,
     text_damage,
     value_damage,
+    with_text,
 )
 from tunewright.errors import DataError, Problem, Where, error, errors_of
 from tunewright.i18n import N_
@@ -71,6 +73,16 @@ def read_rows(path: str, *, hub_split: str = "train", limit: int | None = None) 
     Raises: DataError E201, E202, E205, E217, E220, HubError E702 if a whole file cannot be read.
     """
     result = Rows([], [])
+    for found in iterate_rows(path, hub_split=hub_split, limit=limit):
+        if isinstance(found, RawRow):
+            result.rows.append(found)
+        else:
+            result.problems.append(found)
+    return result
+
+
+def iterate_rows(path: str, *, hub_split: str = "train", limit: int | None = None) -> Iterator[RawRow | Problem]:
+    """The same one by one, in the order of the data; of a file of lines only one is in memory. Raises: as `read_rows`."""
     unreadable: list[Problem] = []
     number = 0
     for file, founds in _sources(path, hub_split):
@@ -78,15 +90,33 @@ def read_rows(path: str, *, hub_split: str = "train", limit: int | None = None) 
             for found in islice(founds, None if limit is None else limit - number):
                 number += 1
                 if isinstance(found, Good):
-                    result.rows.append(RawRow(number, file, found.line, found.value))
+                    yield RawRow(number, file, found.line, found.value)
                 else:
                     where = Where(file, found.line, found.column)
-                    result.problems.append(Problem(found.code, where, {**found.values, "row": number}))
+                    yield Problem(found.code, where, {**found.values, "row": number})
         except DataError as fault:
             unreadable.extend(fault.problems)
     if unreadable:
         raise errors_of(unreadable)
-    return result
+
+
+def texts_of(
+    path: str, wanted: Collection[tuple[str, int]], *, hub_split: str = "train"
+) -> Iterator[tuple[tuple[str, int], str]]:
+    """The text of the rows with these files and numbers: as it stands there, or as JSON where the row could be read.
+
+    Cost: one more reading, with one row in memory.
+    """
+    number = 0
+    for file, founds in _sources(path, hub_split):
+        for found in founds:
+            number += 1
+            if (file, number) in wanted:
+                yield (file, number), found.text if isinstance(found, Damage) else _as_json(found.value)
+
+
+def _as_json(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=str)
 
 
 def fingerprint(path: str, *, hub_split: str = "train") -> str:
@@ -215,7 +245,8 @@ def _lines(opened: BinaryIO) -> Iterator[_Line]:
 def _scan_jsonl(opened: BinaryIO) -> Iterator[Found]:
     for number, text, size in _lines(opened):
         if text.strip():
-            yield size_damage(size, number) or scan_line(text, number)
+            damage = size_damage(size, number)
+            yield with_text(damage, text) if damage else scan_line(text, number)
 
 
 def _scan_paragraphs(opened: BinaryIO) -> Iterator[Found]:
@@ -231,7 +262,7 @@ def _scan_paragraphs(opened: BinaryIO) -> Iterator[Found]:
         elif part:
             paragraph = "\n".join(part)
             damage = size_damage(size, start) or _paragraph_damage(part, start)
-            yield damage or Good(start, {"text": paragraph})
+            yield with_text(damage, paragraph) if damage else Good(start, {"text": paragraph})
             part, size = [], 0
 
 
@@ -263,7 +294,9 @@ def _scan_table(opened: BinaryIO, file: str, delimiter: str) -> Iterator[Found]:
         elif not header:
             header = _checked_header(record, file, number)
         elif len(record) != len(header):
-            yield Damage("E218", number, 0, {"got": len(record), "wanted": len(header)})
+            yield with_text(
+                Damage("E218", number, 0, {"got": len(record), "wanted": len(header)}), delimiter.join(record)
+            )
         else:
             yield Good(number, dict(zip(header, record, strict=True)))
 
@@ -306,12 +339,16 @@ def _next_record(lines: _Lines, delimiter: str) -> tuple[int, list[str] | Damage
     except csv.Error as fault:
         lines.give_back(taken[1:])
         number, text, _size = taken[0]
-        return number, text_damage(text, number) or Damage("E221", number, 0, {"reason": str(fault)})
+        harm = text_damage(text, number) or Damage("E221", number, 0, {"reason": str(fault)})
+        return number, replace(harm, text=text[:KEPT_CHARACTERS])
     if not taken:
         return None
     start = taken[0][0]
     flaw = next((damage for number, text, _size in taken if (damage := text_damage(text, number))), None)
-    return start, size_damage(sum(size for _number, _text, size in taken), start) or flaw or cells
+    damage = size_damage(sum(size for _number, _text, size in taken), start) or flaw
+    if damage is None:
+        return start, cells
+    return start, replace(damage, text="".join(text for _number, text, _size in taken)[:KEPT_CHARACTERS])
 
 
 def _delimiter_of(header: str) -> str:
@@ -331,4 +368,5 @@ def _checked_header(names: list[str], file: str, line: int) -> list[str]:
 
 def _from_values(rows: Iterable[dict[str, Any]]) -> Iterator[Found]:
     for row in rows:
-        yield value_damage(row, 0) or Good(0, row)
+        damage = value_damage(row, 0)
+        yield with_text(damage, _as_json(row)) if damage else Good(0, row)

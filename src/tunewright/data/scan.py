@@ -9,13 +9,14 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunewright.errors import Where, error
 from tunewright.i18n import N_
 
 MAX_ROW_BYTES = 1_000_000
+KEPT_CHARACTERS = 4096  # of a damaged row, for whoever is to mend it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,24 @@ class Good:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A row that could not be read: what a Problem needs but for file and row number."""
+    """A row that could not be read: what a Problem needs but for file and row number, and the beginning of the row."""
 
     code: str
     line: int
     column: int = 0
     values: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
 
 
 Found = Good | Damage
+
+
+def with_text(found: Found, text: str, start: int = 0, end: int | None = None) -> Found:
+    """A damaged row with its text, as far as it is kept; sound rows stay as they are."""
+    if isinstance(found, Good):
+        return found
+    kept = start + KEPT_CHARACTERS
+    return replace(found, text=text[start : kept if end is None else min(end, kept)])
 
 
 class _RefusedError(ValueError):
@@ -144,7 +154,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def scan_line(text: str, line: int) -> Found:
     """The row of one line of JSON."""
-    return _Document(text.rstrip(), first_line=line).single()
+    return with_text(_Document(text.rstrip(), first_line=line).single(), text)
 
 
 def scan_document(text: str, file: str) -> Iterator[Found]:
@@ -272,7 +282,7 @@ class _Document:
                 if after == -1 and first:
                     assert isinstance(found, Damage)
                     raise self.hopeless(found, file)
-            yield found
+            yield with_text(found, text, position, after if after > position else None)
             first = False
             if after == -1:
                 return
@@ -284,7 +294,7 @@ class _Document:
         rest = self.skip(position)
         closing = self.text[rest:].strip()
         if closing and not (closing.endswith("}") and self.text.lstrip().startswith("{")):
-            yield self.not_json(rest, _REASONS["Extra data"])
+            yield with_text(self.not_json(rest, _REASONS["Extra data"]), self.text, rest)
 
     def element(self, start: int) -> tuple[Found, int | None]:
         """The value at an offset and the offset of its end; no end if it is so damaged that it cannot be told."""

@@ -86,6 +86,11 @@ def start_from_data(model: PeftModel, batches: Iterable[Mapping[str, torch.Tenso
         initialize_lora_eva_weights(model, list(batches), show_progress_bar=False)
 
 
+def trains_biases(section: PeftSection) -> bool:
+    """True if biases of the base are trained, which stay in it when the adapter is switched off."""
+    return {**dict(section), **section.extra}.get("bias", "none") != "none"
+
+
 @contextmanager
 def without_adapter(model: PeftModel) -> Iterator[PeftModel | PreTrainedModel]:
     """The model as it was before the adapter, head included, for as long as the block lasts.

@@ -136,14 +136,14 @@ def _given(
     model: Any, plan: Plan, tokenizer: TextTokenizer, inputs: Sequence[Sequence[int]], max_new_tokens: int
 ) -> _Given:
     model.eval()
-    logits = [_logits(model, plan, ids) for ids in inputs]
+    logits = [next_logits(model, plan, ids) for ids in inputs]
     if plan.run.task in LABELLED:
         return _Given([_label(row, plan.facts.data.problem_type) for row in logits], logits)
     return _Given(generate(model, inputs, tokenizer, max_new_tokens=max_new_tokens), logits)
 
 
 @torch.inference_mode()
-def _logits(model: Any, plan: Plan, ids: Sequence[int]) -> Tensor:
+def next_logits(model: Any, plan: Plan, ids: Sequence[int]) -> Tensor:
     """Logits of the next token (V,), of the labels (C,), or of each token's tags (T, C)."""
     batch = {"input_ids": torch.tensor([list(ids)], device=model.device)}
     if plan.run.task == "seq2seq":
@@ -176,25 +176,19 @@ def merge(
     logits differ; TrainingError E511 if a sum of base and adapter is not finite.
     Cost: memory of the plain base model; disk of the merged one.
     """
-    method = METHODS[plan.run.method]
-    if not method.merges:
-        raise error("E603", method=method.title, reason=N_("it learns inputs, and leaves the weights as they are"))
+    refuse_to_merge(plan)
     if target.exists() and any(target.iterdir()):
         raise error("E115", path=str(target))
     given = (plan, tokenizer, inputs, max_new_tokens)
     before, told = _given(model, *given), {}
     if plan.run.model.quantization != "none":
-        as_stored, model = before, _on_plain_base(model, DTYPES[str(plan.run.model.precision)])
+        as_stored, model = before, on_plain_base(model, plan)
         before = _given(model, *given)
         told = {
             "base": f"dequantised from {plan.run.model.quantization}",
             "quantised": {"equal": before.equal(as_stored), "max_logit_difference": before.difference(as_stored)},
         }
-    try:
-        merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
-    except (ValueError, RuntimeError) as fault:  # PEFT's refusals, as of lora_bias where a layer has no bias
-        raise error("E603", method=method.title, reason=str(fault)) from fault
-    check_finite(merged.named_parameters())
+    merged = merged_model(model, plan)
     after = _given(merged, *given)
     equal, difference = before.equal(after), before.difference(after)
     if equal < len(inputs) or difference > MERGE_TOLERANCE[str(plan.run.model.precision)] * max(1.0, before.scale()):
@@ -205,9 +199,32 @@ def merge(
     return {"path": str(target), "bytes": size, **checked, **told}
 
 
-def _on_plain_base(model: PeftModel, dtype: torch.dtype) -> PeftModel:
-    """The adapter on its base made plain. It goes through a folder: PEFT's layers for quantised ones merge otherwise."""
-    base = model.get_base_model()
+def refuse_to_merge(plan: Plan) -> None:
+    """Raises: ExportError E603 if the method cannot be merged on any model."""
+    method = METHODS[plan.run.method]
+    if not method.merges:
+        raise error("E603", method=method.title, reason=N_("it learns inputs, and leaves the weights as they are"))
+
+
+def merged_model(model: PeftModel, plan: Plan) -> PreTrainedModel:
+    """Base and adapter as one; the model is used up.
+
+    Raises: ExportError E603 where PEFT cannot merge it; TrainingError E511 if a sum is not finite.
+    """
+    try:
+        merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+    except (ValueError, RuntimeError) as fault:  # PEFT's refusals, as of lora_bias where a layer has no bias
+        raise error("E603", method=METHODS[plan.run.method].title, reason=str(fault)) from fault
+    check_finite(merged.named_parameters())
+    return merged
+
+
+def on_plain_base(model: PeftModel, plan: Plan) -> PeftModel:
+    """The adapter on its quantised base made plain; the model is used up.
+
+    It goes through a folder: PEFT's layers for quantised ones merge otherwise.
+    """
+    base, dtype = model.get_base_model(), DTYPES[str(plan.run.model.precision)]
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
         base.is_loaded_in_8bit = base.is_loaded_in_4bit = False  # with these marks PEFT will not even take (IA)3 off

@@ -11,9 +11,10 @@ from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
 from tunewright.data.gate import Loaded, data_fingerprint, gate, load_examples, raise_if_stopped
+from tunewright.data.quarantine import left_out
 from tunewright.data.score import majority_scores
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.errors import Problem, error
+from tunewright.errors import error
 from tunewright.plan.plan import Plan
 from tunewright.runs import durable, layout
 from tunewright.runs.checkpoints import sha256
@@ -60,8 +61,8 @@ def prepare(
     started = time.perf_counter()
     cached = _read_cache(key)
     if cached:
-        account, train, held_out = cached
-        problems: list[Problem] = loaded.problems
+        account, bad_rows, train, held_out = cached
+        _write_bad_rows(run, bad_rows)
     else:
         gated = gate(
             loaded,
@@ -72,11 +73,11 @@ def prepare(
             label_last=label_last,
             progress=progress,
         )
-        _write_bad_rows(run, gated.loaded.problems)
+        bad_rows = left_out(gated.loaded, spec)
+        _write_bad_rows(run, bad_rows)
         raise_if_stopped(gated, spec)
-        account, train, held_out, problems = gated.account, gated.train, gated.held_out, gated.loaded.problems
-        _write_cache(key, account, train, held_out)
-    _write_bad_rows(run, problems)
+        account, train, held_out = gated.account, gated.train, gated.held_out
+        _write_cache(key, account, bad_rows, train, held_out)
     seconds, rows = time.perf_counter() - started, len(train) + len(held_out)
     pace = {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds)}
     durable.write_json(run.file(layout.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
@@ -96,37 +97,27 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
     return folder / "account.json", folder / "train.i32", folder / "held_out.i32"
 
 
-def _read_cache(key: str) -> tuple[dict[str, Any], list[Encoded], list[Encoded]] | None:
-    account, train, held_out = _paths(key)
-    if not account.is_file():
+def _read_cache(key: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[Encoded], list[Encoded]] | None:
+    told, train, held_out = _paths(key)
+    if not told.is_file():
         return None
     rows, tests = cache.load(train), cache.load(held_out)
-    return (
-        (json.loads(account.read_text(encoding="utf-8")), rows, tests)
-        if rows is not None and tests is not None
-        else None
-    )
+    if rows is None or tests is None:
+        return None
+    known = json.loads(told.read_text(encoding="utf-8"))
+    return known["account"], known["left_out"], rows, tests
 
 
-def _write_cache(key: str, account: dict[str, Any], train: list[Encoded], held_out: list[Encoded]) -> None:
-    account_path, train_path, held_out_path = _paths(key)
-    account_path.parent.mkdir(parents=True, exist_ok=True)
+def _write_cache(
+    key: str, account: dict[str, Any], bad_rows: list[dict[str, Any]], train: list[Encoded], held_out: list[Encoded]
+) -> None:
+    told_path, train_path, held_out_path = _paths(key)
+    told_path.parent.mkdir(parents=True, exist_ok=True)
     durable.write_bytes(train_path, cache.dump(train))
     durable.write_bytes(held_out_path, cache.dump(held_out))
-    durable.write_json(account_path, account)
+    durable.write_json(told_path, {"account": account, "left_out": bad_rows})
 
 
-def _write_bad_rows(run: RunDir, problems: list[Problem]) -> None:
-    if not problems:
-        return
-    rows = [
-        {
-            "file": p.where.file,
-            "line": p.where.line,
-            "row": p.values.get("row"),
-            "code": p.code,
-            "reason": p.to_json()["message"],
-        }
-        for p in problems
-    ]
-    durable.write_jsonl(run.file(layout.BAD_ROWS), rows)
+def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, Any]]) -> None:
+    if bad_rows:
+        durable.write_jsonl(run.file(layout.BAD_ROWS), bad_rows)

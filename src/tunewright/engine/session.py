@@ -22,7 +22,7 @@ from tunewright.accel.cpu import planned_matmul
 from tunewright.data.encode import input_ids, prompt_ids, text_rows, word_rows
 from tunewright.data.formats import Message
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import without_adapter
+from tunewright.engine.adapt import trains_biases, without_adapter
 from tunewright.engine.build import examiner
 from tunewright.engine.evaluate import READ_TOKENS, Evaluation, spoken_prediction, spoken_tags, whole
 from tunewright.engine.export import merge, merge_inputs
@@ -31,6 +31,7 @@ from tunewright.engine.load import load_adapter, load_base
 from tunewright.engine.memory import Portions
 from tunewright.engine.predict import predict
 from tunewright.engine.prepare import Prepared, prepare
+from tunewright.engine.prove import prove
 from tunewright.engine.tasks import collator
 from tunewright.engine.ways import known_way
 from tunewright.engine.worker import quiet
@@ -42,6 +43,7 @@ from tunewright.runs.store import RunDir
 from tunewright.spec.methods import virtual_tokens
 
 MERGE_PROMPTS = 8
+USE_UP = ("merge", "prove")  # after these the model is another, or gone
 NEW_TEXT_TOKENS = 4096  # new texts may be longer than those of the training, but not endless
 
 
@@ -60,12 +62,11 @@ class Session:
     @contextmanager
     def base(self) -> Iterator[PreTrainedModel | PeftModel]:
         """The base model: the adapter switched off, or a second copy where trained biases would stay in."""
-        fields = {**dict(self.plan.run.peft), **self.plan.run.peft.extra}
-        if fields.get("bias", "none") == "none":
+        if trains_biases(self.plan.run.peft):
+            yield load_base(self.plan, self.tokenizer)
+        else:
             with without_adapter(self.model) as base:
                 yield base
-        else:
-            yield load_base(self.plan, self.tokenizer)
 
     def progress(self, done: int, total: int) -> None:
         self.say({"kind": "progress", "done": done, "total": total})
@@ -157,6 +158,17 @@ class Session:
         assert spec.eval.max_new_tokens != "auto"
         return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens)
 
+    def prove(self) -> dict[str, Any]:
+        """Every equality that the run stands on, measured on a few of its rows."""
+        rows = self.data().train
+        return prove(self._hand_over(), self.plan, self.run.adapter_dir, self.tokenizer, rows, self.progress)
+
+    def _hand_over(self) -> PeftModel:
+        """The model, held here no longer: who takes it may give its memory back."""
+        model = self.model
+        del self.model
+        return model
+
 
 def serve(run: RunDir, requests: TextIO, say: Callable[[dict[str, Any]], None]) -> None:
     """Answer requests until the input ends. A request that fails leaves the session alive."""
@@ -170,6 +182,7 @@ def serve(run: RunDir, requests: TextIO, say: Callable[[dict[str, Any]], None]) 
                 "answer": session.answer,
                 "evaluate": session.evaluate,
                 "merge": session.merge,
+                "prove": session.prove,
             }
             say({"kind": "result", "result": operations[do](**request)})
         except TunewrightError as fault:
@@ -178,8 +191,8 @@ def serve(run: RunDir, requests: TextIO, say: Callable[[dict[str, Any]], None]) 
             traceback.print_exc()
             wrapped = error("E802", reason=f"{type(fault).__name__}: {fault}")
             say({"kind": "error", "problems": [problem.to_record() for problem in wrapped.problems]})
-        if do == "merge":
-            session = None  # merging used the adapter up
+        if do in USE_UP:
+            session = None
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.plan.choose import steps_for
 from tunewright.plan.plan import Plan
+from tunewright.runs import layout
 from tunewright.runs.checkpoints import CheckpointStore
 
 
@@ -62,6 +63,10 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     with Stopwatch(events, "prepare"):
         data = prepare(plan, run, tokenizer, scorer.progress("prepare"))
     stop.check(name=run.name)
+    if dropped := data.account["dropped"]:
+        events.write(
+            "note", text=f"{dropped} of {data.account['rows']} rows are left out; they stand in {layout.BAD_ROWS}"
+        )
 
     with Stopwatch(events, "load"):
         base = load_base(plan, tokenizer)  # 1. load

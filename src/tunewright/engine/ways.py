@@ -118,11 +118,13 @@ def choose_way(plan: Plan, model: PeftModel, rows: Sequence[Encoded], pad_id: in
 
 def short_rows(rows: Sequence[Encoded]) -> list[Encoded]:
     """A few rows with the beginning of their prompts and of what is learned: the same tokens for both ways."""
-    return sorted(map(_short, rows[:CANDIDATES]), key=lambda row: len(row.ids))[:COMPARED_ROWS]
+    short = (shortened(row, COMPARED_TOKENS) for row in rows[:CANDIDATES])
+    return sorted(short, key=lambda row: len(row.ids))[:COMPARED_ROWS]
 
 
-def _short(row: Encoded) -> Encoded:
+def shortened(row: Encoded, tokens: int) -> Encoded:
+    """A causal model's row with at most so many tokens: of the beginning of its prompt and of what is learned."""
     learned = next((i for i, label in enumerate(row.labels) if i > 0 and label >= 0), 0)
-    begin = COMPARED_TOKENS - LEARNED_TOKENS
+    begin = tokens - LEARNED_TOKENS
     rest = slice(max(begin, learned), max(begin, learned) + LEARNED_TOKENS)
     return replace(row, ids=[*row.ids[:begin], *row.ids[rest]], labels=[*row.labels[:begin], *row.labels[rest]])

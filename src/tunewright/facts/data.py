@@ -35,17 +35,17 @@ class Data(Fact):
 
 def from_account(
     path: str, fingerprint: str, account: Mapping[str, Any], *, answer_lengths: Mapping[str, int],
-    is_single_turn: bool, num_train: int, num_held_out: int,
+    is_single_turn: bool,
 ) -> Data:  # fmt: skip
-    """Facts from the gate's account of a sample; row counts are those of the whole data."""
-    sampled = max(1, account["used"])
+    """Facts from the gate's account ; lengths are those of the rows that were looked at."""
+    sampled = max(1, account["looked_at"])
     return Data(
         path=path,
         fingerprint=fingerprint,
         format=account["format"],
         columns=account["columns"],
-        num_train=num_train,
-        num_held_out=num_held_out,
+        num_train=account["used"],
+        num_held_out=account["held_out"],
         num_bad=account["dropped"],
         is_single_turn=is_single_turn,
         lengths=account["lengths"],
@@ -54,7 +54,7 @@ def from_account(
         mean_length=account["tokens"] / sampled,
         mean_label_tokens=account["label_tokens"] / sampled,
         answer_lengths=dict(answer_lengths),
-        sampled_rows=account["used"],
+        sampled_rows=account["looked_at"],
         labels=tuple(account["labels"]),
         problem_type=account["problem_type"],
     )

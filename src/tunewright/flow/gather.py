@@ -1,7 +1,7 @@
 """From what is asked to facts: the model's folder, the data's numbers, the machine's speed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.data.encode import Encoded
@@ -50,9 +50,9 @@ def gather(run: Run, *, note: Note, progress: Progress = lambda done, total: Non
     folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
     tokenizer_folder = with_tokenizer_json(folder, note)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
-    run, gated, tokenizer, given, num_train = _look(run, model, progress=progress)
+    run, gated, tokenizer, given = _look(run, model, progress=progress)
     raise_if_stopped(gated, run.data)
-    data = _data_facts(run.data, gated, num_train)
+    data = _data_facts(run.data, gated)
     ensure_probe(note)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
     return Gathered(run, Facts(machine=read_machine(output), model=model, data=data), given, gated, tokenizer)
@@ -62,24 +62,21 @@ def look_at_data(run: Run, *, note: Note, progress: Progress) -> tuple[Gated, Te
     """All rows as this model would see them; damaged rows are in the account, not raised."""
     folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
     model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, note))
-    _run, gated, tokenizer, _given, _rows = _look(run, model, progress=progress)
+    _run, gated, tokenizer, _given = _look(run, model, progress=progress)
     return gated, tokenizer
 
 
-def _look(run: Run, model: Model, *, progress: Progress) -> tuple[Run, Gated, TextTokenizer, tuple[Choice, ...], int]:
-    """The data through the gate: all rows, or the first ones of very many; and how many rows there are to train on."""
+def _look(run: Run, model: Model, *, progress: Progress) -> tuple[Run, Gated, TextTokenizer, tuple[Choice, ...]]:
+    """The data through the gate: all rows, or of very many the first; the others are read and compared."""
     run, chosen = _with_task(run, model)
     assert run.task != "auto"
-    loaded = load_examples(run.data, run.train.data_seed, run.task)
+    loaded = load_examples(run.data, run.train.data_seed, run.task, keep=ROWS_CHECKED_IN_FULL)
     run, tokenizer, given = _with_template(run, Path(model.tokenizer_folder), loaded.train)
-    num_rows = len(loaded.train)
-    sample = replace(loaded, train=loaded.train[:ROWS_CHECKED_IN_FULL])
     limit = run.data.max_length if run.data.max_length != "auto" else NO_LIMIT
     label_last = model.kind == "decoder"
     assert run.task != "auto"
-    gated = gate(sample, run.data, tokenizer, task=run.task, max_length=limit, label_last=label_last, progress=progress)
-    num_train = num_rows if num_rows > ROWS_CHECKED_IN_FULL else len(gated.train)
-    return run, gated, tokenizer, (*chosen, *given), num_train
+    gated = gate(loaded, run.data, tokenizer, task=run.task, max_length=limit, label_last=label_last, progress=progress)
+    return run, gated, tokenizer, (*chosen, *given)
 
 
 def _with_task(run: Run, model: Model) -> tuple[Run, tuple[Choice, ...]]:
@@ -125,7 +122,7 @@ def answer_lengths(rows: Sequence[Encoded]) -> dict[str, int]:
     return {"p95": quantile(ordered, 0.95), "longest": quantile(ordered, 1.0)}
 
 
-def _data_facts(spec: DataSpec, gated: Gated, num_train: int) -> Data:
+def _data_facts(spec: DataSpec, gated: Gated) -> Data:
     turns = (sum(m.role == "assistant" for m in example.messages) for example in gated.loaded.train)
     return from_account(
         spec.train,
@@ -133,8 +130,6 @@ def _data_facts(spec: DataSpec, gated: Gated, num_train: int) -> Data:
         gated.account,
         answer_lengths=answer_lengths([*gated.train, *gated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
-        num_train=num_train,
-        num_held_out=len(gated.held_out),
     )
 
 

@@ -8,12 +8,12 @@ never rotated, never deleted. Order is that of steps; no clock is asked.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunewright.errors import error
 from tunewright.runs import durable
@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 TOTALS = "totals.json"  # tokens and seconds of training up to this step
 NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
 FIELDS = {"format", "run", "step", "files", "identity"}
+Harm = Literal["damaged", "missing", "extra", "unreadable"]
 LEAST_KEPT = 2  # with one alone, a fault in it would be the end of the run
 
 
@@ -52,31 +53,63 @@ def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest if it is whole, else None."""
+    """The manifest if it is whole and names files of its folder alone, else None."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         is_whole = manifest["sha256"] == _digest(manifest) and manifest.keys() >= FIELDS
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return dict(manifest) if is_whole and _has_our_shape(manifest["files"]) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return dict(manifest) if is_whole else None
+
+
+def _has_our_shape(files: Mapping[str, Any]) -> bool:
+    """A folder may come from anybody, and its manifest is not read as paths to elsewhere."""
+    return all(
+        not Path(name).is_absolute() and ".." not in Path(name).parts and entry.keys() >= {"bytes", "sha256"}
+        for name, entry in files.items()
+    )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that is not as its folder's manifest says."""
+
+    file: str
+    kind: Harm
+
+
+def faults(folder: Path) -> Iterator[Fault]:
+    """Every file that is not as it was sealed. Without a sound manifest that is the one fault, as nothing else is known."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        yield Fault(MANIFEST, "damaged" if (folder / MANIFEST).is_file() else "missing")
+        return
+    present = _files(folder)
+    for name, expected in manifest["files"].items():
+        if name not in present:
+            yield Fault(name, "missing")
+        elif kind := _harm(present[name], expected):
+            yield Fault(name, kind)
+    yield from (Fault(name, "extra") for name in present if name not in manifest["files"])
+
+
+def _harm(path: Path, expected: Mapping[str, Any]) -> Harm | None:
+    """What happened to a file that is there."""
+    try:
+        is_same = path.stat().st_size == expected["bytes"] and sha256(path) == expected["sha256"]
+    except OSError:
+        return "unreadable"
+    return None if is_same else "damaged"
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with the files of a manifest, in one phrase; empty if nothing is."""
-    manifest = read_manifest(folder)
-    if manifest is None:
+    """What is wrong with a checkpoint, in one phrase; empty if nothing is. Files that were added do not harm it."""
+    fault = next((fault for fault in faults(folder) if fault.kind != "extra"), None)
+    if fault is None:
+        return ""
+    if fault.file == MANIFEST:
         return f"{folder.name}: the manifest is missing or damaged"
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            return f"{folder.name}: {name} is missing"
-        try:
-            is_same = path.stat().st_size == expected["bytes"] and sha256(path) == expected["sha256"]
-        except OSError as fault:
-            return f"{folder.name}: {name} cannot be read ({fault.strerror})"
-        if not is_same:
-            return f"{folder.name}: {name} is damaged"
-    return ""
+    return f"{folder.name}: {fault.file} is {fault.kind}"
 
 
 @dataclass(frozen=True)

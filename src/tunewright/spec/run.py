@@ -100,6 +100,9 @@ class DataSpec(Section):
     skip_bad: bool = Field(
         default=False, description=N_("Leave damaged rows out, counted and listed, instead of stopping.")
     )
+    max_bad: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=0.25, description=N_("Share of rows that `skip_bad` may leave out before the run is stopped.")
+    )
     problem_type: ProblemType | Auto = Field(
         default=AUTO,
         description=N_(

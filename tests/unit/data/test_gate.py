@@ -156,9 +156,8 @@ def test_a_special_token_in_a_text_or_word_is_named(tmp_path: Path, tokenizer: T
 
 def test_facts_name_the_labels_in_the_order_of_their_numbers(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     gated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled(10, 9, 10, 9))
-    facts = from_account(
-        "p", "f", gated.account, answer_lengths={}, is_single_turn=True, num_train=4, num_held_out=0
-    )  # fmt: skip
+    facts = from_account("p", "f", gated.account, answer_lengths={}, is_single_turn=True)
+    assert (facts.num_train, facts.num_held_out) == (gated.account["used"], gated.account["held_out"])
     assert facts.labels == ("9", "10")
     assert facts.problem_type == "single_label_classification"
     assert type(facts).model_validate_json(facts.model_dump_json()) == facts
@@ -184,3 +183,26 @@ def test_what_all_prompts_begin_with_ends_before_what_is_learned() -> None:
     assert common_prefix([*rows, row(*same, 1, prompt=6)], "causal_lm") == 0
     assert common_prefix([*rows, row(0, 1, 2, 5, *same, prompt=11)], "causal_lm") == 0
     assert (common_prefix(rows, "seq_cls"), common_prefix([], "causal_lm")) == (0, 0)
+
+
+def test_of_many_rows_the_first_are_looked_at_and_all_are_accounted_for(
+    tmp_path: Path, tokenizer: TextTokenizer
+) -> None:
+    """The same account of rows as with all in memory: held-out rows, duplicates, conflicts and labels of the whole file."""
+    rows = [{"text": f"good {'very ' * (n % 90)}so", "label": "abc"[n % 3 if n < 80 else 0]} for n in range(200)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([*(json.dumps(row) for row in rows), "{half"]))
+    spec = DataSpec(train=str(path), holdout=0.1, max_duplicates=1, skip_bad=True)
+    whole, part = (
+        gate(load_examples(spec, 3, "seq_cls", keep=keep), spec, tokenizer, task="seq_cls", max_length=200)
+        for keep in (None, 20)
+    )
+    assert (len(part.train), part.account["looked_at"]) == (20, 20)
+    assert part.train == whole.train[:20]
+    assert sorted(row.number for row in part.held_out) == sorted(row.number for row in whole.held_out)
+    told = ("rows", "used", "held_out", "dropped", "labels", "problem_type")
+    assert {name: part.account[name] for name in told} == {name: whole.account[name] for name in told}
+    for kind in ("duplicate", "conflict", "damaged"):
+        assert part.account["counts"][kind] == whole.account["counts"][kind] > 0
+    account = part.account
+    assert account["rows"] == account["used"] + account["held_out"] + account["dropped"] == 201

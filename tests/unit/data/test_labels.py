@@ -11,6 +11,7 @@ import pytest
 from tunewright.data.convert import to_examples
 from tunewright.data.formats import Example, sniff
 from tunewright.data.labels import LabelKind, count_labels, label_kind, label_names
+from tunewright.data.lint import Prints
 from tunewright.data.read import RawRow, read_rows
 from tunewright.errors import Problem
 
@@ -140,12 +141,14 @@ def test_names_stand_in_their_order_and_numbers_by_value() -> None:
     def rows(*labels: str) -> list[Example]:
         return [Example(n, "f", n, text="t", target=label) for n, label in enumerate(labels)]
 
-    assert label_names(rows("b", "a", "10", "9")) == ("10", "9", "a", "b")
-    assert label_names(rows("10", "9", "-1")) == ("-1", "9", "10")
-    assert label_names([Example(1, "f", 1, words=("x", "y"), tags=("O", "B-A"))]) == ("B-A", "O")
-    assert label_names([Example(1, "f", 1, text="t", target=("b", "a")), *rows("c")]) == ("a", "b", "c")
-    assert label_names([Example(1, "f", 1, text="t", target=0.5)]) == ()
-    assert count_labels(("a", "b", "z"), rows("a", "b", "a")) == {"a": 2, "b": 1, "z": 0}
+    assert label_names(Prints(rows("b", "a", "10", "9")).names) == ("10", "9", "a", "b")
+    assert label_names(Prints(rows("10", "9", "-1")).names) == ("-1", "9", "10")
+    assert label_names(Prints([Example(1, "f", 1, words=("x", "y"), tags=("O", "B-A"))]).names) == ("B-A", "O")
+    several = [Example(1, "f", 1, text="t", target=("b", "a")), *rows("c")]
+    assert label_names(Prints(several).names) == ("a", "b", "c")
+    assert label_names(Prints([Example(1, "f", 1, text="t", target=0.5)]).names) == ()
+    counted = Prints(rows("a", "b", "a", "b")).names
+    assert count_labels(("a", "b", "z"), counted, rows("b")) == {"a": 2, "b": 1, "z": 0}
 
 
 def test_every_labelled_row_of_a_damaged_csv_is_accounted_for(tmp_path: Path) -> None:

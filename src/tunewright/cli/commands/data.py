@@ -83,6 +83,9 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
     brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
     brief.labelled(channel, _("Learned"), words.learned(account))
+    if account["looked_at"] < account["used"]:
+        seen = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
+        brief.labelled(channel, _("Looked at"), seen.format(count=f"{account['looked_at']:,}"))
     counts = [
         (f"{count:,}", _(words.KINDS[kind][0]), _what_happens(kind, found), _numbers(kind, account))
         for kind, count in account["counts"].items()
@@ -91,10 +94,24 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     if counts:
         channel.line()
         show.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
+    if account["dropped"] and not found.stopping:
+        channel.line()
+        brief.labelled(channel, _("Left out"), _left_out(account["dropped"]))
     if found.warnings or found.stopping:
         channel.line()
     print_problems(found.warnings, channel)
     print_problems(found.stopping, channel, full_list=_("all of them: --json"))
+
+
+def _left_out(dropped: int) -> str:
+    from tunewright.runs import layout
+
+    kept = ngettext(
+        "{count} row, which a run keeps with its text and the reason in {file}",
+        "{count} rows, which a run keeps with their texts and the reasons in {file}",
+        dropped,
+    )
+    return kept.format(count=f"{dropped:,}", file=layout.BAD_ROWS)
 
 
 def _what_happens(kind: str, found: "DataCheck") -> str:

@@ -1,0 +1,142 @@
+"""`tunewright verify`"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunewright.cli import brief, live, options, show
+from tunewright.cli.problems import printable
+from tunewright.i18n import _, ngettext
+
+if TYPE_CHECKING:
+    from tunewright.api import Checked, TrainedRun
+    from tunewright.cli.show import Channel, Style
+    from tunewright.errors import Problem
+
+FILES_NAMED = 5
+COLORS: dict[str, "Style"] = {"ok": "green", "failed": "red", "not_applicable": "dim"}
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(help=_("Are all files as they were written; with --numerics, do fast and plain ways agree"))(verify)
+
+
+def verify(
+    what: Annotated[str, typer.Argument(metavar="RUN | DIR", help=_("A run, or a folder that was copied from one."))] = "last",
+    numerics: Annotated[
+        bool, typer.Option("--numerics", help=_("Load the run's model and compare its ways on a few of its rows."))
+    ] = False,
+    as_json: options.Json = False,
+) -> None:  # fmt: skip
+    from tunewright import api
+    from tunewright.errors import errors_of
+
+    folders = api.verify(what)
+    run = None if any(folder.kind == "folder" for folder in folders) else api.open_run(what)
+    if numerics and run is None:
+        raise typer.BadParameter(_("--numerics needs a run, as a folder alone has no model and no rows"))
+    faults = _file_problems(folders, run)
+    told = _prove(run) if numerics and run and not faults else {}
+    if as_json:
+        show.as_json(_json(folders, run, told))
+    else:
+        _print(folders, run, show.out())
+        if told:
+            _print_checks(told, show.out())
+    problems = faults or _check_problems(told)
+    if problems:
+        raise errors_of(problems)
+
+
+def _prove(run: "TrainedRun") -> dict[str, Any]:
+    show.note(_("Loading the model of {name}").format(name=run.name))
+    try:
+        with live.meter(_("Comparing")) as progress:
+            return run.prove(progress)
+    finally:
+        run.close()
+
+
+def _json(folders: "list[Checked]", run: "TrainedRun | None", told: dict[str, Any]) -> dict[str, Any]:
+    who = {"run": str(run.path), "name": run.name, "state": run.state} if run else {}
+    sound = not any(folder.faults for folder in folders)
+    proven = {"proven": not any(check["outcome"] == "failed" for check in told["checks"]), **told} if told else {}
+    return {"schema": 1, **who, "sound": sound, "folders": [folder.to_json() for folder in folders], **proven}
+
+
+def _file_problems(folders: "list[Checked]", run: "TrainedRun | None") -> "list[Problem]":
+    from tunewright.errors import Problem
+
+    named = [f"{folder.path.name}/{fault.file}" for folder in folders for fault in folder.faults]
+    if not named:
+        return []
+    more = ", ..." if len(named) > FILES_NAMED else ""
+    values = {"count": len(named), "files": ", ".join(named[:FILES_NAMED]) + more}
+    can_go_on = run is not None and run.state in ("stopped", "failed", "lost")
+    return [Problem("E605", values=values | ({"name": run.name} if run and can_go_on else {}))]
+
+
+def _check_problems(told: dict[str, Any]) -> "list[Problem]":
+    from tunewright import api
+    from tunewright.errors import Problem
+
+    checks = told.get("checks", [])
+    failed = [check["name"] for check in checks if check["outcome"] == "failed"]
+    if not failed:
+        return []
+    total = sum(check["outcome"] != "not_applicable" for check in checks)
+    values = {"count": len(failed), "total": total, "checks": ", ".join(failed)}
+    paths = [name for name in failed if name in api.PATHS]
+    return [Problem("E606", values=values | ({"path": paths[0]} if paths else {}))]
+
+
+def _print(folders: "list[Checked]", run: "TrainedRun | None", channel: "Channel") -> None:
+    """Each sealed folder with its files, then each file that is not as it was."""
+    from tunewright import api
+
+    words = api.words
+    if run:
+        brief.labelled(channel, _("Run"), f"{run.name} · {words.label(words.STATES, run.state)}")
+    if not folders:
+        brief.labelled(channel, _("Files"), _("nothing is sealed yet"))
+        return
+    rows = [
+        (
+            printable(folder.path.name if run else brief.shorten(folder.path)),
+            ngettext("{count} file", "{count} files", folder.files).format(count=folder.files),
+            _faults_of(folder) or _("as they were written"),
+        )
+        for folder in folders
+    ]
+    show.table(channel, rows, indent=" " * brief.LABEL)
+
+
+def _faults_of(folder: "Checked") -> str:
+    from tunewright import api
+
+    words = api.words
+    return "; ".join(f"{printable(fault.file)}: {words.label(words.HARMS, fault.kind)}" for fault in folder.faults)
+
+
+def _print_checks(told: dict[str, Any], channel: "Channel") -> None:
+    """Each equality with what was found, how much is allowed, and what that is a share of."""
+    from tunewright import api
+
+    words = api.words
+    rows = []
+    for check in told["checks"]:
+        outcome = channel.paint(words.label(words.OUTCOMES, check["outcome"]), COLORS[check["outcome"]])
+        title = words.label(words.CHECKS, check["name"])
+        if check["reason"]:
+            rows.append((title, outcome, "", "", printable(_(check["reason"]))))
+        for number, one in enumerate(check["compared"]):
+            found = words.DASH if one["difference"] is None else f"{one['difference']:.1e}"
+            scale = words.label(words.COMPARED, one["what"])
+            rows.append((title, outcome, found, f"{one['tolerance']:.0e}", scale) if number == 0 else
+                        ("", "", found, f"{one['tolerance']:.0e}", scale))  # fmt: skip
+    channel.line()
+    header = (_("what must be equal"), "", _("differs by"), _("allowed"), "")
+    show.table(channel, rows, header, right=(2, 3))
+    count = ngettext("{count} row", "{count} rows", told["rows"]).format(count=told["rows"])
+    channel.line()
+    brief.labelled(channel, _("Compared"), _("on {rows} of the training data, dropout off").format(rows=count))

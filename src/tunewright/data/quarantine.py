@@ -1,0 +1,50 @@
+"""The rows that a run leaves out, each once, with its place, the reason and its own text."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tunewright.data.gate import Loaded
+from tunewright.data.read import texts_of
+from tunewright.data.scan import KEPT_CHARACTERS
+from tunewright.spec.run import DataSpec
+
+_Place = tuple[str, int]  # file, and number of the row
+_LEAKED = "W213", "this held-out row also stands in the training rows"
+
+
+def left_out(loaded: Loaded, spec: DataSpec) -> list[dict[str, Any]]:
+    """One record for each dropped row: file, line, row, code, reason, text; English, as it is read by programs too.
+
+    A text is cut at KEPT_CHARACTERS. Cost: one more reading of the data, if anything is left out.
+    """
+    found: dict[_Place, dict[str, Any]] = {}
+    for problem in loaded.problems:
+        place = problem.where.file, int(problem.values.get("row", problem.where.line))
+        reason = problem.to_json()["message"]
+        if place in found:
+            found[place]["reason"] += f"; {reason}"
+        else:
+            found[place] = _record(place, problem.where.line, problem.code, reason)
+    for example in loaded.leaked:
+        place = example.file, example.number
+        found[place] = _record(place, example.line, *_LEAKED)
+    for place, text in _texts(spec, set(found)):
+        found[place]["text"] = _writable(text.rstrip("\r\n"))
+    return sorted(found.values(), key=lambda record: (record["file"], record["row"]))
+
+
+def _record(place: _Place, line: int, code: str, reason: str) -> dict[str, Any]:
+    return {"file": place[0], "line": line, "row": place[1], "code": code, "reason": reason, "text": ""}
+
+
+def _texts(spec: DataSpec, wanted: set[_Place]) -> Iterator[tuple[_Place, str]]:
+    if not wanted:
+        return
+    yield from texts_of(spec.train, wanted, hub_split=spec.split)
+    if isinstance(spec.holdout, str):
+        yield from texts_of(spec.holdout, wanted, hub_split="test")
+
+
+def _writable(text: str) -> str:
+    """Bytes and half characters that are no text as escapes, so that the record itself is sound."""
+    return text[:KEPT_CHARACTERS].encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,53 @@
+"""Are the files of a run, or of a folder that came from one, as they were when they were sealed? Nothing is changed here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tunewright.runs.checkpoints import NAME, Fault, faults, read_manifest
+from tunewright.runs.store import RunDir
+
+Kind = Literal["adapter", "checkpoint", "folder"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One sealed folder: how many files its manifest names, and what is wrong with them."""
+
+    path: Path
+    kind: Kind
+    step: int | None
+    files: int
+    faults: tuple[Fault, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "path": str(self.path), "faults": [vars(fault) for fault in self.faults]}
+
+
+def check_folder(folder: Path) -> Checked:
+    """Every file of a folder against its manifest. Cost: each byte is read once."""
+    return _checked(folder, "folder")
+
+
+def check_run(run: RunDir) -> list[Checked]:
+    """The checkpoints of a run by step, then its adapter, which a finished run must have.
+
+    A checkpoint that a live run removes meanwhile is left out.
+    """
+    return [checked for checked in _of_run(run) if checked.path.exists() or checked.kind == "adapter"]
+
+
+def _of_run(run: RunDir) -> Iterator[Checked]:
+    found = ((NAME.fullmatch(path.name), path) for path in run.checkpoints_dir.glob("checkpoint-*"))
+    for step, path in sorted((int(match[1]), path) for match, path in found if match):
+        yield _checked(path, "checkpoint", step)
+    if run.adapter_dir.exists() or run.state() == "finished":
+        yield _checked(run.adapter_dir, "adapter")
+
+
+def _checked(folder: Path, kind: Kind, step: int | None = None) -> Checked:
+    manifest = read_manifest(folder)
+    if step is None and manifest is not None:
+        step = manifest.get("step") or None  # an adapter's is 0: it is the best of all steps
+    return Checked(folder, kind, step, len(manifest["files"]) if manifest else 0, tuple(faults(folder)))
