@@ -161,6 +161,12 @@ def table(
             _table_line(channel, head, tail, column if _has_room(channel, column) else columns_of(indent) + 2)
 
 
+def table_width(lines: Sequence[Sequence[str]]) -> int:
+    """Columns that the widest line of such a table takes if nothing is broken."""
+    widths = [max(columns_of(plain(line[i])) for line in lines) for i in range(len(lines[0]))]
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
 def _column_width(cells: Sequence[int], *, is_last: bool) -> int:
     """Of the widest cell; very wide ones stand out alone instead of pushing all others aside."""
     return max(cells) if is_last else max((cell for cell in cells if cell <= WIDEST_CELL), default=WIDEST_CELL)

@@ -11,7 +11,7 @@ from tunewright.compare.drawing import base_loss
 from tunewright.compare.metrics import METRICS
 
 WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 24, 16, 36
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 24, 36
 COLOURS = 7  # as many as report.css names; more runs begin again with dashes
 WIDE_SPREAD = 20  # from this ratio on an axis is logarithmic
 LETTER = 6.5  # columns of SVG that a letter of a name takes
@@ -46,7 +46,7 @@ class Axis:
             steps = (1, 3) if len(powers) > 2 else (1, 2, 5)
             values = [step * 10.0**power for power in powers for step in steps]
         else:
-            rough = (self.high - self.low) / 5 or 1.0
+            rough = (self.high - self.low) / 8 or 1.0
             power = 10.0 ** math.floor(math.log10(rough))
             step = next(times * power for times in (1, 2, 5, 10) if times * power >= rough)
             values = [i * step for i in range(math.floor(self.low / step), math.ceil(self.high / step) + 1)]
@@ -75,12 +75,14 @@ def scatter(found: Comparison, cost: Callable[[Contestant], float | None], show:
     x_axis = _axis([x for x, *_rest in seen], LEFT, WIDTH - RIGHT, show, from_zero=True)
     y_axis = _axis(ends, HEIGHT - BOTTOM, TOP, lambda value: words.rounded(found.metric, value))
     points = []
-    for x, told, number, one in seen:
-        low, high = told.interval or (told.value, told.value)
-        at, is_late = x_axis.at(x), x_axis.at(x) + LETTER * len(one.name) > WIDTH - RIGHT
+    for place, (x, told, number, one) in enumerate(sorted(seen, key=lambda point: point[0])):
+        low, high = (y_axis.at(end) for end in told.interval or (told.value, told.value))
+        is_below = place % 2 == 1  # neighbours often lie side by side, so their names stand on different sides
+        room = LETTER * len(one.name) / 2
         points.append({
-            "x": at, "y": y_axis.at(told.value), "low": y_axis.at(low), "high": y_axis.at(high), "name": one.name,
-            "series": number % COLOURS + 1, "anchor": "end" if is_late else "start", "label_x": at - 9 if is_late else at + 9,
+            "x": x_axis.at(x), "y": y_axis.at(told.value), "low": low, "high": high, "name": one.name,
+            "label_x": min(max(x_axis.at(x), LEFT + room), WIDTH - room), "series": number % COLOURS + 1,
+            "label_y": max(low, high) + 16 if is_below else min(low, high) - 8,
             "told": f"{one.name}: {words.score(found.metric, told.value)}, {show(x)}",
         })  # fmt: skip
     return _framed(x_axis, y_axis, points=points, front=_front(found, points))

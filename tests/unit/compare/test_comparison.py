@@ -38,9 +38,9 @@ def cell(tmp_path: Path) -> Cell:
 
     def make(
         name: str, share: float, *, seconds: float = 100.0, rows: Any = None, before: Any = None, scores: Any = None,
-        task: str = "seq_cls", baseline: Any = None, **settings: Any,
+        task: str = "seq_cls", method: str = "lora", baseline: Any = None, **settings: Any,
     ) -> RunDir:  # fmt: skip
-        asked = Run.model_validate({"model": "minilm", "task": task, "data": "intents.jsonl"})
+        asked = Run.model_validate({"model": "minilm", "task": task, "method": method, "data": "intents.jsonl"})
         plan = plan_of(patch(asked, settings), held_out=ROWS, labels=("address", "cancel"))
         run = store.create(tmp_path / "runs" / name, name)
         run.update_info(state="finished", created=START + len(list(run.path.parent.iterdir())))
