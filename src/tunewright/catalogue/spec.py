@@ -122,8 +122,8 @@ SPEC: Mapping[str, Entry] = {
         (N_("tunewright compare MODEL DATA --ranks 4,8,16   trains and tests all in the same way"),),
     ),
     "E126": Entry(
-        N_("{path} holds another run than this comparison asks for"),
-        N_("A comparison goes on in its folder; there stands a run of the same name with other settings."),
+        N_("{path} holds other runs than this comparison asks for"),
+        N_("A comparison goes on in its folder, where all runs share model, data and settings; these have others."),
         (N_("-o FOLDER   compares in another folder"),),
     ),
 }

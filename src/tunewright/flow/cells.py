@@ -24,6 +24,7 @@ from tunewright.runs.store import LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
 from tunewright.spec.methods import METHODS, rank_field
+from tunewright.spec.run import Run
 
 EQUAL_FILE = "equal.json"
 EQUAL = (
@@ -111,13 +112,14 @@ def begin(cell: Cell, *, force: bool = False, note: Note) -> RunDir | None:
 
 
 def default_folder(asked: Asked) -> Path:
-    """runs/compare-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped.
+    """runs/compare-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
+    data = _clean(Path(asked.load().run.data.train).stem)[:24].strip("-.")
+    return store.runs_root() / f"compare-{data}-{_digest(asked)[:6]}"
 
-    Methods, ranks and the grid do not count: more of them make the comparison of a folder larger.
-    """
-    run = start.with_absolute_paths(asked.load().run)
-    digest = hashlib.sha256(json.dumps(run.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
-    return store.runs_root() / f"compare-{_clean(Path(run.data.train).stem)[:24].strip('-.')}-{digest[:6]}"
+
+def _digest(asked: Asked) -> str:
+    """Of what all cells have in common: methods, ranks and the grid may grow, and the comparison of a folder with them."""
+    return hashlib.sha256(json.dumps(_told(asked.load().run), sort_keys=True).encode()).hexdigest()
 
 
 def _combinations(asked: Asked) -> dict[str, Values]:
@@ -185,20 +187,26 @@ def _clean(text: str) -> str:
 def _equal(
     asked: Asked, combinations: Mapping[str, Values], folder: Path, *, note: Note, progress: Progress
 ) -> dict[str, Any]:
-    """What is equal in all cells: as the first cell of the folder was planned."""
-    path = folder / EQUAL_FILE
-    if path.is_file():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+    """What is equal in all cells: as the first cell of the folder was planned. Raises: SpecError E126."""
+    path, digest = folder / EQUAL_FILE, _digest(asked)
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if stored.get("ask") == digest:
+        return dict(stored["values"])
+    if store.list_runs(folder):
+        raise error("E126", path=str(folder))
     values = next(iter(combinations.values()))
     run = start.plan_for(asked.load(values), note=note, progress=progress).run
     equal = {**NO_EARLY_END, **{key: value for key in EQUAL if (value := value_at(run, key)) is not None}}
     folder.mkdir(parents=True, exist_ok=True)
-    durable.write_json(path, equal)
+    durable.write_json(path, {"schema": layout.SCHEMA, "ask": digest, "values": equal})
     return equal
 
 
 def _is_same(run: RunDir, loaded: Loaded) -> bool:
     """Whether a run on disk is what the cell asks for."""
-    stored = spec.load(config=run.file(layout.CONFIG)).run
-    wanted = spec.patch(start.with_absolute_paths(loaded.run), {"run.output_dir": None})
-    return stored == wanted
+    return _told(spec.load(config=run.file(layout.CONFIG)).run) == _told(loaded.run)
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """A config without the name and the place of its run."""
+    return start.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})

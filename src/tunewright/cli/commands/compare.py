@@ -139,13 +139,14 @@ def _train(asked: "Cells", folder: Path, *, force: bool, is_json: bool, is_quiet
         brief.labelled(channel, _("Compare"), _announced(cells, folder))
     code = 0
     for number, cell in enumerate(cells, 1):
+        known = max((event["seq"] for event in cell.run.read_events()), default=-1) if cell.run else -1
         begun = api.begin_cell(cell, force=force, note=show.note)
         if begun is None:
             continue
         if not is_quiet:
             brief.labelled(channel, f"{number}/{len(cells)}", cell.name)
         run = api.TrainedRun(begun)
-        ended = live.see_through(run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True)
+        ended = live.see_through(run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, after=known)
         if ended in (EXIT_INTERRUPTED, EXIT_TERMINATED):
             channel.line(_("Stopped at {name}. The same command goes on from here.").format(name=cell.name))
             raise typer.Exit(ended)
