@@ -176,6 +176,7 @@ def test_the_table_keeps_to_80_columns(tw, two_runs: list[str], monkeypatch: pyt
     assert max(map(len, lines)) <= 80
     names = "".join(line.split(" ")[0] for line in lines[2:])
     assert all(name in names for name in two_runs)
+    assert sum("2.1G" in line and line.endswith("K") for line in lines) == 2
 
 
 def test_chinese_is_spoken_without_a_crash(tw, two_runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,13 +192,19 @@ def _table(compared: "Compared", channel: show.Channel) -> None:
     """Narrow columns, so that eight of them fit into a terminal of 80; names go on in the next line where they must."""
     from tunewright import api
 
-    heads = ["", "", *(_(api.HEADS[name]) for name in ("difference", "seconds", "speed", "peak", "trained", "adapter"))]
+    heads = [
+        "",
+        "",
+        *(_(api.HEADS[name]) for name in ("difference", "seconds", "speed", "peak", "trained", "adapter")),
+        "",
+    ]
     lines = compared.lines
     cells = [
         [f"{line.score} {line.interval}".rstrip(), line.difference, _tight(line.seconds), line.speed, _tight(line.peak),
-         _tight(line.trained), _tight(line.adapter)]
+         _tight(line.trained), _tight(line.adapter), ""]
         for line in lines
     ]  # fmt: skip
+    # The empty column at the end is the one that a table may break.
     taken = sum(1 + max(map(columns_of, column)) for column in zip(heads[1:], *cells, strict=True))
     room = max(NARROWEST_NAME, channel.width - taken) if channel.width else None
     rows: list[list[str]] = []
@@ -212,7 +218,7 @@ def _table(compared: "Compared", channel: show.Channel) -> None:
 
 def _tight(text: str) -> str:
     """A figure without what a narrow column has no room for: 1.9G, 2min05s."""
-    return text.replace("\u00a0", "").replace("iB", "")
+    return "".join(text.split()).replace("iB", "")
 
 
 def _in_pieces(name: str, room: int | None) -> list[str]:
