@@ -72,7 +72,7 @@ TIED = N_(
 )
 TIED_AND_BEST = N_(
     "{best} scores highest, {metric} {value}, though {rows} held-out rows cannot tell it from {others}; none of these "
-    "is cheaper. Take {best}."
+    "trains clearly faster. Take {best}."
 )
 BLIND = N_("Differences below {least} cannot be seen on {rows} rows; four times as many would halve that.")
 AGAINST_BASE = N_("Against {who}, {name} gains {change} (95 % interval {low} to {high}).")
@@ -86,7 +86,13 @@ NOT_ABOVE_BASELINE = N_(
 )
 BY_LOSS = N_(
     "{best} has the lowest loss on {rows} held-out rows, {value}. The losses of single rows are not kept, so whether that is "
-    "more than chance cannot be said."
+    "more than chance cannot be said. As far as the loss can tell, take {best}."
+)
+NOT_BY_LOSS = N_(
+    "No run has a loss on {rows} held-out rows that is more than 1 % below that of {who}: {value} of {best} against {base}."
+)
+FEW = N_(
+    "{best} scores highest, {metric} {value}, but {rows} held-out rows tell no interval of the differences, so it may be chance."
 )
 BY_LOSS_TIED = N_(
     "{take} is within 1 % of the lowest loss on {rows} held-out rows ({value} against {other} of {best}), and it {gain}. "
@@ -107,11 +113,11 @@ def choose(found: Comparison) -> Choice:
     differences = _differences(found, best)
     tied = tuple(one for one in ranked if one is best or not _is_behind(found, differences[one.name]))
     take = _cheapest(found, tied)
-    if is_loss(found.metric):
-        return Choice(best, take, tied, differences, (_by_loss(found, best, take),))
-    doubt = _doubt(found, best)
+    doubt = _doubt_by_loss(found, best) if is_loss(found.metric) else _doubt(found, best, others, differences)
     if doubt:
         return Choice(best, None, tied, differences, (doubt, *_blind(found, [differences.get(found.base.name)])))
+    if is_loss(found.metric):
+        return Choice(best, take, tied, differences, (_by_loss(found, best, take),))
     said = [_said(found, best, take, tied, others, differences), *_gain_over_base(found, take)]
     said += _blind(found, [differences[one.name] for one in tied if one is not best])
     return Choice(best, take, tied, differences, tuple(said))
@@ -124,13 +130,8 @@ def _worth(found: Comparison, one: Contestant) -> float:
 
 
 def _differences(found: Comparison, best: Contestant) -> dict[str, Estimate]:
-    """From the best to every other one, sure for all of the tuned ones together."""
-    among = max(1, len(found.tuned) - 1)
-    told = {
-        one.name: found.difference(best, one, among=1 if one is found.base else among)
-        for one in found.contestants
-        if one is not best
-    }
+    """From the best to every other one, the base model too."""
+    told = {one.name: found.difference(best, one) for one in found.contestants if one is not best}
     return {name: change for name, change in told.items() if change}
 
 
@@ -156,12 +157,16 @@ def _seconds(one: Contestant) -> float:
     return math.inf if one.seconds is None else one.seconds
 
 
-def _doubt(found: Comparison, best: Contestant) -> Sentence | None:
-    """What stands against taking any of them: base model or baseline may be as good as the best."""
+def _doubt(
+    found: Comparison, best: Contestant, others: Sequence[Contestant], differences: Mapping[str, Estimate]
+) -> Sentence | None:
+    """What stands against taking any of them: base model or baseline may be as good as the best, or the rows are few."""
     values = _values(found, best)
     against = found.difference(found.base, best)
     higher = METRICS[found.metric].is_higher_better
-    if against and against.interval:
+    if against is None or any(change.interval is None for change in (against, *(differences[o.name] for o in others))):
+        return Sentence(FEW, values)
+    if against.interval:
         is_above = against.interval[0] > 0 if higher else against.interval[1] < 0
         if not is_above:
             return Sentence(NOT_BETTER, values | _change(found, against) | {"who": Sentence(WHO[found.base.name])})
@@ -176,6 +181,16 @@ def _doubt(found: Comparison, best: Contestant) -> Sentence | None:
                 values | {"baseline": words.score(found.metric, constant), "low": low, "high": high},
             )
     return None
+
+
+def _doubt_by_loss(found: Comparison, best: Contestant) -> Sentence | None:
+    """The same of losses: the base model's may be as low."""
+    base, value = found.value(found.base), found.value(best)
+    if base is None or value is None or value < (1 - SAME_LOSS) * base:
+        return None
+    told = {"value": words.score(found.metric, value), "base": words.score(found.metric, base)}
+    who = {"who": Sentence(WHO[found.base.name]), "best": best.name, "rows": found.held_out_rows}
+    return Sentence(NOT_BY_LOSS, told | who)
 
 
 def _said(
@@ -254,9 +269,10 @@ def _names(ones: Sequence[Contestant]) -> str:
 
 
 def _gain(take: Contestant, best: Contestant) -> Sentence:
-    """What the one that is taken saves: time if it is clearly faster, else numbers to train."""
-    if best.seconds and take.seconds and take.seconds * SAME_SECONDS < best.seconds:
-        return Sentence(N_("trains {share} faster"), {"share": f"{100 * (1 - take.seconds / best.seconds):.0f}\u00a0%"})
-    sizes = {"few": take.trainable_parameters, "many": best.trainable_parameters}
-    told = {name: words.count(size) for name, size in sizes.items() if size is not None}
-    return Sentence(N_("trains {few} numbers instead of {many}"), told)
+    """What the one that is taken saves: time if it is clearly faster, or else numbers to train."""
+    mine, its = _seconds(take), _seconds(best)
+    sizes = {"few": take.trainable_parameters or 0, "many": best.trainable_parameters or 0}
+    if mine * SAME_SECONDS >= its and sizes["few"] < sizes["many"]:
+        told = {name: words.count(size) for name, size in sizes.items()}
+        return Sentence(N_("trains {few} numbers instead of {many}"), told)
+    return Sentence(N_("trains {share} faster"), {"share": f"{100 * (1 - mine / its):.0f}\u00a0%"})

@@ -122,14 +122,17 @@ class Comparison:
         found = self.estimates[one.name].get(self.metric)
         return found.value if found else None
 
-    def difference(self, one: Contestant, other: Contestant, *, among: int = 1) -> Estimate | None:
-        """How much more the other scores, sure for `among` differences at once; without interval for a loss."""
+    def difference(self, one: Contestant, other: Contestant) -> Estimate | None:
+        """How much more the other scores, with an interval that holds for as many differences at once as there are runs.
+
+        A loss has none.
+        """
         values = self.value(one), self.value(other)
         if values[0] is None or values[1] is None:
             return None
         if is_loss(self.metric):
             return Estimate(values[1] - values[0])
-        sure = 1 - (1 - statistics.SURE) / max(1, among)
+        sure = 1 - (1 - statistics.SURE) / len(self.tuned)
         return statistics.difference(self.marks(one, self.metric), self.marks(other, self.metric), sure=sure)
 
     @cached_property

@@ -76,7 +76,7 @@ def notes(found: Comparison, choice: Choice) -> list[str]:
         said.append(
             _(
                 "Behind the scores and in brackets: 95 % intervals over held-out rows. Differences are those to the best, row by "
-                "row; the intervals of the tuned ones hold for all of them together."
+                "row; their intervals hold for all of them together."
             )
         )
     seeds = [len(one.records) for one in found.tuned]

@@ -184,6 +184,32 @@ def test_of_losses_within_a_hundredth_the_cheapest_is_taken(cell: Cell) -> None:
     assert "r4 is within 1 % of the lowest loss" in english(choice)
 
 
+def test_no_loss_is_advised_that_is_not_below_the_base_models(cell: Cell) -> None:
+    nothing: dict[str, Any] = {"rows": [], "before": [], "scores": lambda rows: {}, "task": "causal_lm"}
+    _found, choice = compared(cell("r4", -1.6, **nothing))
+    assert choice.take is None
+    assert english(choice) == (
+        "No run has a loss on 120 held-out rows that is more than 1 % below that of the base model: 1.800 of r4 against 1.790."
+    )
+
+
+def test_a_mean_of_few_rows_gets_no_interval_and_no_advice(cell: Cell) -> None:
+    scores = {"scores": lambda rows: {"rmse": rmse(rows)}, "before": number_rows(ROWS, lambda i: -1.0 - i % 5)}
+    runs = [
+        cell(
+            f"r{rank}",
+            0.5,
+            rows=number_rows(count, lambda i, rank=rank: (i % 7 - 3) / rank),
+            **scores,
+            **{"peft.r": rank},
+        )
+        for rank, count in ((4, ROWS), (8, 9))
+    ]
+    found, choice = compared(*runs)
+    assert found.rows == 9 and choice.take is None
+    assert "tell no interval" in english(choice) and "95 %" not in english(choice)
+
+
 def test_of_errors_the_lowest_is_the_best(cell: Cell) -> None:
     scores = {"scores": lambda rows: {"rmse": rmse(rows)}, "before": number_rows(ROWS, lambda i: -1.0 - i % 5)}
     near = number_rows(ROWS, lambda i: (i % 7 - 3) / 5)
