@@ -18,6 +18,9 @@ if TYPE_CHECKING:
         TrainedRun as TrainedRun,
     )
     from tunewright.api import (
+        compare_runs as compare_runs,
+    )
+    from tunewright.api import (
         data_check as data_check,
     )
     from tunewright.api import (
@@ -49,12 +52,13 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "train": "api", "plan": "api", "quickstart": "api", "open_run": "api", "runs": "api", "data_check": "api",
-    "load_model": "api",
+    "compare_runs": "api", "load_model": "api",
     "peft_config": "api", "TrainedRun": "api", "TunewrightError": "errors",
 }  # fmt: skip
 __all__ = [
     "TrainedRun",
     "TunewrightError",
+    "compare_runs",
     "data_check",
     "load_model",
     "open_run",

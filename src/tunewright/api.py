@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.compare import record
+from tunewright.compare import comparison, comparison_page, record
 from tunewright.compare import report as reports
 from tunewright.compare import words as words
+from tunewright.compare.choosing import Choice, choose
+from tunewright.compare.comparison import Comparison
 from tunewright.compare.minimum import missed as missed
 from tunewright.compare.minimum import parse_minimum as parse_minimum
+from tunewright.compare.outcome import HEADS as HEADS
+from tunewright.compare.outcome import Line, lines, notes, to_json
 from tunewright.data.formats import Format, sniff
 from tunewright.data.gate import Gated, judge
 from tunewright.data.pieces import pieces as pieces
@@ -24,7 +28,9 @@ from tunewright.facts.health import Health, too_old
 from tunewright.facts.meaning import meanings
 from tunewright.facts.model import read_model
 from tunewright.flow import calibrate as calibration
-from tunewright.flow import demo, gather, inline, start
+from tunewright.flow import cells, demo, gather, inline, start
+from tunewright.flow.cells import Asked as Cells
+from tunewright.flow.cells import Cell as Cell
 from tunewright.flow.fetch import Note, fetch_weights, hub_answers, resolve_model
 from tunewright.flow.session import Progress
 from tunewright.plan.paths import PATHS as PATHS
@@ -244,6 +250,68 @@ def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def diagnose(run: RunDir) -> Diagnosis:
     """What is wrong with a run, with evidence, cause and remedies; nothing for a healthy one."""
     return rules.diagnose(run)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Several runs side by side, and which of them to take."""
+
+    found: Comparison
+    choice: Choice
+
+    @property
+    def verdict(self) -> str:
+        """What to take and why, claiming no more than the rows can show; in this process's language."""
+        return self.choice.verdict()
+
+    @property
+    def lines(self) -> list[Line]:
+        """The rows of the table as people read them."""
+        return lines(self.found, self.choice)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a careful reader should know about the table."""
+        return notes(self.found, self.choice)
+
+    def to_json(self) -> dict[str, Any]:
+        """Rows, best and verdict for programs."""
+        return to_json(self.found, self.choice)
+
+    def report(self, path: str | Path) -> Path:
+        """One self-contained HTML file."""
+        return comparison_page.write_page(self.found, self.choice, Path(path))
+
+
+def compare_runs(runs: Sequence[TrainedRun | str | Path]) -> Compared:
+    """Finished runs side by side: scores on the same rows with intervals, what each took, and which to take.
+
+    Raises: SpecError E113, E114 for a run that is not there, E116 if none is finished, E125 if their rows differ.
+    """
+    opened = [run.dir if isinstance(run, TrainedRun) else open_run(str(run)).dir for run in runs]
+    found = comparison.compare(opened)
+    return Compared(found, choose(found))
+
+
+def plan_cells(asked: Cells, folder: Path, *, note: Note = _silent, progress: Progress = no_progress) -> list[Cell]:
+    """The runs that a comparison is made of, those that were never begun with their plans.
+
+    Raises: every error that can be known before a run; SpecError E126 if the folder holds another comparison.
+    """
+    return cells.prepare(asked, folder, note=note, progress=progress)
+
+
+def cells_folder(asked: Cells) -> Path:
+    """Where the runs of a comparison go if nothing else is said: always the same folder for the same ask."""
+    return cells.default_folder(asked)
+
+
+def begin_cell(cell: Cell, *, force: bool = False, note: Note = _silent) -> RunDir | None:
+    """Start or continue one run of a comparison in the background; None if it is finished.
+
+    Raises: ResourceError E401, E403; TrainingError E505.
+    """
+    return cells.begin(cell, force=force, note=note)
 
 
 def summary(run: RunDir) -> dict[str, Any]:

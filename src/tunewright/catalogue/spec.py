@@ -116,4 +116,14 @@ SPEC: Mapping[str, Entry] = {
         N_("Without the device itself, its memory and its speed come from a table."),
         (N_('--device "24GB GPU"   any card of that size'), N_("--device NAME   one of {known}")),
     ),
+    "E125": Entry(
+        N_("these runs were not tested on the same rows, so their scores cannot be compared: {names}"),
+        N_("Scores are compared row by row: task, kind of answers and held-out rows must be those of all the runs."),
+        (N_("tunewright compare MODEL DATA --ranks 4,8,16   trains and tests all in the same way"),),
+    ),
+    "E126": Entry(
+        N_("{path} holds other runs than this comparison asks for"),
+        N_("A comparison goes on in its folder, where all runs share model, data and settings; these have others."),
+        (N_("-o FOLDER   compares in another folder"),),
+    ),
 }

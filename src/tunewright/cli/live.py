@@ -237,8 +237,6 @@ def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
 
 def say_end(run: "TrainedRun", view: View, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
     """Why a run ended early, and the command that gets further; nothing for one that finished."""
-    from tunewright import api
-
     state, channel = run.state, show.err()
     if state == "finished":
         return
@@ -250,6 +248,14 @@ def say_end(run: "TrainedRun", view: View, *, is_interrupted: bool = False, is_q
         channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
         channel.line(f"tunewright runs resume {run.name}")
         return
+    say_why(run)
+
+
+def say_why(run: "TrainedRun") -> None:
+    """What went wrong with a run, and where its log is."""
+    from tunewright import api
+
+    channel = show.err()
     channel.line(_("log: {path}").format(path=brief.shorten(run.path / "log.txt")))
     print_problems(api.problems(run.dir), channel)
 

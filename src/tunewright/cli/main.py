@@ -14,6 +14,7 @@ from tunewright.catalogue.entry import EXIT_INTERRUPTED
 from tunewright.cli import show
 from tunewright.cli.commands import (
     chat,
+    compare,
     config,
     data,
     diagnose,
@@ -39,7 +40,7 @@ GROUPS = (
     (N_("Start"), ("quickstart", "doctor", "init")),
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
-    (N_("Judge"), ("eval", "verify", "diagnose", "report")),
+    (N_("Judge"), ("eval", "compare", "verify", "diagnose", "report")),
     (N_("Use"), ("chat", "generate", "merge", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
@@ -197,8 +198,8 @@ def _top(
 
 
 for _module in (
-    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, verify, diagnose, report, chat, generate, merge, eject,
-    explain, config, env,
+    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, compare, verify, diagnose, report, chat, generate, merge,
+    eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

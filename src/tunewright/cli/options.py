@@ -89,12 +89,13 @@ def asked(inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[
     """The config that the inputs and named flags (dotted path -> value) ask for. Raises: SpecError."""
     from tunewright import api
 
-    config, named = _inputs(list(inputs or ()))
+    config, named = inputs_of(inputs or ())
     named |= {path: value for path, value in flags.items() if value not in (None, False)}
     return api.load(config=config, named=named, sets=list(sets or ()))
 
 
-def _inputs(inputs: list[str]) -> tuple[Path | None, dict[str, Any]]:
+def inputs_of(inputs: Sequence[str]) -> tuple[Path | None, dict[str, Any]]:
+    """A config file, or the paths of model and data that two words give. Raises: typer.BadParameter."""
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
         return Path(inputs[0]), {}
     if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):

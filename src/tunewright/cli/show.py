@@ -135,26 +135,36 @@ def table(
     *,
     indent: str = "",
     right: Sequence[int] = (),
+    gap: int = 2,
 ) -> None:
-    """Cells in columns without any lines; the last column is broken at the width. `right` aligns columns to the right."""
+    """Cells in columns without any lines, `gap` apart; the last column is broken at the width.
+
+    `right` aligns columns to the right.
+    """
     body = [list(row) for row in rows]
     lines = ([list(header)] if header else []) + body
     if not lines:
         return
     last = len(lines[0]) - 1
     widths = [_column_width([columns_of(plain(line[i])) for line in lines], is_last=i == last) for i in range(last + 1)]
-    column = columns_of(indent) + sum(width + 2 for width in widths[:-1])
+    column = columns_of(indent) + sum(width + gap for width in widths[:-1])
     for number, line in enumerate(lines):
         cells = [
             " " * (widths[i] - columns_of(plain(cell))) + cell if i in right else pad(cell, widths[i])
             for i, cell in enumerate(line[:-1])
         ]
-        head = indent + "".join(f"{cell}  " for cell in cells)
+        head = indent + "".join(cell + " " * gap for cell in cells)
         tail = " " * (widths[last] - columns_of(plain(line[-1]))) + line[-1] if last in right else line[-1]
         if header and number == 0:
             channel.line(channel.paint(f"{head}{tail}".rstrip(), "dim"))
         else:
             _table_line(channel, head, tail, column if _has_room(channel, column) else columns_of(indent) + 2)
+
+
+def table_width(lines: Sequence[Sequence[str]]) -> int:
+    """Columns that the widest line of such a table takes if nothing is broken."""
+    widths = [max(columns_of(plain(line[i])) for line in lines) for i in range(len(lines[0]))]
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def _column_width(cells: Sequence[int], *, is_last: bool) -> int:

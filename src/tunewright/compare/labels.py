@@ -71,7 +71,7 @@ def by_label(kind: AnswerKind, samples: Sequence[Sample]) -> list[Found]:
     found: Counter[str] = Counter()
     gold: Counter[str] = Counter()
     for sample in samples:
-        given, wanted = _items(kind, sample)
+        given, wanted = items(kind, sample)
         equal += Counter(item[0] for item in given & wanted)
         found += Counter(item[0] for item in given)
         gold += Counter(item[0] for item in wanted)
@@ -79,7 +79,7 @@ def by_label(kind: AnswerKind, samples: Sequence[Sample]) -> list[Found]:
     return [Found(label, equal[label], found[label], gold[label]) for label in labels]
 
 
-def _items(kind: AnswerKind, sample: Sample) -> tuple[set[Item], set[Item]]:
+def items(kind: AnswerKind, sample: Sample) -> tuple[set[Item], set[Item]]:
     """What the answer and the reference of a row hold."""
     if kind == "entities":
         return set(entities(sample["tags"])), set(entities(sample["gold_tags"]))

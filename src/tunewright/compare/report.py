@@ -1,29 +1,14 @@
-"""The report of a run as one HTML file, and its numbers as JSON. Every figure comes from the run's own files.
+"""The report of a run as one HTML file, and its numbers as JSON. Every figure comes from the run's own files."""
 
-The page needs nothing but itself: styles, uPlot and data stand in it, and its policy forbids every request. Data rows
-are hostile: the template escapes, and only the script whose digest the policy names may run.
-"""
-
-import base64
-import hashlib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
-
-from tunewright.compare import drawing, record, sections, words
+from tunewright.compare import drawing, page, record, sections
 from tunewright.compare import samples as answers
 from tunewright.compare.record import Record
 from tunewright.doctor.rules import diagnose
-from tunewright.i18n import _, language
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
-
-HERE = Path(__file__).parent
-POLICY = "default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
-HTML_LANGUAGES = {"en": "en", "zh": "zh-CN"}
 
 
 def write_report(run: RunDir, path: Path | None = None) -> Path:
@@ -68,12 +53,10 @@ def summary(run: RunDir) -> dict[str, Any]:
 
 def render(found: Record) -> str:
     """The page as text."""
-    style, script = _static("uPlot.min.css", "report.css"), _static("LICENSE.uPlot", "uPlot.iife.min.js", "report.js")
-    return _template().render(
-        lang=HTML_LANGUAGES[language()],
-        style=Markup(style),
-        script=Markup(script),
-        policy=POLICY.format(style=_digest(style), script=_digest(script)),
+    return page.render(
+        "report.html.j2",
+        styles=("uPlot.min.css", "report.css"),
+        scripts=("LICENSE.uPlot", "uPlot.iife.min.js", "report.js"),
         found=found,
         plan=found.plan,
         headline=sections.headline(found),
@@ -92,27 +75,3 @@ def render(found: Record) -> str:
         notes=[event for event in found.events if event["kind"] == "note"],
         repeat=sections.repeat(found),
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(_=_, words=words, label=words.label, cut=answers.cut)
-    return environment.get_template("report.html.j2")
-
-
-@cache
-def _static(*names: str) -> str:
-    """Files of ours as one text; a licence becomes a comment."""
-    texts = {name: (HERE / "static" / name).read_text(encoding="utf-8").strip() for name in names}
-    return "\n".join(f"/*\n{text}\n*/" if name.startswith("LICENSE") else text for name, text in texts.items())
-
-
-def _digest(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -36,26 +36,31 @@ def json_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[s
     `field_f1` is 2 * equal fields / (predicted + gold fields), summed over all rows before dividing; a prediction
     that is no object has no fields.
     """
-    valid = equal = fields = 0
     pairs = list(zip(predictions, references, strict=True))
-    for prediction, reference in pairs:
-        found, gold = _parse_object(prediction), _parse_object(reference) or {}
-        fields += len(gold)
-        if found is None:
-            continue
-        valid += 1
-        fields += len(found)
-        equal += sum(key in found and _is_same(found[key], value) for key, value in gold.items())
+    counts = [json_counts(prediction, reference) for prediction, reference in pairs]
+    equal, fields = sum(count[0] for count in counts), sum(count[1] for count in counts)
     return {
-        "valid": valid / len(pairs) if pairs else 0.0,
+        "valid": sum(map(is_json_object, predictions)) / len(pairs) if pairs else 0.0,
         "exact_match": exact_match(predictions, references),
         "field_f1": 2 * equal / fields if fields else 0.0,
     }
 
 
+def json_counts(prediction: str, reference: str) -> tuple[int, int]:
+    """Of one row: equal fields, and predicted and gold fields together."""
+    found, gold = _parse_object(prediction) or {}, _parse_object(reference) or {}
+    equal = sum(key in found and _is_same(found[key], value) for key, value in gold.items())
+    return equal, len(found) + len(gold)
+
+
+def is_json_object(text: str) -> bool:
+    """True if the text parses as a JSON object."""
+    return _parse_object(text) is not None
+
+
 def is_json_task(references: Sequence[str]) -> bool:
     """True if there are references and each parses as a JSON object."""
-    return bool(references) and all(_parse_object(reference) is not None for reference in references)
+    return bool(references) and all(map(is_json_object, references))
 
 
 def interval(successes: int, n: int) -> tuple[float, float]:

@@ -336,3 +336,9 @@ Method = Literal[
     "lora", "adalora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning",
     "vera", "oft", "boft", "loha", "lokr", "ln_tuning", "fourierft", "hra", "miss", "c3a", "delora",
 ]  # fmt: skip
+
+
+def rank_field(method: str) -> str | None:
+    """The field of a method that is its rank; None for a method without one."""
+    own = METHODS[method].model.model_fields
+    return next((name for name in ("r", "target_r") if name in own), None)

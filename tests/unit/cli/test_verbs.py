@@ -137,6 +137,15 @@ def test_runs_list_shows_states_and_scores(tw, make_run: MakeRun) -> None:
     assert tw("runs", "list", "-q").out == f"{run.name}\n"
 
 
+def test_runs_list_shows_the_curves_where_they_fit(tw, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run("mita")
+    for columns, is_shown in (("160", True), ("80", False)):
+        monkeypatch.setenv("COLUMNS", columns)
+        out = tw("runs", "list").out
+        assert ("█▃▂▁" in out) is is_shown
+        assert "0 % -> 75.0 %" in " ".join(out.split())
+
+
 def test_runs_are_deleted_only_with_a_yes(tw, make_run: MakeRun) -> None:
     run = make_run()
     dry = tw("runs", "rm", "last", "--dry-run")

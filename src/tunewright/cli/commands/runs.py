@@ -8,10 +8,13 @@ import typer
 
 from tunewright.cli import live, options, show, start
 from tunewright.cli.problems import printable
+from tunewright.cli.view import View, sparkline
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.api import TrainedRun
+
+LIST_SPARKS = 8
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask."))]
 
@@ -47,8 +50,7 @@ def list_runs(
         for run in found:
             show.out().line(run.name)
     elif found:
-        header = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
-        show.table(show.out(), [_row(run) for run in found], header)
+        _print_list(found)
     else:
         show.err().line(_("No runs here yet."))
         show.next_steps(
@@ -64,6 +66,27 @@ def _row_json(run: "TrainedRun") -> dict[str, Any]:
         "name": run.name, "path": str(run.path), "created": info["created"], "model": info.get("model"),
         **{key: result[key] for key in keys},
     }  # fmt: skip
+
+
+def _print_list(found: "list[TrainedRun]") -> None:
+    """A line for each run; their curves, too, where these leave the scores on the line."""
+    channel, rows = show.out(), [_row(run) for run in found]
+    header = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
+    curves = [_curves(run) for run in found]
+    with_curves = [(*row[:-1], *both, row[-1]) for row, both in zip(rows, curves, strict=True)]
+    heads = (*header[:-1], _("loss"), _("held-out"), header[-1])
+    if channel.width is None or show.table_width([heads, *with_curves]) <= channel.width:
+        show.table(channel, with_curves, heads)
+    else:
+        show.table(channel, rows, header)
+
+
+def _curves(run: "TrainedRun") -> tuple[str, str]:
+    """Training loss and held-out loss as small bars."""
+    seen = View()
+    for event in run.dir.read_events():
+        seen.take(event)
+    return sparkline(seen.losses.values, LIST_SPARKS), sparkline(seen.held_out.values, LIST_SPARKS)
 
 
 def _row(run: "TrainedRun") -> tuple[str, ...]:

@@ -1,0 +1,278 @@
+"""Which of the compared settings to take, in sentences that claim no more than the intervals of their differences.
+
+The highest score is held against every other one, with intervals that hold for all these differences together. Those that
+the rows cannot tell from it are as good as it is, and the cheapest of them is taken: the fastest, and among those about
+as fast the smallest.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright.compare import words
+from tunewright.compare.comparison import Comparison, Contestant
+from tunewright.compare.metrics import METRICS, is_loss
+from tunewright.compare.statistics import Estimate
+from tunewright.compare.verdict import SAME_LOSS
+from tunewright.i18n import N_, _
+
+SAME_SECONDS = 1.05
+MOST_NAMES = 4
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A text of the catalogue with what fills it; sentences among the values are told in the same language."""
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def spoken(self) -> str:
+        """In this process's language."""
+        return _(self.text).format_map(
+            {k: v.spoken() if isinstance(v, Sentence) else v for k, v in self.values.items()}
+        )
+
+    def in_english(self) -> str:
+        return self.text.format_map(
+            {k: v.in_english() if isinstance(v, Sentence) else v for k, v in self.values.items()}
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The answer of a comparison: `best` scores highest, `take` is the one to use, None where nothing can be advised.
+
+    `differences` are those of every contestant to the best, by name; `tied` are as good as it within the noise.
+    """
+
+    best: Contestant | None
+    take: Contestant | None
+    tied: tuple[Contestant, ...]
+    differences: Mapping[str, Estimate]
+    sentences: tuple[Sentence, ...]
+
+    def verdict(self) -> str:
+        """In this process's language."""
+        return " ".join(sentence.spoken() for sentence in self.sentences)
+
+    def in_english(self) -> str:
+        return " ".join(sentence.in_english() for sentence in self.sentences)
+
+
+BEST = N_(
+    "{best} is the best on {rows} held-out rows: {metric} {value}. {other} follows with {change} "
+    "(95 % interval {low} to {high}). Take {best}."
+)
+ONLY = N_("{best}: {metric} {value} on {rows} held-out rows.")
+TIED = N_(
+    "{take} is as good as {best}, the highest, as far as {rows} held-out rows can tell: {metric} {value}, {change} "
+    "(95 % interval {low} to {high}), and it {gain}. Take {take}."
+)
+TIED_AND_BEST = N_(
+    "{best} scores highest, {metric} {value}, though {rows} held-out rows cannot tell it from {others}; none of these "
+    "trains clearly faster. Take {best}."
+)
+BLIND = N_("Differences below {least} cannot be seen on {rows} rows; four times as many would halve that.")
+AGAINST_BASE = N_("Against {who}, {name} gains {change} (95 % interval {low} to {high}).")
+NOT_BETTER = N_(
+    "No run is shown to be better than {who} on {rows} held-out rows. The highest, {best}, has {metric} {value}: {change} "
+    "(95 % interval {low} to {high})."
+)
+NOT_ABOVE_BASELINE = N_(
+    "No run is shown to be better than giving every row the same answer, which has {metric} {baseline}. The highest, {best}, "
+    "has {value} (95 % interval {low} to {high}) on {rows} held-out rows."
+)
+BY_LOSS = N_(
+    "{best} has the lowest loss on {rows} held-out rows, {value}. The losses of single rows are not kept, so whether that is "
+    "more than chance cannot be said. As far as the loss can tell, take {best}."
+)
+NOT_BY_LOSS = N_(
+    "No run has a loss on {rows} held-out rows that is more than 1 % below that of {who}: {value} of {best} against {base}."
+)
+FEW = N_(
+    "{best} scores highest, {metric} {value}, but {rows} held-out rows tell no interval of the differences, so it may be chance."
+)
+BY_LOSS_TIED = N_(
+    "{take} is within 1 % of the lowest loss on {rows} held-out rows ({value} against {other} of {best}), and it {gain}. "
+    "The losses of single rows are not kept, so more cannot be said. Take {take}."
+)
+NOTHING = N_("No held-out rows were measured, so nothing can be said about new data.")
+WHO: Mapping[str, str] = {"base": N_("the base model"), "untrained head": N_("the base model with an untrained head")}
+
+
+def choose(found: Comparison) -> Choice:
+    """What a comparison comes to."""
+    ranked = sorted(
+        (one for one in found.tuned if found.value(one) is not None), key=lambda one: _worth(found, one), reverse=True
+    )
+    if not ranked:
+        return Choice(None, None, (), {}, (Sentence(NOTHING),))
+    best, others = ranked[0], ranked[1:]
+    differences = _differences(found, best)
+    tied = tuple(one for one in ranked if one is best or not _is_behind(found, differences[one.name]))
+    take = _cheapest(found, tied)
+    doubt = _doubt_by_loss(found, best) if is_loss(found.metric) else _doubt(found, best, others, differences)
+    if doubt:
+        return Choice(best, None, tied, differences, (doubt, *_blind(found, [differences.get(found.base.name)])))
+    if is_loss(found.metric):
+        return Choice(best, take, tied, differences, (_by_loss(found, best, take),))
+    said = [_said(found, best, take, tied, others, differences), *_gain_over_base(found, take)]
+    said += _blind(found, [differences[one.name] for one in tied if one is not best])
+    return Choice(best, take, tied, differences, tuple(said))
+
+
+def _worth(found: Comparison, one: Contestant) -> float:
+    value = found.value(one)
+    assert value is not None
+    return value if METRICS[found.metric].is_higher_better else -value
+
+
+def _differences(found: Comparison, best: Contestant) -> dict[str, Estimate]:
+    """From the best to every other one, the base model too."""
+    told = {one.name: found.difference(best, one) for one in found.contestants if one is not best}
+    return {name: change for name, change in told.items() if change}
+
+
+def _is_behind(found: Comparison, change: Estimate) -> bool:
+    """Whether a difference to the best is shown to be more than chance; for a loss, whether it is one percent."""
+    if is_loss(found.metric):
+        lowest = min(value for one in found.tuned if (value := found.value(one)) is not None)
+        return change.value > SAME_LOSS * lowest
+    if change.interval is None:
+        return False
+    low, high = change.interval
+    return high < 0 if METRICS[found.metric].is_higher_better else low > 0
+
+
+def _cheapest(found: Comparison, tied: Sequence[Contestant]) -> Contestant:
+    """The smallest of those that train about as fast as the fastest; of equals the one that scores highest."""
+    fastest = min(_seconds(one) for one in tied)
+    quick = [one for one in tied if _seconds(one) <= SAME_SECONDS * fastest]
+    return min(quick, key=lambda one: (one.trainable_parameters or math.inf, -_worth(found, one)))
+
+
+def _seconds(one: Contestant) -> float:
+    return math.inf if one.seconds is None else one.seconds
+
+
+def _doubt(
+    found: Comparison, best: Contestant, others: Sequence[Contestant], differences: Mapping[str, Estimate]
+) -> Sentence | None:
+    """What stands against taking any of them: base model or baseline may be as good as the best, or the rows are few."""
+    values = _values(found, best)
+    against = found.difference(found.base, best)
+    higher = METRICS[found.metric].is_higher_better
+    if against is None or any(change.interval is None for change in (against, *(differences[o.name] for o in others))):
+        return Sentence(FEW, values)
+    if against.interval:
+        is_above = against.interval[0] > 0 if higher else against.interval[1] < 0
+        if not is_above:
+            return Sentence(NOT_BETTER, values | _change(found, against) | {"who": Sentence(WHO[found.base.name])})
+    around = found.estimates[best.name][found.metric]
+    constant = (found.baseline or {"scores": {}})["scores"].get(found.metric)
+    if constant is not None and around.interval:
+        is_above = around.interval[0] > constant if higher else around.interval[1] < constant
+        if not is_above:
+            low, high = (words.rounded(found.metric, end) for end in around.interval)
+            return Sentence(
+                NOT_ABOVE_BASELINE,
+                values | {"baseline": words.score(found.metric, constant), "low": low, "high": high},
+            )
+    return None
+
+
+def _doubt_by_loss(found: Comparison, best: Contestant) -> Sentence | None:
+    """The same of losses: the base model's may be as low."""
+    base, value = found.value(found.base), found.value(best)
+    if base is None or value is None or value < (1 - SAME_LOSS) * base:
+        return None
+    told = {"value": words.score(found.metric, value), "base": words.score(found.metric, base)}
+    who = {"who": Sentence(WHO[found.base.name]), "best": best.name, "rows": found.held_out_rows}
+    return Sentence(NOT_BY_LOSS, told | who)
+
+
+def _said(
+    found: Comparison,
+    best: Contestant,
+    take: Contestant,
+    tied: Sequence[Contestant],
+    others: Sequence[Contestant],
+    differences: Mapping[str, Estimate],
+) -> Sentence:
+    values = _values(found, best)
+    if not others:
+        return Sentence(ONLY, values)
+    if len(tied) == 1:
+        return Sentence(BEST, values | _change(found, differences[others[0].name]) | {"other": others[0].name})
+    if take is best:
+        return Sentence(TIED_AND_BEST, values | {"others": _names([one for one in tied if one is not best])})
+    change = _change(found, differences[take.name])
+    value = words.score(found.metric, found.value(take))
+    return Sentence(TIED, values | change | {"take": take.name, "value": value, "gain": _gain(take, best)})
+
+
+def _by_loss(found: Comparison, best: Contestant, take: Contestant) -> Sentence:
+    value = words.score(found.metric, found.value(best))
+    values: dict[str, Any] = {"best": best.name, "rows": found.held_out_rows, "value": value}
+    if take is best:
+        return Sentence(BY_LOSS, values)
+    mine = words.score(found.metric, found.value(take))
+    return Sentence(
+        BY_LOSS_TIED, values | {"take": take.name, "value": mine, "other": value, "gain": _gain(take, best)}
+    )
+
+
+def _gain_over_base(found: Comparison, take: Contestant) -> list[Sentence]:
+    against = found.difference(found.base, take)
+    if against is None or against.interval is None:
+        return []
+    values = _change(found, against) | {"who": Sentence(WHO[found.base.name]), "name": take.name}
+    return [Sentence(AGAINST_BASE, values)]
+
+
+def _blind(found: Comparison, differences: Sequence[Estimate | None]) -> list[Sentence]:
+    """How large a difference must be to be seen, where one was too small."""
+    widths = [(one.interval[1] - one.interval[0]) / 2 for one in differences if one and one.interval]
+    if not widths:
+        return []
+    return [Sentence(BLIND, {"least": _amount(found.metric, max(widths)), "rows": found.rows})]
+
+
+def _amount(metric: str, size: float) -> Sentence:
+    """The size of a difference, rounded up: points of percent for shares."""
+    if METRICS[metric].kind == "share":
+        return Sentence(N_("{change} points"), {"change": math.ceil(100 * size)})
+    return Sentence("{size}", {"size": f"{size:.2g}"})
+
+
+def _values(found: Comparison, one: Contestant) -> dict[str, Any]:
+    return {
+        "best": one.name,
+        "rows": found.rows,
+        "metric": Sentence(METRICS[found.metric].label),
+        "value": words.score(found.metric, found.value(one)),
+    }
+
+
+def _change(found: Comparison, change: Estimate) -> dict[str, Any]:
+    low, high = change.interval or (change.value, change.value)
+    moved, ends = words.signed(found.metric, change.value), [words.signed(found.metric, end) for end in (low, high)]
+    text = N_("{change} points") if METRICS[found.metric].kind == "share" else "{change}"
+    return {"change": Sentence(text, {"change": moved}), "low": ends[0], "high": ends[1]}
+
+
+def _names(ones: Sequence[Contestant]) -> str:
+    told = [one.name for one in ones[:MOST_NAMES]]
+    return ", ".join(told + (["..."] if len(ones) > MOST_NAMES else []))
+
+
+def _gain(take: Contestant, best: Contestant) -> Sentence:
+    """What the one that is taken saves: time if it is clearly faster, or else numbers to train."""
+    mine, its = _seconds(take), _seconds(best)
+    sizes = {"few": take.trainable_parameters or 0, "many": best.trainable_parameters or 0}
+    if mine * SAME_SECONDS >= its and sizes["few"] < sizes["many"]:
+        told = {name: words.count(size) for name, size in sizes.items()}
+        return Sentence(N_("trains {few} numbers instead of {many}"), told)
+    return Sentence(N_("trains {share} faster"), {"share": f"{100 * (1 - mine / its):.0f}\u00a0%"})

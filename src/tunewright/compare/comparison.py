@@ -1,0 +1,241 @@
+"""Several runs side by side: the settings they stand for, their scores on the same rows, and what they cost."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from statistics import fmean
+from typing import Any
+
+from tunewright.compare import statistics, words
+from tunewright.compare.marks import Marks, Sample, marks
+from tunewright.compare.metrics import DECIDING, AnswerKind, in_reading_order, is_loss
+from tunewright.compare.record import Record
+from tunewright.compare.record import read as read_record
+from tunewright.compare.statistics import Estimate
+from tunewright.errors import error
+from tunewright.runs.store import RunDir
+from tunewright.spec.methods import rank_field
+from tunewright.spec.tasks import Task
+
+SEED = "train.seed"
+Key = tuple[int, str, str]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One setting with the runs that tried it, which differ only by seed; without runs it is the base model."""
+
+    name: str
+    scores: tuple[Mapping[str, float], ...]
+    samples: tuple[tuple[Sample, ...], ...]
+    records: tuple[Record, ...] = ()
+
+    @property
+    def method(self) -> str | None:
+        return self.records[0].plan.run.method if self.records else None
+
+    @property
+    def rank(self) -> int | None:
+        """The rank of a method that has one."""
+        if not self.records:
+            return None
+        peft = self.records[0].plan.run.peft
+        field = rank_field(peft.method)
+        return dict(peft)[field] if field else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Of training alone, without loading and tests."""
+        return self._mean(record.seconds.get("train") for record in self.records)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self._mean(record.result.get("tokens_per_second") for record in self.records)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most that any of the runs held."""
+        return max((record.peak_bytes for record in self.records if record.peak_bytes), default=None)
+
+    @property
+    def trainable_parameters(self) -> int | None:
+        return self.records[0].result.get("trainable_parameters") if self.records else None
+
+    @property
+    def adapter_bytes(self) -> int | None:
+        return self.records[0].result.get("adapter_bytes") if self.records else None
+
+    @staticmethod
+    def _mean(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return fmean(known) if known else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end."""
+
+    task: Task
+    kind: AnswerKind
+    base: Contestant
+    tuned: tuple[Contestant, ...]
+    baseline: Mapping[str, Any] | None
+    rows: int
+    held_out_rows: int
+    left_out: tuple[RunDir, ...] = ()
+
+    @property
+    def contestants(self) -> tuple[Contestant, ...]:
+        return (self.base, *self.tuned)
+
+    @cached_property
+    def metric(self) -> str:
+        """What is compared: the score that decided the verdict of most worth in any of the runs, else the loss."""
+        decided = {record.verdict.metric for one in self.tuned for record in one.records}
+        found = [name for name in DECIDING[self.task] if name in decided]
+        return next((name for name in found if self.marks(self.base, name)), "held_out_loss")
+
+    def marks(self, one: Contestant, metric: str) -> list[Marks]:
+        """The marks of a score, for each seed; empty for a score that has none."""
+        found = [marks(metric, self.kind, samples) for samples in one.samples]
+        return [each for each in found if each is not None]
+
+    @cached_property
+    def estimates(self) -> dict[str, dict[str, Estimate]]:
+        """By name of the contestant and of the score: its value, with an interval where rows tell one."""
+        return {one.name: self._estimates(one) for one in self.contestants}
+
+    def _estimates(self, one: Contestant) -> dict[str, Estimate]:
+        found = {}
+        for metric in in_reading_order({name: None for scores in one.scores for name in scores}):
+            rows = self.marks(one, metric)
+            known = [scores[metric] for scores in one.scores if scores.get(metric) is not None]
+            if rows:
+                found[metric] = statistics.score(rows)
+            elif known:
+                found[metric] = Estimate(fmean(known))
+        return found
+
+    def value(self, one: Contestant) -> float | None:
+        """The score that is compared."""
+        found = self.estimates[one.name].get(self.metric)
+        return found.value if found else None
+
+    def difference(self, one: Contestant, other: Contestant) -> Estimate | None:
+        """How much more the other scores, with an interval that holds for as many differences at once as there are runs.
+
+        A loss has none.
+        """
+        values = self.value(one), self.value(other)
+        if values[0] is None or values[1] is None:
+            return None
+        if is_loss(self.metric):
+            return Estimate(values[1] - values[0])
+        sure = 1 - (1 - statistics.SURE) / len(self.tuned)
+        return statistics.difference(self.marks(one, self.metric), self.marks(other, self.metric), sure=sure)
+
+    @cached_property
+    def differing(self) -> dict[str, list[Any]]:
+        """Keys of the config, as it was resolved, that are not the same in all contestants, with each one's value."""
+        flat = [_flat(one.records[0]) for one in self.tuned]
+        keys = dict.fromkeys(key for values in flat for key in values)
+        found = {key: [values.get(key) for values in flat] for key in keys}
+        return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+
+
+def compare(runs: Sequence[RunDir]) -> Comparison:
+    """The finished ones of these runs side by side.
+
+    Raises: SpecError E116 if none is finished, E125 if they were not tested on the same rows.
+    """
+    records = [read_record(run) for run in runs]
+    finished = [record for record in records if record.result and record.after]
+    if not finished:
+        run = runs[0]
+        raise error("E116", state=run.state(), verb="compare", needed="finished", name=run.name)
+    first = finished[0]
+    shared = _shared_rows(finished)
+    tuned = tuple(_contestant(name, of_it, shared) for name, of_it in _settings(finished).items())
+    return Comparison(
+        task=first.task,
+        kind=first.kind,
+        base=_base(finished, shared),
+        tuned=tuned,
+        baseline=first.baseline,
+        rows=len(shared),
+        held_out_rows=first.after["held_out_rows"] if first.after else 0,
+        left_out=tuple(record.run for record in records if record not in finished),
+    )
+
+
+def _shared_rows(records: Sequence[Record]) -> list[Key]:
+    """The rows that all runs were asked, in the order of the first."""
+    first = records[0]
+    tests = {(record.task, record.kind, record.after["held_out_rows"]) for record in records if record.after}
+    asked = [{_key(sample) for sample in record.samples[1]} for record in records]
+    shared = [key for key in map(_key, first.samples[1]) if all(key in keys for keys in asked)]
+    has_rows = all(asked) if any(asked) else len({record.plan.facts.data.fingerprint for record in records}) == 1
+    if len(tests) > 1 or not has_rows or (any(asked) and not shared):
+        raise error("E125", names=", ".join(record.run.name for record in records))
+    return shared
+
+
+def _key(sample: Sample) -> Key:
+    return sample["row"], sample["prompt"], sample["reference"]
+
+
+def _picked(samples: Sequence[Sample], shared: Sequence[Key]) -> tuple[Sample, ...]:
+    by_key = {_key(sample): sample for sample in samples}
+    return tuple(by_key[key] for key in shared if key in by_key)
+
+
+def _contestant(name: str, records: Sequence[Record], shared: Sequence[Key]) -> Contestant:
+    return Contestant(
+        name=name,
+        scores=tuple(record.after["scores"] for record in records if record.after),
+        samples=tuple(_picked(record.samples[1], shared) for record in records),
+        records=tuple(records),
+    )
+
+
+def _base(records: Sequence[Record], shared: Sequence[Key]) -> Contestant:
+    """The base model as the first run that measured it found it; a head of random numbers differs from seed to seed."""
+    measured = next((record for record in records if record.before), None)
+    name = (measured or records[0]).references[0]
+    if measured is None or measured.before is None:
+        return Contestant(name, (), ())
+    samples = _picked(measured.samples[0], shared)
+    return Contestant(name, (measured.before["scores"],), (samples,) if len(samples) == len(shared) else ())
+
+
+def _settings(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Runs by what they tried: those that differ only by seed go together."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        values = {key: value for key, value in _flat(record).items() if key != SEED}
+        groups.setdefault(repr(values), []).append(record)
+    named: dict[str, list[Record]] = {}
+    for group in groups.values():
+        name = _name(group)
+        is_taken = name in named or name in words.REFERENCES
+        named[f"{name} ({len(named) + 1})" if is_taken else name] = group
+    return named
+
+
+def _name(group: Sequence[Record]) -> str:
+    """The name of the only run, or what the names of several begin with; the method where that says nothing."""
+    names = [record.run.name for record in group]
+    alike = [letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))]
+    return "".join(alike).removesuffix("-s").strip("-.") or words.method(group[0].plan.run)
+
+
+def _flat(record: Record) -> dict[str, Any]:
+    """The resolved config by dotted path, without what only names the run."""
+    values = record.plan.run.model_dump(mode="json")
+    flat: dict[str, Any] = {}
+    for section, value in values.items():
+        if section != "run":
+            inner = {f"{section}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {}
+            flat |= inner or {section: value}
+    return flat

@@ -1,0 +1,96 @@
+"""The report of a comparison as one HTML file. Every figure comes from the runs' own files."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewright.compare import charts, drawing, page, words
+from tunewright.compare import samples as answers
+from tunewright.compare.choosing import Choice
+from tunewright.compare.comparison import Comparison, Contestant
+from tunewright.compare.outcome import lines, notes
+from tunewright.compare.samples import Pair
+from tunewright.i18n import N_, _
+from tunewright.runs import durable
+
+MOST_ROWS = 20
+HEADLINES: Mapping[str, str] = {
+    "take": N_("Take {name}"),
+    "none": N_("None of them can be advised"),
+    "unknown": N_("Not measured"),
+}
+
+
+def write_page(found: Comparison, choice: Choice, path: Path) -> Path:
+    """The path of the page, in this process's language."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write_text(path, render(found, choice))
+    return path
+
+
+def render(found: Comparison, choice: Choice) -> str:
+    """The page as text."""
+    plan = found.tuned[0].records[0].plan
+    both = {one.name: _pairs(found, one) for one in found.tuned}
+    return page.render(
+        "compare.html.j2",
+        styles=("report.css", "compare.css"),
+        found=found,
+        choice=choice,
+        plan=plan,
+        headline=_headline(choice),
+        kind=_kind(found, choice),
+        metric=words.label(words.METRICS, found.metric),
+        lines=lines(found, choice),
+        notes=notes(found, choice),
+        by_seconds=charts.scatter(found, lambda one: one.seconds, words.duration),
+        by_size=charts.scatter(found, lambda one: one.trainable_parameters, lambda value: words.count(round(value))),
+        losses=charts.losses(found),
+        outcomes=_outcomes(both),
+        labels=answers.OUTCOMES,
+        disputed=_disputed(both),
+        differing={key: [words.plain(value) for value in values] for key, values in found.differing.items()},
+    )
+
+
+def _headline(choice: Choice) -> str:
+    if choice.best is None:
+        return _(HEADLINES["unknown"])
+    return _(HEADLINES["take"]).format(name=choice.take.name) if choice.take else _(HEADLINES["none"])
+
+
+def _kind(found: Comparison, choice: Choice) -> str:
+    """The colour of the verdict: sure, open, or nothing to say."""
+    if choice.best is None:
+        return "unknown"
+    return "better" if choice.take and found.rows else "unclear"
+
+
+def _pairs(found: Comparison, one: Contestant) -> list[Pair]:
+    """The base model's answers beside those of the first seed; none where the base was not measured on these rows."""
+    return answers.pairs(found.kind, found.base.samples[0], one.samples[0]) if found.base.samples else []
+
+
+def _outcomes(both: Mapping[str, list[Pair]]) -> list[dict[str, Any]]:
+    """Rows won and lost against the base model, for each setting; empty where answers are not marked."""
+    told = []
+    for name, pairs in both.items():
+        counts = answers.count(pairs)
+        if sum(counts.values()):
+            told.append({"name": name, "counts": counts, "bar": drawing.stack(counts, sum(counts.values()))})
+    return told
+
+
+def _disputed(both: Mapping[str, list[Pair]]) -> dict[str, Any]:
+    """Rows that some settings have right and others wrong, the most disputed first."""
+    by_row: dict[int, list[Pair]] = {}
+    for pairs in both.values():
+        for pair in pairs:
+            if pair.outcome != "unmarked":
+                by_row.setdefault(pair.row, []).append(pair)
+    split = {row: Counter(pair.is_tuned_right for pair in pairs) for row, pairs in by_row.items()}
+    rows = [row for row in by_row if len(split[row]) == 2]
+    ranked = sorted(rows, key=lambda row: (abs(split[row][True] - split[row][False]), row))
+    shown = [{"first": by_row[row][0], "answers": by_row[row]} for row in ranked[:MOST_ROWS]]
+    return {"rows": shown, "total": len(rows), "names": list(both)}

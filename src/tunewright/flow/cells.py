@@ -1,0 +1,212 @@
+"""The cells of a comparison: ordinary runs in one folder, that differ in nothing but what is compared.
+
+The first cell is planned as it would be alone; rows per step, row length, passes and tests of all others are those of its
+plan, and no cell ends early, so that each is trained on the same tokens. The learning rate stays what suits the method.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tunewright.errors import Problem, SpecError, error
+from tunewright.flow import start
+from tunewright.flow.fetch import Note
+from tunewright.flow.gather import Progress
+from tunewright.plan.choose import value_at
+from tunewright.plan.plan import Plan
+from tunewright.runs import durable, layout, store
+from tunewright.runs.store import LIVE, RunDir
+from tunewright.spec import load as spec
+from tunewright.spec.load import Loaded
+from tunewright.spec.methods import METHODS, rank_field
+from tunewright.spec.run import Run
+
+EQUAL_FILE = "equal.json"
+EQUAL = (
+    "model.precision", "data.max_length", "train.num_train_epochs", "train.max_steps", "train.per_device_train_batch_size",
+    "train.gradient_accumulation_steps", "train.eval_steps", "eval.rows", "eval.max_new_tokens",
+)  # fmt: skip
+NO_EARLY_END: Mapping[str, Any] = {"train.early_stopping_patience": 0}
+MOST_CELLS = 200
+SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
+Values = dict[str, str]  # as `--set` writes them
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared: a config's layers, and the values that each cell takes one of.
+
+    `grid` holds texts by path, as `--set` takes them.
+    """
+
+    config: Path | None = None
+    named: Mapping[str, Any] = field(default_factory=dict)
+    sets: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    ranks: Sequence[int] = ()
+    grid: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seeds: int = 1
+
+    def load(
+        self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, Any] = MappingProxyType({})
+    ) -> Loaded:
+        """The config of a cell: its own values over what was asked for, over what is equal in all. Raises: SpecError."""
+        told = [*self.sets, *(f"{path}={value}" for path, value in values.items())]
+        loaded = spec.load(config=self.config, named=self.named, sets=told)
+        open_paths = {path: value for path, value in equal.items() if loaded.origins.get(path) == spec.DEFAULT}
+        return spec.load(config=self.config, named={**self.named, **open_paths}, sets=told)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a comparison: made already, or planned and not yet begun."""
+
+    name: str
+    run: RunDir | None
+    loaded: Loaded
+    plan: Plan | None = None
+
+
+def prepare(asked: Asked, folder: Path, *, note: Note, progress: Progress = lambda done, total: None) -> list[Cell]:
+    """All cells, with plans for those that were never begun; nothing is started and nothing written yet but `equal.json`.
+
+    Raises: every error that can be known before a run starts; SpecError E126 if the folder holds another comparison.
+    """
+    combinations = _combinations(asked)
+    equal = _equal(asked, combinations, folder, note=note, progress=progress)
+    cells = []
+    for name, values in combinations.items():
+        path = folder / name
+        place = {"run.name": json.dumps(name), "run.output_dir": json.dumps(str(path))}
+        loaded = asked.load({**values, **place}, equal=equal)
+        run = RunDir(path.resolve()) if (path / layout.RUN_JSON).is_file() else None
+        if run and not _is_same(run, loaded):
+            raise error("E126", path=str(path))
+        made = None if run else start.plan_for(loaded, note=note, progress=progress)
+        cells.append(Cell(name, run, loaded, made))
+    return cells
+
+
+def begin(cell: Cell, *, force: bool = False, note: Note) -> RunDir | None:
+    """Start a cell, or let it go on, in the background; None if it is finished. One that is live is left alone.
+
+    Raises: what `start.create` and `start.resume` raise.
+    """
+    run = cell.run
+    if run is None:
+        assert cell.plan is not None
+        run = start.create(cell.loaded, cell.plan, force=force, note=note)
+    elif run.state() == "finished":
+        return None
+    elif run.state() in LIVE:
+        return run
+    else:
+        start.resume(run, {})
+    start.launch(run)
+    return run
+
+
+def default_folder(asked: Asked) -> Path:
+    """runs/compare-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
+    data = _clean(Path(asked.load().run.data.train).stem)[:24].strip("-.")
+    return store.runs_root() / f"compare-{data}-{_digest(asked)[:6]}"
+
+
+def _digest(asked: Asked) -> str:
+    """Of what all cells have in common: methods, ranks and the grid may grow, and the comparison of a folder with them."""
+    return hashlib.sha256(json.dumps(_told(asked.load().run), sort_keys=True).encode()).hexdigest()
+
+
+def _combinations(asked: Asked) -> dict[str, Values]:
+    """Name and values of each cell. Raises: SpecError with what is wrong in any of them."""
+    found: dict[str, Values] = {}
+    base = asked.load().run
+    for method in asked.methods or (base.method,):
+        axes = _axes(asked, method)
+        for values in itertools.product(*axes.values()):
+            cell = {**({"method": method} if asked.methods else {}), **dict(zip(axes, values, strict=True))}
+            for seed in range(asked.seeds):
+                number = {"train.seed": str(base.train.seed + seed)} if seed else {}
+                found[_name(method, cell, seed, found)] = cell | number
+    if len(found) > MOST_CELLS:
+        raise error("E103", key="compare", reason=f"runs at most {MOST_CELLS} cells", value=len(found))
+    _check(asked, found)
+    return found
+
+
+def _check(asked: Asked, combinations: Mapping[str, Values]) -> None:
+    """Raises: SpecError with what is wrong in any cell, each fault once."""
+    problems: list[Problem] = []
+    for values in combinations.values():
+        try:
+            asked.load(values)
+        except SpecError as failed:
+            problems += [problem for problem in failed.problems if problem not in problems]
+    if problems:
+        raise SpecError(problems)
+
+
+def _axes(asked: Asked, method: str) -> dict[str, Sequence[str]]:
+    """The paths that vary for a method; a rank, or a field of `peft`, only where the method has it."""
+    axes: dict[str, Sequence[str]] = {}
+    row = METHODS.get(method)
+    rank = rank_field(method) if row else None
+    if asked.ranks and rank:
+        axes[f"peft.{rank}"] = [str(one) for one in asked.ranks]
+    for path, values in asked.grid.items():
+        section, _dot, key = path.partition(".")
+        is_foreign = section == "peft" and row is not None and len(asked.methods) > 1 and key not in _fields(method)
+        if not is_foreign:
+            axes[path] = values
+    return axes
+
+
+def _fields(method: str) -> set[str]:
+    model = METHODS[method].model
+    return {*model.model_fields, *model.upstream_fields()}
+
+
+def _name(method: str, cell: Values, seed: int, taken: Mapping[str, Any]) -> str:
+    """lora-r8-lr0.0003-s2; the first seed has no number, so that more of them can follow."""
+    keys = {path.rpartition(".")[2]: value for path, value in cell.items() if path != "method"}
+    told = [method, *(f"{SHORT.get(key, key + '-')}{value}" for key, value in keys.items())]
+    name = _clean("-".join(told))[:56].strip("-.")
+    name = f"{name}-{len(taken)}" if name in taken and not seed else name
+    return f"{name}-s{seed + 1}" if seed else name
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in text.lower())
+
+
+def _equal(
+    asked: Asked, combinations: Mapping[str, Values], folder: Path, *, note: Note, progress: Progress
+) -> dict[str, Any]:
+    """What is equal in all cells: as the first cell of the folder was planned. Raises: SpecError E126."""
+    path, digest = folder / EQUAL_FILE, _digest(asked)
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if stored.get("ask") == digest:
+        return dict(stored["values"])
+    if store.list_runs(folder):
+        raise error("E126", path=str(folder))
+    values = next(iter(combinations.values()))
+    run = start.plan_for(asked.load(values), note=note, progress=progress).run
+    equal = {**NO_EARLY_END, **{key: value for key in EQUAL if (value := value_at(run, key)) is not None}}
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.write_json(path, {"schema": layout.SCHEMA, "ask": digest, "values": equal})
+    return equal
+
+
+def _is_same(run: RunDir, loaded: Loaded) -> bool:
+    """Whether a run on disk is what the cell asks for."""
+    return _told(spec.load(config=run.file(layout.CONFIG)).run) == _told(loaded.run)
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """A config without the name and the place of its run."""
+    return start.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})
