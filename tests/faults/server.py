@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import peft.tuners.lora.bnb
 import torch
+import transformers.models.llama.modeling_llama
 
 from tests.faults.injected import installed
 from tunewright.engine.watch import StopFlag
@@ -21,6 +23,8 @@ from tunewright.engine.worker import quiet, work
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 
+# What transformers and PEFT would import only in a worker.
+IMPORTED_LATE = (peft.tuners.lora.bnb, transformers.models.llama.modeling_llama)
 LOOK_SECONDS = 5.0
 
 
@@ -34,10 +38,7 @@ def as_worker(order: dict[str, Any]) -> int:
     stop = StopFlag()
     stop.install()
     quiet()
-    known = set(sys.modules)
-    code = work(run, stop, installed(order["fault"], run.path))
-    Path("/tmp/guard_modules.txt").write_text("\n".join(m for m in sys.modules if m not in known))
-    return code
+    return work(run, stop, installed(order["fault"], run.path))
 
 
 def serve_one(connection: socket.socket) -> None:

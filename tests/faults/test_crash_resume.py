@@ -73,7 +73,7 @@ def kill_at_random(toys: Toys, folder: Path, kills: int, seed: int) -> dict[str,
         run = toys.new(folder / f"run-{number}")
         for _ in range(chance.randint(1, 4)):
             started, worker = time.monotonic(), toys.begin(run)
-            time.sleep(chance.uniform(0, longest or 2))
+            time.sleep(chance.uniform(0, longest or 1))
             worker.kill()
             if worker.wait() != KILLED:
                 longest = max(longest, time.monotonic() - started)
