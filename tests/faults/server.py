@@ -4,6 +4,7 @@ Each connection is one worker: a line of JSON comes in (run, home, fault), its p
 negative for a signal. The child runs what `python -m tunewright.engine.worker` runs, with a fault in it.
 """
 
+import gc
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import peft.tuners.lora.bnb
 import torch
+import transformers.models.llama.modeling_llama
 
 from tests.faults.injected import installed
 from tunewright.engine.watch import StopFlag
@@ -20,6 +23,8 @@ from tunewright.engine.worker import quiet, work
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 
+# What transformers and PEFT would import only in a worker.
+IMPORTED_LATE = (peft.tuners.lora.bnb, transformers.models.llama.modeling_llama)
 LOOK_SECONDS = 5.0
 
 
@@ -52,6 +57,7 @@ def serve_one(connection: socket.socket) -> None:
 def main() -> None:
     owner = os.getppid()
     torch.set_num_threads(1)
+    gc.freeze()  # what was imported is no garbage; to look for it took a worker a third of its time
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that serve one connection
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])

@@ -12,12 +12,10 @@ from tests.faults.fingerprint import fingerprint
 from tunewright.runs.store import RunDir
 
 KILLED = -9
-MOMENTS = [
-    ("step_begin", 0), ("applied", 6), ("step_end", 7), ("step_end", 8), ("log", 8), ("evaluate", 8), ("save", 8),
-    ("gradients", 15), ("evaluate", 16), ("evaluate", STEPS), ("save", STEPS), ("train_end", STEPS),
-]  # fmt: skip
+MOMENTS = [("applied", 6), ("step_end", 8), ("evaluate", 8), ("save", 16), ("evaluate", STEPS), ("train_end", STEPS)]
+MORE_MOMENTS = ("step_begin", "gradients", "applied", "step_end", "log", "evaluate", "save")
 # Of the changes that a run makes in its folder, the last are the adapter's and those of the end.
-FILES, LAST_FILES = 8, 6
+FILES, LAST_FILES = 4, 3
 
 
 def changes(toys: Toys) -> int:
@@ -34,6 +32,17 @@ def assert_ends_as_unbroken(toys: Toys, run: RunDir) -> None:
 def test_killed_at_a_moment_of_a_step(moment: str, step: int, toys: Toys, tmp_path: Path) -> None:
     run = toys.new(tmp_path / "run")
     assert toys.work(run, at=moment, step=step, do="kill") == KILLED
+    assert_ends_as_unbroken(toys, run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MORE_MOMENTS)
+def test_killed_at_every_step(moment: str, toys: Toys, tmp_path: Path) -> None:
+    """Each run is killed at every second of its steps, one after the other, and ends as if nothing had been."""
+    run = toys.new(tmp_path / "run")
+    first, apart = (4, 4) if moment in ("evaluate", "save") else (1, 2)
+    for step in range(first, STEPS, apart):
+        assert toys.work(run, at=moment, step=step, do="kill") == KILLED, f"step {step}"
     assert_ends_as_unbroken(toys, run)
 
 
@@ -64,7 +73,7 @@ def kill_at_random(toys: Toys, folder: Path, kills: int, seed: int) -> dict[str,
         run = toys.new(folder / f"run-{number}")
         for _ in range(chance.randint(1, 4)):
             started, worker = time.monotonic(), toys.begin(run)
-            time.sleep(chance.uniform(0, longest or 2))
+            time.sleep(chance.uniform(0, longest or 1))
             worker.kill()
             if worker.wait() != KILLED:
                 longest = max(longest, time.monotonic() - started)

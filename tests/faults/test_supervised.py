@@ -61,11 +61,11 @@ def codes(run: RunDir) -> list[str]:
 
 
 def kill_workers(run: RunDir, kills: int, chance: random.Random) -> None:
-    """Signal 9 to so many workers of a run, each at a random moment of the first second and a half of its life."""
+    """Signal 9 to so many workers of a run, each at a random moment of the first second of its life."""
     known = 0
     for _ in range(kills):
         known = next_worker(run, known)
-        time.sleep(chance.uniform(0, 1.5))
+        time.sleep(chance.uniform(0, 1))
         try:
             os.kill(known, signal.SIGKILL)
         except ProcessLookupError:

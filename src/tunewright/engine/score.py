@@ -11,6 +11,7 @@ from torch import nn
 from tunewright.engine.evaluate import Examiner
 from tunewright.engine.watch import StopFlag, Stopwatch
 from tunewright.errors import error
+from tunewright.i18n import N_
 from tunewright.runs import durable, layout
 from tunewright.runs.events import EventLog
 from tunewright.runs.store import RunDir
@@ -50,7 +51,7 @@ class Scorer:
             evaluation = test.evaluate(model, self.progress(f"evaluate_{which}"))
         loss = evaluation.scores["held_out_loss"]
         if not math.isfinite(loss):
-            raise error("E512", when=which, value=str(loss))
+            raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
         self.run.file(layout.EVAL).mkdir(exist_ok=True)
         durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", evaluation.samples)
         found = Score(evaluation.scores, len(evaluation.samples), len(test.rows), round(watch.seconds, 3))

@@ -29,6 +29,7 @@ from tunewright.trust import command, home, spawn
 
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
+SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were looked at, before there was a plan
 
 
 def plan_for(
@@ -198,9 +199,10 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         asked = spec.load(config=run.file(layout.CONFIG)).run
         changed = spec.patch(asked, changes)
         origins = wishes(plan) | dict.fromkeys(changes, "--set")
-        changed_run = spec.patch(changed, {"model.chat_template": plan.run.model.chat_template})
+        changed_run = spec.patch(changed, {path: _at(plan.run.model_dump(), path) for path in SEEN_IN_DATA})
+        given = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
         factor = read_factor(factor_key(changed_run, plan.facts))
-        new = make_plan(changed_run, plan.facts, origins, factor=factor)
+        new = make_plan(changed_run, plan.facts, origins, given, factor)
         saved = remedies(plan)
         if saved and not saved.keys() & changes.keys():  # who changes one of them has taken the matter over
             new = remedied(new, saved)

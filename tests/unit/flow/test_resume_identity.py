@@ -14,7 +14,7 @@ from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Facts, from_json
 from tunewright.runs import durable, layout, store
 from tunewright.runs.store import RunDir
-from tunewright.spec.load import to_yaml
+from tunewright.spec.load import patch, to_yaml
 from tunewright.spec.run import APPLIED, CHANGEABLE, FREE, Run
 
 __all__ = ["facts"]
@@ -43,11 +43,11 @@ KEYS = sorted({*keys(Run), "train.adam_beta1", "train.neftune_noise_alpha", "pef
 
 @pytest.fixture
 def run(tmp_path: Path, facts: Callable[..., Facts]) -> RunDir:
-    """A stopped run of four rows at once in steps of sixteen."""
+    """A stopped run of eight rows at once in steps of sixteen, whose task was left to the data."""
     train = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
     asked = Run.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "train": train})
     made = store.create(tmp_path / "shop", "shop")
-    durable.write_text(made.file(layout.CONFIG), to_yaml(asked))
+    durable.write_text(made.file(layout.CONFIG), to_yaml(patch(asked, {"task": "auto"})))
     origins = {f"train.{name}": "--set" for name in train}
     durable.write_text(made.file(layout.PLAN), make_plan(asked, facts(), origins).model_dump_json())
     made.update_info(state="stopped", started=1.0, ended=2.0)
@@ -79,7 +79,7 @@ def test_what_may_change_is_in_the_plan_that_goes_on(key: str, run: RunDir) -> N
     after = from_json(run.plan())
     section, name = key.split(".")
     assert after.run.model_dump()[section][name] == NEW[key]
-    assert after.effective_batch == before.effective_batch
+    assert (after.effective_batch, after.run.task) == (before.effective_batch, before.run.task)
     assert run.state() == "queued"
 
 
