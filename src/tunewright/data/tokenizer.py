@@ -98,7 +98,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _template(folder: Path, config: dict[str, Any], asked: str | None, special: dict[str, str]) -> str | None:
     """The template, tried in a process with limits unless it is one of ours."""
-    if asked in BUILT_IN:
+    if asked is not None and asked in BUILT_IN:
         return BUILT_IN[asked]
     own = folder / "chat_template.jinja"
     if asked is not None and not Path(asked).is_file():
