@@ -29,8 +29,8 @@ from tunewright.facts.meaning import meanings
 from tunewright.facts.model import read_model
 from tunewright.flow import calibrate as calibration
 from tunewright.flow import cells, demo, gather, inline, start
-from tunewright.flow.cells import Asked as Cells
 from tunewright.flow.cells import Cell as Cell
+from tunewright.flow.cells import Grid as Grid
 from tunewright.flow.fetch import Note, fetch_weights, hub_answers, resolve_model
 from tunewright.flow.session import Progress
 from tunewright.plan.paths import PATHS as PATHS
@@ -293,7 +293,7 @@ def compare_runs(runs: Sequence[TrainedRun | str | Path]) -> Compared:
     return Compared(found, choose(found))
 
 
-def plan_cells(asked: Cells, folder: Path, *, note: Note = _silent, progress: Progress = no_progress) -> list[Cell]:
+def plan_cells(asked: Grid, folder: Path, *, note: Note = _silent, progress: Progress = no_progress) -> list[Cell]:
     """The runs that a comparison is made of, those that were never begun with their plans.
 
     Raises: every error that can be known before a run; SpecError E126 if the folder holds another comparison.
@@ -301,7 +301,7 @@ def plan_cells(asked: Cells, folder: Path, *, note: Note = _silent, progress: Pr
     return cells.prepare(asked, folder, note=note, progress=progress)
 
 
-def cells_folder(asked: Cells) -> Path:
+def cells_folder(asked: Grid) -> Path:
     """Where the runs of a comparison go if nothing else is said: always the same folder for the same ask."""
     return cells.default_folder(asked)
 

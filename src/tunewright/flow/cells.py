@@ -38,10 +38,10 @@ Values = dict[str, str]  # as `--set` writes them
 
 
 @dataclass(frozen=True)
-class Asked:
+class Grid:
     """What is compared: a config's layers, and the values that each cell takes one of.
 
-    `grid` holds texts by path, as `--set` takes them.
+    `axes` holds texts by path, as `--set` takes them.
     """
 
     config: Path | None = None
@@ -49,7 +49,7 @@ class Asked:
     sets: Sequence[str] = ()
     methods: Sequence[str] = ()
     ranks: Sequence[int] = ()
-    grid: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seeds: int = 1
 
     def load(
@@ -72,7 +72,7 @@ class Cell:
     plan: Plan | None = None
 
 
-def prepare(asked: Asked, folder: Path, *, note: Note, progress: Progress = lambda done, total: None) -> list[Cell]:
+def prepare(asked: Grid, folder: Path, *, note: Note, progress: Progress = lambda done, total: None) -> list[Cell]:
     """All cells, with plans for those that were never begun; nothing is started and nothing written yet but `equal.json`.
 
     Raises: every error that can be known before a run starts; SpecError E126 if the folder holds another comparison.
@@ -111,18 +111,18 @@ def begin(cell: Cell, *, force: bool = False, note: Note) -> RunDir | None:
     return run
 
 
-def default_folder(asked: Asked) -> Path:
+def default_folder(asked: Grid) -> Path:
     """runs/compare-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
     data = _clean(Path(asked.load().run.data.train).stem)[:24].strip("-.")
     return store.runs_root() / f"compare-{data}-{_digest(asked)[:6]}"
 
 
-def _digest(asked: Asked) -> str:
+def _digest(asked: Grid) -> str:
     """Of what all cells have in common: methods, ranks and the grid may grow, and the comparison of a folder with them."""
     return hashlib.sha256(json.dumps(_told(asked.load().run), sort_keys=True).encode()).hexdigest()
 
 
-def _combinations(asked: Asked) -> dict[str, Values]:
+def _combinations(asked: Grid) -> dict[str, Values]:
     """Name and values of each cell. Raises: SpecError with what is wrong in any of them."""
     found: dict[str, Values] = {}
     base = asked.load().run
@@ -139,7 +139,7 @@ def _combinations(asked: Asked) -> dict[str, Values]:
     return found
 
 
-def _check(asked: Asked, combinations: Mapping[str, Values]) -> None:
+def _check(asked: Grid, combinations: Mapping[str, Values]) -> None:
     """Raises: SpecError with what is wrong in any cell, each fault once."""
     problems: list[Problem] = []
     for values in combinations.values():
@@ -151,14 +151,14 @@ def _check(asked: Asked, combinations: Mapping[str, Values]) -> None:
         raise SpecError(problems)
 
 
-def _axes(asked: Asked, method: str) -> dict[str, Sequence[str]]:
+def _axes(asked: Grid, method: str) -> dict[str, Sequence[str]]:
     """The paths that vary for a method; a rank, or a field of `peft`, only where the method has it."""
     axes: dict[str, Sequence[str]] = {}
     row = METHODS.get(method)
     rank = rank_field(method) if row else None
     if asked.ranks and rank:
         axes[f"peft.{rank}"] = [str(one) for one in asked.ranks]
-    for path, values in asked.grid.items():
+    for path, values in asked.axes.items():
         section, _dot, key = path.partition(".")
         is_foreign = section == "peft" and row is not None and len(asked.methods) > 1 and key not in _fields(method)
         if not is_foreign:
@@ -185,7 +185,7 @@ def _clean(text: str) -> str:
 
 
 def _equal(
-    asked: Asked, combinations: Mapping[str, Values], folder: Path, *, note: Note, progress: Progress
+    asked: Grid, combinations: Mapping[str, Values], folder: Path, *, note: Note, progress: Progress
 ) -> dict[str, Any]:
     """What is equal in all cells: as the first cell of the folder was planned. Raises: SpecError E126."""
     path, digest = folder / EQUAL_FILE, _digest(asked)

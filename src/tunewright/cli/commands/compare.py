@@ -14,7 +14,7 @@ from tunewright.i18n import _, ngettext
 from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
-    from tunewright.api import Cell, Cells, Compared, TrainedRun
+    from tunewright.api import Cell, Compared, Grid, TrainedRun
 
 PAGE = "compare.html"
 NARROWEST_NAME = 10
@@ -33,7 +33,7 @@ Methods = Annotated[
     str | None,
     typer.Option("--methods", metavar="NAME,NAME", help=_("Train a run for each method."), show_default=False),
 ]
-Grid = Annotated[
+Axes = Annotated[
     list[str] | None,
     typer.Option(
         "--grid", metavar="PATH=V,V", help=_("Train a run for each value; can be repeated."), show_default=False
@@ -51,7 +51,7 @@ def compare(
     words: Words,
     ranks: Ranks = None,
     methods: Methods = None,
-    grid: Grid = None,
+    grid: Axes = None,
     seeds: Seeds = 1,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FOLDER", help=_("Folder of the runs and of compare.html."))
@@ -69,7 +69,7 @@ def compare(
     if ranks or methods or grid or seeds > 1:
         config, named = options.inputs_of(words)
         named |= {"run.offline": True} if offline else {}
-        asked = api.Cells(config, named, sets or (), _names(methods), _ranks(ranks), _grid(grid), seeds)
+        asked = api.Grid(config, named, sets or (), _names(methods), _ranks(ranks), _axes(grid), seeds)
         folder = Path(output) if output else api.cells_folder(asked)
         shown = {"is_json": as_json, "is_quiet": quiet, "is_verbose": verbose}
         code = _train(asked, folder, force=force, **shown)
@@ -99,7 +99,7 @@ def _ranks(text: str | None) -> list[int]:
         ) from None
 
 
-def _grid(texts: Sequence[str] | None) -> dict[str, list[str]]:
+def _axes(texts: Sequence[str] | None) -> dict[str, list[str]]:
     """PATH=V,V texts; commas in brackets belong to a value."""
     found = {}
     for text in texts or ():
@@ -128,7 +128,7 @@ def _common_folder(runs: "Sequence[TrainedRun]") -> Path:
     return parents.pop() if len(parents) == 1 else Path.cwd()
 
 
-def _train(asked: "Cells", folder: Path, *, force: bool, is_json: bool, is_quiet: bool, is_verbose: bool) -> int:
+def _train(asked: "Grid", folder: Path, *, force: bool, is_json: bool, is_quiet: bool, is_verbose: bool) -> int:
     """Train what is not trained yet, one run after another; the exit code. Raises: typer.Exit when it is interrupted."""
     from tunewright import api
 
