@@ -23,10 +23,12 @@ def sealed(make_run: MakeRun) -> api.TrainedRun:
     identity = run.dir.info()["id"]
     store = CheckpointStore(run.dir.checkpoints_dir, identity)
     for step in (10, 5):
-        staged = store.stage()
-        (staged / "adapter_model.safetensors").write_text(f"weights of {step}")
-        (staged / "trainer_state.json").write_text("{}")
-        store.publish(staged, step, {})
+
+        def fill(staged: Path, step: int = step) -> None:
+            (staged / "adapter_model.safetensors").write_text(f"weights of {step}")
+            (staged / "trainer_state.json").write_text("{}")
+
+        store.save(step, fill, {}, keep=2)
     (run.adapter / "adapter_model.safetensors").write_text("weights")
     seal(run.adapter, run_id=identity, step=0, identity={})
     return run
@@ -185,8 +187,8 @@ def test_an_equality_that_does_not_hold_ends_with_8_and_names_it(
 def test_a_manifest_of_anybody_is_no_path_to_elsewhere_and_no_traceback(tmp_path: Path, files: Any) -> None:
     folder = tmp_path / "foreign"
     folder.mkdir()
-    manifest = seal(folder, run_id="r", step=1, identity={})
-    forged = {**manifest, "files": files}
+    seal(folder, run_id="r", step=1, identity={})
+    forged = {**json.loads((folder / MANIFEST).read_text()), "files": files}
     body = {key: value for key, value in forged.items() if key != "sha256"}
     forged["sha256"] = sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     (folder / MANIFEST).write_text(json.dumps(forged))
