@@ -76,7 +76,7 @@ def _outcomes(both: Mapping[str, list[Pair]]) -> list[dict[str, Any]]:
     """Rows won and lost against the base model, for each setting; empty where answers are not marked."""
     told = []
     for name, pairs in both.items():
-        counts: dict[str, int] = {**answers.count(pairs)}
+        counts = {str(kind): count for kind, count in answers.count(pairs).items()}
         if sum(counts.values()):
             told.append({"name": name, "counts": counts, "bar": drawing.stack(counts, sum(counts.values()))})
     return told
