@@ -20,6 +20,8 @@ RUNTIME_BYTES = 575 * 2**20
 KERNEL_BYTES = 60 * 2**20
 # On a CPU keys and values grow token by token, each time into a new block; products in 8 bits have results of 32 twice.
 CACHE_COPIES, INT8_RESULTS = 1.5, 3
+# What a training leaves in the heap of a CPU, between what is still held.
+LEFT_BEHIND = 90 * 2**20
 # On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
 HEAP_SHARE = 0.22
 # What torch's CPU keeps more of each value: inputs rounded or copied for products of stored weights (benchmarks/plan).
@@ -218,7 +220,7 @@ def write_parts(
     cache = 2 * blocks * model.num_key_value_heads * model.head_dim * written.tokens * size
     block = written.tokens * (4 * model.hidden_size + 3 * model.intermediate_size) * size
     if not kind.is_gpu:
-        cache = round(CACHE_COPIES * cache)
+        cache = round(CACHE_COPIES * cache) + LEFT_BEHIND
     if kind.int8:
         block *= INT8_RESULTS
     merged = sum(g.in_features * g.out_features * g.count for g in adapted.groups(model)) * size if kind.merged else 0
