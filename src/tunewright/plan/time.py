@@ -30,14 +30,16 @@ STEP_SECONDS = {"cpu": 0.02, "cuda": 0.01}
 TRAINER_SECONDS = 0.4
 # The probe's block trains its weights and pads nothing; a step of adapters by the fast ways does more of it in products.
 PACKED_GAIN = 1.12
+# A pass forward alone comes nearer to the rate of bare products.
+FORWARD_GAIN = 1.15
 # Against fp32 or bf16 weights, tokens a second (benchmarks/memory).
 STORED_GAIN = {"none": 1.0, "8bit": 0.95, "4bit": 0.88}
 INT8_GAIN = 1.28
 # Writing one token reads all weights once.
 READ_BYTES_PER_SECOND = {"cpu": 4e10, "cuda": 4e11}
 WRITE_LAYER_SECONDS = {"cpu": 7e-4, "cuda": 2e-4}
-# On a CPU weights in fewer bits are made wide again, or multiplied by slower code where there are few rows.
-STORED_READ = {"int8": 2.4, "8bit": 1.7, "4bit": 1.2}
+# On a CPU layers in fewer bits are made wide again, or round their inputs first.
+STORED_LAYER = {"none": 1.0, "int8": 2.2, "8bit": 1.9, "4bit": 1.6}
 # What one run differs from the next, and what a table knows of a card: low and high as a share of the figure.
 SPREAD = {True: (0.8, 1.3), False: (0.5, 2.0)}
 
@@ -56,7 +58,7 @@ def estimate_time(run: Run, facts: Facts, factor: float = 1.0) -> Time | None:
     rate = probe.flops[precision_of(run)] * _gain(run, facts)
     blocks = facts.model.num_layers + facts.model.num_decoder_layers
     one_step = todo.step / rate + todo.micro_batches * blocks * LAYER_SECONDS[device] + STEP_SECONDS[device]
-    tests = _tests_while_training(run, facts, todo) / rate
+    tests = _tests_while_training(run, facts, todo) / (FORWARD_GAIN * rate)
     before, after = _answers(run, facts, rate, device)
     load = START_SECONDS + facts.model.weight_bytes / LOAD_BYTES_PER_SECOND
     parts = {
@@ -66,7 +68,7 @@ def estimate_time(run: Run, facts: Facts, factor: float = 1.0) -> Time | None:
         "evaluate_before": factor * before,
         "train": factor * (TRAINER_SECONDS + todo.steps * one_step + tests + _saves(run, facts, todo)),
         "evaluate_after": factor * after,
-        "save": SAVE_SECONDS + factor * todo.forward / rate,
+        "save": SAVE_SECONDS + factor * todo.forward / (FORWARD_GAIN * rate),
     }
     low, high = SPREAD[probe.is_measured]
     seen = round(todo.steps * effective_batch(run) * min(facts.data.mean_length, int(run.data.max_length)))
@@ -102,13 +104,10 @@ def _saves(run: Run, facts: Facts, todo: Work) -> float:
     return _num_tests(run, todo) * 12 * trained_by(run, facts) / SAVED_BYTES_PER_SECOND
 
 
-def _bytes_read(run: Run, facts: Facts) -> float:
-    """What reading all weights once is worth, in bytes."""
-    kind, precision = run.model.quantization, precision_of(run)
-    if kind == "none" or not is_cpu(facts):
-        return stored_bytes(facts.model, precision, kind)
-    way = "int8" if "int8" in fast_paths(run, facts) else kind
-    return STORED_READ[way] * stored_bytes(facts.model, precision, "none")
+def _layer_seconds(run: Run, facts: Facts, device: str) -> float:
+    """What each layer costs for one token of a batch, beside reading its weights."""
+    way = "int8" if "int8" in fast_paths(run, facts) else run.model.quantization
+    return WRITE_LAYER_SECONDS[device] * (STORED_LAYER[way] if is_cpu(facts) else 1.0)
 
 
 def _answers(run: Run, facts: Facts, rate: float, device: str) -> tuple[float, float]:
@@ -116,15 +115,15 @@ def _answers(run: Run, facts: Facts, rate: float, device: str) -> tuple[float, f
     held_out, rows = facts.data.num_held_out, int(run.eval.rows)
     if not held_out:
         return 0.0, 0.0
-    loss = held_out * work(run, facts).forward / rate
+    loss = held_out * work(run, facts).forward / (FORWARD_GAIN * rate)
     if run.task == "auto" or not TASKS[run.task].writes or not rows:
         return loss, loss
     model = facts.model
     numbers = frozen_numbers(model) + model.hidden_size * model.vocab_size
-    read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / rate
+    read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / (FORWARD_GAIN * rate)
     batches = -(-rows // ROWS_WRITTEN_AT_ONCE)
-    weights = _bytes_read(run, facts)
-    one = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * WRITE_LAYER_SECONDS[device]
+    weights = stored_bytes(model, precision_of(run), run.model.quantization)
+    one = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * _layer_seconds(run, facts, device)
     one += 2 * numbers * min(rows, ROWS_WRITTEN_AT_ONCE) / rate
     written = (
         int(run.eval.max_new_tokens),
