@@ -154,7 +154,9 @@ def load_parts(run: Run, model: Model, kind: Kind) -> dict[str, int]:
     if kind.is_gpu:
         return held
     if kind.int8:
-        plain = stored_bytes(model, kind.precision, "none")
+        # Embeddings are copied, so that the file need not stay mapped for them.
+        copied = model.vocab_size * model.hidden_size * PRECISION_BYTES[kind.precision]
+        plain = stored_bytes(model, kind.precision, "none") + copied
         return {**held, "weights": plain, "checkpoint": model.weight_bytes if _is_cast(model, kind) else 0}
     is_copied = run.model.quantization != "none" or _is_cast(model, kind)
     return {**held, "checkpoint": model.weight_bytes if is_copied else 0}
