@@ -222,11 +222,11 @@ def _tight(text: str) -> str:
 
 
 def _in_pieces(name: str, room: int | None) -> list[str]:
-    """A name in pieces that fit, broken behind hyphens where there are some."""
+    """A name in pieces that fit, broken behind hyphens and blanks where there are some."""
     if room is None or columns_of(name) <= room:
         return [name]
     pieces = [""]
-    for part in re.findall(rf"[^-]{{1,{room - 2}}}-?", name) or [name[:room]]:
+    for part in re.findall(rf"[^- ]{{1,{room - 1}}}[- ]?", name) or [name[:room]]:
         if pieces[-1] and columns_of(pieces[-1] + part) > room:
             pieces.append("")
         pieces[-1] += part
