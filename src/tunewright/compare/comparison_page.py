@@ -35,7 +35,7 @@ def render(found: Comparison, choice: Choice) -> str:
     both = {one.name: _pairs(found, one) for one in found.tuned}
     return page.render(
         "compare.html.j2",
-        styles=("report.css", "compare.css"),
+        styles=("report.css", "chart.css", "compare.css"),
         found=found,
         choice=choice,
         plan=plan,
