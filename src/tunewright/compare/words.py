@@ -174,6 +174,13 @@ def duration(seconds: float | None) -> str:
     return f"{hours}\u00a0h {minutes:02d}\u00a0min" if hours else f"{minutes}\u00a0min {rest:02d}\u00a0s"
 
 
+def clock(seconds: float) -> str:
+    """A duration as short as an axis needs it: 1:20, 1:00:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 def number(value: float | None) -> str:
     """An integer with separators; other numbers with four significant digits."""
     if value is None:
