@@ -29,7 +29,6 @@ OUTCOMES: Mapping[Outcome, str] = {
     "right": N_("right before and now"),
     "unmarked": N_("not marked"),
 }
-BEST: tuple[Outcome, ...] = ("fixed", "right")
 
 
 @dataclass(frozen=True)
@@ -153,9 +152,7 @@ def shown(found: Sequence[Pair]) -> list[Pair]:
 
     Of answers that are not marked: the worst and the best.
     """
-    of: dict[Outcome, list[Pair]] = {outcome: [] for outcome in OUTCOMES}
-    for pair in sorted(found, key=lambda pair: pair.closeness):
-        of[pair.outcome].append(pair)
+    of = _by_outcome(found)
     first = [pair for kind in (of["fixed"], of["broken"], of["wrong"]) for pair in kind[:MOST_OF_A_KIND]]
     near_misses = of["wrong"][: MOST_OF_A_KIND - 1 : -1]
     worst, others = of["unmarked"][: MOST_SHOWN // 2], of["unmarked"][MOST_SHOWN // 2 :]
@@ -167,24 +164,24 @@ def shown(found: Sequence[Pair]) -> list[Pair]:
 
 
 def groups(chosen: Sequence[Pair]) -> list[Group]:
-    """Pairs by outcome, the right ones with the surest first and the wrong ones with the worst.
-
-    Of answers that are not marked: the nearest to their references, then the farthest.
-    """
-    worst_first = sorted(chosen, key=lambda pair: pair.closeness)
-    best_first = sorted(chosen, key=lambda pair: -pair.closeness)
-    unmarked = [pair for pair in best_first if pair.outcome == "unmarked"]
-    half = (len(unmarked) + 1) // 2
+    """Pairs by outcome; those that are not marked as the nearest to their references and the farthest."""
+    of = _by_outcome(chosen)
+    unmarked = of.pop("unmarked")
+    half = len(unmarked) // 2
     told = [
-        *(
-            Group(_(label), [pair for pair in (best_first if kind in BEST else worst_first) if pair.outcome == kind])
-            for kind, label in OUTCOMES.items()
-            if kind != "unmarked"
-        ),
-        Group(_("Nearest to the reference"), unmarked[:half]),
-        Group(_("Farthest from the reference"), unmarked[half:][::-1]),
+        *(Group(_(OUTCOMES[kind]), found) for kind, found in of.items()),
+        Group(_("Nearest to the reference"), unmarked[half:][::-1]),
+        Group(_("Farthest from the reference"), unmarked[:half]),
     ]
     return [group for group in told if group.pairs]
+
+
+def _by_outcome(found: Sequence[Pair]) -> dict[Outcome, list[Pair]]:
+    """Of the right answers the surest stand first, of all others the worst."""
+    of: dict[Outcome, list[Pair]] = {outcome: [] for outcome in OUTCOMES}
+    for pair in sorted(found, key=lambda pair: -pair.closeness if pair.is_tuned_right else pair.closeness):
+        of[pair.outcome].append(pair)
+    return of
 
 
 def count(found: Sequence[Pair]) -> dict[Outcome, int]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from tunewright.compare import metrics
@@ -205,6 +206,11 @@ def plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     return ", ".join(map(plain, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+
+
+def file_name(path: str) -> str:
+    """The last part of an absolute path; names of data sets and relative paths stay whole."""
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def learned(account: Mapping[str, Any]) -> str:

@@ -406,6 +406,15 @@ def test_hostile_text_stays_text_where_it_is_marked(start: Callable[..., Any]) -
     assert len(page.scripts) == 2 and not page.all("img", "i", "b")
 
 
+def test_a_long_path_stands_where_the_run_is_repeated_and_not_on_top(start: Callable[..., Any]) -> None:
+    run = start("far").run
+    plan = run.plan()
+    plan["run"]["data"]["train"] = "/home/somebody/very/far/away/support.jsonl"
+    durable.write_json(run.file(layout.PLAN), plan)
+    text = page_of(run).text
+    assert "· support.jsonl ·" in text and "/home/somebody/very/far/away/support.jsonl a3f5" in text
+
+
 def test_every_new_part_can_be_read_in_chinese_and_asks_for_nothing(
     classified: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
