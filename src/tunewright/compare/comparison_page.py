@@ -35,7 +35,7 @@ def render(found: Comparison, choice: Choice) -> str:
     both = {one.name: _pairs(found, one) for one in found.tuned}
     return page.render(
         "compare.html.j2",
-        styles=("report.css", "compare.css"),
+        styles=("report.css", "chart.css", "compare.css"),
         found=found,
         choice=choice,
         plan=plan,
@@ -44,13 +44,16 @@ def render(found: Comparison, choice: Choice) -> str:
         metric=words.label(words.METRICS, found.metric),
         lines=lines(found, choice),
         notes=notes(found, choice),
-        by_seconds=charts.scatter(found, lambda one: one.seconds, words.duration),
+        by_seconds=charts.scatter(found, lambda one: one.seconds, words.clock),
         by_size=charts.scatter(found, lambda one: one.trainable_parameters, lambda value: words.count(round(value))),
         losses=charts.losses(found),
         outcomes=_outcomes(both),
         labels=answers.OUTCOMES,
         disputed=_disputed(both),
-        differing={key: [words.plain(value) for value in values] for key, values in found.differing.items()},
+        differing={
+            key: [words.DASH if value is None else words.plain(value) for value in values]
+            for key, values in found.differing.items()
+        },
     )
 
 
