@@ -91,7 +91,7 @@ class Search:
 
     def trials(self) -> list[Tried]:
         """All trials by number."""
-        return [
+        found = [
             Tried(
                 number=trial.number,
                 state={"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running"),
@@ -101,6 +101,7 @@ class Search:
             )
             for trial in self.study.get_trials(deepcopy=False)
         ]
+        return sorted(found, key=lambda trial: trial.number)
 
     def trial(self, number: int) -> Tried:
         return self.trials()[number]

@@ -86,7 +86,7 @@ def prepare(asked: Asked, folder: Path, *, note: Note, progress: Progress = lamb
         place = {"run.name": json.dumps(name), "run.output_dir": json.dumps(str(path))}
         loaded = asked.load({**values, **place}, equal=equal)
         run = RunDir(path.resolve()) if (path / layout.RUN_JSON).is_file() else None
-        if run and not _is_same(run, loaded):
+        if run and not is_same(run, loaded):
             raise error("E126", path=str(path))
         made = None if run else start.plan_for(loaded, note=note, progress=progress)
         cells.append(Cell(name, run, loaded, made))
@@ -205,7 +205,7 @@ def equal_of(run: Run) -> dict[str, Any]:
     return NO_EARLY_END | {key: value for key in EQUAL if (value := value_at(run, key)) is not None}
 
 
-def _is_same(run: RunDir, loaded: Loaded) -> bool:
+def is_same(run: RunDir, loaded: Loaded) -> bool:
     """Whether a run on disk is what the cell asks for."""
     return _told(spec.load(config=run.file(layout.CONFIG)).run) == _told(loaded.run)
 

@@ -8,7 +8,7 @@ folder unlocked goes on with it where its run is. So nothing is lost and nothing
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from tunewright.compare import record, space
 from tunewright.compare.metrics import METRICS
 from tunewright.compare.search import Search, Tried, check_installed, open_search
 from tunewright.compare.space import Axis
-from tunewright.errors import ModelError, SpecError, TunewrightError, error
+from tunewright.errors import ModelError, Problem, SpecError, TunewrightError, error
 from tunewright.flow import cells, start
 from tunewright.flow.fetch import Note
 from tunewright.flow.gather import Progress
@@ -130,20 +130,24 @@ class Sweep:
         lock.release()
         return None
 
-    def begin(self, trial: Trial, *, force: bool = False, note: Note) -> list[Any]:
+    def begin(self, trial: Trial, *, force: bool = False, note: Note) -> Sequence[Problem]:
         """Start the trial's run in the background, or let it go on; the problems of a setting that cannot be trained.
 
-        Such a trial is over. Raises: SpecError E127 if the rows are others now; every error that no other setting would mend.
+        Such a trial is over. Raises: SpecError E126 if another run lies in its place, E127 if the rows are others now; every
+        error that no other setting would mend.
         """
         path = self.folder / f"trial-{trial.number:03d}"
         try:
             loaded = self._loaded(trial.number, path)
-            trial.run = _made(path) or self._create(trial.number, loaded, path, force=force, note=note)
+            trial.run = _made(path) or self._create(loaded, path, force=force, note=note)
         except TunewrightError as fault:
             if not _is_of_the_setting(fault):
                 raise
-            self._end(trial, "failed", reason=str(fault))
-            return list(fault.problems)
+            self._end(trial, "failed", reason=_in_english(fault.problems))
+            return fault.problems
+        if not cells.is_same(trial.run, loaded):
+            raise error("E126", path=str(path))
+        self.search.note(trial.number, run=str(path))
         state = trial.run.state()
         if state in ("stopped", "lost") and not self._is_pruned(trial):
             start.resume(trial.run, {})
@@ -156,11 +160,10 @@ class Sweep:
     def _loaded(self, number: int, path: Path) -> Loaded:
         seed = self.sought.config.load().run.train.seed
         picked = self.search.propose(number, self.axes, first=self.first, seed=seed)
-        self.search.note(number, run=str(path))
         place = {"run.name": path.name, "run.output_dir": json.dumps(str(path))}
         return self.sought.config.load(space.settings(self.axes, picked) | place, equal=self.equal)
 
-    def _create(self, number: int, loaded: Loaded, path: Path, *, force: bool, note: Note) -> RunDir:
+    def _create(self, loaded: Loaded, path: Path, *, force: bool, note: Note) -> RunDir:
         plan = start.plan_for(loaded, note=note)
         if plan.facts.data.fingerprint != self.rows:
             raise error("E127", path=loaded.run.data.train)
@@ -205,7 +208,7 @@ class Sweep:
             trial.run.events.write("note", text=text)
             return self._end(trial, "pruned")
         if state == "failed":
-            return self._end(trial, "failed", reason="; ".join(p.message() for p in start.outcome_problems(trial.run)))
+            return self._end(trial, "failed", reason=_in_english(start.outcome_problems(trial.run)))
         if state == "lost":
             losses = self.search.trial(trial.number).told.get("losses", 0) + 1
             if losses >= MOST_LOSSES:
@@ -218,11 +221,13 @@ class Sweep:
         assert trial.run is not None
         after = record.read(trial.run).after
         scores = after["scores"] if after else {}
-        value = scores.get(self.sought.metric)
-        if value is None:
-            self._end(trial, "failed", reason=f"no {self.sought.metric}")
-            raise error("E103", key="--metric", reason=f"is one of {', '.join(scores)}", value=self.sought.metric)
-        return self._end(trial, "complete", value)
+        metric = self.sought.metric
+        if metric not in scores:
+            self._end(trial, "failed", reason=f"no {metric}")
+            raise error("E103", key="--metric", reason=f"is one of {', '.join(scores)}", value=metric)
+        if scores[metric] is None:
+            return self._end(trial, "failed", reason=f"{metric} is not a number")
+        return self._end(trial, "complete", scores[metric])
 
     def _end(self, trial: Trial, state: End, value: float | None = None, **told: Any) -> End:
         seconds = trial.run.seconds() if trial.run else None
@@ -330,6 +335,11 @@ def _made(path: Path) -> RunDir | None:
     with suppress(FileNotFoundError):
         return run if "versions" in run.info() else None
     return None
+
+
+def _in_english(problems: Iterable[Problem]) -> str:
+    """Codes and sentences, for programs."""
+    return "; ".join(f"{problem.code} {problem.to_json()['message']}" for problem in problems)
 
 
 def _is_of_the_setting(fault: TunewrightError) -> bool:

@@ -276,6 +276,36 @@ def test_a_trial_whose_run_fails_is_marked_and_the_others_go_on(
     assert again["trials"] == told["trials"], "a trial that came to its end is not tried again"
 
 
+def test_a_run_whose_score_is_not_a_number_is_a_failed_trial(
+    tw: Any, command: list[str], trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fake_trainer.loss_of
+    monkeypatch.setattr(fake_trainer, "loss_of", lambda *told: real(*told) if len(trained) > 1 else float("nan"))
+    told = tw(*command, "--trials", "2").json
+    assert [(trial["state"], trial["reason"]) for trial in told["trials"]] == [
+        ("failed", "held_out_loss is not a number"),
+        ("complete", None),
+    ]
+
+
+def test_runs_whose_storage_was_lost_are_not_trained_again(tw: Any, command: list[str], trained: list[str]) -> None:
+    told = tw(*command, "--trials", "4").json
+    Path("found/sweep.db").unlink()
+    trained.clear()
+    assert tw(*command, "--trials", "4").json["trials"] == told["trials"]
+    assert not trained
+
+
+def test_a_run_of_another_setting_in_the_place_of_a_trial_is_not_taken_for_it(
+    tw: Any, command: list[str], trained: list[str]
+) -> None:
+    tw(*command, "--trials", "2")
+    Path("found/sweep.db").unlink()
+    Path("found/trial-000").rename("elsewhere")
+    Path("found/trial-001").rename("found/trial-000")
+    assert "E126" in tw(*command, "--trials", "1").err
+
+
 def test_a_setting_that_cannot_be_trained_is_a_failed_trial_with_its_reason(
     tw: Any, model: Path, rows: Path, trained: list[str]
 ) -> None:
