@@ -130,7 +130,9 @@ def settings(axes: Sequence[Axis], picked: Mapping[str, Any]) -> dict[str, str]:
 
 
 def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
+    """A value as `--set` takes it; YAML reads 1e-05 as a word, and 1.0e-05 as a number."""
+    text = value if isinstance(value, str) else repr(value)
+    return text.replace("e", ".0e", 1) if isinstance(value, float) and "." not in text else text
 
 
 def parameters(axes: Sequence[Axis], picked: Mapping[str, Any]) -> dict[str, Any]:
