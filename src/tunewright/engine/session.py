@@ -39,6 +39,7 @@ from tunewright.errors import TunewrightError, error
 from tunewright.plan.known import LABELLED
 from tunewright.plan.plan import from_json
 from tunewright.runs import layout
+from tunewright.runs.card import card
 from tunewright.runs.store import RunDir
 from tunewright.spec.methods import virtual_tokens
 
@@ -156,7 +157,8 @@ class Session:
             inputs = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
         folder = Path(target) if target else self.run.path / layout.MERGED
         assert spec.eval.max_new_tokens != "auto"
-        return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens)
+        readme = card(self.plan, self.run, self.run.result().get("baseline"), is_merged=True)
+        return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens, readme)
 
     def prove(self) -> dict[str, Any]:
         """Every equality that the run stands on, measured on a few of its rows."""
