@@ -8,6 +8,7 @@ from typing import Any
 from tunewright.compare import comparison, comparison_page, record
 from tunewright.compare import report as reports
 from tunewright.compare import words as words
+from tunewright.compare.benchmark import lines as benchmark_lines
 from tunewright.compare.choosing import Choice, choose
 from tunewright.compare.comparison import Comparison
 from tunewright.compare.minimum import missed as missed

@@ -14,6 +14,7 @@ from tunewright.trust.paths import jail as jail
 from tunewright.trust.process import command as command
 from tunewright.trust.process import spawn as spawn
 from tunewright.trust.process import tried as tried
+from tunewright.trust.tasks import gate_task_folder as gate_task_folder
 from tunewright.trust.text import printable as printable
 from tunewright.trust.text import redact as redact
 from tunewright.trust.weights import safetensors_header as safetensors_header
