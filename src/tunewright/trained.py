@@ -9,7 +9,7 @@ from tunewright.compare import report as reports
 from tunewright.data.prompts import common_system
 from tunewright.data.words import split_words
 from tunewright.errors import TunewrightError
-from tunewright.flow import eject, start
+from tunewright.flow import benchmark, eject, start
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import from_json
 from tunewright.runs import layout
@@ -86,6 +86,19 @@ class TrainedRun:
     def evaluate(self, rows: int | None = None, progress: Progress = no_progress) -> dict[str, Any]:
         """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are written."""
         return self.session().request("evaluate", progress, rows=rows)
+
+    def benchmark(
+        self, tasks: Sequence[str], *, rows: int | None = None, include_path: str | Path | None = None, online: bool = False,
+        progress: Progress = no_progress,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Base and tuned model under lm-evaluation-harness: `tasks` by its names, with those of the folder `include_path`.
+
+        `rows` of each task are asked; `online` lets their data be fetched. The run keeps the result.
+        Raises: SpecError E116; ExportError E601, E608 to E611; TrainingError E506.
+        """
+        folder = Path(include_path) if include_path else None
+        options: dict[str, Any] = {"rows": rows, "include_path": folder, "online": online, "progress": progress}
+        return benchmark.benchmark(self.dir, tasks, **options)
 
     @property
     def task(self) -> Task:

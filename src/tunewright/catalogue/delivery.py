@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from tunewright.catalogue.entry import EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_MISSING_PART, EXIT_NETWORK, Entry
+from tunewright.catalogue.entry import (
+    EXIT_CHECK_FAILED,
+    EXIT_FAILED,
+    EXIT_MISSING_PART,
+    EXIT_NETWORK,
+    EXIT_REFUSED,
+    Entry,
+)
 from tunewright.i18n import N_
 
 DELIVERY: Mapping[str, Entry] = {
@@ -55,6 +62,28 @@ DELIVERY: Mapping[str, Entry] = {
         N_("The adapter and the checkpoints of a run are sealed; a plain copy of an adapter leaves the manifest out."),
         (N_("tunewright verify RUN   checks where it came from"),),
         EXIT_CHECK_FAILED,
+    ),
+    "E608": Entry(
+        N_("the folder of tasks is not opened: {reason}"),
+        N_("Tasks of a folder are YAML and data files. Functions, classes and scripts in them would run as they are."),
+        (N_("install the tasks as a part of lm-eval, if you trust their code"),),
+        EXIT_REFUSED,
+    ),
+    "E609": Entry(
+        N_("benchmarks ask a model that writes; {name} was trained for {task}"),
+        N_("lm-evaluation-harness compares texts and their probabilities; a model with a head for labels gives none."),
+        (N_("tunewright eval {name}   measures it on its held-out rows"),),
+    ),
+    "E610": Entry(
+        N_("lm-evaluation-harness knows no task {names}"),
+        N_("Tasks are named as in its list; those of a folder need --include-path."),
+        (N_("lm-eval ls tasks"), N_("--include-path FOLDER   adds the tasks of a folder")),
+    ),
+    "E611": Entry(
+        N_("lm-evaluation-harness could not run {names}: {reason}"),
+        N_("A task needs its data, and what its own scoring needs. Without --online nothing is fetched."),
+        (N_("--online   lets it fetch the data of public tasks"), N_("tunewright runs logs RUN   has the traceback")),
+        EXIT_FAILED,
     ),
     "E701": Entry(
         N_("{name} is not on this machine, and --offline was asked for"),

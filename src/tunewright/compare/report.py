@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tunewright.compare import drawing, label_tables, page, record, sections, seen
+from tunewright.compare import benchmark, drawing, label_tables, page, record, sections, seen
 from tunewright.compare import samples as answers
 from tunewright.compare.record import Record
 from tunewright.doctor.rules import diagnose
@@ -45,6 +45,7 @@ def summary(run: RunDir) -> dict[str, Any]:
         "tokens": result.get("tokens", found.last_log("tokens")),
         "tokens_per_second": result.get("tokens_per_second", found.last_log("tokens_per_second")),
         "adapter": str(run.adapter_dir) if run.adapter_dir.is_dir() else None,
+        "benchmarks": [line.to_json() for line in benchmark.lines(run.benchmark())],
         "findings": [finding.to_json() for finding in diagnose(run).findings],
         "alerts": [problem.to_json() for problem in sections.alerts(found)],
         "problems": [problem.to_json() for problem in found.failure],
@@ -69,6 +70,7 @@ def render(found: Record) -> str:
         rate_table=drawing.rate_table(found),
         samples=sections.samples(found),
         labels=label_tables.label_tables(found),
+        benchmarks=[line.cells() for line in benchmark.lines(found.run.benchmark())],
         gate=sections.gate(found),
         seen=seen.rows(found),
         promise=sections.promise(found),

@@ -124,7 +124,7 @@ def fingerprint(path: str, *, hub_split: str = "train") -> str:
 
     Raises: as `read_rows` if there is no data.
     """
-    if _is_hub_id(path):
+    if is_hub_id(path):
         digest = hashlib.sha256()
         for row in hub.hub_rows(path.removeprefix(_HUB_PREFIX), hub_split):
             line = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
@@ -146,16 +146,22 @@ def _unreadable(file: Path, fault: OSError) -> Exception:
     return error("E220", Where(str(file)), path=str(file), reason=fault.strerror or str(fault))
 
 
-def _is_hub_id(path: str) -> bool:
+def is_hub_id(path: str) -> bool:
+    """True for data that lie on the Hub and not here."""
     if path.startswith(_HUB_PREFIX):
         return True
     looks_like = _HUB_ID.fullmatch(path) and not path.startswith(".") and Path(path).suffix.lower() not in EXTENSIONS
     return bool(looks_like) and not Path(path).exists()
 
 
+def hub_name(path: str) -> str:
+    """What the Hub calls data that lie there."""
+    return path.removeprefix(_HUB_PREFIX)
+
+
 def _sources(path: str, hub_split: str) -> Iterator[tuple[str, Iterator[Found]]]:
-    if _is_hub_id(path):
-        yield path, _from_values(hub.hub_rows(path.removeprefix(_HUB_PREFIX), hub_split))
+    if is_hub_id(path):
+        yield path, _from_values(hub.hub_rows(hub_name(path), hub_split))
     else:
         for file in _files(path):
             yield str(file), _scan_file(file)

@@ -51,12 +51,13 @@ def taken_from_base(model: PeftModel) -> dict[str, Tensor]:
 
 
 def save_adapter(
-    model: PeftModel, plan: Plan, run: RunDir, tokenizer: TextTokenizer, taken: Mapping[str, Tensor] | None = None
-) -> Path:
+    model: PeftModel, plan: Plan, run: RunDir, tokenizer: TextTokenizer, taken: Mapping[str, Tensor] | None = None,
+    baseline: Mapping[str, Any] | None = None,
+) -> Path:  # fmt: skip
     """The adapter with tokenizer, template and card; loads in bare PEFT. Published whole, with a manifest.
 
     `taken` is what `taken_from_base` found when the adapter was fresh. A model with a head gets its config with the
-    labels beside the adapter: `AutoConfig.from_pretrained(adapter)`.
+    labels beside the adapter: `AutoConfig.from_pretrained(adapter)`. `baseline` goes into the card.
     Raises: TrainingError E511 for a trained number that is not finite; OSError where the disk refuses.
     """
     check_finite(trained_tensors(model))
@@ -67,7 +68,7 @@ def save_adapter(
         if plan.run.task in LABELLED:
             _save_labels(model, staged)
         load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), tokenizer).save_pretrained(staged)
-        (staged / "README.md").write_text(card(plan, run), encoding="utf-8")
+        (staged / "README.md").write_text(card(plan, run, baseline), encoding="utf-8")
         run.publish_adapter(staged, {"model": plan.facts.model.digest})
     return run.adapter_dir
 
@@ -166,12 +167,13 @@ def merge(
     tokenizer: TextTokenizer,
     inputs: Sequence[Sequence[int]],
     max_new_tokens: int,
+    readme: str,
 ) -> dict[str, Any]:
     """Base and adapter as one model in `target`, handed over only if it answers like the adapter.
 
     A quantised base is made plain first, as a sum of quantised numbers and an update would be rounded to quantised ones
     again. The merged model is then compared with the adapter on that plain base; how far this is from the quantised
-    model is told under `quantised`.
+    model is told under `quantised`. `readme` is the text of its card.
     Raises: SpecError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
     logits differ; TrainingError E511 if a sum of base and adapter is not finite.
     Cost: memory of the plain base model; disk of the merged one.
@@ -193,7 +195,7 @@ def merge(
     equal, difference = before.equal(after), before.difference(after)
     if equal < len(inputs) or difference > MERGE_TOLERANCE[str(plan.run.model.precision)] * max(1.0, before.scale()):
         raise error("E602", equal=equal, total=len(inputs), difference=f"{difference:.2g}")
-    _publish(merged, target, plan, tokenizer)
+    _publish(merged, target, plan, tokenizer, readme)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     checked = {"prompts": len(inputs), "equal": equal, "max_logit_difference": difference}
     return {"path": str(target), "bytes": size, **checked, **told}
@@ -231,8 +233,9 @@ def on_plain_base(model: PeftModel, plan: Plan) -> PeftModel:
         return load_adapter(dequantised(model.unload(), dtype), Path(folder))
 
 
-def _publish(merged: PreTrainedModel, target: Path, plan: Plan, tokenizer: TextTokenizer) -> None:
+def _publish(merged: PreTrainedModel, target: Path, plan: Plan, tokenizer: TextTokenizer, readme: str) -> None:
     with durable.staging(target.parent) as staged:
         merged.save_pretrained(staged)
         load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), tokenizer).save_pretrained(staged)
+        (staged / "README.md").write_text(readme, encoding="utf-8")
         durable.publish_folder(staged, target)

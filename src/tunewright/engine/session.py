@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,12 +39,15 @@ from tunewright.errors import TunewrightError, error
 from tunewright.plan.known import LABELLED
 from tunewright.plan.plan import from_json
 from tunewright.runs import layout
+from tunewright.runs.card import card
 from tunewright.runs.store import RunDir
 from tunewright.spec.methods import virtual_tokens
 
 MERGE_PROMPTS = 8
 USE_UP = ("merge", "prove")  # after these the model is another, or gone
 NEW_TEXT_TOKENS = 4096  # new texts may be longer than those of the training, but not endless
+Say = Callable[[dict[str, Any]], None]
+Operations = Mapping[str, Callable[..., dict[str, Any]]]
 
 
 @dataclass
@@ -52,7 +55,7 @@ class Session:
     """Base and adapter of one run, in memory; `disable_adapter` gives the base's answers."""
 
     run: RunDir
-    say: Callable[[dict[str, Any]], None]
+    say: Say
 
     def __post_init__(self) -> None:
         self.plan = from_json(self.run.plan())
@@ -102,9 +105,10 @@ class Session:
 
     def _longest(self) -> int:
         assert self.plan.run.data.max_length != "auto"
-        return max(self.plan.run.data.max_length, min(NEW_TEXT_TOKENS, self._positions()))
+        return max(self.plan.run.data.max_length, min(NEW_TEXT_TOKENS, self.positions()))
 
-    def _positions(self) -> int:
+    def positions(self) -> int:
+        """The longest text that base and tuned model both read."""
         return self.plan.facts.model.max_position_embeddings - virtual_tokens(self.plan.run.peft)
 
     def _labels(self, model: Any, asked: list[dict[str, Any]], max_new_tokens: int, who: str) -> dict[str, Any]:
@@ -156,7 +160,8 @@ class Session:
             inputs = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
         folder = Path(target) if target else self.run.path / layout.MERGED
         assert spec.eval.max_new_tokens != "auto"
-        return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens)
+        readme = card(self.plan, self.run, self.run.result().get("baseline"), is_merged=True)
+        return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens, readme)
 
     def prove(self) -> dict[str, Any]:
         """Every equality that the run stands on, measured on a few of its rows."""
@@ -170,21 +175,26 @@ class Session:
         return model
 
 
-def serve(run: RunDir, requests: TextIO, say: Callable[[dict[str, Any]], None]) -> None:
+def operations(run: RunDir, say: Say) -> Operations:
+    """What a session can be asked for."""
+    session = Session(run, say)
+    return {
+        "answer": session.answer,
+        "evaluate": session.evaluate,
+        "merge": session.merge,
+        "prove": session.prove,
+    }
+
+
+def serve(run: RunDir, requests: TextIO, say: Say, load: Callable[[RunDir, Say], Operations] = operations) -> None:
     """Answer requests until the input ends. A request that fails leaves the session alive."""
-    session: Session | None = None
+    loaded: Operations | None = None
     for line in requests:
         request = json.loads(line)
         do = request.pop("do")
         try:
-            session = session or Session(run, say)
-            operations: dict[str, Callable[..., dict[str, Any]]] = {
-                "answer": session.answer,
-                "evaluate": session.evaluate,
-                "merge": session.merge,
-                "prove": session.prove,
-            }
-            say({"kind": "result", "result": operations[do](**request)})
+            loaded = loaded or load(run, say)
+            say({"kind": "result", "result": loaded[do](**request)})
         except TunewrightError as fault:
             say({"kind": "error", "problems": [problem.to_record() for problem in fault.problems]})
         except Exception as fault:
@@ -192,10 +202,10 @@ def serve(run: RunDir, requests: TextIO, say: Callable[[dict[str, Any]], None]) 
             wrapped = error("E802", reason=f"{type(fault).__name__}: {fault}")
             say({"kind": "error", "problems": [problem.to_record() for problem in wrapped.problems]})
         if do in USE_UP:
-            session = None
+            loaded = None
 
 
-def main() -> None:
+def main(load: Callable[[RunDir, Say], Operations] = operations) -> None:
     """Entry of the process. The real standard output is kept for replies; prints of libraries go to standard error."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -207,7 +217,7 @@ def main() -> None:
 
     run = RunDir(Path(sys.argv[1]))
     with planned_matmul(from_json(run.plan()).fast_paths):
-        serve(run, sys.stdin, say)
+        serve(run, sys.stdin, say, load)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     give_back()
     with Stopwatch(events, "save"):
         try:
-            save_adapter(model, plan, run, tokenizer, taken)  # 5. save
+            save_adapter(model, plan, run, tokenizer, taken, data.baseline)  # 5. save
         except OSError as fault:
             told = {"what": N_("the adapter"), "reason": fault.strerror or str(fault), "step": state.global_step}
             raise error("E510", **told, path=str(run.path), name=run.name) from fault

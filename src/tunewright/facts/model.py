@@ -13,6 +13,7 @@ from pydantic import Field
 from tunewright.errors import error
 from tunewright.facts.base import Fact
 from tunewright.facts.families import EXPERT_PARTS, FAMILIES, NORM, NOT_LINEAR, PRETRAINING_HEADS, UNKNOWN, Family
+from tunewright.facts.license import license_of
 from tunewright.spec.tasks import Task
 from tunewright.spec.upstream import MODEL_TASKS
 from tunewright.trust import gate_model_folder, read_json, safetensors_header, shards
@@ -64,6 +65,7 @@ class Model(Fact):
     `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token. Of an encoder-decoder
     `num_layers` are the encoder's, `num_decoder_layers` the decoder's, and the heads are the decoder's. `fresh_heads` are
     modules of a task's head that start random, and that PEFT leaves frozen unless `modules_to_save` names them.
+    `license` are the fields of the model's card that say it.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Model(Fact):
     is_conv1d: bool = False
     fresh_heads: dict[Task, tuple[str, ...]] = Field(default_factory=dict)
     has_chat_template: bool
+    license: dict[str, str] = Field(default_factory=dict)
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -148,6 +151,7 @@ def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenize
         is_conv1d=family.is_conv1d,
         fresh_heads=_fresh_heads(family, tensors),
         has_chat_template=_has_chat_template(folder),
+        license=license_of(folder, name),
     )
 
 

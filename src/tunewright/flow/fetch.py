@@ -32,7 +32,7 @@ from tunewright.runs.checkpoints import sha256
 from tunewright.trust import command, gate_gguf, gate_model_folder, home, redact, spawn
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt", "README.md"]
 HUB_SECONDS = 5.0
 SMALL_REPOSITORY = "openai-community/gpt2"
 Note = Callable[[str], None]

@@ -1,9 +1,9 @@
-"""A client of `engine.session`: one worker that keeps a finished run loaded and answers requests."""
+"""A client of `engine.session` and its like: one worker that keeps a finished run loaded and answers requests."""
 
 import contextlib
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ class Session:
     """Started with the first request; ends with `close` or with this process."""
 
     run: RunDir
+    module: str = "tunewright.engine.session"
+    environment: Mapping[str, str] = field(default_factory=dict)
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
     def __enter__(self) -> "Session":
@@ -54,9 +56,9 @@ class Session:
     def _start(self) -> "subprocess.Popen[str]":
         with self.run.file(layout.LOG).open("ab") as log:
             return spawn(
-                command("tunewright.engine.session", str(self.run.path)),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, environment=WORKER_ENVIRONMENT | first_gpu(),
-                detached=True,
+                command(self.module, str(self.run.path)),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True,
+                environment={**WORKER_ENVIRONMENT, **first_gpu(), **self.environment},
             )  # fmt: skip
 
     def close(self) -> None:

@@ -1,44 +1,55 @@
 """The model card of an adapter: what it is, where it comes from, how to use it and how to make it again."""
 
 import json
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunewright.plan.plan import Plan
 from tunewright.runs import layout
+from tunewright.runs.card_data import Scores, base_model, card_data, data_name, one_line
 from tunewright.runs.store import RunDir
 from tunewright.spec.tasks import TASKS, TaskRow
 from tunewright.trust import printable
 
 _QUANTIZED = {"8bit": "in 8 bit (LLM.int8)", "4bit": "in 4 bit (NF4)"}
+_PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
+# Not part of what is trained: where it goes, and which way of computing the same is the fastest on this machine.
+_OF_THE_PLACE = ("run.", "fast_paths", "model.name", "data.train")
 
 
-def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None) -> str:
+def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, is_merged: bool = False) -> str:
     """Markdown with the metadata block that Hubs read. English: it travels with the file."""
     spec, data, task = plan.run, plan.facts.data, task_row(plan)
-    base, quantized = plan.facts.model.name, _QUANTIZED.get(spec.model.quantization)
+    base, quantized = _code(base_model(plan)), _QUANTIZED.get(spec.model.quantization)
+    scores = {e["which"]: e["scores"] for e in run.read_events() if e["kind"] == "score"}
+    what = f"{base} with an adapter merged into its weights" if is_merged else f"An adapter for {base}"
     return f"""---
-base_model: {json.dumps(base, ensure_ascii=False)}
-library_name: peft
-pipeline_tag: {task.pipeline_tag}
-tags: [{spec.method}, tunewright]
+{card_data(plan, run.name, scores, is_merged=is_merged)}
 ---
-# {run.name}
+# {_code(run.name)}
 
-An adapter for {_code(base)}, trained with Tunewright to {task.meaning}.
+{what}, trained with Tunewright to {task.meaning}.
 
 - **Method**: {method(plan)}
 - **Base while it was trained**: {spec.model.precision}{f", held {quantized}" if quantized else ""}
-- **Data**: {data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out
-{_labels(plan)}{_scores(plan, run, baseline)}
+- **Data**: {_code(data_name(plan))}: {data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out
+{_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}
 ## Use
 
 ```python
-{loading_code(plan, layout.ADAPTER)}
+{merged_loading_code(plan) if is_merged else loading_code(plan, layout.ADAPTER)}
 ```
 
-Made again by `tunewright train config.yaml` with the run's config.yaml.
+## Made again
+
+```bash
+{command(plan)}
+```
+
+{_versions(run)}
 """
 
 
@@ -69,7 +80,30 @@ def _plain(value: Any) -> str:
 
 def _code(text: str) -> str:
     """Foreign text on one line of Markdown, as code: it is shown as it is and ends where it ends."""
-    return f"`{printable(text.replace('`', chr(39)).replace(chr(10), ' '))}`"
+    return f"`{one_line(text.replace('`', chr(39)))}`"
+
+
+def command(plan: Plan) -> str:
+    """The command that trains this again, with all that was asked for and all that the plan chose.
+
+    Of a file only the name is told, as its folder is nobody's business.
+    """
+    names = (shlex.quote(one_line(name)) for name in (plan.facts.model.name, data_name(plan)))
+    lines = [f"tunewright train {' '.join(names)}", *_sets(plan)]
+    return " \\\n  ".join(lines)
+
+
+def _sets(plan: Plan) -> Iterator[str]:
+    for choice in plan.choices:
+        if not choice.path.startswith(_OF_THE_PLACE):
+            yield f"--set {choice.path}={_word(choice.value)}"
+
+
+def _word(value: Any) -> str:
+    """A value as one word of a shell on one line; what is not plain is JSON, which a config reads as the same value."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return shlex.quote(printable(json.dumps(value, ensure_ascii=False)))
 
 
 def _labels(plan: Plan) -> str:
@@ -77,15 +111,14 @@ def _labels(plan: Plan) -> str:
     return f"- **Labels** ({len(labels)}): {', '.join(map(_code, labels))}\n" if labels else ""
 
 
-def _scores(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None) -> str:
+def _scores(plan: Plan, scores: Scores, baseline: Mapping[str, Any] | None, *, is_merged: bool) -> str:
     """The table of scores; nothing if base or adapter were not measured."""
-    scores = {e["which"]: e["scores"] for e in run.read_events() if e["kind"] == "score"}
     if not {"before", "after"} <= set(scores):
         return ""
     is_untrained = has_untrained_head(plan)
     columns = {"base, untrained head" if is_untrained else "base": scores["before"]}
     columns |= {f"always the {baseline['name']}": baseline["scores"]} if baseline else {}
-    columns |= {"this adapter": scores["after"]}
+    columns |= {"the adapter, before it was merged" if is_merged else "this adapter": scores["after"]}
     lines = [f"| metric | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     lines += [
         f"| {name} | {' | '.join(f'{column[name]:.4g}' if name in column else '' for column in columns.values())} |"
@@ -93,6 +126,11 @@ def _scores(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None) -> str:
     ]
     note = "\nThe base has no head for this task; an untrained one only guesses.\n" if is_untrained else ""
     return "\n## Held-out scores\n\n" + "\n".join(lines) + "\n" + note
+
+
+def _versions(run: RunDir) -> str:
+    told = ", ".join(f"{name} {version}" for name, version in run.info().get("versions", {}).items())
+    return f"Trained with {told}." if told else "The versions it was trained with are not known."
 
 
 def loading_code(plan: Plan, adapter: str | Path) -> str:
@@ -114,4 +152,13 @@ config = AutoConfig.from_pretrained({folder})  # with the labels
 base = PeftConfig.from_pretrained({folder}).base_model_name_or_path
 model = {task.auto_class}.from_pretrained(base, config=config{other_head})
 model = PeftModel.from_pretrained(model, {folder})
+tokenizer = AutoTokenizer.from_pretrained({folder})"""
+
+
+def merged_loading_code(plan: Plan) -> str:
+    """Lines of Python that load a merged model and its tokenizer with bare transformers."""
+    auto_class, folder = task_row(plan).auto_class, json.dumps(layout.MERGED)
+    return f"""from transformers import {auto_class}, AutoTokenizer
+
+model = {auto_class}.from_pretrained({folder})
 tokenizer = AutoTokenizer.from_pretrained({folder})"""

@@ -14,6 +14,7 @@ CHECKPOINTS = "checkpoints"
 ADAPTER = "adapter"
 ADAPTER_BEFORE = "adapter.prev"  # an older adapter while a newer one takes its place
 EVAL = "eval"
+BENCHMARK = "benchmark.json"
 MERGED = "merged"
 REPORT = "report.html"
 RUNS = "runs"

@@ -97,6 +97,15 @@ class RunDir:
         """Written answers of `before` or `after`: row, prompt, reference, answer."""
         return _read_rows(self.path / layout.EVAL / f"{which}.jsonl")
 
+    def benchmark(self) -> dict[str, Any]:
+        """What lm-evaluation-harness gave for base and tuned model; empty if it was not asked."""
+        path = self.benchmark_path
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    @property
+    def benchmark_path(self) -> Path:
+        return self.path / layout.EVAL / layout.BENCHMARK
+
     def result(self) -> dict[str, Any]:
         """What the run gave: as the parent wrote it, or, if the parent was gone by then, as the worker said it."""
         stored = self.info().get("result")

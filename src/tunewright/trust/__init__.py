@@ -6,6 +6,7 @@ weight or imports a library that does; docs/security.md says what is held off, a
 
 from tunewright.trust.adapter import gate_adapter as gate_adapter
 from tunewright.trust.folder import gate_model_folder as gate_model_folder
+from tunewright.trust.frontmatter import front_matter as front_matter
 from tunewright.trust.gguf import gate_gguf as gate_gguf
 from tunewright.trust.jsonfile import read_json as read_json
 from tunewright.trust.paths import home as home
@@ -13,6 +14,7 @@ from tunewright.trust.paths import jail as jail
 from tunewright.trust.process import command as command
 from tunewright.trust.process import spawn as spawn
 from tunewright.trust.process import tried as tried
+from tunewright.trust.tasks import gate_task_folder as gate_task_folder
 from tunewright.trust.text import printable as printable
 from tunewright.trust.text import redact as redact
 from tunewright.trust.weights import safetensors_header as safetensors_header

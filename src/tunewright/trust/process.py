@@ -14,6 +14,7 @@ MODULES = (
     "tunewright.flow.supervise",
     "tunewright.engine.worker",
     "tunewright.engine.session",
+    "tunewright.engine.benchmark",
     "tunewright.engine.probe",
     "tunewright.engine.shapes",
     "tunewright.engine.dequantise",
@@ -46,7 +47,7 @@ def spawn(
 ) -> subprocess.Popen[str]:
     """The only place that starts a process: no shell; detached ones get a session of their own.
 
-    None of them asks the Hub, so none of them is given its token.
+    None of them is given the Hub's token: only benchmarks ask the Hub at all, if they are told to, for public data.
     """
     kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
     return subprocess.Popen(

