@@ -49,7 +49,9 @@ def _lines(name: str, task: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(name, task["rows"], one["metric"] + filtered, one["before"], one["after"], outcome)
 
 
-def judge(before: Mapping[str, float | None], after: Mapping[str, float | None], is_higher_better: bool | None) -> Outcome:
+def judge(
+    before: Mapping[str, float | None], after: Mapping[str, float | None], is_higher_better: bool | None
+) -> Outcome:
     """Better or worse only where the difference is beyond 95 % of chance.
 
     The errors are added as those of two samples. Both models answered the same rows, which makes the true error smaller:

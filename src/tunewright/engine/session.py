@@ -186,9 +186,7 @@ def operations(run: RunDir, say: Say) -> Operations:
     }
 
 
-def serve(
-    run: RunDir, requests: TextIO, say: Say, load: Callable[[RunDir, Say], Operations] = operations
-) -> None:
+def serve(run: RunDir, requests: TextIO, say: Say, load: Callable[[RunDir, Say], Operations] = operations) -> None:
     """Answer requests until the input ends. A request that fails leaves the session alive."""
     loaded: Operations | None = None
     for line in requests:

@@ -16,4 +16,7 @@ for line in sys.stdin:
     seen = {name: value for name, value in os.environ.items() if name.startswith(("HF_", "HUGGING"))}
     asked = {**request, "environment": seen, "argv": sys.argv[1:]}
     told = {"rows": request["rows"], "metrics": [], "asked": asked}
-    print(json.dumps({"kind": "result", "result": {"harness": "0", "tasks": dict.fromkeys(request["tasks"], told)}}), flush=True)
+    print(
+        json.dumps({"kind": "result", "result": {"harness": "0", "tasks": dict.fromkeys(request["tasks"], told)}}),
+        flush=True,
+    )

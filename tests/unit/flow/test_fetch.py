@@ -163,7 +163,9 @@ def test_a_model_that_is_built_is_built_from_its_base_by_a_worker(
     packed: Bundled, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
-    monkeypatch.setitem(BUNDLED, "built", Bundled("built", "A built model", "packed", "e" * 64, "Apache-2.0", "owner/packed"))
+    monkeypatch.setitem(
+        BUNDLED, "built", Bundled("built", "A built model", "packed", "e" * 64, "Apache-2.0", "owner/packed")
+    )
     monkeypatch.setattr(fetch, "_run", lambda argv, code, **values: started.append(argv))
     folder = resolve("built")
     base = home / "models" / "packed-ffffffffffff"

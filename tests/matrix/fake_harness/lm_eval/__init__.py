@@ -30,7 +30,7 @@ def simple_evaluate(model, tasks, task_manager, limit, bootstrap_iters, log_samp
         "sandboxed,none": float(is_sandboxed), "positions,none": model.max_length,
     }  # fmt: skip
     return {
-        "results": {name: values for name in tasks},
+        "results": dict.fromkeys(tasks, values),
         "versions": dict.fromkeys(tasks, 1.0),
         "n-shot": dict.fromkeys(tasks, 0),
         "n-samples": {name: {"original": 9, "effective": limit or 9} for name in tasks},
