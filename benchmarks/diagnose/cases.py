@@ -215,7 +215,7 @@ CASES: dict[str, Case] = {
     "late_rows": Case(
         "D505", "workers are started for each of many passes of one step", "seq_cls", 24,
         settings={
-            "train.dataloader_num_workers": 2, "train.num_train_epochs": 30, "train.early_stopping_patience": 0,
+            "train.dataloader_num_workers": 8, "train.num_train_epochs": 30, "train.early_stopping_patience": 0,
             "train.per_device_train_batch_size": 24, "train.gradient_accumulation_steps": 1,
         },
     ),
