@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tunewright.compare import comparison, comparison_page, record
+from tunewright.compare import benchmark, comparison, comparison_page, record
 from tunewright.compare import report as reports
 from tunewright.compare import words as words
 from tunewright.compare.choosing import Choice, choose
@@ -254,6 +254,11 @@ def _asked(prompt: Prompt, opening: Sequence[Mapping[str, str]]) -> Asked:
 def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as JSON lines, whole or not at all."""
     durable.write_jsonl(Path(path), [dict(row) for row in rows])
+
+
+def benchmark_lines(found: Mapping[str, Any]) -> list[benchmark.Line]:
+    """What `TrainedRun.benchmark` gave, base and tuned model side by side, and whether that is a difference."""
+    return benchmark.lines(found)
 
 
 def diagnose(run: RunDir) -> Diagnosis:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from huggingface_hub import ModelCard
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -139,6 +140,10 @@ def test_a_merged_model_of_any_task_gives_what_its_adapter_gives(
 
     merged = vars(transformers)[TASKS[session.plan.run.task].auto_class].from_pretrained(tmp_path / "merged")
     assert "quantization_config" not in json.loads((tmp_path / "merged" / "config.json").read_text())
+    for folder, library in ((run.adapter, "peft"), (tmp_path / "merged", "transformers")):
+        about = ModelCard.load(folder / "README.md").data
+        assert about.library_name == library
+        assert {result.dataset_split for result in about.eval_results} == {"held-out"}
     if task in ("seq_cls", "token_cls"):
         assert tuple(merged.config.id2label.values()) == session.plan.facts.data.labels
 

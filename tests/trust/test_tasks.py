@@ -35,6 +35,8 @@ HOSTILE = {
     "data of a folder": "dataset_path: ./loader",
     "data of a file elsewhere": "dataset_path: ../../loader.py",
     "a data set that is made": "custom_dataset: utils.rows",
+    "prompts of another file": "use_prompt: ./prompts.yaml:all",
+    "writing by a folder's code": "generation_kwargs: {custom_generate: ./evil, trust_remote_code: true}",
     "aliases that double": "a: &a [1]\nb: [*a, *a]",
     "no YAML": "task: [",
     "depth": "x: " + "[" * 60 + "]" * 60,

@@ -59,13 +59,15 @@ def _matrix(found: Matrix) -> dict[str, Any]:
     rows = []
     for i, counts in enumerate(found.counts):
         total = sum(counts)
+        # Among the others right and wrong stand in one cell, so it is neither.
+        shades = [0 if found.labels[i] is found.labels[j] is None else _shade(n, total) for j, n in enumerate(counts)]
         cells = [
-            {
-                "count": f"{count:,}" if count else "",
-                "shade": -(-SHADES * count // total) if total else 0,
-                "is_right": i == j and found.labels[i] is not None,
-            }
-            for j, count in enumerate(counts)
+            {"count": f"{count:,}" if count else "", "shade": shade, "is_right": i == j and found.labels[i] is not None}
+            for j, (count, shade) in enumerate(zip(counts, shades, strict=True))
         ]
         rows.append({"label": names[i], "cells": cells, "total": f"{total:,}"})
     return {"heads": names, "rows": rows, "has_rest": None in found.labels}
+
+
+def _shade(count: int, total: int) -> int:
+    return -(-SHADES * count // total) if total else 0

@@ -148,7 +148,7 @@ def read(path: str, text: str) -> Any:
 def at_plan(axes: Sequence[Axis], run: Run) -> dict[str, Any]:
     """Where on each axis the plan's own value lies, by name; axes that do not hold it are left out."""
     flat = _flat(run)
-    found = {}
+    found: dict[str, Any] = {}
     for axis in axes:
         value = flat.get(axis.path)
         if axis.times and value is not None and flat.get(axis.times):

@@ -10,8 +10,11 @@ from tunewright.data.words import CJK
 LONGEST = 4  # BLEU counts runs of one to four words
 Ngrams = Counter[tuple[str, ...]]
 
-_CJK = re.compile(f"([{CJK}])")
-_ROUGE_WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
+_CJK = re.compile(f"[{CJK}]")
+_ROUGE_WORD = re.compile(rf"(?=\w)[{CJK}]|[^\W_{CJK}]+")
+# What sacrebleu's zh parts: Chinese, and the marks from U+2001 on, quotes and dashes among them; kana is ours.
+_ALONE = re.compile(f"([{CJK}\u2001-\u2a6d])")
+_ENTITIES = (("<skipped>", ""), ("-\n", ""), ("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 # mteval-v13a: marks stand alone; a full stop or comma stays within a number, a hyphen behind one stands alone.
 _MARKS = re.compile(r"([{-~\[-` -&(-+:-@/])")
 _STOPS = ((re.compile(r"([^0-9])([.,])"), r"\1 \2 "), (re.compile(r"([.,])([^0-9])"), r" \1 \2"))
@@ -51,10 +54,11 @@ def _longest_common(left: Sequence[str], right: Sequence[str]) -> int:
 def bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
     """BLEU-4 of the whole corpus with one reference each, from 0 to 1; runs longer than any prediction do not count.
 
-    Source: Papineni et al. (2002); words by mteval-v13a, case kept, and sacrebleu's exponential smoothing: the k-th order
-    without a match counts as 1 / 2**k of a match (Lin and Och, 2004).
+    Source: Papineni et al. (2002); words by mteval-v13a, case kept, or sacrebleu's zh if a reference holds Chinese, and
+    sacrebleu's exponential smoothing: the k-th order without a match counts as 1 / 2**k of a match (Lin and Och, 2004).
     """
-    pairs = [(_words(p), _words(r)) for p, r in zip(predictions, references, strict=True)]
+    words = _chinese_words if any(map(_CJK.search, references)) else _words
+    pairs = [(words(p), words(r)) for p, r in zip(predictions, references, strict=True)]
     num_found, num_gold = (sum(len(pair[side]) for pair in pairs) for side in (0, 1))
     logs: list[float] = []
     smooth, has_match = 1.0, False
@@ -77,7 +81,17 @@ def _ngrams(words: Sequence[str], n: int) -> Ngrams:
 
 
 def _words(text: str) -> list[str]:
-    text = " " + _MARKS.sub(r" \1 ", _CJK.sub(r" \1 ", text)) + " "
+    for entity, meant in _ENTITIES:
+        text = text.replace(entity, meant)
+    return _parted(f" {text} ".replace("\n", " "))
+
+
+def _chinese_words(text: str) -> list[str]:
+    return _parted(_ALONE.sub(r" \1 ", text.strip()))
+
+
+def _parted(text: str) -> list[str]:
+    text = _MARKS.sub(r" \1 ", text)
     for pattern, spaced in _STOPS:
         text = pattern.sub(spaced, text)
     return _HYPHEN.sub(r"\1 \2 ", text).split()

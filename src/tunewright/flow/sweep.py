@@ -313,7 +313,7 @@ def _shared(sought: Sought, *, note: Note, progress: Progress) -> dict[str, Any]
     loaded = sought.config.load()
     plan = start.plan_for(loaded, note=note, progress=progress)
     if not plan.facts.data.num_held_out:
-        values = {"first": "sweep", "second": "data.holdout=0", "fix": "--set data.holdout=0.1"}
+        values: dict[str, Any] = {"first": "sweep", "second": "data.holdout=0", "fix": "--set data.holdout=0.1"}
         raise error("E109", reason=N_("there are no held-out rows to tell a good trial by"), **values)
     axes = space.axes_for(sought.space, plan, loaded.origins)
     return {

@@ -11,13 +11,15 @@ from tunewright.plan.plan import Plan
 from tunewright.runs import layout
 from tunewright.runs.card_data import Scores, base_model, card_data, data_name, one_line
 from tunewright.runs.store import RunDir
+from tunewright.spec.keys import SECTIONS
+from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS, TaskRow
 from tunewright.trust import printable
 
 _QUANTIZED = {"8bit": "in 8 bit (LLM.int8)", "4bit": "in 4 bit (NF4)"}
 _PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
-# Not part of what is trained: where it goes, and which way of computing the same is the fastest on this machine.
-_OF_THE_PLACE = ("run.", "fast_paths", "model.name", "data.train")
+# Not part of what is trained: where things are, and which way of computing the same is the fastest on this machine.
+_OF_THE_PLACE = ("fast_paths", "model.name", "data.train")
 
 
 def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, is_merged: bool = False) -> str:
@@ -25,6 +27,7 @@ def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, 
     spec, data, task = plan.run, plan.facts.data, task_row(plan)
     base, quantized = _code(base_model(plan)), _QUANTIZED.get(spec.model.quantization)
     scores = {e["which"]: e["scores"] for e in run.read_events() if e["kind"] == "score"}
+    rows = f"{data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out"
     what = f"{base} with an adapter merged into its weights" if is_merged else f"An adapter for {base}"
     return f"""---
 {card_data(plan, run.name, scores, is_merged=is_merged)}
@@ -35,7 +38,7 @@ def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, 
 
 - **Method**: {method(plan)}
 - **Base while it was trained**: {spec.model.precision}{f", held {quantized}" if quantized else ""}
-- **Data**: {_code(data_name(plan))}: {data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out
+- **Data**: {_code(data_name(plan))}, {rows}
 {_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}
 ## Use
 
@@ -84,7 +87,7 @@ def _code(text: str) -> str:
 
 
 def command(plan: Plan) -> str:
-    """The command that trains this again, with all that was asked for and all that the plan chose.
+    """The command that trains this again: whatever is not as the defaults say, asked for or chosen by the plan.
 
     Of a file only the name is told, as its folder is nobody's business.
     """
@@ -94,9 +97,26 @@ def command(plan: Plan) -> str:
 
 
 def _sets(plan: Plan) -> Iterator[str]:
-    for choice in plan.choices:
-        if not choice.path.startswith(_OF_THE_PLACE):
-            yield f"--set {choice.path}={_word(choice.value)}"
+    run = plan.run
+    least = {"model": run.model.name, "data": run.data.train}
+    of_method = Run.model_validate({**least, "method": run.method})
+    defaults = {**dict(_leaves(of_method)), "method": Run.model_validate(least).method}
+    for path, value in _leaves(run):
+        if (
+            path not in _OF_THE_PLACE
+            and not path.startswith("run.")
+            and (path not in defaults or value != defaults[path])
+        ):
+            yield f"--set {path}={_word(value)}"
+
+
+def _leaves(run: Run) -> Iterator[tuple[str, Any]]:
+    """Every value of a config by its dotted path."""
+    for name, value in run.model_dump(mode="json").items():
+        if name in SECTIONS:
+            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
+        else:
+            yield name, value
 
 
 def _word(value: Any) -> str:

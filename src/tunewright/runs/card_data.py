@@ -75,6 +75,7 @@ def _results(plan: Plan, scores: Scores) -> list[EvalResult]:
     """The tuned model's scores; the dataset's revision is the fingerprint of the rows, so that others can be told apart."""
     if "after" not in scores:
         return []
+    assert plan.run.task != "auto"
     data = one_line(data_name(plan))
     task, before = TASKS[plan.run.task], scores.get("before", {})
     return [

@@ -15,7 +15,11 @@ from tunewright.trust.paths import check_link
 
 _MAX_BYTES = 2**20
 _MAX_DEPTH = 30
-_REFUSED_KEYS = ("class", "custom_dataset", "unsafe_code", "hf_evaluate")
+# use_prompt reads further files; the last three reach `generate`, which runs what they name.
+_REFUSED_KEYS = (
+    "class", "custom_dataset", "unsafe_code", "hf_evaluate", "use_prompt",
+    "custom_generate", "trust_remote_code", "assistant_model",
+)  # fmt: skip
 _LOADERS = ("json", "csv", "parquet", "arrow", "text")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _WORD = re.compile(r"\w+")
@@ -56,6 +60,8 @@ def _included(folder: Path, file: Path) -> list[Path]:
 
 def _root(file: Path) -> yaml.Node | None:
     try:
+        if not file.is_file():
+            raise error("E608", Where(str(file)), reason="not a file")
         if file.stat().st_size > _MAX_BYTES:
             raise error("E608", Where(str(file)), reason=f"larger than {_MAX_BYTES} bytes")
         text = file.read_text(encoding="utf-8")

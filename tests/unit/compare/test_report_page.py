@@ -385,6 +385,8 @@ def test_of_very_many_labels_the_matrix_keeps_to_its_size(start: Callable[..., A
     story.score("after", 2.0, rows, 60, {"accuracy": 0.1, "macro_f1": 0.1})
     page = page_of(story.run)
     assert len([cell for cell in page.all("td") if (cell.get("class") or "").startswith("shade-")]) == 144
+    last = [cell["class"] for cell in page.all("td") if (cell.get("class") or "").startswith("shade-")][-1]
+    assert last == "shade-0", "right and wrong answers of the others are in one cell"
     assert "all others" in page.text and "50.0 % sure" in page.text.replace("\u00a0", " ")
 
 
