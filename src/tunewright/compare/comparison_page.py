@@ -62,9 +62,9 @@ def render(found: Comparison, choice: Choice, importance: Mapping[str, float] = 
 
 
 def _headline(choice: Choice) -> str:
-    if choice.best is None:
-        return _(HEADLINES["unknown"])
-    return _(HEADLINES["take"]).format(name=choice.take.name) if choice.take else _(HEADLINES["none"])
+    outcome = "unknown" if choice.best is None else "take" if choice.take else "none"
+    headline = _(HEADLINES[outcome])
+    return headline.format(name=choice.take.name) if choice.take else headline
 
 
 def _kind(found: Comparison, choice: Choice) -> str:

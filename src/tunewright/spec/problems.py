@@ -116,8 +116,8 @@ def _siblings(path: Path, data: Mapping[str, Any]) -> list[str]:
 
 def _reason(details: list[ErrorDetails], typed: str) -> str:
     """What the value must be, in one sentence over all branches of a union; limits speak before kinds."""
-    kinds = list(dict.fromkeys(_(_KINDS[d["type"]]) for d in details if d["type"] in _KINDS))
-    limits = [_(_LIMITS[d["type"]]).format(**d.get("ctx", {})) for d in details if d["type"] in _LIMITS]
+    kinds = list(dict.fromkeys(_(_KINDS[code]) for d in details if (code := d["type"]) in _KINDS))
+    limits = [_(_LIMITS[code]).format(**d.get("ctx", {})) for d in details if (code := d["type"]) in _LIMITS]
     limits += [_pattern(d["ctx"]["pattern"]) for d in details if d["type"] == "string_pattern_mismatch"]
     choices = [name for d in details if d["type"] == "literal_error" for name in d["ctx"]["expected"].split("'")[1::2]]
     if len(choices) > MOST_CHOICES:
@@ -128,7 +128,8 @@ def _reason(details: list[ErrorDetails], typed: str) -> str:
     for other in wanted[1:]:
         what = _("{one} or {other}").format(one=what, other=other)
     reason = _("must be {what}").format(what=what)
-    misread = _misread(details[-1]["input"], typed, kinds) if _(_KINDS["string_type"]) in kinds else ""
+    can_be_text = any(d["type"] == "string_type" for d in details)
+    misread = _misread(details[-1]["input"], typed, kinds) if can_be_text else ""
     return f"{reason} ({misread})" if misread else reason
 
 

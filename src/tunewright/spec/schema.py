@@ -147,7 +147,8 @@ def _type(schema: dict[str, Any]) -> str:
     if schema["type"] == "null":
         return "null"
     limits = [f"{sign} {schema[name]:g}" for name, sign in _SIGNS.items() if name in schema]
-    return " ".join([_(_KINDS[schema["type"]]), ", ".join(limits)]).strip()
+    kind = _KINDS[schema["type"]]
+    return " ".join([_(kind), ", ".join(limits)]).strip()
 
 
 def _as_yaml(value: Any) -> str:

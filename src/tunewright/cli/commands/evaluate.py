@@ -7,7 +7,7 @@ import typer
 from tunewright.cli import brief, live, options, show
 from tunewright.cli.commands.benchmark import measure
 from tunewright.cli.problems import printable
-from tunewright.i18n import _, ngettext
+from tunewright.i18n import N_, _, ngettext
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def evaluate(
 
     if benchmark is not None:
         if min_score:
-            raise error("E103", key="--min-score", reason="is not for --benchmark", value=min_score[0])
+            raise error("E103", key="--min-score", reason=N_("is not for --benchmark"), value=min_score[0])
         measure(run, benchmark, rows=rows, folder=include_path, online=online, as_json=as_json)
         return
     wanted = api.parse_minimum(min_score or ())

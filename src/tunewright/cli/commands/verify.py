@@ -127,8 +127,8 @@ def _print_checks(told: dict[str, Any], channel: "Channel") -> None:
     for check in told["checks"]:
         outcome = channel.paint(words.label(words.OUTCOMES, check["outcome"]), COLORS[check["outcome"]])
         title = words.label(words.CHECKS, check["name"])
-        if check["reason"]:
-            rows.append((title, outcome, "", "", printable(_(check["reason"]))))
+        if reason := check["reason"]:
+            rows.append((title, outcome, "", "", printable(_(reason))))
         for number, one in enumerate(check["compared"]):
             found = words.DASH if one["difference"] is None else f"{one['difference']:.1e}"
             scale = words.label(words.COMPARED, one["what"])
