@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-slow test-plain check bench bench-quick bench-growth docs messages help
+.PHONY: demo test test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
 	@echo "make test       install and run the tests"
 	@echo "make test-slow  the proofs that take minutes"
 	@echo "make test-plain  the tests with every fast path switched off"
+	@echo "make test-external  PEFT's own tests with the fast paths on, and an adapter where Tunewright is not: ten minutes"
 	@echo "make bench      speed beside the peers: builds an environment for each (7 GB), about an hour"
 	@echo "make bench-quick  LLaMA-Factory, TRL, the lesson's script and ours, once: ratios as JSON"
 	@echo "make bench-growth  a step's cost against length, rank, batch and size of the model: ten minutes"
@@ -32,6 +33,10 @@ test-slow: $(STAMP)
 
 test-plain: $(STAMP)
 	$(BIN)/python -m pytest --plain
+
+test-external: $(STAMP)
+	$(BIN)/python tests/external/run.py
+	$(BIN)/python tests/external/bare.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -213,9 +213,10 @@ CASES: dict[str, Case] = {
     ),
     "busy_neighbours": Case("D504", "four processes compute beside it", "seq_cls", 120, neighbours=4),
     "late_rows": Case(
-        "D505", "workers are started for each of many short passes", "seq_cls", 24,
+        "D505", "workers are started for each of many passes of one step", "seq_cls", 24,
         settings={
-            "train.dataloader_num_workers": 2, "train.num_train_epochs": 20, "train.early_stopping_patience": 0,
+            "train.dataloader_num_workers": 2, "train.num_train_epochs": 30, "train.early_stopping_patience": 0,
+            "train.per_device_train_batch_size": 24, "train.gradient_accumulation_steps": 1,
         },
     ),
     "endless": Case(

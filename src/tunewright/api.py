@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tunewright.compare import benchmark, comparison, comparison_page, record
@@ -14,6 +15,10 @@ from tunewright.compare.minimum import missed as missed
 from tunewright.compare.minimum import parse_minimum as parse_minimum
 from tunewright.compare.outcome import HEADS as HEADS
 from tunewright.compare.outcome import Line, lines, notes, to_json
+from tunewright.compare.search import Tried as Tried
+from tunewright.compare.space import Axis as Axis
+from tunewright.compare.space import parse_axis as parse_axis
+from tunewright.compare.space import split_values as split_values
 from tunewright.data.formats import Format, sniff
 from tunewright.data.gate import Gated, judge
 from tunewright.data.pieces import pieces as pieces
@@ -29,10 +34,14 @@ from tunewright.facts.meaning import meanings
 from tunewright.facts.model import read_model
 from tunewright.flow import calibrate as calibration
 from tunewright.flow import cells, demo, gather, inline, start
+from tunewright.flow import sweep as sweeps
 from tunewright.flow.cells import Cell as Cell
 from tunewright.flow.cells import Grid as Grid
 from tunewright.flow.fetch import Note, fetch_weights, hub_answers, resolve_model
 from tunewright.flow.session import Progress
+from tunewright.flow.sweep import Sought as Sought
+from tunewright.flow.sweep import Sweep as Sweep
+from tunewright.flow.sweep import Trial as Trial
 from tunewright.plan.paths import PATHS as PATHS
 from tunewright.plan.plan import Plan
 from tunewright.plan.presets import Row, all_rows, find_row, row_of, rows_of
@@ -283,9 +292,9 @@ class Compared:
         """Rows, best and verdict for programs."""
         return to_json(self.found, self.choice)
 
-    def report(self, path: str | Path) -> Path:
-        """One self-contained HTML file."""
-        return comparison_page.write_page(self.found, self.choice, Path(path))
+    def report(self, path: str | Path, *, importance: Mapping[str, float] = MappingProxyType({})) -> Path:
+        """One self-contained HTML file; `importance` of each searched setting, in shares, is what a sweep adds."""
+        return comparison_page.write_page(self.found, self.choice, Path(path), importance=importance)
 
 
 def compare_runs(runs: Sequence[TrainedRun | str | Path]) -> Compared:
@@ -317,6 +326,16 @@ def begin_cell(cell: Cell, *, force: bool = False, note: Note = _silent) -> RunD
     Raises: ResourceError E401, E403; TrainingError E505.
     """
     return cells.begin(cell, force=force, note=note)
+
+
+def open_sweep(
+    sought: Sought, folder: Path | None = None, *, note: Note = _silent, progress: Progress = no_progress
+) -> Sweep:
+    """A sweep, begun now or earlier, in a folder that is always the same for the same ask if none is named.
+
+    Raises: ExportError E601 without Optuna; SpecError E103, E109, E126, E128; every error of a plan.
+    """
+    return sweeps.open_sweep(sought, folder or sweeps.default_folder(sought), note=note, progress=progress)
 
 
 def summary(run: RunDir) -> dict[str, Any]:

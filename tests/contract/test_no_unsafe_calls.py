@@ -30,11 +30,10 @@ METHODS = {
 LOADERS = ("from_pretrained", "from_config")
 NEEDS_NO_TRUST = ("PeftModel", "LoraConfig")  # classes of PEFT, behind trust.gate_adapter
 KEYWORDS = {"shell": "True", "weights_only": "False", "allow_pickle": "True", "trust_remote_code": "True"}
-# Inside runs/ only durable.py writes, renames and removes; setting a broken checkpoint aside is the one rename beside it.
+# Inside runs/ only durable.py writes, renames and removes.
 WRITERS = {
     "unlink", "rename", "rmdir", "rmtree", "write_text", "write_bytes", "touch", "symlink_to", "move", "copyfile", "copytree"
 }  # fmt: skip
-RENAMES_TOO = {("runs/checkpoints.py", "rename")}
 
 
 def faults(source: str, name: str) -> Iterator[str]:
@@ -162,7 +161,7 @@ def _loader_faults(node: ast.Call, keywords: Mapping[str, ast.expr]) -> Iterator
 
 
 def _writer_faults(node: ast.Call, last: str, name: str) -> Iterator[str]:
-    if last in WRITERS and isinstance(node.func, ast.Attribute) and (name, last) not in RENAMES_TOO:
+    if last in WRITERS and isinstance(node.func, ast.Attribute):
         yield f"{last} outside runs/durable.py"
     if last == "replace" and len(node.args) == 1:  # Path.replace; str.replace takes two
         yield "replace outside runs/durable.py"

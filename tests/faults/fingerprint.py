@@ -69,15 +69,15 @@ def adapter(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def fingerprint(run: RunDir) -> Fingerprint:
-    """Of a finished run. It is a dictionary, so that a difference shows where it lies."""
+    """Of a finished run, as a dictionary, so that a difference shows where it lies. Older checkpoints do not count: a run that
+    is killed while it removes one keeps it.
+    """
     done = run.read_events()[-1]
     assert done["kind"] == "done", (done, run.file("log.txt").read_text()[-3000:])
     assert not damage(run.adapter_dir)
-    checkpoints = [path.name for path in run.checkpoints_dir.iterdir()]
     return {
         "adapter": digest(adapter(run.adapter_dir)),
         "result": {name: done["result"][name] for name in RESULT},
         "told": told(run),
         "state": last_state(run),
-        "checkpoints": sorted(name for name in checkpoints if not name.startswith(".")),
     }

@@ -1,11 +1,13 @@
 """A run that is killed for memory twice ends by itself, as the run that was started with its last settings.
 
-No control group of memory can be made inside most containers, so tests/limited.py stands in for the kernel.
+Where a control group of memory can be made, the kernel kills; inside most containers none can, and tests/limited.py stands in.
 """
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from tests.invariants.test_runs import assert_same, losses
 from tunewright import api
 from tunewright.data import demo
+from tunewright.facts.pressure import own_groups
 from tunewright.flow import start
 from tunewright.plan.plan import from_json
 from tunewright.plan.remedy import remedies
@@ -79,5 +82,49 @@ def test_a_run_killed_for_memory_twice_is_the_run_started_with_its_last_settings
     assert plan.effective_batch == 8
     apart = [abs(a - b) for a, b in zip(losses(killed.path), losses(two.path), strict=True)]
     print(f"losses {losses(killed.path)}, largest difference {max(apart):.2g}")
+    assert len(apart) == STEPS
+    assert_same(losses(killed.path), losses(two.path))
+
+
+@pytest.fixture
+def own_group() -> Iterator[Path]:
+    """A control group below this process's own; skips, and says why, where none can be made."""
+    groups = own_groups()
+    folder = (groups[0].folder if groups else Path("/sys/fs/cgroup")) / f"tunewright-{os.getpid()}"
+    try:
+        folder.mkdir()
+        limit_of(folder).write_text("-1" if limit_of(folder).name == "memory.limit_in_bytes" else "max")
+    except OSError as refusal:
+        pytest.skip(f"no control group of memory can be made here: {refusal}")
+    yield folder
+    folder.rmdir()
+
+
+def limit_of(group: Path) -> Path:
+    """The file of the group's limit, in version 2 or 1."""
+    return next(
+        (path for path in (group / "memory.max", group / "memory.limit_in_bytes") if path.exists()),
+        group / "memory.max",
+    )
+
+
+@pytest.mark.slow
+def test_a_run_that_the_kernel_kills_twice_is_the_run_started_with_its_last_settings(
+    long_rows: Path, own_group: Path, tmp_path: Path
+) -> None:
+    four, two = planned(long_rows, tmp_path / "four", 4), planned(long_rows, tmp_path / "two", 2)
+    peak_of_four, peak_of_two = see_through(four), see_through(two)
+    limit_of(own_group).write_text(str((peak_of_four + peak_of_two) // 2))
+    killed = planned(long_rows, tmp_path / "killed", 8)
+    inside = f"echo $$ > {own_group}/cgroup.procs; exec {sys.executable} -m tunewright.flow.supervise {killed.path}"
+    done = subprocess.run(["bash", "-c", inside], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stderr}\n{killed.info()}\n{killed.file('log.txt').read_text()[-2000:]}"
+    alerts = [event["problem"]["values"] for event in killed.read_events() if event["kind"] == "alert"]
+    assert [(alert["was"], alert["now"], alert["batch"]) for alert in alerts] == [
+        ("8 x 1", "4 x 2", 8), ("4 x 2", "2 x 4", 8)
+    ]  # fmt: skip
+    assert all(alert["evidence"] == "the kernel counted a kill for memory" for alert in alerts)
+    apart = [abs(a - b) for a, b in zip(losses(killed.path), losses(two.path), strict=True)]
+    print(f"killed twice by the kernel; losses {losses(killed.path)}, largest difference {max(apart):.2g}")
     assert len(apart) == STEPS
     assert_same(losses(killed.path), losses(two.path))

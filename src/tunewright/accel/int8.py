@@ -74,14 +74,33 @@ class Int8Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.last_input.is_exact:
-            return nn.functional.linear(input, self.dequantised().to(input.dtype), self.bias)
-        out_TO = _Product.apply(input.reshape(-1, self.in_features), self.weight, self.scale, self.last_input)
+            out_TO = _ExactProduct.apply(input.reshape(-1, self.in_features), self.weight, self.scale)
+        else:
+            out_TO = _Product.apply(input.reshape(-1, self.in_features), self.weight, self.scale, self.last_input)
         out = out_TO.view(*input.shape[:-1], self.out_features)
         return out if self.bias is None else out + self.bias
 
     def dequantised(self) -> Tensor:
         """The weight's numbers in fp32, (O, I)."""
-        return self.weight.float() * self.scale[:, None]
+        return _dequantised(self.weight, self.scale)
+
+
+def _dequantised(weight_OI: Tensor, scale_O: Tensor) -> Tensor:
+    return weight_OI.float() * scale_O[:, None]
+
+
+class _ExactProduct(torch.autograd.Function):
+    """Inputs as they are; the wide weight is made again in the backward pass, as a model of them would not fit."""
+
+    @staticmethod
+    def forward(ctx, input_TI: Tensor, weight_OI: Tensor, scale_O: Tensor) -> Tensor:
+        ctx.save_for_backward(weight_OI, scale_O)
+        return input_TI @ _dequantised(weight_OI, scale_O).to(input_TI.dtype).T
+
+    @staticmethod
+    def backward(ctx, grad_TO: Tensor):
+        weight_OI, scale_O = ctx.saved_tensors
+        return grad_TO @ _dequantised(weight_OI, scale_O).to(grad_TO.dtype), None, None
 
 
 class _Product(torch.autograd.Function):

@@ -126,4 +126,17 @@ SPEC: Mapping[str, Entry] = {
         N_("A comparison goes on in its folder, where all runs share model, data and settings; these have others."),
         (N_("-o FOLDER   compares in another folder"),),
     ),
+    "E127": Entry(
+        N_("the rows of {path} are not those that this sweep began with"),
+        N_("Trials are held against each other on the same rows; the file has changed, or is another on this machine."),
+        (N_("-o FOLDER   begins another sweep"),),
+    ),
+    "E128": Entry(
+        N_("the storage {url} cannot be opened: {reason}"),
+        N_("A sweep keeps its trials in a database: an SQLite file in its folder, or where --storage says."),
+        (
+            N_("--storage sqlite:////somewhere/sweep.db   a file that exists or can be made"),
+            N_("other databases need their driver, as in: pip install psycopg2-binary"),
+        ),
+    ),
 }

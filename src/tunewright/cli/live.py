@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -158,10 +158,17 @@ class Interrupts:
 
 
 def see_through(
-    run: "TrainedRun", *, is_quiet: bool = False, is_verbose: bool = False, is_json: bool = False, after: int = -1
+    run: "TrainedRun",
+    *,
+    is_quiet: bool = False,
+    is_verbose: bool = False,
+    is_json: bool = False,
+    after: int = -1,
+    events: Iterable[Event | None] = (),
 ) -> int:
     """Show a run that was started here to its end; the exit code. Events up to number `after` are known already.
 
+    `events` are those of the run, if somebody follows it already.
     How it ended is said in words, or left to the caller where the answer is JSON.
     The first Ctrl-C asks the run to save and end, and this goes on until it has; the second ends it at once.
     """
@@ -169,7 +176,7 @@ def see_through(
     with Interrupts() as asked, face(view, is_quiet=is_quiet) as shown:
         sent = 0
         log = log_tail(run, shown.say) if is_verbose else _no_log
-        for event in _follow(run):
+        for event in events or _follow(run):
             if event is not None:
                 view.take(event)
                 if event["seq"] > after:

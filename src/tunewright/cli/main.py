@@ -31,6 +31,7 @@ from tunewright.cli.commands import (
     quickstart,
     report,
     runs,
+    sweep,
     train,
     verify,
 )
@@ -40,7 +41,7 @@ GROUPS = (
     (N_("Start"), ("quickstart", "doctor", "init")),
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
-    (N_("Judge"), ("eval", "compare", "verify", "diagnose", "report")),
+    (N_("Judge"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
     (N_("Use"), ("chat", "generate", "merge", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
@@ -198,8 +199,8 @@ def _top(
 
 
 for _module in (
-    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, compare, verify, diagnose, report, chat, generate, merge,
-    eject, explain, config, env,
+    quickstart, doctor, init, data, plan, presets, train, runs, evaluate, compare, sweep, verify, diagnose, report, chat, generate,
+    merge, eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tunewright.compare import charts, drawing, page, words
@@ -22,20 +23,22 @@ HEADLINES: Mapping[str, str] = {
 }
 
 
-def write_page(found: Comparison, choice: Choice, path: Path) -> Path:
+def write_page(
+    found: Comparison, choice: Choice, path: Path, *, importance: Mapping[str, float] = MappingProxyType({})
+) -> Path:
     """The path of the page, in this process's language."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_text(path, render(found, choice))
+    durable.write_text(path, render(found, choice, importance))
     return path
 
 
-def render(found: Comparison, choice: Choice) -> str:
-    """The page as text."""
+def render(found: Comparison, choice: Choice, importance: Mapping[str, float] = MappingProxyType({})) -> str:
+    """The page as text; the importance of what was searched is shown where it is known."""
     plan = found.tuned[0].records[0].plan
     both = {one.name: _pairs(found, one) for one in found.tuned}
     return page.render(
         "compare.html.j2",
-        styles=("report.css", "compare.css"),
+        styles=("report.css", "chart.css", "compare.css"),
         found=found,
         choice=choice,
         plan=plan,
@@ -44,13 +47,17 @@ def render(found: Comparison, choice: Choice) -> str:
         metric=words.label(words.METRICS, found.metric),
         lines=lines(found, choice),
         notes=notes(found, choice),
-        by_seconds=charts.scatter(found, lambda one: one.seconds, words.duration),
+        by_seconds=charts.scatter(found, lambda one: one.seconds, words.clock),
         by_size=charts.scatter(found, lambda one: one.trainable_parameters, lambda value: words.count(round(value))),
         losses=charts.losses(found),
+        importance=_shares(importance),
         outcomes=_outcomes(both),
         labels=answers.OUTCOMES,
         disputed=_disputed(both),
-        differing={key: [words.plain(value) for value in values] for key, values in found.differing.items()},
+        differing={
+            key: [words.DASH if value is None else words.plain(value) for value in values]
+            for key, values in found.differing.items()
+        },
     )
 
 
@@ -80,6 +87,15 @@ def _outcomes(both: Mapping[str, list[Pair]]) -> list[dict[str, Any]]:
         if sum(counts.values()):
             told.append({"name": name, "counts": counts, "bar": drawing.stack(counts, sum(counts.values()))})
     return told
+
+
+def _shares(importance: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Searched settings with their shares, the most important first."""
+    ranked = sorted(importance.items(), key=lambda item: -item[1])
+    return [
+        {"name": name, "share": words.percent(share), "bar": drawing.stack({"right": share}, 1.0)}
+        for name, share in ranked
+    ]
 
 
 def _disputed(both: Mapping[str, list[Pair]]) -> dict[str, Any]:

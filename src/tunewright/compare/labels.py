@@ -50,6 +50,17 @@ class Confusion:
     of: int
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """How often rows of each label were given each label: a row of counts for each right label.
+
+    The last label is None where several are counted together.
+    """
+
+    labels: tuple[str | None, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
 def parts(kind: AnswerKind, text: str) -> list[str]:
     """What an answer is made of: its labels, entities or tagged words; else the whole of it."""
     if kind not in SEPARATORS:
@@ -63,6 +74,26 @@ def confusions(samples: Sequence[Sample]) -> list[Confusion]:
     wrong = Counter((s["reference"], s["answer"]) for s in samples if s["answer"] != s["reference"])
     ranked = sorted(wrong.items(), key=lambda pair: (-pair[1], -pair[1] / wanted[pair[0][0]], pair[0]))
     return [Confusion(gold, given, rows, wanted[gold]) for (gold, given), rows in ranked]
+
+
+def matrix(samples: Sequence[Sample], most: int) -> Matrix:
+    """All labels against all, the most frequent first; of more than `most` the least confused are counted together."""
+    wanted = Counter(sample["reference"] for sample in samples)
+    involved: Counter[str] = Counter()
+    for one in confusions(samples):
+        involved.update({one.wanted: one.rows, one.answered: one.rows})
+    names = sorted({*wanted, *involved}, key=lambda name: (-wanted[name], name))
+    kept = names
+    if len(names) > most:
+        chosen = set(sorted(names, key=lambda name: (-involved[name], -wanted[name], name))[: most - 1])
+        kept = [name for name in names if name in chosen]
+    place = {name: i for i, name in enumerate(kept)}
+    pairs = Counter(
+        (place.get(sample["reference"], len(kept)), place.get(sample["answer"], len(kept))) for sample in samples
+    )
+    labels = (*kept, *([None] if len(kept) < len(names) else []))
+    size = range(len(labels))
+    return Matrix(labels, tuple(tuple(pairs[i, j] for j in size) for i in size))
 
 
 def by_label(kind: AnswerKind, samples: Sequence[Sample]) -> list[Found]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tunewright.compare import benchmark, drawing, page, record, sections
+from tunewright.compare import benchmark, drawing, label_tables, page, record, sections, seen
 from tunewright.compare import samples as answers
 from tunewright.compare.record import Record
 from tunewright.doctor.rules import diagnose
@@ -56,7 +56,7 @@ def render(found: Record) -> str:
     """The page as text."""
     return page.render(
         "report.html.j2",
-        styles=("uPlot.min.css", "report.css"),
+        styles=("uPlot.min.css", "report.css", "chart.css"),
         scripts=("LICENSE.uPlot", "uPlot.iife.min.js", "report.js"),
         found=found,
         plan=found.plan,
@@ -69,9 +69,10 @@ def render(found: Record) -> str:
         loss_table=drawing.loss_table(found),
         rate_table=drawing.rate_table(found),
         samples=sections.samples(found),
-        labels=sections.label_tables(found),
+        labels=label_tables.label_tables(found),
         benchmarks=[line.cells() for line in benchmark.lines(found.run.benchmark())],
         gate=sections.gate(found),
+        seen=seen.rows(found),
         promise=sections.promise(found),
         alerts=sections.alerts(found),
         notes=[event for event in found.events if event["kind"] == "note"],

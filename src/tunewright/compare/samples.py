@@ -4,12 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from tunewright.compare import words
+from tunewright.compare.alignment import Part, differing
 from tunewright.compare.labels import SEPARATORS, parts
 from tunewright.compare.metrics import AnswerKind
-from tunewright.data.score import exact_match, is_json_task, json_scores
+from tunewright.data.score import exact_match, is_json_object, is_json_task, json_scores
+from tunewright.data.words import split_words
 from tunewright.i18n import N_, _
 
 Outcome = Literal["fixed", "broken", "wrong", "right", "unmarked"]
@@ -32,7 +35,8 @@ OUTCOMES: Mapping[Outcome, str] = {
 class Pair:
     """One held-out row with both answers; None stands for an answer that was not written.
 
-    `closeness` is larger the nearer the last answer comes to the reference.
+    `closeness` is larger the nearer the last answer comes to the reference. `probability` is what the tuned model gives its
+    label, None for other answers.
     """
 
     row: int
@@ -43,6 +47,7 @@ class Pair:
     outcome: Outcome
     closeness: float
     differences: tuple[str, ...]
+    probability: float | None = None
 
     @property
     def is_base_right(self) -> bool:
@@ -51,6 +56,29 @@ class Pair:
     @property
     def is_tuned_right(self) -> bool:
         return self.outcome in ("right", "fixed")
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What is told below the tuned model's answer: what is wrong with it, and how sure the model is."""
+        if self.probability is None:
+            return self.differences
+        return (*self.differences, _("{share} sure").format(share=words.percent(self.probability)))
+
+    @cached_property
+    def parts(self) -> tuple[list[Part], list[Part]]:
+        """Reference and tuned answer, as far as they are shown; in each is marked what the other does not have."""
+        gold, given = self.reference, self.tuned or ""
+        if self.is_tuned_right:
+            return [Part(cut(gold))], [Part(cut(given))]
+        return _marked(gold, given), _marked(given, gold)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pairs that belong together, with what they have in common."""
+
+    title: str
+    pairs: Sequence[Pair]
 
 
 def pairs(kind: AnswerKind, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[Pair]:
@@ -79,6 +107,7 @@ def _pair(
     now = tuned is not None and _is_right(kind, tuned["answer"], reference)
     outcome: Outcome = ("right" if now else "broken") if was else ("fixed" if now else "wrong")
     last = (tuned or row)["answer"]
+    probability = tuned.get("probability") if tuned else None
     return Pair(
         row=row["row"],
         prompt=row["prompt"],
@@ -86,8 +115,9 @@ def _pair(
         base=base["answer"] if base else None,
         tuned=tuned["answer"] if tuned else None,
         outcome=outcome if is_marked and base and tuned else "unmarked",
-        closeness=_closeness(kind, last, reference),
+        closeness=_closeness(kind, last, reference, probability),
         differences=differences(kind, last, reference) if (is_marked and not now) or kind == "number" else (),
+        probability=probability,
     )
 
 
@@ -97,12 +127,22 @@ def _is_right(kind: AnswerKind, answer: str, reference: str) -> bool:
     return exact_match([answer], [reference]) == 1.0
 
 
-def _closeness(kind: AnswerKind, answer: str, reference: str) -> float:
+def _closeness(kind: AnswerKind, answer: str, reference: str, probability: float | None) -> float:
+    """A wrong label is the farther off the surer the model is of it."""
     if kind == "number":
         return -abs(float(answer) - float(reference))
-    if kind == "text":
+    if kind == "label":
+        return (probability or 0.0) if answer == reference else -(probability or 0.0)
+    if kind == "text" and is_json_object(reference):
         return json_scores([answer], [reference])["field_f1"]
-    given, wanted = Counter(parts(kind, answer)), Counter(parts(kind, reference))
+    if kind == "text":
+        return _in_common(split_words(answer), split_words(reference))
+    return _in_common(parts(kind, answer), parts(kind, reference))
+
+
+def _in_common(answer: Sequence[str], reference: Sequence[str]) -> float:
+    """F1 of the parts of an answer, whatever their order."""
+    given, wanted = Counter(answer), Counter(reference)
     total = given.total() + wanted.total()
     return 2 * (given & wanted).total() / total if total else 1.0
 
@@ -112,9 +152,7 @@ def shown(found: Sequence[Pair]) -> list[Pair]:
 
     Of answers that are not marked: the worst and the best.
     """
-    of: dict[Outcome, list[Pair]] = {outcome: [] for outcome in OUTCOMES}
-    for pair in sorted(found, key=lambda pair: pair.closeness):
-        of[pair.outcome].append(pair)
+    of = _by_outcome(found)
     first = [pair for kind in (of["fixed"], of["broken"], of["wrong"]) for pair in kind[:MOST_OF_A_KIND]]
     near_misses = of["wrong"][: MOST_OF_A_KIND - 1 : -1]
     worst, others = of["unmarked"][: MOST_SHOWN // 2], of["unmarked"][MOST_SHOWN // 2 :]
@@ -123,6 +161,27 @@ def shown(found: Sequence[Pair]) -> list[Pair]:
     chosen = (first + rest)[:MOST_SHOWN]
     order = list(OUTCOMES)
     return sorted(chosen, key=lambda pair: order.index(pair.outcome))
+
+
+def groups(chosen: Sequence[Pair]) -> list[Group]:
+    """Pairs by outcome; those that are not marked as the nearest to their references and the farthest."""
+    of = _by_outcome(chosen)
+    unmarked = of.pop("unmarked")
+    half = len(unmarked) // 2
+    told = [
+        *(Group(_(OUTCOMES[kind]), found) for kind, found in of.items()),
+        Group(_("Nearest to the reference"), unmarked[half:][::-1]),
+        Group(_("Farthest from the reference"), unmarked[:half]),
+    ]
+    return [group for group in told if group.pairs]
+
+
+def _by_outcome(found: Sequence[Pair]) -> dict[Outcome, list[Pair]]:
+    """Of the right answers the surest stand first, of all others the worst."""
+    of: dict[Outcome, list[Pair]] = {outcome: [] for outcome in OUTCOMES}
+    for pair in sorted(found, key=lambda pair: -pair.closeness if pair.is_tuned_right else pair.closeness):
+        of[pair.outcome].append(pair)
+    return of
 
 
 def count(found: Sequence[Pair]) -> dict[Outcome, int]:
@@ -193,6 +252,12 @@ def _fields(text: str) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
+
+
+def _marked(text: str, other: str) -> list[Part]:
+    """What is shown of a text, with what the other does not have marked in it."""
+    rest = cut(text)[MOST_CHARACTERS:]
+    return [*differing(text[:MOST_CHARACTERS], other[:MOST_CHARACTERS]), *([Part(rest)] if rest else [])]
 
 
 def cut(text: str) -> str:

@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from tunewright.compare import drawing, labels, record, words
+from tunewright.compare import drawing, lengths, record, words
 from tunewright.compare import samples as answers
 from tunewright.compare.metrics import METRICS, is_loss
 from tunewright.compare.record import Record
@@ -16,12 +16,9 @@ _UNMARKED = {
     "text": N_("These answers are not marked: they are free text, or only one of the two models was measured."),
     "number": N_("Numbers are not marked as right or wrong; each is shown with how far the tuned model is off."),
 }
-_LABEL_HEADS = {"label": N_("Label"), "labels": N_("Label"), "entities": N_("Entity"), "tags": N_("Tag")}
 SHOWN_NUMBERS = 30
 SURE_FROM_ROWS = 30
 UNEVEN = 0.8  # share of the most frequent class from which accuracy alone misleads
-MOST_CONFUSIONS = 10
-MOST_LABELS = 20
 
 _STATE_TITLES = {
     "live": N_("The run is not over yet: step {step} of {steps}"),
@@ -190,55 +187,19 @@ def pairs(found: Record) -> list[answers.Pair]:
 
 def samples(found: Record) -> dict[str, Any]:
     both = pairs(found)
+    shown, is_short = answers.shown(both), found.kind in ("label", "labels", "number")
     counts: dict[str, int] = {kind: count for kind, count in answers.count(both).items() if count}
     kinds = [{"kind": k, "label": label, "count": counts[k]} for k, label in answers.OUTCOMES.items() if k in counts]
     total = sum(counts.values())
     return {
-        "shown": answers.shown(both),
+        "groups": answers.groups(shown),
+        "num_shown": len(shown),
         "total": len(both),
         "kinds": kinds,
         "bar": drawing.stack(counts, total),
-        "outcomes": answers.OUTCOMES,
-        "is_short": found.kind in ("label", "labels", "number"),
+        "is_short": is_short,
+        "has_marks": not is_short and any(part.is_only_here for pair in shown for part in pair.parts[1]),
         "unmarked": _UNMARKED.get(found.kind, _UNMARKED["text"]),
-    }
-
-
-def label_tables(found: Record) -> dict[str, Any]:
-    """Which labels the tuned model confuses, and what it finds of each; empty for texts and numbers."""
-    after = found.samples[1]
-    if found.kind in ("text", "number") or not after:
-        return {}
-    counts = labels.by_label(found.kind, after)
-    worst = sorted(counts, key=lambda one: (one.f1, -one.gold, one.label))[:MOST_LABELS]
-    confused = labels.confusions(after) if found.kind == "label" else []
-    return {
-        "is_single": found.kind == "label",
-        "confusions": [
-            {
-                "wanted": one.wanted,
-                "answered": one.answered,
-                "rows": _("{hits} of {rows}").format(hits=one.rows, rows=one.of),
-                "width": f"{100 * one.rows / one.of:.1f}%",
-            }
-            for one in confused[:MOST_CONFUSIONS]
-        ],
-        "num_confused": sum(one.rows for one in confused),
-        "num_rows": len(after),
-        "head": _(_LABEL_HEADS[found.kind]),
-        "rows": [
-            {
-                "label": one.label,
-                "gold": f"{one.gold:,}",
-                "found": f"{one.found:,}",
-                "precision": words.DASH if one.precision is None else words.percent(one.precision),
-                "recall": words.DASH if one.recall is None else words.percent(one.recall),
-                "f1": words.percent(one.f1),
-                "width": f"{100 * one.f1:.1f}%",
-            }
-            for one in worst
-        ],
-        "total": len(counts),
     }
 
 
@@ -263,6 +224,7 @@ def gate(found: Record) -> dict[str, Any]:
         "adds_up": sum(parts.values()) == account["rows"],
         "kinds": kinds,
         "lengths": [(words.label(words.LENGTHS, name), value) for name, value in account["lengths"].items()],
+        "histogram": lengths.histogram(account),
         "learned": words.learned(account),
         "has_bad_rows": found.run.file(layout.BAD_ROWS).is_file(),
     }

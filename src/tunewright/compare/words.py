@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from tunewright.compare import metrics
@@ -174,6 +175,13 @@ def duration(seconds: float | None) -> str:
     return f"{hours}\u00a0h {minutes:02d}\u00a0min" if hours else f"{minutes}\u00a0min {rest:02d}\u00a0s"
 
 
+def clock(seconds: float) -> str:
+    """A duration as short as an axis needs it: 1:20, 1:00:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 def number(value: float | None) -> str:
     """An integer with separators; other numbers with four significant digits."""
     if value is None:
@@ -198,6 +206,11 @@ def plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     return ", ".join(map(plain, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+
+
+def file_name(path: str) -> str:
+    """The last part of an absolute path; names of data sets and relative paths stay whole."""
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def learned(account: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from tunewright.data import lint
 from tunewright.data.convert import to_examples
 from tunewright.data.encode import Encoded, encode
 from tunewright.data.formats import SAMPLE_ROWS, Example, Format, sniff
+from tunewright.data.histogram import histogram
 from tunewright.data.labels import LabelKind, count_labels, label_kind, label_names
 from tunewright.data.pack import SHORTEST_PREFIX, common_beginning
 from tunewright.data.read import RawRow, fingerprint, iterate_rows
@@ -214,12 +215,17 @@ def gate(
     problems = [*loaded.problems, *bad, *bad_held_out]
     problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))
     loaded = replace(loaded, problems=problems)
-    account = _account(loaded, train, held_out, tokenizer, task) | {"max_length": max_length}
+    account = _account(loaded, train, held_out, tokenizer, task, max_length)
     return Gated(loaded, train, held_out, account, _warnings(account))
 
 
 def _account(
-    loaded: Loaded, train: Sequence[Encoded], held_out: Sequence[Encoded], tokenizer: TextTokenizer, task: Task
+    loaded: Loaded,
+    train: Sequence[Encoded],
+    held_out: Sequence[Encoded],
+    tokenizer: TextTokenizer,
+    task: Task,
+    max_length: int,
 ) -> dict[str, Any]:
     kinds = _kinds(loaded, train, tokenizer)
     lengths = sorted(_needed_length(row, task) for row in (*train, *held_out))
@@ -237,6 +243,8 @@ def _account(
         "counts": {kind: len(kinds[kind]) for kind in KINDS},
         "numbers": {kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
         "lengths": {name: quantile(lengths, share) for name, share in QUANTILES.items()},
+        "histogram": histogram(lengths, max_length),
+        "max_length": max_length,
         "common_prefix": common_prefix(train, task),
         "longest_prompt": max((row.prompt_length for row in (*train, *held_out)), default=0),
         "tokens": sum(len(ids) for ids in sequences),

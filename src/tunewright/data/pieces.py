@@ -1,8 +1,9 @@
 """A row as the model sees it, for people: what it is given, and what it learns."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 from tunewright.data.encode import IGNORED, Encoded
 from tunewright.data.tokenizer import TextTokenizer
@@ -37,6 +38,26 @@ def pieces(
         target = tokenizer.decode([int(label) for label in row.labels], skip_special_tokens=False)
         return [given, Piece("\n", False), Piece(target, True)]
     return [given, Piece(" -> ", False), Piece(_label(row, labels, problem_type), True)]
+
+
+def seen_rows(
+    rows: Sequence[Encoded],
+    tokenizer: TextTokenizer,
+    task: Task,
+    labels: Sequence[str] = (),
+    problem_type: ProblemType | None = None,
+) -> list[dict[str, Any]]:
+    """The shortest, the middle and the longest row as the model sees them, for files: plain JSON."""
+    ordered = sorted(rows, key=lambda row: row.full_length)
+    chosen = {place: ordered[place] for place in (0, len(ordered) // 2, len(ordered) - 1)} if ordered else {}
+    return [
+        {
+            "row": row.number, "tokens": len(row.ids), "label_tokens": row.num_label_tokens,
+            "full_length": row.full_length, "is_truncated": row.is_truncated,
+            "pieces": [asdict(piece) for piece in pieces(row, tokenizer, task, labels, problem_type)],
+        }
+        for row in chosen.values()
+    ]  # fmt: skip
 
 
 def _learned_parts(row: Encoded, tokenizer: TextTokenizer) -> Iterator[Piece]:

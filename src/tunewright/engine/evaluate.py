@@ -18,6 +18,7 @@ from tunewright.engine.collate import StepCollator
 from tunewright.engine.generate import Answer, generate
 from tunewright.engine.memory import Group, Portions
 from tunewright.engine.predict import Prediction, predict
+from tunewright.runs.events import finite
 
 Progress = Callable[[int, int], None]
 READ_TOKENS = 2048
@@ -145,6 +146,7 @@ class Examiner:
                 "prompt": _text(e),
                 "reference": _spoken(e.target),
                 "answer": spoken_prediction(p, self.problem_type),
+                "probability": finite(p.probability),
             }
             for e, p in zip(examples, predictions, strict=True)
         ]

@@ -11,6 +11,7 @@ from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
 from tunewright.data.gate import Loaded, data_fingerprint, gate, load_examples, raise_if_stopped
+from tunewright.data.pieces import seen_rows
 from tunewright.data.quarantine import left_out
 from tunewright.data.score import majority_scores
 from tunewright.data.tokenizer import TextTokenizer
@@ -81,6 +82,8 @@ def prepare(
     seconds, rows = time.perf_counter() - started, len(train) + len(held_out)
     pace = {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds)}
     durable.write_json(run.file(layout.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
+    seen = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
+    durable.write_jsonl(run.file(layout.SEEN_ROWS), seen)
     return Prepared(train, held_out, account, examples, _baseline(loaded, plan))
 
 

@@ -115,6 +115,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
 
     model.eval()  # a prompt encoder with dropout is to be written as it answers
     after = scorer.score("after", test, model)
+    give_back()
     with Stopwatch(events, "save"):
         try:
             save_adapter(model, plan, run, tokenizer, taken, data.baseline)  # 5. save

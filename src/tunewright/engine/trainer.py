@@ -163,6 +163,7 @@ class StepTrainer(Trainer):
         for group, (rate, decay), factor in groups:
             group["initial_lr"], group["lr"] = rate, rate * factor(scheduler.last_epoch)
             group["weight_decay"] = decay
+        scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]  # what the next line logs
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """Part of a checkpoint. Raises: TrainingError E511 if a trained number, or what is remembered of it, is not finite."""

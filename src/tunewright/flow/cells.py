@@ -7,12 +7,13 @@ plan, and no cell ends early, so that each is trained on the same tokens. The le
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tunewright.compare.space import belongs
 from tunewright.errors import Problem, SpecError, error
 from tunewright.flow import start
 from tunewright.flow.fetch import Note
@@ -31,7 +32,7 @@ EQUAL = (
     "model.precision", "data.max_length", "train.num_train_epochs", "train.max_steps", "train.per_device_train_batch_size",
     "train.gradient_accumulation_steps", "train.eval_steps", "eval.rows", "eval.max_new_tokens",
 )  # fmt: skip
-NO_EARLY_END: Mapping[str, Any] = {"train.early_stopping_patience": 0}
+NO_EARLY_END: dict[str, Any] = {"train.early_stopping_patience": 0}
 MOST_CELLS = 200
 SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
 Values = dict[str, str]  # as `--set` writes them
@@ -85,7 +86,7 @@ def prepare(asked: Grid, folder: Path, *, note: Note, progress: Progress = lambd
         place = {"run.name": json.dumps(name), "run.output_dir": json.dumps(str(path))}
         loaded = asked.load({**values, **place}, equal=equal)
         run = RunDir(path.resolve()) if (path / layout.RUN_JSON).is_file() else None
-        if run and not _is_same(run, loaded):
+        if run and not is_same(run, loaded):
             raise error("E126", path=str(path))
         made = None if run else start.plan_for(loaded, note=note, progress=progress)
         cells.append(Cell(name, run, loaded, made))
@@ -113,8 +114,12 @@ def begin(cell: Cell, *, force: bool = False, note: Note) -> RunDir | None:
 
 def default_folder(asked: Grid) -> Path:
     """runs/compare-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
-    data = _clean(Path(asked.load().run.data.train).stem)[:24].strip("-.")
-    return store.runs_root() / f"compare-{data}-{_digest(asked)[:6]}"
+    return store.runs_root() / f"compare-{data_name(asked.load().run)}-{_digest(asked)[:6]}"
+
+
+def data_name(run: Run) -> str:
+    """What the data are called, as part of a folder's name."""
+    return _clean(Path(run.data.train).stem)[:24].strip("-.")
 
 
 def _digest(asked: Grid) -> str:
@@ -135,14 +140,14 @@ def _combinations(asked: Grid) -> dict[str, Values]:
                 found[_name(method, cell, seed, found)] = cell | number
     if len(found) > MOST_CELLS:
         raise error("E103", key="compare", reason=f"runs at most {MOST_CELLS} cells", value=len(found))
-    _check(asked, found)
+    check(asked, found.values())
     return found
 
 
-def _check(asked: Grid, combinations: Mapping[str, Values]) -> None:
+def check(asked: Grid, combinations: Iterable[Mapping[str, str]]) -> None:
     """Raises: SpecError with what is wrong in any cell, each fault once."""
     problems: list[Problem] = []
-    for values in combinations.values():
+    for values in combinations:
         try:
             asked.load(values)
         except SpecError as failed:
@@ -159,16 +164,9 @@ def _axes(asked: Grid, method: str) -> dict[str, Sequence[str]]:
     if asked.ranks and rank:
         axes[f"peft.{rank}"] = [str(one) for one in asked.ranks]
     for path, values in asked.axes.items():
-        section, _dot, key = path.partition(".")
-        is_foreign = section == "peft" and row is not None and len(asked.methods) > 1 and key not in _fields(method)
-        if not is_foreign:
+        if row is None or len(asked.methods) < 2 or belongs(path, method):
             axes[path] = values
     return axes
-
-
-def _fields(method: str) -> set[str]:
-    model = METHODS[method].model
-    return {*model.model_fields, *model.upstream_fields()}
 
 
 def _name(method: str, cell: Values, seed: int, taken: Mapping[str, Any]) -> str:
@@ -196,13 +194,18 @@ def _equal(
         raise error("E126", path=str(folder))
     values = next(iter(combinations.values()))
     run = start.plan_for(asked.load(values), note=note, progress=progress).run
-    equal = {**NO_EARLY_END, **{key: value for key in EQUAL if (value := value_at(run, key)) is not None}}
+    equal = equal_of(run)
     folder.mkdir(parents=True, exist_ok=True)
     durable.write_json(path, {"schema": layout.SCHEMA, "ask": digest, "values": equal})
     return equal
 
 
-def _is_same(run: RunDir, loaded: Loaded) -> bool:
+def equal_of(run: Run) -> dict[str, Any]:
+    """What is equal in all cells, as the run was planned that stands for them."""
+    return NO_EARLY_END | {key: value for key in EQUAL if (value := value_at(run, key)) is not None}
+
+
+def is_same(run: RunDir, loaded: Loaded) -> bool:
     """Whether a run on disk is what the cell asks for."""
     return _told(spec.load(config=run.file(layout.CONFIG)).run) == _told(loaded.run)
 

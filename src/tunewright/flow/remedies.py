@@ -1,5 +1,6 @@
 """What a parent does when memory ran out in its worker: it finds out, and has the run go on with the next saving."""
 
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ Event = Mapping[str, Any]
 TESTS, TRAINING = ("evaluate_before", "evaluate_after"), ("rehearse", "train")
 WITHOUT_MODEL = ("", "prepare")
 REFUSED = N_("the worker was refused the memory it asked for")
+BAD_ALLOC = "std::bad_alloc"  # what C++ says before it aborts for want of memory
 # A new worker has to load the model again, so its tests begin with a quarter of the batch, not with half.
 HALVINGS_AT_ONCE, MOST_HALVINGS = 2, 6
 
@@ -35,10 +37,10 @@ class Shortage:
     problem: Problem
 
 
-def shortage(was_killed: bool, events: Sequence[Event], pressure: Pressure) -> Shortage | None:
+def shortage(code: int, events: Sequence[Event], log: str, pressure: Pressure) -> Shortage | None:
     """What the end of a worker says about memory; None if it ended for another reason.
 
-    `events` are those of this worker. A kill without a sign that memory was short is somebody's wish.
+    `events` and `log` are those of this worker. A kill without a sign that memory was short is somebody's wish.
     """
     last: Event = events[-1] if events else {"kind": "", "step": 0}
     peak, total = _gib(pressure.peak_bytes), _gib(pressure.total_bytes)
@@ -46,7 +48,10 @@ def shortage(was_killed: bool, events: Sequence[Event], pressure: Pressure) -> S
         told = Problem.from_record(last["problems"][0])
         values = {name: value for name, value in told.values.items() if name != "name"}  # its fix is what was done here
         return Shortage(_phase(events), last["step"], REFUSED, peak, total, Problem("E404", told.where, values))
-    evidence = pressure.evidence() if was_killed else None
+    if code == -signal.SIGABRT and BAD_ALLOC in log:
+        refused = Problem("E404", values={"step": last["step"], "reason": BAD_ALLOC})
+        return Shortage(_phase(events), last["step"], REFUSED, peak, total, refused)
+    evidence = pressure.evidence() if code == -signal.SIGKILL else None
     if evidence is None:
         return None
     problem = Problem("E402", values={"step": last["step"], "peak": peak, "total": total})

@@ -76,20 +76,22 @@ def is_generated(path: str) -> bool:
     return Path(path).resolve().is_relative_to(home() / "demo")
 
 
-def with_absolute_paths(run: Run) -> Run:
-    """The ask with its files named absolutely, so that it means the same from any folder."""
+def files_of(run: Run) -> dict[str, Path]:
+    """The files and folders here that an ask names, by path of the config."""
     named = {
         "data.train": run.data.train, "data.holdout": run.data.holdout, "model.name": run.model.name,
         "model.chat_template": run.model.chat_template,
     }  # fmt: skip
-    return spec.patch(
-        run,
-        {
-            path: str(Path(value).expanduser().resolve())
-            for path, value in named.items()
-            if isinstance(value, str) and value not in BUNDLED and Path(value).expanduser().exists()
-        },
-    )
+    return {
+        path: Path(value).expanduser()
+        for path, value in named.items()
+        if isinstance(value, str) and value not in BUNDLED and Path(value).expanduser().exists()
+    }
+
+
+def with_absolute_paths(run: Run) -> Run:
+    """The ask with its files named absolutely, so that it means the same from any folder."""
+    return spec.patch(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
 
 
 def _default_name(plan: Plan) -> str:

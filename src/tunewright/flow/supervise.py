@@ -31,6 +31,7 @@ from tunewright.trust import command, spawn
 NOW = 2  # requests to stop that mean: at once
 MOST_TRIES = 3  # of workers that die by a signal without a new step in between
 ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
+LAST_WORDS_BYTES = 4096
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 0.5
 
@@ -67,7 +68,7 @@ class Parent:
     def __post_init__(self) -> None:
         self.argv = self.argv or command("tunewright.engine.worker", str(self.run.path))
         self.stops = 0
-        self.known_events = self.tries = 0
+        self.known_events = self.known_log = self.tries = 0
         self.furthest = self._furthest()
         self.worker: Any = None
         self.pressure: Pressure
@@ -87,7 +88,7 @@ class Parent:
         while True:
             self._start()
             code = self._wait()
-            short = None if self.stops else shortage(code == -signal.SIGKILL, self._events(), self.pressure)
+            short = None if self.stops else shortage(code, self._events(), self._last_words(), self.pressure)
             if not (save(self.run, short) if short else self._tries_again(code)):
                 break
         end = self._end(code, short)
@@ -100,6 +101,7 @@ class Parent:
         self.run.sweep()
         self.known_events = len(self.run.read_events())
         with self.run.file(layout.LOG).open("ab") as log:
+            self.known_log = log.tell()
             self.worker = spawn(self.argv, stdout=log, stderr=log, environment=WORKER_ENVIRONMENT | first_gpu())
         if self.stops:
             self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
@@ -130,6 +132,12 @@ class Parent:
     def _events(self) -> list[dict[str, Any]]:
         """What the last worker wrote."""
         return self.run.read_events()[self.known_events :]
+
+    def _last_words(self) -> str:
+        """The end of what the last worker, and the libraries in it, wrote into the log."""
+        with self.run.file(layout.LOG).open("rb") as log:
+            log.seek(max(self.known_log, log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+            return log.read().decode("utf-8", errors="replace")
 
     def _tries_again(self, code: int) -> bool:
         """Whether another worker is to go on where this one died by a signal that nobody here sent; said as an alert."""

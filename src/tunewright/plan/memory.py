@@ -15,17 +15,19 @@ from tunewright.spec.run import Precision, Run
 
 PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
-RUNTIME_BYTES = 575 * 2**20
+RUNTIME_BYTES = 555 * 2**20
 # What oneDNN keeps of code for the shapes of packed micro-batches once a run is some dozen steps old (flow/supervise.py).
 KERNEL_BYTES = 60 * 2**20
 # On a CPU keys and values grow token by token, each time into a new block; products in 8 bits have results of 32 twice.
 CACHE_COPIES, INT8_RESULTS = 1.5, 3
+# What a training leaves in the heap of a CPU, between what is still held.
+LEFT_BEHIND = 90 * 2**20
 # On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
-HEAP_SHARE = 0.22
+HEAP_SHARE = 0.27
 # What torch's CPU keeps more of each value: inputs rounded or copied for products of stored weights (benchmarks/plan).
 STORED_SHARE = {"int8": 0.1, "8bit": 0.35, "4bit": 0.14, "none": 0.0}
 # Norms and fp32 adapters keep some of a 16-bit model's values in 32 bits.
-HALF_SHARE = 0.4
+HALF_SHARE = 0.5
 # Inputs of an adapted layer kept for dropout: its own copy, and a mask of numbers on a CPU, of bytes on a GPU.
 DROPPED_COPIES = {"cpu": 2.0, "gpu": 1.25}
 # What a checkpointed block keeps while it is computed again, and its gradients; on a CPU with the holes that this leaves.
@@ -152,7 +154,9 @@ def load_parts(run: Run, model: Model, kind: Kind) -> dict[str, int]:
     if kind.is_gpu:
         return held
     if kind.int8:
-        plain = stored_bytes(model, kind.precision, "none")
+        # Embeddings are copied, so that the file need not stay mapped for them.
+        copied = model.vocab_size * model.hidden_size * PRECISION_BYTES[kind.precision]
+        plain = stored_bytes(model, kind.precision, "none") + copied
         return {**held, "weights": plain, "checkpoint": model.weight_bytes if _is_cast(model, kind) else 0}
     is_copied = run.model.quantization != "none" or _is_cast(model, kind)
     return {**held, "checkpoint": model.weight_bytes if is_copied else 0}
@@ -218,7 +222,7 @@ def write_parts(
     cache = 2 * blocks * model.num_key_value_heads * model.head_dim * written.tokens * size
     block = written.tokens * (4 * model.hidden_size + 3 * model.intermediate_size) * size
     if not kind.is_gpu:
-        cache = round(CACHE_COPIES * cache)
+        cache = round(CACHE_COPIES * cache) + LEFT_BEHIND
     if kind.int8:
         block *= INT8_RESULTS
     merged = sum(g.in_features * g.out_features * g.count for g in adapted.groups(model)) * size if kind.merged else 0

@@ -6,7 +6,8 @@ the factor of another machine.
 
 import math
 
-from tunewright.plan.choose import ROWS_WRITTEN_AT_ONCE, effective_batch, precision_of, trained_by
+from tunewright.plan.adapter import is_cpu
+from tunewright.plan.choose import ROWS_WRITTEN_AT_ONCE, effective_batch, largest_step, precision_of, trained_by
 from tunewright.plan.memory import stored_bytes
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Facts, Time
@@ -14,22 +15,31 @@ from tunewright.plan.work import Work, frozen_numbers, work
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
 
-# Python, torch, transformers and peft; then the weights from a file.
-START_SECONDS, LOAD_BYTES_PER_SECOND = 6.5, 1e9
+# Python, torch, transformers and peft; then the weights from a file, and the comparison of the fast way with the plain one.
+START_SECONDS, LOAD_BYTES_PER_SECOND, COMPARE_SECONDS = 6.3, 1e9, 0.9
+# The largest micro-batch is tried with memory that no page was written of yet.
+FIRST_TOUCH, FIRST_SECONDS = 1.3, 0.4
+# The adapter and its tokenizer are written, read again, and one row is answered.
+SAVE_SECONDS = 0.6
 # A checkpoint holds the adapter and both of Adam's moments, is hashed, and is on the disk before training goes on.
-SAVED_BYTES_PER_SECOND = 4e8
+SAVED_BYTES_PER_SECOND = 3e8
 PREPARE_SECONDS_A_ROW = 4e-4
 # Beside products: what every layer of a micro-batch costs to begin, forward and backward, and the optimizer's step.
-LAYER_SECONDS = {"cpu": 2e-3, "cuda": 4e-4}
+LAYER_SECONDS = {"cpu": 3e-3, "cuda": 4e-4}
 STEP_SECONDS = {"cpu": 0.02, "cuda": 0.01}
+TRAINER_SECONDS = 0.4
 # The probe's block trains its weights and pads nothing; a step of adapters by the fast ways does more of it in products.
 PACKED_GAIN = 1.12
+# A pass forward alone comes nearer to the rate of bare products.
+FORWARD_GAIN = 1.15
 # Against fp32 or bf16 weights, tokens a second (benchmarks/memory).
 STORED_GAIN = {"none": 1.0, "8bit": 0.95, "4bit": 0.88}
 INT8_GAIN = 1.28
 # Writing one token reads all weights once.
-READ_BYTES_PER_SECOND = {"cpu": 12e9, "cuda": 4e11}
-WRITE_LAYER_SECONDS = {"cpu": 5e-4, "cuda": 2e-4}
+READ_BYTES_PER_SECOND = {"cpu": 4e10, "cuda": 4e11}
+WRITE_LAYER_SECONDS = {"cpu": 7e-4, "cuda": 2e-4}
+# On a CPU layers in fewer bits are made wide again, or round their inputs first.
+STORED_LAYER = {"none": 1.0, "int8": 2.2, "8bit": 1.9, "4bit": 1.6}
 # What one run differs from the next, and what a table knows of a card: low and high as a share of the figure.
 SPREAD = {True: (0.8, 1.3), False: (0.5, 2.0)}
 
@@ -48,18 +58,21 @@ def estimate_time(run: Run, facts: Facts, factor: float = 1.0) -> Time | None:
     rate = probe.flops[precision_of(run)] * _gain(run, facts)
     blocks = facts.model.num_layers + facts.model.num_decoder_layers
     one_step = todo.step / rate + todo.micro_batches * blocks * LAYER_SECONDS[device] + STEP_SECONDS[device]
-    tests = _tests_while_training(run, facts, todo) / rate
+    tests = _tests_while_training(run, facts, todo) / (FORWARD_GAIN * rate)
     before, after = _answers(run, facts, rate, device)
+    load = START_SECONDS + facts.model.weight_bytes / LOAD_BYTES_PER_SECOND
     parts = {
-        "load": START_SECONDS + facts.model.weight_bytes / LOAD_BYTES_PER_SECOND,
         "prepare": PREPARE_SECONDS_A_ROW * (facts.data.num_train + facts.data.num_held_out),
+        "load": load + (COMPARE_SECONDS if "answer_loss" in fast_paths(run, facts) else 0.0),
+        "rehearse": factor * _rehearsal(run, facts, todo, rate),
         "evaluate_before": factor * before,
-        "train": factor * (todo.steps * one_step + tests + _saves(run, facts, todo)),
+        "train": factor * (TRAINER_SECONDS + todo.steps * one_step + tests + _saves(run, facts, todo)),
         "evaluate_after": factor * after,
+        "save": SAVE_SECONDS + factor * todo.forward / (FORWARD_GAIN * rate),
     }
     low, high = SPREAD[probe.is_measured]
-    tokens = round(todo.steps * effective_batch(run) * min(facts.data.mean_length, int(run.data.max_length)))
-    return Time(parts=parts, low_share=low, high_share=high, tokens=tokens, step_seconds=factor * one_step)
+    seen = round(todo.steps * effective_batch(run) * min(facts.data.mean_length, int(run.data.max_length)))
+    return Time(parts=parts, low_share=low, high_share=high, tokens=seen, step_seconds=factor * one_step)
 
 
 def _gain(run: Run, facts: Facts) -> float:
@@ -68,6 +81,12 @@ def _gain(run: Run, facts: Facts) -> float:
     if "int8" in paths:
         return PACKED_GAIN * INT8_GAIN
     return STORED_GAIN[run.model.quantization] * (PACKED_GAIN if "packing" in paths else 1.0)
+
+
+def _rehearsal(run: Run, facts: Facts, todo: Work, rate: float) -> float:
+    """Seconds of the largest micro-batch, once."""
+    share = largest_step(run, facts).tokens / (effective_batch(run) * todo.row_tokens)
+    return FIRST_TOUCH * share * todo.step / rate + FIRST_SECONDS
 
 
 def _tests_while_training(run: Run, facts: Facts, todo: Work) -> float:
@@ -85,20 +104,26 @@ def _saves(run: Run, facts: Facts, todo: Work) -> float:
     return _num_tests(run, todo) * 12 * trained_by(run, facts) / SAVED_BYTES_PER_SECOND
 
 
+def _layer_seconds(run: Run, facts: Facts, device: str) -> float:
+    """What each layer costs for one token of a batch, beside reading its weights."""
+    way = "int8" if "int8" in fast_paths(run, facts) else run.model.quantization
+    return WRITE_LAYER_SECONDS[device] * (STORED_LAYER[way] if is_cpu(facts) else 1.0)
+
+
 def _answers(run: Run, facts: Facts, rate: float, device: str) -> tuple[float, float]:
     """Seconds of the tests before and after: all held-out losses, and answers where the model writes some."""
     held_out, rows = facts.data.num_held_out, int(run.eval.rows)
     if not held_out:
         return 0.0, 0.0
-    loss = held_out * work(run, facts).forward / rate
+    loss = held_out * work(run, facts).forward / (FORWARD_GAIN * rate)
     if run.task == "auto" or not TASKS[run.task].writes or not rows:
         return loss, loss
     model = facts.model
     numbers = frozen_numbers(model) + model.hidden_size * model.vocab_size
-    read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / rate
+    read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / (FORWARD_GAIN * rate)
     batches = -(-rows // ROWS_WRITTEN_AT_ONCE)
     weights = stored_bytes(model, precision_of(run), run.model.quantization)
-    one = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * WRITE_LAYER_SECONDS[device]
+    one = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * _layer_seconds(run, facts, device)
     one += 2 * numbers * min(rows, ROWS_WRITTEN_AT_ONCE) / rate
     written = (
         int(run.eval.max_new_tokens),

@@ -17,6 +17,9 @@ from tunewright.spec.methods import Targeted, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
 
+# Of a forward pass, what it costs to make the blocks again: no output layer, and inputs that are in the caches still.
+RECOMPUTED = 0.55
+
 
 @dataclass(frozen=True)
 class Work:
@@ -48,7 +51,8 @@ def work(run: Run, facts: Facts) -> Work:
     # The pass back costs as much for what is frozen, and twice as much beside it; none of it below the first adapter.
     blocks = model.num_layers + model.num_decoder_layers
     share = adapted.num_backward_blocks(model) / max(1, blocks)
-    backward = share * (forward + 2 * tokens * beside) + (forward if run.train.activation_checkpointing else 0)
+    again = RECOMPUTED * forward if run.train.activation_checkpointing else 0.0
+    backward = share * (forward + 2 * tokens * beside) + again
     packed = math.ceil(batch * tokens / (rows * int(run.data.max_length)))
     micro = packed if "packing" in paths else math.ceil(batch / rows)
     return Work(num_steps(run, facts), tokens, forward, batch * (forward + backward), micro)

@@ -9,6 +9,7 @@ LOG = "log.txt"
 LOCK = "run.lock"
 PREPARED = "prepared.json"
 BAD_ROWS = "rows.bad.jsonl"
+SEEN_ROWS = "rows.seen.jsonl"
 CHECKPOINTS = "checkpoints"
 ADAPTER = "adapter"
 ADAPTER_BEFORE = "adapter.prev"  # an older adapter while a newer one takes its place

@@ -89,12 +89,13 @@ class RunDir:
         path = self.file(layout.PREPARED)
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
+    def seen_rows(self) -> list[dict[str, Any]]:
+        """A few rows as the model sees them, with what it learns of them; empty before the data were prepared."""
+        return _read_rows(self.file(layout.SEEN_ROWS))
+
     def samples(self, which: str) -> list[dict[str, Any]]:
         """Written answers of `before` or `after`: row, prompt, reference, answer."""
-        path = self.path / layout.EVAL / f"{which}.jsonl"
-        if not path.is_file():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return _read_rows(self.path / layout.EVAL / f"{which}.jsonl")
 
     def benchmark(self) -> dict[str, Any]:
         """What lm-evaluation-harness gave for base and tuned model; empty if it was not asked."""
@@ -130,6 +131,14 @@ class RunDir:
         if last["kind"] == "failed":
             return "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
         return "finished" if last["kind"] == "done" else "lost"
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file; none if there is no such file."""
+    if not path.is_file():
+        return []
+    # Not splitlines(): it also breaks at U+2028 and other characters that JSON leaves as they are.
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def process_record(pid: int) -> dict[str, Any]:

@@ -269,6 +269,14 @@ def test_the_page_has_everything_and_asks_for_nothing(cell: Cell) -> None:
     assert "script-src 'none'" in policy and "unsafe" not in policy
 
 
+def test_the_page_says_short_times_and_keeps_the_order_of_the_settings(cell: Cell) -> None:
+    r4, ia3 = cell("r4", 0.5, seconds=70, **{"peft.r": 4}), cell("a-ia3", 0.4, seconds=40, method="ia3")
+    shown = page(r4, ia3)
+    assert "0:00 0:10 0:20" in shown.text and "min 00" not in shown.text
+    assert "peft.r 4 –" in shown.text and "null" not in shown.text
+    assert shown.text.index("step r4 a-ia3") > 0, "the legend below the losses"
+
+
 def test_hostile_rows_names_and_labels_stay_text(cell: Cell) -> None:
     def hostile(answer: str) -> list[dict[str, Any]]:
         return [{"row": i, "prompt": HOSTILE, "reference": HOSTILE, "answer": answer} for i in range(ROWS)]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tunewright.compare import labels, margins
-from tunewright.compare.labels import Confusion, Found
+from tunewright.compare.labels import Confusion, Found, Matrix
 
 
 def rows(*answers: tuple[str, str]) -> list[dict[str, Any]]:
@@ -22,6 +22,18 @@ TAGGED: list[dict[str, Any]] = [
 def test_confusions_come_with_the_rows_they_could_have_been() -> None:
     assert labels.confusions(CLASSES) == [Confusion("a", "b", 2, 3), Confusion("b", "c", 1, 2)]
     assert labels.confusions(rows(("a", "a"))) == []
+
+
+def test_the_matrix_holds_every_row_once() -> None:
+    assert labels.matrix(CLASSES, most=12) == Matrix(("a", "b", "c"), ((1, 2, 0), (0, 1, 1), (0, 0, 1)))
+    assert labels.matrix(rows(("a", "z")), most=12) == Matrix(("a", "z"), ((0, 1), (0, 0)))
+
+
+def test_of_many_labels_those_that_are_confused_are_shown_and_the_others_together() -> None:
+    many = [(name, name) for name in "abcdefgh" for _ in range(3)]
+    found = labels.matrix(rows(*many, ("g", "h"), ("b", "q")), most=4)
+    assert found.labels == ("b", "g", "h", None)
+    assert found.counts == ((3, 0, 0, 1), (0, 3, 1, 0), (0, 0, 3, 0), (0, 0, 0, 15))
 
 
 def test_of_each_class_it_is_counted_what_was_found() -> None:

@@ -120,6 +120,43 @@ def test_the_best_and_the_worst_come_first_and_at_most_twenty(finished: RunDir) 
     assert shares == [0.0] * 6 + [pytest.approx(2 * 3 / 9)] * 8
 
 
+def told(found: list[samples.Pair]) -> list[tuple[str, list[int]]]:
+    return [(group.title, [pair.row for pair in group.pairs]) for group in samples.groups(samples.shown(found))]
+
+
+def test_the_surest_right_labels_and_the_surest_wrong_ones_stand_first() -> None:
+    answers = [("a", 0.6), ("a", 0.9), ("b", 0.7), ("b", 0.99)]
+    after = [
+        {"row": n, "prompt": "p", "reference": "a", "answer": a, "probability": p} for n, (a, p) in enumerate(answers)
+    ]
+    found = samples.pairs("label", [{**sample, "answer": "c"} for sample in after], after)
+    assert told(found) == [("now right", [1, 0]), ("wrong before and now", [3, 2])]
+    assert found[3].hints == ("99.0\u00a0% sure",)
+    assert samples.pairs("label", after, [{**after[0], "probability": None}])[0].hints == ()
+
+
+def test_free_text_is_ordered_by_the_words_it_shares_with_the_reference() -> None:
+    answers = ["asks for a parcel back", "no", "asks about a parcel", "parcel parcel"]
+    after = [{"row": n, "prompt": "p", "reference": "asks for a parcel", "answer": a} for n, a in enumerate(answers)]
+    found = samples.pairs("text", [{**sample, "answer": "hm"} for sample in after], after)
+    assert told(found) == [("Nearest to the reference", [0, 2]), ("Farthest from the reference", [1, 3])]
+
+
+def test_a_wrong_answer_is_marked_where_it_differs_and_a_right_one_is_not() -> None:
+    wrong, right = (
+        samples.pairs("text", *both('{"a": 1, "b": 2}', answer))[0] for answer in ('{"b":3,"a":1}', '{"b":2,"a":1}')
+    )
+    assert [[part.text for part in side if part.is_only_here] for side in wrong.parts] == [["2"], ["3"]]
+    assert [[part.is_only_here for part in side] for side in right.parts] == [[False], [False]]
+
+
+def test_long_answers_are_marked_as_far_as_they_are_shown() -> None:
+    (pair,) = samples.pairs("text", *both("word " * 2000, "word " * 1000 + "end"))
+    for parts in pair.parts:
+        assert "more characters]" in parts[-1].text
+        assert len("".join(part.text for part in parts)) < samples.MOST_CHARACTERS + 40
+
+
 def test_thinned_points_keep_the_last() -> None:
     assert drawing.thin(list(range(10)), 4) == [0, 3, 6, 9]
     assert drawing.thin(list(range(11)), 4)[-1] == 10

@@ -310,3 +310,130 @@ def test_the_summary_is_plain_json(finished: RunDir) -> None:
     assert found["steps"] == {"planned": 135, "done": 135, "kept": 108}
     assert found["peak_bytes"]["measured"] == 2_212_000_000
     assert found["generated_data"] is True
+
+
+SEEN = [
+    {"row": 7, "tokens": 9, "label_tokens": 3, "full_length": 9, "is_truncated": False, "pieces": [
+        {"text": "<|im_start|>user\nhi<|im_end|>\n", "is_learned": False}, {"text": "yes<|im_end|>", "is_learned": True}]},
+    {"row": 8, "tokens": 128, "label_tokens": 40, "full_length": 2944, "is_truncated": True, "pieces": [
+        {"text": "x" * 9000 + "END", "is_learned": False}, {"text": HOSTILE, "is_learned": True}]},
+]  # fmt: skip
+
+
+def prepared(run: RunDir, **changes: Any) -> None:
+    durable.write_json(run.file(layout.PREPARED), {**run.prepared(), **changes})
+
+
+def test_rows_are_shown_as_the_model_sees_them_with_what_it_learns(finished: RunDir) -> None:
+    durable.write_jsonl(finished.file(layout.SEEN_ROWS), SEEN)
+    page = page_of(finished)
+    assert "seen" in [section["id"] for section in page.all("section")]
+    for words in (
+        "<|im_start|>user hi<|im_end|>",
+        "9 tokens, 3 learned",
+        "cut, 2,944 in full",
+        "more characters] … ",
+        "END",
+    ):
+        assert words in page.text, words
+    assert [attributes["class"] for attributes in page.all("mark")].count("learned") == 3, "two rows and the legend"
+    assert len(page.scripts) == 2 and page.all("img") == []
+    assert "<script>alert(1)</script>" in page.text
+
+
+def test_a_row_of_very_many_pieces_is_cut(finished: RunDir) -> None:
+    many = {**SEEN[0], "pieces": [{"text": "w", "is_learned": n % 2 == 1} for n in range(5000)]}
+    durable.write_jsonl(finished.file(layout.SEEN_ROWS), [many])
+    assert "[4600 more pieces]" in page_of(finished).text
+
+
+def test_lengths_are_drawn_with_the_cut_rows_the_limit_and_a_table(finished: RunDir) -> None:
+    lengths = {"median": 60, "p95": 78, "p99": 88, "longest": 160}
+    prepared(finished, histogram={"width": 50, "rows": [4, 1000, 6], "cut": [0, 0, 2]}, lengths=lengths, max_length=128)
+    page = page_of(finished)
+    for words in ("longer than max_length: cut 2", "max_length 128", "50–99 1,000", "≥ 100 6 2"):
+        assert words in page.text, words
+    assert len(page.all("details")) == 3
+    (limit,) = [line for line in page.all("line") if line.get("class") == "limit"]
+    assert 64 < float(limit["x1"] or 0) < 616
+
+
+def test_where_no_row_was_cut_nothing_says_so(finished: RunDir) -> None:
+    prepared(finished, histogram={"width": 10, "rows": [0, 3, 1], "cut": [0, 0, 0]}, max_length=128)
+    page = page_of(finished)
+    assert "Length of the rows" in page.text and "max_length: cut" not in page.text
+    assert not [line for line in page.all("line") if line.get("class") == "limit"], "the limit is far to the right"
+
+
+def test_the_confusion_matrix_counts_every_row(classified: RunDir) -> None:
+    page = page_of(classified)
+    assert "Confusion matrix" in page.text
+    cells = [cell for cell in page.all("td") if (cell.get("class") or "").startswith("shade-")]
+    assert len(cells) == 36 and sum("hit" in (cell["class"] or "") for cell in cells) == 6
+    text = labelled_page(classified)
+    assert "address 18 2 20" in text and "all others" not in text
+
+
+def test_of_very_many_labels_the_matrix_keeps_to_its_size(start: Callable[..., Any]) -> None:
+    names = [f"intent-{n}" for n in range(60)]
+    story = start("many", task="seq_cls", data_facts={"labels": tuple(names)})
+    rows = [
+        {"row": n, "prompt": "p", "reference": name, "answer": names[n // 2], "probability": 0.5}
+        for n, name in enumerate(names)
+    ]
+    story.score("before", 2.0, rows, 60, {"accuracy": 0.1, "macro_f1": 0.1})
+    story.score("after", 2.0, rows, 60, {"accuracy": 0.1, "macro_f1": 0.1})
+    page = page_of(story.run)
+    assert len([cell for cell in page.all("td") if (cell.get("class") or "").startswith("shade-")]) == 144
+    assert "all others" in page.text and "50.0 % sure" in page.text.replace("\u00a0", " ")
+
+
+def test_differences_are_marked_in_the_reference_and_in_the_answer(finished: RunDir) -> None:
+    page = page_of(finished)
+    kinds = [attributes["class"] for attributes in page.all("mark")]
+    assert kinds.count("missing") > 1 and kinds.count("extra") > 1, "in rows and in the legend"
+    source = finished.file(layout.REPORT).read_text(encoding="utf-8")
+    assert '<mark class="missing">Oslo</mark>' in source and '<mark class="extra">Bergen' in source
+
+
+def test_hostile_text_stays_text_where_it_is_marked(start: Callable[..., Any]) -> None:
+    story = start("hostile-marks")
+    row = {"row": 1, "prompt": "p", "reference": f"{HOSTILE} red {HOSTILE}"}
+    for which, answer in (("before", "no"), ("after", f"{HOSTILE} <i>blue</i> {HOSTILE}")):
+        story.score(which, 2.0, [{**row, "answer": answer}], 1)
+    page = page_of(story.run)
+    assert "mark" in {tag for tag, _ in page.elements}
+    assert len(page.scripts) == 2 and not page.all("img", "i", "b")
+
+
+def test_a_long_path_stands_where_the_run_is_repeated_and_not_on_top(start: Callable[..., Any]) -> None:
+    run = start("far").run
+    plan = run.plan()
+    plan["run"]["data"]["train"] = "/home/somebody/very/far/away/support.jsonl"
+    durable.write_json(run.file(layout.PLAN), plan)
+    text = page_of(run).text
+    assert "· support.jsonl ·" in text and "/home/somebody/very/far/away/support.jsonl a3f5" in text
+
+
+def test_every_new_part_can_be_read_in_chinese_and_asks_for_nothing(
+    classified: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durable.write_jsonl(classified.file(layout.SEEN_ROWS), SEEN)
+    prepared(classified, histogram={"width": 10, "rows": [0, 3, 1], "cut": [0, 0, 1]}, max_length=25)
+    asked: set[str] = set()
+
+    class Listening:
+        def gettext(self, text: str) -> str:
+            asked.add(text)
+            return f"译{text}"
+
+        def ngettext(self, one: str, many: str, count: int) -> str:
+            return many
+
+    monkeypatch.setattr("tunewright.i18n.catalogue", lambda lang: Listening())
+    monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
+    page = page_of(classified)
+    for words in ("Confusion matrix", "Length of the rows", "What the model was trained on", "This is learned"):
+        assert words in asked and f"译{words}" in page.text, words
+    for _tag, attributes in page.elements:
+        assert not {"src", "srcset", "action", "data", "style"} & set(attributes), attributes

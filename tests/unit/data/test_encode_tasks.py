@@ -1,5 +1,6 @@
 """Rows of seq2seq, seq_cls and token_cls as a model gets them, for tokenizers of several kinds."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from tunewright.data import cache
 from tunewright.data.encode import IGNORED, Encoded, encode, input_ids, text_rows, word_rows
 from tunewright.data.formats import Example, Message
-from tunewright.data.pieces import Piece, pieces
+from tunewright.data.pieces import Piece, pieces, seen_rows
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.spec.tasks import Task
 
@@ -321,3 +322,15 @@ class TestPieces:
         row = Encoded(1, tokenizer.encode("big city"), [IGNORED, *tokenizer.encode("big city")[1:]], 1, 2)
         first, rest = (tokenizer.decode(part) for part in (row.ids[:1], row.ids[1:]))
         assert self.shown(pieces(row, tokenizer)) == f"{first}[[{rest}]]"
+
+    def test_shortest_middle_and_longest_row_are_kept_for_files(self) -> None:
+        tokenizer = byte_level()
+        texts = ["big city " * n for n in (5, 1, 3, 2, 4)]
+        rows = [
+            Encoded(n, ids := tokenizer.encode(text), [IGNORED, *ids[1:]], 1, len(ids)) for n, text in enumerate(texts)
+        ]
+        kept = seen_rows(rows, tokenizer, "causal_lm")
+        assert [row["row"] for row in kept] == [1, 2, 0]
+        assert ["".join(piece["text"] for piece in row["pieces"]) for row in kept] == [texts[1], texts[2], texts[0]]
+        assert kept[0]["label_tokens"] == kept[0]["tokens"] - 1 and json.loads(json.dumps(kept)) == kept
+        assert len(seen_rows(rows[:1], tokenizer, "causal_lm")) == 1 and seen_rows([], tokenizer, "causal_lm") == []

@@ -145,6 +145,8 @@ def test_sources_and_targets_are_counted_together(tmp_path: Path, tokenizer: Tex
     assert account["label_tokens"] == 9
     assert (account["counts"]["truncated"], account["longest_prompt"], account["lengths"]["longest"]) == (1, 12, 12)
     assert account["lengths"]["median"] == 5
+    assert [length for length, rows in enumerate(account["histogram"]["rows"]) if rows] == [3, 5, 12]
+    assert account["histogram"]["cut"] == [0] * 12 + [1]
 
 
 def test_a_special_token_in_a_text_or_word_is_named(tmp_path: Path, tokenizer: TextTokenizer) -> None:

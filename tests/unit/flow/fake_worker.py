@@ -1,7 +1,8 @@
 """Stands in for a worker: `python fake_worker.py RUN GROUP ENDS` writes a few events and ends as ENDS says.
 
 ENDS is a JSON list of [phase, step, end], one for each start; `oom` dies as the kernel kills, with the count that it leaves
-in the control group GROUP; `kill`, `segfault`, `term` and `int` die of that signal; `refused` says that memory ran out; `done`
+in the control group GROUP; `kill`, `segfault`, `term` and `int` die of that signal; `refused` says that memory ran
+out, `bad_alloc` dies as C++ does then; `done`
 finishes, and with `and killed` dies all the same.
 """
 
@@ -18,6 +19,7 @@ from tunewright.runs.store import RunDir
 
 SIGNALS = {
     "oom": signal.SIGKILL, "kill": signal.SIGKILL, "segfault": signal.SIGSEGV, "term": signal.SIGTERM, "int": signal.SIGINT,
+    "bad_alloc": signal.SIGABRT,
 }  # fmt: skip
 
 
@@ -30,6 +32,8 @@ def count_kill(group: Path) -> None:
 def end(how: str, events: EventLog, group: Path) -> int:
     if how == "oom":
         count_kill(group)
+    if how == "bad_alloc":
+        print("terminate called after throwing an instance of 'std::bad_alloc'", file=sys.stderr, flush=True)
     if how in SIGNALS:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), SIGNALS[how])

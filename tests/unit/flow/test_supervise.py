@@ -148,8 +148,9 @@ def test_a_worker_that_was_done_and_died_on_its_way_out_was_done(supervise: Supe
     assert (run.state(), codes(run), starts(run)) == ("finished", [], [[8, 0]])
 
 
-def test_memory_that_was_refused_is_saved_as_well(supervise: Supervise) -> None:
-    run = supervise(("train", 3, "refused"), ("train", 9, "done"))
+@pytest.mark.parametrize("how", ["refused", "bad_alloc"])
+def test_memory_that_was_refused_is_saved_as_well(supervise: Supervise, how: str) -> None:
+    run = supervise(("train", 3, how), ("train", 9, "done"))
     assert run.state() == "finished"
     assert starts(run) == [[8, 0], [4, 0]]
     assert alerts(run)[0]["evidence"] == "the worker was refused the memory it asked for"
@@ -168,11 +169,11 @@ def test_an_end_of_another_kind_is_an_end(supervise: Supervise) -> None:
     assert (codes(run), starts(run)) == (["E506"], [[8, 0]])
 
 
-@pytest.mark.parametrize("how", ["oom", "refused"])
+@pytest.mark.parametrize("how", ["oom", "refused", "bad_alloc"])
 def test_the_ladder_ends_with_what_happened_and_what_would_help(supervise: Supervise, how: str) -> None:
     run = supervise(*[("train", 3, how)] * 9)
     assert (run.state(), run.info()["exit_code"]) == ("failed", 7)
-    assert codes(run) == [{"oom": "E402", "refused": "E404"}[how], "E405"]
+    assert codes(run) == [{"oom": "E402", "refused": "E404", "bad_alloc": "E404"}[how], "E405"]
     tried = [alert["what"] for alert in alerts(run)]
     assert tried == [*["rows at once x micro-batches"] * 3, "activation checkpointing", "weights of the base"]
     last = run.info()["problems"][-1]["values"]

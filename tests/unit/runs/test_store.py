@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunewright.errors import SpecError, TrainingError
-from tunewright.runs import layout, store
+from tunewright.runs import durable, layout, store
 from tunewright.runs.events import EventLog, Tail, read_events
 
 
@@ -83,3 +83,11 @@ def test_run_json_is_always_whole(run: store.RunDir) -> None:
     run.update_info(result={"scores": [0.5]})
     assert json.loads(run.file(layout.RUN_JSON).read_text())["result"] == {"scores": [0.5]}
     assert not list(run.path.glob(".run.json*"))
+
+
+def test_answers_with_any_character_are_read_as_they_were_written(run: store.RunDir) -> None:
+    text = "one\u2028two\x0bthree\x85four\r\nfive\u2029"
+    run.file(layout.EVAL).mkdir()
+    durable.write_jsonl(run.path / layout.EVAL / "after.jsonl", [{"row": 1, "answer": text}, {"row": 2, "answer": ""}])
+    assert [sample["answer"] for sample in run.samples("after")] == [text, ""]
+    assert run.samples("before") == run.seen_rows() == []

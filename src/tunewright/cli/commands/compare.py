@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PAGE = "compare.html"
 NARROWEST_NAME = 10
-BETWEEN_VALUES = re.compile(r",(?![^\[]*\])")
 
 Words = Annotated[
     list[str],
@@ -101,6 +100,8 @@ def _ranks(text: str | None) -> list[int]:
 
 def _axes(texts: Sequence[str] | None) -> dict[str, list[str]]:
     """PATH=V,V texts; commas in brackets belong to a value."""
+    from tunewright import api
+
     found = {}
     for text in texts or ():
         path, equals, values = text.partition("=")
@@ -110,7 +111,7 @@ def _axes(texts: Sequence[str] | None) -> dict[str, list[str]]:
                     text=text
                 )
             )
-        found[path] = [value.strip() for value in BETWEEN_VALUES.split(values)]
+        found[path] = api.split_values(values)
     return found
 
 
@@ -222,11 +223,11 @@ def _tight(text: str) -> str:
 
 
 def _in_pieces(name: str, room: int | None) -> list[str]:
-    """A name in pieces that fit, broken behind hyphens where there are some."""
+    """A name in pieces that fit, broken behind hyphens and blanks where there are some."""
     if room is None or columns_of(name) <= room:
         return [name]
     pieces = [""]
-    for part in re.findall(rf"[^-]{{1,{room - 2}}}-?", name) or [name[:room]]:
+    for part in re.findall(rf"[^- ]{{1,{room - 1}}}[- ]?", name) or [name[:room]]:
         if pieces[-1] and columns_of(pieces[-1] + part) > room:
             pieces.append("")
         pieces[-1] += part

@@ -1,0 +1,193 @@
+"""`tunewright sweep`"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunewright.catalogue.entry import EXIT_FAILED, EXIT_INTERRUPTED
+from tunewright.cli import brief, live, options, show
+from tunewright.cli.commands.compare import PAGE
+from tunewright.cli.problems import print_problems, printable
+from tunewright.i18n import N_, _, ngettext
+
+if TYPE_CHECKING:
+    from tunewright.api import Axis, Sweep, Tried
+
+USUAL_TRIALS = 20
+STATES = {
+    "complete": N_("finished"), "pruned": N_("pruned"), "failed": N_("failed"), "running": N_("not finished"),
+}  # fmt: skip
+ORDER = tuple(STATES)
+
+Trials = Annotated[
+    int | None,
+    typer.Option("--trials", metavar="N", min=1, help=_("How many runs in all; 20 unless --minutes is given.")),
+]
+Minutes = Annotated[
+    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Begin no further run after so many minutes."))
+]
+Space = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--space",
+        metavar="PATH=V,V",
+        help=_("Values to choose from, or LOW..HIGH; can be repeated."),
+        show_default=False,
+    ),
+]
+Metric = Annotated[str, typer.Option("--metric", metavar="NAME", help=_("The held-out score that decides."))]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="URL", help=_("A database that several machines share, by SQLAlchemy's URL.")),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    example = _("Example: tunewright sweep smollm2 my.jsonl --trials 20 --space peft.r=4,8,16")
+    app.command(help=_("Search for the best setting, run by run; the same command goes on"), epilog=example)(sweep)
+
+
+def sweep(
+    inputs: options.Inputs = None,
+    trials: Trials = None,
+    minutes: Minutes = None,
+    space: Space = None,
+    metric: Metric = "held_out_loss",
+    storage: Storage = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FOLDER", help=_("Folder of the runs and of best.yaml."))
+    ] = None,
+    task: options.Task = None,
+    preset: options.Preset = None,
+    method: options.Method = None,
+    seed: options.Seed = None,
+    sets: options.Sets = None,
+    offline: options.Offline = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    from tunewright import api
+
+    until = time.monotonic() + 60 * minutes if minutes is not None else None
+    limit = trials if trials or minutes is not None else USUAL_TRIALS
+    config, named = options.inputs_of(inputs or ())
+    flags = {"task": task, "preset": preset, "method": method, "train.seed": seed, "run.offline": offline}
+    named |= {path: value for path, value in flags.items() if value not in (None, False)}
+    sought = api.Sought(api.Grid(config, named, sets or ()), _axes(space), metric, storage)
+    with live.meter(_("Looking at the data"), is_quiet=quiet) as progress:
+        found = api.open_sweep(sought, Path(output) if output else None, note=show.note, progress=progress)
+    if not quiet:
+        brief.labelled(show.err(), _("Sweep"), _announced(found))
+    _search(found, limit, until, force=force, is_quiet=quiet, is_verbose=verbose)
+    _tell(found, is_json=as_json, is_quiet=quiet)
+    raise typer.Exit(0 if found.best else EXIT_FAILED)
+
+
+def _axes(texts: Sequence[str] | None) -> "list[Axis]":
+    from tunewright import api
+
+    found = []
+    for text in texts or ():
+        axis = api.parse_axis(text)
+        if axis is None:
+            raise typer.BadParameter(
+                _('--space takes PATH=VALUE,VALUE or PATH=LOW..HIGH, as in --space peft.r=4,8,16, not "{text}"').format(
+                    text=text
+                )
+            )
+        found.append(axis)
+    return found
+
+
+def _announced(found: "Sweep") -> str:
+    """What is searched, and where it goes."""
+    begun = len(found.search.trials())
+    parts = [", ".join(axis.name for axis in found.axes)]
+    if begun:
+        parts.append(ngettext("{count} trial begun before", "{count} trials begun before", begun).format(count=begun))
+    return " · ".join([*parts, brief.shorten(found.folder)])
+
+
+def _search(
+    found: "Sweep", limit: int | None, until: float | None, *, force: bool, is_quiet: bool, is_verbose: bool
+) -> None:
+    """One trial after another, until there are enough or the time is over. Raises: typer.Exit when it is interrupted."""
+    from tunewright import api
+
+    channel = show.err()
+    while (until is None or time.monotonic() < until) and (trial := found.claim(limit)):
+        problems = found.begin(trial, force=force, note=show.note)
+        if not is_quiet:
+            picked = _picked(found, found.search.trial(trial.number))
+            brief.labelled(channel, f"{trial.number + 1}/{limit or '..'}", picked)
+        if problems or trial.run is None:
+            print_problems(problems, channel)
+            continue
+        run = api.TrainedRun(trial.run)
+        code = live.see_through(run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=found.follow(trial))
+        end = found.conclude(trial)
+        if end == "stopped":
+            channel.line(_("Stopped at {name}. The same command goes on from here.").format(name=run.name))
+            raise typer.Exit(code or EXIT_INTERRUPTED)
+        if end == "failed":
+            live.say_why(run)
+        elif end == "pruned" and not is_quiet:
+            channel.line(_("Pruned: most other trials had lower held-out losses by then."))
+
+
+def _picked(found: "Sweep", tried: "Tried") -> str:
+    """What a trial tries: r 8, learning_rate 0.0003."""
+    told = found.parameters(tried).items()
+    return ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in told)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _tell(found: "Sweep", *, is_json: bool, is_quiet: bool) -> None:
+    """The table, the best setting as a file, and the report of those that were trained to their end here."""
+    from tunewright import api
+
+    config, runs = found.write_best(), found.runs()
+    compared = api.compare_runs([api.TrainedRun(run) for run in runs]) if runs else None
+    told = found.to_json()
+    page = compared.report(found.folder / PAGE, importance=told["importance"]) if compared else None
+    channel = show.out()
+    if is_json:
+        show.as_json({**told, "report": str(page) if page else None})
+    elif is_quiet:
+        channel.line(str(config) if config else "")
+    else:
+        _table(found, channel)
+        channel.line()
+        if compared:
+            brief.labelled(channel, _("Verdict"), compared.verdict)
+        if page:
+            brief.labelled(channel, _("Report"), brief.shorten(page))
+        if config:
+            show.next_steps((f"tunewright train {brief.shorten(config)}", _("the best setting once more")))
+
+
+def _table(found: "Sweep", channel: show.Channel) -> None:
+    """The trials, the best first, then those that were pruned, failed or not finished."""
+    from tunewright import api
+
+    metric, best = found.sought.metric, found.best
+    sign = -1 if found.search.is_higher_better else 1
+    trials = sorted(
+        found.search.trials(), key=lambda one: (ORDER.index(one.state), sign * (one.value or 0.0), one.number)
+    )
+    rows = []
+    for one in trials:
+        style: tuple[show.Style, ...] = ("green", "bold") if best and one.number == best.number else ()
+        score = api.words.score(metric, one.value) if one.value is not None else _(STATES[one.state])
+        number = channel.paint(f"trial-{one.number:03d}", *style)
+        rows.append([number, score, api.words.duration(one.told.get("seconds")), printable(_picked(found, one))])
+    heads = [_("trial"), api.words.label(api.words.METRICS, metric), _("time"), _("setting")]
+    show.table(channel, rows, heads, right=(1, 2))

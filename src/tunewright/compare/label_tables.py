@@ -1,0 +1,71 @@
+"""The tables of a run whose answers are labels: the confusion matrix, and what is found of each label."""
+
+from typing import Any
+
+from tunewright.compare import labels, words
+from tunewright.compare.labels import Matrix
+from tunewright.compare.record import Record
+from tunewright.i18n import N_, _
+
+_LABEL_HEADS = {"label": N_("Label"), "labels": N_("Label"), "entities": N_("Entity"), "tags": N_("Tag")}
+MOST_CONFUSIONS = 10
+MOST_LABELS = 20
+MOST_IN_MATRIX = 12
+SHADES = 5  # as many as report.css names
+
+
+def label_tables(found: Record) -> dict[str, Any]:
+    """Which labels the tuned model confuses, and what it finds of each; empty for texts and numbers."""
+    after = found.samples[1]
+    if found.kind in ("text", "number") or not after:
+        return {}
+    counts = labels.by_label(found.kind, after)
+    worst = sorted(counts, key=lambda one: (one.f1, -one.gold, one.label))[:MOST_LABELS]
+    confused = labels.confusions(after) if found.kind == "label" else []
+    return {
+        "is_single": found.kind == "label",
+        "matrix": _matrix(labels.matrix(after, MOST_IN_MATRIX)) if found.kind == "label" else {},
+        "confusions": [
+            {
+                "wanted": one.wanted,
+                "answered": one.answered,
+                "rows": _("{hits} of {rows}").format(hits=one.rows, rows=one.of),
+                "width": f"{100 * one.rows / one.of:.1f}%",
+            }
+            for one in confused[:MOST_CONFUSIONS]
+        ],
+        "num_confused": sum(one.rows for one in confused),
+        "num_rows": len(after),
+        "head": _(_LABEL_HEADS[found.kind]),
+        "rows": [
+            {
+                "label": one.label,
+                "gold": f"{one.gold:,}",
+                "found": f"{one.found:,}",
+                "precision": words.DASH if one.precision is None else words.percent(one.precision),
+                "recall": words.DASH if one.recall is None else words.percent(one.recall),
+                "f1": words.percent(one.f1),
+                "width": f"{100 * one.f1:.1f}%",
+            }
+            for one in worst
+        ],
+        "total": len(counts),
+    }
+
+
+def _matrix(found: Matrix) -> dict[str, Any]:
+    """Cells shaded by their share of the row: of all texts of a label, those that were given this one."""
+    names = [_("all others") if name is None else name for name in found.labels]
+    rows = []
+    for i, counts in enumerate(found.counts):
+        total = sum(counts)
+        cells = [
+            {
+                "count": f"{count:,}" if count else "",
+                "shade": -(-SHADES * count // total) if total else 0,
+                "is_right": i == j and found.labels[i] is not None,
+            }
+            for j, count in enumerate(counts)
+        ]
+        rows.append({"label": names[i], "cells": cells, "total": f"{total:,}"})
+    return {"heads": names, "rows": rows, "has_rest": None in found.labels}

@@ -1,0 +1,118 @@
+"""An adapter of ours where Tunewright is not: `python tests/external/bare.py [RUN]`.
+
+The adapter of a finished run (without RUN: of a short quickstart made for this) and its merged model are loaded by PEFT and
+transformers alone, in an environment that refuses to import tunewright. For 20 held-out prompts the logits at every position
+must be those that our own loader gives. The prompts are turned into tokens there, by the tokenizer beside the adapter.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import bare_client
+import environment
+import torch
+from safetensors.torch import load_file
+
+from tunewright import api
+from tunewright.accel.cpu import planned_matmul
+from tunewright.accel.merged import merged_lora
+from tunewright.data.encode import prompt_ids
+from tunewright.data.formats import Message
+from tunewright.data.tokenizer import load_tokenizer
+from tunewright.engine.load import load_adapter, load_base
+from tunewright.plan.plan import from_json
+
+PROMPTS = 20
+# The largest difference of logits. A merge rounds each weight once more, which every layer carries on: of the largest logit.
+TOLERANCE = 1e-5
+
+
+def short_run(folder: Path) -> Path:
+    """A quickstart of a few steps, made as a user makes it."""
+    options = ["--set", "train.max_steps=24", "--set", "eval.rows=24", "--set", f"run.output_dir={folder / 'run'}"]
+    command = [sys.executable, "-m", "tunewright", "quickstart", "--quiet", *options]
+    subprocess.run(command, check=True, env=_environment(), cwd=folder)
+    return folder / "run"
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(environment.SOURCE), "HF_HUB_OFFLINE": "1"}
+
+
+def our_logits(run: api.TrainedRun, prompts: Sequence[str]) -> tuple[dict[str, list[torch.Tensor]], list[list[int]]]:
+    """Logits of each prompt from our own loader, by torch's products and as a run computes; and the prompts' tokens."""
+    plan = from_json(run.dir.plan())
+    tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
+    ids = [prompt_ids([Message(**turn) for turn in run.asked(prompt)], tokenizer) for prompt in prompts]
+    model = load_adapter(load_base(plan, tokenizer), run.adapter)
+    found = {"plain": bare_client.logits(model, ids)}
+    with planned_matmul(plan.fast_paths), torch.no_grad(), merged_lora(model):
+        found["fast"] = bare_client.logits(model, ids)
+    return found, ids
+
+
+def refuses(python: Path) -> bool:
+    """True if the environment stops the import of a tunewright that lies open before it."""
+    command = ["-c", "import tunewright"]
+    refused = subprocess.run([python, *command], env=_environment(), capture_output=True, text=True)
+    allowed = subprocess.run([sys.executable, *command], env=_environment(), capture_output=True, text=True)
+    return environment.REFUSAL in refused.stderr and refused.returncode == 1 and allowed.returncode == 0
+
+
+def there(python: Path, folder: Path, run: api.TrainedRun, prompts: Sequence[str]) -> dict[str, list[torch.Tensor]]:
+    """The logits of each way to load the run in the clean environment."""
+    base = from_json(run.dir.plan()).facts.model.folder
+    run.merge(folder / "merged")
+    run.close()
+    asked = {
+        "base": base, "adapter": str(run.adapter), "merged": str(folder / "merged"),
+        "turns": [run.asked(prompt) for prompt in prompts],
+    }  # fmt: skip
+    (folder / "asked.json").write_text(json.dumps(asked))
+    client = [python, Path(bare_client.__file__), folder / "asked.json", folder / "logits.safetensors"]
+    subprocess.run(client, check=True, env=_environment(), cwd=folder)
+    flat = load_file(folder / "logits.safetensors")
+    ways = sorted({name.partition("/")[0] for name in flat})
+    return {way: [flat[f"{way}/{i}"] for i in range(len(prompts))] for way in ways}
+
+
+def apart(right: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> float:
+    """The largest difference of any two logits."""
+    return max(float((a - b).abs().max()) for a, b in zip(right, found, strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        run = api.open_run(str(asked.run or short_run(folder)))
+        python = environment.make(folder / "clean", refused="tunewright")
+        if not refuses(python):
+            sys.exit("the clean environment imports tunewright")
+        samples = map(json.loads, (run.path / "eval" / "after.jsonl").read_text().splitlines())
+        prompts = [sample["prompt"] for sample in samples][:PROMPTS]
+        ours, ids = our_logits(run, prompts)
+        found = there(python, folder, run, prompts)
+    largest = max(float(one.abs().max()) for one in ours["plain"])
+    differences = {way: apart(ours["plain"], one) for way, one in found.items()}
+    report = {
+        **{name: version(name) for name in ("peft", "transformers", "torch")}, "prompts": len(prompts),
+        "tokens": sum(map(len, ids)), "largest_logit": largest, "differences": differences,
+        "of_a_run's_own_products": apart(ours["fast"], ours["plain"]),
+    }  # fmt: skip
+    print(json.dumps(report, indent=1))
+    sys.exit(0 if len(prompts) == PROMPTS and max(differences.values()) < TOLERANCE else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""PEFT's own tests with our fast paths on: `python tests/external/run.py [STEP...]`.
+
+The installed PEFT's source package is fetched from the package index into a folder that is thrown away; of its tests those
+of LoRA and of what LoRA stands on are run as they are, and again with our fast paths on. All that passed must pass again.
+A test that fails both times, as one that asks the Hub for what is not there, proves nothing and is not counted: there is
+no list of skipped tests. A path that ran in no test fails the run as well.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import environment
+import standins
+
+HERE = Path(__file__).parent
+# What PEFT's tests import and we do not need.
+EXTRAS = (
+    "parameterized==0.9.0", "scipy==1.17.1", "scikit-learn==1.9.1", "joblib==1.6.0", "threadpoolctl==3.8.0",
+    "diffusers==0.42.1", "attrs==26.1.0", "importlib_metadata==10.2.0", "zipp==4.1.2", "pillow==13.0.0",
+)  # fmt: skip
+FILES = (
+    "test_custom_models.py", "test_decoder_models.py", "test_mapping.py", "test_loraplus.py", "test_mixed.py",
+    "test_target_parameters.py", "test_trainable_tokens.py", "test_low_level_api.py", "test_initialization.py",
+    "test_tuners_utils.py", "test_config.py", "test_lora_variants.py",
+)  # fmt: skip
+ONE_IN = 8
+PATHS = ("onednn_matmul", "merged_lora", "document_attention")
+STEPS = ("prepare", "stock", "fast", "compare")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where one run of this script keeps what it fetched and found."""
+
+    path: Path
+
+    @property
+    def suite(self) -> Path:
+        return self.path / f"peft-{version('peft')}"
+
+    def record(self, name: str) -> Path:
+        return self.path / f"{name}.jsonl"
+
+    def environment(self) -> dict[str, str]:
+        """One thread, no Hub, and this source tree in front."""
+        return os.environ | {
+            "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(self.path / "huggingface"),
+            "PYTHONPATH": os.pathsep.join((str(environment.SOURCE), str(HERE))),
+        }  # fmt: skip
+
+
+def prepare(folder: Folder) -> None:
+    """Fetch the tests, and make an environment and the models that they need."""
+    name = f"peft=={version('peft')}"
+    options = ("--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--quiet", "--disable-pip-version-check")
+    subprocess.run([sys.executable, "-m", "pip", "download", *options, "-d", folder.path, name], check=True)
+    with tarfile.open(next(folder.path.glob("peft-*.tar.gz"))) as package:
+        package.extractall(folder.path, filter="data")
+    (folder.suite / "tests" / "__init__.py").touch()
+    (folder.suite / "empty.ini").write_text("[pytest]\n")
+    environment.make(folder.path / "environment", packages=EXTRAS)
+    standins.write(folder.path / "huggingface" / "hub")
+
+
+def run_tests(folder: Folder, name: str, one_in: int, plugins: Sequence[str]) -> None:
+    """The tests with these plugins. That some fail is no failure here; that they cannot be run is."""
+    python = folder.path / "environment" / environment.PYTHON
+    options = ["-c", "empty.ini", "--rootdir", ".", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "recorded"]
+    mine = [f"--record={folder.record(name)}", f"--one-in={one_in}"]
+    command = [python, "-m", "pytest", *options, *(f"-p{plugin}" for plugin in plugins), *mine]
+    files = [f"tests/{file}" for file in FILES]
+    with (folder.path / f"{name}.log").open("wb") as log:
+        done = subprocess.run(
+            [*command, *files], cwd=folder.suite, env=folder.environment(), stdout=log, stderr=subprocess.STDOUT
+        )
+    if done.returncode not in (0, 1):
+        sys.exit(f"pytest ended with {done.returncode}: {log.name}")
+
+
+def compare(folder: Folder) -> bool:
+    """Print what passed and where each path ran, as JSON; True if nothing was lost and every path ran."""
+    stock, fast = _read(folder.record("stock")), _read(folder.record("fast"))
+    lost = sorted(test for test in stock if stock[test]["passed"] and not fast[test]["passed"])
+    won = sorted(test for test in stock if not stock[test]["passed"] and fast[test]["passed"])
+    ran = {path: _ran(fast, path) for path in PATHS}
+    found = {
+        "peft": version("peft"), "torch": version("torch"), "transformers": version("transformers"),
+        "tests": len(stock), "passed_stock": _num_passed(stock), "passed_fast": _num_passed(fast),
+        "lost": lost, "won": won, "fast_paths": ran, "stock_onednn_matmul": _ran(stock, PATHS[0]),
+        "by_file": {file: _by_file(stock, fast, file) for file in FILES},
+    }  # fmt: skip
+    print(json.dumps(found, indent=1))
+    return not lost and stock.keys() == fast.keys() and all(one["passed_tests"] for one in ran.values())
+
+
+def _read(record: Path) -> dict[str, dict[str, Any]]:
+    return {line["test"]: line for line in map(json.loads, record.read_text().splitlines())}
+
+
+def _num_passed(tests: dict[str, dict[str, Any]]) -> int:
+    return sum(line["passed"] for line in tests.values())
+
+
+def _ran(tests: dict[str, dict[str, Any]], path: str) -> dict[str, int]:
+    """How often a path ran, and in how many of the tests that passed."""
+    passed = [line["counts"].get(path, 0) for line in tests.values() if line["passed"]]
+    return {"times": sum(passed), "passed_tests": sum(count > 0 for count in passed)}
+
+
+def _by_file(stock: dict[str, dict[str, Any]], fast: dict[str, dict[str, Any]], file: str) -> dict[str, int]:
+    of = {"stock": stock, "fast": fast}
+    mine = {name: {test: one for test, one in tests.items() if f"/{file}::" in test} for name, tests in of.items()}
+    return {"tests": len(mine["stock"]), **{name: _num_passed(tests) for name, tests in mine.items()}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="*", default=STEPS, metavar="STEP", help=f"of {', '.join(STEPS)}; all if none")
+    parser.add_argument("--folder", type=Path, help="keep everything here, so that steps can be run one by one")
+    parser.add_argument("--one-in", type=int, default=ONE_IN, help="of the LoRA tests of the large files; 1 takes all")
+    asked = parser.parse_args()
+    if unknown := set(asked.steps) - set(STEPS):
+        parser.error(f"no such step: {', '.join(sorted(unknown))}")
+    with TemporaryDirectory() as temporary:
+        folder = Folder(asked.folder or Path(temporary))
+        folder.path.mkdir(parents=True, exist_ok=True)
+        steps = {
+            "prepare": lambda: prepare(folder),
+            "stock": lambda: run_tests(folder, "stock", asked.one_in, ()),
+            "fast": lambda: run_tests(folder, "fast", asked.one_in, ("fastpaths",)),
+        }
+        for step in asked.steps:
+            started = time.monotonic()
+            if step == "compare":
+                sys.exit(0 if compare(folder) else 1)
+            steps[step]()
+            print(f"{step}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
