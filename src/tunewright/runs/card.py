@@ -121,6 +121,8 @@ def _leaves(run: Run) -> Iterator[tuple[str, Any]]:
 
 def _word(value: Any) -> str:
     """A value as one word of a shell on one line; what is not plain is JSON, which a config reads as the same value."""
+    if isinstance(value, str) and value.startswith(("/", "~")):
+        value = Path(value).name
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return value
     return shlex.quote(printable(json.dumps(value, ensure_ascii=False)))

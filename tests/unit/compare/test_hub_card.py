@@ -155,6 +155,14 @@ def test_the_command_asks_for_what_was_trained(fixture: str, request: pytest.Fix
     assert again.model_dump(exclude=place) == plan.run.model_dump(exclude=place)
 
 
+def test_folders_of_this_machine_stand_in_no_command(finished: RunDir) -> None:
+    plan = record.read(finished).plan
+    data = plan.run.data.model_copy(update={"train": "/home/me/rows.jsonl", "holdout": "/home/me/held-out.jsonl"})
+    told = command(plan.model_copy(update={"run": plan.run.model_copy(update={"data": data})}))
+    assert "tunewright train smollm2 rows.jsonl " in told
+    assert "--set data.holdout=held-out.jsonl" in told and "/home" not in told
+
+
 def test_versions_stand_in_the_card(finished: RunDir) -> None:
     assert "Trained with tunewright 0.1.0, torch 2.13.0, transformers 5.23.0, peft 0.21.2." in text_of(finished)
 
