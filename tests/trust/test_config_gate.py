@@ -51,7 +51,7 @@ def test_keys_that_name_code_are_refused_in_every_config_at_every_depth(tmp_path
 @pytest.mark.parametrize("depth", [0, 1])
 def test_types_that_are_no_plain_names_are_refused(tmp_path: Path, depth: int) -> None:
     folder = model_folder(tmp_path / "model")
-    for kind in TYPES:
+    for kind in (kind for kind in TYPES if kind or not depth):  # a part of a config may have none
         write_json(folder / "config.json", {**CONFIG, **deep({"model_type": kind}, depth)})
         with pytest.raises(ModelError, match="E307"):
             gate_model_folder(folder)

@@ -57,8 +57,9 @@ def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
     """Raises: ModelError E307 for keys, at any depth, that make a library import or fetch code."""
     # Older repositories of these types carry code beside what transformers has itself; it is never asked for.
     is_native = content.get("model_type") in NATIVE
-    for key, value, _depth in walk(dict(content)):
-        if _names_code(key, value) and not (key == "auto_map" and is_native):
+    for key, value, depth in walk(dict(content)):
+        is_nameless_part = key == "model_type" and value == "" and depth > 1  # as transformers saves MPT's attention
+        if _names_code(key, value) and not (key == "auto_map" and is_native) and not is_nameless_part:
             raise error("E307", Where(str(path)), file=str(path), key=key)
 
 
