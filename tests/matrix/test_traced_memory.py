@@ -37,7 +37,12 @@ def test_the_closed_form_is_near_the_trace(
     )  # fmt: skip
     lora = LoraConfig(r=r, lora_alpha=2 * r, target_modules=targets)
     traced = traced_peak(config, lora, rows=rows, tokens=tokens, checkpointing=checkpointing)
-    asked = {"model": name, "data": "rows.jsonl", "task": "causal_lm", "peft": {"r": r, "lora_dropout": 0.0}}
+    asked = {
+        "model": {"name": name, "quantization": "none"},
+        "data": "rows.jsonl",
+        "task": "causal_lm",
+        "peft": {"r": r, "lora_dropout": 0.0},
+    }
     groups: tuple[LinearGroup, ...] = tuple(group for group in model.linear if group.name in targets)
     kind = Kind(
         precision="fp32", checkpointing=checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
