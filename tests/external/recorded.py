@@ -6,6 +6,7 @@ For each test a line of JSON: its id, whether it passed, its seconds, and how of
 import hashlib
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     taken = [item for item in items if _is_taken(item.nodeid, config.getoption("--one-in"))]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(taken)])
     items[:] = taken
+
+
+def pytest_collection_finish() -> None:
+    """PEFT's tests ask the Hub once for each model, whatever HF_HUB_OFFLINE says: let each look as if it had been asked for."""
+    sys.modules["tests.testing_utils"]._HUB_MODEL_ACCESSES = _Everything()
+
+
+class _Everything(dict[str, int]):
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> int:
+        return 0
 
 
 def _is_taken(test: str, one_in: int) -> bool:

@@ -17,6 +17,7 @@ from transformers import (
     PretrainedConfig,
     Qwen2Config,
 )
+from transformers.utils.logging import disable_progress_bar
 
 TOKENS = {"vocab_size": 1024, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 GPT = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128, **TOKENS}
@@ -37,6 +38,7 @@ COMMIT = "0" * 40
 
 def write(hub: Path) -> None:
     """A cache of the Hub's with each stand-in in it."""
+    disable_progress_bar()
     for name, config in STAND_INS.items():
         torch.manual_seed(0)
         folder = hub / f"models--{name.replace('/', '--')}"

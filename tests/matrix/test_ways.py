@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 
 from tunewright import api
 from tunewright.accel.attention import CannotPack
@@ -209,3 +209,16 @@ def test_lora_is_merged_while_text_is_written_and_the_weights_are_given_back(
     merged, apart = (generate(model, prompts, tokenizer, max_new_tokens=6, merge=merge) for merge in (True, False))
     assert merged == apart
     measure(model, plain_loss, pad_right(rows_of(begin_alike=False), 0))  # still trains
+
+
+def test_layers_that_only_another_adapter_has_stay_as_they_are_while_lora_is_merged(
+    tiny_model: Callable[..., Path], shop_rows: Path
+) -> None:
+    model = adapted(tiny_model("llama"), shop_rows, preset="simple")
+    model.add_adapter("other", LoraConfig(target_modules=["down_proj"], init_lora_weights=False))
+    model.set_adapter("default")
+    ids = {"input_ids": torch.tensor([[5, 6, 7, 8]])}
+    with torch.no_grad():
+        plain = model.eval()(**ids).logits
+        with merged_lora(model):
+            torch.testing.assert_close(model(**ids).logits, plain, atol=1e-5, rtol=1e-5)

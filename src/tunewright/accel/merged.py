@@ -15,6 +15,8 @@ from torch import Tensor, nn
 def _can_merge(layer: nn.Module) -> bool:
     if type(layer) is not LoraLinear or layer.disable_adapters or layer.merged or layer.active_adapters != ["default"]:
         return False
+    if "default" not in layer.lora_A:  # PEFT makes an adapter active in layers, too, that only another one has
+        return False
     base = layer.base_layer
     is_plain = type(base) is nn.Linear and base.weight.dtype == torch.float32
     return is_plain and not layer.lora_bias["default"] and "default" not in layer.lora_variant
