@@ -312,7 +312,7 @@ def test_the_summary_is_plain_json(finished: RunDir) -> None:
     assert found["generated_data"] is True
 
 
-SEEN = [
+SEEN: list[dict[str, Any]] = [
     {"row": 7, "tokens": 9, "label_tokens": 3, "full_length": 9, "is_truncated": False, "pieces": [
         {"text": "<|im_start|>user\nhi<|im_end|>\n", "is_learned": False}, {"text": "yes<|im_end|>", "is_learned": True}]},
     {"row": 8, "tokens": 128, "label_tokens": 40, "full_length": 2944, "is_truncated": True, "pieces": [
