@@ -89,18 +89,21 @@ def asked(inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[
     """The config that the inputs and named flags (dotted path -> value) ask for. Raises: SpecError."""
     from tunewright import api
 
-    config, named = inputs_of(inputs or ())
-    named |= {path: value for path, value in flags.items() if value not in (None, False)}
+    config, named = inputs_of(inputs or (), flags)
     return api.load(config=config, named=named, sets=list(sets or ()))
 
 
-def inputs_of(inputs: Sequence[str]) -> tuple[Path | None, dict[str, Any]]:
-    """A config file, or the paths of model and data that two words give. Raises: typer.BadParameter."""
+def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
+    """A config file, if that is what is given, and the values by path that two words and flags give.
+
+    Raises: typer.BadParameter.
+    """
+    given = {path: value for path, value in flags.items() if value not in (None, False)}
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
-        return Path(inputs[0]), {}
+        return Path(inputs[0]), given
     if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):
         raise typer.BadParameter(_("give either one config file, or a model and a file of examples"))
-    return None, dict(zip(("model.name", "data.train"), inputs, strict=False))
+    return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | given
 
 
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunewright.compare import words
+from tunewright.data.score import Z95
 from tunewright.i18n import N_, _
 
 Outcome = Literal["better", "worse", "level", "unknown"]
@@ -15,7 +16,6 @@ OUTCOMES: Mapping[Outcome, str] = {
     "level": N_("no difference shown"),
     "unknown": N_("not judged"),
 }
-Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)

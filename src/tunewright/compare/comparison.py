@@ -15,6 +15,7 @@ from tunewright.compare.record import read as read_record
 from tunewright.compare.statistics import Estimate
 from tunewright.errors import error
 from tunewright.runs.store import RunDir
+from tunewright.spec.keys import leaves
 from tunewright.spec.methods import rank_field
 from tunewright.spec.tasks import Task
 
@@ -232,10 +233,4 @@ def _name(group: Sequence[Record]) -> str:
 
 def _flat(record: Record) -> dict[str, Any]:
     """The resolved config by dotted path, without what only names the run."""
-    values = record.plan.run.model_dump(mode="json")
-    flat: dict[str, Any] = {}
-    for section, value in values.items():
-        if section != "run":
-            inner = {f"{section}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {}
-            flat |= inner or {section: value}
-    return flat
+    return {path: value for path, value in leaves(record.plan.run) if not path.startswith("run.")}

@@ -7,12 +7,11 @@ difference is rather too wide than too narrow. Words and entities of one row cou
 import math
 from collections.abc import Sequence
 
-from tunewright.data.score import interval
+from tunewright.data.score import Z95, interval
 
 Interval = tuple[float, float]
 
 FEW_ROWS = 10  # below, an error or a loss may be that of one odd row
-_Z95 = 1.959963984540054
 
 
 def of_share(share: float, trials: int) -> Interval | None:
@@ -39,7 +38,7 @@ def of_rmse(errors: Sequence[float]) -> Interval | None:
     squares = [error * error for error in errors]
     mean = math.fsum(squares) / len(squares)
     variance = math.fsum((square - mean) ** 2 for square in squares) / (len(squares) - 1)
-    margin = _Z95 * math.sqrt(variance / len(squares))
+    margin = Z95 * math.sqrt(variance / len(squares))
     return math.sqrt(max(0.0, mean - margin)), math.sqrt(mean + margin)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tunewright.plan.plan import Plan
 from tunewright.spec.base import number_if_written
+from tunewright.spec.keys import leaves
 from tunewright.spec.load import DEFAULT, parse_set
 from tunewright.spec.methods import METHODS, PromptLearning, Scaled, rank_field
 from tunewright.spec.run import Run
@@ -104,7 +105,7 @@ def _on_its_own(axis: Axis, run: Run) -> Axis:
     """An axis whose other factor is not searched, as products with the plan's value of that."""
     if not axis.times:
         return axis
-    factor = _flat(run)[axis.times]
+    factor = dict(leaves(run))[axis.times]
     return Axis(axis.path, tuple(str(round(float(choice) * factor)) for choice in axis.choices))
 
 
@@ -147,7 +148,7 @@ def read(path: str, text: str) -> Any:
 
 def at_plan(axes: Sequence[Axis], run: Run) -> dict[str, Any]:
     """Where on each axis the plan's own value lies, by name; axes that do not hold it are left out."""
-    flat = _flat(run)
+    flat = dict(leaves(run))
     found: dict[str, Any] = {}
     for axis in axes:
         value = flat.get(axis.path)
@@ -159,14 +160,3 @@ def at_plan(axes: Sequence[Axis], run: Run) -> dict[str, Any]:
         elif not axis.choices and isinstance(value, int | float) and axis.low <= value <= axis.high:
             found[axis.name] = round(value) if axis.is_whole else value
     return found
-
-
-def _flat(run: Run) -> dict[str, Any]:
-    """The values of a config by dotted path, with the method."""
-    inner = {
-        f"{section}.{key}": value
-        for section, values in run.model_dump().items()
-        if isinstance(values, dict)
-        for key, value in values.items()
-    }
-    return {"method": run.method, **inner}

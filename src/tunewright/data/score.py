@@ -19,7 +19,7 @@ from tunewright.data.overlap import bleu, rouge
 from tunewright.spec.tasks import ProblemType
 
 T = TypeVar("T", bound=Hashable)
-_Z95: Final = 1.959963984540054
+Z95: Final = 1.959963984540054
 _ENTITY_TAG: Final = re.compile(r"O|[BILUES](?:-.+)?")
 _SAME_PREFIX: Final = {"L": "E", "U": "S"}  # BILOU says with other letters what BIOES says
 
@@ -70,9 +70,9 @@ def interval(successes: int, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
-    share, square = successes / n, _Z95 * _Z95
+    share, square = successes / n, Z95 * Z95
     centre = share + square / (2 * n)
-    margin = _Z95 * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    margin = Z95 * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
     scale = 1 + square / n
     # The formula gives these two ends exactly; rounding of the square root does not.
     low = 0.0 if successes == 0 else (centre - margin) / scale

@@ -42,9 +42,8 @@ def examiner(plan: Plan, data: Prepared, tokenizer: TextTokenizer, way: Way, por
     rows, longest = plan.run.eval.rows, plan.run.eval.max_new_tokens
     assert rows != "auto" and longest != "auto" and plan.run.task != "auto"
     most = READ_TOKENS
-    if (
-        plan.run.task == "causal_lm" and not way.paths
-    ):  # all logits of what is read, so no more than a step reads at once
+    if plan.run.task == "causal_lm" and not way.paths:
+        # All logits are made of what is read, so no more than a step reads at once.
         most = min(most, step_collator(plan, tokenizer).max_tokens)
     return Examiner(
         task=plan.run.task, rows=data.held_out, examples=data.held_out_examples, tokenizer=tokenizer,

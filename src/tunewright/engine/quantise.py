@@ -6,7 +6,6 @@ as one tensor for all of them, stay as they are. Measured with bitsandbytes 0.50
 
 import logging
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import torch
 from peft import prepare_model_for_kbit_training
@@ -17,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tunewright.accel.int8 import Int8Linear
 from tunewright.errors import error
+from tunewright.facts.machine import has_bitsandbytes
 
 
 def quantization_config(kind: str, dtype: torch.dtype, heads: Sequence[str] = ()) -> BitsAndBytesConfig | None:
@@ -28,7 +28,7 @@ def quantization_config(kind: str, dtype: torch.dtype, heads: Sequence[str] = ()
     """
     if kind == "none":
         return None
-    if find_spec("bitsandbytes") is None:
+    if not has_bitsandbytes():
         raise error("E601", what=f"model.quantization: {kind}", extra="quant")
     # One line for each layer of each forward pass, saying that activations are rounded to fp16 on their way to int8.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
 """The page that every run is: load, configure, apply, train, save, with the same test before and after."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from tunewright.plan.choose import steps_for
 from tunewright.plan.plan import Plan
 from tunewright.runs import layout
 from tunewright.runs.checkpoints import CheckpointStore
+from tunewright.runs.store import RunDir
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,18 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     model.eval()  # a prompt encoder with dropout is to be written as it answers
     after = scorer.score("after", test, model)
     give_back()
-    with Stopwatch(events, "save"):
-        try:
-            save_adapter(model, plan, run, tokenizer, taken, data.baseline)  # 5. save
-        except OSError as fault:
-            told = {"what": N_("the adapter"), "reason": fault.strerror or str(fault), "step": state.global_step}
-            raise error("E510", **told, path=str(run.path), name=run.name) from fault
+    with Stopwatch(events, "save"), _told_of_disk(run, state.global_step):
+        save_adapter(model, plan, run, tokenizer, taken, data.baseline)  # 5. save
         check_readback(model, run, taken, test)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Outcome(before, after, state.global_step, best, tokens, seconds, trained, data.baseline)
+
+
+@contextmanager
+def _told_of_disk(run: RunDir, step: int) -> Iterator[None]:
+    """Raises: TrainingError E510 where the disk refuses the adapter."""
+    try:
+        yield
+    except OSError as fault:
+        told: dict[str, Any] = {"what": N_("the adapter"), "reason": fault.strerror or str(fault), "step": step}
+        raise error("E510", **told, path=str(run.path), name=run.name) from fault

@@ -59,6 +59,11 @@ class Machine(Fact):
     has_bitsandbytes: bool = False
 
 
+def has_bitsandbytes() -> bool:
+    """Whether bases can be stored by it in 8 or 4 bits."""
+    return find_spec("bitsandbytes") is not None
+
+
 def read_machine(folder: Path) -> Machine:
     """The machine as it is now; `folder` is where the run will write."""
     limit = _cgroup_limit()
@@ -71,7 +76,7 @@ def read_machine(folder: Path) -> Machine:
         disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         probe=read_probe(),
-        has_bitsandbytes=find_spec("bitsandbytes") is not None,
+        has_bitsandbytes=has_bitsandbytes(),
     )
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.errors import Problem
-from tunewright.facts.machine import versions
+from tunewright.facts.machine import has_bitsandbytes
 from tunewright.facts.pressure import Pressure
 from tunewright.i18n import N_
-from tunewright.plan.plan import from_json
+from tunewright.plan.plan import Plan, from_json
 from tunewright.plan.remedy import next_saving, what_would_help
 from tunewright.runs import durable, layout
 from tunewright.runs.checkpoints import CheckpointStore
@@ -60,7 +60,7 @@ def shortage(code: int, events: Sequence[Event], log: str, pressure: Pressure) -
 
 def save(run: RunDir, short: Shortage) -> bool:
     """Change the run's plan by one saving, and say so; False if none is left."""
-    plan = from_json(run.plan())
+    plan = _plan(run)
     info = run.info()
     halvings = int(info.get("test_halvings", 0))
     if short.phase in TESTS and halvings < MOST_HALVINGS:
@@ -70,7 +70,7 @@ def save(run: RunDir, short: Shortage) -> bool:
         return True
     if short.phase in WITHOUT_MODEL:
         return False
-    saving = next_saving(plan, in_training=short.phase in TRAINING, has_bitsandbytes=_has_bitsandbytes())
+    saving = next_saving(plan, in_training=short.phase in TRAINING)
     if saving is None:
         return False
     durable.write_text(run.file(layout.PLAN), saving.plan.model_dump_json(indent=1) + "\n")
@@ -80,8 +80,8 @@ def save(run: RunDir, short: Shortage) -> bool:
 
 def nothing_left(run: RunDir, short: Shortage) -> list[Problem]:
     """Why a run ends for memory: what happened, how much was tried, and what would help."""
-    plan, tried = from_json(run.plan()), len(run.info().get("remedies", []))
-    helps = what_would_help(plan, has_bitsandbytes=_has_bitsandbytes())
+    plan, tried = _plan(run), len(run.info().get("remedies", []))
+    helps = what_would_help(plan)
     return [short.problem, Problem("E405", values={"count": tried, "name": run.name, **helps})]
 
 
@@ -109,8 +109,11 @@ def _phase(events: Sequence[Event]) -> str:
     return str(begun[-1]) if begun else ""
 
 
-def _has_bitsandbytes() -> bool:
-    return "bitsandbytes" in versions()
+def _plan(run: RunDir) -> Plan:
+    """The run's plan; bitsandbytes may have been installed since it was made."""
+    plan = from_json(run.plan())
+    machine = plan.facts.machine.model_copy(update={"has_bitsandbytes": has_bitsandbytes()})
+    return plan.model_copy(update={"facts": plan.facts.model_copy(update={"machine": machine})})
 
 
 def _gib(count: int) -> str:

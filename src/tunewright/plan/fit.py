@@ -108,7 +108,7 @@ def fit(run: Run, facts: Facts, *, asked: Run) -> tuple[Run, list[Choice]]:
             if changes is None or any(value_at(asked, path) != "auto" for path in changes):
                 break
             smaller = patch(run, changes)
-            if not _works(smaller, facts):
+            if not works(smaller, facts):
                 break
             run = smaller
             values = {"free": f"{facts.room_bytes / 2**30:.1f}", "batch": effective_batch(run)}
@@ -116,7 +116,7 @@ def fit(run: Run, facts: Facts, *, asked: Run) -> tuple[Run, list[Choice]]:
     return run, list(made.values())
 
 
-def _works(run: Run, facts: Facts) -> bool:
+def works(run: Run, facts: Facts) -> bool:
     """Whether this method goes with a base that is stored so, and what stores it is here."""
     is_stored = run.model.quantization == "none" or facts.machine.has_bitsandbytes or "int8" in fast_paths(run, facts)
     return is_stored and not check_method(run, facts)

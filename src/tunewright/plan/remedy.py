@@ -7,7 +7,7 @@ from typing import Any
 from tunewright.errors import TunewrightError
 from tunewright.i18n import N_
 from tunewright.plan.choose import value_at
-from tunewright.plan.fit import RUNGS, Changes, Rung
+from tunewright.plan.fit import RUNGS, Changes, Rung, works
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Choice, Plan
 from tunewright.spec.load import patch
@@ -36,7 +36,7 @@ def remedies(plan: Plan) -> Changes:
     return {made.path: made.value for made in plan.choices if made.origin == ORIGIN}
 
 
-def next_saving(plan: Plan, *, in_training: bool, has_bitsandbytes: bool) -> Saving | None:
+def next_saving(plan: Plan, *, in_training: bool) -> Saving | None:
     """The first saving of the ladder that is left and that nobody asked against; None at its end.
 
     How a step is cut into micro-batches may have been asked otherwise: its result is the same. What saves memory in
@@ -44,7 +44,7 @@ def next_saving(plan: Plan, *, in_training: bool, has_bitsandbytes: bool) -> Sav
     """
     for rung in RUNGS:
         changes = rung.changes(plan.run, plan.facts)
-        if changes is None or not _may(plan, rung, changes, has_bitsandbytes) or (rung.in_training and not in_training):
+        if changes is None or not _may(plan, rung, changes) or (rung.in_training and not in_training):
             continue
         try:
             saved = remedied(plan, changes)
@@ -54,10 +54,8 @@ def next_saving(plan: Plan, *, in_training: bool, has_bitsandbytes: bool) -> Sav
     return None
 
 
-def _may(plan: Plan, rung: Rung, changes: Changes, has_bitsandbytes: bool) -> bool:
-    if "model.quantization" in changes and not has_bitsandbytes:
-        return False
-    return rung.is_split or not wishes(plan).keys() & changes.keys()
+def _may(plan: Plan, rung: Rung, changes: Changes) -> bool:
+    return works(patch(plan.run, changes), plan.facts) and (rung.is_split or not wishes(plan).keys() & changes.keys())
 
 
 def remedied(plan: Plan, changes: Mapping[str, Any]) -> Plan:
@@ -75,7 +73,7 @@ def remedied(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     return plan.model_copy(update={**changed, "choices": (*kept, *new, *made.choices)})
 
 
-def what_would_help(plan: Plan, *, has_bitsandbytes: bool) -> dict[str, Any]:
+def what_would_help(plan: Plan) -> dict[str, Any]:
     """Values for the fixes of E405 that this run has not used yet."""
     run, asked = plan.run, wishes(plan)
     found: dict[str, Any] = {}
@@ -83,7 +81,7 @@ def what_would_help(plan: Plan, *, has_bitsandbytes: bool) -> dict[str, Any]:
         found["checkpointing"] = "true"
     if run.model.quantization == "none" and "model.quantization" in asked:
         found["quantization"] = "8bit"
-    elif run.model.quantization == "none" and not has_bitsandbytes:
+    elif run.model.quantization == "none" and not plan.facts.machine.has_bitsandbytes:
         found["package"] = "bitsandbytes"
     shorter = max(SHORTEST, plan.facts.data.lengths["median"])
     if run.data.max_length != "auto" and shorter < run.data.max_length:

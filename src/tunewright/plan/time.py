@@ -59,7 +59,7 @@ def estimate_time(run: Run, facts: Facts, factor: float = 1.0) -> Time | None:
     blocks = facts.model.num_layers + facts.model.num_decoder_layers
     one_step = todo.step / rate + todo.micro_batches * blocks * LAYER_SECONDS[device] + STEP_SECONDS[device]
     tests = _tests_while_training(run, facts, todo) / (FORWARD_GAIN * rate)
-    before, after = _answers(run, facts, rate, device)
+    before, after = _answers(run, facts, todo, rate, device)
     load = START_SECONDS + facts.model.weight_bytes / LOAD_BYTES_PER_SECOND
     parts = {
         "prepare": PREPARE_SECONDS_A_ROW * (facts.data.num_train + facts.data.num_held_out),
@@ -110,12 +110,12 @@ def _layer_seconds(run: Run, facts: Facts, device: str) -> float:
     return WRITE_LAYER_SECONDS[device] * (STORED_LAYER[way] if is_cpu(facts) else 1.0)
 
 
-def _answers(run: Run, facts: Facts, rate: float, device: str) -> tuple[float, float]:
+def _answers(run: Run, facts: Facts, todo: Work, rate: float, device: str) -> tuple[float, float]:
     """Seconds of the tests before and after: all held-out losses, and answers where the model writes some."""
     held_out, rows = facts.data.num_held_out, int(run.eval.rows)
     if not held_out:
         return 0.0, 0.0
-    loss = held_out * work(run, facts).forward / (FORWARD_GAIN * rate)
+    loss = held_out * todo.forward / (FORWARD_GAIN * rate)
     if run.task == "auto" or not TASKS[run.task].writes or not rows:
         return loss, loss
     model = facts.model

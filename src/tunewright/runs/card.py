@@ -11,7 +11,7 @@ from tunewright.plan.plan import Plan
 from tunewright.runs import layout
 from tunewright.runs.card_data import Scores, base_model, card_data, data_name, one_line
 from tunewright.runs.store import RunDir
-from tunewright.spec.keys import SECTIONS
+from tunewright.spec.keys import leaves
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS, TaskRow
 from tunewright.trust import printable
@@ -19,7 +19,7 @@ from tunewright.trust import printable
 _QUANTIZED = {"8bit": "in 8 bit (LLM.int8)", "4bit": "in 4 bit (NF4)"}
 _PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
 # Not part of what is trained: where things are, and which way of computing the same is the fastest on this machine.
-_OF_THE_PLACE = ("fast_paths", "model.name", "data.train")
+_OF_THE_PLACE = ("run.", "fast_paths", "model.name", "data.train")
 
 
 def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, is_merged: bool = False) -> str:
@@ -100,23 +100,10 @@ def _sets(plan: Plan) -> Iterator[str]:
     run = plan.run
     least = {"model": run.model.name, "data": run.data.train}
     of_method = Run.model_validate({**least, "method": run.method})
-    defaults = {**dict(_leaves(of_method)), "method": Run.model_validate(least).method}
-    for path, value in _leaves(run):
-        if (
-            path not in _OF_THE_PLACE
-            and not path.startswith("run.")
-            and (path not in defaults or value != defaults[path])
-        ):
+    defaults = {**dict(leaves(of_method)), "method": Run.model_validate(least).method}
+    for path, value in leaves(run):
+        if not path.startswith(_OF_THE_PLACE) and (path not in defaults or value != defaults[path]):
             yield f"--set {path}={_word(value)}"
-
-
-def _leaves(run: Run) -> Iterator[tuple[str, Any]]:
-    """Every value of a config by its dotted path."""
-    for name, value in run.model_dump(mode="json").items():
-        if name in SECTIONS:
-            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
-        else:
-            yield name, value
 
 
 def _word(value: Any) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from tunewright.errors import error
 from tunewright.runs import durable
+from tunewright.trust import is_plain
 
 MANIFEST = "manifest.json"
 TOTALS = "totals.json"  # tokens and seconds of training up to this step
@@ -64,10 +65,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def _has_our_shape(files: Mapping[str, Any]) -> bool:
     """A folder may come from anybody, and its manifest is not read as paths to elsewhere."""
-    return all(
-        not Path(name).is_absolute() and ".." not in Path(name).parts and entry.keys() >= {"bytes", "sha256"}
-        for name, entry in files.items()
-    )
+    return all(is_plain(name) and entry.keys() >= {"bytes", "sha256"} for name, entry in files.items())
 
 
 @dataclass(frozen=True)

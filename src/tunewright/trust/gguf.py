@@ -3,6 +3,7 @@
 Parsers of this format in C++ and in gguf-py multiply counts and take slices unchecked; here all numbers are Python's.
 """
 
+import math
 import mmap
 import struct
 from collections.abc import Iterator
@@ -120,9 +121,7 @@ def _tensors(reader: "_Reader", count: int) -> Iterator[tuple[int, int, str]]:
         if kind not in BLOCKS:
             raise _UnsoundError(f"the tensor {name} has the unknown type {kind}")
         numbers, width = BLOCKS[kind]
-        total = 1
-        for side in shape:
-            total *= side
+        total = math.prod(shape)
         if not total or shape[0] % numbers:
             raise _UnsoundError(f"the tensor {name} has a shape that its type cannot have")
         yield offset, total // numbers * width, name

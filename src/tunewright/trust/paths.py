@@ -21,13 +21,13 @@ def jail(root: Path, name: object, source: Path | None = None) -> Path:
     Raises: ModelError E315 for a name that leads elsewhere, by itself or through a link.
     """
     told = source or root
-    if not isinstance(name, str) or not _is_plain(name):
+    if not isinstance(name, str) or not is_plain(name):
         raise error("E315", Where(str(told)), file=str(told), name=str(name)[:200])
     check_link(root, root / name)
     return root / name
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
     """A relative path downwards, read the same by every system."""
     parts = name.split("/")
     is_odd = any(ord(char) < 32 for char in name) or "\\" in name or _DRIVE.match(name)

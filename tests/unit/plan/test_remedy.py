@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tunewright.facts.machine import Probe
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Facts, Plan
 from tunewright.plan.remedy import next_saving, remedied, remedies, what_would_help, wishes
@@ -12,15 +13,19 @@ from tunewright.spec.run import Run
 Build = Callable[..., Facts]
 
 
-def plan_of(facts: Build, *asked: str, **sections: object) -> Plan:
+def plan_of(
+    facts: Build, *asked: str, has_bitsandbytes: bool = True, probe: Probe | None = None, **sections: object
+) -> Plan:
     run = Run.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", **sections})
-    return make_plan(run, facts(), dict.fromkeys(asked, "--set"))
+    known = facts(probe=probe)
+    machine = known.machine.model_copy(update={"has_bitsandbytes": has_bitsandbytes})
+    return make_plan(run, known.model_copy(update={"machine": machine}), dict.fromkeys(asked, "--set"))
 
 
-def ladder(plan: Plan, *, in_training: bool = True, has_bitsandbytes: bool = True) -> list[tuple[str, str, str]]:
+def ladder(plan: Plan, *, in_training: bool = True) -> list[tuple[str, str, str]]:
     """All savings to the end, in words; the effective batch is looked at on every rung."""
     found, batch = [], plan.effective_batch
-    while saving := next_saving(plan, in_training=in_training, has_bitsandbytes=has_bitsandbytes):
+    while saving := next_saving(plan, in_training=in_training):
         plan = saving.plan
         assert plan.effective_batch == batch
         found.append((saving.what, saving.was, saving.now))
@@ -63,9 +68,16 @@ def test_outside_of_training_only_the_weights_can_be_smaller(facts: Build) -> No
 
 
 def test_eight_bits_need_bitsandbytes_and_a_method_that_can_train_on_them(facts: Build) -> None:
-    assert EIGHT_BIT not in ladder(plan_of(facts, train=BATCH), has_bitsandbytes=False)
+    assert EIGHT_BIT not in ladder(plan_of(facts, train=BATCH, has_bitsandbytes=False))
     assert EIGHT_BIT not in ladder(plan_of(facts, train=BATCH, method="vera"))
     assert CHECKPOINTING not in ladder(plan_of(facts, train=BATCH, method="prefix_tuning"))
+
+
+@pytest.mark.fast_paths
+def test_a_processor_that_multiplies_in_8_bits_needs_no_bitsandbytes_for_them(facts: Build) -> None:
+    flops, rates = {"fp32": 250e9}, {"mkl": 200e9, "int8": 900e9}
+    probe = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops=flops, matmul=rates)
+    assert EIGHT_BIT in ladder(plan_of(facts, train=BATCH, has_bitsandbytes=False, probe=probe))
 
 
 @pytest.mark.fast_paths
@@ -78,7 +90,7 @@ def test_a_split_that_leaves_the_largest_micro_batch_as_it_is_is_passed_over(fac
 
 def test_the_plan_tells_what_was_changed_and_keeps_the_rest(facts: Build) -> None:
     plan = plan_of(facts, "train.gradient_accumulation_steps", train=BATCH)
-    saving = next_saving(plan, in_training=True, has_bitsandbytes=True)
+    saving = next_saving(plan, in_training=True)
     assert saving is not None
     changed = {"train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 4}
     assert remedies(saving.plan) == changed
@@ -94,7 +106,7 @@ def test_the_plan_tells_what_was_changed_and_keeps_the_rest(facts: Build) -> Non
 
 def test_savings_are_kept_side_by_side(facts: Build) -> None:
     plan = remedied(plan_of(facts, train=BATCH), {"train.activation_checkpointing": True})
-    saving = next_saving(plan, in_training=False, has_bitsandbytes=True)
+    saving = next_saving(plan, in_training=False)
     assert saving is not None
     assert remedies(saving.plan) == {"train.activation_checkpointing": True, "model.quantization": "8bit"}
 
@@ -111,7 +123,8 @@ def test_savings_are_kept_side_by_side(facts: Build) -> None:
 def test_at_the_end_only_what_was_not_used_is_recommended(
     facts: Build, asked: tuple[str, ...], has_bitsandbytes: bool, expected: set[str]
 ) -> None:
-    plan = plan_of(facts, *asked, train=BATCH | {"activation_checkpointing": False})
-    while saving := next_saving(plan, in_training=True, has_bitsandbytes=has_bitsandbytes):
+    train = BATCH | {"activation_checkpointing": False}
+    plan = plan_of(facts, *asked, has_bitsandbytes=has_bitsandbytes, train=train)
+    while saving := next_saving(plan, in_training=True):
         plan = saving.plan
-    assert set(what_would_help(plan, has_bitsandbytes=has_bitsandbytes)) == expected
+    assert set(what_would_help(plan)) == expected

@@ -66,8 +66,7 @@ def compare(
 
     code = 0
     if ranks or methods or grid or seeds > 1:
-        config, named = options.inputs_of(words)
-        named |= {"run.offline": True} if offline else {}
+        config, named = options.inputs_of(words, {"run.offline": offline})
         asked = api.Grid(config, named, sets or (), _names(methods), _ranks(ranks), _axes(grid), seeds)
         folder = Path(output) if output else api.cells_folder(asked)
         shown = {"is_json": as_json, "is_quiet": quiet, "is_verbose": verbose}

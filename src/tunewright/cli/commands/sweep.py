@@ -75,9 +75,8 @@ def sweep(
 
     until = time.monotonic() + 60 * minutes if minutes is not None else None
     limit = trials if trials or minutes is not None else USUAL_TRIALS
-    config, named = options.inputs_of(inputs or ())
     flags = {"task": task, "preset": preset, "method": method, "train.seed": seed, "run.offline": offline}
-    named |= {path: value for path, value in flags.items() if value not in (None, False)}
+    config, named = options.inputs_of(inputs or (), flags)
     sought = api.Sought(api.Grid(config, named, sets or ()), _axes(space), metric, storage)
     with live.meter(_("Looking at the data"), is_quiet=quiet) as progress:
         found = api.open_sweep(sought, Path(output) if output else None, note=show.note, progress=progress)
