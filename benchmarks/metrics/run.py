@@ -180,9 +180,11 @@ def by_rouge_score(tokenizer: Tokenizer | None) -> Callable[[list[Any], list[Any
     return scores
 
 
-def by_sacrebleu(tokenize: str) -> Callable[[list[Any], list[Any]], Scores]:
-    metric = BLEU(tokenize=tokenize, effective_order=True)
-    return lambda found, gold: {"bleu": metric.corpus_score(found, [gold]).score / 100}
+def by_sacrebleu(found: list[Any], gold: list[Any]) -> Scores:
+    # Characters or marks of Chinese; for all else it is 13a that a user would choose.
+    is_chinese = any(re.search("[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]", line) for line in gold)
+    metric = BLEU(tokenize="zh" if is_chinese else "13a", effective_order=True)
+    return {"bleu": metric.corpus_score(found, [gold]).score / 100}
 
 
 def only(*names: str) -> Callable[[list[Any], list[Any]], Scores]:
@@ -204,8 +206,8 @@ KINDS = [
     Kind("numbers", "scikit-learn", numbers, score.regression_scores, numbers_by_sklearn),
     Kind("English texts", "rouge-score", texts(WORDS, " "), only(*ROUGE), by_rouge_score(None)),
     Kind("Chinese texts", "rouge-score", texts(MIXED, ""), only(*ROUGE), by_rouge_score(ChineseTokenizer())),
-    Kind("English texts", "sacrebleu", texts(WORDS, " "), only("bleu"), by_sacrebleu("13a")),
-    Kind("Chinese texts", "sacrebleu", texts(MIXED, ""), only("bleu"), by_sacrebleu("zh")),
+    Kind("English texts", "sacrebleu", texts(WORDS, " "), only("bleu"), by_sacrebleu),
+    Kind("Chinese texts", "sacrebleu", texts(MIXED, ""), only("bleu"), by_sacrebleu),
 ]
 
 

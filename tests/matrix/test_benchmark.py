@@ -1,6 +1,6 @@
 """`eval --benchmark` with a fake harness in a real worker: both models are asked, and no code of a task is run.
 
-The real lm-evaluation-harness is no dependency of the tests; with it this was not run yet.
+The real lm-evaluation-harness is no dependency of the tests: docs/decisions/0005 tells what it answered.
 """
 
 import json
