@@ -153,7 +153,7 @@ RUNNING: Mapping[str, Entry] = {
     "W503": Entry(
         N_("the worker was ended at step {step} by {how}; another goes on from step {start} (try {count} of {most})"),
         N_(
-            "Nobody here asked for its end, and memory was not short. The run ends the same as without the break. A worker "
+            "No stop was asked for, and memory was not short. The run ends the same as without the break. A worker "
             "that dies again and again without a new step in between is given up."
         ),
     ),

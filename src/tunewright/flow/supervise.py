@@ -1,8 +1,8 @@
 """The parent of a run: `python -m tunewright.flow.supervise RUN`. Torch-free, one for each live run.
 
 Only a parent sees the signal its child died of, so only it can say that memory ran out, and start another worker that
-needs less (flow/remedies.py), or one that does the same again if somebody killed it; and it goes on when the terminal is
-closed. It alone writes run.json. If it is killed itself, the worker goes on to its end.
+needs less (flow/remedies.py), or one that does the same again if somebody killed it or it stood still; and it goes on when
+the terminal is closed. It alone writes run.json. If it is killed itself, the worker goes on to its end.
 """
 
 import os
@@ -21,6 +21,7 @@ from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.compare.report import write_report
 from tunewright.errors import Problem, error
 from tunewright.facts.pressure import Group, Pressure, own_groups
+from tunewright.facts.stillness import STILL_SECONDS, Stillness
 from tunewright.flow.remedies import Shortage, nothing_left, save, shortage
 from tunewright.i18n import N_
 from tunewright.runs import durable, layout
@@ -58,12 +59,14 @@ WORKER_ENVIRONMENT = {
 class Parent:
     """One worker at a time, until one comes to an end of its own, or nothing is left to save or to try.
 
-    `argv` starts a worker; `groups` are the control groups of memory that it lives in.
+    `argv` starts a worker; `groups` are the control groups of memory that it lives in; a worker that does nothing for
+    `still_seconds` is ended.
     """
 
     run: RunDir
     argv: Sequence[str] = ()
     groups: tuple[Group, ...] = field(default_factory=own_groups)
+    still_seconds: float = STILL_SECONDS
 
     def __post_init__(self) -> None:
         self.argv = self.argv or command("tunewright.engine.worker", str(self.run.path))
@@ -72,6 +75,7 @@ class Parent:
         self.furthest = self._furthest()
         self.worker: Any = None
         self.pressure: Pressure
+        self.stood_still = False
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The first request passes on to the worker, which saves; the second, or SIGUSR1, ends it."""
@@ -88,7 +92,8 @@ class Parent:
         while True:
             self._start()
             code = self._wait()
-            short = None if self.stops else shortage(code, self._events(), self._last_words(), self.pressure)
+            is_ours = self.stops or self.stood_still
+            short = None if is_ours else shortage(code, self._events(), self._last_words(), self.pressure)
             if not (save(self.run, short) if short else self._tries_again(code)):
                 break
         end = self._end(code, short)
@@ -110,12 +115,15 @@ class Parent:
         self.run.update_info(state="preparing", parent=parent, worker=worker)
 
     def _wait(self) -> int:
-        """Wait for the worker; the state follows its events, and its memory is looked at."""
+        """Wait for the worker; the state follows its events, its memory is looked at, and whether it does anything."""
         tail, state, looked = self.run.tail(), "preparing", time.monotonic()
         tail.read()
+        stillness, self.stood_still = Stillness(self.worker.pid, self.still_seconds), False
         while True:
             code = self.worker.poll()
             kinds = {(event["kind"], event.get("phase")) for event in tail.read()}
+            if kinds:
+                stillness.heard()
             wanted = (
                 "stopping" if self.stops else "running" if ("phase", "load") in kinds or state == "running" else state
             )
@@ -127,6 +135,9 @@ class Parent:
             if time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
                 self.pressure.look()
+                if stillness.look():
+                    self.stood_still = True
+                    self.worker.kill()
             time.sleep(POLL_SECONDS)
 
     def _events(self) -> list[dict[str, Any]]:
@@ -150,7 +161,7 @@ class Parent:
         if self.tries > MOST_TRIES:
             return False
         sealed = CheckpointStore(self.run.checkpoints_dir, self.run.info()["id"]).own()
-        values = {"step": last["step"], "how": f"signal {-code}", "start": sealed[-1][0] if sealed else 0}
+        values = {"step": last["step"], "how": self._how(code), "start": sealed[-1][0] if sealed else 0}
         problem = Problem("W503", values={**values, "count": self.tries, "most": MOST_TRIES})
         events = self.run.events
         events.step = last["step"]
@@ -188,11 +199,16 @@ class Parent:
             durable.append_line(self.run.file(layout.LOG), f"{problem.code} {problem.message()}")
         return {"state": "failed", "exit_code": code, "problems": records}
 
-    def _cause(self, code: int) -> Problem:
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    def _how(self, code: int) -> str:
+        if self.stood_still:
+            return N_("signal 9 from its parent, as it computed and wrote nothing for ten minutes")
         if code == -signal.SIGKILL:
-            how = N_("signal 9 from somebody; memory was not short")
-        return Problem("E506", values={"how": how, "log": str(self.run.file(layout.LOG)), "name": self.run.name})
+            return N_("signal 9 from somebody; memory was not short")
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def _cause(self, code: int) -> Problem:
+        values = {"how": self._how(code), "log": str(self.run.file(layout.LOG)), "name": self.run.name}
+        return Problem("E506", values=values)
 
 
 def first_gpu() -> dict[str, str]:

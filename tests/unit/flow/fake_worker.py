@@ -2,14 +2,15 @@
 
 ENDS is a JSON list of [phase, step, end], one for each start; `oom` dies as the kernel kills, with the count that it leaves
 in the control group GROUP; `kill`, `segfault`, `term` and `int` die of that signal; `refused` says that memory ran
-out, `bad_alloc` dies as C++ does then; `done`
-finishes, and with `and killed` dies all the same.
+out, `bad_alloc` dies as C++ does then; `hang` waits for what never comes; `done` finishes, and with `and killed` dies all
+the same.
 """
 
 import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tunewright.errors import Problem
 from tunewright.runs.events import EventLog
 from tunewright.runs.store import RunDir
 
+HANG_SECONDS = 60
 SIGNALS = {
     "oom": signal.SIGKILL, "kill": signal.SIGKILL, "segfault": signal.SIGSEGV, "term": signal.SIGTERM, "int": signal.SIGINT,
     "bad_alloc": signal.SIGABRT,
@@ -37,6 +39,8 @@ def end(how: str, events: EventLog, group: Path) -> int:
     if how in SIGNALS:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), SIGNALS[how])
+    if how == "hang":
+        threading.Event().wait(HANG_SECONDS)
     if how == "refused":
         problem = Problem("E404", values={"step": events.step, "reason": "no room", "name": "shop"})
         events.write("failed", problems=[problem.to_record()], exit_code=7)

@@ -40,7 +40,7 @@ def _signals() -> Iterator[None]:
 def supervise(tmp_path: Path, facts: Callable[..., Facts]) -> Supervise:
     """A run of eight rows at once in steps of sixteen, seen through with workers that end as told."""
 
-    def see_through(*ends: tuple[str, int, str], checkpoint: int = 0) -> RunDir:
+    def see_through(*ends: tuple[str, int, str], checkpoint: int = 0, still_seconds: float = 60) -> RunDir:
         train = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
         asked = Run.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "train": train})
         run = store.create(tmp_path / "shop", "shop")
@@ -56,7 +56,7 @@ def supervise(tmp_path: Path, facts: Callable[..., Facts]) -> Supervise:
         (group / "memory.current").write_text(str(GIB))
         (group / "memory.events").write_text("oom_kill 0\n")
         argv = [sys.executable, str(FAKE), str(run.path), str(group), json.dumps(ends)]
-        code = Parent(run, argv, (Group(group),)).supervise()
+        code = Parent(run, argv, (Group(group),), still_seconds).supervise()
         assert code == run.info()["exit_code"]
         return run
 
@@ -104,13 +104,30 @@ def test_a_kill_by_somebody_is_no_end_of_the_run(supervise: Supervise) -> None:
     run = supervise(("train", 7, "kill"), ("train", 9, "done"), checkpoint=5)
     assert run.state() == "finished"
     assert starts(run) == [[8, 0], [8, 0]], "nothing of the plan was changed"
-    assert alerts(run) == [{"step": 7, "how": "signal 9", "start": 5, "count": 1, "most": 3}]
+    how = "signal 9 from somebody; memory was not short"
+    assert alerts(run) == [{"step": 7, "how": how, "start": 5, "count": 1, "most": 3}]
     assert "W503" in run.file(layout.LOG).read_text()
 
 
 def test_a_crash_by_a_signal_is_tried_again_too(supervise: Supervise) -> None:
     run = supervise(("train", 3, "segfault"), ("train", 9, "done"))
     assert (run.state(), alerts(run)[0]["how"]) == ("finished", f"signal {signal.SIGSEGV.value}")
+
+
+STILL = "signal 9 from its parent, as it computed and wrote nothing for ten minutes"
+
+
+def test_a_worker_that_stands_still_is_followed_by_another(supervise: Supervise) -> None:
+    run = supervise(("train", 7, "hang"), ("train", 9, "done"), checkpoint=5, still_seconds=1)
+    assert run.state() == "finished"
+    assert starts(run) == [[8, 0], [8, 0]]
+    assert [(alert["step"], alert["how"], alert["start"]) for alert in alerts(run)] == [(7, STILL, 5)]
+
+
+def test_a_worker_that_stands_still_again_and_again_is_given_up(supervise: Supervise) -> None:
+    run = supervise(*[("train", 3, "hang")] * 9, still_seconds=1)
+    assert (run.state(), codes(run), len(starts(run))) == ("failed", ["E506"], 4)
+    assert run.info()["problems"][0]["values"]["how"] == STILL
 
 
 def test_a_worker_that_dies_without_a_new_step_is_given_up(supervise: Supervise) -> None:
