@@ -24,6 +24,7 @@ COUNTED = "counted"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--one-in", type=int, default=1, help="of the LoRA tests of large files, by hash of the id")
+    parser.addoption("--seed", type=int, default=0, help="of every test, as many draw their data without one")
     parser.addoption("--record", type=Path, required=True, help="file of JSON lines to write")
 
 
@@ -50,6 +51,11 @@ def _is_taken(test: str, one_in: int) -> bool:
     if not any(name in test for name in LARGE):
         return True
     return bool(LORA.search(test)) and int(hashlib.sha256(test.encode()).hexdigest(), 16) % one_in == 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    torch.manual_seed(item.config.getoption("--seed"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,16 +7,19 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerState
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
+WAIT_SECONDS = 10
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -62,6 +65,12 @@ def _signal(number: int, model: nn.Module) -> None:
     os.kill(os.getpid(), number)
 
 
+def _kill_a_loader(model: nn.Module) -> None:
+    """Signal 9 to a process that loads rows; what watches them says so at any moment from then on."""
+    psutil.Process().children()[0].kill()
+    time.sleep(WAIT_SECONDS)
+
+
 def _trained(model: nn.Module) -> torch.Tensor:
     return next(p for p in model.parameters() if p.requires_grad)
 
@@ -87,6 +96,7 @@ def _nan_forward(model: nn.Module, *, training: bool, once: bool) -> None:
 
 
 DEEDS: Mapping[str, Callable[[nn.Module], None]] = {
+    "kill a loader": _kill_a_loader,
     "kill": partial(_signal, signal.SIGKILL),
     "segfault": partial(_signal, signal.SIGSEGV),
     "term": partial(_signal, signal.SIGTERM),

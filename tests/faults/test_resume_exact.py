@@ -10,6 +10,7 @@ import pytest
 from tests.faults.conftest import STEPS, VARIANTS, Toys
 from tests.faults.fingerprint import adapter, fingerprint, told
 from tunewright.flow import start
+from tunewright.flow.remedies import load_rows_itself
 from tunewright.runs.store import RunDir
 
 STOPPED = 128 + signal.SIGTERM
@@ -88,6 +89,18 @@ def test_changed_settings_count_from_the_next_step(toys: Toys, tmp_path: Path) -
         assert found[f"log {step}"][1] == pytest.approx(whole[f"log {step}"][1] / 2)
     assert found["log 9"] == whole["log 9"]
     assert adapter(run.adapter_dir).keys() == adapter(toys.finished().adapter_dir).keys()
+
+
+def test_rows_are_loaded_by_the_worker_itself_after_a_process_for_it_died(toys: Toys, tmp_path: Path) -> None:
+    variant = "two loading processes"
+    run = toys.new(tmp_path / "run", variant)
+    assert toys.work(run, at="step_end", step=9, do="kill a loader") == 1
+    last = run.read_events()[-1]
+    assert (last["kind"], last["problems"][0]["code"]) == ("failed", "E514")
+    assert "signal: Killed" in last["problems"][0]["values"]["reason"]
+    assert load_rows_itself(run, last)
+    assert toys.work(run) == 0
+    assert fingerprint(run) == toys.unbroken(variant)
 
 
 def test_a_longer_patience_goes_on_longer(toys: Toys, tmp_path: Path) -> None:

@@ -139,6 +139,15 @@ RUNNING: Mapping[str, Entry] = {
         (N_("tunewright runs resume {name}"),),
         EXIT_FAILED,
     ),
+    "E514": Entry(
+        N_("a process that loads rows died at step {step}: {reason}"),
+        N_(
+            "Somebody killed it, or it had too little shared memory (/dev/shm, small in containers). The run goes on by "
+            "itself with a worker that loads its own rows; the result is the same."
+        ),
+        (N_("tunewright runs resume {name} --set train.dataloader_num_workers=0"),),
+        EXIT_FAILED,
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),
@@ -156,5 +165,9 @@ RUNNING: Mapping[str, Entry] = {
             "No stop was asked for, and memory was not short. The run ends the same as without the break. A worker "
             "that dies again and again without a new step in between is given up."
         ),
+    ),
+    "W504": Entry(
+        N_("a process that loads rows died at step {step}; the run goes on from step {start} and loads them itself"),
+        N_("`train.dataloader_num_workers` is 0 from here on. The result is the same."),
     ),
 }

@@ -24,6 +24,7 @@ from tunewright.runs.checkpoints import MANIFEST, damage
 from tunewright.spec.methods import METHODS
 from tunewright.trust import gate_adapter, gate_model_folder, safetensors_header
 
+Tensors = dict[str, torch.Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -100,7 +101,7 @@ def load_hf_tokenizer(folder: Path, text: TextTokenizer) -> PreTrainedTokenizerB
     return tokenizer
 
 
-def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
+def read_adapter(folder: Path) -> Tensors:
     """An adapter's tensors, all finite. Raises: ModelError E309, E310."""
     path = folder / "adapter_model.safetensors"
     if not path.is_file():
@@ -126,7 +127,8 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
     try:
         model = PeftModel.from_pretrained(base, folder, is_trainable=False)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as fault:  # what PEFT says to an odd config
-        raise error("E310", reason=str(fault).strip().split("\n", 1)[0]) from fault
+        said = str(fault).split("\n", 2)[:2]  # of tensors that do not fit, the first line says no more than that
+        raise error("E310", reason=" ".join(map(str.strip, said))) from fault
     _check_all_loaded(model, stored)
     return model.eval()
 
@@ -149,26 +151,32 @@ def restore_adapter(model: PeftModel, folder: Path) -> None:
     if (folder / MANIFEST).is_file() and (fault := damage(folder)):
         raise error("E310", reason=fault)
     stored = read_adapter(folder)
+    present = adapter_tensors(model)
+    _check_places(present, stored)
     with torch.no_grad():
-        for name, tensor in adapter_tensors(model).items():
-            if name not in stored:
-                raise error("E310", reason=f"{name} is missing in {folder}")
+        for name, tensor in present.items():
             tensor.copy_(stored[name])
     _check_all_loaded(model, stored)
 
 
-def adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
+def adapter_tensors(model: PeftModel) -> Tensors:
     """The adapter's tensors by the names they have in its file; they share the model's memory."""
     return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
-def _check_all_loaded(model: PeftModel, stored: dict[str, torch.Tensor]) -> None:
-    present = adapter_tensors(model)
-    if set(present) != set(stored):
-        odd = sorted(set(present) ^ set(stored))
-        raise error("E310", reason=f"{len(odd)} tensors do not match, first {odd[0]}")
+def _check_places(present: Tensors, stored: Tensors) -> None:
+    """Raises: ModelError E310 unless each stored tensor has a place of its shape, and each place a tensor."""
+    for what, odd in (("missing", present.keys() - stored), ("not expected", stored.keys() - present)):
+        if odd:
+            raise error("E310", reason=f"{what}: {len(odd)} tensors, first {min(odd)}")
     for name, tensor in stored.items():
         if present[name].shape != tensor.shape:
             raise error("E310", reason=f"{name}: {tuple(tensor.shape)} stored, {tuple(present[name].shape)} expected")
+
+
+def _check_all_loaded(model: PeftModel, stored: Tensors) -> None:
+    present = adapter_tensors(model)
+    _check_places(present, stored)
+    for name, tensor in stored.items():
         if not torch.equal(present[name].detach().cpu(), tensor.to(present[name].dtype)):
             raise error("E310", reason=f"{name} was not loaded")

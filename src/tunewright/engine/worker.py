@@ -27,6 +27,8 @@ from tunewright.plan.plan import from_json
 from tunewright.runs.events import EventLog
 from tunewright.runs.store import RunDir
 
+LOADER_DIED = "DataLoader worker (pid"  # torch/utils/data/dataloader.py and torch's handler of SIGCHLD say it
+
 
 def quiet() -> None:
     """Libraries talk to the log only."""
@@ -49,6 +51,8 @@ def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCa
         return _failed(events, fault, stop)
     except Exception as fault:
         traceback.print_exc()
+        if LOADER_DIED in str(fault):
+            return _failed(events, error("E514", step=events.step, reason=reason_of(fault), name=run.name), stop)
         if ran_out(fault):
             return _failed(events, error("E404", step=events.step, reason=reason_of(fault), name=run.name), stop)
         return _failed(events, error("E802", reason=f"{type(fault).__name__}: {fault}"), stop)

@@ -1,4 +1,6 @@
-"""What a parent does when memory ran out in its worker: it finds out, and has the run go on with the next saving."""
+"""What a parent changes in a run so that it can go on: when memory ran out, the next saving; when a process that loads rows
+died, a worker that loads its own.
+"""
 
 import signal
 import time
@@ -10,11 +12,12 @@ from tunewright.errors import Problem
 from tunewright.facts.machine import has_bitsandbytes
 from tunewright.facts.pressure import Pressure
 from tunewright.i18n import N_
-from tunewright.plan.plan import Plan, from_json
+from tunewright.plan.plan import Choice, Plan, from_json
 from tunewright.plan.remedy import next_saving, what_would_help
 from tunewright.runs import durable, layout
 from tunewright.runs.checkpoints import CheckpointStore
 from tunewright.runs.store import RunDir
+from tunewright.spec.load import patch
 
 Event = Mapping[str, Any]
 TESTS, TRAINING = ("evaluate_before", "evaluate_after"), ("rehearse", "train")
@@ -78,6 +81,19 @@ def save(run: RunDir, short: Shortage) -> bool:
     return True
 
 
+def load_rows_itself(run: RunDir, last: Event) -> bool:
+    """Have the next worker load its rows itself if the last event says that a process for it died; say so as an alert."""
+    if last["kind"] != "failed" or last["problems"][0]["code"] != "E514":
+        return False
+    plan, path = _plan(run), "train.dataloader_num_workers"
+    choice = Choice(path=path, value=0, origin="remedy W504", reason=N_("a process that loads rows died"))
+    choices = (*(made for made in plan.choices if made.path != path), choice)
+    plan = plan.model_copy(update={"run": patch(plan.run, {path: 0}), "choices": choices})
+    durable.write_text(run.file(layout.PLAN), plan.model_dump_json(indent=1) + "\n")
+    tell(run, Problem("W504", values={"step": last["step"], "start": last_sealed(run)}), last["step"])
+    return True
+
+
 def nothing_left(run: RunDir, short: Shortage) -> list[Problem]:
     """Why a run ends for memory: what happened, how much was tried, and what would help."""
     plan, tried = _plan(run), len(run.info().get("remedies", []))
@@ -87,20 +103,28 @@ def nothing_left(run: RunDir, short: Shortage) -> list[Problem]:
 
 def _note(run: RunDir, short: Shortage, words: tuple[str, str, str], batch: int, **changes: Any) -> None:
     """The saving as an alert, and as a line in run.json and in the log."""
-    info = run.info()
-    sealed = CheckpointStore(run.checkpoints_dir, info["id"]).own()
     what, was, now = words
     values = {
         "step": short.step, "evidence": short.evidence, "peak": short.peak, "total": short.total, "what": what, "was": was,
-        "now": now, "start": sealed[-1][0] if sealed else 0, "batch": batch,
+        "now": now, "start": last_sealed(run), "batch": batch,
     }  # fmt: skip
     line = {"code": "D101", "time": time.time(), "phase": short.phase, **values}
-    run.update_info(remedies=[*info.get("remedies", []), line], **changes)
+    run.update_info(remedies=[*run.info().get("remedies", []), line], **changes)
+    tell(run, Problem("D101", values=values), short.step)
+
+
+def last_sealed(run: RunDir) -> int:
+    """The step from which a run goes on."""
+    sealed = CheckpointStore(run.checkpoints_dir, run.info()["id"]).own()
+    return sealed[-1][0] if sealed else 0
+
+
+def tell(run: RunDir, problem: Problem, step: int) -> None:
+    """An alert of the parent, among the events and in the log."""
     events = run.events
-    events.step = short.step
-    problem = Problem("D101", values=values)
+    events.step = step
     events.alert(problem)
-    durable.append_line(run.file(layout.LOG), f"D101 {problem.message()}")
+    durable.append_line(run.file(layout.LOG), f"{problem.code} {problem.message()}")
 
 
 def _phase(events: Sequence[Event]) -> str:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -22,10 +22,9 @@ from tunewright.compare.report import write_report
 from tunewright.errors import Problem, error
 from tunewright.facts.pressure import Group, Pressure, own_groups
 from tunewright.facts.stillness import STILL_SECONDS, Stillness
-from tunewright.flow.remedies import Shortage, nothing_left, save, shortage
+from tunewright.flow.remedies import Shortage, last_sealed, load_rows_itself, nothing_left, save, shortage, tell
 from tunewright.i18n import N_
 from tunewright.runs import durable, layout
-from tunewright.runs.checkpoints import CheckpointStore
 from tunewright.runs.store import RunDir, process_record
 from tunewright.trust import command, spawn
 
@@ -94,7 +93,7 @@ class Parent:
             code = self._wait()
             is_ours = self.stops or self.stood_still
             short = None if is_ours else shortage(code, self._events(), self._last_words(), self.pressure)
-            if not (save(self.run, short) if short else self._tries_again(code)):
+            if not (save(self.run, short) if short else self._goes_on(code)):
                 break
         end = self._end(code, short)
         self.run.update_info(ended=time.time(), worker=None, **end)
@@ -150,23 +149,23 @@ class Parent:
             log.seek(max(self.known_log, log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
             return log.read().decode("utf-8", errors="replace")
 
-    def _tries_again(self, code: int) -> bool:
-        """Whether another worker is to go on where this one died by a signal that nobody here sent; said as an alert."""
+    def _goes_on(self, code: int) -> bool:
+        """Whether another worker is to go on after an end that has nothing to do with memory."""
         last = (self._events() or [{"kind": "", "step": 0}])[-1]
-        if self.stops or code >= 0 or -code in ASKED_TO_END or last["kind"] in ("done", "failed"):
+        return not self.stops and (load_rows_itself(self.run, last) or self._tries_again(code, last))
+
+    def _tries_again(self, code: int, last: Mapping[str, Any]) -> bool:
+        """Whether another worker is to go on where this one died by a signal that nobody asked for; said as an alert."""
+        if code >= 0 or -code in ASKED_TO_END or last["kind"] in ("done", "failed"):
             return False
         furthest = self._furthest()
         self.tries = 1 if furthest > self.furthest else self.tries + 1
         self.furthest = furthest
         if self.tries > MOST_TRIES:
             return False
-        sealed = CheckpointStore(self.run.checkpoints_dir, self.run.info()["id"]).own()
-        values = {"step": last["step"], "how": self._how(code), "start": sealed[-1][0] if sealed else 0}
+        values = {"step": last["step"], "how": self._how(code), "start": last_sealed(self.run)}
         problem = Problem("W503", values={**values, "count": self.tries, "most": MOST_TRIES})
-        events = self.run.events
-        events.step = last["step"]
-        events.alert(problem)
-        durable.append_line(self.run.file(layout.LOG), f"W503 {problem.message()}")
+        tell(self.run, problem, last["step"])
         return True
 
     def _furthest(self) -> int:

@@ -26,6 +26,7 @@ FREE = frozenset(
         "train.logging_steps",
         "train.save_total_limit",
         "train.report_to",
+        "train.dataloader_num_workers",
     }
 )
 APPLIED = frozenset(

@@ -1,9 +1,9 @@
 """Stands in for a worker: `python fake_worker.py RUN GROUP ENDS` writes a few events and ends as ENDS says.
 
 ENDS is a JSON list of [phase, step, end], one for each start; `oom` dies as the kernel kills, with the count that it leaves
-in the control group GROUP; `kill`, `segfault`, `term` and `int` die of that signal; `refused` says that memory ran
-out, `bad_alloc` dies as C++ does then; `hang` waits for what never comes; `done` finishes, and with `and killed` dies all
-the same.
+in the control group GROUP; `kill`, `segfault`, `term` and `int` die of that signal; `refused` says that memory ran out,
+`bad_alloc` dies as C++ does then; `loader` says that a process that loads rows died; `hang` waits for what never comes;
+`done` finishes, and with `and killed` dies all the same.
 """
 
 import json
@@ -45,6 +45,10 @@ def end(how: str, events: EventLog, group: Path) -> int:
         problem = Problem("E404", values={"step": events.step, "reason": "no room", "name": "shop"})
         events.write("failed", problems=[problem.to_record()], exit_code=7)
         return 7
+    if how == "loader":
+        problem = Problem("E514", values={"step": events.step, "reason": "killed", "name": "shop"})
+        events.write("failed", problems=[problem.to_record()], exit_code=1)
+        return 1
     if how.startswith("done"):
         events.write("done", result={"best_step": events.step, "steps": events.step})
         if how == "done and killed":

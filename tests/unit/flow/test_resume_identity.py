@@ -23,7 +23,7 @@ NEW: dict[str, Any] = {
     "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 4, "train.activation_checkpointing": True,
     "train.logging_steps": 5, "train.save_total_limit": 4, "train.report_to": "tensorboard", "train.learning_rate": 5e-5,
     "train.weight_decay": 0.1, "train.max_grad_norm": 0.5, "train.early_stopping_patience": 7, "train.eval_steps": 3,
-    "eval.rows": 2, "eval.max_new_tokens": 9,
+    "eval.rows": 2, "eval.max_new_tokens": 9, "train.dataloader_num_workers": 1,
 }  # fmt: skip
 
 
@@ -38,7 +38,9 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from keys(section, f"{prefix}{name}.")
 
 
-KEYS = sorted({*keys(Run), "train.adam_beta1", "train.neftune_noise_alpha", "peft.loftq_config"})
+KEYS = sorted(
+    {*keys(Run), "train.dataloader_num_workers", "train.adam_beta1", "train.neftune_noise_alpha", "peft.loftq_config"}
+)
 
 
 @pytest.fixture

@@ -114,6 +114,16 @@ def test_a_crash_by_a_signal_is_tried_again_too(supervise: Supervise) -> None:
     assert (run.state(), alerts(run)[0]["how"]) == ("finished", f"signal {signal.SIGSEGV.value}")
 
 
+def test_rows_are_loaded_without_the_process_that_died(supervise: Supervise) -> None:
+    run = supervise(("train", 7, "loader"), ("train", 9, "done"), checkpoint=5)
+    assert run.state() == "finished"
+    assert alerts(run) == [{"step": 7, "start": 5}]
+    plan = from_json(run.plan())
+    assert plan.run.train.extra == {"dataloader_num_workers": 0}
+    assert [made.origin for made in plan.choices if made.path == "train.dataloader_num_workers"] == ["remedy W504"]
+    assert "W504" in run.file(layout.LOG).read_text()
+
+
 STILL = "signal 9 from its parent, as it computed and wrote nothing for ten minutes"
 
 

@@ -1,0 +1,93 @@
+"""An adapter goes into a model whole or not at all, when it is used and when a run goes on."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+
+from tests.faults.conftest import Toys
+from tunewright.data.tokenizer import load_tokenizer
+from tunewright.engine.load import Tensors, adapter_tensors, load_adapter, load_base, restore_adapter
+from tunewright.errors import TunewrightError
+from tunewright.plan.plan import from_json
+from tunewright.runs.checkpoints import MANIFEST
+from tunewright.runs.store import RunDir
+
+WEIGHTS = "adapter_model.safetensors"
+Damage = Callable[[Tensors, str], object]
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "missing": (lambda tensors, name: tensors.pop(name), "missing: 1 tensors, first"),
+    "not expected": (lambda tensors, name: tensors.update({f"{name}.more": torch.ones(2)}), "more"),
+    "another shape": (lambda tensors, name: tensors.update({name: torch.ones(3, 5)}), "(3, 5)"),
+    "a shape that would be stretched": (lambda tensors, name: tensors.update({name: tensors[name][:1].clone()}), "1, "),
+    "NaN": (lambda tensors, name: tensors[name].view(-1)[:1].fill_(torch.nan), "holds NaN or infinity"),
+    "infinity": (lambda tensors, name: tensors[name].view(-1)[-1:].fill_(torch.inf), "holds NaN or infinity"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(toys: Toys) -> RunDir:
+    return toys.finished()
+
+
+@pytest.fixture
+def adapter(run: RunDir, tmp_path: Path) -> Path:
+    """The run's adapter without the seal, which would tell of any damage before the tensors are looked at."""
+    folder = Path(shutil.copytree(run.adapter_dir, tmp_path / "adapter"))
+    (folder / MANIFEST).unlink()
+    return folder
+
+
+def loaded(run: RunDir, adapter: Path) -> PeftModel:
+    plan = from_json(run.plan())
+    return load_adapter(load_base(plan, load_tokenizer(Path(plan.facts.model.folder))), adapter)
+
+
+def spoil(adapter: Path, damage: Damage) -> str:
+    tensors = load_file(adapter / WEIGHTS)
+    name = sorted(tensors)[0]
+    damage(tensors, name)
+    save_file(tensors, adapter / WEIGHTS)
+    return name
+
+
+def refusal(load: Callable[[], object]) -> str:
+    with pytest.raises(TunewrightError) as caught:
+        load()
+    assert [problem.code for problem in caught.value.problems] == ["E310"]
+    return caught.value.problems[0].message()
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_adapter_is_not_used(name: str, run: RunDir, adapter: Path) -> None:
+    damage, said = DAMAGES[name]
+    tensor = spoil(adapter, damage)
+    message = refusal(lambda: loaded(run, adapter))
+    assert said in message or tensor in message
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_adapter_leaves_a_model_as_it_was(name: str, run: RunDir, adapter: Path) -> None:
+    model = loaded(run, adapter)
+    with torch.no_grad():
+        for tensor in adapter_tensors(model).values():
+            tensor.fill_(0.5)
+    damage, said = DAMAGES[name]
+    spoil(adapter, damage)
+    assert said in refusal(lambda: restore_adapter(model, adapter))
+    assert all(torch.all(tensor == 0.5) for tensor in adapter_tensors(model).values())
+
+
+def test_a_whole_one_is_put_in(run: RunDir, adapter: Path) -> None:
+    model = loaded(run, adapter)
+    stored = load_file(adapter / WEIGHTS)
+    with torch.no_grad():
+        for tensor in adapter_tensors(model).values():
+            tensor.fill_(0.5)
+    restore_adapter(model, adapter)
+    assert adapter_tensors(model).keys() == stored.keys()
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in adapter_tensors(model).items())
