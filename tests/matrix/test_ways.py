@@ -69,6 +69,15 @@ def assert_alike(plain: Measured, fast: Measured) -> None:
     assert gradient < GRADIENT
 
 
+def assert_rows_alike(
+    model: PeftModel, loss: LossFunction, batch: dict[str, torch.Tensor], rows: list[Encoded]
+) -> None:
+    """The losses of single rows are those that the plain way gives to each alone."""
+    with torch.no_grad():
+        alone = torch.stack([plain_loss(model, pad_right([row], 0)) for row in rows])
+        torch.testing.assert_close(loss(model, batch, by_row=True), alone, atol=0, rtol=LOSS)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_answer_loss_equals_the_plain_one_or_says_why_not(
     family: str, tiny_model: Callable[..., Path], shop_rows: Path
@@ -79,6 +88,8 @@ def test_the_answer_loss_equals_the_plain_one_or_says_why_not(
     if reason is None:
         batch = pad_right(rows_of(begin_alike=False), 0)
         assert_alike(measure(model, plain_loss, batch), measure(model, answer_loss, batch))
+        for loss in (plain_loss, answer_loss):
+            assert_rows_alike(model.eval(), loss, batch, rows_of(begin_alike=False))
 
 
 @pytest.mark.parametrize("share", [False, True])
@@ -93,10 +104,13 @@ def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
         return
     rows = rows_of(begin_alike=share)
     plain = measure(model, plain_loss, pad_right(rows, 0))
+    whole, alone = pack(rows, share=share), model.eval()
+    with torch.no_grad():
+        losses = torch.stack([plain_loss(alone, pad_right([row], 0)) for row in rows])
     undo = attend_by_document(model)
-    whole = pack(rows, share=share)
     assert whole["input_ids"].shape[1] == sum(len(row.ids) for row in rows) - (3 * len(SYSTEM) if share else 0)
     assert_alike(plain, measure(model, packed_loss, whole))
+    torch.testing.assert_close(packed_loss(alone, whole, by_row=True), losses, atol=0, rtol=LOSS)
     parts = [pack([rows[i] for i in group], share=share) for group in pack_groups(rows, 24, share=share)]
     assert len(parts) > 1
     assert_alike(plain, summed(model, packed_loss, parts))

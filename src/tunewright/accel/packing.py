@@ -43,12 +43,13 @@ def pack_groups(rows: Sequence[Encoded], max_tokens: int, *, share: bool) -> lis
 
 
 def pack(rows: Sequence[Encoded], *, share: bool) -> dict[str, Tensor]:
-    """input_ids and position_ids (1, P), spans (M, 4) for `document_attention`, predicts (N): positions, labels (N)."""
+    """input_ids and position_ids (1, P), spans (M, 4) for `document_attention`, predicts (N): positions, labels (N), rows (N)."""
     ids: list[int] = []
     positions: list[int] = []
     spans: list[tuple[int, int, int, int]] = []
     predicts: list[int] = []
     labels: list[int] = []
+    numbers: list[int] = []
     for group in shared_beginnings([row.ids for row in rows], _limits(rows, share)):
         first = len(ids)
         if group.length:
@@ -63,9 +64,11 @@ def pack(rows: Sequence[Encoded], *, share: bool) -> dict[str, Tensor]:
             learned = [t for t in range(1, len(row.ids)) if row.labels[t] != IGNORED]
             predicts += [start + t - 1 - group.length for t in learned]
             labels += [int(row.labels[t]) for t in learned]
+            numbers += [i] * len(learned)
     return {
         "input_ids": torch.tensor([ids]), "position_ids": torch.tensor([positions]), "spans": torch.tensor(spans),
         "predicts": torch.tensor(predicts, dtype=torch.long), "labels": torch.tensor(labels, dtype=torch.long),
+        "rows": torch.tensor(numbers, dtype=torch.long),
     }  # fmt: skip
 
 
@@ -73,7 +76,7 @@ def _limits(rows: Sequence[Encoded], share: bool) -> list[int]:
     return [shareable(row) if share else 0 for row in rows]
 
 
-def packed_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
+def packed_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
     """Sum of the next-token losses over the label tokens of packed rows, with the head computed there only.
 
     Raises: CannotPack where the model's attention does not take documents.
@@ -84,10 +87,11 @@ def packed_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
         input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False, spans=batch["spans"]
     ).last_hidden_state
     head = causal.get_output_embeddings()
-    return chunked_cross_entropy(hidden_1PD[0, batch["predicts"]], head.weight, batch["labels"])
+    rows_N = batch["rows"] if by_row else None
+    return chunked_cross_entropy(hidden_1PD[0, batch["predicts"]], head.weight, batch["labels"], rows_N)
 
 
-def varlen_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
+def varlen_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
     """The same where transformers itself keeps attention inside rows, as it sees from positions that restart.
 
     With flash_attn nothing outside of them is computed (not run: no GPU was at hand); with torch's attention it is masked.
@@ -97,7 +101,8 @@ def varlen_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
         input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
     ).last_hidden_state
     head = causal.get_output_embeddings()
-    return chunked_cross_entropy(hidden_1PD[0, batch["predicts"]], head.weight, batch["labels"])
+    rows_N = batch["rows"] if by_row else None
+    return chunked_cross_entropy(hidden_1PD[0, batch["predicts"]], head.weight, batch["labels"], rows_N)
 
 
 def attend_by_document(model: nn.Module) -> Callable[[], None]:

@@ -67,21 +67,22 @@ BEST = N_(
 )
 ONLY = N_("{best}: {metric} {value} on {rows} held-out rows.")
 TIED = N_(
-    "{take} is as good as {best}, the highest, as far as {rows} held-out rows can tell: {metric} {value}, {change} "
+    "{take} is as good as {best}, the best, as far as {rows} held-out rows can tell: {metric} {value}, {change} "
     "(95 % interval {low} to {high}), and it {gain}. Take {take}."
 )
 TIED_AND_BEST = N_(
-    "{best} scores highest, {metric} {value}, though {rows} held-out rows cannot tell it from {others}; none of these "
+    "{best} scores best, {metric} {value}, though {rows} held-out rows cannot tell it from {others}; none of these "
     "trains clearly faster. Take {best}."
 )
 BLIND = N_("Differences below {least} cannot be seen on {rows} rows; four times as many would halve that.")
 AGAINST_BASE = N_("Against {who}, {name} gains {change} (95 % interval {low} to {high}).")
+BELOW_BASE = N_("Against {who}, {name} has {change} (95 % interval {low} to {high}); less is better.")
 NOT_BETTER = N_(
-    "No run is shown to be better than {who} on {rows} held-out rows. The highest, {best}, has {metric} {value}: {change} "
+    "No run is shown to be better than {who} on {rows} held-out rows. The best one, {best}, has {metric} {value}: {change} "
     "(95 % interval {low} to {high})."
 )
 NOT_ABOVE_BASELINE = N_(
-    "No run is shown to be better than giving every row the same answer, which has {metric} {baseline}. The highest, {best}, "
+    "No run is shown to be better than giving every row the same answer, which has {metric} {baseline}. The best one, {best}, "
     "has {value} (95 % interval {low} to {high}) on {rows} held-out rows."
 )
 BY_LOSS = N_(
@@ -92,11 +93,19 @@ NOT_BY_LOSS = N_(
     "No run has a loss on {rows} held-out rows that is more than 1 % below that of {who}: {value} of {best} against {base}."
 )
 FEW = N_(
-    "{best} scores highest, {metric} {value}, but {rows} held-out rows tell no interval of the differences, so it may be chance."
+    "{best} scores best, {metric} {value}, but {rows} held-out rows tell no interval of the differences, so it may be chance."
 )
 BY_LOSS_TIED = N_(
     "{take} is within 1 % of the lowest loss on {rows} held-out rows ({value} against {other} of {best}), and it {gain}. "
     "The losses of single rows are not kept, so more cannot be said. Take {take}."
+)
+LOSS_TIED = N_(
+    "{take} is within 1 % of the lowest loss on {rows} held-out rows, {value} against {other} of {best}: {change} "
+    "(95 % interval {low} to {high}), and it {gain}. Take {take}."
+)
+LOSS_TIED_AND_BEST = N_(
+    "{best} has the lowest loss on {rows} held-out rows, {value}. {others}: within 1 % of it, or not to be told from it; none "
+    "of these trains clearly faster. Take {best}."
 )
 NOTHING = N_("No held-out rows were measured, so nothing can be said about new data.")
 WHO: Mapping[str, str] = {"base": N_("the base model"), "untrained head": N_("the base model with an untrained head")}
@@ -113,10 +122,13 @@ def choose(found: Comparison) -> Choice:
     differences = _differences(found, best)
     tied = tuple(one for one in ranked if one is best or not _is_behind(found, differences[one.name]))
     take = _cheapest(found, tied)
-    doubt = _doubt_by_loss(found, best) if is_loss(found.metric) else _doubt(found, best, others, differences)
+    is_sure = not is_loss(found.metric) or bool(found.marks(best, found.metric))
+    doubt = _doubt_by_loss(found, best) if is_loss(found.metric) else None
+    if is_sure:
+        doubt = doubt or _doubt(found, best, others, differences)
     if doubt:
         return Choice(best, None, tied, differences, (doubt, *_blind(found, [differences.get(found.base.name)])))
-    if is_loss(found.metric):
+    if not is_sure:
         return Choice(best, take, tied, differences, (_by_loss(found, best, take),))
     said = [_said(found, best, take, tied, others, differences), *_gain_over_base(found, take)]
     said += _blind(found, [differences[one.name] for one in tied if one is not best])
@@ -136,14 +148,18 @@ def _differences(found: Comparison, best: Contestant) -> dict[str, Estimate]:
 
 
 def _is_behind(found: Comparison, change: Estimate) -> bool:
-    """Whether a difference to the best is shown to be more than chance; for a loss, whether it is one percent."""
-    if is_loss(found.metric):
-        lowest = min(value for one in found.tuned if (value := found.value(one)) is not None)
-        return change.value > SAME_LOSS * lowest
-    if change.interval is None:
+    """Whether a difference to the best is shown to be more than chance; for a loss, whether it is one percent, too."""
+    if is_loss(found.metric) and not _is_one_percent(found, change):
         return False
+    if change.interval is None:
+        return is_loss(found.metric)
     low, high = change.interval
     return high < 0 if METRICS[found.metric].is_higher_better else low > 0
+
+
+def _is_one_percent(found: Comparison, change: Estimate) -> bool:
+    lowest = min(value for one in found.tuned if (value := found.value(one)) is not None)
+    return change.value > SAME_LOSS * lowest
 
 
 def _cheapest(found: Comparison, tied: Sequence[Contestant]) -> Contestant:
@@ -207,10 +223,12 @@ def _said(
     if len(tied) == 1:
         return Sentence(BEST, values | _change(found, differences[others[0].name]) | {"other": others[0].name})
     if take is best:
-        return Sentence(TIED_AND_BEST, values | {"others": _names([one for one in tied if one is not best])})
-    change = _change(found, differences[take.name])
-    value = words.score(found.metric, found.value(take))
-    return Sentence(TIED, values | change | {"take": take.name, "value": value, "gain": _gain(take, best)})
+        text = LOSS_TIED_AND_BEST if is_loss(found.metric) else TIED_AND_BEST
+        return Sentence(text, values | {"others": _names([one for one in tied if one is not best])})
+    change = differences[take.name]
+    text = LOSS_TIED if is_loss(found.metric) and not _is_one_percent(found, change) else TIED
+    told = {"take": take.name, "value": words.score(found.metric, found.value(take)), "other": values["value"]}
+    return Sentence(text, values | _change(found, change) | told | {"gain": _gain(take, best)})
 
 
 def _by_loss(found: Comparison, best: Contestant, take: Contestant) -> Sentence:
@@ -229,7 +247,7 @@ def _gain_over_base(found: Comparison, take: Contestant) -> list[Sentence]:
     if against is None or against.interval is None:
         return []
     values = _change(found, against) | {"who": Sentence(WHO[found.base.name]), "name": take.name}
-    return [Sentence(AGAINST_BASE, values)]
+    return [Sentence(AGAINST_BASE if METRICS[found.metric].is_higher_better else BELOW_BASE, values)]
 
 
 def _blind(found: Comparison, differences: Sequence[Estimate | None]) -> list[Sentence]:
@@ -237,7 +255,7 @@ def _blind(found: Comparison, differences: Sequence[Estimate | None]) -> list[Se
     widths = [(one.interval[1] - one.interval[0]) / 2 for one in differences if one and one.interval]
     if not widths:
         return []
-    return [Sentence(BLIND, {"least": _amount(found.metric, max(widths)), "rows": found.rows})]
+    return [Sentence(BLIND, {"least": _amount(found.metric, max(widths)), "rows": found.measured_rows})]
 
 
 def _amount(metric: str, size: float) -> Sentence:
@@ -250,7 +268,7 @@ def _amount(metric: str, size: float) -> Sentence:
 def _values(found: Comparison, one: Contestant) -> dict[str, Any]:
     return {
         "best": one.name,
-        "rows": found.rows,
+        "rows": found.measured_rows,
         "metric": Sentence(METRICS[found.metric].label),
         "value": words.score(found.metric, found.value(one)),
     }

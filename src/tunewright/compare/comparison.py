@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from tunewright.compare import statistics, words
-from tunewright.compare.marks import Marks, Sample, marks
+from tunewright.compare.marks import Marks, Sample, loss_marks, marks
 from tunewright.compare.metrics import DECIDING, AnswerKind, in_reading_order, is_loss
 from tunewright.compare.record import Record
 from tunewright.compare.record import read as read_record
@@ -20,16 +20,21 @@ from tunewright.spec.methods import rank_field
 from tunewright.spec.tasks import Task
 
 SEED = "train.seed"
+LOSS = "held_out_loss"
 Key = tuple[int, str, str]
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One setting with the runs that tried it, which differ only by seed; without runs it is the base model."""
+    """One setting with the runs that tried it, which differ only by seed; without runs it is the base model.
+
+    `samples` are its answers to the rows that all answered, `losses` those of all held-out rows, for each seed.
+    """
 
     name: str
     scores: tuple[Mapping[str, float], ...]
     samples: tuple[tuple[Sample, ...], ...]
+    losses: tuple[tuple[Sample, ...], ...]
     records: tuple[Record, ...] = ()
 
     @property
@@ -95,11 +100,19 @@ class Comparison:
         """What is compared: the score that decided the verdict of most worth in any of the runs, else the loss."""
         decided = {record.verdict.metric for one in self.tuned for record in one.records}
         found = [name for name in DECIDING[self.task] if name in decided]
-        return next((name for name in found if self.marks(self.base, name)), "held_out_loss")
+        return next((name for name in found if self.marks(self.base, name)), LOSS)
+
+    @property
+    def measured_rows(self) -> int:
+        """How many rows the score that is compared was measured on."""
+        return self.held_out_rows if is_loss(self.metric) else self.rows
 
     def marks(self, one: Contestant, metric: str) -> list[Marks]:
         """The marks of a score, for each seed; empty for a score that has none."""
-        found = [marks(metric, self.kind, samples) for samples in one.samples]
+        if metric == LOSS:
+            found = [loss_marks(losses) for losses in one.losses]
+        else:
+            found = [marks(metric, self.kind, samples) for samples in one.samples]
         return [each for each in found if each is not None]
 
     @cached_property
@@ -126,15 +139,16 @@ class Comparison:
     def difference(self, one: Contestant, other: Contestant) -> Estimate | None:
         """How much more the other scores, with an interval that holds for as many differences at once as there are runs.
 
-        A loss has none.
+        A loss has none where the losses of single rows were not kept.
         """
         values = self.value(one), self.value(other)
         if values[0] is None or values[1] is None:
             return None
-        if is_loss(self.metric):
+        rows = self.marks(one, self.metric), self.marks(other, self.metric)
+        if not all(rows):
             return Estimate(values[1] - values[0])
         sure = 1 - (1 - statistics.SURE) / len(self.tuned)
-        return statistics.difference(self.marks(one, self.metric), self.marks(other, self.metric), sure=sure)
+        return statistics.difference(*rows, sure=sure)
 
     @cached_property
     def differing(self) -> dict[str, list[Any]]:
@@ -156,12 +170,12 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
         run = runs[0]
         raise error("E116", state=run.state(), verb="compare", needed="finished", name=run.name)
     first = finished[0]
-    shared = _shared_rows(finished)
-    tuned = tuple(_contestant(name, of_it, shared) for name, of_it in _settings(finished).items())
+    shared, read = _shared_rows(finished), _rows_read(finished)
+    tuned = tuple(_contestant(name, of_it, shared, read) for name, of_it in _settings(finished).items())
     return Comparison(
         task=first.task,
         kind=first.kind,
-        base=_base(finished, shared),
+        base=_base(finished, shared, read),
         tuned=tuned,
         baseline=first.baseline,
         rows=len(shared),
@@ -182,6 +196,23 @@ def _shared_rows(records: Sequence[Record]) -> list[Key]:
     return shared
 
 
+def _rows_read(records: Sequence[Record]) -> list[tuple[int, int]]:
+    """Numbers and units of the held-out rows whose losses all runs kept; none where one kept none, or read other rows.
+
+    A row has other units by another tokenizer, and then losses cannot be compared.
+    """
+    read = [_units(record.losses[1]) for record in records]
+    return read[0] if all(rows == read[0] for rows in read) else []
+
+
+def _units(losses: Sequence[Sample]) -> list[tuple[int, int]]:
+    return [(row["row"], row["units"]) for row in losses]
+
+
+def _losses(losses: Sequence[Sample], read: Sequence[tuple[int, int]]) -> tuple[Sample, ...]:
+    return tuple(losses) if _units(losses) == read else ()
+
+
 def _key(sample: Sample) -> Key:
     return sample["row"], sample["prompt"], sample["reference"]
 
@@ -191,23 +222,27 @@ def _picked(samples: Sequence[Sample], shared: Sequence[Key]) -> tuple[Sample, .
     return tuple(by_key[key] for key in shared if key in by_key)
 
 
-def _contestant(name: str, records: Sequence[Record], shared: Sequence[Key]) -> Contestant:
+def _contestant(
+    name: str, records: Sequence[Record], shared: Sequence[Key], read: Sequence[tuple[int, int]]
+) -> Contestant:
     return Contestant(
         name=name,
         scores=tuple(record.after["scores"] for record in records if record.after),
         samples=tuple(_picked(record.samples[1], shared) for record in records),
+        losses=tuple(_losses(record.losses[1], read) for record in records),
         records=tuple(records),
     )
 
 
-def _base(records: Sequence[Record], shared: Sequence[Key]) -> Contestant:
+def _base(records: Sequence[Record], shared: Sequence[Key], read: Sequence[tuple[int, int]]) -> Contestant:
     """The base model as the first run that measured it found it; a head of random numbers differs from seed to seed."""
     measured = next((record for record in records if record.before), None)
     name = (measured or records[0]).references[0]
     if measured is None or measured.before is None:
-        return Contestant(name, (), ())
-    samples = _picked(measured.samples[0], shared)
-    return Contestant(name, (measured.before["scores"],), (samples,) if len(samples) == len(shared) else ())
+        return Contestant(name, (), (), ())
+    samples, losses = _picked(measured.samples[0], shared), _losses(measured.losses[0], read)
+    scores = (measured.before["scores"],)
+    return Contestant(name, scores, (samples,) if len(samples) == len(shared) else (), (losses,))
 
 
 def _settings(records: Sequence[Record]) -> dict[str, list[Record]]:

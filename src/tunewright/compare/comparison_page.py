@@ -43,7 +43,7 @@ def render(found: Comparison, choice: Choice, importance: Mapping[str, float] = 
         choice=choice,
         plan=plan,
         headline=_headline(choice),
-        kind=_kind(found, choice),
+        kind=_kind(choice),
         metric=words.label(words.METRICS, found.metric),
         lines=lines(found, choice),
         notes=notes(found, choice),
@@ -67,11 +67,12 @@ def _headline(choice: Choice) -> str:
     return headline.format(name=choice.take.name) if choice.take else headline
 
 
-def _kind(found: Comparison, choice: Choice) -> str:
+def _kind(choice: Choice) -> str:
     """The colour of the verdict: sure, open, or nothing to say."""
     if choice.best is None:
         return "unknown"
-    return "better" if choice.take and found.rows else "unclear"
+    is_sure = any(change.interval for change in choice.differences.values())
+    return "better" if choice.take and is_sure else "unclear"
 
 
 def _pairs(found: Comparison, one: Contestant) -> list[Pair]:

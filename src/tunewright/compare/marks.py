@@ -1,7 +1,7 @@
 """What each held-out row adds to a score, so that scores of several runs can be compared row by row.
 
 Every score here is a sum over rows divided by another sum over rows: a share of rows, an F1, a mean, or the root of one.
-Scores that are none of these (macro F1, BLEU, correlation, losses, whose rows are not kept) have no marks.
+Scores that are none of these (macro F1, BLEU, correlation) have no marks.
 """
 
 import math
@@ -56,6 +56,14 @@ def marks(metric: str, kind: AnswerKind, samples: Sequence[Sample]) -> Marks | N
         is_root=metric == "rmse",
         is_share=METRICS[metric].kind == "share",
     )
+
+
+def loss_marks(losses: Sequence[Sample]) -> Marks | None:
+    """The marks of the held-out loss, of the losses of single rows; None without any."""
+    if not losses:
+        return None
+    tops, bottoms = (tuple(float(row[name]) for row in losses) for name in ("loss", "units"))
+    return Marks(tops, bottoms, is_share=False)
 
 
 def _accuracy(kind: AnswerKind, sample: Sample) -> Part:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tunewright.compare import labels
+from tunewright.compare import labels, statistics
+from tunewright.compare.margins import Interval
+from tunewright.compare.marks import loss_marks
 from tunewright.compare.metrics import AnswerKind, answer_kind
 from tunewright.compare.verdict import Score, Verdict, judge, pair
 from tunewright.errors import Problem
@@ -16,6 +18,7 @@ from tunewright.runs.store import LIVE, RunDir
 from tunewright.spec.tasks import Task
 
 Event = dict[str, Any]
+Intervals = dict[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -62,20 +65,36 @@ class Record:
         return self.run.samples("before"), self.run.samples("after")
 
     @cached_property
+    def losses(self) -> tuple[list[Event], list[Event]]:
+        """The losses of single rows, of base and tuned model; empty for runs of before they were kept."""
+        return self.run.losses("before"), self.run.losses("after")
+
+    @cached_property
     def scores(self) -> list[Score]:
         before, after = self.samples
         baseline = self.baseline["scores"] if self.baseline else {}
+        loss_before, loss_after, change = self._loss_intervals()
         return pair(
             self.task,
             self.before,
             self.after,
             baseline=baseline,
             intervals={
-                "before": labels.intervals(self.kind, before),
+                "before": labels.intervals(self.kind, before) | loss_before,
                 "baseline": labels.constant_intervals(self.kind, after, baseline),
-                "after": labels.intervals(self.kind, after),
+                "after": labels.intervals(self.kind, after) | loss_after,
             },
+            paired=change,
         )
+
+    def _loss_intervals(self) -> tuple[Intervals, Intervals, Intervals]:
+        """Of the held-out loss before and after, and of the difference row by row; empty where rows tell none."""
+        before, after = (loss_marks(rows) for rows in self.losses)
+        if before is None or after is None or before.bottoms != after.bottoms:
+            return {}, {}, {}
+        estimates = statistics.score([before]), statistics.score([after]), statistics.difference([before], [after])
+        told = [{"held_out_loss": one.interval} if one.interval else {} for one in estimates]
+        return told[0], told[1], told[2]
 
     @property
     def verdict(self) -> Verdict:

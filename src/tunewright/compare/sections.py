@@ -130,7 +130,7 @@ def caveats(found: Record) -> list[str]:
     rows = after["held_out_rows" if by_loss else "rows"] if after else 0
     if by_loss:
         said.append(
-            _("The loss has no interval, as those of single rows are not kept. Read the answers before you decide.")
+            _("A loss says how well answers were predicted, not how good they are. Read the answers before you decide.")
         )
     if 0 < rows < SURE_FROM_ROWS:
         said.append(_("With {rows} rows only large differences can be shown.").format(rows=rows))

@@ -1,8 +1,8 @@
 """Was it worth it? The answer that the held-out scores give, and how sure it is.
 
 The tuned model is held against the better of two: the base model, and, where there is one, the baseline that gives
-every row the same answer. A score with an interval is judged by the interval of its difference; a loss has none, as
-the losses of single rows are not kept, and below `SAME_LOSS` a change counts as none.
+every row the same answer. A score with an interval is judged by the interval of its difference. A loss that changed by
+less than `SAME_LOSS` counts as the same, however sure the rows are of the change.
 """
 
 import math
@@ -27,7 +27,8 @@ SAME_LOSS = 0.01  # a share of the loss before
 class Score:
     """One metric on the held-out rows: of the base model, of the baseline, of the tuned model; None if not measured.
 
-    `rows` are those it was measured on; `is_count` says that it is the share of them that are right.
+    `rows` are those it was measured on; `is_count` says that it is the share of them that are right; `paired` is the
+    interval of what training won, where it was taken row by row.
     """
 
     metric: str
@@ -37,6 +38,7 @@ class Score:
     after: float | None = None
     intervals: Mapping[Side, Interval] = field(default_factory=dict)
     is_count: bool = False
+    paired: Interval | None = None
 
     @property
     def reference(self) -> Side:
@@ -55,6 +57,8 @@ class Score:
     @property
     def difference(self) -> Interval | None:
         """95 % interval of what training won over the reference."""
+        if self.paired is not None:
+            return self.paired
         around = self.intervals.get("after")
         if self.to_beat is None or self.after is None or around is None:
             return None
@@ -211,13 +215,28 @@ _LOSS_REASONS: Mapping[str, str] = {
         "The loss on {rows} held-out rows fell from {before} to {after}: where the base model hesitated among "
         "{perplexity_before} tokens, the tuned one hesitates among {perplexity_after}."
     ),
+    "better, sure": N_(
+        "The loss on {rows} held-out rows fell from {before} to {after} ({change}, 95 % interval {low} to {high}): where the base "
+        "model hesitated among {perplexity_before} tokens, the tuned one hesitates among {perplexity_after}."
+    ),
     "lower": N_("The loss on {rows} held-out rows fell from {before} to {after}."),
+    "lower, sure": N_(
+        "The loss on {rows} held-out rows fell from {before} to {after} ({change}, 95 % interval {low} to {high})."
+    ),
     "unclear": N_(
         "The loss on {rows} held-out rows was {before} and is {after}: a difference of less than 1 % shows nothing."
+    ),
+    "chance": N_(
+        "The loss on {rows} held-out rows was {before} and is {after}. That can be chance: {change}, 95 % interval {low} to "
+        "{high}."
     ),
     "few": N_("The loss went from {before} to {after}, but {rows} held-out rows are too few to tell."),
     "worse": N_(
         "The loss on {rows} held-out rows rose from {before} to {after}: the run made the model worse at them."
+    ),
+    "worse, sure": N_(
+        "The loss on {rows} held-out rows rose from {before} to {after} ({change}, 95 % interval {low} to {high}): the run made "
+        "the model worse at them."
     ),
 }
 
@@ -236,10 +255,12 @@ def pair(
     *,
     baseline: Mapping[str, float] | None = None,
     intervals: Mapping[Side, Mapping[str, Interval]] | None = None,
+    paired: Mapping[str, Interval] | None = None,
 ) -> list[Score]:
     """The scores of two `score` events and of the baseline side by side, in the order in which people read them.
 
-    `intervals` are those that the answers tell; those of shares of rows are made here.
+    `intervals` are those that the rows tell, `paired` those of differences that were taken row by row; intervals of shares
+    of rows are made here.
     """
     event = after or before
     if event is None:
@@ -249,7 +270,8 @@ def pair(
         "baseline": baseline or {},
         "after": after["scores"] if after else {},
     }
-    return [_score(task, name, event, given, intervals or {}) for name in in_reading_order(event["scores"])]
+    names, won = in_reading_order(event["scores"]), paired or {}
+    return [_score(task, name, event, given, intervals or {}, won.get(name)) for name in names]
 
 
 def _score(
@@ -258,6 +280,7 @@ def _score(
     event: Event,
     given: Mapping[Side, Mapping[str, float]],
     intervals: Mapping[Side, Mapping[str, Interval]],
+    paired: Interval | None,
 ) -> Score:
     metric = METRICS.get(name)
     is_count = metric is not None and task in metric.counts_rows
@@ -267,7 +290,9 @@ def _score(
     if is_count or (metric is not None and metric.is_mean_of_rows):
         made = {side: margins.of_share(value, rows) for side, value in values.items() if value is not None}
         around |= {side: interval for side, interval in made.items() if interval is not None}
-    return Score(name, rows, **values, intervals=around, is_count=is_count)
+    return Score(
+        name, rows, values["before"], values["baseline"], values["after"], around, is_count=is_count, paired=paired
+    )
 
 
 def judge(
@@ -331,14 +356,24 @@ def _judge_loss(scores: Mapping[str, Score]) -> Verdict:
     score = scores.get("held_out_loss")
     if score is None or score.before is None or score.after is None:
         return Verdict("unknown", None, NOT_REACHED)
-    change = (score.after - score.before) / score.before if score.before else 0.0
-    kind: Kind = "unclear" if abs(change) < SAME_LOSS or score.rows < FEW_ROWS else "better" if change < 0 else "worse"
-    reason = "few" if score.rows < FEW_ROWS else "lower" if kind == "better" and "perplexity" not in scores else kind
+    share = (score.after - score.before) / score.before if score.before else 0.0
+    low, high = score.difference or (0.0, 0.0)
     values = {
         "rows": score.rows,
         "before": f"{score.before:.3f}",
         "after": f"{score.after:.3f}",
+        "change": words.signed(score.metric, score.after - score.before),
+        "low": words.signed(score.metric, low),
+        "high": words.signed(score.metric, high),
         "perplexity_before": f"{math.exp(min(score.before, 700.0)):.3g}",
         "perplexity_after": f"{math.exp(min(score.after, 700.0)):.3g}",
     }
-    return Verdict(kind, score.metric, _LOSS_REASONS[reason], values)
+    if score.rows < FEW_ROWS:
+        return Verdict("unclear", score.metric, _LOSS_REASONS["few"], values)
+    if abs(share) < SAME_LOSS:
+        return Verdict("unclear", score.metric, _LOSS_REASONS["unclear"], values)
+    if score.difference and low <= 0 <= high:
+        return Verdict("unclear", score.metric, _LOSS_REASONS["chance"], values)
+    kind: Kind = "better" if share < 0 else "worse"
+    reason = "lower" if kind == "better" and "perplexity" not in scores else kind
+    return Verdict(kind, score.metric, _LOSS_REASONS[f"{reason}, sure" if score.difference else reason], values)

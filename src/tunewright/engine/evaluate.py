@@ -8,51 +8,79 @@ from typing import Any
 import torch
 from torch import nn
 
-from tunewright.accel.loss import LossFunction
+from tunewright.accel.loss import LossFunction, MicroBatch
 from tunewright.data import score
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
 from tunewright.data.score import exact_match, is_json_task, json_scores
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
-from tunewright.engine.generate import Answer, generate
+from tunewright.engine.generate import generate
 from tunewright.engine.memory import Group, Portions
 from tunewright.engine.predict import Prediction, predict
+from tunewright.plan.known import LABELLED
 from tunewright.runs.events import finite
 
 Progress = Callable[[int, int], None]
+Tested = tuple[dict[str, float], list[dict[str, Any]]]  # scores, and the samples behind them
 READ_TOKENS = 2048
 
 
-@torch.no_grad()
 def held_out_loss(
     model: nn.Module, rows: Sequence[Encoded], loss: LossFunction, collator: StepCollator,
-    progress: Progress = lambda done, total: None, portions: Portions | None = None,
+    portions: Portions | None = None,
 ) -> float:  # fmt: skip
     """Mean loss over all units of the rows: label tokens, words or rows."""
+    total = 0.0
+
+    def add(group: Group, batch: MicroBatch) -> None:
+        nonlocal total
+        total += float(loss(model, batch))
+
+    _read(model, rows, collator, add, portions or Portions())
+    return total / collator.units(rows)
+
+
+def row_losses(
+    model: nn.Module, rows: Sequence[Encoded], loss: LossFunction, collator: StepCollator, progress: Progress,
+    portions: Portions,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Of each row its number, the sum of its losses, and the units that these are of."""
+    found: dict[int, float] = {}
+
+    def add(group: Group, batch: MicroBatch) -> None:
+        found.update(zip(group, loss(model, batch, by_row=True).tolist(), strict=True))
+        progress(len(found), len(rows))
+
+    _read(model, rows, collator, add, portions)
+    return [{"row": row.number, "loss": found[i], "units": collator.units([row])} for i, row in enumerate(rows)]
+
+
+@torch.no_grad()
+def _read(
+    model: nn.Module, rows: Sequence[Encoded], collator: StepCollator, work: Callable[[Group, MicroBatch], None],
+    portions: Portions,
+) -> None:  # fmt: skip
+    """Do something with all rows, a micro-batch at a time, as the model is in use."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    total, done = 0.0, 0
 
     def read(group: Group) -> None:
-        nonlocal total, done
         batch = collator.collate([rows[i] for i in group], collator.pad_id)
-        total += float(loss(model, {name: tensor.to(device) for name, tensor in batch.items()}))
-        done += len(group)
-        progress(done, len(rows))
+        work(group, {name: tensor.to(device) for name, tensor in batch.items()})
 
-    (portions or Portions()).each(collator.groups(rows), read)
+    portions.each(collator.groups(rows), read)
     model.train(was_training)
-    return total / collator.units(rows)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Plain scores and the samples behind them."""
+    """Plain scores, the samples behind them, and the losses of single rows."""
 
     scores: dict[str, float]
     samples: list[dict[str, Any]]
+    losses: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -81,37 +109,27 @@ class Examiner:
         asked = self._asked()
         weight = len(self.rows) + 3 * len(asked)  # writing an answer takes about three times as long as reading one
         read = self.rows, self.loss, self.collator
-        mean = held_out_loss(model, *read, lambda d, _: progress(d, weight), self.portions)
+        losses = row_losses(model, *read, lambda done, _: progress(done, weight), self.portions)
+        mean = math.fsum(row["loss"] for row in losses) / self.collator.units(self.rows)
         scores = {"held_out_loss": mean}
-
-        def on_answer(done: int, total: int) -> None:
-            progress(len(self.rows) + 3 * done, weight)
-
-        if self.task in ("seq_cls", "token_cls"):
-            kind = self.labels, self.problem_type
-            predictions = predict(model, asked, self.collator, *kind, on_answer, self.portions)
-            return self._labelled(scores, asked, predictions)
         if self.task == "causal_lm":
             scores["perplexity"] = math.exp(min(mean, 700.0))
-        prompts = [row.ids[: row.prompt_length] if self.task == "causal_lm" else row.ids for row in asked]
-        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "merge": self.merge, "progress": on_answer}
-        answers = generate(model, prompts, self.tokenizer, portions=self.portions, **options)
-        return self._written(scores, asked, answers)
+        tested = self._labelled if self.task in LABELLED else self._written
+        found, samples = tested(model, asked, lambda done, _: progress(len(self.rows) + 3 * done, weight))
+        return Evaluation(scores | found, samples, losses)
 
     def _asked(self) -> list[Encoded]:
         if self.task == "causal_lm":
             return [row for row in self.rows if 0 < row.prompt_length < len(row.ids)][: self.answers]
         return list(self.rows[: self.answers] if self.task == "seq2seq" else self.rows)
 
-    def _written(self, scores: dict[str, float], asked: Sequence[Encoded], written: Sequence[Answer]) -> Evaluation:
+    def _written(self, model: nn.Module, asked: Sequence[Encoded], progress: Progress) -> Tested:
+        """What the model answers to the rows."""
+        prompts = [row.ids[: row.prompt_length] if self.task == "causal_lm" else row.ids for row in asked]
+        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "merge": self.merge, "progress": progress}
+        written = generate(model, prompts, self.tokenizer, portions=self.portions, **options)
         answers = [answer.text for answer in written]
         references = [self.examples[row.number].messages[-1].content for row in asked]
-        if asked and self.task == "seq2seq":
-            scores = scores | score.text_scores(answers, references)
-        elif asked and not is_json_task(references):
-            scores = scores | {"exact_match": exact_match(answers, references)}
-        if asked and is_json_task(references):
-            scores = scores | json_scores(answers, references)
         samples = [
             {
                 "row": row.number, "prompt": _prompt(self.examples[row.number]), "reference": reference,
@@ -119,27 +137,26 @@ class Examiner:
             }
             for row, reference, answer in zip(asked, references, written, strict=True)
         ]  # fmt: skip
-        return Evaluation(scores, samples)
+        return self._text_scores(answers, references) if asked else {}, samples
 
-    def _labelled(
-        self, scores: dict[str, float], asked: Sequence[Encoded], predictions: Sequence[Prediction]
-    ) -> Evaluation:
+    def _text_scores(self, answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        is_json = is_json_task(references)
+        scores = json_scores(answers, references) if is_json else {}
+        if self.task == "seq2seq":
+            return score.text_scores(answers, references) | scores
+        return scores if is_json else {"exact_match": exact_match(answers, references)}
+
+    def _labelled(self, model: nn.Module, asked: Sequence[Encoded], progress: Progress) -> Tested:
+        """How the model labels the rows."""
+        kind = self.labels, self.problem_type
+        predictions = predict(model, asked, self.collator, *kind, progress, self.portions)
         examples = [self.examples[row.number] for row in asked]
         if not asked:
-            return Evaluation(scores, [])
+            return {}, []
         if self.task == "token_cls":
             found = [whole(p.labels, len(e.tags)) for p, e in zip(predictions, examples, strict=True)]
-            scores = scores | score.tag_scores(found, [e.tags for e in examples])
-            return Evaluation(scores, [self._tagged(*pair) for pair in zip(examples, found, strict=True)])
-        if self.problem_type == "regression":
-            values = [p.number for p in predictions]
-            scores = scores | score.regression_scores(values, [float(str(e.target)) for e in examples])
-        elif self.problem_type == "multi_label_classification":
-            scores = scores | score.multi_label_scores([p.labels for p in predictions], [_names(e) for e in examples])
-        else:
-            scores = scores | score.classification_scores(
-                [p.labels[0] for p in predictions], [str(e.target) for e in examples]
-            )
+            scores = score.tag_scores(found, [e.tags for e in examples])
+            return scores, [self._tagged(*pair) for pair in zip(examples, found, strict=True)]
         samples = [
             {
                 "row": e.number,
@@ -150,7 +167,14 @@ class Examiner:
             }
             for e, p in zip(examples, predictions, strict=True)
         ]
-        return Evaluation(scores, samples)
+        return self._label_scores(predictions, examples), samples
+
+    def _label_scores(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:
+        if self.problem_type == "regression":
+            return score.regression_scores([p.number for p in predictions], [float(str(e.target)) for e in examples])
+        if self.problem_type == "multi_label_classification":
+            return score.multi_label_scores([p.labels for p in predictions], [_names(e) for e in examples])
+        return score.classification_scores([p.labels[0] for p in predictions], [str(e.target) for e in examples])
 
     def _tagged(self, example: Example, tags: Sequence[str]) -> dict[str, Any]:
         return {

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from peft import PeftModel
 from torch import Tensor, nn
 
-from tunewright.accel.loss import MicroBatch
+from tunewright.accel.loss import MicroBatch, summed_cross_entropy
 from tunewright.data.encode import IGNORED, Encoded
 
 
@@ -26,7 +26,7 @@ def labelled(rows: Sequence[Encoded]) -> int:
     return sum(label != IGNORED for row in rows for label in row.labels)
 
 
-def seq2seq_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
+def seq2seq_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
     """Sum of the losses of the target tokens.
 
     The model is given the shifted targets, not the labels: of labels it would make a mean of its own.
@@ -38,7 +38,7 @@ def seq2seq_loss(model: nn.Module, batch: MicroBatch) -> Tensor:
         attention_mask=batch["attention_mask"],
         decoder_input_ids=own.prepare_decoder_input_ids_from_labels(labels_BL),
     ).logits
-    return F.cross_entropy(logits_BLC.flatten(0, 1).float(), labels_BL.flatten(), ignore_index=IGNORED, reduction="sum")
+    return summed_cross_entropy(logits_BLC, labels_BL, by_row=by_row)
 
 
 def logits_of(model: nn.Module, batch: MicroBatch) -> Tensor:
@@ -54,17 +54,18 @@ class RowLoss:
     problem_type: str
     weights_C: Tensor | None = None
 
-    def __call__(self, model: nn.Module, batch: MicroBatch) -> Tensor:
+    def __call__(self, model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
         logits, labels = logits_of(model, batch), batch["labels"]
+        reduction = "none" if by_row else "sum"
         if self.problem_type == "regression":
-            return F.mse_loss(logits.squeeze(-1), labels.float(), reduction="sum")
+            return F.mse_loss(logits.squeeze(-1), labels.float(), reduction=reduction)
         weights = None if self.weights_C is None else self.weights_C.to(logits.device)
         if self.problem_type == "multi_label_classification":
             losses_BC = F.binary_cross_entropy_with_logits(
                 logits, labels.float().view_as(logits), weight=weights, reduction="none"
             )
-            return losses_BC.mean(-1).sum()
-        return F.cross_entropy(logits, labels, weight=weights, reduction="sum")
+            return losses_BC.mean(-1) if by_row else losses_BC.mean(-1).sum()
+        return F.cross_entropy(logits, labels, weight=weights, reduction=reduction)
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,10 @@ class TagLoss:
 
     weights_C: Tensor | None = None
 
-    def __call__(self, model: nn.Module, batch: MicroBatch) -> Tensor:
+    def __call__(self, model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
         logits_BTC = logits_of(model, batch)
         weights = None if self.weights_C is None else self.weights_C.to(logits_BTC.device)
-        return F.cross_entropy(
-            logits_BTC.flatten(0, 1), batch["labels"].flatten(), weight=weights, ignore_index=IGNORED, reduction="sum"
-        )
+        return summed_cross_entropy(logits_BTC, batch["labels"], by_row=by_row, weights_C=weights)
 
 
 def balanced_weights(rows: Sequence[Encoded], num_labels: int, *, is_multi_label: bool) -> Tensor:

@@ -54,6 +54,7 @@ class Scorer:
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
         self.run.file(layout.EVAL).mkdir(exist_ok=True)
         durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", evaluation.samples)
+        durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.losses.jsonl", evaluation.losses)
         found = Score(evaluation.scores, len(evaluation.samples), len(test.rows), round(watch.seconds, 3))
         self.events.write("score", which=which, **vars(found))
         return found

@@ -97,6 +97,10 @@ class RunDir:
         """Written answers of `before` or `after`: row, prompt, reference, answer."""
         return _read_rows(self.path / layout.EVAL / f"{which}.jsonl")
 
+    def losses(self, which: str) -> list[dict[str, Any]]:
+        """Held-out rows of `before` or `after`: number, sum of losses, and the units that these are of."""
+        return _read_rows(self.path / layout.EVAL / f"{which}.losses.jsonl")
+
     def benchmark(self) -> dict[str, Any]:
         """What lm-evaluation-harness gave for base and tuned model; empty if it was not asked."""
         path = self.benchmark_path

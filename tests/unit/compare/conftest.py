@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +132,15 @@ class Story:
         samples: list[dict[str, Any]],
         held_out: int,
         scores: dict[str, float] | None = None,
+        losses: Sequence[float] = (),
     ) -> None:
+        """A test; `losses` are those of single rows, of five units each."""
         scores = {"held_out_loss": loss, **(text_scores(loss, samples) if scores is None else scores)}
         self.phase(f"evaluate_{which}", 38.25)
         self.run.file(layout.EVAL).mkdir(exist_ok=True)
         durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", samples)
+        read = [{"row": 2000 + i, "loss": 5 * one, "units": 5} for i, one in enumerate(losses)]
+        durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.losses.jsonl", read)
         self.write("score", which=which, scores=scores, rows=len(samples), held_out_rows=held_out, seconds=38.25)
 
     def done(self, steps: int, best: int, baseline: dict[str, Any] | None = None) -> None:

@@ -38,7 +38,7 @@ def cell(tmp_path: Path) -> Cell:
 
     def make(
         name: str, share: float, *, seconds: float = 100.0, rows: Any = None, before: Any = None, scores: Any = None,
-        task: str = "seq_cls", method: str = "lora", baseline: Any = None, **settings: Any,
+        task: str = "seq_cls", method: str = "lora", baseline: Any = None, losses: Any = ((), ()), **settings: Any,
     ) -> RunDir:  # fmt: skip
         asked = Run.model_validate({"model": "minilm", "task": task, "method": method, "data": "intents.jsonl"})
         plan = plan_of(patch(asked, settings), held_out=ROWS, labels=("address", "cancel"))
@@ -49,10 +49,10 @@ def cell(tmp_path: Path) -> Cell:
         scores = scores or (lambda rows: {"accuracy": share_right(rows), "macro_f1": share_right(rows)})
         before = intent_rows(ROWS, lambda i: i % 9 == 0) if before is None else before
         rows = intent_rows(ROWS, right(share)) if rows is None else rows
-        story.score("before", 1.79, before, ROWS, scores(before))
+        story.score("before", 1.79, before, ROWS, scores(before), losses[0])
         story.phase("train", seconds)
         story.train(1, 54)
-        story.score("after", 1.0 - share / 2, rows, ROWS, scores(rows))
+        story.score("after", 1.0 - share / 2, rows, ROWS, scores(rows), losses[1])
         story.done(54, 54, baseline)
         return run
 
@@ -89,7 +89,7 @@ def test_of_equals_the_fastest_is_taken_and_what_rows_cannot_show_is_said(cell: 
     found, choice = compared(*ranks(cell, r8=(0.84, 80), r32=(0.86, 100)))
     assert choice.best is found.tuned[1] and choice.take is found.tuned[0]
     text = english(choice)
-    assert "r8 is as good as r32, the highest, as far as 120 held-out rows can tell" in text
+    assert "r8 is as good as r32, the best, as far as 120 held-out rows can tell" in text
     assert "trains 20 % faster. Take r8." in text
     assert "cannot be seen on 120 rows; four times as many would halve that" in text
 
@@ -191,6 +191,87 @@ def test_no_loss_is_advised_that_is_not_below_the_base_models(cell: Cell) -> Non
     assert english(choice) == (
         "No run has a loss on 120 held-out rows that is more than 1 % below that of the base model: 1.800 of r4 against 1.790."
     )
+
+
+NOTHING: dict[str, Any] = {"rows": [], "before": [], "scores": lambda rows: {}, "task": "causal_lm"}
+HARD = [1 + i / ROWS for i in range(ROWS)]  # the losses of the base model's rows, from 1 to 2
+Change = Callable[[int], float]
+
+
+def by_rows(cell: Cell, **runs: tuple[Change, float]) -> tuple[Comparison, Choice]:
+    """Runs of free text by name, each with the change of row i's loss against the base model's, and seconds."""
+    made = []
+    for seed, (name, (change, seconds)) in enumerate(runs.items()):
+        little = noise(0.004, seed)
+        losses = HARD, [one + change(i) + little(i) for i, one in enumerate(HARD)]
+        made.append(cell(name, 0.5, seconds=seconds, losses=losses, **NOTHING, **{"peft.r": int(name[1:])}))
+    return compared(*made)
+
+
+def noise(size: float, seed: int) -> Change:
+    """A change of a row that is chance, from -size to size, always the same."""
+    source = random.Random(seed)
+    drawn = [source.uniform(-size, size) for _ in range(ROWS)]
+    return lambda i: drawn[i]
+
+
+def test_losses_of_rows_tell_the_best_from_the_others(cell: Cell) -> None:
+    found, choice = by_rows(cell, r4=(lambda i: -0.3, 100), r32=(lambda i: -0.6, 100))
+    assert (found.metric, found.measured_rows) == ("held_out_loss", ROWS)
+    assert found.value(found.tuned[0]) == pytest.approx(sum(HARD) / ROWS - 0.3, abs=0.001)
+    assert choice.best is choice.take is found.tuned[1]
+    behind = choice.differences["r4"]
+    assert behind.value == pytest.approx(0.3, abs=0.001)
+    assert behind.low is not None and behind.low > 0
+    text = english(choice)
+    assert text.startswith(
+        "r32 is the best on 120 held-out rows: Held-out loss 0.896. r4 follows with +0.3 (95 % interval"
+    )
+    assert "Against the base model, r32 has −0.6 (95 % interval" in text and "less is better" in text
+
+
+def test_differences_row_by_row_see_what_the_spread_of_rows_hides(cell: Cell) -> None:
+    found, choice = by_rows(cell, r4=(lambda i: -0.30, 50), r8=(lambda i: -0.35, 100))
+    low, high = found.estimates["r8"]["held_out_loss"].interval or (0, 0)
+    assert low < found.estimates["r4"]["held_out_loss"].value < high, "rows differ by far more than the runs"
+    assert choice.tied == (found.tuned[1],)
+
+
+def test_losses_that_can_be_chance_are_no_difference(cell: Cell) -> None:
+    one, other = noise(0.5, 1), noise(0.5, 2)
+    found, choice = by_rows(cell, r4=(lambda i: one(i) - 0.5, 60), r8=(lambda i: other(i) - 0.55, 100))
+    assert choice.take is not None and choice.take.name == "r4"
+    assert [one.name for one in choice.tied] == ["r8", "r4"]
+    assert "as far as 120 held-out rows can tell" in english(choice)
+    assert "Differences below 0." in english(choice)
+
+
+def test_losses_within_one_percent_are_the_same_however_sure(cell: Cell) -> None:
+    _found, choice = by_rows(cell, r4=(lambda i: -0.5, 50), r8=(lambda i: -0.505, 100))
+    assert choice.take is not None and choice.take.name == "r4"
+    text = english(choice)
+    assert text.startswith(
+        "r4 is within 1 % of the lowest loss on 120 held-out rows, 0.996 against 0.991 of r8: +0.005"
+    )
+    _found, choice = by_rows(cell, r16=(lambda i: -0.500, 100), r32=(lambda i: -0.505, 100))
+    assert choice.best is not None and choice.best.name == "r32"
+
+
+def test_no_run_is_advised_whose_loss_can_be_the_base_models(cell: Cell) -> None:
+    wild = noise(1.0, 5)
+    _found, choice = by_rows(cell, r4=(lambda i: wild(i) - 0.05, 50))
+    assert choice.take is None
+    assert english(choice).startswith("No run is shown to be better than the base model on 120 held-out rows.")
+
+
+def test_losses_of_other_rows_or_units_are_not_compared_row_by_row(cell: Cell) -> None:
+    first = cell("r4", 0.5, losses=(HARD, [one - 0.3 for one in HARD]), **NOTHING)
+    other = cell("r8", 0.6, losses=(HARD, [one - 0.6 for one in HARD]), **NOTHING, **{"peft.r": 8})
+    path = other.path / layout.EVAL / "after.losses.jsonl"
+    path.write_text(path.read_text().replace('"units": 5', '"units": 6'))
+    found, choice = compared(first, other)
+    assert choice.differences["r4"].interval is None
+    assert found.value(found.tuned[1]) == pytest.approx(0.7), "the run's own figure"
 
 
 def test_a_mean_of_few_rows_gets_no_interval_and_no_advice(cell: Cell) -> None:

@@ -200,3 +200,20 @@ def test_an_answer_score_counts_answers_and_a_loss_counts_all_held_out_rows() ->
 def test_every_task_has_metrics_that_decide() -> None:
     assert set(DECIDING) == set(TASKS)
     assert {name for names in DECIDING.values() for name in names} <= set(METRICS)
+
+
+@pytest.mark.parametrize(
+    ("after", "interval", "kind", "said"),
+    [
+        (0.5, (-0.6, -0.4), "better", "fell from 1.000 to 0.500 (−0.5, 95 % interval −0.6 to −0.4)"),
+        (1.5, (0.4, 0.6), "worse", "rose from 1.000 to 1.500 (+0.5, 95 % interval +0.4 to +0.6)"),
+        (0.9, (-0.3, 0.1), "unclear", "That can be chance: −0.1, 95 % interval −0.3 to +0.1."),
+        (0.995, (-0.006, -0.004), "unclear", "a difference of less than 1 % shows nothing"),
+    ],
+)
+def test_a_loss_is_judged_by_its_rows(after: float, interval: tuple[float, float], kind: str, said: str) -> None:
+    before, end = event(0, 150, **SAME), event(0, 150, held_out_loss=after)
+    scores = pair("causal_lm", before, end, paired={LOSS: interval})
+    verdict = judge("causal_lm", before, end, scores, num_held_out=150)
+    assert (verdict.kind, verdict.metric) == (kind, LOSS)
+    assert said in verdict.sentence().replace("\u00a0", " ")
