@@ -55,6 +55,7 @@ from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
 from tunewright.spec.tasks import Task
 from tunewright.trained import CHAT_TOKENS, Asked, no_progress
+from tunewright.trained import SHOTS as SHOTS
 from tunewright.trained import Conversation as Conversation
 from tunewright.trained import TrainedRun as TrainedRun
 from tunewright.trained import result as result

@@ -10,6 +10,7 @@ from tunewright.data.prompts import common_system
 from tunewright.data.words import split_words
 from tunewright.errors import TunewrightError
 from tunewright.flow import benchmark, eject, start
+from tunewright.flow import prompted as prompting
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import from_json
 from tunewright.runs import layout
@@ -17,6 +18,7 @@ from tunewright.runs.store import RunDir
 from tunewright.spec.tasks import TASKS, Task
 
 CHAT_TOKENS = 256
+SHOTS = 3
 Asked = Sequence[Mapping[str, str]] | Mapping[str, Any]  # a conversation; or text and pair, or words, to be labelled
 
 
@@ -86,6 +88,13 @@ class TrainedRun:
     def evaluate(self, rows: int | None = None, progress: Progress = no_progress) -> dict[str, Any]:
         """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are written."""
         return self.session().request("evaluate", progress, rows=rows)
+
+    def prompted(self, shots: int = SHOTS, progress: Progress = no_progress) -> dict[str, Any]:
+        """Scores of the base model on the run's held-out rows with `shots` training rows in its prompt; the run keeps them.
+
+        Raises: DataError E210, E230 where there is nothing to ask or to show.
+        """
+        return prompting.prompted(self.dir, shots, self.session(), progress)
 
     def benchmark(
         self, tasks: Sequence[str], *, rows: int | None = None, include_path: str | Path | None = None, online: bool = False,

@@ -24,8 +24,10 @@ def compare(rows: Path, model: Path, folder: Path, *words: str) -> dict[str, Any
 
 def test_two_ranks_are_trained_and_compared(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> None:
     told = compare(shop_rows, tiny_model(), tmp_path / "cmp")
-    assert [(row["name"], row["rank"]) for row in told["rows"]] == [("base", None), ("lora-r2", 2), ("lora-r8", 8)]
-    _base, small, large = told["rows"]
+    names = [("base", None), ("prompted", None), ("lora-r2", 2), ("lora-r8", 8)]
+    assert [(row["name"], row["rank"]) for row in told["rows"]] == names
+    assert told["shots"] == 3
+    _base, _prompted, small, large = told["rows"]
     assert large["trainable_parameters"] == 4 * small["trainable_parameters"]
     for row in (small, large):
         assert row["metrics"]["held_out_loss"]["value"] < _base["metrics"]["held_out_loss"]["value"]

@@ -151,6 +151,13 @@ DATA: Mapping[str, Entry] = {
         N_("No columns have names that are known for this."),
         N_("{fix}"),
     ),
+    "E230": data_fault(
+        N_("no training rows can be shown in a prompt: {reason}"),
+        N_(
+            "Examples in a prompt need rows of questions and answers, short enough for the model to read several at once."
+        ),
+        N_("compare without them: --shots 0"),
+    ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),
         N_(

@@ -12,6 +12,7 @@ from typing import Any
 
 from tunewright.compare import words
 from tunewright.compare.comparison import Comparison, Contestant
+from tunewright.compare.margins import Interval
 from tunewright.compare.metrics import METRICS, is_loss
 from tunewright.compare.statistics import Estimate
 from tunewright.compare.verdict import SAME_LOSS
@@ -108,7 +109,11 @@ LOSS_TIED_AND_BEST = N_(
     "of these trains clearly faster. Take {best}."
 )
 NOTHING = N_("No held-out rows were measured, so nothing can be said about new data.")
-WHO: Mapping[str, str] = {"base": N_("the base model"), "untrained head": N_("the base model with an untrained head")}
+WHO: Mapping[str, str] = {
+    "base": N_("the base model"),
+    "untrained head": N_("the base model with an untrained head"),
+    "prompted": N_("the base model with examples in its prompt"),
+}
 
 
 def choose(found: Comparison) -> Choice:
@@ -127,7 +132,8 @@ def choose(found: Comparison) -> Choice:
     if is_sure:
         doubt = doubt or _doubt(found, best, others, differences)
     if doubt:
-        return Choice(best, None, tied, differences, (doubt, *_blind(found, [differences.get(found.base.name)])))
+        free = [differences.get(one.name) for one in found.untrained]
+        return Choice(best, None, tied, differences, (doubt, *_blind(found, free)))
     if not is_sure:
         return Choice(best, take, tied, differences, (_by_loss(found, best, take),))
     said = [_said(found, best, take, tied, others, differences), *_gain_over_base(found, take)]
@@ -176,37 +182,41 @@ def _seconds(one: Contestant) -> float:
 def _doubt(
     found: Comparison, best: Contestant, others: Sequence[Contestant], differences: Mapping[str, Estimate]
 ) -> Sentence | None:
-    """What stands against taking any of them: base model or baseline may be as good as the best, or the rows are few."""
+    """What stands against taking any of them: what costs no training may be as good as the best, or the rows are few."""
     values = _values(found, best)
-    against = found.difference(found.base, best)
-    higher = METRICS[found.metric].is_higher_better
-    if against is None or any(change.interval is None for change in (against, *(differences[o.name] for o in others))):
+    against = {one.name: found.difference(one, best) for one in found.untrained}
+    changes = [*against.values(), *(differences[one.name] for one in others)]
+    if any(change is None or change.interval is None for change in changes):
         return Sentence(FEW, values)
-    if against.interval:
-        is_above = against.interval[0] > 0 if higher else against.interval[1] < 0
-        if not is_above:
-            return Sentence(NOT_BETTER, values | _change(found, against) | {"who": Sentence(WHO[found.base.name])})
+    for name, change in against.items():
+        if change and not _is_above(found, change.interval, 0):
+            return Sentence(NOT_BETTER, values | _change(found, change) | {"who": Sentence(WHO[name])})
     around = found.estimates[best.name][found.metric]
     constant = (found.baseline or {"scores": {}})["scores"].get(found.metric)
-    if constant is not None and around.interval:
-        is_above = around.interval[0] > constant if higher else around.interval[1] < constant
-        if not is_above:
-            low, high = (words.rounded(found.metric, end) for end in around.interval)
-            return Sentence(
-                NOT_ABOVE_BASELINE,
-                values | {"baseline": words.score(found.metric, constant), "low": low, "high": high},
-            )
+    if constant is not None and around.interval and not _is_above(found, around.interval, constant):
+        low, high = (words.rounded(found.metric, end) for end in around.interval)
+        told = {"baseline": words.score(found.metric, constant), "low": low, "high": high}
+        return Sentence(NOT_ABOVE_BASELINE, values | told)
     return None
 
 
+def _is_above(found: Comparison, interval: Interval | None, value: float) -> bool:
+    """Whether all of an interval is better than a value."""
+    if interval is None:
+        return False
+    return interval[0] > value if METRICS[found.metric].is_higher_better else interval[1] < value
+
+
 def _doubt_by_loss(found: Comparison, best: Contestant) -> Sentence | None:
-    """The same of losses: the base model's may be as low."""
-    base, value = found.value(found.base), found.value(best)
-    if base is None or value is None or value < (1 - SAME_LOSS) * base:
-        return None
-    told = {"value": words.score(found.metric, value), "base": words.score(found.metric, base)}
-    who = {"who": Sentence(WHO[found.base.name]), "best": best.name, "rows": found.held_out_rows}
-    return Sentence(NOT_BY_LOSS, told | who)
+    """The same of losses: one that cost no training may be as low, but for one percent."""
+    value = found.value(best)
+    for one in found.untrained:
+        base = found.value(one)
+        if base is not None and value is not None and value >= (1 - SAME_LOSS) * base:
+            told = {"value": words.score(found.metric, value), "base": words.score(found.metric, base)}
+            who = {"who": Sentence(WHO[one.name]), "best": best.name, "rows": found.held_out_rows}
+            return Sentence(NOT_BY_LOSS, told | who)
+    return None
 
 
 def _said(
@@ -243,11 +253,15 @@ def _by_loss(found: Comparison, best: Contestant, take: Contestant) -> Sentence:
 
 
 def _gain_over_base(found: Comparison, take: Contestant) -> list[Sentence]:
-    against = found.difference(found.base, take)
-    if against is None or against.interval is None:
-        return []
-    values = _change(found, against) | {"who": Sentence(WHO[found.base.name]), "name": take.name}
-    return [Sentence(AGAINST_BASE if METRICS[found.metric].is_higher_better else BELOW_BASE, values)]
+    """What it has won over each of those that cost no training."""
+    text = AGAINST_BASE if METRICS[found.metric].is_higher_better else BELOW_BASE
+    said = []
+    for one in found.untrained:
+        against = found.difference(one, take)
+        if against is not None and against.interval is not None:
+            values = {"who": Sentence(WHO[one.name]), "name": take.name}
+            said.append(Sentence(text, _change(found, against) | values))
+    return said
 
 
 def _blind(found: Comparison, differences: Sequence[Estimate | None]) -> list[Sentence]:

@@ -21,6 +21,7 @@ from tunewright.spec.tasks import Task
 
 SEED = "train.seed"
 LOSS = "held_out_loss"
+PROMPTED = "prompted"
 Key = tuple[int, str, str]
 
 
@@ -80,11 +81,16 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end."""
+    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end.
+
+    `prompted` is the base model with `shots` training rows in its prompt, where that was measured.
+    """
 
     task: Task
     kind: AnswerKind
     base: Contestant
+    prompted: Contestant | None
+    shots: int
     tuned: tuple[Contestant, ...]
     baseline: Mapping[str, Any] | None
     rows: int
@@ -93,7 +99,12 @@ class Comparison:
 
     @property
     def contestants(self) -> tuple[Contestant, ...]:
-        return (self.base, *self.tuned)
+        return (*self.untrained, *self.tuned)
+
+    @property
+    def untrained(self) -> tuple[Contestant, ...]:
+        """What cost no training: the base model as it is, and with examples in its prompt."""
+        return (self.base, self.prompted) if self.prompted else (self.base,)
 
     @cached_property
     def metric(self) -> str:
@@ -171,11 +182,14 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
         raise error("E116", state=run.state(), verb="compare", needed="finished", name=run.name)
     first = finished[0]
     shared, read = _shared_rows(finished), _rows_read(finished)
+    asked = next((record.run for record in finished if record.run.prompted()), None)
     tuned = tuple(_contestant(name, of_it, shared, read) for name, of_it in _settings(finished).items())
     return Comparison(
         task=first.task,
         kind=first.kind,
         base=_base(finished, shared, read),
+        prompted=_prompted(asked, shared, read) if asked else None,
+        shots=asked.prompted()["shots"] if asked else 0,
         tuned=tuned,
         baseline=first.baseline,
         rows=len(shared),
@@ -243,6 +257,14 @@ def _base(records: Sequence[Record], shared: Sequence[Key], read: Sequence[tuple
     samples, losses = _picked(measured.samples[0], shared), _losses(measured.losses[0], read)
     scores = (measured.before["scores"],)
     return Contestant(name, scores, (samples,) if len(samples) == len(shared) else (), (losses,))
+
+
+def _prompted(run: RunDir, shared: Sequence[Key], read: Sequence[tuple[int, int]]) -> Contestant | None:
+    """The base model with examples in its prompt, as a run asked it; None if it was asked other rows."""
+    samples, losses = _picked(run.samples(PROMPTED), shared), _losses(run.losses(PROMPTED), read)
+    if len(samples) != len(shared):
+        return None
+    return Contestant(PROMPTED, (run.prompted()["scores"],), (samples,), (losses,))
 
 
 def _settings(records: Sequence[Record]) -> dict[str, list[Record]]:

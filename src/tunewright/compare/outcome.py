@@ -8,7 +8,7 @@ from tunewright.compare import words
 from tunewright.compare.choosing import Choice
 from tunewright.compare.comparison import Comparison, Contestant
 from tunewright.compare.statistics import Estimate
-from tunewright.i18n import N_, _
+from tunewright.i18n import N_, _, ngettext
 from tunewright.runs import layout
 
 
@@ -38,7 +38,7 @@ def _line(found: Comparison, choice: Choice, one: Contestant) -> Line:
     change = choice.differences.get(one.name)
     speed = one.tokens_per_second
     return Line(
-        name=words.label(words.REFERENCES, one.name) if one is found.base else one.name,
+        name=one.name if one.records else words.label(words.REFERENCES, one.name),
         score=words.score(found.metric, score.value if score else None),
         interval=_interval(found.metric, score),
         difference=_("best") if one is choice.best else _difference(found.metric, change),
@@ -79,6 +79,14 @@ def notes(found: Comparison, choice: Choice) -> list[str]:
                 "row; their intervals hold for all of them together."
             )
         )
+    if found.prompted:
+        said.append(
+            ngettext(
+                "The base model was also asked with {count} training row in its prompt.",
+                "The base model was also asked with {count} training rows in its prompt.",
+                found.shots,
+            ).format(count=found.shots)
+        )
     seeds = [len(one.records) for one in found.tuned]
     if max(seeds) > 1:
         spreads = [f"{one.name} {_spread(found, one)}" for one in found.tuned if len(one.records) > 1]
@@ -115,6 +123,7 @@ def to_json(found: Comparison, choice: Choice) -> dict[str, Any]:
         "metric": found.metric,
         "compared_rows": found.rows,
         "held_out_rows": found.held_out_rows,
+        "shots": found.shots,
         "rows": [_row(found, choice, one) for one in found.contestants],
         "best": choice.best.name if choice.best else None,
         "take": choice.take.name if choice.take else None,

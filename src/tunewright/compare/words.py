@@ -17,6 +17,7 @@ METRICS: Mapping[str, str] = {name: metric.label for name, metric in metrics.MET
 REFERENCES: Mapping[str, str] = {
     "base": N_("base"),
     "untrained head": N_("untrained head"),
+    "prompted": N_("base, examples in prompt"),
     "majority class": N_("most frequent class"),
     "mean": N_("mean"),
 }

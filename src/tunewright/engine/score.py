@@ -12,7 +12,6 @@ from tunewright.engine.evaluate import Examiner
 from tunewright.engine.watch import StopFlag, Stopwatch
 from tunewright.errors import error
 from tunewright.i18n import N_
-from tunewright.runs import durable, layout
 from tunewright.runs.events import EventLog
 from tunewright.runs.store import RunDir
 
@@ -52,9 +51,7 @@ class Scorer:
         loss = evaluation.scores["held_out_loss"]
         if not math.isfinite(loss):
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
-        self.run.file(layout.EVAL).mkdir(exist_ok=True)
-        durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.jsonl", evaluation.samples)
-        durable.write_jsonl(self.run.path / layout.EVAL / f"{which}.losses.jsonl", evaluation.losses)
+        self.run.write_test(which, evaluation.samples, evaluation.losses)
         found = Score(evaluation.scores, len(evaluation.samples), len(test.rows), round(watch.seconds, 3))
         self.events.write("score", which=which, **vars(found))
         return found

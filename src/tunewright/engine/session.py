@@ -7,6 +7,7 @@ any number of {"kind": "progress"} in between, or {"kind": "error", "problems": 
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from tunewright.engine.load import load_adapter, load_base
 from tunewright.engine.memory import Portions
 from tunewright.engine.predict import predict
 from tunewright.engine.prepare import Prepared, prepare
+from tunewright.engine.prompted import with_examples
 from tunewright.engine.prove import prove
 from tunewright.engine.tasks import collator
 from tunewright.engine.ways import known_way
@@ -145,6 +147,21 @@ class Session:
             "held_out_rows": len(data.held_out), "samples": samples, "baseline": data.baseline,
         }  # fmt: skip
 
+    def prompted(self, shots: int) -> dict[str, Any]:
+        """The base model's test with so many training rows before each question. Raises: DataError E210, E230."""
+        data, started = self.data(), time.perf_counter()
+        if not data.held_out:
+            raise error("E210", path=f"{self.plan.run.data.train} (held out)")
+        with self.base() as base:
+            way = known_way(self.plan, base, data.train)
+            test = examiner(self.plan, data, self.tokenizer, way, Portions())
+            asked, shown = with_examples(test, self.plan, data, self.tokenizer, shots)
+            found = asked.evaluate(base, self.progress)
+        return {
+            "shots": shown, "scores": found.scores, "rows": len(found.samples), "held_out_rows": len(asked.rows),
+            "seconds": round(time.perf_counter() - started, 3), "samples": found.samples, "losses": found.losses,
+        }  # fmt: skip
+
     def _merge_inputs(self) -> list[list[int]]:
         """Held-out rows to check a merge on; none if the data have gone or changed since."""
         try:
@@ -181,6 +198,7 @@ def operations(run: RunDir, say: Say) -> Operations:
     return {
         "answer": session.answer,
         "evaluate": session.evaluate,
+        "prompted": session.prompted,
         "merge": session.merge,
         "prove": session.prove,
     }

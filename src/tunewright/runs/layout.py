@@ -15,6 +15,7 @@ ADAPTER = "adapter"
 ADAPTER_BEFORE = "adapter.prev"  # an older adapter while a newer one takes its place
 EVAL = "eval"
 BENCHMARK = "benchmark.json"
+PROMPTED = "prompted"  # the base model's test with examples in its prompt: .json, .jsonl, .losses.jsonl
 MERGED = "merged"
 REPORT = "report.html"
 RUNS = "runs"

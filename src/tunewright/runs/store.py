@@ -94,17 +94,26 @@ class RunDir:
         return _read_rows(self.file(layout.SEEN_ROWS))
 
     def samples(self, which: str) -> list[dict[str, Any]]:
-        """Written answers of `before` or `after`: row, prompt, reference, answer."""
+        """Written answers of `before`, `after` or `prompted`: row, prompt, reference, answer."""
         return _read_rows(self.path / layout.EVAL / f"{which}.jsonl")
 
     def losses(self, which: str) -> list[dict[str, Any]]:
-        """Held-out rows of `before` or `after`: number, sum of losses, and the units that these are of."""
+        """Held-out rows of such a test: number, sum of losses, and the units that these are of."""
         return _read_rows(self.path / layout.EVAL / f"{which}.losses.jsonl")
+
+    def write_test(self, which: str, samples: list[dict[str, Any]], losses: list[dict[str, Any]]) -> None:
+        """Keep the rows of a test."""
+        durable.make_folder(self.path / layout.EVAL)
+        durable.write_jsonl(self.path / layout.EVAL / f"{which}.jsonl", samples)
+        durable.write_jsonl(self.path / layout.EVAL / f"{which}.losses.jsonl", losses)
+
+    def prompted(self) -> dict[str, Any]:
+        """What the base model reached with examples in its prompt: shots, scores, rows; empty if it was not asked."""
+        return _read_object(self.path / layout.EVAL / f"{layout.PROMPTED}.json")
 
     def benchmark(self) -> dict[str, Any]:
         """What lm-evaluation-harness gave for base and tuned model; empty if it was not asked."""
-        path = self.benchmark_path
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        return _read_object(self.benchmark_path)
 
     @property
     def benchmark_path(self) -> Path:
@@ -135,6 +144,11 @@ class RunDir:
         if last["kind"] == "failed":
             return "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
         return "finished" if last["kind"] == "done" else "lost"
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A file's JSON object; empty if there is no such file."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

@@ -239,7 +239,7 @@ def test_differences_row_by_row_see_what_the_spread_of_rows_hides(cell: Cell) ->
 
 def test_losses_that_can_be_chance_are_no_difference(cell: Cell) -> None:
     one, other = noise(0.5, 1), noise(0.5, 2)
-    found, choice = by_rows(cell, r4=(lambda i: one(i) - 0.5, 60), r8=(lambda i: other(i) - 0.55, 100))
+    _found, choice = by_rows(cell, r4=(lambda i: one(i) - 0.5, 60), r8=(lambda i: other(i) - 0.55, 100))
     assert choice.take is not None and choice.take.name == "r4"
     assert [one.name for one in choice.tied] == ["r8", "r4"]
     assert "as far as 120 held-out rows can tell" in english(choice)
@@ -262,6 +262,36 @@ def test_no_run_is_advised_whose_loss_can_be_the_base_models(cell: Cell) -> None
     _found, choice = by_rows(cell, r4=(lambda i: wild(i) - 0.05, 50))
     assert choice.take is None
     assert english(choice).startswith("No run is shown to be better than the base model on 120 held-out rows.")
+
+
+def ask_with_examples(run: RunDir, share: float, shots: int = 3) -> None:
+    """What a base model with examples in its prompt reached on the rows of a run that tells intents apart."""
+    rows = intent_rows(ROWS, right(share))
+    run.write_test(layout.PROMPTED, rows, [])
+    scores = {"held_out_loss": 1.5, "accuracy": share_right(rows)}
+    path = run.path / layout.EVAL / f"{layout.PROMPTED}.json"
+    durable.write_json(path, {"shots": shots, "asked": shots, "scores": scores})
+
+
+def test_examples_in_a_prompt_stand_beside_the_base_and_count_like_it(cell: Cell) -> None:
+    runs = ranks(cell, r4=(0.6, 80), r16=(0.85, 100))
+    ask_with_examples(runs[0], 0.5)
+    found, choice = compared(*runs)
+    assert [line.name for line in lines(found, choice)] == ["untrained head", "base, examples in prompt", "r4", "r16"]
+    assert choice.take is found.tuned[1]
+    assert "Against the base model with examples in its prompt, r16 gains" in english(choice)
+    assert "The base model was also asked with 3 training rows in its prompt." in notes(found, choice)
+    assert [row["name"] for row in to_json(found, choice)["rows"]][1:] == ["prompted", "r4", "r16"]
+    assert "base, examples in prompt" in comparison_page.render(found, choice)
+
+
+def test_nothing_is_taken_that_examples_in_a_prompt_reach_as_well(cell: Cell) -> None:
+    runs = ranks(cell, r4=(0.6, 80), r16=(0.85, 100))
+    ask_with_examples(runs[0], 0.84)
+    found, choice = compared(*runs)
+    assert choice.best is found.tuned[1] and choice.take is None
+    said = "No run is shown to be better than the base model with examples in its prompt on 120 held-out rows."
+    assert english(choice).startswith(said)
 
 
 def test_losses_of_other_rows_or_units_are_not_compared_row_by_row(cell: Cell) -> None:

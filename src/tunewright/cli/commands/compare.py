@@ -39,6 +39,13 @@ Axes = Annotated[
     ),
 ]
 Seeds = Annotated[int, typer.Option("--seeds", metavar="N", min=1, help=_("Train every setting with N seeds."))]
+Shots = Annotated[
+    int | None,
+    typer.Option(
+        "--shots", metavar="N", min=0, help=_("Ask the base model with N training rows in its prompt, too."),
+        show_default=_("3 where it writes"),
+    ),
+]  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,6 +59,7 @@ def compare(
     methods: Methods = None,
     grid: Axes = None,
     seeds: Seeds = 1,
+    shots: Shots = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FOLDER", help=_("Folder of the runs and of compare.html."))
     ] = None,
@@ -72,9 +80,12 @@ def compare(
         shown = {"is_json": as_json, "is_quiet": quiet, "is_verbose": verbose}
         code = _train(asked, folder, force=force, **shown)
         runs = api.runs(folder)
+        shots = api.SHOTS if shots is None else shots
     else:
         runs = [run for word in words for run in _found(word)]
         folder = Path(output) if output else _common_folder(runs)
+    if shots:
+        _ask_with_examples(runs, shots, is_quiet=quiet)
     compared = api.compare_runs(runs)
     page = compared.report(folder.resolve() / PAGE)
     if as_json:
@@ -154,6 +165,22 @@ def _train(asked: "Grid", folder: Path, *, force: bool, is_json: bool, is_quiet:
             live.say_why(run)
             code = EXIT_FAILED
     return code
+
+
+def _ask_with_examples(runs: "Sequence[TrainedRun]", shots: int, *, is_quiet: bool) -> None:
+    """Measure the base model with training rows in its prompt, once; where it cannot be, that is said and is no fault."""
+    from tunewright.errors import DataError
+
+    ends = [run for run in runs if run.state == "finished" and run.task == "causal_lm"]
+    if not ends or any(run.dir.prompted().get("asked") == shots for run in ends):
+        return
+    with live.meter(_("Asking the base model with examples in its prompt"), is_quiet=is_quiet) as progress:
+        try:
+            ends[0].prompted(shots, progress)
+        except DataError as fault:
+            show.note("; ".join(problem.message() for problem in fault.problems))
+        finally:
+            ends[0].close()
 
 
 def _announced(cells: "Sequence[Cell]", folder: Path) -> str:
