@@ -24,7 +24,7 @@ from tunewright.runs import durable, layout, store
 from tunewright.runs.store import LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
-from tunewright.spec.methods import METHODS, rank_field
+from tunewright.spec.methods import ALL_LINEAR, METHODS, rank_field
 from tunewright.spec.run import Run
 
 EQUAL_FILE = "equal.json"
@@ -32,6 +32,7 @@ EQUAL = (
     "model.precision", "data.max_length", "train.num_train_epochs", "train.max_steps", "train.per_device_train_batch_size",
     "train.gradient_accumulation_steps", "train.eval_steps", "eval.rows", "eval.max_new_tokens",
 )  # fmt: skip
+FULL = {"method": "ln_tuning", "peft.target_modules": ALL_LINEAR}
 NO_EARLY_END: dict[str, Any] = {"train.early_stopping_patience": 0}
 MOST_CELLS = 200
 SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
@@ -42,7 +43,7 @@ Values = dict[str, str]  # as `--set` writes them
 class Grid:
     """What is compared: a config's layers, and the values that each cell takes one of.
 
-    `axes` holds texts by path, as `--set` takes them.
+    `axes` holds texts by path, as `--set` takes them; `full` adds a cell in which every linear layer is trained as a whole.
     """
 
     config: Path | None = None
@@ -52,6 +53,7 @@ class Grid:
     ranks: Sequence[int] = ()
     axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seeds: int = 1
+    full: bool = False
 
     def load(
         self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, Any] = MappingProxyType({})
@@ -135,9 +137,15 @@ def _combinations(asked: Grid) -> dict[str, Values]:
         axes = _axes(asked, method)
         for values in itertools.product(*axes.values()):
             cell = {**({"method": method} if asked.methods else {}), **dict(zip(axes, values, strict=True))}
-            for seed in range(asked.seeds):
-                number = {"train.seed": str(base.train.seed + seed)} if seed else {}
-                found[_name(method, cell, seed, found)] = cell | number
+            found[_name(method, cell, found)] = cell
+    if asked.full:
+        found["full"] = FULL
+    found = {
+        name if seed == 0 else f"{name}-s{seed + 1}": cell
+        | ({"train.seed": str(base.train.seed + seed)} if seed else {})
+        for name, cell in found.items()
+        for seed in range(asked.seeds)
+    }
     if len(found) > MOST_CELLS:
         raise error("E103", key="compare", reason=f"runs at most {MOST_CELLS} cells", value=len(found))
     check(asked, found.values())
@@ -169,13 +177,12 @@ def _axes(asked: Grid, method: str) -> dict[str, Sequence[str]]:
     return axes
 
 
-def _name(method: str, cell: Values, seed: int, taken: Mapping[str, Any]) -> str:
-    """lora-r8-lr0.0003-s2; the first seed has no number, so that more of them can follow."""
+def _name(method: str, cell: Values, taken: Mapping[str, Any]) -> str:
+    """lora-r8-lr0.0003; further seeds of it are called lora-r8-lr0.0003-s2."""
     keys = {path.rpartition(".")[2]: value for path, value in cell.items() if path != "method"}
     told = [method, *(f"{SHORT.get(key, key + '-')}{value}" for key, value in keys.items())]
     name = _clean("-".join(told))[:56].strip("-.")
-    name = f"{name}-{len(taken)}" if name in taken and not seed else name
-    return f"{name}-s{seed + 1}" if seed else name
+    return f"{name}-{len(taken)}" if name in taken else name
 
 
 def _clean(text: str) -> str:

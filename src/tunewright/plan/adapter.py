@@ -57,12 +57,18 @@ RATES: Mapping[str, Rate] = {
 }
 
 
+# Of whole layers: what is learned is as large as the model, and what it knew is lost by large steps.
+FULL_RATE = Rate(2e-5, 1e-4)
+
 # Measured on bert2bert (benchmarks/matrix): with 1e-2 and more its cross-attention learns little or nothing.
 WHOLE_LAYERS_RATE = 2e-3
+_FULL = N_("full fine-tuning")
 
 
 def learning_rate(run: Run, facts: Facts) -> Choice:
     billions, rate, title = facts.model.num_parameters / 1e9, RATES[run.method], METHODS[run.method].title
+    if isinstance(run.peft, LnTuning) and run.peft.is_full:
+        rate, title = FULL_RATE, _FULL
     value = rate.small if billions < 0.5 else rate.large
     if run.method == "lora":
         value = 1e-3 if billions < 0.1 else 3e-4 if 0.5 <= billions < 2 else value

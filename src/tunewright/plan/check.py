@@ -108,7 +108,7 @@ def lora_parameters(model: Model, targets: Targets, parameters: Iterable[str], r
 
 def _check_targets(peft: Targeted, model: Model, preset: str) -> list[Problem]:
     targets, family = peft.target_modules, FAMILIES.get(model.model_type, UNKNOWN)
-    if isinstance(peft, LnTuning):
+    if isinstance(peft, LnTuning) and not peft.is_full:
         return _check_norms(targets, model)
     if not model.linear:
         return []

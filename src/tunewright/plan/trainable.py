@@ -181,8 +181,9 @@ def _factors(size: int, factor: int) -> tuple[int, int]:
     return small, size // small
 
 
-def _norms(fields: Fields, model: Model, groups: Groups) -> int:
-    return model.num_norm_parameters
+def _whole(fields: Fields, model: Model, groups: Groups) -> int:
+    """The norms; of linear layers that are trained as a whole their weights."""
+    return sum(g.in_features * g.out_features * g.count for g in groups) or model.num_norm_parameters
 
 
 def _frequencies(fields: Fields, model: Model, groups: Groups) -> int:
@@ -217,7 +218,7 @@ COUNTS: Mapping[str, Callable[[Fields, Model, Groups], int]] = {
     "boft": _boft,
     "loha": lambda fields, model, groups: 2 * _low_rank("r")(fields, model, groups),
     "lokr": _lokr,
-    "ln_tuning": _norms,
+    "ln_tuning": _whole,
     "fourierft": _frequencies,
     "hra": _reflections,
     "miss": _shards,

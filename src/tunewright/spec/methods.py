@@ -17,6 +17,7 @@ from tunewright.spec.renamed import refused
 from tunewright.spec.upstream import PEFT_FIELDS
 
 VIRTUAL_TOKENS = 20
+ALL_LINEAR = "all-linear"
 Rank = Annotated[Int, Field(ge=1, le=4096)]
 
 
@@ -177,9 +178,17 @@ class LoKr(Targeted):
 
 
 class LnTuning(Targeted):
-    """Fields of LN tuning."""
+    """Fields of LN tuning, which trains copies of whole layers: the norms, or with `all-linear` every linear layer.
+
+    The latter is full fine-tuning of all but the embeddings and the output, kept as a PEFT folder.
+    """
 
     method: Literal["ln_tuning"] = _method("ln_tuning")
+
+    @property
+    def is_full(self) -> bool:
+        """True if every linear layer is trained as a whole."""
+        return self.target_modules == ALL_LINEAR
 
 
 class FourierFT(Targeted):

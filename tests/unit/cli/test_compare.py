@@ -8,9 +8,12 @@ import pytest
 
 from tests.unit.cli.conftest import conclude, story
 from tests.unit.cli.conftest import tell as tell_events
+from tunewright.errors import error
 from tunewright.flow import start
+from tunewright.flow.session import Progress
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
+from tunewright.trained import TrainedRun
 
 ROWS = 40
 
@@ -46,6 +49,22 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return launched
 
 
+@pytest.fixture(autouse=True)
+def prompted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Instead of loading a model, what would be asked of which run with how many examples."""
+    asked: list[tuple[str, int]] = []
+
+    def ask(run: TrainedRun, shots: int, progress: Progress) -> dict[str, Any]:
+        asked.append((run.name, shots))
+        run.dir.write_test(layout.PROMPTED, run.dir.samples("before"), [])
+        found = {"asked": shots, "shots": shots, "scores": {"exact_match": 5 / ROWS}}
+        durable.write_json(run.path / layout.EVAL / f"{layout.PROMPTED}.json", found)
+        return found
+
+    monkeypatch.setattr(TrainedRun, "prompted", ask)
+    return asked
+
+
 def config(name: str, folder: str = "cmp") -> dict[str, Any]:
     found: dict[str, Any] = RunDir(Path(folder) / name).plan()["run"]
     return found
@@ -55,8 +74,8 @@ def test_every_cell_is_an_ordinary_run_of_one_folder(tw, model: Path, rows: Path
     shown = tw("compare", str(model), "my.jsonl", "--ranks", "4,8", "--methods", "lora,ia3", "-o", "cmp", "--json")
     assert shown.code == 0
     assert trained == ["lora-r4", "lora-r8", "ia3"]
-    assert [row["name"] for row in shown.json["rows"]] == ["base", "lora-r4", "lora-r8", "ia3"]
-    assert [row["rank"] for row in shown.json["rows"]] == [None, 4, 8, None]
+    assert [row["name"] for row in shown.json["rows"]] == ["base", "prompted", "lora-r4", "lora-r8", "ia3"]
+    assert [row["rank"] for row in shown.json["rows"]] == [None, None, 4, 8, None]
     assert Path(shown.json["report"]).is_file() and Path(shown.json["report"]).parent == Path("cmp").resolve()
     listed = tw("runs", "list", "cmp", "--json").json["runs"]
     assert {run["name"] for run in listed} == set(trained)
@@ -100,8 +119,44 @@ def test_grid_and_seeds_multiply(tw, model: Path, rows: Path, trained: list[str]
     assert len(trained) == 8 and trained[:2] == ["lora-r4-lr1e-4", "lora-r4-lr1e-4-s2"]
     assert [config(name)["train"]["seed"] for name in trained[:2]] == [42, 43]
     assert config("lora-r8-lr3e-4")["train"]["learning_rate"] == 3e-4
-    assert len(shown.json["rows"]) == 1 + 4
-    assert [len(row["runs"]) for row in shown.json["rows"]] == [0, 2, 2, 2, 2]
+    assert len(shown.json["rows"]) == 2 + 4
+    assert [len(row["runs"]) for row in shown.json["rows"]] == [0, 0, 2, 2, 2, 2]
+
+
+def test_the_base_is_asked_with_examples_once_and_not_where_that_is_not_wanted(
+    tw, model: Path, rows: Path, trained: list[str], prompted: list[tuple[str, int]]
+) -> None:
+    command = ("compare", str(model), "my.jsonl", "--ranks", "4,8", "-o", "cmp")
+    assert tw(*command).code == tw(*command).code == 0
+    assert prompted == [("lora-r4", 3)]
+    assert tw(*command, "--shots", "5").code == 0
+    assert prompted[1:] == [("lora-r4", 5)]
+    assert tw("compare", str(model), "my.jsonl", "--ranks", "4", "-o", "other", "--shots", "0").code == 0
+    assert tw("compare", "cmp/lora-r4", "cmp/lora-r8").code == 0
+    assert len(prompted) == 2
+    assert tw("compare", "cmp/lora-r8", "--shots", "2").code == 0
+    assert prompted[2:] == [("lora-r8", 2)]
+
+
+def test_rows_that_cannot_be_shown_are_no_fault(
+    tw, model: Path, rows: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run: TrainedRun, shots: int, progress: Progress) -> dict[str, Any]:
+        raise error("E230", reason="they are long")
+
+    monkeypatch.setattr(TrainedRun, "prompted", refuse)
+    shown = tw("compare", str(model), "my.jsonl", "--ranks", "4", "-o", "cmp")
+    assert shown.code == 0
+    assert "no training rows can be shown in a prompt: they are long" in shown.err
+
+
+def test_full_fine_tuning_stands_beside_the_adapters(tw, model: Path, rows: Path, trained: list[str]) -> None:
+    words = ("--ranks", "4", "--full", "--seeds", "2", "-o", "cmp", "--json")
+    shown = tw("compare", str(model), "my.jsonl", *words)
+    assert trained == ["lora-r4", "lora-r4-s2", "full", "full-s2"]
+    assert (config("full")["method"], config("full")["peft"]["target_modules"]) == ("ln_tuning", "all-linear")
+    assert config("full-s2")["train"]["seed"] == 43
+    assert [row["name"] for row in shown.json["rows"]] == ["base", "prompted", "lora-r4", "full"]
 
 
 def test_a_stop_ends_the_whole_and_says_how_to_go_on(

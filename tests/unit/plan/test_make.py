@@ -65,6 +65,15 @@ def test_trainable_parameters_are_those_of_the_layers(facts: Build) -> None:
     assert make_plan(ask(), facts()).trainable_parameters == 1_843_200
 
 
+def test_full_fine_tuning_trains_the_weights_of_the_linear_layers_by_small_steps(facts: Build) -> None:
+    plan = make_plan(ask(method="ln_tuning", peft={"target_modules": "all-linear"}), facts())
+    groups = facts().model.linear
+    assert plan.trainable_parameters == sum(g.in_features * g.out_features * g.count for g in groups) > 10**8
+    assert plan.run.train.learning_rate == 1e-4
+    adapter = make_plan(ask(), facts())
+    assert plan.memory.peak_bytes > adapter.memory.peak_bytes + 3 * 4 * 10**8, "weights, gradients and moments"
+
+
 def test_the_length_keeps_99_percent_of_rows_whole(facts: Build) -> None:
     assert make_plan(ask(), facts(p99=300, longest=2944)).run.data.max_length == 320
     assert make_plan(ask(), facts(p99=300, longest=310)).run.data.max_length == 320

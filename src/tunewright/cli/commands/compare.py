@@ -39,6 +39,9 @@ Axes = Annotated[
     ),
 ]
 Seeds = Annotated[int, typer.Option("--seeds", metavar="N", min=1, help=_("Train every setting with N seeds."))]
+Full = Annotated[
+    bool, typer.Option("--full", help=_("Train every linear layer as a whole, too: full fine-tuning, for comparison."))
+]
 Shots = Annotated[
     int | None,
     typer.Option(
@@ -59,6 +62,7 @@ def compare(
     methods: Methods = None,
     grid: Axes = None,
     seeds: Seeds = 1,
+    full: Full = False,
     shots: Shots = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FOLDER", help=_("Folder of the runs and of compare.html."))
@@ -73,9 +77,9 @@ def compare(
     from tunewright import api
 
     code = 0
-    if ranks or methods or grid or seeds > 1:
+    if ranks or methods or grid or full or seeds > 1:
         config, named = options.inputs_of(words, {"run.offline": offline})
-        asked = api.Grid(config, named, sets or (), _names(methods), _ranks(ranks), _axes(grid), seeds)
+        asked = api.Grid(config, named, sets or (), _names(methods), _ranks(ranks), _axes(grid), seeds, full)
         folder = Path(output) if output else api.cells_folder(asked)
         shown = {"is_json": as_json, "is_quiet": quiet, "is_verbose": verbose}
         code = _train(asked, folder, force=force, **shown)
