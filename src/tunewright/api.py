@@ -298,13 +298,15 @@ class Compared:
         return comparison_page.write_page(self.found, self.choice, Path(path), importance=importance)
 
 
-def compare_runs(runs: Sequence[TrainedRun | str | Path]) -> Compared:
+def compare_runs(runs: Sequence[TrainedRun | str | Path], *, shots: int | None = None) -> Compared:
     """Finished runs side by side: scores on the same rows with intervals, what each took, and which to take.
 
+    The base model with examples in its prompt stands beside them where `TrainedRun.prompted` measured it with `shots` of
+    them, or with any number if that is None.
     Raises: SpecError E113, E114 for a run that is not there, E116 if none is finished, E125 if their rows differ.
     """
     opened = [run.dir if isinstance(run, TrainedRun) else open_run(str(run)).dir for run in runs]
-    found = comparison.compare(opened)
+    found = comparison.compare(opened, shots)
     return Compared(found, choose(found))
 
 

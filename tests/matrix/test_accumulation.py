@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tunewright import api
 from tunewright.data.gate import gate, load_examples
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import attach_adapter, planned_config
+from tunewright.engine.evaluate import row_losses
 from tunewright.engine.load import load_base
+from tunewright.engine.losses import RowLoss
+from tunewright.engine.memory import Portions
 from tunewright.engine.tasks import collator, task_of
 from tunewright.flow import start
 
@@ -68,3 +73,41 @@ def test_a_step_is_the_same_however_it_is_cut(
     for cut in (some, single):
         assert cut[0] == pytest.approx(whole[0], rel=2e-6)
         torch.testing.assert_close(cut[1], whole[1], atol=2e-6, rtol=2e-4)
+    cut_whole = collator(plan, tokenizer, 10**6)
+    loss = task_of(plan).loss(plan, rows)
+    found = row_losses(model, rows, loss, cut_whole, lambda done, total: None, Portions())
+    alone = [float(loss(model, cut_whole.collate([row], cut_whole.pad_id))) for row in rows]
+    assert [row["loss"] for row in found] == pytest.approx(alone, rel=1e-5)
+    assert [row["row"] for row in found] == [row.number for row in rows]
+    assert sum(row["units"] for row in found) == cut_whole.units(rows)
+
+
+class Fixed(nn.Module):
+    """A model that gives rows the logits it was made with."""
+
+    def __init__(self, logits_BC: torch.Tensor) -> None:
+        super().__init__()
+        self.logits_BC = logits_BC
+
+    def forward(self, input_ids: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.logits_BC[input_ids[:, 0]])
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("single_label_classification", torch.tensor([2, 0, 1])),
+        ("multi_label_classification", torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1]])),
+        ("regression", torch.tensor([0.5, -1.0, 3.0])),
+    ],
+)
+def test_losses_of_rows_are_those_of_each_alone(kind: str, labels: torch.Tensor, is_weighted: bool) -> None:
+    columns = 1 if kind == "regression" else 3
+    model = Fixed(torch.randn(3, columns, generator=torch.Generator().manual_seed(0)))
+    loss = RowLoss(kind, torch.tensor([0.5, 1.0, 2.0]) if is_weighted and columns > 1 else None)
+    ids = torch.arange(3)[:, None]
+    alone = torch.stack([loss(model, {"input_ids": ids[[i]], "labels": labels[[i]]}) for i in range(3)])
+    batch = {"input_ids": ids, "labels": labels}
+    torch.testing.assert_close(loss(model, batch, by_row=True), alone)
+    torch.testing.assert_close(loss(model, batch), alone.sum())

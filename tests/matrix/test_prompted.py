@@ -1,7 +1,7 @@
 """The base model with training rows in its prompt: what it is given, what is measured, where that cannot be."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from torch import nn
 
 from tunewright.data.encode import IGNORED, Encoded
 from tunewright.engine.build import examiner
-from tunewright.engine.evaluate import Examiner
 from tunewright.engine.memory import Portions
 from tunewright.engine.prompted import with_examples
 from tunewright.engine.session import Session
 from tunewright.engine.ways import plain_way
 from tunewright.errors import DataError
+from tunewright.spec.load import patch
 from tunewright.trained import TrainedRun
 
 from .test_causal_lm import run_for
@@ -35,43 +35,33 @@ def session(run: TrainedRun) -> Session:
     return Session(run.dir, lambda message: None)
 
 
-def test_of(session: Session) -> Examiner:
-    data = session.data()
-    return examiner(session.plan, data, session.tokenizer, plain_way(session.plan, data.train), Portions())
-
-
-test_of.__test__ = False  # type: ignore[attr-defined]
-
-
-def asked(session: Session, shots: int, test: Examiner | None = None) -> tuple[Sequence[Encoded], int]:
-    data = session.data()
-    made, shown = with_examples(test or test_of(session), session.plan, data, session.tokenizer, shots)
-    return made.rows, shown
+def learned(row: Encoded) -> list[float]:
+    return [label for label in row.labels if label != IGNORED]
 
 
 def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured(session: Session) -> None:
-    plain, (rows, shown) = test_of(session), asked(session, 2)
+    data = session.data()
+    rows, shown = with_examples(session.plan, data, session.tokenizer, 2)
     assert shown == 2
-    assert [row.number for row in rows] == [row.number for row in plain.rows]
-    for row, alone in zip(rows, plain.rows, strict=True):
-        answer = [label for label in row.labels if label != IGNORED]
-        assert answer == [label for label in alone.labels if label != IGNORED]
+    assert [row.number for row in rows] == [row.number for row in data.held_out]
+    for row, alone in zip(rows, data.held_out, strict=True):
+        assert learned(row) == learned(alone)
         assert all(label == IGNORED for label in row.labels[: row.prompt_length])
         assert len(row.ids) > len(alone.ids)
-        assert row.ids[-len(answer) :] == answer
+        assert row.ids[-len(learned(row)) :] == learned(row)
     texts = [session.tokenizer.decode(row.ids) for row in rows]
-    beginning = texts[0][: texts[0].index(plain.examples[rows[0].number].messages[-2].content)]
+    beginning = texts[0][: texts[0].index(data.held_out_examples[rows[0].number].messages[-2].content)]
     assert all(text.startswith(beginning) for text in texts), "the same examples for all"
-    trained = {row.number for row in session.data().train}
-    assert not trained & {row.number for row in rows}
+    assert not {row.number for row in data.train} & {row.number for row in rows}
 
 
 def test_the_loss_is_that_of_the_answers_behind_the_examples(session: Session) -> None:
-    rows, _shown = asked(session, 2)
-    made = replace(test_of(session), rows=rows, answers=2)
+    data = session.data()
+    rows, _shown = with_examples(session.plan, data, session.tokenizer, 2)
+    test = examiner(session.plan, data, session.tokenizer, plain_way(session.plan, data.train), Portions())
     with session.base() as base:
         assert isinstance(base, nn.Module)
-        found = made.evaluate(base)
+        found = replace(test, rows=rows, answers=2).evaluate(base)
         row = rows[0]
         with torch.no_grad():
             logits_TV = base(input_ids=torch.tensor([row.ids])).logits[0]
@@ -82,12 +72,48 @@ def test_the_loss_is_that_of_the_answers_behind_the_examples(session: Session) -
 
 
 def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: Session) -> None:
-    longest = max(len(row.ids) for row in asked(session, 3)[0])
-    room = session.plan.facts.model.max_position_embeddings
-    test = replace(test_of(session), max_new_tokens=room - longest + 1)
-    assert asked(session, 3, test)[1] < 3
-    with pytest.raises(DataError, match="E230"):
-        asked(session, 3, replace(test, max_new_tokens=room - 2))
+    data, plan = session.data(), session.plan
+    longest = max(len(row.ids) for row in with_examples(plan, data, session.tokenizer, 3)[0])
+    room = plan.facts.model.max_position_embeddings
+
+    def shown(max_new_tokens: int) -> int:
+        short = plan.model_copy(update={"run": patch(plan.run, {"eval.max_new_tokens": max_new_tokens})})
+        return with_examples(short, data, session.tokenizer, 3)[1]
+
+    assert shown(room - longest) == 3
+    assert 0 < shown(room - longest + 1) < 3
+    with pytest.raises(DataError, match="longer than the model reads"):
+        shown(room - 2)
+
+
+def test_of_conversations_and_cut_rows_the_same_is_measured_as_without_examples(
+    tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = []
+    for i in range(60):
+        turns = [("user", f"Count {i}."), ("assistant", f"{i}, {i + 1}.")] * (1 + i % 3)
+        messages = [{"role": role, "content": text} for role, text in turns]
+        messages[-1]["content"] += " and more" * (30 if i % 5 == 0 else 1)
+        rows.append({"messages": messages})
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"data.max_length": 100, "data.max_truncated": 1.0, "data.max_duplicates": 1.0}
+    run = run_for(tiny_model(), tmp_path / "chat.jsonl", tmp_path / "run", **settings)
+    found = run.prompted(1)
+    run.close()
+    alone, behind = run.dir.losses("before"), run.dir.losses("prompted")
+    assert any(row.is_truncated for row in Session(run.dir, lambda message: None).data().held_out)
+    assert [(row["row"], row["units"]) for row in behind] == [(row["row"], row["units"]) for row in alone]
+    assert [row["row"] for row in run.dir.samples("prompted")] == [row["row"] for row in run.dir.samples("before")]
+    assert found["shots"] == 1
+
+
+def test_whole_texts_and_long_talks_are_no_examples(session: Session) -> None:
+    data, plan = session.data(), session.plan
+    whole = plan.model_copy(update={"run": patch(plan.run, {"data.train_on": "all"})})
+    with pytest.raises(DataError, match="whole texts are learned"):
+        with_examples(whole, data, session.tokenizer, 2)
+    with pytest.raises(DataError, match="no row is one question"):
+        with_examples(plan, replace(data, train=[]), session.tokenizer, 2)
 
 
 def test_what_it_reached_is_kept_and_compared(run: TrainedRun) -> None:

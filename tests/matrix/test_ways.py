@@ -126,6 +126,7 @@ def test_packed_rows_by_the_librarys_own_attention_are_the_plain_ones(
     model, rows = adapted(tiny_model(family), shop_rows), rows_of(begin_alike=True)
     plain = measure(model, plain_loss, pad_right(rows, 0))
     assert_alike(plain, measure(model, varlen_loss, pack(rows, share=False)))
+    assert_rows_alike(model.eval(), varlen_loss, pack(rows, share=False), rows)
 
 
 def test_long_rows_are_packed_in_blocks(tiny_model: Callable[..., Path], shop_rows: Path) -> None:

@@ -142,8 +142,8 @@ RUNNING: Mapping[str, Entry] = {
     "E514": Entry(
         N_("a process that loads rows died at step {step}: {reason}"),
         N_(
-            "Somebody killed it, or it had too little shared memory (/dev/shm, small in containers). The run goes on by "
-            "itself with a worker that loads its own rows; the result is the same."
+            "Somebody killed it, or it had too little shared memory (/dev/shm, small in containers). A worker that loads its "
+            "own rows comes to the same result; as long as the parent lives it starts one by itself."
         ),
         (N_("tunewright runs resume {name} --set train.dataloader_num_workers=0"),),
         EXIT_FAILED,

@@ -126,9 +126,9 @@ def choose(found: Comparison) -> Choice:
     best, others = ranked[0], ranked[1:]
     differences = _differences(found, best)
     tied = tuple(one for one in ranked if one is best or not _is_behind(found, differences[one.name]))
-    take = _cheapest(found, tied)
-    is_sure = not is_loss(found.metric) or bool(found.marks(best, found.metric))
-    doubt = _doubt_by_loss(found, best) if is_loss(found.metric) else None
+    take = _cheapest(found, [one for one in tied if one is best or _is_worth_training(found, one)])
+    is_sure = not is_loss(found.metric) or all(found.marks(one, found.metric) for one in found.contestants)
+    doubt = _doubt_by_loss(found, best)
     if is_sure:
         doubt = doubt or _doubt(found, best, others, differences)
     if doubt:
@@ -150,7 +150,7 @@ def _worth(found: Comparison, one: Contestant) -> float:
 def _differences(found: Comparison, best: Contestant) -> dict[str, Estimate]:
     """From the best to every other one, the base model too."""
     told = {one.name: found.difference(best, one) for one in found.contestants if one is not best}
-    return {name: change for name, change in told.items() if change}
+    return {name: change for name, change in told.items() if change is not None}
 
 
 def _is_behind(found: Comparison, change: Estimate) -> bool:
@@ -166,6 +166,14 @@ def _is_behind(found: Comparison, change: Estimate) -> bool:
 def _is_one_percent(found: Comparison, change: Estimate) -> bool:
     lowest = min(value for one in found.tuned if (value := found.value(one)) is not None)
     return change.value > SAME_LOSS * lowest
+
+
+def _is_worth_training(found: Comparison, one: Contestant) -> bool:
+    """Whether it is shown to be better than all that cost no training."""
+    against = [found.difference(rival, one) for rival in found.untrained]
+    return _doubt_by_loss(found, one) is None and all(
+        change is not None and (change.interval is None or _is_above(found, change.interval, 0)) for change in against
+    )
 
 
 def _cheapest(found: Comparison, tied: Sequence[Contestant]) -> Contestant:
@@ -189,7 +197,7 @@ def _doubt(
     if any(change is None or change.interval is None for change in changes):
         return Sentence(FEW, values)
     for name, change in against.items():
-        if change and not _is_above(found, change.interval, 0):
+        if change is not None and not _is_above(found, change.interval, 0):
             return Sentence(NOT_BETTER, values | _change(found, change) | {"who": Sentence(WHO[name])})
     around = found.estimates[best.name][found.metric]
     constant = (found.baseline or {"scores": {}})["scores"].get(found.metric)
@@ -210,7 +218,7 @@ def _is_above(found: Comparison, interval: Interval | None, value: float) -> boo
 def _doubt_by_loss(found: Comparison, best: Contestant) -> Sentence | None:
     """The same of losses: one that cost no training may be as low, but for one percent."""
     value = found.value(best)
-    for one in found.untrained:
+    for one in found.untrained if is_loss(found.metric) else ():
         base = found.value(one)
         if base is not None and value is not None and value >= (1 - SAME_LOSS) * base:
             told = {"value": words.score(found.metric, value), "base": words.score(found.metric, base)}

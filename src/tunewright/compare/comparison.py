@@ -14,6 +14,7 @@ from tunewright.compare.record import Record
 from tunewright.compare.record import read as read_record
 from tunewright.compare.statistics import Estimate
 from tunewright.errors import error
+from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 from tunewright.spec.keys import leaves
 from tunewright.spec.methods import rank_field
@@ -21,7 +22,6 @@ from tunewright.spec.tasks import Task
 
 SEED = "train.seed"
 LOSS = "held_out_loss"
-PROMPTED = "prompted"
 Key = tuple[int, str, str]
 
 
@@ -148,17 +148,29 @@ class Comparison:
         return found.value if found else None
 
     def difference(self, one: Contestant, other: Contestant) -> Estimate | None:
-        """How much more the other scores, with an interval that holds for as many differences at once as there are runs.
+        """How much more the other scores, with an interval that holds for as many differences at once as there are others.
 
         A loss has none where the losses of single rows were not kept.
         """
+        if (one.name, other.name) not in self._differences:
+            change = self._difference(one, other)
+            self._differences[one.name, other.name] = change
+            self._differences[other.name, one.name] = change and -change
+        return self._differences[one.name, other.name]
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str], Estimate | None]:
+        """Those that are known already, as each takes a while."""
+        return {}
+
+    def _difference(self, one: Contestant, other: Contestant) -> Estimate | None:
         values = self.value(one), self.value(other)
         if values[0] is None or values[1] is None:
             return None
         rows = self.marks(one, self.metric), self.marks(other, self.metric)
         if not all(rows):
             return Estimate(values[1] - values[0])
-        sure = 1 - (1 - statistics.SURE) / len(self.tuned)
+        sure = 1 - (1 - statistics.SURE) / (len(self.contestants) - 1)
         return statistics.difference(*rows, sure=sure)
 
     @cached_property
@@ -170,9 +182,11 @@ class Comparison:
         return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
 
 
-def compare(runs: Sequence[RunDir]) -> Comparison:
+def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
     """The finished ones of these runs side by side.
 
+    `shots` says with how many examples in its prompt the base model stands beside them: none for 0; None takes what a run
+    has measured.
     Raises: SpecError E116 if none is finished, E125 if they were not tested on the same rows.
     """
     records = [read_record(run) for run in runs]
@@ -182,14 +196,14 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
         raise error("E116", state=run.state(), verb="compare", needed="finished", name=run.name)
     first = finished[0]
     shared, read = _shared_rows(finished), _rows_read(finished)
-    asked = next((record.run for record in finished if record.run.prompted()), None)
+    prompted = _prompted([record.run for record in finished], shots, shared, read)
     tuned = tuple(_contestant(name, of_it, shared, read) for name, of_it in _settings(finished).items())
     return Comparison(
         task=first.task,
         kind=first.kind,
         base=_base(finished, shared, read),
-        prompted=_prompted(asked, shared, read) if asked else None,
-        shots=asked.prompted()["shots"] if asked else 0,
+        prompted=prompted[0],
+        shots=prompted[1],
         tuned=tuned,
         baseline=first.baseline,
         rows=len(shared),
@@ -216,7 +230,8 @@ def _rows_read(records: Sequence[Record]) -> list[tuple[int, int]]:
     A row has other units by another tokenizer, and then losses cannot be compared.
     """
     read = [_units(record.losses[1]) for record in records]
-    return read[0] if all(rows == read[0] for rows in read) else []
+    data = {record.plan.facts.data.fingerprint for record in records}
+    return read[0] if len(data) == 1 and all(rows == read[0] for rows in read) else []
 
 
 def _units(losses: Sequence[Sample]) -> list[tuple[int, int]]:
@@ -250,21 +265,28 @@ def _contestant(
 
 def _base(records: Sequence[Record], shared: Sequence[Key], read: Sequence[tuple[int, int]]) -> Contestant:
     """The base model as the first run that measured it found it; a head of random numbers differs from seed to seed."""
-    measured = next((record for record in records if record.before), None)
-    name = (measured or records[0]).references[0]
-    if measured is None or measured.before is None:
+    measured = [record for record in records if record.before]
+    kept = [record for record in measured if _losses(record.losses[0], read)]
+    first = next(iter(kept or measured), None)
+    name = (first or records[0]).references[0]
+    if first is None or first.before is None:
         return Contestant(name, (), (), ())
-    samples, losses = _picked(measured.samples[0], shared), _losses(measured.losses[0], read)
-    scores = (measured.before["scores"],)
+    samples, losses = _picked(first.samples[0], shared), _losses(first.losses[0], read)
+    scores = (first.before["scores"],)
     return Contestant(name, scores, (samples,) if len(samples) == len(shared) else (), (losses,))
 
 
-def _prompted(run: RunDir, shared: Sequence[Key], read: Sequence[tuple[int, int]]) -> Contestant | None:
-    """The base model with examples in its prompt, as a run asked it; None if it was asked other rows."""
-    samples, losses = _picked(run.samples(PROMPTED), shared), _losses(run.losses(PROMPTED), read)
-    if len(samples) != len(shared):
-        return None
-    return Contestant(PROMPTED, (run.prompted()["scores"],), (samples,), (losses,))
+def _prompted(
+    runs: Sequence[RunDir], shots: int | None, shared: Sequence[Key], read: Sequence[tuple[int, int]]
+) -> tuple[Contestant | None, int]:
+    """The base model with examples in its prompt, as the first run asked it that asked the same rows; and how many."""
+    for run in runs:
+        told = run.prompted()
+        samples = _picked(run.samples(layout.PROMPTED), shared)
+        if told and shots in (None, told["asked"]) and len(samples) == len(shared):
+            losses = _losses(run.losses(layout.PROMPTED), read)
+            return Contestant(layout.PROMPTED, (told["scores"],), (samples,), (losses,)), told["shots"]
+    return None, 0
 
 
 def _settings(records: Sequence[Record]) -> dict[str, list[Record]]:

@@ -1,7 +1,7 @@
 """The parts of a training, made from a plan: loss, Trainer, transformers' arguments, and the checkpoint to go on from."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tunewright.runs.checkpoints import TOTALS, CheckpointStore, read_manifest
 from tunewright.runs.events import EventLog
 
 ROWS_TO_START_FROM = 64
+OF_LOADERS = ("dataloader_prefetch_factor", "dataloader_persistent_workers")
 
 
 def step_collator(plan: Plan, tokenizer: TextTokenizer) -> StepCollator:
@@ -196,4 +197,10 @@ def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> Training
         "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": True,
     }
-    return TrainingArguments(**(ours | spec.extra))
+    return TrainingArguments(**(ours | _of_loading(spec.extra)))
+
+
+def _of_loading(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Upstream's settings without those of processes that load rows where there are none, which torch refuses."""
+    kept = extra.get("dataloader_num_workers", 0) > 0
+    return {name: value for name, value in extra.items() if kept or name not in OF_LOADERS}

@@ -1,5 +1,6 @@
 """Base model, tokenizer and adapters from folders, strictly: nothing loads partly, nothing runs code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def restore_adapter(model: PeftModel, folder: Path) -> None:
         raise error("E310", reason=fault)
     stored = read_adapter(folder)
     present = adapter_tensors(model)
-    _check_places(present, stored)
+    check_places(present, stored)
     with torch.no_grad():
         for name, tensor in present.items():
             tensor.copy_(stored[name])
@@ -164,7 +165,7 @@ def adapter_tensors(model: PeftModel) -> Tensors:
     return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
-def _check_places(present: Tensors, stored: Tensors) -> None:
+def check_places(present: Mapping[str, torch.Tensor], stored: Mapping[str, torch.Tensor]) -> None:
     """Raises: ModelError E310 unless each stored tensor has a place of its shape, and each place a tensor."""
     for what, odd in (("missing", present.keys() - stored), ("not expected", stored.keys() - present)):
         if odd:
@@ -176,7 +177,7 @@ def _check_places(present: Tensors, stored: Tensors) -> None:
 
 def _check_all_loaded(model: PeftModel, stored: Tensors) -> None:
     present = adapter_tensors(model)
-    _check_places(present, stored)
+    check_places(present, stored)
     for name, tensor in stored.items():
         if not torch.equal(present[name].detach().cpu(), tensor.to(present[name].dtype)):
             raise error("E310", reason=f"{name} was not loaded")

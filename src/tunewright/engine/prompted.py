@@ -1,7 +1,7 @@
 """The base model with training rows in its prompt, on the run's own test: what it reaches without any training."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -9,64 +9,70 @@ from tunewright.data.encode import IGNORED, Encoded, encode
 from tunewright.data.formats import Example, Message
 from tunewright.data.gate import load_examples
 from tunewright.data.tokenizer import TextTokenizer
-from tunewright.engine.evaluate import Examiner
 from tunewright.engine.prepare import Prepared
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.plan.plan import Plan
 
 
-def with_examples(
-    test: Examiner, plan: Plan, data: Prepared, tokenizer: TextTokenizer, shots: int
-) -> tuple[Examiner, int]:
-    """The same test with up to `shots` training rows shown before each question, and how many fit.
+def with_examples(plan: Plan, data: Prepared, tokenizer: TextTokenizer, shots: int) -> tuple[list[Encoded], int]:
+    """The held-out rows with up to `shots` training rows shown before each, and how many fit.
 
-    The rows are drawn with the run's seed from the shorter half, and are the same for all questions. Only the last answer
-    of a row is measured, as in a test without them.
+    The rows that are shown are drawn with the run's seed from the shorter half, and are the same for all. What is measured
+    of a row, and where it is cut, is as in the run's own test, so that losses are of the same tokens.
     Raises: DataError E230 where rows cannot be shown.
     """
-    assert plan.run.task == "causal_lm" and plan.run.data.max_length != "auto"
-    loaded = load_examples(plan.run.data, plan.run.train.data_seed, plan.run.task)
-    shown = _drawn(data.train, {one.number: one for one in loaded.train}, shots, plan.run.train.seed)
-    room = plan.facts.model.max_position_embeddings - test.max_new_tokens
+    assert plan.run.task == "causal_lm" and plan.run.eval.max_new_tokens != "auto"
+    if plan.run.data.train_on != "answers":
+        raise error("E230", reason=N_("whole texts are learned, not answers"))
+    shown = _drawn(plan, data.train, shots)
+    if not shown:
+        raise error("E230", reason=N_("no row is one question and one answer"))
+    room = plan.facts.model.max_position_embeddings - plan.run.eval.max_new_tokens
     while shown:
-        rows = _encoded(test, [message for example in shown for message in _turns(example)], tokenizer)
-        if rows and max(len(row.ids) for row in rows) <= room:
-            return replace(test, rows=rows), len(shown)
+        rows = _behind([message for example in shown for message in _turns(example)], data, tokenizer)
+        if max(len(row.ids) for row in rows) <= room:
+            return rows, len(shown)
         shown = shown[:-1]
-    raise error("E230", reason=N_("no row of questions and answers is short enough"))
+    raise error("E230", reason=N_("with an example before it a row is longer than the model reads"))
 
 
-def _drawn(rows: Sequence[Encoded], examples: Mapping[int, Example], shots: int, seed: int) -> list[Example]:
+def _drawn(plan: Plan, rows: Sequence[Encoded], shots: int) -> list[Example]:
     """Rows of one question and one answer, from the shorter half of them."""
-    asked = [row for row in rows if row.prompt_length and _is_pair(examples.get(row.number))]
+    loaded = load_examples(plan.run.data, plan.run.train.data_seed, "causal_lm")
+    pairs = {one.number: one for one in loaded.train if [turn.role for turn in _turns(one)] == ["user", "assistant"]}
+    asked = [row for row in rows if row.number in pairs]
     if not asked:
         return []
     half = median(len(row.ids) for row in asked)
-    short = [examples[row.number] for row in asked if len(row.ids) <= half]
-    return random.Random(seed).sample(short, min(shots, len(short)))
-
-
-def _is_pair(example: Example | None) -> bool:
-    return example is not None and [turn.role for turn in _turns(example)] == ["user", "assistant"]
+    short = [pairs[row.number] for row in asked if len(row.ids) <= half]
+    return random.Random(plan.run.train.seed).sample(short, min(shots, len(short)))
 
 
 def _turns(example: Example) -> list[Message]:
     return [message for message in example.messages if message.role != "system"]
 
 
-def _encoded(test: Examiner, shown: Sequence[Message], tokenizer: TextTokenizer) -> list[Encoded]:
-    """The test's rows with the examples behind their system turn; none if the template refuses one."""
-    examples = []
-    for row in test.rows:
-        example = test.examples[row.number]
+def _behind(shown: Sequence[Message], data: Prepared, tokenizer: TextTokenizer) -> list[Encoded]:
+    """The held-out rows with turns behind their system turn. Raises: DataError E230 where the template refuses that."""
+    alone = [data.held_out_examples[row.number] for row in data.held_out]
+    behind = []
+    for example in alone:
         system = [message for message in example.messages if message.role == "system"]
-        examples.append(replace(example, messages=(*system, *shown, *_turns(example))))
-    rows, problems = encode(examples, tokenizer, max_length=None)
+        behind.append(replace(example, messages=(*system, *shown, *_turns(example))))
+    (plain, _), (longer, problems) = (encode(rows, tokenizer, max_length=None) for rows in (alone, behind))
     if problems:
-        return []
-    return [replace(row, labels=_last_answer(row)) for row in rows]
+        raise error("E230", reason=problems[0].message())
+    return [_alike(*rows) for rows in zip(longer, plain, data.held_out, strict=True)]
 
 
-def _last_answer(row: Encoded) -> list[int]:
-    return [IGNORED if i < row.prompt_length else int(label) for i, label in enumerate(row.labels)]
+def _alike(longer: Encoded, plain: Encoded, tested: Encoded) -> Encoded:
+    """The longer row with what the run's test measures of it: of its own learned tokens those before the cut."""
+    places = [i for i, label in enumerate(longer.labels) if label != IGNORED][-plain.num_label_tokens :]
+    kept = places[: tested.num_label_tokens]
+    labels = [int(label) if i in kept else IGNORED for i, label in enumerate(longer.labels)]
+    end = kept[-1] + 1
+    measured = [label for label in labels if label != IGNORED]
+    if measured != [label for label in tested.labels if label != IGNORED]:
+        raise error("E230", reason=N_("the template writes an answer otherwise behind others"))
+    return replace(longer, ids=longer.ids[:end], labels=labels[:end])

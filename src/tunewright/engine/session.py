@@ -152,13 +152,14 @@ class Session:
         data, started = self.data(), time.perf_counter()
         if not data.held_out:
             raise error("E210", path=f"{self.plan.run.data.train} (held out)")
+        rows, shown = with_examples(self.plan, data, self.tokenizer, shots)
+        longest = max(len(row.ids) for row in rows)
         with self.base() as base:
-            way = known_way(self.plan, base, data.train)
+            way = known_way(self.plan, base, data.train, longest)
             test = examiner(self.plan, data, self.tokenizer, way, Portions())
-            asked, shown = with_examples(test, self.plan, data, self.tokenizer, shots)
-            found = asked.evaluate(base, self.progress)
+            found = replace(test, rows=rows).evaluate(base, self.progress)
         return {
-            "shots": shown, "scores": found.scores, "rows": len(found.samples), "held_out_rows": len(asked.rows),
+            "shots": shown, "scores": found.scores, "rows": len(found.samples), "held_out_rows": len(rows),
             "seconds": round(time.perf_counter() - started, 3), "samples": found.samples, "losses": found.losses,
         }  # fmt: skip
 

@@ -7,7 +7,8 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from tunewright.engine.adapt import DERIVED
-from tunewright.engine.finite import trained_tensors
+from tunewright.engine.finite import first_not_finite, trained_tensors
+from tunewright.engine.load import check_places
 from tunewright.errors import error
 
 TRAINED = "trained.safetensors"
@@ -31,9 +32,9 @@ def restore_trained(model: PeftModel, folder: Path) -> bool:
         return False
     stored = load_file(path)
     trained = {f"parameter/{name}": p for name, p in model.named_parameters() if p.requires_grad}
-    odd = sorted(set(trained) ^ {name for name in stored if name.startswith("parameter/")})
-    if odd:
-        raise error("E310", reason=f"{len(odd)} tensors do not match, first {odd[0]}")
+    check_places(trained, {name: tensor for name, tensor in stored.items() if name.startswith("parameter/")})
+    if broken := first_not_finite(stored.items()):
+        raise error("E310", reason=f"{broken} holds NaN or infinity")
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(stored[name])

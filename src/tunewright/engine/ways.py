@@ -75,16 +75,21 @@ def _packed(rows: Sequence[Encoded], _pad_id: int, *, share: bool) -> dict[str, 
     return pack(rows, share=share)
 
 
-def reason_not(way: Way, plan: Plan, model: PreTrainedModel | PeftModel) -> str | None:
-    """Why a loaded model cannot take a way for the rows of a plan."""
+def reason_not(way: Way, plan: Plan, model: PreTrainedModel | PeftModel, longest: int = 0) -> str | None:
+    """Why a loaded model cannot take a way for the rows of a plan, or for rows of up to `longest` tokens."""
     assert plan.run.data.max_length != "auto"
+    most = max(longest, plan.run.data.max_length)
     reason = answer_loss_reason_not(model)
-    return reason or (packing_reason_not(model, plan.run.data.max_length) if "packing" in way.paths else None)
+    return reason or (packing_reason_not(model, most) if "packing" in way.paths else None)
 
 
-def known_way(plan: Plan, model: PreTrainedModel | PeftModel, rows: Sequence[Encoded]) -> Way:
-    """The way of a run that is over: the first that the model can take, without another comparison."""
-    way = next((way for way in fast_ways(plan) if reason_not(way, plan, model) is None), plain_way(plan, rows))
+def known_way(plan: Plan, model: PreTrainedModel | PeftModel, rows: Sequence[Encoded], longest: int = 0) -> Way:
+    """The way of a run that is over: the first that the model can take, without another comparison.
+
+    `longest` is the length of the longest row to be read, where that is more than the run's own rows have.
+    """
+    fast = (way for way in fast_ways(plan) if reason_not(way, plan, model, longest) is None)
+    way = next(fast, plain_way(plan, rows))
     if way.loss is packed_loss:
         attend_by_document(model)
     return way

@@ -12,6 +12,8 @@ import psutil
 STILL_SECONDS = 600.0
 # Threads that wait and look now and then take less in ten minutes; whatever trains, loads or writes takes more.
 LEAST_COMPUTED_SECONDS = 1.0
+# Looks that lie so far apart were paused themselves, and the process with them.
+PAUSE_SECONDS = 30.0
 PAUSED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
@@ -25,10 +27,12 @@ class Stillness:
     pid: int
     seconds: float = STILL_SECONDS
     _since: float = field(init=False)
+    _looked: float = field(init=False)
     _computed: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.heard()
+        self._looked = self._since
 
     def heard(self) -> None:
         """It gave another sign of life."""
@@ -36,11 +40,12 @@ class Stillness:
 
     def look(self) -> bool:
         """Whether the process did nothing for so long; one that is paused or gone is not still."""
-        computed = self._computed_seconds()
-        if computed is None or abs(computed - self._computed) >= LEAST_COMPUTED_SECONDS:
+        computed, now = self._computed_seconds(), time.monotonic()
+        was_paused, self._looked = now - self._looked > PAUSE_SECONDS, now
+        if computed is None or was_paused or abs(computed - self._computed) >= LEAST_COMPUTED_SECONDS:
             self._computed = computed or self._computed
             self.heard()
-        return time.monotonic() - self._since >= self.seconds
+        return now - self._since >= self.seconds
 
     def _computed_seconds(self) -> float | None:
         """Of the process and its children, those that ended too; None if it is paused or gone."""

@@ -12,12 +12,11 @@ from tunewright.errors import Problem
 from tunewright.facts.machine import has_bitsandbytes
 from tunewright.facts.pressure import Pressure
 from tunewright.i18n import N_
-from tunewright.plan.plan import Choice, Plan, from_json
-from tunewright.plan.remedy import next_saving, what_would_help
+from tunewright.plan.plan import Plan, from_json
+from tunewright.plan.remedy import LOADER_ORIGIN, next_saving, remedied, what_would_help
 from tunewright.runs import durable, layout
 from tunewright.runs.checkpoints import CheckpointStore
 from tunewright.runs.store import RunDir
-from tunewright.spec.load import patch
 
 Event = Mapping[str, Any]
 TESTS, TRAINING = ("evaluate_before", "evaluate_after"), ("rehearse", "train")
@@ -85,10 +84,7 @@ def load_rows_itself(run: RunDir, last: Event) -> bool:
     """Have the next worker load its rows itself if the last event says that a process for it died; say so as an alert."""
     if last["kind"] != "failed" or last["problems"][0]["code"] != "E514":
         return False
-    plan, path = _plan(run), "train.dataloader_num_workers"
-    choice = Choice(path=path, value=0, origin="remedy W504", reason=N_("a process that loads rows died"))
-    choices = (*(made for made in plan.choices if made.path != path), choice)
-    plan = plan.model_copy(update={"run": patch(plan.run, {path: 0}), "choices": choices})
+    plan = remedied(_plan(run), {"train.dataloader_num_workers": 0}, LOADER_ORIGIN)
     durable.write_text(run.file(layout.PLAN), plan.model_dump_json(indent=1) + "\n")
     tell(run, Problem("W504", values={"step": last["step"], "start": last_sealed(run)}), last["step"])
     return True

@@ -18,7 +18,7 @@ from tunewright.flow.gather import Progress, gather
 from tunewright.plan.devices import facts_on
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Plan, from_json
-from tunewright.plan.remedy import remedied, remedies, wishes
+from tunewright.plan.remedy import REASONS, remedied, remedies, wishes
 from tunewright.plan.time import factor_key
 from tunewright.runs import durable, layout, store
 from tunewright.runs.checkpoints import MANIFEST
@@ -205,9 +205,10 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         given = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
         factor = read_factor(factor_key(changed_run, plan.facts))
         new = make_plan(changed_run, plan.facts, origins, given, factor)
-        saved = remedies(plan)
-        if saved and not saved.keys() & changes.keys():  # who changes one of them has taken the matter over
-            new = remedied(new, saved)
+        for origin in REASONS:
+            saved = remedies(plan, origin)
+            if saved and not saved.keys() & changes.keys():  # who changes one of them has taken the matter over
+                new = remedied(new, saved, origin)
         durable.write_text(run.file(layout.CONFIG), spec.to_yaml(changed))
         durable.write_text(run.file(layout.PLAN), new.model_dump_json(indent=1) + "\n")
         run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))

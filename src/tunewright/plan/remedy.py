@@ -1,4 +1,7 @@
-"""A plan with one saving more: what becomes of a run in which memory ran out. The effective batch is never changed."""
+"""A plan with one saving more: what becomes of a run in which memory ran out. The effective batch is never changed.
+
+What else is changed while a run goes on is kept in its plan in the same way.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +15,11 @@ from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Choice, Plan
 from tunewright.spec.load import patch
 
-ORIGIN = "remedy D101"
+ORIGIN, LOADER_ORIGIN = "remedy D101", "remedy W504"
+REASONS: Mapping[str, str] = {
+    ORIGIN: N_("memory ran out, so this was changed while the run went on"),
+    LOADER_ORIGIN: N_("a process that loads rows died, so this was changed while the run went on"),
+}
 SHORTEST = 64
 
 
@@ -28,12 +35,12 @@ class Saving:
 
 def wishes(plan: Plan) -> dict[str, str]:
     """Origin of each value that was asked for."""
-    return {made.path: made.origin for made in plan.choices if made.origin not in ("plan", ORIGIN)}
+    return {made.path: made.origin for made in plan.choices if made.origin not in ("plan", *REASONS)}
 
 
-def remedies(plan: Plan) -> Changes:
-    """Values that savings have changed since the run was planned."""
-    return {made.path: made.value for made in plan.choices if made.origin == ORIGIN}
+def remedies(plan: Plan, origin: str = ORIGIN) -> Changes:
+    """Values that savings, or what else has such an origin, have changed since the run was planned."""
+    return {made.path: made.value for made in plan.choices if made.origin == origin}
 
 
 def next_saving(plan: Plan, *, in_training: bool) -> Saving | None:
@@ -58,15 +65,14 @@ def _may(plan: Plan, rung: Rung, changes: Changes) -> bool:
     return works(patch(plan.run, changes), plan.facts) and (rung.is_split or not wishes(plan).keys() & changes.keys())
 
 
-def remedied(plan: Plan, changes: Mapping[str, Any]) -> Plan:
+def remedied(plan: Plan, changes: Mapping[str, Any], origin: str = ORIGIN) -> Plan:
     """The plan with some values changed; all others stay as they were decided, and so do the promises of time.
 
     Raises: SpecError if the values do not go together.
     """
     made = make_plan(patch(plan.run, changes), plan.facts)
     assert made.effective_batch == plan.effective_batch
-    reason = N_("memory ran out, so this was changed while the run went on")
-    new = [Choice(path=path, value=value, origin=ORIGIN, reason=reason) for path, value in changes.items()]
+    new = [Choice(path=path, value=value, origin=origin, reason=REASONS[origin]) for path, value in changes.items()]
     replaced = changes.keys() | {choice.path for choice in made.choices}
     kept = [choice for choice in plan.choices if choice.path not in replaced]
     changed = {"run": made.run, "memory": made.memory, "fits": made.fits, "fast_paths": made.fast_paths}

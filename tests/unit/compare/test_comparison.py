@@ -14,6 +14,7 @@ from tunewright.compare import comparison_page
 from tunewright.compare.choosing import Choice, choose
 from tunewright.compare.comparison import Comparison, compare
 from tunewright.compare.outcome import lines, notes, to_json
+from tunewright.compare.statistics import Estimate
 from tunewright.errors import SpecError
 from tunewright.i18n import speaking
 from tunewright.runs import durable, layout, store
@@ -292,6 +293,68 @@ def test_nothing_is_taken_that_examples_in_a_prompt_reach_as_well(cell: Cell) ->
     assert choice.best is found.tuned[1] and choice.take is None
     said = "No run is shown to be better than the base model with examples in its prompt on 120 held-out rows."
     assert english(choice).startswith(said)
+
+
+def test_the_intervals_hold_for_all_differences_at_once(cell: Cell) -> None:
+    runs = ranks(cell, r4=(0.6, 80), r16=(0.85, 100))
+    alone, _choice = compared(*runs)
+    ask_with_examples(runs[0], 0.5)
+    more, _choice = compared(*runs)
+    few, many = (found.difference(*found.tuned) for found in (alone, more))
+    assert few is not None and many is not None and few.interval is not None and many.interval is not None
+    assert few.value == many.value
+    assert many.interval[0] < few.interval[0] and few.interval[1] < many.interval[1]
+    back = more.difference(more.tuned[1], more.tuned[0])
+    assert back == Estimate(-many.value, (-many.interval[1], -many.interval[0]))
+
+
+def test_the_examples_that_were_asked_for_are_compared(cell: Cell) -> None:
+    runs = ranks(cell, r4=(0.6, 80), r16=(0.85, 100))
+    ask_with_examples(runs[0], 0.5, shots=3)
+    ask_with_examples(runs[1], 0.6, shots=5)
+    assert [compare(runs, shots).shots for shots in (None, 0, 3, 5, 7)] == [3, 0, 3, 5, 0]
+    assert compare(runs, 0).prompted is None
+
+
+def test_the_same_model_twice_is_a_tie_and_no_doubt(cell: Cell) -> None:
+    _found, choice = by_rows(cell, r4=(lambda i: -0.6, 100))
+    again = [one["loss"] / 5 for one in RunDir(choice.take.records[0].run.path).losses("after")]  # type: ignore[union-attr]
+    twin = cell("r8", 0.5, seconds=50, losses=(HARD, again), **NOTHING, **{"peft.r": 8})
+    _found, choice = compared(choice.take.records[0].run, twin)  # type: ignore[union-attr]
+    assert choice.take is not None and choice.take.name == "r8", "the faster of the two"
+    assert {one.name for one in choice.tied} == {"r4", "r8"}
+
+
+def test_a_base_of_before_losses_were_kept_leaves_the_old_sentences(cell: Cell) -> None:
+    first = cell("r4", 0.5, losses=((), [one - 0.3 for one in HARD]), **NOTHING)
+    other = cell("r8", 0.9, losses=((), [one - 0.6 for one in HARD]), **NOTHING, **{"peft.r": 8})
+    _found, choice = compared(first, other)
+    assert choice.take is not None and choice.take.name == "r8"
+    assert "cannot be said" in english(choice)
+    kept = cell("r16", 0.7, losses=(HARD, [one - 0.45 for one in HARD]), **NOTHING, **{"peft.r": 16})
+    found, _choice = compared(first, other, kept)
+    assert found.base.losses[0], "the run that kept them tells the base's"
+
+
+def test_a_faster_run_is_not_taken_unless_it_beats_what_costs_no_training(cell: Cell) -> None:
+    """Within one percent of the best, and within one percent of the base model too."""
+    _found, choice = by_rows(cell, r4=(lambda i: -0.011, 10), r8=(lambda i: -0.02, 100))
+    assert choice.best is not None and choice.best.name == "r8"
+    assert choice.take is choice.best
+    assert {one.name for one in choice.tied} == {"r4", "r8"}
+
+
+def test_losses_of_other_data_are_not_compared_row_by_row(cell: Cell) -> None:
+    runs = [cell(f"r{r}", 0.5 + r / 100, losses=(HARD, [one - r / 10 for one in HARD]), **NOTHING,
+                 **{"peft.r": r}) for r in (4, 8)]  # fmt: skip
+    rows = {"rows": intent_rows(ROWS, right(0.5))}
+    assert compare(runs).marks(compare(runs).tuned[0], "held_out_loss")
+    plan = json.loads(runs[1].file(layout.PLAN).read_text())
+    plan["facts"]["data"]["fingerprint"] = "b" * 64
+    durable.write_json(runs[1].file(layout.PLAN), plan)
+    for run in runs:
+        durable.write_jsonl(run.path / layout.EVAL / "after.jsonl", rows["rows"])
+    assert not compare(runs).marks(compare(runs).tuned[0], "held_out_loss")
 
 
 def test_losses_of_other_rows_or_units_are_not_compared_row_by_row(cell: Cell) -> None:

@@ -56,13 +56,29 @@ def wait_until_computed(pid: int) -> None:
         computed = sum(member.cpu_times().user for member in [process, *process.children(recursive=True)])
 
 
+def looks(seen: Stillness, clock: Clock, until: float) -> bool:
+    """What the last look says, of one every ten seconds."""
+    while clock.now + 10 < until:
+        clock.now += 10
+        seen.look()
+    clock.now = until
+    return seen.look()
+
+
 def test_a_process_that_waits_stands_still_after_ten_minutes(clock: Clock) -> None:
     with program(WAITS) as process:
         seen = Stillness(process.pid)
-        clock.now = STILL_SECONDS - 1
+        assert not looks(seen, clock, STILL_SECONDS - 1)
+        assert looks(seen, clock, STILL_SECONDS)
+
+
+def test_one_that_was_paused_together_with_who_looks_is_left_alone(clock: Clock) -> None:
+    with program(WAITS) as process:
+        seen = Stillness(process.pid)
+        assert not looks(seen, clock, STILL_SECONDS - 1)
+        clock.now += 3600
         assert not seen.look()
-        clock.now = STILL_SECONDS
-        assert seen.look()
+        assert looks(seen, clock, clock.now + STILL_SECONDS)
 
 
 @pytest.mark.parametrize("code", [COMPUTES, HAS_A_CHILD])
@@ -70,10 +86,8 @@ def test_one_that_computes_does_not(clock: Clock, code: str) -> None:
     with program(code) as process:
         seen = Stillness(process.pid)
         wait_until_computed(process.pid)
-        clock.now = STILL_SECONDS
-        assert not seen.look()
-        clock.now += STILL_SECONDS - 1
-        assert not seen.look(), "it counts from the last look on"
+        assert not looks(seen, clock, STILL_SECONDS)
+        assert not looks(seen, clock, STILL_SECONDS + 9), "it counts from the first look that saw it compute"
 
 
 def test_one_that_is_paused_is_left_alone(clock: Clock) -> None:
@@ -82,23 +96,20 @@ def test_one_that_is_paused_is_left_alone(clock: Clock) -> None:
         process.send_signal(signal.SIGSTOP)
         while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
             time.sleep(0.01)
-        clock.now = STILL_SECONDS
-        assert not seen.look()
+        assert not looks(seen, clock, STILL_SECONDS)
         process.send_signal(signal.SIGCONT)
-        clock.now += STILL_SECONDS - 1
-        assert not seen.look()
+        assert not looks(seen, clock, 2 * STILL_SECONDS - 1)
 
 
 def test_one_that_is_gone_is_left_alone(clock: Clock) -> None:
     with program(WAITS) as process:
         seen = Stillness(process.pid)
-    clock.now = STILL_SECONDS
-    assert not seen.look()
+    assert not looks(seen, clock, STILL_SECONDS)
 
 
 def test_a_sign_of_life_begins_anew(clock: Clock) -> None:
     with program(WAITS) as process:
         seen = Stillness(process.pid)
-        clock.now = STILL_SECONDS
+        looks(seen, clock, STILL_SECONDS - 1)
         seen.heard()
-        assert not seen.look()
+        assert not looks(seen, clock, 2 * STILL_SECONDS - 2)

@@ -14,7 +14,7 @@ from tunewright.facts.pressure import Group
 from tunewright.flow.supervise import Parent
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Facts, from_json
-from tunewright.plan.remedy import remedies
+from tunewright.plan.remedy import LOADER_ORIGIN, remedies
 from tunewright.runs import durable, layout, store
 from tunewright.runs.checkpoints import CheckpointStore
 from tunewright.runs.store import RunDir
@@ -120,7 +120,7 @@ def test_rows_are_loaded_without_the_process_that_died(supervise: Supervise) -> 
     assert alerts(run) == [{"step": 7, "start": 5}]
     plan = from_json(run.plan())
     assert plan.run.train.extra == {"dataloader_num_workers": 0}
-    assert [made.origin for made in plan.choices if made.path == "train.dataloader_num_workers"] == ["remedy W504"]
+    assert [made.origin for made in plan.choices if made.path == "train.dataloader_num_workers"] == [LOADER_ORIGIN]
     assert "W504" in run.file(layout.LOG).read_text()
 
 

@@ -45,8 +45,8 @@ Full = Annotated[
 Shots = Annotated[
     int | None,
     typer.Option(
-        "--shots", metavar="N", min=0, help=_("Ask the base model with N training rows in its prompt, too."),
-        show_default=_("3 where it writes"),
+        "--shots", metavar="N", min=0, help=_("Ask the base model with N training rows in its prompt, too (causal_lm)."),
+        show_default=_("3 where runs are trained"),
     ),
 ]  # fmt: skip
 
@@ -84,13 +84,13 @@ def compare(
         shown = {"is_json": as_json, "is_quiet": quiet, "is_verbose": verbose}
         code = _train(asked, folder, force=force, **shown)
         runs = api.runs(folder)
-        shots = api.SHOTS if shots is None else shots
+        is_wanted, shots = shots is not None, api.SHOTS if shots is None else shots
     else:
         runs = [run for word in words for run in _found(word)]
-        folder = Path(output) if output else _common_folder(runs)
+        folder, is_wanted = Path(output) if output else _common_folder(runs), True
     if shots:
-        _ask_with_examples(runs, shots, is_quiet=quiet)
-    compared = api.compare_runs(runs)
+        _ask_with_examples([run for run in runs if is_wanted or run.task == "causal_lm"], shots, is_quiet=quiet)
+    compared = api.compare_runs(runs, shots=shots)
     page = compared.report(folder.resolve() / PAGE)
     if as_json:
         show.as_json({**compared.to_json(), "report": str(page)})
@@ -173,15 +173,15 @@ def _train(asked: "Grid", folder: Path, *, force: bool, is_json: bool, is_quiet:
 
 def _ask_with_examples(runs: "Sequence[TrainedRun]", shots: int, *, is_quiet: bool) -> None:
     """Measure the base model with training rows in its prompt, once; where it cannot be, that is said and is no fault."""
-    from tunewright.errors import DataError
+    from tunewright.errors import TunewrightError
 
-    ends = [run for run in runs if run.state == "finished" and run.task == "causal_lm"]
+    ends = [run for run in runs if run.state == "finished"]
     if not ends or any(run.dir.prompted().get("asked") == shots for run in ends):
         return
     with live.meter(_("Asking the base model with examples in its prompt"), is_quiet=is_quiet) as progress:
         try:
             ends[0].prompted(shots, progress)
-        except DataError as fault:
+        except TunewrightError as fault:
             show.note("; ".join(problem.message() for problem in fault.problems))
         finally:
             ends[0].close()
