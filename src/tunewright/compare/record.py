@@ -69,6 +69,15 @@ class Record:
         """The losses of single rows, of base and tuned model; empty for runs of before they were kept."""
         return self.run.losses("before"), self.run.losses("after")
 
+    @property
+    def row_losses(self) -> dict[int, tuple[float, float]]:
+        """Mean losses before and after of each held-out row, by its number; empty where they were not kept alike."""
+        before, after = self.losses
+        if [(row["row"], row["units"]) for row in before] != [(row["row"], row["units"]) for row in after]:
+            return {}
+        both = zip(before, after, strict=True)
+        return {was["row"]: (was["loss"] / was["units"], now["loss"] / now["units"]) for was, now in both}
+
     @cached_property
     def scores(self) -> list[Score]:
         before, after = self.samples

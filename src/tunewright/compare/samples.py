@@ -3,8 +3,9 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal
 
 from tunewright.compare import words
@@ -36,7 +37,7 @@ class Pair:
     """One held-out row with both answers; None stands for an answer that was not written.
 
     `closeness` is larger the nearer the last answer comes to the reference. `probability` is what the tuned model gives its
-    label, None for other answers.
+    label, None for other answers; `losses` are the mean losses of the reference before and after, None if not known.
     """
 
     row: int
@@ -48,6 +49,7 @@ class Pair:
     closeness: float
     differences: tuple[str, ...]
     probability: float | None = None
+    losses: tuple[float, float] | None = None
 
     @property
     def is_base_right(self) -> bool:
@@ -59,10 +61,18 @@ class Pair:
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """What is told below the tuned model's answer: what is wrong with it, and how sure the model is."""
-        if self.probability is None:
-            return self.differences
-        return (*self.differences, _("{share} sure").format(share=words.percent(self.probability)))
+        """What is told below the tuned model's answer: what is wrong with it, and what was measured of it."""
+        return (*self.differences, *self.measured)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """How sure the model is of its label; of free text how well it predicts the reference."""
+        if self.probability is not None:
+            return (_("{share} sure").format(share=words.percent(self.probability)),)
+        if self.losses is None or self.outcome != "unmarked":
+            return ()
+        before, after = (f"{loss:.2f}" for loss in self.losses)
+        return (_("loss of the reference {before} → {after}").format(before=before, after=after),)
 
     @cached_property
     def parts(self) -> tuple[list[Part], list[Part]]:
@@ -81,13 +91,22 @@ class Group:
     pairs: Sequence[Pair]
 
 
-def pairs(kind: AnswerKind, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[Pair]:
-    """The samples of both measurements by row. Numbers are not marked, nor is free text that never equals its reference."""
+def pairs(
+    kind: AnswerKind,
+    before: Sequence[Mapping[str, Any]],
+    after: Sequence[Mapping[str, Any]],
+    losses: Mapping[int, tuple[float, float]] = MappingProxyType({}),
+) -> list[Pair]:
+    """The samples of both measurements by row. Numbers are not marked, nor is free text that never equals its reference.
+
+    `losses` are the mean losses of rows before and after.
+    """
     tuned = {sample["row"]: sample for sample in after}
     base = {sample["row"]: sample for sample in before}
     rows = {**tuned, **base}
     is_marked = kind != "number" and (kind != "text" or _can_be_marked(list(rows.values()), [*before, *after]))
-    return [_pair(kind, row, base.get(number), tuned.get(number), is_marked) for number, row in rows.items()]
+    found = [_pair(kind, row, base.get(number), tuned.get(number), is_marked) for number, row in rows.items()]
+    return [replace(pair, losses=losses.get(pair.row)) for pair in found]
 
 
 def _can_be_marked(rows: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bool:

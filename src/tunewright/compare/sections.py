@@ -132,6 +132,13 @@ def caveats(found: Record) -> list[str]:
         said.append(
             _("A loss says how well answers were predicted, not how good they are. Read the answers before you decide.")
         )
+        fell = sum(after < before for before, after in found.row_losses.values())
+        if found.row_losses:
+            said.append(
+                _("The loss fell on {share} of the held-out rows.").format(
+                    share=words.percent(fell / len(found.row_losses))
+                )
+            )
     if 0 < rows < SURE_FROM_ROWS:
         said.append(_("With {rows} rows only large differences can be shown.").format(rows=rows))
     leaked = found.account.get("counts", {}).get("leaked", 0)
@@ -182,7 +189,7 @@ def _losses_disagree(found: Record) -> bool:
 
 
 def pairs(found: Record) -> list[answers.Pair]:
-    return answers.pairs(found.kind, *found.samples)
+    return answers.pairs(found.kind, *found.samples, found.row_losses)
 
 
 def samples(found: Record) -> dict[str, Any]:

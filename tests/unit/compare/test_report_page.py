@@ -266,6 +266,19 @@ def test_free_text_is_judged_by_its_loss_which_stands_first(start: Callable[...,
     assert "6 of the 150 held-out rows" in text and "With 6 rows" not in text
 
 
+def test_free_text_tells_the_losses_of_its_rows(start: Callable[..., Any]) -> None:
+    story = start("prose", held_out=150)
+    rows = [{"row": 2000 + i, "prompt": "Tell.", "reference": "Long ago ...", "answer": f"Hm {i}."} for i in range(6)]
+    before = [1 + i / 150 for i in range(150)]
+    after = [one - 0.3 if i % 10 else one + 0.1 for i, one in enumerate(before)]
+    story.score("before", 1.5, rows, 150, losses=before)
+    story.score("after", 1.24, rows, 150, losses=after)
+    text = page_of(story.run).text.replace("\u00a0", " ")
+    assert "The loss fell on 90.0 % of the held-out rows." in text
+    assert "loss of the reference 1.01 → 0.71" in text
+    assert "fell from 1.500 to 1.240 (−0.26, 95 % interval −0.2" in text
+
+
 def test_a_run_that_never_got_anywhere_still_has_a_report(start: Callable[..., Any]) -> None:
     story = start("early", state="failed", held_out=0)
     story.run.file(layout.EVENTS).unlink()
