@@ -19,7 +19,7 @@ from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine import train
 from tunewright.engine.build import checkpoint_to_resume
 from tunewright.engine.collate import StepCollator, pad_right
-from tunewright.engine.evaluate import held_out_loss
+from tunewright.engine.evaluate import held_out_loss, spread
 from tunewright.engine.generate import generate
 from tunewright.engine.losses import predicted_tokens
 from tunewright.engine.memory import Portions, ran_out
@@ -195,3 +195,10 @@ def test_a_checkpoint_goes_on_with_an_8_bit_base_if_a_saving_made_it_so(
     asked = plan.model_copy(update={"run": saved.run})
     with pytest.raises(TrainingError, match="E502"):
         checkpoint_to_resume(store, asked, model, run.events)
+
+
+def test_some_of_the_held_out_rows_are_taken_evenly_as_files_stand_in_the_order_of_labels() -> None:
+    rows = [Encoded(i, [1, 2], [-100, 2], 1, 2) for i in range(10)]
+    assert [row.number for row in spread(rows, 4)] == [0, 2, 5, 7]
+    assert [row.number for row in spread(rows, 99)] == list(range(10))
+    assert spread(rows, 0) == spread([], 3) == []

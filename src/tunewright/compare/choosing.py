@@ -77,7 +77,7 @@ TIED_AND_BEST = N_(
 )
 BLIND = N_("Differences below {least} cannot be seen on {rows} rows; four times as many would halve that.")
 AGAINST_BASE = N_("Against {who}, {name} gains {change} (95 % interval {low} to {high}).")
-BELOW_BASE = N_("Against {who}, {name} has {change} (95 % interval {low} to {high}); less is better.")
+BELOW_BASE = N_("{metric} of {name} against {who}: {change} (95 % interval {low} to {high}); less is better.")
 NOT_BETTER = N_(
     "No run is shown to be better than {who} on {rows} held-out rows. The best one, {best}, has {metric} {value}: {change} "
     "(95 % interval {low} to {high})."
@@ -267,7 +267,9 @@ def _gain_over_base(found: Comparison, take: Contestant) -> list[Sentence]:
     for one in found.untrained:
         against = found.difference(one, take)
         if against is not None and against.interval is not None:
-            values = {"who": Sentence(WHO[one.name]), "name": take.name}
+            values = {
+                "who": Sentence(WHO[one.name]), "name": take.name, "metric": Sentence(METRICS[found.metric].label),
+            }  # fmt: skip
             said.append(Sentence(text, _change(found, against) | values))
     return said
 

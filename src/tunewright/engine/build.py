@@ -11,7 +11,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, T
 
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
-from tunewright.engine.evaluate import READ_TOKENS, Examiner, held_out_loss
+from tunewright.engine.evaluate import READ_TOKENS, Examiner, held_out_loss, spread
 from tunewright.engine.load import device, restore_adapter
 from tunewright.engine.memory import Portions
 from tunewright.engine.optimizers import OWN_OPTIMIZERS, make_optimizer
@@ -143,7 +143,7 @@ def build_trainer(
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
     spec, cut = plan.run.train, way.of(step_collator(plan, tokenizer))
-    tests = data.held_out[: plan.run.eval.loss_rows]
+    tests = spread(data.held_out, plan.run.eval.loss_rows)
     patience = [EarlyStoppingCallback(spec.early_stopping_patience)] if tests and spec.early_stopping_patience else []
     return StepTrainer(
         loss=way.loss,

@@ -74,6 +74,12 @@ def _read(
     model.train(was_training)
 
 
+def spread(rows: Sequence[Encoded], most: int) -> list[Encoded]:
+    """At most so many rows, evenly from the first to the last: files often stand in the order of their labels."""
+    count = min(most, len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Plain scores, the samples behind them, and the losses of single rows."""
@@ -120,8 +126,8 @@ class Examiner:
 
     def _asked(self) -> list[Encoded]:
         if self.task == "causal_lm":
-            return [row for row in self.rows if 0 < row.prompt_length < len(row.ids)][: self.answers]
-        return list(self.rows[: self.answers] if self.task == "seq2seq" else self.rows)
+            return spread([row for row in self.rows if 0 < row.prompt_length < len(row.ids)], self.answers)
+        return spread(self.rows, self.answers) if self.task == "seq2seq" else list(self.rows)
 
     def _written(self, model: nn.Module, asked: Sequence[Encoded], progress: Progress) -> Tested:
         """What the model answers to the rows."""

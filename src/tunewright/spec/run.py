@@ -197,10 +197,12 @@ class EvalSpec(Section):
 
     rows: Annotated[Int, Field(ge=0)] | Auto = Field(
         default=AUTO,
-        description=N_("Held-out rows whose answers are written and compared, base and tuned; 0 writes none."),
+        description=N_(
+            "Held-out rows whose answers are written and compared, base and tuned, evenly from all; 0 writes none."
+        ),
     )
     loss_rows: Annotated[Int, Field(ge=1)] = Field(
-        default=64, description=N_("Held-out rows whose loss is measured while training.")
+        default=64, description=N_("Held-out rows whose loss is measured while training, evenly from all.")
     )
     max_new_tokens: Annotated[Int, Field(ge=1)] | Auto = Field(
         default=AUTO,

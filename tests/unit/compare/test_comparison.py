@@ -228,7 +228,7 @@ def test_losses_of_rows_tell_the_best_from_the_others(cell: Cell) -> None:
     assert text.startswith(
         "r32 is the best on 120 held-out rows: Held-out loss 0.896. r4 follows with +0.3 (95 % interval"
     )
-    assert "Against the base model, r32 has −0.6 (95 % interval" in text and "less is better" in text
+    assert "Held-out loss of r32 against the base model: −0.6 (95 % interval" in text and "less is better" in text
 
 
 def test_differences_row_by_row_see_what_the_spread_of_rows_hides(cell: Cell) -> None:
