@@ -55,8 +55,8 @@ class Choice:
     sentences: tuple[Sentence, ...]
 
     def verdict(self) -> str:
-        """In this process's language."""
-        return " ".join(sentence.spoken() for sentence in self.sentences)
+        """In this process's language; Chinese has no blanks between sentences."""
+        return " ".join(sentence.spoken() for sentence in self.sentences).replace("。 ", "。")
 
     def in_english(self) -> str:
         return " ".join(sentence.in_english() for sentence in self.sentences)

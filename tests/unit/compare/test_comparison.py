@@ -295,6 +295,13 @@ def test_nothing_is_taken_that_examples_in_a_prompt_reach_as_well(cell: Cell) ->
     assert english(choice).startswith(said)
 
 
+def test_chinese_sentences_stand_without_blanks(cell: Cell) -> None:
+    _found, choice = compared(*ranks(cell, r4=(0.5, 80), r16=(0.85, 100)))
+    with speaking("zh"):
+        said = choice.verdict()
+    assert said.count("。") >= 2 and "。 " not in said
+
+
 def test_the_intervals_hold_for_all_differences_at_once(cell: Cell) -> None:
     runs = ranks(cell, r4=(0.6, 80), r16=(0.85, 100))
     alone, _choice = compared(*runs)
