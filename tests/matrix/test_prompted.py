@@ -116,6 +116,16 @@ def test_whole_texts_and_long_talks_are_no_examples(session: Session) -> None:
         with_examples(plan, replace(data, train=[]), session.tokenizer, 2)
 
 
+def test_rows_of_several_exchanges_are_not_shown(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    turns = [("user", "Count."), ("assistant", "One, two.")] * 2
+    rows = [{"messages": [{"role": r, "content": f"{text} {i}"} for r, text in turns]} for i in range(40)]
+    (tmp_path / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = run_for(tiny_model(), tmp_path / "talks.jsonl", tmp_path / "run")
+    with pytest.raises(DataError, match="no row is one question"):
+        run.prompted(2)
+    run.close()
+
+
 def test_what_it_reached_is_kept_and_compared(run: TrainedRun) -> None:
     import tunewright
 

@@ -87,8 +87,8 @@ NOT_ABOVE_BASELINE = N_(
     "has {value} (95 % interval {low} to {high}) on {rows} held-out rows."
 )
 BY_LOSS = N_(
-    "{best} has the lowest loss on {rows} held-out rows, {value}. The losses of single rows are not kept, so whether that is "
-    "more than chance cannot be said. As far as the loss can tell, take {best}."
+    "{best} has the lowest loss on {rows} held-out rows, {value}. The runs have no losses of the same single rows, so whether that "
+    "is more than chance cannot be said. As far as the loss can tell, take {best}."
 )
 NOT_BY_LOSS = N_(
     "No run has a loss on {rows} held-out rows that is more than 1 % below that of {who}: {value} of {best} against {base}."
@@ -98,7 +98,7 @@ FEW = N_(
 )
 BY_LOSS_TIED = N_(
     "{take} is within 1 % of the lowest loss on {rows} held-out rows ({value} against {other} of {best}), and it {gain}. "
-    "The losses of single rows are not kept, so more cannot be said. Take {take}."
+    "The runs have no losses of the same single rows, so more cannot be said. Take {take}."
 )
 LOSS_TIED = N_(
     "{take} is within 1 % of the lowest loss on {rows} held-out rows, {value} against {other} of {best}: {change} "
@@ -107,6 +107,10 @@ LOSS_TIED = N_(
 LOSS_TIED_AND_BEST = N_(
     "{best} has the lowest loss on {rows} held-out rows, {value}. {others}: within 1 % of it, or not to be told from it; none "
     "of these trains clearly faster. Take {best}."
+)
+ALONE = N_("{best} scores best on {rows} held-out rows: {metric} {value}. Take {best}.")
+NOT_WORTH = N_(
+    "Not told from {best} by these rows, but not shown to be better than what costs no training either: {others}."
 )
 NOTHING = N_("No held-out rows were measured, so nothing can be said about new data.")
 WHO: Mapping[str, str] = {
@@ -126,7 +130,8 @@ def choose(found: Comparison) -> Choice:
     best, others = ranked[0], ranked[1:]
     differences = _differences(found, best)
     tied = tuple(one for one in ranked if one is best or not _is_behind(found, differences[one.name]))
-    take = _cheapest(found, [one for one in tied if one is best or _is_worth_training(found, one)])
+    worth = [one for one in tied if one is best or _is_worth_training(found, one)]
+    take = _cheapest(found, worth)
     is_sure = not is_loss(found.metric) or all(found.marks(one, found.metric) for one in found.contestants)
     doubt = _doubt_by_loss(found, best)
     if is_sure:
@@ -136,7 +141,9 @@ def choose(found: Comparison) -> Choice:
         return Choice(best, None, tied, differences, (doubt, *_blind(found, free)))
     if not is_sure:
         return Choice(best, take, tied, differences, (_by_loss(found, best, take),))
-    said = [_said(found, best, take, tied, others, differences), *_gain_over_base(found, take)]
+    said = [_said(found, best, take, worth, tied, others, differences), *_gain_over_base(found, take)]
+    if beside := [one for one in tied if one not in worth]:
+        said.append(Sentence(NOT_WORTH, {"best": best.name, "others": _names(beside)}))
     said += _blind(found, [differences[one.name] for one in tied if one is not best])
     return Choice(best, take, tied, differences, tuple(said))
 
@@ -171,9 +178,10 @@ def _is_one_percent(found: Comparison, change: Estimate) -> bool:
 def _is_worth_training(found: Comparison, one: Contestant) -> bool:
     """Whether it is shown to be better than all that cost no training."""
     against = [found.difference(rival, one) for rival in found.untrained]
-    return _doubt_by_loss(found, one) is None and all(
+    is_above = all(
         change is not None and (change.interval is None or _is_above(found, change.interval, 0)) for change in against
     )
+    return is_above and _doubt_by_loss(found, one) is None and _doubt_by_baseline(found, one) is None
 
 
 def _cheapest(found: Comparison, tied: Sequence[Contestant]) -> Contestant:
@@ -199,13 +207,18 @@ def _doubt(
     for name, change in against.items():
         if change is not None and not _is_above(found, change.interval, 0):
             return Sentence(NOT_BETTER, values | _change(found, change) | {"who": Sentence(WHO[name])})
-    around = found.estimates[best.name][found.metric]
+    return _doubt_by_baseline(found, best)
+
+
+def _doubt_by_baseline(found: Comparison, one: Contestant) -> Sentence | None:
+    """The same of giving every row the same answer."""
+    around = found.estimates[one.name][found.metric]
     constant = (found.baseline or {"scores": {}})["scores"].get(found.metric)
-    if constant is not None and around.interval and not _is_above(found, around.interval, constant):
-        low, high = (words.rounded(found.metric, end) for end in around.interval)
-        told = {"baseline": words.score(found.metric, constant), "low": low, "high": high}
-        return Sentence(NOT_ABOVE_BASELINE, values | told)
-    return None
+    if constant is None or not around.interval or _is_above(found, around.interval, constant):
+        return None
+    low, high = (words.rounded(found.metric, end) for end in around.interval)
+    told = {"baseline": words.score(found.metric, constant), "low": low, "high": high}
+    return Sentence(NOT_ABOVE_BASELINE, _values(found, one) | told)
 
 
 def _is_above(found: Comparison, interval: Interval | None, value: float) -> bool:
@@ -231,6 +244,7 @@ def _said(
     found: Comparison,
     best: Contestant,
     take: Contestant,
+    worth: Sequence[Contestant],
     tied: Sequence[Contestant],
     others: Sequence[Contestant],
     differences: Mapping[str, Estimate],
@@ -240,9 +254,11 @@ def _said(
         return Sentence(ONLY, values)
     if len(tied) == 1:
         return Sentence(BEST, values | _change(found, differences[others[0].name]) | {"other": others[0].name})
+    if len(worth) == 1:
+        return Sentence(ALONE, values)
     if take is best:
         text = LOSS_TIED_AND_BEST if is_loss(found.metric) else TIED_AND_BEST
-        return Sentence(text, values | {"others": _names([one for one in tied if one is not best])})
+        return Sentence(text, values | {"others": _names([one for one in worth if one is not best])})
     change = differences[take.name]
     text = LOSS_TIED if is_loss(found.metric) and not _is_one_percent(found, change) else TIED
     told = {"take": take.name, "value": words.score(found.metric, found.value(take)), "other": values["value"]}
@@ -277,7 +293,7 @@ def _gain_over_base(found: Comparison, take: Contestant) -> list[Sentence]:
 def _blind(found: Comparison, differences: Sequence[Estimate | None]) -> list[Sentence]:
     """How large a difference must be to be seen, where one was too small."""
     widths = [(one.interval[1] - one.interval[0]) / 2 for one in differences if one and one.interval]
-    if not widths:
+    if not any(widths):  # where all rows are alike, nothing was too small to be seen
         return []
     return [Sentence(BLIND, {"least": _amount(found.metric, max(widths)), "rows": found.measured_rows})]
 

@@ -196,7 +196,9 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
         raise error("E116", state=run.state(), verb="compare", needed="finished", name=run.name)
     first = finished[0]
     shared, read = _shared_rows(finished), _rows_read(finished)
-    prompted = _prompted([record.run for record in finished], shots, shared, read)
+    model = _base_record(finished, read).plan.facts.model.digest
+    alike = [record.run for record in finished if record.plan.facts.model.digest == model]
+    prompted = _prompted(alike, shots, shared, read)
     tuned = tuple(_contestant(name, of_it, shared, read) for name, of_it in _settings(finished).items())
     return Comparison(
         task=first.task,
@@ -265,15 +267,20 @@ def _contestant(
 
 def _base(records: Sequence[Record], shared: Sequence[Key], read: Sequence[tuple[int, int]]) -> Contestant:
     """The base model as the first run that measured it found it; a head of random numbers differs from seed to seed."""
-    measured = [record for record in records if record.before]
-    kept = [record for record in measured if _losses(record.losses[0], read)]
-    first = next(iter(kept or measured), None)
-    name = (first or records[0]).references[0]
-    if first is None or first.before is None:
+    first = _base_record(records, read)
+    name = first.references[0]
+    if first.before is None:
         return Contestant(name, (), (), ())
     samples, losses = _picked(first.samples[0], shared), _losses(first.losses[0], read)
     scores = (first.before["scores"],)
     return Contestant(name, scores, (samples,) if len(samples) == len(shared) else (), (losses,))
+
+
+def _base_record(records: Sequence[Record], read: Sequence[tuple[int, int]]) -> Record:
+    """The first run that measured the base model, with the losses of single rows where one has them."""
+    measured = [record for record in records if record.before]
+    kept = [record for record in measured if _losses(record.losses[0], read)]
+    return (kept or measured or list(records))[0]
 
 
 def _prompted(

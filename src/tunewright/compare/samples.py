@@ -106,7 +106,7 @@ def pairs(
     rows = {**tuned, **base}
     is_marked = kind != "number" and (kind != "text" or _can_be_marked(list(rows.values()), [*before, *after]))
     found = [_pair(kind, row, base.get(number), tuned.get(number), is_marked) for number, row in rows.items()]
-    return [replace(pair, losses=losses.get(pair.row)) for pair in found]
+    return [replace(pair, losses=losses.get(pair.row)) for pair in found] if kind == "text" else found
 
 
 def _can_be_marked(rows: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bool:

@@ -33,7 +33,7 @@ class Estimate:
 
     def __neg__(self) -> "Estimate":
         """The other way round."""
-        return Estimate(-self.value, (-self.interval[1], -self.interval[0]) if self.interval else None)
+        return Estimate(0.0 - self.value, (0.0 - self.interval[1], 0.0 - self.interval[0]) if self.interval else None)
 
     @property
     def low(self) -> float | None:

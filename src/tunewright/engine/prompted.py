@@ -70,8 +70,8 @@ def _alike(longer: Encoded, plain: Encoded, tested: Encoded) -> Encoded:
     """The longer row with what the run's test measures of it: of its own learned tokens those before the cut."""
     places = [i for i, label in enumerate(longer.labels) if label != IGNORED][-plain.num_label_tokens :]
     kept = places[: tested.num_label_tokens]
-    labels = [int(label) if i in kept else IGNORED for i, label in enumerate(longer.labels)]
-    end = kept[-1] + 1
+    end, first = kept[-1] + 1, kept[0]
+    labels = [int(label) if first <= i < end else IGNORED for i, label in enumerate(longer.labels)]
     measured = [label for label in labels if label != IGNORED]
     if measured != [label for label in tested.labels if label != IGNORED]:
         raise error("E230", reason=N_("the template writes an answer otherwise behind others"))

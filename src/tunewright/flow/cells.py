@@ -32,7 +32,7 @@ EQUAL = (
     "model.precision", "data.max_length", "train.num_train_epochs", "train.max_steps", "train.per_device_train_batch_size",
     "train.gradient_accumulation_steps", "train.eval_steps", "eval.rows", "eval.max_new_tokens",
 )  # fmt: skip
-FULL = {"method": "ln_tuning", "peft.target_modules": ALL_LINEAR}
+FULL = {"method": "ln_tuning", "peft.target_modules": ALL_LINEAR, "model.quantization": "none"}
 NO_EARLY_END: dict[str, Any] = {"train.early_stopping_patience": 0}
 MOST_CELLS = 200
 SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
@@ -59,7 +59,9 @@ class Grid:
         self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, Any] = MappingProxyType({})
     ) -> Loaded:
         """The config of a cell: its own values over what was asked for, over what is equal in all. Raises: SpecError."""
-        told = [*self.sets, *(f"{path}={value}" for path, value in values.items())]
+        is_full = FULL.items() <= values.items()  # it has none of the fields that the other cells may be given
+        sets = [one for one in self.sets if not (is_full and one.startswith("peft."))]
+        told = [*sets, *(f"{path}={value}" for path, value in values.items())]
         loaded = spec.load(config=self.config, named=self.named, sets=told)
         open_paths = {path: value for path, value in equal.items() if loaded.origins.get(path) == spec.DEFAULT}
         return spec.load(config=self.config, named={**self.named, **open_paths}, sets=told)

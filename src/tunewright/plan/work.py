@@ -13,7 +13,7 @@ from tunewright.facts.model import Model
 from tunewright.plan.choose import adapted_by, effective_batch, num_steps, trained_by
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Facts
-from tunewright.spec.methods import Targeted, virtual_tokens
+from tunewright.spec.methods import LnTuning, Targeted, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
 
@@ -46,13 +46,16 @@ def work(run: Run, facts: Facts) -> Work:
     if "shared_prefix" in paths:
         tokens -= facts.data.common_prefix * (1 - 1 / rows)
     adapted = adapted_by(run, facts)
-    beside = trained_by(run, facts) if isinstance(run.peft, Targeted) else 0
+    trained = trained_by(run, facts) if isinstance(run.peft, Targeted) else 0
+    beside = (
+        0 if isinstance(run.peft, LnTuning) and run.peft.is_full else trained
+    )  # else in the place of what is frozen
     forward = tokens * 2 * (frozen_numbers(model) + beside) + _attention(model, tokens) + _head(run, facts, tokens)
-    # The pass back costs as much for what is frozen, and twice as much beside it; none of it below the first adapter.
+    # The pass back costs as much for what is frozen, and twice as much where it trains; none of it below the first adapter.
     blocks = model.num_layers + model.num_decoder_layers
     share = adapted.num_backward_blocks(model) / max(1, blocks)
     again = RECOMPUTED * forward if run.train.activation_checkpointing else 0.0
-    backward = share * (forward + 2 * tokens * beside) + again
+    backward = share * (forward + 2 * tokens * trained) + again
     packed = math.ceil(batch * tokens / (rows * int(run.data.max_length)))
     micro = packed if "packing" in paths else math.ceil(batch / rows)
     return Work(num_steps(run, facts), tokens, forward, batch * (forward + backward), micro)

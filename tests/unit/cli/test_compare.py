@@ -8,11 +8,14 @@ import pytest
 
 from tests.unit.cli.conftest import conclude, story
 from tests.unit.cli.conftest import tell as tell_events
+from tunewright.catalogue.entry import EXIT_DOES_NOT_FIT
 from tunewright.errors import error
 from tunewright.flow import start
 from tunewright.flow.session import Progress
+from tunewright.plan.plan import Plan
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
+from tunewright.spec.load import Loaded
 from tunewright.trained import TrainedRun
 
 ROWS = 40
@@ -157,6 +160,24 @@ def test_full_fine_tuning_stands_beside_the_adapters(tw, model: Path, rows: Path
     assert (config("full")["method"], config("full")["peft"]["target_modules"]) == ("ln_tuning", "all-linear")
     assert config("full-s2")["train"]["seed"] == 43
     assert [row["name"] for row in shown.json["rows"]] == ["base", "prompted", "lora-r4", "full"]
+
+
+def test_what_does_not_fit_costs_no_comparison(
+    tw, model: Path, rows: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = start.create
+
+    def create(loaded: Loaded, plan: Plan, **options: Any) -> RunDir:
+        if plan.run.method == "ln_tuning":
+            raise error("E401", needed="9 GiB", free="2 GiB", fix="")
+        return made(loaded, plan, **options)
+
+    monkeypatch.setattr(start, "create", create)
+    words = ("--ranks", "4", "--full", "--set", "peft.lora_alpha=16", "-o", "cmp")
+    shown = tw("compare", str(model), "my.jsonl", *words)
+    assert shown.code == EXIT_DOES_NOT_FIT
+    assert "full: needs about 9 GiB, 2 GiB are free" in shown.err
+    assert trained == ["lora-r4"] and Path("cmp/compare.html").is_file()
 
 
 def test_a_stop_ends_the_whole_and_says_how_to_go_on(

@@ -349,6 +349,29 @@ def test_a_faster_run_is_not_taken_unless_it_beats_what_costs_no_training(cell: 
     assert choice.best is not None and choice.best.name == "r8"
     assert choice.take is choice.best
     assert {one.name for one in choice.tied} == {"r4", "r8"}
+    text = english(choice)
+    assert text.startswith("r8 scores best on 120 held-out rows: Held-out loss 1.476. Take r8.")
+    assert "Not told from r8 by these rows, but not shown to be better than what costs no training either: r4." in text
+    assert "clearly faster" not in text
+
+
+def test_a_faster_run_is_not_taken_unless_it_beats_one_answer_for_all(cell: Cell) -> None:
+    most = {"baseline": {"name": "majority class", "scores": {"accuracy": 0.8}}}
+    runs = [cell("r4", 0.8, seconds=50, **most), cell("r8", 0.86, seconds=100, **most, **{"peft.r": 8})]
+    _found, choice = compared(*runs)
+    assert choice.take is choice.best is not None and choice.best.name == "r8"
+    alone = compared(runs[0])[1]
+    assert alone.take is None and "giving every row the same answer" in english(alone)
+
+
+def test_examples_asked_of_another_base_model_are_not_compared(cell: Cell) -> None:
+    runs = ranks(cell, r4=(0.6, 80), r16=(0.85, 100))
+    ask_with_examples(runs[1], 0.5)
+    assert compare(runs).prompted is not None
+    plan = json.loads(runs[1].file(layout.PLAN).read_text())
+    plan["facts"]["model"]["digest"] = "0" * 16
+    durable.write_json(runs[1].file(layout.PLAN), plan)
+    assert compare(runs).prompted is None
 
 
 def test_losses_of_other_data_are_not_compared_row_by_row(cell: Cell) -> None:

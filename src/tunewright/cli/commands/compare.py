@@ -146,6 +146,7 @@ def _common_folder(runs: "Sequence[TrainedRun]") -> Path:
 def _train(asked: "Grid", folder: Path, *, force: bool, is_json: bool, is_quiet: bool, is_verbose: bool) -> int:
     """Train what is not trained yet, one run after another; the exit code. Raises: typer.Exit when it is interrupted."""
     from tunewright import api
+    from tunewright.errors import ResourceError
 
     with live.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
         cells = api.plan_cells(asked, folder, note=show.note, progress=progress)
@@ -155,7 +156,12 @@ def _train(asked: "Grid", folder: Path, *, force: bool, is_json: bool, is_quiet:
     code = 0
     for number, cell in enumerate(cells, 1):
         known = max((event["seq"] for event in cell.run.read_events()), default=-1) if cell.run else -1
-        begun = api.begin_cell(cell, force=force, note=show.note)
+        try:
+            begun = api.begin_cell(cell, force=force, note=show.note)
+        except ResourceError as fault:  # the others may fit
+            show.note("; ".join(f"{cell.name}: {problem.message()}" for problem in fault.problems))
+            code = fault.exit_code
+            continue
         if begun is None:
             continue
         if not is_quiet:
