@@ -3,18 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from tunewright.compare import benchmark, comparison, comparison_page, record
+from tunewright.compare import benchmark, comparison, record
 from tunewright.compare import report as reports
 from tunewright.compare import words as words
-from tunewright.compare.choosing import Choice, choose
-from tunewright.compare.comparison import Comparison
+from tunewright.compare.choosing import choose
+from tunewright.compare.compared import Compared as Compared
 from tunewright.compare.minimum import missed as missed
 from tunewright.compare.minimum import parse_minimum as parse_minimum
 from tunewright.compare.outcome import HEADS as HEADS
-from tunewright.compare.outcome import Line, lines, notes, to_json
 from tunewright.compare.search import Tried as Tried
 from tunewright.compare.space import Axis as Axis
 from tunewright.compare.space import parse_axis as parse_axis
@@ -265,37 +263,6 @@ def benchmark_lines(found: Mapping[str, Any]) -> list[benchmark.Line]:
 def diagnose(run: RunDir) -> Diagnosis:
     """What is wrong with a run, with evidence, cause and remedies; nothing for a healthy one."""
     return rules.diagnose(run)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Several runs side by side, and which of them to take."""
-
-    found: Comparison
-    choice: Choice
-
-    @property
-    def verdict(self) -> str:
-        """What to take and why, claiming no more than the rows can show; in this process's language."""
-        return self.choice.verdict()
-
-    @property
-    def lines(self) -> list[Line]:
-        """The rows of the table as people read them."""
-        return lines(self.found, self.choice)
-
-    @property
-    def notes(self) -> list[str]:
-        """What a careful reader should know about the table."""
-        return notes(self.found, self.choice)
-
-    def to_json(self) -> dict[str, Any]:
-        """Rows, best and verdict for programs."""
-        return to_json(self.found, self.choice)
-
-    def report(self, path: str | Path, *, importance: Mapping[str, float] = MappingProxyType({})) -> Path:
-        """One self-contained HTML file; `importance` of each searched setting, in shares, is what a sweep adds."""
-        return comparison_page.write_page(self.found, self.choice, Path(path), importance=importance)
 
 
 def compare_runs(runs: Sequence[TrainedRun | str | Path], *, shots: int | None = None) -> Compared:

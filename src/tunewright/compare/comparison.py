@@ -9,7 +9,7 @@ from typing import Any
 
 from tunewright.compare import statistics, words
 from tunewright.compare.marks import Marks, Sample, loss_marks, marks
-from tunewright.compare.metrics import DECIDING, AnswerKind, in_reading_order, is_loss
+from tunewright.compare.metrics import DECIDING, LOSS, AnswerKind, in_reading_order, is_loss
 from tunewright.compare.record import Record
 from tunewright.compare.record import read as read_record
 from tunewright.compare.statistics import Estimate
@@ -21,7 +21,6 @@ from tunewright.spec.methods import rank_field
 from tunewright.spec.tasks import Task
 
 SEED = "train.seed"
-LOSS = "held_out_loss"
 Key = tuple[int, str, str]
 
 

@@ -14,6 +14,9 @@ Kind = Literal["share", "correlation", "error", "loss"]
 AnswerKind = Literal["text", "label", "labels", "number", "entities", "tags"]
 
 
+LOSS = "held_out_loss"
+
+
 @dataclass(frozen=True)
 class Metric:
     """A score; `counts_rows` names the tasks in which it is the share of rows that are right.
@@ -48,7 +51,7 @@ METRICS: Mapping[str, Metric] = {
     "rouge1": Metric(N_("Common words (ROUGE-1)"), "share", is_mean_of_rows=True),
     "rouge2": Metric(N_("Common pairs of words (ROUGE-2)"), "share", is_mean_of_rows=True),
     "bleu": Metric(N_("Common runs of words (BLEU)"), "share"),
-    "held_out_loss": Metric(N_("Held-out loss"), "loss"),
+    LOSS: Metric(N_("Held-out loss"), "loss"),
     "perplexity": Metric(N_("Perplexity"), "loss"),
 }
 

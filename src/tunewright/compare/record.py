@@ -8,7 +8,7 @@ from typing import Any
 from tunewright.compare import labels, statistics
 from tunewright.compare.margins import Interval
 from tunewright.compare.marks import loss_marks
-from tunewright.compare.metrics import AnswerKind, answer_kind
+from tunewright.compare.metrics import LOSS, AnswerKind, answer_kind
 from tunewright.compare.verdict import Score, Verdict, judge, pair
 from tunewright.errors import Problem
 from tunewright.plan.plan import Plan, from_json
@@ -99,10 +99,10 @@ class Record:
     def _loss_intervals(self) -> tuple[Intervals, Intervals, Intervals]:
         """Of the held-out loss before and after, and of the difference row by row; empty where rows tell none."""
         before, after = (loss_marks(rows) for rows in self.losses)
-        if before is None or after is None or before.bottoms != after.bottoms:
+        if before is None or after is None or not self.row_losses:
             return {}, {}, {}
         estimates = statistics.score([before]), statistics.score([after]), statistics.difference([before], [after])
-        told = [{"held_out_loss": one.interval} if one.interval else {} for one in estimates]
+        told = [{LOSS: one.interval} if one.interval else {} for one in estimates]
         return told[0], told[1], told[2]
 
     @property

@@ -10,7 +10,7 @@ from tunewright.facts.families import expert_parameters, ia3_modules, names_of, 
 from tunewright.i18n import N_
 from tunewright.plan.check import matching_groups
 from tunewright.plan.plan import Choice, Facts
-from tunewright.spec.methods import C3A, IA3, METHODS, VIRTUAL_TOKENS, AdaLora, LnTuning
+from tunewright.spec.methods import ALL_LINEAR, C3A, IA3, METHODS, VIRTUAL_TOKENS, AdaLora, LnTuning, is_full
 from tunewright.spec.presets import PRESETS
 from tunewright.spec.run import Run
 
@@ -67,7 +67,7 @@ _FULL = N_("full fine-tuning")
 
 def learning_rate(run: Run, facts: Facts) -> Choice:
     billions, rate, title = facts.model.num_parameters / 1e9, RATES[run.method], METHODS[run.method].title
-    if isinstance(run.peft, LnTuning) and run.peft.is_full:
+    if is_full(run.peft):
         rate, title = FULL_RATE, _FULL
     value = rate.small if billions < 0.5 else rate.large
     if run.method == "lora":
@@ -130,7 +130,7 @@ def _targets(run: Run, facts: Facts) -> Choice:
     roles, is_known = roles_of(facts.model)
     found = names_of(roles, preset.roles)
     if not found:
-        return choice("peft.target_modules", "all-linear", N_("no layer names of {family} are known"), family=family)
+        return choice("peft.target_modules", ALL_LINEAR, N_("no layer names of {family} are known"), family=family)
     reason = (
         N_("preset {preset}: {roles} of {family}, found in the model's tensors")
         if is_known

@@ -21,7 +21,7 @@ from tunewright.facts.families import (
 from tunewright.facts.model import LinearGroup, Model
 from tunewright.i18n import N_
 from tunewright.plan.plan import Facts
-from tunewright.spec.methods import LnTuning, Lora, PeftSection, Targeted, Vera, virtual_tokens
+from tunewright.spec.methods import ALL_LINEAR, LnTuning, Lora, PeftSection, Targeted, Vera, is_full, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import Task
 
@@ -77,7 +77,7 @@ def matching_groups(model: Model, targets: Targets) -> list[LinearGroup]:
     A list holds ends of paths, a text is a pattern for the whole path, `all-linear` is all but the output.
     """
     groups = []
-    is_all = isinstance(targets, str) and targets.lower() == "all-linear"
+    is_all = isinstance(targets, str) and targets.lower() == ALL_LINEAR
     for group in model.linear if is_all else (*model.linear, *model.vocabulary):
         paths = group.paths or (group.name,)
         found = tuple(path for path in paths if is_all or _is_target(targets, path))
@@ -108,7 +108,7 @@ def lora_parameters(model: Model, targets: Targets, parameters: Iterable[str], r
 
 def _check_targets(peft: Targeted, model: Model, preset: str) -> list[Problem]:
     targets, family = peft.target_modules, FAMILIES.get(model.model_type, UNKNOWN)
-    if isinstance(peft, LnTuning) and not peft.is_full:
+    if isinstance(peft, LnTuning) and not is_full(peft):
         return _check_norms(targets, model)
     if not model.linear:
         return []
@@ -254,7 +254,7 @@ def _is_tied_head(name: str, model: Model) -> bool:
 def _naming(names: Targets, paths: Iterable[str]) -> list[str]:
     """Those of the names, or the pattern, that reach one of the paths."""
     if isinstance(names, str):
-        is_pattern = names.lower() not in ("auto", "all-linear")
+        is_pattern = names.lower() not in ("auto", ALL_LINEAR)
         return [names] if is_pattern and any(re.fullmatch(names, path) for path in paths) else []
     return [name for name in names if any(matches(name, path) for path in paths)]
 

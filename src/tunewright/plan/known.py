@@ -3,7 +3,7 @@
 from typing import Any
 
 from tunewright.plan.plan import Plan
-from tunewright.spec.methods import METHODS, AdaLora, Targeted
+from tunewright.spec.methods import ALL_LINEAR, METHODS, AdaLora, Targeted
 
 # PEFT looks for the sizes of a model under other names, and not in nested configs.
 SHAPES_PEFT_MISSES = frozenset({"encoder-decoder", "distilbert"})
@@ -29,6 +29,6 @@ def known_fields(plan: Plan, num_steps: int) -> dict[str, Any]:
     if METHODS[run.method].is_prompt_learning and model.model_type in SHAPES_PEFT_MISSES:
         known |= {"num_layers": model.num_decoder_layers or model.num_layers, "token_dim": model.hidden_size}
         known["num_attention_heads"] = model.num_attention_heads
-    if run.task in LABELLED and isinstance(run.peft, Targeted) and run.peft.target_modules == "all-linear":
+    if run.task in LABELLED and isinstance(run.peft, Targeted) and run.peft.target_modules == ALL_LINEAR:
         known["exclude_modules"] = HEADS
     return known

@@ -12,7 +12,7 @@ from tunewright.plan.memory import stored_bytes
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Facts, Time
 from tunewright.plan.work import Work, frozen_numbers, work
-from tunewright.spec.methods import LnTuning
+from tunewright.spec.methods import is_full
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
 
@@ -47,7 +47,7 @@ SPREAD = {True: (0.8, 1.3), False: (0.5, 2.0)}
 
 def factor_key(run: Run, facts: Facts) -> str:
     """What a calibration holds for: this model, method and way to store it."""
-    method = "full" if isinstance(run.peft, LnTuning) and run.peft.is_full else run.method
+    method = "full" if is_full(run.peft) else run.method
     return f"{facts.model.digest} {method} {run.model.quantization}"
 
 

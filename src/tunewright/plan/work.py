@@ -13,7 +13,7 @@ from tunewright.facts.model import Model
 from tunewright.plan.choose import adapted_by, effective_batch, num_steps, trained_by
 from tunewright.plan.paths import fast_paths
 from tunewright.plan.plan import Facts
-from tunewright.spec.methods import LnTuning, Targeted, virtual_tokens
+from tunewright.spec.methods import Targeted, is_full, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS
 
@@ -47,9 +47,7 @@ def work(run: Run, facts: Facts) -> Work:
         tokens -= facts.data.common_prefix * (1 - 1 / rows)
     adapted = adapted_by(run, facts)
     trained = trained_by(run, facts) if isinstance(run.peft, Targeted) else 0
-    beside = (
-        0 if isinstance(run.peft, LnTuning) and run.peft.is_full else trained
-    )  # else in the place of what is frozen
+    beside = 0 if is_full(run.peft) else trained  # else in the place of what is frozen
     forward = tokens * 2 * (frozen_numbers(model) + beside) + _attention(model, tokens) + _head(run, facts, tokens)
     # The pass back costs as much for what is frozen, and twice as much where it trains; none of it below the first adapter.
     blocks = model.num_layers + model.num_decoder_layers

@@ -185,11 +185,6 @@ class LnTuning(Targeted):
 
     method: Literal["ln_tuning"] = _method("ln_tuning")
 
-    @property
-    def is_full(self) -> bool:
-        """True if every linear layer is trained as a whole."""
-        return self.target_modules == ALL_LINEAR
-
 
 class FourierFT(Targeted):
     """Fields of FourierFT."""
@@ -345,6 +340,11 @@ Method = Literal[
     "lora", "adalora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning",
     "vera", "oft", "boft", "loha", "lokr", "ln_tuning", "fourierft", "hra", "miss", "c3a", "delora",
 ]  # fmt: skip
+
+
+def is_full(peft: PeftSection) -> bool:
+    """True for full fine-tuning: every linear layer is trained as a whole."""
+    return isinstance(peft, LnTuning) and peft.target_modules == ALL_LINEAR
 
 
 def rank_field(method: str) -> str | None:

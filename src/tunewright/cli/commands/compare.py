@@ -76,7 +76,7 @@ def compare(
 ) -> None:
     from tunewright import api
 
-    code = 0
+    code, is_left_open = 0, shots is None
     if ranks or methods or grid or full or seeds > 1:
         config, named = options.inputs_of(words, {"run.offline": offline})
         asked = api.Grid(config, named, sets or (), _names(methods), _ranks(ranks), _axes(grid), seeds, full)
@@ -84,12 +84,12 @@ def compare(
         shown = {"is_json": as_json, "is_quiet": quiet, "is_verbose": verbose}
         code = _train(asked, folder, force=force, **shown)
         runs = api.runs(folder)
-        is_wanted, shots = shots is not None, api.SHOTS if shots is None else shots
+        shots = api.SHOTS if is_left_open else shots
     else:
         runs = [run for word in words for run in _found(word)]
-        folder, is_wanted = Path(output) if output else _common_folder(runs), True
+        folder = Path(output) if output else _common_folder(runs)
     if shots:
-        _ask_with_examples([run for run in runs if is_wanted or run.task == "causal_lm"], shots, is_quiet=quiet)
+        _ask_with_examples([run for run in runs if not is_left_open or run.task == "causal_lm"], shots, is_quiet=quiet)
     compared = api.compare_runs(runs, shots=shots)
     page = compared.report(folder.resolve() / PAGE)
     if as_json:
