@@ -22,6 +22,7 @@ from tunewright.data.gate import Gated, judge
 from tunewright.data.pieces import pieces as pieces
 from tunewright.data.prompts import Prompt, read_prompts
 from tunewright.data.read import read_rows
+from tunewright.data.template import as_turn
 from tunewright.doctor import rules
 from tunewright.doctor.finding import Finding as Finding
 from tunewright.doctor.rules import Diagnosis as Diagnosis
@@ -246,8 +247,9 @@ def _asked(prompt: Prompt, opening: Sequence[Mapping[str, str]]) -> Asked:
         return {"words": list(prompt.words)}
     if not prompt.turns:
         return {"text": prompt.text, "pair": prompt.pair}
-    turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
-    return turns if turns[0]["role"] == "system" else [*opening, *turns]
+    own = [as_turn(turn) for turn in prompt.turns]
+    turns = own if own[0]["role"] == "system" else [*opening, *own]
+    return {"turns": turns, "tools": list(prompt.tools)} if prompt.tools else turns
 
 
 def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

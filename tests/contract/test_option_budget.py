@@ -2,7 +2,7 @@
 
 from tunewright.spec.keys import options
 
-BUDGET = 60
+BUDGET = 64
 
 OPTIONS = [
     "model.name",
@@ -18,6 +18,8 @@ OPTIONS = [
     "data.system",
     "data.max_length",
     "data.train_on",
+    "data.thinking",
+    "data.turns",
     "data.skip_bad",
     "data.max_bad",
     "data.problem_type",

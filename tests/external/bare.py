@@ -25,7 +25,7 @@ from tunewright import api
 from tunewright.accel.cpu import planned_matmul
 from tunewright.accel.merged import merged_lora
 from tunewright.data.encode import prompt_ids
-from tunewright.data.formats import Message
+from tunewright.data.template import from_turn
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.load import load_adapter, load_base
 from tunewright.plan.plan import from_json
@@ -51,7 +51,7 @@ def our_logits(run: api.TrainedRun, prompts: Sequence[str]) -> tuple[dict[str, l
     """Logits of each prompt from our own loader, by torch's products and as a run computes; and the prompts' tokens."""
     plan = from_json(run.dir.plan())
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
-    ids = [prompt_ids([Message(**turn) for turn in run.asked(prompt)], tokenizer) for prompt in prompts]
+    ids = [prompt_ids([from_turn(turn) for turn in run.asked(prompt)], tokenizer) for prompt in prompts]
     model = load_adapter(load_base(plan, tokenizer), run.adapter)
     found = {"plain": bare_client.logits(model, ids)}
     with planned_matmul(plan.fast_paths), torch.no_grad(), merged_lora(model):

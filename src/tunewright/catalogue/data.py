@@ -43,7 +43,7 @@ DATA: Mapping[str, Entry] = {
     ),
     "E208": data_fault(
         N_("the turns are out of order: {reason}"),
-        N_("A conversation is: an optional system turn, then user and assistant in turn, the assistant last."),
+        N_("A conversation needs an answer of the assistant; speakers are system, user, assistant and tool."),
         N_("leave such rows out, counted: --skip-bad"),
     ),
     "E209": data_fault(
@@ -98,6 +98,7 @@ DATA: Mapping[str, Entry] = {
     "E219": data_fault(
         N_("the chat template refused this row: {reason}"),
         N_("The model's template checks roles and their order itself."),
+        N_("make one turn of neighbours, and put system turns into the next user turn: --set data.turns=join"),
         N_("leave such rows out, counted: --skip-bad"),
     ),
     "E220": data_fault(
@@ -158,6 +159,31 @@ DATA: Mapping[str, Entry] = {
         ),
         N_("compare without them: --shots 0"),
     ),
+    "E231": data_fault(
+        N_("the chat template leaves out calls of tools, or what they gave back"),
+        N_("The model would learn to stop where it should call. Not every model's template knows tools."),
+        N_("write them in ChatML with tools: --set model.chat_template=hermes"),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E232": data_fault(
+        N_("no turn of the assistant is to be learned"),
+        N_("All of them are switched off by weight, train, loss or mask."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E233": data_fault(
+        N_("the rows hold preferences ({columns}), not answers to learn"),
+        N_(
+            "Preference training (DPO and its kin) is not built yet; as plain examples only one of the two answers can be learned."
+        ),
+        N_("learn the better answers: {fix}"),
+    ),
+    "E234": data_fault(
+        N_(
+            '"{column}" says of {bad} of {rows} rows that their answer is bad; as plain examples these would be learned'
+        ),
+        N_("Training on good and bad answers (KTO and its kin) is not built yet."),
+        N_("{fix}"),
+    ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),
         N_(
@@ -185,6 +211,36 @@ DATA: Mapping[str, Entry] = {
         N_("{count} rows hold control tokens of this model in their text"),
         N_("The model reads such text as the end of a turn or of the answer, in training and in use."),
         (N_("remove marks such as <|im_end|> from the text"),),
+    ),
+    "W221": Entry(
+        N_("{count} rows have tools that the chat template does not show to the model"),
+        N_("The answers stand behind prompts without the tools, and so will they in use."),
+        (N_("--set model.chat_template=hermes"),),
+    ),
+    "W222": Entry(
+        N_("{count} of {rows} rows have thinking in front of their answers, the others have none"),
+        N_(
+            "The model learns to think sometimes. That is right for rows that were made so, and often a mixture of two files."
+        ),
+        (N_("--set data.thinking=drop"), N_("--set data.thinking=mask")),
+    ),
+    "W223": Entry(
+        N_("the thinking of {count} rows is written by hand, as the chat template would leave it out"),
+        N_("The model learns it between <think> and </think>, behind the prompt that it will be given."),
+        (N_("--set data.thinking=drop"),),
+    ),
+    "W224": Entry(
+        N_("{count} rows hold turns, or texts beside calls, that the chat template leaves out"),
+        N_("The model does not see them, neither in training nor in use."),
+        (N_("tunewright data show FILE --row NUMBER"),),
+    ),
+    "W225": Entry(
+        N_("{count} rows have {columns}, which are not read: only text is learned"),
+        N_("Models of pictures and sound are not trained here; marks such as <image> are text to this model."),
+    ),
+    "W226": Entry(
+        N_("{count} rows have {columns}, which is not used: all rows count alike"),
+        N_("Whole turns can be left unlearned by weight 0; weights between are not built."),
     ),
     "W216": Entry(
         N_("{count} labels stand in held-out rows only: {labels}"),

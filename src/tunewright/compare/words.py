@@ -67,6 +67,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "empty": (N_("empty"), N_("left out")),
     "missing_field": (N_("a field is missing"), N_("left out")),
     "role_order": (N_("turns in the wrong order"), N_("left out")),
+    "nothing_learned": (N_("no turn is learned"), N_("left out")),
     "refused_by_template": (N_("refused by the chat template"), N_("left out")),
     "masked_out": (N_("nothing of the answer fits"), N_("left out")),
     "without_end_token": (N_("no end token to learn"), N_("left out")),
@@ -75,6 +76,12 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "duplicate": (N_("repeats an earlier row"), N_("used")),
     "conflict": (N_("same question, another answer"), N_("used")),
     "control_tokens": (N_("control tokens in the text"), N_("used")),
+    "cut_turns": (N_("turns behind the last answer"), N_("used without them")),
+    "turns_joined": (N_("neighbouring turns made one"), N_("used")),
+    "turn_lost": (N_("turns that the chat template leaves out"), N_("used without them")),
+    "tools_unseen": (N_("tools that the chat template does not show"), N_("used without them")),
+    "thinking": (N_("thinking in front of an answer"), N_("used")),
+    "thinking_by_hand": (N_("thinking that the chat template would leave out"), N_("used, written in front")),
 }
 FOLDERS: Mapping[str, str] = {"adapter": N_("adapter"), "checkpoint": N_("checkpoint"), "folder": N_("folder")}
 HARMS: Mapping[str, str] = {

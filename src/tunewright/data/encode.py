@@ -1,14 +1,24 @@
 """Examples to token ids with the trained positions marked, for each task. Lists of numbers, no tensors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import jinja2
 from tokenizers import Encoding
 
 from tunewright.data.formats import Example, Message
 from tunewright.data.inputs import Input, text_inputs, word_inputs
-from tunewright.data.spans import Rendered, render_row
+from tunewright.data.spans import (
+    LostCallsError,
+    Note,
+    Rendered,
+    Thinking,
+    Turns,
+    fitting_turns,
+    render_row,
+    without_template,
+)
+from tunewright.data.template import Tools
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
@@ -22,6 +32,8 @@ CHUNK = 1000
 class Encoded:
     """One row for the model: what it is given (`ids`), and what it learns (`labels`).
 
+    A conversation may be several of these with one `number`, its last answer in the last of them. `notes` say what became of
+    its turns; the cache does not keep them.
     causal_lm: `labels` equals `ids` where trained, else IGNORED; `prompt_length` counts the tokens in front of the last
     answer (0 for plain text), `full_length` those before cutting to max_length.
     seq2seq: `ids` is the source, `labels` the target with its end token; before cutting the source has `prompt_length`
@@ -37,6 +49,7 @@ class Encoded:
     prompt_length: int
     full_length: int
     is_truncated: bool = False
+    notes: frozenset[Note] = field(default=frozenset(), compare=False)
 
     @property
     def num_label_tokens(self) -> int:
@@ -50,6 +63,8 @@ class _Rules:
     tokenizer: TextTokenizer
     max_length: int | None
     train_on: str
+    thinking: Thinking
+    turns: Turns
     classes: Mapping[str, int]
     label_last: bool
 
@@ -62,17 +77,19 @@ def encode(
     labels: Sequence[str] = (),
     max_length: int | None,
     train_on: str = "answers",
+    thinking: Thinking = "learn",
+    turns: Turns = "as_written",
     label_last: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Encoded], list[Problem]]:
     """Every example as ids and labels, or a problem of that row: none is lost.
 
     `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token.
-    Problems: E219 (the template refuses the row), E209 (nothing of the answer fits), E214 (no end token is learned),
-    E227 (the tokenizer makes nothing of the text).
+    Problems: E219 (the template refuses the row), E231 (it leaves out calls of tools), E209 (nothing of the answer fits),
+    E214 (no end token is learned), E227 (the tokenizer makes nothing of the text).
     """
     classes = {name: number for number, name in enumerate(labels)}
-    rules = _Rules(tokenizer, max_length, train_on, classes, label_last)
+    rules = _Rules(tokenizer, max_length, train_on, thinking, turns, classes, label_last)
     encoded: list[Encoded] = []
     problems: list[Problem] = []
     for start in range(0, len(examples), CHUNK):
@@ -86,9 +103,12 @@ def encode(
     return encoded, problems
 
 
-def prompt_ids(messages: Sequence[Message], tokenizer: TextTokenizer) -> list[int]:
+def prompt_ids(
+    messages: Sequence[Message], tokenizer: TextTokenizer, tools: Tools = (), turns: Turns = "as_written"
+) -> list[int]:
     """Ids of a conversation up to where the model begins to answer. Raises jinja2.TemplateError."""
-    return tokenizer.encode(tokenizer.render(messages, add_generation_prompt=True))
+    fitting = fitting_turns(messages, tools, tokenizer, turns)
+    return tokenizer.encode(tokenizer.render(fitting, tools=tools, add_generation_prompt=True))
 
 
 def input_ids(text: str, tokenizer: TextTokenizer, max_length: int | None = None) -> list[int]:
@@ -124,40 +144,111 @@ def _problem(code: str, example: Example, **values: object) -> Problem:
 
 
 def _encode_conversations(examples: Sequence[Example], rules: _Rules) -> Iterator[Encoded | Problem]:
-    rendered: list[tuple[Example, Rendered]] = []
+    rendered: list[tuple[Example, list[Rendered]]] = []
     for example in examples:
         try:
-            rendered.append((example, render_row(example, rules.tokenizer)))
+            texts = render_row(
+                example,
+                rules.tokenizer,
+                last_only=rules.train_on == "last_answer",
+                thinking=rules.thinking,
+                turns=rules.turns,
+            )
+        except LostCallsError:
+            yield _problem("E231", example)
         except jinja2.TemplateError as refusal:
             yield _problem("E219", example, reason=refusal.message or type(refusal).__name__)
-    encodings = _encode_texts([r for _, r in rendered], rules.tokenizer)
-    for (example, text), encoding in zip(rendered, encodings, strict=True):
-        row = _cut(_label(example, text, encoding, rules), rules.max_length)
-        yield _check(example, row, rules) or row
+        else:
+            rendered.append((example, texts[-1:] if rules.train_on == "all" else texts))
+    parts = _encode_parts([text for _example, texts in rendered for text in texts], rules)
+    for example, texts in rendered:
+        rows = [_cut(_label(example, text, next(parts), rules), rules.max_length) for text in texts]
+        faults = [_check(example, row, rules) for row in rows]
+        sound = [row for row, fault in zip(rows, faults, strict=True) if not fault]
+        # An answer that does not fit costs no other answer of its row.
+        is_cut = len(sound) < len(rows)
+        yield from (replace(row, is_truncated=row.is_truncated or is_cut) for row in sound)
+        yield from [fault for fault in faults[-1:] if not sound and fault]
 
 
-def _encode_texts(rendered: Sequence[Rendered], tokenizer: TextTokenizer) -> Iterator[Encoding]:
-    """Templates write their own special tokens; plain text gets the tokenizer's (a bos, where it has one)."""
-    chats = iter(tokenizer.encode_batch([r.text for r in rendered if r.is_chat]))
-    texts = iter(tokenizer.encode_batch([r.text for r in rendered if not r.is_chat], add_special_tokens=True))
-    return (next(chats if r.is_chat else texts) for r in rendered)
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a text that is tokenized for itself, and what is learned of it: characters from `start` to `end`."""
+
+    text: str
+    learned: tuple[tuple[int, int], ...] = ()
 
 
-def _label(example: Example, rendered: Rendered, encoding: Encoding, rules: _Rules) -> Encoded:
-    """Mark the tokens that overlap an answer; the row ends with the last of them, closed by an end token."""
-    ids = list(encoding.ids)
-    spans = rendered.spans if rules.train_on == "answers" else ((0, len(rendered.text)),)
-    trained = [any(a < end and b > start for start, end in spans) for a, b in encoding.offsets]
+def _parts(rendered: Rendered, rules: _Rules) -> list[_Part]:
+    """The text, cut where the model takes over, so that no token reaches over from a prompt into an answer.
+
+    Tokenizers that put a blank in front of each text would put one before each part; they are given the text as a whole.
+    """
+    whole = ((0, len(rendered.text)),)
+    if not rendered.is_chat:
+        return [_Part(rendered.text, whole)]
+    if rules.tokenizer.begins_with_blank:
+        learned = whole if rules.train_on == "all" else tuple((span.start, span.end) for span in rendered.spans)
+        return [_Part(rendered.text, learned)]
+    parts, place = [], 0
+    for span in rendered.spans:
+        read, written = rendered.text[place : span.prompt_end], rendered.text[span.prompt_end : span.end]
+        from_start = ((0, len(read)),) if rules.train_on == "all" else ()
+        start = 0 if rules.train_on == "all" else span.start - span.prompt_end
+        parts += [_Part(read, from_start), _Part(written, ((start, len(written)),))]
+        place = span.end
+    return parts
+
+
+def _encode_parts(texts: Sequence[Rendered], rules: _Rules) -> Iterator[list[tuple[_Part, Encoding]]]:
+    """The parts of each text with their tokens.
+
+    Templates write their own special tokens; plain text gets the tokenizer's (a bos, where it has one).
+    """
+    parts = [_parts(text, rules) for text in texts]
+    batches = {
+        is_chat: iter(
+            rules.tokenizer.encode_batch(
+                [part.text for text, own in zip(texts, parts, strict=True) if text.is_chat == is_chat for part in own],
+                add_special_tokens=not is_chat,
+            )
+        )
+        for is_chat in (True, False)
+    }
+    for text, own in zip(texts, parts, strict=True):
+        yield [(part, next(batches[text.is_chat])) for part in own]
+
+
+def _label(example: Example, rendered: Rendered, parts: Sequence[tuple[_Part, Encoding]], rules: _Rules) -> Encoded:
+    """Mark the tokens that overlap what is learned; the row ends with the last of them, closed by an end token."""
+    ids: list[int] = []
+    trained: list[bool] = []
+    for part, encoding in parts:
+        ids += encoding.ids
+        trained += [any(_overlap(token, learned) for learned in part.learned) for token in encoding.offsets]
     last = max((i for i, is_trained in enumerate(trained) if is_trained), default=-1)
-    last_start = rendered.spans[-1][0]
-    prompt_length = sum(b <= last_start for _, b in encoding.offsets[: last + 1]) if rendered.is_chat else 0
+    prompt_length = _prompt_length(rendered, parts) if rendered.is_chat else 0
     # Nothing behind the last trained token can reach the loss of a causal model, so it is not computed.
     ids, trained = ids[: last + 1], trained[: last + 1]
     if last >= 0 and ids[-1] not in rules.tokenizer.end_ids:
         ids.append(rules.tokenizer.end_ids[0])
         trained.append(True)
     labels = [token if is_trained else IGNORED for token, is_trained in zip(ids, trained, strict=True)]
-    return Encoded(example.number, ids, labels, prompt_length, len(ids))
+    return Encoded(example.number, ids, labels, prompt_length, len(ids), notes=rendered.notes)
+
+
+def _overlap(token: tuple[int, int], learned: tuple[int, int]) -> bool:
+    """Whether a token's characters overlap those that are learned; blanks may have no width of their own."""
+    (a, b), (start, end) = token, learned
+    return a < end and (b > start or start == 0)
+
+
+def _prompt_length(rendered: Rendered, parts: Sequence[tuple[_Part, Encoding]]) -> int:
+    """Tokens in front of the last answer."""
+    if len(parts) > 1:
+        return sum(len(encoding.ids) for _part, encoding in parts[:-1])
+    prompt_end = rendered.spans[-1].prompt_end
+    return sum(b <= prompt_end for _a, b in parts[0][1].offsets)
 
 
 def _cut(row: Encoded, max_length: int | None) -> Encoded:
@@ -183,8 +274,13 @@ def _nothing_left(example: Example, rules: _Rules, *, prompt_tokens: int, needed
 def _encode_translations(examples: Sequence[Example], rules: _Rules) -> Iterator[Encoded | Problem]:
     tokenizer, limit = rules.tokenizer, rules.max_length
     sources = text_inputs([(_source(example.messages[:-1]), "") for example in examples], tokenizer, limit)
-    answers = text_inputs([(example.messages[-1].content, "") for example in examples], tokenizer)
+    answers = text_inputs(
+        [(without_template(example.messages[-1], rules.thinking), "") for example in examples], tokenizer
+    )
     for example, source, answer in zip(examples, sources, answers, strict=True):
+        if example.tools or any(message.tool_calls for message in example.messages):
+            yield _problem("E231", example)
+            continue
         is_closed = answer.ids[-1:] and answer.ids[-1] in tokenizer.end_ids
         target = answer.ids if is_closed else [*answer.ids, *tokenizer.end_ids[:1]]
         full_length = source.full_length + len(target)

@@ -17,7 +17,7 @@ from tunewright.i18n import N_, _
 from tunewright.spec.tasks import Task
 
 Target = str | tuple[str, ...] | float
-_OPTIONAL = ("system", "input", "history")
+_OPTIONAL = ("system", "input", "history", "tools")
 _CHAT = ("messages", "prompt", "completion", *_OPTIONAL)
 
 ROLES: Mapping[Task, tuple[str, ...]] = {
@@ -46,6 +46,7 @@ _SPELLINGS: Mapping[str, str] = {
     "system": "system system_prompt 系统 系统提示",
     "input": "input context 输入 上下文",
     "history": "history 历史",
+    "tools": "tools functions available_tools 工具",
     "text": "text content sentence document 文本 内容",
 }
 _SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
@@ -91,17 +92,28 @@ SAMPLE_ROWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn; `role` is system, user, assistant or tool."""
+    """One turn; `role` is system, user, assistant or tool.
+
+    `reasoning` is thinking that stands in a key of its own (None: in none; thinking may also stand in `content`, between
+    tags). `tool_calls` are calls as transformers' `apply_chat_template` takes them: `{"type", "function": {"name",
+    "arguments"}}`. `learn` is False for turns of the assistant that are read and not learned.
+    """
 
     role: str
     content: str
+    reasoning: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    name: str = ""
+    tool_call_id: str = ""
+    learn: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """What is trained on, with the place of its row.
 
-    For tasks that write: a conversation that ends with the assistant, or plain text. For seq_cls: `text`, the second
+    For tasks that write: a conversation that ends with an answer to learn, and the `tools` that may be called in it, or
+    plain text; `cut_turns` stood behind the last answer, `unused_keys` in turns. For seq_cls: `text`, the second
     text of a `pair`, and as `target` a label's name, the names of several, or a number. For token_cls: `words` and as
     many `tags`.
     """
@@ -115,6 +127,9 @@ class Example:
     target: Target | None = None
     words: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    cut_turns: int = 0
+    unused_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,7 +265,7 @@ def _in_turn(languages: Sequence[str], mapped: Mapping[str, str]) -> dict[str, s
 def _form(required: Sequence[str], union: Sequence[str], mapped: Mapping[str, str], task: Task) -> Format | None:
     """The format with these roles, None if a column for one of them cannot be found."""
     free = [column for column in union if column not in mapped.values()]
-    optional = _OPTIONAL if "completion" in required else ("system",) if "messages" in required else ()
+    optional = _OPTIONAL if "completion" in required else ("system", "tools") if "messages" in required else ()
     columns: dict[str, str] = {}
     for role in (*required, *optional):
         column = mapped.get(role) or _column_for(role, free, task)

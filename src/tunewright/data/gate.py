@@ -6,6 +6,7 @@ leaving such rows out was asked for.
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -18,12 +19,14 @@ from tunewright.data.formats import SAMPLE_ROWS, Example, Format, sniff
 from tunewright.data.histogram import histogram
 from tunewright.data.labels import LabelKind, count_labels, label_kind, label_names
 from tunewright.data.pack import SHORTEST_PREFIX, common_beginning
+from tunewright.data.preference import refuse_preferences
 from tunewright.data.read import RawRow, fingerprint, iterate_rows
 from tunewright.data.row import cell
+from tunewright.data.spans import Note
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import DataError, Problem, error, errors_of
 from tunewright.spec.run import DataSpec
-from tunewright.spec.tasks import ProblemType, Task
+from tunewright.spec.tasks import TASKS, ProblemType, Task
 
 KIND_OF_CODE: Mapping[str, str] = {
     "E203": "empty",
@@ -32,11 +35,16 @@ KIND_OF_CODE: Mapping[str, str] = {
     "E209": "masked_out",
     "E214": "without_end_token",
     "E219": "refused_by_template",
+    "E231": "refused_by_template",
+    "E232": "nothing_learned",
 }
 KINDS = (
-    "damaged", "empty", "missing_field", "role_order", "refused_by_template", "masked_out", "without_end_token",
-    "truncated", "duplicate", "conflict", "leaked", "control_tokens",
+    "damaged", "empty", "missing_field", "role_order", "nothing_learned", "refused_by_template", "masked_out",
+    "without_end_token", "truncated", "duplicate", "conflict", "leaked", "control_tokens",
+    "cut_turns", "turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand",
 )  # fmt: skip
+# What became of turns, by the notes of encoded rows.
+NOTES: tuple[Note, ...] = ("turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand")
 SHOWN_NUMBERS = 1000
 ROWS_AT_ONCE = 1000
 SHOWN_LABELS = 10
@@ -50,7 +58,8 @@ class Loaded:
 
     `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
     `label_counts` says how many training rows have each (for tags: how many words), 0 for those that stand in held-out rows
-    only. `duplicates` and `conflicts` are numbers of rows.
+    only. `duplicates` and `conflicts` are numbers of rows. `unused` counts the rows that hold something in a column, or in a key
+    of their turns, that is not used.
     """
 
     format: Format
@@ -65,6 +74,7 @@ class Loaded:
     labels: tuple[str, ...] = ()
     label_counts: dict[str, int] = field(default_factory=dict)
     problem_type: ProblemType | None = None
+    unused: Counter[str] = field(default_factory=Counter)
 
     @property
     def bad_rows(self) -> int:
@@ -86,11 +96,14 @@ def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: 
     """Read, recognise and split the rows; held-out rows that also stand in training are left out of held-out.
 
     With `keep` only so many training rows are held in memory, the first; all others are read, counted and compared.
-    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229.
+    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234.
     """
     found = iterate_rows(spec.train, hub_split=spec.split)
     head = _head(found, spec)
-    fmt = sniff([row for row in head if isinstance(row, RawRow)], spec.map, task)
+    sample = [row for row in head if isinstance(row, RawRow)]
+    if TASKS[task].writes:
+        refuse_preferences(sample, spec.map)
+    fmt = sniff(sample, spec.map, task)
     kind = _label_kind(fmt, spec)
     loaded, prints = Loaded(fmt, [], [], [], 0), lint.Prints()
     room = None if keep is None else keep + lint.MAX_HELD_OUT_ROWS
@@ -134,7 +147,16 @@ def _examples(
         examples, problems = to_examples(rows, fmt or loaded.format, spec.system, kind)
         loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
         loaded.rows_in += len(part)
+        loaded.unused.update(_unused(rows, examples, fmt or loaded.format))
         yield from examples
+
+
+def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) -> Iterator[str]:
+    """Once for each row, what it holds and is not used: columns, and keys of turns as `turns[].KEY`."""
+    for row in rows:
+        yield from (column for column in fmt.unused if cell(row.value, column) not in (None, "", [], {}))
+    for example in examples:
+        yield from (f"turns[].{key}" for key in example.unused_keys)
 
 
 def _read_held_out(loaded: Loaded, prints: lint.Prints, spec: DataSpec, task: Task, kind: LabelKind | None) -> None:
@@ -206,6 +228,8 @@ def gate(
             labels=loaded.labels,
             max_length=max_length,
             train_on=spec.train_on,
+            thinking=spec.thinking,
+            turns=spec.turns,
             label_last=label_last,
             progress=lambda done, _total: progress(done_before + done, total),
         )
@@ -227,7 +251,7 @@ def _account(
     task: Task,
     max_length: int,
 ) -> dict[str, Any]:
-    kinds = _kinds(loaded, train, tokenizer)
+    kinds = _kinds(loaded, train, held_out, tokenizer)
     lengths = sorted(_needed_length(row, task) for row in (*train, *held_out))
     sequences = [ids for row in train for ids in ((row.ids, row.labels) if task == "seq2seq" else (row.ids,))]
     unknown = sum(ids.count(tokenizer.unk_id) for ids in sequences) if tokenizer.unk_id is not None else 0
@@ -236,9 +260,10 @@ def _account(
         "format": loaded.format.name,
         "columns": dict(loaded.format.columns),
         "rows": loaded.rows_in,
-        "used": loaded.num_train - (len(loaded.train) - len(train)),
-        "looked_at": len(train),
-        "held_out": len(held_out),
+        "used": loaded.num_train - (len(loaded.train) - len({row.number for row in train})),
+        "looked_at": len({row.number for row in train}),
+        "sequences": len(train),
+        "held_out": len({row.number for row in held_out}),
         "dropped": loaded.bad_rows + len(loaded.leaked),
         "counts": {kind: len(kinds[kind]) for kind in KINDS},
         "numbers": {kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
@@ -252,6 +277,7 @@ def _account(
         "unknown_tokens": unknown,
         "labels": loaded.label_counts,
         "problem_type": loaded.problem_type,
+        "unused": dict(loaded.unused),
     }
 
 
@@ -280,7 +306,9 @@ def quantile(ordered: Sequence[int], share: float) -> int:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else 0
 
 
-def _kinds(loaded: Loaded, train: Sequence[Encoded], tokenizer: TextTokenizer) -> dict[str, list[int]]:
+def _kinds(
+    loaded: Loaded, train: Sequence[Encoded], held_out: Sequence[Encoded], tokenizer: TextTokenizer
+) -> dict[str, list[int]]:
     kinds: dict[str, list[int]] = {kind: [] for kind in KINDS}
     for problem in loaded.problems:
         kinds[KIND_OF_CODE.get(problem.code, "damaged")].append(int(problem.values.get("row", problem.where.line)))
@@ -288,6 +316,9 @@ def _kinds(loaded: Loaded, train: Sequence[Encoded], tokenizer: TextTokenizer) -
     everything = [*loaded.train, *loaded.held_out]
     kinds["duplicate"], kinds["conflict"] = loaded.duplicates, loaded.conflicts
     kinds["leaked"] = [example.number for example in loaded.leaked]
+    kinds["cut_turns"] = [example.number for example in everything if example.cut_turns]
+    for note in NOTES:
+        kinds[note] = [row.number for row in (*train, *held_out) if note in row.notes]
     kinds["control_tokens"] = [e.number for e in everything if _has_control_token(e, tokenizer)]
     return {kind: sorted(set(numbers)) for kind, numbers in kinds.items()}
 
@@ -299,6 +330,12 @@ def _has_control_token(example: Example, tokenizer: TextTokenizer) -> bool:
     return any(token in text for text in texts for token in tokenizer.added_tokens)
 
 
+WARNED: Mapping[str, str] = {
+    "W211": "duplicate", "W212": "conflict", "W213": "leaked", "W215": "control_tokens", "W221": "tools_unseen",
+    "W223": "thinking_by_hand", "W224": "turn_lost",
+}  # fmt: skip
+
+
 def _warnings(account: Mapping[str, Any]) -> list[Problem]:
     counts = account["counts"]
     found = []
@@ -306,17 +343,37 @@ def _warnings(account: Mapping[str, Any]) -> list[Problem]:
         needed = account["lengths"]["longest"]
         values = {"count": counts["truncated"], "max_length": account["max_length"], "needed": needed}
         found.append(Problem("W201", values=values))
-    for code, kind in (("W211", "duplicate"), ("W212", "conflict"), ("W213", "leaked"), ("W215", "control_tokens")):
+    for code, kind in WARNED.items():
         if counts[kind]:
             found.append(Problem(code, values={"count": counts[kind]}))
     if UNKNOWN_TOLD < _unknown_share(account) <= UNKNOWN_REFUSED:
         values = {"count": account["unknown_tokens"], "percent": f"{_unknown_share(account):.1%}"}
         found.append(Problem("W214", values=values))
+    found += _of_turns(account)
     for code, rare in (("W216", 0), ("W217", 1)):
         names = [name for name, count in account["labels"].items() if count == rare]
         if names:
             found.append(Problem(code, values={"count": len(names), "labels": _listed(names)}))
     return found
+
+
+def _of_turns(account: Mapping[str, Any]) -> Iterator[Problem]:
+    """Rows of two kinds in one file, and columns that people expect to be used."""
+    count, rows = account["counts"]["thinking"], account["looked_at"] + account["held_out"]
+    if 0 < count < rows:
+        yield Problem("W222", values={"count": count, "rows": rows})
+    for code, names in UNUSED.items():
+        columns = [column for column in account["unused"] if column.rpartition(".")[2].casefold() in names]
+        if columns:
+            values = {"columns": ", ".join(columns), "count": max(account["unused"][column] for column in columns)}
+            yield Problem(code, values=values)
+
+
+# Columns and keys that mean something elsewhere and are not used here.
+UNUSED: Mapping[str, frozenset[str]] = {
+    "W225": frozenset(("images", "image", "videos", "video", "audios", "audio", "image_path", "image_url")),
+    "W226": frozenset(("weight", "weights", "sample_weight", "loss_weight", "loss_scale")),
+}
 
 
 def _unknown_share(account: Mapping[str, Any]) -> float:

@@ -30,6 +30,7 @@ class Prompt:
     text: str = ""
     pair: str = ""
     words: tuple[str, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
 
 
 def read_prompts(
@@ -50,7 +51,7 @@ def read_prompts(
 
 
 def _prompt(row: dict[str, Any], example: Example) -> Prompt:
-    return Prompt(row, example.messages[:-1], example.text, example.pair, example.words)
+    return Prompt(row, example.messages[:-1], example.text, example.pair, example.words, example.tools)
 
 
 def _lines(rows: Sequence[RawRow], task: Task) -> list[RawRow]:
@@ -126,8 +127,8 @@ def _as_turns(cell: Any) -> list[Any] | None:
 
 def _ended(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
     last = turns[-1].get("role", turns[-1].get("from"))
-    is_asking = str(last).strip().casefold() in ("user", "human", "用户", "tool")
-    return [*turns, {"role": "assistant", "content": PENDING}] if is_asking else list(turns)
+    is_answered = str(last).strip().casefold() in ("assistant", "gpt", "chatgpt", "bot", "model", "ai", "助手")
+    return list(turns) if is_answered else [*turns, {"role": "assistant", "content": PENDING}]
 
 
 def common_system(spec: DataSpec, task: Task = "causal_lm") -> str | None:

@@ -38,6 +38,7 @@ class RowReport:
         self.row = row
         self.columns = columns
         self.problems: list[Problem] = []
+        self.unused_keys: list[str] = []  # keys of turns that play no part
 
     def cell(self, role: str) -> Any:
         return cell(self.row.value, self.columns[role])

@@ -18,9 +18,30 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tunewright.data.formats import Message
 
+Tools = Sequence[Mapping[str, Any]]
+
 BUILT_IN: Mapping[str, str] = {
     "chatml": (
         "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
+    # ChatML with tools as Hermes 2 Pro writes them (the form that vLLM's and SGLang's parser "hermes" reads).
+    "hermes": (
+        "{% set system = messages[0]['content'] if messages and messages[0]['role'] == 'system' else '' %}"
+        "{% if tools %}{{ '<|im_start|>system\n' }}{% if system %}{{ system + '\n\n' }}{% endif %}"
+        "{{ 'You may call these functions:\n<tools>\n' }}{% for tool in tools %}{{ tool | tojson + '\n' }}{% endfor %}"
+        "{{ '</tools>\n\nWrite each call as a JSON object with name and arguments between tags:\n<tool_call>\n"
+        '{"name": <function>, "arguments": <object>}\n</tool_call><|im_end|>\n\' }}{% endif %}'
+        "{% for message in messages %}"
+        "{% if message['role'] == 'tool' %}"
+        "{% if loop.first or messages[loop.index0 - 1]['role'] != 'tool' %}{{ '<|im_start|>user' }}{% endif %}"
+        "{{ '\n<tool_response>\n' + message['content'] + '\n</tool_response>' }}"
+        "{% if loop.last or messages[loop.index0 + 1]['role'] != 'tool' %}{{ '<|im_end|>\n' }}{% endif %}"
+        "{% elif not (tools and system and loop.first) %}{{ '<|im_start|>' + message['role'] }}"
+        "{% if message['content'] %}{{ '\n' + message['content'] }}{% endif %}"
+        "{% for call in message['tool_calls'] or [] %}"
+        """{{ '\n<tool_call>\n{"name": "' + call['function']['name'] + '", "arguments": ' }}"""
+        "{{ call['function']['arguments'] | tojson + '}\n</tool_call>' }}{% endfor %}{{ '<|im_end|>\n' }}{% endif %}"
         "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     ),
     "plain": (
@@ -75,19 +96,54 @@ def compile_template(source: str) -> jinja2.Template:
 
 
 def render(
-    source: str, messages: Iterable[Message], special_tokens: Mapping[str, str], *, add_generation_prompt: bool = False
+    source: str,
+    messages: Iterable[Message],
+    special_tokens: Mapping[str, str],
+    *,
+    tools: Tools = (),
+    add_generation_prompt: bool = False,
 ) -> str:
     """A conversation as the model reads it. Raises jinja2.TemplateError if the template refuses it or fails on it."""
     try:
-        return "".join(parts(compile_template(source), messages, special_tokens, add_generation_prompt))
+        return "".join(parts(compile_template(source), messages, special_tokens, add_generation_prompt, tools))
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as fault:
         raise jinja2.TemplateError(f"{type(fault).__name__}: {fault}") from fault
 
 
 def parts(
-    template: jinja2.Template, messages: Iterable[Message], special_tokens: Mapping[str, str], prompted: bool
+    template: jinja2.Template,
+    messages: Iterable[Message],
+    special_tokens: Mapping[str, str],
+    prompted: bool,
+    tools: Tools = (),
 ) -> Iterator[str]:
     """What the template writes, piece by piece."""
-    turns: Sequence[dict[str, str]] = [{"role": m.role, "content": m.content} for m in messages]
-    values = {"messages": turns, "tools": None, "documents": None, "add_generation_prompt": prompted}
+    values = {
+        "messages": [as_turn(message) for message in messages], "tools": list(tools) or None, "documents": None,
+        "add_generation_prompt": prompted,
+    }  # fmt: skip
     return template.generate(**{**special_tokens, **values})
+
+
+def as_turn(message: Message) -> dict[str, Any]:
+    """The turn as transformers' `apply_chat_template` hands it to a template: keys without a value are not there."""
+    turn: dict[str, Any] = {"role": message.role}
+    if message.reasoning is not None:
+        turn |= {"thinking": message.reasoning, "reasoning_content": message.reasoning}
+    if message.content or not message.tool_calls:
+        turn["content"] = message.content
+    if message.tool_calls:
+        turn["tool_calls"] = list(message.tool_calls)
+    if message.name:
+        turn["name"] = message.name
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
+    return turn
+
+
+def from_turn(turn: Mapping[str, Any]) -> Message:
+    """The message that `as_turn` wrote, or that a caller writes in the same keys."""
+    return Message(
+        str(turn["role"]), str(turn.get("content") or ""), turn.get("reasoning_content"),
+        tuple(turn.get("tool_calls") or ()), str(turn.get("name") or ""), str(turn.get("tool_call_id") or ""),
+    )  # fmt: skip

@@ -5,13 +5,14 @@ Parent and worker read text through this one class, so what `data show` prints i
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
 from tunewright.data.formats import Message
-from tunewright.data.template import BUILT_IN, render
+from tunewright.data.template import BUILT_IN, Tools, render
 from tunewright.data.trial import fault_of
 from tunewright.errors import Where, error
 from tunewright.trust import read_json
@@ -21,7 +22,10 @@ SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls
 
 @dataclass(frozen=True)
 class TextTokenizer:
-    """Text to ids and back. `end_ids` are the ids that end generation: the first is written after a finished answer."""
+    """Text to ids and back. `end_ids` are the ids that end generation: the first is written after a finished answer.
+
+    `tool_template` writes conversations with tools, where a model has a template of its own for these.
+    """
 
     backend: Tokenizer
     special_tokens: dict[str, str]
@@ -29,6 +33,18 @@ class TextTokenizer:
     end_ids: tuple[int, ...]
     added_tokens: frozenset[str]
     unk_id: int | None
+    tool_template: str | None = None
+
+    @property
+    def end_tokens(self) -> tuple[str, ...]:
+        """The tokens that end generation, as texts."""
+        return tuple(token for i in self.end_ids if (token := self.backend.id_to_token(i)))
+
+    @cached_property
+    def begins_with_blank(self) -> bool:
+        """Whether the tokenizer puts a blank in front of every text, as Llama 2's does."""
+        tokens = self.backend.encode("a", add_special_tokens=False).tokens
+        return tokens[0][0] in "\u2581\u0120" if tokens else False
 
     @property
     def pad_id(self) -> int:
@@ -37,10 +53,12 @@ class TextTokenizer:
         found = self.backend.token_to_id(pad) if pad else None
         return self.end_ids[0] if found is None else found
 
-    def render(self, messages: Iterable[Message], *, add_generation_prompt: bool = False) -> str:
+    def render(self, messages: Iterable[Message], *, tools: Tools = (), add_generation_prompt: bool = False) -> str:
         """The conversation in the model's chat template. Raises jinja2.TemplateError."""
-        assert self.chat_template is not None
-        return render(self.chat_template, messages, self.special_tokens, add_generation_prompt=add_generation_prompt)
+        template = (self.tool_template if tools else None) or self.chat_template
+        assert template is not None
+        tokens = self.special_tokens
+        return render(template, messages, tokens, tools=tools, add_generation_prompt=add_generation_prompt)
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         ids: list[int] = self.backend.encode(text, add_special_tokens=add_special_tokens).ids
@@ -76,16 +94,26 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
     backend.no_padding()
     config = _read_json(folder / "tokenizer_config.json")
     special = {name: _content(config[name]) for name in SPECIAL if config.get(name)}
+    template = _template(folder, config, chat_template, special)
+    if chat_template in BUILT_IN and template and _begins_with_bos(backend, special):
+        template = "{{ bos_token }}" + template  # bare users of the model get it from `tokenizer(prompt)`
     added = frozenset(token.content for token in backend.get_added_tokens_decoder().values() if token.special)
     unk = special.get("unk_token")
     return TextTokenizer(
         backend=backend,
         special_tokens=special,
-        chat_template=_template(folder, config, chat_template, special),
+        chat_template=template,
         end_ids=_end_ids(folder, backend, special),
         added_tokens=added,
         unk_id=backend.token_to_id(unk) if unk else None,
+        tool_template=_tool_template(folder, config, special) if chat_template is None else None,
     )
+
+
+def _begins_with_bos(backend: Tokenizer, special: dict[str, str]) -> bool:
+    """Whether the tokenizer itself puts the beginning token in front of a text."""
+    bos = backend.token_to_id(special["bos_token"]) if "bos_token" in special else None
+    return bos is not None and backend.encode("a", add_special_tokens=True).ids[:1] == [bos]
 
 
 def _content(token: Any) -> str:
@@ -104,14 +132,27 @@ def _template(folder: Path, config: dict[str, Any], asked: str | None, special: 
     if asked is not None and not Path(asked).is_file():
         raise error("E101", path=asked, reason=f"no such template; built in: {', '.join(BUILT_IN)}")
     path = Path(asked) if asked is not None else own
-    source = _read_text(path) if path.is_file() else _stored_template(config)
-    if source is None:
-        return None
+    source = _read_text(path) if path.is_file() else _stored_template(config, "default")
+    if source is not None:
+        _try_template(source, path if path.is_file() else folder / "tokenizer_config.json", special)
+    return source
+
+
+def _tool_template(folder: Path, config: dict[str, Any], special: dict[str, str]) -> str | None:
+    """The template for conversations with tools, in the two places where transformers keeps named templates."""
+    path = folder / "additional_chat_templates" / "tool_use.jinja"
+    source = _read_text(path) if path.is_file() else _stored_template(config, "tool_use")
+    if source is not None:
+        _try_template(source, path if path.is_file() else folder / "tokenizer_config.json", special)
+    return source
+
+
+def _try_template(source: str, path: Path, special: dict[str, str]) -> None:
+    """Raises: ModelError E314 for a template that cannot be used."""
     reason, line = fault_of(source, special)
     if reason:
-        where = Where(str(path), line) if path.is_file() else Where(str(folder / "tokenizer_config.json"))
+        where = Where(str(path), line if path.suffix == ".jinja" else 0)
         raise error("E314", where, file=where.file, reason=f"line {line}: {reason}" if line else reason)
-    return source
 
 
 def _read_text(path: Path) -> str:
@@ -121,12 +162,14 @@ def _read_text(path: Path) -> str:
         raise error("E314", Where(str(path)), file=str(path), reason=str(fault)) from fault
 
 
-def _stored_template(config: dict[str, Any]) -> str | None:
-    """The template of a tokenizer's config: a text, or the one called default of a list."""
+def _stored_template(config: dict[str, Any], name: str) -> str | None:
+    """The template of a tokenizer's config: a text, which is the one called default, or one of a list."""
     stored = config.get("chat_template")
     if isinstance(stored, list):
-        named = [entry for entry in stored if isinstance(entry, dict) and entry.get("name") == "default"]
+        named = [entry for entry in stored if isinstance(entry, dict) and entry.get("name") == name]
         stored = named[0].get("template") if named else None
+    elif name != "default":
+        stored = None
     return stored if isinstance(stored, str) else None
 
 

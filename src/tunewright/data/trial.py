@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import FrameType
 
@@ -15,17 +15,21 @@ import jinja2
 from jinja2.exceptions import SecurityError
 
 from tunewright.data.formats import Message
-from tunewright.data.template import compile_template, parts
+from tunewright.data.template import Tools, compile_template, parts
 from tunewright.trust.process import limit_this_process, tried
 
 SECONDS, MEGABYTES = 5, 256
 MAX_SOURCE = 200_000
 MAX_WRITTEN = 1_000_000
 _ASKED, _ANSWERED = Message("user", "How are you?"), Message("assistant", "Well.")
-SAMPLES = (
-    ((_ASKED, _ANSWERED), False),
-    ((Message("system", "Be kind."), _ASKED, _ANSWERED, _ASKED, _ANSWERED), False),
-    ((_ASKED,), True),
+_CALL = {"type": "function", "function": {"name": "look_up", "arguments": {"word": "well"}}}
+_TOOL = {"type": "function", "function": {"name": "look_up", "description": "Look a word up.", "parameters": {}}}
+_CALLING = (_ASKED, Message("assistant", "", "Hm.", (_CALL,)), Message("tool", "Fine."), _ANSWERED)
+SAMPLES: tuple[tuple[tuple[Message, ...], Tools, bool], ...] = (
+    ((_ASKED, _ANSWERED), (), False),
+    ((Message("system", "Be kind."), _ASKED, _ANSWERED, _ASKED, _ANSWERED), (), False),
+    (_CALLING, (_TOOL,), False),
+    ((_ASKED,), (), True),
 )
 _TEMPLATE = "<template>"  # the file's name in jinja2's tracebacks
 
@@ -60,8 +64,8 @@ def _on_limit(number: int, frame: FrameType | None) -> None:
 def _attempt(source: str, special_tokens: Mapping[str, str]) -> tuple[str, int]:
     try:
         template = compile_template(source)
-        for messages, add_generation_prompt in SAMPLES:
-            _write(template, messages, special_tokens, add_generation_prompt)
+        for messages, tools, add_generation_prompt in SAMPLES:
+            _write(parts(template, messages, special_tokens, add_generation_prompt, tools))
     except jinja2.TemplateSyntaxError as fault:
         return fault.message or "it is no template", fault.lineno
     except SecurityError as fault:
@@ -73,12 +77,10 @@ def _attempt(source: str, special_tokens: Mapping[str, str]) -> tuple[str, int]:
     return "", 0
 
 
-def _write(
-    template: jinja2.Template, messages: Sequence[Message], special_tokens: Mapping[str, str], prompted: bool
-) -> None:
+def _write(text: Iterable[str]) -> None:
     written = 0
     try:
-        for part in parts(template, messages, special_tokens, prompted):
+        for part in text:
             written += len(part)
             if written > MAX_WRITTEN:
                 raise OverflowError(f"it writes more than {MAX_WRITTEN} characters for a short conversation")

@@ -13,6 +13,7 @@ from tunewright.data import score
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
 from tunewright.data.score import exact_match, is_json_task, json_scores
+from tunewright.data.spans import CLOSE, OPEN, thinking_of
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
 from tunewright.engine.generate import generate
@@ -53,7 +54,12 @@ def row_losses(
         progress(len(found), len(rows))
 
     _read(model, rows, collator, add, portions)
-    return [{"row": row.number, "loss": found[i], "units": collator.units([row])} for i, row in enumerate(rows)]
+    losses: dict[int, dict[str, Any]] = {}
+    for i, row in enumerate(rows):  # a conversation may be several texts
+        of_row = losses.setdefault(row.number, {"row": row.number, "loss": 0.0, "units": 0})
+        of_row["loss"] += found[i]
+        of_row["units"] += collator.units([row])
+    return list(losses.values())
 
 
 @torch.no_grad()
@@ -126,7 +132,10 @@ class Examiner:
 
     def _asked(self) -> list[Encoded]:
         if self.task == "causal_lm":
-            return spread([row for row in self.rows if 0 < row.prompt_length < len(row.ids)], self.answers)
+            last = {
+                row.number: row for row in self.rows
+            }  # of a conversation in several texts the one of its last answer
+            return spread([row for row in last.values() if 0 < row.prompt_length < len(row.ids)], self.answers)
         return spread(self.rows, self.answers) if self.task == "seq2seq" else list(self.rows)
 
     def _written(self, model: nn.Module, asked: Sequence[Encoded], progress: Progress) -> Tested:
@@ -134,8 +143,8 @@ class Examiner:
         prompts = [row.ids[: row.prompt_length] if self.task == "causal_lm" else row.ids for row in asked]
         options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "merge": self.merge, "progress": progress}
         written = generate(model, prompts, self.tokenizer, portions=self.portions, **options)
-        answers = [answer.text for answer in written]
-        references = [self.examples[row.number].messages[-1].content for row in asked]
+        answers = [without_thinking(answer.text) for answer in written]
+        references = [self._reference(row) for row in asked]
         samples = [
             {
                 "row": row.number, "prompt": _prompt(self.examples[row.number]), "reference": reference,
@@ -144,6 +153,13 @@ class Examiner:
             for row, reference, answer in zip(asked, references, written, strict=True)
         ]  # fmt: skip
         return self._text_scores(answers, references) if asked else {}, samples
+
+    def _reference(self, row: Encoded) -> str:
+        """What the row's last answer is compared with: its text without thinking, or its calls as they are written."""
+        last = self.examples[row.number].messages[-1]
+        if last.tool_calls:
+            return without_thinking(self.tokenizer.decode(row.ids[row.prompt_length :]))
+        return thinking_of(last)[1]
 
     def _text_scores(self, answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
         is_json = is_json_task(references)
@@ -189,6 +205,13 @@ class Examiner:
             "answer": spoken_tags(example.words, tags, self.labels),
             "gold_tags": list(example.tags), "tags": list(tags),
         }  # fmt: skip
+
+
+def without_thinking(answer: str) -> str:
+    """An answer behind its thinking, which may have been opened in the prompt; nothing of one that never came to an end."""
+    head, closing, rest = answer.partition(CLOSE)
+    is_thought = head.lstrip().startswith(OPEN) or (closing and head.endswith("\n") and OPEN not in head)
+    return rest.lstrip() if is_thought else answer
 
 
 def _names(example: Example) -> tuple[str, ...]:

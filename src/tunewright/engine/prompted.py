@@ -55,6 +55,8 @@ def _turns(example: Example) -> list[Message]:
 
 def _behind(shown: Sequence[Message], data: Prepared, tokenizer: TextTokenizer) -> list[Encoded]:
     """The held-out rows with turns behind their system turn. Raises: DataError E230 where the template refuses that."""
+    if len({row.number for row in data.held_out}) < len(data.held_out):
+        raise error("E230", reason=N_("the template writes an answer otherwise behind others"))
     alone = [data.held_out_examples[row.number] for row in data.held_out]
     behind = []
     for example in alone:

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from tunewright.accel.cpu import planned_matmul
 from tunewright.data.encode import input_ids, prompt_ids, text_rows, word_rows
-from tunewright.data.formats import Message
+from tunewright.data.template import from_turn
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import trains_biases, without_adapter
 from tunewright.engine.build import examiner
@@ -82,7 +82,8 @@ class Session:
     def answer(self, asked: list[Any], max_new_tokens: int, with_base: bool) -> dict[str, Any]:
         """Answers or labels, with `with_base` also the base's; of single labels also the probabilities.
 
-        What is asked is a list of turns that ends with the user's, or {"text", "pair"} or {"words"} to be labelled.
+        What is asked is a list of turns that ends with the user's, {"turns", "tools"}, or {"text", "pair"} or {"words"} to be
+        labelled.
         """
         answers = self._labels if self.plan.run.task in LABELLED else self._texts
         found = answers(self.model, asked, max_new_tokens, "tuned")
@@ -91,17 +92,18 @@ class Session:
         with self.base() as base:
             return found | answers(base, asked, max_new_tokens, "base")
 
-    def _texts(self, model: Any, asked: list[list[dict[str, str]]], max_new_tokens: int, who: str) -> dict[str, Any]:
-        prompts = [self._prompt([Message(**turn) for turn in turns]) for turns in asked]
+    def _texts(self, model: Any, asked: list[Any], max_new_tokens: int, who: str) -> dict[str, Any]:
+        prompts = [self._prompt(prompt if isinstance(prompt, dict) else {"turns": prompt}) for prompt in asked]
         merge = "merged_lora" in self.plan.fast_paths
         options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "merge": merge, "progress": self.progress}
         return {who: [answer.text for answer in generate(model, prompts, self.tokenizer, **options)]}
 
-    def _prompt(self, turns: list[Message]) -> list[int]:
+    def _prompt(self, asked: dict[str, Any]) -> list[int]:
+        turns = [from_turn(turn) for turn in asked["turns"]]
         if self.plan.run.task == "seq2seq":
             return input_ids("\n".join(turn.content for turn in turns), self.tokenizer, self._longest())
         try:
-            return prompt_ids(turns, self.tokenizer)
+            return prompt_ids(turns, self.tokenizer, asked.get("tools") or (), self.plan.run.data.turns)
         except jinja2.TemplateError as refusal:
             raise error("E219", reason=str(refusal)) from refusal
 

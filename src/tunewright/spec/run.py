@@ -85,7 +85,7 @@ class DataSpec(Section):
     map: dict[str, str] = Field(
         default_factory=dict,
         description=N_(
-            "Corrects the recognised columns: messages, prompt, completion, system, text, pair, label, words, tags."
+            "Corrects the recognised columns: messages, prompt, completion, system, tools, text, pair, label, words, tags."
         ),
     )
     split: str = Field(default="train", description=N_("Which split of a Hub data set is trained on."))
@@ -95,8 +95,20 @@ class DataSpec(Section):
     max_length: Annotated[Int, Field(ge=8)] | Auto = Field(
         default=AUTO, description=N_("Longest row in tokens; longer rows are cut; the cost grows with the longest row.")
     )
-    train_on: Literal["answers", "all"] = Field(
-        default="answers", description=N_("Which tokens are learned: every assistant turn, or everything.")
+    train_on: Literal["answers", "last_answer", "all"] = Field(
+        default="answers",
+        description=N_("Which tokens are learned: every assistant turn, the last one, or everything."),
+    )
+    thinking: Literal["learn", "mask", "drop"] = Field(
+        default="learn",
+        description=N_("Thinking in front of answers: learned, read but not learned, or taken out of the rows."),
+    )
+    turns: Literal["as_written", "join"] = Field(
+        default="as_written",
+        description=N_(
+            "`join` makes one turn of neighbours with the same role, and puts system turns into the next user turn, for "
+            "chat templates that refuse them."
+        ),
     )
     skip_bad: bool = Field(
         default=False, description=N_("Leave damaged rows out, counted and listed, instead of stopping.")

@@ -60,9 +60,11 @@ def with_template(backend: Tokenizer, template: str | None, end: str) -> TextTok
 
 
 def learned(tokenizer: TextTokenizer, example: Example, max_length: int | None = None) -> str:
-    (row,), problems = encode([example], tokenizer, max_length=max_length)
+    """What is learned, in all texts of the row."""
+    rows, problems = encode([example], tokenizer, max_length=max_length)
     assert not problems
-    return tokenizer.decode([label for label in row.labels if label != IGNORED], skip_special_tokens=False)
+    labels = [label for row in rows for label in row.labels if label != IGNORED]
+    return tokenizer.decode(labels, skip_special_tokens=False)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +73,8 @@ def learned(tokenizer: TextTokenizer, example: Example, max_length: int | None =
         (CHATML, "<|im_end|>", " first <|im_end|>second<|im_end|>"),
         (BRACKETS, "</s>", "  first </s> second</s>"),
         (TRIMMING, "<|im_end|>", "first<|im_end|>second<|im_end|>"),
-        (THINKING, "<|im_end|>", " first <|im_end|><think>\n\n</think>\n\nsecond<|im_end|>"),
-        (BARE, "</s>", " first  second</s>"),
+        (THINKING, "<|im_end|>", "<think>\n\n</think>\n\n first <|im_end|><think>\n\n</think>\n\nsecond<|im_end|>"),
+        (BARE, "</s>", " first </s>second</s>"),
     ],
     ids=["chatml", "brackets", "trimming", "thinking", "bare"],
 )

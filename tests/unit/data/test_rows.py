@@ -64,11 +64,24 @@ DAMAGES: list[tuple[str, str, bytes]] = [
     ("empty answer", "E203", with_turns(("user", "q"), ("assistant", ""))),
     ("blank prompt", "E203", with_turns(("user", " \n\u3000"), ("assistant", "a"))),
     ("no turns", "E203", b'{"messages": []}'),
-    ("assistant first", "E208", with_turns(("assistant", "a"), ("user", "q"), ("assistant", "a"))),
-    ("two user turns", "E208", with_turns(("user", "q"), ("user", "q"), ("assistant", "a"))),
-    ("user last", "E208", with_turns(("user", "q"), ("assistant", "a"), ("user", "q"))),
     ("unknown role", "E208", with_turns(("user", "q"), ("wizard", "a"))),
-    ("system in the middle", "E208", with_turns(("user", "q"), ("system", "s"), ("assistant", "a"))),
+    ("only system", "E208", with_turns(("system", "s"), ("user", "q"), ("tool", "a"))),
+    (
+        "no turn to learn",
+        "E232",
+        b'{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]}',
+    ),
+    (
+        "half a weight",
+        "E206",
+        b'{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0.5}]}',
+    ),
+    (
+        "a call without a name",
+        "E206",
+        b'{"messages": [{"role": "user", "content": "q"},'
+        b' {"role": "assistant", "content": "a", "tool_calls": [{"function": {"arguments": "{}"}}]}]}',
+    ),
     ("no assistant", "E208", with_turns(("user", "q"))),
 ]
 HALF_LINE = SOUND[: len(SOUND) // 2]

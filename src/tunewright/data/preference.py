@@ -1,0 +1,101 @@
+"""Rows that say which answers are good and which are bad: recognised, and refused as plain examples.
+
+Pairs (DPO and its kin): a better and a worse answer, as TRL, LLaMA-Factory, ms-swift and OpenAI name them. Labels (KTO and its
+kin): an answer, and whether it is good. Trained as plain examples, worse answers would be learned without a word.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunewright.data.read import RawRow
+from tunewright.data.row import unpacked
+from tunewright.errors import DataError, Problem, Where
+
+# The worse answer, and the better one where it has a column of its own (else it is the answer of the conversation).
+_PAIRS: Mapping[str, tuple[str, ...]] = {
+    "rejected": ("chosen",),
+    "rejected_response": ("chosen_response", "response"),
+    "rejected_messages": ("chosen_messages", "messages"),
+    "non_preferred_output": ("preferred_output",),
+    "rejected_output": ("chosen_output", "output"),
+}
+_LABELS = ("label", "kto_tag", "desirable", "is_desirable", "is_good", "good", "is_chosen", "accepted", "thumbs_up")
+_GOOD = frozenset(("true", "1", "good", "desirable", "chosen", "accepted"))
+_BAD = frozenset(("false", "0", "bad", "undesirable", "rejected", "-1"))
+_ANSWERS = frozenset(
+    ("completion", "response", "answer", "output", "messages", "conversations", "conversation", "回答", "输出")
+)
+_PROMPTS = frozenset(("prompt", "instruction", "question", "query", "input", "messages", "conversations", "conversation",
+                      "指令", "问题"))  # fmt: skip
+
+
+def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> None:
+    """Raises: DataError E233 for pairs of answers, E234 for answers marked bad, unless `mapping` itself names the answers."""
+    sample = [row.value for row in rows]
+    if not sample:
+        return
+    where = Where(rows[0].file, rows[0].line)
+    names = {str(column).strip().casefold(): column for row in sample for column in row}
+    if pair := _pair(names, mapping):
+        worse, better = pair
+        fix = _fix(sample, names, better)
+        raise DataError([Problem("E233", where, {"columns": f"{better}, {worse}", "fix": fix})])
+    if label := _label(sample, names, mapping):
+        bad = sum(_says(row.get(label)) is False for row in sample)
+        values = {"column": label, "bad": bad, "rows": len(sample), "fix": _filter(rows[0].file, label)}
+        raise DataError([Problem("E234", where, values)])
+
+
+def _pair(names: Mapping[str, str], mapping: Mapping[str, str]) -> tuple[str, str] | None:
+    """Columns of the worse and the better answer."""
+    for worse, betters in _PAIRS.items():
+        better = next((names[name] for name in betters if name in names), None)
+        if worse in names and better is not None and better not in mapping.values():
+            return names[worse], better
+    return None
+
+
+def _fix(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: str) -> str:
+    """The map that learns the better answers."""
+    first = next((unpacked(row[better]) for row in sample if row.get(better)), None)
+    is_whole = isinstance(first, list) and any(_speaker(turn) not in ("assistant", "gpt", "") for turn in first)
+    prompt = next((names[name] for name in names if name in _PROMPTS and names[name] != better), None)
+    if is_whole or better in ("messages", "conversations"):
+        return f"--map messages={better}"
+    return f"--map prompt={prompt} --map completion={better}" if prompt else f"--map text={better}"
+
+
+def _speaker(turn: Any) -> str:
+    return str(turn.get("role", turn.get("from", ""))).casefold() if isinstance(turn, dict) else ""
+
+
+def _label(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
+    """The column that calls some answers bad, in rows that have an answer beside it."""
+    if not _ANSWERS & names.keys():
+        return None
+    for name in _LABELS:
+        column = names.get(name)
+        if column is None or column in mapping.values():
+            continue
+        said = [_says(row[column]) for row in sample if row.get(column) is not None]
+        if said and None not in said and False in said:
+            return column
+    return None
+
+
+def _says(value: Any) -> bool | None:
+    """Whether an answer is good; None for a value that does not say."""
+    written = str(value).strip().casefold()
+    if isinstance(value, bool | int | str):
+        return True if written in _GOOD else False if written in _BAD else None
+    return None
+
+
+def _filter(file: str, column: str) -> str:
+    """How the good rows are kept."""
+    if not file.endswith(".jsonl"):
+        return f"keep the rows whose {column} is true, in a file of their own, without that column"
+    is_good = f'str(json.loads(line)["{column}"]).lower() in {sorted(_GOOD)}'.replace("'", '"')
+    code = f'import json; [print(line, end="") for line in open("{file}") if {is_good}]'
+    return f"keep the good rows alone: python3 -c {shlex.quote(code)} > good.jsonl"

@@ -1,0 +1,87 @@
+"""Tools and the calls of them, in the one form that transformers' `apply_chat_template` documents.
+
+A tool is `{"type": "function", "function": {"name", "description", "parameters"}}`, a call `{"type": "function",
+"function": {"name", "arguments"}}` with arguments as an object. Files also hold them as JSON text, without the wrapping
+object, with arguments as JSON text (OpenAI), or as `function_call` (OpenAI until 2023, ShareGPT).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunewright.data.row import RowReport
+from tunewright.data.scan import kind_of
+from tunewright.i18n import N_
+
+_TOOLS = N_("a list of tools, each with a name")
+_CALLS = N_("a list of calls, each with the name of a function")
+
+
+def read_tools(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, Any], ...]:
+    """The tools of a row; none for an empty cell. Problem: E206."""
+    tools = _from_text(value)
+    if tools in (None, "", {}):
+        return ()
+    tools = [tools] if isinstance(tools, dict) else tools
+    if not isinstance(tools, list):
+        report.add("E206", field=name, wanted=_TOOLS, got=kind_of(tools))
+        return ()
+    wrapped = [_wrapped(_from_text(tool)) for tool in tools]
+    for index, tool in enumerate(wrapped):
+        if tool is None:
+            report.add("E206", field=f"{name}[{index}]", wanted=_TOOLS, got=kind_of(tools[index]))
+            return ()
+    return tuple(tool for tool in wrapped if tool is not None)
+
+
+def _wrapped(tool: Any) -> dict[str, Any] | None:
+    """The tool as transformers takes it; None if it names no function."""
+    if not isinstance(tool, dict):
+        return None
+    if isinstance(tool.get("function"), dict):
+        return tool if isinstance(tool["function"].get("name"), str) else None
+    return {"type": "function", "function": tool} if isinstance(tool.get("name"), str) else None
+
+
+def read_calls(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, Any], ...]:
+    """The calls of a turn, in a list or alone, as values or as JSON text; none for an empty list. Problem: E206."""
+    calls = _from_text(value)
+    if calls is None or calls == "":
+        return ()
+    calls = [calls] if isinstance(calls, dict) else calls
+    read = [_call(_from_text(call)) for call in calls] if isinstance(calls, list) else [None]
+    if None in read:
+        report.add("E206", field=name, wanted=_CALLS, got=kind_of(calls))
+        return ()
+    return tuple(call for call in read if call is not None)
+
+
+def _call(call: Any) -> dict[str, Any] | None:
+    wrapped = _wrapped(call)
+    if wrapped is None:
+        return None
+    function = wrapped["function"]
+    arguments = _from_text(function.get("arguments", function.get("parameters", {})))
+    return {**wrapped, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _from_text(value: Any) -> Any:
+    """The value that a JSON text of an object or a list holds; any other value is itself."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def with_text_arguments(calls: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The calls with arguments as JSON text, for templates that join them to other text (DeepSeek's do)."""
+    return tuple(
+        {**call, "function": {**call["function"], "arguments": _as_text(call["function"]["arguments"])}}
+        for call in calls
+    )
+
+
+def _as_text(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)

@@ -1,0 +1,178 @@
+"""Turns of a conversation, as OpenAI, ShareGPT and their relatives write them, to messages.
+
+Whatever a turn holds is used, refused by name, or counted as not used: nothing is dropped in silence.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tunewright.data.formats import Message
+from tunewright.data.row import RowReport, unpacked
+from tunewright.data.scan import kind_of
+from tunewright.data.tools import read_calls
+from tunewright.i18n import N_
+
+_TEXT = N_("text")
+_TURNS = N_("a list of turns")
+_SWITCH = N_("true or false, 1 or 0")
+
+_CALLS = "function_call"
+_SPEAKERS: Mapping[str, str] = {
+    **dict.fromkeys(("user", "human", "用户"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai", "助手"), "assistant"),
+    **dict.fromkeys((_CALLS, "tool_call", "tool_calls"), _CALLS),
+    **dict.fromkeys(("system", "developer", "系统"), "system"),
+    **dict.fromkeys(("tool", "function", "observation", "ipython", "tool_response", "tool_result", "工具"), "tool"),
+}
+# Keys of thinking beside the answer, as transformers' `render_jinja_template` knows them.
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+# Keys that say whether a turn of the assistant is learned: OpenAI, Axolotl, ms-swift and others. Of `mask` true means no.
+_LEARNED = ("weight", "train", "loss", "learn", "trainable", "training")
+_MASKED = ("mask", "masked")
+_YES, _NO = frozenset(("true", "yes", "1", "1.0")), frozenset(("false", "no", "0", "0.0"))
+_PLACES = frozenset(("role", "from", "content", "value", *_REASONING, *_LEARNED, *_MASKED, "tool_calls", _CALLS, "name",
+                     "tool_call_id"))  # fmt: skip
+
+
+def read_turns(value: Any, name: str, report: RowReport) -> Iterator[Message]:
+    """The turns of a conversation. Problems: E203, E205 to E208."""
+    turns = unpacked(value)
+    if turns is None:
+        report.add("E207", field=name)
+    elif not isinstance(turns, list):
+        report.add("E206", field=name, wanted=_TURNS, got=kind_of(turns))
+    elif not turns:
+        report.add("E203", field=name)
+    else:
+        for index, turn in enumerate(turns):
+            message = _turn(turn, f"{name}[{index}]", report)
+            if message:
+                yield message
+
+
+def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
+    if not isinstance(turn, dict):
+        report.add("E206", field=place, wanted=kind_of({}), got=kind_of(turn))
+        return None
+    role_key, content_key = ("role", "content") if "role" in turn or "from" not in turn else ("from", "value")
+    speaker = turn.get(role_key)
+    if speaker is None:
+        report.add("E207", field=f"{place}.{role_key}")
+        return None
+    role = _SPEAKERS.get(str(speaker).strip().casefold())
+    if role is None:
+        report.add("E208", reason=f'the role "{speaker}" of {place} is unknown')
+        return None
+    report.unused_keys.extend(key for key, cell in turn.items() if key not in _PLACES and cell is not None)
+    content_name, content = f"{place}.{content_key}", turn.get(content_key)
+    if role == _CALLS:
+        return _turn_of_calls(content, content_name, report)
+    return _spoken(turn, role, content, content_name, place, report)
+
+
+def _turn_of_calls(content: Any, name: str, report: RowReport) -> Message:
+    """ShareGPT's turn that holds nothing but calls, as JSON text; calls in another notation are text that is written."""
+    scratch = RowReport(report.row, report.columns)
+    calls = read_calls(content, name, scratch)
+    return Message("assistant", "" if calls else report.text(content, name), tool_calls=calls)
+
+
+def _spoken(
+    turn: Mapping[str, Any], role: str, content: Any, content_name: str, place: str, report: RowReport
+) -> Message:
+    """A turn with its content, and with what stands beside it."""
+    calls: tuple[Mapping[str, Any], ...] = ()
+    if role == "assistant":
+        key = "tool_calls" if turn.get("tool_calls") else _CALLS
+        calls = read_calls(turn.get(key), f"{place}.{key}", report)
+    else:
+        foreign = [key for key in ("tool_calls", _CALLS, *_REASONING) if turn.get(key)]
+        report.unused_keys.extend(foreign)
+    parts, thoughts = _parts(content)
+    may_be_empty = bool(calls) or (role in ("system", "tool") and content is not None)
+    return Message(
+        role,
+        _content(parts, content_name, report, may_be_empty=may_be_empty),
+        reasoning=_reasoning(turn, thoughts, place, report) if role == "assistant" else None,
+        tool_calls=calls,
+        name=str(turn.get("name") or ""),
+        tool_call_id=str(turn.get("tool_call_id") or ""),
+        learn=_is_learned(turn, place, report),
+    )
+
+
+def _parts(content: Any) -> tuple[Any, str | None]:
+    """A content without its parts of thinking, and the text of these (Mistral's and Anthropic's form)."""
+    if not isinstance(content, list):
+        return content, None
+    thoughts = [part for part in content if isinstance(part, dict) and part.get("type") in ("thinking", "reasoning")]
+    texts = [part.get("thinking", part.get("text")) for part in thoughts]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        return content, None
+    return [part for part in content if part not in thoughts], "\n".join(map(str, texts))
+
+
+def _content(value: Any, name: str, report: RowReport, *, may_be_empty: bool) -> str:
+    """The text of a turn, from text or from a list of text parts."""
+    if not isinstance(value, list):
+        return report.text(value, name, may_be_empty=may_be_empty)
+    for index, part in enumerate(value):
+        if not isinstance(part, dict) or part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
+            got = f'a part of type "{part["type"]}"' if isinstance(part, dict) and "type" in part else kind_of(part)
+            report.add("E206", field=f"{name}[{index}]", wanted=_TEXT, got=got)
+            return ""
+    return report.text("".join(part["text"] for part in value), name, may_be_empty=may_be_empty)
+
+
+def _reasoning(turn: Mapping[str, Any], thoughts: str | None, place: str, report: RowReport) -> str | None:
+    key = next((key for key in _REASONING if turn.get(key) is not None), None)
+    if key is None:
+        return thoughts
+    return report.text(turn[key], f"{place}.{key}", may_be_empty=True)
+
+
+def _is_learned(turn: Mapping[str, Any], place: str, report: RowReport) -> bool:
+    """Whether the turn's own switches leave it learned; all of them must. Problem: E206 for a value that is no switch."""
+    learned = True
+    for key in (*_LEARNED, *_MASKED):
+        value = turn.get(key)
+        if value is None:
+            continue
+        switch = _switch(value)
+        if switch is None:
+            report.add("E206", field=f"{place}.{key}", wanted=_SWITCH, got=kind_of(value))
+        elif switch == (key in _MASKED):
+            learned = False
+    return learned
+
+
+def _switch(value: Any) -> bool | None:
+    """True or false, also written as text or as a weight; a weight between 0 and 1 is none."""
+    written = str(value).strip().casefold()
+    if isinstance(value, bool | str | int | float):
+        return True if written in _YES else False if written in _NO else None
+    return None
+
+
+def not_learned(messages: Sequence[Message]) -> list[Message]:
+    """The same turns, as what is read and not learned: those of a prompt."""
+    return [replace(message, learn=False) for message in messages]
+
+
+def to_the_last_answer(messages: Sequence[Message], report: RowReport) -> tuple[Message, ...]:
+    """The turns up to the last answer that is learned; nothing behind it can be learned, and the model never sees it.
+
+    Problems: E208 if no turn is the assistant's, E232 if none of these is learned.
+    """
+    if report.problems:
+        return ()
+    answers = [i for i, message in enumerate(messages) if message.role == "assistant"]
+    if not answers:
+        report.add("E208", reason=N_("no turn is the assistant's"))
+        return ()
+    learned = [i for i in answers if messages[i].learn]
+    if not learned:
+        report.add("E232")
+        return ()
+    return tuple(messages[: learned[-1] + 1])
