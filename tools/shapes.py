@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 os.environ["TUNEWRIGHT_LANG"] = "en"  # the page is English whoever runs this
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.shapes.registry import SHAPES
 from tests.shapes.shape import Content, Shape
 
-PAGE = ROOT / "docs" / "shapes.md"
+PAGE = Path(__file__).parent.parent / "docs" / "shapes.md"
 LONGEST = 110
 HEAD = """# Shapes of data
 
