@@ -28,7 +28,7 @@ demo: $(STAMP)
 # What trains on both cores, or counts what it tried, comes first and alone; the rest computes on one thread, a file to a core.
 test: $(STAMP)
 	$(BIN)/python -m pytest tests/contract tests/docs tests/trust tests/faults tests/invariants
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/matrix tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/matrix tests/shapes tests/unit
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -47,6 +47,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python tools/upstream.py --check
 	$(BIN)/python tools/docs.py --check
+	$(BIN)/python tools/shapes.py --check
 	$(BIN)/python tools/messages.py --check
 
 bench: $(STAMP)
@@ -61,6 +62,7 @@ bench-quick: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python tools/upstream.py
 	$(BIN)/python tools/docs.py
+	$(BIN)/python tools/shapes.py
 
 messages: $(STAMP)
 	$(BIN)/python tools/messages.py

@@ -1,0 +1,64 @@
+"""A shape looked at as `tunewright data check` does, and the flags of a pasted fix as settings."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright import api
+from tunewright.errors import Problem, TunewrightError
+from tunewright.spec.load import parse_set
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen: the learned text of each row, numbers of rows, and every problem and warning."""
+
+    learned: tuple[str, ...] = ()
+    held_out: int = 0
+    left_out: int = 0
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def code(self) -> str:
+        return self.problems[0].code if self.problems else ""
+
+    @property
+    def fixes(self) -> list[str]:
+        return [fix for problem in self.problems for fix in problem.fixes()]
+
+
+def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
+    """`data check` of these data. Nothing is raised for what is a problem of the data."""
+    try:
+        found = api.data_check(path, str(model), settings=settings)
+    except TunewrightError as fault:
+        return Seen(problems=fault.problems)
+    gated = found.gated
+    rows = sorted([*gated.train, *gated.held_out], key=lambda row: row.number)
+    loaded, task = gated.loaded, gated.account["task"]
+    texts = (api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type) for row in rows)
+    learned = tuple("".join(piece.text for piece in pieces if piece.is_learned) for pieces in texts)
+    learned = tuple(text.removesuffix("<|im_end|>") for text in learned)
+    account = gated.account
+    return Seen(learned, account["held_out"], account["dropped"], found.stopping, tuple(found.warnings))
+
+
+def settings_of(flags: str) -> dict[str, Any]:
+    """What the flags of a pasted fix set: --map, --set, --task, --skip-bad."""
+    words, settings = iter(shlex.split(flags)), dict[str, Any]()
+    for word in words:
+        if word == "--map":
+            role, _equals, column = next(words).partition("=")
+            settings.setdefault("data.map", {})[role] = column
+        elif word == "--set":
+            settings |= dict([parse_set(next(words))])
+        elif word == "--task":
+            settings["task"] = next(words)
+        elif word == "--skip-bad":
+            settings["data.skip_bad"] = True
+        else:
+            raise AssertionError(f"no flag of data check: {word}")
+    return settings
