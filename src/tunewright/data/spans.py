@@ -174,12 +174,12 @@ def _answer(
     notes: set[Note] = {"thinking"} if reasoning.strip() else set()
     written = _by_template(message, before, prompt, after, tools, tokenizer)
     if written is None:
-        written = _thought(message, reasoning, answer, prompt) + answer + after.rstrip()
+        written = _by_hand(message, before, prompt, after, tools, tokenizer)
         notes |= {"thinking_by_hand"} if reasoning.strip() else set()
     if message.tool_calls and answer.strip() not in written:
         notes.add("turn_lost")
     skipped = _end_of_thinking(written, prompt) if thinking == "mask" else 0
-    is_closed = bool(after.strip()) or written.endswith(tuple(tokenizer.added_tokens))
+    is_closed = written.endswith(tuple(tokenizer.added_tokens)) or bool(after.strip() and not message.tool_calls)
     return _Answer(prompt, written, skipped, is_closed, frozenset(notes))
 
 
@@ -201,11 +201,32 @@ def _by_template(
             continue
         written = text[len(prompt) :]
         is_marked = bool(after) and written.endswith(after)
-        written = written[: len(written) - len(after)] + after.rstrip() if is_marked else written
+        written = written[: len(written) - len(after)] + _ending(after, tokenizer) if is_marked else written
         written = written.rstrip() if message.tool_calls else written
         if not has_tags or (answer.strip() in written and reasoning.strip() in written):
             return written
     return None
+
+
+def _by_hand(
+    message: Message, before: Sequence[Message], prompt: str, after: str, tools: Tools, tokenizer: TextTokenizer
+) -> str:
+    """Thinking, and what the template writes of the turn without it: behind the prompt, or behind what the prompt opens."""
+    reasoning, answer = thinking_of(message)
+    opened = _OPENED.search(prompt)
+    start = prompt[: opened.start()] if opened else prompt
+    text = tokenizer.render([*before, replace(message, content=answer, reasoning=None)], tools=tools)
+    rest = text[len(start) :] if text.startswith(start) else ""
+    if message.tool_calls and not rest:
+        raise jinja2.TemplateError("the calls cannot be found behind the prompt that the template writes")
+    is_whole = bool(message.tool_calls) or (bool(after) and rest.endswith(after) and answer.strip() in rest)
+    if message.tool_calls:
+        rest = rest.rstrip()
+    elif is_whole:
+        rest = rest[: len(rest) - len(after)] + _ending(after, tokenizer)
+    thought = _thought(message, reasoning, answer, prompt)
+    turn = rest if is_whole else answer + _ending(after, tokenizer)
+    return thought + turn.lstrip() if thought else turn
 
 
 def _around(messages: Sequence[Message], turn: int, tools: Tools, tokenizer: TextTokenizer) -> tuple[str, str]:
@@ -217,6 +238,12 @@ def _around(messages: Sequence[Message], turn: int, tools: Tools, tokenizer: Tex
     if messages[turn].tool_calls:  # some templates write a call and nothing beside it
         return "", ""
     raise jinja2.TemplateError("the answer cannot be found in what the template writes")
+
+
+def _ending(after: str, tokenizer: TextTokenizer) -> str:
+    """What closes a turn: up to the token at which generation ends, or all but the last blanks."""
+    ends = [after.index(token) + len(token) for token in tokenizer.end_tokens if token in after]
+    return after[: min(ends)] if ends else after.rstrip()
 
 
 def _prompt(before: Sequence[Message], tools: Tools, tokenizer: TextTokenizer, opening: str) -> str:
