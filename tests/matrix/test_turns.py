@@ -41,8 +41,12 @@ def backend() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(["<think>\n\n</think>\n\nuser assistant the price of a lamp is\n\n  left"] * 3, trainer)
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(
+        ["<think>\n\n</think>\n\nuser assistant the price of a lamp is\n\n  left"] * 3, trainer
+    )
     return tokenizer
 
 
@@ -196,7 +200,9 @@ def test_calls_of_tools(name: str) -> None:
     check([USER, as_json, *CALLING[2:]], name, TOOLS)
     if FAMILIES[name].several_calls:
         twice = {**CALLING[1], "tool_calls": [CALL, {**CALL, "id": "abcdefghj"}]}
-        check([USER, twice, CALLING[2], {**CALLING[2], "content": "4", "tool_call_id": "abcdefghj"}, ANSWER], name, TOOLS)
+        check(
+            [USER, twice, CALLING[2], {**CALLING[2], "content": "4", "tool_call_id": "abcdefghj"}, ANSWER], name, TOOLS
+        )
 
 
 @pytest.mark.parametrize("turn", [THOUGHT, TAGGED], ids=["key", "tags"])
@@ -221,7 +227,12 @@ def test_masked_and_dropped_thinking(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_answer_that_mentions_a_tag_is_learned_whole(name: str) -> None:
-    for content in ("The tag </think> closes it.", "Write <think> first.", "Between <think> and </think>.", "a</think>b"):
+    for content in (
+        "The tag </think> closes it.",
+        "Write <think> first.",
+        "Between <think> and </think>.",
+        "a</think>b",
+    ):
         (text,) = learned(rows_of({"messages": [USER, {"role": "assistant", "content": content}]}, name))
         assert content in text
 

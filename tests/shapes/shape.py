@@ -18,7 +18,7 @@ class Shape:
     `learned` is the text that is learned of each row that is used or held out, in the order of the rows; `held_out` and
     `left_out` are numbers of rows, `warns` the codes of all warnings. A shape that is refused has the `code` of its first
     problem and, where pasting it leads on, the `fix`; `learned` is then what the rows are with that fix, and `then` the
-    code of the next honest question where they are still none.
+    code of the next honest question where they are still none. `template` names a family of `templates.py`.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Shape:
     code: str = ""
     fix: str = ""
     then: str = ""
+    template: str = ""
 
     def write(self, folder: Path) -> Path:
         """Put it there. Returns: the path that a person would name."""

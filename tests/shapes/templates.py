@@ -77,7 +77,8 @@ QWEN3 = """
 """
 # The same, but every prompt opens the thinking.
 QWEN3_THINKING = QWEN3.replace(
-    "{{- '<|im_start|>assistant\n' }}\n    {%- if enable", "{{- '<|im_start|>assistant\n<think>\n' }}\n    {%- if enable"
+    "{{- '<|im_start|>assistant\n' }}\n    {%- if enable",
+    "{{- '<|im_start|>assistant\n<think>\n' }}\n    {%- if enable",
 )
 # Thinking is cut everywhere, and every prompt opens it; arguments of calls are joined as text.
 R1 = """

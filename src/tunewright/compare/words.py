@@ -76,6 +76,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "duplicate": (N_("repeats an earlier row"), N_("used")),
     "conflict": (N_("same question, another answer"), N_("used")),
     "control_tokens": (N_("control tokens in the text"), N_("used")),
+    "unlearned_turns": (N_("answers that are read and not learned"), N_("used")),
     "cut_turns": (N_("turns behind the last answer"), N_("used without them")),
     "turns_joined": (N_("neighbouring turns made one"), N_("used")),
     "turn_lost": (N_("turns that the chat template leaves out"), N_("used without them")),

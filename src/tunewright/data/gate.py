@@ -41,7 +41,7 @@ KIND_OF_CODE: Mapping[str, str] = {
 KINDS = (
     "damaged", "empty", "missing_field", "role_order", "nothing_learned", "refused_by_template", "masked_out",
     "without_end_token", "truncated", "duplicate", "conflict", "leaked", "control_tokens",
-    "cut_turns", "turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand",
+    "unlearned_turns", "cut_turns", "turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand",
 )  # fmt: skip
 # What became of turns, by the notes of encoded rows.
 NOTES: tuple[Note, ...] = ("turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand")
@@ -316,6 +316,9 @@ def _kinds(
     everything = [*loaded.train, *loaded.held_out]
     kinds["duplicate"], kinds["conflict"] = loaded.duplicates, loaded.conflicts
     kinds["leaked"] = [example.number for example in loaded.leaked]
+    kinds["unlearned_turns"] = [
+        example.number for example in everything if any(m.role == "assistant" and not m.learn for m in example.messages)
+    ]
     kinds["cut_turns"] = [example.number for example in everything if example.cut_turns]
     for note in NOTES:
         kinds[note] = [row.number for row in (*train, *held_out) if note in row.notes]

@@ -15,8 +15,8 @@ from tunewright.errors import DataError, Problem, Where
 # The worse answer, and the better one where it has a column of its own (else it is the answer of the conversation).
 _PAIRS: Mapping[str, tuple[str, ...]] = {
     "rejected": ("chosen",),
-    "rejected_response": ("chosen_response", "response"),
-    "rejected_messages": ("chosen_messages", "messages"),
+    "rejected_response": ("chosen_response", "response", "messages", "conversations"),
+    "rejected_messages": ("chosen_messages", "messages", "conversations"),
     "non_preferred_output": ("preferred_output",),
     "rejected_output": ("chosen_output", "output"),
 }

@@ -19,7 +19,7 @@ _CALLS = N_("a list of calls, each with the name of a function")
 
 def read_tools(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, Any], ...]:
     """The tools of a row; none for an empty cell. Problem: E206."""
-    tools = _from_text(value)
+    tools = _without_nulls(_from_text(value), report)
     if tools in (None, "", {}):
         return ()
     tools = [tools] if isinstance(tools, dict) else tools
@@ -45,7 +45,7 @@ def _wrapped(tool: Any) -> dict[str, Any] | None:
 
 def read_calls(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, Any], ...]:
     """The calls of a turn, in a list or alone, as values or as JSON text; none for an empty list. Problem: E206."""
-    calls = _from_text(value)
+    calls = _without_nulls(_from_text(value), report)
     if calls is None or calls == "":
         return ()
     calls = [calls] if isinstance(calls, dict) else calls
@@ -63,6 +63,15 @@ def _call(call: Any) -> dict[str, Any] | None:
     function = wrapped["function"]
     arguments = _from_text(function.get("arguments", function.get("parameters", {})))
     return {**wrapped, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _without_nulls(value: Any, report: RowReport) -> Any:
+    """Of a row from a table what was written: tables fill all keys that any row has with null."""
+    if report.row.line:
+        return value
+    if isinstance(value, dict):
+        return {key: _without_nulls(item, report) for key, item in value.items() if item is not None}
+    return [_without_nulls(item, report) for item in value] if isinstance(value, list) else value
 
 
 def _from_text(value: Any) -> Any:

@@ -1,0 +1,186 @@
+"""Conversations: turns with calls of tools, thinking, switches, in every order; and rows of preferences."""
+
+import json
+from typing import Any
+
+from tests.shapes.shape import Shape
+
+GROUP = "Conversations"
+Row = dict[str, Any]
+USER, ANSWER = {"role": "user", "content": "Is the lamp here?"}, {"role": "assistant", "content": "Yes, 2."}
+AGAIN, LAST = {"role": "user", "content": "And the vase?"}, {"role": "assistant", "content": "No."}
+SYSTEM = {"role": "system", "content": "You run a shop."}
+TOOL = {"type": "function", "function": {"name": "stock", "parameters": {"type": "object", "properties": {}}}}
+CALL = {"id": "c0", "type": "function", "function": {"name": "stock", "arguments": {"item": "lamp"}}}
+TEXT_CALL = {**CALL, "function": {"name": "stock", "arguments": '{"item": "lamp"}'}}
+RESULT = {"role": "tool", "tool_call_id": "c0", "content": "2"}
+WRITTEN = '<tool_call>\n{"name": "stock", "arguments": {"item": "lamp"}}\n</tool_call>'
+THOUGHT = "<think>\nI count two.\n</think>\n\n"
+HERMES = {"model.chat_template": "hermes"}
+
+
+def lines(*rows: Row) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def chat(name: str, what: str, turns: list[Row], *learned: str, beside: Row | None = None, **options: Any) -> Shape:
+    content = lines({"messages": turns, **(beside or {})})
+    return Shape(name, options.pop("group", GROUP), "a.jsonl", content, what, learned, **options)
+
+
+def calling(first: Row) -> list[Row]:
+    return [USER, first, RESULT, ANSWER]
+
+
+PLAIN = (
+    chat("openai-messages", "role and content", [USER, ANSWER, AGAIN, LAST], "Yes, 2.<|im_end|>No."),
+    chat("openai-system", "a system turn first", [SYSTEM, USER, ANSWER], "Yes, 2."),
+    chat("openai-developer", "a developer turn is the system's", [{**SYSTEM, "role": "developer"}, USER, ANSWER], "Yes, 2."),
+    chat("content-parts", "content as a list of text parts", [
+        {"role": "user", "content": [{"type": "text", "text": "Is the lamp "}, {"type": "text", "text": "here?"}]}, ANSWER,
+    ], "Yes, 2."),
+    Shape("sharegpt", GROUP, "a.jsonl", lines({"conversations": [
+        {"from": "human", "value": "Is it?"}, {"from": "gpt", "value": "Yes."}], "system": "Be brief."}),
+        "from and value, a system column", ("Yes.",)),
+    Shape("messages-in-a-csv-cell", GROUP, "a.csv", 'messages\n"' + json.dumps([USER, ANSWER]).replace('"', '""') + '"\n',
+          "a conversation as JSON text in a cell", ("Yes, 2.",)),
+    Shape("prompt-completion-turns", GROUP, "a.jsonl", lines({
+        "prompt": [USER, {"role": "assistant", "content": "FEWSHOT"}, AGAIN], "completion": [LAST]}),
+        "a prompt of turns: only the completion is learned", ("No.",)),
+    Shape("completion-one-turn", GROUP, "a.jsonl", lines({"prompt": [USER], "completion": ANSWER}),
+          "a completion that is one turn, not a list", ("Yes, 2.",)),
+    Shape("alpaca-history", GROUP, "a.json", json.dumps([{"instruction": "And?", "input": "", "output": "No.",
+          "history": [["Is it?", "Yes."]]}]), "earlier turns in a history column are learned too", ("Yes.<|im_end|>No.",)),
+)  # fmt: skip
+ORDERS = (
+    chat("two-users-in-a-row", "taken as the template takes it", [USER, AGAIN, LAST], "No."),
+    chat("two-assistants-in-a-row", "both are learned", [USER, ANSWER, LAST], "Yes, 2.<|im_end|>No."),
+    chat("assistant-first", "its first turn has no prompt but the template's own beginning", [ANSWER, AGAIN, LAST],
+         "Yes, 2.<|im_end|>No."),
+    chat("assistant-alone", "one turn, the assistant's", [ANSWER], "Yes, 2."),
+    chat("ends-with-user", "what stands behind the last answer is cut, counted", [USER, ANSWER, AGAIN], "Yes, 2."),
+    chat("ends-with-tool", "as above", [USER, ANSWER, {"role": "tool", "content": "2"}], "Yes, 2."),
+    chat("system-in-the-middle", "taken as the template takes it", [USER, ANSWER, SYSTEM, AGAIN, LAST], "Yes, 2.<|im_end|>No."),
+    chat("user-behind-tool", "taken as the template takes it", [USER, ANSWER, RESULT, AGAIN, LAST], "Yes, 2.<|im_end|>No."),
+    chat("joined", "`data.turns=join`: neighbours are one turn", [USER, AGAIN, ANSWER, LAST], "Yes, 2.\n\nNo.",
+         settings={"data.turns": "join"}),
+    chat("roles-must-alternate", "a template that refuses neighbours", [USER, AGAIN, LAST], "No.<end_of_turn>",
+         template="gemma", code="E219", fix="make one turn of neighbours, and put system turns into the next user turn: "
+         "--set data.turns=join"),
+    chat("no-system-role", "a template that refuses a system turn", [SYSTEM, USER, ANSWER], "Yes, 2.<end_of_turn>",
+         template="gemma", code="E219", fix="make one turn of neighbours, and put system turns into the next user turn: "
+         "--set data.turns=join"),
+    chat("no-assistant", "nothing to learn", [USER, AGAIN], code="E208"),
+    chat("unknown-speaker", "a role that is none", [USER, {"role": "narrator", "content": "x"}, ANSWER], code="E208"),
+)  # fmt: skip
+SWITCHES = (
+    chat("weight-0", "OpenAI's weight", [USER, {**ANSWER, "weight": 0}, AGAIN, {**LAST, "weight": 1}], "No."),
+    chat("train-false", "Axolotl's train", [USER, {**ANSWER, "train": False}, AGAIN, LAST], "No."),
+    chat("loss-false", "ms-swift's loss", [USER, {**ANSWER, "loss": False}, AGAIN, {**LAST, "loss": True}], "No."),
+    chat("mask-true", "mask: true is not learned", [USER, {**ANSWER, "mask": True}, AGAIN, LAST], "No."),
+    chat("weight-as-text", "the same as text", [USER, {**ANSWER, "weight": "0"}, AGAIN, LAST], "No."),
+    chat("last-switched-off", "what stands behind the last learned answer is cut", [USER, ANSWER, AGAIN, {**LAST, "weight": 0}],
+         "Yes, 2."),
+    chat("all-switched-off", "no turn to learn", [USER, {**ANSWER, "weight": 0}], code="E232"),
+    chat("weight-half", "a weight between is refused by name", [USER, {**ANSWER, "weight": 0.5}], code="E206"),
+    chat("last-answer", "`data.train_on=last_answer`", [USER, ANSWER, AGAIN, LAST], "No.",
+         settings={"data.train_on": "last_answer"}),
+    chat("unused-keys", "other keys of turns are counted and named", [{**USER, "emotion": "calm"}, ANSWER], "Yes, 2."),
+)  # fmt: skip
+CALLS = (
+    chat("calls-beside-text", "tool_calls with a text", calling({**LAST, "content": "I look.", "tool_calls": [CALL]}),
+         f"I look.\n{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, settings=HERMES),
+    chat("calls-content-null", "tool_calls, content null", calling({"role": "assistant", "content": None, "tool_calls": [CALL]}),
+         f"{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, settings=HERMES),
+    chat("calls-content-empty", "content empty", calling({"role": "assistant", "content": "", "tool_calls": [CALL]}),
+         f"{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, settings=HERMES),
+    chat("calls-no-content", "no content key", calling({"role": "assistant", "tool_calls": [CALL]}),
+         f"{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, settings=HERMES),
+    chat("calls-text-arguments", "arguments as JSON text", calling({"role": "assistant", "tool_calls": [TEXT_CALL]}),
+         f"{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, settings=HERMES),
+    chat("calls-last", "the call is the last turn", [USER, {"role": "assistant", "tool_calls": [CALL]}], WRITTEN,
+         beside={"tools": [TOOL]}, settings=HERMES),
+    chat("calls-two", "two calls at once", [USER, {"role": "assistant", "tool_calls": [CALL, CALL]}], f"{WRITTEN}\n{WRITTEN}",
+         beside={"tools": [TOOL]}, settings=HERMES),
+    chat("calls-as-text", "tool_calls and tools as JSON text", [
+        USER, {"role": "assistant", "tool_calls": json.dumps([CALL])}], WRITTEN, beside={"tools": json.dumps([TOOL])},
+        settings=HERMES),
+    chat("function_call-key", "OpenAI's older function_call and functions", [
+        USER, {"role": "assistant", "content": None, "function_call": {"name": "stock", "arguments": '{"item": "lamp"}'}},
+        {"role": "function", "name": "stock", "content": "2"}, ANSWER,
+    ], f"{WRITTEN}<|im_end|>Yes, 2.", beside={"functions": [TOOL["function"]]}, settings=HERMES),
+    Shape("sharegpt-calls", GROUP, "a.jsonl", lines({"conversations": [
+        {"from": "human", "value": "Is it?"}, {"from": "function_call", "value": '{"name": "stock", "arguments": {"item": "lamp"}}'},
+        {"from": "observation", "value": "2"}, {"from": "gpt", "value": "Yes."}], "tools": json.dumps([TOOL["function"]])}),
+        "function_call and observation", (f"{WRITTEN}<|im_end|>Yes.",), settings=HERMES),
+    chat("calls-unknown-to-the-template", "a template without tools", calling({"role": "assistant", "tool_calls": [CALL]}),
+         f"{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, code="E231",
+         fix="write them in ChatML with tools: --set model.chat_template=hermes"),
+    chat("tools-unknown-to-the-template", "tools that the template does not show, no calls", [USER, ANSWER], "Yes, 2.",
+         beside={"tools": [TOOL]}, warns=("W221",)),
+    chat("call-without-a-name", "refused by name", [USER, {"role": "assistant", "tool_calls": [{"id": "c"}]}], code="E206"),
+    chat("tools-not-a-list", "refused by name", [USER, ANSWER], beside={"tools": 3}, code="E206"),
+)  # fmt: skip
+THINKING = (
+    chat("think-tags", "thinking in the content", [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}], f"{THOUGHT}Yes, 2.",
+         template="qwen3"),
+    chat("reasoning_content", "thinking in a key", [USER, {**ANSWER, "reasoning_content": "I count two."}], f"{THOUGHT}Yes, 2.",
+         template="qwen3"),
+    chat("thinking-key", "the same, another name", [USER, {**ANSWER, "thinking": "I count two."}], f"{THOUGHT}Yes, 2.",
+         template="qwen3"),
+    chat("thinking-part", "a part of the content", [USER, {"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "I count two."}, {"type": "text", "text": "Yes, 2."}]}], f"{THOUGHT}Yes, 2.",
+         template="qwen3"),
+    chat("no-thinking", "the empty block is what the model has to write", [USER, ANSWER], "<think>\n\n</think>\n\nYes, 2.",
+         template="qwen3"),
+    chat("no-thinking-two-answers", "each behind the prompt of its turn, in two texts", [USER, ANSWER, AGAIN, LAST],
+         "<think>\n\n</think>\n\nYes, 2.", "<think>\n\n</think>\n\nNo.", template="qwen3"),
+    chat("tag-mentioned", "an answer that mentions a tag", [USER, {**ANSWER, "content": "The tag </think> ends it."}],
+         "<think>\n\n</think>\n\nThe tag </think> ends it.", template="qwen3"),
+    chat("template-cuts-thinking", "a template that cuts it, and opens it in the prompt",
+         [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}], "I count two.\n</think>\n\nYes, 2.", template="deepseek-r1",
+         warns=("W223",)),
+    chat("template-opens-thinking", "no thinking behind a prompt that opens it", [USER, ANSWER], "\n</think>\n\nYes, 2.",
+         template="deepseek-r1"),
+    chat("template-knows-no-thinking", "a key that the template does not read", [
+        USER, {**ANSWER, "reasoning_content": "I count two."}], f"{THOUGHT}Yes, 2.", warns=("W223",)),
+    chat("thinking-masked", "`data.thinking=mask`", [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}], "Yes, 2.",
+         template="qwen3", settings={"data.thinking": "mask"}),
+    chat("thinking-dropped", "`data.thinking=drop`", [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}],
+         "<think>\n\n</think>\n\nYes, 2.", template="qwen3", settings={"data.thinking": "drop"}),
+    Shape("thinking-in-half", GROUP, "a.jsonl", lines(
+        {"messages": [USER, ANSWER]}, {"messages": [AGAIN, {**LAST, "content": f"{THOUGHT}No."}]}),
+        "told with a count", ("Yes, 2.", f"{THOUGHT}No."), warns=("W222",)),
+)  # fmt: skip
+PREFERENCES = (
+    Shape("dpo", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "chosen": "Yes.", "rejected": "No."}),
+          "a better and a worse answer", ("Yes.",), code="E233",
+          fix="learn the better answers: --map prompt=prompt --map completion=chosen"),
+    Shape("dpo-turns", "Preferences", "a.jsonl", lines({"chosen": [USER, ANSWER], "rejected": [USER, LAST]}),
+          "the same as conversations", ("Yes, 2.",), code="E233", fix="learn the better answers: --map messages=chosen"),
+    Shape("dpo-answers-as-turns", "Preferences", "a.jsonl", lines({"prompt": [USER], "chosen": [ANSWER], "rejected": [LAST]}),
+          "prompt and answers as turns", ("Yes, 2.",), code="E233",
+          fix="learn the better answers: --map prompt=prompt --map completion=chosen"),
+    Shape("dpo-sharegpt", "Preferences", "a.jsonl", lines({"conversations": [{"from": "human", "value": "Is it?"}],
+          "chosen": {"from": "gpt", "value": "Yes."}, "rejected": {"from": "gpt", "value": "No."}}),
+          "LLaMA-Factory's form", ("Yes.",), code="E233",
+          fix="learn the better answers: --map prompt=conversations --map completion=chosen"),
+    Shape("dpo-rejected_response", "Preferences", "a.jsonl", lines({"messages": [USER, ANSWER], "rejected_response": "No."}),
+          "ms-swift's form", ("Yes, 2.",), code="E233", fix="learn the better answers: --map messages=messages"),
+    Shape("dpo-texts", "Preferences", "a.jsonl", lines({"chosen": "Human: Is it? Assistant: Yes.", "rejected": "Human: Is it?"}),
+          "whole texts", ("Human: Is it? Assistant: Yes.",), code="E233", fix="learn the better answers: --map text=chosen"),
+    Shape("kto", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "completion": "Yes.", "label": True},
+          {"prompt": "And?", "completion": "BAD", "label": False}), "an answer, and whether it is good", code="E234"),
+    Shape("kto-tag", "Preferences", "a.jsonl", lines({"messages": [USER, ANSWER], "kto_tag": False}), "LLaMA-Factory's form",
+          code="E234"),
+    Shape("kto-numbers", "Preferences", "a.csv", "prompt,completion,label\nIs it?,Yes.,1\nAnd?,BAD,0\n", "1 and 0", code="E234"),
+    Shape("kto-all-good", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "completion": "Yes.", "label": True}),
+          "none is bad: a column that is not used", ("Yes.",)),
+)  # fmt: skip
+PICTURES = (
+    Shape("images-column", GROUP, "a.jsonl", lines({"prompt": "<image> What is it?", "completion": "A lamp.", "images": ["a.png"]}),
+          "pictures are not read, and that is said", ("A lamp.",), warns=("W225",)),
+    chat("image-part", "a picture inside a turn is refused by name", [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, ANSWER], code="E206"),
+)  # fmt: skip
+SHAPES: tuple[Shape, ...] = (*PLAIN, *ORDERS, *SWITCHES, *CALLS, *THINKING, *PREFERENCES, *PICTURES)
