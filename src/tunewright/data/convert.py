@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from tunewright.data.formats import Example, Format, Message
-from tunewright.data.labels import LabelKind, read_tags, read_target, read_words
+from tunewright.data.label_kind import LabelKind
+from tunewright.data.labels import read_tags, read_target, read_words
 from tunewright.data.read import RawRow
 from tunewright.data.row import RowReport, unpacked
 from tunewright.data.scan import kind_of
@@ -26,7 +27,7 @@ _SPEAKERS: Mapping[str, str] = {
 def to_examples(
     rows: Sequence[RawRow], fmt: Format, system: str | None = None, kind: LabelKind | None = None
 ) -> tuple[list[Example], list[Problem]]:
-    """Examples of the sound rows, and the problems (E203, E205 to E208, E222 to E224) of the others.
+    """Examples of the sound rows, and the problems (E203, E206 to E208, E222 to E224, E244) of the others.
 
     `system` is put in front of conversations that have no system turn; rows with a label need its `kind`.
     """
