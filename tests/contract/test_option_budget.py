@@ -15,6 +15,8 @@ OPTIONS = [
     "data.holdout",
     "data.map",
     "data.split",
+    "data.encoding",
+    "data.control_characters",
     "data.system",
     "data.max_length",
     "data.train_on",

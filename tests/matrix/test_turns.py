@@ -1,4 +1,4 @@
-"""What is learned of conversations with tools, thinking and weights, in templates of the public families, held against transformers.
+"""What is learned of conversations with tools, thinking and weights, for templates of many families: held against transformers.
 
 The second way: for each answer that is to be learned, transformers' `apply_chat_template` writes the prompt (the turns before
 it, with the generation prompt) and the conversation that ends with it; what the second has behind the first is the answer.
@@ -250,7 +250,8 @@ def test_transformers_own_mask_of_what_is_generated() -> None:
 
 
 WORDS = st.lists(
-    st.sampled_from(["lamp", "left", "price", "3", "ünï", "你好", "🙂", "{", "}", '"', "\\", "'", "a\nb", "  two", "\n\nx", "<b>", "</think", "think>"]),
+    st.sampled_from(["lamp", "left", "price", "3", "ünï", "你好", "🙂", "{", "}", '"', "\\", "'", "a\nb", "  two", "\n\nx",
+                     "<b>", "</think", "think>"]),
     min_size=1, max_size=6,
 ).map(" ".join)  # fmt: skip
 TEXT = WORDS.filter(lambda text: text.strip() == text)

@@ -110,7 +110,8 @@ CALLS = (
         {"role": "function", "name": "stock", "content": "2"}, ANSWER,
     ], f"{WRITTEN}<|im_end|>Yes, 2.", beside={"functions": [TOOL["function"]]}, settings=HERMES),
     Shape("sharegpt-calls", GROUP, "a.jsonl", lines({"conversations": [
-        {"from": "human", "value": "Is it?"}, {"from": "function_call", "value": '{"name": "stock", "arguments": {"item": "lamp"}}'},
+        {"from": "human", "value": "Is it?"},
+        {"from": "function_call", "value": '{"name": "stock", "arguments": {"item": "lamp"}}'},
         {"from": "observation", "value": "2"}, {"from": "gpt", "value": "Yes."}], "tools": json.dumps([TOOL["function"]])}),
         "function_call and observation", (f"{WRITTEN}<|im_end|>Yes.",), settings=HERMES),
     chat("calls-unknown-to-the-template", "a template without tools", calling({"role": "assistant", "tool_calls": [CALL]}),

@@ -34,7 +34,8 @@ QWEN3 = """
 {%- set ns = namespace(searching=true, last=messages | length - 1) %}
 {%- for message in messages[::-1] %}
     {%- set index = (messages | length - 1) - loop.index0 %}
-    {%- if ns.searching and message.role == 'user' and message.content is string and not (message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
+    {%- if ns.searching and message.role == 'user' and message.content is string
+        and not (message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
         {%- set ns.searching = false %}
         {%- set ns.last = index %}
     {%- endif %}
@@ -173,7 +174,9 @@ MISTRAL = """
 {{- bos_token }}
 {%- for message in turns %}
     {%- if message.role == 'user' %}
-        {%- if tools and message == users[-1] %}{{- '[AVAILABLE_TOOLS]' }}{{- tools | tojson }}{{- '[/AVAILABLE_TOOLS]' }}{%- endif %}
+        {%- if tools and message == users[-1] %}
+            {{- '[AVAILABLE_TOOLS]' }}{{- tools | tojson }}{{- '[/AVAILABLE_TOOLS]' }}
+        {%- endif %}
         {%- if system is defined and message == users[-1] %}{{- '[INST]' + system + '\n\n' + message.content + '[/INST]' }}
         {%- else %}{{- '[INST]' + message.content + '[/INST]' }}{%- endif %}
     {%- elif message.tool_calls is defined %}
@@ -194,7 +197,8 @@ MISTRAL = """
 """
 PHI = """
 {%- for message in messages %}
-    {%- if message.role == 'system' and message.tools is defined %}{{- '<|system|>' + message.content + '<|tool|>' + message.tools + '<|/tool|><|end|>' }}
+    {%- if message.role == 'system' and message.tools is defined %}
+        {{- '<|system|>' + message.content + '<|tool|>' + message.tools + '<|/tool|><|end|>' }}
     {%- else %}{{- '<|' + message.role + '|>' + message.content + '<|end|>' }}{%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|assistant|>' }}{%- else %}{{- eos_token }}{%- endif %}

@@ -7,8 +7,10 @@ from tunewright.i18n import N_
 
 DATA: Mapping[str, Entry] = {
     "E201": data_fault(
-        N_('no data at "{path}"'),
-        N_("The file or folder does not exist, or the folder holds no data file."),
+        N_('no data at "{path}": {reason}'),
+        N_("The name is mistyped, or the folder holds no data file."),
+        N_("did you mean {suggestion}?"),
+        N_("it has a folder of data: name {inner}"),
         N_("data files end in {extensions}"),
     ),
     "E202": data_fault(
@@ -30,10 +32,12 @@ DATA: Mapping[str, Entry] = {
         N_("broken text: {reason}"),
         N_("The bytes are not UTF-8, or hold NUL characters or half characters."),
         N_("save the file as UTF-8"),
+        N_("leave such rows out, counted: --skip-bad"),
     ),
     "E206": data_fault(
         N_("{field} must be {wanted}, got {got}"),
         N_("The value has another type than the other rows."),
+        N_("write {better}"),
         N_("leave such rows out, counted: --skip-bad"),
     ),
     "E207": data_fault(
@@ -59,8 +63,7 @@ DATA: Mapping[str, Entry] = {
     "E211": data_fault(
         N_("cannot tell the format of the columns {columns}"),
         N_("The rows are neither conversations, nor prompt and answer, nor plain text under a known name."),
-        N_("--map prompt=COLUMN --map completion=COLUMN"),
-        N_("--map text=COLUMN"),
+        N_("{fix}"),
     ),
     "E212": data_fault(
         N_('--map names the column "{column}", which does not exist; columns: {columns}'),
@@ -184,6 +187,52 @@ DATA: Mapping[str, Entry] = {
         N_("Training on good and bad answers (KTO and its kin) is not built yet."),
         N_("{fix}"),
     ),
+    "E237": data_fault(
+        N_("{path} has no part called {split}; it has: {splits}"),
+        N_("Files named train, valid or test, and lists under such keys, are taken for the parts of one data set."),
+        N_("--set data.split={other}"),
+    ),
+    "E239": data_fault(
+        N_("{file} is not UTF-8; most likely it is {encoding}"),
+        N_("Programs of some countries write tables in encodings of their own; Excel does so in China and Europe."),
+        N_("--set data.encoding={encoding}"),
+        N_("iconv -f {encoding} -t utf-8 {file} > {better}"),
+    ),
+    "E240": data_fault(
+        N_("the first line of {file} looks like a row, not like names of columns: {columns}"),
+        N_("A table needs a first line that names its columns; without it they are called column_1, column_2, ..."),
+        N_("{fix}"),
+    ),
+    "E241": data_fault(
+        N_('the first line names the column "{column}" twice'),
+        N_("A name that stands twice names no column. Often the table has no header, and this line is its first row."),
+        N_("a table without a header: --map prompt={first} --map completion={second}"),
+        N_("rename one of the two columns"),
+    ),
+    "E242": data_fault(
+        N_("the header stands here again"),
+        N_("Several tables were joined into one, each with its header."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E243": data_fault(
+        N_("{path} holds several lists of rows: {splits}"),
+        N_("Which of them is meant is not told by their names."),
+        N_("--set data.split={other}"),
+    ),
+    "E244": data_fault(
+        N_("the control character U+{number} stands in {field}"),
+        N_("No text has such characters; they come from terminals, or from text that was read in another encoding."),
+        N_("take such characters out: --set data.control_characters=remove"),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E246": data_fault(
+        N_("each row is one word, and nothing says where a sentence ends; columns here: {columns}"),
+        N_(
+            "A tag depends on the words around it. A column that numbers the sentences, or blank lines, would part them."
+        ),
+        N_("--map sentence={column}"),
+        N_("write a list of words and a list of tags for each sentence"),
+    ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),
         N_(
@@ -249,5 +298,48 @@ DATA: Mapping[str, Entry] = {
     "W217": Entry(
         N_("{count} labels have one training example each: {labels}"),
         N_("One example is too little to learn a label from."),
+    ),
+    "W231": Entry(
+        N_("trained: {trained}; held out: {held_out}; left alone: {alone}"),
+        N_("Files and lists named after a part of a data set are taken for it, and what is no data file is not read."),
+        (N_("hold the test rows out instead: --set data.holdout={test}"),),
+    ),
+    "W232": Entry(
+        N_("the labels are taken for numbers to be estimated, as {value} is not whole"),
+        N_("Of {count} labels only {few} are not whole; classes are usually numbered by whole numbers."),
+        (N_("--set data.problem_type=single_label_classification"),),
+    ),
+    "W233": Entry(
+        N_('{count} labels look like several in one cell, parted by "{mark}": {labels}'),
+        N_("Each combination is now a class of its own."),
+        (N_("--set data.problem_type=multi_label_classification"),),
+    ),
+    "W234": Entry(
+        N_('labels such as "{value}" are read as numbers: {number}'),
+        N_("They are written with a decimal comma, with marks between thousands, or as a percentage."),
+        (
+            N_("as classes: --set data.problem_type=single_label_classification"),
+            N_("as several labels: --set data.problem_type=multi_label_classification"),
+        ),
+    ),
+    "W235": Entry(
+        N_("{count} labels differ in case or white space only: {labels}"),
+        N_("They are classes of their own; often one is a slip of the pen."),
+    ),
+    "W236": Entry(
+        N_('{count} rows have the label "{label}", which is taken for a class'),
+        N_("Programs write so when there is no label. So many rows have it that it is more likely a class."),
+    ),
+    "W237": Entry(
+        N_("{unit} is a row in {file}"),
+        N_("In plain text, rows are parted by blank lines; where there are none, each line is a row."),
+    ),
+    "W238": Entry(
+        N_("{count} rows have an object or a list as a text; it is learned as its JSON"),
+        N_("The answer is then JSON, as it would be if the file held it as text."),
+    ),
+    "W239": Entry(
+        N_("each row is one word; the column {column} makes {count} sentences of them"),
+        N_("Tables of words name the sentence of each word in a column of its own."),
     ),
 }

@@ -78,7 +78,7 @@ MODEL: Mapping[str, Entry] = {
     ),
     "E315": Entry(
         N_("{file} leads out of its folder, to {name}"),
-        N_("Files of a model are read from its own folder alone; links and names that lead elsewhere are refused."),
+        N_("Files of a model or of data are read from their own folder alone; what leads elsewhere is refused."),
         (N_("copy the file itself into the folder"),),
     ),
 }

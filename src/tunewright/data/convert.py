@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tunewright.data.formats import Example, Format, Message
-from tunewright.data.labels import LabelKind, read_tags, read_target, read_words
+from tunewright.data.label_kind import LabelKind
+from tunewright.data.labels import read_tags, read_target, read_words
 from tunewright.data.read import RawRow
 from tunewright.data.row import RowReport, unpacked
 from tunewright.data.scan import kind_of
@@ -17,7 +18,7 @@ from tunewright.i18n import N_
 def to_examples(
     rows: Sequence[RawRow], fmt: Format, system: str | None = None, kind: LabelKind | None = None
 ) -> tuple[list[Example], list[Problem]]:
-    """Examples of the sound rows, and the problems (E203, E205 to E208, E222 to E224, E232) of the others.
+    """Examples of the sound rows, and the problems (E203, E206 to E208, E222 to E224, E232, E244) of the others.
 
     `system` is put in front of conversations that have no system turn; rows with a label need its `kind`.
     """
@@ -70,26 +71,28 @@ def _from_turns(report: RowReport, example: Example) -> Example:
 def _from_pair(report: RowReport, example: Example) -> Example:
     """Of a prompt that is a conversation only the completion is learned, whoever speaks in the prompt."""
     messages = [*_system(report), *_history(report)]
-    prompt, completion = unpacked(report.cell("prompt")), unpacked(report.cell("completion"))
     addition = _optional_text("input", report)
-    if _is_turns(prompt) and not addition:
+    prompt = None if addition else _turns_in(report.cell("prompt"))
+    if prompt is not None:
         messages += not_learned(list(read_turns(prompt, report.columns["prompt"], report)))
     else:
         request = report.text(report.cell("prompt"), report.columns["prompt"])
         messages.append(Message("user", f"{request}\n{addition}" if addition else request))
-    if _is_turns(completion) or (isinstance(completion, dict) and _is_turns([completion])):
-        turns = completion if isinstance(completion, list) else [completion]
-        messages += read_turns(turns, report.columns["completion"], report)
+    completion = _turns_in(report.cell("completion"))
+    if completion is not None:
+        messages += read_turns(completion, report.columns["completion"], report)
     else:
         messages.append(Message("assistant", report.text(report.cell("completion"), report.columns["completion"])))
     return _conversation(messages, report, example)
 
 
-def _is_turns(value: object) -> bool:
-    """Whether a cell is a conversation: a list (an empty one too) of objects that say who speaks."""
-    return isinstance(value, list) and all(
-        isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in value
-    )
+def _turns_in(value: object) -> list[object] | None:
+    """The conversation that a cell holds: a list of turns, an empty list, one turn, or the JSON text of turns."""
+    turns = [value] if isinstance(value, dict) else unpacked(value)
+    if not isinstance(turns, list) or not (turns or isinstance(value, list)):
+        return None
+    are_turns = all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in turns)
+    return turns if are_turns else None
 
 
 def _conversation(messages: Sequence[Message], report: RowReport, example: Example) -> Example:

@@ -4,14 +4,16 @@ The form is recognised from the column names and from what stands in them; `--ma
 for `convert.py`.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
+from tunewright.data import likely
 from tunewright.data.read import RawRow
 from tunewright.data.row import cell, unpacked
+from tunewright.data.spellings import CLASSES, PAIRS, SPELLINGS_OF, normal
 from tunewright.errors import DataError, Problem, error
 from tunewright.i18n import N_, _
 from tunewright.spec.tasks import Task
@@ -24,7 +26,7 @@ ROLES: Mapping[Task, tuple[str, ...]] = {
     "causal_lm": (*_CHAT, "text"),
     "seq2seq": _CHAT,
     "seq_cls": ("text", "pair", "label"),
-    "token_cls": ("words", "tags"),
+    "token_cls": ("words", "tags", "sentence"),
 }
 # The roles that a form cannot do without, the best form first.
 _FORMS: Mapping[Task, tuple[tuple[str, ...], ...]] = {
@@ -36,44 +38,6 @@ _FORMS: Mapping[Task, tuple[tuple[str, ...], ...]] = {
 _TELLING: Mapping[str, Task] = {"pair": "seq_cls", "label": "seq_cls", "words": "token_cls", "tags": "token_cls"}
 _OTHER_NAMES = {"instruction": "prompt", "output": "completion"}
 
-# Role -> names of its column, best first; compared without case, with "_" for blanks and hyphens.
-_SPELLINGS: Mapping[str, str] = {
-    "messages": "messages conversations conversation dialogue dialog 对话",
-    "prompt": "prompt instruction question query problem user human q ask source input input_text source_text"
-    " 指令 问题 提问 题目 问 输入 article document sentence text content",
-    "completion": "completion response output answer reply solution assistant bot gpt a target output_text target_text"
-    " 输出 回答 答案 回复 答 summary highlights label",
-    "system": "system system_prompt 系统 系统提示",
-    "input": "input context 输入 上下文",
-    "history": "history 历史",
-    "tools": "tools functions available_tools 工具",
-    "text": "text content sentence document 文本 内容",
-}
-_SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
-    "causal_lm": _SPELLINGS,
-    "seq2seq": {
-        **_SPELLINGS,
-        "prompt": _SPELLINGS["prompt"] + " src dialogue dialog passage 原文 正文 文章 对话 文本 内容",
-        "completion": _SPELLINGS["completion"] + " tgt translation abstract title headline 译文 摘要 标题 目标",
-    },
-    "seq_cls": {
-        "text": "text sentence content review comment message utterance tweet document article question query input title"
-        " prompt text_a text1 sentence1 premise 文本 内容 句子 评论 正文 文章 问题 输入 标题",
-        "label": "label_text label_name label labels gold_label class category intent sentiment emotion topic rating stars"
-        " score similarity similarity_score is_duplicate target y 标签 类别 分类 意图 情感 评分 分数 相似度 标注",
-    },
-    "token_cls": {
-        "words": "tokens words token word text sentence 词语 词 单词 分词 字 文本 句子",
-        "tags": "tags ner_tags labels pos_tags ner pos upos tag label chunk_tags 标签 标注 词性 实体",
-    },
-}
-# Columns of two texts that belong together.
-_PAIRS = (
-    ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),
-    ("question1", "question2"), ("text", "text_pair"), ("text_a", "text_b"), ("text1", "text2"), ("text_1", "text_2"),
-    ("question", "sentence"), ("query", "passage"), ("query", "document"), ("句子1", "句子2"), ("文本1", "文本2"),
-    ("问题1", "问题2"), ("前提", "假设"), ("文本", "文本对"),
-)  # fmt: skip
 _ALPACA = frozenset({"instruction", "指令"})
 
 _NAMES = {
@@ -88,6 +52,7 @@ _NAMES = {
     "tagged_words": N_("words and tags"),
 }
 SAMPLE_ROWS = 1000
+COLUMNS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +115,14 @@ class Format:
         if not self.unused:
             return f"{_(_NAMES[self.name])} ({roles})"
         return _("{form} ({roles}; not used: {unused})").format(
-            form=_(_NAMES[self.name]), roles=roles, unused=", ".join(self.unused)
+            form=_(_NAMES[self.name]), roles=roles, unused=shown(self.unused)
         )
+
+
+def shown(columns: Sequence[str]) -> str:
+    """Names of columns, no more than can be read."""
+    more = len(columns) - COLUMNS_SHOWN
+    return ", ".join(columns[:COLUMNS_SHOWN]) + (f", ... (+{more})" if more > 0 else "")
 
 
 def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task: Task = "causal_lm") -> Format:
@@ -165,25 +136,44 @@ def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task
     mapped = _checked_mapping(mapping or {}, union, task)
     forms = [form for form in _possible_forms(mapped, union, task) if form]
     if not forms:
-        raise _unknown_form(union, task)
+        raise _unknown_form(union, sample, rows[0].file if rows else "", task)
     return max(forms, key=lambda form: sum(_fits(row, form) for row in sample))
 
 
 def looks_like(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None) -> Task | None:
-    """The task that the mapping or the rows leave no doubt about: lists of words with lists of tags are for token_cls."""
+    """The task that the mapping or the rows leave no doubt about; None if they leave one.
+
+    Lists of words with lists of tags, and words with a tag and a sentence each, are for token_cls. A text beside a column that
+    is called label, and has nothing to be written behind it, is for seq_cls.
+    """
     for role in mapping or {}:
         if role in _TELLING:
             return _TELLING[role]
+    if mapping:
+        return None
     sample = [row.value for row in rows[:SAMPLE_ROWS]]
     union = list(dict.fromkeys(column for row in sample for column in row))
-    form = None if mapping else _form(("words", "tags"), union, {}, "token_cls")
-    if form is None:
-        return None
-    tagged = sum(_are_tagged(*(unpacked(row.get(column)) for column in form.columns.values())) for row in sample)
-    return "token_cls" if 2 * tagged > len(sample) else None
+    form = _form(("words", "tags"), union, {}, "token_cls")
+    if form and 2 * sum(_are_tagged(row, form) for row in sample) > len(sample):
+        return "token_cls"
+    return "seq_cls" if _are_labelled(union, sample) else None
 
 
-def _are_tagged(words: Any, tags: Any) -> bool:
+def _are_labelled(union: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> bool:
+    label = next((column for column in union if normal(column) in CLASSES), None)
+    others = [column for column in union if column != label]
+    if label is None or _column_for("text", others, "seq_cls") is None:
+        return False
+    is_written = any(_column_for(role, others, "causal_lm") for role in ("messages", "completion"))
+    values = [value for row in sample if (value := row.get(label)) not in (None, "")]
+    return not is_written and likely.are_classes(values)
+
+
+def _are_tagged(row: Mapping[str, Any], form: Format) -> bool:
+    words, tags = (unpacked(row.get(form.columns[role])) for role in ("words", "tags"))
+    if isinstance(words, str) and isinstance(tags, str):
+        is_word = len(words.split()) < 2 and len(tags.split()) < 2
+        return is_word and _column_for("sentence", form.unused, "token_cls") is not None
     return (
         isinstance(words, list) and isinstance(tags, list) and bool(words) and all(isinstance(w, str) for w in words)
         and all(isinstance(tag, str | int) for tag in tags)
@@ -198,13 +188,20 @@ def _columns_of(row: Mapping[str, Any], task: Task) -> Iterator[str]:
             yield from (f"{column}.{inner}" for inner in value)
 
 
-def _unknown_form(union: Sequence[str], task: Task) -> Exception:
-    columns = ", ".join(union)
+def _unknown_form(union: Sequence[str], sample: Sequence[Mapping[str, Any]], file: str, task: Task) -> Exception:
+    """E211 or E229 with the most likely roles of these columns; E240 if their names are those of no columns."""
+    suffix = Path(file).suffix.lower()
+    if suffix in likely.TABLES and list(union) != ["text"] and likely.looks_like_a_row(union, sample):
+        fix = likely.flags_for(*likely.numbered(union, sample), task)
+        return error("E240", file=file, columns=shown(union), fix=fix)
+    fix = (
+        likely.other_file(file, task)
+        if suffix == ".txt" and list(union) == ["text"]
+        else likely.flags_for(union, sample, task)
+    )
     if task in ("causal_lm", "seq2seq"):
-        return error("E211", columns=columns)
-    roles = _FORMS[task][-1]
-    fix = " ".join(f"--map {role}=COLUMN" for role in roles)
-    return error("E229", task=task, roles=", ".join(roles), columns=columns, fix=fix)
+        return error("E211", columns=shown(union), fix=fix)
+    return error("E229", task=task, roles=", ".join(_FORMS[task][-1]), columns=shown(union), fix=fix)
 
 
 def _checked_mapping(mapping: Mapping[str, str], union: Sequence[str], task: Task) -> dict[str, str]:
@@ -214,7 +211,7 @@ def _checked_mapping(mapping: Mapping[str, str], union: Sequence[str], task: Tas
         if name not in names:
             raise error("E103", key="data.map", reason=f"takes {', '.join(names)} on its left", value=name)
         if column not in union:
-            values = {"column": column, "columns": ", ".join(union), "roles": ", ".join(ROLES[task])}
+            values = {"column": column, "columns": shown(union), "roles": ", ".join(ROLES[task])}
             by_lower = {known.lower(): known for known in union}
             for close in get_close_matches(column.lower(), by_lower, n=1):
                 values["suggestion"] = by_lower[close]
@@ -237,7 +234,7 @@ def _possible_forms(mapped: Mapping[str, str], union: Sequence[str], task: Task)
 
 def _wanted_forms(mapped: Mapping[str, str], task: Task) -> list[tuple[str, ...]]:
     """The required roles of each form that the mapping leaves possible, best first."""
-    named = {role for role in mapped if role not in _OPTIONAL}
+    named = {role for role in mapped if role not in (*_OPTIONAL, "sentence")}
     possible = [form for form in _FORMS[task] if named <= set(form)]
     if not possible:
         touched = [form for form in _FORMS[task] if named & set(form)]
@@ -249,8 +246,8 @@ def _wanted_forms(mapped: Mapping[str, str], task: Task) -> list[tuple[str, ...]
 
 def _pairs(union: Sequence[str], mapped: Mapping[str, str]) -> list[dict[str, str]]:
     """The known pairs of columns that agree with the mapping; the mapping alone if it names the second text."""
-    known = {_normal(column): column for column in reversed(union)}
-    pairs = [{"text": known[a], "pair": known[b]} for a, b in _PAIRS if a in known and b in known]
+    known = {normal(column): column for column in reversed(union)}
+    pairs = [{"text": known[a], "pair": known[b]} for a, b in PAIRS if a in known and b in known]
     agreeing = [pair for pair in pairs if all(mapped.get(role, column) == column for role, column in pair.items())]
     return agreeing or ([{}] if "pair" in mapped else [])
 
@@ -265,7 +262,9 @@ def _in_turn(languages: Sequence[str], mapped: Mapping[str, str]) -> dict[str, s
 def _form(required: Sequence[str], union: Sequence[str], mapped: Mapping[str, str], task: Task) -> Format | None:
     """The format with these roles, None if a column for one of them cannot be found."""
     free = [column for column in union if column not in mapped.values()]
-    optional = _OPTIONAL if "completion" in required else ("system", "tools") if "messages" in required else ()
+    optional: tuple[str, ...] = ("sentence",) if "sentence" in mapped else ()
+    if "completion" in required or "messages" in required:
+        optional = _OPTIONAL if "completion" in required else ("system", "tools")
     columns: dict[str, str] = {}
     for role in (*required, *optional):
         column = mapped.get(role) or _column_for(role, free, task)
@@ -280,18 +279,15 @@ def _form(required: Sequence[str], union: Sequence[str], mapped: Mapping[str, st
 def _unused(union: Sequence[str], columns: Mapping[str, str]) -> tuple[str, ...]:
     """Columns that play no role, nor hold one that does; those inside another are not named."""
     used = {name for column in columns.values() for name in (column, column.partition(".")[0])}
-    inner = {name for name in union if "." in name and name.partition(".")[0] in union}
-    return tuple(name for name in union if name not in used | inner)
+    known = set(union)
+    hidden = used | {name for name in union if "." in name and name.partition(".")[0] in known}
+    return tuple(name for name in union if name not in hidden)
 
 
 def _column_for(role: str, free: Sequence[str], task: Task) -> str | None:
-    known = {_normal(column): column for column in reversed(free)}
-    spellings = _SPELLINGS_OF[task].get(role, "")
+    known = {normal(column): column for column in reversed(free)}
+    spellings = SPELLINGS_OF[task].get(role, "")
     return next((known[spelling] for spelling in spellings.split() if spelling in known), None)
-
-
-def _normal(column: str) -> str:
-    return re.sub(r"[\s-]+", "_", column.strip().casefold())
 
 
 def _name_of(columns: Mapping[str, str], mapped: Mapping[str, str]) -> str:
@@ -302,8 +298,8 @@ def _name_of(columns: Mapping[str, str], mapped: Mapping[str, str]) -> str:
     if "text" in columns:
         return "text"
     if "messages" in columns:
-        return "messages" if _normal(columns["messages"]) == "messages" else "conversations"
-    prompt, completion = _normal(columns["prompt"]), _normal(columns["completion"])
+        return "messages" if normal(columns["messages"]) == "messages" else "conversations"
+    prompt, completion = normal(columns["prompt"]), normal(columns["completion"])
     if prompt in _ALPACA:
         return "alpaca"
     is_plain = (prompt, completion) == ("prompt", "completion") or "prompt" in mapped or "completion" in mapped
@@ -311,13 +307,14 @@ def _name_of(columns: Mapping[str, str], mapped: Mapping[str, str]) -> str:
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
-    "prompt": (str, list),
-    "completion": (str, list),
-    "text": (str,),
-    "pair": (str,),
+    "prompt": (str, int, float, list),
+    "completion": (str, int, float, list),
+    "text": (str, int, float),
+    "pair": (str, int, float),
     "label": (str, int, float, list),
     "words": (str, list),
-    "tags": (str, list),
+    "tags": (str, int, list),
+    "sentence": (str, int),
 }
 
 
@@ -325,4 +322,8 @@ def _fits(row: Mapping[str, Any], form: Format) -> bool:
     if "messages" in form.columns:
         return isinstance(unpacked(row.get(form.columns["messages"])), list)
     required = [(role, column) for role, column in form.columns.items() if role not in _OPTIONAL]
+    if normal(form.columns.get("completion", "")) in CLASSES and not isinstance(
+        row.get(form.columns["completion"]), str
+    ):
+        return False  # a number beside a text is a class, and no answer to it
     return all(isinstance(cell(row, column), _TYPES[role]) for role, column in required)

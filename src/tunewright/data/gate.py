@@ -16,12 +16,15 @@ from tunewright.data import lint
 from tunewright.data.convert import to_examples
 from tunewright.data.encode import Encoded, encode
 from tunewright.data.formats import SAMPLE_ROWS, Example, Format, sniff
+from tunewright.data.grouping import grouped, sentence_column
 from tunewright.data.histogram import histogram
-from tunewright.data.labels import LabelKind, count_labels, label_kind, label_names
+from tunewright.data.label_kind import LabelKind, label_kind
+from tunewright.data.labels import count_labels, label_names
 from tunewright.data.pack import SHORTEST_PREFIX, common_beginning
 from tunewright.data.preference import refuse_preferences
 from tunewright.data.read import RawRow, fingerprint, iterate_rows
-from tunewright.data.row import cell
+from tunewright.data.row import cell, is_structured
+from tunewright.data.sides import Sides, Source, sides_of
 from tunewright.data.spans import Note
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import DataError, Problem, error, errors_of
@@ -58,8 +61,9 @@ class Loaded:
 
     `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
     `label_counts` says how many training rows have each (for tags: how many words), 0 for those that stand in held-out rows
-    only. `duplicates` and `conflicts` are numbers of rows. `unused` counts the rows that hold something in a column, or in a key
-    of their turns, that is not used.
+    only. `duplicates` and `conflicts` are numbers of rows, `structured` says how many have an object or a list as text,
+    `grouped_by` is the column that tells the sentences of single words apart; `notes` are warnings about the reading, `unused`
+    counts the rows that hold something in a column, or in a key of their turns, that is not used.
     """
 
     format: Format
@@ -75,6 +79,9 @@ class Loaded:
     label_counts: dict[str, int] = field(default_factory=dict)
     problem_type: ProblemType | None = None
     unused: Counter[str] = field(default_factory=Counter)
+    structured: int = 0
+    grouped_by: str = ""
+    notes: list[Problem] = field(default_factory=list)
 
     @property
     def bad_rows(self) -> int:
@@ -96,31 +103,33 @@ def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: 
     """Read, recognise and split the rows; held-out rows that also stand in training are left out of held-out.
 
     With `keep` only so many training rows are held in memory, the first; all others are read, counted and compared.
-    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234.
+    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246.
     """
-    found = iterate_rows(spec.train, hub_split=spec.split)
-    head = _head(found, spec)
+    sides = sides_of(spec)
+    rows = iterate_rows(sides.train.path, sides.train.reading)
+    head = _head(rows, spec)
     sample = [row for row in head if isinstance(row, RawRow)]
     if TASKS[task].writes:
         refuse_preferences(sample, spec.map)
     fmt = sniff(sample, spec.map, task)
-    kind = _label_kind(fmt, spec)
+    kind = _label_kind(fmt, spec, sides.train)
     loaded, prints = Loaded(fmt, [], [], [], 0), lint.Prints()
     room = None if keep is None else keep + lint.MAX_HELD_OUT_ROWS
-    for example in _examples(chain(head, found), loaded, spec, kind):
+    for example in _examples(_sentences(head, rows, fmt, loaded), loaded, spec, kind):
         if room is None or len(prints) < room:
             loaded.train.append(example)
         prints.add(example)
-    if isinstance(spec.holdout, str):
-        _read_held_out(loaded, prints, spec, task, kind)
-    elif spec.holdout:
-        _split(loaded, prints, spec, seed, kind)
+    if sides.held_out:
+        _read_held_out(loaded, prints, spec, sides.held_out, task, kind)
+    elif sides.share:
+        _split(loaded, prints, spec, sides, seed, kind)
     loaded.num_train = len(prints) - len(loaded.held_out)
     loaded.train = loaded.train[:keep]
     loaded.duplicates, loaded.conflicts = lint.duplicates(prints), lint.conflicts(prints)
     loaded.labels = label_names(prints.names)
     loaded.label_counts = count_labels(loaded.labels, prints.names, loaded.held_out)
     loaded.problem_type = kind.problem_type if kind else None
+    loaded.notes = [*sides.notes, *_notes(loaded), *(kind.notes if kind else ())]
     return loaded
 
 
@@ -137,17 +146,28 @@ def _head(found: Iterator[RawRow | Problem], spec: DataSpec) -> list[RawRow | Pr
     return head
 
 
+def _sentences(
+    head: Sequence[RawRow | Problem], rest: Iterator[RawRow | Problem], fmt: Format, loaded: Loaded
+) -> Iterator[RawRow | Problem]:
+    """The rows; where each is one word, those of a sentence as one. Raises: DataError E246."""
+    column = sentence_column([row for row in head if isinstance(row, RawRow)], fmt)
+    loaded.grouped_by = column or ""
+    rows = chain(head, rest)
+    return grouped(rows, fmt, column) if column else rows
+
+
 def _examples(
     found: Iterable[RawRow | Problem], loaded: Loaded, spec: DataSpec, kind: LabelKind | None, fmt: Format | None = None
 ) -> Iterator[Example]:
     """The sound rows as examples; the others, and how many there are of all, go into the account."""
-    rest = iter(found)
+    rest, form = iter(found), fmt or loaded.format
     while part := list(islice(rest, ROWS_AT_ONCE)):
         rows = [row for row in part if isinstance(row, RawRow)]
-        examples, problems = to_examples(rows, fmt or loaded.format, spec.system, kind)
+        examples, problems = to_examples(rows, form, spec.system, kind)
         loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
         loaded.rows_in += len(part)
-        loaded.unused.update(_unused(rows, examples, fmt or loaded.format))
+        loaded.structured += sum(_has_structure(row, form) for row in rows)
+        loaded.unused.update(_unused(rows, examples, form))
         yield from examples
 
 
@@ -159,12 +179,27 @@ def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) ->
         yield from (f"turns[].{key}" for key in example.unused_keys)
 
 
-def _read_held_out(loaded: Loaded, prints: lint.Prints, spec: DataSpec, task: Task, kind: LabelKind | None) -> None:
-    """Held-out rows from a file of their own; those that are trained on are set aside."""
-    assert isinstance(spec.holdout, str)
-    second = list(iterate_rows(spec.holdout, hub_split="test"))
+def _has_structure(row: RawRow, fmt: Format) -> bool:
+    columns = (fmt.columns.get(role) for role in ("prompt", "completion", "text", "pair"))
+    return any(is_structured(cell(row.value, column)) for column in columns if column)
+
+
+def _notes(loaded: Loaded) -> Iterator[Problem]:
+    """What people should know of how rows were read: objects as JSON, words as sentences."""
+    if loaded.structured:
+        yield Problem("W238", values={"count": loaded.structured})
+    if loaded.grouped_by:
+        yield Problem("W239", values={"count": loaded.rows_in, "column": loaded.grouped_by})
+
+
+def _read_held_out(
+    loaded: Loaded, prints: lint.Prints, spec: DataSpec, source: Source, task: Task, kind: LabelKind | None
+) -> None:
+    """Held-out rows from files of their own; those that are trained on are set aside."""
+    second = list(iterate_rows(source.path, source.reading))
     fmt = sniff([row for row in second if isinstance(row, RawRow)], spec.map, task)
-    examples = list(_examples(second, loaded, spec, kind, fmt))
+    rows = _sentences(second, iter(()), fmt, loaded)
+    examples = list(_examples(rows, loaded, spec, kind, fmt))
     leaked = set(lint.leaks(prints, lint.Prints(examples)))
     for example in examples:
         if example.number in leaked:
@@ -174,33 +209,34 @@ def _read_held_out(loaded: Loaded, prints: lint.Prints, spec: DataSpec, task: Ta
             prints.add(example)
 
 
-def _split(loaded: Loaded, prints: lint.Prints, spec: DataSpec, seed: int, kind: LabelKind | None) -> None:
+def _split(
+    loaded: Loaded, prints: lint.Prints, spec: DataSpec, sides: Sides, seed: int, kind: LabelKind | None
+) -> None:
     """Some of the training rows to held-out; those that were not kept are read once more."""
-    assert not isinstance(spec.holdout, str)
-    places, kept = lint.held_out(prints, spec.holdout, seed), loaded.train
+    places, kept = lint.held_out(prints, sides.share, seed), loaded.train
     loaded.train = [example for place, example in enumerate(kept) if place not in places]
     loaded.held_out = [example for place, example in enumerate(kept) if place in places]
     missing = {prints.numbers[place] for place in places if place >= len(kept)}
     if missing:
-        found = iterate_rows(spec.train, hub_split=spec.split)
-        rows = [row for row in found if isinstance(row, RawRow) and row.number in missing]
-        loaded.held_out += to_examples(rows, loaded.format, spec.system, kind)[0]
+        rows = iterate_rows(sides.train.path, sides.train.reading)
+        rows = grouped(rows, loaded.format, loaded.grouped_by) if loaded.grouped_by else rows
+        again = [row for row in rows if isinstance(row, RawRow) and row.number in missing]
+        loaded.held_out += to_examples(again, loaded.format, spec.system, kind)[0]
 
 
-def _label_kind(fmt: Format, spec: DataSpec) -> LabelKind | None:
+def _label_kind(fmt: Format, spec: DataSpec, source: Source) -> LabelKind | None:
     """What the labels of the training rows are; held-out rows have to follow. Cost: one more reading."""
     column = fmt.columns.get("label")
     if not column:
         return None
-    rows = iterate_rows(spec.train, hub_split=spec.split)
+    rows = iterate_rows(source.path, source.reading)
     return label_kind((cell(row.value, column) for row in rows if isinstance(row, RawRow)), spec.problem_type)
 
 
 def data_fingerprint(spec: DataSpec) -> str:
-    """sha256 of all data of a run: of the training rows, and of the held-out rows where they have a file of their own."""
-    parts = [fingerprint(spec.train, hub_split=spec.split)]
-    if isinstance(spec.holdout, str):
-        parts.append(fingerprint(spec.holdout, hub_split="test"))
+    """sha256 of all data of a run: of the training rows, and of the held-out rows where they have files of their own."""
+    sides = sides_of(spec)
+    parts = [fingerprint(source.path, source.reading) for source in (sides.train, sides.held_out) if source]
     return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
@@ -240,7 +276,7 @@ def gate(
     problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))
     loaded = replace(loaded, problems=problems)
     account = _account(loaded, train, held_out, tokenizer, task, max_length)
-    return Gated(loaded, train, held_out, account, _warnings(account))
+    return Gated(loaded, train, held_out, account, [*loaded.notes, *_warnings(account)])
 
 
 def _account(

@@ -1,24 +1,20 @@
 """Labels and tags of rows: what they say, in what order they are numbered, and how often each stands there.
 
 A label is a name (text, a whole number, true or false), a list of names, or a number to be estimated. Which of these is
-decided once, by looking at all rows; a row that does not follow the others is damage.
+decided once, by looking at all rows (`label_kind.py`); a row that does not follow the others is damage.
 """
 
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tunewright.data.formats import Example, Target
-from tunewright.data.row import RowReport, unpacked
+from tunewright.data.label_kind import Kind, LabelKind, as_number, kind_of_label
+from tunewright.data.row import RowReport, is_missing, unpacked
 from tunewright.data.scan import kind_of
 from tunewright.i18n import N_
-from tunewright.spec.base import AUTO, Auto
-from tunewright.spec.tasks import ProblemType
-
-Kind = Literal["text", "number", "boolean", "list", "other"]
 
 _WANTED: Mapping[Kind, str] = {
     "text": N_("text"),
@@ -27,83 +23,64 @@ _WANTED: Mapping[Kind, str] = {
     "list": N_("a list of labels"),
     "other": N_("text"),
 }
-_NUMERAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
+_WHOLE_AS_DECIMAL = re.compile(r"([+-]?[0-9]+)\.0*")
 _TAG_WITHOUT_TYPE = re.compile(r"[BILUES]-")
-
-
-@dataclass(frozen=True)
-class LabelKind:
-    """What all labels are: a kind of problem, and for single labels what most of them are written as."""
-
-    problem_type: ProblemType
-    written_as: Kind = "text"
-
-
-def label_kind(values: Iterable[Any], asked: ProblemType | Auto = AUTO) -> LabelKind:
-    """What most labels are: lists are several labels, numbers that are not all whole a number, all else one label."""
-    present = [unpacked(value) for value in values]
-    kinds = Counter(_kind(value) for value in present if value is not None and value != "")
-    written_as: Kind = kinds.most_common(1)[0][0] if kinds else "text"
-    return LabelKind(asked if asked != AUTO else _problem_type(present, kinds), written_as)
-
-
-def _problem_type(values: Sequence[Any], kinds: Counter[Kind]) -> ProblemType:
-    numbers = [number for value in values if (number := _number(value)) is not None]
-    if 2 * kinds["list"] > kinds.total():
-        return "multi_label_classification"
-    if 2 * len(numbers) > kinds.total() and not all(number.is_integer() for number in numbers):
-        return "regression"
-    return "single_label_classification"
-
-
-def _kind(value: Any) -> Kind:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else "list" if isinstance(value, list) else "other"
-
-
-def _number(value: Any) -> float | None:
-    """The number that a value is, or that its text writes; a number too large to hold is infinite."""
-    if _kind(value) != "number" and not (isinstance(value, str) and _NUMERAL.fullmatch(value.strip())):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+_BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
+_BRACKETS_THAT_ARE_NONE = N_("brackets that are no JSON")
 
 
 def read_target(report: RowReport, kind: LabelKind) -> Target | None:
     """The row's label; None with a problem (E203, E205, E206, E207, E224) if it has none that goes with the others."""
     name, value = report.columns["label"], unpacked(report.cell("label"))
-    if value is None or (isinstance(value, float) and math.isnan(value)):  # tables write a missing label so
+    if is_missing(value):
         report.add("E207", field=name)
         return None
     if isinstance(value, str) and not value.strip():
         report.add("E203", field=name)
         return None
+    if isinstance(value, str) and value.strip() in kind.missing:
+        report.add("E207", field=f'{name} ("{value.strip()}")')
+        return None
     if kind.problem_type == "regression":
-        return _read_number(value, name, report)
+        return _read_number(value, name, report, kind)
     if kind.problem_type == "multi_label_classification":
-        return _read_names(value, name, report)
-    if _kind(value) != kind.written_as and not (kind.written_as == "number" and _number(value) is not None):
+        return _read_names(value, name, report, kind)
+    if isinstance(value, str) and _BRACKETS.fullmatch(value):
+        report.add("E206", field=name, wanted=_WANTED["list"], got=_BRACKETS_THAT_ARE_NONE, better='["a", "b"]')
+        return None
+    if not _follows(value, kind):
         report.add("E206", field=name, wanted=_WANTED[kind.written_as], got=kind_of(value))
         return None
     return _read_name(value, name, report)
 
 
-def _read_number(value: Any, name: str, report: RowReport) -> float | None:
-    number = _number(value)
+def _follows(value: Any, kind: LabelKind) -> bool:
+    """Whether a label is written as the others are, or as another file or program writes the same."""
+    own = kind_of_label(value)
+    if own == kind.written_as:
+        return True
+    if kind.written_as == "number":
+        return own == "text" and as_number(value) is not None
+    return (own == "number" and kind.are_numerals) or (own == "boolean" and kind.are_booleans)
+
+
+def _read_number(value: Any, name: str, report: RowReport, kind: LabelKind) -> float | None:
+    number = as_number(value, kind.style)
     if number is None or not math.isfinite(number):
         report.add("E206", field=name, wanted=_WANTED["number"], got=kind_of(value))
         return None
     return number
 
 
-def _read_names(value: Any, name: str, report: RowReport) -> tuple[str, ...] | None:
-    """The names in a list; it may be empty, as a text need not have any of the labels."""
+def _read_names(value: Any, name: str, report: RowReport, kind: LabelKind) -> tuple[str, ...] | None:
+    """The names in a list, or in text at its marks; there may be none, as a text need not have any of the labels."""
+    if isinstance(value, str) and _BRACKETS.fullmatch(value):
+        report.add("E206", field=name, wanted=_WANTED["list"], got=_BRACKETS_THAT_ARE_NONE, better='["a", "b"]')
+        return None
+    if kind.mark and not isinstance(value, list | dict):
+        items = value.split(kind.mark) if isinstance(value, str) else [value]
+        value = [item for item in items if not isinstance(item, str) or item.strip()]
     if not isinstance(value, list):
         report.add("E206", field=name, wanted=_WANTED["list"], got=kind_of(value))
         return None
@@ -115,14 +92,21 @@ def _read_names(value: Any, name: str, report: RowReport) -> tuple[str, ...] | N
 
 
 def _read_name(value: Any, name: str, report: RowReport) -> str | None:
-    """The name of a label or tag: text without blanks around it, 3 as "3", true as "true"."""
+    """The name of a label or tag: text without blanks around it, 3, 3.0 and "3.0" as "3", true and "True" as "true"."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not is_missing(value):
         return str(value)
-    return report.text(value, name).strip() or None
+    if isinstance(value, dict):
+        report.add("E206", field=name, wanted=_WANTED["text"], got=kind_of(value))
+        return None
+    text = report.text(value, name).strip()
+    if text.casefold() in ("true", "false"):
+        return text.casefold()
+    whole = _WHOLE_AS_DECIMAL.fullmatch(text)
+    return (whole[1] if whole else text) or None
 
 
 def read_words(report: RowReport) -> tuple[str, ...]:
@@ -148,7 +132,7 @@ def _listed(role: str, report: RowReport) -> list[Any]:
         report.add("E207", field=name)
     elif isinstance(value, str) and re.fullmatch(r"\s*\[.*\]\s*", value, re.DOTALL):
         # What pandas writes for a list, ['a', 'b'], would fall apart into words with brackets and quotes.
-        report.add("E206", field=name, wanted=N_("a list of texts"), got=N_("brackets that are no JSON"))
+        report.add("E206", field=name, wanted=N_("a list of texts"), got=_BRACKETS_THAT_ARE_NONE, better='["a", "b"]')
     elif not isinstance(value, str | list):
         report.add("E206", field=name, wanted=N_("a list of texts"), got=kind_of(value))
     elif not (items := value.split() if isinstance(value, str) else value):

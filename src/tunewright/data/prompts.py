@@ -8,9 +8,11 @@ from typing import Any
 
 from tunewright.data.convert import to_examples
 from tunewright.data.formats import Example, Message, sniff
-from tunewright.data.labels import LabelKind, read_words
+from tunewright.data.label_kind import LabelKind
+from tunewright.data.labels import read_words
 from tunewright.data.read import RawRow, read_rows
 from tunewright.data.row import RowReport
+from tunewright.data.sides import train_source
 from tunewright.data.words import split_words
 from tunewright.errors import Problem, error, errors_of
 from tunewright.spec.run import DataSpec
@@ -57,10 +59,7 @@ def _prompt(row: dict[str, Any], example: Example) -> Prompt:
 def _lines(rows: Sequence[RawRow], task: Task) -> list[RawRow]:
     """Each line of a text as a row of its own."""
     lines = [
-        (row, offset, text)
-        for row in rows
-        for offset, text in enumerate(row.value["text"].splitlines())
-        if text.strip()
+        (row, offset, text) for row in rows for offset, text in enumerate(row.value["text"].split("\n")) if text.strip()
     ]
     return [
         RawRow(n, row.file, row.line + offset, _line_value(text, task))
@@ -135,7 +134,8 @@ def common_system(spec: DataSpec, task: Task = "causal_lm") -> str | None:
     """The system message that the training rows begin with; None if they have none, or not all the same."""
     if spec.system or task in ("seq_cls", "token_cls"):
         return spec.system
-    rows: list[RawRow] = read_rows(spec.train, hub_split=spec.split, limit=ROWS_LOOKED_AT).rows
+    source = train_source(spec)
+    rows: list[RawRow] = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
     if not rows:
         return None
     examples, _problems = to_examples(rows, sniff(rows, spec.map, task))

@@ -6,6 +6,7 @@ from typing import Any
 from tunewright.data.gate import Loaded
 from tunewright.data.read import texts_of
 from tunewright.data.scan import KEPT_CHARACTERS
+from tunewright.data.sides import sides_of
 from tunewright.spec.run import DataSpec
 
 _Place = tuple[str, int]  # file, and number of the row
@@ -40,9 +41,10 @@ def _record(place: _Place, line: int, code: str, reason: str) -> dict[str, Any]:
 def _texts(spec: DataSpec, wanted: set[_Place]) -> Iterator[tuple[_Place, str]]:
     if not wanted:
         return
-    yield from texts_of(spec.train, wanted, hub_split=spec.split)
-    if isinstance(spec.holdout, str):
-        yield from texts_of(spec.holdout, wanted, hub_split="test")
+    sides = sides_of(spec)
+    for source in (sides.train, sides.held_out):
+        if source:
+            yield from texts_of(source.path, wanted, source.reading)
 
 
 def _writable(text: str) -> str:

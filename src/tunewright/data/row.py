@@ -1,27 +1,52 @@
 """One row on its way to an example: its cells by role, and what is wrong with them."""
 
+import ast
 import json
+import math
 import re
 from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+from tunewright.data.by_column import is_turn
+from tunewright.data.controls import CONTROL
 from tunewright.data.read import RawRow
 from tunewright.data.scan import kind_of
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
 
 _TEXT = N_("text")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+# What pandas and numpy write for a list: texts in either quotes, numbers and constants, with commas between them or blanks.
+_ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?|True|False|None"""
+_COMMAS = re.compile(rf"\s*(?:(?:{_ITEM})\s*(?:,\s*(?:{_ITEM})\s*)*,?)?\s*", re.DOTALL)
+_BLANKS = re.compile(rf"\s*(?:{_ITEM})(?:\s+(?:{_ITEM}))*\s*", re.DOTALL)
+_ITEMS = re.compile(_ITEM, re.DOTALL)
 
 
 def unpacked(value: Any) -> Any:
-    """The value, or the list it holds as JSON text: so a cell of a csv file holds a list."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
+    """The value, or the list it holds as text of JSON, Python or numpy: so a cell of a csv file holds a list."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in _BRACKETS:
+        return value
+    text = value.strip()
+    if text.startswith("["):
         try:
-            return json.loads(value)
+            return json.loads(text)
         except (ValueError, RecursionError):
-            return value
-    return value
+            pass
+    if _BRACKETS[text[0]] != text[-1]:
+        return value
+    inner = text[1:-1]
+    is_list = _COMMAS.fullmatch(inner) if text[0] != "[" else _COMMAS.fullmatch(inner) or _BLANKS.fullmatch(inner)
+    try:
+        if is_list and (text[0] != "(" or "," in inner) and (text[0] != "{" or inner.strip()):
+            return [ast.literal_eval(item) for item in _ITEMS.findall(inner)]
+        turns = ast.literal_eval(text) if text.startswith("[{") else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return value
+    return turns if isinstance(turns, list) and turns and all(map(is_turn, turns)) else value
 
 
 def cell(row: Mapping[str, Any], column: str) -> Any:
@@ -29,6 +54,24 @@ def cell(row: Mapping[str, Any], column: str) -> Any:
     outer, dot, inner = column.partition(".")
     holder = row.get(outer)
     return holder.get(inner) if dot and column not in row and isinstance(holder, dict) else row.get(column)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether there is no value: nothing, or a number that is none, as tables write it."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def is_structured(value: Any) -> bool:
+    """Whether a prompt or an answer is an object or a list, and no conversation; its JSON is what is learned."""
+    items = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return bool(items) and not any(isinstance(item, dict) and ("role" in item or "from" in item) for item in items)
+
+
+def as_text(value: Any) -> str | None:
+    """A value that is not text as text: numbers as they are written, objects and lists as JSON; None if there is no way."""
+    if isinstance(value, bool | int | float | dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value) if isinstance(value, date | time | Decimal | UUID) else None
 
 
 class RowReport:
@@ -41,7 +84,11 @@ class RowReport:
         self.unused_keys: list[str] = []  # keys of turns that play no part
 
     def cell(self, role: str) -> Any:
-        return cell(self.row.value, self.columns[role])
+        """What plays a role; a prompt or an answer that is an object or a list of no turns is its JSON."""
+        value = cell(self.row.value, self.columns[role])
+        if is_missing(value):
+            return None
+        return as_text(value) if role in ("prompt", "completion") and is_structured(value) else value
 
     def add(self, code: str, **values: Any) -> None:
         where = Where(self.row.file, self.row.line)
@@ -52,16 +99,17 @@ class RowReport:
         return self.text(self.cell(role), self.columns[role])
 
     def text(self, value: Any, name: str, *, may_be_empty: bool = False) -> str:
-        """The value, if it is sound text that says something."""
-        if value is None:
+        """The value as text, if that is sound and says something; lists are no text."""
+        if is_missing(value):
             if not may_be_empty:
                 self.add("E207", field=name)
             return ""
-        if not isinstance(value, str):
+        text = value if isinstance(value, str) else None if isinstance(value, list) else as_text(value)
+        if text is None:
             self.add("E206", field=name, wanted=_TEXT, got=kind_of(value))
             return ""
-        if control := _CONTROL.search(value):
-            self.add("E205", reason=f"the character U+{ord(control[0]):04X} in {name}")
-        elif not may_be_empty and not value.strip():
+        if control := CONTROL.search(text):
+            self.add("E244", number=f"{ord(control[0]):04X}", field=name)
+        elif not may_be_empty and not text.strip():
             self.add("E203", field=name)
-        return value
+        return text

@@ -1,17 +1,20 @@
 """JSON to rows with exact places: one object a line, or one list of objects in a document.
 
-A damaged row is told with line and column and never costs its neighbours. Stricter than Python's reader: NaN,
-Infinity, a key that stands twice, NUL and half characters are damage. Nothing here opens a file.
+A damaged row is told with line and column and never costs its neighbours. Stricter than Python's reader: a key that stands
+twice, NUL and half characters are damage; NaN and Infinity, which Python writes, are read as missing. Nothing here opens
+a file.
 """
 
 import json
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tunewright.data.by_column import is_turn, table_rows
+from tunewright.data.splits import TRAIN, split_of
 from tunewright.errors import Where, error
 from tunewright.i18n import N_
 
@@ -61,13 +64,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     raise _RefusedError(f'the key "{twice}" stands twice in one object')
 
 
-def _refuse_constant(name: str) -> Any:
-    raise _RefusedError(f"{name} is no JSON value")
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique)
 _LENIENT = json.JSONDecoder(strict=False)
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACE = re.compile(r"[ \t\r\n\ufeff]*")  # joined files have marks of byte order between them
 _FLAW = re.compile("[\x00\ud800-\udfff]")
 _FLAW_ESCAPE = re.compile(
     r"\\u0000|\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F].."  # a pair is one character
@@ -76,7 +75,9 @@ _MAYBE_FLAW = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.)*")\s*:')
 # A wrapper such as {"data": [...]}; a list of turns is a conversation, so the object around it is itself a row.
 _WRAPPED_LIST = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[(?!\s*\{\s*"(?:role|from)")')
-_TURN_KEYS = frozenset({"role", "from"})
+# Reading what turns out to be damaged may cost so many times the text; a text that is open brackets would cost its square.
+MAX_WASTE = 8
+DEEP = 5000  # characters that are read before nesting is too deep, about
 
 _REASONS = {
     "Extra data": N_("something stands after its end"),
@@ -109,11 +110,6 @@ _KINDS: Mapping[type, str] = {
 def kind_of(value: Any) -> str:
     """The type of a value in words: "a list", "a whole number"."""
     return _KINDS.get(type(value), type(value).__name__)
-
-
-def decode(data: bytes) -> str:
-    """Text of these bytes; what is not UTF-8 stays in it as a surrogate, which `text_damage` finds."""
-    return data.decode("utf-8", "surrogateescape")
 
 
 def text_damage(text: str, line: int, start: int = 0, end: int | None = None) -> Damage | None:
@@ -157,40 +153,99 @@ def scan_line(text: str, line: int) -> Found:
     return with_text(_Document(text.rstrip(), first_line=line).single(), text)
 
 
-def scan_document(text: str, file: str) -> Iterator[Found]:
-    """The rows of a JSON document: a list of objects, an object around one list, one object, or one object a line.
+def scan_document(text: str, file: str, split: str = TRAIN) -> Iterator[Found]:
+    """The rows of a JSON document: lists of objects, objects one after another, an object around one list or one for each
+    split, a table by column, or one object a line.
 
-    Raises: DataError E217 if no row can be told from another.
+    Raises: DataError E217 if no row can be told from another, E237 or E243 if none of its lists is that of the split.
     """
     document = _Document(text)
     start = document.skip(0)
     if start == len(text):
         return
     if text[start] == "[":
-        yield from document.elements(start + 1, file)
+        yield from document.sequence(start, file)
     elif text[start] == "{":
-        yield from _scan_object(document, start, file)
+        yield from _scan_object(document, start, file, split)
     else:
         raise document.hopeless(document.not_json(start, N_("a list of objects is missing here")), file)
 
 
-def _scan_object(document: "_Document", start: int, file: str) -> Iterator[Found]:
-    """The rows of a text that begins with an object: a wrapper, a single row, or one object a line."""
-    lists = _row_lists(document.text, start)
-    if lists is not None and len(lists) == 1:
-        yield from document.elements(lists[0], file)
-    elif lists is not None:
-        yield document.single()
+def _scan_object(document: "_Document", start: int, file: str, split: str) -> Iterator[Found]:
+    """The rows of a text that begins with an object: a wrapper, a table, a single row, or one object after another."""
+    members = _members(document.text, start)
+    if members is not None:
+        yield from _scan_members(document, members, file, split)
     elif _is_one_object_a_line(document.text):
         for line, part in enumerate(document.text.split("\n"), 1):
             if part.strip():
-                yield scan_line(part, line)
+                yield scan_line(part.removeprefix("\ufeff"), line)
+    elif document.lenient_end(start) is not None:
+        yield from document.sequence(start, file)
     elif wrapper := _WRAPPED_LIST.match(document.text, start):
-        yield from document.elements(wrapper.end(), file)
+        yield from document.wrapped(wrapper.end(), file)
     else:
         found = document.single()
         assert isinstance(found, Damage)
         raise document.hopeless(found, file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A member of the object around everything: its key, its value, and where that begins."""
+
+    key: str
+    value: Any
+    start: int
+
+    @property
+    def is_rows(self) -> bool:
+        """Whether it is a list of rows; a list of turns is a conversation, so the object around it is itself a row."""
+        rows = self.value
+        is_list = isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) for row in rows)
+        return is_list and not {"role", "from"} & rows[0].keys()
+
+    def table(self) -> list[dict[str, Any]] | None:
+        return table_rows(self.value) if isinstance(self.value, dict) and split_of(self.key) else None
+
+
+def _scan_members(document: "_Document", members: list[_Member], file: str, split: str) -> Iterator[Found]:
+    """The rows of a whole object, by what its members are."""
+    lists = [member for member in members if member.is_rows or member.table()]
+    if len({member.key for member in members}) < len(members) or not lists:
+        yield from document.table_or_row()
+        return
+    chosen = lists[0] if len(lists) == 1 else _chosen(lists, file, split)
+    if chosen.is_rows:
+        yield from document.wrapped(chosen.start + 1, file)
+    else:
+        line, _column = document.place(chosen.start)
+        yield from (checked_values(row, line) for row in chosen.table() or ())
+
+
+def _chosen(lists: list[_Member], file: str, split: str) -> _Member:
+    """The list of a split. Raises: DataError E237 or E243 if there is none."""
+    by_split = {split_of(member.key) or member.key: member for member in lists}
+    by_split |= {member.key: member for member in lists}
+    if split in by_split:
+        return by_split[split]
+    keys = [member.key for member in lists]
+    code = "E237" if any(map(split_of, keys)) else "E243"
+    raise error(code, Where(file), path=file, split=split, splits=", ".join(keys), other=keys[0])
+
+
+def splits_in(text: str) -> list[str]:
+    """The keys of a document that is an object around a list of rows for each split; none if it is something else."""
+    start = _skip(text, 0)
+    members = _members(text, start) if text[start : start + 1] == "{" else None
+    keys = [member.key for member in members or () if member.is_rows or member.table()]
+    return keys if len(keys) > 1 and any(map(split_of, keys)) else []
+
+
+def checked_values(value: dict[str, Any], line: int) -> Found:
+    """A row that was read with others as values, unless its texts are damaged."""
+    damage = value_damage(value, line)
+    return with_text(damage, json.dumps(value, ensure_ascii=False, default=str)) if damage else Good(line, value)
 
 
 def _is_one_object_a_line(text: str) -> bool:
@@ -198,34 +253,39 @@ def _is_one_object_a_line(text: str) -> bool:
     return 2 * sum(line.startswith("{") and line.endswith("}") for line in lines) >= len(lines)
 
 
-def _row_lists(text: str, start: int) -> list[int] | None:
-    """Offsets of the lists of rows among the members of an object, None if it is damaged or not the whole text."""
+def begins_a_document(head: str) -> bool:
+    """Whether a file of lines holds lists, or objects over several lines, instead of an object on each line."""
+    lines = (line.strip(" \t\r\ufeff") for line in head.split("\n"))
+    first, second = (next((line for line in lines if line), "") for _line in range(2))
+    if first.startswith("["):
+        return not (first.endswith("]") and second.startswith("{"))
+    return first.startswith("{") and first[-1] in "{[,:"
+
+
+def holds_objects(lines: Sequence[str]) -> bool:
+    """Whether the first lines that are not blank are objects, whatever the file is called."""
+    first = [line for line in lines[:20] if line.strip()][:3]
+    return bool(first) and all(isinstance(scan_line(line, 1), Good) for line in first)
+
+
+def _members(text: str, start: int) -> list[_Member] | None:
+    """The members of an object, None if it is damaged or not the whole text."""
     try:
         _value, end = _LENIENT.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
-    if text[end:].strip():
+    if _skip(text, end) < len(text):
         return None
-    lists = []
+    members = []
     position = _skip(text, start + 1)
     while text[position] != "}":
-        _key, position = _LENIENT.raw_decode(text, position)
+        key, position = _LENIENT.raw_decode(text, position)
         opening = _skip(text, _skip(text, position) + 1)
-        member, position = _LENIENT.raw_decode(text, opening)
-        if _is_row_list(member):
-            lists.append(opening + 1)
+        value, position = _LENIENT.raw_decode(text, opening)
+        members.append(_Member(key, value, opening))
         position = _skip(text, position)
         position = _skip(text, position + 1) if text[position] == "," else position
-    return lists
-
-
-def _is_row_list(member: Any) -> bool:
-    return (
-        isinstance(member, list)
-        and bool(member)
-        and all(isinstance(item, dict) for item in member)
-        and not _TURN_KEYS & member[0].keys()
-    )
+    return members
 
 
 def _skip(text: str, position: int) -> int:
@@ -242,6 +302,12 @@ class _Document:
         self.first_line = first_line
         self.line_ends = [match.start() for match in re.finditer("\n", text)]
         self.has_flaw = _FLAW.search(text) is not None
+        self.waste = 0  # characters read in vain
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so much was read in vain that no more is tried."""
+        return self.waste > MAX_WASTE * (len(self.text) + DEEP)
 
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset."""
@@ -260,9 +326,55 @@ class _Document:
             return self.not_json(rest, _REASONS["Extra data"])
         return found
 
-    def elements(self, position: int, file: str) -> Iterator[Found]:
-        """The elements of the list that opens before this offset."""
+    def table_or_row(self) -> Iterator[Found]:
+        """The rows of the table that this text is; the one row that it is if it is no table."""
+        found = self.single()
+        rows = table_rows(found.value) if isinstance(found, Good) else None
+        if rows is None:
+            yield found
+        else:
+            yield from (checked_values(row, found.line) for row in rows)
+
+    def sequence(self, position: int, file: str) -> Iterator[Found]:
+        """Lists of rows and rows, one after another to the end of the text, with commas between them or not."""
         text, first = self.text, True
+        while (position := self.skip(position)) < len(text):
+            if text[position] == "[" and not is_turn(self.first_of_list(position)):
+                position = yield from self.elements(position + 1, file, first=first)
+            elif text[position] in "{[":
+                found, end = self.element(position)
+                after = self.next_element(position) if end is None else end
+                if after == -1 and self.is_hopeless:
+                    assert isinstance(found, Damage)
+                    raise self.hopeless(found, file)
+                yield with_text(found, text, position, after if after > position else None)
+                position = after
+            else:
+                yield with_text(self.not_json(position, _REASONS["Extra data"]), text, position)
+                return
+            if position == -1:
+                return
+            position = self.skip(position)
+            position += text[position : position + 1] == ","
+            first = False
+
+    def first_of_list(self, start: int) -> Any:
+        """The first element of a list; None if it is damaged or there is none."""
+        try:
+            return _LENIENT.raw_decode(self.text, self.skip(start + 1))[0]
+        except (ValueError, RecursionError):
+            return None
+
+    def wrapped(self, position: int, file: str) -> Iterator[Found]:
+        """The elements of the list inside an object; what stands behind it belongs to that."""
+        end = yield from self.elements(position, file)
+        closing = self.text[self.skip(end) :].strip() if end != -1 else ""
+        if closing and not closing.endswith("}"):
+            yield with_text(self.not_json(self.skip(end), _REASONS["Extra data"]), self.text, end)
+
+    def elements(self, position: int, file: str, *, first: bool = True) -> Generator[Found, None, int]:
+        """The elements of the list that opens before this offset. Returns: the offset behind it, -1 if it has no end."""
+        text = self.text
         while True:
             position = self.skip(position)
             if position == len(text):
@@ -270,40 +382,34 @@ class _Document:
                 if first:
                     raise self.hopeless(damage, file)
                 yield damage
-                return
+                return -1
             if text[position] == "]":
-                break
+                return position + 1
             found, end = self.element(position)
             after = self.skip(end) if end is not None else position
             if end is not None and after < len(text) and text[after] not in ",]":
                 found, end = self.not_json(after, _REASONS["Expecting ',' delimiter"]), None
             if end is None:
                 after = self.next_element(position)
-                if after == -1 and first:
+                if after == -1 and (first or self.is_hopeless):
                     assert isinstance(found, Damage)
                     raise self.hopeless(found, file)
             yield with_text(found, text, position, after if after > position else None)
             first = False
             if after == -1:
-                return
+                return -1
             position = after + 1 if text[after : after + 1] == "," else after
-        yield from self.rest_after_list(position + 1)
-
-    def rest_after_list(self, position: int) -> Iterator[Found]:
-        """What stands after the list's end counts as one damaged row; the end of a wrapper is none."""
-        rest = self.skip(position)
-        closing = self.text[rest:].strip()
-        if closing and not (closing.endswith("}") and self.text.lstrip().startswith("{")):
-            yield with_text(self.not_json(rest, _REASONS["Extra data"]), self.text, rest)
 
     def element(self, start: int) -> tuple[Found, int | None]:
         """The value at an offset and the offset of its end; no end if it is so damaged that it cannot be told."""
         try:
             value, end = _STRICT.raw_decode(self.text, start)
         except json.JSONDecodeError as fault:
+            self.waste += fault.pos - start
             return self.syntax_damage(fault), self.lenient_end(start)
         except RecursionError:
-            return self.not_json(start, N_("it is nested too deeply")), self.lenient_end(start)
+            self.waste += DEEP
+            return self.not_json(start, N_("it is nested too deeply")), None
         except _RefusedError as fault:
             return self.not_json(start, str(fault)), self.lenient_end(start)
         except ValueError:  # Python reads whole numbers of up to 4300 digits
@@ -331,6 +437,8 @@ class _Document:
             return Damage("E205", line, column, {"reason": _NOT_UTF8})
         if 4 * (end - start) > MAX_ROW_BYTES and (damage := size_damage(len(self.text[start:end].encode()), line)):
             return damage
+        if isinstance(value, list) and value and is_turn(value[0]):
+            value = {"messages": value}
         if not isinstance(value, dict):
             return Damage("E206", line, 0, {"field": "row", "wanted": _KINDS[dict], "got": kind_of(value)})
         if _MAYBE_FLAW.search(self.text, start, end) and (damage := value_damage(value, line)):
@@ -344,11 +452,13 @@ class _Document:
         return Damage("E204", line, column, {"reason": reason})
 
     def next_element(self, start: int) -> int:
-        """Offset of the element after a damaged one, -1 if none can be told.
+        """Offset of the element after a damaged one, -1 if none can be told or too much was read in vain.
 
         In a list written over several lines elements begin a line with no more indent than this one; within one
         line they begin with the same key. So objects nested in the damaged element are not taken for rows.
         """
+        if self.is_hopeless:
+            return -1
         indent = self.text[self.text.rfind("\n", 0, start) + 1 : start]
         if not indent.strip():
             pattern = rf"\n[ \t]{{0,{len(indent)}}}\{{"

@@ -8,6 +8,7 @@ from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example, looks_like
 from tunewright.data.gate import Gated, data_fingerprint, gate, load_examples, quantile, raise_if_stopped
 from tunewright.data.read import read_rows
+from tunewright.data.sides import train_source
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.errors import error, errors_of
 from tunewright.facts.data import Data, from_account
@@ -51,6 +52,8 @@ def gather(run: Run, *, note: Note, progress: Progress = lambda done, total: Non
     tokenizer_folder = with_tokenizer_json(folder, note)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
     run, gated, tokenizer, given = _look(run, model, progress=progress)
+    for problem in gated.loaded.notes:
+        note(problem.message())
     raise_if_stopped(gated, run.data)
     data = _data_facts(run.data, gated)
     ensure_probe(note)
@@ -89,10 +92,13 @@ def _with_task(run: Run, model: Model) -> tuple[Run, tuple[Choice, ...]]:
         if asked not in model.tasks:
             raise errors_of([cannot_do(model, asked)])
         return run, ()
-    rows = read_rows(run.data.train, hub_split=run.data.split, limit=ROWS_LOOKED_AT).rows
+    source = train_source(run.data)
+    rows = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
     seen = looks_like(rows, run.data.map)
     if seen in model.tasks:
         choice = Choice(path="task", value=seen, origin="plan", reason=N_("the rows show it"))
+    elif seen:
+        raise errors_of([cannot_do(model, seen)])
     elif not model.tasks:
         raise errors_of([cannot_do(model, "causal_lm")])
     else:

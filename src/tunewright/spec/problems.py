@@ -24,6 +24,7 @@ _KINDS = {
     "bool_type": N_("true or false"),
     "bool_parsing": N_("true or false"),
     "string_type": N_("text"),
+    "encoding": N_("the name of a text encoding such as gb18030"),
     "list_type": N_("a list"),
     "dict_type": N_("a mapping of keys to values"),
     "model_type": N_("a mapping of keys to values"),

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from tunewright.i18n import N_
 from tunewright.spec.base import AUTO, Auto, Int, Number, Section, UpstreamSection, number_if_written
@@ -50,6 +51,15 @@ def _task_name(value: object) -> object:
     return next((name for name, row in TASKS.items() if row.task_type == value.upper()), value.lower())
 
 
+def _encoding_name(value: str) -> str:
+    """The name of an encoding that Python knows for text."""
+    try:
+        "a".encode(value)
+    except (LookupError, UnicodeError) as fault:
+        raise PydanticCustomError("encoding", "must be the name of an encoding, such as gb18030") from fault
+    return value
+
+
 class ModelSpec(Section):
     """The base model and how it is held."""
 
@@ -80,15 +90,32 @@ class DataSpec(Section):
         description=N_("A file (json, jsonl, csv, tsv, parquet, txt), a folder, or a Hub id."), min_length=1
     )
     holdout: Annotated[Annotated[Number, Field(ge=0, lt=1)] | str, BeforeValidator(number_if_written)] = Field(
-        default=0.1, description=N_("Share of rows held out for testing, or a second file; 0 holds out nothing.")
+        default=AUTO,
+        description=N_(
+            "Share of rows held out for testing, or a second file; 0 holds out nothing. `auto` takes the validation files "
+            "of a folder, else a tenth of the rows."
+        ),
     )
     map: dict[str, str] = Field(
         default_factory=dict,
         description=N_(
-            "Corrects the recognised columns: messages, prompt, completion, system, tools, text, pair, label, words, tags."
+            "Corrects the recognised columns: messages, prompt, completion, system, tools, text, pair, label, words, tags, "
+            "sentence."
         ),
     )
-    split: str = Field(default="train", description=N_("Which split of a Hub data set is trained on."))
+    split: str = Field(
+        default="train",
+        description=N_("Which split is trained on, of a Hub data set, of a folder, or of lists in a JSON file."),
+        min_length=1,
+    )
+    encoding: Annotated[str, AfterValidator(_encoding_name)] = Field(
+        default="utf-8",
+        description=N_("How text files are encoded, such as gb18030; a mark of byte order in a file goes before it."),
+    )
+    control_characters: Literal["refuse", "remove"] = Field(
+        default="refuse",
+        description=N_("Whether rows with control characters are damaged, or such characters are taken out of them."),
+    )
     system: str | None = Field(
         default=None, description=N_("A system message put in front of conversations that have none.")
     )

@@ -93,7 +93,7 @@ def template(model: str, data: str, level: Level) -> str:
         ("model", _as_yaml(model), "model.name"),
         ("data", "", ""),
         ("  train", _as_yaml(data), "data.train"),
-        ("  holdout", "0.1", "data.holdout"),
+        ("  holdout", "auto", "data.holdout"),
         ("method", "lora", "method"),
         ("preset", level, "preset"),
         ("peft", "", ""),

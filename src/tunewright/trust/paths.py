@@ -41,6 +41,6 @@ def check_link(root: Path, path: Path) -> None:
         return
     # A snapshot of the Hub's cache links into the blobs of its own repository: models--org--name/{snapshots/REV,blobs}.
     snapshots = inside.parent
-    is_snapshot = snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--")
+    is_snapshot = snapshots.name == "snapshots" and snapshots.parent.name.startswith(("models--", "datasets--"))
     if not (is_snapshot and target.is_relative_to(snapshots.parent / "blobs")):
         raise error("E315", Where(str(path)), file=str(path), name=str(target))

@@ -191,12 +191,9 @@ def test_columns_of_no_known_form_are_told(rows: Sequence[dict[str, Any]]) -> No
     [
         ({"prompt": "q"}, [("E207", "completion is missing")]),
         ({"prompt": "q", "completion": None}, [("E207", "completion is missing")]),
-        ({"prompt": "q", "completion": 4}, [("E206", "completion must be text, got a whole number")]),
-        ({"prompt": "q", "completion": 0.5}, [("E206", "completion must be text, got a decimal number")]),
-        ({"prompt": "q", "completion": True}, [("E206", "completion must be text, got true or false")]),
-        ({"prompt": "q", "completion": {"a": 1}}, [("E206", "completion must be text, got an object")]),
+        ({"prompt": "q", "completion": float("nan")}, [("E207", "completion is missing")]),
         ({"prompt": " \n", "completion": ""}, [("E203", "the prompt is empty"), ("E203", "the completion is empty")]),
-        ({"prompt": "q", "completion": "a\x07"}, [("E205", "broken text: the character U+0007 in completion")]),
+        ({"prompt": "q", "completion": "a\x07"}, [("E244", "the control character U+0007 stands in completion")]),
         ({"prompt": [], "completion": "a"}, [("E203", "the prompt is empty")]),
     ],
 )
@@ -259,7 +256,7 @@ def test_an_empty_system_turn_or_tool_answer_is_kept() -> None:
     assert only({"messages": [{"role": role, "content": content} for role, content in row]}) == row
 
 
-@pytest.mark.parametrize("history", ["x", [["only"]], [["q", 3]], {"q": "a"}])
+@pytest.mark.parametrize("history", ["x", [["only"]], [["q", [3]]], {"q": "a"}])
 def test_a_history_that_is_no_list_of_pairs_is_told(history: Any) -> None:
     fmt = Format("alpaca", {"prompt": "instruction", "completion": "output", "history": "history"})
     assert [code for code, _text in told({"instruction": "q", "output": "a", "history": history}, fmt)] == ["E206"]
@@ -383,11 +380,13 @@ def test_a_task_without_its_columns_says_what_it_needs() -> None:
         ({"tokens": "a b", "tags": "O O"}, None),
         ({"tokens": [1, 2], "labels": [0, 1]}, None),
         ({"tokens": ["a"], "entities": [{"start": 0}]}, None),
-        ({"text": "a", "label": "b"}, None),
+        ({"text": "a", "label": "b"}, "seq_cls"),
+        ({"text": "a", "label": "b", "answer": "c"}, None),
+        ({"text": "a", "score": 0.5}, None),
         ({"messages": []}, None),
     ],
 )
-def test_only_lists_of_words_with_lists_of_tags_name_their_task(row: dict[str, Any], task: str | None) -> None:
+def test_words_with_tags_and_texts_with_labels_name_their_task(row: dict[str, Any], task: str | None) -> None:
     assert looks_like(raw(row)) == task
 
 

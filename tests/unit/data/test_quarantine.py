@@ -98,7 +98,7 @@ def test_there_are_at_least_25_kinds_of_damage() -> None:
 
 def test_a_row_with_several_faults_stands_once_with_all_reasons(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     path = tmp_path / "rows.jsonl"
-    turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": 3}]
+    turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": [3]}]
     path.write_bytes(b"\n".join([as_line({"messages": turns}), *(as_line(conversation(f"q {n}")) for n in range(4))]))
     found, spec = gated(tokenizer, train=str(path))
     (record,) = left_out(found.loaded, spec)

@@ -1,0 +1,137 @@
+"""What columns of unknown names most likely are, by what stands in them: for messages with a fix that can be pasted."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunewright.data.by_column import is_turn
+from tunewright.data.row import unpacked
+from tunewright.data.spellings import CLASSES, SPELLINGS_OF, normal
+from tunewright.spec.tasks import Task
+
+Row = Mapping[str, Any]
+LONGEST_CLASS = 40  # characters, on average; longer ones are answers
+MOST_DISTINCT = 0.9  # of the rows; a class that hardly ever comes again is none
+FEW_ROWS = 10
+_NUMERAL = re.compile(r"\s*[+-]?[0-9][0-9.,:/ -]*\s*")
+_SENTENCE_END = re.compile(r"[.!?…。！？]['\")”]?\s*$")
+TABLES = (".csv", ".tsv", ".txt")
+
+
+def are_classes(values: Sequence[Any]) -> bool:
+    """Whether these could be labels: numbers, lists, or texts that are short and come again."""
+    texts = [value for value in values if isinstance(value, str)]
+    if 2 * len(texts) <= len(values):
+        return bool(values)
+    if sum(map(len, texts)) > LONGEST_CLASS * len(texts):
+        return False
+    return len(texts) < FEW_ROWS or len(set(texts)) <= MOST_DISTINCT * len(texts)
+
+
+def flags_for(columns: Sequence[str], sample: Sequence[Row], task: Task) -> str:
+    """The flags that would say what the columns are: --map for each role, --task where the rows are for another one."""
+    if task == "token_cls":
+        return _mapped(**dict(zip(("words", "tags"), _of_one_length(columns, sample), strict=False))) or _blank(
+            "words", "tags"
+        )
+    turns = next((column for column in columns if _are_turns(column, sample)), None)
+    if turns and task != "seq_cls":
+        return _mapped(messages=turns)
+    texts = [column for column in columns if _are_texts(column, sample)]
+    label = _class_column(columns, texts, sample)
+    others = sorted((column for column in texts if column != label), key=lambda column: -_length(column, sample))
+    if task == "seq_cls" or (label and others):
+        asked = "" if task == "seq_cls" else "--task seq_cls "
+        return asked + _mapped(text=others[0], label=label) if label and others else _blank("text", "label")
+    if len(others) > 1:
+        first, second = sorted(others[:2], key=list(columns).index)
+        return _mapped(prompt=first, completion=second)
+    return _mapped(text=others[0]) if others and task == "causal_lm" else _blank("prompt", "completion")
+
+
+def looks_like_a_row(columns: Sequence[str], sample: Sequence[Row]) -> bool:
+    """Whether names of columns are cells of a first row: numbers, sentences, or values that stand below themselves again."""
+    if len(columns) > 1 and any(sum(str(row.get(name)).strip() == name for row in sample) > 0 for name in columns):
+        return True
+    return any(
+        _NUMERAL.fullmatch(name) or (len(name.split()) > 2 and _SENTENCE_END.search(name)) for name in columns
+    ) or (max(map(len, columns)) > LONGEST_CLASS)
+
+
+def numbered(columns: Sequence[str], sample: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The same table without a header: names by number, and the first line as a row."""
+    names = [f"column_{index}" for index in range(1, len(columns) + 1)]
+    first = dict(zip(names, columns, strict=True))
+    return names, [first, *({new: row.get(old) for new, old in zip(names, columns, strict=True)} for row in sample)]
+
+
+def other_file(file: str, task: Task) -> str:
+    """The command that names a file of plain text by what it may be: words and tags, or a table."""
+    path = Path(file)
+    better = path.with_suffix(".conll" if task == "token_cls" else ".tsv")
+    return shlex.join(["cp", str(path), str(better)])
+
+
+def _mapped(**roles: str) -> str:
+    return " ".join(f"--map {shlex.quote(f'{role}={column}')}" for role, column in roles.items())
+
+
+def _blank(*roles: str) -> str:
+    return " ".join(f"--map {role}=COLUMN" for role in roles)
+
+
+def _values(column: str, sample: Sequence[Row]) -> list[Any]:
+    return [value for row in sample if (value := row.get(column)) not in (None, "")]
+
+
+def _are_turns(column: str, sample: Sequence[Row]) -> bool:
+    values = [unpacked(value) for value in _values(column, sample)]
+    return bool(values) and 2 * sum(isinstance(v, list) and bool(v) and is_turn(v[0]) for v in values) > len(values)
+
+
+def _are_texts(column: str, sample: Sequence[Row]) -> bool:
+    values = _values(column, sample)
+    return bool(values) and 2 * sum(isinstance(v, str) and not _NUMERAL.fullmatch(v) for v in values) > len(values)
+
+
+def _length(column: str, sample: Sequence[Row]) -> float:
+    values = _values(column, sample)
+    return sum(len(str(value)) for value in values) / max(1, len(values))
+
+
+def _class_column(columns: Sequence[str], texts: Sequence[str], sample: Sequence[Row]) -> str | None:
+    """The column of classes: by its name, or else the shortest of those whose values are few."""
+    known = [*SPELLINGS_OF["seq_cls"]["label"].split(), *CLASSES]
+    for column in columns:
+        if normal(column) in known and are_classes(_values(column, sample)):
+            return column
+    few = [column for column in columns if _are_few(column, sample) and any(text != column for text in texts)]
+    return min(few, key=lambda column: _length(column, sample), default=None)
+
+
+def _are_few(column: str, sample: Sequence[Row]) -> bool:
+    values = list(map(str, _values(column, sample)))
+    return (
+        len(values) >= 4
+        and 1 < len(set(values)) <= len(values) / 2
+        and sum(map(len, values)) <= LONGEST_CLASS * len(values)
+    )
+
+
+def _of_one_length(columns: Sequence[str], sample: Sequence[Row]) -> list[str]:
+    """Two columns of lists that have one length in each row, the first of texts."""
+    lists = [
+        column for column in columns if any(isinstance(unpacked(value), list) for value in _values(column, sample))
+    ]
+    for first in lists:
+        for second in lists:
+            if first != second and all(_size(row, first) == _size(row, second) for row in sample[:20]):
+                return [first, second]
+    return []
+
+
+def _size(row: Row, column: str) -> int:
+    value = unpacked(row.get(column))
+    return len(value) if isinstance(value, list) else -1

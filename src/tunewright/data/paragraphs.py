@@ -1,0 +1,53 @@
+"""Plain text to rows: a row is a paragraph, or a line where no line of the file is blank."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from tunewright.data.scan import MAX_ROW_BYTES, Damage, Found, Good, size_damage, text_damage, with_text
+from tunewright.data.textfile import Line, TextFile
+
+_LONGEST_WRAPPED = 100  # characters; lines that an editor has broken are shorter
+_SENTENCE_ENDS = tuple(".!?…:;。！？；：\"'”’)]）」』")
+MIN_LINES = 3
+
+
+def rows_are_lines(lines: Sequence[str]) -> bool:
+    """Whether each line is a text: no line between others is blank, and they are not the lines of one text, broken to a width."""
+    whole = "\n".join(line.strip() for line in lines).strip("\n").split("\n")
+    if len(whole) < MIN_LINES or "" in whole:
+        return False
+    longest = max(map(len, whole))
+    before_last = whole[:-1]  # the last line of a paragraph is as long as it happens to be
+    full = sum(len(line) >= 0.7 * longest for line in before_last)
+    ended = sum(line.endswith(_SENTENCE_ENDS) for line in before_last)
+    is_wrapped = longest <= _LONGEST_WRAPPED and 2 * full > len(before_last) and 2 * ended < len(before_last)
+    return not is_wrapped
+
+
+def scan_text(text: TextFile) -> Iterator[Found]:
+    """A row of `text` for each paragraph, or each line, by what the first megabyte looks like."""
+    if rows_are_lines(text.head_lines()):
+        yield from (found for line in text.lines() if line[1].strip() for found in _paragraphs([line]))
+    else:
+        yield from _paragraphs(text.lines())
+
+
+def _paragraphs(lines: Iterable[Line]) -> Iterator[Found]:
+    """A row for each run of lines that are not blank."""
+    part: list[str] = []
+    start = size = 0
+    for number, text, length in chain(lines, [(0, "", 0)]):
+        if text.strip():
+            start = start if part else number
+            size += length
+            if size <= MAX_ROW_BYTES or not part:
+                part.append(text.rstrip("\r\n"))
+        elif part:
+            paragraph = "\n".join(part)
+            damage = size_damage(size, start) or _damage(part, start)
+            yield with_text(damage, paragraph) if damage else Good(start, {"text": paragraph})
+            part, size = [], 0
+
+
+def _damage(part: Iterable[str], start: int) -> Damage | None:
+    return next((damage for line, text in enumerate(part, start) if (damage := text_damage(text, line))), None)

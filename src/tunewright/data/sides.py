@@ -1,0 +1,128 @@
+"""Which rows are trained on and which are held out, as the ask says or, where it leaves that open, as the data are laid out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunewright.data.paragraphs import rows_are_lines
+from tunewright.data.read import Reading, is_hub_id
+from tunewright.data.scan import splits_in
+from tunewright.data.splits import EXTENSIONS, TEST, TRAIN, VALIDATION, data_files, list_folder, split_of
+from tunewright.data.textfile import open_text
+from tunewright.errors import Problem
+from tunewright.i18n import N_
+from tunewright.spec.base import AUTO
+from tunewright.spec.run import DataSpec
+
+USUAL_SHARE = 0.1
+NAMES_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of a path, and how they are read."""
+
+    path: str
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is trained on; what is held out, with rows of its own or as a share of those; `notes` say what was chosen."""
+
+    train: Source
+    held_out: Source | None
+    share: float
+    notes: tuple[Problem, ...] = ()
+
+
+def train_source(spec: DataSpec) -> Source:
+    """The rows to be trained on."""
+    columns = frozenset(spec.map.values())
+    is_cleaned = spec.control_characters == "remove"
+    split = spec.split if is_hub_id(spec.train) else split_of(spec.split) or spec.split
+    return Source(spec.train, Reading(split, spec.encoding, columns, is_cleaned))
+
+
+def sides_of(spec: DataSpec) -> Sides:
+    """Training and held-out rows. Raises: DataError E201 if there are no data, ModelError E315 for links that lead away."""
+    train = train_source(spec)
+    names = _splits(train)
+    if isinstance(spec.holdout, float | int):
+        sides = Sides(train, None, spec.holdout)
+    elif spec.holdout != AUTO:
+        sides = Sides(train, _second(spec.holdout, train.reading), 0)
+    elif VALIDATION in names and train.reading.split != VALIDATION:
+        sides = Sides(train, replace(train, reading=replace(train.reading, split=VALIDATION)), 0)
+    else:
+        sides = Sides(train, None, USUAL_SHARE)
+    return replace(sides, notes=(*_parts_note(sides, names), *_text_notes(train)))
+
+
+def _second(path: str, reading: Reading) -> Source:
+    """Held-out rows that were named: of a folder its test files, or those for validation."""
+    names = {} if is_hub_id(path) else _splits(Source(path, reading))
+    split = next((split for split in (TEST, VALIDATION) if split in names), TRAIN)
+    return Source(path, replace(reading, split=TEST if is_hub_id(path) else split))
+
+
+def _splits(source: Source) -> dict[str, list[str]]:
+    """The names of files, or of lists in a JSON document, that lie at a path, by split; "" has all that is of no split."""
+    place = Path(source.path).expanduser()
+    if is_hub_id(source.path):
+        return {}
+    if place.is_dir():
+        folder = list_folder(place)
+        names = {split: [str(file.relative_to(place)) for file in files] for split, files in folder.files.items()}
+        if TRAIN not in names and "" in names:
+            names[TRAIN] = names.pop("")
+        rest = [*names.pop("", []), *folder.others, *(f"{inner.name}/" for inner in folder.folders)]
+        return {**names, **({"": rest} if rest else {})}
+    if place.suffix.lower() != ".json" or not place.is_file():
+        return {}
+    with open_text(place, source.reading.encoding, " ".join(EXTENSIONS)) as text:
+        keys = splits_in(text.read())
+    return {split: [key for key in keys if (split_of(key) or key) == split] for split in map(_key_split, keys)}
+
+
+def _key_split(key: str) -> str:
+    return split_of(key) or key
+
+
+def _parts_note(sides: Sides, names: dict[str, list[str]]) -> list[Problem]:
+    """W231 if something lies beside what is trained on: what is held out, what is left alone, and how to use that."""
+    own = {sides.train.reading.split}
+    if sides.held_out and sides.held_out.path == sides.train.path:
+        own.add(sides.held_out.reading.split)
+    alone = [name for split, files in names.items() if split not in own for name in files]
+    if not alone and len(own) < 2:
+        return []
+    shares = {"share": f"{sides.share:.0%}"} if sides.share else {}
+    held = names.get(sides.held_out.reading.split, [sides.held_out.path]) if sides.held_out else []
+    values = {
+        "trained": _listed(names.get(sides.train.reading.split, [])),
+        "held_out": _listed(held) if held else N_("a part of these rows") if shares else N_("nothing"),
+        "alone": _listed(alone) or N_("nothing"),
+    }  # fmt: skip
+    unused = next((name for name in names.get(TEST, []) if TEST not in own), None)
+    place = Path(sides.train.path)
+    test = {"test": str(place / unused)} if unused and place.is_dir() else {}
+    return [Problem("W231", values={**values, **test})]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f", ... (+{more})" if more > 0 else "")
+
+
+def _text_notes(source: Source) -> list[Problem]:
+    """W237 for plain text: whether a row is a line or a paragraph."""
+    if is_hub_id(source.path):
+        return []
+    notes: dict[str, Problem] = {}
+    for file in data_files(source.path, source.reading.split):
+        if file.suffix.lower() == ".txt":
+            with open_text(file, source.reading.encoding, " ".join(EXTENSIONS)) as text:
+                unit = N_("a line") if rows_are_lines(text.head_lines()) else N_("a paragraph")
+            notes.setdefault(unit, Problem("W237", values={"file": str(file), "unit": unit}))
+    return list(notes.values())

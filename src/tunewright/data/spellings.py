@@ -1,0 +1,58 @@
+"""Names of columns as people write them, for each task and role, best first."""
+
+import re
+from collections.abc import Mapping
+
+from tunewright.spec.tasks import Task
+
+# Role -> names of its column, best first; compared without case, with "_" for blanks and hyphens.
+_SPELLINGS: Mapping[str, str] = {
+    "messages": "messages conversations conversation dialogue dialog 对话",
+    "prompt": "prompt instruction question query problem user human q ask source input input_text source_text"
+    " 指令 问题 提问 题目 问 输入 article document sentence text content",
+    "completion": "completion response output answer reply solution assistant bot gpt a target output_text target_text"
+    " 输出 回答 答案 回复 答 summary highlights label",
+    "system": "system system_prompt 系统 系统提示",
+    "input": "input context 输入 上下文",
+    "history": "history 历史",
+    "tools": "tools functions available_tools 工具",
+    "text": "text content sentence document 文本 内容",
+}
+SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
+    "causal_lm": _SPELLINGS,
+    "seq2seq": {
+        **_SPELLINGS,
+        "prompt": _SPELLINGS["prompt"] + " src dialogue dialog passage 原文 正文 文章 对话 文本 内容",
+        "completion": _SPELLINGS["completion"] + " tgt translation abstract title headline 译文 摘要 标题 目标",
+    },
+    "seq_cls": {
+        "text": "text sentence content review comment message utterance tweet document article question query input title"
+        " prompt text_a text1 sentence1 premise 文本 内容 句子 评论 正文 文章 问题 输入 标题",
+        "label": "label_text label_name label labels gold_label class category intent sentiment emotion topic rating stars"
+        " score similarity similarity_score is_duplicate target y 标签 类别 分类 意图 情感 评分 分数 相似度 标注",
+    },
+    "token_cls": {
+        "words": "tokens words token word text sentence 词语 词 单词 分词 字 文本 句子",
+        # Entities before parts of speech, which stand beside them in tables of both.
+        "tags": "tags ner_tags ner tag labels label entity entities ner_tag pos_tags upos pos xpos chunk_tags 标签 标注 实体 词性",
+        "sentence": "sentence_# sentence_id sentence_no sentence_number sentence_idx sent_id sent_no sentence_index sentid sent"
+        " sentence 句子编号 句子序号 句子id 句子",
+    },
+}
+# Columns of two texts that belong together.
+PAIRS = (
+    ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),
+    ("question1", "question2"), ("text", "text_pair"), ("text_a", "text_b"), ("text1", "text2"), ("text_1", "text_2"),
+    ("question", "sentence"), ("query", "passage"), ("query", "document"), ("句子1", "句子2"), ("文本1", "文本2"),
+    ("问题1", "问题2"), ("前提", "假设"), ("文本", "文本对"),
+)  # fmt: skip
+
+# Columns that hold a class and nothing else: beside a text they make a classification, whatever the model is.
+_CLASSES = "label labels label_text label_name gold_label class category intent sentiment emotion is_duplicate"
+_CHINESE_CLASSES = "标签 类别 分类 意图 情感 标注"
+CLASSES = frozenset((*_CLASSES.split(), *_CHINESE_CLASSES.split()))
+
+
+def normal(column: str) -> str:
+    """A name of a column to be compared: without case, "_" for blanks and hyphens."""
+    return re.sub(r"[\s-]+", "_", column.strip().casefold())

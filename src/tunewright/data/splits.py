@@ -1,0 +1,146 @@
+"""What a folder holds: files that are trained, validated and tested on, told by their names, and files that are no rows.
+
+The words are those of `datasets` (data_files.SPLIT_KEYWORDS), with Chinese ones and with `eval` as a name of what is held
+out, as trainers use it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from tunewright.errors import DataError, Problem, Where, error
+from tunewright.i18n import N_
+from tunewright.trust.paths import check_link
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2")
+EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt", *CONLL)
+
+_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training", "trainset", "trn"), TRAIN),
+    **dict.fromkeys(
+        ("validation", "valid", "val", "dev", "eval", "evaluation", "holdout", "devset", "valset"), VALIDATION
+    ),
+    **dict.fromkeys(("test", "testing", "testset", "tst"), TEST),
+}
+_CHINESE = {"训练": TRAIN, "验证": VALIDATION, "开发集": VALIDATION, "测试": TEST}
+_PARTING = re.compile(r"[^a-zA-Z]+|(?<=[a-z])(?=[A-Z])")
+# What `Dataset.save_to_disk` and Hub snapshots put beside the rows; it is part of the data and no word is lost about it.
+_OF_DATASETS = re.compile(r"(?:dataset_infos?|dataset_dict|state)\.json|cache-[0-9a-f]+\.arrow")
+# What stands beside data and is none: texts and settings for people and programs.
+_NO_ROWS = re.compile(
+    r"(?:readme|licen[cs]e|copying|notice|authors?|contributors|contributing|citation|changelog|changes|history|manifest|"
+    r"sources?|version|requirements|todo)(?:[-_. ].*)?|"
+    r"(?:config|metadata|meta|info|schema|package|package-lock|statistics|stats)\.json|"
+    r"(?:labels?|classes|vocab|vocabulary|stopwords|robots|index)\.txt",
+    re.IGNORECASE,
+)
+
+
+def split_of(name: str) -> str:
+    """The split that a name of a file or folder tells: train, validation or test; "" if none or several."""
+    tellings = {_WORDS[word] for part in _PARTING.split(name) if (word := part.casefold()) in _WORDS}
+    tellings |= {split for word, split in _CHINESE.items() if word in name}
+    return tellings.pop() if len(tellings) == 1 else ""
+
+
+@dataclass
+class Folder:
+    """The data files of a folder by split ("" for those whose names tell none), and what else lies there, by name."""
+
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+
+    def of(self, split: str) -> list[Path]:
+        """The files of a split; without any names of splits all files are those to be trained on."""
+        if split == TRAIN and TRAIN not in self.files:
+            return self.files.get("", [])
+        return self.files.get(split, [])
+
+
+def list_folder(place: Path) -> Folder:
+    """The files of a folder, those of its sub-folders that are named after splits, or those of its only sub-folder of data.
+
+    Raises: ModelError E315 for a link that leads out of it.
+    """
+    listing = _listed(place, place)
+    if not listing.files and len(listing.folders) == 1:
+        return _listed(listing.folders[0], place)
+    return listing
+
+
+def _listed(place: Path, root: Path) -> Folder:
+    listing = Folder()
+    for entry in sorted(place.iterdir()):
+        if _is_hidden(entry):
+            continue
+        check_link(root, entry)
+        if entry.is_dir() and (split := split_of(entry.name)):
+            for file in _data_files(entry, root):
+                listing.files.setdefault(split, []).append(file)
+        elif entry.is_dir() and any(_data_files(entry, root)):
+            listing.folders.append(entry)
+        elif _is_data(entry):
+            listing.files.setdefault(split_of(entry.stem), []).append(entry)
+        else:
+            listing.others.append(entry.name)
+    return listing
+
+
+def _data_files(folder: Path, root: Path) -> Iterator[Path]:
+    """The data files of a folder and of those in it, in the order of their names."""
+    for entry in sorted(folder.iterdir()):
+        if _is_hidden(entry):
+            continue
+        check_link(root, entry)
+        if entry.is_dir():
+            yield from _data_files(entry, root)
+        elif _is_data(entry):
+            yield entry
+
+
+def _is_hidden(entry: Path) -> bool:
+    return entry.name.startswith((".", "~$")) or bool(_OF_DATASETS.fullmatch(entry.name))
+
+
+def _is_data(file: Path) -> bool:
+    return file.suffix.lower() in EXTENSIONS and not _NO_ROWS.fullmatch(file.name) and file.is_file()
+
+
+def data_files(path: str, split: str) -> list[Path]:
+    """The data files that a path names: itself, or those of this split in a folder.
+
+    Raises: DataError E201 if there is none, E202 if a single file has another type, E237 if the folder lacks the split.
+    """
+    place = Path(path).expanduser()
+    extensions = " ".join(EXTENSIONS)
+    if place.is_file():
+        if place.suffix.lower() not in EXTENSIONS:
+            raise error("E202", Where(str(place)), extension=place.suffix or place.name, extensions=extensions)
+        return [place]
+    if not place.is_dir():
+        raise _nothing_at(place, path)
+    folder = list_folder(place)
+    if not folder.files:
+        inner = {"inner": str(folder.folders[0])} if folder.folders else {}
+        values = {"path": path, "reason": N_("the folder holds no data file"), "extensions": extensions, **inner}
+        raise DataError([Problem("E201", values=values)])
+    if files := folder.of(split):
+        return files
+    names = sorted(name for name in folder.files if name)
+    raise error("E237", path=path, split=split, splits=", ".join(names), other=names[0])
+
+
+def _nothing_at(place: Path, path: str) -> Exception:
+    """E201 with the nearest name beside which it was looked for."""
+    values = {"path": path, "reason": N_("nothing is there")}
+    try:
+        names = [entry.name for entry in place.parent.iterdir()]
+    except OSError:
+        names = []
+    if close := get_close_matches(place.name, names, n=1):
+        values["suggestion"] = str(place.with_name(close[0])) if place.parent != Path() else close[0]
+    return DataError([Problem("E201", values=values)])
