@@ -28,7 +28,7 @@ COUNTED: dict[str, str] = {
 
 def labelled(channel: Channel, label: str, text: str) -> None:
     """One line with a word in front: the form of all summaries."""
-    channel.paragraph(printable(text), " " * LABEL, channel.paint(show.pad(label, LABEL), "bold"))
+    channel.paragraph(text, " " * LABEL, channel.paint(show.pad(label, LABEL), "bold"))
 
 
 def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None:

@@ -1,6 +1,7 @@
 """How things look: streams, colour, width, tables, JSON. Results go to stdout, everything else to stderr.
 
-No rich here: lines and tables are what most commands need, and they must be quick; the live view has its own file.
+Whatever a channel writes is cleaned on the way out, so no name or row reaches the terminal as it came: only the marks of
+`Channel.paint` become colours. What stands in place and is drawn anew has its own file, `drawing.py`.
 """
 
 import codecs
@@ -20,7 +21,11 @@ from tunewright.i18n import width as columns_of
 Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Mapping[Style, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 WIDEST_CELL = 36
-_ESCAPES = re.compile("\x1b\\[[0-9;]*m")
+ERASE = "\r\x1b[2K"
+# A style in a text is marked by a noncharacter, which Unicode leaves to a program's own use (23.7) and no text may hold;
+# it becomes the terminal's code when the line is written.
+_MARK = "\U0010ffff"
+_STYLES = re.compile(f"{_MARK}((?:1|2|31|32|33|36)(?:;(?:1|2|31|32|33|36))*|0)m")
 _ASCII = {
     "·": "-", "–": "-", "—": "-", "→": "->", "×": "x", "±": "+/-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'",
     "━": "=", "╌": "-", "▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "#", "█": "@", "•": "*",
@@ -53,13 +58,17 @@ class Channel:
     width: int | None
 
     def line(self, text: str = "") -> None:
-        print(text.replace("\xa0", " "), file=self.stream, flush=True)  # hard blanks have done their work by now
+        print(render(text), file=self.stream, flush=True)
+
+    def data(self, text: str) -> None:
+        """One line for programs, as it is."""
+        print(text, file=self.stream, flush=True)
 
     def paint(self, text: str, *styles: Style) -> str:
         """The text in a style, or as it is where there is no colour."""
         if not self.has_color or not styles or not text:
             return text
-        return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
+        return f"{_MARK}{';'.join(_CODES[style] for style in styles)}m{text}{_MARK}0m"
 
     def paragraph(self, text: str, indent: str = "", first: str | None = None) -> None:
         """A text broken at the width; `first` starts its first line, `indent` the others."""
@@ -97,12 +106,25 @@ def _width(is_tty: bool) -> int | None:
     asked = os.environ.get("COLUMNS", "")
     if asked.isdigit() and int(asked) > 0:
         return max(20, int(asked))
-    return max(20, shutil.get_terminal_size().columns) if is_tty else None
+    return max(20, terminal_columns()) if is_tty else None
+
+
+def terminal_columns() -> int:
+    """How wide the terminal is now."""
+    return shutil.get_terminal_size().columns
 
 
 def plain(text: str) -> str:
     """The text without its colours."""
-    return _ESCAPES.sub("", text)
+    return _STYLES.sub("", text)
+
+
+def render(text: str) -> str:
+    """The text as a terminal gets it: marks as colours, control characters of all else shown and not obeyed."""
+    from tunewright.trust import printable
+
+    pieces = _STYLES.split(text.replace("\xa0", " "))  # hard blanks have done their work by now
+    return "".join(f"\x1b[{piece}m" if i % 2 else printable(piece) for i, piece in enumerate(pieces))
 
 
 def pad(text: str, width: int) -> str:
@@ -114,12 +136,12 @@ def wrap(text: str, width: int | None) -> list[str]:
     """Lines of at most `width` columns, broken at blanks and between wide characters; line ends are kept."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
-        if width is None or columns_of(paragraph) <= width:
+        if width is None or columns_of(plain(paragraph)) <= width:
             lines.append(paragraph)
             continue
         current = ""
         for piece in re.findall(r"[ \t]*(?:[\u2e80-\uffef]|[^ \t\u2e80-\uffef]+)", paragraph):
-            if current and columns_of(current + piece) > width:
+            if current and columns_of(plain(current + piece)) > width:
                 lines.append(current)
                 current = piece.lstrip()
             else:
@@ -190,14 +212,15 @@ def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:
     """One JSON object: the whole of stdout. Spread out for people, on one line for programs."""
     channel = channel or out()
     is_wide = (channel.stream.encoding or "").lower().startswith("utf")
-    channel.line(json.dumps(value, ensure_ascii=not is_wide, indent=2 if channel.is_tty else None, allow_nan=False))
+    channel.data(json.dumps(value, ensure_ascii=not is_wide, indent=2 if channel.is_tty else None, allow_nan=False))
 
 
 def note(text: str) -> None:
     """Something that is done on the way and takes a moment."""
     channel = err()
-    erase = "\r\x1b[2K" if channel.is_tty else ""  # a progress bar may stand on the line
-    channel.line(erase + channel.paint(text, "dim"))
+    if channel.is_tty:  # a progress bar may stand on the line
+        channel.stream.write(ERASE)
+    channel.line(channel.paint(text, "dim"))
 
 
 def next_steps(*steps: tuple[str, str]) -> None:

@@ -55,7 +55,7 @@ def generate(
         return
     if not output:
         for row in rows:
-            show.out().line(json.dumps(row, ensure_ascii=False))
+            show.out().data(json.dumps(row, ensure_ascii=False))
     if left_out:
         print_problems(left_out, show.err())
     if output:
