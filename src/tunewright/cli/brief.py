@@ -1,11 +1,14 @@
 """A plan and an outcome in a few lines: what is used, what was decided and why, what came of it."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.cli import show
+from tunewright.cli import again, show
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import N_, _, ngettext
+from tunewright.spec.methods import METHODS
 
 if TYPE_CHECKING:
     from tunewright.api import TrainedRun
@@ -44,7 +47,7 @@ def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None
     machine = f"{cores}, {words.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
     labelled(channel, _("Machine"), machine)
     size = _("{count} parameters").format(count=words.count(found.model.num_parameters))
-    labelled(channel, _("Model"), f"{found.model.name} ({found.model.architecture}, {size})")
+    labelled(channel, _("Model"), f"{one_line(found.model.name)} ({found.model.architecture}, {size})")
     labelled(channel, _("Data"), data_line(made, is_generated=is_generated))
 
 
@@ -53,7 +56,7 @@ def data_line(made: "Plan", *, is_generated: bool = False) -> str:
     from tunewright import api
 
     data = made.facts.data
-    name = _("generated: {views}").format(views=_(GENERATED[made.run.task])) if is_generated else data.path
+    name = _("generated: {views}").format(views=_(GENERATED[made.run.task])) if is_generated else one_line(data.path)
     rows = _("{train} rows to train, {held_out} held out").format(
         train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}"
     )
@@ -172,21 +175,36 @@ def outcome(run: "RunDir", channel: Channel) -> None:
         labelled(channel, _("Report"), shorten(report))
 
 
-def shorten(path: Any) -> str:
-    """A path as seen from here, if it lies below."""
-    from pathlib import Path
-
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def shorten(path: Path) -> str:
+    """A path as seen from here, on one line."""
+    return one_line(again.shorten(path))
 
 
-def after_training(run: "TrainedRun", *, is_demo: bool = False) -> None:
-    """The likely next commands."""
-    from tunewright.spec.methods import METHODS
+def one_line(name: str) -> str:
+    """A name that may hold line ends or control characters, as it can be shown inside a line."""
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
-    asked = run.dir.plan()["run"]
-    steps = [(f"tunewright chat {run.name} --with base", _("talk to both models"))]
-    if is_demo:
-        steps.append((f"tunewright train {asked['model']['name']} my.jsonl", _("the same with your data")))
+
+def after_training(run: "TrainedRun", *, repeated: Sequence[str] = (), is_demo: bool = False) -> None:
+    """The likely next commands. Only what was shown to be better is worth merging; else the question is what was wrong."""
+    from tunewright import api
+
+    name, asked = again.handle(run), run.dir.plan()["run"]
+    talk = (again.command("chat", name, "--with", "base"), _("talk to both models"))
+    if api.account(run.dir).verdict.kind != "better":
+        show.next_steps((again.command("diagnose", name), _("why, and what helps")), *_remedy(run), talk)
+    elif is_demo:
+        own = again.command("train", asked["model"]["name"], "my.jsonl", *repeated)
+        show.next_steps(talk, (own, _("the same with your data")))
     elif METHODS[asked["method"]].merges:
-        steps.append((f"tunewright merge {run.name}", _("one model without adapter")))
-    show.next_steps(*steps)
+        show.next_steps(talk, (again.command("merge", name), _("one model without adapter")))
+    else:
+        show.next_steps(talk)
+
+
+def _remedy(run: "TrainedRun") -> list[tuple[str, str]]:
+    """The first command that a diagnosis of the run gives, with what it does; none if it finds nothing."""
+    from tunewright import api
+
+    remedies = [remedy for finding in api.diagnose(run.dir).findings for remedy in finding.remedies]
+    return [(again.named(remedy.command), remedy.message()) for remedy in remedies[:1]]

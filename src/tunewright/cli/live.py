@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tunewright.cli import brief, show
+from tunewright.cli import again, brief, show
 from tunewright.cli.drawing import Drawing
 from tunewright.cli.problems import print_problems, printable
 from tunewright.cli.show import Channel
@@ -244,7 +244,7 @@ def say_end(run: "TrainedRun", view: View, *, is_interrupted: bool = False, is_q
         return
     if state == "lost":
         channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
-        channel.line(f"tunewright runs resume {run.name}")
+        channel.line(again.command("runs resume", again.handle(run)))
         return
     say_why(run)
 
@@ -263,7 +263,7 @@ def _say_stopped(run: "TrainedRun", view: View, channel: Channel) -> None:
         text = _("Stopped before the first checkpoint. Start it again:")
     else:
         text = _("Saved checkpoint {step}. Continue with:").format(step=view.checkpoint_step)
-    channel.line(f"{text}  tunewright runs resume {run.name}")
+    channel.line(f"{text}  {again.command('runs resume', again.handle(run))}")
 
 
 def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False) -> bool:
@@ -281,9 +281,8 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
                 log()
     except KeyboardInterrupt:
         channel = show.err()
-        channel.line(
-            _("Left the view; the run goes on. Stop it with:  tunewright runs stop {name}").format(name=run.name)
-        )
+        text = _("Left the view; the run goes on. Stop it with:  {command}")
+        channel.line(text.format(command=again.command("runs stop", again.handle(run))))
         return False
     if not is_json:
         say_end(run, view)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tunewright.catalogue.entry import EXIT_INTERRUPTED
-from tunewright.cli import show
+from tunewright.cli import again, show
 from tunewright.cli.commands import (
     chat,
     compare,
@@ -148,7 +148,7 @@ def _show(
     if is_json(arguments):
         print_json(problems, log=log)
     else:
-        where = _("all of them: tunewright data check FILE --json")
+        where = again.named(_("all of them: tunewright data check FILE --json"))
         print_problems(problems, show.err(), full_list=where, nothing_started=nothing_started)
         if log:
             show.err().line(_("traceback: {path}").format(path=log))

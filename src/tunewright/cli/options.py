@@ -98,7 +98,7 @@ def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None
 
     Raises: typer.BadParameter.
     """
-    given = {path: value for path, value in flags.items() if value not in (None, False)}
+    given = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
         return Path(inputs[0]), given
     if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):

@@ -220,7 +220,7 @@ def note(text: str) -> None:
     channel = err()
     if channel.is_tty:  # a progress bar may stand on the line
         channel.stream.write(ERASE)
-    channel.line(channel.paint(text, "dim"))
+    channel.line(channel.paint(text.replace("\n", "\\n"), "dim"))
 
 
 def next_steps(*steps: tuple[str, str]) -> None:

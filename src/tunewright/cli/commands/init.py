@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunewright.cli import options, show
+from tunewright.cli import again, options, show
 from tunewright.cli.problems import printable
 from tunewright.i18n import _
 
@@ -43,4 +43,5 @@ def init(
         return
     show.note(printable(_("Recognised: {format}").format(format=recognised.describe())))
     show.out().line(str(path))
-    show.next_steps((f"tunewright plan {path}", _("what it would do")), (f"tunewright train {path}", _("do it")))
+    file = again.operand(str(path))
+    show.next_steps((again.command("plan", file), _("what it would do")), (again.command("train", file), _("do it")))

@@ -1,13 +1,12 @@
 """`tunewright plan`"""
 
-import shlex
-import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
 from tunewright.catalogue.entry import EXIT_DOES_NOT_FIT
-from tunewright.cli import brief, live, options, show, start
+from tunewright.cli import again, brief, live, options, show, start
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import _
@@ -22,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def plan(
+    context: typer.Context,
     inputs: options.Inputs = None,
     model: options.Model = None,
     data: options.Data = None,
@@ -54,7 +54,8 @@ def plan(
     loaded = options.asked(inputs, sets, flags)
     if calibrate:
         _calibrate(loaded, is_quiet=quiet)
-    show_plan(loaded, device=device, price=price, is_json=as_json, is_quiet=quiet)
+    ready = training(context, inputs)
+    show_plan(loaded, ready, device=device, price=price, is_json=as_json, is_quiet=quiet)
 
 
 def _calibrate(loaded: "Loaded", *, is_quiet: bool) -> None:
@@ -66,10 +67,18 @@ def _calibrate(loaded: "Loaded", *, is_quiet: bool) -> None:
         show.note(_("measured: {factor} times the time of the formula").format(factor=f"{factor:.2f}"))
 
 
+def training(context: typer.Context, inputs: Sequence[str] | None) -> str:
+    """The command that trains what this one plans."""
+    return again.command("train", *map(again.operand, inputs or ()), *again.given(context, "train"))
+
+
 def show_plan(
-    loaded: "Loaded", *, device: str | None = None, price: float | None = None, is_json: bool, is_quiet: bool
+    loaded: "Loaded", ready: str, *, device: str | None = None, price: float | None = None, is_json: bool, is_quiet: bool
 ) -> None:
-    """Make the plan and print it; nothing is written. Raises: typer.Exit 3 if it does not fit the device."""
+    """Make the plan and print it, with the command `ready` that runs it; nothing is written.
+
+    Raises: typer.Exit 3 if it does not fit the device.
+    """
     made = start.plan(loaded, device=device, is_quiet=is_quiet)
     cost = price * made.time.seconds / 3600 if price is not None and made.time else None
     if is_json:
@@ -77,17 +86,9 @@ def show_plan(
     else:
         _print(made, show.out(), cost)
         if made.fits and not device:
-            show.next_steps((_command(), _("run it")))
+            show.next_steps((ready, _("run it")))
     if not made.fits:
         raise typer.Exit(EXIT_DOES_NOT_FIT)
-
-
-def _command() -> str:
-    """This very command as the one that trains."""
-    words = ["train" if word == "plan" and i == 0 else word for i, word in enumerate(sys.argv[1:])]
-    return shlex.join(
-        ["tunewright", *(word for word in words if word not in ("--dry-run", "-q", "--quiet", "--calibrate"))]
-    )
 
 
 def _print(made: "Plan", channel: Channel, cost: float | None) -> None:

@@ -15,6 +15,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     inputs: options.Inputs = None,
     model: options.Model = None,
     data: options.Data = None,
@@ -47,6 +48,7 @@ def train(
     }  # fmt: skip
     loaded = options.asked(inputs, sets, flags)
     if dry_run:
-        planning.show_plan(loaded, is_json=as_json, is_quiet=quiet)
+        ready = planning.training(context, inputs)
+        planning.show_plan(loaded, ready, is_json=as_json, is_quiet=quiet)
         return
     start.run(loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
