@@ -188,6 +188,11 @@ def open_run(word: str) -> TrainedRun:
     return TrainedRun(store.open_run(word))
 
 
+def open_exactly(word: str) -> TrainedRun:
+    """A run by path or whole name, for what cannot be undone. Raises: SpecError E113, E114, E130."""
+    return TrainedRun(store.open_exactly(word))
+
+
 def runs(root: str | Path | None = None) -> list[TrainedRun]:
     """The runs of a folder (runs/ here), oldest first."""
     return [TrainedRun(run) for run in store.list_runs(Path(root) if root else None)]

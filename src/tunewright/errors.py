@@ -13,9 +13,12 @@ TunewrightError
 An error holds problems and nothing else, so it pickles. The words stand in `CATALOGUE` alone; `raise` names a code.
 """
 
+import shlex
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from tunewright.catalogue import CATALOGUE, Entry
@@ -162,6 +165,13 @@ FAMILIES: Mapping[str, type[TunewrightError]] = {
 def error(code: str, where: Where = NOWHERE, **values: Any) -> TunewrightError:
     """The error of a single problem, in the class of its family."""
     return FAMILIES[code[:2]]([Problem(code, where, values)])
+
+
+def exists_already(path: Path, **values: Any) -> TunewrightError:
+    """E115 for a file or folder that is in the way, with a place beside it that is free, as a shell takes it."""
+    beside = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    free = next(place for place in beside if not place.exists())
+    return error("E115", path=str(path), free=shlex.quote(str(free)), **values)
 
 
 def errors_of(problems: Iterable[Problem]) -> TunewrightError:

@@ -75,6 +75,7 @@ SPEC: Mapping[str, Entry] = {
     "E115": Entry(
         N_("{path} exists already and is not empty"),
         N_("Nothing is overwritten; another place is needed."),
+        (N_("write over it: {force}"), N_("a place that is free: {free}")),
     ),
     "E116": Entry(
         N_("this run is {state}; {verb} needs a run that is {needed}"),
@@ -138,5 +139,15 @@ SPEC: Mapping[str, Entry] = {
             N_("--storage sqlite:////somewhere/sweep.db   a file that exists or can be made"),
             N_("other databases need their driver, as in: pip install psycopg2-binary"),
         ),
+    ),
+    "E129": Entry(
+        N_("word {number} of the command is empty"),
+        N_("No file, model or run has an empty name. Mostly a variable of the shell is not set."),
+        (N_('echo "$NAME"   shows what a variable holds'), N_("tunewright runs list   has the names of the runs")),
+    ),
+    "E130": Entry(
+        N_('"{name}" is not the whole name of a run'),
+        N_("What is deleted is named by its whole name or its path, as the beginning of a name may be that of another run."),
+        (N_("tunewright runs rm {matches}"), N_("tunewright runs list   has the whole names")),
     ),
 }

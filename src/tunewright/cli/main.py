@@ -71,6 +71,7 @@ class Verbs(TyperGroup):
 
     def _run(self, arguments: list[str], complete_var: str | None) -> int:
         try:
+            _refuse_empty(arguments)
             code = super().main(arguments, "tunewright", complete_var, standalone_mode=False)
             return code if isinstance(code, int) else 0
         except typer.TyperException as fault:
@@ -121,6 +122,14 @@ def is_json(arguments: Sequence[str]) -> bool:
     """True if the answer is for a program; what stands behind `--` is data."""
     given = list(arguments)
     return "--json" in given[: given.index("--")] if "--" in given else "--json" in given
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raises: SpecError E129 for a word that is empty, which would name whatever comes first, or this folder."""
+    from tunewright.errors import error
+
+    if "" in arguments:
+        raise error("E129", number=arguments.index("") + 1)
 
 
 def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:

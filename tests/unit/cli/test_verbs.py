@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tunewright import api
+from tunewright.errors import SpecError
 from tunewright.facts import health
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
@@ -148,14 +149,49 @@ def test_runs_list_shows_the_curves_where_they_fit(tw, make_run: MakeRun, monkey
 
 def test_runs_are_deleted_only_with_a_yes(tw, make_run: MakeRun) -> None:
     run = make_run()
-    dry = tw("runs", "rm", "last", "--dry-run")
+    dry = tw("runs", "rm", run.name, "--dry-run")
     assert (dry.code, run.path.exists()) == (0, True)
-    asked = tw("runs", "rm", "last")
+    asked = tw("runs", "rm", run.name)
     assert (asked.code, run.path.exists()) == (2, True)
     assert "error E120" in asked.err and "KiB" in asked.err
-    removed = tw("runs", "rm", "last", run.name, "--yes", "--json")
+    removed = tw("runs", "rm", str(run.path), run.name, "--yes", "--json")
     assert [one["name"] for one in removed.json["removed"]] == [run.name]
     assert not run.path.exists()
+
+
+@pytest.mark.parametrize("word", ["2", "last", "mita", "2026"])
+def test_the_beginning_of_a_name_deletes_nothing(tw, make_run: MakeRun, word: str) -> None:
+    run = make_run()
+    refused = tw("runs", "rm", word if word != "2026" else run.name[:-1], "--yes")
+    assert refused.code == 2 and "error E130" in refused.err and run.path.exists()
+    fix = refused.err.splitlines()[1].partition("fix: ")[2]
+    assert tw(*fix.split()[1:], "--yes").code == 0 and not run.path.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("runs", "rm", ""), ("runs", "stop", ""), ("eval", ""), ("compare", ""), ("verify", ""), ("merge", "last", ""),
+     ("train", "", "my.jsonl"), ("data", "check", ""), ("runs", "list", ""), ("chat", "--prompt", "x", "")],
+)  # fmt: skip
+def test_an_empty_word_is_no_name(tw, make_run: MakeRun, words: tuple[str, ...]) -> None:
+    run = make_run()
+    refused = tw(*words)
+    assert refused.code == 2 and f"error E129  word {words.index('') + 1} of the command is empty" in refused.err
+    assert run.path.exists()
+    with pytest.raises(SpecError, match="E113"):
+        api.open_run("")
+
+
+def test_a_place_that_is_taken_comes_with_one_that_is_free(tw, model: Path, rows: Path) -> None:
+    Path("my run").mkdir()
+    Path("my run/x").write_text("")
+    Path("my run-2").mkdir()
+    refused = tw("train", str(model), "my.jsonl", "-o", "my run")
+    assert refused.code == 2
+    assert "fix: a place that is free: 'my run-3'" in refused.err
+    Path("my.yaml").write_text("")
+    refused = tw("init", str(model), "my.jsonl")
+    assert "fix: write over it: --force" in refused.err and "or:  a place that is free: my-2.yaml" in refused.err
 
 
 def test_stop_and_logs_of_a_run_that_has_ended(tw, make_run: MakeRun) -> None:

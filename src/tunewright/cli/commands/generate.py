@@ -31,12 +31,12 @@ def generate(
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
-    from tunewright.errors import error
+    from tunewright.errors import exists_already
 
     with_base = options.wants_base(base)
     found = api.open_run(run)
     if output and Path(output).exists() and not force:
-        raise error("E115", path=output)
+        raise exists_already(Path(output), force="--force")
     mapping = options.mapping(columns)
     prompts, left_out = api.prompts(file, task=found.task, mapping=mapping, skip_bad=skip_bad)
     show.note(_("Loading the model of {name}").format(name=found.name))

@@ -29,13 +29,13 @@ def init(
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
-    from tunewright.errors import error
+    from tunewright.errors import exists_already
 
     level: Any = preset
     text, recognised = api.starter(model, data, level)
     path = Path(output or f"{Path(data).stem}.yaml")
     if path.exists() and not force:
-        raise error("E115", path=str(path))
+        raise exists_already(path, force="--force")
     path.write_text(text, encoding="utf-8")
     if as_json:
         columns = dict(recognised.columns)

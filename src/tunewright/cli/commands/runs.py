@@ -189,14 +189,14 @@ def resume(
 
 
 def remove(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=_("One or more runs."), show_default=False)],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=_("One or more runs, by their whole names or paths."), show_default=False)],
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("Only show what would be deleted."))] = False,
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
 
-    found = list({run.path: run for run in map(api.open_run, runs)}.values())
+    found = list({run.path: run for run in map(api.open_exactly, runs)}.values())
     sizes = [api.run_bytes(run.dir) for run in found]
     channel = show.err()
     if not as_json:
