@@ -145,9 +145,16 @@ SPEC: Mapping[str, Entry] = {
         N_("No file, model or run has an empty name. Mostly a variable of the shell is not set."),
         (N_('echo "$NAME"   shows what a variable holds'), N_("tunewright runs list   has the names of the runs")),
     ),
+    "E131": Entry(
+        N_("{key}: {value} is written otherwise here: {instead}"),
+        N_("Other tools have a name of its own for it; here it is a method together with another setting."),
+        (N_("{fix}"),),
+    ),
     "E130": Entry(
         N_('"{name}" is not the whole name of a run'),
-        N_("What is deleted is named by its whole name or its path, as the beginning of a name may be that of another run."),
+        N_(
+            "What is deleted is named by its whole name or its path, as the beginning of a name may be that of another run."
+        ),
         (N_("tunewright runs rm {matches}"), N_("tunewright runs list   has the whole names")),
     ),
 }

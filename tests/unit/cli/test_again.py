@@ -112,6 +112,6 @@ def test_zero_is_a_value(tw, model: Path, rows: Path) -> None:
     assert plan["run"]["train"]["seed"] == 0
     for flag, key in (("--rank", "peft.r"), ("--lr", "train.learning_rate"), ("--epochs", "train.num_train_epochs")):
         shown = tw("plan", str(model), "my.jsonl", flag, "0")
-        assert shown.code == 2 and f"{key} must be above 0" in shown.err or f"{key} must be at least 1" in shown.err
+        assert (shown.code == 2 and f"{key} must be above 0" in shown.err) or f"{key} must be at least 1" in shown.err
     flags: dict[str, Any] = {"a": 0, "b": 0.0, "c": False, "d": None, "e": ""}
     assert options.inputs_of((), flags) == (None, {"a": 0, "b": 0.0, "e": ""})

@@ -73,7 +73,13 @@ def training(context: typer.Context, inputs: Sequence[str] | None) -> str:
 
 
 def show_plan(
-    loaded: "Loaded", ready: str, *, device: str | None = None, price: float | None = None, is_json: bool, is_quiet: bool
+    loaded: "Loaded",
+    ready: str,
+    *,
+    device: str | None = None,
+    price: float | None = None,
+    is_json: bool,
+    is_quiet: bool,
 ) -> None:
     """Make the plan and print it, with the command `ready` that runs it; nothing is written.
 

@@ -189,7 +189,12 @@ def resume(
 
 
 def remove(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=_("One or more runs, by their whole names or paths."), show_default=False)],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help=_("One or more runs, by their whole names or paths."), show_default=False
+        ),
+    ],
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("Only show what would be deleted."))] = False,
     as_json: options.Json = False,
@@ -200,7 +205,10 @@ def remove(
     sizes = [api.run_bytes(run.dir) for run in found]
     channel = show.err()
     if not as_json:
-        rows = [(api.words.size(size), brief.one_line(run.name), _state(run)) for run, size in zip(found, sizes, strict=True)]
+        rows = [
+            (api.words.size(size), brief.one_line(run.name), _state(run))
+            for run, size in zip(found, sizes, strict=True)
+        ]
         show.table(channel, rows, right=(0,))
     if not dry_run:
         _confirm(len(found), yes=yes, is_json=as_json)
