@@ -113,9 +113,11 @@ class TunewrightError(Exception):
         return next((p.entry.exit_code for p in self.problems if not p.is_warning), 0)
 
     def __str__(self) -> str:
-        return "\n".join(
-            f"{p.code} {p.where}: {p.message()}" if str(p.where) else f"{p.code} {p.message()}" for p in self.problems
-        )
+        lines: list[str] = []
+        for problem in self.problems:
+            place = f" {problem.where}:" if str(problem.where) else ""
+            lines += [f"{problem.code}{place} {problem.message()}", *(f"  {fix}" for fix in problem.fixes())]
+        return "\n".join(lines)
 
 
 class SpecError(TunewrightError, ValueError):

@@ -22,7 +22,7 @@ SPEC: Mapping[str, Entry] = {
         (N_("tunewright explain {key}   tells what it means"),),
     ),
     "E104": Entry(
-        N_('"{old}" is now called "{new}"'),
+        N_('"{old}" is called "{new}" here'),
         N_("The key was renamed in today's transformers or peft, or is another tool's; only one name is accepted."),
         (N_("write {new} instead of {old}"),),
     ),
@@ -149,6 +149,21 @@ SPEC: Mapping[str, Entry] = {
         N_("{key}: {value} is written otherwise here: {instead}"),
         N_("Other tools have a name of its own for it; here it is a method together with another setting."),
         (N_("{fix}"),),
+    ),
+    "E132": Entry(
+        N_("{name} is no argument here"),
+        N_("Arguments are the sections and top-level keys of a config, and the short words of the command line."),
+        (N_("write {whole}"), N_("write {short}"), N_("tunewright explain config   lists the keys")),
+    ),
+    "E138": Entry(
+        N_("row {number} of the list is no row: {reason}"),
+        N_("Each row of a list is a dict of values that JSON knows: text, numbers, lists, dicts, True, False, None."),
+        (N_('rows as in [{"prompt": "Hello", "completion": "Hi"}]'),),
+    ),
+    "E139": Entry(
+        N_("data is a path, a Hub id or a list of rows, not a {kind}"),
+        N_("Rows are dicts in a list; tables of other libraries are not read as they are."),
+        (N_("data={fix}"),),
     ),
     "E130": Entry(
         N_('"{name}" is not the whole name of a run'),

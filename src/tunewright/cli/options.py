@@ -106,6 +106,13 @@ def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None
     return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | given
 
 
+def training(flags: dict[str, Any], **short: Any) -> dict[str, Any]:
+    """The flags of a training by dotted path; `short` are those that Python has by the same words."""
+    from tunewright import api
+
+    return {**flags, **api.paths_of(short | {"method": flags["method"]})}
+
+
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
     """ROLE=COLUMN texts; None if there are none."""
     pairs = {}
@@ -117,11 +124,6 @@ def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
             )
         pairs[role] = column
     return pairs or None
-
-
-def rank_of(method: str | None) -> str:
-    """The path that --rank sets."""
-    return "peft.target_r" if method == "adalora" else "peft.r"
 
 
 def wants_base(word: str | None) -> bool:

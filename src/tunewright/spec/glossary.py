@@ -187,6 +187,6 @@ def _old_key(word: str) -> Explanation | None:
         return None
     table, code = known
     if code == "E104":
-        return Explanation(key, "key", (_('"{old}" is now called "{new}"').format(old=key, new=RENAMED[table][key]),))
+        return Explanation(key, "key", (_('"{old}" is called "{new}" here').format(old=key, new=RENAMED[table][key]),))
     reason = REMOVED[table][key] if code == "E112" else OWNED[table][key]
     return Explanation(key, "key", (_(reason),))

@@ -36,7 +36,7 @@ def _look(
     if mapping:
         settings["data.map"] = mapping
     with live.meter(_("Looking at the data")) as progress:
-        return api.data_check(file, model, settings=settings, sets=sets or (), note=show.note, progress=progress)
+        return api.data_check(file, model, sets=sets or (), note=show.note, progress=progress, **settings)
 
 
 def check(

@@ -43,12 +43,11 @@ def plan(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    flags = {
-        "model.name": model, "data.train": data, "run.output_dir": output, "task": task, "preset": preset,
-        "method": method, options.rank_of(method): rank,
-        "train.num_train_epochs": epochs, "train.learning_rate": lr, "train.seed": seed, "data.map": options.mapping(columns),
-        "data.skip_bad": skip_bad, "run.offline": offline,
-    }  # fmt: skip
+    flags = options.training(
+        {"model.name": model, "data.train": data, "task": task, "preset": preset, "method": method},
+        output=output, rank=rank, epochs=epochs, lr=lr, seed=seed, map=options.mapping(columns), skip_bad=skip_bad,
+        offline=offline,
+    )  # fmt: skip
     if calibrate and device:
         raise typer.BadParameter(_("--calibrate measures this machine, --device asks for another"))
     loaded = options.asked(inputs, sets, flags)
