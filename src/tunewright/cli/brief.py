@@ -44,8 +44,13 @@ def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None
     cores = ngettext("{count} CPU core", "{count} CPU cores", found.machine.num_cpus).format(
         count=found.machine.num_cpus
     )
-    machine = f"{cores}, {words.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
-    labelled(channel, _("Machine"), machine)
+    if probe and not probe.is_measured:
+        memory = words.size(probe.memory_bytes)
+        machine = _("{device}, {memory}: not here; memory and speed are from a table, nothing of them was measured")
+        labelled(channel, _("Machine"), machine.format(device=gpu, memory=memory) + f" -> {made.run.model.precision}")
+    else:
+        machine = f"{cores}, {words.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
+        labelled(channel, _("Machine"), machine)
     size = _("{count} parameters").format(count=words.count(found.model.num_parameters))
     labelled(channel, _("Model"), f"{one_line(found.model.name)} ({found.model.architecture}, {size})")
     labelled(channel, _("Data"), data_line(made, is_generated=is_generated))
@@ -99,7 +104,7 @@ def decided(made: "Plan", channel: Channel) -> None:
 
     rows = [
         (
-            f"{choice.path.rpartition('.')[2]} {printable(api.words.plain(choice.value))}",
+            f"{choice.path} {printable(api.words.plain(choice.value))}",
             channel.paint(printable(choice.why()), "dim"),
         )
         for choice in made.choices

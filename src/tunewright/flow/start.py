@@ -39,7 +39,7 @@ def plan_for(
 
     Raises: every error that can be known before a run starts; SpecError E124 for a device that is not known.
     """
-    found = gather(loaded.run, note=note, progress=progress)
+    found = gather(loaded.run, note=note, progress=progress, is_measured=device is None)
     run, facts = with_absolute_paths(found.run), found.facts
     if device:
         return make_plan(run, facts_on(facts, device), loaded.origins, found.given)

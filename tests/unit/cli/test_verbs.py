@@ -9,7 +9,7 @@ import pytest
 
 from tunewright import api
 from tunewright.errors import SpecError
-from tunewright.facts import health
+from tunewright.facts import health, machine
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
 
@@ -401,3 +401,23 @@ def test_verbs_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypatch:
         ("report",),
     ):
         assert tw(*words).code == 0, words
+
+
+@pytest.mark.parametrize("device", ["24GB GPU", "a100-80", "t4", "8 gb"])
+def test_a_plan_for_another_device_measures_nothing_and_says_what_is_from_a_table(
+    tw, model: Path, rows: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.probe_path().unlink()
+    monkeypatch.setattr("tunewright.flow.gather.spawn", lambda argv: pytest.fail("this machine was measured"))
+    shown = tw("plan", str(model), "my.jsonl", "--device", device)
+    assert shown.code == 0
+    assert "not here; memory and speed are from a table" in shown.out.splitlines()[0]
+    assert "not measured; by the table of devices" in shown.out and "measured here" not in shown.out
+
+
+def test_decisions_stand_by_their_whole_paths(tw, model: Path, rows: Path) -> None:
+    lines = tw("plan", str(model), "my.jsonl").out.splitlines()
+    decided = lines[[line.startswith("Decided") for line in lines].index(True) + 1 :]
+    paths = [line.split()[0] for line in decided if line.startswith(" " * 10)]
+    assert {"peft.r", "eval.rows", "fast_paths.packing", "train.learning_rate"} <= set(paths)
+    assert all(tw("explain", path).code == 0 for path in paths if "." in path)
