@@ -1,5 +1,6 @@
 """A plan and an outcome in a few lines: what is used, what was decided and why, what came of it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from tunewright.cli import again, show
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import N_, _, ngettext
+from tunewright.i18n import width as columns_of
 from tunewright.spec.methods import METHODS
 
 if TYPE_CHECKING:
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from tunewright.spec.tasks import Task
 
 LABEL = 10
+MOST_DECISIONS = 10
+MATTERS = (
+    "task", "model.chat_template", "model.precision", "data.max_length", "peft.r", "peft.lora_alpha", "peft.target_r",
+    "peft.num_virtual_tokens", "peft.target_modules", "train.learning_rate", "train.num_train_epochs",
+    "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "eval.rows",
+)  # fmt: skip
 GENERATED: dict[str, str] = {
     "causal_lm": N_("shop messages -> JSON"),
     "seq2seq": N_("shop messages -> JSON"),
@@ -98,21 +106,26 @@ def plan_line(made: "Plan") -> str:
     return " · ".join([steps.format(count=made.num_steps, rows=made.effective_batch), memory, adapter])
 
 
-def decided(made: "Plan", channel: Channel) -> None:
-    """What was decided for the person, each with its reason."""
+def decided(made: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
+    """What was decided for the person: what matters most, each on a line with the beginning of its reason; or all, whole."""
     from tunewright import api
 
-    rows = [
-        (
-            f"{choice.path} {printable(api.words.plain(choice.value))}",
-            channel.paint(printable(choice.why()), "dim"),
-        )
-        for choice in made.choices
-        if choice.origin == "plan"
-    ]
-    if rows:
-        labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
-        show.table(channel, rows, indent=" " * LABEL)
+    choices = {choice.path: choice for choice in made.choices if choice.origin == "plan"}
+    if not choices:
+        return
+    shown = list(choices) if is_whole else [path for path in MATTERS if path in choices][:MOST_DECISIONS]
+    cells = [(f"{path} {printable(api.words.plain(choices[path].value))}", choices[path].why()) for path in shown]
+    labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
+    if is_whole:
+        show.table(channel, [(cell, channel.paint(why, "dim")) for cell, why in cells], indent=" " * LABEL)
+        return
+    for cell, why in cells:
+        head = f"{' ' * LABEL}{cell}  "
+        room = channel.width - columns_of(head) if channel.width else columns_of(why)
+        channel.line((head + channel.paint(show.crop(re.split("[;；]", why)[0], room), "dim")).rstrip())
+    if others := len(choices) - len(shown):
+        text = ngettext("{count} more, and whole reasons: -v", "{count} more, and whole reasons: -v", others)
+        channel.line(" " * LABEL + channel.paint(text.format(count=others), "dim"))
 
 
 def score_line(task: "Task", event: dict[str, Any]) -> str:

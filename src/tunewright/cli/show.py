@@ -21,6 +21,7 @@ from tunewright.i18n import width as columns_of
 Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Mapping[Style, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 WIDEST_CELL = 36
+LEAST_BROKEN = 16  # a column that is broken has at least so much room
 ERASE = "\r\x1b[2K"
 # A style in a text is marked by a noncharacter, which Unicode leaves to a program's own use (23.7) and no text may hold;
 # it becomes the terminal's code when the line is written.
@@ -158,10 +159,11 @@ def table(
     indent: str = "",
     right: Sequence[int] = (),
     gap: int = 2,
+    below: Sequence[str] = (),
 ) -> None:
     """Cells in columns without any lines, `gap` apart; the last column is broken at the width.
 
-    `right` aligns columns to the right.
+    `right` aligns columns to the right. `below` holds what stands unbroken under each row, where it is not empty.
     """
     body = [list(row) for row in rows]
     lines = ([list(header)] if header else []) + body
@@ -170,17 +172,24 @@ def table(
     last = len(lines[0]) - 1
     widths = [_column_width([columns_of(plain(line[i])) for line in lines], is_last=i == last) for i in range(last + 1)]
     column = columns_of(indent) + sum(width + gap for width in widths[:-1])
+    has_room = channel.width is None or channel.width - column >= min(widths[last], LEAST_BROKEN)
     for number, line in enumerate(lines):
-        cells = [
-            " " * (widths[i] - columns_of(plain(cell))) + cell if i in right else pad(cell, widths[i])
-            for i, cell in enumerate(line[:-1])
-        ]
-        head = indent + "".join(cell + " " * gap for cell in cells)
+        head = indent
+        for i, cell in enumerate(line[:-1]):
+            if columns_of(plain(cell)) > widths[i]:  # it stands alone, and the others in their columns under it
+                channel.line(head + cell)
+                head = " " * columns_of(plain(head))
+                cell = ""
+            blanks = " " * (widths[i] - columns_of(plain(cell)))
+            head += (blanks + cell if i in right else cell + blanks) + " " * gap
         tail = " " * (widths[last] - columns_of(plain(line[-1]))) + line[-1] if last in right else line[-1]
         if header and number == 0:
             channel.line(channel.paint(f"{head}{tail}".rstrip(), "dim"))
         else:
-            _table_line(channel, head, tail, column if _has_room(channel, column) else columns_of(indent) + 2)
+            _table_line(channel, head, tail, column if has_room else columns_of(indent) + 2)
+        under = below[number - bool(header)] if below and not (header and number == 0) else ""
+        if under:
+            channel.line(f"{indent}  {under}")
 
 
 def table_width(lines: Sequence[Sequence[str]]) -> int:
@@ -194,10 +203,6 @@ def _column_width(cells: Sequence[int], *, is_last: bool) -> int:
     return max(cells) if is_last else max((cell for cell in cells if cell <= WIDEST_CELL), default=WIDEST_CELL)
 
 
-def _has_room(channel: Channel, column: int) -> bool:
-    return channel.width is None or channel.width - column >= 16
-
-
 def _table_line(channel: Channel, head: str, tail: str, column: int) -> None:
     """The last cell beside the others, or under them where they leave no room."""
     if columns_of(plain(head)) <= column:
@@ -206,6 +211,13 @@ def _table_line(channel: Channel, head: str, tail: str, column: int) -> None:
     channel.line(head.rstrip())
     if tail:
         channel.paragraph(tail, " " * column)
+
+
+def crop(text: str, width: int) -> str:
+    """The text, or as many of its words as the width holds, with dots for the others."""
+    if columns_of(text) <= width:
+        return text
+    return (wrap(text, width - 4)[0] if width > 4 else "").rstrip(" ,:;") + " ..."
 
 
 def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:

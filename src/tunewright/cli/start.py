@@ -45,7 +45,7 @@ def run(
     if not is_quiet:
         brief.facts(made, channel, is_generated=is_demo)
         if is_verbose or not is_demo:
-            brief.decided(made, channel)
+            brief.decided(made, channel, is_whole=is_verbose)
         brief.labelled(channel, _("Plan"), brief.plan_line(made))
     started = api.TrainedRun(api.begin(loaded, made, force=force, note=show.note))
     if detach:

@@ -46,11 +46,11 @@ GPU_BF16_GAIN = 1.3
 # Reasons by whether the device was measured, or stands in the table of plan/devices.py.
 BF16 = {
     True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
-    False: N_("not measured; by the table of devices: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
+    False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
 }
 FP32 = {
     True: N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
-    False: N_("not measured; by the table of devices: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
+    False: N_("by the table of devices, not measured: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
 }
 
 

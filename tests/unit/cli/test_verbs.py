@@ -1,6 +1,7 @@
 """Verb by verb: what stands on stdout, what on stderr, and that --json is one object with "schema": 1."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tunewright import api
 from tunewright.errors import SpecError
 from tunewright.facts import health, machine
+from tunewright.i18n import width
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
 
@@ -412,12 +414,45 @@ def test_a_plan_for_another_device_measures_nothing_and_says_what_is_from_a_tabl
     shown = tw("plan", str(model), "my.jsonl", "--device", device)
     assert shown.code == 0
     assert "not here; memory and speed are from a table" in shown.out.splitlines()[0]
-    assert "not measured; by the table of devices" in shown.out and "measured here" not in shown.out
+    assert "by the table of devices, not measured" in shown.out and "measured here" not in shown.out
 
 
 def test_decisions_stand_by_their_whole_paths(tw, model: Path, rows: Path) -> None:
-    lines = tw("plan", str(model), "my.jsonl").out.splitlines()
+    lines = tw("plan", str(model), "my.jsonl", "-v").out.splitlines()
     decided = lines[[line.startswith("Decided") for line in lines].index(True) + 1 :]
     paths = [line.split()[0] for line in decided if line.startswith(" " * 10)]
     assert {"peft.r", "eval.rows", "fast_paths.packing", "train.learning_rate"} <= set(paths)
     assert all(tw("explain", path).code == 0 for path in paths if "." in path)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_plan_shows_ten_decisions_a_line_each_and_the_rest_with_v(
+    tw, model: Path, rows: Path, worked: list[RunDir], monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TUNEWRIGHT_LANG", language)
+    for shown in (tw("plan", str(model), "my.jsonl").out, tw("train", str(model), "my.jsonl").err):
+        lines = shown.splitlines()
+        start = next(i for i, line in enumerate(lines) if "--set PATH=VALUE" in line) + 1
+        end = next(i for i, line in enumerate(lines) if i > start and not line.startswith(" " * 10))
+        assert 5 <= end - start <= 11 and lines[end - 1].endswith("-v")
+        assert all(width(line) <= 80 for line in lines[start:end])
+    assert "fast_paths.packing" not in shown
+    assert "fast_paths.packing" in tw("train", str(model), "my.jsonl", "-v").err
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_table_of_alternatives_keeps_its_columns(
+    tw, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TUNEWRIGHT_LANG", language)
+    lines = tw("plan", str(model), "my.jsonl").out.splitlines()
+    ends = {
+        width(line)
+        for line in lines
+        if re.search(r"[\d.]+ [GM]iB +[\d.]+ m?(s|in)", line) and line.startswith(" " * 10)
+    }
+    assert len(ends) == 1 and ends.pop() <= 80
+    flags = [line.strip() for line in lines if line.strip().startswith("--set")]
+    assert all(line.count("--set") == line.count("=") for line in flags)

@@ -1,7 +1,7 @@
 """`tunewright plan`"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,7 +41,10 @@ def plan(
     calibrate: options.Calibrate = False,
     offline: options.Offline = False,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Show no progress."))] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help=_("Show every decision with its whole reason."))
+    ] = False,
 ) -> None:
     flags = options.training(
         {"model.name": model, "data.train": data, "task": task, "preset": preset, "method": method},
@@ -54,7 +57,7 @@ def plan(
     if calibrate:
         _calibrate(loaded, is_quiet=quiet)
     ready = training(context, inputs)
-    show_plan(loaded, ready, device=device, price=price, is_json=as_json, is_quiet=quiet)
+    show_plan(loaded, ready, device=device, price=price, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
 
 
 def _calibrate(loaded: "Loaded", *, is_quiet: bool) -> None:
@@ -79,6 +82,7 @@ def show_plan(
     price: float | None = None,
     is_json: bool,
     is_quiet: bool,
+    is_verbose: bool,
 ) -> None:
     """Make the plan and print it, with the command `ready` that runs it; nothing is written.
 
@@ -89,14 +93,14 @@ def show_plan(
     if is_json:
         show.as_json(made.to_json() | ({} if cost is None else {"cost": round(cost, 2)}))
     else:
-        _print(made, show.out(), cost)
+        _print(made, show.out(), cost, is_whole=is_verbose)
         if made.fits and not device:
             show.next_steps((ready, _("run it")))
     if not made.fits:
         raise typer.Exit(EXIT_DOES_NOT_FIT)
 
 
-def _print(made: "Plan", channel: Channel, cost: float | None) -> None:
+def _print(made: "Plan", channel: Channel, cost: float | None, *, is_whole: bool) -> None:
     from tunewright import api
 
     words, run = api.words, made.run
@@ -117,7 +121,7 @@ def _print(made: "Plan", channel: Channel, cost: float | None) -> None:
     brief.labelled(channel, _("Memory"), " · ".join(parts))
     _print_time(made, channel, cost)
     _print_alternatives(made, channel)
-    brief.decided(made, channel)
+    brief.decided(made, channel, is_whole=is_whole)
     asked = [choice for choice in made.choices if choice.origin not in ("plan", "default")]
     if asked:
         brief.labelled(channel, _("Asked"), _("taken as they were given"))
@@ -163,9 +167,10 @@ def _print_alternatives(made: "Plan", channel: Channel) -> None:
            words.count(made.trainable_parameters), "")  # fmt: skip
     rows = [
         (name, channel.paint(words.size(peak), "red") if peak > made.facts.room_bytes else words.size(peak),
-         words.duration(seconds), trained, channel.paint(flags, "dim"))
-        for name, peak, seconds, trained, flags in (own, *lines)
+         words.duration(seconds), trained)
+        for name, peak, seconds, trained, _flags in (own, *lines)
     ]  # fmt: skip
+    flags = [channel.paint(line[-1], "dim") for line in (own, *lines)]
     brief.labelled(channel, _("Otherwise"), _("the same run with one thing changed"))
-    header = ("", _("Peak memory"), _("Time"), _("Trained"), "")
-    show.table(channel, rows, header, indent=" " * brief.LABEL, right=range(1, 4))
+    header = ("", _("Peak memory"), _("Time"), _("Trained"))
+    show.table(channel, rows, header, indent=" " * brief.LABEL, right=range(1, 4), below=flags)

@@ -48,6 +48,6 @@ def train(
     loaded = options.asked(inputs, sets, flags)
     if dry_run:
         ready = planning.training(context, inputs)
-        planning.show_plan(loaded, ready, is_json=as_json, is_quiet=quiet)
+        planning.show_plan(loaded, ready, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
         return
     start.run(loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
