@@ -1,7 +1,6 @@
 """The surface: one function for each verb, for Python and for the command line alike. Torch-free."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from tunewright.compare.space import Axis as Axis
 from tunewright.compare.space import parse_axis as parse_axis
 from tunewright.compare.space import split_values as split_values
 from tunewright.data.formats import Format, sniff
-from tunewright.data.gate import Gated, judge
+from tunewright.data.gate import judge
 from tunewright.data.pieces import pieces as pieces
 from tunewright.data.prompts import Prompt, read_prompts
 from tunewright.data.read import read_rows
@@ -32,10 +31,11 @@ from tunewright.facts.health import Health, too_old
 from tunewright.facts.meaning import meanings
 from tunewright.facts.model import read_model
 from tunewright.flow import calibrate as calibration
-from tunewright.flow import cells, demo, gather, inline, start
+from tunewright.flow import cells, demo, gather, inline, rows, start
 from tunewright.flow import sweep as sweeps
 from tunewright.flow.cells import Cell as Cell
 from tunewright.flow.cells import Grid as Grid
+from tunewright.flow.checked import DataCheck as DataCheck
 from tunewright.flow.fetch import Note, fetch_weights, hub_answers, resolve_model
 from tunewright.flow.session import Progress
 from tunewright.flow.sweep import Sought as Sought
@@ -52,6 +52,7 @@ from tunewright.runs.store import RunDir
 from tunewright.spec import glossary, presets, schema
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
+from tunewright.spec.shortcuts import paths_of as paths_of
 from tunewright.spec.tasks import Task
 from tunewright.trained import CHAT_TOKENS, Asked, no_progress
 from tunewright.trained import SHOTS as SHOTS
@@ -59,6 +60,8 @@ from tunewright.trained import Conversation as Conversation
 from tunewright.trained import TrainedRun as TrainedRun
 from tunewright.trained import result as result
 from tunewright.trust import home
+
+Rows = str | Path | Sequence[Mapping[str, Any]]  # a path, a Hub id, or the rows themselves
 
 
 def _silent(text: str) -> None:
@@ -72,11 +75,16 @@ def load(
     return spec.load(config=Path(config) if config else None, named=named or {}, sets=sets)
 
 
-def plan(loaded: Loaded, *, device: str | None = None, note: Note = _silent, progress: Progress = no_progress) -> Plan:
-    """What would be done, with every decision's reason; `device` names one that is not here ("a100-80", "24GB GPU").
+def plan(
+    model: str | Loaded | None = None, data: Rows | None = None, *, config: str | Path | None = None,
+    device: str | None = None, note: Note = _silent, progress: Progress = no_progress, **settings: Any,
+) -> Plan:  # fmt: skip
+    """What `train` would do with the same arguments, with every decision's reason: `plan("smollm2", "my.jsonl", rank=8)`.
 
+    `device` names one that is not here ("a100-80", "24GB GPU"). A config that was loaded stands for all other arguments.
     Raises: every error that can be known before a run; SpecError E124 for an unknown device.
     """
+    loaded = model if isinstance(model, Loaded) else load(config=config, named=_named(model, data, settings))
     return start.plan_for(loaded, device=device, note=note, progress=progress)
 
 
@@ -107,7 +115,7 @@ def problems(run: RunDir) -> list[Problem]:
 
 def train(
     model: str | None = None,
-    data: str | Path | None = None,
+    data: Rows | None = None,
     *,
     config: str | Path | None = None,
     inline_process: bool = False,
@@ -115,24 +123,22 @@ def train(
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     **settings: Any,
 ) -> TrainedRun:
-    """Train an adapter and wait for it: `train(model="smollm2", data="my.jsonl", peft={"r": 8})`.
+    """Train an adapter and wait for it: `train("smollm2", "my.jsonl", epochs=3, peft={"lora_dropout": 0.1})`.
 
-    `settings` are sections of the config (peft, train, data options, preset, ...). The run goes on in a process of its own,
-    unless `inline_process` asks for this one; `callbacks`, transformers' TrainerCallbacks, ask for it too.
+    `data` is a path, a Hub id or a list of rows; `settings` are the words of the command line (epochs, lr, rank, seed, task,
+    method, preset, output, map, skip_bad, offline) and sections of the config (peft, train, eval, ...). The run goes on in a
+    process of its own, unless `inline_process` asks for this one; `callbacks`, transformers' TrainerCallbacks, ask for it too.
     Raises: TunewrightError with everything that went wrong.
     """
-    named = _named(settings)
-    named |= {"model.name": model} if model is not None else {}
-    named |= {"data.train": str(data)} if data is not None else {}
-    loaded = load(config=config, named=named)
+    loaded = load(config=config, named=_named(model, data, settings))
     return _run_to_end(loaded, inline_process=inline_process, callbacks=callbacks, on_event=on_event)
 
 
-def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, Mapping) else {name: value}
-    return flat
+def _named(model: str | None, data: "Rows | None", settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as values by dotted path. Raises: SpecError E132, E138, E139."""
+    named = paths_of(settings)
+    named |= {"model.name": model} if model is not None else {}
+    return named | ({"data.train": rows.path_of(data)} if data is not None else {})
 
 
 def train_loaded(loaded: Loaded) -> TrainedRun:
@@ -187,6 +193,11 @@ def resume(word: str, sets: Iterable[str] = ()) -> RunDir:
 def open_run(word: str) -> TrainedRun:
     """A run by path, name, beginning of its name, or `last`. Raises: SpecError E113, E114."""
     return TrainedRun(store.open_run(word))
+
+
+def open_exactly(word: str) -> TrainedRun:
+    """A run by path or whole name, for what cannot be undone. Raises: SpecError E113, E114, E130."""
+    return TrainedRun(store.open_exactly(word))
 
 
 def runs(root: str | Path | None = None) -> list[TrainedRun]:
@@ -315,30 +326,16 @@ def summary(run: RunDir) -> dict[str, Any]:
     return reports.summary(run)
 
 
-@dataclass(frozen=True)
-class DataCheck:
-    """The data gate's account of a file, and what would stop a run."""
-
-    gated: Gated
-    stopping: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
-    tokenizer: Any
-
-    def raise_if_stopped(self) -> None:
-        """Raises: DataError with everything that would stop a run."""
-        if self.stopping:
-            raise errors_of(self.stopping)
-
-
 def data_check(
-    data: str | Path, model: str = "smollm2", *, settings: Mapping[str, Any] | None = None, sets: Sequence[str] = (),
-    note: Note = _silent, progress: Progress = no_progress,
+    data: Rows, model: str = "smollm2", *, sets: Sequence[str] = (), note: Note = _silent,
+    progress: Progress = no_progress, **settings: Any,
 ) -> DataCheck:  # fmt: skip
-    """Every row accounted for, without training. Nothing is raised for bad rows: they are in the result.
+    """Every row accounted for, without training: `data_check("my.csv", task="seq_cls")`.
 
+    Nothing is raised for bad rows: they are in the result.
     Raises: DataError for a file that cannot be read at all; ModelError for the tokenizer's model.
     """
-    loaded = load(named={"model.name": model, "data.train": str(data), **(settings or {})}, sets=sets)
+    loaded = load(named=_named(model, data, settings), sets=sets)
     gated, tokenizer = gather.look_at_data(loaded.run, note=note, progress=progress)
     return DataCheck(gated, tuple(judge(gated, loaded.run.data)), tuple(gated.warnings), tokenizer)
 
@@ -380,14 +377,13 @@ def peft_config(**fields: Any) -> Any:
     return inline.lora_config(**fields)
 
 
-def load_model(model: str, data: str | Path | None = None, **settings: Any) -> tuple[Any, Any]:
+def load_model(model: str, data: Rows | None = None, **settings: Any) -> tuple[Any, Any]:
     """A PEFT model with a fresh adapter, and its tokenizer, in this process, for a stock `transformers.Trainer` or a loop.
 
     `settings` are those of `train`: method, task, preset, peft={...}. `data` is needed where the rows decide what the
     model is: their labels, for seq_cls and token_cls. Raises: every error of a plan.
     """
-    named = {"model.name": model, "data.train": str(data or stand_in_data()), **_named(settings)}
-    return load_for_training(load(named=named))
+    return load_for_training(load(named=_named(model, data or stand_in_data(), settings)))
 
 
 def load_for_training(loaded: Loaded) -> tuple[Any, Any]:

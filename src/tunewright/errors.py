@@ -13,9 +13,12 @@ TunewrightError
 An error holds problems and nothing else, so it pickles. The words stand in `CATALOGUE` alone; `raise` names a code.
 """
 
+import shlex
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from tunewright.catalogue import CATALOGUE, Entry
@@ -110,9 +113,11 @@ class TunewrightError(Exception):
         return next((p.entry.exit_code for p in self.problems if not p.is_warning), 0)
 
     def __str__(self) -> str:
-        return "\n".join(
-            f"{p.code} {p.where}: {p.message()}" if str(p.where) else f"{p.code} {p.message()}" for p in self.problems
-        )
+        lines: list[str] = []
+        for problem in self.problems:
+            place = f" {problem.where}:" if str(problem.where) else ""
+            lines += [f"{problem.code}{place} {problem.message()}", *(f"  {fix}" for fix in problem.fixes())]
+        return "\n".join(lines)
 
 
 class SpecError(TunewrightError, ValueError):
@@ -162,6 +167,13 @@ FAMILIES: Mapping[str, type[TunewrightError]] = {
 def error(code: str, where: Where = NOWHERE, **values: Any) -> TunewrightError:
     """The error of a single problem, in the class of its family."""
     return FAMILIES[code[:2]]([Problem(code, where, values)])
+
+
+def exists_already(path: Path, **values: Any) -> TunewrightError:
+    """E115 for a file or folder that is in the way, with a place beside it that is free, as a shell takes it."""
+    beside = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    free = next(place for place in beside if not place.exists())
+    return error("E115", path=str(path), free=shlex.quote(str(free)), **values)
 
 
 def errors_of(problems: Iterable[Problem]) -> TunewrightError:

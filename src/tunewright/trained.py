@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.compare import report as reports
+from tunewright.compare import words
 from tunewright.data.prompts import common_system
 from tunewright.data.words import split_words
 from tunewright.errors import TunewrightError
@@ -16,6 +17,7 @@ from tunewright.plan.plan import from_json
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 from tunewright.spec.tasks import TASKS, Task
+from tunewright.trust import html_table
 
 CHAT_TOKENS = 256
 SHOTS = 3
@@ -52,12 +54,32 @@ def result(run: RunDir) -> dict[str, Any]:
     }
 
 
-@dataclass
+@dataclass(repr=False)
 class TrainedRun:
     """A run and what can be done with it. The model is loaded once, in a process of its own, when it is first needed."""
 
     dir: RunDir
     _session: Session | None = field(default=None, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        """Name, state and what the held-out rows say, in English."""
+        if not self.dir.file(layout.RUN_JSON).is_file():
+            return f"TrainedRun({self.name!r}, not there any more)"
+        scores = "".join(f", {name}: {before} -> {after}" for name, before, after in self._changes()[:1])
+        return f"TrainedRun({self.name!r}, {self.state}{scores})"
+
+    def _repr_html_(self) -> str:
+        """The run for a notebook: its scores before and after."""
+        return html_table(repr(self), self._changes())
+
+    def _changes(self) -> list[tuple[str, str, str]]:
+        """Every score by its name: before, after; none before the run has any."""
+        found = self.dir.result()
+        before, after = found.get("before") or {}, found.get("after") or {}
+        return [
+            (words.METRICS.get(name, name), words.score(name, before.get(name)), words.score(name, after[name]))
+            for name in words.in_reading_order(after)
+        ]
 
     @property
     def path(self) -> Path:

@@ -22,7 +22,7 @@ SPEC: Mapping[str, Entry] = {
         (N_("tunewright explain {key}   tells what it means"),),
     ),
     "E104": Entry(
-        N_('"{old}" is now called "{new}"'),
+        N_('"{old}" is called "{new}" here'),
         N_("The key was renamed in today's transformers or peft, or is another tool's; only one name is accepted."),
         (N_("write {new} instead of {old}"),),
     ),
@@ -75,6 +75,7 @@ SPEC: Mapping[str, Entry] = {
     "E115": Entry(
         N_("{path} exists already and is not empty"),
         N_("Nothing is overwritten; another place is needed."),
+        (N_("write over it: {force}"), N_("a place that is free: {free}")),
     ),
     "E116": Entry(
         N_("this run is {state}; {verb} needs a run that is {needed}"),
@@ -138,5 +139,37 @@ SPEC: Mapping[str, Entry] = {
             N_("--storage sqlite:////somewhere/sweep.db   a file that exists or can be made"),
             N_("other databases need their driver, as in: pip install psycopg2-binary"),
         ),
+    ),
+    "E129": Entry(
+        N_("word {number} of the command is empty"),
+        N_("No file, model or run has an empty name. Mostly a variable of the shell is not set."),
+        (N_('echo "$NAME"   shows what a variable holds'), N_("tunewright runs list   has the names of the runs")),
+    ),
+    "E131": Entry(
+        N_("{key}: {value} is written otherwise here: {instead}"),
+        N_("Other tools have a name of its own for it; here it is a method together with another setting."),
+        (N_("{fix}"),),
+    ),
+    "E132": Entry(
+        N_("{name} is no argument here"),
+        N_("Arguments are the sections and top-level keys of a config, and the short words of the command line."),
+        (N_("write {whole}"), N_("write {short}"), N_("tunewright explain config   lists the keys")),
+    ),
+    "E138": Entry(
+        N_("row {number} of the list is no row: {reason}"),
+        N_("Each row of a list is a dict of values that JSON knows: text, numbers, lists, dicts, True, False, None."),
+        (N_('rows as in [{"prompt": "Hello", "completion": "Hi"}]'),),
+    ),
+    "E139": Entry(
+        N_("data is a path, a Hub id or a list of rows, not a {kind}"),
+        N_("Rows are dicts in a list; tables of other libraries are not read as they are."),
+        (N_("data={fix}"),),
+    ),
+    "E130": Entry(
+        N_('"{name}" is not the whole name of a run'),
+        N_(
+            "What is deleted is named by its whole name or its path, as the beginning of a name may be that of another run."
+        ),
+        (N_("tunewright runs rm {matches}"), N_("tunewright runs list   has the whole names")),
     ),
 }

@@ -1,11 +1,16 @@
 """A plan and an outcome in a few lines: what is used, what was decided and why, what came of it."""
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.cli import show
+from tunewright.cli import again, show
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import N_, _, ngettext
+from tunewright.i18n import width as columns_of
+from tunewright.spec.methods import METHODS
 
 if TYPE_CHECKING:
     from tunewright.api import TrainedRun
@@ -14,6 +19,12 @@ if TYPE_CHECKING:
     from tunewright.spec.tasks import Task
 
 LABEL = 10
+MOST_DECISIONS = 10
+MATTERS = (
+    "task", "model.chat_template", "model.precision", "data.max_length", "peft.r", "peft.lora_alpha", "peft.target_r",
+    "peft.num_virtual_tokens", "peft.target_modules", "train.learning_rate", "train.num_train_epochs",
+    "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "eval.rows",
+)  # fmt: skip
 GENERATED: dict[str, str] = {
     "causal_lm": N_("shop messages -> JSON"),
     "seq2seq": N_("shop messages -> JSON"),
@@ -28,7 +39,7 @@ COUNTED: dict[str, str] = {
 
 def labelled(channel: Channel, label: str, text: str) -> None:
     """One line with a word in front: the form of all summaries."""
-    channel.paragraph(printable(text), " " * LABEL, channel.paint(show.pad(label, LABEL), "bold"))
+    channel.paragraph(text, " " * LABEL, channel.paint(show.pad(label, LABEL), "bold"))
 
 
 def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None:
@@ -41,10 +52,15 @@ def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None
     cores = ngettext("{count} CPU core", "{count} CPU cores", found.machine.num_cpus).format(
         count=found.machine.num_cpus
     )
-    machine = f"{cores}, {words.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
-    labelled(channel, _("Machine"), machine)
+    if probe and not probe.is_measured:
+        memory = words.size(probe.memory_bytes)
+        machine = _("{device}, {memory}: not here; memory and speed are from a table, nothing of them was measured")
+        labelled(channel, _("Machine"), machine.format(device=gpu, memory=memory) + f" -> {made.run.model.precision}")
+    else:
+        machine = f"{cores}, {words.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
+        labelled(channel, _("Machine"), machine)
     size = _("{count} parameters").format(count=words.count(found.model.num_parameters))
-    labelled(channel, _("Model"), f"{found.model.name} ({found.model.architecture}, {size})")
+    labelled(channel, _("Model"), f"{one_line(found.model.name)} ({found.model.architecture}, {size})")
     labelled(channel, _("Data"), data_line(made, is_generated=is_generated))
 
 
@@ -53,7 +69,7 @@ def data_line(made: "Plan", *, is_generated: bool = False) -> str:
     from tunewright import api
 
     data = made.facts.data
-    name = _("generated: {views}").format(views=_(GENERATED[made.run.task])) if is_generated else data.path
+    name = _("generated: {views}").format(views=_(GENERATED[made.run.task])) if is_generated else one_line(data.path)
     rows = _("{train} rows to train, {held_out} held out").format(
         train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}"
     )
@@ -90,21 +106,26 @@ def plan_line(made: "Plan") -> str:
     return " · ".join([steps.format(count=made.num_steps, rows=made.effective_batch), memory, adapter])
 
 
-def decided(made: "Plan", channel: Channel) -> None:
-    """What was decided for the person, each with its reason."""
+def decided(made: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
+    """What was decided for the person: what matters most, each on a line with the beginning of its reason; or all, whole."""
     from tunewright import api
 
-    rows = [
-        (
-            f"{choice.path.rpartition('.')[2]} {printable(api.words.plain(choice.value))}",
-            channel.paint(printable(choice.why()), "dim"),
-        )
-        for choice in made.choices
-        if choice.origin == "plan"
-    ]
-    if rows:
-        labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
-        show.table(channel, rows, indent=" " * LABEL)
+    choices = {choice.path: choice for choice in made.choices if choice.origin == "plan"}
+    if not choices:
+        return
+    shown = list(choices) if is_whole else [path for path in MATTERS if path in choices][:MOST_DECISIONS]
+    cells = [(f"{path} {printable(api.words.plain(choices[path].value))}", choices[path].why()) for path in shown]
+    labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
+    if is_whole:
+        show.table(channel, [(cell, channel.paint(why, "dim")) for cell, why in cells], indent=" " * LABEL)
+        return
+    for cell, why in cells:
+        head = f"{' ' * LABEL}{cell}  "
+        room = channel.width - columns_of(head) if channel.width else columns_of(why)
+        channel.line((head + channel.paint(show.crop(re.split("[;；]", why)[0], room), "dim")).rstrip())
+    if others := len(choices) - len(shown):
+        text = ngettext("{count} more, and whole reasons: -v", "{count} more, and whole reasons: -v", others)
+        channel.line(" " * LABEL + channel.paint(text.format(count=others), "dim"))
 
 
 def score_line(task: "Task", event: dict[str, Any]) -> str:
@@ -172,21 +193,36 @@ def outcome(run: "RunDir", channel: Channel) -> None:
         labelled(channel, _("Report"), shorten(report))
 
 
-def shorten(path: Any) -> str:
-    """A path as seen from here, if it lies below."""
-    from pathlib import Path
-
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def shorten(path: Path) -> str:
+    """A path as seen from here, on one line."""
+    return one_line(again.shorten(path))
 
 
-def after_training(run: "TrainedRun", *, is_demo: bool = False) -> None:
-    """The likely next commands."""
-    from tunewright.spec.methods import METHODS
+def one_line(name: str) -> str:
+    """A name that may hold line ends or control characters, as it can be shown inside a line."""
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
-    asked = run.dir.plan()["run"]
-    steps = [(f"tunewright chat {run.name} --with base", _("talk to both models"))]
-    if is_demo:
-        steps.append((f"tunewright train {asked['model']['name']} my.jsonl", _("the same with your data")))
+
+def after_training(run: "TrainedRun", *, repeated: Sequence[str] = (), is_demo: bool = False) -> None:
+    """The likely next commands. Only what was shown to be better is worth merging; else the question is what was wrong."""
+    from tunewright import api
+
+    name, asked = again.handle(run), run.dir.plan()["run"]
+    talk = (again.command("chat", name, "--with", "base"), _("talk to both models"))
+    if api.account(run.dir).verdict.kind != "better":
+        show.next_steps((again.command("diagnose", name), _("why, and what helps")), *_remedy(run), talk)
+    elif is_demo:
+        own = again.command("train", asked["model"]["name"], "my.jsonl", *repeated)
+        show.next_steps(talk, (own, _("the same with your data")))
     elif METHODS[asked["method"]].merges:
-        steps.append((f"tunewright merge {run.name}", _("one model without adapter")))
-    show.next_steps(*steps)
+        show.next_steps(talk, (again.command("merge", name), _("one model without adapter")))
+    else:
+        show.next_steps(talk)
+
+
+def _remedy(run: "TrainedRun") -> list[tuple[str, str]]:
+    """The first command that a diagnosis of the run gives, with what it does; none if it finds nothing."""
+    from tunewright import api
+
+    remedies = [remedy for finding in api.diagnose(run.dir).findings for remedy in finding.remedies]
+    return [(again.named(remedy.command), remedy.message()) for remedy in remedies[:1]]

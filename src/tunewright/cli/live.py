@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tunewright.cli import brief, show
+from tunewright.cli import again, brief, show
+from tunewright.cli.drawing import Drawing
 from tunewright.cli.problems import print_problems, printable
 from tunewright.cli.show import Channel
 from tunewright.cli.view import Event, View, bar, frame, log_line, trained_line
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
-    from rich.live import Live
-
     from tunewright.api import TrainedRun
 
 REDRAW_SECONDS = 0.2
@@ -61,38 +60,33 @@ class Lines:
 
 @dataclass
 class Screen:
-    """Two lines that are drawn anew, with what is worth keeping above them."""
+    """Two lines that are drawn anew at the width of the moment, with what is worth keeping above them."""
 
-    channel: Channel
     view: View
-    live: "Live"
+    drawing: Drawing
     phases: dict[str, str]
     drawn: float = 0.0
 
     def show(self, event: Event) -> None:
-        told = _Printed(self.channel)
-        _tell(event, told.channel)
+        above = _Printed(show.err())
+        channel = above.channel
+        _tell(event, channel)
         if event["kind"] == "score":
             label = _("Before") if event["which"] == "before" else _("After")
-            brief.labelled(told.channel, label, brief.score_line(self.view.task, dict(event)))
+            brief.labelled(channel, label, brief.score_line(self.view.task, dict(event)))
         if event["kind"] == "phase" and event["phase"] == "train" and event["state"] == "end":
-            brief.labelled(told.channel, _("Train"), trained_line(self.view, self.channel, event["seconds"]))
-        for line in told.lines():
-            self.say(line)
+            brief.labelled(channel, _("Train"), trained_line(self.view, channel, event["seconds"]))
+        if text := above.text():
+            self.drawing.say(text)
         self.tick()
 
     def tick(self) -> None:
-        from rich.text import Text
-
         if time.monotonic() - self.drawn >= REDRAW_SECONDS:
             self.drawn = time.monotonic()
-            lines = frame(self.view, self.channel, self.phases)
-            self.live.update(Text.from_ansi("\n".join(lines), no_wrap=True, overflow="crop"), refresh=True)
+            self.drawing.draw(frame(self.view, show.err(), self.phases))
 
     def say(self, text: str) -> None:
-        from rich.text import Text
-
-        self.live.console.print(Text.from_ansi(text), soft_wrap=True)
+        self.drawing.say(show.render(text))
 
 
 class _Printed:
@@ -104,8 +98,9 @@ class _Printed:
         self.stream = io.StringIO()
         self.channel = Channel(self.stream, channel.is_tty, channel.has_color, channel.width)
 
-    def lines(self) -> list[str]:
-        return self.stream.getvalue().splitlines()
+    def text(self) -> str:
+        """Everything that was printed, without the last line's end."""
+        return self.stream.getvalue().removesuffix("\n")
 
 
 def _tell(event: Event, channel: Channel) -> None:
@@ -125,15 +120,11 @@ def face(view: View, *, is_quiet: bool = False) -> Iterator[Face]:
     if is_quiet or not channel.is_tty:
         yield Lines(channel, is_quiet)
         return
-    from rich.console import Console
-    from rich.live import Live
-
     from tunewright import api
 
     phases = {name: api.words.label(api.words.PHASES, name) for name in api.words.PHASES}
-    console = Console(stderr=True, no_color=not channel.has_color, highlight=False, markup=False)
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield Screen(channel, view, live, phases)
+    with Drawing(channel.stream) as drawing:
+        yield Screen(view, drawing, phases)
 
 
 @dataclass
@@ -253,7 +244,7 @@ def say_end(run: "TrainedRun", view: View, *, is_interrupted: bool = False, is_q
         return
     if state == "lost":
         channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
-        channel.line(f"tunewright runs resume {run.name}")
+        channel.line(again.command("runs resume", again.handle(run)))
         return
     say_why(run)
 
@@ -272,7 +263,7 @@ def _say_stopped(run: "TrainedRun", view: View, channel: Channel) -> None:
         text = _("Stopped before the first checkpoint. Start it again:")
     else:
         text = _("Saved checkpoint {step}. Continue with:").format(step=view.checkpoint_step)
-    channel.line(f"{text}  tunewright runs resume {run.name}")
+    channel.line(f"{text}  {again.command('runs resume', again.handle(run))}")
 
 
 def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False) -> bool:
@@ -290,9 +281,8 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
                 log()
     except KeyboardInterrupt:
         channel = show.err()
-        channel.line(
-            _("Left the view; the run goes on. Stop it with:  tunewright runs stop {name}").format(name=run.name)
-        )
+        text = _("Left the view; the run goes on. Stop it with:  {command}")
+        channel.line(text.format(command=again.command("runs stop", again.handle(run))))
         return False
     if not is_json:
         say_end(run, view)
@@ -313,7 +303,7 @@ def meter(title: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int]
         last = time.monotonic()
         if channel.is_tty:
             line = f"{title}  {bar(done / max(1, total), channel)} {done}/{total}"
-            channel.stream.write(f"\r\x1b[2K{line}")
+            channel.stream.write(show.ERASE + show.render(line))
             channel.stream.flush()
         else:
             channel.line(f"progress {done}/{total}")
@@ -322,5 +312,5 @@ def meter(title: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int]
         yield report
     finally:
         if channel.is_tty and not is_quiet:
-            channel.stream.write("\r\x1b[2K")
+            channel.stream.write(show.ERASE)
             channel.stream.flush()

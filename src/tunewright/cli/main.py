@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tunewright.catalogue.entry import EXIT_INTERRUPTED
-from tunewright.cli import show
+from tunewright.cli import again, show
 from tunewright.cli.commands import (
     chat,
     compare,
@@ -71,6 +71,7 @@ class Verbs(TyperGroup):
 
     def _run(self, arguments: list[str], complete_var: str | None) -> int:
         try:
+            _refuse_empty(arguments)
             code = super().main(arguments, "tunewright", complete_var, standalone_mode=False)
             return code if isinstance(code, int) else 0
         except typer.TyperException as fault:
@@ -123,6 +124,14 @@ def is_json(arguments: Sequence[str]) -> bool:
     return "--json" in given[: given.index("--")] if "--" in given else "--json" in given
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raises: SpecError E129 for a word that is empty, which would name whatever comes first, or this folder."""
+    from tunewright.errors import error
+
+    if "" in arguments:
+        raise error("E129", number=arguments.index("") + 1)
+
+
 def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:
     from tunewright.errors import Problem
 
@@ -148,7 +157,7 @@ def _show(
     if is_json(arguments):
         print_json(problems, log=log)
     else:
-        where = _("all of them: tunewright data check FILE --json")
+        where = again.named(_("all of them: tunewright data check FILE --json"))
         print_problems(problems, show.err(), full_list=where, nothing_started=nothing_started)
         if log:
             show.err().line(_("traceback: {path}").format(path=log))

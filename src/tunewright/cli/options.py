@@ -98,12 +98,19 @@ def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None
 
     Raises: typer.BadParameter.
     """
-    given = {path: value for path, value in flags.items() if value not in (None, False)}
+    given = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
         return Path(inputs[0]), given
     if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):
         raise typer.BadParameter(_("give either one config file, or a model and a file of examples"))
     return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | given
+
+
+def training(flags: dict[str, Any], **short: Any) -> dict[str, Any]:
+    """The flags of a training by dotted path; `short` are those that Python has by the same words."""
+    from tunewright import api
+
+    return {**flags, **api.paths_of(short | {"method": flags["method"]})}
 
 
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
@@ -117,11 +124,6 @@ def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
             )
         pairs[role] = column
     return pairs or None
-
-
-def rank_of(method: str | None) -> str:
-    """The path that --rank sets."""
-    return "peft.target_r" if method == "adalora" else "peft.r"
 
 
 def wants_base(word: str | None) -> bool:

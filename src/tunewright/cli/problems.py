@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright.cli import show
+from tunewright.cli import again, show
 from tunewright.cli.show import Channel
 from tunewright.i18n import _, ngettext
 from tunewright.i18n import width as columns_of
@@ -84,7 +84,7 @@ def _print_source(where: "Where", hint: str, channel: Channel) -> None:
 def _print_fixes(fixes: list[str], channel: Channel) -> None:
     for number, fix in enumerate(fixes):
         word = show.pad(_("fix:") if number == 0 else _("or:"), 5)
-        channel.paragraph(printable(fix), INDENT + " " * 5, f"{INDENT}{channel.paint(word, 'green')}")
+        channel.paragraph(printable(again.named(fix)), INDENT + " " * 5, f"{INDENT}{channel.paint(word, 'green')}")
 
 
 def _print_rest(code: str, count: int, channel: Channel, full_list: str) -> None:
@@ -111,7 +111,7 @@ def _print_count(problems: Sequence["Problem"], channel: Channel, nothing_starte
     if nothing_started and errors[0].code[:2] in ("E1", "E2", "E3", "E4", "E7"):
         texts.append(_("Nothing was started."))
     if listed[0].code != WRONG_USE:  # its fix names the help, which says more
-        texts.append(channel.paint(f"  tunewright explain {listed[0].code}", "dim"))
+        texts.append(channel.paint(f"  {again.command('explain', listed[0].code)}", "dim"))
     if texts:
         channel.line(" ".join(texts).strip())
 

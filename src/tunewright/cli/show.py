@@ -1,6 +1,7 @@
 """How things look: streams, colour, width, tables, JSON. Results go to stdout, everything else to stderr.
 
-No rich here: lines and tables are what most commands need, and they must be quick; the live view has its own file.
+Whatever a channel writes is cleaned on the way out, so no name or row reaches the terminal as it came: only the marks of
+`Channel.paint` become colours. What stands in place and is drawn anew has its own file, `drawing.py`.
 """
 
 import codecs
@@ -20,7 +21,12 @@ from tunewright.i18n import width as columns_of
 Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Mapping[Style, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 WIDEST_CELL = 36
-_ESCAPES = re.compile("\x1b\\[[0-9;]*m")
+LEAST_BROKEN = 16  # a column that is broken has at least so much room
+ERASE = "\r\x1b[2K"
+# A style in a text is marked by a noncharacter, which Unicode leaves to a program's own use (23.7) and no text may hold;
+# it becomes the terminal's code when the line is written.
+_MARK = "\U0010ffff"
+_STYLES = re.compile(f"{_MARK}((?:1|2|31|32|33|36)(?:;(?:1|2|31|32|33|36))*|0)m")
 _ASCII = {
     "·": "-", "–": "-", "—": "-", "→": "->", "×": "x", "±": "+/-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'",
     "━": "=", "╌": "-", "▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "#", "█": "@", "•": "*",
@@ -53,13 +59,17 @@ class Channel:
     width: int | None
 
     def line(self, text: str = "") -> None:
-        print(text.replace("\xa0", " "), file=self.stream, flush=True)  # hard blanks have done their work by now
+        print(render(text), file=self.stream, flush=True)
+
+    def data(self, text: str) -> None:
+        """One line for programs, as it is."""
+        print(text, file=self.stream, flush=True)
 
     def paint(self, text: str, *styles: Style) -> str:
         """The text in a style, or as it is where there is no colour."""
         if not self.has_color or not styles or not text:
             return text
-        return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
+        return f"{_MARK}{';'.join(_CODES[style] for style in styles)}m{text}{_MARK}0m"
 
     def paragraph(self, text: str, indent: str = "", first: str | None = None) -> None:
         """A text broken at the width; `first` starts its first line, `indent` the others."""
@@ -97,12 +107,25 @@ def _width(is_tty: bool) -> int | None:
     asked = os.environ.get("COLUMNS", "")
     if asked.isdigit() and int(asked) > 0:
         return max(20, int(asked))
-    return max(20, shutil.get_terminal_size().columns) if is_tty else None
+    return max(20, terminal_columns()) if is_tty else None
+
+
+def terminal_columns() -> int:
+    """How wide the terminal is now."""
+    return shutil.get_terminal_size().columns
 
 
 def plain(text: str) -> str:
     """The text without its colours."""
-    return _ESCAPES.sub("", text)
+    return _STYLES.sub("", text)
+
+
+def render(text: str) -> str:
+    """The text as a terminal gets it: marks as colours, control characters of all else shown and not obeyed."""
+    from tunewright.trust import printable
+
+    pieces = _STYLES.split(text.replace("\xa0", " "))  # hard blanks have done their work by now
+    return "".join(f"\x1b[{piece}m" if i % 2 else printable(piece) for i, piece in enumerate(pieces))
 
 
 def pad(text: str, width: int) -> str:
@@ -114,12 +137,12 @@ def wrap(text: str, width: int | None) -> list[str]:
     """Lines of at most `width` columns, broken at blanks and between wide characters; line ends are kept."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
-        if width is None or columns_of(paragraph) <= width:
+        if width is None or columns_of(plain(paragraph)) <= width:
             lines.append(paragraph)
             continue
         current = ""
         for piece in re.findall(r"[ \t]*(?:[\u2e80-\uffef]|[^ \t\u2e80-\uffef]+)", paragraph):
-            if current and columns_of(current + piece) > width:
+            if current and columns_of(plain(current + piece)) > width:
                 lines.append(current)
                 current = piece.lstrip()
             else:
@@ -136,10 +159,11 @@ def table(
     indent: str = "",
     right: Sequence[int] = (),
     gap: int = 2,
+    below: Sequence[str] = (),
 ) -> None:
     """Cells in columns without any lines, `gap` apart; the last column is broken at the width.
 
-    `right` aligns columns to the right.
+    `right` aligns columns to the right. `below` holds what stands unbroken under each row, where it is not empty.
     """
     body = [list(row) for row in rows]
     lines = ([list(header)] if header else []) + body
@@ -148,17 +172,24 @@ def table(
     last = len(lines[0]) - 1
     widths = [_column_width([columns_of(plain(line[i])) for line in lines], is_last=i == last) for i in range(last + 1)]
     column = columns_of(indent) + sum(width + gap for width in widths[:-1])
+    has_room = channel.width is None or channel.width - column >= min(widths[last], LEAST_BROKEN)
     for number, line in enumerate(lines):
-        cells = [
-            " " * (widths[i] - columns_of(plain(cell))) + cell if i in right else pad(cell, widths[i])
-            for i, cell in enumerate(line[:-1])
-        ]
-        head = indent + "".join(cell + " " * gap for cell in cells)
+        head = indent
+        for i, cell in enumerate(line[:-1]):
+            if columns_of(plain(cell)) > widths[i]:  # it stands alone, and the others in their columns under it
+                channel.line(head + cell)
+                head = " " * columns_of(plain(head))
+                cell = ""
+            blanks = " " * (widths[i] - columns_of(plain(cell)))
+            head += (blanks + cell if i in right else cell + blanks) + " " * gap
         tail = " " * (widths[last] - columns_of(plain(line[-1]))) + line[-1] if last in right else line[-1]
         if header and number == 0:
             channel.line(channel.paint(f"{head}{tail}".rstrip(), "dim"))
         else:
-            _table_line(channel, head, tail, column if _has_room(channel, column) else columns_of(indent) + 2)
+            _table_line(channel, head, tail, column if has_room else columns_of(indent) + 2)
+        under = below[number - bool(header)] if below and not (header and number == 0) else ""
+        if under:
+            channel.line(f"{indent}  {under}")
 
 
 def table_width(lines: Sequence[Sequence[str]]) -> int:
@@ -172,10 +203,6 @@ def _column_width(cells: Sequence[int], *, is_last: bool) -> int:
     return max(cells) if is_last else max((cell for cell in cells if cell <= WIDEST_CELL), default=WIDEST_CELL)
 
 
-def _has_room(channel: Channel, column: int) -> bool:
-    return channel.width is None or channel.width - column >= 16
-
-
 def _table_line(channel: Channel, head: str, tail: str, column: int) -> None:
     """The last cell beside the others, or under them where they leave no room."""
     if columns_of(plain(head)) <= column:
@@ -186,18 +213,26 @@ def _table_line(channel: Channel, head: str, tail: str, column: int) -> None:
         channel.paragraph(tail, " " * column)
 
 
+def crop(text: str, width: int) -> str:
+    """The text, or as many of its words as the width holds, with dots for the others."""
+    if columns_of(text) <= width:
+        return text
+    return (wrap(text, width - 4)[0] if width > 4 else "").rstrip(" ,:;") + " ..."
+
+
 def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:
     """One JSON object: the whole of stdout. Spread out for people, on one line for programs."""
     channel = channel or out()
     is_wide = (channel.stream.encoding or "").lower().startswith("utf")
-    channel.line(json.dumps(value, ensure_ascii=not is_wide, indent=2 if channel.is_tty else None, allow_nan=False))
+    channel.data(json.dumps(value, ensure_ascii=not is_wide, indent=2 if channel.is_tty else None, allow_nan=False))
 
 
 def note(text: str) -> None:
     """Something that is done on the way and takes a moment."""
     channel = err()
-    erase = "\r\x1b[2K" if channel.is_tty else ""  # a progress bar may stand on the line
-    channel.line(erase + channel.paint(text, "dim"))
+    if channel.is_tty:  # a progress bar may stand on the line
+        channel.stream.write(ERASE)
+    channel.line(channel.paint(text.replace("\n", "\\n"), "dim"))
 
 
 def next_steps(*steps: tuple[str, str]) -> None:

@@ -1,10 +1,11 @@
 """From a checked config to a run that is shown to its end: what train, quickstart and resume have in common."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
-from tunewright.cli import brief, live, show
+from tunewright.cli import again, brief, live, show
 from tunewright.cli.problems import print_json
 from tunewright.i18n import _
 
@@ -30,9 +31,13 @@ def run(
     is_json: bool,
     is_quiet: bool,
     is_verbose: bool,
+    repeated: Sequence[str] = (),
     is_demo: bool = False,
 ) -> None:
-    """Plan, say what will be done, start, show to the end, say what came of it."""
+    """Plan, say what will be done, start, show to the end, say what came of it.
+
+    `repeated` are the options that a further training takes over.
+    """
     from tunewright import api
 
     made = plan(loaded, is_quiet=is_quiet)
@@ -40,7 +45,7 @@ def run(
     if not is_quiet:
         brief.facts(made, channel, is_generated=is_demo)
         if is_verbose or not is_demo:
-            brief.decided(made, channel)
+            brief.decided(made, channel, is_whole=is_verbose)
         brief.labelled(channel, _("Plan"), brief.plan_line(made))
     started = api.TrainedRun(api.begin(loaded, made, force=force, note=show.note))
     if detach:
@@ -50,7 +55,7 @@ def run(
         text = _("{path} · in the background: closing this window does not stop it")
         brief.labelled(channel, _("Run"), text.format(path=brief.shorten(started.path)))
     code = live.see_through(started, is_quiet=is_quiet, is_verbose=is_verbose, is_json=is_json)
-    finish(started, code, is_json=is_json, is_quiet=is_quiet, is_demo=is_demo)
+    finish(started, code, is_json=is_json, is_quiet=is_quiet, repeated=repeated, is_demo=is_demo)
 
 
 def announce(started: "TrainedRun", *, is_json: bool, is_quiet: bool) -> None:
@@ -61,12 +66,20 @@ def announce(started: "TrainedRun", *, is_json: bool, is_quiet: bool) -> None:
     show.out().line(started.name)
     if not is_quiet:
         show.next_steps(
-            (f"tunewright runs watch {started.name}", _("see it")),
-            (f"tunewright runs stop {started.name}", _("save a checkpoint and end it")),
+            (again.command("runs watch", again.handle(started)), _("see it")),
+            (again.command("runs stop", again.handle(started)), _("save a checkpoint and end it")),
         )
 
 
-def finish(ended: "TrainedRun", code: int, *, is_json: bool, is_quiet: bool, is_demo: bool = False) -> None:
+def finish(
+    ended: "TrainedRun",
+    code: int,
+    *,
+    is_json: bool,
+    is_quiet: bool,
+    repeated: Sequence[str] = (),
+    is_demo: bool = False,
+) -> None:
     """The result on stdout and the exit code. Raises: typer.Exit."""
     from tunewright import api
 
@@ -79,5 +92,5 @@ def finish(ended: "TrainedRun", code: int, *, is_json: bool, is_quiet: bool, is_
         show.out().line(ended.name)
     elif code == 0:
         brief.outcome(ended.dir, show.out())
-        brief.after_training(ended, is_demo=is_demo)
+        brief.after_training(ended, repeated=repeated, is_demo=is_demo)
     raise typer.Exit(code)

@@ -13,6 +13,7 @@ from tunewright.spec.tasks import Task
 
 BARS = "▁▂▃▄▅▆▇█"
 BAR_WIDTH = 20
+NARROWEST_BAR = 6
 SPARKS = 16
 Event = Mapping[str, Any]
 
@@ -123,14 +124,21 @@ def frame(view: View, channel: Channel, phases: Mapping[str, str]) -> list[str]:
         return [*lines, _curves_line(view, channel)] if view.losses.values else lines
     if not view.losses.values:
         return [_phase_line(view, title, channel)]
+    return [_step_line(view, channel), _curves_line(view, channel)]
+
+
+def _step_line(view: View, channel: Channel) -> str:
+    """How far training is; the bar takes what speed, time and memory leave of the width."""
     share = view.step / view.max_steps if view.max_steps else 0.0
-    parts = [
-        f"{_('step')} {view.step}/{view.max_steps}  {bar(share, channel)} {share:4.0%}",
+    head, percent = f"{_('step')} {view.step}/{view.max_steps}", f"{share:4.0%}"
+    figures = [
         _("{speed} tok/s").format(speed=short(view.tokens_per_second)),
         f"ETA {clock(view.eta_seconds)}",
         _memory(view),
     ]
-    return [_fit(parts, channel), _curves_line(view, channel)]
+    beside = columns_of("   ".join([f"{head}   {percent}", *figures]))
+    room = BAR_WIDTH if channel.width is None else min(BAR_WIDTH, max(NARROWEST_BAR, channel.width - beside))
+    return _fit([f"{head}  {bar(share, channel, room)} {percent}", *figures], channel)
 
 
 def trained_line(view: View, channel: Channel, seconds: float) -> str:

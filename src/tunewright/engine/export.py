@@ -20,7 +20,7 @@ from tunewright.engine.finite import check_finite, trained_tensors
 from tunewright.engine.generate import generate
 from tunewright.engine.load import DTYPES, adapter_tensors, load_adapter, load_hf_tokenizer
 from tunewright.engine.quantise import dequantised
-from tunewright.errors import error
+from tunewright.errors import error, exists_already
 from tunewright.i18n import N_
 from tunewright.plan.known import LABELLED
 from tunewright.plan.plan import Plan
@@ -180,7 +180,7 @@ def merge(
     """
     refuse_to_merge(plan)
     if target.exists() and any(target.iterdir()):
-        raise error("E115", path=str(target))
+        raise exists_already(target)
     given = (plan, tokenizer, inputs, max_new_tokens)
     before, told = _given(model, *given), {}
     if plan.run.model.quantization != "none":

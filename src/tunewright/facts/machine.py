@@ -22,6 +22,7 @@ PACKAGES = (
 )  # fmt: skip
 
 BUSY_SHARE = 0.25
+LOOK_SECONDS = 0.3
 
 
 class Probe(Fact):
@@ -122,6 +123,11 @@ def probe_path() -> Path:
     )
     key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
     return home() / f"probe-4-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def is_idle() -> bool:
+    """Whether others leave the processor alone right now, so that a measurement would not be doubtful."""
+    return psutil.cpu_percent(interval=LOOK_SECONDS) / 100 <= BUSY_SHARE
 
 
 def factors_path() -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.errors import Problem, error, errors_of
+from tunewright.errors import Problem, error, errors_of, exists_already
 from tunewright.plan.known import LABELLED, known_fields
 from tunewright.plan.plan import Plan, from_json
 from tunewright.runs import durable
@@ -88,7 +88,7 @@ def eject(run: RunDir, folder: Path) -> Path:
     if problems:
         raise errors_of(problems)
     if folder.exists() and any(folder.iterdir()):
-        raise error("E115", path=str(folder))
+        raise exists_already(folder)
     key = run.prepared().get("key", "")
     train, held_out = (cache.load(home() / "encoded" / key / f"{part}.i32") for part in ("train", "held_out"))
     if train is None or held_out is None:

@@ -12,7 +12,7 @@ from tunewright.data.sides import train_source
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.errors import error, errors_of
 from tunewright.facts.data import Data, from_account
-from tunewright.facts.machine import probe_path, read_machine, read_probe
+from tunewright.facts.machine import is_idle, probe_path, read_machine, read_probe
 from tunewright.facts.model import Model, read_model
 from tunewright.flow.fetch import Note, resolve_model, with_tokenizer_json
 from tunewright.i18n import N_, _
@@ -46,8 +46,13 @@ class Gathered:
     tokenizer: TextTokenizer
 
 
-def gather(run: Run, *, note: Note, progress: Progress = lambda done, total: None) -> Gathered:
-    """Facts about machine, model and data. Raises: every error of the model, the data and the network."""
+def gather(
+    run: Run, *, note: Note, progress: Progress = lambda done, total: None, is_measured: bool = True
+) -> Gathered:
+    """Facts about machine, model and data; without `is_measured` this machine's speed is not asked for.
+
+    Raises: every error of the model, the data and the network.
+    """
     folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
     tokenizer_folder = with_tokenizer_json(folder, note)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
@@ -56,7 +61,8 @@ def gather(run: Run, *, note: Note, progress: Progress = lambda done, total: Non
         note(problem.message())
     raise_if_stopped(gated, run.data)
     data = _data_facts(run.data, gated)
-    ensure_probe(note)
+    if is_measured:
+        ensure_probe(note)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
     return Gathered(run, Facts(machine=read_machine(output), model=model, data=data), given, gated, tokenizer)
 
@@ -140,9 +146,16 @@ def _data_facts(spec: DataSpec, gated: Gated) -> Data:
 
 
 def ensure_probe(note: Note) -> None:
-    """Measure this device's speed once, and again after a busy moment; without the measurement the plan says so."""
+    """Measure this device's speed once; again only after a busy moment, when the machine is idle.
+
+    On a machine that is always busy the doubtful figure is used, and that is said.
+    """
     known = read_probe()
-    if known is None or known.is_doubtful:
-        again = _("Measuring this machine's speed again: it was busy the last time")
-        note(again if known else _("Measuring this machine's speed, once"))
-        spawn(command("tunewright.engine.probe", str(probe_path()))).wait()
+    if known and not known.is_doubtful:
+        return
+    if known and not is_idle():
+        note(_("This machine was busy when its speed was measured, and still is: times may come out too long"))
+        return
+    again = _("Measuring this machine's speed again: it was busy the last time")
+    note(again if known else _("Measuring this machine's speed, once"))
+    spawn(command("tunewright.engine.probe", str(probe_path()))).wait()

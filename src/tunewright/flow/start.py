@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from tunewright.errors import Problem, TrainingError, error
+from tunewright.errors import Problem, TrainingError, error, exists_already
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
@@ -39,7 +39,7 @@ def plan_for(
 
     Raises: every error that can be known before a run starts; SpecError E124 for a device that is not known.
     """
-    found = gather(loaded.run, note=note, progress=progress)
+    found = gather(loaded.run, note=note, progress=progress, is_measured=device is None)
     run, facts = with_absolute_paths(found.run), found.facts
     if device:
         return make_plan(run, facts_on(facts, device), loaded.origins, found.given)
@@ -244,7 +244,7 @@ def copy_adapter(run: RunDir, target: Path) -> Path:
     if not run.adapter_dir.is_dir():
         raise error("E116", state=run.state(), verb="copy", needed="finished", name=run.name)
     if target.exists() and any(target.iterdir()):
-        raise error("E115", path=str(target))
+        raise exists_already(target)
     with durable.staging(target.resolve().parent) as staged:
         for file in run.adapter_dir.iterdir():
             if file.name != MANIFEST:

@@ -43,6 +43,17 @@ CPU_BF16_GAIN = 3.0
 GPU_BF16_GAIN = 1.3
 
 
+# Reasons by whether the device was measured, or stands in the table of plan/devices.py.
+BF16 = {
+    True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
+    False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
+}
+FP32 = {
+    True: N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
+    False: N_("by the table of devices, not measured: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
+}
+
+
 def _precision(run: Run, facts: Facts) -> Choice:
     probe = facts.machine.probe
     if probe is None:
@@ -51,13 +62,13 @@ def _precision(run: Run, facts: Facts) -> Choice:
     values = {"fp32": f"{rates['fp32']:.0f}", "bf16": f"{rates.get('bf16', 0):.0f}"}
     gain = rates.get("bf16", 0) / rates["fp32"]
     if gain > (CPU_BF16_GAIN if is_cpu(facts) else GPU_BF16_GAIN):
-        return choice("model.precision", "bf16", N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"), **values)
+        return choice("model.precision", "bf16", BF16[probe.is_measured], **values)
     if is_cpu(facts) and gain > 1:
         reason = N_(
             "measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s; below {wanted} times, exact merging is worth more"
         )
         return choice("model.precision", "fp32", reason, **values, wanted=CPU_BF16_GAIN)
-    return choice("model.precision", "fp32", N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"), **values)
+    return choice("model.precision", "fp32", FP32[probe.is_measured], **values)
 
 
 def _max_length(run: Run, facts: Facts) -> Choice:

@@ -12,6 +12,7 @@ from tunewright.facts.machine import Machine
 from tunewright.facts.model import Model
 from tunewright.i18n import _
 from tunewright.spec.run import Run
+from tunewright.trust import html_table
 
 
 class Facts(Fact):
@@ -145,6 +146,22 @@ class Plan(Fact):
     alternatives: tuple[Alternative, ...] = ()
     full_fine_tuning: FullFineTuning | None = None
 
+    def __repr__(self) -> str:
+        fits = "fits" if self.fits else "does not fit"
+        steps = f"{self.num_steps} steps of {self.effective_batch} rows"
+        return f"Plan({self.run.model.name!r}, {self.run.data.train!r}: {steps}, peak {_gib(self.memory.peak_bytes)}, {fits})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The plan for a notebook: what it takes, and every decision with its reason."""
+        took = [
+            (_("Peak memory"), _gib(self.memory.peak_bytes)),
+            (_("Time"), f"{self.time.seconds:,.0f} s" if self.time else _("not known: this device was not measured")),
+            (_("Trained"), f"{self.trainable_parameters:,}"),
+        ]
+        return html_table(repr(self), [*took, *((c.path, str(c.value), c.why()) for c in self.choices)])
+
     def to_json(self) -> dict[str, Any]:
         """For `plan --json`: stable names, English."""
         return {
@@ -164,6 +181,10 @@ class Plan(Fact):
             "choices": [choice.to_json() for choice in self.choices],
             "run": self.run.model_dump(mode="json"),
         }
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB"
 
 
 def from_json(stored: Mapping[str, Any]) -> Plan:

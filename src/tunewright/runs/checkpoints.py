@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from tunewright.errors import error
+from tunewright.errors import exists_already
 from tunewright.runs import durable
 from tunewright.trust import is_plain
 
@@ -146,7 +146,7 @@ class CheckpointStore:
     def _publish(self, step: int, fill: Callable[[Path], None], identity: Mapping[str, Any]) -> None:
         target = self.folder / f"checkpoint-{step}"
         if target.exists() and self._is_foreign(target):
-            raise error("E115", path=str(target))
+            raise exists_already(target)
         if target.exists() and not self._fault(step, target):
             return
         with durable.staging(self.folder) as staged:

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 import psutil
 
 from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
-from tunewright.errors import NOWHERE, error
+from tunewright.errors import error, exists_already
 from tunewright.runs import durable, layout
 from tunewright.runs.checkpoints import seal
 from tunewright.runs.events import EventLog, Tail, read_events
@@ -178,7 +179,7 @@ def is_alive(record: Mapping[str, Any] | None) -> bool:
 def create(folder: Path, name: str) -> RunDir:
     """A new run's folder. Raises: SpecError E115 if the folder holds something already."""
     if folder.exists() and any(folder.iterdir()):
-        raise error("E115", NOWHERE, path=str(folder))
+        raise exists_already(folder)
     durable.make_folder(folder)
     run = RunDir(folder.resolve())
     record = {
@@ -212,7 +213,7 @@ def list_runs(root: Path | None = None) -> list[RunDir]:
 def open_run(word: str) -> RunDir:
     """A run by path, name, beginning of its name, or `last`. Raises: SpecError E113, E114."""
     path = Path(word).expanduser()
-    if (path / layout.RUN_JSON).is_file():
+    if word and (path / layout.RUN_JSON).is_file():
         return RunDir(path.resolve())
     runs = list_runs()
     if word == "last" and runs:
@@ -220,11 +221,21 @@ def open_run(word: str) -> RunDir:
     matches = [run for run in runs if run.name == word] or [
         run for run in runs if run.name.startswith(word) or word == run.info()["name"] or run.name[11:].startswith(word)
     ]
-    if not matches:
+    if not matches or not word:
         raise error("E113", name=word)
     if len(matches) > 1:
         raise error("E114", name=word, matches=", ".join(run.name for run in matches))
     return matches[0]
+
+
+def open_exactly(word: str) -> RunDir:
+    """A run by path or whole name, for what cannot be undone. Raises: SpecError E113, E130."""
+    places = (Path(word).expanduser(), runs_root() / word)
+    found = next((place for place in places if word and (place / layout.RUN_JSON).is_file()), None)
+    if found:
+        return RunDir(found.resolve())
+    run = open_run(word)
+    raise error("E130", name=word, matches=shlex.quote(run.name))
 
 
 def folder_bytes(folder: Path) -> int:

@@ -3,6 +3,7 @@
 Codes are explained from the catalogue, keys from their fields, terms from `spec.terms`; no text of its own.
 """
 
+import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ from typing import Literal
 
 from tunewright.catalogue import CATALOGUE
 from tunewright.errors import NOWHERE, error
-from tunewright.i18n import _
+from tunewright.i18n import _, catalogue
 from tunewright.spec.keys import SECTIONS, old_name, upstream
 from tunewright.spec.methods import METHODS
 from tunewright.spec.presets import PRESETS
 from tunewright.spec.renamed import OWNED, REMOVED, RENAMED, TOP
 from tunewright.spec.run import Run
 from tunewright.spec.schema import OptionRow, option_rows
-from tunewright.spec.terms import TERMS
+from tunewright.spec.terms import TERMS, Term
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _words() -> Iterator[str]:
     for section in SECTIONS:
         yield from sorted(upstream(section))
     for term in TERMS:
-        yield from (_(term.name), term.name, *term.keys)
+        yield from _names(term)
 
 
 def _plain(word: str) -> str:
@@ -158,13 +159,19 @@ def _section(name: str, rows: list[OptionRow]) -> Explanation:
     paragraphs = [about, "\n".join(f"{key}: {meaning}" for key, meaning in keys)]
     if upstream(name):
         paragraphs.append(_("Handed on as they are: {names}").format(names=", ".join(sorted(upstream(name)))))
-    same = [_(term.text) for term in TERMS if term.name == name]
+    same = [_(term.text) for term in TERMS if _plain(term.name) == name]
     return Explanation(name, "key", (*paragraphs, *same))
+
+
+def _names(term: Term) -> Iterator[str]:
+    """What a term is called in English and in Chinese, whatever the language is, and what else stands for it."""
+    yield from (term.name, *term.keys)
+    yield from re.split("[（）]", catalogue("zh").gettext(term.name).rstrip("）"))
 
 
 def _term(word: str) -> Explanation | None:
     for term in TERMS:
-        if word in (_plain(term.name), _plain(_(term.name)), *map(_plain, term.keys)):
+        if word in map(_plain, _names(term)):
             related = [
                 f"tunewright explain {row.path}" for row in option_rows() if row.path.rpartition(".")[2] in term.keys
             ]
@@ -180,6 +187,6 @@ def _old_key(word: str) -> Explanation | None:
         return None
     table, code = known
     if code == "E104":
-        return Explanation(key, "key", (_('"{old}" is now called "{new}"').format(old=key, new=RENAMED[table][key]),))
+        return Explanation(key, "key", (_('"{old}" is called "{new}" here').format(old=key, new=RENAMED[table][key]),))
     reason = REMOVED[table][key] if code == "E112" else OWNED[table][key]
     return Explanation(key, "key", (_(reason),))

@@ -1,5 +1,6 @@
 """What pydantic found wrong with a config, as problems of the catalogue: one for each place, in a person's words."""
 
+import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -11,7 +12,7 @@ from tunewright.errors import Problem, Where
 from tunewright.i18n import N_, _
 from tunewright.spec.keys import methods_with, old_name, suggest
 from tunewright.spec.marks import Mark, Path, place, printable
-from tunewright.spec.renamed import OWNED, REMOVED, RENAMED, TOP
+from tunewright.spec.renamed import OWNED, REMOVED, RENAMED, TOP, elsewhere
 from tunewright.spec.run import NAME_PATTERN
 
 _KINDS = {
@@ -40,8 +41,8 @@ _LIMITS = {
 }
 _PATTERNS = {NAME_PATTERN: N_("1 to 64 small letters, digits, dots, dashes and underscores")}
 
-# Of more choices than a line holds, those nearest to what was written are named.
-MOST_CHOICES = 12
+# Of more choices than a few lines hold, those nearest to what was written are named.
+MOST_CHOICES = 24
 
 
 def problems_of(
@@ -87,7 +88,18 @@ def _problem(
             return Problem("E108", key_at, {"key": dotted(path)})
     typed = marks[path].text if path in marks else ""
     value = _shown(details[-1]["input"], typed)
+    if path == ("method",) and (here := elsewhere(str(data["method"]))):
+        instead, fix = here
+        names = {name: _asked_for(data, name, key) for name, key in (("model", "name"), ("data", "train"))}
+        values = {"key": "method", "value": value, "instead": instead, "fix": fix.format_map(names)}
+        return Problem("E131", value_at, values)
     return Problem("E103", value_at, {"key": dotted(path), "reason": _reason(details, typed), "value": value})
+
+
+def _asked_for(data: Mapping[str, Any], section: str, key: str) -> str:
+    """A value of the config as a shell takes it, or what it is called."""
+    values = data.get(section)
+    return shlex.quote(str(values[key])) if isinstance(values, Mapping) and key in values else section.upper()
 
 
 def unknown_key(path: Path, data: Mapping[str, Any], where: Where) -> Problem:
@@ -121,9 +133,7 @@ def _reason(details: list[ErrorDetails], typed: str) -> str:
     limits = [_(_LIMITS[code]).format(**d.get("ctx", {})) for d in details if (code := d["type"]) in _LIMITS]
     limits += [_pattern(d["ctx"]["pattern"]) for d in details if d["type"] == "string_pattern_mismatch"]
     choices = [name for d in details if d["type"] == "literal_error" for name in d["ctx"]["expected"].split("'")[1::2]]
-    if len(choices) > MOST_CHOICES:
-        choices = get_close_matches(str(details[-1]["input"]), choices, 3, 0.4) or choices
-    listed = [_("one of {choices}").format(choices=", ".join(choices))] if len(choices) > 1 else choices
+    listed = [_listed(choices, str(details[-1]["input"]))] if len(choices) > 1 else choices
     wanted = [*(limits or kinds), *listed]
     what = wanted[0] if wanted else _("another kind of value")
     for other in wanted[1:]:
@@ -132,6 +142,14 @@ def _reason(details: list[ErrorDetails], typed: str) -> str:
     can_be_text = any(d["type"] == "string_type" for d in details)
     misread = _misread(details[-1]["input"], typed, kinds) if can_be_text else ""
     return f"{reason} ({misread})" if misread else reason
+
+
+def _listed(choices: list[str], typed: str) -> str:
+    """All choices, or of very many the nearest, with how many there are."""
+    near = get_close_matches(typed, choices, 3, 0.4)
+    if len(choices) <= MOST_CHOICES or not near:
+        return _("one of {choices}").format(choices=", ".join(choices))
+    return _("one of {count} names, among them {choices}").format(count=len(choices), choices=", ".join(near))
 
 
 def _pattern(pattern: str) -> str:

@@ -209,6 +209,35 @@ OWNED: Mapping[str, Mapping[str, str]] = {
 }
 
 
+_FOUR_BITS = N_("LoRA on a base whose weights are stored in 4 bits")
+_FULL = N_("all weights are trained only beside adapters, for comparison")
+_COMPARE = "tunewright compare {model} {data} --full"
+
+# value of method that is another tool's, without blanks, dashes and underscores -> what it is here, and how it is asked for
+METHODS_ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "qlora": (_FOUR_BITS, "--method lora --set model.quantization=4bit"),
+    "lora4bit": (_FOUR_BITS, "--method lora --set model.quantization=4bit"),
+    "dora": (N_("LoRA with the length of the weights trained apart"), "--method lora --set peft.use_dora=true"),
+    "qdora": (
+        N_("DoRA on a base whose weights are stored in 4 bits"),
+        "--method lora --set peft.use_dora=true --set model.quantization=4bit",
+    ),
+    "rslora": (N_("LoRA with another scale"), "--method lora --set peft.use_rslora=true"),
+    "pissa": (N_("LoRA with other start values"), "--method lora --set peft.init_lora_weights=pissa"),
+    "olora": (N_("LoRA with other start values"), "--method lora --set peft.init_lora_weights=olora"),
+    "full": (_FULL, _COMPARE),
+    "fullft": (_FULL, _COMPARE),
+    "fullfinetuning": (_FULL, _COMPARE),
+    "fft": (_FULL, _COMPARE),
+    "sft": (N_("it is what every method does: learning from right answers"), "--method lora"),
+}
+
+
+def elsewhere(value: str) -> tuple[str, str] | None:
+    """What a method's name of another tool is here, and how it is asked for; None for a name that is not known."""
+    return METHODS_ELSEWHERE.get("".join(char for char in value.lower() if char.isalnum()))
+
+
 def refused(section: str) -> frozenset[str]:
     """Names that `section` never hands on to upstream, although upstream may have them."""
     return frozenset(RENAMED.get(section, {})) | frozenset(REMOVED.get(section, {})) | frozenset(OWNED.get(section, {}))

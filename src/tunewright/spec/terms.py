@@ -1,20 +1,11 @@
 """The words of the field, explained: a few sentences each, read by `explain`. Text only."""
 
-from dataclasses import dataclass
-
 from tunewright.i18n import N_
-
-
-@dataclass(frozen=True)
-class Term:
-    """One word of the field; `keys` are config keys it belongs to and other names for it."""
-
-    name: str
-    text: str
-    keys: tuple[str, ...] = ()
-
+from tunewright.spec.basics import BASICS
+from tunewright.spec.basics import Term as Term
 
 TERMS: tuple[Term, ...] = (
+    *BASICS,
     Term(
         N_("activation checkpointing"),
         N_(
@@ -22,7 +13,7 @@ TERMS: tuple[Term, ...] = (
             "input of each block and computes the rest again when it is needed: much less memory, about one more "
             "forward pass of time. The gradients are the same. It used to be called gradient checkpointing."
         ),
-        ("activation_checkpointing", "gradient checkpointing"),
+        ("activation_checkpointing", "gradient checkpointing", "梯度检查点", "激活重计算"),
     ),
     Term(
         N_("adapter"),
@@ -31,6 +22,7 @@ TERMS: tuple[Term, ...] = (
             "folder with adapter_config.json and adapter_model.safetensors, usually a few megabytes, and works only"
             " with the base model it was trained on."
         ),
+        ("adapters", "适配层"),
     ),
     Term(
         N_("chat template"),
@@ -39,7 +31,7 @@ TERMS: tuple[Term, ...] = (
             "trained with one template and answers well only with that one; so the tokenizer's own is used, and it "
             "is saved with the adapter."
         ),
-        ("chat_template",),
+        ("chat_template", "聊天模板", "提示模板"),
     ),
     Term(
         N_("checkpoint"),
@@ -48,7 +40,7 @@ TERMS: tuple[Term, ...] = (
             "place in the data. A run goes on from a checkpoint as if it had never stopped. What you keep in the "
             "end is the adapter, not a checkpoint."
         ),
-        ("save_total_limit",),
+        ("save_total_limit", "checkpoints", "存档"),
     ),
     Term(
         N_("data gate"),
@@ -65,7 +57,7 @@ TERMS: tuple[Term, ...] = (
             "Training ends when the held-out loss has not improved for some measurements, because further steps "
             "would only learn the rows by heart. The step with the lowest held-out loss is the one that is kept."
         ),
-        ("early_stopping_patience",),
+        ("early_stopping_patience", "提前停止"),
     ),
     Term(
         N_("effective batch"),
@@ -73,7 +65,6 @@ TERMS: tuple[Term, ...] = (
             "The rows that one optimizer step learns from: rows per micro-batch x accumulated micro-batches x "
             "devices. It shapes the training; how it is cut into micro-batches changes only memory and speed."
         ),
-        ("batch size",),
     ),
     Term(
         N_("eject"),
@@ -96,7 +87,7 @@ TERMS: tuple[Term, ...] = (
             "One pass through all training rows. One to three epochs are usual; with more, a small data set is soon"
             " learned by heart instead of understood."
         ),
-        ("num_train_epochs",),
+        ("num_train_epochs", "epochs", "轮", "轮数", "训练轮数"),
     ),
     Term(
         N_("exact match"),
@@ -104,6 +95,7 @@ TERMS: tuple[Term, ...] = (
             "The share of held-out answers that equal the reference answer; JSON is compared by content. A strict "
             "measure: good for labels and structured output, too strict for free text, where many answers are right."
         ),
+        ("em", "精确匹配"),
     ),
     Term(
         N_("field F1"),
@@ -122,7 +114,7 @@ TERMS: tuple[Term, ...] = (
             "overflow. Half the bytes means half the memory, but is faster only on hardware built for it: some CPUs"
             " are slower in bf16 than in fp32."
         ),
-        ("fp32", "bf16", "fp16"),
+        ("fp32", "bf16", "fp16", "半精度", "float16", "bfloat16", "float32"),
     ),
     Term(
         N_("GGUF"),
@@ -137,7 +129,7 @@ TERMS: tuple[Term, ...] = (
             "Adding up the gradients of several micro-batches before one optimizer step. The step is that of one "
             "large batch, with the memory of a small one; it only takes longer."
         ),
-        ("gradient_accumulation_steps",),
+        ("gradient_accumulation_steps", "梯度累加"),
     ),
     Term(
         N_("held-out"),
@@ -145,7 +137,17 @@ TERMS: tuple[Term, ...] = (
             "Rows that are kept out of training and used to measure. Only on rows it never saw can a model show "
             "that it learned the task and not the rows."
         ),
-        ("holdout", "validation", "test set"),
+        (
+            "holdout",
+            "validation",
+            "test set",
+            "留出样本",
+            "验证集",
+            "测试集",
+            "holdout set",
+            "validation set",
+            "留出集",
+        ),
     ),
     Term(
         N_("label tokens"),
@@ -169,7 +171,7 @@ TERMS: tuple[Term, ...] = (
             "is learned. LoRA takes higher rates than full fine-tuning: usually 1e-4 to 5e-4, small models up to "
             "1e-3."
         ),
-        ("learning_rate", "lr"),
+        ("learning_rate", "lr", "步长"),
     ),
     Term(
         N_("LoRA"),
@@ -179,6 +181,7 @@ TERMS: tuple[Term, ...] = (
             " the weights are trained, so gradients and optimizer take little memory. Afterwards the update can be "
             "merged into W."
         ),
+        ("low-rank adaptation", "低秩适配"),
     ),
     Term(
         N_("lora_alpha"),
@@ -195,6 +198,7 @@ TERMS: tuple[Term, ...] = (
             "without PEFT and is as fast as the base. It is as large as the base model, and the adapter cannot be "
             "taken off again."
         ),
+        ("合并权重", "merging"),
     ),
     Term(
         N_("micro-batch"),
@@ -202,7 +206,7 @@ TERMS: tuple[Term, ...] = (
             "The rows that go through the model at once. Its size decides the peak of memory; a step may consist of"
             " several micro-batches."
         ),
-        ("per_device_train_batch_size",),
+        ("per_device_train_batch_size", "微批次", "per device batch"),
     ),
     Term(
         N_("optimizer"),
@@ -210,7 +214,7 @@ TERMS: tuple[Term, ...] = (
             "The rule that turns gradients into a change of the weights. AdamW, the default, keeps two more numbers"
             " for every trained weight; with an adapter these are few."
         ),
-        ("optim", "adamw"),
+        ("optim", "adamw", "adam"),
     ),
     Term(
         N_("overfitting"),
@@ -218,6 +222,7 @@ TERMS: tuple[Term, ...] = (
             "The model learns the training rows by heart: training loss goes on falling while held-out loss rises. "
             "What helps: more or more varied rows, fewer epochs, a lower rank, some dropout, early stopping."
         ),
+        ("overfit",),
     ),
     Term(
         N_("packing"),
@@ -225,6 +230,7 @@ TERMS: tuple[Term, ...] = (
             "Putting several short rows into one sequence, so that no time is spent on padding. Done right, the "
             "rows do not see each other and the loss is the same as without packing."
         ),
+        ("序列打包", "样本打包"),
     ),
     Term(
         N_("perplexity"),
@@ -261,7 +267,7 @@ TERMS: tuple[Term, ...] = (
             "Storing the frozen base weights in 8 or 4 bits instead of 16 or 32. The base takes a half or a quarter"
             " of the memory it takes in 16 bits, at a small loss of quality; the adapter itself is not quantized."
         ),
-        ("4bit", "8bit", "QLoRA"),
+        ("4bit", "8bit", "quantized", "int8", "int4"),
     ),
     Term(
         N_("rank"),
@@ -270,7 +276,7 @@ TERMS: tuple[Term, ...] = (
             "change. Parameters grow in proportion to it. 8 to 32 is usual; a larger rank learns more, needs more "
             "memory and overfits sooner."
         ),
-        ("r",),
+        ("r", "lora rank"),
     ),
     Term(
         N_("safetensors"),
@@ -302,6 +308,6 @@ TERMS: tuple[Term, ...] = (
             "The first steps, in which the learning rate rises from zero to its full value. It keeps the first, "
             "noisy gradients from throwing the weights off."
         ),
-        ("warmup_steps", "warmup"),
+        ("warmup_steps", "warmup", "热身"),
     ),
 )

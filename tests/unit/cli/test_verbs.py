@@ -1,6 +1,7 @@
 """Verb by verb: what stands on stdout, what on stderr, and that --json is one object with "schema": 1."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from tunewright import api
-from tunewright.facts import health
+from tunewright.errors import SpecError
+from tunewright.facts import health, machine
+from tunewright.i18n import width
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir
 
@@ -148,14 +151,49 @@ def test_runs_list_shows_the_curves_where_they_fit(tw, make_run: MakeRun, monkey
 
 def test_runs_are_deleted_only_with_a_yes(tw, make_run: MakeRun) -> None:
     run = make_run()
-    dry = tw("runs", "rm", "last", "--dry-run")
+    dry = tw("runs", "rm", run.name, "--dry-run")
     assert (dry.code, run.path.exists()) == (0, True)
-    asked = tw("runs", "rm", "last")
+    asked = tw("runs", "rm", run.name)
     assert (asked.code, run.path.exists()) == (2, True)
     assert "error E120" in asked.err and "KiB" in asked.err
-    removed = tw("runs", "rm", "last", run.name, "--yes", "--json")
+    removed = tw("runs", "rm", str(run.path), run.name, "--yes", "--json")
     assert [one["name"] for one in removed.json["removed"]] == [run.name]
     assert not run.path.exists()
+
+
+@pytest.mark.parametrize("word", ["2", "last", "mita", "2026"])
+def test_the_beginning_of_a_name_deletes_nothing(tw, make_run: MakeRun, word: str) -> None:
+    run = make_run()
+    refused = tw("runs", "rm", word if word != "2026" else run.name[:-1], "--yes")
+    assert refused.code == 2 and "error E130" in refused.err and run.path.exists()
+    fix = refused.err.splitlines()[1].partition("fix: ")[2]
+    assert tw(*fix.split()[1:], "--yes").code == 0 and not run.path.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("runs", "rm", ""), ("runs", "stop", ""), ("eval", ""), ("compare", ""), ("verify", ""), ("merge", "last", ""),
+     ("train", "", "my.jsonl"), ("data", "check", ""), ("runs", "list", ""), ("chat", "--prompt", "x", "")],
+)  # fmt: skip
+def test_an_empty_word_is_no_name(tw, make_run: MakeRun, words: tuple[str, ...]) -> None:
+    run = make_run()
+    refused = tw(*words)
+    assert refused.code == 2 and f"error E129  word {words.index('') + 1} of the command is empty" in refused.err
+    assert run.path.exists()
+    with pytest.raises(SpecError, match="E113"):
+        api.open_run("")
+
+
+def test_a_place_that_is_taken_comes_with_one_that_is_free(tw, model: Path, rows: Path) -> None:
+    Path("my run").mkdir()
+    Path("my run/x").write_text("")
+    Path("my run-2").mkdir()
+    refused = tw("train", str(model), "my.jsonl", "-o", "my run")
+    assert refused.code == 2
+    assert "fix: a place that is free: 'my run-3'" in refused.err
+    Path("my.yaml").write_text("")
+    refused = tw("init", str(model), "my.jsonl")
+    assert "fix: write over it: --force" in refused.err and "or:  a place that is free: my-2.yaml" in refused.err
 
 
 def test_stop_and_logs_of_a_run_that_has_ended(tw, make_run: MakeRun) -> None:
@@ -365,3 +403,56 @@ def test_verbs_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypatch:
         ("report",),
     ):
         assert tw(*words).code == 0, words
+
+
+@pytest.mark.parametrize("device", ["24GB GPU", "a100-80", "t4", "8 gb"])
+def test_a_plan_for_another_device_measures_nothing_and_says_what_is_from_a_table(
+    tw, model: Path, rows: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.probe_path().unlink()
+    monkeypatch.setattr("tunewright.flow.gather.spawn", lambda argv: pytest.fail("this machine was measured"))
+    shown = tw("plan", str(model), "my.jsonl", "--device", device)
+    assert shown.code == 0
+    assert "not here; memory and speed are from a table" in shown.out.splitlines()[0]
+    assert "by the table of devices, not measured" in shown.out and "measured here" not in shown.out
+
+
+def test_decisions_stand_by_their_whole_paths(tw, model: Path, rows: Path) -> None:
+    lines = tw("plan", str(model), "my.jsonl", "-v").out.splitlines()
+    decided = lines[[line.startswith("Decided") for line in lines].index(True) + 1 :]
+    paths = [line.split()[0] for line in decided if line.startswith(" " * 10)]
+    assert {"peft.r", "eval.rows", "fast_paths.packing", "train.learning_rate"} <= set(paths)
+    assert all(tw("explain", path).code == 0 for path in paths if "." in path)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_plan_shows_ten_decisions_a_line_each_and_the_rest_with_v(
+    tw, model: Path, rows: Path, worked: list[RunDir], monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TUNEWRIGHT_LANG", language)
+    for shown in (tw("plan", str(model), "my.jsonl").out, tw("train", str(model), "my.jsonl").err):
+        lines = shown.splitlines()
+        start = next(i for i, line in enumerate(lines) if "--set PATH=VALUE" in line) + 1
+        end = next(i for i, line in enumerate(lines) if i > start and not line.startswith(" " * 10))
+        assert 5 <= end - start <= 11 and lines[end - 1].endswith("-v")
+        assert all(width(line) <= 80 for line in lines[start:end])
+    assert "fast_paths.packing" not in shown
+    assert "fast_paths.packing" in tw("train", str(model), "my.jsonl", "-v").err
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_table_of_alternatives_keeps_its_columns(
+    tw, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TUNEWRIGHT_LANG", language)
+    lines = tw("plan", str(model), "my.jsonl").out.splitlines()
+    ends = {
+        width(line)
+        for line in lines
+        if re.search(r"[\d.]+ [GM]iB +[\d.]+ m?(s|in)", line) and line.startswith(" " * 10)
+    }
+    assert len(ends) == 1 and ends.pop() <= 80
+    flags = [line.strip() for line in lines if line.strip().startswith("--set")]
+    assert all(line.count("--set") == line.count("=") for line in flags)

@@ -100,3 +100,10 @@ def test_numbers_are_short() -> None:
         "nan",
     ]
     assert [clock(s) for s in (None, 281.2, 3723)] == ["?", "4:41", "1:02:03"]
+
+
+def test_a_terminal_of_80_columns_keeps_the_memory() -> None:
+    for steps in (120, 16_000):
+        lines = frame(view_of(BEGIN, log(steps // 2, max_steps=steps)), channel(80), PHASES)
+        assert "mem 2.1 of 24.0 GiB" in lines[0] and "50%" in lines[0]
+        assert width(lines[0]) <= 80

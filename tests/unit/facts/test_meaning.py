@@ -68,3 +68,11 @@ def test_the_hub_is_told_as_it_was_found(hub: bool | None, words: str, monkeypat
 def test_an_offline_switch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "HF_HUB_OFFLINE is set" in of("hub", meanings(machine(), {}, None))[0].text()
+
+
+@pytest.mark.parametrize(("int8", "is_advised"), [(1700e9, True), (520e9, True), (430e9, False), (300e9, False)])
+def test_8_bits_are_advised_only_where_they_are_faster(int8: float, is_advised: bool) -> None:
+    probe = PROBE.model_copy(update={"matmul": {**PROBE.matmul, "int8": int8}})
+    text = of("libraries", meanings(machine(probe), {}))[1].text()
+    assert ("--set model.quantization=8bit" in text) is is_advised
+    assert ("no time" in text) is not is_advised

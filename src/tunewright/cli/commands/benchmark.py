@@ -1,6 +1,6 @@
 """`tunewright eval RUN --benchmark TASK`: the part of the verb that needs lm-evaluation-harness."""
 
-from tunewright.cli import brief, live, show
+from tunewright.cli import again, brief, live, show
 from tunewright.cli.problems import printable
 from tunewright.i18n import _
 
@@ -25,4 +25,5 @@ def measure(name: str, tasks: str, *, rows: int | None, folder: str | None, onli
     channel.line()
     channel.paragraph(_("± is the standard error. A difference is named if 95 % of chance does not explain it."))
     kept = brief.shorten(run.dir.benchmark_path)
-    show.note(_("Kept in {path}; `tunewright report {name}` shows it.").format(path=kept, name=run.name))
+    report = again.command("report", again.handle(run))
+    show.note(_("Kept in {path}; `{command}` shows it.").format(path=kept, command=report))

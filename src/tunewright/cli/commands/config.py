@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import options, show
+from tunewright.cli import again, options, show
 from tunewright.cli.problems import printable
 from tunewright.i18n import _
 
@@ -34,7 +34,7 @@ def validate(file: File, sets: options.Sets = None, as_json: options.Json = Fals
         show.as_json({"schema": 1, "valid": True, "path": file})
         return
     show.out().line(_("{path} is valid").format(path=file))
-    show.next_steps((f"tunewright plan {file}", _("what it would do")))
+    show.next_steps((again.command("plan", again.operand(str(file))), _("what it would do")))
 
 
 def show_config(file: File, sets: options.Sets = None, as_json: options.Json = False) -> None:

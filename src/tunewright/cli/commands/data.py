@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.cli import brief, live, options, show
+from tunewright.cli import again, brief, live, options, show
 from tunewright.cli.problems import print_problems, printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import _, ngettext
@@ -36,10 +36,11 @@ def _look(
     if mapping:
         settings["data.map"] = mapping
     with live.meter(_("Looking at the data")) as progress:
-        return api.data_check(file, model, settings=settings, sets=sets or (), note=show.note, progress=progress)
+        return api.data_check(file, model, sets=sets or (), note=show.note, progress=progress, **settings)
 
 
 def check(
+    context: typer.Context,
     file: File,
     model: Model = "smollm2",
     task: options.Task = None,
@@ -54,9 +55,15 @@ def check(
     else:
         _print_check(file, found, show.out())
         if not found.stopping:
-            show.next_steps((f"tunewright train {model} {file}", _("train on it")))
+            show.next_steps(_training(context, model, file))
     if found.stopping:
         raise typer.Exit(found.stopping[0].entry.exit_code)
+
+
+def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
+    """The command that trains on the rows as they were read here."""
+    options = again.given(context, "train", without=("--model",))
+    return again.command("train", again.operand(model), again.operand(file), *options), _("train on it")
 
 
 def _check_json(file: str, found: "DataCheck") -> dict[str, Any]:
@@ -76,7 +83,7 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
 
     words, account = api.words, found.gated.account
     rows = _("{rows} rows · {used} to train, {held_out} held out, {dropped} left out")
-    brief.labelled(channel, _("Data"), f"{file}   " + rows.format(**{name: f"{account[name]:,}" for name in (
+    brief.labelled(channel, _("Data"), f"{brief.one_line(file)}   " + rows.format(**{name: f"{account[name]:,}" for name in (
         "rows", "used", "held_out", "dropped"
     )}))  # fmt: skip
     brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
@@ -129,6 +136,7 @@ def _numbers(kind: str, account: dict[str, Any]) -> str:
 
 
 def show_rows(
+    context: typer.Context,
     file: File,
     model: Model = "smollm2",
     task: options.Task = None,
@@ -151,9 +159,19 @@ def show_rows(
             _print_row(row, found, channel)
         print_problems(bad, channel)
         if not rows and not bad:
-            show.err().line(_("There is no such row."))
+            _say_none(context, file, is_row=number is not None)
+        elif rows:
+            show.next_steps(_training(context, model, file))
     if not rows:
         raise typer.Exit(bad[0].entry.exit_code if bad else 2)
+
+
+def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
+    """Why nothing is shown, and the command that tells more."""
+    text = _("There is no such row.") if is_row else _("No row can be shown: none of them is sound.")
+    show.err().line(text)
+    options = again.given(context, "data check")
+    show.next_steps((again.command("data check", again.operand(file), *options), _("every row accounted for")))
 
 
 def _pieces(row: "Encoded", found: "DataCheck") -> "list[Piece]":

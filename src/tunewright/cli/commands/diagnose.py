@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tunewright.cli import options, show
+from tunewright.cli import again, options, show
 from tunewright.cli.problems import print_problems, printable
 from tunewright.i18n import _, ngettext
 from tunewright.i18n import width as columns_of
@@ -52,7 +52,7 @@ def _print(finding: "Finding", channel: "Channel") -> None:
     for label, remedy in zip(labels[1:], finding.remedies, strict=True):
         text = printable(remedy.message())
         channel.paragraph(text, INDENT + " " * width, INDENT + channel.paint(show.pad(label, width), "green"))
-        channel.line(f"{INDENT}{' ' * width}{printable(remedy.command)}")
+        channel.line(f"{INDENT}{' ' * width}{printable(again.named(remedy.command))}")
 
 
 def _print_rest(diagnosis: "Diagnosis", channel: "Channel") -> None:
@@ -63,7 +63,7 @@ def _print_rest(diagnosis: "Diagnosis", channel: "Channel") -> None:
             print_problems(problems, channel)
         channel.paragraph(_("Nothing was found. Looked at: {what}.").format(what=_looked_at(diagnosis)))
     else:
-        show.err().line(channel.paint(f"tunewright explain {diagnosis.findings[0].code}", "dim"))
+        show.err().line(channel.paint(again.command("explain", diagnosis.findings[0].code), "dim"))
 
 
 def _looked_at(diagnosis: "Diagnosis") -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import brief, options, show
+from tunewright.cli import again, brief, options, show
 from tunewright.cli.problems import print_problems, printable
 from tunewright.i18n import _, ngettext
 
@@ -62,7 +62,7 @@ def _print(found: "Health") -> None:
             if is_here
             else _("not here yet; it comes with its first use, or now:  tunewright doctor --fetch {name}")
         )
-        brief.labelled(channel, _("Model"), f"{name}: {state.format(name=name)}")
+        brief.labelled(channel, _("Model"), f"{name}: {again.named(state.format(name=name))}")
     rows = [
         (
             words.label(words.TOPICS, one.topic),
@@ -74,7 +74,7 @@ def _print(found: "Health") -> None:
     show.table(channel, rows, indent=" " * brief.LABEL)
     print_problems(found.problems, channel)
     if not found.problems:
-        show.next_steps(("tunewright quickstart", _("see it work")))
+        show.next_steps((again.command("quickstart"), _("see it work")))
 
 
 def _device(found: "Health") -> str:

@@ -31,12 +31,12 @@ def generate(
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
-    from tunewright.errors import error
+    from tunewright.errors import exists_already
 
     with_base = options.wants_base(base)
     found = api.open_run(run)
     if output and Path(output).exists() and not force:
-        raise error("E115", path=output)
+        raise exists_already(Path(output), force="--force")
     mapping = options.mapping(columns)
     prompts, left_out = api.prompts(file, task=found.task, mapping=mapping, skip_bad=skip_bad)
     show.note(_("Loading the model of {name}").format(name=found.name))
@@ -55,7 +55,7 @@ def generate(
         return
     if not output:
         for row in rows:
-            show.out().line(json.dumps(row, ensure_ascii=False))
+            show.out().data(json.dumps(row, ensure_ascii=False))
     if left_out:
         print_problems(left_out, show.err())
     if output:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunewright.cli import options, show
+from tunewright.cli import again, options, show
 from tunewright.cli.problems import printable
 from tunewright.i18n import _
 
@@ -29,13 +29,13 @@ def init(
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
-    from tunewright.errors import error
+    from tunewright.errors import exists_already
 
     level: Any = preset
     text, recognised = api.starter(model, data, level)
     path = Path(output or f"{Path(data).stem}.yaml")
     if path.exists() and not force:
-        raise error("E115", path=str(path))
+        raise exists_already(path, force="--force")
     path.write_text(text, encoding="utf-8")
     if as_json:
         columns = dict(recognised.columns)
@@ -43,4 +43,5 @@ def init(
         return
     show.note(printable(_("Recognised: {format}").format(format=recognised.describe())))
     show.out().line(str(path))
-    show.next_steps((f"tunewright plan {path}", _("what it would do")), (f"tunewright train {path}", _("do it")))
+    file = again.operand(str(path))
+    show.next_steps((again.command("plan", file), _("what it would do")), (again.command("train", file), _("do it")))

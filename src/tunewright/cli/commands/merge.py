@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import brief, live, options, show
+from tunewright.cli import again, brief, live, options, show
 from tunewright.i18n import _
 
 
@@ -40,4 +40,5 @@ def merge(
     brief.labelled(channel, _("Checked"), checked.format(
         equal=result["equal"], total=result["prompts"], difference=f"{result['max_logit_difference']:.1g}"
     ))  # fmt: skip
-    show.next_steps((f"tunewright generate {found.name} prompts.jsonl", _("answers for a file of prompts")))
+    answers = again.command("generate", again.handle(found), "prompts.jsonl")
+    show.next_steps((answers, _("answers for a file of prompts")))

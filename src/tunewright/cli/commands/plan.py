@@ -1,13 +1,12 @@
 """`tunewright plan`"""
 
-import shlex
-import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunewright.catalogue.entry import EXIT_DOES_NOT_FIT
-from tunewright.cli import brief, live, options, show, start
+from tunewright.cli import again, brief, live, options, show, start
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import _
@@ -22,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def plan(
+    context: typer.Context,
     inputs: options.Inputs = None,
     model: options.Model = None,
     data: options.Data = None,
@@ -41,20 +41,23 @@ def plan(
     calibrate: options.Calibrate = False,
     offline: options.Offline = False,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Show no progress."))] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help=_("Show every decision with its whole reason."))
+    ] = False,
 ) -> None:
-    flags = {
-        "model.name": model, "data.train": data, "run.output_dir": output, "task": task, "preset": preset,
-        "method": method, options.rank_of(method): rank,
-        "train.num_train_epochs": epochs, "train.learning_rate": lr, "train.seed": seed, "data.map": options.mapping(columns),
-        "data.skip_bad": skip_bad, "run.offline": offline,
-    }  # fmt: skip
+    flags = options.training(
+        {"model.name": model, "data.train": data, "task": task, "preset": preset, "method": method},
+        output=output, rank=rank, epochs=epochs, lr=lr, seed=seed, map=options.mapping(columns), skip_bad=skip_bad,
+        offline=offline,
+    )  # fmt: skip
     if calibrate and device:
         raise typer.BadParameter(_("--calibrate measures this machine, --device asks for another"))
     loaded = options.asked(inputs, sets, flags)
     if calibrate:
         _calibrate(loaded, is_quiet=quiet)
-    show_plan(loaded, device=device, price=price, is_json=as_json, is_quiet=quiet)
+    ready = training(context, inputs)
+    show_plan(loaded, ready, device=device, price=price, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
 
 
 def _calibrate(loaded: "Loaded", *, is_quiet: bool) -> None:
@@ -66,31 +69,38 @@ def _calibrate(loaded: "Loaded", *, is_quiet: bool) -> None:
         show.note(_("measured: {factor} times the time of the formula").format(factor=f"{factor:.2f}"))
 
 
+def training(context: typer.Context, inputs: Sequence[str] | None) -> str:
+    """The command that trains what this one plans."""
+    return again.command("train", *map(again.operand, inputs or ()), *again.given(context, "train"))
+
+
 def show_plan(
-    loaded: "Loaded", *, device: str | None = None, price: float | None = None, is_json: bool, is_quiet: bool
+    loaded: "Loaded",
+    ready: str,
+    *,
+    device: str | None = None,
+    price: float | None = None,
+    is_json: bool,
+    is_quiet: bool,
+    is_verbose: bool,
 ) -> None:
-    """Make the plan and print it; nothing is written. Raises: typer.Exit 3 if it does not fit the device."""
+    """Make the plan and print it, with the command `ready` that runs it; nothing is written.
+
+    Raises: typer.Exit 3 if it does not fit the device.
+    """
     made = start.plan(loaded, device=device, is_quiet=is_quiet)
     cost = price * made.time.seconds / 3600 if price is not None and made.time else None
     if is_json:
         show.as_json(made.to_json() | ({} if cost is None else {"cost": round(cost, 2)}))
     else:
-        _print(made, show.out(), cost)
+        _print(made, show.out(), cost, is_whole=is_verbose)
         if made.fits and not device:
-            show.next_steps((_command(), _("run it")))
+            show.next_steps((ready, _("run it")))
     if not made.fits:
         raise typer.Exit(EXIT_DOES_NOT_FIT)
 
 
-def _command() -> str:
-    """This very command as the one that trains."""
-    words = ["train" if word == "plan" and i == 0 else word for i, word in enumerate(sys.argv[1:])]
-    return shlex.join(
-        ["tunewright", *(word for word in words if word not in ("--dry-run", "-q", "--quiet", "--calibrate"))]
-    )
-
-
-def _print(made: "Plan", channel: Channel, cost: float | None) -> None:
+def _print(made: "Plan", channel: Channel, cost: float | None, *, is_whole: bool) -> None:
     from tunewright import api
 
     words, run = api.words, made.run
@@ -111,7 +121,7 @@ def _print(made: "Plan", channel: Channel, cost: float | None) -> None:
     brief.labelled(channel, _("Memory"), " · ".join(parts))
     _print_time(made, channel, cost)
     _print_alternatives(made, channel)
-    brief.decided(made, channel)
+    brief.decided(made, channel, is_whole=is_whole)
     asked = [choice for choice in made.choices if choice.origin not in ("plan", "default")]
     if asked:
         brief.labelled(channel, _("Asked"), _("taken as they were given"))
@@ -157,9 +167,10 @@ def _print_alternatives(made: "Plan", channel: Channel) -> None:
            words.count(made.trainable_parameters), "")  # fmt: skip
     rows = [
         (name, channel.paint(words.size(peak), "red") if peak > made.facts.room_bytes else words.size(peak),
-         words.duration(seconds), trained, channel.paint(flags, "dim"))
-        for name, peak, seconds, trained, flags in (own, *lines)
+         words.duration(seconds), trained)
+        for name, peak, seconds, trained, _flags in (own, *lines)
     ]  # fmt: skip
+    flags = [channel.paint(line[-1], "dim") for line in (own, *lines)]
     brief.labelled(channel, _("Otherwise"), _("the same run with one thing changed"))
-    header = ("", _("Peak memory"), _("Time"), _("Trained"), "")
-    show.table(channel, rows, header, indent=" " * brief.LABEL, right=range(1, 4))
+    header = ("", _("Peak memory"), _("Time"), _("Trained"))
+    show.table(channel, rows, header, indent=" " * brief.LABEL, right=range(1, 4), below=flags)

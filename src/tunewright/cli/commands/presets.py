@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import brief, options, show
+from tunewright.cli import again, brief, options, show
 from tunewright.cli.show import Channel
 from tunewright.i18n import _
 
@@ -40,8 +40,8 @@ def presets(ctx: typer.Context, model: options.Model = None, as_json: options.Js
         _print_levels(rows, show.out())
         _print_families(rows, show.out())
         show.next_steps(
-            ("tunewright presets show llama/medium", _("one of them as a config")),
-            ("tunewright presets --model MODEL", _("the names in a model, and how much each level trains")),
+            (again.command("presets show", "llama/medium"), _("one of them as a config")),
+            (again.command("presets", "--model", "MODEL"), _("the names in a model, and how much each level trains")),
         )
 
 
@@ -71,7 +71,7 @@ def show_preset(word: Word, model: options.Model = None, as_json: options.Json =
         text = _("{count} numbers are trained in {model}, {percent} of all")
         channel.line(f"# {text.format(count=f'{row.trainable_parameters:,}', model=model, percent=of_all)}")
     elif row.has_variants:
-        channel.line(f"# {_('one model may lack some of these names: tunewright presets --model MODEL')}")
+        channel.line(f"# {again.named(_('one model may lack some of these names: tunewright presets --model MODEL'))}")
 
 
 def _played(row: "Row", name: str) -> str:
@@ -122,4 +122,5 @@ def _print_model(model: str, rows: Sequence["Row"], channel: Channel) -> None:
         for row in rows
     ]
     show.table(channel, cells, (_("level"), "r", "alpha", _("trained"), "", _("layers")), right=(1, 2, 3, 4))
-    show.next_steps((f"tunewright train {model} DATA --preset {rows[1].preset.level}", _("train on it")))
+    training = again.command("train", again.operand(model), "DATA", "--preset", rows[1].preset.level)
+    show.next_steps((training, _("train on it")))

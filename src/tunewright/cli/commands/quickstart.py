@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import options, show, start
+from tunewright.cli import again, options, show, start
 from tunewright.i18n import N_, _
 
 # What stands untrained in front of a run: without it, the score before looks like the base model's fault.
@@ -25,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def quickstart(
+    context: typer.Context,
     task: Annotated[
         str,
         typer.Option(
@@ -48,4 +49,10 @@ def quickstart(
         )
         if loaded.run.task in UNTRAINED:
             show.note(_(UNTRAINED[loaded.run.task]))
-    start.run(loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose, is_demo=True)
+    repeated = again.given(context, "train", without=("--task",))
+    if loaded.run.task != "causal_lm":
+        repeated = ["--task", loaded.run.task, *repeated]
+    start.run(
+        loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose, repeated=repeated,
+        is_demo=True,
+    )  # fmt: skip

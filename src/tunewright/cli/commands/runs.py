@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.cli import live, options, show, start
+from tunewright.cli import again, brief, live, options, show, start
 from tunewright.cli.problems import printable
 from tunewright.cli.view import View, sparkline
 from tunewright.i18n import _
@@ -54,7 +54,8 @@ def list_runs(
     else:
         show.err().line(_("No runs here yet."))
         show.next_steps(
-            ("tunewright quickstart", _("see one")), ("tunewright train smollm2 my.jsonl", _("train on your own rows"))
+            (again.command("quickstart"), _("see one")),
+            (again.command("train", "smollm2", "my.jsonl"), _("train on your own rows")),
         )
 
 
@@ -99,7 +100,7 @@ def _row(run: "TrainedRun") -> tuple[str, ...]:
     score = f"{words.label(words.METRICS, main)} {change}" if main else ""
     model = printable(Path(str(info.get("model", ""))).name)
     state = words.label(words.STATES, result["state"])
-    return run.name, state, words.moment(info["created"]), model, score
+    return brief.one_line(run.name), state, words.moment(info["created"]), model, score
 
 
 def watch(run: options.RunOrLast = "last", verbose: options.Verbose = False, as_json: options.Json = False) -> None:
@@ -144,7 +145,7 @@ def stop(
     is_asked = found.stop(now=now)
     if is_asked and not as_json:
         text = _("Ending {name}") if now else _("Waiting for {name} to save and end")
-        show.note(text.format(name=found.name))
+        show.note(text.format(name=brief.one_line(found.name)))
     if is_asked:
         for _event in api.follow(found.dir, from_start=False):
             pass
@@ -155,11 +156,11 @@ def stop(
         return
     channel = show.out()
     if not is_asked:
-        channel.line(_("{name} is not running ({state}).").format(name=found.name, state=_state(found)))
+        channel.line(_("{name} is not running ({state}).").format(name=brief.one_line(found.name), state=_state(found)))
         return
-    channel.line(_("{name}: {state}").format(name=found.name, state=_state(found)))
+    channel.line(_("{name}: {state}").format(name=brief.one_line(found.name), state=_state(found)))
     if found.state != "finished":
-        show.next_steps((f"tunewright runs resume {found.name}", _("go on from the last checkpoint")))
+        show.next_steps((again.command("runs resume", again.handle(found)), _("go on from the last checkpoint")))
 
 
 def _state(run: "TrainedRun") -> str:
@@ -188,18 +189,26 @@ def resume(
 
 
 def remove(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=_("One or more runs."), show_default=False)],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help=_("One or more runs, by their whole names or paths."), show_default=False
+        ),
+    ],
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("Only show what would be deleted."))] = False,
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
 
-    found = list({run.path: run for run in map(api.open_run, runs)}.values())
+    found = list({run.path: run for run in map(api.open_exactly, runs)}.values())
     sizes = [api.run_bytes(run.dir) for run in found]
     channel = show.err()
     if not as_json:
-        rows = [(api.words.size(size), run.name, _state(run)) for run, size in zip(found, sizes, strict=True)]
+        rows = [
+            (api.words.size(size), brief.one_line(run.name), _state(run))
+            for run, size in zip(found, sizes, strict=True)
+        ]
         show.table(channel, rows, right=(0,))
     if not dry_run:
         _confirm(len(found), yes=yes, is_json=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunewright.catalogue.entry import EXIT_FAILED, EXIT_INTERRUPTED
-from tunewright.cli import brief, live, options, show
+from tunewright.cli import again, brief, live, options, show
 from tunewright.cli.commands.compare import PAGE
 from tunewright.cli.problems import print_problems, printable
 from tunewright.i18n import N_, _, ngettext
@@ -170,7 +170,7 @@ def _tell(found: "Sweep", *, is_json: bool, is_quiet: bool) -> None:
         if page:
             brief.labelled(channel, _("Report"), brief.shorten(page))
         if config:
-            show.next_steps((f"tunewright train {brief.shorten(config)}", _("the best setting once more")))
+            show.next_steps((again.command("train", again.shorten(config)), _("the best setting once more")))
 
 
 def _table(found: "Sweep", channel: show.Channel) -> None:

@@ -15,6 +15,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     inputs: options.Inputs = None,
     model: options.Model = None,
     data: options.Data = None,
@@ -39,14 +40,14 @@ def train(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    flags = {
-        "model.name": model, "data.train": data, "run.output_dir": output, "task": task, "preset": preset,
-        "method": method, options.rank_of(method): rank,
-        "train.num_train_epochs": epochs, "train.learning_rate": lr, "train.seed": seed, "data.map": options.mapping(columns),
-        "data.skip_bad": skip_bad, "run.offline": offline,
-    }  # fmt: skip
+    flags = options.training(
+        {"model.name": model, "data.train": data, "task": task, "preset": preset, "method": method},
+        output=output, rank=rank, epochs=epochs, lr=lr, seed=seed, map=options.mapping(columns), skip_bad=skip_bad,
+        offline=offline,
+    )  # fmt: skip
     loaded = options.asked(inputs, sets, flags)
     if dry_run:
-        planning.show_plan(loaded, is_json=as_json, is_quiet=quiet)
+        ready = planning.training(context, inputs)
+        planning.show_plan(loaded, ready, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
         return
     start.run(loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose)

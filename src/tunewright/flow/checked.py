@@ -1,0 +1,40 @@
+"""The outcome of a look at the data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.compare import words
+from tunewright.data.gate import Gated
+from tunewright.errors import Problem, errors_of
+from tunewright.i18n import _
+from tunewright.trust import html_table
+
+
+@dataclass(frozen=True, repr=False)
+class DataCheck:
+    """The data gate's account of a file, and what would stop a run."""
+
+    gated: Gated
+    stopping: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    tokenizer: Any
+
+    def __repr__(self) -> str:
+        """The account in one line, in English."""
+        account = self.gated.account
+        counts = {"to train": "used", "held out": "held_out", "left out": "dropped"}
+        parts = [f"{account['rows']} rows", *(f"{account[key]} {what}" for what, key in counts.items())]
+        return f"DataCheck({', '.join(parts)}: {'stops a run' if self.stopping else 'sound'})"
+
+    def _repr_html_(self) -> str:
+        """The account for a notebook: how many rows of each kind, and what is wrong."""
+        counts = [
+            (_(words.KINDS[kind][0]), f"{count:,}") for kind, count in self.gated.account["counts"].items() if count
+        ]
+        problems = [(problem.code, problem.message()) for problem in (*self.stopping, *self.warnings)]
+        return html_table(repr(self), [*counts, *problems])
+
+    def raise_if_stopped(self) -> None:
+        """Raises: DataError with everything that would stop a run."""
+        if self.stopping:
+            raise errors_of(self.stopping)
