@@ -81,4 +81,46 @@ MODEL: Mapping[str, Entry] = {
         N_("Files of a model are read from its own folder alone; links and names that lead elsewhere are refused."),
         (N_("copy the file itself into the folder"),),
     ),
+    "E316": Entry(
+        N_("{count} tensors that config.json describes are missing in the weights of {folder}: {names}"),
+        N_(
+            "They would start as random numbers, and a training on them would be one of another model. Usually a copy was "
+            "interrupted, a shard is lost, or config.json is that of another model."
+        ),
+        (
+            N_("copy or download the model again, config.json and weights together"),
+            N_("write into config.json what the file holds: {fix}"),
+        ),
+    ),
+    "E317": Entry(
+        N_("{count} tensors in the weights of {folder} have no place in the model that config.json describes: {names}"),
+        N_(
+            "They would be left out, and what is trained would be another model. Usually config.json names too few layers, or "
+            "is that of another model."
+        ),
+        (
+            N_("copy or download the model again, config.json and weights together"),
+            N_("write into config.json what the file holds: {fix}"),
+        ),
+    ),
+    "E318": Entry(
+        N_(
+            "{count} tensors in the weights of {folder} have other shapes than config.json says (file / config): {names}"
+        ),
+        N_("They would start as random numbers. Usually config.json is that of another model, or was edited."),
+        (
+            N_("copy or download the model again, config.json and weights together"),
+            N_("write into config.json what the file holds: {fix}"),
+        ),
+    ),
+    "E319": Entry(
+        N_("{file}: {key} is {value}; {wanted}"),
+        N_("No model has such a size, so nothing can be planned by it. The file was edited or is damaged."),
+        (N_("copy or download the model's config.json again"),),
+    ),
+    "E320": Entry(
+        N_("{count} files of weights are missing that {index} names: {files}"),
+        N_("A large model lies in several files; a download or a copy ended early."),
+        (N_("copy or download the model again, all of its files"),),
+    ),
 }
