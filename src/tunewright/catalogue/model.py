@@ -123,4 +123,12 @@ MODEL: Mapping[str, Entry] = {
         N_("A large model lies in several files; a download or a copy ended early."),
         (N_("copy or download the model again, all of its files"),),
     ),
+    "E324": Entry(
+        N_("the folder of the base model is missing: {folder}"),
+        N_("A run keeps its adapter and not the base; the base must stay where it was, or be there again."),
+        (
+            N_("put the folder back where it was"),
+            N_("a model of the Hub or a built-in one: tunewright doctor --fetch {name}"),
+        ),
+    ),
 }

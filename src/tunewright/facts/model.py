@@ -56,13 +56,21 @@ class NormGroup(Fact):
     paths: tuple[str, ...]
 
 
+class Contents(Fact):
+    """Digests of a base's weights, of its tokenizer, and of the chat template in use; empty where they were not taken."""
+
+    weights: str = ""
+    tokenizer: str = ""
+    template: str = ""
+
+
 class Model(Fact):
     """What the folder says about the model. Paths are those of the loaded model.
 
     `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token. Of an encoder-decoder
     `num_layers` are the encoder's, `num_decoder_layers` the decoder's, and the heads are the decoder's. `fresh_heads` are
     modules of a task's head that start random, and that PEFT leaves frozen unless `modules_to_save` names them.
-    `license` are the fields of the model's card that say it.
+    `license` are the fields of the model's card that say it. `contents` are taken when a run is made of a plan.
     """
 
     name: str
@@ -94,6 +102,7 @@ class Model(Fact):
     fresh_heads: dict[Task, tuple[str, ...]] = Field(default_factory=dict)
     has_chat_template: bool
     license: dict[str, str] = Field(default_factory=dict)
+    contents: Contents = Contents()
 
     @property
     def is_encoder_decoder(self) -> bool:
