@@ -167,6 +167,13 @@ RUNNING: Mapping[str, Entry] = {
         (N_("put the base back as it was"), N_("train on the base as it is now: tunewright train MODEL DATA")),
         EXIT_CHECK_FAILED,
     ),
+    "E517": Entry(
+        N_("the cache folder {path} cannot be written: {reason}"),
+        N_(
+            "Models that are fetched or converted once are kept there. TUNEWRIGHT_HOME says where, else ~/.cache/tunewright."
+        ),
+        (N_("another folder: export TUNEWRIGHT_HOME=FOLDER"),),
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),
