@@ -123,6 +123,39 @@ MODEL: Mapping[str, Entry] = {
         N_("A large model lies in several files; a download or a copy ended early."),
         (N_("copy or download the model again, all of its files"),),
     ),
+    "E321": Entry(
+        N_("{folder} is stored in fewer bits already ({method}), and only plain weights are trained on"),
+        N_(
+            "Its config.json holds a quantization_config. Packed weights are not unpacked here; Tunewright stores plain weights "
+            "in fewer bits itself, and then trains beside them (QLoRA)."
+        ),
+        (
+            N_("the model that it was made from: --model {base} --set model.quantization=4bit"),
+            N_(
+                "take the model that it was made from (of the same name without {method}), with --set model.quantization=4bit"
+            ),
+            N_("the weights in this folder are plain: remove quantization_config from {config}"),
+        ),
+    ),
+    "E322": Entry(
+        N_("{folder} is an adapter ({method}, r={rank}) for {base}, not a model"),
+        N_(
+            "An adapter holds what was added to a base model. To train on from it, base and adapter become one model first."
+        ),
+        (
+            N_("tunewright merge {run} merged   then: tunewright train merged DATA"),
+            N_("{command}   then: tunewright train merged DATA"),
+            N_("train the base anew: tunewright train {base} DATA"),
+        ),
+    ),
+    "E323": Entry(
+        N_("{folder} is an adapter ({method}, r={rank}) for {base}, not a run"),
+        N_("A run is the folder that `train` made, with run.json in it; its adapter is a part of it."),
+        (
+            N_("name the run that it belongs to: {run}"),
+            N_("{command}   makes one plain model of it: tunewright train merged DATA"),
+        ),
+    ),
     "E324": Entry(
         N_("the folder of the base model is missing: {folder}"),
         N_("A run keeps its adapter and not the base; the base must stay where it was, or be there again."),

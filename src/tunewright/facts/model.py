@@ -14,6 +14,7 @@ from tunewright.errors import Where, error
 from tunewright.facts.base import Fact
 from tunewright.facts.families import EXPERT_PARTS, FAMILIES, NORM, NOT_LINEAR, PRETRAINING_HEADS, UNKNOWN, Family
 from tunewright.facts.license import license_of
+from tunewright.facts.packed import refuse_packed
 from tunewright.facts.sizes import read_sizes
 from tunewright.facts.whole import check_whole
 from tunewright.spec.tasks import Task
@@ -121,13 +122,14 @@ class Model(Fact):
 def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenizer_folder: Path | None = None) -> Model:
     """Facts about a model folder; `tensors` (name -> shape, type) stand in for weights that are not there yet.
 
-    Raises: ModelError E302, E303, E307, E309, E315 to E320.
+    Raises: ModelError E302, E303, E307, E309, E315 to E321.
     """
     config = gate_model_folder(folder)
     sizes = read_sizes(config, folder / "config.json")
     tensors = tensors or {name: (entry["shape"], entry["dtype"]) for name, entry in headers(folder).items()}
     if not tensors:
         raise error("E302", name=name, reason="there is no .safetensors file in it", builtin="smollm2")
+    refuse_packed(folder, config, tensors)
     architecture = (config.get("architectures") or ["unknown"])[0]
     model_type = str(config.get("model_type", "unknown"))
     family = FAMILIES.get(model_type, UNKNOWN)

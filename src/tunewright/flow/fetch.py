@@ -25,12 +25,13 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tunewright.errors import error
+from tunewright.errors import error, errors_of
 from tunewright.facts.bundled import BUNDLED, Bundled, Wheel
 from tunewright.facts.model import Tensors
 from tunewright.i18n import N_, _
 from tunewright.runs import durable
 from tunewright.runs.checkpoints import sha256
+from tunewright.runs.foreign import adapter_in, adapter_problem
 from tunewright.trust import cache_faults, command, gate_gguf, gate_model_folder, home, redact, spawn
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -53,12 +54,19 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note)
         digest = sha256(path)
         with cache_faults():
             return _from_gguf(path.resolve(), f"gguf-{digest[:16]}", note), None
+    _refuse_adapter(path)
     if path.is_dir():
         return path.resolve(), None if any(path.glob("*.safetensors")) else _shapes(path.resolve(), note)
     if not HUB_ID.fullmatch(name) or path.suffix == ".gguf" or name.startswith("."):
         reason = _("there is no such file or folder")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED))
     return _from_hub(name, revision, offline=offline, note=note, weights=False)
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Raises: ModelError E322 for the folder of an adapter, or of a run."""
+    if found := adapter_in(folder):
+        raise errors_of([adapter_problem("E322", found)])
 
 
 def hub_answers() -> bool:
@@ -245,6 +253,7 @@ def _from_hub(
         folder = huggingface_hub.snapshot_download(
             name, revision=revision, allow_patterns=patterns, local_files_only=is_offline
         )
+        _refuse_adapter(Path(folder))
         if weights or is_offline or any(Path(folder).glob("*.safetensors")):
             return Path(folder), None
         metadata = huggingface_hub.get_safetensors_metadata(name, revision=revision)
