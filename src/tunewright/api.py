@@ -25,7 +25,7 @@ from tunewright.data.template import as_turn
 from tunewright.doctor import rules
 from tunewright.doctor.finding import Finding as Finding
 from tunewright.doctor.rules import Diagnosis as Diagnosis
-from tunewright.errors import DataError, Problem, SpecError, error, errors_of
+from tunewright.errors import DataError, ModelError, Problem, SpecError, error, errors_of
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
 from tunewright.facts.meaning import meanings
@@ -420,7 +420,7 @@ def verify(word: str | Path) -> list[Checked]:
         return [check_folder(folder)]
     try:
         return check_run(open_run(str(word)).dir)
-    except SpecError:
+    except (SpecError, ModelError):
         if folder.is_dir():
             raise error("E607", path=str(folder)) from None
         raise

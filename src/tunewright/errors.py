@@ -120,6 +120,10 @@ class TunewrightError(Exception):
         return "\n".join(lines)
 
 
+class TunewrightWarning(UserWarning):
+    """What a notebook is told where a command line shows a warning of the catalogue."""
+
+
 class SpecError(TunewrightError, ValueError):
     """E1: the config or the command line."""
 

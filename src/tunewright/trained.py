@@ -1,5 +1,6 @@
 """A run that was trained, and what can be done with it: scores, chat, answers, merge, report. Torch-free."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,12 @@ from tunewright.compare import report as reports
 from tunewright.compare import words
 from tunewright.data.prompts import common_system
 from tunewright.data.words import split_words
-from tunewright.errors import TunewrightError
+from tunewright.errors import Problem, TunewrightError, TunewrightWarning
 from tunewright.flow import benchmark, eject, start
 from tunewright.flow import prompted as prompting
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import from_json
-from tunewright.runs import layout
+from tunewright.runs import contents, layout
 from tunewright.runs.store import RunDir
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import html_table
@@ -102,6 +103,15 @@ class TrainedRun:
     def adapter(self) -> Path:
         return self.dir.adapter_dir
 
+    def base_problems(self) -> list[Problem]:
+        """W505 for each part of the base that is not what it was when the run was made.
+
+        Raises: ModelError E324 if the base is gone.
+        """
+        plan = from_json(self.dir.plan())
+        contents.refuse_without_base(plan)
+        return contents.as_problems("W505", contents.changes(plan), name=self.name)
+
     def session(self) -> Session:
         """The process that holds the model."""
         self._session = self._session or Session(self.dir)
@@ -183,8 +193,12 @@ class TrainedRun:
     ) -> list[dict[str, Any]]:
         """Greedy answers or labels, each a dict with `tuned` and, if asked for, `base`.
 
-        Single labels come with `tuned_probability` and `base_probability`.
+        Single labels come with `tuned_probability` and `base_probability`. Warns once (TunewrightWarning) where the base is
+        not the one that the adapter was trained on.
         """
+        if self._session is None:
+            for problem in self.base_problems():
+                warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=2)
         got = self.session().request(
             "answer", progress, asked=list(asked), max_new_tokens=max_new_tokens, with_base=with_base
         )

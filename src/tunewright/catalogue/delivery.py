@@ -86,7 +86,7 @@ DELIVERY: Mapping[str, Entry] = {
         EXIT_FAILED,
     ),
     "E701": Entry(
-        N_("{name} is not on this machine, and --offline was asked for"),
+        N_("{name} is not on this machine, and nothing is fetched: {why}"),
         N_("Offline, only models and data that are already here can be used."),
         (N_("tunewright doctor --fetch {name}   while there is a network"),),
         EXIT_NETWORK,

@@ -81,4 +81,87 @@ MODEL: Mapping[str, Entry] = {
         N_("Files of a model or of data are read from their own folder alone; what leads elsewhere is refused."),
         (N_("copy the file itself into the folder"),),
     ),
+    "E316": Entry(
+        N_("{count} tensors that config.json describes are missing in the weights of {folder}: {names}"),
+        N_(
+            "They would start as random numbers, and a training on them would be one of another model. Usually a copy was "
+            "interrupted, a shard is lost, or config.json is that of another model."
+        ),
+        (
+            N_("copy or download the model again, config.json and weights together"),
+            N_("write into config.json what the file holds: {fix}"),
+        ),
+    ),
+    "E317": Entry(
+        N_("{count} tensors in the weights of {folder} have no place in the model that config.json describes: {names}"),
+        N_(
+            "They would be left out, and what is trained would be another model. Usually config.json names too few layers, or "
+            "is that of another model."
+        ),
+        (
+            N_("copy or download the model again, config.json and weights together"),
+            N_("write into config.json what the file holds: {fix}"),
+        ),
+    ),
+    "E318": Entry(
+        N_(
+            "{count} tensors in the weights of {folder} have other shapes than config.json says (file / config): {names}"
+        ),
+        N_("They would start as random numbers. Usually config.json is that of another model, or was edited."),
+        (
+            N_("copy or download the model again, config.json and weights together"),
+            N_("write into config.json what the file holds: {fix}"),
+        ),
+    ),
+    "E319": Entry(
+        N_("{file}: {key} is {value}; {wanted}"),
+        N_("No model has such a size, so nothing can be planned by it. The file was edited or is damaged."),
+        (N_("copy or download the model's config.json again"),),
+    ),
+    "E320": Entry(
+        N_("{count} files of weights are missing that {index} names: {files}"),
+        N_("A large model lies in several files; a download or a copy ended early."),
+        (N_("copy or download the model again, all of its files"),),
+    ),
+    "E321": Entry(
+        N_("{folder} is stored in fewer bits already ({method}), and only plain weights are trained on"),
+        N_(
+            "Its config.json holds a quantization_config. Packed weights are not unpacked here; Tunewright stores plain weights "
+            "in fewer bits itself, and then trains beside them (QLoRA)."
+        ),
+        (
+            N_("the model that it was made from: --model {base} --set model.quantization=4bit"),
+            N_(
+                "take the model that it was made from (of the same name without {method}), with --set model.quantization=4bit"
+            ),
+            N_("the weights in this folder are plain: remove quantization_config from {config}"),
+        ),
+    ),
+    "E322": Entry(
+        N_("{folder} is an adapter ({method}, r={rank}) for {base}, not a model"),
+        N_(
+            "An adapter holds what was added to a base model. To train on from it, base and adapter become one model first."
+        ),
+        (
+            N_("tunewright merge {run} merged   then: tunewright train merged DATA"),
+            N_("{command}   then: tunewright train merged DATA"),
+            N_("train the base anew: tunewright train {base} DATA"),
+        ),
+    ),
+    "E323": Entry(
+        N_("{folder} is an adapter ({method}, r={rank}) for {base}, not a run"),
+        N_("A run is the folder that `train` made, with run.json in it; its adapter is a part of it."),
+        (
+            N_("name the run that it belongs to: {run}"),
+            N_("{command}   makes one plain model of it: tunewright train merged DATA"),
+        ),
+    ),
+    "E324": Entry(
+        N_("the folder of the base model is missing: {folder}"),
+        N_("A run keeps its adapter and not the base; the base must stay where it was, or be there again."),
+        (
+            N_("put the folder back where it was"),
+            N_("a model of the Hub or a built-in one: tunewright doctor --fetch {name}"),
+        ),
+    ),
 }

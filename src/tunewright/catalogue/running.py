@@ -148,6 +148,32 @@ RUNNING: Mapping[str, Entry] = {
         (N_("tunewright runs resume {name} --set train.dataloader_num_workers=0"),),
         EXIT_FAILED,
     ),
+    "E515": Entry(
+        N_("the base is not the one that {name} was trained on ({key}: {old}, now {new})"),
+        N_(
+            "Scores, a merge or a proof on another base would be those of a pair that was never trained. Usually the folder was "
+            "written over by another model."
+        ),
+        (
+            N_("put the base back as it was"),
+            N_("train on the base as it is now: tunewright train MODEL DATA"),
+            N_("tunewright chat {name}   answers all the same, with a warning"),
+        ),
+        EXIT_REFUSED,
+    ),
+    "E516": Entry(
+        N_("the base in {folder} is not the one of the training: {what}"),
+        N_("The digests of its weights, tokenizer and chat template were written down when the run was made."),
+        (N_("put the base back as it was"), N_("train on the base as it is now: tunewright train MODEL DATA")),
+        EXIT_CHECK_FAILED,
+    ),
+    "E517": Entry(
+        N_("the cache folder {path} cannot be written: {reason}"),
+        N_(
+            "Models that are fetched or converted once are kept there. TUNEWRIGHT_HOME says where, else ~/.cache/tunewright."
+        ),
+        (N_("another folder: export TUNEWRIGHT_HOME=FOLDER"),),
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),
@@ -169,5 +195,10 @@ RUNNING: Mapping[str, Entry] = {
     "W504": Entry(
         N_("a process that loads rows died at step {step}; the run goes on from step {start} and loads them itself"),
         N_("`train.dataloader_num_workers` is 0 from here on. The result is the same."),
+    ),
+    "W505": Entry(
+        N_("the base is not the one that {name} was trained on ({key}: {old}, now {new})"),
+        N_("The adapter was made for other numbers, so its answers are not those that were tested."),
+        (N_("put the base back as it was"), N_("train on the base as it is now: tunewright train MODEL DATA")),
     ),
 }

@@ -1,5 +1,6 @@
 """Errors and warnings as people and programs read them: code, place, sentence, the line itself, what to do."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from tunewright.i18n import _, ngettext
 from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
+    from tunewright.api import TrainedRun
     from tunewright.errors import Problem, Where
 
 SHOWN_PER_CODE = 20
@@ -114,6 +116,15 @@ def _print_count(problems: Sequence["Problem"], channel: Channel, nothing_starte
         texts.append(channel.paint(f"  {again.command('explain', listed[0].code)}", "dim"))
     if texts:
         channel.line(" ".join(texts).strip())
+
+
+def show_base_problems(run: "TrainedRun") -> None:
+    """Warnings of a base that is not the one of the training; Python's own would say it again."""
+    from tunewright.errors import TunewrightWarning
+
+    if found := run.base_problems():
+        print_problems(found, show.err())
+    warnings.simplefilter("ignore", TunewrightWarning)
 
 
 def printable(text: str) -> str:

@@ -87,6 +87,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
 FOLDERS: Mapping[str, str] = {"adapter": N_("adapter"), "checkpoint": N_("checkpoint"), "folder": N_("folder")}
 HARMS: Mapping[str, str] = {
     "damaged": N_("damaged"), "missing": N_("missing"), "extra": N_("not in the manifest"), "unreadable": N_("unreadable"),
+    "changed": N_("another one than in the training"),
 }  # fmt: skip
 CHECKS: Mapping[str, str] = {
     "accumulated": N_("row by row = all rows at once"),

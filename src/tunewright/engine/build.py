@@ -21,12 +21,15 @@ from tunewright.engine.tasks import collator
 from tunewright.engine.trainer import StepTrainer
 from tunewright.engine.ways import Way
 from tunewright.errors import Problem, TrainingError, error
+from tunewright.facts.model import Contents
 from tunewright.plan.plan import Plan
 from tunewright.plan.remedy import remedies
 from tunewright.runs.checkpoints import TOTALS, CheckpointStore, read_manifest
+from tunewright.runs.contents import as_problems, changes
 from tunewright.runs.events import EventLog
 
 ROWS_TO_START_FROM = 64
+CONTENTS = tuple(f"model {part}" for part in Contents.model_fields)
 OF_LOADERS = ("dataloader_prefetch_factor", "dataloader_persistent_workers")
 
 
@@ -67,6 +70,7 @@ def identity(plan: Plan) -> dict[str, Any]:
     run = plan.run
     return {
         "model": plan.facts.model.digest,
+        **dict(zip(CONTENTS, plan.facts.model.contents.model_dump().values(), strict=True)),
         "data": plan.facts.data.fingerprint,
         "task": run.task,
         "method": run.method,
@@ -100,12 +104,14 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
         return None
     manifest = read_manifest(checkpoint)
     assert manifest is not None
-    now, changed = identity(plan), remedies(plan)
+    # Checkpoints of earlier versions do not say what their base is made of.
+    then, now, changed = manifest["identity"], identity(plan), remedies(plan)
     problems = [
-        Problem("E502", values={"key": key, "old": manifest["identity"].get(key), "new": value})
+        Problem("E502", values={"key": key, "old": then.get(key), "new": value})
         for key, value in now.items()
-        if manifest["identity"].get(key) != value and key not in changed
+        if then.get(key, "" if key in CONTENTS else None) != value and key not in changed
     ]
+    problems += as_problems("E502", changes(plan))
     if problems:
         raise TrainingError(problems)
     restore_training(model, checkpoint)

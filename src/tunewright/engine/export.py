@@ -69,7 +69,8 @@ def save_adapter(
             _save_labels(model, staged)
         load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), tokenizer).save_pretrained(staged)
         (staged / "README.md").write_text(card(plan, run, baseline), encoding="utf-8")
-        run.publish_adapter(staged, {"model": plan.facts.model.digest})
+        base = plan.facts.model
+        run.publish_adapter(staged, {"model": base.digest, **base.contents.model_dump()})
     return run.adapter_dir
 
 

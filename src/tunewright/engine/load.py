@@ -16,9 +16,12 @@ from tunewright.accel.int8 import to_int8
 from tunewright.accel.packing import FLASH
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.finite import first_not_finite
+from tunewright.engine.loaded import check_loaded
+from tunewright.engine.memory import ran_out, reason_of
 from tunewright.engine.quantise import prepare, quantization_config
 from tunewright.engine.tasks import task_of
 from tunewright.errors import error
+from tunewright.facts.model import headers
 from tunewright.plan.known import HEADS, LABELLED
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import MANIFEST, damage
@@ -44,7 +47,7 @@ def base_name(plan: Plan) -> str:
 def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     """The frozen base in the planned precision, with the planned labels; a head that it lacks is drawn from the seed.
 
-    Raises: ModelError E302, E303, E307, E309, E311, E315; ExportError E601 if quantization lacks its package.
+    Raises: ModelError E302, E303, E307, E309, E311, E315 to E318, E320; ExportError E601 if quantization lacks its package.
     """
     run, folder = plan.run, Path(plan.facts.model.folder)
     gate_model_folder(folder)
@@ -55,19 +58,27 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     heads = (*HEADS, *plan.facts.model.fresh_heads.get(run.task, ())) if run.task in LABELLED else ()
     by_int8 = "int8" in plan.fast_paths and is_int8_right()
     set_seed(run.train.seed)
+    stored = headers(folder)
     try:
-        model: PreTrainedModel = task_of(plan).auto_class.from_pretrained(
+        model, info = task_of(plan).auto_class.from_pretrained(
             folder,
             dtype=dtype,
             quantization_config=quantization_config("none" if by_int8 else kind, dtype, heads),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the info, and refused by name below
             **_labels(plan),
             **_attention(plan),
         )
     except (ValueError, KeyError, OSError) as fault:
         raise error("E311", reason=str(fault)) from fault
+    except RuntimeError as fault:
+        if ran_out(fault):
+            raise
+        raise error("E311", reason=reason_of(fault)) from fault
+    check_loaded(model, info, plan, stored)
     if run.task in LABELLED:
         # A decoder that classifies finds the end of a row by this id.
         model.config.pad_token_id = tokenizer.pad_id
@@ -83,10 +94,10 @@ def _labels(plan: Plan) -> dict[str, Any]:
         return {}
     names, problem_type = plan.facts.data.labels, plan.facts.data.problem_type
     if problem_type == "regression":
-        return {"num_labels": 1, "problem_type": problem_type, "ignore_mismatched_sizes": True}
+        return {"num_labels": 1, "problem_type": problem_type}
     known: dict[str, Any] = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     kind = {"problem_type": problem_type} if problem_type else {}
-    return {"num_labels": len(names), **known, **kind, "ignore_mismatched_sizes": True}
+    return {"num_labels": len(names), **known, **kind}
 
 
 def _attention(plan: Plan) -> dict[str, str]:

@@ -10,20 +10,18 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tunewright.errors import error
+from tunewright.errors import Where, error
 from tunewright.facts.base import Fact
 from tunewright.facts.families import EXPERT_PARTS, FAMILIES, NORM, NOT_LINEAR, PRETRAINING_HEADS, UNKNOWN, Family
 from tunewright.facts.license import license_of
+from tunewright.facts.packed import refuse_packed
+from tunewright.facts.sizes import read_sizes
+from tunewright.facts.whole import check_whole
 from tunewright.spec.tasks import Task
 from tunewright.spec.upstream import MODEL_TASKS
 from tunewright.trust import gate_model_folder, read_json, safetensors_header, shards
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-# Types whose first position is that behind the padding's id, so that their table has fewer places than rows.
-PADDED_POSITIONS = frozenset({
-    "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
-    "xlm-roberta", "xlm-roberta-xl", "xmod",
-})  # fmt: skip
 Kind = Literal["decoder", "encoder", "encoder_decoder"]
 Config = Mapping[str, Any]
 Tensors = dict[str, tuple[list[int], str]]
@@ -59,13 +57,21 @@ class NormGroup(Fact):
     paths: tuple[str, ...]
 
 
+class Contents(Fact):
+    """Digests of a base's weights, of its tokenizer, and of the chat template in use; empty where they were not taken."""
+
+    weights: str = ""
+    tokenizer: str = ""
+    template: str = ""
+
+
 class Model(Fact):
     """What the folder says about the model. Paths are those of the loaded model.
 
     `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token. Of an encoder-decoder
     `num_layers` are the encoder's, `num_decoder_layers` the decoder's, and the heads are the decoder's. `fresh_heads` are
     modules of a task's head that start random, and that PEFT leaves frozen unless `modules_to_save` names them.
-    `license` are the fields of the model's card that say it.
+    `license` are the fields of the model's card that say it. `contents` are taken when a run is made of a plan.
     """
 
     name: str
@@ -97,6 +103,7 @@ class Model(Fact):
     fresh_heads: dict[Task, tuple[str, ...]] = Field(default_factory=dict)
     has_chat_template: bool
     license: dict[str, str] = Field(default_factory=dict)
+    contents: Contents = Contents()
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -115,18 +122,20 @@ class Model(Fact):
 def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenizer_folder: Path | None = None) -> Model:
     """Facts about a model folder; `tensors` (name -> shape, type) stand in for weights that are not there yet.
 
-    Raises: ModelError E302, E303, E307, E309, E315.
+    Raises: ModelError E302, E303, E307, E309, E315 to E321.
     """
     config = gate_model_folder(folder)
-    tensors = tensors or dict(_tensors(folder))
+    sizes = read_sizes(config, folder / "config.json")
+    tensors = tensors or {name: (entry["shape"], entry["dtype"]) for name, entry in headers(folder).items()}
     if not tensors:
         raise error("E302", name=name, reason="there is no .safetensors file in it", builtin="smollm2")
+    refuse_packed(folder, config, tensors)
     architecture = (config.get("architectures") or ["unknown"])[0]
     model_type = str(config.get("model_type", "unknown"))
     family = FAMILIES.get(model_type, UNKNOWN)
-    sizes = _sizes(config)
     kind, tasks = _purpose(config, model_type, architecture)
     shapes = _located(tensors, family)
+    check_whole(folder, config, sizes, shapes, is_encoder_decoder=kind == "encoder_decoder")
     vocabulary = tuple(_vocabulary_groups(shapes, sizes["vocab_size"]))
     text = config.get("text_config", config)
     is_tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", len(vocabulary) < 2))
@@ -165,72 +174,24 @@ def _purpose(config: Config, model_type: str, architecture: str) -> tuple[Kind, 
     return kind, tuple(task for task in tasks if task != "seq2seq")
 
 
-def _sizes(config: Config) -> dict[str, int]:
-    """Sizes under the names of every family."""
-    if isinstance(config.get("encoder"), dict) and isinstance(config.get("decoder"), dict):
-        reads, writes = _sizes(config["encoder"]), _sizes(config["decoder"])
-        positions = min(reads["max_position_embeddings"], writes["max_position_embeddings"])
-        both = {"num_layers": reads["num_layers"], "num_decoder_layers": writes["num_layers"]}
-        return {**writes, **both, "max_position_embeddings": positions}
-    text = config.get("text_config", config)
-    hidden = _first(text, "hidden_size", "n_embd", "d_model", "dim")
-    kinds = text.get("layers_block_type")
-    blocks = len(kinds) if isinstance(kinds, list) else 0
-    layers = _first(text, "encoder_layers", "num_hidden_layers", "n_layer", "num_layers", "n_layers", default=blocks)
-    heads = _first(
-        text, "decoder_attention_heads", "num_attention_heads", "n_head", "num_heads", "n_heads", "attention_heads"
-    )
-    inner = _first(
-        text, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff", "encoder_ffn_dim", "hidden_dim",
-        default=4 * hidden,
-    )  # fmt: skip
-    decoder_layers = _first(text, "decoder_layers", "num_decoder_layers", default=layers)
-    latent = _first(text, "qk_nope_head_dim") + _first(text, "qk_rope_head_dim") if "qk_nope_head_dim" in text else 0
-    return {
-        "num_layers": layers,
-        "num_decoder_layers": decoder_layers if config.get("is_encoder_decoder") else 0,
-        "hidden_size": hidden,
-        "intermediate_size": inner,
-        "num_attention_heads": heads,
-        "num_key_value_heads": _key_value_heads(text, heads),
-        "head_dim": latent or _first(text, "head_dim", "d_kv", default=hidden // max(1, heads)),
-        "vocab_size": _first(text, "vocab_size"),
-        "max_position_embeddings": _positions(text),
-    }
+def headers(folder: Path) -> dict[str, dict[str, Any]]:
+    """Shape, type and place of every tensor in a folder's weights. Raises: ModelError E309, E315, E320."""
+    return {name: entry for path in weight_files(folder) for name, entry in safetensors_header(path).items()}
 
 
-def _key_value_heads(text: Config, heads: int) -> int:
-    """Heads that keys and values have in the cache; Falcon's newer form repeats its few heads before it keeps them."""
-    if text.get("new_decoder_architecture"):
-        return heads
-    return 1 if text.get("multi_query") else _first(text, "num_key_value_heads", "num_kv_heads", default=heads)
+def weight_files(folder: Path) -> list[Path]:
+    """The files that make up the model: those of its index, the one file, or whatever safetensors there are.
 
-
-def _positions(text: Config) -> int:
-    positions = _first(text, "max_position_embeddings", "n_positions", "max_seq_len", default=2048)
-    is_padded = text.get("model_type") in PADDED_POSITIONS
-    return positions - _first(text, "pad_token_id", default=1) - 1 if is_padded else positions
-
-
-def _first(config: Config, *names: str, default: int = 0) -> int:
-    for name in names:
-        if isinstance(config.get(name), int):
-            return int(config[name])
-    return default
-
-
-def _tensors(folder: Path) -> Iterator[tuple[str, tuple[list[int], str]]]:
-    for path in _weight_files(folder):
-        for name, entry in safetensors_header(path).items():
-            yield name, (entry["shape"], entry["dtype"])
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that make up the model: those of its index, the one file, or whatever safetensors there are."""
+    Raises: ModelError E309, E315; E320 for files that the index names and that are not there.
+    """
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
-    if index.is_file():
-        return shards(index)
-    return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+    if not index.is_file():
+        return [single] if single.exists() else sorted(folder.glob("*.safetensors"))
+    files = shards(index)
+    missing = [file.name for file in files if not file.exists()]
+    if missing:
+        raise error("E320", Where(str(index)), count=len(missing), files=", ".join(missing[:3]), index=str(index))
+    return files
 
 
 def _located(tensors: Tensors, family: Family) -> Shapes:

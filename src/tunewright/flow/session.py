@@ -9,10 +9,13 @@ from typing import Any
 
 from tunewright.errors import Problem, error, errors_of
 from tunewright.flow.supervise import WORKER_ENVIRONMENT, first_gpu
+from tunewright.plan.plan import from_json
 from tunewright.runs import layout
+from tunewright.runs.contents import Change, as_problems, changes, refuse_without_base
 from tunewright.runs.store import RunDir
 from tunewright.trust import command, spawn
 
+ANSWER = "answer"
 Progress = Callable[[int, int], None]
 
 
@@ -24,6 +27,7 @@ class Session:
     module: str = "tunewright.engine.session"
     environment: Mapping[str, str] = field(default_factory=dict)
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
+    _changed: list[Change] = field(default_factory=list, init=False)
 
     def __enter__(self) -> "Session":
         return self
@@ -32,11 +36,21 @@ class Session:
         self.close()
 
     def request(self, do: str, progress: Progress = lambda done, total: None, **arguments: Any) -> dict[str, Any]:
-        """The result of one operation of the session. Raises: whatever went wrong there, as if it were here."""
+        """The result of one operation of the session.
+
+        On a base that is not the one of the training only answers are given, as every measured number would be wrong.
+        Raises: whatever went wrong there, as if it were here; ModelError E324 for a base that is gone, TrainingError E515.
+        """
         if not (self.run.adapter_dir / "adapter_config.json").is_file():
             raise error("E116", state=self.run.state(), verb=do, needed="finished", name=self.run.name)
         if self._process is not None and self._process.poll() is not None:
             self._process = None
+        if self._process is None:
+            plan = from_json(self.run.plan())
+            refuse_without_base(plan)
+            self._changed = changes(plan)
+        if do != ANSWER and self._changed:
+            raise errors_of(as_problems("E515", self._changed, name=self.run.name))
         process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")

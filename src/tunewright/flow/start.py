@@ -22,6 +22,8 @@ from tunewright.plan.remedy import REASONS, remedied, remedies, wishes
 from tunewright.plan.time import factor_key
 from tunewright.runs import durable, layout, store
 from tunewright.runs.checkpoints import MANIFEST
+from tunewright.runs.contents import as_problems, read_contents, refuse_without_base
+from tunewright.runs.contents import changes as base_changes
 from tunewright.runs.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.run import CHANGEABLE, Run
@@ -54,6 +56,7 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
     if not force:
         _check_room(plan)
     fetch_weights(plan.run.model.name, plan.run.model.revision, offline=plan.run.run.offline, note=note)
+    plan = _with_contents(plan, note)
     name = plan.run.run.name or _default_name(plan)
     asked = plan.run.run.output_dir
     run = store.create(Path(asked).expanduser() if asked else store.new_folder(name, store.runs_root()), name)
@@ -69,6 +72,12 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
         versions=versions(),
     )
     return run
+
+
+def _with_contents(plan: Plan, note: Note) -> Plan:
+    """The plan with the digests of its base, whose weights are here now."""
+    model = plan.facts.model.model_copy(update={"contents": read_contents(plan, note=note)})
+    return plan.model_copy(update={"facts": plan.facts.model_copy(update={"model": model})})
 
 
 def is_generated(path: str) -> bool:
@@ -182,7 +191,8 @@ def _signal(record: Mapping[str, Any], number: int) -> None:
 def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
     """Go on with a run that ended early, with some settings changed where that is allowed.
 
-    Raises: TrainingError E505 while it is live; SpecError E116 if it is finished; SpecError for bad changes.
+    Raises: TrainingError E505 while it is live, E502 if its base is another one now; ModelError E324 if that is gone;
+    SpecError E116 if the run is finished; SpecError for bad changes.
     """
     state = run.state()
     if state in LIVE:
@@ -196,6 +206,7 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         raise TrainingError(
             Problem("E502", values={"key": path, "old": _at(old, path), "new": changes[path]}) for path in refused
         )
+    check_base(run)
     if changes:
         plan = from_json(run.plan())
         asked = spec.load(config=run.file(layout.CONFIG)).run
@@ -214,6 +225,15 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))
     _requeue(run)
     return run
+
+
+def check_base(run: RunDir) -> None:
+    """Raises: ModelError E324 if the base is gone; TrainingError E502 for each part of it that is another one now."""
+    plan = from_json(run.plan())
+    if plan.facts.model.contents.weights:
+        refuse_without_base(plan)
+    if problems := as_problems("E502", base_changes(plan)):
+        raise TrainingError(problems)
 
 
 def _requeue(run: RunDir) -> None:

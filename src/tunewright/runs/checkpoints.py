@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 TOTALS = "totals.json"  # tokens and seconds of training up to this step
 NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
 FIELDS = {"format", "run", "step", "files", "identity"}
-Harm = Literal["damaged", "missing", "extra", "unreadable"]
+Harm = Literal["damaged", "missing", "extra", "unreadable", "changed"]
 LEAST_KEPT = 2  # with one alone, a fault in it would be the end of the run
 
 

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tunewright.errors import ModelError
+from tunewright.facts.model import weight_files
+from tunewright.plan.plan import Plan, from_json
+from tunewright.runs import layout
 from tunewright.runs.checkpoints import NAME, Fault, faults, read_manifest
+from tunewright.runs.contents import changes
 from tunewright.runs.store import RunDir
 
-Kind = Literal["adapter", "checkpoint", "folder"]
+Kind = Literal["adapter", "checkpoint", "folder", "base"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,24 @@ def check_folder(folder: Path) -> Checked:
 
 
 def check_run(run: RunDir) -> list[Checked]:
-    """The checkpoints of a run by step, then its adapter, which a finished run must have.
+    """The base of a run, then its checkpoints by step, then its adapter, which a finished run must have.
 
-    A checkpoint that a live run removes meanwhile is left out.
+    A checkpoint that a live run removes meanwhile is left out; so is a base of which nothing was written down.
     """
-    return [checked for checked in _of_run(run) if checked.path.exists() or checked.kind == "adapter"]
+    found = [checked for checked in _of_run(run) if checked.path.exists() or checked.kind == "adapter"]
+    return [*_base(from_json(run.plan())), *found] if run.file(layout.PLAN).is_file() else found
+
+
+def _base(plan: Plan) -> Iterator[Checked]:
+    """Weights, tokenizer and template against the digests that the plan holds; every byte is read, whatever the cache says."""
+    if not plan.facts.model.contents.weights:
+        return
+    folder = Path(plan.facts.model.folder)
+    try:
+        changed = [Fault(change.what, "changed") for change in changes(plan, anew=True)]
+        yield Checked(folder, "base", None, len(weight_files(folder)) + 1, tuple(changed))
+    except (OSError, ModelError):
+        yield Checked(folder, "base", None, 0, (Fault(folder.name, "unreadable" if folder.is_dir() else "missing"),))
 
 
 def _of_run(run: RunDir) -> Iterator[Checked]:

@@ -14,10 +14,11 @@ from typing import Any
 import psutil
 
 from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
-from tunewright.errors import error, exists_already
+from tunewright.errors import error, errors_of, exists_already
 from tunewright.runs import durable, layout
 from tunewright.runs.checkpoints import seal
 from tunewright.runs.events import EventLog, Tail, read_events
+from tunewright.runs.foreign import adapter_in, adapter_problem
 
 LIVE = ("queued", "preparing", "running", "stopping")
 STARTING_SECONDS = 30  # a parent that has not spoken up by then never will
@@ -211,7 +212,10 @@ def list_runs(root: Path | None = None) -> list[RunDir]:
 
 
 def open_run(word: str) -> RunDir:
-    """A run by path, name, beginning of its name, or `last`. Raises: SpecError E113, E114."""
+    """A run by path, name, beginning of its name, or `last`.
+
+    Raises: SpecError E113, E114; ModelError E323 for the folder of an adapter.
+    """
     path = Path(word).expanduser()
     if word and (path / layout.RUN_JSON).is_file():
         return RunDir(path.resolve())
@@ -221,6 +225,8 @@ def open_run(word: str) -> RunDir:
     matches = [run for run in runs if run.name == word] or [
         run for run in runs if run.name.startswith(word) or word == run.info()["name"] or run.name[11:].startswith(word)
     ]
+    if word and not matches and adapter_in(path):
+        raise errors_of([adapter_problem("E323", path)])
     if not matches or not word:
         raise error("E113", name=word)
     if len(matches) > 1:

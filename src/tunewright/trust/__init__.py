@@ -10,6 +10,7 @@ from tunewright.trust.frontmatter import front_matter as front_matter
 from tunewright.trust.gguf import gate_gguf as gate_gguf
 from tunewright.trust.html import html_table as html_table
 from tunewright.trust.jsonfile import read_json as read_json
+from tunewright.trust.paths import cache_faults as cache_faults
 from tunewright.trust.paths import home as home
 from tunewright.trust.paths import is_plain as is_plain
 from tunewright.trust.paths import jail as jail

@@ -2,9 +2,11 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tunewright.errors import Where, error
+from tunewright.errors import TunewrightError, Where, error
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -13,6 +15,17 @@ def home() -> Path:
     """Where models, encoded data and measurements are kept: TUNEWRIGHT_HOME, else ~/.cache/tunewright."""
     asked = os.environ.get("TUNEWRIGHT_HOME")
     return Path(asked).expanduser() if asked else Path.home() / ".cache" / "tunewright"
+
+
+@contextmanager
+def cache_faults() -> Iterator[None]:
+    """What the system refuses while something is put into `home` is told as that. Raises: TrainingError E517."""
+    try:
+        yield
+    except TunewrightError:
+        raise
+    except OSError as fault:
+        raise error("E517", path=str(home()), reason=fault.strerror or str(fault)) from fault
 
 
 def jail(root: Path, name: object, source: Path | None = None) -> Path:

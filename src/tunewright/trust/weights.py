@@ -24,6 +24,8 @@ def safetensors_header(path: Path) -> dict[str, Any]:
 
     Raises: ModelError E309.
     """
+    if not path.is_file():
+        raise _damaged(path, "it is a folder" if path.is_dir() else "it is no file")
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)

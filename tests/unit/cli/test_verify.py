@@ -48,6 +48,7 @@ def test_a_sound_run_is_told_folder_by_folder(tw, sealed: api.TrainedRun) -> Non
     assert f"{sealed.name} · finished" in shown.out
     lines = [line.split("  ") for line in shown.out.splitlines()[1:]]
     assert [[cell.strip() for cell in line if cell] for line in lines] == [
+        ["base", "2 files", "as they were written"],
         ["checkpoint-5", "2 files", "as they were written"],
         ["checkpoint-10", "2 files", "as they were written"],
         ["adapter", "2 files", "as they were written"],
@@ -55,7 +56,7 @@ def test_a_sound_run_is_told_folder_by_folder(tw, sealed: api.TrainedRun) -> Non
     told = tw("verify", "mita", "--json").json
     assert (told["schema"], told["sound"], told["state"], told["name"]) == (1, True, "finished", sealed.name)
     assert [(folder["kind"], folder["step"]) for folder in told["folders"]] == [
-        ("checkpoint", 5), ("checkpoint", 10), ("adapter", None)
+        ("base", None), ("checkpoint", 5), ("checkpoint", 10), ("adapter", None)
     ]  # fmt: skip
     assert "checks" not in told
 

@@ -102,6 +102,9 @@ def test_ia3_takes_keys_values_and_feed_forward_unless_peft_says_otherwise(descr
 def test_norm_layers_are_named_one_by_one_where_a_block_has_none(describe: Describe) -> None:
     norms = {f"layers.{i}.{name}.weight": [64] for i in range(3) for name in ("attn_norm", "mlp_norm")}
     del norms["layers.0.attn_norm.weight"]
-    model = describe({**SIZES, "model_type": "modernbert"}, {"embeddings.tok_embeddings.weight": [512, 64], **norms})
+    model = describe(
+        {**SIZES, "model_type": "modernbert", "num_hidden_layers": 3},
+        {"embeddings.tok_embeddings.weight": [512, 64], **norms},
+    )
     assert sorted(norm_modules(model)) == ["mlp_norm", "model.layers.1.attn_norm", "model.layers.2.attn_norm"]
     assert model.num_norm_parameters == 5 * 64

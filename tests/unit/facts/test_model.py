@@ -48,7 +48,9 @@ def test_an_encoder_decoder_of_t5s_names(describe: Describe) -> None:
         **blocks(
             "encoder.block.{i}.layer.0",
             {"SelfAttention.q": [384, 512], "SelfAttention.relative_attention_bias": [32, 6]},
+            count=8,
         ),
+        **blocks("decoder.block.{i}.layer.0", {"SelfAttention.q": [384, 512]}, count=6),
     }
     model = describe(config, shapes)
     assert (model.kind, model.tasks) == ("encoder_decoder", ("seq2seq", "seq_cls", "token_cls"))
@@ -63,7 +65,8 @@ def test_a_composite_has_the_sizes_of_its_halves(describe: Describe) -> None:
         "model_type": "encoder-decoder", "architectures": ["EncoderDecoderModel"], "is_encoder_decoder": True,
         "encoder": {**BERT, "num_hidden_layers": 3}, "decoder": {**BERT, "max_position_embeddings": 100, "vocab_size": 600},
     }  # fmt: skip
-    shapes = {f"encoder.{name}": shape for name, shape in BERT_SHAPES.items()}
+    third = {"encoder.encoder.layer.2.attention.self.query.weight": [64, 64]}
+    shapes = third | {f"encoder.{name}": shape for name, shape in BERT_SHAPES.items()}
     shapes |= {f"decoder.bert.{name}": shape for name, shape in BERT_SHAPES.items()}
     model = describe(config, shapes)
     assert (model.kind, model.tasks) == ("encoder_decoder", ("seq2seq",))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tunewright.cli import brief, options, show
-from tunewright.cli.problems import printable
+from tunewright.cli.problems import printable, show_base_problems
 from tunewright.i18n import _
 from tunewright.spec.tasks import TASKS
 
@@ -30,6 +30,7 @@ def chat(
 
     with_base = options.wants_base(base)
     found = api.open_run(run)
+    show_base_problems(found)
     try:
         talk = api.Conversation(found, with_base=with_base, max_new_tokens=max_new_tokens)
         if prompt is not None:

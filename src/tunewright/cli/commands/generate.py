@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tunewright.cli import live, options, show
-from tunewright.cli.problems import print_problems
+from tunewright.cli.problems import print_problems, show_base_problems
 from tunewright.i18n import _, ngettext
 
 
@@ -39,6 +39,7 @@ def generate(
         raise exists_already(Path(output), force="--force")
     mapping = options.mapping(columns)
     prompts, left_out = api.prompts(file, task=found.task, mapping=mapping, skip_bad=skip_bad)
+    show_base_problems(found)
     show.note(_("Loading the model of {name}").format(name=found.name))
     try:
         with live.meter(_("Writing answers")) as progress:

@@ -35,7 +35,7 @@ def verify(
     run = None if any(folder.kind == "folder" for folder in folders) else api.open_run(what)
     if numerics and run is None:
         raise typer.BadParameter(_("--numerics needs a run, as a folder alone has no model and no rows"))
-    faults = _file_problems(folders, run)
+    faults = _file_problems(folders, run) + _base_problems(folders)
     told = _prove(run) if numerics and run and not faults else {}
     if as_json:
         show.as_json(_json(folders, run, told))
@@ -67,13 +67,25 @@ def _json(folders: "list[Checked]", run: "TrainedRun | None", told: dict[str, An
 def _file_problems(folders: "list[Checked]", run: "TrainedRun | None") -> "list[Problem]":
     from tunewright.errors import Problem
 
-    named = [f"{folder.path.name}/{fault.file}" for folder in folders for fault in folder.faults]
+    sealed = [folder for folder in folders if folder.kind != "base"]
+    named = [f"{folder.path.name}/{fault.file}" for folder in sealed for fault in folder.faults]
     if not named:
         return []
     more = ", ..." if len(named) > FILES_NAMED else ""
     values = {"count": len(named), "files": ", ".join(named[:FILES_NAMED]) + more}
     can_go_on = run is not None and run.state in ("stopped", "failed", "lost")
     return [Problem("E605", values=values | ({"name": run.name} if run and can_go_on else {}))]
+
+
+def _base_problems(folders: "list[Checked]") -> "list[Problem]":
+    """E516 for a base that is not the one of the training."""
+    from tunewright.errors import Problem
+
+    return [
+        Problem("E516", values={"folder": str(folder.path), "what": _faults_of(folder)})
+        for folder in folders
+        if folder.kind == "base" and folder.faults
+    ]
 
 
 def _check_problems(told: dict[str, Any]) -> "list[Problem]":
@@ -97,12 +109,11 @@ def _print(folders: "list[Checked]", run: "TrainedRun | None", channel: "Channel
     words = api.words
     if run:
         brief.labelled(channel, _("Run"), f"{run.name} · {words.label(words.STATES, run.state)}")
-    if not folders:
+    if all(folder.kind == "base" for folder in folders):
         brief.labelled(channel, _("Files"), _("nothing is sealed yet"))
-        return
     rows = [
         (
-            printable(folder.path.name if run else brief.shorten(folder.path)),
+            _("base") if folder.kind == "base" else printable(folder.path.name if run else brief.shorten(folder.path)),
             ngettext("{count} file", "{count} files", folder.files).format(count=folder.files),
             _faults_of(folder) or _("as they were written"),
         )
@@ -115,7 +126,7 @@ def _faults_of(folder: "Checked") -> str:
     from tunewright import api
 
     words = api.words
-    return "; ".join(f"{printable(fault.file)}: {words.label(words.HARMS, fault.kind)}" for fault in folder.faults)
+    return "; ".join(f"{printable(_(fault.file))}: {words.label(words.HARMS, fault.kind)}" for fault in folder.faults)
 
 
 def _print_checks(told: dict[str, Any], channel: "Channel") -> None:

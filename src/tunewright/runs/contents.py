@@ -1,0 +1,148 @@
+"""What a run's base is made of, by content: so that other weights, another tokenizer or template are noticed.
+
+Weights are read once: a digest is kept in the cache by place, size, inode and time of change. Files of the Hub's cache are
+named by their sha256, and not read at all.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.data.template import BUILT_IN
+from tunewright.data.tokenizer import SPECIAL
+from tunewright.errors import Problem, error
+from tunewright.facts.model import Contents, Model, weight_files
+from tunewright.i18n import N_, _
+from tunewright.plan.plan import Plan
+from tunewright.runs import durable
+from tunewright.runs.checkpoints import sha256
+from tunewright.trust import home, read_json
+
+LONG_BYTES = 2 * 10**9  # more than a few seconds of reading
+BLOB = re.compile(r"[0-9a-f]{64}")
+WEIGHTS, TOKENIZER, TEMPLATE = N_("weights of the model"), N_("tokenizer"), N_("chat template")
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One part of a base that is not what a run began with; digests, of which the start is enough to tell them apart."""
+
+    what: str
+    old: str
+    new: str
+
+
+def read_contents(plan: Plan, *, note: Note = lambda text: None, anew: bool = False) -> Contents:
+    """Digests of the base as it is now. With `anew` weights are read even where their digest is known.
+
+    Raises: ModelError E309, E315, E320; OSError where a file cannot be read.
+    """
+    model = plan.facts.model
+    return Contents(
+        weights=_weights(model, note, anew), tokenizer=_tokenizer(model), template=_template(model, plan.run.model.chat_template)
+    )  # fmt: skip
+
+
+def changes(plan: Plan, *, anew: bool = False) -> list[Change]:
+    """What is not as it was when the run was made; nothing for runs that were made before this was written down.
+
+    Raises: as `read_contents`.
+    """
+    then = plan.facts.model.contents
+    if not then.weights:
+        return []
+    now = read_contents(plan, anew=anew)
+    pairs = (
+        (WEIGHTS, then.weights, now.weights), (TOKENIZER, then.tokenizer, now.tokenizer), (TEMPLATE, then.template, now.template),
+    )  # fmt: skip
+    return [Change(what, old[:12], new[:12]) for what, old, new in pairs if old != new]
+
+
+def refuse_without_base(plan: Plan) -> None:
+    """Raises: ModelError E324 where the folder of the base is no longer there."""
+    folder = plan.facts.model.folder
+    if not Path(folder).is_dir():
+        raise error("E324", folder=folder, name=plan.facts.model.name)
+
+
+def as_problems(code: str, found: list[Change], **values: Any) -> list[Problem]:
+    """A problem for each change."""
+    return [Problem(code, values={"key": one.what, "old": one.old, "new": one.new, **values}) for one in found]
+
+
+def _weights(model: Model, note: Note, anew: bool) -> str:
+    files = weight_files(Path(model.folder))
+    size = sum(file.stat().st_size for file in files)
+    if size > LONG_BYTES and any(_known(file) is None for file in files):
+        note(_("Reading the weights once, to know them again ({gigabytes} GB)").format(gigabytes=round(size / 1e9)))
+    digests = sorted(sha256(file) if anew else _digest(file) for file in files)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _digest(file: Path) -> str:
+    known = _known(file)
+    if known is None:
+        known = sha256(file)
+        with suppress(OSError):  # it is read again the next time
+            place = _place(file)
+            durable.make_folder(place.parent)
+            durable.write_json(place, {**_stamp(file), "sha256": known})
+    return known
+
+
+def _known(file: Path) -> str | None:
+    """The digest without reading the file; None if it is not known, or was that of another file."""
+    target = file.resolve()
+    if target.parent.name == "blobs" and BLOB.fullmatch(target.name):
+        return target.name
+    try:
+        stored = json.loads(_place(file).read_text(encoding="utf-8"))
+        is_same = {key: stored[key] for key in _stamp(file)} == _stamp(file) and BLOB.fullmatch(stored["sha256"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return str(stored["sha256"]) if is_same else None
+
+
+def _place(file: Path) -> Path:
+    name = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return home() / "digests" / f"{name}.json"
+
+
+def _stamp(file: Path) -> dict[str, int]:
+    """What changes when a file is written or replaced; the time of the inode cannot be set back."""
+    stat = file.stat()
+    return {"inode": stat.st_ino, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}
+
+
+def _tokenizer(model: Model) -> str:
+    """tokenizer.json with the special tokens and end ids that the configs beside it name."""
+    folder = Path(model.tokenizer_folder)
+    config = _config(folder / "tokenizer_config.json")
+    special = {name: config.get(name) for name in SPECIAL}
+    ends = [_config(folder / name).get("eos_token_id") for name in ("generation_config.json", "config.json")]
+    return _of([sha256(folder / "tokenizer.json"), special, ends])
+
+
+def _template(model: Model, asked: str | None) -> str:
+    """The source of the template in use: built in, of a file, or the folder's own."""
+    folder = Path(model.tokenizer_folder)
+    if asked is not None and asked in BUILT_IN:
+        return _of(BUILT_IN[asked])
+    path = Path(asked) if asked else folder / "chat_template.jinja"
+    if path.is_file():
+        return _of(path.read_bytes().decode("utf-8", "surrogateescape"))
+    return _of(_config(folder / "tokenizer_config.json").get("chat_template"))
+
+
+def _config(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _of(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,158 @@
+"""The base belongs to a run's identity: other weights, another tokenizer or template are noticed by every verb."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from tunewright import api
+from tunewright.cli.main import app
+from tunewright.errors import ModelError, TrainingError, TunewrightWarning
+from tunewright.flow import start
+from tunewright.runs import contents, durable, layout
+from tunewright.runs.checkpoints import read_manifest, sha256
+
+from .test_causal_lm import run_for
+
+Change = Callable[[Path], None]
+
+
+@pytest.fixture
+def trained(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> tuple[Path, api.TrainedRun]:
+    """A copy of a tiny model, and a run on it."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model("llama"), folder)
+    return folder, run_for(folder, shop_rows, tmp_path / "run", **{"train.max_steps": 4, "train.eval_steps": 2})
+
+
+def other_weights(folder: Path) -> None:
+    """Other numbers under the same names and shapes, with the size and the times of the old file."""
+    path = folder / "model.safetensors"
+    before = path.stat()
+    save_file({name: tensor + 0.05 for name, tensor in load_file(path).items()}, path, {"format": "pt"})
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
+def other_tokenizer(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    stored = json.loads(path.read_text())
+    stored["model"]["merges"] = stored["model"]["merges"][:-1]
+    path.write_text(json.dumps(stored))
+
+
+def other_template(folder: Path) -> None:
+    path = folder / "chat_template.jinja"
+    path.write_text("{# another #}" + path.read_text())
+
+
+def other_end_token(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token": "<|endoftext|>"}))
+
+
+CHANGES = [
+    (other_weights, "weights of the model"), (other_tokenizer, "tokenizer"), (other_template, "chat template"),
+    (other_end_token, "tokenizer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "what"), CHANGES)
+def test_every_verb_names_what_is_another_one_now(
+    trained: tuple[Path, api.TrainedRun], change: Change, what: str
+) -> None:
+    folder, run = trained
+    change(folder)
+    for measure in (run.evaluate, run.merge, run.prove):
+        with pytest.raises(TrainingError) as caught:
+            measure()
+        assert [(p.code, p.values["key"]) for p in caught.value.problems] == [("E515", what)]
+        assert caught.value.exit_code == 11
+    assert [(p.code, p.values["key"]) for p in run.base_problems()] == [("W505", what)]
+    run.dir.update_info(state="stopped")
+    with pytest.raises(TrainingError) as caught:
+        start.resume(run.dir, {})
+    assert [(p.code, p.values["key"]) for p in caught.value.problems] == [("E502", what)]
+    told = CliRunner().invoke(app, ["verify", str(run.path)])
+    assert told.exit_code == 8
+    assert "E516" in told.output
+    assert what in " ".join(told.output.split())
+
+
+def test_an_answer_is_given_with_a_warning(trained: tuple[Path, api.TrainedRun]) -> None:
+    folder, run = trained
+    other_weights(folder)
+    with pytest.warns(TunewrightWarning, match=r"W505 .*weights of the model"):
+        assert isinstance(run.chat("hello", max_new_tokens=2), str)
+    run.close()
+
+
+def test_the_digests_stand_in_plan_and_manifest_and_an_unchanged_base_is_as_it_was(
+    trained: tuple[Path, api.TrainedRun],
+) -> None:
+    folder, run = trained
+    stored: dict[str, str] = run.dir.plan()["facts"]["model"]["contents"]
+    assert all(len(digest) == 64 for digest in stored.values())
+    sealed = {path.name: read_manifest(path) for path in (run.adapter, run.dir.checkpoints_dir / "checkpoint-4")}
+    assert sealed["adapter"] and sealed["adapter"]["identity"]["weights"] == stored["weights"]
+    assert sealed["checkpoint-4"] and sealed["checkpoint-4"]["identity"]["model weights"] == stored["weights"]
+    (base,) = [checked for checked in api.verify(str(run.path)) if checked.kind == "base"]
+    assert (base.path, base.faults) == (folder, ())
+    assert run.base_problems() == []
+
+
+def test_a_base_that_is_gone_is_said_to_be_gone(trained: tuple[Path, api.TrainedRun]) -> None:
+    folder, run = trained
+    folder.rename(folder.with_name("elsewhere"))
+    for use in (run.evaluate, lambda: run.chat("hello")):
+        with pytest.raises(ModelError) as caught:
+            use()
+        assert [p.code for p in caught.value.problems] == ["E324"]
+    (base,) = [checked for checked in api.verify(str(run.path)) if checked.kind == "base"]
+    assert [fault.kind for fault in base.faults] == ["missing"]
+
+
+def test_a_run_of_an_earlier_version_opens_as_before(trained: tuple[Path, api.TrainedRun]) -> None:
+    folder, run = trained
+    plan: dict[str, Any] = run.dir.plan()
+    del plan["facts"]["model"]["contents"]
+    durable.write_json(run.dir.file(layout.PLAN), plan)
+    other_weights(folder)
+    assert run.base_problems() == []
+    assert "base" not in [checked.kind for checked in api.verify(str(run.path))]
+    run.dir.update_info(state="stopped")
+    assert start.resume(run.dir, {}) is run.dir
+
+
+def test_weights_are_read_once(trained: tuple[Path, api.TrainedRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return sha256(path)
+
+    monkeypatch.setattr(contents, "sha256", counted)
+    _folder, run = trained
+    assert run.base_problems() == []
+    assert "model.safetensors" not in read
+
+
+def test_files_of_the_hubs_cache_are_known_by_their_names(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, snapshot = tmp_path / "models--a--b" / "blobs", tmp_path / "models--a--b" / "snapshots" / "1"
+    shutil.copytree(tiny_model("llama"), snapshot)
+    blobs.mkdir()
+    weights = snapshot / "model.safetensors"
+    digest = sha256(weights)
+    weights.rename(blobs / digest)
+    weights.symlink_to(blobs / digest)
+    plan = api.plan(api.load(named={"model.name": str(snapshot), "data.train": str(shop_rows)}))
+    by_name = contents.read_contents(plan)
+    assert by_name == contents.read_contents(plan, anew=True)
