@@ -35,6 +35,7 @@ from tunewright.cli.commands import (
     train,
     verify,
 )
+from tunewright.cli.parser import Application, Verbs, sentence
 from tunewright.i18n import N_, _, speaking, width
 
 GROUPS = (
@@ -52,7 +53,7 @@ EXAMPLES = (
 )
 
 
-class Verbs(TyperGroup):
+class Top(Verbs):
     """The top level: our help, our errors, our exit codes."""
 
     def main(
@@ -99,7 +100,7 @@ class Verbs(TyperGroup):
 
 def help_text(group: TyperGroup) -> str:
     """The help of the whole program, at most 50 lines."""
-    lines = [f"{_('Usage')}: tunewright {_('VERB')} ...", ""]
+    lines = [f"{_('Usage: ')}tunewright {_('VERB')} ...", ""]
     lines += [_("From a model name and a file of examples to a trained, proven, usable adapter."), ""]
     for title, verbs in GROUPS:
         lines.append(_(title))
@@ -126,7 +127,7 @@ def is_json(arguments: Sequence[str]) -> bool:
 def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:
     from tunewright.errors import Problem
 
-    reason = fault.format_message().rstrip(".")
+    reason = sentence(fault.format_message())
     return _show([Problem("E119", values={"reason": reason, "command": path})], arguments)
 
 
@@ -174,9 +175,9 @@ def _write_crash(fault: Exception) -> Path | None:
     return None
 
 
-app = typer.Typer(
+app = Application(
     name="tunewright",
-    cls=Verbs,
+    cls=Top,
     help=_("From a model name and a file of examples to a trained, proven, usable adapter."),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -10,7 +10,7 @@ from tunewright.data.read import RawRow
 from tunewright.data.row import RowReport, unpacked
 from tunewright.data.scan import kind_of
 from tunewright.errors import Problem
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 
 _TEXT = N_("text")
 _TURNS = N_("a list of turns")
@@ -160,7 +160,7 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
         return None
     role = _SPEAKERS.get(str(speaker).strip().casefold())
     if role is None:
-        report.add("E208", reason=f'the role "{speaker}" of {place} is unknown')
+        report.add("E208", reason=Phrase(N_('the role "{role}" of {place} is unknown'), role=speaker, place=place))
         return None
     name, value = f"{place}.{content_key}", turn.get(content_key)
     return Message(role, _content(value, name, report, may_be_empty=role in ("system", "tool") and value is not None))

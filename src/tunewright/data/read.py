@@ -32,7 +32,7 @@ from tunewright.data.scan import (
     with_text,
 )
 from tunewright.errors import DataError, Problem, Where, error, errors_of
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 
 _CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2")
 EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt", *_CONLL)
@@ -367,7 +367,7 @@ def _checked_header(names: list[str], file: str, line: int) -> list[str]:
     header = [name.strip() or f"column_{index}" for index, name in enumerate(names, 1)]
     twice = [name for name in header if header.count(name) > 1]
     if twice:
-        reason = f'the header names the column "{twice[0]}" twice'
+        reason = Phrase(N_('the header names the column "{name}" twice'), name=twice[0])
         raise error("E220", Where(file, line), path=file, reason=reason)
     return header
 

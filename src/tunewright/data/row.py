@@ -8,7 +8,7 @@ from typing import Any
 from tunewright.data.read import RawRow
 from tunewright.data.scan import kind_of
 from tunewright.errors import Problem, Where
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 
 _TEXT = N_("text")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -60,7 +60,7 @@ class RowReport:
             self.add("E206", field=name, wanted=_TEXT, got=kind_of(value))
             return ""
         if control := _CONTROL.search(value):
-            self.add("E205", reason=f"the character U+{ord(control[0]):04X} in {name}")
+            self.add("E205", reason=Phrase(N_("the character U+{code:04X} in {name}"), code=ord(control[0]), name=name))
         elif not may_be_empty and not value.strip():
             self.add("E203", field=name)
         return value

@@ -14,6 +14,7 @@ from tunewright.errors import error
 from tunewright.facts.base import Fact
 from tunewright.facts.families import EXPERT_PARTS, FAMILIES, NORM, NOT_LINEAR, PRETRAINING_HEADS, UNKNOWN, Family
 from tunewright.facts.license import license_of
+from tunewright.i18n import N_
 from tunewright.spec.tasks import Task
 from tunewright.spec.upstream import MODEL_TASKS
 from tunewright.trust import gate_model_folder, read_json, safetensors_header, shards
@@ -120,7 +121,7 @@ def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenize
     config = gate_model_folder(folder)
     tensors = tensors or dict(_tensors(folder))
     if not tensors:
-        raise error("E302", name=name, reason="there is no .safetensors file in it", builtin="smollm2")
+        raise error("E302", name=name, reason=N_("there is no .safetensors file in it"), builtin="smollm2")
     architecture = (config.get("architectures") or ["unknown"])[0]
     model_type = str(config.get("model_type", "unknown"))
     family = FAMILIES.get(model_type, UNKNOWN)

@@ -9,6 +9,7 @@ from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.errors import Problem, error, errors_of
+from tunewright.i18n import N_, Phrase
 from tunewright.plan.known import LABELLED, known_fields
 from tunewright.plan.plan import Plan, from_json
 from tunewright.runs import durable
@@ -94,9 +95,9 @@ def eject(run: RunDir, folder: Path) -> Path:
     if train is None or held_out is None:
         raise error(
             "E116",
-            state=run.state(),
+            state=Phrase(run.state()),
             verb="eject",
-            needed="prepared, with its encoded rows on this machine",
+            needed=N_("prepared, with its encoded rows on this machine"),
             name=run.name,
         )
     folder.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 from tunewright.errors import error
 from tunewright.facts.bundled import BUNDLED, Bundled, Wheel
 from tunewright.facts.model import Tensors
-from tunewright.i18n import _
+from tunewright.i18n import N_, _
 from tunewright.runs import durable
 from tunewright.runs.checkpoints import sha256
 from tunewright.trust import command, gate_gguf, gate_model_folder, home, redact, spawn
@@ -51,7 +51,7 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note)
     if path.is_dir():
         return path.resolve(), None if any(path.glob("*.safetensors")) else _shapes(path.resolve(), note)
     if not HUB_ID.fullmatch(name) or path.suffix == ".gguf" or name.startswith("."):
-        reason = _("there is no such file or folder")
+        reason = N_("there is no such file or folder")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED))
     return _from_hub(name, revision, offline=offline, note=note, weights=False)
 
@@ -77,7 +77,7 @@ def fetch_weights(name: str, revision: str | None, *, offline: bool, note: Note)
     """
     path = Path(name).expanduser()
     if path.is_dir() and not any(path.glob("*.safetensors")):
-        raise error("E302", name=name, reason=_("there is no .safetensors file in it"), builtin=", ".join(BUNDLED))
+        raise error("E302", name=name, reason=N_("there is no .safetensors file in it"), builtin=", ".join(BUNDLED))
     if name not in BUNDLED and not path.exists():
         _from_hub(name, revision, offline=offline, note=note, weights=True)
 
@@ -222,7 +222,7 @@ def _from_hub(
     except GatedRepoError as fault:
         raise error("E703", name=name) from fault
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as fault:
-        reason = _("the Hub has no such model, or it is private")
+        reason = N_("the Hub has no such model, or it is private")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED)) from fault
     except NotASafetensorsRepoError as fault:
         raise error("E303", file=name) from fault

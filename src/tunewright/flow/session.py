@@ -9,6 +9,7 @@ from typing import Any
 
 from tunewright.errors import Problem, error, errors_of
 from tunewright.flow.supervise import WORKER_ENVIRONMENT, first_gpu
+from tunewright.i18n import N_, Phrase
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 from tunewright.trust import command, spawn
@@ -34,7 +35,7 @@ class Session:
     def request(self, do: str, progress: Progress = lambda done, total: None, **arguments: Any) -> dict[str, Any]:
         """The result of one operation of the session. Raises: whatever went wrong there, as if it were here."""
         if not (self.run.adapter_dir / "adapter_config.json").is_file():
-            raise error("E116", state=self.run.state(), verb=do, needed="finished", name=self.run.name)
+            raise error("E116", state=Phrase(self.run.state()), verb=do, needed=N_("finished"), name=self.run.name)
         if self._process is not None and self._process.poll() is not None:
             self._process = None
         process = self._process = self._process or self._start()
