@@ -23,6 +23,7 @@ from tunewright.cli.commands import (
     env,
     evaluate,
     explain,
+    export,
     generate,
     init,
     merge,
@@ -43,7 +44,7 @@ GROUPS = (
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
     (N_("Judge"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
-    (N_("Use"), ("chat", "generate", "merge", "eject")),
+    (N_("Use"), ("chat", "generate", "merge", "export", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
 EXAMPLES = (
@@ -201,7 +202,7 @@ def _top(
 
 for _module in (
     quickstart, doctor, init, data, plan, presets, train, runs, evaluate, compare, sweep, verify, diagnose, report, chat, generate,
-    merge, eject, explain, config, env,
+    merge, export, eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 
