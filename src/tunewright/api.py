@@ -41,6 +41,7 @@ from tunewright.flow.session import Progress
 from tunewright.flow.sweep import Sought as Sought
 from tunewright.flow.sweep import Sweep as Sweep
 from tunewright.flow.sweep import Trial as Trial
+from tunewright.i18n import Phrase
 from tunewright.plan.paths import PATHS as PATHS
 from tunewright.plan.plan import Plan
 from tunewright.plan.presets import Row, all_rows, find_row, row_of, rows_of
@@ -165,7 +166,9 @@ def _run_to_end(
                 on_event(event)
     problems = start.outcome_problems(run)
     if run.state() != "finished":
-        unknown = Problem("E506", values={"how": run.state(), "log": str(run.file(layout.LOG)), "name": run.name})
+        unknown = Problem(
+            "E506", values={"how": Phrase(run.state()), "log": str(run.file(layout.LOG)), "name": run.name}
+        )
         raise errors_of(problems or [unknown])
     return TrainedRun(run)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.catalogue import CATALOGUE, Entry
-from tunewright.i18n import _
+from tunewright.i18n import Phrase, _, spoken
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,12 @@ class Problem:
 
     def message(self) -> str:
         """The sentence, in this process's language."""
-        return _(self.entry.sentence).format_map(self._spoken())
-
-    def _spoken(self) -> dict[str, Any]:
-        """Values in this process's language, where they are phrases of the catalogue themselves."""
-        return {name: _(value) if isinstance(value, str) else value for name, value in self.values.items()}
+        return _(self.entry.sentence).format_map(spoken(self.values))
 
     def fixes(self) -> list[str]:
         """What to paste or do; a fix whose values are missing is left out."""
         known = set(self.values)
-        return [_(fix).format_map(self._spoken()) for fix in self.entry.fixes if set(_fields(fix)) <= known]
+        return [_(fix).format_map(spoken(self.values)) for fix in self.entry.fixes if set(_fields(fix)) <= known]
 
     def to_json(self) -> dict[str, Any]:
         """The problem for scripts: always English."""
@@ -88,11 +84,27 @@ class Problem:
 
     def to_record(self) -> dict[str, Any]:
         """The problem as stored in a run; `from_record` reads it back."""
-        return {"code": self.code, "where": vars(self.where), "values": dict(self.values)}
+        return {"code": self.code, "where": vars(self.where), **_stored(self.values)}
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "Problem":
-        return Problem(record["code"], Where(**record["where"]), record["values"])
+        return Problem(record["code"], Where(**record["where"]), _restored(record))
+
+
+def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as JSON holds them: English, and beside them what makes each phrase, for other languages."""
+    phrases = {
+        name: {"template": value.template, **_stored(value.values)}
+        for name, value in values.items()
+        if isinstance(value, Phrase)
+    }
+    return {"values": dict(values), "phrases": phrases} if phrases else {"values": dict(values)}
+
+
+def _restored(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that `_stored` wrote."""
+    phrases = {name: Phrase(made["template"], **_restored(made)) for name, made in record.get("phrases", {}).items()}
+    return {**record["values"], **phrases}
 
 
 def _fields(template: str) -> list[str]:

@@ -6,11 +6,12 @@ Codes, keys, paths and commands are never translated; JSON output and log files 
 import gettext
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 LOCALE_DIR = Path(__file__).parent / "locale"
 _chosen: ContextVar[str | None] = ContextVar("language", default=None)
@@ -56,9 +57,34 @@ def ngettext(one: str, many: str, count: int) -> str:
     return catalogue(language()).ngettext(one, many, count)
 
 
-def N_(text: str) -> str:
-    """Mark a text for translation where it is defined; whoever shows it calls `_`."""
-    return text
+class Phrase(str):
+    """A text of the catalogue with the values that fill it: as a string English, `spoken` in the reader's language.
+
+    A plain string among the values of a message is what a person or a library wrote, and is never translated.
+    """
+
+    template: str
+    values: Mapping[str, Any]
+
+    def __new__(cls, template: str, **values: Any) -> "Phrase":
+        phrase = super().__new__(cls, template.format_map(values) if values else template)
+        phrase.template, phrase.values = str(template), values
+        return phrase
+
+    def spoken(self) -> str:
+        """The text in this process's language, phrases among its values too."""
+        text = _(self.template)
+        return text.format_map(spoken(self.values)) if self.values else text
+
+
+def spoken(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a message in this process's language: phrases are translated, all else stays as it is."""
+    return {name: value.spoken() if isinstance(value, Phrase) else value for name, value in values.items()}
+
+
+def N_(text: str) -> Phrase:
+    """Mark a text for translation where it is defined; whoever shows it calls `_`, or `spoken` among values."""
+    return Phrase(text)
 
 
 def width(text: str) -> int:

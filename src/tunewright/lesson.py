@@ -12,7 +12,7 @@ from typing import Any
 
 from tunewright import api
 from tunewright.errors import HubError, Problem
-from tunewright.i18n import _
+from tunewright.i18n import N_, Phrase, _
 
 WIKITEXT = "hf://datasets/Salesforce/wikitext:wikitext-2-raw-v1"
 DROPOUT = 0.05
@@ -168,9 +168,9 @@ class LoraTrainer:
         except HubError as fault:
             if dataset_name != "wikitext":
                 raise
-            reason = _('no network for wikitext; pass a file instead: prepare_data("my.jsonl"), rows like {row}')
+            reason = N_('no network for wikitext; pass a file instead: prepare_data("my.jsonl"), rows like {row}')
             row = json.dumps({"text": "..."})
-            raise HubError([Problem("E702", values={"name": "wikitext", "reason": reason.format(row=row)})]) from fault
+            raise HubError([Problem("E702", values={"name": "wikitext", "reason": Phrase(reason, row=row)})]) from fault
         check.raise_if_stopped()
         account: dict[str, Any] = check.gated.account
         print(

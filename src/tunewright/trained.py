@@ -11,11 +11,12 @@ from tunewright.compare import words
 from tunewright.data.prompts import common_system
 from tunewright.data.words import split_words
 from tunewright.errors import Problem, TunewrightError, TunewrightWarning
-from tunewright.flow import benchmark, eject, start
+from tunewright.flow import benchmark, eject, export, start
 from tunewright.flow import prompted as prompting
 from tunewright.flow.session import Progress, Session
 from tunewright.plan.plan import from_json
 from tunewright.runs import contents, layout
+from tunewright.runs.base import Base
 from tunewright.runs.store import RunDir
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import html_table
@@ -216,9 +217,21 @@ class TrainedRun:
         """One self-contained HTML file."""
         return reports.write_report(self.dir, Path(path) if path else None)
 
+    @property
+    def base_folder(self) -> Path:
+        """Where the base's weights are on this machine."""
+        return Path(from_json(self.dir.plan()).facts.model.folder)
+
     def eject(self, folder: str | Path) -> Path:
         """The plain PEFT and Trainer script that does the same run, with its rows, runnable without Tunewright."""
         return eject.eject(self.dir, Path(folder))
+
+    def export(self, folder: str | Path) -> Base:
+        """The adapter as a new folder for other machines: no path of this one, its base as others can have it; sealed.
+
+        Raises: SpecError E115, E116.
+        """
+        return export.export(self.dir, Path(folder))
 
     def stop(self, *, now: bool = False) -> bool:
         return start.stop(self.dir, now=now)

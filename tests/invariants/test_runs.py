@@ -141,10 +141,10 @@ def test_merged_and_ejected_models_answer_like_the_adapter(
     run = train(tunewright, rows, small)
     merged = tunewright("merge", run["run"], str(tmp_path / "merged"), "--json")
     assert merged["equal"] == merged["prompts"] > 0
-    tunewright("eject", run["run"], str(tmp_path / "ejected"))
+    base = tunewright("eject", run["run"], str(tmp_path / "ejected"), "--json")["base"]
     environment = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "train.py"],
+        [sys.executable, "train.py", "--base", base],
         cwd=tmp_path / "ejected",
         env=environment,
         capture_output=True,

@@ -23,6 +23,7 @@ from tunewright.cli.commands import (
     env,
     evaluate,
     explain,
+    export,
     generate,
     init,
     merge,
@@ -35,6 +36,7 @@ from tunewright.cli.commands import (
     train,
     verify,
 )
+from tunewright.cli.parser import Application, Verbs, sentence
 from tunewright.i18n import N_, _, speaking, width
 
 GROUPS = (
@@ -42,7 +44,7 @@ GROUPS = (
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
     (N_("Judge"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
-    (N_("Use"), ("chat", "generate", "merge", "eject")),
+    (N_("Use"), ("chat", "generate", "merge", "export", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
 EXAMPLES = (
@@ -52,7 +54,7 @@ EXAMPLES = (
 )
 
 
-class Verbs(TyperGroup):
+class Top(Verbs):
     """The top level: our help, our errors, our exit codes."""
 
     def main(
@@ -100,7 +102,7 @@ class Verbs(TyperGroup):
 
 def help_text(group: TyperGroup) -> str:
     """The help of the whole program, at most 50 lines."""
-    lines = [f"{_('Usage')}: tunewright {_('VERB')} ...", ""]
+    lines = [f"{_('Usage: ')}tunewright {_('VERB')} ...", ""]
     lines += [_("From a model name and a file of examples to a trained, proven, usable adapter."), ""]
     for title, verbs in GROUPS:
         lines.append(_(title))
@@ -135,7 +137,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:
     from tunewright.errors import Problem
 
-    reason = fault.format_message().rstrip(".")
+    reason = sentence(fault.format_message())
     return _show([Problem("E119", values={"reason": reason, "command": path})], arguments)
 
 
@@ -183,9 +185,9 @@ def _write_crash(fault: Exception) -> Path | None:
     return None
 
 
-app = typer.Typer(
+app = Application(
     name="tunewright",
-    cls=Verbs,
+    cls=Top,
     help=_("From a model name and a file of examples to a trained, proven, usable adapter."),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -209,7 +211,7 @@ def _top(
 
 for _module in (
     quickstart, doctor, init, data, plan, presets, train, runs, evaluate, compare, sweep, verify, diagnose, report, chat, generate,
-    merge, eject, explain, config, env,
+    merge, export, eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

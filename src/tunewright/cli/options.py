@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tunewright.cli.parser import Application, Verbs
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def wants_base(word: str | None) -> bool:
 
 def branch(text: str) -> typer.Typer:
     """A verb that only holds other verbs; alone it shows its help."""
-    group = typer.Typer(help=text, invoke_without_command=True, rich_markup_mode=None)
+    group = Application(cls=Verbs, help=text, invoke_without_command=True, rich_markup_mode=None)
 
     @group.callback()
     def show_help(ctx: typer.Context) -> None:

@@ -14,6 +14,7 @@ from tunewright.compare.record import Record
 from tunewright.compare.record import read as read_record
 from tunewright.compare.statistics import Estimate
 from tunewright.errors import error
+from tunewright.i18n import N_, Phrase
 from tunewright.runs import layout
 from tunewright.runs.store import RunDir
 from tunewright.spec.keys import leaves
@@ -192,7 +193,7 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
     finished = [record for record in records if record.result and record.after]
     if not finished:
         run = runs[0]
-        raise error("E116", state=run.state(), verb="compare", needed="finished", name=run.name)
+        raise error("E116", state=Phrase(run.state()), verb="compare", needed=N_("finished"), name=run.name)
     first = finished[0]
     shared, read = _shared_rows(finished), _rows_read(finished)
     model = _base_record(finished, read).plan.facts.model.digest

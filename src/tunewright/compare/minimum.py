@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from tunewright.compare.metrics import REACHABLE
 from tunewright.errors import Problem, Where, errors_of
+from tunewright.i18n import N_
+from tunewright.spec.problems import one_of
 
 
 def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
@@ -15,10 +17,10 @@ def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
         try:
             wanted[metric] = float(value)
         except ValueError:
-            problems.append(_bad_minimum("takes METRIC=NUMBER", text))
+            problems.append(_bad_minimum(N_("takes METRIC=NUMBER"), text))
             continue
         if metric not in REACHABLE:
-            problems.append(_bad_minimum(f"takes {', '.join(REACHABLE)}", metric))
+            problems.append(_bad_minimum(one_of(REACHABLE), metric))
     if problems:
         raise errors_of(problems)
     return wanted

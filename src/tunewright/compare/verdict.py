@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tunewright.compare import margins, words
 from tunewright.compare.margins import FEW_ROWS, Interval
 from tunewright.compare.metrics import ASKED_WITHOUT, DECIDING, METRICS, in_reading_order, is_loss
-from tunewright.i18n import N_, _
+from tunewright.i18n import N_, _, spoken
 from tunewright.spec.tasks import Task
 
 Kind = Literal["better", "unclear", "worse", "unknown"]
@@ -104,8 +104,7 @@ class Verdict:
 
     def sentence(self) -> str:
         """What the answer rests on, in this process's language."""
-        spoken = {name: _(value) if isinstance(value, str) else value for name, value in self.values.items()}
-        return _(self.reason).format_map(spoken)
+        return _(self.reason).format_map(spoken(self.values))
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -15,7 +15,7 @@ from tunewright.data.read import RawRow
 from tunewright.data.row import cell, unpacked
 from tunewright.data.spellings import CLASSES, PAIRS, SPELLINGS_OF, normal
 from tunewright.errors import DataError, Problem, error
-from tunewright.i18n import N_, _
+from tunewright.i18n import N_, Phrase, _
 from tunewright.spec.tasks import Task
 
 Target = str | tuple[str, ...] | float
@@ -209,7 +209,12 @@ def _checked_mapping(mapping: Mapping[str, str], union: Sequence[str], task: Tas
     mapped: dict[str, str] = {}
     for name, column in mapping.items():
         if name not in names:
-            raise error("E103", key="data.map", reason=f"takes {', '.join(names)} on its left", value=name)
+            raise error(
+                "E103",
+                key="data.map",
+                reason=Phrase(N_("takes {names} on its left"), names=", ".join(names)),
+                value=name,
+            )
         if column not in union:
             values = {"column": column, "columns": shown(union), "roles": ", ".join(ROLES[task])}
             by_lower = {known.lower(): known for known in union}
@@ -239,7 +244,7 @@ def _wanted_forms(mapped: Mapping[str, str], task: Task) -> list[tuple[str, ...]
     if not possible:
         touched = [form for form in _FORMS[task] if named & set(form)]
         first, second = (next(role for role in mapped if role in form) for form in touched[:2])
-        reason, fix = "they belong to different forms of rows", f"--map {first}={mapped[first]}"
+        reason, fix = N_("they belong to different forms of rows"), f"--map {first}={mapped[first]}"
         raise error("E109", first=f"--map {first}", second=f"--map {second}", reason=reason, fix=fix)
     return possible
 

@@ -28,6 +28,7 @@ from tunewright.data.sides import Sides, Source, sides_of
 from tunewright.data.spans import Note
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import DataError, Problem, error, errors_of
+from tunewright.i18n import N_
 from tunewright.spec.run import DataSpec
 from tunewright.spec.tasks import TASKS, ProblemType, Task
 
@@ -435,9 +436,15 @@ def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
     longest = gated.account["lengths"]["longest"]
     skipped = loaded.bad_rows if spec.skip_bad else 0
     limits = (
-        ("damaged", skipped, spec.max_bad, loaded.rows_in, "--set data.max_bad=1"),
-        ("truncated", counts["truncated"], spec.max_truncated, len(gated.train), f"--set data.max_length={longest}"),
-        ("duplicate", counts["duplicate"], spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
+        (N_("damaged"), skipped, spec.max_bad, loaded.rows_in, "--set data.max_bad=1"),
+        (
+            N_("truncated"),
+            counts["truncated"],
+            spec.max_truncated,
+            len(gated.train),
+            f"--set data.max_length={longest}",
+        ),
+        (N_("duplicate"), counts["duplicate"], spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
     )
     for kind, count, limit, rows, fix in limits:
         if rows and count / rows > limit:

@@ -15,6 +15,7 @@ from tunewright.data.formats import Message
 from tunewright.data.template import BUILT_IN, Tools, render
 from tunewright.data.trial import fault_of
 from tunewright.errors import Where, error
+from tunewright.i18n import N_, Phrase
 from tunewright.trust import read_json
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -83,7 +84,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise error("E304", folder=str(folder), reason="tokenizer.json is missing")
+        raise error("E304", folder=str(folder), reason=N_("tokenizer.json is missing"))
     try:
         backend = Tokenizer.from_file(str(path))
     except (KeyboardInterrupt, SystemExit):
@@ -130,7 +131,9 @@ def _template(folder: Path, config: dict[str, Any], asked: str | None, special: 
         return BUILT_IN[asked]
     own = folder / "chat_template.jinja"
     if asked is not None and not Path(asked).is_file():
-        raise error("E101", path=asked, reason=f"no such template; built in: {', '.join(BUILT_IN)}")
+        raise error(
+            "E101", path=asked, reason=Phrase(N_("no such template; built in: {names}"), names=", ".join(BUILT_IN))
+        )
     path = Path(asked) if asked is not None else own
     source = _read_text(path) if path.is_file() else _stored_template(config, "default")
     if source is not None:
@@ -182,7 +185,7 @@ def _end_ids(folder: Path, backend: Tokenizer, special: dict[str, str]) -> tuple
     # Encoders write nothing and name no end token; what closes their texts is the separator.
     found = found or _ids(backend, special, "sep_token")
     if not found:
-        raise error("E304", folder=str(folder), reason="no end token (eos_token) is named in its configs")
+        raise error("E304", folder=str(folder), reason=N_("no end token (eos_token) is named in its configs"))
     return tuple(dict.fromkeys(found))
 
 

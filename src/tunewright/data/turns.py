@@ -11,7 +11,7 @@ from tunewright.data.formats import Message
 from tunewright.data.row import RowReport, unpacked
 from tunewright.data.scan import kind_of
 from tunewright.data.tools import read_calls
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 
 _TEXT = N_("text")
 _TURNS = N_("a list of turns")
@@ -62,7 +62,7 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
         return None
     role = _SPEAKERS.get(str(speaker).strip().casefold())
     if role is None:
-        report.add("E208", reason=f'the role "{speaker}" of {place} is unknown')
+        report.add("E208", reason=Phrase(N_('the role "{role}" of {place} is unknown'), role=speaker, place=place))
         return None
     report.unused_keys.extend(key for key, cell in turn.items() if key not in _PLACES and cell is not None)
     content_name, content = f"{place}.{content_key}", turn.get(content_key)

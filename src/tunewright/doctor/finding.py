@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tunewright.errors import Problem
-from tunewright.i18n import _
+from tunewright.i18n import _, spoken
 
 Severity = Literal["error", "warning", "hint"]  # nothing useful came of it; less than could have; time or memory lost
 Confidence = Literal["certain", "likely", "possible"]
@@ -24,8 +24,7 @@ class Remedy:
 
     def message(self) -> str:
         """The sentence, in this process's language."""
-        spoken = {name: _(value) if isinstance(value, str) else value for name, value in self.values.items()}
-        return _(self.text).format_map(spoken)
+        return _(self.text).format_map(spoken(self.values))
 
     def to_json(self) -> dict[str, Any]:
         return {"text": self.text.format_map(self.values), "patch": dict(self.patch), "command": self.command}

@@ -22,6 +22,7 @@ from tunewright.engine.trainer import StepTrainer
 from tunewright.engine.ways import Way
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.facts.model import Contents
+from tunewright.i18n import N_
 from tunewright.plan.plan import Plan
 from tunewright.plan.remedy import remedies
 from tunewright.runs.checkpoints import TOTALS, CheckpointStore, read_manifest
@@ -98,7 +99,7 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
             raise error(
                 "E503",
                 path=str(store.folder),
-                reason="; ".join(faults) or "none is sealed",
+                reason="; ".join(faults) or N_("none is sealed"),
                 config=str(store.folder.parent / "config.yaml"),
             )
         return None

@@ -22,6 +22,7 @@ from tunewright.engine.quantise import prepare, quantization_config
 from tunewright.engine.tasks import task_of
 from tunewright.errors import error
 from tunewright.facts.model import headers
+from tunewright.i18n import N_, Phrase
 from tunewright.plan.known import HEADS, LABELLED
 from tunewright.plan.plan import Plan
 from tunewright.runs.checkpoints import MANIFEST, damage
@@ -117,13 +118,13 @@ def read_adapter(folder: Path) -> Tensors:
     """An adapter's tensors, all finite. Raises: ModelError E309, E310."""
     path = folder / "adapter_model.safetensors"
     if not path.is_file():
-        raise error("E310", reason=f"{path} is missing")
+        raise error("E310", reason=Phrase(N_("{name} is missing"), name=path))
     safetensors_header(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     broken = first_not_finite(tensors.items())
     if broken:
-        raise error("E310", reason=f"{broken} holds NaN or infinity")
+        raise error("E310", reason=Phrase(N_("{name} holds NaN or infinity"), name=broken))
     return tensors
 
 
@@ -191,4 +192,4 @@ def _check_all_loaded(model: PeftModel, stored: Tensors) -> None:
     check_places(present, stored)
     for name, tensor in stored.items():
         if not torch.equal(present[name].detach().cpu(), tensor.to(present[name].dtype)):
-            raise error("E310", reason=f"{name} was not loaded")
+            raise error("E310", reason=Phrase(N_("{name} was not loaded"), name=name))

@@ -10,6 +10,7 @@ from tunewright.engine.adapt import DERIVED
 from tunewright.engine.finite import first_not_finite, trained_tensors
 from tunewright.engine.load import check_places
 from tunewright.errors import error
+from tunewright.i18n import N_, Phrase
 
 TRAINED = "trained.safetensors"
 IMPORTANCE = ("ipt", "exp_avg_ipt", "exp_avg_unc")
@@ -34,7 +35,7 @@ def restore_trained(model: PeftModel, folder: Path) -> bool:
     trained = {f"parameter/{name}": p for name, p in model.named_parameters() if p.requires_grad}
     check_places(trained, {name: tensor for name, tensor in stored.items() if name.startswith("parameter/")})
     if broken := first_not_finite(stored.items()):
-        raise error("E310", reason=f"{broken} holds NaN or infinity")
+        raise error("E310", reason=Phrase(N_("{name} holds NaN or infinity"), name=broken))
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(stored[name])

@@ -17,6 +17,7 @@ from tunewright.facts.license import license_of
 from tunewright.facts.packed import refuse_packed
 from tunewright.facts.sizes import read_sizes
 from tunewright.facts.whole import check_whole
+from tunewright.i18n import N_
 from tunewright.spec.tasks import Task
 from tunewright.spec.upstream import MODEL_TASKS
 from tunewright.trust import gate_model_folder, read_json, safetensors_header, shards
@@ -128,7 +129,7 @@ def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenize
     sizes = read_sizes(config, folder / "config.json")
     tensors = tensors or {name: (entry["shape"], entry["dtype"]) for name, entry in headers(folder).items()}
     if not tensors:
-        raise error("E302", name=name, reason="there is no .safetensors file in it", builtin="smollm2")
+        raise error("E302", name=name, reason=N_("there is no .safetensors file in it"), builtin="smollm2")
     refuse_packed(folder, config, tensors)
     architecture = (config.get("architectures") or ["unknown"])[0]
     model_type = str(config.get("model_type", "unknown"))

@@ -18,6 +18,7 @@ from tunewright.errors import Problem, SpecError, error
 from tunewright.flow import start
 from tunewright.flow.fetch import Note
 from tunewright.flow.gather import Progress
+from tunewright.i18n import N_, Phrase
 from tunewright.plan.choose import value_at
 from tunewright.plan.plan import Plan
 from tunewright.runs import durable, layout, store
@@ -149,7 +150,9 @@ def _combinations(asked: Grid) -> dict[str, Values]:
         for seed in range(asked.seeds)
     }
     if len(found) > MOST_CELLS:
-        raise error("E103", key="compare", reason=f"runs at most {MOST_CELLS} cells", value=len(found))
+        raise error(
+            "E103", key="compare", reason=Phrase(N_("runs at most {count} cells"), count=MOST_CELLS), value=len(found)
+        )
     check(asked, found.values())
     return found
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from tunewright.data import demo
 from tunewright.errors import Where, error
-from tunewright.i18n import _
 from tunewright.runs import durable
+from tunewright.spec.problems import one_of
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import cache_faults, home
 
@@ -108,8 +108,7 @@ def task_named(word: str) -> Task:
     for name, row in TASKS.items():
         if word.lower() in (name, row.task_type.lower()):
             return name
-    reason = _("must be {what}").format(what=_("one of {choices}").format(choices=", ".join(TASKS)))
-    raise error("E103", Where("--task", source=word), key="task", reason=reason, value=word)
+    raise error("E103", Where("--task", source=word), key="task", reason=one_of(TASKS), value=word)
 
 
 def write_demo(seed: int, task: Task = "causal_lm") -> tuple[Path, Path]:

@@ -9,21 +9,27 @@ from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.errors import Problem, error, errors_of, exists_already
+from tunewright.facts.bundled import BUNDLED
+from tunewright.i18n import N_, Phrase
 from tunewright.plan.known import LABELLED, known_fields
 from tunewright.plan.plan import Plan, from_json
 from tunewright.runs import durable
+from tunewright.runs.base import base_of
 from tunewright.runs.store import RunDir
 from tunewright.spec.methods import METHODS
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import home, printable
 
 SCRIPT = '''\
-"""The same run as {name}, in plain PEFT and transformers: python train.py
+"""The same run as {name}, in plain PEFT and transformers: python train.py {usage}
+
+{base_note}
 
 rows.jsonl and held-out.jsonl hold the rows as they were trained on: token ids, and labels that are -100 where nothing is
 learned (the prompt). Every optimizer step sees the same rows with the same weight; only sums are made in another order.
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -32,7 +38,9 @@ from peft import {config}, get_peft_model
 from transformers import {auto_class}, AutoTokenizer, Trainer, {callback_import}TrainingArguments, set_seed
 
 HERE = Path(__file__).parent
-MODEL = {model!r}
+BASE = argparse.ArgumentParser()
+BASE.add_argument("--base", {base_option}, help="a folder or a Hub id")
+MODEL = BASE.parse_args().base
 
 
 def rows(name):
@@ -94,9 +102,9 @@ def eject(run: RunDir, folder: Path) -> Path:
     if train is None or held_out is None:
         raise error(
             "E116",
-            state=run.state(),
+            state=Phrase(run.state()),
             verb="eject",
-            needed="prepared, with its encoded rows on this machine",
+            needed=N_("prepared, with its encoded rows on this machine"),
             name=run.name,
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -212,8 +220,8 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
     arguments = "\n".join(f"        {name}={value!r}," for name, value in values.items())
     device = "        use_cpu=not torch.cuda.is_available(),"
     return SCRIPT.format(
-        name=printable(run.name).replace("\\", "/").replace('"', "'").replace("\n", " "),  # it stands in a docstring
-        model=_base(plan),
+        name=_in_docstring(run.name.replace("\n", " ")),
+        **_base(plan),
         pad_id=pad_id,
         dtype={"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}[str(spec.model.precision)],
         seed=spec.train.seed,
@@ -233,7 +241,20 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
     )
 
 
-def _base(plan: Plan) -> str:
-    """The Hub id where there is one, else the folder."""
-    name = plan.facts.model.name
-    return name if name.count("/") == 1 and not Path(name).exists() else plan.facts.model.folder
+def _base(plan: Plan) -> dict[str, str]:
+    """How the script names its base: the Hub id, the user's own folder, or nothing, as a built-in model is asked for."""
+    base, model = base_of(plan), plan.facts.model
+    default = base.hub_id or ("" if model.name in BUNDLED else model.folder)
+    note = base.note or f"The base is {base.name} on the Hub."
+    if default:
+        note += f"\n--base names another folder or Hub id; without it the base is {default}."
+    return {
+        "usage": "[--base FOLDER]" if default else "--base FOLDER",
+        "base_note": _in_docstring(note),
+        "base_option": f"default={default!r}" if default else "required=True",
+    }
+
+
+def _in_docstring(text: str) -> str:
+    """Foreign names that cannot end the docstring they stand in; lines of ours stay lines."""
+    return "\n".join(printable(line).replace("\\", "/").replace('"', "'") for line in text.split("\n"))

@@ -58,7 +58,7 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note)
     if path.is_dir():
         return path.resolve(), None if any(path.glob("*.safetensors")) else _shapes(path.resolve(), note)
     if not HUB_ID.fullmatch(name) or path.suffix == ".gguf" or name.startswith("."):
-        reason = _("there is no such file or folder")
+        reason = N_("there is no such file or folder")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED))
     return _from_hub(name, revision, offline=offline, note=note, weights=False)
 
@@ -90,7 +90,7 @@ def fetch_weights(name: str, revision: str | None, *, offline: bool, note: Note)
     """
     path = Path(name).expanduser()
     if path.is_dir() and not any(path.glob("*.safetensors")):
-        raise error("E302", name=name, reason=_("there is no .safetensors file in it"), builtin=", ".join(BUNDLED))
+        raise error("E302", name=name, reason=N_("there is no .safetensors file in it"), builtin=", ".join(BUNDLED))
     if name not in BUNDLED and not path.exists():
         _from_hub(name, revision, offline=offline, note=note, weights=True)
 
@@ -260,7 +260,7 @@ def _from_hub(
     except GatedRepoError as fault:
         raise error("E703", name=name) from fault
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as fault:
-        reason = _("the Hub has no such model, or it is private")
+        reason = N_("the Hub has no such model, or it is private")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED)) from fault
     except NotASafetensorsRepoError as fault:
         raise error("E303", file=name) from fault

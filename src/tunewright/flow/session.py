@@ -9,6 +9,7 @@ from typing import Any
 
 from tunewright.errors import Problem, error, errors_of
 from tunewright.flow.supervise import WORKER_ENVIRONMENT, first_gpu
+from tunewright.i18n import N_, Phrase
 from tunewright.plan.plan import from_json
 from tunewright.runs import layout
 from tunewright.runs.contents import Change, as_problems, changes, refuse_without_base
@@ -42,7 +43,7 @@ class Session:
         Raises: whatever went wrong there, as if it were here; ModelError E324 for a base that is gone, TrainingError E515.
         """
         if not (self.run.adapter_dir / "adapter_config.json").is_file():
-            raise error("E116", state=self.run.state(), verb=do, needed="finished", name=self.run.name)
+            raise error("E116", state=Phrase(self.run.state()), verb=do, needed=N_("finished"), name=self.run.name)
         if self._process is not None and self._process.poll() is not None:
             self._process = None
         if self._process is None:

@@ -15,6 +15,7 @@ from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
 from tunewright.flow.gather import Progress, gather
+from tunewright.i18n import N_, Phrase
 from tunewright.plan.devices import facts_on
 from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Plan, from_json
@@ -199,7 +200,7 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         owners = [info for who in ("parent", "worker") if (info := run.info().get(who))]
         raise error("E505", pid=owners[0]["pid"] if owners else "?", name=run.name)
     if state == "finished":
-        raise error("E116", state=state, verb="resume", needed="stopped, failed or lost", name=run.name)
+        raise error("E116", state=Phrase(state), verb="resume", needed=N_("stopped, failed or lost"), name=run.name)
     refused = [path for path in changes if path not in CHANGEABLE]
     if refused:
         old = from_json(run.plan()).run.model_dump(mode="json")
@@ -262,7 +263,7 @@ def outcome_problems(run: RunDir) -> list[Problem]:
 def copy_adapter(run: RunDir, target: Path) -> Path:
     """The adapter as a folder of its own, with what PEFT needs and no file of ours. Raises: SpecError E115, E116."""
     if not run.adapter_dir.is_dir():
-        raise error("E116", state=run.state(), verb="copy", needed="finished", name=run.name)
+        raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
     if target.exists() and any(target.iterdir()):
         raise exists_already(target)
     with durable.staging(target.resolve().parent) as staged:

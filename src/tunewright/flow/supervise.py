@@ -23,7 +23,7 @@ from tunewright.errors import Problem, error
 from tunewright.facts.pressure import Group, Pressure, own_groups
 from tunewright.facts.stillness import STILL_SECONDS, Stillness
 from tunewright.flow.remedies import Shortage, last_sealed, load_rows_itself, nothing_left, save, shortage, tell
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.runs import durable, layout
 from tunewright.runs.store import RunDir, process_record
 from tunewright.trust import command, spawn
@@ -203,7 +203,9 @@ class Parent:
             return N_("signal 9 from its parent, as it computed and wrote nothing for ten minutes")
         if code == -signal.SIGKILL:
             return N_("signal 9 from somebody; memory was not short")
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+        if code < 0:
+            return Phrase(N_("signal {number}"), number=-code)
+        return Phrase(N_("exit code {number}"), number=code)
 
     def _cause(self, code: int) -> Problem:
         values = {"how": self._how(code), "log": str(self.run.file(layout.LOG)), "name": self.run.name}

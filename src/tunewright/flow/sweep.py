@@ -29,6 +29,7 @@ from tunewright.runs import durable, layout, store
 from tunewright.runs.store import RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
+from tunewright.spec.problems import one_of
 
 SWEEP_FILE, STORAGE_FILE, LOCK_FILE, LOCKS = "sweep.json", "sweep.db", "sweep.lock", "locks"
 BEST_FILE = "best.yaml"
@@ -68,7 +69,7 @@ class Sought:
     def check(self) -> None:
         """Raises: SpecError with everything that is wrong with the space or the metric."""
         if self.metric not in METRICS:
-            raise error("E103", key="--metric", reason=f"is one of {', '.join(METRICS)}", value=self.metric)
+            raise error("E103", key="--metric", reason=one_of(METRICS), value=self.metric)
         axes = [axis for axis in self.space if axis.path == "method"]
         methods = axes[0].choices if axes else (self.config.load().run.method,)
         cells.check(self.config, [{"method": method} for method in methods])
@@ -224,7 +225,7 @@ class Sweep:
         metric = self.sought.metric
         if metric not in scores:
             self._end(trial, "failed", reason=f"no {metric}")
-            raise error("E103", key="--metric", reason=f"is one of {', '.join(scores)}", value=metric)
+            raise error("E103", key="--metric", reason=one_of(scores), value=metric)
         if scores[metric] is None:
             return self._end(trial, "failed", reason=f"{metric} is not a number")
         return self._end(trial, "complete", scores[metric])

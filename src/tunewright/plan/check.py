@@ -19,7 +19,7 @@ from tunewright.facts.families import (
     same_roles,
 )
 from tunewright.facts.model import LinearGroup, Model
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.plan.plan import Facts
 from tunewright.spec.methods import ALL_LINEAR, LnTuning, Lora, PeftSection, Targeted, Vera, is_full, virtual_tokens
 from tunewright.spec.run import Run
@@ -46,7 +46,7 @@ def check(run: Run, facts: Facts) -> list[Problem]:
     problems += wrong or _check_tied(run, model) + _check_experts(run, model) + _check_rank(run.peft, model)
     limit = model.max_position_embeddings - virtual_tokens(run.peft)
     if run.data.max_length != "auto" and run.data.max_length > limit:
-        reason = N_("the model has {limit} positions").format(limit=limit)
+        reason = Phrase(N_("the model has {limit} positions"), limit=limit)
         problems.append(_pair("data.max_length", str(run.data.max_length), reason, f"--set data.max_length={limit}"))
     if run.model.precision == "fp16" and _is_cpu(facts):
         reason = N_("fp16 needs a loss scaler, which works on a GPU only")

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunewright.plan.plan import Plan
 from tunewright.runs import layout
+from tunewright.runs.base import base_of
 from tunewright.runs.card_data import Scores, base_model, card_data, data_name, one_line
 from tunewright.runs.store import RunDir
 from tunewright.spec.keys import leaves
@@ -22,15 +23,21 @@ _PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
 _OF_THE_PLACE = ("run.", "fast_paths", "model.name", "data.train")
 
 
-def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, is_merged: bool = False) -> str:
-    """Markdown with the metadata block that Hubs read. English: it travels with the file."""
+def card(
+    plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, is_merged: bool = False, shared_as: str = ""
+) -> str:
+    """Markdown with the metadata block that Hubs read. English: it travels with the file.
+
+    `shared_as` is the folder's name of a copy for others, which names its base without a path of this machine.
+    """
     spec, data, task = plan.run, plan.facts.data, task_row(plan)
-    base, quantized = _code(base_model(plan)), _QUANTIZED.get(spec.model.quantization)
+    known = base_of(plan).name if shared_as else base_model(plan)
+    base, quantized = _code(known), _QUANTIZED.get(spec.model.quantization)
     scores = {e["which"]: e["scores"] for e in run.read_events() if e["kind"] == "score"}
     rows = f"{data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out"
     what = f"{base} with an adapter merged into its weights" if is_merged else f"An adapter for {base}"
     return f"""---
-{card_data(plan, run.name, scores, is_merged=is_merged)}
+{card_data(plan, run.name, scores, known, is_merged=is_merged)}
 ---
 # {_code(run.name)}
 
@@ -41,19 +48,37 @@ def card(plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, 
 - **Data**: {_code(data_name(plan))}, {rows}
 {_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}
 ## Use
-
-```python
-{merged_loading_code(plan) if is_merged else loading_code(plan, layout.ADAPTER)}
-```
-
+{merged_use(plan) if is_merged else shared_use(plan, shared_as) if shared_as else _use(plan)}
 ## Made again
 
 ```bash
-{command(plan)}
+{command(plan, base_of(plan).own_name if shared_as else plan.facts.model.name)}
 ```
 
 {_versions(run)}
 """
+
+
+def merged_use(plan: Plan) -> str:
+    return f"\n```python\n{merged_loading_code(plan)}\n```\n"
+
+
+def shared_use(plan: Plan, folder: str) -> str:
+    """How an adapter is loaded on any machine: the base is given by hand."""
+    base = base_of(plan)
+    note = f"\n{_markdown(base.note)}\n" if base.note else ""
+    return f"\n```python\n{loading_code_elsewhere(plan, base.name, folder)}\n```\n{note}"
+
+
+def _use(plan: Plan) -> str:
+    here = f"\n```python\n{loading_code(plan, layout.ADAPTER)}\n```\n"
+    text = "`adapter_config.json` names the base by its folder on the machine it was trained on. On another machine:"
+    return f"{here}\n{text}\n{shared_use(plan, layout.ADAPTER)}"
+
+
+def _markdown(text: str) -> str:
+    """A sentence of ours with a foreign name in it, on one line and without marks."""
+    return one_line(text).replace("`", "'").replace("<", "&lt;")
 
 
 def task_row(plan: Plan) -> TaskRow:
@@ -86,12 +111,12 @@ def _code(text: str) -> str:
     return f"`{one_line(text.replace('`', chr(39)))}`"
 
 
-def command(plan: Plan) -> str:
+def command(plan: Plan, model: str = "") -> str:
     """The command that trains this again: whatever is not as the defaults say, asked for or chosen by the plan.
 
-    Of a file only the name is told, as its folder is nobody's business.
+    Of a file only the name is told, as its folder is nobody's business; `model` is what the base is called elsewhere.
     """
-    names = (shlex.quote(one_line(name)) for name in (plan.facts.model.name, data_name(plan)))
+    names = (shlex.quote(one_line(name)) for name in (model or plan.facts.model.name, data_name(plan)))
     lines = [f"tunewright train {' '.join(names)}", *_sets(plan)]
     return " \\\n  ".join(lines)
 
@@ -144,7 +169,7 @@ def _versions(run: RunDir) -> str:
 
 def loading_code(plan: Plan, adapter: str | Path) -> str:
     """Lines of Python that load the adapter's model and tokenizer with bare PEFT and transformers."""
-    task, folder = task_row(plan), json.dumps(str(adapter), ensure_ascii=False)
+    task, folder = task_row(plan), _quoted(adapter)
     if task.writes:
         auto_class = task.auto_class.replace("AutoModel", "AutoPeftModel")
         return f"""from peft import {auto_class}
@@ -162,6 +187,30 @@ base = PeftConfig.from_pretrained({folder}).base_model_name_or_path
 model = {task.auto_class}.from_pretrained(base, config=config{other_head})
 model = PeftModel.from_pretrained(model, {folder})
 tokenizer = AutoTokenizer.from_pretrained({folder})"""
+
+
+def loading_code_elsewhere(plan: Plan, base: str, adapter: str | Path) -> str:
+    """Lines of Python that load the adapter on a base that is given by hand, as on a machine without the run."""
+    task, folder, base = task_row(plan), _quoted(adapter), _quoted(base)
+    if task.writes:
+        return f"""from peft import PeftModel
+from transformers import {task.auto_class}, AutoTokenizer
+
+base = {task.auto_class}.from_pretrained({base})
+model = PeftModel.from_pretrained(base, {folder})
+tokenizer = AutoTokenizer.from_pretrained({folder})"""
+    other_head = "" if has_untrained_head(plan) else ", ignore_mismatched_sizes=True"
+    return f"""from peft import PeftModel
+from transformers import AutoConfig, {task.auto_class}, AutoTokenizer
+
+config = AutoConfig.from_pretrained({folder})  # with the labels
+base = {task.auto_class}.from_pretrained({base}, config=config{other_head})
+model = PeftModel.from_pretrained(base, {folder})
+tokenizer = AutoTokenizer.from_pretrained({folder})"""
+
+
+def _quoted(text: str | Path) -> str:
+    return json.dumps(str(text), ensure_ascii=False)
 
 
 def merged_loading_code(plan: Plan) -> str:

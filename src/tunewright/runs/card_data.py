@@ -36,13 +36,13 @@ HUB_METRICS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def card_data(plan: Plan, name: str, scores: Scores, *, is_merged: bool) -> ModelCardData:
-    """What a Hub shows and searches; the scores are those of the tuned model, each named with its base's."""
+def card_data(plan: Plan, name: str, scores: Scores, base: str, *, is_merged: bool) -> ModelCardData:
+    """What a Hub shows and searches; each score is the tuned model's and named with the base's. `base` is what is shown."""
     assert plan.run.task != "auto"
     results = _results(plan, scores)
     on_hub = is_hub_id(plan.run.data.train)
     return ModelCardData(
-        base_model=base_model(plan),
+        base_model=base,
         base_model_relation="finetune" if is_merged else "adapter",
         library_name="transformers" if is_merged else "peft",
         **plan.facts.model.license,

@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from tunewright.errors import NOWHERE, Problem, SpecError, Where, error
-from tunewright.i18n import _
+from tunewright.i18n import N_
 from tunewright.spec import marks as yaml_marks
 from tunewright.spec.keys import SECTIONS, fields, options
 from tunewright.spec.marks import Document, Mark, place, printable
@@ -139,7 +139,7 @@ class _Ask:
                 self.put((key,), value)
             return
         if found.value is not None:
-            reason, value = _("must be lines of `key: value`"), printable(str(found.value))
+            reason, value = N_("must be lines of `key: value`"), printable(str(found.value))
             self.problems.append(Problem("E103", self.nowhere, {"key": dotted(()), "reason": reason, "value": value}))
         if self.problems:
             self.broken.add(())  # what else is missing is not known
@@ -221,15 +221,15 @@ def _read_text(config: Path) -> str:
         with config.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
     except FileNotFoundError:
-        raise error("E101", path=str(config), reason=_("no such file")) from None
+        raise error("E101", path=str(config), reason=N_("no such file")) from None
     except IsADirectoryError:
-        raise error("E101", path=str(config), reason=_("it is a folder")) from None
+        raise error("E101", path=str(config), reason=N_("it is a folder")) from None
     except OSError as failed:
         raise error("E101", path=str(config), reason=failed.strerror or str(failed)) from failed
     if len(content) > MAX_CONFIG_BYTES:
-        raise error("E101", path=str(config), reason=_("it is larger than 1 MB"))
+        raise error("E101", path=str(config), reason=N_("it is larger than 1 MB"))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as failed:
         line = content[: failed.start].count(b"\n") + 1
-        raise error("E105", Where(str(config), line), reason=_("the file is not UTF-8")) from failed
+        raise error("E105", Where(str(config), line), reason=N_("the file is not UTF-8")) from failed

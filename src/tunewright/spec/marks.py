@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tunewright.errors import Problem, Where
-from tunewright.i18n import N_, _
+from tunewright.i18n import N_, Phrase, _
 
 MAX_DEPTH = 20
 MAX_NODES = 5_000
@@ -137,7 +137,7 @@ class _Reader:
             self._say(
                 "E105",
                 self._at_index(error.position),
-                reason=_("the character U+{code:04X} is not allowed").format(code=error.character),
+                reason=Phrase(N_("the character U+{code:04X} is not allowed"), code=error.character),
             )
             return self.found
         except yaml.MarkedYAMLError as error:
@@ -173,7 +173,7 @@ class _Reader:
         for key_node, value_node in node.value:
             where = self._where(key_node.start_mark, key_node.end_mark)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._say("E105", where, reason=_("a key must be a single word"))
+                self._say("E105", where, reason=N_("a key must be a single word"))
                 continue
             if key_node.tag == _YAML + "merge":
                 self._say("E107", where, what="<<")

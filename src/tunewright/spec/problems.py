@@ -1,7 +1,7 @@
 """What pydantic found wrong with a config, as problems of the catalogue: one for each place, in a person's words."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tunewright.errors import Problem, Where
-from tunewright.i18n import N_, _
+from tunewright.i18n import N_, Phrase, _
 from tunewright.spec.keys import methods_with, old_name, suggest
 from tunewright.spec.marks import Mark, Path, place, printable
 from tunewright.spec.renamed import OWNED, REMOVED, RENAMED, TOP, elsewhere
@@ -118,8 +118,13 @@ def unknown_key(path: Path, data: Mapping[str, Any], where: Where) -> Problem:
         new = RENAMED[table][key]
         return Problem("E104", where, {"old": key, "new": new.removeprefix(f"{section}.") if where.line else new})
     if code == "E112":
-        return Problem("E112", where, {"old": key, "reason": _(REMOVED[table][key])})
-    return Problem("E118", where, {"key": key, "instead": _(OWNED[table][key])})
+        return Problem("E112", where, {"old": key, "reason": REMOVED[table][key]})
+    return Problem("E118", where, {"key": key, "instead": OWNED[table][key]})
+
+
+def one_of(names: Iterable[str]) -> Phrase:
+    """A reason for E103: what may stand there."""
+    return Phrase(N_("must be {what}"), what=Phrase(N_("one of {choices}"), choices=", ".join(names)))
 
 
 def _siblings(path: Path, data: Mapping[str, Any]) -> list[str]:

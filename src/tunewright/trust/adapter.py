@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Where, error
+from tunewright.i18n import N_, Phrase
 from tunewright.trust.folder import PICKLES, refuse_code
 from tunewright.trust.jsonfile import read_json, walk
 from tunewright.trust.paths import check_link
@@ -45,15 +46,19 @@ def gate_adapter(folder: Path, layers: Layers, kinds: Collection[str]) -> dict[s
         check_link(folder, file)
     if not weights.is_file():
         pickled = next((file for file in sorted(folder.iterdir()) if file.suffix in PICKLES), None)
-        raise error("E303", Where(str(pickled)), file=str(pickled)) if pickled else _misfit(f"{weights} is missing")
+        raise (
+            error("E303", Where(str(pickled)), file=str(pickled))
+            if pickled
+            else _misfit(Phrase(N_("{name} is missing"), name=weights))
+        )
     if not path.is_file():
-        raise _misfit(f"{path} is missing")
+        raise _misfit(Phrase(N_("{name} is missing"), name=path))
     config = read_json(path, max_bytes=MAX_CONFIG_BYTES)
     refuse_code(path, config)
     _refuse_imports(path, config)
     kind = config.get("peft_type")
     if not isinstance(kind, str) or kind not in kinds:
-        raise _misfit(f"adapters of type {kind} are not known")
+        raise _misfit(Phrase(N_("adapters of type {kind} are not known"), kind=kind))
     header = safetensors_header(weights)
     _check_names(config, [*layers])
     _check_sizes(config, layers, header)
@@ -73,12 +78,12 @@ def _check_names(config: Mapping[str, Any], names: list[str]) -> None:
     for key in _NAMES:
         value = config.get(key)
         if value is not None and not isinstance(value, str | list | dict):
-            raise _misfit(f"{key} names no modules")
+            raise _misfit(Phrase(N_("{name} names no modules"), name=key))
         if isinstance(value, list | dict) and len(value) > MAX_NAMES:
             raise _misfit(f"{key} has {len(value)} entries")
         found = [value] if isinstance(value, str) else [*(value or ())]
         if not all(isinstance(name, str) for name in found):
-            raise _misfit(f"{key} names no modules")
+            raise _misfit(Phrase(N_("{name} names no modules"), name=key))
         patterns.update(found)
     if fault := pattern_fault(patterns, names):
         raise _misfit(fault)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Where, error
+from tunewright.i18n import N_, Phrase
 from tunewright.trust.jsonfile import read_json, walk
 from tunewright.trust.paths import check_link
 from tunewright.trust.weights import shards
@@ -29,10 +30,10 @@ def gate_model_folder(folder: Path) -> dict[str, Any]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         check_link(folder, path)
     if not config_path.is_file():
-        raise error("E302", name=str(folder), reason="config.json is missing", builtin="smollm2")
+        raise error("E302", name=str(folder), reason=N_("config.json is missing"), builtin="smollm2")
     if (folder / _ADAPTER).exists():
         # transformers would load the base that stands in it, unseen by this gate.
-        reason = f"it holds an adapter ({_ADAPTER}); name the base model"
+        reason = Phrase(N_("it holds an adapter ({file}); name the base model"), file=_ADAPTER)
         raise error("E302", name=str(folder), reason=reason, builtin="smollm2")
     config = read_json(config_path, max_bytes=_MAX_CONFIG_BYTES)
     refuse_code(config_path, config)
@@ -75,7 +76,9 @@ def _check_kinds(path: Path, config: Mapping[str, Any]) -> None:
     """Values that are read before transformers sees them have the kind that is read. Raises: ModelError E309."""
     for key, value, _depth in walk(dict(config)):
         if key in ("text_config", "encoder", "decoder") and not isinstance(value, dict):
-            raise error("E309", Where(str(path)), file=str(path), reason=f"{key} is not an object")
+            raise error(
+                "E309", Where(str(path)), file=str(path), reason=Phrase(N_("{name} is not an object"), name=key)
+            )
     named = config.get("architectures")
     if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
-        raise error("E309", Where(str(path)), file=str(path), reason="architectures is not a list of names")
+        raise error("E309", Where(str(path)), file=str(path), reason=N_("architectures is not a list of names"))

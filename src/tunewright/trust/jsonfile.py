@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Where, error
+from tunewright.i18n import N_, Phrase
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_DEPTH = 20
@@ -15,9 +16,14 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """A JSON object of a model folder. Raises: ModelError E309 if it is none, too large, or nested too deeply."""
     try:
         if not path.is_file():
-            raise error("E309", Where(str(path)), file=str(path), reason="not a file")
+            raise error("E309", Where(str(path)), file=str(path), reason=N_("not a file"))
         if path.stat().st_size > max_bytes:
-            raise error("E309", Where(str(path)), file=str(path), reason=f"larger than {max_bytes} bytes")
+            raise error(
+                "E309",
+                Where(str(path)),
+                file=str(path),
+                reason=Phrase(N_("larger than {count} bytes"), count=max_bytes),
+            )
         return parse_object(path.read_bytes(), path)
     except OSError as fault:
         raise error("E309", Where(str(path)), file=str(path), reason=fault.strerror or str(fault)) from fault
@@ -30,10 +36,15 @@ def parse_object(content: bytes, path: Path, *, unique: bool = False) -> dict[st
     except (ValueError, RecursionError) as fault:
         raise error("E309", Where(str(path)), file=str(path), reason=str(fault)) from fault
     if not isinstance(value, dict):
-        raise error("E309", Where(str(path)), file=str(path), reason="not a JSON object")
+        raise error("E309", Where(str(path)), file=str(path), reason=N_("not a JSON object"))
     for _key, _value, depth in walk(value):
         if depth > MAX_DEPTH:
-            raise error("E309", Where(str(path)), file=str(path), reason=f"nested more than {MAX_DEPTH} deep")
+            raise error(
+                "E309",
+                Where(str(path)),
+                file=str(path),
+                reason=Phrase(N_("nested more than {count} deep"), count=MAX_DEPTH),
+            )
     return value
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from tunewright.errors import Where, error
+from tunewright.i18n import N_, Phrase
 from tunewright.trust.paths import check_link
 
 _MAX_BYTES = 2**20
@@ -29,7 +30,7 @@ def gate_task_folder(folder: Path) -> None:
     """Raises: ExportError E608 for a folder without tasks, or one that names code; ModelError E315 for links out of it."""
     files = sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
     if not files:
-        raise error("E608", Where(str(folder)), reason="there is no task (.yaml) in it")
+        raise error("E608", Where(str(folder)), reason=N_("there is no task (.yaml) in it"))
     seen: set[Path] = set()
     while files:
         file = files.pop()
@@ -52,7 +53,9 @@ def _included(folder: Path, file: Path) -> list[Path]:
             check_link(folder, path)
             if not path.is_file():
                 raise error(
-                    "E608", Where(str(file), node.start_mark.line + 1), reason=f"include: {node.value} is missing"
+                    "E608",
+                    Where(str(file), node.start_mark.line + 1),
+                    reason=Phrase(N_("{name} is missing"), name=f"include: {node.value}"),
                 )
             found.append(path)
     return found
@@ -61,12 +64,12 @@ def _included(folder: Path, file: Path) -> list[Path]:
 def _root(file: Path) -> yaml.Node | None:
     try:
         if not file.is_file():
-            raise error("E608", Where(str(file)), reason="not a file")
+            raise error("E608", Where(str(file)), reason=N_("not a file"))
         if file.stat().st_size > _MAX_BYTES:
-            raise error("E608", Where(str(file)), reason=f"larger than {_MAX_BYTES} bytes")
+            raise error("E608", Where(str(file)), reason=Phrase(N_("larger than {count} bytes"), count=_MAX_BYTES))
         text = file.read_text(encoding="utf-8")
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise error("E608", Where(str(file)), reason="aliases are not read")
+            raise error("E608", Where(str(file)), reason=N_("aliases are not read"))
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as fault:
         raise error("E608", Where(str(file)), reason=str(fault).split("\n", 1)[0]) from fault
@@ -78,7 +81,7 @@ def _values(root: yaml.Node | None, file: Path) -> Iterator[tuple[str, yaml.Node
     while waiting:
         key, node, depth = waiting.pop()
         if depth > _MAX_DEPTH:
-            raise error("E608", Where(str(file)), reason=f"nested more than {_MAX_DEPTH} deep")
+            raise error("E608", Where(str(file)), reason=Phrase(N_("nested more than {count} deep"), count=_MAX_DEPTH))
         yield key, node
         if isinstance(node, yaml.MappingNode):
             for name, value in node.value:
@@ -91,12 +94,12 @@ def _values(root: yaml.Node | None, file: Path) -> Iterator[tuple[str, yaml.Node
 def _fault(key: str, node: yaml.Node) -> str:
     """What of a value names code, in a phrase; empty if nothing does."""
     if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
-        return f"{node.tag} names code"
+        return Phrase(N_("{name} names code"), name=node.tag)
     if key in _REFUSED_KEYS:
-        return f"{key} names code"
+        return Phrase(N_("{name} names code"), name=key)
     text = node.value if isinstance(node, yaml.ScalarNode) else ""
     if key == "metric" and text and not _WORD.fullmatch(text):
-        return f"metric: {text} is no metric of the harness"
+        return Phrase(N_("{name} is no metric of the harness"), name=f"metric: {text}")
     if key == "dataset_path" and text and text not in _LOADERS and not _HUB_ID.fullmatch(text):
         return f"dataset_path: {text} is none of {', '.join(_LOADERS)} and no Hub id"
     return ""

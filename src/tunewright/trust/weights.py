@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Where, error
+from tunewright.i18n import N_, Phrase
 from tunewright.trust.jsonfile import parse_object, read_json
 from tunewright.trust.paths import jail
 
@@ -31,16 +32,16 @@ def safetensors_header(path: Path) -> dict[str, Any]:
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
-            raise _damaged(path, "the header is cut or too long")
+            raise _damaged(path, N_("the header is cut or too long"))
         header = parse_object(file.read(length), path, unique=True)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _damaged(path, "the metadata are not texts")
+        raise _damaged(path, N_("the metadata are not texts"))
     places = sorted(_place(path, name, entry) for name, entry in header.items())
     end = 0
     for begin, stop, name in places:
         if begin != end:
-            raise _damaged(path, f"{name} does not begin where the tensor before it ends")
+            raise _damaged(path, Phrase(N_("{name} does not begin where the tensor before it ends"), name=name))
         end = stop
     if 8 + length + end != size:
         raise _damaged(path, f"{8 + length + end} bytes expected, {size} found")
@@ -50,15 +51,15 @@ def safetensors_header(path: Path) -> dict[str, Any]:
 def _place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     """First byte and end of a tensor whose shape and type explain them."""
     if not isinstance(entry, dict) or entry.keys() != _ENTRY:
-        raise _damaged(path, f"{name} is not described by dtype, shape and data_offsets")
+        raise _damaged(path, Phrase(N_("{name} is not described by dtype, shape and data_offsets"), name=name))
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _are_counts(shape) or len(shape) > _MAX_AXES or not _are_counts(offsets) or len(offsets) != 2:
-        raise _damaged(path, f"{name} has a shape or a place that is none")
+        raise _damaged(path, Phrase(N_("{name} has a shape or a place that is none"), name=name))
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in BITS:
-        raise _damaged(path, f"{name} has an unknown type")
+        raise _damaged(path, Phrase(N_("{name} has an unknown type"), name=name))
     bits = math.prod(shape) * BITS[entry["dtype"]]
     if bits != 8 * (offsets[1] - offsets[0]):
-        raise _damaged(path, f"{name} has another size than its shape")
+        raise _damaged(path, Phrase(N_("{name} has another size than its shape"), name=name))
     return offsets[0], offsets[1], name
 
 
@@ -74,7 +75,7 @@ def shards(index: Path) -> list[Path]:
     """The weights files that an index names, all in its own folder. Raises: ModelError E309, E315."""
     named = read_json(index).get("weight_map")
     if not isinstance(named, dict) or not named:
-        raise _damaged(index, "weight_map is missing")
+        raise _damaged(index, Phrase(N_("{name} is missing"), name="weight_map"))
     for name in named.values():
         if not isinstance(name, str) or "/" in name:
             raise error("E315", Where(str(index)), file=str(index), name=str(name)[:200])

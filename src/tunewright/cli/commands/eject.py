@@ -1,5 +1,6 @@
 """`tunewright eject`"""
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -22,7 +23,16 @@ def eject(
     found = api.open_run(run)
     script = found.eject(folder)
     if as_json:
-        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "script": str(script)})
+        show.as_json(
+            {
+                "schema": 1,
+                "run": str(found.path),
+                "name": found.name,
+                "script": str(script),
+                "base": str(found.base_folder),
+            }
+        )
         return
     show.out().line(str(script))
-    show.next_steps((f"python {script}", _("the same run without Tunewright")))
+    words = ["python", str(script), "--base", str(found.base_folder)]
+    show.next_steps((shlex.join(words), _("the same run without Tunewright")))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunewright.cli import again, brief, options, show
+from tunewright.cli.parser import Application, Verbs
 from tunewright.cli.show import Channel
 from tunewright.i18n import _
 
@@ -16,7 +17,8 @@ Word = Annotated[str, typer.Argument(metavar="FAMILY/LEVEL", help=_("As in llama
 
 
 def add_to(app: typer.Typer) -> None:
-    group = typer.Typer(
+    group = Application(
+        cls=Verbs,
         help=_("Which layers each preset trains, by family of models"),
         invoke_without_command=True,
         rich_markup_mode=None,

@@ -1,0 +1,32 @@
+"""`tunewright export`"""
+
+from typing import Annotated
+
+import typer
+
+from tunewright.cli import brief, options, show
+from tunewright.i18n import _
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(help=_("The adapter as a folder for other machines"))(export)
+
+
+def export(
+    run: options.RunOrLast = "last",
+    folder: Annotated[
+        str, typer.Option("-o", "--output", metavar="DIR", help=_("A new folder."), show_default=False)
+    ] = "exported",
+    as_json: options.Json = False,
+) -> None:
+    from tunewright import api
+
+    found = api.open_run(run)
+    base = found.export(folder)
+    if as_json:
+        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "path": folder, **vars(base)})
+        return
+    channel = show.out()
+    brief.labelled(channel, _("Saved"), folder)
+    brief.labelled(channel, _("Model"), base.hub_id or base.note)
+    show.next_steps((f"tunewright verify {folder}", _("its files as they were written; README.md says how to load it")))

@@ -1,0 +1,198 @@
+"""Chinese: phrases of ours are translated, the user's own words never; nothing of the parser stays English."""
+
+import ast
+import gettext
+import json
+import pickle
+import re
+import string
+from pathlib import Path
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+import tunewright
+from tunewright.catalogue import CATALOGUE
+from tunewright.cli.main import app
+from tunewright.doctor.finding import Remedy
+from tunewright.errors import Problem, Where
+from tunewright.i18n import LOCALE_DIR, N_, Phrase, speaking
+
+SOURCE = Path(tunewright.__file__).parent
+CHINESE = gettext.translation("tunewright", LOCALE_DIR, languages=["zh"])
+# Words of the field that stand in the catalogue and that people name columns, files and labels by.
+WORDS = (
+    "rank",
+    "model",
+    "loss",
+    "preset",
+    "text",
+    "label tokens",
+    "finished",
+    "damaged",
+    "answer",
+    "none",
+    "key",
+    "median",
+)
+
+
+def _fields(*templates: str) -> set[str]:
+    return {name for text in templates for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.fixture
+def chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_words_are_in_the_catalogue(word: str) -> None:
+    assert CHINESE.gettext(word) != word
+
+
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_a_users_word_stays_as_it_is_in_every_message_and_fix(code: str) -> None:
+    entry = CATALOGUE[code]
+    for word in WORDS:
+        problem = Problem(code, values=dict.fromkeys(_fields(entry.sentence, *entry.fixes), word))
+        with speaking("zh"):
+            told = [problem.message(), *problem.fixes()]
+        templates = [CHINESE.gettext(text) for text in (entry.sentence, *entry.fixes)]
+        assert [
+            text for text, template in zip(told, templates, strict=True) if _fields(template) and word not in text
+        ] == []
+        assert [text for text in told if CHINESE.gettext(word) in text] == [
+            text
+            for text, template in zip(told, templates, strict=True)
+            if CHINESE.gettext(word) in template.format_map(dict.fromkeys(_fields(template), ""))
+        ]
+
+
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_a_phrase_is_translated_and_english_in_json(code: str) -> None:
+    entry = CATALOGUE[code]
+    for name in _fields(entry.sentence):
+        values = dict.fromkeys(_fields(entry.sentence, *entry.fixes), "7") | {
+            name: N_("signal 9 from somebody; memory was not short")
+        }
+        problem = Problem(code, values=values)
+        with speaking("zh"):
+            assert "有人发送了信号 9" in problem.message()
+            assert "signal 9 from somebody" in problem.to_json()["message"]
+        with speaking("en"):
+            assert "signal 9 from somebody" in problem.message()
+
+
+def test_a_phrase_survives_a_file_and_another_process() -> None:
+    reason = Phrase(N_("must be {what}"), what=Phrase(N_("one of {choices}"), choices="rank, loss"))
+    problem = Problem("E103", Where("a.yaml", 3), {"key": "preset", "reason": reason, "value": "rank"})
+    for back in (Problem.from_record(json.loads(json.dumps(problem.to_record()))), pickle.loads(pickle.dumps(problem))):
+        assert back == problem
+        with speaking("zh"):
+            assert back.message() == "preset 必须是以下之一：rank, loss，实际为 rank"
+        with speaking("en"):
+            assert back.message() == "preset must be one of rank, loss, got rank"
+
+
+def test_a_record_without_phrases_is_read_as_it_stands() -> None:
+    """As a run stores a problem that holds only words of a person."""
+    problem = Problem("E113", values={"name": "finished"})
+    assert "phrases" not in problem.to_record()
+    with speaking("zh"):
+        assert Problem.from_record(problem.to_record()).message() == "没有名为“finished”的运行"
+
+
+def test_a_remedy_translates_its_phrases_alone() -> None:
+    with speaking("zh"):
+        assert Remedy("compute in {best}", "", values={"best": "loss"}).message() == "用 loss 计算"
+        assert Remedy("compute in {best}", "", values={"best": N_("none")}).message() == "用 无 计算"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("train", "m", "d.jsonl", "--set", "peft.rank=4"), "“rank”已更名为“peft.r”"),
+        (("train", "m", "d.jsonl", "--preset", "rank"), "preset 必须是"),
+        (("data", "check", "model"), "在“model”找不到数据"),
+        (("train", "loss", "my.jsonl"), "“loss”不是模型"),
+        (("runs", "stop", "finished"), "没有名为“finished”的运行"),
+        (("explain", "median"), "“median”不是已知的"),
+        (("presets", "show", "text"), "“text”不是预设"),
+        (("config", "validate", "prompt"), "无法读取配置“prompt”：文件不存在"),
+    ],
+)
+def test_the_command_line_leaves_words_as_they_were_typed(tw, chinese, words: tuple[str, ...], told: str) -> None:
+    assert told in tw(*words).err
+
+
+def _marked(path: Path) -> list[tuple[str, ...]]:
+    """Every text that is marked for translation, in f-strings too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    texts = [
+        [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        for call in calls
+        if call.func.id in ("_", "N_", "ngettext")
+    ]
+    return [tuple(text) for text in texts if text]
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_marked_text_has_chinese_inside_f_strings_too(path: Path) -> None:
+    same = {"", "{fix}", "{reason}", "torch", "Hub", "GGUF", "LoRA"}
+    for texts in _marked(path):
+        told = CHINESE.ngettext(*texts[:2], 2) if len(texts) > 1 else CHINESE.gettext(texts[0])
+        is_command = re.fullmatch(r"[\w{}.,:/'\" ()<>=-]*", told) and told == texts[-1]
+        assert told != texts[-1] or texts[-1] in same or is_command, texts
+
+
+def _paths(group: TyperGroup, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [before]
+    for name, command in group.commands.items():
+        found += _paths(command, (*before, name)) if isinstance(command, TyperGroup) else [(*before, name)]
+    return found
+
+
+@pytest.mark.parametrize("words", _paths(get_command(app)), ids=" ".join)
+def test_no_help_page_keeps_words_of_the_parser(tw, chinese, words: tuple[str, ...]) -> None:
+    out = tw(*words, "--help").out
+    assert out.startswith("用法：tunewright")
+    for word in (
+        "Usage",
+        "Options",
+        "Arguments",
+        "Commands",
+        "[OPTIONS]",
+        "COMMAND",
+        "required]",
+        "default:",
+        "Show this",
+    ):
+        assert word not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("trian",), "没有命令“trian”；你是不是想用 'train'？"),
+        (("xyzzy",), "没有命令“xyzzy”"),
+        (("runs", "lst"), "没有命令“lst”；你是不是想用 'list'？"),
+        (("train", "--lrr", "3"), "没有选项 --lrr（相近的选项：--lr）"),
+        (("train", "--zzz"), "没有选项 --zzz"),
+        (("generate",), "缺少参数 RUN"),
+        (("train", "m", "d", "--epochs", "abc"), "--epochs 的值不对：应为数字"),
+        (("train", "m", "d", "--rank", "1.5x"), "--rank 的值不对：应为整数"),
+        (("train", "--lr"), "选项 --lr 需要一个值"),
+        (("doctor", "rank"), "多余的参数：rank"),
+        (("train", "--offline=1"), "选项 --offline 不带值"),
+    ],
+)
+def test_errors_of_usage_are_chinese(tw, chinese, words: tuple[str, ...], told: str) -> None:
+    ended = tw(*words)
+    assert (ended.code, told in ended.err) == (2, True), ended.err
+
+
+def test_errors_of_usage_are_english_in_json_whatever_the_language(tw, chinese) -> None:
+    assert "No such command 'trian'. Did you mean 'train'?" in tw("trian", "--json").err
