@@ -227,7 +227,8 @@ def learned(account: Mapping[str, Any]) -> str:
     """What stands to be learned: labels with the rarest and the most frequent, numbers, or the share of tokens."""
     counts = account["labels"]
     if counts:
-        rare, frequent = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+        ordered = sorted(counts, key=counts.__getitem__)  # where all are equal, still two different ones
+        rare, frequent = ordered[0], ordered[-1]
         return _("labels: {count}, from {rare} ({least}) to {frequent} ({most})").format(
             count=len(counts), rare=rare, least=f"{counts[rare]:,}", frequent=frequent, most=f"{counts[frequent]:,}"
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from tunewright.data.scan import MAX_ROW_BYTES, Damage, Found, Good, size_damage, text_damage, with_text
-from tunewright.data.textfile import Line, TextFile
+from tunewright.data.textfile import Line
 
 _LONGEST_WRAPPED = 100  # characters; lines that an editor has broken are shorter
 _SENTENCE_ENDS = tuple(".!?…:;。！？；：\"'”’)]）」』")
@@ -24,16 +24,13 @@ def rows_are_lines(lines: Sequence[str]) -> bool:
     return not is_wrapped
 
 
-def scan_text(text: TextFile) -> Iterator[Found]:
-    """A row of `text` for each paragraph, or each line, by what the first megabyte looks like."""
-    if rows_are_lines(text.head_lines()):
-        yield from (found for line in text.lines() if line[1].strip() for found in _paragraphs([line]))
-    else:
-        yield from _paragraphs(text.lines())
+def scan_lines(lines: Iterable[Line]) -> Iterator[Found]:
+    """A row of `text` for each line that is not blank."""
+    return (row for line in lines for row in scan_paragraphs([line]))
 
 
-def _paragraphs(lines: Iterable[Line]) -> Iterator[Found]:
-    """A row for each run of lines that are not blank."""
+def scan_paragraphs(lines: Iterable[Line]) -> Iterator[Found]:
+    """A row of `text` for each run of lines that are not blank."""
     part: list[str] = []
     start = size = 0
     for number, text, length in chain(lines, [(0, "", 0)]):

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunewright.data import hub, paragraphs
 from tunewright.data.conll import scan_conll, separator_of
@@ -31,9 +31,11 @@ from tunewright.data.scan import (
     with_text,
 )
 from tunewright.data.splits import CONLL, EXTENSIONS, TRAIN, data_files
-from tunewright.data.tables import scan_table
+from tunewright.data.tables import has_even_tabs, scan_table
 from tunewright.data.textfile import Line, TextFile, open_text
 from tunewright.errors import DataError, Problem, Where, error, errors_of
+
+Layout = Literal["document", "objects", "words", "table", "lines", "paragraphs"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PREFIX = "hf://datasets/"
@@ -191,20 +193,36 @@ def _scan_file(file: Path, reading: Reading) -> Iterator[Found]:
 
 
 def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterator[Found]:
-    if kind == ".json" or (kind == ".jsonl" and begins_a_document(text.head)):
-        yield from scan_document(text.read(), file, reading.split)
-    elif kind == ".jsonl":
-        yield from _scan_jsonl(text.lines())
-    elif kind in CONLL:
-        yield from scan_conll(text.lines(), is_universal=kind == ".conllu")
-    elif separator := separator_of(text.head_lines()):
-        yield from scan_conll(text.lines(), separator)
-    elif kind == ".txt" and holds_objects(text.head_lines()):
-        yield from _scan_jsonl(text.lines())
-    elif kind == ".txt":
-        yield from paragraphs.scan_text(text)
-    else:
-        yield from scan_table(text.lines(), file, "\t" if kind == ".tsv" else "", reading.columns)
+    match layout_of(text, kind):
+        case "document":
+            yield from scan_document(text.read(), file, reading.split)
+        case "objects":
+            yield from _scan_jsonl(text.lines())
+        case "words":
+            separator = "" if kind in CONLL else separator_of(text.head_lines())
+            yield from scan_conll(text.lines(), separator, is_universal=kind == ".conllu")
+        case "table":
+            yield from scan_table(text.lines(), file, "" if kind == ".csv" else "\t", reading.columns)
+        case "lines":
+            yield from paragraphs.scan_lines(text.lines())
+        case "paragraphs":
+            yield from paragraphs.scan_paragraphs(text.lines())
+
+
+def layout_of(text: TextFile, kind: str) -> Layout:
+    """How the rows of a text file are laid out, by its extension and, where others use that too, by its beginning."""
+    if kind in (".json", ".jsonl"):
+        return "document" if kind == ".json" or begins_a_document(text.head) else "objects"
+    lines = text.head_lines()
+    if kind in CONLL or separator_of(lines):
+        return "words"
+    if kind in (".csv", ".tsv"):
+        return "table"
+    if holds_objects(lines):
+        return "objects"
+    if has_even_tabs(lines):
+        return "table"
+    return "lines" if paragraphs.rows_are_lines(lines) else "paragraphs"
 
 
 def _scan_jsonl(lines: Iterable[Line]) -> Iterator[Found]:

@@ -1,11 +1,10 @@
 """Which rows are trained on and which are held out, as the ask says or, where it leaves that open, as the data are laid out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tunewright.data.paragraphs import rows_are_lines
-from tunewright.data.read import Reading, is_hub_id
+from tunewright.data.read import Layout, Reading, is_hub_id, layout_of
 from tunewright.data.scan import splits_in
 from tunewright.data.splits import EXTENSIONS, TEST, TRAIN, VALIDATION, data_files, list_folder, split_of
 from tunewright.data.textfile import open_text
@@ -16,6 +15,7 @@ from tunewright.spec.run import DataSpec
 
 USUAL_SHARE = 0.1
 NAMES_SHOWN = 6
+_UNITS: Mapping[Layout, str] = {"lines": N_("a line"), "paragraphs": N_("a paragraph")}
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ def _text_notes(source: Source) -> list[Problem]:
     for file in data_files(source.path, source.reading.split):
         if file.suffix.lower() == ".txt":
             with open_text(file, source.reading.encoding, " ".join(EXTENSIONS)) as text:
-                unit = N_("a line") if rows_are_lines(text.head_lines()) else N_("a paragraph")
-            notes.setdefault(unit, Problem("W237", values={"file": str(file), "unit": unit}))
+                unit = _UNITS.get(layout_of(text, ".txt"))
+            if unit:
+                notes.setdefault(unit, Problem("W237", values={"file": str(file), "unit": unit}))
     return list(notes.values())

@@ -62,6 +62,12 @@ def scan_table(lines: Iterator[Line], file: str, separator: str, columns: Collec
                 yield Good(number, dict(zip(header, record, strict=True)))
 
 
+def has_even_tabs(lines: list[str]) -> bool:
+    """Whether lines of text are a table: each has as many tabs as the first, which has some."""
+    widths = [line.count("\t") for line in lines[:LINES_LOOKED_AT] if line.strip()]
+    return len(widths) > 1 and widths[0] > 0 and all(width == widths[0] for width in widths)
+
+
 def _row(number: int, record: list[str], header: list[str], separator: str) -> Found:
     if record == header and len(header) > 1:
         return with_text(Damage("E242", number), separator.join(record))

@@ -8,6 +8,7 @@ from tunewright.cli import again, brief, live, options, show
 from tunewright.cli.problems import print_problems, printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import _, ngettext
+from tunewright.spec.tasks import TASKS
 
 if TYPE_CHECKING:
     from tunewright.api import DataCheck
@@ -86,6 +87,9 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     brief.labelled(channel, _("Data"), f"{brief.one_line(file)}   " + rows.format(**{name: f"{account[name]:,}" for name in (
         "rows", "used", "held_out", "dropped"
     )}))  # fmt: skip
+    task = TASKS[account["task"]]
+    change = _("change: {option}").format(option="--task")
+    brief.labelled(channel, _("Task"), f"{task.name}: {_(task.meaning)}   {change}")
     brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
     lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
     brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
@@ -149,7 +153,10 @@ def show_rows(
     found = _look(file, model, task, columns, True, sets)
     rows = sorted([*found.gated.train, *found.gated.held_out], key=lambda row: row.number)
     rows = [row for row in rows if row.number == number] if number else rows[:count]
-    bad = [problem for problem in found.gated.loaded.problems if number and problem.values.get("row") == number]
+    problems = found.gated.loaded.problems
+    bad = [problem for problem in problems if problem.values.get("row") == number] if number else []
+    if not rows and not number:
+        bad = problems
     if as_json:
         shown = [_row_json(row, found) for row in rows]
         show.as_json({"schema": 1, "path": file, "rows": shown, "problems": [problem.to_json() for problem in bad]})
