@@ -14,7 +14,7 @@ from typing import Any
 
 from tunewright.data.encode import Encoded
 
-FORMAT = 4
+FORMAT = 5
 _FIELDS = 6  # integers in front of all ids, for each row
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import jinja2
 from tokenizers import Encoding
 
+from tunewright.data.blocks import IGNORED as IGNORED
+from tunewright.data.blocks import blocks
 from tunewright.data.formats import Example, Message
 from tunewright.data.inputs import Input, text_inputs, word_inputs
 from tunewright.data.spans import Rendered, render_row
@@ -14,7 +16,6 @@ from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
 from tunewright.spec.tasks import Task
 
-IGNORED = -100
 CHUNK = 1000
 
 
@@ -132,8 +133,12 @@ def _encode_conversations(examples: Sequence[Example], rules: _Rules) -> Iterato
             yield _problem("E219", example, reason=refusal.message or type(refusal).__name__)
     encodings = _encode_texts([r for _, r in rendered], rules.tokenizer)
     for (example, text), encoding in zip(rendered, encodings, strict=True):
-        row = _cut(_label(example, text, encoding, rules), rules.max_length)
-        yield _check(example, row, rules) or row
+        whole = _label(example, text, encoding, rules)
+        row = _cut(whole, rules.max_length) if text.is_chat else whole
+        if problem := _check(example, row, rules):
+            yield problem
+        else:
+            yield from [row] if text.is_chat else blocks(row, rules.max_length)
 
 
 def _encode_texts(rendered: Sequence[Rendered], tokenizer: TextTokenizer) -> Iterator[Encoding]:

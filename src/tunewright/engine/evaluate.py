@@ -45,7 +45,7 @@ def row_losses(
     model: nn.Module, rows: Sequence[Encoded], loss: LossFunction, collator: StepCollator, progress: Progress,
     portions: Portions,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Of each row its number, the sum of its losses, and the units that these are of."""
+    """Of each row its number, the sum of its losses, and the units that these are of; blocks of a long text are one row."""
     found: dict[int, float] = {}
 
     def add(group: Group, batch: MicroBatch) -> None:
@@ -53,7 +53,12 @@ def row_losses(
         progress(len(found), len(rows))
 
     _read(model, rows, collator, add, portions)
-    return [{"row": row.number, "loss": found[i], "units": collator.units([row])} for i, row in enumerate(rows)]
+    together: dict[int, dict[str, Any]] = {}
+    for i, row in enumerate(rows):
+        whole = together.setdefault(row.number, {"row": row.number, "loss": 0.0, "units": 0})
+        whole["loss"] += found[i]
+        whole["units"] += collator.units([row])
+    return list(together.values())
 
 
 @torch.no_grad()
