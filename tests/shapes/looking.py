@@ -33,7 +33,7 @@ class Seen:
 def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
     """`data check` of these data. Nothing is raised for what is a problem of the data."""
     try:
-        found = api.data_check(path, str(model), settings=settings)
+        found = api.data_check(path, str(model), **settings)
     except TunewrightError as fault:
         return Seen(problems=fault.problems)
     gated = found.gated

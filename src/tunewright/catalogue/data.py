@@ -233,10 +233,23 @@ DATA: Mapping[str, Entry] = {
         N_("--map sentence={column}"),
         N_("write a list of words and a list of tags for each sentence"),
     ),
+    "E250": data_fault(
+        N_("{count} tokens in use have no row in the model's embedding, which has {rows}: {names}"),
+        N_(
+            "Tokens were added to the tokenizer and the model was not resized. Their ids would be read behind the end of the "
+            "embedding."
+        ),
+        N_("{command}"),
+        N_(
+            "then train on the folder `resized`; the new rows are learned with --set peft.trainable_token_indices='{ids}' "
+            "(LoRA)"
+        ),
+    ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),
         N_(
-            "The end of a cut answer is not learned; its end token is kept out of the loss, as the answer did not end there."
+            "What stands behind the limit is neither read nor learned; the end token of a cut answer is kept out of the loss, "
+            "as it did not end there."
         ),
         (N_("--set data.max_length={needed}"),),
     ),
@@ -259,7 +272,11 @@ DATA: Mapping[str, Entry] = {
     "W215": Entry(
         N_("{count} rows hold control tokens of this model in their text"),
         N_("The model reads such text as the end of a turn or of the answer, in training and in use."),
-        (N_("remove marks such as <|im_end|> from the text"),),
+        (
+            N_(
+                "remove from the text what the chat template or the tokenizer's configs write as a mark, such as <|im_end|>"
+            ),
+        ),
     ),
     "W221": Entry(
         N_("{count} rows have tools that the chat template does not show to the model"),

@@ -76,9 +76,21 @@ def data_line(made: "Plan", *, is_generated: bool = False) -> str:
     if is_generated:
         rows += _(" (other wording, other items)")
     parts = [name, rows, api.describe_data(made), *_learned(made)]
+    if data.num_sequences > data.num_train:
+        parts.insert(2, blocks(data.num_train, data.num_sequences, int(made.run.data.max_length)))
     if data.num_bad:
         parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
     return " · ".join(parts)
+
+
+def blocks(rows: int, count: int, max_length: int) -> str:
+    """Long texts that go on in further blocks."""
+    text = ngettext(
+        "{rows} row -> {blocks} blocks of up to {length} tokens",
+        "{rows} rows -> {blocks} blocks of up to {length} tokens",
+        rows,
+    )
+    return text.format(rows=f"{rows:,}", blocks=f"{count:,}", length=f"{max_length:,}")
 
 
 def _learned(made: "Plan") -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tunewright.cli import again, brief, live, show
-from tunewright.cli.problems import print_json
+from tunewright.cli.problems import print_json, print_problems
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def run(
         if is_verbose or not is_demo:
             brief.decided(made, channel, is_whole=is_verbose)
         brief.labelled(channel, _("Plan"), brief.plan_line(made))
+        print_problems(made.warnings(), channel)
     started = api.TrainedRun(api.begin(loaded, made, force=force, note=show.note))
     if detach:
         announce(started, is_json=is_json, is_quiet=is_quiet)

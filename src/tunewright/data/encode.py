@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 import jinja2
 from tokenizers import Encoding
 
+from tunewright.data.blocks import IGNORED as IGNORED
+from tunewright.data.blocks import blocks
 from tunewright.data.formats import Example, Message
 from tunewright.data.inputs import Input, text_inputs, word_inputs
 from tunewright.data.spans import (
@@ -24,7 +26,6 @@ from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
 from tunewright.spec.tasks import Task
 
-IGNORED = -100
 CHUNK = 1000
 
 
@@ -162,13 +163,25 @@ def _encode_conversations(examples: Sequence[Example], rules: _Rules) -> Iterato
             rendered.append((example, texts[-1:] if rules.train_on == "all" else texts))
     parts = _encode_parts([text for _example, texts in rendered for text in texts], rules)
     for example, texts in rendered:
-        rows = [_cut(_label(example, text, next(parts), rules), rules.max_length) for text in texts]
-        faults = [_check(example, row, rules) for row in rows]
-        sound = [row for row, fault in zip(rows, faults, strict=True) if not fault]
-        # An answer that does not fit costs no other answer of its row.
-        is_cut = len(sound) < len(rows)
-        yield from (replace(row, is_truncated=row.is_truncated or is_cut) for row in sound)
-        yield from [fault for fault in faults[-1:] if not sound and fault]
+        whole = [_label(example, text, next(parts), rules) for text in texts]
+        yield from _fitting(example, whole, rules) if example.messages else _in_blocks(example, whole[0], rules)
+
+
+def _fitting(example: Example, texts: Sequence[Encoded], rules: _Rules) -> Iterator[Encoded | Problem]:
+    """The texts of a conversation, cut; an answer that does not fit costs no other answer of its row."""
+    rows = [_cut(text, rules.max_length) for text in texts]
+    faults = [_check(example, row, rules) for row in rows]
+    sound = [row for row, fault in zip(rows, faults, strict=True) if not fault]
+    is_cut = len(sound) < len(rows)
+    yield from (replace(row, is_truncated=row.is_truncated or is_cut) for row in sound)
+    if not sound:
+        yield from (fault for fault in faults[-1:] if fault)
+
+
+def _in_blocks(example: Example, text: Encoded, rules: _Rules) -> Iterator[Encoded | Problem]:
+    """Plain text, which goes on in the next block where it is longer than one."""
+    problem = _check(example, text, rules)
+    yield from [problem] if problem else blocks(text, rules.max_length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from tunewright.data.row import cell, is_structured
 from tunewright.data.sides import Sides, Source, sides_of
 from tunewright.data.spans import Note
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.data.vocabulary import Embedding, beyond, beyond_problem, has_control_token
 from tunewright.errors import DataError, Problem, error, errors_of
 from tunewright.i18n import N_
 from tunewright.spec.run import DataSpec
@@ -52,6 +53,8 @@ NOTES: tuple[Note, ...] = ("turns_joined", "turn_lost", "tools_unseen", "thinkin
 SHOWN_NUMBERS = 1000
 ROWS_AT_ONCE = 1000
 SHOWN_LABELS = 10
+NO_LIMIT = 2**31 - 1
+MOST_TRUNCATED = 0.25
 UNKNOWN_TOLD = 0.01
 UNKNOWN_REFUSED = 0.2
 
@@ -98,6 +101,7 @@ class Gated:
     held_out: list[Encoded]
     account: dict[str, Any]
     warnings: list[Problem]
+    outside: Problem | None = None  # tokens in use that the model has no row for
 
 
 def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: int | None = None) -> Loaded:
@@ -248,11 +252,14 @@ def gate(
     *,
     task: Task = "causal_lm",
     max_length: int,
+    positions: int = NO_LIMIT,
+    embedding: Embedding | None = None,
     label_last: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Gated:
     """Encode all rows and account for each of them. Nothing is judged here; `judge` does that.
 
+    `positions` are the most that `max_length` could be with this model; ids are held against its `embedding`.
     `label_last` puts a word's tag on its last token, for models that only look back.
     """
     total = len(loaded.train) + len(loaded.held_out)
@@ -273,11 +280,20 @@ def gate(
 
     train, bad = encoded(loaded.train, 0)
     held_out, bad_held_out = encoded(loaded.held_out, len(loaded.train))
-    problems = [*loaded.problems, *bad, *bad_held_out]
+    problems = [*loaded.problems, *(_without_vain_advice(problem, positions) for problem in (*bad, *bad_held_out))]
     problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))
     loaded = replace(loaded, problems=problems)
-    account = _account(loaded, train, held_out, tokenizer, task, max_length)
-    return Gated(loaded, train, held_out, account, [*loaded.notes, *_warnings(account)])
+    account = _account(loaded, train, held_out, tokenizer, task, max_length) | {"positions": positions}
+    ids = beyond([*train, *held_out], tokenizer, task, embedding) if embedding else []
+    outside = beyond_problem(ids, tokenizer, task, embedding) if ids and embedding else None
+    return Gated(loaded, train, held_out, account, [*loaded.notes, *_warnings(account)], outside)
+
+
+def _without_vain_advice(problem: Problem, positions: int) -> Problem:
+    """A problem that offers no max_length which the model does not have."""
+    needed = problem.values.get("needed", 0)
+    values = {name: value for name, value in problem.values.items() if name != "needed"}
+    return replace(problem, values=values) if needed > positions else problem
 
 
 def _account(
@@ -289,7 +305,13 @@ def _account(
     max_length: int,
 ) -> dict[str, Any]:
     kinds = _kinds(loaded, train, held_out, tokenizer)
-    lengths = sorted(_needed_length(row, task) for row in (*train, *held_out))
+    numbers = {row.number for row in train}
+    # A text that goes on in further blocks has one length.
+    lengths = sorted(
+        length
+        for rows in (train, held_out)
+        for length in {row.number: _needed_length(row, task) for row in rows}.values()
+    )
     sequences = [ids for row in train for ids in ((row.ids, row.labels) if task == "seq2seq" else (row.ids,))]
     unknown = sum(ids.count(tokenizer.unk_id) for ids in sequences) if tokenizer.unk_id is not None else 0
     return {
@@ -297,15 +319,15 @@ def _account(
         "format": loaded.format.name,
         "columns": dict(loaded.format.columns),
         "rows": loaded.rows_in,
-        "used": loaded.num_train - (len(loaded.train) - len({row.number for row in train})),
-        "looked_at": len({row.number for row in train}),
-        "sequences": len(train),
+        "used": loaded.num_train - (len(loaded.train) - len(numbers)),
+        "looked_at": len(numbers),
         "held_out": len({row.number for row in held_out}),
+        "blocks": {"train": len(train), "held_out": len(held_out)},
         "dropped": loaded.bad_rows + len(loaded.leaked),
         "counts": {kind: len(kinds[kind]) for kind in KINDS},
         "numbers": {kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
         "lengths": {name: quantile(lengths, share) for name, share in QUANTILES.items()},
-        "histogram": histogram(lengths, max_length),
+        "histogram": histogram(lengths, NO_LIMIT if loaded.format.name == "text" else max_length),  # texts are not cut
         "max_length": max_length,
         "common_prefix": common_prefix(train, task),
         "longest_prompt": max((row.prompt_length for row in (*train, *held_out)), default=0),
@@ -359,15 +381,8 @@ def _kinds(
     kinds["cut_turns"] = [example.number for example in everything if example.cut_turns]
     for note in NOTES:
         kinds[note] = [row.number for row in (*train, *held_out) if note in row.notes]
-    kinds["control_tokens"] = [e.number for e in everything if _has_control_token(e, tokenizer)]
+    kinds["control_tokens"] = [e.number for e in everything if has_control_token(e, tokenizer)]
     return {kind: sorted(set(numbers)) for kind, numbers in kinds.items()}
-
-
-def _has_control_token(example: Example, tokenizer: TextTokenizer) -> bool:
-    """Whether a special token stands in a text that is not meant to have any; plain text may."""
-    texts = [message.content for message in example.messages] + list(example.words)
-    texts += [example.text, example.pair] if example.target is not None else []
-    return any(token in text for text in texts for token in tokenizer.added_tokens)
 
 
 WARNED: Mapping[str, str] = {
@@ -380,9 +395,9 @@ def _warnings(account: Mapping[str, Any]) -> list[Problem]:
     counts = account["counts"]
     found = []
     if counts["truncated"]:
-        needed = account["lengths"]["longest"]
-        values = {"count": counts["truncated"], "max_length": account["max_length"], "needed": needed}
-        found.append(Problem("W201", values=values))
+        found.append(
+            cut_warning(counts["truncated"], account["max_length"], account["lengths"]["longest"], account["positions"])
+        )
     for code, kind in WARNED.items():
         if counts[kind]:
             found.append(Problem(code, values={"count": counts[kind]}))
@@ -416,6 +431,19 @@ UNUSED: Mapping[str, frozenset[str]] = {
 }
 
 
+def cut_warning(count: int, max_length: int, longest: int, positions: int) -> Problem:
+    """W201, with the max_length that would cut nothing where the model has it."""
+    fix = {"needed": longest} if longest <= positions else {}
+    return Problem("W201", values={"count": count, "max_length": max_length, **fix})
+
+
+def most_truncated(spec: DataSpec, task: Task) -> float:
+    """The share of rows that may be cut: a text to be labelled is usually told by its beginning, an answer is not."""
+    if spec.max_truncated != "auto":
+        return spec.max_truncated
+    return MOST_TRUNCATED if TASKS[task].writes else 1.0
+
+
 def _unknown_share(account: Mapping[str, Any]) -> float:
     return account["unknown_tokens"] / max(1, account["tokens"])  # type: ignore[no-any-return]
 
@@ -433,17 +461,15 @@ def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
         found.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
     if not gated.train:
         found.append(Problem("E210", values={"path": spec.train}))
-    longest = gated.account["lengths"]["longest"]
+    if gated.outside:
+        found.append(gated.outside)
+    longest, task = gated.account["lengths"]["longest"], gated.account["task"]
+    is_room = longest <= gated.account["positions"]
+    longer = f"--set data.max_length={longest}" if is_room else "--set data.max_truncated=1"
     skipped = loaded.bad_rows if spec.skip_bad else 0
     limits = (
         (N_("damaged"), skipped, spec.max_bad, loaded.rows_in, "--set data.max_bad=1"),
-        (
-            N_("truncated"),
-            counts["truncated"],
-            spec.max_truncated,
-            len(gated.train),
-            f"--set data.max_length={longest}",
-        ),
+        (N_("truncated"), counts["truncated"], most_truncated(spec, task), len(gated.train), longer),
         (N_("duplicate"), counts["duplicate"], spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
     )
     for kind, count, limit, rows, fix in limits:
@@ -454,7 +480,7 @@ def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
             }  # fmt: skip
             found.append(Problem("E215", values=values))
     if _unknown_share(gated.account) > UNKNOWN_REFUSED:
-        share, task = _unknown_share(gated.account), gated.account["task"]
+        share = _unknown_share(gated.account)
         values = {"percent": f"{share:.0%}", "path": spec.train, "task": task}
         found.append(Problem("E225", values=values))
     if gated.train and _all_the_same(loaded):

@@ -46,7 +46,7 @@ def row_losses(
     model: nn.Module, rows: Sequence[Encoded], loss: LossFunction, collator: StepCollator, progress: Progress,
     portions: Portions,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Of each row its number, the sum of its losses, and the units that these are of."""
+    """Of each row its number, the sum of its losses, and the units that these are of; blocks of a long text are one row."""
     found: dict[int, float] = {}
 
     def add(group: Group, batch: MicroBatch) -> None:

@@ -1,5 +1,6 @@
 """The data of a run, gated and encoded once, from the cache where it is there."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from tunewright.data.pieces import seen_rows
 from tunewright.data.quarantine import left_out
 from tunewright.data.score import majority_scores
 from tunewright.data.tokenizer import TextTokenizer
+from tunewright.data.vocabulary import Embedding
 from tunewright.errors import error
+from tunewright.plan.check import positions
 from tunewright.plan.plan import Plan
 from tunewright.runs import durable, layout
 from tunewright.runs.checkpoints import sha256
@@ -35,9 +38,13 @@ class Prepared:
 
 
 def prepare(
-    plan: Plan, run: RunDir, tokenizer: TextTokenizer, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Prepared:
-    """Encode the rows of the plan. Raises: DataError for what must stop the run, after rows.bad.jsonl is written."""
+    plan: Plan, run: RunDir, tokenizer: TextTokenizer, progress: Callable[[int, int], None] = lambda done, total: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Prepared:  # fmt: skip
+    """Encode the rows of the plan. A cache that cannot be written is noted, and done without.
+
+    Raises: DataError for what must stop the run, after rows.bad.jsonl is written.
+    """
     spec, length = plan.run.data, plan.run.data.max_length
     assert length != "auto"
     now = data_fingerprint(spec)
@@ -47,6 +54,7 @@ def prepare(
     loaded = load_examples(spec, plan.run.train.data_seed, plan.run.task)
     examples = {example.number: example for example in loaded.held_out}
     label_last = plan.facts.model.kind == "decoder"  # what only looks back knows a word at its end
+    room = positions(plan.run, plan.facts.model)
     key = cache.key_of(
         {
             "data": plan.facts.data.fingerprint,
@@ -57,6 +65,7 @@ def prepare(
             "label_last": label_last,
             "template": tokenizer.chat_template,
             "end_ids": tokenizer.end_ids,
+            "room": [room, plan.facts.model.vocab_size],
         }
     )
     started = time.perf_counter()
@@ -71,6 +80,8 @@ def prepare(
             tokenizer,
             task=plan.run.task,
             max_length=length,
+            positions=room,
+            embedding=Embedding(plan.facts.model.vocab_size, plan.facts.model.folder),
             label_last=label_last,
             progress=progress,
         )
@@ -78,7 +89,10 @@ def prepare(
         _write_bad_rows(run, bad_rows)
         raise_if_stopped(gated, spec)
         account, train, held_out = gated.account, gated.train, gated.held_out
-        _write_cache(key, account, bad_rows, train, held_out)
+        try:
+            _write_cache(key, account, bad_rows, train, held_out)
+        except OSError as fault:
+            note(f"the encoded rows are not kept for the next run: {fault.strerror or fault} ({home()})")
     seconds, rows = time.perf_counter() - started, len(train) + len(held_out)
     pace = {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds)}
     durable.write_json(run.file(layout.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
@@ -101,24 +115,34 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
 
 
 def _read_cache(key: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[Encoded], list[Encoded]] | None:
-    told, train, held_out = _paths(key)
-    if not told.is_file():
+    """What was kept under this key, if all of it is as it was written."""
+    paths = _paths(key)
+    try:
+        rows, tests = (cache.load(path) for path in paths[1:])
+        known = json.loads(paths[0].read_text(encoding="utf-8"))
+        is_whole = known["sha256"] == _digest(known["account"], known["left_out"])
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
-    rows, tests = cache.load(train), cache.load(held_out)
-    if rows is None or tests is None:
-        return None
-    known = json.loads(told.read_text(encoding="utf-8"))
-    return known["account"], known["left_out"], rows, tests
+    return (
+        (known["account"], known["left_out"], rows, tests)
+        if is_whole and rows is not None and tests is not None
+        else None
+    )
 
 
 def _write_cache(
     key: str, account: dict[str, Any], bad_rows: list[dict[str, Any]], train: list[Encoded], held_out: list[Encoded]
 ) -> None:
-    told_path, train_path, held_out_path = _paths(key)
-    told_path.parent.mkdir(parents=True, exist_ok=True)
+    account_path, train_path, held_out_path = _paths(key)
+    account_path.parent.mkdir(parents=True, exist_ok=True)
     durable.write_bytes(train_path, cache.dump(train))
     durable.write_bytes(held_out_path, cache.dump(held_out))
-    durable.write_json(told_path, {"account": account, "left_out": bad_rows})
+    stored = {"account": account, "left_out": bad_rows, "sha256": _digest(account, bad_rows)}
+    durable.write_json(account_path, stored)
+
+
+def _digest(account: dict[str, Any], bad_rows: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps([account, bad_rows], sort_keys=True).encode()).hexdigest()
 
 
 def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, Any]]) -> None:

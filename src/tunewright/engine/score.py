@@ -52,7 +52,7 @@ class Scorer:
         if not math.isfinite(loss):
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
         self.run.write_test(which, evaluation.samples, evaluation.losses)
-        found = Score(evaluation.scores, len(evaluation.samples), len(test.rows), round(watch.seconds, 3))
+        found = Score(evaluation.scores, len(evaluation.samples), len(evaluation.losses), round(watch.seconds, 3))
         self.events.write("score", which=which, **vars(found))
         return found
 

@@ -146,7 +146,7 @@ class Session:
         samples = [{**one, "base": other["answer"]} for one, other in zip(after.samples, before.samples, strict=True)]
         return {
             "before": before.scores, "after": after.scores, "rows": len(after.samples),
-            "held_out_rows": len(data.held_out), "samples": samples, "baseline": data.baseline,
+            "held_out_rows": len(after.losses), "samples": samples, "baseline": data.baseline,
         }  # fmt: skip
 
     def prompted(self, shots: int) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Session:
             test = examiner(self.plan, data, self.tokenizer, way, Portions())
             found = replace(test, rows=rows).evaluate(base, self.progress)
         return {
-            "shots": shown, "scores": found.scores, "rows": len(found.samples), "held_out_rows": len(rows),
+            "shots": shown, "scores": found.scores, "rows": len(found.samples), "held_out_rows": len(found.losses),
             "seconds": round(time.perf_counter() - started, 3), "samples": found.samples, "losses": found.losses,
         }  # fmt: skip
 

@@ -62,7 +62,7 @@ def train(plan: Plan, scorer: Scorer, callbacks: Sequence[TrainerCallback] = ())
     run, events, stop = scorer.run, scorer.events, scorer.stop
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     with Stopwatch(events, "prepare"):
-        data = prepare(plan, run, tokenizer, scorer.progress("prepare"))
+        data = prepare(plan, run, tokenizer, scorer.progress("prepare"), lambda text: events.write("note", text=text))
     stop.check(name=run.name)
     if dropped := data.account["dropped"]:
         events.write(

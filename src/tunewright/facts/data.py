@@ -11,7 +11,9 @@ from tunewright.spec.tasks import ProblemType
 class Data(Fact):
     """What the plan needs to know about the rows; lengths are tokens before cutting.
 
-    `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers.
+    `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers. `num_truncated`
+    training rows are cut. Where long texts go on in further blocks there are more blocks than rows; the mean lengths are
+    those of blocks.
     """
 
     path: str
@@ -31,6 +33,18 @@ class Data(Fact):
     sampled_rows: int
     labels: tuple[str, ...] = ()
     problem_type: ProblemType | None = None
+    num_truncated: int = 0
+    train_blocks: int = 0
+    held_out_blocks: int = 0
+
+    @property
+    def num_sequences(self) -> int:
+        """What a training reads in one epoch: rows, or the blocks that long texts go on in."""
+        return self.train_blocks or self.num_train
+
+    @property
+    def num_held_out_sequences(self) -> int:
+        return self.held_out_blocks or self.num_held_out
 
 
 def from_account(
@@ -38,7 +52,8 @@ def from_account(
     is_single_turn: bool,
 ) -> Data:  # fmt: skip
     """Facts from the gate's account ; lengths are those of the rows that were looked at."""
-    sampled = max(1, account["looked_at"])
+    blocks, rows = account["blocks"], max(1, account["looked_at"])
+    sampled = max(1, blocks["train"])
     return Data(
         path=path,
         fingerprint=fingerprint,
@@ -57,6 +72,9 @@ def from_account(
         sampled_rows=account["looked_at"],
         labels=tuple(account["labels"]),
         problem_type=account["problem_type"],
+        num_truncated=account["counts"]["truncated"],
+        train_blocks=round(account["used"] * blocks["train"] / rows),
+        held_out_blocks=blocks["held_out"],
     )
 
 

@@ -1,22 +1,25 @@
 """From what is asked to facts: the model's folder, the data's numbers, the machine's speed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example, looks_like
-from tunewright.data.gate import Gated, data_fingerprint, gate, load_examples, quantile, raise_if_stopped
+from tunewright.data.gate import NO_LIMIT, Gated, data_fingerprint, gate, load_examples, quantile, raise_if_stopped
 from tunewright.data.read import read_rows
 from tunewright.data.sides import train_source
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
+from tunewright.data.vocabulary import Embedding
 from tunewright.errors import error, errors_of
 from tunewright.facts.data import Data, from_account
 from tunewright.facts.machine import is_idle, probe_path, read_machine, read_probe
 from tunewright.facts.model import Model, read_model
 from tunewright.flow.fetch import Note, resolve_model, with_tokenizer_json
 from tunewright.i18n import N_, _
-from tunewright.plan.check import cannot_do
+from tunewright.plan.check import cannot_do, check_length, positions
+from tunewright.plan.choose import fitting_length
 from tunewright.plan.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import DataSpec, Run
@@ -31,7 +34,6 @@ KINDS: Mapping[str, str] = {
     "encoder": N_("a model that reads"),
     "encoder_decoder": N_("a model that reads one text and writes another"),
 }
-NO_LIMIT = 2**31 - 1
 Progress = Callable[[int, int], None]
 
 
@@ -68,9 +70,14 @@ def gather(
 
 
 def look_at_data(run: Run, *, note: Note, progress: Progress) -> tuple[Gated, TextTokenizer]:
-    """All rows as this model would see them; damaged rows are in the account, not raised."""
+    """All rows as this model would see them; damaged rows are in the account, not raised.
+
+    Raises: every error of the model and of files that cannot be read; SpecError E109 for a length the model does not have.
+    """
     folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
     model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, note))
+    if problems := check_length(run, model):
+        raise errors_of(problems)
     _run, gated, tokenizer, _given = _look(run, model, progress=progress)
     return gated, tokenizer
 
@@ -81,11 +88,28 @@ def _look(run: Run, model: Model, *, progress: Progress) -> tuple[Run, Gated, Te
     assert run.task != "auto"
     loaded = load_examples(run.data, run.train.data_seed, run.task, keep=ROWS_CHECKED_IN_FULL)
     run, tokenizer, given = _with_template(run, Path(model.tokenizer_folder), loaded.train)
-    limit = run.data.max_length if run.data.max_length != "auto" else NO_LIMIT
-    label_last = model.kind == "decoder"
     assert run.task != "auto"
-    gated = gate(loaded, run.data, tokenizer, task=run.task, max_length=limit, label_last=label_last, progress=progress)
-    return run, gated, tokenizer, (*chosen, *given)
+    look = partial(
+        gate, loaded, run.data, tokenizer, task=run.task, positions=positions(run, model), label_last=model.kind == "decoder",
+        embedding=Embedding(model.vocab_size, model.folder), progress=progress,
+    )  # fmt: skip
+    if run.data.max_length != "auto":
+        return run, look(max_length=run.data.max_length), tokenizer, (*chosen, *given)
+    return run, _fitted(look, positions(run, model)), tokenizer, (*chosen, *given)
+
+
+def _fitted(look: Callable[..., Gated], room: int) -> Gated:
+    """The rows cut as the plan will choose: looked at whole first, and again where some are longer than that.
+
+    Lengths stay those of all rows as they are, so that the plan comes to the same choice.
+    """
+    whole = look(max_length=NO_LIMIT)
+    lengths, longest_prompt = whole.account["lengths"], whole.account["longest_prompt"]
+    length = fitting_length(lengths, longest_prompt, room, is_text=whole.account["format"] == "text")
+    if lengths["longest"] <= length:
+        return replace(whole, account={**whole.account, "max_length": length})
+    cut = look(max_length=length)
+    return replace(cut, account={**cut.account, "lengths": lengths, "longest_prompt": longest_prompt})
 
 
 def _with_task(run: Run, model: Model) -> tuple[Run, tuple[Choice, ...]]:

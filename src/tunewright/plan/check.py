@@ -19,7 +19,7 @@ from tunewright.facts.families import (
     same_roles,
 )
 from tunewright.facts.model import LinearGroup, Model
-from tunewright.i18n import N_, Phrase
+from tunewright.i18n import N_
 from tunewright.plan.plan import Facts
 from tunewright.spec.methods import ALL_LINEAR, LnTuning, Lora, PeftSection, Targeted, Vera, is_full, virtual_tokens
 from tunewright.spec.run import Run
@@ -44,14 +44,25 @@ def check(run: Run, facts: Facts) -> list[Problem]:
         problems.append(cannot_do(model, run.task))
     wrong = _check_targets(run.peft, model, run.preset) if isinstance(run.peft, Targeted) else []
     problems += wrong or _check_tied(run, model) + _check_experts(run, model) + _check_rank(run.peft, model)
-    limit = model.max_position_embeddings - virtual_tokens(run.peft)
-    if run.data.max_length != "auto" and run.data.max_length > limit:
-        reason = Phrase(N_("the model has {limit} positions"), limit=limit)
-        problems.append(_pair("data.max_length", str(run.data.max_length), reason, f"--set data.max_length={limit}"))
+    problems += check_length(run, model)
     if run.model.precision == "fp16" and _is_cpu(facts):
         reason = N_("fp16 needs a loss scaler, which works on a GPU only")
         problems.append(_pair("model.precision=fp16", "CPU", reason, "--set model.precision=auto"))
     return problems
+
+
+def check_length(run: Run, model: Model) -> list[Problem]:
+    """E109 for a length that was asked for and that the model does not have."""
+    limit = positions(run, model)
+    if run.data.max_length == "auto" or run.data.max_length <= limit:
+        return []
+    reason = Phrase(N_("the model has {limit} positions"), limit=limit)
+    return [_pair("data.max_length", str(run.data.max_length), reason, f"--set data.max_length={limit}")]
+
+
+def positions(run: Run, model: Model) -> int:
+    """Positions that are left for a row."""
+    return model.max_position_embeddings - virtual_tokens(run.peft)
 
 
 def _pair(first: str, second: str, reason: str, fix: str) -> Problem:

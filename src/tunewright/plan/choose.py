@@ -5,15 +5,16 @@ each says which in its reason.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import fmean
 from typing import Any
 
+from tunewright.data.gate import most_truncated
 from tunewright.facts.data import length_at
 from tunewright.i18n import N_
 from tunewright.plan import adapter
 from tunewright.plan.adapter import choice, is_cpu
-from tunewright.plan.check import matching_groups
+from tunewright.plan.check import matching_groups, positions
 from tunewright.plan.memory import (
     COMPARED_ROWS,
     COMPARED_TOKENS,
@@ -35,6 +36,7 @@ GIB = 2**30
 CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
+TEXT_BLOCK_TOKENS = 2048  # as models were trained on text; longer blocks cost memory that grows with their square
 # As answers are written (engine/generate.py): so many at once, and so much for their keys and values.
 ROWS_WRITTEN_AT_ONCE = 64
 CACHE_BYTES = 2**29
@@ -71,16 +73,44 @@ def _precision(run: Run, facts: Facts) -> Choice:
     return choice("model.precision", "fp32", FP32[probe.is_measured], **values)
 
 
-def _max_length(run: Run, facts: Facts) -> Choice:
-    lengths = facts.data.lengths
+def fitting_length(lengths: Mapping[str, int], longest_prompt: int, room: int, *, is_text: bool) -> int:
+    """The max_length for rows of these lengths: nearly all of them whole, some of every answer, no more than there is room.
+
+    Plain text goes on in the next block, so a block need not hold all of the longest text.
+    """
     rounded = 32 * math.ceil(max(lengths["p99"], 32) / 32)
     if lengths["longest"] <= 1.25 * rounded:
         rounded = 32 * math.ceil(max(lengths["longest"], 32) / 32)
-    room_for_answers = 32 * math.ceil((facts.data.longest_prompt + 1) / 32) if facts.data.longest_prompt else 0
-    positions = facts.model.max_position_embeddings - virtual_tokens(run.peft)
-    value = min(max(rounded, room_for_answers), positions)
+    room_for_answers = 32 * math.ceil((longest_prompt + 1) / 32) if longest_prompt else 0
+    most = min(room, TEXT_BLOCK_TOKENS) if is_text else room
+    return min(max(rounded, room_for_answers), most)
+
+
+def _max_length(run: Run, facts: Facts) -> Choice:
+    data = facts.data
+    room = positions(run, facts.model)
+    values = {
+        "p99": data.lengths["p99"],
+        "longest": data.lengths["longest"],
+        "positions": room,
+        "cut": data.num_truncated,
+    }
+    is_text = data.format == "text"
+    value = fitting_length(data.lengths, data.longest_prompt, room, is_text=is_text)
     reason = N_("99 % of rows are within {p99} tokens, the longest has {longest}")
-    return choice("data.max_length", value, reason, p99=lengths["p99"], longest=lengths["longest"])
+    if is_text and data.lengths["longest"] > value:
+        reason = N_("the longest text has {longest} tokens; what is longer goes on in the next block")
+    elif data.num_truncated and value == room:
+        reason = N_("the model has {positions} positions; {cut} rows are longer, up to {longest} tokens, and are cut")
+    elif data.num_truncated:
+        reason = N_("99 % of rows are within {p99} tokens; {cut} rows are longer, up to {longest} tokens, and are cut")
+    return choice("data.max_length", value, reason, **values)
+
+
+def _max_truncated(run: Run, facts: Facts) -> Choice:
+    task = task_of(run)
+    answers, texts = N_("an answer that is cut has no end to learn"), N_("a text is usually told by its beginning")
+    return choice("data.max_truncated", most_truncated(run.data, task), answers if TASKS[task].writes else texts)
 
 
 def _effective_batch(num_train: int) -> int:
@@ -90,7 +120,7 @@ def _effective_batch(num_train: int) -> int:
 def _micro_batch(run: Run, facts: Facts) -> Choice:
     assert run.data.max_length != "auto"
     steps = run.train.gradient_accumulation_steps
-    most = _effective_batch(facts.data.num_train) if steps == "auto" else 8
+    most = _effective_batch(facts.data.num_sequences) if steps == "auto" else 8
     tokens = CPU_MICRO_BATCH_TOKENS if is_cpu(facts) else GPU_MICRO_BATCH_TOKENS
     rows = max(1, min(most, tokens // run.data.max_length))
     while most % rows:
@@ -101,11 +131,11 @@ def _micro_batch(run: Run, facts: Facts) -> Choice:
 
 def _accumulation(run: Run, facts: Facts) -> Choice:
     assert run.train.per_device_train_batch_size != "auto"
-    wanted = _effective_batch(facts.data.num_train)
+    wanted = _effective_batch(facts.data.num_sequences)
     value = max(1, round(wanted / run.train.per_device_train_batch_size))
     reason = N_("effective batch {batch} for {rows} rows")
     batch = value * run.train.per_device_train_batch_size
-    return choice("train.gradient_accumulation_steps", value, reason, batch=batch, rows=facts.data.num_train)
+    return choice("train.gradient_accumulation_steps", value, reason, batch=batch, rows=facts.data.num_sequences)
 
 
 # Rows up to which so many passes are made. A fresh head begins at chance and needs more steps than a model that can
@@ -117,7 +147,7 @@ PASSES = {
 
 
 def _epochs(run: Run, facts: Facts) -> Choice:
-    rows, writes = facts.data.num_train, TASKS[task_of(run)].writes
+    rows, writes = facts.data.num_sequences, TASKS[task_of(run)].writes
     value = next((passes for limit, passes in PASSES[writes] if rows < limit), 1.0)
     if value == 1.0:
         reason = N_("{rows} rows are enough for one pass to teach the task")
@@ -199,7 +229,7 @@ def task_of(run: Run) -> Task:
 
 def num_steps(run: Run, facts: Facts) -> int:
     """Optimizer steps of a run on the rows that were seen when it was planned. Needs batch and epochs resolved."""
-    return steps_for(run, facts.data.num_train)
+    return steps_for(run, facts.data.num_sequences)
 
 
 def steps_for(run: Run, num_rows: int) -> int:
@@ -238,7 +268,7 @@ def largest_step(run: Run, facts: Facts) -> Step:
     if "packing" not in (paths := fast_paths(run, facts)):
         return Step(rows=rows, tokens=rows * (longest + learned), is_whole=run.train.gradient_accumulation_steps == 1)
     # The longest rows of all may come in one step, and a run rehearses that before step 0.
-    batch, there = effective_batch(run), max(1, facts.data.num_train)
+    batch, there = effective_batch(run), max(1, facts.data.num_sequences)
     ranks = (1 - (i + 0.5) / there for i in range(min(batch, there)))
     whole = batch * fmean(min(length, length_at(facts.data.lengths, share)) for share in ranks)
     shared = facts.data.common_prefix * (batch - 1) if "shared_prefix" in paths else 0
@@ -293,6 +323,7 @@ RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
     ("data.problem_type", _problem_type),
     ("peft.num_virtual_tokens", adapter.num_virtual_tokens),
     ("data.max_length", _max_length),
+    ("data.max_truncated", _max_truncated),
     *adapter.PEFT_RESOLVERS,
     ("train.per_device_train_batch_size", _micro_batch),
     ("train.gradient_accumulation_steps", _accumulation),

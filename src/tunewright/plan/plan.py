@@ -6,11 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
+from tunewright.data.gate import cut_warning
+from tunewright.errors import Problem
 from tunewright.facts.base import Fact
 from tunewright.facts.data import Data
 from tunewright.facts.machine import Machine
 from tunewright.facts.model import Model
 from tunewright.i18n import _
+from tunewright.spec.methods import virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.trust import html_table
 
@@ -162,6 +165,12 @@ class Plan(Fact):
         ]
         return html_table(repr(self), [*took, *((c.path, str(c.value), c.why()) for c in self.choices)])
 
+    def warnings(self) -> list[Problem]:
+        """W201 where rows will be cut."""
+        cut, length = self.facts.data.num_truncated, int(self.run.data.max_length)
+        room = self.facts.model.max_position_embeddings - virtual_tokens(self.run.peft)
+        return [cut_warning(cut, length, self.facts.data.lengths["longest"], room)] if cut else []
+
     def to_json(self) -> dict[str, Any]:
         """For `plan --json`: stable names, English."""
         return {
@@ -179,6 +188,7 @@ class Plan(Fact):
             "full_fine_tuning": self.full_fine_tuning.to_json() if self.full_fine_tuning else None,
             "fast_paths": list(self.fast_paths),
             "choices": [choice.to_json() for choice in self.choices],
+            "warnings": [problem.to_json() for problem in self.warnings()],
             "run": self.run.model_dump(mode="json"),
         }
 

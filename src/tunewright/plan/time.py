@@ -93,7 +93,8 @@ def _rehearsal(run: Run, facts: Facts, todo: Work, rate: float) -> float:
 
 def _tests_while_training(run: Run, facts: Facts, todo: Work) -> float:
     """Operations of the held-out losses on the way; the last step always has one."""
-    rows = min(facts.data.num_held_out, run.eval.loss_rows or facts.data.num_held_out)
+    tests = facts.data.num_held_out_sequences
+    rows = min(tests, run.eval.loss_rows or tests)
     return _num_tests(run, todo) * rows * todo.forward
 
 
@@ -114,7 +115,7 @@ def _layer_seconds(run: Run, facts: Facts, device: str) -> float:
 
 def _answers(run: Run, facts: Facts, todo: Work, rate: float, device: str) -> tuple[float, float]:
     """Seconds of the tests before and after: all held-out losses, and answers where the model writes some."""
-    held_out, rows = facts.data.num_held_out, int(run.eval.rows)
+    held_out, rows = facts.data.num_held_out_sequences, int(run.eval.rows)
     if not held_out:
         return 0.0, 0.0
     loss = held_out * todo.forward / (FORWARD_GAIN * rate)

@@ -153,8 +153,12 @@ class DataSpec(Section):
         default="none",
         description=N_("`balanced` weighs each class by how rare it is in the loss; for seq_cls and token_cls."),
     )
-    max_truncated: Annotated[Number, Field(ge=0, le=1)] = Field(
-        default=0.25, description=N_("Share of rows that may be cut at max_length before the run is stopped.")
+    max_truncated: Annotated[Number, Field(ge=0, le=1)] | Auto = Field(
+        default=AUTO,
+        description=N_(
+            "Share of rows that may be cut at max_length before the run is stopped; `auto` is 0.25 where answers are written "
+            "and 1 where texts are labelled."
+        ),
     )
     max_duplicates: Annotated[Number, Field(ge=0, le=1)] = Field(
         default=0.5, description=N_("Share of rows that may repeat an earlier row before the run is stopped.")

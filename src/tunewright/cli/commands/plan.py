@@ -7,7 +7,7 @@ import typer
 
 from tunewright.catalogue.entry import EXIT_DOES_NOT_FIT
 from tunewright.cli import again, brief, live, options, show, start
-from tunewright.cli.problems import printable
+from tunewright.cli.problems import print_problems, printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import _
 
@@ -94,6 +94,7 @@ def show_plan(
         show.as_json(made.to_json() | ({} if cost is None else {"cost": round(cost, 2)}))
     else:
         _print(made, show.out(), cost, is_whole=is_verbose)
+        print_problems(made.warnings(), show.out())
         if made.fits and not device:
             show.next_steps((ready, _("run it")))
     if not made.fits:
