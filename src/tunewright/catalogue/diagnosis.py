@@ -109,6 +109,14 @@ DIAGNOSIS: Mapping[str, Entry] = {
         N_("The labels may not follow from the texts (columns shifted or mixed), or training ended too soon."),
         N_("tunewright data show FILE   shows rows with their labels"),
     ),
+    "D210": seen(
+        N_(
+            "training ended while the loss still fell: {before} before, {last} at the last of {steps} steps, which is the "
+            "best ({passes} passes; training rows {trained})"
+        ),
+        N_("The rows were seen too few times, or there are too few steps, to learn what they hold."),
+        N_("more passes over the rows: --epochs 20"),
+    ),
     "D301": Entry(
         N_(
             "held-out loss has not improved for {count} evaluations while training loss falls: it overfits; best is step {best}"

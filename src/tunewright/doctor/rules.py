@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tunewright.doctor import answers, broken, learning, memory, overfitting, speed
+from tunewright.doctor import answers, broken, learning, memory, overfitting, speed, unfinished
 from tunewright.doctor.evidence import Evidence, read
 from tunewright.doctor.finding import Finding
 from tunewright.runs.layout import SCHEMA
@@ -39,7 +39,7 @@ RULES: tuple[Rule, ...] = (
     answers.foreign_template,
 )
 # Asked only where no fault of learning or of numbers was found that explains what came of a run.
-LAST_RULES: tuple[Rule, ...] = (learning.no_better_than_constant,)
+LAST_RULES: tuple[Rule, ...] = (learning.no_better_than_constant, unfinished.still_falling)
 
 
 @dataclass(frozen=True)

@@ -306,3 +306,90 @@ def test_what_matters_most_comes_first(sick: Sick) -> None:
         {"train__activation_checkpointing": True}, account=account(duplicate=200), samples=answers(20, "[INST] hello")
     )
     assert codes(evidence) == ["D602", "D208", "D502"]
+
+
+# D210: real curves of runs on two cores; each with the loss before, what was measured on the way, and the training losses
+
+
+def _cosine(steps: int, peak: float = 5e-4) -> list[float]:
+    return [peak * (1 + math.cos(math.pi * i / steps)) / 2 for i in range(steps)]
+
+
+def _curve(sick: Sick, before: float, held_out: list[tuple[int, float]], losses: list[float], **more: Any) -> Evidence:
+    passes = more.pop("passes", 5.0)
+    logs = [
+        {**log, "learning_rate": rate}
+        for log, rate in zip(logged(losses, passes=passes), _cosine(len(losses)), strict=True)
+    ]
+    evals = [{"kind": "eval", "step": step, "held_out_loss": loss} for step, loss in held_out]
+    after = {"held_out_loss": held_out[-1][1]} if held_out else {}
+    return sick(logs=logs, evals=evals, before={"held_out_loss": before}, after=after, **more)
+
+
+TEN_ROWS = [3.35, 5.22, 4.5, 3.29, 4.05, 3.8, 3.08, 3.16, 3.39, 2.6, 3.1, 3.55, 3.06, 2.75, 1.69]
+FORTY_ROWS = [2.85, 2.94, 2.51, 1.9, 1.3, 1.2, 0.81, 0.45, 0.38]
+
+
+def test_ten_rows_and_fifteen_steps_ended_too_soon(sick: Sick) -> None:
+    evidence = _curve(sick, 3.9, [(3, 3.58), (6, 3.346), (9, 3.305), (12, 3.291), (15, 3.285)], TEN_ROWS)
+    found = only(evidence, "D210")
+    assert "3.9 before, 3.29 at the last of 15 steps" in found.message()
+    assert found.remedies[0].command == "tunewright train /runs/mita/config.yaml --epochs 20"
+    assert only(_curve(sick, 3.9, [], TEN_ROWS), "D210")  # nothing was held out
+    limited = _curve(sick, 3.9, [], TEN_ROWS, settings={"train__max_steps": 15})
+    assert only(limited, "D210").remedies[0].command.endswith("--set train.max_steps=60")
+
+
+@pytest.mark.parametrize(
+    ("before", "held_out", "losses", "passes"),
+    [
+        (2.86, [(2, 2.7), (4, 2.2), (6, 1.5), (8, 0.9), (9, 0.7)], FORTY_ROWS, 1.0),
+        (1.79, [(6, 1.77), (12, 1.70), (18, 1.61), (24, 1.54), (30, 1.53)], [1.79 - 0.016 * i for i in range(30)], 1.0),
+    ],
+)
+def test_a_run_whose_loss_fell_to_its_end_is_told_so(
+    sick: Sick, before: float, held_out: list[tuple[int, float]], losses: list[float], passes: float
+) -> None:
+    evidence = _curve(sick, before, held_out, losses, passes=passes)
+    assert only(evidence, "D210").remedies[0].command.endswith(f"--epochs {math.ceil(4 * passes)}")
+
+
+@pytest.mark.parametrize(
+    ("before", "held_out", "end"),
+    [
+        (2.7, [(8, 0.657), (16, 0.255), (24, 0.201), (32, 0.135), (40, 0.130)], 0.14),
+        (2.7, [(15, 0.769), (30, 0.293), (45, 0.186), (60, 0.154), (75, 0.150)], 0.1),
+        (2.7, [(10, 0.839), (20, 0.333), (30, 0.159), (40, 0.139), (48, 0.134)], 0.07),
+        (2.7, [(5, 0.843), (10, 0.403), (15, 0.254), (20, 0.223), (24, 0.219)], 0.26),
+        (2.7, [(4, 1.021), (8, 0.464), (12, 0.315), (16, 0.292)], 0.35),
+        (9.2, [(20, 4.552), (40, 3.304), (60, 2.814), (80, 2.606), (100, 2.579)], 2.8),
+        (1.6, [(30, 1.31), (60, 1.25), (90, 1.22), (120, 1.21), (150, 1.208)], 1.2),
+        (1.1, [(40, 0.52), (80, 0.163), (120, 0.082), (160, 0.070), (200, 0.073)], 0.03),
+    ],
+)
+def test_a_run_that_came_to_rest_is_not(
+    sick: Sick, before: float, held_out: list[tuple[int, float]], end: float
+) -> None:
+    losses = falling(held_out[-1][0], start=before, end=end)
+    assert codes(_curve(sick, before, held_out, losses, passes=1.0)) == []
+
+
+def test_plain_text_numbers_and_runs_that_were_stopped_are_not_judged_so(sick: Sick) -> None:
+    curve = (3.9, [(3, 3.58), (6, 3.346), (9, 3.305), (12, 3.291), (15, 3.285)], TEN_ROWS)
+    assert codes(_curve(sick, *curve, state="stopped")) == []
+    plan = plan_of()
+    for change in ({"format": "text"}, {"problem_type": "regression"}):
+        data = plan.facts.data.model_copy(update=change)
+        other = plan.model_copy(update={"facts": plan.facts.model_copy(update={"data": data})})
+        assert codes(_curve(sick, *curve, plan=other)) == []
+
+
+def test_rows_known_by_heart_need_no_more_passes(sick: Sick) -> None:
+    evidence = _curve(
+        sick,
+        3.9,
+        [(12, 3.5), (24, 3.4), (36, 3.35), (48, 3.33), (60, 3.32)],
+        falling(60, start=3.9, end=0.06),
+        passes=20.0,
+    )
+    assert "D210" not in codes(evidence)
