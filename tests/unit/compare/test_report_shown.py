@@ -145,6 +145,7 @@ def test_the_page_holds_no_path_of_the_machine(finished: RunDir, tmp_path: Path)
         ("train: /data/x/my.jsonl", "train: my.jsonl"),
         ("in '/data/x y/my.jsonl'", "in 'x y/my.jsonl'"),
         ("~/models/base", "base"),
+        ("~/base and /chat", "base and /chat"),
         ("https://huggingface.co/a/b stays, so do /dev/shm, 1/2, and/or, q/k/v and ./a/b", None),
         ("Qwen/Qwen3-0.6B", None),
     ],
