@@ -2,6 +2,24 @@
 
 `python tools/messages.py` updates both and lists what lacks Chinese; `--check` exits 1 if anything is missing, unused,
 has other placeholders than its English, or is not compiled.
+
+Terms of the Chinese, one for each thing:
+
+    row, example        样本            held-out row         留出样本         row number           样本编号
+    micro-batch         微批次          effective batch      有效批次大小     gradient accumulation 梯度累积
+    activation checkpointing            梯度检查点（激活重计算）             checkpoint           检查点
+    quantization        量化            how weights are stored 权重精度       precision            精度
+    precision (metric)  精确率          recall               召回率           accuracy             准确率
+    token               词元（token）    tokenizer            分词器           end token            结束符（EOS）
+    learned tokens      学习的词元      base (model)         基座（模型）     tuned                微调后
+    adapter             适配器          rank                 秩               head                 输出头
+    run                 运行            plan                 计划             preset               预设
+    to measure, to test 评估            benchmark            基准测试         interval             区间
+    left out            剔除            found by a tagger    检出             labels, tags         标签、标注
+    examples in a prompt few-shot 提示  traceback            错误堆栈         epoch                轮次
+
+Chinese marks between Chinese words (，；：（）“”), a blank between Chinese and Latin letters or digits, none before %.
+What a person types or may find in a file (keys, commands, codes, column names) stays as it is.
 """
 
 import ast
@@ -10,19 +28,21 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/tunewright"
+PAGES = ROOT / "tools/docs.py"
 FOLDER = SOURCE / "locale/zh/LC_MESSAGES"
 PO, MO = FOLDER / "tunewright.po", FOLDER / "tunewright.mo"
-KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
+KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "counted": (1, 2)}
 FIXED = datetime(2026, 1, 1, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"\{(\w*)[^{}]*\}")
 
@@ -44,9 +64,11 @@ METHODS: Any = [("**/templates/**.j2", "jinja2"), ("**.py", extract_python)]
 def template() -> Catalog:
     """Every text of the sources, without places, so that moving a line changes nothing."""
     catalog = Catalog(project="tunewright", charset="utf-8")
-    for _file, _line, message, _comments, context in extract_from_dir(SOURCE, METHODS, keywords=KEYWORDS):
+    sources = (message for _file, _line, message, *_ in extract_from_dir(SOURCE, METHODS, keywords=KEYWORDS))
+    pages = (message for _line, message, *_ in extract_from_file(extract_python, PAGES, keywords=KEYWORDS))
+    for message in chain(sources, pages):
         if message and message != ("", ""):
-            catalog.add(message, context=context)
+            catalog.add(message)
     return catalog
 
 

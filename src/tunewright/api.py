@@ -183,7 +183,7 @@ def quickstart(seed: int = 42, *, task: str = "causal_lm", inline_process: bool 
 
 def quickstart_request(seed: int = 42, sets: Sequence[str] = (), *, task: str = "causal_lm") -> Loaded:
     """What quickstart asks for, as a config. Raises: SpecError E103 for a task that does not exist."""
-    return load(named=demo.request(seed, demo.task_named(task)), sets=sets)
+    return spec.load(named=demo.request(seed, demo.task_named(task)), sets=sets, by=spec.DEMO)
 
 
 def resume(word: str, sets: Iterable[str] = ()) -> RunDir:

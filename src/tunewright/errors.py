@@ -94,7 +94,7 @@ class Problem:
 def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as JSON holds them: English, and beside them what makes each phrase, for other languages."""
     phrases = {
-        name: {"template": value.template, **_stored(value.values)}
+        name: {"template": value.template, "many": value.many, **_stored(value.values)}
         for name, value in values.items()
         if isinstance(value, Phrase)
     }
@@ -103,7 +103,10 @@ def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _restored(record: Mapping[str, Any]) -> dict[str, Any]:
     """The values that `_stored` wrote."""
-    phrases = {name: Phrase(made["template"], **_restored(made)) for name, made in record.get("phrases", {}).items()}
+    phrases = {
+        name: Phrase(made["template"], made["many"], **_restored(made))
+        for name, made in record.get("phrases", {}).items()
+    }
     return {**record["values"], **phrases}
 
 

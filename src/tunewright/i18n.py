@@ -64,22 +64,30 @@ class Phrase(str):
     """
 
     template: str
+    many: str
     values: Mapping[str, Any]
 
-    def __new__(cls, template: str, **values: Any) -> "Phrase":
-        phrase = super().__new__(cls, template.format_map(values) if values else template)
-        phrase.template, phrase.values = str(template), values
+    def __new__(cls, template: str, many: str = "", /, **values: Any) -> "Phrase":
+        """`many` is the template for any `count` but one."""
+        text = many if many and values["count"] != 1 else template
+        phrase = super().__new__(cls, text.format_map(values) if values else text)
+        phrase.template, phrase.many, phrase.values = str(template), many, values
         return phrase
 
     def spoken(self) -> str:
         """The text in this process's language, phrases among its values too."""
-        text = _(self.template)
+        text = ngettext(self.template, self.many, self.values["count"]) if self.many else _(self.template)
         return text.format_map(spoken(self.values)) if self.values else text
 
 
 def spoken(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of a message in this process's language: phrases are translated, all else stays as it is."""
     return {name: value.spoken() if isinstance(value, Phrase) else value for name, value in values.items()}
+
+
+def counted(one: str, many: str, count: int) -> Phrase:
+    """A number of things, to stand in a sentence: "1 row", "2 rows"."""
+    return Phrase(one, many, count=count)
 
 
 def N_(text: str) -> Phrase:

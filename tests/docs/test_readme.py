@@ -56,8 +56,22 @@ def test_both_readmes_have_the_same_parts_and_links() -> None:
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")]
     assert len({len(re.findall(r"^#+ ", text, re.MULTILINE)) for text in texts}) == 1
     english, chinese = (set(re.findall(r"\]\(((?!README)[^)]+)\)", text)) for text in texts)
-    assert english == {link.replace(".zh.png", ".png") for link in chinese}
+    assert english == {re.sub(r"\.zh(\.\w+)$", r"\1", link) for link in chinese}
     assert all((ROOT / link).exists() for link in english | chinese)
+    pages = [link for link in chinese if link.startswith("docs/") and link.endswith(".md")]
+    assert pages and all(link.endswith(".zh.md") for link in pages), "a Chinese reader is led to Chinese pages"
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.zh.md")))
+def test_a_chinese_page_says_what_the_english_one_says(page: str) -> None:
+    chinese, english = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in (page, page.replace(".zh", "")))
+    for part in (r"^#+ ", r"^\| ", r"^- ", r"^    \w"):
+        assert len(re.findall(part, chinese, re.MULTILINE)) == len(re.findall(part, english, re.MULTILINE)), part
+    for text in (r"tests/[\w/.:]+", r"\b[EWD]\d{3}\b", r"\bF\d+\b"):
+        assert set(re.findall(text, chinese)) == set(re.findall(text, english)), text
+    links = re.findall(r"\]\(([^)]+)\)", chinese)
+    assert all(((ROOT / "docs") / link).exists() for link in links)
+    assert not [link for link in links if link.endswith(".md") and ".zh." not in link and "tests/" not in link]
 
 
 def test_every_example_plans(session: dict[str, str]) -> None:

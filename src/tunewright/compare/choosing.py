@@ -7,7 +7,7 @@ as fast the smallest.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tunewright.compare import words
@@ -16,29 +16,10 @@ from tunewright.compare.margins import Interval
 from tunewright.compare.metrics import METRICS, is_loss
 from tunewright.compare.statistics import Estimate
 from tunewright.compare.verdict import SAME_LOSS
-from tunewright.i18n import N_, _
+from tunewright.i18n import N_, Phrase
 
 SAME_SECONDS = 1.05
 MOST_NAMES = 4
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A text of the catalogue with what fills it; sentences among the values are told in the same language."""
-
-    text: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    def spoken(self) -> str:
-        """In this process's language."""
-        return _(self.text).format_map(
-            {k: v.spoken() if isinstance(v, Sentence) else v for k, v in self.values.items()}
-        )
-
-    def in_english(self) -> str:
-        return self.text.format_map(
-            {k: v.in_english() if isinstance(v, Sentence) else v for k, v in self.values.items()}
-        )
 
 
 @dataclass(frozen=True)
@@ -52,63 +33,63 @@ class Choice:
     take: Contestant | None
     tied: tuple[Contestant, ...]
     differences: Mapping[str, Estimate]
-    sentences: tuple[Sentence, ...]
+    sentences: tuple[Phrase, ...]
 
     def verdict(self) -> str:
         """In this process's language; Chinese has no blanks between sentences."""
         return " ".join(sentence.spoken() for sentence in self.sentences).replace("。 ", "。")
 
     def in_english(self) -> str:
-        return " ".join(sentence.in_english() for sentence in self.sentences)
+        return " ".join(self.sentences)
 
 
 BEST = N_(
-    "{best} is the best on {rows} held-out rows: {metric} {value}. {other} follows with {change} "
+    "{best} is the best on {held_out}: {metric} {value}. {other} follows with {change} "
     "(95 % interval {low} to {high}). Take {best}."
 )
-ONLY = N_("{best}: {metric} {value} on {rows} held-out rows.")
+ONLY = N_("{best}: {metric} {value} on {held_out}.")
 TIED = N_(
-    "{take} is as good as {best}, the best, as far as {rows} held-out rows can tell: {metric} {value}, {change} "
+    "{take} is as good as {best}, the best, as far as {held_out} can tell: {metric} {value}, {change} "
     "(95 % interval {low} to {high}), and it {gain}. Take {take}."
 )
 TIED_AND_BEST = N_(
-    "{best} scores best, {metric} {value}, though {rows} held-out rows cannot tell it from {others}; none of these "
+    "{best} scores best, {metric} {value}, though {held_out} cannot tell it from {others}; none of these "
     "trains clearly faster. Take {best}."
 )
-BLIND = N_("Differences below {least} cannot be seen on {rows} rows; four times as many would halve that.")
+BLIND = N_("Differences below {least} cannot be seen on {of_rows}; four times as many would halve that.")
 AGAINST_BASE = N_("Against {who}, {name} gains {change} (95 % interval {low} to {high}).")
 BELOW_BASE = N_("{metric} of {name} against {who}: {change} (95 % interval {low} to {high}); less is better.")
 NOT_BETTER = N_(
-    "No run is shown to be better than {who} on {rows} held-out rows. The best one, {best}, has {metric} {value}: {change} "
+    "No run is shown to be better than {who} on {held_out}. The best one, {best}, has {metric} {value}: {change} "
     "(95 % interval {low} to {high})."
 )
 NOT_ABOVE_BASELINE = N_(
     "No run is shown to be better than giving every row the same answer, which has {metric} {baseline}. The best one, {best}, "
-    "has {value} (95 % interval {low} to {high}) on {rows} held-out rows."
+    "has {value} (95 % interval {low} to {high}) on {held_out}."
 )
 BY_LOSS = N_(
-    "{best} has the lowest loss on {rows} held-out rows, {value}. The runs have no losses of the same single rows, so whether that "
+    "{best} has the lowest loss on {held_out}, {value}. The runs have no losses of the same single rows, so whether that "
     "is more than chance cannot be said. As far as the loss can tell, take {best}."
 )
 NOT_BY_LOSS = N_(
-    "No run has a loss on {rows} held-out rows that is more than 1 % below that of {who}: {value} of {best} against {base}."
+    "No run has a loss on {held_out} that is more than 1 % below that of {who}: {value} of {best} against {base}."
 )
 FEW = N_(
-    "{best} scores best, {metric} {value}, but {rows} held-out rows tell no interval of the differences, so it may be chance."
+    "{best} scores best, {metric} {value}, but on {held_out} the differences have no interval, so it may be chance."
 )
 BY_LOSS_TIED = N_(
-    "{take} is within 1 % of the lowest loss on {rows} held-out rows ({value} against {other} of {best}), and it {gain}. "
+    "{take} is within 1 % of the lowest loss on {held_out} ({value} against {other} of {best}), and it {gain}. "
     "The runs have no losses of the same single rows, so more cannot be said. Take {take}."
 )
 LOSS_TIED = N_(
-    "{take} is within 1 % of the lowest loss on {rows} held-out rows, {value} against {other} of {best}: {change} "
+    "{take} is within 1 % of the lowest loss on {held_out}, {value} against {other} of {best}: {change} "
     "(95 % interval {low} to {high}), and it {gain}. Take {take}."
 )
 LOSS_TIED_AND_BEST = N_(
-    "{best} has the lowest loss on {rows} held-out rows, {value}. {others}: within 1 % of it, or not to be told from it; none "
+    "{best} has the lowest loss on {held_out}, {value}. {others}: within 1 % of it, or not to be told from it; none "
     "of these trains clearly faster. Take {best}."
 )
-ALONE = N_("{best} scores best on {rows} held-out rows: {metric} {value}. Take {best}.")
+ALONE = N_("{best} scores best on {held_out}: {metric} {value}. Take {best}.")
 NOT_WORTH = N_(
     "Not told from {best} by these rows, but not shown to be better than what costs no training either: {others}."
 )
@@ -126,7 +107,7 @@ def choose(found: Comparison) -> Choice:
         (one for one in found.tuned if found.value(one) is not None), key=lambda one: _worth(found, one), reverse=True
     )
     if not ranked:
-        return Choice(None, None, (), {}, (Sentence(NOTHING),))
+        return Choice(None, None, (), {}, (Phrase(NOTHING),))
     best, others = ranked[0], ranked[1:]
     differences = _differences(found, best)
     tied = tuple(one for one in ranked if one is best or not _is_behind(found, differences[one.name]))
@@ -143,7 +124,7 @@ def choose(found: Comparison) -> Choice:
         return Choice(best, take, tied, differences, (_by_loss(found, best, take),))
     said = [_said(found, best, take, worth, tied, others, differences), *_gain_over_base(found, take)]
     if beside := [one for one in tied if one not in worth]:
-        said.append(Sentence(NOT_WORTH, {"best": best.name, "others": _names(beside)}))
+        said.append(Phrase(NOT_WORTH, best=best.name, others=_names(beside)))
     said += _blind(found, [differences[one.name] for one in tied if one is not best])
     return Choice(best, take, tied, differences, tuple(said))
 
@@ -197,20 +178,20 @@ def _seconds(one: Contestant) -> float:
 
 def _doubt(
     found: Comparison, best: Contestant, others: Sequence[Contestant], differences: Mapping[str, Estimate]
-) -> Sentence | None:
+) -> Phrase | None:
     """What stands against taking any of them: what costs no training may be as good as the best, or the rows are few."""
     values = _values(found, best)
     against = {one.name: found.difference(one, best) for one in found.untrained}
     changes = [*against.values(), *(differences[one.name] for one in others)]
     if any(change is None or change.interval is None for change in changes):
-        return Sentence(FEW, values)
+        return Phrase(FEW, **values)
     for name, change in against.items():
         if change is not None and not _is_above(found, change.interval, 0):
-            return Sentence(NOT_BETTER, values | _change(found, change) | {"who": Sentence(WHO[name])})
+            return Phrase(NOT_BETTER, **(values | _change(found, change) | {"who": WHO[name]}))
     return _doubt_by_baseline(found, best)
 
 
-def _doubt_by_baseline(found: Comparison, one: Contestant) -> Sentence | None:
+def _doubt_by_baseline(found: Comparison, one: Contestant) -> Phrase | None:
     """The same of giving every row the same answer."""
     around = found.estimates[one.name][found.metric]
     constant = (found.baseline or {"scores": {}})["scores"].get(found.metric)
@@ -218,7 +199,7 @@ def _doubt_by_baseline(found: Comparison, one: Contestant) -> Sentence | None:
         return None
     low, high = (words.rounded(found.metric, end) for end in around.interval)
     told = {"baseline": words.score(found.metric, constant), "low": low, "high": high}
-    return Sentence(NOT_ABOVE_BASELINE, _values(found, one) | told)
+    return Phrase(NOT_ABOVE_BASELINE, **(_values(found, one) | told))
 
 
 def _is_above(found: Comparison, interval: Interval | None, value: float) -> bool:
@@ -228,15 +209,15 @@ def _is_above(found: Comparison, interval: Interval | None, value: float) -> boo
     return interval[0] > value if METRICS[found.metric].is_higher_better else interval[1] < value
 
 
-def _doubt_by_loss(found: Comparison, best: Contestant) -> Sentence | None:
+def _doubt_by_loss(found: Comparison, best: Contestant) -> Phrase | None:
     """The same of losses: one that cost no training may be as low, but for one percent."""
     value = found.value(best)
     for one in found.untrained if is_loss(found.metric) else ():
         base = found.value(one)
         if base is not None and value is not None and value >= (1 - SAME_LOSS) * base:
             told = {"value": words.score(found.metric, value), "base": words.score(found.metric, base)}
-            who = {"who": Sentence(WHO[one.name]), "best": best.name, "rows": found.held_out_rows}
-            return Sentence(NOT_BY_LOSS, told | who)
+            who = {"who": WHO[one.name], "best": best.name, "held_out": words.held_out(found.held_out_rows)}
+            return Phrase(NOT_BY_LOSS, **(told | who))
     return None
 
 
@@ -248,35 +229,35 @@ def _said(
     tied: Sequence[Contestant],
     others: Sequence[Contestant],
     differences: Mapping[str, Estimate],
-) -> Sentence:
+) -> Phrase:
     values = _values(found, best)
     if not others:
-        return Sentence(ONLY, values)
+        return Phrase(ONLY, **values)
     if len(tied) == 1:
-        return Sentence(BEST, values | _change(found, differences[others[0].name]) | {"other": others[0].name})
+        return Phrase(BEST, **(values | _change(found, differences[others[0].name]) | {"other": others[0].name}))
     if len(worth) == 1:
-        return Sentence(ALONE, values)
+        return Phrase(ALONE, **values)
     if take is best:
         text = LOSS_TIED_AND_BEST if is_loss(found.metric) else TIED_AND_BEST
-        return Sentence(text, values | {"others": _names([one for one in worth if one is not best])})
+        return Phrase(text, **(values | {"others": _names([one for one in worth if one is not best])}))
     change = differences[take.name]
     text = LOSS_TIED if is_loss(found.metric) and not _is_one_percent(found, change) else TIED
     told = {"take": take.name, "value": words.score(found.metric, found.value(take)), "other": values["value"]}
-    return Sentence(text, values | _change(found, change) | told | {"gain": _gain(take, best)})
+    return Phrase(text, **(values | _change(found, change) | told | {"gain": _gain(take, best)}))
 
 
-def _by_loss(found: Comparison, best: Contestant, take: Contestant) -> Sentence:
+def _by_loss(found: Comparison, best: Contestant, take: Contestant) -> Phrase:
     value = words.score(found.metric, found.value(best))
-    values: dict[str, Any] = {"best": best.name, "rows": found.held_out_rows, "value": value}
+    values: dict[str, Any] = {"best": best.name, "held_out": words.held_out(found.held_out_rows), "value": value}
     if take is best:
-        return Sentence(BY_LOSS, values)
+        return Phrase(BY_LOSS, **values)
     mine = words.score(found.metric, found.value(take))
-    return Sentence(
-        BY_LOSS_TIED, values | {"take": take.name, "value": mine, "other": value, "gain": _gain(take, best)}
+    return Phrase(
+        BY_LOSS_TIED, **(values | {"take": take.name, "value": mine, "other": value, "gain": _gain(take, best)})
     )
 
 
-def _gain_over_base(found: Comparison, take: Contestant) -> list[Sentence]:
+def _gain_over_base(found: Comparison, take: Contestant) -> list[Phrase]:
     """What it has won over each of those that cost no training."""
     text = AGAINST_BASE if METRICS[found.metric].is_higher_better else BELOW_BASE
     said = []
@@ -284,32 +265,32 @@ def _gain_over_base(found: Comparison, take: Contestant) -> list[Sentence]:
         against = found.difference(one, take)
         if against is not None and against.interval is not None:
             values = {
-                "who": Sentence(WHO[one.name]), "name": take.name, "metric": Sentence(METRICS[found.metric].label),
+                "who": WHO[one.name], "name": take.name, "metric": METRICS[found.metric].label,
             }  # fmt: skip
-            said.append(Sentence(text, _change(found, against) | values))
+            said.append(Phrase(text, **(_change(found, against) | values)))
     return said
 
 
-def _blind(found: Comparison, differences: Sequence[Estimate | None]) -> list[Sentence]:
+def _blind(found: Comparison, differences: Sequence[Estimate | None]) -> list[Phrase]:
     """How large a difference must be to be seen, where one was too small."""
     widths = [(one.interval[1] - one.interval[0]) / 2 for one in differences if one and one.interval]
     if not any(widths):  # where all rows are alike, nothing was too small to be seen
         return []
-    return [Sentence(BLIND, {"least": _amount(found.metric, max(widths)), "rows": found.measured_rows})]
+    return [Phrase(BLIND, least=_amount(found.metric, max(widths)), of_rows=words.rows(found.measured_rows))]
 
 
-def _amount(metric: str, size: float) -> Sentence:
+def _amount(metric: str, size: float) -> Phrase:
     """The size of a difference, rounded up: points of percent for shares."""
     if METRICS[metric].kind == "share":
-        return Sentence(N_("{change} points"), {"change": math.ceil(100 * size)})
-    return Sentence("{size}", {"size": f"{size:.2g}"})
+        return Phrase(N_("{change} points"), change=math.ceil(100 * size))
+    return Phrase("{size}", size=f"{size:.2g}")
 
 
 def _values(found: Comparison, one: Contestant) -> dict[str, Any]:
     return {
         "best": one.name,
-        "rows": found.measured_rows,
-        "metric": Sentence(METRICS[found.metric].label),
+        "held_out": words.held_out(found.measured_rows),
+        "metric": METRICS[found.metric].label,
         "value": words.score(found.metric, found.value(one)),
     }
 
@@ -318,7 +299,7 @@ def _change(found: Comparison, change: Estimate) -> dict[str, Any]:
     low, high = change.interval or (change.value, change.value)
     moved, ends = words.signed(found.metric, change.value), [words.signed(found.metric, end) for end in (low, high)]
     text = N_("{change} points") if METRICS[found.metric].kind == "share" else "{change}"
-    return {"change": Sentence(text, {"change": moved}), "low": ends[0], "high": ends[1]}
+    return {"change": Phrase(text, change=moved), "low": ends[0], "high": ends[1]}
 
 
 def _names(ones: Sequence[Contestant]) -> str:
@@ -326,11 +307,11 @@ def _names(ones: Sequence[Contestant]) -> str:
     return ", ".join(told + (["..."] if len(ones) > MOST_NAMES else []))
 
 
-def _gain(take: Contestant, best: Contestant) -> Sentence:
+def _gain(take: Contestant, best: Contestant) -> Phrase:
     """What the one that is taken saves: time if it is clearly faster, or else numbers to train."""
     mine, its = _seconds(take), _seconds(best)
     sizes = {"few": take.trainable_parameters or 0, "many": best.trainable_parameters or 0}
     if mine * SAME_SECONDS >= its and sizes["few"] < sizes["many"]:
         told = {name: words.count(size) for name, size in sizes.items()}
-        return Sentence(N_("trains {few} numbers instead of {many}"), told)
-    return Sentence(N_("trains {share} faster"), {"share": f"{100 * (1 - mine / its):.0f}\u00a0%"})
+        return Phrase(N_("trains {few} numbers instead of {many}"), **told)
+    return Phrase(N_("trains {share} faster"), share=words.with_sign(f"{100 * (1 - mine / its):.0f}"))

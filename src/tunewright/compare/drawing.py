@@ -56,6 +56,8 @@ def curves(record: Record) -> dict[str, Any]:
             "smooth": _("running mean"),
             "held_out": _("held-out loss"),
             "rate": _("learning rate"),
+            "copy": _("Copy"),
+            "copied": _("Copied"),
             "best": _("kept: step {step}").format(step=record.best_step),
         },
     }

@@ -46,7 +46,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(_=_, words=words, label=words.label, cut=samples.cut)
+    environment.globals.update(_=_, words=words, label=words.label, cut=samples.cut, local=words.without_folders)
     return environment
 
 

@@ -10,13 +10,15 @@ from tunewright.compare.record import Record
 from tunewright.compare.verdict import SAME_LOSS, Score, Side
 from tunewright.errors import Problem
 from tunewright.i18n import N_, _, ngettext
-from tunewright.runs import card, layout
+from tunewright.runs import card, guide, layout
+from tunewright.runs.base import base_of
 
 _UNMARKED = {
     "text": N_("These answers are not marked: they are free text, or only one of the two models was measured."),
     "number": N_("Numbers are not marked as right or wrong; each is shown with how far the tuned model is off."),
 }
 SHOWN_NUMBERS = 30
+OPEN_OF_A_GROUP = 2  # the others unfold
 SURE_FROM_ROWS = 30
 UNEVEN = 0.8  # share of the most frequent class from which accuracy alone misleads
 
@@ -30,7 +32,11 @@ _STATE_TITLES = {
 
 def headline(found: Record) -> dict[str, str]:
     verdict = found.verdict
-    said: dict[str, str] = {"title": verdict.title(), "kind": verdict.kind, "sentence": verdict.sentence()}
+    said: dict[str, str] = {
+        "title": verdict.title(),
+        "kind": verdict.kind,
+        "sentence": words.unbroken(verdict.sentence()),
+    }
     state = "live" if found.is_live else found.state
     if state == "live" or (state in _STATE_TITLES and verdict.kind == "unknown"):
         title = _(_STATE_TITLES[state]).format(step=found.last_step, steps=found.plan.num_steps)
@@ -60,11 +66,12 @@ def _tile(score: Score, names: dict[Side, str]) -> dict[str, Any]:
     told = [side for side in values if side in score.intervals or side == "baseline"]
     return {
         "label": words.label(words.METRICS, score.metric),
+        "meaning": words.meaning(score.metric),
         "before": words.score(score.metric, score.before),
         "after": words.score(score.metric, score.after),
         "marks": [_mark(score, side, value) for side, value in values.items()] if is_share else [],
         "lines": [_line(score, side, names[side], values[side]) for side in told],
-        "rows": "" if score.is_count else _("on {rows} rows").format(rows=score.rows),
+        "rows": "" if score.is_count else _("on {rows}").format(rows=words.rows(score.rows).spoken()),
     }
 
 
@@ -115,8 +122,8 @@ def caveats(found: Record) -> list[str]:
         )
     if after and 0 < after["rows"] < after["held_out_rows"]:
         said.append(
-            _("Answers were written for {rows} of the {held_out} held-out rows; the loss is that of all.").format(
-                rows=after["rows"], held_out=after["held_out_rows"]
+            _("Answers were written for {rows} of {held_out}; the loss is that of all.").format(
+                rows=after["rows"], held_out=words.held_out(after["held_out_rows"]).spoken()
             )
         )
     if found.info.get("generated_data"):
@@ -126,6 +133,7 @@ def caveats(found: Record) -> list[str]:
                 "The figures say nothing about other tasks."
             )
         )
+        said.append(_("The demo sets most values itself, to be done in minutes. With your data the plan chooses them."))
     by_loss = is_loss(found.verdict.metric)
     rows = after["held_out_rows" if by_loss else "rows"] if after else 0
     if by_loss:
@@ -135,12 +143,12 @@ def caveats(found: Record) -> list[str]:
         fell = sum(after < before for before, after in found.row_losses.values())
         if found.row_losses:
             said.append(
-                _("The loss fell on {share} of the held-out rows.").format(
-                    share=words.percent(fell / len(found.row_losses))
+                _("The loss fell on {fell} of {held_out}.").format(
+                    fell=fell, held_out=words.held_out(len(found.row_losses)).spoken()
                 )
             )
     if 0 < rows < SURE_FROM_ROWS:
-        said.append(_("With {rows} rows only large differences can be shown.").format(rows=rows))
+        said.append(_("With {rows} only large differences can be shown.").format(rows=words.rows(rows).spoken()))
     leaked = found.account.get("counts", {}).get("leaked", 0)
     if leaked:
         said.append(
@@ -152,7 +160,7 @@ def caveats(found: Record) -> list[str]:
         )
     if _losses_disagree(found):
         said.append(_("The held-out loss says the opposite of the answers. Look at the samples before you decide."))
-    return said
+    return list(map(words.unbroken, said))
 
 
 def _about_references(found: Record) -> list[str]:
@@ -201,6 +209,7 @@ def samples(found: Record) -> dict[str, Any]:
     return {
         "groups": answers.groups(shown),
         "num_shown": len(shown),
+        "num_open": OPEN_OF_A_GROUP,
         "total": len(both),
         "kinds": kinds,
         "bar": drawing.stack(counts, total),
@@ -272,7 +281,7 @@ def _off(promised: int, measured: int | None) -> str:
     if not measured or not promised:
         return ""
     change = round(100 * (measured - promised) / promised)
-    return f"{change:+d} %".replace("-", "−") if change else _("as planned")
+    return words.with_sign(f"{change:+d}".replace("-", "−")) if change else _("as planned")
 
 
 def alerts(found: Record) -> list[Problem]:
@@ -280,12 +289,21 @@ def alerts(found: Record) -> list[Problem]:
 
 
 def repeat(found: Record) -> dict[str, Any]:
-    run, train = found.run, found.plan.run.train
+    run, train, base = found.run, found.plan.run.train, base_of(found.plan)
+    name = shlex.quote(run.name)
     return {
-        "command": f"tunewright train {shlex.quote(str(run.file(layout.CONFIG)))}",
-        "config": record.config_text(run),
+        "command": f"tunewright train {layout.CONFIG}",
+        "config": words.without_folders(record.config_text(run)),
         "versions": found.info.get("versions", {}),
         "seeds": {"train.seed": train.seed, "train.data_seed": train.data_seed},
-        "adapter": str(run.adapter_dir) if run.adapter_dir.is_dir() else None,
-        "load": card.loading_code(found.plan, run.adapter_dir),
+        "adapter": f"{layout.ADAPTER}/" if run.adapter_dir.is_dir() else None,
+        "load": card.loading_code(found.plan, layout.ADAPTER),
+        "elsewhere": card.loading_code_elsewhere(found.plan, base.name, layout.ADAPTER),
+        "files": [(file, _(what)) for file, what in guide.CONTENTS],
+        "uses": [
+            (f"tunewright chat {name} --with base", _("talk to both models")),
+            (f"tunewright generate {name} prompts.jsonl", _("answers for a file of prompts")),
+            (f"tunewright merge {name}", _("one model without adapter")),
+            (f"tunewright export {name} -o {name}-adapter", _("The adapter as a folder for other machines")),
+        ],
     }

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tunewright.compare import margins, words
 from tunewright.compare.margins import FEW_ROWS, Interval
 from tunewright.compare.metrics import ASKED_WITHOUT, DECIDING, METRICS, in_reading_order, is_loss
-from tunewright.i18n import N_, _, spoken
+from tunewright.i18n import N_, _, counted, spoken
 from tunewright.spec.tasks import Task
 
 Kind = Literal["better", "unclear", "worse", "unknown"]
@@ -142,99 +142,95 @@ _WHO: Mapping[str, str] = {
 
 _COUNT_REASONS: Mapping[tuple[str, Kind], str] = {
     ("exact_match", "better"): N_(
-        "{after} of {rows} held-out answers are exactly right, {before} were before training: "
+        "{after} of {answers} came out exactly right, {before} did before training: "
         "{change} points (95 % interval {low} to {high})."
     ),
     ("exact_match", "unclear"): N_(
-        "{after} of {rows} held-out answers are exactly right, {before} were before training. On {rows} rows that can "
+        "{after} of {answers} came out exactly right, {before} did before training. On {of_rows} that can "
         "be chance: {change} points, 95 % interval {low} to {high}."
     ),
     ("exact_match", "worse"): N_(
-        "Only {after} of {rows} held-out answers are exactly right, {before} were before training: "
+        "Only {after} of {answers} came out exactly right, {before} did before training: "
         "{change} points (95 % interval {low} to {high})."
     ),
     ("valid", "better"): N_(
-        "No held-out answer is exactly right yet, but {after} of {rows} are valid JSON objects, {before} were before "
+        "No held-out answer is exactly right yet, but {after} of {rows} came out as valid JSON objects, {before} did before "
         "training: {change} points (95 % interval {low} to {high})."
     ),
     ("valid", "unclear"): N_(
-        "No held-out answer is exactly right, before or after. {after} of {rows} are valid JSON objects, {before} were "
-        "before training; on {rows} rows that can be chance: {change} points, 95 % interval {low} to {high}."
+        "No held-out answer is exactly right, before or after. {after} of {rows} came out as valid JSON objects, {before} did "
+        "before training; on {of_rows} that can be chance: {change} points, 95 % interval {low} to {high}."
     ),
     ("valid", "worse"): N_(
-        "No held-out answer is exactly right, and only {after} of {rows} are valid JSON objects, {before} were before "
+        "No held-out answer is exactly right, and only {after} of {rows} came out as valid JSON objects, {before} did before "
         "training: {change} points (95 % interval {low} to {high})."
     ),
     ("accuracy", "better"): N_(
-        "{share_after} of {rows} held-out rows are right; {who} gives {share_before}: "
+        "{share_after} of {held_out} came out right; {who} gives {share_before}: "
         "{change} points (95 % interval {low} to {high})."
     ),
     ("accuracy", "unclear"): N_(
-        "{share_after} of {rows} held-out rows are right; {who} gives {share_before}. On {rows} rows that can be "
+        "{share_after} of {held_out} came out right; {who} gives {share_before}. On {of_rows} that can be "
         "chance: {change} points, 95 % interval {low} to {high}."
     ),
     ("accuracy", "worse"): N_(
-        "Only {share_after} of {rows} held-out rows are right; {who} gives {share_before}: "
+        "Only {share_after} of {held_out} came out right; {who} gives {share_before}: "
         "{change} points (95 % interval {low} to {high})."
     ),
 }
 
 _SHARE_REASONS: Mapping[Kind, str] = {
     "better": N_(
-        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "{metric}: {share_after} on {held_out}; {who} gives {share_before}. "
         "That is {change} points (95 % interval {low} to {high})."
     ),
     "unclear": N_(
-        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "{metric}: {share_after} on {held_out}; {who} gives {share_before}. "
         "That can be chance: {change} points, 95 % interval {low} to {high}."
     ),
     "worse": N_(
-        "{metric}: only {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "{metric}: only {share_after} on {held_out}; {who} gives {share_before}. "
         "That is {change} points (95 % interval {low} to {high})."
     ),
 }
 
 _ERROR_REASONS: Mapping[Kind, str] = {
     "better": N_(
-        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "{metric}: {share_after} on {held_out}; {who} gives {share_before}. "
         "Less is better: {change} (95 % interval {low} to {high})."
     ),
     "unclear": N_(
-        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "{metric}: {share_after} on {held_out}; {who} gives {share_before}. "
         "That can be chance: {change}, 95 % interval {low} to {high}."
     ),
     "worse": N_(
-        "{metric}: {share_after} on {rows} held-out rows; {who} gives {share_before}. "
+        "{metric}: {share_after} on {held_out}; {who} gives {share_before}. "
         "More is worse: {change} (95 % interval {low} to {high})."
     ),
 }
 
 _LOSS_REASONS: Mapping[str, str] = {
     "better": N_(
-        "The loss on {rows} held-out rows fell from {before} to {after}: where the base model hesitated among "
+        "The loss on {held_out} fell from {before} to {after}: where the base model hesitated among "
         "{perplexity_before} tokens, the tuned one hesitates among {perplexity_after}."
     ),
     "better, sure": N_(
-        "The loss on {rows} held-out rows fell from {before} to {after} ({change}, 95 % interval {low} to {high}): where the base "
+        "The loss on {held_out} fell from {before} to {after} ({change}, 95 % interval {low} to {high}): where the base "
         "model hesitated among {perplexity_before} tokens, the tuned one hesitates among {perplexity_after}."
     ),
-    "lower": N_("The loss on {rows} held-out rows fell from {before} to {after}."),
+    "lower": N_("The loss on {held_out} fell from {before} to {after}."),
     "lower, sure": N_(
-        "The loss on {rows} held-out rows fell from {before} to {after} ({change}, 95 % interval {low} to {high})."
+        "The loss on {held_out} fell from {before} to {after} ({change}, 95 % interval {low} to {high})."
     ),
-    "unclear": N_(
-        "The loss on {rows} held-out rows was {before} and is {after}: a difference of less than 1 % shows nothing."
-    ),
+    "unclear": N_("The loss on {held_out} was {before} and is {after}: a difference of less than 1 % shows nothing."),
     "chance": N_(
-        "The loss on {rows} held-out rows was {before} and is {after}. That can be chance: {change}, 95 % interval {low} to "
+        "The loss on {held_out} was {before} and is {after}. That can be chance: {change}, 95 % interval {low} to "
         "{high}."
     ),
-    "few": N_("The loss went from {before} to {after}, but {rows} held-out rows are too few to tell."),
-    "worse": N_(
-        "The loss on {rows} held-out rows rose from {before} to {after}: the run made the model worse at them."
-    ),
+    "few": N_("The loss went from {before} to {after}, but with {held_out} nothing can be said."),
+    "worse": N_("The loss on {held_out} rose from {before} to {after}: the run made the model worse at them."),
     "worse, sure": N_(
-        "The loss on {rows} held-out rows rose from {before} to {after} ({change}, 95 % interval {low} to {high}): the run made "
+        "The loss on {held_out} rose from {before} to {after} ({change}, 95 % interval {low} to {high}): the run made "
         "the model worse at them."
     ),
 }
@@ -337,7 +333,7 @@ def _judged(score: Score, references: tuple[str, str]) -> Verdict:
     values = {
         "metric": metric.label,
         "who": _WHO.get(reference, reference),
-        "rows": score.rows,
+        **_rows(score.rows),
         "before": round(score.to_beat * score.rows),
         "after": round(score.after * score.rows),
         "share_before": words.score(score.metric, score.to_beat),
@@ -351,6 +347,12 @@ def _judged(score: Score, references: tuple[str, str]) -> Verdict:
     return Verdict(kind, score.metric, reason, values, reference)
 
 
+def _rows(count: int) -> dict[str, Any]:
+    """A number of rows, alone and as it stands in sentences."""
+    answers = counted("{count} held-out answer", "{count} held-out answers", count)
+    return {"rows": count, "held_out": words.held_out(count), "of_rows": words.rows(count), "answers": answers}
+
+
 def _judge_loss(scores: Mapping[str, Score]) -> Verdict:
     score = scores.get("held_out_loss")
     if score is None or score.before is None or score.after is None:
@@ -358,7 +360,7 @@ def _judge_loss(scores: Mapping[str, Score]) -> Verdict:
     share = (score.after - score.before) / score.before if score.before else 0.0
     low, high = score.difference or (0.0, 0.0)
     values = {
-        "rows": score.rows,
+        **_rows(score.rows),
         "before": f"{score.before:.3f}",
         "after": f"{score.after:.3f}",
         "change": words.signed(score.metric, score.after - score.before),

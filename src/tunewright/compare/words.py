@@ -1,6 +1,7 @@
 """Numbers and names as people read them: units, percent, labels of metrics, phases, parts and kinds of rows."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 
 from tunewright.compare import metrics
 from tunewright.compare.metrics import in_reading_order as in_reading_order
-from tunewright.i18n import N_, _
+from tunewright.i18n import N_, Phrase, _, counted
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import Task
+from tunewright.spec.terms import TERMS
 
 METRICS: Mapping[str, str] = {name: metric.label for name, metric in metrics.METRICS.items()}
 # Whose scores stand beside those of the tuned model: a model, or one answer to every row.
@@ -52,6 +54,25 @@ PARTS: Mapping[str, str] = {
     "merged": N_("layers with LoRA in their weights"),
     "cache": N_("keys and values of answers"),
 }
+_F1 = N_(
+    "F1 joins two shares in one number: how much of what was found is right, and how much of what is there was found."
+)
+MEANINGS: Mapping[str, str] = {
+    "held_out_loss": N_(
+        "How badly the reference answers were predicted, per token, on rows that were not trained on: 0 is perfect, "
+        "lower is better."
+    ),
+    "entity_f1": _F1, "micro_f1": _F1, "macro_f1": _F1,
+    **{
+        metric: term.text
+        for metric, name in (("perplexity", "perplexity"), ("field_f1", "field F1"), ("exact_match", "exact match"))
+        for term in TERMS if term.name == name
+    },
+}  # fmt: skip
+# Who decided a value; a place in a file and a flag stand for themselves.
+ORIGINS: Mapping[str, str] = {
+    "argument": N_("command line"), "default": N_("default"), "demo": N_("demo"), "plan": N_("plan"),
+}  # fmt: skip
 TOPICS: Mapping[str, str] = {
     "speed": N_("speed"),
     "libraries": N_("products"),
@@ -114,6 +135,10 @@ LENGTHS: Mapping[str, str] = {
     "median": N_("median"), "p95": N_("95 % within"), "p99": N_("99 % within"), "longest": N_("longest"),
 }  # fmt: skip
 DASH = "–"
+# A path as it stands in a command, a config or a sentence; addresses and the system's own folders are none.
+_NAME = r"[^\s/'\"`|]+"
+_FOLDERS = re.compile(rf"(?<![\w:/.~*-])(?!/(?:dev|proc|sys)/)(?:~/|/{_NAME}/)(?:{_NAME}/)*(?={_NAME})")
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|[KMG]iB\b|points\b|GFLOP)")
 METHOD_SIZES = ("r", "target_r", "num_virtual_tokens", "block_size")  # the field that says how large an adapter is
 
 
@@ -136,7 +161,7 @@ def score(metric: str, value: float | None) -> str:
 def rounded(metric: str, value: float) -> str:
     """An end of an interval: shares in whole percent."""
     is_share = metrics.METRICS[metric].kind == "share"
-    return f"{100 * value:.0f}\u00a0%" if is_share else score(metric, value)
+    return with_sign(f"{100 * value:.0f}") if is_share else score(metric, value)
 
 
 def signed(metric: str, change: float) -> str:
@@ -163,7 +188,17 @@ def method(run: Run) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.1f}\u00a0%" if 0 < share < 1 else f"{100 * share:.0f}\u00a0%"
+    return with_sign(f"{100 * share:.1f}" if 0 < share < 1 else f"{100 * share:.0f}")
+
+
+def unbroken(sentence: str) -> str:
+    """A sentence of ours in which no line ends between a number and its unit."""
+    return _BEFORE_UNIT.sub("\u00a0", sentence)
+
+
+def with_sign(number: str) -> str:
+    """A number of percent; in English a blank that does not break stands before the sign."""
+    return _("{number}\u00a0%").format(number=number)
 
 
 def size(num_bytes: float | None) -> str:
@@ -179,10 +214,12 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return DASH
     if seconds < 60:
-        return f"{seconds:.1f}\u00a0s"
+        return _("{seconds}\u00a0s").format(seconds=f"{seconds:.1f}")
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}\u00a0h {minutes:02d}\u00a0min" if hours else f"{minutes}\u00a0min {rest:02d}\u00a0s"
+    if hours:
+        return _("{hours}\u00a0h {minutes:02d}\u00a0min").format(hours=hours, minutes=minutes)
+    return _("{minutes}\u00a0min {seconds:02d}\u00a0s").format(minutes=minutes, seconds=rest)
 
 
 def clock(seconds: float) -> str:
@@ -207,6 +244,19 @@ def count(value: int) -> str:
     return str(value)
 
 
+def rows(number: int) -> Phrase:
+    return counted("{count} row", "{count} rows", number)
+
+
+def held_out(number: int) -> Phrase:
+    return counted("{count} held-out row", "{count} held-out rows", number)
+
+
+def meaning(metric: str) -> str:
+    """What a metric says, in a sentence or two; nothing for those that their names explain."""
+    return _(MEANINGS[metric]) if metric in MEANINGS else ""
+
+
 def moment(timestamp: float) -> str:
     return f"{datetime.fromtimestamp(timestamp):%Y-%m-%d %H:%M}"
 
@@ -216,6 +266,11 @@ def plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     return ", ".join(map(plain, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+
+
+def without_folders(text: str) -> str:
+    """A text in which absolute paths are their last parts: the folders of a machine are nobody's business."""
+    return _FOLDERS.sub("", text)
 
 
 def file_name(path: str) -> str:

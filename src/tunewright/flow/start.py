@@ -21,14 +21,14 @@ from tunewright.plan.make import make_plan
 from tunewright.plan.plan import Plan, from_json
 from tunewright.plan.remedy import REASONS, remedied, remedies, wishes
 from tunewright.plan.time import factor_key
-from tunewright.runs import durable, layout, store
+from tunewright.runs import durable, guide, layout, store
 from tunewright.runs.checkpoints import MANIFEST
 from tunewright.runs.contents import as_problems, read_contents, refuse_without_base
 from tunewright.runs.contents import changes as base_changes
 from tunewright.runs.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.run import CHANGEABLE, Run
-from tunewright.trust import command, home, spawn
+from tunewright.trust import command, home, printable, spawn
 
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
@@ -64,6 +64,7 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
     durable.write_text(
         run.file(layout.CONFIG), spec.to_yaml(spec.patch(with_absolute_paths(loaded.run), {"run.output_dir": None}))
     )
+    durable.write_text(run.file(layout.README), guide.readme(printable(name)))
     durable.write_text(run.file(layout.PLAN), plan.model_dump_json(indent=1) + "\n")
     run.update_info(
         model=plan.run.model.name,

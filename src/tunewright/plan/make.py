@@ -12,6 +12,7 @@ from tunewright.plan.fit import fit
 from tunewright.plan.paths import fast_paths, path_choices
 from tunewright.plan.plan import Choice, Facts, Plan
 from tunewright.plan.time import estimate_time
+from tunewright.spec.load import DEMO
 from tunewright.spec.run import Run
 
 ADAPTER_BYTES_PER_PARAMETER = 4
@@ -72,5 +73,6 @@ def _asked(origins: Mapping[str, str], run: Run) -> list[Choice]:
             values.get(section, {}).get(name) if name and isinstance(values.get(section), dict) else values.get(section)
         )
         if origin != "default" and value != "auto" and not (isinstance(value, dict) and not name):
-            rows.append(Choice(path=path, value=value, origin=origin, reason=N_("asked for")))
+            reason = N_("set by the demo, not by you") if origin == DEMO else N_("asked for")
+            rows.append(Choice(path=path, value=value, origin=origin, reason=reason))
     return rows

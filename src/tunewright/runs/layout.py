@@ -3,6 +3,7 @@
 SCHEMA = 1
 RUN_JSON = "run.json"
 CONFIG = "config.yaml"
+README = "README.md"
 PLAN = "plan.json"
 EVENTS = "events.jsonl"
 LOG = "log.txt"

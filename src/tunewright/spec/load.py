@@ -22,7 +22,7 @@ from tunewright.spec.problems import dotted, problems_of, unknown_key
 from tunewright.spec.run import Run
 
 MAX_CONFIG_BYTES = 1_000_000
-DEFAULT, ARGUMENT, SET = "default", "argument", "--set"
+DEFAULT, ARGUMENT, SET, DEMO = "default", "argument", "--set", "demo"
 _SHORT_FORMS: Mapping[yaml_marks.Path, yaml_marks.Path] = {("model",): ("model", "name"), ("data",): ("data", "train")}
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -44,10 +44,12 @@ class Row:
     origin: str
 
 
-def load(*, config: Path | None = None, named: Mapping[str, Any] = _NONE, sets: Sequence[str] = ()) -> Loaded:
+def load(
+    *, config: Path | None = None, named: Mapping[str, Any] = _NONE, sets: Sequence[str] = (), by: str = ARGUMENT
+) -> Loaded:
     """The Run that all layers together ask for, with the origin of every value.
 
-    `named` holds the command line's arguments and flags by dotted path, `sets` the texts given to `--set`.
+    `named` holds the command line's arguments and flags by dotted path, or what `by` says; `sets` the texts of `--set`.
     Raises: SpecError E101 to E112, E118 with every problem of every layer, in the order of the layers and lines.
     """
     ask = _Ask(nowhere=Where(str(config)) if config else NOWHERE)
@@ -55,7 +57,7 @@ def load(*, config: Path | None = None, named: Mapping[str, Any] = _NONE, sets: 
         ask.add_file(config)
     for path, value in named.items():
         where = Where(ARGUMENT, source=f"{path}={value}")
-        ask.put(tuple(path.split(".")), value, Mark(where, where, ARGUMENT))
+        ask.put(tuple(path.split(".")), value, Mark(where, where, by))
     for text in sets:
         ask.add_set(text)
     run = ask.finish()

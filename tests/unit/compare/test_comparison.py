@@ -411,7 +411,7 @@ def test_a_mean_of_few_rows_gets_no_interval_and_no_advice(cell: Cell) -> None:
     ]
     found, choice = compared(*runs)
     assert found.rows == 9 and choice.take is None
-    assert "tell no interval" in english(choice) and "95 %" not in english(choice)
+    assert "have no interval" in english(choice) and "95 %" not in english(choice)
 
 
 def test_of_errors_the_lowest_is_the_best(cell: Cell) -> None:

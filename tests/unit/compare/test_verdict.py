@@ -91,7 +91,7 @@ def test_labels_are_held_against_the_better_of_base_and_baseline() -> None:
     verdict = verdict_of(before, after, "seq_cls", baseline={"accuracy": 0.12}, references=MAJORITY)
     assert (verdict.kind, verdict.metric, verdict.reference) == ("better", "accuracy", "majority class")
     assert verdict.sentence().replace("\u00a0", " ") == (
-        "97.0 % of 100 held-out rows are right; always answering the most frequent class gives 12.0 %: "
+        "97.0 % of 100 held-out rows came out right; always answering the most frequent class gives 12.0 %: "
         "+85 points (95 % interval +75 to +90)."
     )
 

@@ -89,6 +89,28 @@
     });
   }
 
+  // Without a clipboard, as in an old browser or a page from an address that is not secure, the text is marked to be copied.
+  async function copy(text, button) {
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = words.copied;
+      setTimeout(() => { button.textContent = words.copy; }, 1500);
+    } catch {
+      getSelection().selectAllChildren(text);
+    }
+  }
+
+  document.querySelectorAll(".copied").forEach((place) => {
+    const text = document.createElement("span"), button = document.createElement("button");
+    text.append(...place.childNodes);
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = words.copy;
+    button.addEventListener("click", () => copy(text, button));
+    place.append(text);
+    (place.tagName === "PRE" ? place : place.parentNode).append(button);
+  });
+
   draw();
   addEventListener("resize", resize);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
