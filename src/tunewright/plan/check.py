@@ -19,7 +19,7 @@ from tunewright.facts.families import (
     same_roles,
 )
 from tunewright.facts.model import LinearGroup, Model
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.plan.plan import Facts
 from tunewright.spec.methods import ALL_LINEAR, LnTuning, Lora, PeftSection, Targeted, Vera, is_full, virtual_tokens
 from tunewright.spec.run import Run
