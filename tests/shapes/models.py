@@ -53,7 +53,11 @@ def t5_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-KINDS = {"decoder": (CONFIG, llama_shapes), "encoder": (BERT, bert_shapes), "encoder_decoder": (T5, t5_shapes)}
+KINDS = {
+    "decoder": ({**CONFIG, "max_position_embeddings": 1024}, llama_shapes),
+    "encoder": (BERT, bert_shapes),
+    "encoder_decoder": (T5, t5_shapes),
+}
 
 
 def model_folder(folder: Path, reader: Reader) -> Path:
