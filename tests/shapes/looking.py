@@ -47,8 +47,8 @@ def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
 
 
 def settings_of(flags: str) -> dict[str, Any]:
-    """What the flags of a pasted fix set: --map, --set, --task, --skip-bad."""
-    words, settings = iter(shlex.split(flags)), dict[str, Any]()
+    """What the flags of a pasted fix set, --map, --set, --task, --skip-bad; words in front of them say when to use it."""
+    words, settings = iter(shlex.split(flags[flags.find("--") :])), dict[str, Any]()
     for word in words:
         if word == "--map":
             role, _equals, column = next(words).partition("=")
