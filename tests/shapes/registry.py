@@ -1,6 +1,13 @@
 """All shapes, group by group."""
 
-from tests.shapes import tables
+from tests.shapes import folders, json_forms, labels, tables, texts, words
 from tests.shapes.shape import Shape
 
-SHAPES: tuple[Shape, ...] = (*tables.SHAPES,)
+SHAPES: tuple[Shape, ...] = (
+    *tables.SHAPES,
+    *json_forms.SHAPES,
+    *folders.SHAPES,
+    *labels.SHAPES,
+    *words.SHAPES,
+    *texts.SHAPES,
+)
