@@ -37,7 +37,11 @@ def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
     except TunewrightError as fault:
         return Seen(problems=fault.problems)
     gated = found.gated
-    rows = sorted([*gated.train, *gated.held_out], key=lambda row: row.number)
+    train, held_out = (sorted(rows, key=lambda row: row.number) for rows in (gated.train, gated.held_out))
+    has_own = {row.number for row in train} & {
+        row.number for row in held_out
+    }  # held-out rows of other files count anew
+    rows = [*train, *held_out] if has_own else sorted([*train, *held_out], key=lambda row: row.number)
     loaded, task = gated.loaded, gated.account["task"]
     texts = (api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type) for row in rows)
     learned = tuple("".join(piece.text for piece in pieces if piece.is_learned) for pieces in texts)
@@ -47,8 +51,8 @@ def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
 
 
 def settings_of(flags: str) -> dict[str, Any]:
-    """What the flags of a pasted fix set: --map, --set, --task, --skip-bad."""
-    words, settings = iter(shlex.split(flags[flags.index("--") :])), dict[str, Any]()
+    """What the flags of a pasted fix set, --map, --set, --task, --skip-bad; words in front of them say when to use it."""
+    words, settings = iter(shlex.split(flags[flags.find("--") :])), dict[str, Any]()
     for word in words:
         if word == "--map":
             role, _equals, column = next(words).partition("=")

@@ -202,6 +202,7 @@ DATA: Mapping[str, Entry] = {
         N_("the first line of {file} looks like a row, not like names of columns: {columns}"),
         N_("A table needs a first line that names its columns; without it they are called column_1, column_2, ..."),
         N_("{fix}"),
+        N_("if these are the names after all: {named}"),
     ),
     "E241": data_fault(
         N_('the first line names the column "{column}" twice'),

@@ -193,7 +193,8 @@ def _unknown_form(union: Sequence[str], sample: Sequence[Mapping[str, Any]], fil
     suffix = Path(file).suffix.lower()
     if suffix in likely.TABLES and list(union) != ["text"] and likely.looks_like_a_row(union, sample):
         fix = likely.flags_for(*likely.numbered(union, sample), task)
-        return error("E240", file=file, columns=shown(union), fix=fix)
+        named = likely.flags_for(union, sample, task)
+        return error("E240", file=file, columns=shown(union), fix=fix, named=named)
     fix = (
         likely.other_file(file, task)
         if suffix == ".txt" and list(union) == ["text"]

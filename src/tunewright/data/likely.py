@@ -15,6 +15,7 @@ Row = Mapping[str, Any]
 LONGEST_CLASS = 40  # characters, on average; longer ones are answers
 MOST_DISTINCT = 0.9  # of the rows; a class that hardly ever comes again is none
 FEW_ROWS = 10
+LONGEST_NAME = 3  # words of a column's name
 _NUMERAL = re.compile(r"\s*[+-]?[0-9][0-9.,:/ -]*\s*")
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")”]?\s*$")
 TABLES = (".csv", ".tsv", ".txt")
@@ -53,11 +54,15 @@ def flags_for(columns: Sequence[str], sample: Sequence[Row], task: Task) -> str:
 
 def looks_like_a_row(columns: Sequence[str], sample: Sequence[Row]) -> bool:
     """Whether names of columns are cells of a first row: numbers, sentences, or values that stand below themselves again."""
-    if len(columns) > 1 and any(sum(str(row.get(name)).strip() == name for row in sample) > 0 for name in columns):
+    if len(columns) > 1 and any(str(row.get(name)).strip() == name for name in columns for row in sample):
         return True
     return any(
-        _NUMERAL.fullmatch(name) or (len(name.split()) > 2 and _SENTENCE_END.search(name)) for name in columns
-    ) or (max(map(len, columns)) > LONGEST_CLASS)
+        _NUMERAL.fullmatch(name)
+        or len(name) > LONGEST_CLASS
+        or len(name.split()) > LONGEST_NAME
+        or (len(name.split()) > 2 and _SENTENCE_END.search(name))
+        for name in columns
+    )
 
 
 def numbered(columns: Sequence[str], sample: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]:

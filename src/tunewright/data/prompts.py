@@ -10,7 +10,7 @@ from tunewright.data.convert import to_examples
 from tunewright.data.formats import Example, Message, sniff
 from tunewright.data.label_kind import LabelKind
 from tunewright.data.labels import read_words
-from tunewright.data.read import RawRow, read_rows
+from tunewright.data.read import RawRow, Reading, read_rows
 from tunewright.data.row import RowReport
 from tunewright.data.sides import train_source
 from tunewright.data.words import split_words
@@ -42,8 +42,9 @@ def read_prompts(
 
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229; problems of single rows are returned.
     """
-    raw = read_rows(path)
-    found = _lines(raw.rows, task) if Path(path).suffix.lower() == ".txt" else raw.rows
+    raw = read_rows(path, Reading(line_by_line=True))
+    is_text = Path(path).suffix.lower() == ".txt"
+    found = [replace(row, value=_line_value(row.value, task)) if is_text else row for row in raw.rows]
     if not found:
         raise errors_of(raw.problems) if raw.problems else error("E210", path=path)
     asking = {role: column for role, column in (mapping or {}).items() if role not in ("label", "tags")}
@@ -56,21 +57,13 @@ def _prompt(row: dict[str, Any], example: Example) -> Prompt:
     return Prompt(row, example.messages[:-1], example.text, example.pair, example.words, example.tools)
 
 
-def _lines(rows: Sequence[RawRow], task: Task) -> list[RawRow]:
-    """Each line of a text as a row of its own."""
-    lines = [
-        (row, offset, text) for row in rows for offset, text in enumerate(row.value["text"].split("\n")) if text.strip()
-    ]
-    return [
-        RawRow(n, row.file, row.line + offset, _line_value(text, task))
-        for n, (row, offset, text) in enumerate(lines, 1)
-    ]
-
-
-def _line_value(text: str, task: Task) -> dict[str, Any]:
+def _line_value(row: dict[str, Any], task: Task) -> dict[str, Any]:
+    """A line of text as the task reads it; an object is a row as it is."""
+    if row.keys() != {"text"} or not isinstance(row["text"], str):
+        return row
     if task == "token_cls":
-        return {"tokens": split_words(text)}
-    return {"text" if task == "seq_cls" else "prompt": text}
+        return {"tokens": split_words(row["text"])}
+    return {"text" if task == "seq_cls" else "prompt": row["text"]}
 
 
 _Examples = tuple[list[Example], list[Problem]]

@@ -45,13 +45,15 @@ _HUB_PREFIX = "hf://datasets/"
 class Reading:
     """How data are read: which split of a folder, a document or a Hub data set, in which encoding.
 
-    `columns` are those that `--map` names; `is_cleaned` takes control characters out of all texts.
+    `columns` are those that `--map` names; `is_cleaned` takes control characters out of all texts; `line_by_line` makes each
+    line of a .txt file a row, unless it is an object.
     """
 
     split: str = TRAIN
     encoding: str = UTF8
     columns: frozenset[str] = frozenset()
     is_cleaned: bool = False
+    line_by_line: bool = False
 
 
 PLAIN = Reading()
@@ -193,7 +195,10 @@ def _scan_file(file: Path, reading: Reading) -> Iterator[Found]:
 
 
 def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterator[Found]:
-    match layout_of(text, kind):
+    layout = layout_of(text, kind)
+    if reading.line_by_line and kind == ".txt" and layout != "objects":
+        layout = "lines"
+    match layout:
         case "document":
             yield from scan_document(text.read(), file, reading.split)
         case "objects":

@@ -143,10 +143,23 @@ def _tabbed(lines: _Lines, wanted: int) -> tuple[int, list[str] | Damage] | None
         return None
     number, text, _size = line
     cells = text.rstrip("\r\n").split("\t")
-    if len(cells) != wanted:
+    if len(cells) != wanted or (_is_open(cells[-1]) and not _comes_a_row(lines, wanted)):
         lines.give_back([line])
         return None
     return number, _damage_of([line]) or [_unquoted(cell) for cell in cells]
+
+
+def _is_open(cell: str) -> bool:
+    """Whether a quote that encloses a cell may close on a later line."""
+    return cell.startswith('"') and cell.count('"') % 2 == 1
+
+
+def _comes_a_row(lines: _Lines, wanted: int) -> bool:
+    line = next(lines, None)
+    if line is None:
+        return True
+    lines.give_back([line])
+    return line[1].count("\t") + 1 == wanted
 
 
 def _unquoted(cell: str) -> str:
