@@ -99,4 +99,4 @@ def test_marks_of_template_and_configs_are_still_told(
 ) -> None:
     rows = [{"prompt": f"{mark} {n}", "completion": f"yes {n}"} for n in range(24)]
     warnings = api.data_check(written(tmp_path / "rows.jsonl", rows), str(tiny_model("llama"))).warnings
-    assert [problem.code for problem in warnings] == ["W215"]
+    assert "W215" in [problem.code for problem in warnings]
