@@ -158,7 +158,7 @@ SPEC: Mapping[str, Entry] = {
     "E138": Entry(
         N_("row {number} of the list is no row: {reason}"),
         N_("Each row of a list is a dict of values that JSON knows: text, numbers, lists, dicts, True, False, None."),
-        (N_('rows as in [{"prompt": "Hello", "completion": "Hi"}]'),),
+        (N_('rows as in [dict(prompt="Hello", completion="Hi")]'),),
     ),
     "E139": Entry(
         N_("data is a path, a Hub id or a list of rows, not a {kind}"),

@@ -10,7 +10,6 @@ from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
 from tunewright.i18n import N_, _, ngettext
 from tunewright.i18n import width as columns_of
-from tunewright.spec.methods import METHODS
 
 if TYPE_CHECKING:
     from tunewright.api import TrainedRun
@@ -206,6 +205,7 @@ def one_line(name: str) -> str:
 def after_training(run: "TrainedRun", *, repeated: Sequence[str] = (), is_demo: bool = False) -> None:
     """The likely next commands. Only what was shown to be better is worth merging; else the question is what was wrong."""
     from tunewright import api
+    from tunewright.spec.methods import METHODS
 
     name, asked = again.handle(run), run.dir.plan()["run"]
     talk = (again.command("chat", name, "--with", "base"), _("talk to both models"))
