@@ -59,6 +59,8 @@ DATA: Mapping[str, Entry] = {
     "E210": data_fault(
         N_("no usable row in {path}"),
         N_("The file is empty, or every row was found to be damaged."),
+        N_("in a .csv file, a line prompt,completion and below it a row on each line"),
+        N_("tunewright data check FILE   tells what is wrong with each row"),
     ),
     "E211": data_fault(
         N_("cannot tell the format of the columns {columns}"),

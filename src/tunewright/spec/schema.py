@@ -87,7 +87,10 @@ def _pydantic_schema() -> dict[str, Any]:
 
 
 def template(model: str, data: str, level: Level) -> str:
-    """The commented config that `tunewright init` writes: what most people change, each line with its meaning."""
+    """The commented config that `tunewright init` writes: what most people change, each line with its meaning.
+
+    What the preset decides stands there as a comment, so that another preset, or `--preset`, decides it anew.
+    """
     preset = PRESETS[level]
     rows: list[tuple[str, str, str]] = [
         ("model", _as_yaml(model), "model.name"),
@@ -96,9 +99,9 @@ def template(model: str, data: str, level: Level) -> str:
         ("  holdout", "auto", "data.holdout"),
         ("method", "lora", "method"),
         ("preset", level, "preset"),
-        ("peft", "", ""),
-        ("  r", str(preset.r), "peft.r"),
-        ("  lora_alpha", str(preset.lora_alpha), "peft.lora_alpha"),
+        ("# peft", "", ""),
+        ("#   r", str(preset.r), "peft.r"),
+        ("#   lora_alpha", str(preset.lora_alpha), "peft.lora_alpha"),
         ("train", "", ""),
         ("  num_train_epochs", "auto", "train.num_train_epochs"),
         ("  learning_rate", "auto", "train.learning_rate"),

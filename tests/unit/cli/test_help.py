@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tunewright import __version__
 from tunewright.cli.main import EXAMPLES, GROUPS, app
 
 
@@ -77,3 +78,34 @@ def test_chinese_and_an_ascii_terminal_do_not_crash() -> None:
 def _fresh(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     argv = [sys.executable, "-m", "tunewright", *words]
     return subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("words", [("-V",), ("--version",), ("version",)])
+def test_the_version_is_told_in_every_usual_way(tw, words: tuple[str, ...]) -> None:
+    assert tw(*words).out == f"tunewright {__version__}\n"
+
+
+def test_help_is_given_in_every_usual_way(tw) -> None:
+    assert tw("help").out == tw("-h").out == tw("--help").out
+    assert tw("help", "train").out == tw("train", "--help").out
+    assert tw("help", "runs", "rm").out == tw("runs", "rm", "-h").out
+    assert tw("help", "nosuch").code == 2
+    assert "--install-completion" in tw("help").out and "VERB" not in tw("help").out
+    assert tw("presets", "list").out == tw("presets").out
+
+
+def test_quiet_says_what_it_prints_instead(tw) -> None:
+    texts = {
+        "plan": "no progress",
+        "compare": "name of the run to take",
+        "sweep": "path of the best setting",
+        "train": "name of the run",
+    }
+    for verb, text in texts.items():
+        assert text in next(line for line in tw(verb, "--help").out.splitlines() if "--quiet" in line)
+
+
+@pytest.mark.parametrize("price", ["nan", "inf", "1e400", "-1"])
+def test_a_price_is_a_number(tw, price: str) -> None:
+    shown = tw("plan", "smollm2", "my.jsonl", "--price", price)
+    assert shown.code == 2 and "error E119  Invalid value: --price takes a number" in shown.err

@@ -456,3 +456,18 @@ def test_the_table_of_alternatives_keeps_its_columns(
     assert len(ends) == 1 and ends.pop() <= 80
     flags = [line.strip() for line in lines if line.strip().startswith("--set")]
     assert all(line.count("--set") == line.count("=") for line in flags)
+
+
+@pytest.mark.parametrize("level", ["simple", "complex"])
+def test_a_config_of_init_leaves_the_presets_their_effect(tw, model: Path, rows: Path, level: str) -> None:
+    assert tw("init", str(model), "my.jsonl", "-o", "my.yaml").code == 0
+    plan = tw("plan", "my.yaml", "--preset", level, "--json").json
+    assert plan["run"]["peft"] == tw("plan", str(model), "my.jsonl", "--preset", level, "--json").json["run"]["peft"]
+    assert tw("plan", "my.yaml", "--method", "ia3", "--json").code == 0
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_an_empty_file_is_told_what_belongs_in_it(tw, model: Path, rows: Path, text: str) -> None:
+    rows.write_text(text)
+    shown = tw("plan", str(model), "my.jsonl")
+    assert shown.code == 4 and "in a .csv file, a line prompt,completion" in shown.err

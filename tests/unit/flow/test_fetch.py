@@ -14,7 +14,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-from tunewright.errors import TunewrightError
+from tunewright.errors import ModelError, TunewrightError
 from tunewright.facts.bundled import BUNDLED, Bundled, Wheel
 from tunewright.flow import fetch
 
@@ -181,3 +181,16 @@ def test_built_in_models_have_whole_digests_and_sources() -> None:
             assert model.source in BUNDLED
         assert model.name == name
         assert all(re.fullmatch("[0-9a-f]{64}", text) for text in digests)
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("qwen3", "a Hub id has an owner: Qwen/Qwen3-0.6B"), ("Llama-3", "a Hub id has an owner: meta-llama/Llama-3.2-1B-Instruct"),
+     ("nosuch", "a Hub id has an owner: Qwen/Qwen3-0.6B"), ("roberta-base", "a Hub id has an owner: FacebookAI/roberta-base"),
+     ("smolm2", 'did you mean "smollm2"?'), ("mini-lm", 'did you mean "minilm"?')],
+)  # fmt: skip
+def test_a_bare_name_is_told_what_it_may_stand_for(name: str, fix: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        fetch.resolve_model(name, None, offline=True, note=lambda text: None)
+    (problem,) = caught.value.problems
+    assert problem.fixes() == [fix, "tunewright train smollm2 my.jsonl"]

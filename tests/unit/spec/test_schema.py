@@ -60,7 +60,15 @@ def test_the_template_loads_as_what_was_asked(tmp_path: Path, level: Level, data
     path = tmp_path / "support.yaml"
     path.write_text(template("smollm2", data, level), encoding="utf-8")
     run = load(config=path).run
-    assert (run.model.name, run.data.train, run.preset, run.peft.r) == ("smollm2", data, level, PRESETS[level].r)
+    assert (run.model.name, run.data.train, run.preset, run.peft.r) == ("smollm2", data, level, "auto")
+    assert f"#   r: {PRESETS[level].r} " in path.read_text(encoding="utf-8")
+
+
+def test_what_the_template_says_as_a_comment_can_be_uncommented(tmp_path: Path) -> None:
+    path = tmp_path / "support.yaml"
+    text = template("smollm2", "my.jsonl", "medium")
+    path.write_text("".join(f"{line.removeprefix('# ') if i else line}\n" for i, line in enumerate(text.splitlines())))
+    assert load(config=path).run.peft.r == PRESETS["medium"].r
 
 
 def test_every_new_name_in_the_tables_is_a_key_or_a_loadable_value() -> None:

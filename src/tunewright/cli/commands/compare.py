@@ -71,7 +71,7 @@ def compare(
     offline: options.Offline = False,
     force: options.Force = False,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the name of the run to take."))] = False,
     verbose: options.Verbose = False,
 ) -> None:
     from tunewright import api

@@ -24,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     group.callback()(presets)
+    group.command("list", hidden=True)(presets)
     group.command("show", help=_("One preset as a config to paste"))(show_preset)
     app.add_typer(group, name="presets")
 

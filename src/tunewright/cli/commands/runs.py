@@ -39,7 +39,7 @@ def list_runs(
         str | None, typer.Argument(metavar="FOLDER", help=_("Where to look; runs/ if not given."))
     ] = None,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the names."))] = False,
 ) -> None:
     from tunewright import api
 

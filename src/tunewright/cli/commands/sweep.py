@@ -68,7 +68,7 @@ def sweep(
     offline: options.Offline = False,
     force: options.Force = False,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the path of the best setting."))] = False,
     verbose: options.Verbose = False,
 ) -> None:
     from tunewright import api
