@@ -91,10 +91,17 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     change = _("change: {option}").format(option="--task")
     brief.labelled(channel, _("Task"), f"{task.name}: {_(task.meaning)}   {change}")
     brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
+    if keys := [f"{name} ({count:,})" for name, count in account["unused"].items() if name.startswith("turns[].")]:
+        brief.labelled(
+            channel,
+            _("Not used"),
+            _("keys of turns, with the rows that have them: {keys}").format(keys=", ".join(keys)),
+        )
     lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
     brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
     if (blocks := account["blocks"]["train"]) > account["looked_at"]:
-        brief.labelled(channel, _("Blocks"), brief.blocks(account["looked_at"], blocks, account["max_length"]))
+        lines = brief.texts_of(account["format"], account["looked_at"], blocks, account["max_length"])
+        brief.labelled(channel, *lines)
     brief.labelled(channel, _("Learned"), words.learned(account))
     if account["looked_at"] < account["used"]:
         seen = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
