@@ -14,7 +14,7 @@ from tunewright.data.formats import Message
 from tunewright.data.template import BUILT_IN, render
 from tunewright.data.trial import fault_of
 from tunewright.errors import Where, error
-from tunewright.trust import read_json
+from tunewright.trust import MOST_GROWTH, growth, read_json
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -72,6 +72,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
         raise
     except BaseException as problem:  # tokenizers raises bare Exception, and its panics are none of them
         raise error("E304", folder=str(folder), reason=str(problem)) from problem
+    _refuse_growth(backend, folder)
     backend.no_truncation()
     backend.no_padding()
     config = _read_json(folder / "tokenizer_config.json")
@@ -86,6 +87,13 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
         added_tokens=added,
         unk_id=backend.token_to_id(unk) if unk else None,
     )
+
+
+def _refuse_growth(backend: Tokenizer, folder: Path) -> None:
+    """Raises: ModelError E304 for replacements that make a text many times longer, one after another."""
+    for step in (backend.normalizer, backend.decoder):
+        if step is not None and (factor := growth(step.__getstate__())) > MOST_GROWTH:
+            raise error("E304", folder=str(folder), reason=f"its replacements make a text {factor:.0e} times longer")
 
 
 def _content(token: Any) -> str:
