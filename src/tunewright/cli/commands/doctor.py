@@ -62,7 +62,9 @@ def _print(found: "Health") -> None:
             if is_here
             else _("not here yet; it comes with its first use, or now:  tunewright doctor --fetch {name}")
         )
-        brief.labelled(channel, _("Model"), f"{name}: {again.named(state.format(name=name))}")
+        brief.labelled(
+            channel, _("Model"), _("{name}: {state}").format(name=name, state=again.named(state.format(name=name)))
+        )
     rows = [
         (
             words.label(words.TOPICS, one.topic),
@@ -83,4 +85,4 @@ def _device(found: "Health") -> str:
         return _("not measured yet")
     rates = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in probe.flops.items())
     kind = _("no GPU") if probe.device == "cpu" else probe.device_name
-    return f"{kind}; {_('measured')}: {rates}"
+    return _("{kind}; measured: {rates}").format(kind=kind, rates=rates)
