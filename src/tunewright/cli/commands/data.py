@@ -63,7 +63,7 @@ def check(
 
 def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
     """The command that trains on the rows as they were read here."""
-    options = again.given(context, "train", without=("--model",))
+    options = again.typed(context, "train", without=("--model",))
     return again.command("train", again.operand(model), again.operand(file), *options), _("train on it")
 
 
@@ -186,7 +186,7 @@ def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
     """Why nothing is shown, and the command that tells more."""
     text = _("There is no such row.") if is_row else _("No row can be shown: none of them is sound.")
     show.err().line(text)
-    options = again.given(context, "data check")
+    options = again.typed(context, "data check")
     show.next_steps((again.command("data check", again.operand(file), *options), _("every row accounted for")))
 
 
