@@ -208,25 +208,37 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         raise TrainingError(
             Problem("E502", values={"key": path, "old": _at(old, path), "new": changes[path]}) for path in refused
         )
-    check_base(run)
-    if changes:
-        plan = from_json(run.plan())
-        asked = spec.load(config=run.file(layout.CONFIG)).run
-        changed = spec.patch(asked, changes)
-        origins = wishes(plan) | dict.fromkeys(changes, "--set")
-        changed_run = spec.patch(changed, {path: _at(plan.run.model_dump(), path) for path in SEEN_IN_DATA})
-        given = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
-        factor = read_factor(factor_key(changed_run, plan.facts))
-        new = make_plan(changed_run, plan.facts, origins, given, factor)
-        for origin in REASONS:
-            saved = remedies(plan, origin)
-            if saved and not saved.keys() & changes.keys():  # who changes one of them has taken the matter over
-                new = remedied(new, saved, origin)
-        durable.write_text(run.file(layout.CONFIG), spec.to_yaml(changed))
-        durable.write_text(run.file(layout.PLAN), new.model_dump_json(indent=1) + "\n")
-        run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))
-    _requeue(run)
+    try:
+        with FileLock(run.file(layout.LOCK), timeout=0):  # a run that another process owns stays as it is
+            check_base(run)
+            if changes:
+                _change(run, changes)
+            run.update_info(
+                state="queued", queued=time.time(), parent=None, worker=None, problems=[], exit_code=None,
+                seconds_before=run.seconds() or 0.0, ended=None,
+            )  # fmt: skip
+    except Timeout as taken:
+        raise error("E505", pid="?", name=run.name) from taken
     return run
+
+
+def _change(run: RunDir, changes: Mapping[str, Any]) -> None:
+    """Config and plan with some settings changed; the plan is made anew from the facts that it had."""
+    plan = from_json(run.plan())
+    asked = spec.load(config=run.file(layout.CONFIG)).run
+    changed = spec.patch(asked, changes)
+    origins = wishes(plan) | dict.fromkeys(changes, "--set")
+    changed_run = spec.patch(changed, {path: _at(plan.run.model_dump(), path) for path in SEEN_IN_DATA})
+    given = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
+    factor = read_factor(factor_key(changed_run, plan.facts))
+    new = make_plan(changed_run, plan.facts, origins, given, factor)
+    for origin in REASONS:
+        saved = remedies(plan, origin)
+        if saved and not saved.keys() & changes.keys():  # who changes one of them has taken the matter over
+            new = remedied(new, saved, origin)
+    durable.write_text(run.file(layout.CONFIG), spec.to_yaml(changed))
+    durable.write_text(run.file(layout.PLAN), new.model_dump_json(indent=1) + "\n")
+    run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))
 
 
 def check_base(run: RunDir) -> None:
@@ -236,18 +248,6 @@ def check_base(run: RunDir) -> None:
         refuse_without_base(plan)
     if problems := as_problems("E502", base_changes(plan)):
         raise TrainingError(problems)
-
-
-def _requeue(run: RunDir) -> None:
-    """Say that a parent will come; under the run's lock, so that two resumes at once do not undo each other."""
-    try:
-        with FileLock(run.file(layout.LOCK), timeout=0):
-            run.update_info(
-                state="queued", queued=time.time(), parent=None, worker=None, problems=[], exit_code=None,
-                seconds_before=run.seconds() or 0.0, ended=None,
-            )  # fmt: skip
-    except Timeout as taken:
-        raise error("E505", pid="?", name=run.name) from taken
 
 
 def _at(values: Mapping[str, Any], path: str) -> Any:

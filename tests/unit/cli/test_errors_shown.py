@@ -116,7 +116,7 @@ def test_the_traceback_is_shown_when_it_is_asked_for(tw, monkeypatch: pytest.Mon
 
 
 def test_at_most_twenty_lines_a_code_are_shown_and_the_rest_is_counted(tw, monkeypatch: pytest.MonkeyPatch) -> None:
-    problems = [Problem("E203", Where("my.jsonl", i), {"field": "answer", "row": i}) for i in range(1, 401)]
+    problems = [Problem("E203", Where("my.jsonl", i), {"field": f"answer {i}", "row": i}) for i in range(1, 401)]
 
     def fail() -> None:
         raise errors_of([*problems, Problem("E216", values={"count": 400, "rows": 500})])
@@ -128,6 +128,17 @@ def test_at_most_twenty_lines_a_code_are_shown_and_the_rest_is_counted(tw, monke
     assert shown.err.count("leave such rows out, counted: --skip-bad") == 1
     assert "400 errors in my.jsonl." in shown.err
     assert shown.code == 4
+
+
+def test_what_many_rows_say_is_said_once_with_their_lines(tw, monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = [Problem("E203", Where("my.jsonl", i), {"field": "answer", "row": i}) for i in range(1, 401)]
+    other = Problem("E203", Where("my.jsonl", 7), {"field": "prompt", "row": 7})
+    monkeypatch.setattr(api, "environment", lambda: (_ for _ in ()).throw(errors_of([*problems, other])))
+    shown = tw("env").err
+    assert shown.count("error E203") == 2
+    assert "my.jsonl:1  the answer is empty   and 399 more rows (lines 2, 3, 4, 5, 6, 7, 8, 9, ...)" in shown
+    assert "my.jsonl:7  the prompt is empty" in shown
+    assert "401 errors in my.jsonl." in shown
 
 
 def test_text_from_outside_cannot_steer_the_terminal(tw, monkeypatch: pytest.MonkeyPatch) -> None:

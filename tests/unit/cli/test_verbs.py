@@ -451,7 +451,7 @@ def test_the_table_of_alternatives_keeps_its_columns(
     ends = {
         width(line)
         for line in lines
-        if re.search(r"[\d.]+ [GM]iB +[\d.]+ m?(s|in)", line) and line.startswith(" " * 10)
+        if re.search(r"[\d.]+ [GM]iB +[\d.]+ (s|min|秒|分)", line) and line.startswith(" " * 10)
     }
     assert len(ends) == 1 and ends.pop() <= 80
     flags = [line.strip() for line in lines if line.strip().startswith("--set")]

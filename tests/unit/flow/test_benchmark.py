@@ -25,7 +25,9 @@ FAKE = Path(__file__).with_name("fake_harness.py")
 @pytest.fixture
 def run(tmp_path: Path, facts: Callable[..., Facts]) -> TrainedRun:
     """A finished run as far as a benchmark looks at it."""
-    made = make_plan(Run.model_validate({"model": "smollm2", "data": "x.jsonl", "task": "causal_lm"}), facts())
+    known = facts()
+    known = known.model_copy(update={"model": known.model.model_copy(update={"folder": str(tmp_path)})})
+    made = make_plan(Run.model_validate({"model": "smollm2", "data": "x.jsonl", "task": "causal_lm"}), known)
     found = store.create(tmp_path / "run", "run")
     durable.write_json(found.file(layout.PLAN), made.model_dump(mode="json"))
     found.adapter_dir.mkdir()

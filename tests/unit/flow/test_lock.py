@@ -3,18 +3,24 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
 
+from tests.unit.plan.conftest import facts
 from tests.unit.runs.disk import snapshot
 from tunewright.catalogue.entry import EXIT_LOCKED
 from tunewright.errors import TrainingError
 from tunewright.flow import start
-from tunewright.runs import layout, store
+from tunewright.plan.make import make_plan
+from tunewright.plan.plan import Facts
+from tunewright.runs import durable, layout, store
 from tunewright.runs.store import RunDir
+from tunewright.spec.run import Run
+
+__all__ = ["facts"]
 
 SECONDS = 60
 STARTS = 3
@@ -29,8 +35,10 @@ Owner = subprocess.Popen[str]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunDir:
+def run(tmp_path: Path, facts: Callable[..., Facts]) -> RunDir:
     run = store.create(tmp_path / "shop", "shop")
+    plan = make_plan(Run.model_validate({"model": "smollm2", "data": "x.jsonl", "task": "causal_lm"}), facts())
+    durable.write_json(run.file(layout.PLAN), plan.model_dump(mode="json"))
     run.update_info(state="failed")
     return run
 
@@ -58,7 +66,7 @@ def test_a_second_start_ends_by_itself_and_changes_nothing(run: RunDir, owner: O
 def test_an_owned_run_is_not_resumed(run: RunDir, owner: Owner) -> None:
     before = snapshot(run.path)
     with pytest.raises(TrainingError, match="E505") as fault:
-        start.resume(run, {})
+        start.resume(run, {"train.learning_rate": 0.01})
     assert fault.value.exit_code == EXIT_LOCKED
     assert snapshot(run.path) == before
 
