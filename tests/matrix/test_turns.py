@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tests.shapes.templates import FAMILIES, SPECIAL, Family
+from tests.shapes.templates import AT_ONCE, CHANNELS, COMPACT, FAMILIES, SPECIAL, Family
 from tunewright.data.convert import to_examples
 from tunewright.data.encode import IGNORED, Encoded, encode
 from tunewright.data.formats import sniff
@@ -235,6 +235,41 @@ def test_an_answer_that_mentions_a_tag_is_learned_whole(name: str) -> None:
     ):
         (text,) = learned(rows_of({"messages": [USER, {"role": "assistant", "content": content}]}, name))
         assert content in text
+
+
+THINKS: Turn = {"role": "assistant", "content": "It is 3.", "reasoning_content": "1, 2, 3."}
+IN_TAGS: Turn = {"role": "assistant", "content": "<think>\n1, 2, 3.\n</think>\n\nIt is 3."}
+PLAIN: Turn = {"role": "assistant", "content": "It is 3."}
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "turn", "wanted", "notes"),
+    [
+        (COMPACT, "<|im_end|>", PLAIN, "</think>It is 3.", set()),
+        (COMPACT, "<|im_end|>", THINKS, "1, 2, 3.\n</think>\nIt is 3.", {"thinking"}),
+        (COMPACT, "<|im_end|>", IN_TAGS, "1, 2, 3.\n</think>\n\nIt is 3.", {"thinking"}),
+        (AT_ONCE, "<|im_end|>", PLAIN, "It is 3.", set()),
+        (AT_ONCE, "<|im_end|>", THINKS, "It is 3.", {"thinking", "thinking_lost"}),
+        (AT_ONCE, "<|im_end|>", IN_TAGS, "It is 3.", {"thinking", "thinking_lost"}),
+        (CHANNELS, "<|return|>", PLAIN, "<|channel|>final<|message|>It is 3.", set()),
+        (CHANNELS, "<|return|>", THINKS,
+         "<|channel|>analysis<|message|>1, 2, 3.<|end|><|start|>assistant<|channel|>final<|message|>It is 3.", {"thinking"}),
+        (CHANNELS, "<|return|>", IN_TAGS,
+         "<|channel|>analysis<|message|>1, 2, 3.<|end|><|start|>assistant<|channel|>final<|message|>It is 3.", {"thinking"}),
+    ],
+)  # fmt: skip
+def test_other_ways_of_thinking(template: str, end: str, turn: Turn, wanted: str, notes: set[str]) -> None:
+    """Blocks without lines of their own, prompts that end thinking, and thinking in a channel."""
+    ends = (backend().token_to_id(end),)
+    tokenizer = TextTokenizer(backend(), {"eos_token": end}, template, ends, frozenset(SPECIAL), None)
+    for turns in ([USER, turn], [USER, PLAIN, AGAIN, turn]):
+        examples, _problems = to_examples(
+            [RawRow(1, "f", 1, {"messages": turns})], sniff([RawRow(1, "f", 1, {"messages": turns})])
+        )
+        rows, problems = encode(examples, tokenizer, max_length=None)
+        assert not problems
+        assert learned(rows)[-1] == wanted + end
+        assert set(rows[-1].notes) == notes
 
 
 def test_transformers_own_mask_of_what_is_generated() -> None:

@@ -248,6 +248,36 @@ MARKED = """
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}
 """
+# Every prompt opens the thinking, and an answer without any has an empty block without lines of its own.
+COMPACT = """
+{%- for message in messages %}
+    {%- set content = message.content %}
+    {%- if message.role == 'assistant' %}
+        {%- if message.reasoning_content %}{%- set content = '<think>\n' + message.reasoning_content + '\n</think>\n' + content %}
+        {%- elif '<think>' not in content and '</think>' not in content %}{%- set content = '<think></think>' + content %}
+        {%- endif %}
+    {%- endif %}
+    {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n<think>\n' }}{%- endif %}
+"""
+# Every prompt ends the thinking before it begins.
+AT_ONCE = QWEN3.replace(
+    "{{- '<|im_start|>assistant\n' }}\n    {%- if enable",
+    "{{- '<|im_start|>assistant\n<think>\n\n</think>\n\n' }}\n    {%- if enable",
+)
+# Thinking is a message of its own channel, and gone once the answer is there.
+CHANNELS = """
+{%- for message in messages %}
+    {%- if message.role == 'assistant' %}
+        {%- if loop.last and message.reasoning_content %}
+            {{- '<|start|>assistant<|channel|>analysis<|message|>' + message.reasoning_content + '<|end|>' }}
+        {%- endif %}
+        {{- '<|start|>assistant<|channel|>final<|message|>' + message.content + ('<|return|>' if loop.last else '<|end|>') }}
+    {%- else %}{{- '<|start|>' + message.role + '<|message|>' + message.content + '<|end|>' }}{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}
+"""
 
 FAMILIES: Mapping[str, Family] = {
     "qwen3": Family(QWEN3, "<|im_end|>"),
@@ -264,5 +294,5 @@ SPECIAL = (
     "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|User|>", "<|Assistant|>", "<|call|>", "<|output|>", "<|start_header_id|>",
     "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "[TOOL_CALLS]",
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "<|system|>", "<|user|>", "<|assistant|>",
-    "<|end|>", "[gMASK]", "<sop>", "<|observation|>",
+    "<|end|>", "<|start|>", "<|channel|>", "<|message|>", "<|return|>", "[gMASK]", "<sop>", "<|observation|>",
 )  # fmt: skip

@@ -311,6 +311,13 @@ DATA: Mapping[str, Entry] = {
         N_("{count} rows have {columns}, which is not used: all rows count alike"),
         N_("Whole turns can be left unlearned by weight 0; weights between are not built."),
     ),
+    "W227": Entry(
+        N_("the thinking of {count} rows is not learned: this model's prompts end thinking before it begins"),
+        N_(
+            "The chat template tells the model to answer at once. Thinking is learned with a template that leaves it open."
+        ),
+        (N_("--set model.chat_template=hermes"),),
+    ),
     "W216": Entry(
         N_("{count} labels stand in held-out rows only: {labels}"),
         N_("The model never sees them in training, so it cannot get these rows right."),

@@ -104,6 +104,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "tools_unseen": (N_("tools that the chat template does not show"), N_("used without them")),
     "thinking": (N_("thinking in front of an answer"), N_("used")),
     "thinking_by_hand": (N_("thinking that the chat template would leave out"), N_("used, written in front")),
+    "thinking_lost": (N_("thinking behind a prompt that ends it"), N_("used without it")),
 }
 FOLDERS: Mapping[str, str] = {"adapter": N_("adapter"), "checkpoint": N_("checkpoint"), "folder": N_("folder")}
 HARMS: Mapping[str, str] = {

@@ -14,13 +14,12 @@ from tunewright.data.spans import (
     LostCallsError,
     Note,
     Rendered,
-    Thinking,
     Turns,
     fitting_turns,
     render_row,
-    without_template,
 )
 from tunewright.data.template import Tools
+from tunewright.data.thinking import Thinking, thinking_of, written_before
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
@@ -134,6 +133,11 @@ def word_rows(
         Encoded(n, row.ids, [0 if i in row.positions else IGNORED for i in range(len(row.ids))], 0, row.full_length)
         for n, row in enumerate(inputs)
     ]
+
+
+def _target(message: Message, rules: _Rules) -> str:
+    """An answer without a template; thinking that would be masked is left out, as it is not read."""
+    return written_before(message) if rules.thinking == "learn" else thinking_of(message)[1]
 
 
 def _source(messages: Sequence[Message]) -> str:
@@ -287,9 +291,7 @@ def _nothing_left(example: Example, rules: _Rules, *, prompt_tokens: int, needed
 def _encode_translations(examples: Sequence[Example], rules: _Rules) -> Iterator[Encoded | Problem]:
     tokenizer, limit = rules.tokenizer, rules.max_length
     sources = text_inputs([(_source(example.messages[:-1]), "") for example in examples], tokenizer, limit)
-    answers = text_inputs(
-        [(without_template(example.messages[-1], rules.thinking), "") for example in examples], tokenizer
-    )
+    answers = text_inputs([(_target(example.messages[-1], rules), "") for example in examples], tokenizer)
     for example, source, answer in zip(examples, sources, answers, strict=True):
         if example.tools or any(message.tool_calls for message in example.messages):
             yield _problem("E231", example)

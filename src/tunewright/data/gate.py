@@ -47,9 +47,10 @@ KINDS = (
     "damaged", "empty", "missing_field", "role_order", "nothing_learned", "refused_by_template", "masked_out",
     "without_end_token", "truncated", "duplicate", "conflict", "leaked", "control_tokens",
     "unlearned_turns", "cut_turns", "turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand",
+    "thinking_lost",
 )  # fmt: skip
 # What became of turns, by the notes of encoded rows.
-NOTES: tuple[Note, ...] = ("turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand")
+NOTES: tuple[Note, ...] = ("turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand", "thinking_lost")
 SHOWN_NUMBERS = 1000
 ROWS_AT_ONCE = 1000
 SHOWN_LABELS = 10
@@ -387,7 +388,7 @@ def _kinds(
 
 WARNED: Mapping[str, str] = {
     "W211": "duplicate", "W212": "conflict", "W213": "leaked", "W215": "control_tokens", "W221": "tools_unseen",
-    "W223": "thinking_by_hand", "W224": "turn_lost",
+    "W223": "thinking_by_hand", "W224": "turn_lost", "W227": "thinking_lost",
 }  # fmt: skip
 
 

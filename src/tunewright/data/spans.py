@@ -6,7 +6,6 @@ by rendering, none is known by name. Answers whose prompts begin one another sha
 turns otherwise than they were generated (without their thinking, say), an answer has a text of its own.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,18 +14,24 @@ import jinja2
 
 from tunewright.data.formats import Example, Message
 from tunewright.data.template import Tools
+from tunewright.data.thinking import (
+    CLOSE,
+    USUAL,
+    Thinking,
+    behind_prompt,
+    end_of_thinking,
+    is_skipped,
+    marks_of,
+    opening_of,
+    thinking_of,
+    without_thinking,
+)
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.data.tools import with_text_arguments
 
 SENTINEL = "\u2983tunewright\u2984"
-Thinking = Literal["learn", "mask", "drop"]
-Note = Literal["thinking", "thinking_by_hand", "tools_unseen", "turn_lost", "turns_joined"]
+Note = Literal["thinking", "thinking_by_hand", "thinking_lost", "tools_unseen", "turn_lost", "turns_joined"]
 Turns = Literal["as_written", "join"]
-OPEN, CLOSE = "<think>", "</think>"
-_THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
-# Behind a prompt that ends with the opening tag, files hold the closing tag alone, on a line of its own.
-_CLOSED_THOUGHT = re.compile(r"((?:(?!</?think>).)*)(?<=\n)</think>(?:\s*\n|\s*\Z)\s*", re.DOTALL)
-_OPENED = re.compile(r"<think>\s*\Z")
 
 
 class LostCallsError(jinja2.TemplateError):
@@ -63,22 +68,6 @@ class _Answer:
     notes: frozenset[Note]
 
 
-def thinking_of(message: Message) -> tuple[str, str]:
-    """Thinking and answer of a turn; tags that an answer only mentions are not thinking."""
-    if message.reasoning is not None:
-        return message.reasoning, message.content
-    thought = _THOUGHT.match(message.content) or _CLOSED_THOUGHT.match(message.content)
-    if thought is None:
-        return "", message.content
-    return thought[1], message.content[thought.end() :]
-
-
-def without_template(message: Message, thinking: Thinking) -> str:
-    """An answer with its thinking in front, where no template writes it; what would be masked is left out, as it is not read."""
-    reasoning, answer = thinking_of(message)
-    return _thought(message, reasoning, answer, "") + answer if thinking == "learn" else answer
-
-
 def render_row(
     example: Example,
     tokenizer: TextTokenizer,
@@ -94,7 +83,7 @@ def render_row(
     """
     if not example.messages:
         return [Rendered(example.text, (Span(0, 0, len(example.text)),), is_chat=False)]
-    written = [_without_thinking(m) if thinking == "drop" else m for m in example.messages]
+    written = [without_thinking(m) if thinking == "drop" else m for m in example.messages]
     messages = fitting_turns(written, example.tools, tokenizer, turns)
     learned = [i for i, message in enumerate(messages) if message.role == "assistant" and message.learn]
     answers = [_answer(messages, i, example.tools, tokenizer, thinking) for i in learned[-1 if last_only else 0 :]]
@@ -119,9 +108,23 @@ def fitting_turns(
     for form in forms:
         if _is_taken(form, tools, tokenizer):
             return form
-    if any(message.tool_calls for message in messages) and _is_taken(map(_without_calls, forms[0]), (), tokenizer):
+    calling = next((message for message in messages if message.tool_calls), None)
+    if calling and not _knows_calls(calling, tokenizer):
         raise LostCallsError
     return forms[0]
+
+
+def _knows_calls(message: Message, tokenizer: TextTokenizer) -> bool:
+    """Whether the template writes the first call of a turn, behind nothing but a question."""
+    one = replace(message, tool_calls=message.tool_calls[:1])
+    question = Message("user", "?")
+    for calls in (one.tool_calls, with_text_arguments(one.tool_calls)):
+        try:
+            text = tokenizer.render([question, replace(one, tool_calls=calls)])
+            return text != tokenizer.render([question, _without_calls(one)])
+        except jinja2.TemplateError:
+            continue
+    return False
 
 
 def _is_taken(messages: Iterable[Message], tools: Tools, tokenizer: TextTokenizer) -> bool:
@@ -153,12 +156,6 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
     return [replace(message, role="user") if message.role == "system" else message for message in messages]
 
 
-def _without_thinking(message: Message) -> Message:
-    if message.role != "assistant":
-        return message
-    return replace(message, content=thinking_of(message)[1], reasoning=None)
-
-
 def _without_calls(message: Message) -> Message:
     return replace(message, tool_calls=())
 
@@ -174,11 +171,11 @@ def _answer(
     notes: set[Note] = {"thinking"} if reasoning.strip() else set()
     written = _by_template(message, before, prompt, after, tools, tokenizer)
     if written is None:
-        written = _by_hand(message, before, prompt, after, tools, tokenizer)
-        notes |= {"thinking_by_hand"} if reasoning.strip() else set()
+        written = _by_hand(message, before, prompt, opening, after, tools, tokenizer)
+        notes |= {"thinking_lost" if is_skipped(prompt) else "thinking_by_hand"} if reasoning.strip() else set()
     if message.tool_calls and answer.strip() not in written:
         notes.add("turn_lost")
-    skipped = _end_of_thinking(written, prompt) if thinking == "mask" else 0
+    skipped = end_of_thinking(message, written, prompt, tokenizer) if thinking == "mask" else 0
     is_closed = written.endswith(tuple(tokenizer.added_tokens)) or bool(after.strip() and not message.tool_calls)
     return _Answer(prompt, written, skipped, is_closed, frozenset(notes))
 
@@ -193,40 +190,61 @@ def _by_template(
     """
     reasoning, answer = thinking_of(message)
     has_tags = bool(reasoning.strip()) or CLOSE in message.content
-    for form in (message, replace(message, reasoning=reasoning, content=answer)) if has_tags else (message,):
+    forms = [message, replace(message, reasoning=reasoning, content=answer)] if has_tags else [message]
+    if reasoning.strip() and marks_of(tokenizer) != USUAL:  # tags in the content are text to this template
+        forms = forms[1:]
+    for form in forms:
         text = tokenizer.render([*before, form], tools=tools)
         if message.tool_calls and text == tokenizer.render([*before, _without_calls(form)], tools=tools):
             raise LostCallsError
         if not text.startswith(prompt):
             continue
         written = text[len(prompt) :]
-        is_marked = bool(after) and written.endswith(after)
-        written = written[: len(written) - len(after)] + _ending(after, tokenizer) if is_marked else written
-        written = written.rstrip() if message.tool_calls else written
+        written = _ended(written, after, message, tokenizer)
         if not has_tags or (answer.strip() in written and reasoning.strip() in written):
             return written
     return None
 
 
 def _by_hand(
-    message: Message, before: Sequence[Message], prompt: str, after: str, tools: Tools, tokenizer: TextTokenizer
+    message: Message,
+    before: Sequence[Message],
+    prompt: str,
+    opening: str,
+    after: str,
+    tools: Tools,
+    tokenizer: TextTokenizer,
 ) -> str:
-    """Thinking, and what the template writes of the turn without it: behind the prompt, or behind what the prompt opens."""
-    reasoning, answer = thinking_of(message)
-    opened = _OPENED.search(prompt)
-    start = prompt[: opened.start()] if opened else prompt
+    """Thinking, and what the template writes of the turn without it behind the head of the turn."""
+    answer = thinking_of(message)[1]
+    head = prompt.removesuffix(opening_of(prompt))
     text = tokenizer.render([*before, replace(message, content=answer, reasoning=None)], tools=tools)
-    rest = text[len(start) :] if text.startswith(start) else ""
-    if message.tool_calls and not rest:
+    turn = text[len(head) :] if text.startswith(head) else _behind_head(head, text, opening, before, tools, tokenizer)
+    if message.tool_calls and not turn:
         raise jinja2.TemplateError("the calls cannot be found behind the prompt that the template writes")
-    is_whole = bool(message.tool_calls) or (bool(after) and rest.endswith(after) and answer.strip() in rest)
+    if message.tool_calls or (after and turn.endswith(after) and answer.strip() in turn):
+        turn = _ended(turn, after, message, tokenizer)
+    else:
+        turn = answer + _ending(after, tokenizer)
+    return behind_prompt(message, prompt, turn, tokenizer)
+
+
+def _behind_head(
+    head: str, text: str, opening: str, before: Sequence[Message], tools: Tools, tokenizer: TextTokenizer
+) -> str:
+    """The turn behind what a prompt adds to the turns before it, as earlier turns may be written otherwise by now."""
+    known = tokenizer.render(before, tools=tools)
+    added = head.removeprefix(known) if head.startswith(known) else ""
+    place = (opening or text).rfind(added) if added else -1
+    return text[place + len(added) :] if place >= 0 else ""
+
+
+def _ended(turn: str, after: str, message: Message, tokenizer: TextTokenizer) -> str:
+    """A turn up to its end; one with calls may hold tokens that would end another."""
     if message.tool_calls:
-        rest = rest.rstrip()
-    elif is_whole:
-        rest = rest[: len(rest) - len(after)] + _ending(after, tokenizer)
-    thought = _thought(message, reasoning, answer, prompt)
-    turn = rest if is_whole else answer + _ending(after, tokenizer)
-    return thought + turn.lstrip() if thought else turn
+        return turn.rstrip()
+    is_marked = bool(after) and turn.endswith(after)
+    return turn[: len(turn) - len(after)] + _ending(after, tokenizer) if is_marked else turn
 
 
 def _around(messages: Sequence[Message], turn: int, tools: Tools, tokenizer: TextTokenizer) -> tuple[str, str]:
@@ -255,28 +273,6 @@ def _prompt(before: Sequence[Message], tools: Tools, tokenizer: TextTokenizer, o
     except jinja2.TemplateError:
         return opening
     return prompt if before and opening.startswith(prompt) else opening
-
-
-def _thought(message: Message, reasoning: str, answer: str, prompt: str) -> str:
-    """The thinking as the model has to write it behind this prompt, which may have opened it."""
-    opened = _OPENED.search(prompt)
-    if message.reasoning is None and message.content != answer:
-        thought = message.content[: len(message.content) - len(answer)].lstrip()
-    elif reasoning.strip() or opened:
-        thought = f"{OPEN}\n{reasoning.strip(chr(10))}\n{CLOSE}\n\n"
-    else:
-        return ""
-    if opened is None:
-        return thought if thought.startswith(OPEN) else f"{OPEN}\n{thought}"
-    return thought.removeprefix(opened[0]) if thought.startswith(opened[0]) else thought.removeprefix(OPEN)
-
-
-def _end_of_thinking(written: str, prompt: str) -> int:
-    """Characters of a leading block of thinking, with the blanks behind it."""
-    thought = re.match(r"\s*<think>.*?</think>\s*", written, re.DOTALL)
-    if thought is None and _OPENED.search(prompt):
-        thought = re.match(r".*?</think>\s*", written, re.DOTALL)
-    return thought.end() if thought else 0
 
 
 def _joined(answers: Sequence[_Answer], notes: frozenset[Note], tokenizer: TextTokenizer) -> list[Rendered]:

@@ -13,7 +13,7 @@ from tunewright.data import score
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
 from tunewright.data.score import exact_match, is_json_task, json_scores
-from tunewright.data.spans import CLOSE, OPEN, thinking_of
+from tunewright.data.thinking import CLOSE, OPEN, thinking_of
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import StepCollator
 from tunewright.engine.generate import generate
