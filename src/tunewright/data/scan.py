@@ -56,6 +56,14 @@ class _RefusedError(ValueError):
     """Accepted by Python's reader, but not JSON or not unambiguous."""
 
 
+class _BrokenError(ValueError):
+    """No JSON: where, and why by Python's reader."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.offset, self.reason = offset, reason
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) == len(pairs):
@@ -78,6 +86,8 @@ _WRAPPED_LIST = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[(?!\s*\{\s*"(?:role|
 # Reading what turns out to be damaged may cost so many times the text; a text that is open brackets would cost its square.
 MAX_WASTE = 8
 DEEP = 5000  # characters that are read before nesting is too deep, about
+FEW_FAULTS, PART = 20, 8192
+DEEPEST_INDENT = 200
 
 _REASONS = {
     "Extra data": N_("something stands after its end"),
@@ -303,6 +313,7 @@ class _Document:
         self.line_ends = [match.start() for match in re.finditer("\n", text)]
         self.has_flaw = _FLAW.search(text) is not None
         self.waste = 0  # characters read in vain
+        self.faults = 0
 
     @property
     def is_hopeless(self) -> bool:
@@ -403,9 +414,10 @@ class _Document:
     def element(self, start: int) -> tuple[Found, int | None]:
         """The value at an offset and the offset of its end; no end if it is so damaged that it cannot be told."""
         try:
-            value, end = _STRICT.raw_decode(self.text, start)
-        except json.JSONDecodeError as fault:
-            self.waste += fault.pos - start
+            value, end = self.decoded(_STRICT, start)
+        except _BrokenError as fault:
+            self.faults += 1
+            self.waste += fault.offset - start
             return self.syntax_damage(fault), self.lenient_end(start)
         except RecursionError:
             self.waste += DEEP
@@ -419,15 +431,38 @@ class _Document:
     def lenient_end(self, start: int) -> int | None:
         """Where a refused value ends, if its brackets and quotes are sound."""
         try:
-            return _LENIENT.raw_decode(self.text, start)[1]
+            return self.decoded(_LENIENT, start)[1]
         except (ValueError, RecursionError):
             return None
 
-    def syntax_damage(self, fault: json.JSONDecodeError) -> Damage:
-        line, column = self.place(fault.pos)
-        if flaw := text_damage(self.text, line, fault.pos, fault.pos + 1):
+    def decoded(self, decoder: json.JSONDecoder, start: int) -> tuple[Any, int]:
+        """The value at an offset and the offset of its end.
+
+        Python counts the lines in front of each error, from the beginning of what it reads; so where errors are many, a part
+        is read first, and the whole only if that is too short. Raises: _BrokenError, _RefusedError, ValueError, RecursionError.
+        """
+        text, offset = self.text, start
+        if self.faults > FEW_FAULTS and len(text) - start > PART:
+            text, offset = text[start : start + PART], 0
+        try:
+            value, end = decoder.raw_decode(text, offset)
+        except json.JSONDecodeError as fault:
+            is_cut = text is not self.text and (fault.pos > PART - 10 or fault.msg.startswith("Unterminated"))
+            if not is_cut:
+                raise _BrokenError(fault.pos - offset + start, fault.msg) from None
+        else:
+            if text is self.text or end < PART:
+                return value, end - offset + start
+        try:
+            return decoder.raw_decode(self.text, start)
+        except json.JSONDecodeError as fault:
+            raise _BrokenError(fault.pos, fault.msg) from None
+
+    def syntax_damage(self, fault: "_BrokenError") -> Damage:
+        line, column = self.place(fault.offset)
+        if flaw := text_damage(self.text, line, fault.offset, fault.offset + 1):
             return Damage("E205", line, column, flaw.values)
-        return self.not_json(fault.pos, _REASONS.get(fault.msg, fault.msg))
+        return self.not_json(fault.offset, _REASONS.get(fault.reason, fault.reason))
 
     def checked(self, value: Any, start: int, end: int) -> Found:
         """The row, if its text is whole, small enough and an object."""
@@ -459,7 +494,8 @@ class _Document:
         """
         if self.is_hopeless:
             return -1
-        indent = self.text[self.text.rfind("\n", 0, start) + 1 : start]
+        _line, column = self.place(start)
+        indent = self.text[start - column + 1 : start] if column <= DEEPEST_INDENT else "x"
         if not indent.strip():
             pattern = rf"\n[ \t]{{0,{len(indent)}}}\{{"
         elif key := _FIRST_KEY.match(self.text, start):
