@@ -442,7 +442,7 @@ class _Document:
         is read first, and the whole only if that is too short. Raises: _BrokenError, _RefusedError, ValueError, RecursionError.
         """
         text, offset = self.text, start
-        if self.faults > FEW_FAULTS and len(text) - start > PART:
+        if self.faults > FEW_FAULTS:
             text, offset = text[start : start + PART], 0
         try:
             value, end = decoder.raw_decode(text, offset)
