@@ -53,7 +53,7 @@ class Loaded:
 
     `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
     `label_counts` says how many training rows have each (for tags: how many words), 0 for those that stand in held-out rows
-    only. `duplicates` and `conflicts` are numbers of rows, `structured` says how many have an object or a list as text,
+    only. `duplicates` and `conflicts` are numbers of rows, `structured` says how many have an object or a list as answer,
     `grouped_by` is the column that tells the sentences of single words apart; `notes` are warnings about the reading.
     """
 
@@ -153,13 +153,9 @@ def _examples(
         examples, problems = to_examples(rows, form, spec.system, kind)
         loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
         loaded.rows_in += len(part)
-        loaded.structured += sum(_has_structure(row, form) for row in rows)
+        if answer := form.columns.get("completion"):
+            loaded.structured += sum(is_structured(cell(row.value, answer)) for row in rows)
         yield from examples
-
-
-def _has_structure(row: RawRow, fmt: Format) -> bool:
-    columns = (fmt.columns.get(role) for role in ("prompt", "completion", "text", "pair"))
-    return any(is_structured(cell(row.value, column)) for column in columns if column)
 
 
 def _notes(loaded: Loaded) -> Iterator[Problem]:

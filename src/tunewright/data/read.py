@@ -35,7 +35,7 @@ from tunewright.data.tables import has_even_tabs, scan_table
 from tunewright.data.textfile import Line, TextFile, open_text
 from tunewright.errors import DataError, Problem, Where, error, errors_of
 
-Layout = Literal["document", "objects", "words", "table", "lines", "paragraphs"]
+Layout = Literal["document", "objects", "words", "table", "labels", "lines", "paragraphs"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PREFIX = "hf://datasets/"
@@ -208,6 +208,8 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
             yield from scan_conll(text.lines(), separator, is_universal=kind == ".conllu")
         case "table":
             yield from scan_table(text.lines(), file, "" if kind == ".csv" else "\t", reading.columns)
+        case "labels":
+            yield from paragraphs.scan_labelled(text.lines())
         case "lines":
             yield from paragraphs.scan_lines(text.lines())
         case "paragraphs":
@@ -225,6 +227,8 @@ def layout_of(text: TextFile, kind: str) -> Layout:
         return "table"
     if holds_objects(lines):
         return "objects"
+    if paragraphs.are_labelled(lines):
+        return "labels"
     if has_even_tabs(lines):
         return "table"
     return "lines" if paragraphs.rows_are_lines(lines) else "paragraphs"

@@ -62,7 +62,7 @@ def is_missing(value: Any) -> bool:
 
 
 def is_structured(value: Any) -> bool:
-    """Whether a prompt or an answer is an object or a list, and no conversation; its JSON is what is learned."""
+    """Whether an answer is an object or a list, and no conversation; its JSON is what is learned."""
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and not _may_be_turns(value))
 
 
@@ -71,10 +71,10 @@ def _may_be_turns(value: list[Any]) -> bool:
 
 
 def as_text(value: Any) -> str | None:
-    """A value that is not text as text: numbers as they are written, objects and lists as JSON; None if there is no way."""
-    if isinstance(value, bool | int | float | dict | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value) if isinstance(value, date | time | Decimal | UUID) else None
+    """A single value as text: numbers, true and false as JSON writes them; None for objects, lists and bytes."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return str(value) if isinstance(value, str | date | time | Decimal | UUID) else None
 
 
 class RowReport:
@@ -86,11 +86,13 @@ class RowReport:
         self.problems: list[Problem] = []
 
     def cell(self, role: str) -> Any:
-        """What plays a role; a prompt or an answer that is an object or a list of no turns is its JSON."""
+        """What plays a role; an answer that is an object or a list of no turns is its JSON."""
         value = cell(self.row.value, self.columns[role])
         if is_missing(value):
             return None
-        return as_text(value) if role in ("prompt", "completion") and is_structured(value) else value
+        if role == "completion" and is_structured(value):
+            return json.dumps(value, ensure_ascii=False, default=str)
+        return value
 
     def add(self, code: str, **values: Any) -> None:
         where = Where(self.row.file, self.row.line)
@@ -101,12 +103,12 @@ class RowReport:
         return self.text(self.cell(role), self.columns[role])
 
     def text(self, value: Any, name: str, *, may_be_empty: bool = False) -> str:
-        """The value as text, if that is sound and says something; lists are no text."""
+        """The value as text, if that is sound and says something."""
         if is_missing(value):
             if not may_be_empty:
                 self.add("E207", field=name)
             return ""
-        text = value if isinstance(value, str) else None if isinstance(value, list) else as_text(value)
+        text = as_text(value)
         if text is None:
             self.add("E206", field=name, wanted=_TEXT, got=kind_of(value))
             return ""

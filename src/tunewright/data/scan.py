@@ -216,7 +216,8 @@ class _Member:
         return is_list and not {"role", "from"} & rows[0].keys()
 
     def table(self) -> list[dict[str, Any]] | None:
-        return table_rows(self.value) if isinstance(self.value, dict) and split_of(self.key) else None
+        is_holder = bool(split_of(self.key)) or self.key in ("data", "rows", "records", "table")
+        return table_rows(self.value) if is_holder and isinstance(self.value, dict) else None
 
 
 def _scan_members(document: "_Document", members: list[_Member], file: str, split: str) -> Iterator[Found]:
@@ -250,6 +251,20 @@ def splits_in(text: str) -> list[str]:
     members = _members(text, start) if text[start : start + 1] == "{" else None
     keys = [member.key for member in members or () if member.is_rows or member.table()]
     return keys if len(keys) > 1 and any(map(split_of, keys)) else []
+
+
+def _is_cell(value: Any) -> bool:
+    """Whether a list that begins so is a row: of turns, or of the cells of a table."""
+    return is_turn(value) or isinstance(value, str | int | float)
+
+
+def _as_row(value: Any) -> Any:
+    """The object that a list stands for: a conversation, or cells whose columns have numbers; other values as they are."""
+    if isinstance(value, list) and value and is_turn(value[0]):
+        return {"messages": value}
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(v, str | int | float | None) for v in value):
+        return {f"column_{index}": item for index, item in enumerate(value, 1)}
+    return value
 
 
 def checked_values(value: dict[str, Any], line: int) -> Found:
@@ -350,7 +365,9 @@ class _Document:
         """Lists of rows and rows, one after another to the end of the text, with commas between them or not."""
         text, first = self.text, True
         while (position := self.skip(position)) < len(text):
-            if text[position] == "[" and not is_turn(self.first_of_list(position)):
+            if text[position] == "[" and isinstance(self.first_of_list(position), str) and first:
+                position = yield from self.texts(position)
+            elif text[position] == "[" and not _is_cell(self.first_of_list(position)):
                 position = yield from self.elements(position + 1, file, first=first)
             elif text[position] in "{[":
                 found, end = self.element(position)
@@ -368,6 +385,17 @@ class _Document:
             position = self.skip(position)
             position += text[position : position + 1] == ","
             first = False
+
+    def texts(self, start: int) -> Generator[Found, None, int]:
+        """A list of texts: each is a row, unless more lists follow; then it is a row itself. Returns: the offset behind it."""
+        found, end = self.element(start)
+        value = [] if end is None else _LENIENT.raw_decode(self.text, start)[0]
+        if end is None or self.skip(end) < len(self.text) or not all(isinstance(item, str) for item in value):
+            yield with_text(found, self.text, start, end)
+        else:
+            line, _column = self.place(start)
+            yield from (checked_values({"text": item}, line) for item in value)
+        return len(self.text) if end is None else end
 
     def first_of_list(self, start: int) -> Any:
         """The first element of a list; None if it is damaged or there is none."""
@@ -472,10 +500,10 @@ class _Document:
             return Damage("E205", line, column, {"reason": _NOT_UTF8})
         if 4 * (end - start) > MAX_ROW_BYTES and (damage := size_damage(len(self.text[start:end].encode()), line)):
             return damage
-        if isinstance(value, list) and value and is_turn(value[0]):
-            value = {"messages": value}
+        value = _as_row(value)
         if not isinstance(value, dict):
-            return Damage("E206", line, 0, {"field": "row", "wanted": _KINDS[dict], "got": kind_of(value)})
+            better = {"better": '{"text": "..."}'} if isinstance(value, str) else {}
+            return Damage("E206", line, 0, {"field": "row", "wanted": _KINDS[dict], "got": kind_of(value), **better})
         if _MAYBE_FLAW.search(self.text, start, end) and (damage := value_damage(value, line)):
             escape = _FLAW_ESCAPE.search(self.text, start, end)
             line, column = self.place(escape.start()) if escape else (line, 0)
