@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.data import hub, paragraphs
-from tunewright.data.conll import scan_conll, separator_of
+from tunewright.data.conll import is_universal, scan_conll, separator_of
 from tunewright.data.controls import cleaned
 from tunewright.data.encodings import UTF8
 from tunewright.data.scan import (
@@ -204,8 +204,9 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
         case "objects":
             yield from _scan_jsonl(text.lines())
         case "words":
-            separator = "" if kind in CONLL else separator_of(text.head_lines())
-            yield from scan_conll(text.lines(), separator, is_universal=kind == ".conllu")
+            lines = text.head_lines()
+            separator = "" if kind in CONLL else separator_of(lines)
+            yield from scan_conll(text.lines(), separator, is_universal=kind == ".conllu" or is_universal(lines))
         case "table":
             yield from scan_table(text.lines(), file, "" if kind == ".csv" else "\t", reading.columns)
         case "labels":
@@ -221,7 +222,7 @@ def layout_of(text: TextFile, kind: str) -> Layout:
     if kind in (".json", ".jsonl"):
         return "document" if kind == ".json" or begins_a_document(text.head) else "objects"
     lines = text.head_lines()
-    if kind in CONLL or separator_of(lines):
+    if kind in CONLL or separator_of(lines) or is_universal(lines):
         return "words"
     if kind in (".csv", ".tsv"):
         return "table"

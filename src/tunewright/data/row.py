@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import date, time
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -74,7 +73,7 @@ def as_text(value: Any) -> str | None:
     """A single value as text: numbers, true and false as JSON writes them; None for objects, lists and bytes."""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    return str(value) if isinstance(value, str | date | time | Decimal | UUID) else None
+    return str(value) if isinstance(value, str | date | time | UUID) else None
 
 
 class RowReport:
