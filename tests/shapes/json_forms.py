@@ -68,6 +68,13 @@ SHAPES = (
          code="E237", fix="--set data.split=dev", warns=("W231",)),
     form("json-several-lists", "a.json", json.dumps({"de": ROWS[:2], "fr": ROWS[2:]}), "lists whose names tell nothing", LEARNED[:2],
          code="E243", fix="--set data.split=de"),
+    form("json-list-of-texts", "a.json", json.dumps(["one", "two"]), "texts alone are plain text", ("one", "two")),
+    form(
+        "jsonl-lists-of-cells", "a.jsonl", lines(["q", "a"], ["r", "b"]), "cells without names have numbers", ("a", "b"),
+        code="E211", fix="--map prompt=column_1 --map completion=column_2",
+    ),
+    form("json-table-inside", "a.json", json.dumps({"data": COLUMNS}), "a table inside an object"),
+    form("json-table-with-version", "a.json", json.dumps({"version": "1.0", **COLUMNS}), "a table beside a version"),
     form("json-broken", "a.json", '{"prompt": "a", "completion": ', "a file that is cut", code="E217"),
     form("jsonl-nan-unused", "a.jsonl", '{"prompt": "q", "completion": "a", "score": NaN}\n{"prompt": "r", "completion": "b", '
          '"score": Infinity}\n', "NaN in a column that nobody uses", ("a", "b")),

@@ -87,5 +87,8 @@ SHAPES = (
     shape("labels-case", "a.csv", csv("Track", "track", "TRACK", "Track", "track", "TRACK"), "names that differ in case: it is said",
           ("Track", "track", "TRACK") * 2, warns=("W235",)),
     shape("labels-blanks", "a.csv", csv("a", " a ", "b", "b\t"), "blanks around names go", ("a", "a", "b", "b")),
+    shape("labels-fasttext", "a.txt", "__label__a one two\n__label__b three\n__label__a four\n__label__b five\n", "fastText's form", "abab"),
+    shape("labels-tabs-first", "a.tsv", "a\tone two three four five\nb\tsix\na\tseven\nb\teight\n", "the label first, and no header", "abab",
+        code="E240", fix="--map text=column_2 --map label=column_1"),
     shape("labels-one-class", "a.csv", csv(*"aaaa"), "nothing to tell apart", (), code="E226"),
 )  # fmt: skip

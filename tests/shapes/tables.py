@@ -109,6 +109,19 @@ SHAPES = (
           learned=tuple("bcde"), left_out=1, code="E221", fix="--skip-bad"),
     table("csv-comma-too-many", "a.csv", "prompt,completion\nq,a,b\nr,b\ns,c\nt,d\nu,e\n", "a comma without quotes costs its row",
           learned=tuple("bcde"), left_out=1, code="E218", fix="--skip-bad"),
+    table(
+        "csv-blank-behind-comma", "a.csv", 'prompt, completion\n"a, x", "b, y"\nc, d\n', "blanks behind separators go",
+        learned=("b, y", "d"),
+    ),
+    table(
+        "csv-single-quotes", "a.csv", "'prompt','completion'\n'a, x','b'\nc,'d, y'\n", "single quotes, if the header has them",
+        learned=("b", "d, y"),
+    ),
+    table("csv-empty-rows", "a.csv", "prompt,completion,\na,b,\n,,\nc,d,\n,,\n", "empty rows of spreadsheets are none", learned=("b", "d")),
+    table(
+        "csv-one-column-without-header", "a.csv", "love it\nhate it\nso good\n", "one column without a name",
+        learned=("love it", "hate it", "so good"), code="E240", fix="--map text=column_1",
+    ),
     coded("utf8-bom", b"\xef\xbb\xbf" + rows(",").encode(), "Excel's UTF-8 has a mark in front", ANSWERS),
     coded("utf16-csv", rows("\t").encode("utf-16"), "Excel's Unicode text", ANSWERS),
     coded("utf16-be-jsonl", b"\xfe\xff" + '{"prompt": "问", "completion": "答"}\n'.encode("utf-16-be") * 2,

@@ -66,6 +66,7 @@ DATA: Mapping[str, Entry] = {
         N_("cannot tell the format of the columns {columns}"),
         N_("The rows are neither conversations, nor prompt and answer, nor plain text under a known name."),
         N_("{fix}"),
+        N_("if the first line is a row: {numbered}"),
     ),
     "E212": data_fault(
         N_('--map names the column "{column}", which does not exist; columns: {columns}'),
@@ -156,6 +157,7 @@ DATA: Mapping[str, Entry] = {
         N_("{task} needs columns for {roles}; columns here: {columns}"),
         N_("No columns have names that are known for this."),
         N_("{fix}"),
+        N_("if the first line is a row: {numbered}"),
     ),
     "E230": data_fault(
         N_("no training rows can be shown in a prompt: {reason}"),
@@ -362,7 +364,7 @@ DATA: Mapping[str, Entry] = {
         N_("In plain text, rows are parted by blank lines; where there are none, each line is a row."),
     ),
     "W238": Entry(
-        N_("{count} rows have an object or a list as a text; it is learned as its JSON"),
+        N_("{count} rows have an object or a list as answer; it is learned as its JSON"),
         N_("The answer is then JSON, as it would be if the file held it as text."),
     ),
     "W239": Entry(

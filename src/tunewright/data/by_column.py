@@ -8,6 +8,7 @@ _TURN_KEYS = ({"role", "content"}, {"from", "value"})
 _LISTED = frozenset(
     {"tokens", "words", "tags", "ner_tags", "pos_tags", "labels", "history"}
 )  # a single row holds them as lists
+_ABOUT = frozenset({"version", "name", "description", "license", "source", "date", "created", "language", "author"})
 MIN_NAMED_ROWS = 3  # fewer objects with the same keys may be the cells of one row
 
 
@@ -23,8 +24,9 @@ def table_rows(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     if value.keys() <= _SPLIT_KEYS and {"columns", "data"} <= value.keys():
         return _split(value["columns"], value["data"])
     members = list(value.values())
-    if all(isinstance(member, list) for member in members):
-        return _lists(value)
+    lists = {name: member for name, member in value.items() if isinstance(member, list)}
+    if lists and all(name in lists or name in _ABOUT for name in value):
+        return _lists(lists)
     if all(isinstance(member, dict) and member for member in members):
         return _objects(value)
     return None

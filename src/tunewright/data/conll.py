@@ -32,6 +32,12 @@ def separator_of(lines: Sequence[str]) -> str:
     return next((mark for mark in ("\t", " ", ",") if _are_tagged([_cells(line, mark) for line in words])), "")
 
 
+def is_universal(lines: Sequence[str]) -> bool:
+    """Whether lines are those of CoNLL-U: ten columns parted by tabs, a number first."""
+    words = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")]
+    return bool(words) and all(len(cells) == _UNIVERSAL_COLUMNS and cells[0][:1].isdecimal() for cells in words[:20])
+
+
 def _are_tagged(columns: Sequence[Sequence[str]]) -> bool:
     """Whether nearly all lines end in a tag; a first line that does not may name the columns, if there are just two."""
     tagged = sum(len(cells) > 1 and bool(_TAG.fullmatch(cells[-1])) for cells in columns)

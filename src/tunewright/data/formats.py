@@ -195,14 +195,16 @@ def _unknown_form(union: Sequence[str], sample: Sequence[Mapping[str, Any]], fil
         fix = likely.flags_for(*likely.numbered(union, sample), task)
         named = likely.flags_for(union, sample, task)
         return error("E240", file=file, columns=shown(union), fix=fix, named=named)
-    fix = (
-        likely.other_file(file, task)
-        if suffix == ".txt" and list(union) == ["text"]
-        else likely.flags_for(union, sample, task)
-    )
+    values = {"columns": shown(union), "fix": likely.flags_for(union, sample, task)}
+    if suffix == ".txt" and list(union) == ["text"]:
+        values["fix"] = (
+            likely.as_conll(file) if task == "token_cls" else N_("a table (.csv) with a column for each role")
+        )
+    elif suffix in likely.TABLES:
+        values["numbered"] = likely.flags_for(*likely.numbered(union, sample), task)
     if task in ("causal_lm", "seq2seq"):
-        return error("E211", columns=shown(union), fix=fix)
-    return error("E229", task=task, roles=", ".join(_FORMS[task][-1]), columns=shown(union), fix=fix)
+        return DataError([Problem("E211", values=values)])
+    return DataError([Problem("E229", values={**values, "task": task, "roles": ", ".join(_FORMS[task][-1])})])
 
 
 def _checked_mapping(mapping: Mapping[str, str], union: Sequence[str], task: Task) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Loaded:
 
     `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
     `label_counts` says how many training rows have each (for tags: how many words), 0 for those that stand in held-out rows
-    only. `duplicates` and `conflicts` are numbers of rows, `structured` says how many have an object or a list as text,
+    only. `duplicates` and `conflicts` are numbers of rows, `structured` says how many have an object or a list as answer,
     `grouped_by` is the column that tells the sentences of single words apart; `notes` are warnings about the reading, `unused`
     counts the rows that hold something in a column, or in a key of their turns, that is not used.
     """
@@ -172,7 +172,8 @@ def _examples(
         examples, problems = to_examples(rows, form, spec.system, kind)
         loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
         loaded.rows_in += len(part)
-        loaded.structured += sum(_has_structure(row, form) for row in rows)
+        if answer := form.columns.get("completion"):
+            loaded.structured += sum(is_structured(cell(row.value, answer)) for row in rows)
         loaded.unused.update(_unused(rows, examples, form))
         yield from examples
 
@@ -183,11 +184,6 @@ def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) ->
         yield from (column for column in fmt.unused if cell(row.value, column) not in (None, "", [], {}))
     for example in examples:
         yield from (f"turns[].{key}" for key in example.unused_keys)
-
-
-def _has_structure(row: RawRow, fmt: Format) -> bool:
-    columns = (fmt.columns.get(role) for role in ("prompt", "completion", "text", "pair"))
-    return any(is_structured(cell(row.value, column)) for column in columns if column)
 
 
 def _notes(loaded: Loaded) -> Iterator[Problem]:

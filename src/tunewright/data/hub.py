@@ -4,6 +4,7 @@ The imports stand inside the functions, because most data are text files and nee
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,12 @@ def _rows_of(batches: Iterable[Any], names: LabelNames, size: int) -> Iterator[d
         unpacked += batch.nbytes
         if unpacked > max(FREE_BYTES, MAX_GROWTH * size):
             raise _InflatedError
-        yield from (with_names(row, names) for row in batch.to_pylist())
+        yield from (with_names(_with_floats(row), names) for row in batch.to_pylist())
+
+
+def _with_floats(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose decimal numbers are numbers as those of other tables."""
+    return {column: float(value) if isinstance(value, Decimal) else value for column, value in row.items()}
 
 
 class _InflatedError(ValueError):

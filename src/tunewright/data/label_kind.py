@@ -15,7 +15,7 @@ from tunewright.spec.tasks import ProblemType
 
 Kind = Literal["text", "number", "boolean", "list", "other"]
 
-_MARKS = (",", ";", "|", "、", "，", "；")
+_MARKS = (",", ";", "|", "/", "、", "，", "；")
 # What pandas writes and reads for no value. The first are never the name of a class; the others may be if many rows have them.
 _NO_VALUE = frozenset({"NaN", "nan", "-NaN", "-nan", "<NA>", "#N/A", "#NA", "#N/A N/A", "NaT", "1.#QNAN", "-1.#IND"})
 _MAYBE_NO_VALUE = frozenset({"NA", "N/A", "n/a", "NULL", "null", "None"})

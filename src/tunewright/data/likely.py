@@ -42,6 +42,8 @@ def flags_for(columns: Sequence[str], sample: Sequence[Row], task: Task) -> str:
         return _mapped(messages=turns)
     texts = [column for column in columns if _are_texts(column, sample)]
     label = _class_column(columns, texts, sample)
+    if task == "seq_cls" and label is None and len(texts) > 1:
+        label = min(texts, key=lambda column: _length(column, sample))
     others = sorted((column for column in texts if column != label), key=lambda column: -_length(column, sample))
     if task == "seq_cls" or (label and others):
         asked = "" if task == "seq_cls" else "--task seq_cls "
@@ -56,10 +58,11 @@ def looks_like_a_row(columns: Sequence[str], sample: Sequence[Row]) -> bool:
     """Whether names of columns are cells of a first row: numbers, sentences, or values that stand below themselves again."""
     if len(columns) > 1 and any(str(row.get(name)).strip() == name for name in columns for row in sample):
         return True
+    most = LONGEST_NAME if len(columns) > 1 else 1
     return any(
         _NUMERAL.fullmatch(name)
         or len(name) > LONGEST_CLASS
-        or len(name.split()) > LONGEST_NAME
+        or len(name.split()) > most
         or (len(name.split()) > 2 and _SENTENCE_END.search(name))
         for name in columns
     )
@@ -72,11 +75,9 @@ def numbered(columns: Sequence[str], sample: Sequence[Row]) -> tuple[list[str], 
     return names, [first, *({new: row.get(old) for new, old in zip(names, columns, strict=True)} for row in sample)]
 
 
-def other_file(file: str, task: Task) -> str:
-    """The command that names a file of plain text by what it may be: words and tags, or a table."""
-    path = Path(file)
-    better = path.with_suffix(".conll" if task == "token_cls" else ".tsv")
-    return shlex.join(["cp", str(path), str(better)])
+def as_conll(file: str) -> str:
+    """The command that gives a file of words and tags a name that says so."""
+    return shlex.join(["cp", file, str(Path(file).with_suffix(".conll"))])
 
 
 def _mapped(**roles: str) -> str:

@@ -1,7 +1,7 @@
 """Plain text to rows: a row is a paragraph, or a line where no line of the file is blank."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, takewhile
 
 from tunewright.data.scan import MAX_ROW_BYTES, Damage, Found, Good, size_damage, text_damage, with_text
 from tunewright.data.textfile import Line
@@ -9,6 +9,7 @@ from tunewright.data.textfile import Line
 _LONGEST_WRAPPED = 100  # characters; lines that an editor has broken are shorter
 _SENTENCE_ENDS = tuple(".!?…:;。！？；：\"'”’)]）」』")
 MIN_LINES = 3
+_LABEL = "__label__"
 
 
 def rows_are_lines(lines: Sequence[str]) -> bool:
@@ -22,6 +23,24 @@ def rows_are_lines(lines: Sequence[str]) -> bool:
     ended = sum(line.endswith(_SENTENCE_ENDS) for line in before_last)
     is_wrapped = longest <= _LONGEST_WRAPPED and 2 * full > len(before_last) and 2 * ended < len(before_last)
     return not is_wrapped
+
+
+def are_labelled(lines: Sequence[str]) -> bool:
+    """Whether lines begin with labels as fastText writes them."""
+    whole = [line for line in lines if line.strip()]
+    return bool(whole) and all(line.startswith(_LABEL) for line in whole)
+
+
+def scan_labelled(lines: Iterable[Line]) -> Iterator[Found]:
+    """A row of `text` and `label` for each line of fastText's form, `__label__NAME text`; several labels are a list."""
+    for row in scan_lines(lines):
+        if isinstance(row, Damage):
+            yield row
+            continue
+        words = row.value["text"].split()
+        labels = [word.removeprefix(_LABEL) for word in takewhile(lambda word: word.startswith(_LABEL), words)]
+        text = " ".join(words[len(labels) :])
+        yield Good(row.line, {"text": text, "label": labels[0] if len(labels) == 1 else labels})
 
 
 def scan_lines(lines: Iterable[Line]) -> Iterator[Found]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.data import hub, paragraphs
-from tunewright.data.conll import scan_conll, separator_of
+from tunewright.data.conll import is_universal, scan_conll, separator_of
 from tunewright.data.controls import cleaned
 from tunewright.data.encodings import UTF8
 from tunewright.data.scan import (
@@ -35,7 +35,7 @@ from tunewright.data.tables import has_even_tabs, scan_table
 from tunewright.data.textfile import Line, TextFile, open_text
 from tunewright.errors import DataError, Problem, Where, error, errors_of
 
-Layout = Literal["document", "objects", "words", "table", "lines", "paragraphs"]
+Layout = Literal["document", "objects", "words", "table", "labels", "lines", "paragraphs"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PREFIX = "hf://datasets/"
@@ -204,10 +204,13 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
         case "objects":
             yield from _scan_jsonl(text.lines())
         case "words":
-            separator = "" if kind in CONLL else separator_of(text.head_lines())
-            yield from scan_conll(text.lines(), separator, is_universal=kind == ".conllu")
+            lines = text.head_lines()
+            separator = "" if kind in CONLL else separator_of(lines)
+            yield from scan_conll(text.lines(), separator, is_universal=kind == ".conllu" or is_universal(lines))
         case "table":
             yield from scan_table(text.lines(), file, "" if kind == ".csv" else "\t", reading.columns)
+        case "labels":
+            yield from paragraphs.scan_labelled(text.lines())
         case "lines":
             yield from paragraphs.scan_lines(text.lines())
         case "paragraphs":
@@ -219,12 +222,14 @@ def layout_of(text: TextFile, kind: str) -> Layout:
     if kind in (".json", ".jsonl"):
         return "document" if kind == ".json" or begins_a_document(text.head) else "objects"
     lines = text.head_lines()
-    if kind in CONLL or separator_of(lines):
+    if kind in CONLL or separator_of(lines) or is_universal(lines):
         return "words"
     if kind in (".csv", ".tsv"):
         return "table"
     if holds_objects(lines):
         return "objects"
+    if paragraphs.are_labelled(lines):
+        return "labels"
     if has_even_tabs(lines):
         return "table"
     return "lines" if paragraphs.rows_are_lines(lines) else "paragraphs"

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import date, time
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -62,16 +61,16 @@ def is_missing(value: Any) -> bool:
 
 
 def is_structured(value: Any) -> bool:
-    """Whether a prompt or an answer is an object or a list, and no conversation; its JSON is what is learned."""
+    """Whether an answer is an object or a list, and no conversation; its JSON is what is learned."""
     items = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
     return bool(items) and not any(isinstance(item, dict) and ("role" in item or "from" in item) for item in items)
 
 
 def as_text(value: Any) -> str | None:
-    """A value that is not text as text: numbers as they are written, objects and lists as JSON; None if there is no way."""
-    if isinstance(value, bool | int | float | dict | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value) if isinstance(value, date | time | Decimal | UUID) else None
+    """A single value as text: numbers, true and false as JSON writes them; None for objects, lists and bytes."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return str(value) if isinstance(value, str | date | time | UUID) else None
 
 
 class RowReport:
@@ -84,11 +83,13 @@ class RowReport:
         self.unused_keys: list[str] = []  # keys of turns that play no part
 
     def cell(self, role: str) -> Any:
-        """What plays a role; a prompt or an answer that is an object or a list of no turns is its JSON."""
+        """What plays a role; an answer that is an object or a list of no turns is its JSON."""
         value = cell(self.row.value, self.columns[role])
         if is_missing(value):
             return None
-        return as_text(value) if role in ("prompt", "completion") and is_structured(value) else value
+        if role == "completion" and is_structured(value):
+            return json.dumps(value, ensure_ascii=False, default=str)
+        return value
 
     def add(self, code: str, **values: Any) -> None:
         where = Where(self.row.file, self.row.line)
@@ -99,12 +100,12 @@ class RowReport:
         return self.text(self.cell(role), self.columns[role])
 
     def text(self, value: Any, name: str, *, may_be_empty: bool = False) -> str:
-        """The value as text, if that is sound and says something; lists are no text."""
+        """The value as text, if that is sound and says something."""
         if is_missing(value):
             if not may_be_empty:
                 self.add("E207", field=name)
             return ""
-        text = value if isinstance(value, str) else None if isinstance(value, list) else as_text(value)
+        text = as_text(value)
         if text is None:
             self.add("E206", field=name, wanted=_TEXT, got=kind_of(value))
             return ""

@@ -56,6 +56,14 @@ class _RefusedError(ValueError):
     """Accepted by Python's reader, but not JSON or not unambiguous."""
 
 
+class _BrokenError(ValueError):
+    """No JSON: where, and why by Python's reader."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.offset, self.reason = offset, reason
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) == len(pairs):
@@ -78,6 +86,8 @@ _WRAPPED_LIST = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[(?!\s*\{\s*"(?:role|
 # Reading what turns out to be damaged may cost so many times the text; a text that is open brackets would cost its square.
 MAX_WASTE = 8
 DEEP = 5000  # characters that are read before nesting is too deep, about
+FEW_FAULTS, PART = 20, 8192
+DEEPEST_INDENT = 200
 
 _REASONS = {
     "Extra data": N_("something stands after its end"),
@@ -206,7 +216,8 @@ class _Member:
         return is_list and not {"role", "from"} & rows[0].keys()
 
     def table(self) -> list[dict[str, Any]] | None:
-        return table_rows(self.value) if isinstance(self.value, dict) and split_of(self.key) else None
+        is_holder = bool(split_of(self.key)) or self.key in ("data", "rows", "records", "table")
+        return table_rows(self.value) if is_holder and isinstance(self.value, dict) else None
 
 
 def _scan_members(document: "_Document", members: list[_Member], file: str, split: str) -> Iterator[Found]:
@@ -240,6 +251,20 @@ def splits_in(text: str) -> list[str]:
     members = _members(text, start) if text[start : start + 1] == "{" else None
     keys = [member.key for member in members or () if member.is_rows or member.table()]
     return keys if len(keys) > 1 and any(map(split_of, keys)) else []
+
+
+def _is_cell(value: Any) -> bool:
+    """Whether a list that begins so is a row: of turns, or of the cells of a table."""
+    return is_turn(value) or isinstance(value, str | int | float)
+
+
+def _as_row(value: Any) -> Any:
+    """The object that a list stands for: a conversation, or cells whose columns have numbers; other values as they are."""
+    if isinstance(value, list) and value and is_turn(value[0]):
+        return {"messages": value}
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(v, str | int | float | None) for v in value):
+        return {f"column_{index}": item for index, item in enumerate(value, 1)}
+    return value
 
 
 def checked_values(value: dict[str, Any], line: int) -> Found:
@@ -303,6 +328,7 @@ class _Document:
         self.line_ends = [match.start() for match in re.finditer("\n", text)]
         self.has_flaw = _FLAW.search(text) is not None
         self.waste = 0  # characters read in vain
+        self.faults = 0
 
     @property
     def is_hopeless(self) -> bool:
@@ -339,7 +365,9 @@ class _Document:
         """Lists of rows and rows, one after another to the end of the text, with commas between them or not."""
         text, first = self.text, True
         while (position := self.skip(position)) < len(text):
-            if text[position] == "[" and not is_turn(self.first_of_list(position)):
+            if text[position] == "[" and isinstance(self.first_of_list(position), str) and first:
+                position = yield from self.texts(position)
+            elif text[position] == "[" and not _is_cell(self.first_of_list(position)):
                 position = yield from self.elements(position + 1, file, first=first)
             elif text[position] in "{[":
                 found, end = self.element(position)
@@ -357,6 +385,17 @@ class _Document:
             position = self.skip(position)
             position += text[position : position + 1] == ","
             first = False
+
+    def texts(self, start: int) -> Generator[Found, None, int]:
+        """A list of texts: each is a row, unless more lists follow; then it is a row itself. Returns: the offset behind it."""
+        found, end = self.element(start)
+        value = [] if end is None else _LENIENT.raw_decode(self.text, start)[0]
+        if end is None or self.skip(end) < len(self.text) or not all(isinstance(item, str) for item in value):
+            yield with_text(found, self.text, start, end)
+        else:
+            line, _column = self.place(start)
+            yield from (checked_values({"text": item}, line) for item in value)
+        return len(self.text) if end is None else end
 
     def first_of_list(self, start: int) -> Any:
         """The first element of a list; None if it is damaged or there is none."""
@@ -403,9 +442,10 @@ class _Document:
     def element(self, start: int) -> tuple[Found, int | None]:
         """The value at an offset and the offset of its end; no end if it is so damaged that it cannot be told."""
         try:
-            value, end = _STRICT.raw_decode(self.text, start)
-        except json.JSONDecodeError as fault:
-            self.waste += fault.pos - start
+            value, end = self.decoded(_STRICT, start)
+        except _BrokenError as fault:
+            self.faults += 1
+            self.waste += fault.offset - start
             return self.syntax_damage(fault), self.lenient_end(start)
         except RecursionError:
             self.waste += DEEP
@@ -419,15 +459,38 @@ class _Document:
     def lenient_end(self, start: int) -> int | None:
         """Where a refused value ends, if its brackets and quotes are sound."""
         try:
-            return _LENIENT.raw_decode(self.text, start)[1]
+            return self.decoded(_LENIENT, start)[1]
         except (ValueError, RecursionError):
             return None
 
-    def syntax_damage(self, fault: json.JSONDecodeError) -> Damage:
-        line, column = self.place(fault.pos)
-        if flaw := text_damage(self.text, line, fault.pos, fault.pos + 1):
+    def decoded(self, decoder: json.JSONDecoder, start: int) -> tuple[Any, int]:
+        """The value at an offset and the offset of its end.
+
+        Python counts the lines in front of each error, from the beginning of what it reads; so where errors are many, a part
+        is read first, and the whole only if that is too short. Raises: _BrokenError, _RefusedError, ValueError, RecursionError.
+        """
+        text, offset = self.text, start
+        if self.faults > FEW_FAULTS:
+            text, offset = text[start : start + PART], 0
+        try:
+            value, end = decoder.raw_decode(text, offset)
+        except json.JSONDecodeError as fault:
+            is_cut = text is not self.text and (fault.pos > PART - 10 or fault.msg.startswith("Unterminated"))
+            if not is_cut:
+                raise _BrokenError(fault.pos - offset + start, fault.msg) from None
+        else:
+            if text is self.text or end < PART:
+                return value, end - offset + start
+        try:
+            return decoder.raw_decode(self.text, start)
+        except json.JSONDecodeError as fault:
+            raise _BrokenError(fault.pos, fault.msg) from None
+
+    def syntax_damage(self, fault: "_BrokenError") -> Damage:
+        line, column = self.place(fault.offset)
+        if flaw := text_damage(self.text, line, fault.offset, fault.offset + 1):
             return Damage("E205", line, column, flaw.values)
-        return self.not_json(fault.pos, _REASONS.get(fault.msg, fault.msg))
+        return self.not_json(fault.offset, _REASONS.get(fault.reason, fault.reason))
 
     def checked(self, value: Any, start: int, end: int) -> Found:
         """The row, if its text is whole, small enough and an object."""
@@ -437,10 +500,10 @@ class _Document:
             return Damage("E205", line, column, {"reason": _NOT_UTF8})
         if 4 * (end - start) > MAX_ROW_BYTES and (damage := size_damage(len(self.text[start:end].encode()), line)):
             return damage
-        if isinstance(value, list) and value and is_turn(value[0]):
-            value = {"messages": value}
+        value = _as_row(value)
         if not isinstance(value, dict):
-            return Damage("E206", line, 0, {"field": "row", "wanted": _KINDS[dict], "got": kind_of(value)})
+            better = {"better": '{"text": "..."}'} if isinstance(value, str) else {}
+            return Damage("E206", line, 0, {"field": "row", "wanted": _KINDS[dict], "got": kind_of(value), **better})
         if _MAYBE_FLAW.search(self.text, start, end) and (damage := value_damage(value, line)):
             escape = _FLAW_ESCAPE.search(self.text, start, end)
             line, column = self.place(escape.start()) if escape else (line, 0)
@@ -459,7 +522,8 @@ class _Document:
         """
         if self.is_hopeless:
             return -1
-        indent = self.text[self.text.rfind("\n", 0, start) + 1 : start]
+        _line, column = self.place(start)
+        indent = self.text[start - column + 1 : start] if column <= DEEPEST_INDENT else "x"
         if not indent.strip():
             pattern = rf"\n[ \t]{{0,{len(indent)}}}\{{"
         elif key := _FIRST_KEY.match(self.text, start):

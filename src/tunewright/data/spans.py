@@ -190,7 +190,7 @@ def _by_template(
     """
     reasoning, answer = thinking_of(message)
     has_tags = bool(reasoning.strip()) or CLOSE in message.content
-    forms = [message, replace(message, reasoning=reasoning, content=answer)] if has_tags else [message]
+    forms = [message, replace(message, reasoning=reasoning.strip("\n"), content=answer)] if has_tags else [message]
     if reasoning.strip() and marks_of(tokenizer) != USUAL:  # tags in the content are text to this template
         forms = forms[1:]
     for form in forms:

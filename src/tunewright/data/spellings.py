@@ -29,7 +29,8 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
         "text": "text sentence content review comment message utterance tweet document article question query input title"
         " prompt text_a text1 sentence1 premise 文本 内容 句子 评论 正文 文章 问题 输入 标题",
         "label": "label_text label_name label labels gold_label class category intent sentiment emotion topic rating stars"
-        " score similarity similarity_score is_duplicate target y 标签 类别 分类 意图 情感 评分 分数 相似度 标注",
+        " score similarity similarity_score is_duplicate target y tags genre genres topics"
+        " 标签 类别 分类 意图 情感 评分 分数 相似度 标注",
     },
     "token_cls": {
         "words": "tokens words token word text sentence 词语 词 单词 分词 字 文本 句子",

@@ -144,4 +144,6 @@ def _nothing_at(place: Path, path: str) -> Exception:
         names = []
     if close := get_close_matches(place.name, names, n=1):
         values["suggestion"] = shlex.quote(str(place.with_name(close[0])))
+    else:
+        values["extensions"] = " ".join(EXTENSIONS)
     return DataError([Problem("E201", values=values)])

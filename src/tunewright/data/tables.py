@@ -45,14 +45,15 @@ def scan_table(lines: Iterator[Line], file: str, separator: str, columns: Collec
         return
     waiting.give_back(first)
     separator = _separator_of([text for _number, text, _size in first], separator)
+    quoting = _quoting_of(first[0][1], separator)
     header: list[str] = []
-    while (read := _next_record(waiting, separator, len(header))) is not None:
+    while (read := _next_record(waiting, separator, len(header), quoting)) is not None:
         number, record = read
         if isinstance(record, Damage):
             if not header:
                 raise error(record.code, Where(file, number, record.column), **record.values)
             yield record
-        elif not record:  # a blank line
+        elif not any(record):  # a blank line, or an empty one of a spreadsheet
             continue
         elif header:
             yield _row(number, record, header, separator)
@@ -95,7 +96,9 @@ class _Lines:
         self._waiting.extendleft(reversed(lines))
 
 
-def _next_record(lines: _Lines, separator: str, wanted: int) -> tuple[int, list[str] | Damage] | None:
+def _next_record(
+    lines: _Lines, separator: str, wanted: int, quoting: Mapping[str, Any]
+) -> tuple[int, list[str] | Damage] | None:
     """First line and cells of the next record, None at the end; `wanted` is the number of cells, 0 before it is known.
 
     A record that is not well quoted costs its first line only, so that one lost quote does not swallow what follows.
@@ -108,7 +111,7 @@ def _next_record(lines: _Lines, separator: str, wanted: int) -> tuple[int, list[
         if dialect and not is_escaped:
             break
         try:
-            cells = next(csv.reader(_fed(lines, part), delimiter=separator, strict=True, **dialect), [])
+            cells = next(csv.reader(_fed(lines, part), delimiter=separator, strict=True, **quoting, **dialect), [])
         except csv.Error as fault:
             faults.append(str(fault))
             lines.give_back(part)
@@ -182,6 +185,14 @@ def _separator_of(lines: list[str], preferred: str) -> str:
         return preferred
     marks = [mark for mark in _SEPARATORS if bare[mark]] or [mark for mark in _RARE_SEPARATORS if bare[mark]]
     return max(marks, key=lambda mark: (_evenness(lines, mark), bare[mark]), default=",")
+
+
+def _quoting_of(header: str, separator: str) -> dict[str, Any]:
+    """How the header quotes its names, and whether a blank stands behind each separator; cells are written so too."""
+    names = header.rstrip("\r\n").split(separator)
+    is_single = all(len(name) > 2 and name.strip()[:1] == name.strip()[-1:] == "'" for name in names)
+    is_spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])
+    return {**({"quotechar": "'"} if is_single else {}), "skipinitialspace": is_spaced}
 
 
 def _evenness(lines: list[str], mark: str) -> float:

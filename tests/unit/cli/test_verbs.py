@@ -132,6 +132,15 @@ def test_data_show_marks_what_is_learned(tw, built_in: Path, rows: Path, monkeyp
     assert "\x1b[32;1mIt is 4.<|im_end|>\x1b[0m" in tw("data", "show", "my.jsonl", "--row", "3").out
 
 
+def test_data_show_says_why_there_is_no_row_to_show(tw, built_in: Path, tmp_path: Path) -> None:
+    Path("bad.jsonl").write_text('{"prompt": "a", "completion": ""}\n{"prompt": "b", "completion": ""}\n')
+    shown = tw("data", "show", "bad.jsonl", "-n", "3")
+    assert shown.code == 4
+    assert "error E203  bad.jsonl:1  the completion is empty" in shown.out
+    assert "There is no such row." not in shown.out + shown.err
+    assert tw("data", "show", "bad.jsonl", "--row", "9").err.startswith("There is no such row.")
+
+
 def test_runs_list_shows_states_and_scores(tw, make_run: MakeRun) -> None:
     assert "No runs here yet." in tw("runs", "list").err
     run = make_run()

@@ -83,3 +83,12 @@ def test_words_are_joined_with_their_places() -> None:
     assert text == "Wir sind 北京人 !"
     assert [text[start:end] for start, end in spans] == words
     assert join_words(words, is_spaced=True)[0] == "Wir sind 北 京 人 !"
+
+
+def test_objects_in_a_text_file_are_rows_and_lines_with_tabs_are_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text('{"prompt": "one"}\n{"prompt": "two"}\n')
+    assert [prompt.turns[-1].content for prompt in read_prompts(str(tmp_path / "a.txt"))[0]] == ["one", "two"]
+    (tmp_path / "b.txt").write_text("one\ttwo\n\nthree\tfour\nAnna B-PER\n")
+    assert [prompt.turns[-1].content for prompt in read_prompts(str(tmp_path / "b.txt"))[0]] == [
+        "one\ttwo", "three\tfour", "Anna B-PER",
+    ]  # fmt: skip
