@@ -100,3 +100,14 @@ def test_marks_of_template_and_configs_are_still_told(
     rows = [{"prompt": f"{mark} {n}", "completion": f"yes {n}"} for n in range(24)]
     warnings = api.data_check(written(tmp_path / "rows.jsonl", rows), str(tiny_model("llama"))).warnings
     assert "W215" in [problem.code for problem in warnings]
+
+
+@pytest.mark.parametrize("ends", [[-5, True], [10**30, 2], 99999])
+def test_ends_of_generation_that_are_no_tokens_do_no_harm(
+    tiny_model: Callable[..., Path], tmp_path: Path, ends: object
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model("llama"), folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    rows = [{"prompt": f"teapot {n}", "completion": f"teapot {n}"} for n in range(24)]
+    assert api.data_check(written(tmp_path / "rows.jsonl", rows), str(folder)).stopping == ()

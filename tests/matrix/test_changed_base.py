@@ -58,7 +58,7 @@ def other_end_token(folder: Path) -> None:
 
 
 CHANGES = [
-    (other_weights, "weights of the model"), (other_tokenizer, "tokenizer"), (other_template, "chat template"),
+    (other_weights, "set of base weights"), (other_tokenizer, "tokenizer"), (other_template, "chat template"),
     (other_end_token, "tokenizer"),
 ]  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_every_verb_names_what_is_another_one_now(
 def test_an_answer_is_given_with_a_warning(trained: tuple[Path, api.TrainedRun]) -> None:
     folder, run = trained
     other_weights(folder)
-    with pytest.warns(TunewrightWarning, match=r"W505 .*weights of the model"):
+    with pytest.warns(TunewrightWarning, match=r"W505 .*set of base weights"):
         assert isinstance(run.chat("hello", max_new_tokens=2), str)
     run.close()
 

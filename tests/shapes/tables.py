@@ -118,7 +118,7 @@ SHAPES = (
     coded("utf16-txt", "Ein Satz.\nNoch einer.\nUnd einer.\n".encode("utf-16"), "text in UTF-16", ("Ein Satz.", "Noch einer.", "Und einer."),
           "a.txt", warns=("W237",)),
     coded("utf16-without-mark", rows(",").encode("utf-16-le"), "UTF-16 without a mark is named", ANSWERS, code="E239",
-          fix="--set data.encoding=utf-16-le"),
+          fix="--set data.encoding=utf-16le"),
     coded("gbk-csv", CHINESE.encode("gbk"), "Excel in China", CHINESE_ANSWERS, code="E239", fix="--set data.encoding=gb18030"),
     coded("gb18030-jsonl", '{"问题": "你好吗", "答案": "我很好"}\n{"问题": "你是谁", "答案": "我是人"}\n'.encode("gb18030"),
           "the same in JSON", ("我很好", "我是人"), "a.jsonl", code="E239", fix="--set data.encoding=gb18030"),

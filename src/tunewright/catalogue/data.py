@@ -198,7 +198,7 @@ DATA: Mapping[str, Entry] = {
         N_("{file} is not UTF-8; most likely it is {encoding}"),
         N_("Programs of some countries write tables in encodings of their own; Excel does so in China and Europe."),
         N_("--set data.encoding={encoding}"),
-        N_("iconv -f {encoding} -t utf-8 {file} > {better}"),
+        N_("{command}"),
     ),
     "E240": data_fault(
         N_("the first line of {file} looks like a row, not like names of columns: {columns}"),

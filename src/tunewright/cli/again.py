@@ -63,7 +63,7 @@ def _escaped(char: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
-def given(context: typer.Context, verb: str, *, without: Collection[str] = ()) -> list[str]:
+def typed(context: typer.Context, verb: str, *, without: Collection[str] = ()) -> list[str]:
     """The options that were typed, in the order of the help, as far as `verb` has them too; `without` names others."""
     target: Any = context.find_root().command
     for word in verb.split():

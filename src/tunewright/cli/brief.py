@@ -76,20 +76,25 @@ def data_line(made: "Plan", *, is_generated: bool = False) -> str:
         rows += _(" (other wording, other items)")
     parts = [name, rows, api.describe_data(made), *_learned(made)]
     if data.num_sequences > data.num_train:
-        parts.insert(2, blocks(data.num_train, data.num_sequences, int(made.run.data.max_length)))
+        parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, int(made.run.data.max_length))[1])
     if data.num_bad:
         parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
     return " · ".join(parts)
 
 
-def blocks(rows: int, count: int, max_length: int) -> str:
-    """Long texts that go on in further blocks."""
+def texts_of(form: str, rows: int, count: int, max_length: int) -> tuple[str, str]:
+    """Rows that are several texts to the model: long texts, or answers behind prompts of their own. Returns: label, text."""
+    if form != "text":
+        text = _(
+            "{rows} rows -> {texts} texts, as the chat template writes earlier answers otherwise than the model does"
+        )
+        return _("Texts"), text.format(rows=f"{rows:,}", texts=f"{count:,}")
     text = ngettext(
         "{rows} row -> {blocks} blocks of up to {length} tokens",
         "{rows} rows -> {blocks} blocks of up to {length} tokens",
         rows,
     )
-    return text.format(rows=f"{rows:,}", blocks=f"{count:,}", length=f"{max_length:,}")
+    return _("Blocks"), text.format(rows=f"{rows:,}", blocks=f"{count:,}", length=f"{max_length:,}")
 
 
 def _learned(made: "Plan") -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tunewright.errors import Problem, Where
 
 SHOWN_PER_CODE = 20
+LINES_SHOWN = 8
 INDENT = " " * 6
 SUMMARIES = ("E216",)  # counts the problems listed with it
 WRONG_USE = "E119"
@@ -28,29 +29,48 @@ def print_problems(
 
     `full_list` says where the others can be read.
     """
-    totals = Counter(problem.code for problem in problems)
+    alike = _alike(problems)
+    totals = Counter(problem.code for problem, _lines in alike)
     seen: Counter[str] = Counter()
     shown = []
-    for problem in problems:
+    for problem, lines in alike:
         seen[problem.code] += 1
         if seen[problem.code] <= SHOWN_PER_CODE:
-            shown.append(problem)
-    last = {fix: number for number, problem in enumerate(shown) for fix in problem.fixes()}
+            shown.append((problem, lines))
+    last = {fix: number for number, (problem, _lines) in enumerate(shown) for fix in problem.fixes()}
     printed: Counter[str] = Counter()
-    for number, problem in enumerate(shown):
-        _print_one(problem, [fix for fix in problem.fixes() if last[fix] == number], channel)
+    for number, (problem, lines) in enumerate(shown):
+        _print_one(problem, [fix for fix in problem.fixes() if last[fix] == number], channel, lines)
         printed[problem.code] += 1
         if printed[problem.code] == SHOWN_PER_CODE < totals[problem.code]:
             _print_rest(problem.code, totals[problem.code] - SHOWN_PER_CODE, channel, full_list)
     _print_count(problems, channel, nothing_started)
 
 
-def _print_one(problem: "Problem", fixes: list[str], channel: Channel) -> None:
+def _alike(problems: Sequence["Problem"]) -> list[tuple["Problem", list[int]]]:
+    """Problems, each with the lines of all others that say the same of other rows of its file."""
+    alike: list[tuple[Problem, list[int]]] = []
+    lines_of: dict[tuple[str, str, str], list[int]] = {}
+    for problem in problems:
+        where = problem.where
+        key = problem.code, problem.message(), where.file
+        if where.line and not where.source and not where.column and key in lines_of:
+            lines_of[key].append(where.line)
+        else:
+            alike.append((problem, lines_of.setdefault(key, [])))
+    return alike
+
+
+def _print_one(problem: "Problem", fixes: list[str], channel: Channel, others: Sequence[int]) -> None:
     word, color = _kind(problem.code)
     place = printable(_place(problem.where))
     head = f"{channel.paint(word, color, 'bold')} {channel.paint(problem.code, 'bold')}  "
     head += f"{channel.paint(place, 'cyan')}  " if place else ""
     text = printable(problem.message())
+    if others:
+        lines = ", ".join(map(str, others[:LINES_SHOWN])) + (", ..." if len(others) > LINES_SHOWN else "")
+        also = ngettext("and {count} more row (line {lines})", "and {count} more rows (lines {lines})", len(others))
+        text += f"   {also.format(count=len(others), lines=lines)}"
     channel.paragraph(text, INDENT, head)
     if problem.where.line and problem.where.source:
         hint = fixes.pop(0) if fixes and "suggestion" in problem.values else ""

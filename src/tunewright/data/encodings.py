@@ -79,7 +79,7 @@ def _without_mark(head: bytes) -> str:
     """UTF-16 without its mark: read so, no character is NUL any more, and most are those of some text."""
     if b"\x00" not in head:
         return ""
-    shares = {name: _usual(head[: len(head) // 2 * 2], name) for name in ("utf-16-le", "utf-16-be")}
+    shares = {name: _usual(head[: len(head) // 2 * 2], name) for name in ("utf-16le", "utf-16be")}
     best = max(shares, key=lambda name: shares[name])
     return best if shares[best] > 0.5 else ""
 

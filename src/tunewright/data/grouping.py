@@ -1,5 +1,6 @@
 """Tables of one word a row: the words of a sentence become one row."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from tunewright.data.formats import Format, shown
@@ -29,7 +30,7 @@ def sentence_column(rows: Sequence[RawRow], fmt: Format) -> str | None:
     if column := next((known[name] for name in spellings if name in known), None):
         return column
     values = {"columns": shown([*fmt.columns.values(), *fmt.unused])}
-    raise DataError([Problem("E246", values=values | ({"column": fmt.unused[0]} if fmt.unused else {}))])
+    raise DataError([Problem("E246", values=values | ({"column": shlex.quote(fmt.unused[0])} if fmt.unused else {}))])
 
 
 def grouped(rows: Iterator[RawRow | Problem], fmt: Format, column: str) -> Iterator[RawRow | Problem]:

@@ -1,5 +1,6 @@
 """Which rows are trained on and which are held out, as the ask says or, where it leaves that open, as the data are laid out."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,7 +107,7 @@ def _parts_note(sides: Sides, names: dict[str, list[str]]) -> list[Problem]:
     }  # fmt: skip
     unused = next((name for name in names.get(TEST, []) if TEST not in own), None)
     place = Path(sides.train.path)
-    test = {"test": str(place / unused)} if unused and place.is_dir() else {}
+    test = {"test": shlex.quote(str(place / unused))} if unused and place.is_dir() else {}
     return [Problem("W231", values={**values, **test})]
 
 

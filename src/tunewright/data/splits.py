@@ -5,6 +5,7 @@ out, as trainers use it.
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -125,7 +126,7 @@ def data_files(path: str, split: str) -> list[Path]:
         raise _nothing_at(place, path)
     folder = list_folder(place)
     if not folder.files:
-        inner = {"inner": str(folder.folders[0])} if folder.folders else {}
+        inner = {"inner": shlex.quote(str(folder.folders[0]))} if folder.folders else {}
         values = {"path": path, "reason": N_("the folder holds no data file"), "extensions": extensions, **inner}
         raise DataError([Problem("E201", values=values)])
     if files := folder.of(split):
@@ -142,5 +143,5 @@ def _nothing_at(place: Path, path: str) -> Exception:
     except OSError:
         names = []
     if close := get_close_matches(place.name, names, n=1):
-        values["suggestion"] = str(place.with_name(close[0])) if place.parent != Path() else close[0]
+        values["suggestion"] = shlex.quote(str(place.with_name(close[0])))
     return DataError([Problem("E201", values=values)])

@@ -1,6 +1,7 @@
 """A text file as lines: its encoding, its byte-order marks, its ends of lines."""
 
 import codecs
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,4 +94,6 @@ def _not_utf8(file: Path, head: bytes, likely: str) -> Exception:
     line = before.count("\n", 0, place) + 1
     column = place - (before.rfind("\n", 0, place) + 1) + 1
     better = file.with_name(f"{file.stem}-utf8{file.suffix}")
-    return error("E239", Where(str(file), line, column), file=str(file), encoding=likely, better=str(better))
+    command = shlex.join(["iconv", "-f", likely.replace("_", "-"), "-t", "utf-8", str(file)])
+    values = {"file": str(file), "encoding": likely, "command": f"{command} > {shlex.quote(str(better))}"}
+    return error("E239", Where(str(file), line, column), **values)

@@ -16,7 +16,7 @@ from tunewright.data.template import BUILT_IN, Tools, render
 from tunewright.data.trial import fault_of
 from tunewright.errors import Where, error
 from tunewright.i18n import N_, Phrase
-from tunewright.trust import read_json
+from tunewright.trust import MOST_GROWTH, growth, read_json
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -91,6 +91,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
         raise
     except BaseException as problem:  # tokenizers raises bare Exception, and its panics are none of them
         raise error("E304", folder=str(folder), reason=str(problem)) from problem
+    _refuse_growth(backend, folder)
     backend.no_truncation()
     backend.no_padding()
     config = _read_json(folder / "tokenizer_config.json")
@@ -115,6 +116,17 @@ def _begins_with_bos(backend: Tokenizer, special: dict[str, str]) -> bool:
     """Whether the tokenizer itself puts the beginning token in front of a text."""
     bos = backend.token_to_id(special["bos_token"]) if "bos_token" in special else None
     return bos is not None and backend.encode("a", add_special_tokens=True).ids[:1] == [bos]
+
+
+def _refuse_growth(backend: Tokenizer, folder: Path) -> None:
+    """Raises: ModelError E304 for replacements that make a text many times longer, one after another."""
+    for step in (backend.normalizer, backend.decoder):
+        if step is not None and (factor := growth(step.__getstate__())) > MOST_GROWTH:
+            raise error(
+                "E304",
+                folder=str(folder),
+                reason=Phrase(N_("its replacements make a text {factor} times longer"), factor=f"{factor:.0e}"),
+            )
 
 
 def _content(token: Any) -> str:

@@ -1,6 +1,5 @@
 """Tokens that a model has no row for in its embedding, and tokens that it reads as the end of something."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,11 +8,13 @@ from tunewright.data.formats import Example
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.errors import Problem
 from tunewright.spec.tasks import TASKS, Task
+from tunewright.trust import python_line
 
 if TYPE_CHECKING:
     from tunewright.data.encode import Encoded
 
 NAMED = 5
+LARGEST_ID = 2**31  # configs may name any number as an end
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def beyond_problem(ids: Sequence[int], tokenizer: TextTokenizer, task: Task, emb
 def _resize(folder: str, task: Task) -> str:
     """A command that writes the model with a row for every token of its tokenizer to the folder `resized`."""
     loader = TASKS[task].auto_class if TASKS[task].writes else "AutoModel"
-    lines = (
+    return python_line(
         f"from transformers import {loader}, AutoTokenizer",
         f"t = AutoTokenizer.from_pretrained({folder!r})",
         f"m = {loader}.from_pretrained({folder!r})",
@@ -55,7 +56,6 @@ def _resize(folder: str, task: Task) -> str:
         "m.save_pretrained('resized')",
         "t.save_pretrained('resized')",
     )
-    return f"python -c {shlex.quote('; '.join(lines))}"
 
 
 def has_control_token(example: Example, tokenizer: TextTokenizer) -> bool:
@@ -70,5 +70,5 @@ def has_control_token(example: Example, tokenizer: TextTokenizer) -> bool:
 
 def _control_tokens(tokenizer: TextTokenizer) -> set[str]:
     template, named = tokenizer.chat_template or "", set(tokenizer.special_tokens.values())
-    ends = {tokenizer.backend.id_to_token(number) for number in tokenizer.end_ids}
+    ends = {tokenizer.backend.id_to_token(number) for number in tokenizer.end_ids if 0 <= number < LARGEST_ID}
     return {token for token in tokenizer.added_tokens if token in named or token in ends or token in template}

@@ -15,7 +15,8 @@ from typing import Any
 
 from tunewright.data.template import BUILT_IN
 from tunewright.data.tokenizer import SPECIAL
-from tunewright.errors import Problem, error
+from tunewright.errors import Problem, errors_of
+from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.model import Contents, Model, weight_files
 from tunewright.i18n import N_, _
 from tunewright.plan.plan import Plan
@@ -25,7 +26,7 @@ from tunewright.trust import home, read_json
 
 LONG_BYTES = 2 * 10**9  # more than a few seconds of reading
 BLOB = re.compile(r"[0-9a-f]{64}")
-WEIGHTS, TOKENIZER, TEMPLATE = N_("weights of the model"), N_("tokenizer"), N_("chat template")
+WEIGHTS, TOKENIZER, TEMPLATE = N_("set of base weights"), N_("tokenizer"), N_("chat template")
 Note = Callable[[str], None]
 
 
@@ -66,9 +67,10 @@ def changes(plan: Plan, *, anew: bool = False) -> list[Change]:
 
 def refuse_without_base(plan: Plan) -> None:
     """Raises: ModelError E324 where the folder of the base is no longer there."""
-    folder = plan.facts.model.folder
-    if not Path(folder).is_dir():
-        raise error("E324", folder=folder, name=plan.facts.model.name)
+    folder, name = Path(plan.facts.model.folder), plan.facts.model.name
+    if not folder.is_dir():
+        can_be_fetched = name in BUNDLED or "snapshots" in folder.parts
+        raise errors_of([Problem("E324", values={"folder": str(folder)} | ({"name": name} if can_be_fetched else {}))])
 
 
 def as_problems(code: str, found: list[Change], **values: Any) -> list[Problem]:

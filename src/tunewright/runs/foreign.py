@@ -7,7 +7,7 @@ from typing import Any
 from tunewright.errors import Problem, Where
 from tunewright.runs import layout
 from tunewright.spec.tasks import TASKS
-from tunewright.trust import read_json
+from tunewright.trust import python_line, read_json
 
 CONFIG = "adapter_config.json"
 UNKNOWN = "?"
@@ -53,10 +53,9 @@ def _run_of(folder: Path) -> Path | None:
 
 def _merge_command(folder: Path, base: str, loader: str) -> str:
     tokenizer = str(folder) if (folder / "tokenizer_config.json").is_file() else base
-    lines = (
+    return python_line(
         f"from peft import {loader}",
         "from transformers import AutoTokenizer",
         f"{loader}.from_pretrained({str(folder)!r}).merge_and_unload().save_pretrained('merged')",
         f"AutoTokenizer.from_pretrained({tokenizer!r}).save_pretrained('merged')",
     )
-    return f"python -c {shlex.quote('; '.join(lines))}"

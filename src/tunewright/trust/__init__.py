@@ -8,6 +8,8 @@ from tunewright.trust.adapter import gate_adapter as gate_adapter
 from tunewright.trust.folder import gate_model_folder as gate_model_folder
 from tunewright.trust.frontmatter import front_matter as front_matter
 from tunewright.trust.gguf import gate_gguf as gate_gguf
+from tunewright.trust.growth import MOST_GROWTH as MOST_GROWTH
+from tunewright.trust.growth import growth as growth
 from tunewright.trust.html import html_table as html_table
 from tunewright.trust.jsonfile import read_json as read_json
 from tunewright.trust.paths import cache_faults as cache_faults
@@ -19,6 +21,7 @@ from tunewright.trust.process import spawn as spawn
 from tunewright.trust.process import tried as tried
 from tunewright.trust.tasks import gate_task_folder as gate_task_folder
 from tunewright.trust.text import printable as printable
+from tunewright.trust.text import python_line as python_line
 from tunewright.trust.text import redact as redact
 from tunewright.trust.weights import safetensors_header as safetensors_header
 from tunewright.trust.weights import shards as shards

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shlex
 import unicodedata
 
+_OF_SHELLS = re.compile(r'["$`\\!]')
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
@@ -13,6 +15,12 @@ def printable(text: str) -> str:
     return "".join(
         char if char in "\n\t" or not unicodedata.category(char).startswith("C") else repr(char)[1:-1] for char in text
     )
+
+
+def python_line(*statements: str) -> str:
+    """Statements as a command for a shell, quoted as plainly as their characters allow."""
+    code = "; ".join(statements)
+    return f"python -c {shlex.quote(code) if _OF_SHELLS.search(code) else f'{chr(34)}{code}{chr(34)}'}"
 
 
 def redact(text: str) -> str:

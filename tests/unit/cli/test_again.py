@@ -1,4 +1,4 @@
-"""What stands behind `Next`: all that was given, in words that a shell reads back, by the name the program was called by."""
+"""What stands behind `Next`: all that was flags, in words that a shell reads back, by the name the program was called by."""
 
 import json
 import re
@@ -14,6 +14,8 @@ import pytest
 from tunewright import api
 from tunewright.cli import again, options
 from tunewright.runs.store import RunDir
+
+from .conftest import RESULT, SCORES, story
 
 MakeRun = Callable[..., api.TrainedRun]
 NAMES = ["my rows (1).jsonl", "Ünïcödé 文件.jsonl", "it's.jsonl", "a\x1b[31mred\x07.jsonl", "two\nlines.jsonl", "b\u202ec.jsonl",
@@ -45,20 +47,20 @@ def test_data_check_hands_on_what_it_took_to_read_the_rows(tw, model: Path) -> N
     Path("chats.jsonl").write_text("\n".join(json.dumps(
         {"items": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a" * (i % 7)}]}
     ) for i in range(1, 40)))  # fmt: skip
-    given = ["--task", "causal_lm", "--map", "messages=items", "--skip-bad", "--set", "data.holdout=0.2",
+    flags = ["--task", "causal_lm", "--map", "messages=items", "--skip-bad", "--set", "data.holdout=0.2",
              "--set", "model.chat_template=chatml"]  # fmt: skip
-    shown = tw("data", "check", "chats.jsonl", "--model", str(model), *given)
-    assert next_lines(shown.err) == [shlex.join(["tunewright", "train", str(model), "chats.jsonl", *given])]
-    show = [word for word in given if word != "--skip-bad"]
+    shown = tw("data", "check", "chats.jsonl", "--model", str(model), *flags)
+    assert next_lines(shown.err) == [shlex.join(["tunewright", "train", str(model), "chats.jsonl", *flags])]
+    show = [word for word in flags if word != "--skip-bad"]
     shown = tw("data", "show", "chats.jsonl", "-m", str(model), *show, "-n", "1")
     assert next_lines(shown.err) == [shlex.join(["tunewright", "train", str(model), "chats.jsonl", *show])]
 
 
 def test_a_plan_hands_on_all_that_trains_and_nothing_else(tw, model: Path, rows: Path) -> None:
-    given = ["--method", "lora", "--rank", "4", "--lr", "0.001", "--seed", "0", "--map", "prompt=question",
+    flags = ["--method", "lora", "--rank", "4", "--lr", "0.001", "--seed", "0", "--map", "prompt=question",
              "--skip-bad", "--set", "peft.lora_dropout=0.1"]  # fmt: skip
-    shown = tw("plan", str(model), "my.jsonl", *given, "--price", "2")
-    assert next_lines(shown.err) == [shlex.join(["tunewright", "train", str(model), "my.jsonl", *given])]
+    shown = tw("plan", str(model), "my.jsonl", *flags, "--price", "2")
+    assert next_lines(shown.err) == [shlex.join(["tunewright", "train", str(model), "my.jsonl", *flags])]
     shown = tw("train", "-m", str(model), "-d", "my.jsonl", "--dry-run", "--epochs", "2")
     assert next_lines(shown.err) == [f"tunewright train --model {model} --data my.jsonl --epochs 2.0"]
     Path("my run.yaml").write_text(f"model: {model}\ndata: my.jsonl\n")
@@ -115,3 +117,35 @@ def test_zero_is_a_value(tw, model: Path, rows: Path) -> None:
         assert (shown.code == 2 and f"{key} must be above 0" in shown.err) or f"{key} must be at least 1" in shown.err
     flags: dict[str, Any] = {"a": 0, "b": 0.0, "c": False, "d": None, "e": ""}
     assert options.inputs_of((), flags) == (None, {"a": 0, "b": 0.0, "e": ""})
+
+
+def test_what_was_not_shown_to_be_better_is_not_offered_for_merging(tw, make_run: MakeRun) -> None:
+    better = make_run("better")
+    assert [line.split()[1] for line in next_lines(tw("runs", "watch", better.name).err)] == ["chat", "merge"]
+    same = [{**event, "scores": SCORES} if event["kind"] == "score" else event for event in story()]
+    for name, events in (("same", same), ("unmeasured", [e for e in story() if e["kind"] != "score"])):
+        run = make_run(name, events=events)
+        run.dir.update_info(result={**RESULT, "after": SCORES if name == "same" else None})
+        assert next_lines(tw("runs", "watch", run.name).err)[0] == f"tunewright diagnose {run.name}"
+        assert "merge" not in tw("runs", "watch", run.name).err
+
+
+def test_the_next_command_of_a_run_that_ended_too_soon_is_its_remedy(tw, make_run: MakeRun) -> None:
+    log = next(event for event in story() if event["kind"] == "log")
+    curve: list[dict[str, Any]] = [
+        {**log, "step": step, "loss": 2.2 - 0.1 * step, "epoch": step / 2, "max_steps": 10} for step in range(1, 11)
+    ]
+    curve += [
+        {"kind": "eval", "step": 2 * i, "held_out_loss": 2 - 0.02 * i, "seconds": 0.1, "is_best": True}
+        for i in range(1, 6)
+    ]
+    curve.sort(key=lambda event: int(event["step"]))
+    after = {**SCORES, "held_out_loss": 1.9}
+    events = [event for event in story() if event["kind"] not in ("log", "eval", "alert")]
+    run = make_run(
+        events=[*events[:7], *curve, *({**e, "scores": after} if e["kind"] == "score" else e for e in events[7:])]
+    )
+    run.dir.update_info(result={**RESULT, "after": after})
+    commands = next_lines(tw("runs", "watch", run.name).err)
+    assert [command.split()[1] for command in commands] == ["diagnose", "train", "chat"]
+    assert commands[1] == f"tunewright train {run.path / 'config.yaml'} --epochs 20"

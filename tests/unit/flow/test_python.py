@@ -122,12 +122,12 @@ def test_what_is_no_list_is_no_data(data: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "said"), [("text", "row 2 of the list is no row: str"), ({"a": {1, 2}}, "set"), ({("a",): 1}, "tuple")]
+    ("row", "text"), [("text", "row 2 of the list is no row: str"), ({"a": {1, 2}}, "set"), ({("a",): 1}, "tuple")]
 )
-def test_a_row_that_json_cannot_hold_is_told_by_its_number(row: Any, said: str) -> None:
+def test_a_row_that_json_cannot_hold_is_told_by_its_number(row: Any, text: str) -> None:
     with pytest.raises(SpecError, match="E138 row 2") as caught:
         api.plan("smollm2", [ROWS[0], row])
-    assert said in str(caught.value)
+    assert text in str(caught.value)
 
 
 def test_a_table_in_a_notebook_escapes_what_it_shows() -> None:

@@ -63,7 +63,7 @@ def check(
 
 def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
     """The command that trains on the rows as they were read here."""
-    options = again.given(context, "train", without=("--model",))
+    options = again.typed(context, "train", without=("--model",))
     return again.command("train", again.operand(model), again.operand(file), *options), _("train on it")
 
 
@@ -91,10 +91,17 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     change = _("change: {option}").format(option="--task")
     brief.labelled(channel, _("Task"), f"{task.name}: {_(task.meaning)}   {change}")
     brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
+    if keys := [f"{name} ({count:,})" for name, count in account["unused"].items() if name.startswith("turns[].")]:
+        brief.labelled(
+            channel,
+            _("Not used"),
+            _("keys of turns, with the rows that have them: {keys}").format(keys=", ".join(keys)),
+        )
     lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
     brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
     if (blocks := account["blocks"]["train"]) > account["looked_at"]:
-        brief.labelled(channel, _("Blocks"), brief.blocks(account["looked_at"], blocks, account["max_length"]))
+        lines = brief.texts_of(account["format"], account["looked_at"], blocks, account["max_length"])
+        brief.labelled(channel, *lines)
     brief.labelled(channel, _("Learned"), words.learned(account))
     if account["looked_at"] < account["used"]:
         seen = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
@@ -179,7 +186,7 @@ def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
     """Why nothing is shown, and the command that tells more."""
     text = _("There is no such row.") if is_row else _("No row can be shown: none of them is sound.")
     show.err().line(text)
-    options = again.given(context, "data check")
+    options = again.typed(context, "data check")
     show.next_steps((again.command("data check", again.operand(file), *options), _("every row accounted for")))
 
 

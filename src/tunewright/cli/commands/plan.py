@@ -74,7 +74,7 @@ def _calibrate(loaded: "Loaded", *, is_quiet: bool) -> None:
 
 def training(context: typer.Context, inputs: Sequence[str] | None) -> str:
     """The command that trains what this one plans."""
-    return again.command("train", *map(again.operand, inputs or ()), *again.given(context, "train"))
+    return again.command("train", *map(again.operand, inputs or ()), *again.typed(context, "train"))
 
 
 def show_plan(

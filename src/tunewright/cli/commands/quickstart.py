@@ -49,7 +49,7 @@ def quickstart(
         )
         if loaded.run.task in UNTRAINED:
             show.note(_(UNTRAINED[loaded.run.task]))
-    repeated = again.given(context, "train", without=("--task",))
+    repeated = again.typed(context, "train", without=("--task",))
     if loaded.run.task != "causal_lm":
         repeated = ["--task", loaded.run.task, *repeated]
     start.run(
