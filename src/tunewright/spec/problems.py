@@ -1,7 +1,7 @@
 """What pydantic found wrong with a config, as problems of the catalogue: one for each place, in a person's words."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tunewright.errors import Problem, Where
-from tunewright.i18n import N_, Phrase, _
+from tunewright.i18n import N_, Phrase
 from tunewright.spec.keys import methods_with, old_name, suggest
 from tunewright.spec.marks import Mark, Path, place, printable
 from tunewright.spec.renamed import OWNED, REMOVED, RENAMED, TOP, elsewhere
@@ -134,41 +134,41 @@ def _siblings(path: Path, data: Mapping[str, Any]) -> list[str]:
 
 def _reason(details: list[ErrorDetails], typed: str) -> str:
     """What the value must be, in one sentence over all branches of a union; limits speak before kinds."""
-    kinds = list(dict.fromkeys(_(_KINDS[code]) for d in details if (code := d["type"]) in _KINDS))
-    limits = [_(_LIMITS[code]).format(**d.get("ctx", {})) for d in details if (code := d["type"]) in _LIMITS]
+    kinds = list(dict.fromkeys(_KINDS[code] for d in details if (code := d["type"]) in _KINDS))
+    limits: list[str] = [Phrase(_LIMITS[code], **d.get("ctx", {})) for d in details if (code := d["type"]) in _LIMITS]
     limits += [_pattern(d["ctx"]["pattern"]) for d in details if d["type"] == "string_pattern_mismatch"]
     choices = [name for d in details if d["type"] == "literal_error" for name in d["ctx"]["expected"].split("'")[1::2]]
     listed = [_listed(choices, str(details[-1]["input"]))] if len(choices) > 1 else choices
     wanted = [*(limits or kinds), *listed]
-    what = wanted[0] if wanted else _("another kind of value")
+    what: str = wanted[0] if wanted else N_("another kind of value")
     for other in wanted[1:]:
-        what = _("{one} or {other}").format(one=what, other=other)
-    reason = _("must be {what}").format(what=what)
+        what = Phrase(N_("{one} or {other}"), one=what, other=other)
+    reason = Phrase(N_("must be {what}"), what=what)
     can_be_text = any(d["type"] == "string_type" for d in details)
     misread = _misread(details[-1]["input"], typed, kinds) if can_be_text else ""
-    return f"{reason} ({misread})" if misread else reason
+    return Phrase(N_("{reason} ({misread})"), reason=reason, misread=misread) if misread else reason
 
 
 def _listed(choices: list[str], typed: str) -> str:
     """All choices, or of very many the nearest, with how many there are."""
     near = get_close_matches(typed, choices, 3, 0.4)
     if len(choices) <= MOST_CHOICES or not near:
-        return _("one of {choices}").format(choices=", ".join(choices))
-    return _("one of {count} names, among them {choices}").format(count=len(choices), choices=", ".join(near))
+        return Phrase(N_("one of {choices}"), choices=", ".join(choices))
+    return Phrase(N_("one of {count} names, among them {choices}"), count=len(choices), choices=", ".join(near))
 
 
 def _pattern(pattern: str) -> str:
-    return _(_PATTERNS[pattern]) if pattern in _PATTERNS else _("text of the form {pattern}").format(pattern=pattern)
+    return _PATTERNS[pattern] if pattern in _PATTERNS else Phrase(N_("text of the form {pattern}"), pattern=pattern)
 
 
-def _misread(value: object, typed: str, kinds: list[str]) -> str:
+def _misread(value: object, typed: str, kinds: Sequence[str]) -> str:
     """Why a text without quotes is none: YAML 1.1 knows several words for true and false."""
     if typed and isinstance(value, bool):
         read_as = "true" if value else "false"
-        sentence = _("YAML reads {typed} as {read_as}: put quotes around it")
-        return sentence.format(typed=printable(typed), read_as=read_as)
+        sentence = N_("YAML reads {typed} as {read_as}: put quotes around it")
+        return Phrase(sentence, typed=printable(typed), read_as=read_as)
     if typed and isinstance(value, (int, float)) and len(kinds) == 1:
-        return _("YAML reads it as a number: put quotes around it")
+        return N_("YAML reads it as a number: put quotes around it")
     return ""
 
 
@@ -177,7 +177,7 @@ def _shown(value: object, typed: str) -> str:
     if typed:
         return printable(typed)
     if value is None or value == "":
-        return _("nothing")
+        return N_("nothing")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):

@@ -17,8 +17,9 @@ import tunewright
 from tunewright.catalogue import CATALOGUE
 from tunewright.cli.main import app
 from tunewright.doctor.finding import Remedy
-from tunewright.errors import Problem, Where
+from tunewright.errors import Problem, SpecError, Where
 from tunewright.i18n import LOCALE_DIR, N_, Phrase, speaking
+from tunewright.spec.load import load
 
 SOURCE = Path(tunewright.__file__).parent
 CHINESE = gettext.translation("tunewright", LOCALE_DIR, languages=["zh"])
@@ -217,3 +218,20 @@ def test_the_chinese_is_written_by_its_rules(rule: str) -> None:
     texts = [text for m in messages for text in (m.string if isinstance(m.string, tuple) else (m.string,))]
     assert len(texts) > 1000
     assert [text for text in texts if re.search(RULES[rule], re.sub(r"`[^`]*`", "", text))] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "english", "chinese"),
+    [
+        ("train.learning_rate=-1", "must be above 0 or one of auto", "必须是大于 0"),
+        ("peft.r=rank", "must be a whole number", "必须是整数"),
+        ("run.name=on", "must be text", "YAML 会把 on 读成 true"),
+    ],
+)
+def test_a_reason_found_in_one_language_is_told_in_another(text: str, english: str, chinese: str) -> None:
+    with speaking("zh"), pytest.raises(SpecError) as caught:
+        load(named={"model.name": "m", "data.train": "d"}, sets=[text])
+    problem = caught.value.problems[0]
+    with speaking("zh"):
+        assert chinese in problem.message()
+    assert english.split(" or ")[0] in problem.to_json()["message"] and problem.to_json()["message"].isascii()
