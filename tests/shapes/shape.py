@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.shapes.templates import FAMILIES
 from tunewright.spec.tasks import Task
 
 Reader = Literal["decoder", "encoder", "encoder_decoder"]
@@ -37,6 +38,15 @@ class Shape:
     fix: str = ""
     then: str = ""
     template: str = ""
+
+    def asked(self, folder: Path) -> dict[str, Any]:
+        """Everything that is set for it, with its template as a file of this folder."""
+        settings = {**self.settings, **({"task": self.task} if self.task else {})}
+        if self.template:
+            path = folder / "family.jinja"
+            path.write_text(FAMILIES[self.template].source)
+            settings["model.chat_template"] = str(path)
+        return settings
 
     def write(self, folder: Path) -> Path:
         """Put it there. Returns: the path that a person would name."""

@@ -8,7 +8,6 @@ import pytest
 from tests.shapes.looking import look, settings_of
 from tests.shapes.registry import SHAPES
 from tests.shapes.shape import Reader, Shape
-from tests.shapes.templates import FAMILIES
 
 
 def test_each_shape_has_a_name_of_its_own() -> None:
@@ -18,10 +17,7 @@ def test_each_shape_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("shape", [pytest.param(shape, id=shape.name) for shape in SHAPES])
 def test_shape(shape: Shape, readers: Mapping[Reader, Path], tmp_path: Path) -> None:
     path, model = shape.write(tmp_path), readers[shape.reader]
-    settings = {**shape.settings, **({"task": shape.task} if shape.task else {})}
-    if shape.template:
-        (tmp_path / "family.jinja").write_text(FAMILIES[shape.template].source)
-        settings["model.chat_template"] = str(tmp_path / "family.jinja")
+    settings = shape.asked(tmp_path)
     seen = look(path, model, settings)
     assert seen.code == shape.code, [str(problem.where) + " " + problem.message() for problem in seen.problems]
     if shape.code:
