@@ -136,7 +136,8 @@ MODEL: Mapping[str, Entry] = {
         (
             N_("the model that it was made from: --model {base} --set model.quantization=4bit"),
             N_(
-                "take the model that it was made from, usually of the same name without an ending, with --set model.quantization=4bit"
+                "take the model that it was made from, usually of the same name without an ending, "
+                "with --set model.quantization=4bit"
             ),
             N_("the weights in this folder are plain: remove quantization_config from {config}"),
         ),
