@@ -464,10 +464,13 @@ def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
     is_room = longest <= gated.account["positions"]
     longer = f"--set data.max_length={longest}" if is_room else "--set data.max_truncated=1"
     skipped = loaded.bad_rows if spec.skip_bad else 0
+    most_bad = spec.max_bad if gated.train else 1.0  # where no row is left, that is what is wrong
+    repeated = 0 if loaded.format.name == "text" else counts["duplicate"]  # texts repeat lines, answers should not
+    looked_at = gated.account["looked_at"]
     limits = (
-        (N_("damaged"), skipped, spec.max_bad, loaded.rows_in, "--set data.max_bad=1"),
-        (N_("truncated"), counts["truncated"], most_truncated(spec, task), len(gated.train), longer),
-        (N_("duplicate"), counts["duplicate"], spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
+        (N_("damaged"), skipped, most_bad, loaded.rows_in, "--set data.max_bad=1"),
+        (N_("truncated"), counts["truncated"], most_truncated(spec, task), looked_at, longer),
+        (N_("duplicate"), repeated, spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
     )
     for kind, count, limit, rows, fix in limits:
         if rows and count / rows > limit:
