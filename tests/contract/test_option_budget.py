@@ -2,7 +2,7 @@
 
 from tunewright.spec.keys import options
 
-BUDGET = 60
+BUDGET = 64  # 60 until files of other encodings, and texts with control characters, could be read instead of refused alone
 
 OPTIONS = [
     "model.name",
@@ -15,6 +15,8 @@ OPTIONS = [
     "data.holdout",
     "data.map",
     "data.split",
+    "data.encoding",
+    "data.control_characters",
     "data.system",
     "data.max_length",
     "data.train_on",

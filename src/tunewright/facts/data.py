@@ -11,7 +11,8 @@ from tunewright.spec.tasks import ProblemType
 class Data(Fact):
     """What the plan needs to know about the rows; lengths are tokens before cutting.
 
-    `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers.
+    `holdout` is what is held out where the ask leaves it open: a share of the rows, or a path. `labels` are the names of
+    classes or tags in the order of their numbers; () for text and for numbers.
     """
 
     path: str
@@ -31,11 +32,12 @@ class Data(Fact):
     sampled_rows: int
     labels: tuple[str, ...] = ()
     problem_type: ProblemType | None = None
+    holdout: float | str = 0.1
 
 
 def from_account(
     path: str, fingerprint: str, account: Mapping[str, Any], *, answer_lengths: Mapping[str, int],
-    is_single_turn: bool,
+    is_single_turn: bool, holdout: float | str = 0.1,
 ) -> Data:  # fmt: skip
     """Facts from the gate's account ; lengths are those of the rows that were looked at."""
     sampled = max(1, account["looked_at"])
@@ -57,6 +59,7 @@ def from_account(
         sampled_rows=account["looked_at"],
         labels=tuple(account["labels"]),
         problem_type=account["problem_type"],
+        holdout=holdout,
     )
 
 

@@ -60,6 +60,12 @@ def _precision(run: Run, facts: Facts) -> Choice:
     return choice("model.precision", "fp32", N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"), **values)
 
 
+def _holdout(run: Run, facts: Facts) -> Choice:
+    if isinstance(facts.data.holdout, str):
+        return choice("data.holdout", facts.data.holdout, N_("the data have rows for validation of their own"))
+    return choice("data.holdout", facts.data.holdout, N_("the data have no rows for validation of their own"))
+
+
 def _max_length(run: Run, facts: Facts) -> Choice:
     lengths = facts.data.lengths
     rounded = 32 * math.ceil(max(lengths["p99"], 32) / 32)
@@ -281,6 +287,7 @@ RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
     ("model.quantization", _quantization),
     ("data.problem_type", _problem_type),
     ("peft.num_virtual_tokens", adapter.num_virtual_tokens),
+    ("data.holdout", _holdout),
     ("data.max_length", _max_length),
     *adapter.PEFT_RESOLVERS,
     ("train.per_device_train_batch_size", _micro_batch),
