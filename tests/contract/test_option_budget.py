@@ -2,7 +2,8 @@
 
 from tunewright.spec.keys import options
 
-BUDGET = 64  # 60 until files of other encodings, and texts with control characters, could be read instead of refused alone
+# 60 until files of other encodings, and texts with control characters, could be read and not only refused.
+BUDGET = 64
 
 OPTIONS = [
     "model.name",
