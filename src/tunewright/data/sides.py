@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tunewright.data.documents import splits_in
 from tunewright.data.read import Layout, Reading, is_hub_id, layout_of
-from tunewright.data.scan import splits_in
 from tunewright.data.splits import EXTENSIONS, TEST, TRAIN, VALIDATION, data_files, list_folder, split_of
 from tunewright.data.textfile import open_text
 from tunewright.errors import Problem
