@@ -2,6 +2,7 @@
 
 from tunewright.spec.keys import options
 
+# 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen.
 BUDGET = 64
 
 OPTIONS = [

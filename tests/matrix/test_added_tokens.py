@@ -42,7 +42,7 @@ def written(path: Path, rows: list[dict[str, str]]) -> Path:
 
 def refused(folder: Path, data: Path, **settings: object) -> Problem:
     """The problem, which data check and plan must tell alike."""
-    (told,) = api.data_check(data, str(folder), settings=settings).stopping
+    (told,) = api.data_check(data, str(folder), **settings).stopping
     with pytest.raises(DataError) as caught:
         api.plan(api.load(named={"model.name": str(folder), "data.train": str(data), **settings}))
     assert caught.value.problems == (told,)

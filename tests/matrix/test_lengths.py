@@ -58,7 +58,7 @@ def verdict(
     data: Path, folder: Path, *sets: str, **settings: Any
 ) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
     """Codes that stop, and codes of warnings with their values, by data check."""
-    found = api.data_check(data, str(folder), settings=settings, sets=sets)
+    found = api.data_check(data, str(folder), sets=sets, **settings)
     return [p.code for p in found.stopping], [(p.code, dict(p.values)) for p in found.warnings]
 
 
@@ -87,7 +87,7 @@ def test_texts_to_be_labelled_are_cut_with_a_word(short: Callable[[str], Path], 
 def test_tokens_of_the_plan_are_those_of_cut_rows(short: Callable[[str], Path], tmp_path: Path) -> None:
     folder, data = short("bert"), written(tmp_path / "r.jsonl", reviews(30))
     plan = planned(data, folder, task="seq_cls")
-    account = api.data_check(data, str(folder), settings={"task": "seq_cls"}).gated.account
+    account = api.data_check(data, str(folder), task="seq_cls").gated.account
     assert plan.facts.data.mean_length == account["tokens"] / account["used"] < 64
     assert account["lengths"]["longest"] > 64
 

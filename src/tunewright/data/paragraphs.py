@@ -9,13 +9,14 @@ from tunewright.data.textfile import Line
 _LONGEST_WRAPPED = 100  # characters; lines that an editor has broken are shorter
 _SENTENCE_ENDS = tuple(".!?…:;。！？；：\"'”’)]）」』")
 MIN_LINES = 3
+LONGEST_LINE = 300  # characters, on average; longer ones are paragraphs of one text
 _LABEL = "__label__"
 
 
 def rows_are_lines(lines: Sequence[str]) -> bool:
-    """Whether each line is a text: no line between others is blank, and they are not the lines of one text, broken to a width."""
+    """Whether each line is a text: none is blank, they are short, and not the lines of one text that was broken to a width."""
     whole = "\n".join(line.strip() for line in lines).strip("\n").split("\n")
-    if len(whole) < MIN_LINES or "" in whole:
+    if len(whole) < MIN_LINES or "" in whole or sum(map(len, whole)) > LONGEST_LINE * len(whole):
         return False
     longest = max(map(len, whole))
     before_last = whole[:-1]  # the last line of a paragraph is as long as it happens to be

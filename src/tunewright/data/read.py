@@ -17,19 +17,9 @@ from typing import Any, Literal
 from tunewright.data import hub, paragraphs
 from tunewright.data.conll import is_universal, scan_conll, separator_of
 from tunewright.data.controls import cleaned
+from tunewright.data.documents import begins_a_document, holds_objects, scan_document
 from tunewright.data.encodings import UTF8
-from tunewright.data.scan import (
-    Damage,
-    Found,
-    Good,
-    begins_a_document,
-    checked_values,
-    holds_objects,
-    scan_document,
-    scan_line,
-    size_damage,
-    with_text,
-)
+from tunewright.data.scan import Damage, Found, Good, checked_values, scan_line, size_damage, with_text
 from tunewright.data.splits import CONLL, EXTENSIONS, TRAIN, data_files
 from tunewright.data.tables import has_even_tabs, scan_table
 from tunewright.data.textfile import Line, TextFile, open_text

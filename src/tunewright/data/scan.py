@@ -1,4 +1,4 @@
-"""JSON to rows with exact places: one object a line, or one list of objects in a document.
+"""JSON to rows with exact places: single values, lists of them, and values one after another.
 
 A damaged row is told with line and column and never costs its neighbours. Stricter than Python's reader: a key that stands
 twice, NUL and half characters are damage; NaN and Infinity, which Python writes, are read as missing. Nothing here opens
@@ -9,12 +9,11 @@ import json
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunewright.data.by_column import is_turn, table_rows
-from tunewright.data.splits import TRAIN, split_of
 from tunewright.errors import Where, error
 from tunewright.i18n import N_
 
@@ -73,7 +72,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique)
-_LENIENT = json.JSONDecoder(strict=False)
+LENIENT = json.JSONDecoder(strict=False)
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")  # joined files have marks of byte order between them
 _FLAW = re.compile("[\x00\ud800-\udfff]")
 _FLAW_ESCAPE = re.compile(
@@ -81,8 +80,6 @@ _FLAW_ESCAPE = re.compile(
 )
 _MAYBE_FLAW = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.)*")\s*:')
-# A wrapper such as {"data": [...]}; a list of turns is a conversation, so the object around it is itself a row.
-_WRAPPED_LIST = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[(?!\s*\{\s*"(?:role|from)")')
 # Reading what turns out to be damaged may cost so many times the text; a text that is open brackets would cost its square.
 MAX_WASTE = 8
 DEEP = 5000  # characters that are read before nesting is too deep, about
@@ -160,97 +157,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def scan_line(text: str, line: int) -> Found:
     """The row of one line of JSON."""
-    return with_text(_Document(text.rstrip(), first_line=line).single(), text)
-
-
-def scan_document(text: str, file: str, split: str = TRAIN) -> Iterator[Found]:
-    """The rows of a JSON document: lists of objects, objects one after another, an object around one list or one for each
-    split, a table by column, or one object a line.
-
-    Raises: DataError E217 if no row can be told from another, E237 or E243 if none of its lists is that of the split.
-    """
-    document = _Document(text)
-    start = document.skip(0)
-    if start == len(text):
-        return
-    if text[start] == "[":
-        yield from document.sequence(start, file)
-    elif text[start] == "{":
-        yield from _scan_object(document, start, file, split)
-    else:
-        raise document.hopeless(document.not_json(start, N_("a list of objects is missing here")), file)
-
-
-def _scan_object(document: "_Document", start: int, file: str, split: str) -> Iterator[Found]:
-    """The rows of a text that begins with an object: a wrapper, a table, a single row, or one object after another."""
-    members = _members(document.text, start)
-    if members is not None:
-        yield from _scan_members(document, members, file, split)
-    elif _is_one_object_a_line(document.text):
-        for line, part in enumerate(document.text.split("\n"), 1):
-            if part.strip():
-                yield scan_line(part.removeprefix("\ufeff"), line)
-    elif document.lenient_end(start) is not None:
-        yield from document.sequence(start, file)
-    elif wrapper := _WRAPPED_LIST.match(document.text, start):
-        yield from document.wrapped(wrapper.end(), file)
-    else:
-        found = document.single()
-        assert isinstance(found, Damage)
-        raise document.hopeless(found, file)
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A member of the object around everything: its key, its value, and where that begins."""
-
-    key: str
-    value: Any
-    start: int
-
-    @property
-    def is_rows(self) -> bool:
-        """Whether it is a list of rows; a list of turns is a conversation, so the object around it is itself a row."""
-        rows = self.value
-        is_list = isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) for row in rows)
-        return is_list and not {"role", "from"} & rows[0].keys()
-
-    def table(self) -> list[dict[str, Any]] | None:
-        is_holder = bool(split_of(self.key)) or self.key in ("data", "rows", "records", "table")
-        return table_rows(self.value) if is_holder and isinstance(self.value, dict) else None
-
-
-def _scan_members(document: "_Document", members: list[_Member], file: str, split: str) -> Iterator[Found]:
-    """The rows of a whole object, by what its members are."""
-    lists = [member for member in members if member.is_rows or member.table()]
-    if len({member.key for member in members}) < len(members) or not lists:
-        yield from document.table_or_row()
-        return
-    chosen = lists[0] if len(lists) == 1 else _chosen(lists, file, split)
-    if chosen.is_rows:
-        yield from document.wrapped(chosen.start + 1, file)
-    else:
-        line, _column = document.place(chosen.start)
-        yield from (checked_values(row, line) for row in chosen.table() or ())
-
-
-def _chosen(lists: list[_Member], file: str, split: str) -> _Member:
-    """The list of a split. Raises: DataError E237 or E243 if there is none."""
-    by_split = {split_of(member.key) or member.key: member for member in lists}
-    by_split |= {member.key: member for member in lists}
-    if split in by_split:
-        return by_split[split]
-    keys = [member.key for member in lists]
-    code = "E237" if any(map(split_of, keys)) else "E243"
-    raise error(code, Where(file), path=file, split=split, splits=", ".join(keys), other=keys[0])
-
-
-def splits_in(text: str) -> list[str]:
-    """The keys of a document that is an object around a list of rows for each split; none if it is something else."""
-    start = _skip(text, 0)
-    members = _members(text, start) if text[start : start + 1] == "{" else None
-    keys = [member.key for member in members or () if member.is_rows or member.table()]
-    return keys if len(keys) > 1 and any(map(split_of, keys)) else []
+    return with_text(Document(text.rstrip(), first_line=line).single(), text)
 
 
 def _is_cell(value: Any) -> bool:
@@ -273,53 +180,14 @@ def checked_values(value: dict[str, Any], line: int) -> Found:
     return with_text(damage, json.dumps(value, ensure_ascii=False, default=str)) if damage else Good(line, value)
 
 
-def _is_one_object_a_line(text: str) -> bool:
-    lines = [line for line in (part.strip() for part in text.split("\n")) if line]
-    return 2 * sum(line.startswith("{") and line.endswith("}") for line in lines) >= len(lines)
-
-
-def begins_a_document(head: str) -> bool:
-    """Whether a file of lines holds lists, or objects over several lines, instead of an object on each line."""
-    lines = (line.strip(" \t\r\ufeff") for line in head.split("\n"))
-    first, second = (next((line for line in lines if line), "") for _line in range(2))
-    if first.startswith("["):
-        return not (first.endswith("]") and second.startswith("{"))
-    return first.startswith("{") and first[-1] in "{[,:"
-
-
-def holds_objects(lines: Sequence[str]) -> bool:
-    """Whether the first lines that are not blank are objects, whatever the file is called."""
-    first = [line for line in lines[:20] if line.strip()][:3]
-    return bool(first) and all(isinstance(scan_line(line, 1), Good) for line in first)
-
-
-def _members(text: str, start: int) -> list[_Member] | None:
-    """The members of an object, None if it is damaged or not the whole text."""
-    try:
-        _value, end = _LENIENT.raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return None
-    if _skip(text, end) < len(text):
-        return None
-    members = []
-    position = _skip(text, start + 1)
-    while text[position] != "}":
-        key, position = _LENIENT.raw_decode(text, position)
-        opening = _skip(text, _skip(text, position) + 1)
-        value, position = _LENIENT.raw_decode(text, opening)
-        members.append(_Member(key, value, opening))
-        position = _skip(text, position)
-        position = _skip(text, position + 1) if text[position] == "," else position
-    return members
-
-
-def _skip(text: str, position: int) -> int:
+def after_space(text: str, position: int) -> int:
+    """Offset of the next character that is not white space."""
     match = _SPACE.match(text, position)
     assert match
     return match.end()
 
 
-class _Document:
+class Document:
     """A text of JSON that knows the line and column of each offset."""
 
     def __init__(self, text: str, first_line: int = 1) -> None:
@@ -343,7 +211,7 @@ class _Document:
 
     def skip(self, position: int) -> int:
         """Offset of the next character that is not white space."""
-        return _skip(self.text, position)
+        return after_space(self.text, position)
 
     def single(self) -> Found:
         """The one value of this text."""
@@ -389,7 +257,7 @@ class _Document:
     def texts(self, start: int) -> Generator[Found, None, int]:
         """A list of texts: each is a row, unless more lists follow; then it is a row itself. Returns: the offset behind it."""
         found, end = self.element(start)
-        value = [] if end is None else _LENIENT.raw_decode(self.text, start)[0]
+        value = [] if end is None else LENIENT.raw_decode(self.text, start)[0]
         if end is None or self.skip(end) < len(self.text) or not all(isinstance(item, str) for item in value):
             yield with_text(found, self.text, start, end)
         else:
@@ -400,7 +268,7 @@ class _Document:
     def first_of_list(self, start: int) -> Any:
         """The first element of a list; None if it is damaged or there is none."""
         try:
-            return _LENIENT.raw_decode(self.text, self.skip(start + 1))[0]
+            return LENIENT.raw_decode(self.text, self.skip(start + 1))[0]
         except (ValueError, RecursionError):
             return None
 
@@ -459,7 +327,7 @@ class _Document:
     def lenient_end(self, start: int) -> int | None:
         """Where a refused value ends, if its brackets and quotes are sound."""
         try:
-            return self.decoded(_LENIENT, start)[1]
+            return self.decoded(LENIENT, start)[1]
         except (ValueError, RecursionError):
             return None
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tunewright.data.documents import splits_in
 from tunewright.data.read import Layout, Reading, is_hub_id, layout_of
-from tunewright.data.scan import splits_in
 from tunewright.data.splits import EXTENSIONS, TEST, TRAIN, VALIDATION, data_files, list_folder, split_of
 from tunewright.data.textfile import open_text
 from tunewright.errors import Problem
@@ -52,7 +52,7 @@ def sides_of(spec: DataSpec) -> Sides:
     if isinstance(spec.holdout, float | int):
         sides = Sides(train, None, spec.holdout)
     elif spec.holdout != AUTO:
-        sides = Sides(train, _second(spec.holdout, train.reading), 0)
+        sides = Sides(train, _second(spec.holdout, train), 0)
     elif VALIDATION in names and train.reading.split != VALIDATION:
         sides = Sides(train, replace(train, reading=replace(train.reading, split=VALIDATION)), 0)
     else:
@@ -60,11 +60,12 @@ def sides_of(spec: DataSpec) -> Sides:
     return replace(sides, notes=(*_parts_note(sides, names), *_text_notes(train)))
 
 
-def _second(path: str, reading: Reading) -> Source:
-    """Held-out rows that were named: of a folder its test files, or those for validation."""
-    names = {} if is_hub_id(path) else _splits(Source(path, reading))
-    split = next((split for split in (TEST, VALIDATION) if split in names), TRAIN)
-    return Source(path, replace(reading, split=TEST if is_hub_id(path) else split))
+def _second(path: str, train: Source) -> Source:
+    """Held-out rows that were named: of the same folder those for validation, of another its test files before those."""
+    names = {} if is_hub_id(path) else _splits(Source(path, train.reading))
+    order = (VALIDATION, TEST) if path == train.path else (TEST, VALIDATION)
+    split = next((split for split in order if split in names), TRAIN)
+    return Source(path, replace(train.reading, split=TEST if is_hub_id(path) else split))
 
 
 def _splits(source: Source) -> dict[str, list[str]]:

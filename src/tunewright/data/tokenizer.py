@@ -39,7 +39,8 @@ class TextTokenizer:
     @property
     def end_tokens(self) -> tuple[str, ...]:
         """The tokens that end generation, as texts."""
-        return tuple(token for i in self.end_ids if (token := self.backend.id_to_token(i)))
+        known = range(self.backend.get_vocab_size(with_added_tokens=True))
+        return tuple(token for i in self.end_ids if i in known and (token := self.backend.id_to_token(i)))
 
     @cached_property
     def begins_with_blank(self) -> bool:

@@ -11,6 +11,7 @@ from tunewright.spec.tasks import ProblemType
 class Data(Fact):
     """What the plan needs to know about the rows; lengths are tokens before cutting.
 
+    `holdout` is what is held out where the ask leaves it open: a share of the rows, or a path.
     `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers. `num_truncated`
     training rows are cut. Where long texts go on in further blocks there are more blocks than rows; the mean lengths are
     those of blocks.
@@ -33,6 +34,7 @@ class Data(Fact):
     sampled_rows: int
     labels: tuple[str, ...] = ()
     problem_type: ProblemType | None = None
+    holdout: float | str = 0.1
     num_truncated: int = 0
     train_blocks: int = 0
     held_out_blocks: int = 0
@@ -49,7 +51,7 @@ class Data(Fact):
 
 def from_account(
     path: str, fingerprint: str, account: Mapping[str, Any], *, answer_lengths: Mapping[str, int],
-    is_single_turn: bool,
+    is_single_turn: bool, holdout: float | str = 0.1,
 ) -> Data:  # fmt: skip
     """Facts from the gate's account ; lengths are those of the rows that were looked at."""
     blocks, rows = account["blocks"], max(1, account["looked_at"])
@@ -72,6 +74,7 @@ def from_account(
         sampled_rows=account["looked_at"],
         labels=tuple(account["labels"]),
         problem_type=account["problem_type"],
+        holdout=holdout,
         num_truncated=account["counts"]["truncated"],
         train_blocks=round(account["used"] * blocks["train"] / rows),
         held_out_blocks=blocks["held_out"],

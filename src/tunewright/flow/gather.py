@@ -9,7 +9,7 @@ from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example, looks_like
 from tunewright.data.gate import NO_LIMIT, Gated, data_fingerprint, gate, load_examples, quantile, raise_if_stopped
 from tunewright.data.read import read_rows
-from tunewright.data.sides import train_source
+from tunewright.data.sides import sides_of, train_source
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.data.vocabulary import Embedding
 from tunewright.errors import error, errors_of
@@ -159,6 +159,7 @@ def answer_lengths(rows: Sequence[Encoded]) -> dict[str, int]:
 
 
 def _data_facts(spec: DataSpec, gated: Gated) -> Data:
+    sides = sides_of(spec)
     turns = (sum(m.role == "assistant" for m in example.messages) for example in gated.loaded.train)
     return from_account(
         spec.train,
@@ -166,6 +167,7 @@ def _data_facts(spec: DataSpec, gated: Gated) -> Data:
         gated.account,
         answer_lengths=answer_lengths([*gated.train, *gated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
+        holdout=sides.held_out.path if sides.held_out else sides.share,
     )
 
 

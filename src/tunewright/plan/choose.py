@@ -73,6 +73,12 @@ def _precision(run: Run, facts: Facts) -> Choice:
     return choice("model.precision", "fp32", FP32[probe.is_measured], **values)
 
 
+def _holdout(run: Run, facts: Facts) -> Choice:
+    if isinstance(facts.data.holdout, str):
+        return choice("data.holdout", facts.data.holdout, N_("the data have rows for validation of their own"))
+    return choice("data.holdout", facts.data.holdout, N_("the data have no rows for validation of their own"))
+
+
 def fitting_length(lengths: Mapping[str, int], longest_prompt: int, room: int, *, is_text: bool) -> int:
     """The max_length for rows of these lengths: nearly all of them whole, some of every answer, no more than there is room.
 
@@ -322,6 +328,7 @@ RESOLVERS: tuple[tuple[str, Callable[[Run, Facts], Choice]], ...] = (
     ("model.quantization", _quantization),
     ("data.problem_type", _problem_type),
     ("peft.num_virtual_tokens", adapter.num_virtual_tokens),
+    ("data.holdout", _holdout),
     ("data.max_length", _max_length),
     ("data.max_truncated", _max_truncated),
     *adapter.PEFT_RESOLVERS,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tunewright.data import scan
+from tunewright.data import documents, scan
 from tunewright.data.formats import Format, looks_like, sniff
 from tunewright.data.read import RawRow, read_rows
 from tunewright.errors import DataError
@@ -33,7 +33,8 @@ class Counting(json.JSONDecoder):
 def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     READ.clear()
     monkeypatch.setattr(scan, "_STRICT", Counting(object_pairs_hook=scan._unique))
-    monkeypatch.setattr(scan, "_LENIENT", Counting(strict=False))
+    for module in (scan, documents):
+        monkeypatch.setattr(module, "LENIENT", Counting(strict=False))
     yield
 
 

@@ -168,6 +168,12 @@ def test_txt_gives_a_row_for_each_paragraph(write: Write) -> None:
     assert told(found) == [(8, 2, "E205", 3)]
 
 
+def test_long_lines_are_paragraphs_of_one_text_and_short_ones_texts_of_their_own(write: Write) -> None:
+    book = "\n".join("The lamp is of brass. " * 20 + f"Chapter {number} ends." for number in range(4))
+    assert [row.value for row in read_rows(write("book.txt", book)).rows] == [{"text": book}]
+    assert len(read_rows(write("lines.txt", "\n".join(f"Text {number}." for number in range(4)))).rows) == 4
+
+
 def test_rows_above_1_mb_are_refused_in_each_form(write: Write) -> None:
     big = "x" * 1_000_000
     for name, text in [
