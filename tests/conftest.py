@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tunewright
-from tunewright.plan import paths
+from tunewright.planning import paths
 
 SOURCE = Path(tunewright.__file__).parent.parent
 LEFT_BEHIND = (

@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from tunewright.facts.pressure import Group
 from tunewright.flow.supervise import Parent
-from tunewright.runs import layout
-from tunewright.runs.checkpoints import CheckpointStore
-from tunewright.runs.store import RunDir
+from tunewright.rundir import layout
+from tunewright.rundir.checkpoints import CheckpointStore
+from tunewright.rundir.store import RunDir
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LOOK_SECONDS = 0.002

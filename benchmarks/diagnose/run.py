@@ -22,7 +22,7 @@ from cases import CASES, SEED, Case
 
 from tunewright.data import demo
 from tunewright.doctor.evidence import read
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"

@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any
 
 from tunewright.data import demo
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"

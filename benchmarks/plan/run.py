@@ -23,7 +23,7 @@ import psutil
 
 from tunewright import api
 from tunewright.data import demo
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 from tunewright.trust import home
 
 HERE = Path(__file__).parent

@@ -42,14 +42,14 @@ from tunewright.flow.sweep import Sought as Sought
 from tunewright.flow.sweep import Sweep as Sweep
 from tunewright.flow.sweep import Trial as Trial
 from tunewright.i18n import Phrase
-from tunewright.plan.paths import PATHS as PATHS
-from tunewright.plan.plan import Plan
-from tunewright.plan.presets import Row, all_rows, find_row, row_of, rows_of
-from tunewright.runs import durable, layout, store
-from tunewright.runs.checkpoints import MANIFEST
-from tunewright.runs.soundness import Checked as Checked
-from tunewright.runs.soundness import check_folder, check_run
-from tunewright.runs.store import RunDir
+from tunewright.planning.paths import PATHS as PATHS
+from tunewright.planning.plan import Plan
+from tunewright.planning.presets import Row, all_rows, find_row, row_of, rows_of
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.checkpoints import MANIFEST
+from tunewright.rundir.soundness import Checked as Checked
+from tunewright.rundir.soundness import check_folder, check_run
+from tunewright.rundir.store import RunDir
 from tunewright.spec import glossary, presets, schema
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded

@@ -14,10 +14,10 @@ from tunewright.errors import Problem, TunewrightError, TunewrightWarning
 from tunewright.flow import benchmark, eject, export, start
 from tunewright.flow import prompted as prompting
 from tunewright.flow.session import Progress, Session
-from tunewright.plan.plan import from_json
-from tunewright.runs import contents, layout
-from tunewright.runs.base import Base
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import from_json
+from tunewright.rundir import contents, layout
+from tunewright.rundir.base import Base
+from tunewright.rundir.store import RunDir
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import html_table
 

@@ -21,7 +21,7 @@ CALLS = {
     "transformers.dynamic_module_utils.get_class_from_dynamic_module", "datasets.load_from_disk",
 }  # fmt: skip
 # What may stand in one file alone.
-ONLY_IN = {"subprocess": "trust/process.py", "importlib.import_module": "__init__.py", "os.unlink": "runs/durable.py"}
+ONLY_IN = {"subprocess": "trust/process.py", "importlib.import_module": "__init__.py", "os.unlink": "rundir/durable.py"}
 # Methods by their last name, whatever they are called on: archives, pickles and accelerate's states.
 METHODS = {
     "extractall", "extract", "load_state", "register_for_checkpointing", "save_state", "read_pickle", "to_pickle",
@@ -132,7 +132,7 @@ def _call_faults(node: ast.Call, name: str, names: Mapping[str, str]) -> Iterato
         yield "reads an attribute whose name is no literal"
     yield from _keyword_faults(keywords)
     yield from _loader_faults(node, keywords)
-    if name.startswith("runs/") and name != "runs/durable.py":
+    if name.startswith("rundir/") and name != "rundir/durable.py":
         yield from _writer_faults(node, last, name)
 
 
@@ -162,12 +162,12 @@ def _loader_faults(node: ast.Call, keywords: Mapping[str, ast.expr]) -> Iterator
 
 def _writer_faults(node: ast.Call, last: str, name: str) -> Iterator[str]:
     if last in WRITERS and isinstance(node.func, ast.Attribute):
-        yield f"{last} outside runs/durable.py"
+        yield f"{last} outside rundir/durable.py"
     if last == "replace" and len(node.args) == 1:  # Path.replace; str.replace takes two
-        yield "replace outside runs/durable.py"
+        yield "replace outside rundir/durable.py"
     modes = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")] if last == "open" else []
     if any(_is_text(mode) and set("wax+") & set(ast.literal_eval(mode)) for mode in modes):
-        yield "opens for writing outside runs/durable.py"
+        yield "opens for writing outside rundir/durable.py"
 
 
 def test_the_package_makes_no_unsafe_call() -> None:
@@ -273,8 +273,8 @@ def test_the_rules_bite(bad: str) -> None:
 
 @pytest.mark.parametrize("bad", BAD_IN_RUNS)
 def test_a_run_folder_is_written_by_one_file_alone(bad: str) -> None:
-    assert list(faults(bad, "runs/x.py"))
-    assert not list(faults(bad, "runs/durable.py"))
+    assert list(faults(bad, "rundir/x.py"))
+    assert not list(faults(bad, "rundir/durable.py"))
 
 
 @pytest.mark.parametrize(
@@ -286,4 +286,4 @@ def test_a_run_folder_is_written_by_one_file_alone(bad: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_safe_is_let_through(good: str) -> None:
-    assert list(faults(good, "runs/x.py")) == []
+    assert list(faults(good, "rundir/x.py")) == []

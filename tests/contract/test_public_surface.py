@@ -1,6 +1,9 @@
 """Names people import: a change here needs a line in CHANGELOG.md."""
 
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 
 import tunewright
 from tunewright import lesson
@@ -38,3 +41,25 @@ def test_the_lesson_has_its_names_and_signatures() -> None:
     ]
     assert {"basic_usage", "test_inference"} <= set(dir(lesson.PEFTQuickStart))
     assert {"llama_config", "qwen_config", "print_all_presets"} <= set(dir(lesson.LoraConfigPresets))
+
+
+def test_every_name_of_the_package_is_the_same_thing_whenever_it_is_asked_for() -> None:
+    code = (
+        "import tunewright as tw\n"
+        "before = {name: getattr(tw, name) for name in tw.__all__}\n"
+        "import tunewright.api, tunewright.trained, tunewright.planning.plan, tunewright.rundir.store, tunewright.flow.start\n"
+        "from tunewright import *\n"
+        "from tunewright import plan as p, runs as r\n"
+        "assert all(callable(found) and getattr(tw, name) is found for name, found in before.items())\n"
+        "assert p is tw.plan and r is tw.runs and plan is p and runs is r\n"
+        "assert tw.runs() == tw.runs() == []\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parent
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_no_name_of_the_package_is_that_of_a_module() -> None:
+    inside = {path.stem for path in Path(tunewright.__file__).parent.iterdir()}
+    assert not inside & set(tunewright.__all__)

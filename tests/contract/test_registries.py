@@ -16,10 +16,10 @@ from tunewright.engine.tasks import ENGINE_TASKS
 from tunewright.engine.ways import fast_ways
 from tunewright.facts.families import FAMILIES
 from tunewright.facts.machine import Machine
-from tunewright.plan.adapter import RATES
-from tunewright.plan.paths import PATHS
-from tunewright.plan.plan import Facts, Plan
-from tunewright.plan.trainable import COUNTS
+from tunewright.planning.adapter import RATES
+from tunewright.planning.paths import PATHS
+from tunewright.planning.plan import Facts, Plan
+from tunewright.planning.trainable import COUNTS
 from tunewright.spec.methods import METHODS, Lora, Method
 from tunewright.spec.run import FastPath, Run
 from tunewright.spec.tasks import TASKS, Task

@@ -28,7 +28,7 @@ from tunewright.data.encode import prompt_ids
 from tunewright.data.template import from_turn
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.load import load_adapter, load_base
-from tunewright.plan.plan import from_json
+from tunewright.planning.plan import from_json
 
 PROMPTS = 20
 TOLERANCE = 1e-5

@@ -20,7 +20,7 @@ from tests.matrix.conftest import CHATML, _measured, tiny_tokenizer
 from tunewright import api
 from tunewright.flow import start
 from tunewright.flow.supervise import WORKER_ENVIRONMENT
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 __all__ = ["_measured"]
 ROOT = Path(__file__).parent.parent.parent

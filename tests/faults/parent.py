@@ -6,8 +6,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from tunewright.flow.supervise import Parent
-from tunewright.runs import layout
-from tunewright.runs.store import RunDir
+from tunewright.rundir import layout
+from tunewright.rundir.store import RunDir
 
 if __name__ == "__main__":
     run = RunDir(Path(sys.argv[1]))

@@ -6,7 +6,7 @@ Says each step on standard output when it is saved, and what the disk said where
 import sys
 from pathlib import Path
 
-from tunewright.runs.checkpoints import CheckpointStore
+from tunewright.rundir.checkpoints import CheckpointStore
 
 RUN = "run-1"
 KEEP = 4

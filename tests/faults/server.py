@@ -20,8 +20,8 @@ import transformers.models.llama.modeling_llama
 from tests.faults.injected import installed
 from tunewright.engine.watch import StopFlag
 from tunewright.engine.worker import quiet, work
-from tunewright.runs import layout
-from tunewright.runs.store import RunDir
+from tunewright.rundir import layout
+from tunewright.rundir.store import RunDir
 
 # What transformers and PEFT would import only in a worker.
 IMPORTED_LATE = (peft.tuners.lora.bnb, transformers.models.llama.modeling_llama)

@@ -21,7 +21,7 @@ from tunewright import api
 from tunewright.catalogue.entry import EXIT_MEMORY
 from tunewright.engine.disk import disk_faults
 from tunewright.flow import inline, start
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 __all__ = ["_measured", "shop_rows", "tiny_model"]
 OPTIMIZER_LIMIT, ADAPTER_LIMIT = 90_000, 30_000  # torch writes the one, safetensors the other

@@ -16,8 +16,8 @@ import pytest
 
 from tests.faults.saving import KEEP, RUN
 from tests.unit.runs.disk import Disk, on
-from tunewright.runs import durable
-from tunewright.runs.checkpoints import CheckpointStore
+from tunewright.rundir import durable
+from tunewright.rundir.checkpoints import CheckpointStore
 
 ROOT = Path(__file__).parents[2]
 BYTES = 300_000

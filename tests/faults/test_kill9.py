@@ -16,8 +16,8 @@ import pytest
 from tests.faults.conftest import BASE, Toys
 from tests.faults.fingerprint import Fingerprint, fingerprint
 from tests.faults.test_supervised import wait_for
-from tunewright.runs import store
-from tunewright.runs.store import RunDir
+from tunewright.rundir import store
+from tunewright.rundir.store import RunDir
 
 pytestmark = pytest.mark.slow
 LONGEST_SECONDS = 900

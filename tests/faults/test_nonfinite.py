@@ -7,8 +7,8 @@ import pytest
 
 from tests.faults.conftest import Toys
 from tests.faults.fingerprint import adapter
-from tunewright.runs.checkpoints import CheckpointStore, damage
-from tunewright.runs.store import RunDir
+from tunewright.rundir.checkpoints import CheckpointStore, damage
+from tunewright.rundir.store import RunDir
 
 DIVERGED = 10
 

@@ -16,8 +16,8 @@ from tests.faults.conftest import Toys
 from tunewright.engine.finite import check_finite
 from tunewright.engine.readback import check_readback
 from tunewright.errors import TrainingError
-from tunewright.runs.checkpoints import seal
-from tunewright.runs.store import RunDir
+from tunewright.rundir.checkpoints import seal
+from tunewright.rundir.store import RunDir
 
 
 @dataclass(frozen=True)

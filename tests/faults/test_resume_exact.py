@@ -11,7 +11,7 @@ from tests.faults.conftest import STEPS, VARIANTS, Toys
 from tests.faults.fingerprint import adapter, fingerprint, told
 from tunewright.flow import start
 from tunewright.flow.remedies import load_rows_itself
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 STOPPED = 128 + signal.SIGTERM
 SOME_STEPS = (3, 16, 25)  # before the first measurement, at the end of a pass, between two measurements

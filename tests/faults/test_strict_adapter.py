@@ -15,9 +15,9 @@ from tunewright.engine.adapt import attach_adapter, planned_config
 from tunewright.engine.load import Tensors, adapter_tensors, load_adapter, load_base, restore_adapter
 from tunewright.engine.state import TRAINED, restore_trained, save_trained
 from tunewright.errors import TunewrightError
-from tunewright.plan.plan import from_json
-from tunewright.runs.checkpoints import MANIFEST
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import from_json
+from tunewright.rundir.checkpoints import MANIFEST
+from tunewright.rundir.store import RunDir
 
 WEIGHTS = "adapter_model.safetensors"
 Damage = Callable[[Tensors, str], object]

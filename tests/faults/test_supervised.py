@@ -17,8 +17,8 @@ from tests.faults.fingerprint import fingerprint
 from tunewright.errors import TunewrightError
 from tunewright.flow import start
 from tunewright.flow.supervise import MOST_TRIES, Parent
-from tunewright.runs import store
-from tunewright.runs.store import RunDir
+from tunewright.rundir import store
+from tunewright.rundir.store import RunDir
 
 WAIT_SECONDS = 60
 

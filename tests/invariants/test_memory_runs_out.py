@@ -18,9 +18,9 @@ from tunewright import api
 from tunewright.data import demo
 from tunewright.facts.pressure import own_groups
 from tunewright.flow import start
-from tunewright.plan.plan import from_json
-from tunewright.plan.remedy import remedies
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import from_json
+from tunewright.planning.remedy import remedies
+from tunewright.rundir.store import RunDir
 
 ROOT = Path(__file__).parent.parent.parent
 STEPS, SAVED = 6, 2

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright import api
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 from tunewright.spec.run import FastPath
 
 SUM_ORDER = 1e-5
@@ -201,7 +201,7 @@ def test_python_and_command_line_are_one(rows: Path, tunewright: Command, small:
 
 def test_the_dequantised_model_has_the_expected_bytes(model_home: Path) -> None:
     from tunewright.facts.bundled import BUNDLED
-    from tunewright.runs.checkpoints import sha256
+    from tunewright.rundir.checkpoints import sha256
 
     folder = api.fetch("smollm2")
     assert sha256(folder / "model.safetensors") == BUNDLED["smollm2"].weights_sha256

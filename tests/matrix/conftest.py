@@ -20,7 +20,7 @@ from transformers import (
 
 from tunewright.data import demo
 from tunewright.facts.machine import Probe, probe_path
-from tunewright.runs import durable
+from tunewright.rundir import durable
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

@@ -18,7 +18,7 @@ from tunewright.data import demo
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.engine import bert2bert
 from tunewright.facts.bundled import BUNDLED, Wheel
-from tunewright.runs.checkpoints import sha256
+from tunewright.rundir.checkpoints import sha256
 
 CLS, SEP, PAD = 101, 102, 0
 

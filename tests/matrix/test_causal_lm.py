@@ -19,7 +19,7 @@ from tunewright.engine.collate import StepCollator, pad_right
 from tunewright.engine.load import load_adapter, load_base
 from tunewright.engine.losses import predicted_tokens
 from tunewright.flow import inline, start
-from tunewright.plan.plan import from_json
+from tunewright.planning.plan import from_json
 
 from .conftest import FAMILIES
 

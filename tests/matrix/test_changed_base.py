@@ -15,8 +15,8 @@ from tunewright import api
 from tunewright.cli.main import app
 from tunewright.errors import ModelError, TrainingError, TunewrightWarning
 from tunewright.flow import start
-from tunewright.runs import contents, durable, layout
-from tunewright.runs.checkpoints import read_manifest, sha256
+from tunewright.rundir import contents, durable, layout
+from tunewright.rundir.checkpoints import read_manifest, sha256
 
 from .test_causal_lm import run_for
 

@@ -13,8 +13,8 @@ from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.prepare import Prepared, prepare
 from tunewright.errors import DataError
 from tunewright.flow import start
-from tunewright.plan.plan import Plan
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import Plan
+from tunewright.rundir.store import RunDir
 
 Begun = tuple[Plan, RunDir]
 

@@ -22,8 +22,8 @@ from tunewright.engine.export import merge_inputs, save_adapter, taken_from_base
 from tunewright.engine.session import Session
 from tunewright.errors import TunewrightError
 from tunewright.flow import start
-from tunewright.plan.plan import from_json
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import from_json
+from tunewright.rundir.store import RunDir
 from tunewright.spec.tasks import TASKS
 
 from .test_causal_lm import run_for

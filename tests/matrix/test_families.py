@@ -25,8 +25,8 @@ from tests.matrix.families import CLASSES, EXPERTS, MAMBAS, RELABELLED, ZOO, Tin
 from tests.real_model import model_home
 from tunewright.facts.families import FAMILIES, ia3_modules, matches, names_of, norm_modules, roles_of
 from tunewright.facts.model import Model, read_model
-from tunewright.plan.check import matching_groups
-from tunewright.plan.presets import Row, rows_of
+from tunewright.planning.check import matching_groups
+from tunewright.planning.presets import Row, rows_of
 from tunewright.spec.presets import PRESETS, Level
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.spec.upstream import MODEL_TASKS

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.load import load_adapter, load_base
-from tunewright.plan.plan import from_json
+from tunewright.planning.plan import from_json
 
 from .test_causal_lm import LOGITS, run_for
 

@@ -19,7 +19,7 @@ from tunewright.accel.int8 import Int8Linear, LastInput
 from tunewright.engine.quantise import dequantised, weight_bytes
 from tunewright.engine.session import Session
 from tunewright.facts.machine import Probe, probe_path
-from tunewright.plan.combine import ON_QUANTISED
+from tunewright.planning.combine import ON_QUANTISED
 
 from .test_causal_lm import run_for
 from .test_methods import SMALL

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tunewright.runs import layout
+from tunewright.rundir import layout
 
 from .test_causal_lm import run_for
 

@@ -26,9 +26,9 @@ from tunewright.engine.memory import Portions, ran_out
 from tunewright.engine.rehearse import largest_micro_batch, rehearse
 from tunewright.engine.ways import Way
 from tunewright.errors import Problem, TrainingError
-from tunewright.plan.plan import from_json
-from tunewright.plan.remedy import remedied
-from tunewright.runs.checkpoints import CheckpointStore
+from tunewright.planning.plan import from_json
+from tunewright.planning.remedy import remedied
+from tunewright.rundir.checkpoints import CheckpointStore
 
 from .test_causal_lm import run_for
 

@@ -23,8 +23,8 @@ from tunewright.engine.load import load_adapter, load_base
 from tunewright.engine.session import Session
 from tunewright.errors import TunewrightError
 from tunewright.flow import inline, start
-from tunewright.plan.combine import reason_not
-from tunewright.plan.plan import Plan, from_json
+from tunewright.planning.combine import reason_not
+from tunewright.planning.plan import Plan, from_json
 from tunewright.spec.methods import METHODS
 from tunewright.spec.tasks import TASKS
 

@@ -19,9 +19,9 @@ from tunewright import api
 from tunewright.errors import SpecError
 from tunewright.facts.bundled import BUNDLED
 from tunewright.flow import eject
-from tunewright.plan.plan import Plan, from_json
-from tunewright.runs.base import base_of
-from tunewright.runs.card import card
+from tunewright.planning.plan import Plan, from_json
+from tunewright.rundir.base import base_of
+from tunewright.rundir.card import card
 from tunewright.spec.tasks import TASKS
 
 from .test_causal_lm import run_for

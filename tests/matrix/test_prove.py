@@ -16,8 +16,8 @@ from tunewright.accel.loss import plain_loss
 from tunewright.accel.packing import packed_loss
 from tunewright.engine import prove
 from tunewright.engine.session import Session, serve
-from tunewright.plan import paths
-from tunewright.runs.checkpoints import seal
+from tunewright.planning import paths
+from tunewright.rundir.checkpoints import seal
 
 from .test_causal_lm import run_for
 

@@ -31,7 +31,7 @@ from tunewright.engine.quantise import (
 )
 from tunewright.engine.session import Session
 from tunewright.errors import TunewrightError
-from tunewright.plan.known import HEADS
+from tunewright.planning.known import HEADS
 
 from .test_causal_lm import run_for
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import tunewright
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 WAIT_SECONDS = 180
 

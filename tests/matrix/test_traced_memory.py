@@ -5,7 +5,7 @@ from peft import LoraConfig
 from transformers import LlamaConfig
 
 from tunewright.facts.model import LinearGroup
-from tunewright.plan.memory import Adapted, Kind, Step, train_parts
+from tunewright.planning.memory import Adapted, Kind, Step, train_parts
 from tunewright.spec.run import Run
 
 from ..unit.plan.conftest import seven_billion, smollm2

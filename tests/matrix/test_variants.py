@@ -10,8 +10,8 @@ from tunewright import api
 from tunewright.engine.adapt import planned_config
 from tunewright.engine.session import Session
 from tunewright.errors import TunewrightError
-from tunewright.plan.choose import steps_for
-from tunewright.plan.plan import from_json
+from tunewright.planning.choose import steps_for
+from tunewright.planning.plan import from_json
 
 from .test_causal_lm import run_for
 

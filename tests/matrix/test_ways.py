@@ -23,7 +23,7 @@ from tunewright.engine.checkpointing import checkpoint_activations
 from tunewright.engine.collate import pad_right
 from tunewright.engine.generate import generate
 from tunewright.engine.ways import choose_way, short_rows
-from tunewright.runs.events import EventLog
+from tunewright.rundir.events import EventLog
 
 from .conftest import FAMILIES
 

@@ -11,10 +11,10 @@ from tests.hostile import TRIED, model_folder
 from tunewright import api
 from tunewright.facts.machine import Probe, probe_path
 from tunewright.flow import eject, start
-from tunewright.plan.plan import Plan
-from tunewright.runs import durable
-from tunewright.runs.card import card
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import Plan
+from tunewright.rundir import durable
+from tunewright.rundir.card import card
+from tunewright.rundir.store import RunDir
 
 NASTY = (
     'x"""\nimport os; os.system("touch canary")\n"""',

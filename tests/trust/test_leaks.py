@@ -15,7 +15,7 @@ from tunewright.cli.main import main
 from tunewright.errors import TunewrightError
 from tunewright.facts.machine import Probe, probe_path
 from tunewright.flow import fetch, start
-from tunewright.runs import durable, layout
+from tunewright.rundir import durable, layout
 from tunewright.trust import command, redact, spawn
 from tunewright.trust.text import SECRETS
 

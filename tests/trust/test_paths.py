@@ -9,7 +9,7 @@ import pytest
 
 from tests.hostile import TRIED
 from tunewright.errors import SpecError, TunewrightError
-from tunewright.runs import store
+from tunewright.rundir import store
 from tunewright.spec import load as spec
 from tunewright.trust import command, jail, spawn
 from tunewright.trust.process import MODULES

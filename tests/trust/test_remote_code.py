@@ -12,7 +12,7 @@ import pytest
 
 from tests.hostile import CHATML, TRIED, adapter_folder, model_folder, write_json
 from tunewright.facts.machine import Probe, probe_path
-from tunewright.runs import durable
+from tunewright.rundir import durable
 
 # Files that some library somewhere would import, and names that shadow modules that our processes import.
 CODE = (

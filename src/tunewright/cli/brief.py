@@ -13,8 +13,8 @@ from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
     from tunewright.api import TrainedRun
-    from tunewright.plan.plan import Plan
-    from tunewright.runs.store import RunDir
+    from tunewright.planning.plan import Plan
+    from tunewright.rundir.store import RunDir
     from tunewright.spec.tasks import Task
 
 LABEL = 10

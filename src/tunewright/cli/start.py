@@ -11,7 +11,7 @@ from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.api import TrainedRun
-    from tunewright.plan.plan import Plan
+    from tunewright.planning.plan import Plan
     from tunewright.spec.load import Loaded
 
 

@@ -15,8 +15,8 @@ from tunewright.compare.record import read as read_record
 from tunewright.compare.statistics import Estimate
 from tunewright.errors import error
 from tunewright.i18n import N_, Phrase
-from tunewright.runs import layout
-from tunewright.runs.store import RunDir
+from tunewright.rundir import layout
+from tunewright.rundir.store import RunDir
 from tunewright.spec.keys import leaves
 from tunewright.spec.methods import rank_field
 from tunewright.spec.tasks import Task

@@ -13,7 +13,7 @@ from tunewright.compare.comparison import Comparison, Contestant
 from tunewright.compare.outcome import lines, notes
 from tunewright.compare.samples import Pair
 from tunewright.i18n import N_, _
-from tunewright.runs import durable
+from tunewright.rundir import durable
 
 MOST_ROWS = 20
 HEADLINES: Mapping[str, str] = {

@@ -9,7 +9,7 @@ from tunewright.compare.choosing import Choice
 from tunewright.compare.comparison import Comparison, Contestant
 from tunewright.compare.statistics import Estimate
 from tunewright.i18n import N_, _, ngettext
-from tunewright.runs import layout
+from tunewright.rundir import layout
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from tunewright.compare.marks import loss_marks
 from tunewright.compare.metrics import LOSS, AnswerKind, answer_kind
 from tunewright.compare.verdict import Score, Verdict, judge, pair
 from tunewright.errors import Problem
-from tunewright.plan.plan import Plan, from_json
-from tunewright.runs import card, layout
-from tunewright.runs.curves import curves
-from tunewright.runs.store import LIVE, RunDir
+from tunewright.planning.plan import Plan, from_json
+from tunewright.rundir import card, layout
+from tunewright.rundir.curves import curves
+from tunewright.rundir.store import LIVE, RunDir
 from tunewright.spec.tasks import Task
 
 Event = dict[str, Any]

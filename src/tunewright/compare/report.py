@@ -7,8 +7,8 @@ from tunewright.compare import benchmark, drawing, label_tables, page, record, s
 from tunewright.compare import samples as answers
 from tunewright.compare.record import Record
 from tunewright.doctor.rules import diagnose
-from tunewright.runs import durable, layout
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, layout
+from tunewright.rundir.store import RunDir
 
 
 def write_report(run: RunDir, path: Path | None = None) -> Path:

@@ -10,8 +10,8 @@ from tunewright.compare.record import Record
 from tunewright.compare.verdict import SAME_LOSS, Score, Side
 from tunewright.errors import Problem
 from tunewright.i18n import N_, _, ngettext
-from tunewright.runs import card, guide, layout
-from tunewright.runs.base import base_of
+from tunewright.rundir import card, guide, layout
+from tunewright.rundir.base import base_of
 
 _UNMARKED = {
     "text": N_("These answers are not marked: they are free text, or only one of the two models was measured."),

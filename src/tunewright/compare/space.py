@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tunewright.plan.plan import Plan
+from tunewright.planning.plan import Plan
 from tunewright.spec.base import number_if_written
 from tunewright.spec.keys import leaves
 from tunewright.spec.load import DEFAULT, parse_set

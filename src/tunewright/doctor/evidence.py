@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Any
 
 from tunewright.errors import Problem
-from tunewright.plan.adapter import learning_rate
-from tunewright.plan.choose import task_of
-from tunewright.plan.plan import Plan, from_json
-from tunewright.runs import layout, store
-from tunewright.runs.curves import curves
-from tunewright.runs.store import RunDir
+from tunewright.planning.adapter import learning_rate
+from tunewright.planning.choose import task_of
+from tunewright.planning.plan import Plan, from_json
+from tunewright.rundir import layout, store
+from tunewright.rundir.curves import curves
+from tunewright.rundir.store import RunDir
 from tunewright.spec.tasks import TASKS
 
 Event = dict[str, Any]

@@ -11,7 +11,7 @@ from tunewright.doctor.evidence import Evidence
 from tunewright.doctor.finding import Remedy
 from tunewright.doctor.signs import rounded
 from tunewright.i18n import N_
-from tunewright.plan.fit import RUNGS, Rung
+from tunewright.planning.fit import RUNGS, Rung
 from tunewright.spec.load import patch
 from tunewright.spec.methods import METHODS
 from tunewright.spec.run import CHANGEABLE

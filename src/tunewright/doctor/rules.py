@@ -7,8 +7,8 @@ from typing import Any
 from tunewright.doctor import answers, broken, learning, memory, overfitting, speed, unfinished
 from tunewright.doctor.evidence import Evidence, read
 from tunewright.doctor.finding import Finding
-from tunewright.runs.layout import SCHEMA
-from tunewright.runs.store import RunDir
+from tunewright.rundir.layout import SCHEMA
+from tunewright.rundir.store import RunDir
 
 Rule = Callable[[Evidence], Finding | None]
 

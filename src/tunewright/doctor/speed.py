@@ -6,9 +6,9 @@ from tunewright.doctor.remedies import anew, smaller_batches
 from tunewright.errors import Problem
 from tunewright.facts.machine import BUSY_SHARE
 from tunewright.i18n import N_
-from tunewright.plan.choose import CPU_BF16_GAIN, GPU_BF16_GAIN, estimate_for
-from tunewright.plan.fit import SHARE_OF_FREE
-from tunewright.plan.remedy import wishes
+from tunewright.planning.choose import CPU_BF16_GAIN, GPU_BF16_GAIN, estimate_for
+from tunewright.planning.fit import SHARE_OF_FREE
+from tunewright.planning.remedy import wishes
 
 ENOUGH_STEPS = 5
 PADDED = 0.4  # without it the same rows would take little more than half of the time

@@ -13,8 +13,8 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from transformers import PreTrainedModel, set_seed
 
 from tunewright.errors import Problem, SpecError, error
-from tunewright.plan.known import known_fields
-from tunewright.plan.plan import Plan
+from tunewright.planning.known import known_fields
+from tunewright.planning.plan import Plan
 from tunewright.spec.methods import PeftSection
 from tunewright.spec.tasks import TASKS, Task
 

@@ -21,7 +21,7 @@ from lm_eval.tasks import TaskManager
 from tunewright.engine.load import device, load_hf_tokenizer
 from tunewright.engine.session import Operations, Say, Session, main
 from tunewright.errors import error
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 ROWS_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU is busy with one row, and padded ones only cost; the GPU's was not tried
 RESAMPLES = 1000  # for metrics whose standard error has no formula

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, EncoderDecoderModel, set_seed
 
-from tunewright.runs import durable
+from tunewright.rundir import durable
 from tunewright.trust import gate_model_folder
 
 SEED = 0

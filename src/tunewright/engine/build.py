@@ -23,11 +23,11 @@ from tunewright.engine.ways import Way
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.facts.model import Contents
 from tunewright.i18n import N_
-from tunewright.plan.plan import Plan
-from tunewright.plan.remedy import remedies
-from tunewright.runs.checkpoints import TOTALS, CheckpointStore, read_manifest
-from tunewright.runs.contents import as_problems, changes
-from tunewright.runs.events import EventLog
+from tunewright.planning.plan import Plan
+from tunewright.planning.remedy import remedies
+from tunewright.rundir.checkpoints import TOTALS, CheckpointStore, read_manifest
+from tunewright.rundir.contents import as_problems, changes
+from tunewright.rundir.events import EventLog
 
 ROWS_TO_START_FROM = 64
 CONTENTS = tuple(f"model {part}" for part in Contents.model_fields)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from tunewright.runs import durable
+from tunewright.rundir import durable
 from tunewright.trust import gate_gguf
 
 

@@ -19,8 +19,8 @@ from tunewright.engine.collate import StepCollator
 from tunewright.engine.generate import generate
 from tunewright.engine.memory import Group, Portions
 from tunewright.engine.predict import Prediction, predict
-from tunewright.plan.known import LABELLED
-from tunewright.runs.events import finite
+from tunewright.planning.known import LABELLED
+from tunewright.rundir.events import finite
 
 Progress = Callable[[int, int], None]
 Tested = tuple[dict[str, float], list[dict[str, Any]]]  # scores, and the samples behind them

@@ -22,11 +22,11 @@ from tunewright.engine.load import DTYPES, adapter_tensors, load_adapter, load_h
 from tunewright.engine.quantise import dequantised
 from tunewright.errors import error, exists_already
 from tunewright.i18n import N_
-from tunewright.plan.known import LABELLED
-from tunewright.plan.plan import Plan
-from tunewright.runs import durable
-from tunewright.runs.card import card
-from tunewright.runs.store import RunDir
+from tunewright.planning.known import LABELLED
+from tunewright.planning.plan import Plan
+from tunewright.rundir import durable
+from tunewright.rundir.card import card
+from tunewright.rundir.store import RunDir
 from tunewright.spec.methods import METHODS
 
 # Largest difference of logits, as a share of the largest logit: a merge rounds each weight once more.

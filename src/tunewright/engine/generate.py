@@ -16,7 +16,7 @@ from tunewright.accel.merged import merged_lora
 from tunewright.data.pack import micro_batches
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.memory import Group, Portions
-from tunewright.plan.choose import CACHE_BYTES, ROWS_WRITTEN_AT_ONCE
+from tunewright.planning.choose import CACHE_BYTES, ROWS_WRITTEN_AT_ONCE
 
 Progress = Callable[[int, int], None]
 

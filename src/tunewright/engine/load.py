@@ -23,9 +23,9 @@ from tunewright.engine.tasks import task_of
 from tunewright.errors import error
 from tunewright.facts.model import headers
 from tunewright.i18n import N_, Phrase
-from tunewright.plan.known import HEADS, LABELLED
-from tunewright.plan.plan import Plan
-from tunewright.runs.checkpoints import MANIFEST, damage
+from tunewright.planning.known import HEADS, LABELLED
+from tunewright.planning.plan import Plan
+from tunewright.rundir.checkpoints import MANIFEST, damage
 from tunewright.spec.methods import METHODS
 from tunewright.trust import gate_adapter, gate_model_folder, safetensors_header
 

@@ -7,8 +7,8 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from tunewright.errors import Problem, errors_of
-from tunewright.plan.known import LABELLED
-from tunewright.plan.plan import Plan
+from tunewright.planning.known import LABELLED
+from tunewright.planning.plan import Plan
 
 NAMED = 4
 # Poolers belong to tasks that read a text as a whole; a file may have one that is not read, or lack one that is drawn.

@@ -10,7 +10,7 @@ from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import attach_adapter, planned_config
 from tunewright.engine.checkpointing import checkpoint_activations
 from tunewright.engine.load import load_base, load_hf_tokenizer, restore_adapter
-from tunewright.plan.plan import Plan
+from tunewright.planning.plan import Plan
 
 
 def load_for_training(plan: Plan) -> tuple[PeftModel, PreTrainedTokenizerBase]:

@@ -5,7 +5,7 @@ from peft import PeftModel
 from peft.optimizers import create_lorafa_optimizer, create_loraplus_optimizer
 from torch.optim import Optimizer
 
-from tunewright.plan.plan import Plan
+from tunewright.planning.plan import Plan
 from tunewright.spec.methods import Lora
 
 OWN_OPTIMIZERS = ("loraplus", "lorafa")

@@ -18,11 +18,11 @@ from tunewright.data.score import majority_scores
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.data.vocabulary import Embedding
 from tunewright.errors import error
-from tunewright.plan.check import positions
-from tunewright.plan.plan import Plan
-from tunewright.runs import durable, layout
-from tunewright.runs.checkpoints import sha256
-from tunewright.runs.store import RunDir
+from tunewright.planning.check import positions
+from tunewright.planning.plan import Plan
+from tunewright.rundir import durable, layout
+from tunewright.rundir.checkpoints import sha256
+from tunewright.rundir.store import RunDir
 from tunewright.trust import home
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from tunewright.accel.cpu import matmul_rates, onednn_matmul
 from tunewright.facts.machine import Probe
-from tunewright.runs import durable
+from tunewright.rundir import durable
 
 BUSY_SECONDS = 0.3
 ROUNDS = 4

@@ -12,7 +12,7 @@ from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.prepare import Prepared
 from tunewright.errors import error
 from tunewright.i18n import N_
-from tunewright.plan.plan import Plan
+from tunewright.planning.plan import Plan
 
 
 def with_examples(plan: Plan, data: Prepared, tokenizer: TextTokenizer, shots: int) -> tuple[list[Encoded], int]:

@@ -35,8 +35,8 @@ from tunewright.engine.tasks import collator
 from tunewright.engine.ways import CANDIDATES, fast_ways, plain_way, reason_not, shortened
 from tunewright.errors import ExportError, ModelError
 from tunewright.i18n import N_
-from tunewright.plan.paths import PATHS
-from tunewright.plan.plan import Plan
+from tunewright.planning.paths import PATHS
+from tunewright.planning.plan import Plan
 from tunewright.spec.run import FastPath
 
 ROWS, TOKENS = 6, 96  # the plain way computes all logits of all rows at once

@@ -13,9 +13,9 @@ from tunewright.engine.export import with_start
 from tunewright.engine.load import adapter_tensors, read_adapter
 from tunewright.errors import ModelError, error
 from tunewright.i18n import N_
-from tunewright.runs import durable
-from tunewright.runs.checkpoints import damage
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable
+from tunewright.rundir.checkpoints import damage
+from tunewright.rundir.store import RunDir
 
 FEW_TOKENS = 4
 

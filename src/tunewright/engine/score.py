@@ -12,8 +12,8 @@ from tunewright.engine.evaluate import Examiner
 from tunewright.engine.watch import StopFlag, Stopwatch
 from tunewright.errors import error
 from tunewright.i18n import N_
-from tunewright.runs.events import EventLog
-from tunewright.runs.store import RunDir
+from tunewright.rundir.events import EventLog
+from tunewright.rundir.store import RunDir
 
 PROGRESS_SECONDS = 1.0
 

@@ -38,11 +38,11 @@ from tunewright.engine.tasks import collator
 from tunewright.engine.ways import known_way
 from tunewright.engine.worker import quiet
 from tunewright.errors import TunewrightError, error
-from tunewright.plan.known import LABELLED
-from tunewright.plan.plan import from_json
-from tunewright.runs import layout
-from tunewright.runs.card import card
-from tunewright.runs.store import RunDir
+from tunewright.planning.known import LABELLED
+from tunewright.planning.plan import from_json
+from tunewright.rundir import layout
+from tunewright.rundir.card import card
+from tunewright.rundir.store import RunDir
 from tunewright.spec.methods import virtual_tokens
 
 MERGE_PROMPTS = 8

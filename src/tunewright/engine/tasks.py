@@ -17,7 +17,7 @@ from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.collate import Collate, StepCollator, pad_labelled, pad_right
 from tunewright.engine.losses import RowLoss, TagLoss, balanced_weights, labelled, predicted_tokens, seq2seq_loss
-from tunewright.plan.plan import Plan
+from tunewright.planning.plan import Plan
 from tunewright.spec.tasks import Task
 
 

@@ -32,11 +32,11 @@ from tunewright.engine.watch import Stopwatch, Watch
 from tunewright.engine.ways import choose_way
 from tunewright.errors import error
 from tunewright.i18n import N_
-from tunewright.plan.choose import steps_for
-from tunewright.plan.plan import Plan
-from tunewright.runs import layout
-from tunewright.runs.checkpoints import CheckpointStore
-from tunewright.runs.store import RunDir
+from tunewright.planning.choose import steps_for
+from tunewright.planning.plan import Plan
+from tunewright.rundir import layout
+from tunewright.rundir.checkpoints import CheckpointStore
+from tunewright.rundir.store import RunDir
 
 
 @dataclass(frozen=True)

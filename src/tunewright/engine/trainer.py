@@ -23,8 +23,8 @@ from tunewright.engine.finite import check_finite, moments, trained_tensors
 from tunewright.engine.state import save_trained
 from tunewright.errors import error
 from tunewright.i18n import N_
-from tunewright.runs import durable
-from tunewright.runs.checkpoints import TOTALS, CheckpointStore
+from tunewright.rundir import durable
+from tunewright.rundir.checkpoints import TOTALS, CheckpointStore
 
 
 class StepTrainer(Trainer):

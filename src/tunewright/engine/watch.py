@@ -16,7 +16,7 @@ from tunewright.doctor.signs import overfitting
 from tunewright.engine.trainer import StepTrainer
 from tunewright.errors import Problem, error
 from tunewright.i18n import N_
-from tunewright.runs.events import EventLog, read_events
+from tunewright.rundir.events import EventLog, read_events
 
 MOST_UNSAVED = 3
 

@@ -28,10 +28,10 @@ from tunewright.data.encode import Encoded
 from tunewright.engine.collate import Collate, Cut, StepCollator
 from tunewright.engine.tasks import task_of
 from tunewright.errors import Problem
-from tunewright.plan.adapter import is_cpu
-from tunewright.plan.memory import COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS
-from tunewright.plan.plan import Plan
-from tunewright.runs.events import EventLog
+from tunewright.planning.adapter import is_cpu
+from tunewright.planning.memory import COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS
+from tunewright.planning.plan import Plan
+from tunewright.rundir.events import EventLog
 
 # Of the first rows the shortest are compared; the plain way computes all their logits, so there are few, and cut.
 CANDIDATES = 64

@@ -23,9 +23,9 @@ from tunewright.engine.score import Scorer
 from tunewright.engine.train import Outcome, train
 from tunewright.engine.watch import StopFlag, peak_rss_bytes
 from tunewright.errors import TunewrightError, error
-from tunewright.plan.plan import from_json
-from tunewright.runs.events import EventLog
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import from_json
+from tunewright.rundir.events import EventLog
+from tunewright.rundir.store import RunDir
 
 LOADER_DIED = "DataLoader worker (pid"  # torch/utils/data/dataloader.py and torch's handler of SIGCHLD say it
 

@@ -29,7 +29,7 @@ class Probe(Fact):
     """What the worker measured once on this device: floating point operations per second by precision.
 
     `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
-    `busy_share` is how much of the processor others used just before. Of a device in the table (plan/devices.py), which is
+    `busy_share` is how much of the processor others used just before. Of a device in the table (planning/devices.py), which is
     not here, nothing is measured. `has_flash_attention`: a GPU with the package flash_attn.
     """
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from tunewright.errors import error
 from tunewright.flow.session import Progress, Session
-from tunewright.plan.plan import from_json
-from tunewright.runs import durable, layout
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import from_json
+from tunewright.rundir import durable, layout
+from tunewright.rundir.store import RunDir
 from tunewright.spec.tasks import TASKS
 from tunewright.trust import gate_task_folder
 

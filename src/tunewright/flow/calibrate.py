@@ -9,9 +9,9 @@ from tunewright.facts.machine import factors_path, read_factors
 from tunewright.flow.fetch import Note
 from tunewright.flow.gather import Progress
 from tunewright.flow.start import create, follow, launch, outcome_problems, plan_for
-from tunewright.plan.plan import Plan
-from tunewright.plan.time import factor_key
-from tunewright.runs import durable
+from tunewright.planning.plan import Plan
+from tunewright.planning.time import factor_key
+from tunewright.rundir import durable
 from tunewright.spec import load as spec
 
 STEPS = 5  # the first two warm up

@@ -19,10 +19,10 @@ from tunewright.flow import start
 from tunewright.flow.fetch import Note
 from tunewright.flow.gather import Progress
 from tunewright.i18n import N_, Phrase
-from tunewright.plan.choose import value_at
-from tunewright.plan.plan import Plan
-from tunewright.runs import durable, layout, store
-from tunewright.runs.store import LIVE, RunDir
+from tunewright.planning.choose import value_at
+from tunewright.planning.plan import Plan
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.store import LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
 from tunewright.spec.methods import ALL_LINEAR, METHODS, rank_field

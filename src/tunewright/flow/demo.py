@@ -9,7 +9,7 @@ from typing import Any
 
 from tunewright.data import demo
 from tunewright.errors import Where, error
-from tunewright.runs import durable
+from tunewright.rundir import durable
 from tunewright.spec.problems import one_of
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import cache_faults, home

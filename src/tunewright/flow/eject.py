@@ -11,11 +11,11 @@ from tunewright.data.tokenizer import load_tokenizer
 from tunewright.errors import Problem, error, errors_of, exists_already
 from tunewright.facts.bundled import BUNDLED
 from tunewright.i18n import N_, Phrase
-from tunewright.plan.known import LABELLED, known_fields
-from tunewright.plan.plan import Plan, from_json
-from tunewright.runs import durable
-from tunewright.runs.base import base_of
-from tunewright.runs.store import RunDir
+from tunewright.planning.known import LABELLED, known_fields
+from tunewright.planning.plan import Plan, from_json
+from tunewright.rundir import durable
+from tunewright.rundir.base import base_of
+from tunewright.rundir.store import RunDir
 from tunewright.spec.methods import METHODS
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import home, printable

@@ -8,12 +8,12 @@ from typing import Any
 from tunewright.errors import error
 from tunewright.facts.model import Model
 from tunewright.i18n import N_, Phrase
-from tunewright.plan.plan import Plan, from_json
-from tunewright.runs import durable
-from tunewright.runs.base import Base, base_of
-from tunewright.runs.card import card
-from tunewright.runs.checkpoints import MANIFEST, read_manifest, seal
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import Plan, from_json
+from tunewright.rundir import durable
+from tunewright.rundir.base import Base, base_of
+from tunewright.rundir.card import card
+from tunewright.rundir.checkpoints import MANIFEST, read_manifest, seal
+from tunewright.rundir.store import RunDir
 
 CONFIG, README = "adapter_config.json", "README.md"
 LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")

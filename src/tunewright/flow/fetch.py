@@ -29,9 +29,9 @@ from tunewright.errors import error, errors_of
 from tunewright.facts.bundled import BUNDLED, Bundled, Wheel, meant
 from tunewright.facts.model import Tensors
 from tunewright.i18n import N_, _
-from tunewright.runs import durable
-from tunewright.runs.checkpoints import sha256
-from tunewright.runs.foreign import adapter_in, adapter_problem
+from tunewright.rundir import durable
+from tunewright.rundir.checkpoints import sha256
+from tunewright.rundir.foreign import adapter_in, adapter_problem
 from tunewright.trust import cache_faults, command, gate_gguf, gate_model_folder, home, redact, spawn
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -18,9 +18,9 @@ from tunewright.facts.machine import is_idle, probe_path, read_machine, read_pro
 from tunewright.facts.model import Model, read_model
 from tunewright.flow.fetch import Note, resolve_model, with_tokenizer_json
 from tunewright.i18n import N_, _
-from tunewright.plan.check import cannot_do, check_length, positions
-from tunewright.plan.choose import fitting_length
-from tunewright.plan.plan import Choice, Facts
+from tunewright.planning.check import cannot_do, check_length, positions
+from tunewright.planning.choose import fitting_length
+from tunewright.planning.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import DataSpec, Run
 from tunewright.spec.tasks import Task

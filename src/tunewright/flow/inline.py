@@ -10,9 +10,9 @@ from filelock import FileLock, Timeout
 
 from tunewright.compare.report import write_report
 from tunewright.errors import error
-from tunewright.plan.plan import Plan
-from tunewright.runs import layout
-from tunewright.runs.store import RunDir, process_record
+from tunewright.planning.plan import Plan
+from tunewright.rundir import layout
+from tunewright.rundir.store import RunDir, process_record
 
 
 def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:

@@ -5,9 +5,9 @@ from typing import Any
 from tunewright.errors import error
 from tunewright.flow.session import Progress, Session
 from tunewright.i18n import N_
-from tunewright.plan.plan import from_json
-from tunewright.runs import durable, layout
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import from_json
+from tunewright.rundir import durable, layout
+from tunewright.rundir.store import RunDir
 
 
 def prompted(run: RunDir, shots: int, session: Session, progress: Progress) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from tunewright.errors import Problem
 from tunewright.facts.machine import has_bitsandbytes
 from tunewright.facts.pressure import Pressure
 from tunewright.i18n import N_
-from tunewright.plan.plan import Plan, from_json
-from tunewright.plan.remedy import LOADER_ORIGIN, next_saving, remedied, what_would_help
-from tunewright.runs import durable, layout
-from tunewright.runs.checkpoints import CheckpointStore
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import Plan, from_json
+from tunewright.planning.remedy import LOADER_ORIGIN, next_saving, remedied, what_would_help
+from tunewright.rundir import durable, layout
+from tunewright.rundir.checkpoints import CheckpointStore
+from tunewright.rundir.store import RunDir
 
 Event = Mapping[str, Any]
 TESTS, TRAINING = ("evaluate_before", "evaluate_after"), ("rehearse", "train")

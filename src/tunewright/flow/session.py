@@ -10,10 +10,10 @@ from typing import Any
 from tunewright.errors import Problem, error, errors_of
 from tunewright.flow.supervise import WORKER_ENVIRONMENT, first_gpu
 from tunewright.i18n import N_, Phrase
-from tunewright.plan.plan import from_json
-from tunewright.runs import layout
-from tunewright.runs.contents import Change, as_problems, changes, refuse_without_base
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import from_json
+from tunewright.rundir import layout
+from tunewright.rundir.contents import Change, as_problems, changes, refuse_without_base
+from tunewright.rundir.store import RunDir
 from tunewright.trust import command, spawn
 
 ANSWER = "answer"

@@ -16,16 +16,16 @@ from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
 from tunewright.flow.gather import Progress, gather
 from tunewright.i18n import N_, Phrase
-from tunewright.plan.devices import facts_on
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Plan, from_json
-from tunewright.plan.remedy import REASONS, remedied, remedies, wishes
-from tunewright.plan.time import factor_key
-from tunewright.runs import durable, guide, layout, store
-from tunewright.runs.checkpoints import MANIFEST
-from tunewright.runs.contents import as_problems, read_contents, refuse_without_base
-from tunewright.runs.contents import changes as base_changes
-from tunewright.runs.store import ENDED, LIVE, RunDir
+from tunewright.planning.devices import facts_on
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Plan, from_json
+from tunewright.planning.remedy import REASONS, remedied, remedies, wishes
+from tunewright.planning.time import factor_key
+from tunewright.rundir import durable, guide, layout, store
+from tunewright.rundir.checkpoints import MANIFEST
+from tunewright.rundir.contents import as_problems, read_contents, refuse_without_base
+from tunewright.rundir.contents import changes as base_changes
+from tunewright.rundir.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.run import CHANGEABLE, Run
 from tunewright.trust import command, home, printable, spawn

@@ -24,8 +24,8 @@ from tunewright.facts.pressure import Group, Pressure, own_groups
 from tunewright.facts.stillness import STILL_SECONDS, Stillness
 from tunewright.flow.remedies import Shortage, last_sealed, load_rows_itself, nothing_left, save, shortage, tell
 from tunewright.i18n import N_, Phrase
-from tunewright.runs import durable, layout
-from tunewright.runs.store import RunDir, process_record
+from tunewright.rundir import durable, layout
+from tunewright.rundir.store import RunDir, process_record
 from tunewright.trust import command, spawn
 
 NOW = 2  # requests to stop that mean: at once

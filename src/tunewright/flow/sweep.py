@@ -25,8 +25,8 @@ from tunewright.flow import cells, start
 from tunewright.flow.fetch import Note
 from tunewright.flow.gather import Progress
 from tunewright.i18n import N_
-from tunewright.runs import durable, layout, store
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.store import RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
 from tunewright.spec.problems import one_of

@@ -17,8 +17,8 @@ from tunewright.errors import Problem
 from tunewright.facts import bundled, machine
 from tunewright.facts.machine import Probe
 from tunewright.flow import start
-from tunewright.runs import durable, layout
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, layout
+from tunewright.rundir.store import RunDir
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

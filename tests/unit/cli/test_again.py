@@ -13,7 +13,7 @@ import pytest
 
 from tunewright import api
 from tunewright.cli import again, options
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 from .conftest import RESULT, SCORES, story
 

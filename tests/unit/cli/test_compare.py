@@ -12,9 +12,9 @@ from tunewright.catalogue.entry import EXIT_DOES_NOT_FIT
 from tunewright.errors import error
 from tunewright.flow import start
 from tunewright.flow.session import Progress
-from tunewright.plan.plan import Plan
-from tunewright.runs import durable, layout
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import Plan
+from tunewright.rundir import durable, layout
+from tunewright.rundir.store import RunDir
 from tunewright.spec.load import Loaded
 from tunewright.trained import TrainedRun
 

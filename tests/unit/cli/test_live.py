@@ -15,7 +15,7 @@ import pytest
 from tunewright import api
 from tunewright.cli import live
 from tunewright.errors import Problem
-from tunewright.runs.store import RunDir
+from tunewright.rundir.store import RunDir
 
 MakeRun = Callable[..., api.TrainedRun]
 STOPPED = Problem("E507", values={"step": 4, "name": "mita"})

@@ -7,7 +7,7 @@ import yaml
 
 from tunewright.catalogue.entry import EXIT_USAGE
 from tunewright.facts.families import FAMILIES
-from tunewright.plan.presets import all_rows
+from tunewright.planning.presets import all_rows
 from tunewright.spec.presets import PRESETS
 
 

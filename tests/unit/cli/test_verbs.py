@@ -12,8 +12,8 @@ from tunewright import api
 from tunewright.errors import SpecError
 from tunewright.facts import health, machine
 from tunewright.i18n import width
-from tunewright.runs import durable, layout
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, layout
+from tunewright.rundir.store import RunDir
 
 MakeRun = Callable[..., api.TrainedRun]
 

@@ -11,7 +11,7 @@ import pytest
 
 from tunewright import api
 from tunewright.catalogue.entry import EXIT_CHECK_FAILED, EXIT_USAGE
-from tunewright.runs.checkpoints import MANIFEST, CheckpointStore, faults, seal
+from tunewright.rundir.checkpoints import MANIFEST, CheckpointStore, faults, seal
 
 MakeRun = Callable[..., api.TrainedRun]
 

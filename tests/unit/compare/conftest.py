@@ -14,10 +14,10 @@ from tunewright.errors import Problem
 from tunewright.facts.data import Data
 from tunewright.facts.machine import Machine, Probe
 from tunewright.facts.model import LinearGroup, Model
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts, Plan
-from tunewright.runs import durable, layout, store
-from tunewright.runs.store import RunDir
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts, Plan
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.store import RunDir
 from tunewright.spec.load import to_yaml
 from tunewright.spec.run import Run
 

@@ -7,8 +7,8 @@ import pytest
 
 from tunewright.compare import record, report
 from tunewright.compare.benchmark import judge, lines
-from tunewright.runs import durable
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable
+from tunewright.rundir.store import RunDir
 
 
 def side(value: float | None, stderr: float | None = 0.05) -> dict[str, float | None]:

@@ -3,8 +3,8 @@
 import pytest
 
 from tunewright.compare import record
-from tunewright.runs.card import card, has_untrained_head, loading_code
-from tunewright.runs.store import RunDir
+from tunewright.rundir.card import card, has_untrained_head, loading_code
+from tunewright.rundir.store import RunDir
 from tunewright.spec.load import patch
 
 

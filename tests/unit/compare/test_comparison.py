@@ -17,8 +17,8 @@ from tunewright.compare.outcome import lines, notes, to_json
 from tunewright.compare.statistics import Estimate
 from tunewright.errors import SpecError
 from tunewright.i18n import speaking
-from tunewright.runs import durable, layout, store
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.store import RunDir
 from tunewright.spec.load import patch
 from tunewright.spec.run import Run
 

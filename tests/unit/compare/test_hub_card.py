@@ -12,10 +12,10 @@ from huggingface_hub.repocard_data import eval_results_to_model_index, model_ind
 from tunewright.compare import record
 from tunewright.compare.metrics import METRICS
 from tunewright.facts.license import license_of
-from tunewright.plan.plan import Plan
-from tunewright.runs.card import card, command
-from tunewright.runs.card_data import HUB_METRICS
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import Plan
+from tunewright.rundir.card import card, command
+from tunewright.rundir.card_data import HUB_METRICS
+from tunewright.rundir.store import RunDir
 from tunewright.spec.load import load
 
 FIXTURES = ("finished", "translated", "classified", "estimated", "tagged")

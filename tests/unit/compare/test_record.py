@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tunewright.compare import drawing, record, samples
-from tunewright.runs.curves import curves
-from tunewright.runs.store import RunDir
+from tunewright.rundir.curves import curves
+from tunewright.rundir.store import RunDir
 
 
 def log(step: int, loss: float) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import pytest
 from tunewright.compare import record
 from tunewright.compare.report import summary, write_report
 from tunewright.errors import Problem
-from tunewright.runs import durable, layout
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, layout
+from tunewright.rundir.store import RunDir
 
 HOSTILE = '</script></pre><script>alert(1)</script><img src=x onerror="alert(2)"> <!-- {{ 7 * 7 }} \u202e ]]> &lt;b&gt;'
 

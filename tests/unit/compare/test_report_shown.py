@@ -11,8 +11,8 @@ from tunewright import api
 from tunewright.compare import report, words
 from tunewright.errors import Problem
 from tunewright.i18n import speaking
-from tunewright.runs import durable, guide, layout
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, guide, layout
+from tunewright.rundir.store import RunDir
 from tunewright.spec.terms import TERMS
 
 STYLE = (Path(report.__file__).parent / "static" / "report.css").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from tunewright.doctor.evidence import Evidence
 from tunewright.facts.data import Data
 from tunewright.facts.machine import Machine, Probe
 from tunewright.facts.model import LinearGroup, Model
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts, Plan
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts, Plan
 from tunewright.spec.load import load
 
 GIB = 2**30

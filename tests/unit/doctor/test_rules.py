@@ -11,7 +11,7 @@ from tunewright.doctor.evidence import Evidence
 from tunewright.doctor.finding import Finding
 from tunewright.doctor.rules import LAST_RULES, RULES, judge
 from tunewright.errors import Problem
-from tunewright.plan.remedy import remedied
+from tunewright.planning.remedy import remedied
 
 from .conftest import GIB, STEPS, account, answers, falling, logged, measured, plan_of
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from tunewright.runs import durable, layout, store
-from tunewright.runs.store import RunDir, process_record
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.store import RunDir, process_record
 
 STEPS = 5
 SECONDS_A_STEP = 0.05

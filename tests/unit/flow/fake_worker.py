@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Problem
-from tunewright.runs.events import EventLog
-from tunewright.runs.store import RunDir
+from tunewright.rundir.events import EventLog
+from tunewright.rundir.store import RunDir
 
 HANG_SECONDS = 60
 SIGNALS = {

@@ -10,7 +10,7 @@ import pytest
 from tunewright import api
 from tunewright.errors import ModelError, Problem
 from tunewright.flow import fetch
-from tunewright.runs import store
+from tunewright.rundir import store
 
 PEFT = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "owner/base", "r": 16}
 

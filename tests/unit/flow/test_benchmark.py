@@ -13,9 +13,9 @@ from tunewright.api import TrainedRun
 from tunewright.catalogue.entry import EXIT_MISSING_PART
 from tunewright.errors import TunewrightError
 from tunewright.flow import benchmark, session
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts
-from tunewright.runs import durable, layout, store
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts
+from tunewright.rundir import durable, layout, store
 from tunewright.spec.run import Run
 
 __all__ = ["facts"]

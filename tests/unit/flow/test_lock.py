@@ -14,10 +14,10 @@ from tests.unit.runs.disk import snapshot
 from tunewright.catalogue.entry import EXIT_LOCKED
 from tunewright.errors import TrainingError
 from tunewright.flow import start
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts
-from tunewright.runs import durable, layout, store
-from tunewright.runs.store import RunDir
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.store import RunDir
 from tunewright.spec.run import Run
 
 __all__ = ["facts"]

@@ -7,7 +7,7 @@ import pytest
 from tunewright.facts import machine
 from tunewright.facts.machine import Probe
 from tunewright.flow import gather
-from tunewright.runs import durable
+from tunewright.rundir import durable
 
 
 class Spawned:

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from tests.unit.plan.conftest import facts
 from tunewright.errors import TunewrightError
 from tunewright.flow import start
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts, from_json
-from tunewright.runs import durable, layout, store
-from tunewright.runs.store import RunDir
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts, from_json
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.store import RunDir
 from tunewright.spec.load import patch, to_yaml
 from tunewright.spec.run import APPLIED, CHANGEABLE, FREE, Run
 

@@ -12,12 +12,12 @@ import pytest
 from tests.unit.plan.conftest import facts
 from tunewright.facts.pressure import Group
 from tunewright.flow.supervise import Parent
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts, from_json
-from tunewright.plan.remedy import LOADER_ORIGIN, remedies
-from tunewright.runs import durable, layout, store
-from tunewright.runs.checkpoints import CheckpointStore
-from tunewright.runs.store import RunDir
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts, from_json
+from tunewright.planning.remedy import LOADER_ORIGIN, remedies
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.checkpoints import CheckpointStore
+from tunewright.rundir.store import RunDir
 from tunewright.spec.load import to_yaml
 from tunewright.spec.run import Run
 

@@ -18,8 +18,8 @@ from tests.unit.flow import fake_trainer
 from tunewright.compare import search
 from tunewright.compare.search import Search
 from tunewright.flow import start, sweep
-from tunewright.runs import durable, store
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, store
+from tunewright.rundir.store import RunDir
 
 __all__ = ["model", "rows", "tw"]
 WAIT_SECONDS = 120

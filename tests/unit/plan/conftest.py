@@ -7,7 +7,7 @@ import pytest
 from tunewright.facts.data import Data
 from tunewright.facts.machine import Machine, Probe
 from tunewright.facts.model import LinearGroup, Model
-from tunewright.plan.plan import Facts
+from tunewright.planning.plan import Facts
 
 GIB = 2**30
 SHAPES = {"q_proj": 576, "k_proj": 192, "v_proj": 192, "o_proj": 576, "gate_proj": 1536, "up_proj": 1536}

@@ -8,8 +8,8 @@ import pytest
 from tunewright.errors import Problem
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.model import ExpertGroup, LinearGroup, Model, NormGroup
-from tunewright.plan.check import BUILTIN, check, lora_parameters, matching_groups
-from tunewright.plan.plan import Facts
+from tunewright.planning.check import BUILTIN, check, lora_parameters, matching_groups
+from tunewright.planning.plan import Facts
 from tunewright.spec.run import Run
 
 from .conftest import smollm2

@@ -7,11 +7,11 @@ import pytest
 from tunewright.errors import SpecError
 from tunewright.facts.data import length_at
 from tunewright.facts.machine import Probe
-from tunewright.plan.choose import largest_step
-from tunewright.plan.devices import DEVICES, device_of, facts_on
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts, Plan
-from tunewright.plan.work import frozen_numbers, work
+from tunewright.planning.choose import largest_step
+from tunewright.planning.devices import DEVICES, device_of, facts_on
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts, Plan
+from tunewright.planning.work import frozen_numbers, work
 from tunewright.spec.run import Run
 
 from .conftest import GIB, seven_billion, smollm2

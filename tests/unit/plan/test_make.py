@@ -6,9 +6,9 @@ import pytest
 
 from tunewright.errors import ModelError, SpecError
 from tunewright.facts.machine import Probe
-from tunewright.plan.check import matching
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts, Plan, from_json
+from tunewright.planning.check import matching
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts, Plan, from_json
 from tunewright.spec.run import Run
 
 from .conftest import smollm2

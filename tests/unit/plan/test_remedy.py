@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from tunewright.facts.machine import Probe
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Facts, Plan
-from tunewright.plan.remedy import next_saving, remedied, remedies, what_would_help, wishes
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Facts, Plan
+from tunewright.planning.remedy import next_saving, remedied, remedies, what_would_help, wishes
 from tunewright.spec.run import Run
 
 Build = Callable[..., Facts]

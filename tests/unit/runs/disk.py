@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tunewright.runs import durable
+from tunewright.rundir import durable
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EFBIG)
 NEEDS_ROOM = (durable._make, durable._write, durable._append)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.runs.disk import snapshot
-from tunewright.runs.checkpoints import MANIFEST, TOTALS, CheckpointStore
+from tunewright.rundir.checkpoints import MANIFEST, TOTALS, CheckpointStore
 
 FILES = (
     "adapter_config.json", "adapter_model.safetensors", "more/shard-1.bin", "optimizer.pt", "README.md", "rng_state.pth",

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.runs.disk import snapshot
 from tunewright.errors import SpecError
-from tunewright.runs import durable
-from tunewright.runs.checkpoints import MANIFEST, CheckpointStore, damage, read_manifest
+from tunewright.rundir import durable
+from tunewright.rundir.checkpoints import MANIFEST, CheckpointStore, damage, read_manifest
 
 
 @pytest.fixture

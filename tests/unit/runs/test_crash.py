@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from tests.unit.runs.disk import ERRORS, Cache, Died, Disk, on, snapshot
-from tunewright.runs import durable, layout, store
-from tunewright.runs.checkpoints import MANIFEST, TOTALS, CheckpointStore, damage, seal
-from tunewright.runs.events import EventLog
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.checkpoints import MANIFEST, TOTALS, CheckpointStore, damage, seal
+from tunewright.rundir.events import EventLog
+from tunewright.rundir.store import RunDir
 
 RUN = "run-1"
 WEIGHTS = "adapter_model.safetensors"

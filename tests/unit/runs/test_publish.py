@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.runs.disk import snapshot
-from tunewright.runs import durable, layout, store
-from tunewright.runs.checkpoints import damage, read_manifest
-from tunewright.runs.store import RunDir
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.checkpoints import damage, read_manifest
+from tunewright.rundir.store import RunDir
 
 WEIGHTS = "adapter_model.safetensors"
 

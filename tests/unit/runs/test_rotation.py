@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.runs.disk import Disk, on, snapshot
 from tunewright.errors import SpecError
-from tunewright.runs.checkpoints import LEAST_KEPT, CheckpointStore, damage
+from tunewright.rundir.checkpoints import LEAST_KEPT, CheckpointStore, damage
 from tunewright.spec.load import load
 
 DAY = 86_400

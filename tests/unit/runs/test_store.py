@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tunewright.errors import SpecError, TrainingError
-from tunewright.runs import durable, layout, store
-from tunewright.runs.events import EventLog, Tail, read_events
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.events import EventLog, Tail, read_events
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
 
 
 def _left_out(dropped: int) -> str:
-    from tunewright.runs import layout
+    from tunewright.rundir import layout
 
     kept = ngettext(
         "{count} row, which a run keeps with its text and the reason in {file}",

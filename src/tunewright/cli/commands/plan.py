@@ -13,7 +13,7 @@ from tunewright.cli.show import Channel
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
-    from tunewright.plan.plan import Plan
+    from tunewright.planning.plan import Plan
     from tunewright.spec.load import Loaded
 
 

@@ -11,7 +11,7 @@ from tunewright.cli.show import Channel
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
-    from tunewright.plan.presets import Row
+    from tunewright.planning.presets import Row
 
 Word = Annotated[str, typer.Argument(metavar="FAMILY/LEVEL", help=_("As in llama/medium."), show_default=False)]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tunewright.errors import error
 from tunewright.facts.machine import Machine, Probe
-from tunewright.plan.plan import Facts
+from tunewright.planning.plan import Facts
 
 GIB = 2**30
 # As fine-tuning with short rows usually reaches.

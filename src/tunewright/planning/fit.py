@@ -1,6 +1,6 @@
 """The ladder of savings: what is given up where memory does not suffice, cheapest loss of quality first.
 
-A plan goes down it by its estimate, before a run; a parent goes down it when memory ran out in one (plan/remedy.py).
+A plan goes down it by its estimate, before a run; a parent goes down it when memory ran out in one (planning/remedy.py).
 """
 
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.i18n import N_
-from tunewright.plan.adapter import choice
-from tunewright.plan.choose import effective_batch, estimate_for, largest_step, value_at
-from tunewright.plan.combine import check_method
-from tunewright.plan.paths import fast_paths
-from tunewright.plan.plan import Choice, Facts
+from tunewright.planning.adapter import choice
+from tunewright.planning.choose import effective_batch, estimate_for, largest_step, value_at
+from tunewright.planning.combine import check_method
+from tunewright.planning.paths import fast_paths
+from tunewright.planning.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import Run
 

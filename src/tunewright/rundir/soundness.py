@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from tunewright.errors import ModelError
 from tunewright.facts.model import weight_files
-from tunewright.plan.plan import Plan, from_json
-from tunewright.runs import layout
-from tunewright.runs.checkpoints import NAME, Fault, faults, read_manifest
-from tunewright.runs.contents import changes
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import Plan, from_json
+from tunewright.rundir import layout
+from tunewright.rundir.checkpoints import NAME, Fault, faults, read_manifest
+from tunewright.rundir.contents import changes
+from tunewright.rundir.store import RunDir
 
 Kind = Literal["adapter", "checkpoint", "folder", "base"]
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunewright.i18n import N_
-from tunewright.plan.check import check
-from tunewright.plan.choose import (
+from tunewright.planning.check import check
+from tunewright.planning.choose import (
     effective_batch,
     estimate_for,
     kind_of,
@@ -13,11 +13,11 @@ from tunewright.plan.choose import (
     resolve,
     trained_by,
 )
-from tunewright.plan.combine import check_method
-from tunewright.plan.memory import full_fine_tuning
-from tunewright.plan.plan import Alternative, Facts, FullFineTuning
-from tunewright.plan.time import estimate_time
-from tunewright.plan.work import frozen_numbers, work
+from tunewright.planning.combine import check_method
+from tunewright.planning.memory import full_fine_tuning
+from tunewright.planning.plan import Alternative, Facts, FullFineTuning
+from tunewright.planning.time import estimate_time
+from tunewright.planning.work import frozen_numbers, work
 from tunewright.spec.load import patch
 from tunewright.spec.methods import METHODS, Method
 from tunewright.spec.run import Run

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.facts.bundled import BUNDLED, Bundled
-from tunewright.plan.plan import Plan
+from tunewright.planning.plan import Plan
 
 
 @dataclass(frozen=True)

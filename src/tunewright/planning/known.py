@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tunewright.plan.plan import Plan
+from tunewright.planning.plan import Plan
 from tunewright.spec.methods import ALL_LINEAR, METHODS, AdaLora, Targeted
 
 # PEFT looks for the sizes of a model under other names, and not in nested configs.

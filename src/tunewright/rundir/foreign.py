@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Problem, Where
-from tunewright.runs import layout
+from tunewright.rundir import layout
 from tunewright.spec.tasks import TASKS
 from tunewright.trust import python_line, read_json
 

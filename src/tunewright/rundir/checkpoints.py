@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.errors import exists_already
-from tunewright.runs import durable
+from tunewright.rundir import durable
 from tunewright.trust import is_plain
 
 MANIFEST = "manifest.json"

@@ -6,12 +6,12 @@ the factor of another machine.
 
 import math
 
-from tunewright.plan.adapter import is_cpu
-from tunewright.plan.choose import ROWS_WRITTEN_AT_ONCE, effective_batch, largest_step, precision_of, trained_by
-from tunewright.plan.memory import stored_bytes
-from tunewright.plan.paths import fast_paths
-from tunewright.plan.plan import Facts, Time
-from tunewright.plan.work import Work, frozen_numbers, work
+from tunewright.planning.adapter import is_cpu
+from tunewright.planning.choose import ROWS_WRITTEN_AT_ONCE, effective_batch, largest_step, precision_of, trained_by
+from tunewright.planning.memory import stored_bytes
+from tunewright.planning.paths import fast_paths
+from tunewright.planning.plan import Facts, Time
+from tunewright.planning.work import Work, frozen_numbers, work
 from tunewright.spec.methods import is_full
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS

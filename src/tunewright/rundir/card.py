@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunewright.plan.plan import Plan
-from tunewright.runs import layout
-from tunewright.runs.base import base_of
-from tunewright.runs.card_data import Scores, base_model, card_data, data_name, one_line
-from tunewright.runs.store import RunDir
+from tunewright.planning.plan import Plan
+from tunewright.rundir import layout
+from tunewright.rundir.base import base_of
+from tunewright.rundir.card_data import Scores, base_model, card_data, data_name, one_line
+from tunewright.rundir.store import RunDir
 from tunewright.spec.keys import leaves
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS, TaskRow

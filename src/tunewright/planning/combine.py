@@ -6,8 +6,8 @@ Each refusal was seen to fail, or to give wrong numbers, with peft 0.21.2, trans
 
 from tunewright.errors import Problem
 from tunewright.i18n import N_
-from tunewright.plan.adapter import is_cpu
-from tunewright.plan.plan import Facts
+from tunewright.planning.adapter import is_cpu
+from tunewright.planning.plan import Facts
 from tunewright.spec.methods import METHODS, AdaLora
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS

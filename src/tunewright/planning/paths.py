@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tunewright.i18n import N_
-from tunewright.plan.adapter import choice, is_cpu
-from tunewright.plan.plan import Choice, Facts
+from tunewright.planning.adapter import choice, is_cpu
+from tunewright.planning.plan import Choice, Facts
 from tunewright.spec.methods import METHODS, Scaled
 from tunewright.spec.run import FastPath, Run
 from tunewright.spec.tasks import TASKS

@@ -19,9 +19,9 @@ from tunewright.errors import Problem, errors_of
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.model import Contents, Model, weight_files
 from tunewright.i18n import N_, _
-from tunewright.plan.plan import Plan
-from tunewright.runs import durable
-from tunewright.runs.checkpoints import sha256
+from tunewright.planning.plan import Plan
+from tunewright.rundir import durable
+from tunewright.rundir.checkpoints import sha256
 from tunewright.trust import home, read_json
 
 LONG_BYTES = 2 * 10**9  # more than a few seconds of reading

@@ -8,8 +8,8 @@ layers (q, k, v share theirs; so do gate and up), the MLP's gate, activation and
 from dataclasses import dataclass
 
 from tunewright.facts.model import LinearGroup, Model
-from tunewright.plan.plan import Memory
-from tunewright.plan.trainable import trainable_parameters
+from tunewright.planning.plan import Memory
+from tunewright.planning.trainable import trainable_parameters
 from tunewright.spec.methods import Scaled
 from tunewright.spec.run import Precision, Run
 

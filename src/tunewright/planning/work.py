@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from tunewright.facts.data import length_at
 from tunewright.facts.model import Model
-from tunewright.plan.choose import adapted_by, effective_batch, num_steps, trained_by
-from tunewright.plan.paths import fast_paths
-from tunewright.plan.plan import Facts
+from tunewright.planning.choose import adapted_by, effective_batch, num_steps, trained_by
+from tunewright.planning.paths import fast_paths
+from tunewright.planning.plan import Facts
 from tunewright.spec.methods import Targeted, is_full, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import TASKS

@@ -1,7 +1,7 @@
 """What lies in a run's folder, for whoever opens it: the README.md of the run, and a part of its report."""
 
 from tunewright.i18n import N_, Phrase, _
-from tunewright.runs import layout
+from tunewright.rundir import layout
 
 CONTENTS: tuple[tuple[str, Phrase], ...] = (
     (f"{layout.ADAPTER}/", N_("what was trained, with tokenizer and model card; PEFT loads it from here")),

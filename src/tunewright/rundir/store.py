@@ -15,10 +15,10 @@ import psutil
 
 from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.errors import error, errors_of, exists_already
-from tunewright.runs import durable, layout
-from tunewright.runs.checkpoints import seal
-from tunewright.runs.events import EventLog, Tail, read_events
-from tunewright.runs.foreign import adapter_in, adapter_problem
+from tunewright.rundir import durable, layout
+from tunewright.rundir.checkpoints import seal
+from tunewright.rundir.events import EventLog, Tail, read_events
+from tunewright.rundir.foreign import adapter_in, adapter_problem
 
 LIVE = ("queued", "preparing", "running", "stopping")
 STARTING_SECONDS = 30  # a parent that has not spoken up by then never will

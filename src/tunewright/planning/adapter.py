@@ -8,8 +8,8 @@ from typing import Any
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.families import expert_parameters, ia3_modules, names_of, norm_modules, roles_of
 from tunewright.i18n import N_
-from tunewright.plan.check import matching_groups
-from tunewright.plan.plan import Choice, Facts
+from tunewright.planning.check import matching_groups
+from tunewright.planning.plan import Choice, Facts
 from tunewright.spec.methods import ALL_LINEAR, C3A, IA3, METHODS, VIRTUAL_TOKENS, AdaLora, LnTuning, is_full
 from tunewright.spec.presets import PRESETS
 from tunewright.spec.run import Run

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Problem
-from tunewright.runs import durable
-from tunewright.runs.layout import SCHEMA
+from tunewright.rundir import durable
+from tunewright.rundir.layout import SCHEMA
 
 KINDS = ("phase", "progress", "log", "eval", "score", "checkpoint", "note", "alert", "done", "failed")
 

@@ -8,7 +8,7 @@ from typing import Any
 from tunewright.errors import Problem, SpecError
 from tunewright.facts.families import FAMILIES, Names, Roles, expert_parameters, names_of, roles_of
 from tunewright.facts.model import Model
-from tunewright.plan.check import lora_parameters, no_preset
+from tunewright.planning.check import lora_parameters, no_preset
 from tunewright.spec.presets import PRESETS, Preset, Role
 
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from tunewright.errors import errors_of
 from tunewright.i18n import N_
-from tunewright.plan.alternatives import alternatives, in_full
-from tunewright.plan.check import check
-from tunewright.plan.choose import effective_batch, estimate_for, num_steps, resolve, trained_by
-from tunewright.plan.combine import check_method, check_schedule
-from tunewright.plan.fit import fit
-from tunewright.plan.paths import fast_paths, path_choices
-from tunewright.plan.plan import Choice, Facts, Plan
-from tunewright.plan.time import estimate_time
+from tunewright.planning.alternatives import alternatives, in_full
+from tunewright.planning.check import check
+from tunewright.planning.choose import effective_batch, estimate_for, num_steps, resolve, trained_by
+from tunewright.planning.combine import check_method, check_schedule
+from tunewright.planning.fit import fit
+from tunewright.planning.paths import fast_paths, path_choices
+from tunewright.planning.plan import Choice, Facts, Plan
+from tunewright.planning.time import estimate_time
 from tunewright.spec.load import DEMO
 from tunewright.spec.run import Run
 

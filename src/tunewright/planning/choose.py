@@ -12,10 +12,10 @@ from typing import Any
 from tunewright.data.gate import most_truncated
 from tunewright.facts.data import length_at
 from tunewright.i18n import N_
-from tunewright.plan import adapter
-from tunewright.plan.adapter import choice, is_cpu
-from tunewright.plan.check import matching_groups, positions
-from tunewright.plan.memory import (
+from tunewright.planning import adapter
+from tunewright.planning.adapter import choice, is_cpu
+from tunewright.planning.check import matching_groups, positions
+from tunewright.planning.memory import (
     COMPARED_ROWS,
     COMPARED_TOKENS,
     PRECISION_BYTES,
@@ -24,9 +24,9 @@ from tunewright.plan.memory import (
     Step,
     estimate,
 )
-from tunewright.plan.paths import fast_paths
-from tunewright.plan.plan import Choice, Facts, Memory
-from tunewright.plan.trainable import trainable_parameters
+from tunewright.planning.paths import fast_paths
+from tunewright.planning.plan import Choice, Facts, Memory
+from tunewright.planning.trainable import trainable_parameters
 from tunewright.spec.load import patch
 from tunewright.spec.methods import AdaLora, Targeted, virtual_tokens
 from tunewright.spec.run import Precision, Run
@@ -45,7 +45,7 @@ CPU_BF16_GAIN = 3.0
 GPU_BF16_GAIN = 1.3
 
 
-# Reasons by whether the device was measured, or stands in the table of plan/devices.py.
+# Reasons by whether the device was measured, or stands in the table of planning/devices.py.
 BF16 = {
     True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
     False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s"),

@@ -9,10 +9,10 @@ from typing import Any
 
 from tunewright.errors import TunewrightError
 from tunewright.i18n import N_
-from tunewright.plan.choose import value_at
-from tunewright.plan.fit import RUNGS, Changes, Rung, works
-from tunewright.plan.make import make_plan
-from tunewright.plan.plan import Choice, Plan
+from tunewright.planning.choose import value_at
+from tunewright.planning.fit import RUNGS, Changes, Rung, works
+from tunewright.planning.make import make_plan
+from tunewright.planning.plan import Choice, Plan
 from tunewright.spec.load import patch
 
 ORIGIN, LOADER_ORIGIN = "remedy D101", "remedy W504"

@@ -20,7 +20,7 @@ from tunewright.facts.families import (
 )
 from tunewright.facts.model import LinearGroup, Model
 from tunewright.i18n import N_, Phrase
-from tunewright.plan.plan import Facts
+from tunewright.planning.plan import Facts
 from tunewright.spec.methods import ALL_LINEAR, LnTuning, Lora, PeftSection, Targeted, Vera, is_full, virtual_tokens
 from tunewright.spec.run import Run
 from tunewright.spec.tasks import Task

@@ -7,7 +7,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from tunewright.data.read import hub_name, is_hub_id
 from tunewright.facts.bundled import BUNDLED
-from tunewright.plan.plan import Plan
+from tunewright.planning.plan import Plan
 from tunewright.spec.tasks import TASKS
 from tunewright.trust import printable
 
