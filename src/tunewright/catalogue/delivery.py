@@ -14,7 +14,7 @@ from tunewright.i18n import N_
 
 DELIVERY: Mapping[str, Entry] = {
     "E601": Entry(
-        N_('{what} needs an optional part:  pip install "tunewright[{extra}]"'),
+        N_('{what} needs an optional part; in the clone of Tunewright:  pip install -e ".[{extra}]"'),
         N_("Some features need packages that are not installed by default."),
         (),
         EXIT_MISSING_PART,

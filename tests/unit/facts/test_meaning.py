@@ -55,7 +55,7 @@ def test_a_full_disk_is_a_warning(disk: float, count: int) -> None:
 
 
 def test_parts_that_are_missing_are_named_with_how_to_get_them() -> None:
-    assert 'pip install "tunewright[quant]"' in of("quantization", meanings(machine(), {}))[0].text()
+    assert 'pip install -e ".[quant]"' in of("quantization", meanings(machine(), {}))[0].text()
     assert "can be trained" in of("quantization", meanings(machine(), {"bitsandbytes": "0.50"}))[0].text()
 
 
