@@ -156,7 +156,7 @@ class LoraTrainer:
         self.data = WIKITEXT if dataset_name == "wikitext" else dataset_name
         self.max_length = max_length
         try:
-            length = {"data.max_length": max_length, "data.max_truncated": 1.0}
+            length: dict[str, Any] = {"data.max_length": max_length, "data.max_truncated": 1.0}
             check = api.data_check(self.data, self.model_name, **length, **self._blank_lines())
         except HubError as fault:
             if dataset_name != "wikitext":
