@@ -1,9 +1,10 @@
 """The data in numbers: rows, format, lengths in tokens, how much of them is learned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from tunewright.errors import Problem
 from tunewright.facts.base import Fact
 from tunewright.spec.tasks import ProblemType
 
@@ -11,7 +12,8 @@ from tunewright.spec.tasks import ProblemType
 class Data(Fact):
     """What the plan needs to know about the rows; lengths are tokens before cutting.
 
-    `holdout` is what is held out where the ask leaves it open: a share of the rows, or a path.
+    `holdout` is what is held out where the ask leaves it open: a share of the rows, or a path. `warnings`
+    are what the gate found to be told (records of problems).
     `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers. `num_truncated`
     training rows are cut. Where long texts go on in further blocks there are more blocks than rows; the mean lengths are
     those of blocks.
@@ -38,6 +40,7 @@ class Data(Fact):
     num_truncated: int = 0
     train_blocks: int = 0
     held_out_blocks: int = 0
+    warnings: tuple[dict[str, Any], ...] = ()
 
     @property
     def num_sequences(self) -> int:
@@ -51,7 +54,7 @@ class Data(Fact):
 
 def from_account(
     path: str, fingerprint: str, account: Mapping[str, Any], *, answer_lengths: Mapping[str, int],
-    is_single_turn: bool, holdout: float | str = 0.1,
+    is_single_turn: bool, holdout: float | str = 0.1, warnings: Sequence[Problem] = (),
 ) -> Data:  # fmt: skip
     """Facts from the gate's account ; lengths are those of the rows that were looked at."""
     blocks, rows = account["blocks"], max(1, account["looked_at"])
@@ -75,6 +78,7 @@ def from_account(
         labels=tuple(account["labels"]),
         problem_type=account["problem_type"],
         holdout=holdout,
+        warnings=tuple(problem.to_record() for problem in warnings),
         num_truncated=account["counts"]["truncated"],
         train_blocks=round(account["used"] * blocks["train"] / rows),
         held_out_blocks=blocks["held_out"],

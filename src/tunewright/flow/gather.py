@@ -59,8 +59,6 @@ def gather(
     tokenizer_folder = with_tokenizer_json(folder, note)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
     run, gated, tokenizer, given = _look(run, model, progress=progress)
-    for problem in gated.loaded.notes:
-        note(problem.message())
     raise_if_stopped(gated, run.data)
     data = _data_facts(run.data, gated)
     if is_measured:
@@ -168,6 +166,9 @@ def _data_facts(spec: DataSpec, gated: Gated) -> Data:
         answer_lengths=answer_lengths([*gated.train, *gated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
         holdout=sides.held_out.path if sides.held_out else sides.share,
+        warnings=[
+            problem for problem in gated.warnings if problem.code != "W201"
+        ],  # the plan says that of its own length
     )
 
 

@@ -166,10 +166,11 @@ class Plan(Fact):
         return html_table(repr(self), [*took, *((c.path, str(c.value), c.why()) for c in self.choices)])
 
     def warnings(self) -> list[Problem]:
-        """W201 where rows will be cut."""
+        """What there is to be told of the rows, and W201 where some will be cut."""
+        of_rows = [Problem.from_record(record) for record in self.facts.data.warnings]
         cut, length = self.facts.data.num_truncated, int(self.run.data.max_length)
         room = self.facts.model.max_position_embeddings - virtual_tokens(self.run.peft)
-        return [cut_warning(cut, length, self.facts.data.lengths["longest"], room)] if cut else []
+        return [*of_rows, *([cut_warning(cut, length, self.facts.data.lengths["longest"], room)] if cut else [])]
 
     def to_json(self) -> dict[str, Any]:
         """For `plan --json`: stable names, English."""
