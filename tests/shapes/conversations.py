@@ -24,7 +24,7 @@ def lines(*rows: Row) -> str:
 
 
 def chat(name: str, what: str, turns: list[Row], *learned: str, beside: Row | None = None, **options: Any) -> Shape:
-    content = lines({"messages": turns, **(beside or {})})
+    content = lines(*({"messages": row, **(beside or {})} for row in (turns, *options.pop("more", []))))
     return Shape(name, options.pop("group", GROUP), "a.jsonl", content, what, learned, **options)
 
 
@@ -49,6 +49,19 @@ PLAIN = (
         "a prompt of turns: only the completion is learned", ("No.",)),
     Shape("completion-one-turn", GROUP, "a.jsonl", lines({"prompt": [USER], "completion": ANSWER}),
           "a completion that is one turn, not a list", ("Yes, 2.",)),
+    chat("system-null", "a system turn that says nothing", [{"role": "system", "content": None}, USER, ANSWER], "Yes, 2."),
+    chat("systems", "several system turns", [SYSTEM, {**SYSTEM, "content": "Be brief."}, USER, ANSWER], "Yes, 2."),
+    chat("parts-of-responses", "parts as OpenAI's responses have them, and texts alone", [
+        {"role": "user", "content": [{"type": "input_text", "text": "Is it?"}]},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "Yes, "}, "2."]}], "Yes, 2."),
+    chat("keys-mixed", "role with value, from with content, role with text", [
+        {"role": "prompter", "value": "Is it?"}, {"from": "gpt", "content": "Yes."}, {"role": "user", "text": "And?"},
+        {"speaker": "assistant", "text": "No."}], "Yes.<|im_end|>No."),
+    chat("keys-filled-with-null", "keys of two forms in one table", [
+        {"role": "user", "content": "Is it?", "from": None, "value": None},
+        {"role": None, "content": None, "from": "gpt", "value": "Yes."}], "Yes."),
+    Shape("alpaca-only-input", GROUP, "a.jsonl", lines({"instruction": "", "input": "Is it?", "output": "Yes."},
+          {"instruction": "Say it.", "input": None, "output": "It."}), "the request stands in the input alone", ("Yes.", "It.")),
     Shape("alpaca-history", GROUP, "a.json", json.dumps([{"instruction": "And?", "input": "", "output": "No.",
           "history": [["Is it?", "Yes."]]}]), "earlier turns in a history column are learned too", ("Yes.<|im_end|>No.",)),
 )  # fmt: skip
@@ -85,6 +98,12 @@ SWITCHES = (
     chat("weight-half", "a weight between is refused by name", [USER, {**ANSWER, "weight": 0.5}], code="E206"),
     chat("last-answer", "`data.train_on=last_answer`", [USER, ANSWER, AGAIN, LAST], "No.",
          settings={"data.train_on": "last_answer"}),
+    chat("loss_mask", "loss_mask: 0 is not learned", [USER, {**ANSWER, "loss_mask": 0}, AGAIN, {**LAST, "loss_mask": 1}], "No."),
+    chat("ignore", "ignore: true is not learned", [USER, {**ANSWER, "ignore": True}, AGAIN, LAST], "No."),
+    chat("weight-of-a-user", "switches of other turns change nothing", [{**USER, "weight": 0}, ANSWER, AGAIN, LAST],
+         "Yes, 2.<|im_end|>No."),
+    chat("switch-of-a-row", "a switch of a whole row is not used, and that is said", [USER, ANSWER], "Yes, 2.",
+         beside={"train": False}, warns=("W226",)),
     chat("unused-keys", "other keys of turns are counted and named", [{**USER, "emotion": "calm"}, ANSWER], "Yes, 2."),
 )  # fmt: skip
 CALLS = (
@@ -119,6 +138,26 @@ CALLS = (
          fix="write them in ChatML with tools: --set model.chat_template=hermes"),
     chat("tools-unknown-to-the-template", "tools that the template does not show, no calls", [USER, ANSWER], "Yes, 2.",
          beside={"tools": [TOOL]}, warns=("W221",)),
+    *(chat(f"calls-in-{key}", f"calls under {key}", calling({**LAST, "content": "I look.", key: CALL}),
+           f"I look.\n{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, settings=HERMES)
+      for key in ("tool_call", "toolCalls", "function_calls")),
+    chat("calls-differ", "rows that differ in their calls alone are no duplicates", [
+        USER, {"role": "assistant", "tool_calls": [CALL]}], WRITTEN, WRITTEN.replace("lamp", "vase"), WRITTEN.replace("lamp", "cup"),
+        beside={"tools": [TOOL]}, settings=HERMES, warns=("W212",),
+        more=[[USER, {"role": "assistant", "tool_calls": [{**CALL, "function": {"name": "stock", "arguments": {"item": item}}}]}]
+              for item in ("vase", "cup")]),
+    chat("calls-no-arguments", "a call without arguments", [
+        USER, {"role": "assistant", "tool_calls": [{"function": {"name": "stock", "arguments": ""}}]}],
+        WRITTEN.replace('{"item": "lamp"}', "{}"), beside={"tools": [TOOL]}, settings=HERMES),
+    chat("calls-broken-arguments", "arguments that are broken JSON are refused", [
+        USER, {"role": "assistant", "content": "I look.", "tool_calls": [{"function": {"name": "stock", "arguments": '{"item": lamp'}}]}],
+        beside={"tools": [TOOL]}, code="E206", settings=HERMES),
+    chat("result-object", "an object as the result of a tool", [
+        USER, {"role": "assistant", "tool_calls": [CALL]}, {**RESULT, "content": {"n": 2}}, ANSWER], f"{WRITTEN}<|im_end|>Yes, 2.",
+        beside={"tools": [TOOL]}, settings=HERMES),
+    chat("result-null", "a tool that gives nothing back", [
+        USER, {"role": "assistant", "tool_calls": [CALL]}, {**RESULT, "content": None}, ANSWER], f"{WRITTEN}<|im_end|>Yes, 2.",
+        beside={"tools": [TOOL]}, settings=HERMES),
     chat("call-without-a-name", "refused by name", [USER, {"role": "assistant", "tool_calls": [{"id": "c"}]}], code="E206"),
     chat("tools-not-a-list", "refused by name", [USER, ANSWER], beside={"tools": 3}, code="E206"),
 )  # fmt: skip
@@ -149,6 +188,16 @@ THINKING = (
          template="qwen3", settings={"data.thinking": "mask"}),
     chat("thinking-dropped", "`data.thinking=drop`", [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}],
          "<think>\n\n</think>\n\nYes, 2.", template="qwen3", settings={"data.thinking": "drop"}),
+    chat("thinking-alone", "no answer behind it", [USER, {**ANSWER, "content": f"{THOUGHT}"}], code="E203", template="qwen3"),
+    chat("thinking-differs", "rows that differ in their thinking alone are no duplicates", [
+        USER, {**ANSWER, "reasoning_content": "I count two."}], f"{THOUGHT}Yes, 2.", f"{THOUGHT}Yes, 2.".replace("two", "2"),
+        "<think>\nI see.\n</think>\n\nYes, 2.", template="qwen3", warns=("W212",),
+        more=[[USER, {**ANSWER, "reasoning_content": reason}] for reason in ("I count 2.", "I see.")]),
+    *(Shape(f"thinking-column-{column}", GROUP, "a.jsonl", lines({"question": "Is it?", column: "I count two.", "response": "Yes, 2."}),
+            "thinking in a column of its own", (f"{THOUGHT}Yes, 2.",), template="qwen3")
+      for column in ("reasoning", "Complex_CoT", "思考")),
+    Shape("thinking-column-and-tags", GROUP, "a.jsonl", lines({"question": "Is it?", "cot": "x", "response": f"{THOUGHT}Yes, 2."}),
+          "thinking that stands in the answer already", (f"{THOUGHT}Yes, 2.",), template="qwen3"),
     Shape("thinking-in-half", GROUP, "a.jsonl", lines(
         {"messages": [USER, ANSWER]}, {"messages": [AGAIN, {**LAST, "content": f"{THOUGHT}No."}]}),
         "told with a count", ("Yes, 2.", f"{THOUGHT}No."), warns=("W222",)),
@@ -175,6 +224,19 @@ PREFERENCES = (
     Shape("kto-tag", "Preferences", "a.jsonl", lines({"messages": [USER, ANSWER], "kto_tag": False}), "LLaMA-Factory's form",
           code="E234"),
     Shape("kto-numbers", "Preferences", "a.csv", "prompt,completion,label\nIs it?,Yes.,1\nAnd?,BAD,0\n", "1 and 0", code="E234"),
+    *(Shape(f"kto-{column}-{good}", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "completion": "Yes.", column: good},
+            {"prompt": "And?", "completion": "BAD", column: bad}), f"{good} and {bad}", code="E234")
+      for column, good, bad in (("label", "Good", "bad"), ("label", 1.0, 0.0), ("feedback", "positive", "negative"),
+                                ("is_correct", True, False), ("thumbs", "up", "down"), ("标签", "好", "差"))),
+    Shape("dpo-openai", "Preferences", "a.jsonl", lines({"input": {"messages": [USER], "tools": [TOOL]}, "preferred_output": [ANSWER],
+          "non_preferred_output": [LAST]}), "OpenAI's form", ("Yes, 2.",), code="E233", warns=("W221",),
+          fix="--map prompt=input.messages --map tools=input.tools --map completion=preferred_output"),
+    Shape("dpo-response", "Preferences", "a.jsonl", lines({"question": "Is it?", "answer": "Yes.", "rejected": "No."}),
+          "the better answer under a usual name", ("Yes.",), code="E233", fix="--map prompt=question --map completion=answer"),
+    Shape("dpo-winner", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "winner": "Yes.", "loser": "No."}),
+          "other names", ("Yes.",), code="E233", fix="--map prompt=prompt --map completion=winner"),
+    Shape("rejected-is-a-mark", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "completion": "Yes.", "rejected": False}),
+          "true and false are no answers", ("Yes.",)),
     Shape("kto-all-good", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "completion": "Yes.", "label": True}),
           "none is bad: a column that is not used", ("Yes.",)),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SPLIT_KEYS = frozenset({"columns", "index", "data", "index_names", "column_names"})
-_TURN_KEYS = ({"role", "content"}, {"from", "value"})
+_TURN_KEYS = ({"role", "content"}, {"from", "value"}, {"role", "value"}, {"role", "text"}, {"speaker", "text"})
 _LISTED = frozenset(
     {"tokens", "words", "tags", "ner_tags", "pos_tags", "labels", "history"}
 )  # a single row holds them as lists

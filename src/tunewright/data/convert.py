@@ -9,6 +9,7 @@ from tunewright.data.labels import read_tags, read_target, read_words
 from tunewright.data.read import RawRow
 from tunewright.data.row import RowReport, unpacked
 from tunewright.data.scan import kind_of
+from tunewright.data.thinking import thinking_of
 from tunewright.data.tools import read_tools
 from tunewright.data.turns import not_learned, read_turns, to_the_last_answer
 from tunewright.errors import Problem
@@ -76,14 +77,25 @@ def _from_pair(report: RowReport, example: Example) -> Example:
     if prompt is not None:
         messages += not_learned(list(read_turns(prompt, report.columns["prompt"], report)))
     else:
-        request = report.text(report.cell("prompt"), report.columns["prompt"])
-        messages.append(Message("user", f"{request}\n{addition}" if addition else request))
+        request = report.text(report.cell("prompt"), report.columns["prompt"], may_be_empty=bool(addition))
+        messages.append(
+            Message("user", f"{request}\n{addition}" if addition and request.strip() else addition or request)
+        )
     completion = _turns_in(report.cell("completion"))
     if completion is not None:
         messages += read_turns(completion, report.columns["completion"], report)
     else:
         messages.append(Message("assistant", report.text(report.cell("completion"), report.columns["completion"])))
+    messages[-1:] = [_with_reasoning(message, report) for message in messages[-1:]]
     return _conversation(messages, report, example)
+
+
+def _with_reasoning(answer: Message, report: RowReport) -> Message:
+    """The answer behind the thinking of a column of its own, unless it has some already."""
+    reasoning = _optional_text("reasoning", report)
+    if not reasoning or answer.role != "assistant" or thinking_of(answer)[0]:
+        return answer
+    return replace(answer, reasoning=reasoning)
 
 
 def _turns_in(value: object) -> list[object] | None:

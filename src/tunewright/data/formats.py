@@ -19,7 +19,7 @@ from tunewright.i18n import N_, Phrase, _
 from tunewright.spec.tasks import Task
 
 Target = str | tuple[str, ...] | float
-_OPTIONAL = ("system", "input", "history", "tools")
+_OPTIONAL = ("system", "input", "history", "tools", "reasoning")
 _CHAT = ("messages", "prompt", "completion", *_OPTIONAL)
 
 ROLES: Mapping[Task, tuple[str, ...]] = {
@@ -132,7 +132,10 @@ def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task
     does not exist, E109 for roles of two forms.
     """
     sample = [row.value for row in rows[:SAMPLE_ROWS]]
-    union = list(dict.fromkeys(column for row in sample for column in _columns_of(row, task)))
+    inner = [
+        name for name in (mapping or {}).values() if "." in name and any(cell(row, name) is not None for row in sample)
+    ]
+    union = list(dict.fromkeys([*(column for row in sample for column in _columns_of(row, task)), *inner]))
     mapped = _checked_mapping(mapping or {}, union, task)
     forms = [form for form in _possible_forms(mapped, union, task) if form]
     if not forms:
@@ -269,7 +272,8 @@ def _in_turn(languages: Sequence[str], mapped: Mapping[str, str]) -> dict[str, s
 
 def _form(required: Sequence[str], union: Sequence[str], mapped: Mapping[str, str], task: Task) -> Format | None:
     """The format with these roles, None if a column for one of them cannot be found."""
-    free = [column for column in union if column not in mapped.values()]
+    used = {name for column in mapped.values() for name in (column, column.partition(".")[0])}
+    free = [column for column in union if column not in used]
     optional: tuple[str, ...] = ("sentence",) if "sentence" in mapped else ()
     if "completion" in required or "messages" in required:
         optional = _OPTIONAL if "completion" in required else ("system", "tools")

@@ -26,6 +26,7 @@ from tunewright.data.read import RawRow, fingerprint, iterate_rows
 from tunewright.data.row import cell, is_structured
 from tunewright.data.sides import Sides, Source, sides_of
 from tunewright.data.spans import Note
+from tunewright.data.spellings import UNUSED
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.data.vocabulary import Embedding, beyond, beyond_problem, has_control_token
 from tunewright.errors import DataError, Problem, error, errors_of
@@ -419,13 +420,6 @@ def _of_turns(account: Mapping[str, Any]) -> Iterator[Problem]:
         if columns:
             values = {"columns": ", ".join(columns), "count": max(account["unused"][column] for column in columns)}
             yield Problem(code, values=values)
-
-
-# Columns and keys that mean something elsewhere and are not used here.
-UNUSED: Mapping[str, frozenset[str]] = {
-    "W225": frozenset(("images", "image", "videos", "video", "audios", "audio", "image_path", "image_url")),
-    "W226": frozenset(("weight", "weights", "sample_weight", "loss_weight", "loss_scale")),
-}
 
 
 def cut_warning(count: int, max_length: int, longest: int, positions: int) -> Problem:

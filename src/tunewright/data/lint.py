@@ -164,8 +164,12 @@ def _key_of(example: Example) -> bytes:
     digest = blake2b(digest_size=_KEY)
     for message in example.messages:
         digest.update(f"{message.role}\0{_normal(message.content)}\0".encode())
+        if message.tool_calls or message.reasoning or not message.learn:
+            digest.update(f"{message.tool_calls}\0{_normal(message.reasoning or '')}\0{message.learn}\0".encode())
     digest.update(_normal(example.text).encode())
-    # Nothing is added for conversations and plain text: their places in the split were drawn before there was more.
+    # Nothing is added for plain turns and plain text: their places in the split were drawn before there was more.
+    if example.tools:
+        digest.update(f"\0{example.tools}".encode())
     if example.pair or example.words or example.target is not None:
         words = [_normal(word) for word in example.words]
         digest.update(f"\0{[_normal(example.pair), words, example.tags, example.target]}".encode())

@@ -13,16 +13,23 @@ from tunewright.data.row import unpacked
 from tunewright.errors import DataError, Problem, Where
 
 # The worse answer, and the better one where it has a column of its own (else it is the answer of the conversation).
+_WRITTEN = ("completion", "response", "answer", "output", "messages", "conversations")
 _PAIRS: Mapping[str, tuple[str, ...]] = {
-    "rejected": ("chosen",),
-    "rejected_response": ("chosen_response", "response", "messages", "conversations"),
+    "rejected": ("chosen", "accepted", *_WRITTEN),
+    "rejected_response": ("chosen_response", *_WRITTEN),
+    "rejected_answer": ("chosen_answer", *_WRITTEN),
     "rejected_messages": ("chosen_messages", "messages", "conversations"),
     "non_preferred_output": ("preferred_output",),
     "rejected_output": ("chosen_output", "output"),
+    "loser": ("winner",),
+    "response_k": ("response_j",),
 }
-_LABELS = ("label", "kto_tag", "desirable", "is_desirable", "is_good", "good", "is_chosen", "accepted", "thumbs_up")
-_GOOD = frozenset(("true", "1", "good", "desirable", "chosen", "accepted"))
-_BAD = frozenset(("false", "0", "bad", "undesirable", "rejected", "-1"))
+_LABELS = ("label", "kto_tag", "desirable", "is_desirable", "is_good", "good", "is_chosen", "accepted", "thumbs_up", "thumbs",
+           "feedback", "user_feedback", "preference", "is_correct", "correct", "标签", "反馈")  # fmt: skip
+_GOOD = frozenset(("true", "1", "1.0", "good", "desirable", "chosen", "accepted", "positive", "up", "thumbs_up", "like",
+                   "correct", "yes", "好", "是"))  # fmt: skip
+_BAD = frozenset(("false", "0", "0.0", "bad", "undesirable", "rejected", "-1", "-1.0", "negative", "down", "thumbs_down",
+                  "dislike", "incorrect", "wrong", "no", "差", "坏", "否"))  # fmt: skip
 _ANSWERS = frozenset(
     ("completion", "response", "answer", "output", "messages", "conversations", "conversation", "回答", "输出")
 )
@@ -37,7 +44,7 @@ def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> No
         return
     where = Where(rows[0].file, rows[0].line)
     names = {str(column).strip().casefold(): column for row in sample for column in row}
-    if pair := _pair(names, mapping):
+    if pair := _pair(sample, names, mapping):
         worse, better = pair
         fix = _fix(sample, names, better)
         raise DataError([Problem("E233", where, {"columns": f"{better}, {worse}", "fix": fix})])
@@ -47,11 +54,15 @@ def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> No
         raise DataError([Problem("E234", where, values)])
 
 
-def _pair(names: Mapping[str, str], mapping: Mapping[str, str]) -> tuple[str, str] | None:
-    """Columns of the worse and the better answer."""
+def _pair(
+    sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], mapping: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """Columns of the worse and the better answer; a column of true and false, or of numbers, holds no answers."""
     for worse, betters in _PAIRS.items():
         better = next((names[name] for name in betters if name in names), None)
-        if worse in names and better is not None and better not in mapping.values():
+        if worse not in names or better is None or better in mapping.values():
+            continue
+        if any(isinstance(row.get(names[worse]), str | list | dict) for row in sample):
             return names[worse], better
     return None
 
@@ -63,7 +74,13 @@ def _fix(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: 
     prompt = next((names[name] for name in names if name in _PROMPTS and names[name] != better), None)
     if is_whole or better in ("messages", "conversations"):
         return f"--map messages={better}"
-    return f"--map prompt={prompt} --map completion={better}" if prompt else f"--map text={better}"
+    if prompt is None:
+        return f"--map text={better}"
+    inner: Mapping[str, Any] = next((row[prompt] for row in sample if isinstance(row.get(prompt), dict)), {})
+    if "messages" in inner:  # OpenAI's form
+        tools = f" --map tools={prompt}.tools" if inner.get("tools") else ""
+        return f"--map prompt={prompt}.messages{tools} --map completion={better}"
+    return f"--map prompt={prompt} --map completion={better}"
 
 
 def _speaker(turn: Any) -> str:
@@ -87,7 +104,7 @@ def _label(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], mappin
 def _says(value: Any) -> bool | None:
     """Whether an answer is good; None for a value that does not say."""
     written = str(value).strip().casefold()
-    if isinstance(value, bool | int | str):
+    if isinstance(value, bool | int | float | str):
         return True if written in _GOOD else False if written in _BAD else None
     return None
 

@@ -16,6 +16,7 @@ _SPELLINGS: Mapping[str, str] = {
     "input": "input context 输入 上下文",
     "history": "history 历史",
     "tools": "tools functions available_tools 工具",
+    "reasoning": "reasoning_content reasoning thinking thought complex_cot cot chain_of_thought 思考 推理 思维链",
     "text": "text content sentence document 文本 内容",
 }
 SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
@@ -44,7 +45,8 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
 PAIRS = (
     ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),
     ("question1", "question2"), ("text", "text_pair"), ("text_a", "text_b"), ("text1", "text2"), ("text_1", "text_2"),
-    ("question", "sentence"), ("query", "passage"), ("query", "document"), ("句子1", "句子2"), ("文本1", "文本2"),
+    ("question", "sentence"), ("question", "answer"), ("query", "passage"), ("query", "document"),
+    ("句子1", "句子2"), ("文本1", "文本2"),
     ("问题1", "问题2"), ("前提", "假设"), ("文本", "文本对"),
 )  # fmt: skip
 
@@ -52,6 +54,24 @@ PAIRS = (
 _CLASSES = "label labels label_text label_name gold_label class category intent sentiment emotion is_duplicate"
 _CHINESE_CLASSES = "标签 类别 分类 意图 情感 标注"
 CLASSES = frozenset((*_CLASSES.split(), *_CHINESE_CLASSES.split()))
+
+# Columns and keys that mean something elsewhere and are not used here, by the warning that says so.
+UNUSED: Mapping[str, frozenset[str]] = {
+    "W225": frozenset(["images", "image", "videos", "video", "audios", "audio", "image_path", "image_url"]),
+    "W226": frozenset(
+        [
+            "weight",
+            "weights",
+            "sample_weight",
+            "loss_weight",
+            "loss_scale",
+            "loss_mask",
+            "train",
+            "trainable",
+            "should_train",
+        ]
+    ),
+}
 
 
 def normal(column: str) -> str:

@@ -14,7 +14,7 @@ from tunewright.data.scan import kind_of
 from tunewright.i18n import N_
 
 _TOOLS = N_("a list of tools, each with a name")
-_CALLS = N_("a list of calls, each with the name of a function")
+_CALLS = N_("a list of calls, each with the name of a function and arguments that are JSON")
 
 
 def read_tools(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, Any], ...]:
@@ -38,6 +38,8 @@ def _wrapped(tool: Any) -> dict[str, Any] | None:
     """The tool as transformers takes it; None if it names no function."""
     if not isinstance(tool, dict):
         return None
+    if isinstance(tool.get("input_schema"), dict):  # Anthropic's form
+        tool = {("parameters" if key == "input_schema" else key): value for key, value in tool.items()}
     if isinstance(tool.get("function"), dict):
         return tool if isinstance(tool["function"].get("name"), str) else None
     return {"type": "function", "function": tool} if isinstance(tool.get("name"), str) else None
@@ -61,7 +63,10 @@ def _call(call: Any) -> dict[str, Any] | None:
     if wrapped is None:
         return None
     function = wrapped["function"]
-    arguments = _from_text(function.get("arguments", function.get("parameters", {})))
+    arguments = _from_text(function.get("arguments", function.get("parameters")))
+    if isinstance(arguments, str) and arguments.lstrip()[:1] in ("{", "["):
+        return None  # JSON that is broken: the model would learn to write such
+    arguments = {} if arguments is None or arguments == "" else arguments
     return {**wrapped, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
 
 

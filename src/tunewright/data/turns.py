@@ -3,36 +3,67 @@
 Whatever a turn holds is used, refused by name, or counted as not used: nothing is dropped in silence.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tunewright.data.formats import Message
-from tunewright.data.row import RowReport, unpacked
+from tunewright.data.row import RowReport, is_structured, unpacked
 from tunewright.data.scan import kind_of
+from tunewright.data.thinking import thinking_of
 from tunewright.data.tools import read_calls
 from tunewright.i18n import N_, Phrase
 
 _TEXT = N_("text")
+_TEXT_TYPES = ("text", "input_text", "output_text")
 _TURNS = N_("a list of turns")
 _SWITCH = N_("true or false, 1 or 0")
 
 _CALLS = "function_call"
+# Keys of the speaker, of what is said, and of calls, as different programs write them.
+_SPEAKER_KEYS, _CONTENT_KEYS = ("role", "from", "speaker"), ("content", "value", "text")
+_SHAREGPT_KEYS = ("value", "content", "text")
+_CALL_KEYS = ("tool_calls", _CALLS, "tool_call", "function_calls", "toolCalls")
 _SPEAKERS: Mapping[str, str] = {
-    **dict.fromkeys(("user", "human", "用户"), "user"),
+    **dict.fromkeys(("user", "human", "prompter", "用户"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai", "助手"), "assistant"),
     **dict.fromkeys((_CALLS, "tool_call", "tool_calls"), _CALLS),
     **dict.fromkeys(("system", "developer", "系统"), "system"),
-    **dict.fromkeys(("tool", "function", "observation", "ipython", "tool_response", "tool_result", "工具"), "tool"),
+    **dict.fromkeys(
+        (
+            "tool",
+            "function",
+            "observation",
+            "ipython",
+            "tool_response",
+            "tool_result",
+            "tool_output",
+            "function_response",
+            "function_result",
+            "工具",
+        ),
+        "tool",
+    ),
 }
 # Keys of thinking beside the answer, as transformers' `render_jinja_template` knows them.
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 # Keys that say whether a turn of the assistant is learned: OpenAI, Axolotl, ms-swift and others. Of `mask` true means no.
-_LEARNED = ("weight", "train", "loss", "learn", "trainable", "training")
-_MASKED = ("mask", "masked")
+_LEARNED = (
+    "weight",
+    "train",
+    "loss",
+    "learn",
+    "trainable",
+    "training",
+    "loss_mask",
+    "loss_weight",
+    "should_train",
+    "is_trainable",
+)
+_MASKED = ("mask", "masked", "ignore", "ignore_loss")
 _YES, _NO = frozenset(("true", "yes", "1", "1.0")), frozenset(("false", "no", "0", "0.0"))
-_PLACES = frozenset(("role", "from", "content", "value", *_REASONING, *_LEARNED, *_MASKED, "tool_calls", _CALLS, "name",
-                     "tool_call_id"))  # fmt: skip
+_PLACES = frozenset((*_REASONING, *_LEARNED, *_MASKED, *_CALL_KEYS, "name", "tool_call_id"))
 
 
 def read_turns(value: Any, name: str, report: RowReport) -> Iterator[Message]:
@@ -55,7 +86,8 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
     if not isinstance(turn, dict):
         report.add("E206", field=place, wanted=kind_of({}), got=kind_of(turn))
         return None
-    role_key, content_key = ("role", "content") if "role" in turn or "from" not in turn else ("from", "value")
+    role_key = _key_of(turn, _SPEAKER_KEYS)
+    content_key = _key_of(turn, _SHAREGPT_KEYS if role_key == "from" else _CONTENT_KEYS)
     speaker = turn.get(role_key)
     if speaker is None:
         report.add("E207", field=f"{place}.{role_key}")
@@ -64,11 +96,17 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
     if role is None:
         report.add("E208", reason=Phrase(N_('the role "{role}" of {place} is unknown'), role=speaker, place=place))
         return None
-    report.unused_keys.extend(key for key, cell in turn.items() if key not in _PLACES and cell is not None)
-    content_name, content = f"{place}.{content_key}", turn.get(content_key)
+    places = (*_PLACES, role_key, content_key)
+    report.unused_keys.extend(key for key, cell in turn.items() if key not in places and cell is not None)
     if role == _CALLS:
-        return _turn_of_calls(content, content_name, report)
-    return _spoken(turn, role, content, content_name, place, report)
+        return _turn_of_calls(turn.get(content_key), f"{place}.{content_key}", report)
+    return _spoken(turn, role, content_key, place, report)
+
+
+def _key_of(turn: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """The first of these keys that says something; tables fill the others with null. Else the first that is there."""
+    filled = [key for key in keys if turn.get(key) is not None]
+    return next(iter([*filled, *(key for key in keys if key in turn)]), keys[0])
 
 
 def _turn_of_calls(content: Any, name: str, report: RowReport) -> Message:
@@ -78,28 +116,32 @@ def _turn_of_calls(content: Any, name: str, report: RowReport) -> Message:
     return Message("assistant", "" if calls else report.text(content, name), tool_calls=calls)
 
 
-def _spoken(
-    turn: Mapping[str, Any], role: str, content: Any, content_name: str, place: str, report: RowReport
-) -> Message:
-    """A turn with its content, and with what stands beside it."""
+def _spoken(turn: Mapping[str, Any], role: str, content_key: str, place: str, report: RowReport) -> Message:
+    """A turn with its content, and with what stands beside it; an object as the result of a tool is its JSON."""
     calls: tuple[Mapping[str, Any], ...] = ()
     if role == "assistant":
-        key = "tool_calls" if turn.get("tool_calls") else _CALLS
+        key = next((key for key in _CALL_KEYS if turn.get(key)), _CALLS)
         calls = read_calls(turn.get(key), f"{place}.{key}", report)
     else:
-        foreign = [key for key in ("tool_calls", _CALLS, *_REASONING) if turn.get(key)]
+        foreign = [key for key in (*_CALL_KEYS, *_REASONING) if turn.get(key)]
         report.unused_keys.extend(foreign)
-    parts, thoughts = _parts(content)
-    may_be_empty = bool(calls) or (role in ("system", "tool") and content is not None)
-    return Message(
+    parts, thoughts = _parts(turn.get(content_key))
+    if role == "tool" and is_structured(parts) and not _are_parts(parts):
+        parts = json.dumps(parts, ensure_ascii=False, default=str)
+    may_be_empty = bool(calls) or (role in ("system", "tool") and content_key in turn)
+    name = f"{place}.{content_key}"
+    message = Message(
         role,
-        _content(parts, content_name, report, may_be_empty=may_be_empty),
+        _content(parts, name, report, may_be_empty=may_be_empty),
         reasoning=_reasoning(turn, thoughts, place, report) if role == "assistant" else None,
         tool_calls=calls,
         name=str(turn.get("name") or ""),
         tool_call_id=str(turn.get("tool_call_id") or ""),
         learn=_is_learned(turn, place, report),
     )
+    if role == "assistant" and message.content.strip() and not calls and not thinking_of(message)[1].strip():
+        report.add("E203", field=name)  # thinking, and no answer behind it
+    return message
 
 
 def _parts(content: Any) -> tuple[Any, str | None]:
@@ -113,16 +155,24 @@ def _parts(content: Any) -> tuple[Any, str | None]:
     return [part for part in content if part not in thoughts], "\n".join(map(str, texts))
 
 
+def _are_parts(content: Any) -> bool:
+    return isinstance(content, list) and all(isinstance(part, dict) and "type" in part for part in content)
+
+
 def _content(value: Any, name: str, report: RowReport, *, may_be_empty: bool) -> str:
     """The text of a turn, from text or from a list of text parts."""
     if not isinstance(value, list):
         return report.text(value, name, may_be_empty=may_be_empty)
-    for index, part in enumerate(value):
-        if not isinstance(part, dict) or part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
+    parts = [{"text": part} if isinstance(part, str) else part for part in value]
+    for index, part in enumerate(parts):
+        is_text = (
+            isinstance(part, dict) and part.get("type", "text") in _TEXT_TYPES and isinstance(part.get("text"), str)
+        )
+        if not is_text:
             got = f'a part of type "{part["type"]}"' if isinstance(part, dict) and "type" in part else kind_of(part)
             report.add("E206", field=f"{name}[{index}]", wanted=_TEXT, got=got)
             return ""
-    return report.text("".join(part["text"] for part in value), name, may_be_empty=may_be_empty)
+    return report.text("".join(part["text"] for part in parts), name, may_be_empty=may_be_empty)
 
 
 def _reasoning(turn: Mapping[str, Any], thoughts: str | None, place: str, report: RowReport) -> str | None:
