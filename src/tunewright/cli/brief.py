@@ -190,7 +190,8 @@ def outcome(run: "RunDir", channel: Channel) -> None:
         result.get("before"), result.get("after"), channel, base=found.references[0], baseline=result.get("baseline")
     )
     verdict = found.verdict
-    labelled(channel, _("Verdict"), f"{verdict.title()}. {verdict.sentence()}")
+    answer = _("{answer}. {reason}").format(answer=verdict.title(), reason=verdict.sentence())
+    labelled(channel, _("Verdict"), answer)
     seconds = result.get("seconds") or {}
     took = _("{total} in all, {train} of it training").format(
         total=api.words.duration(seconds.get("total")), train=api.words.duration(seconds.get("train"))
