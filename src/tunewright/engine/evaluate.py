@@ -1,5 +1,6 @@
 """Scores on held-out rows: the loss of all of them, and what the model answers or predicts."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch import nn
 from tunewright.accel.loss import LossFunction, MicroBatch
 from tunewright.data import score
 from tunewright.data.encode import Encoded
-from tunewright.data.formats import Example
+from tunewright.data.formats import Example, Message
 from tunewright.data.score import exact_match, is_json_task, json_scores
 from tunewright.data.thinking import CLOSE, OPEN, thinking_of
 from tunewright.data.tokenizer import TextTokenizer
@@ -249,5 +250,13 @@ def _text(example: Example) -> str:
 
 def _prompt(example: Example) -> str:
     """What a person would call the question: the last user turn, or the turns before the answer."""
-    users = [message.content for message in example.messages[:-1] if message.role != "system"]
-    return users[-1] if len(users) == 1 else "\n".join(f"{m.role}: {m.content}" for m in example.messages[:-1])
+    asked = [message for message in example.messages[:-1] if message.role != "system"]
+    return asked[-1].content if len(asked) == 1 else "\n".join(f"{m.role}: {_said(m)}" for m in example.messages[:-1])
+
+
+def _said(message: Message) -> str:
+    """A turn as people read it: its text, and the calls that it makes."""
+    calls = (call["function"] for call in message.tool_calls)
+    return " ".join(
+        [message.content, *(f"{c['name']}({json.dumps(c['arguments'], ensure_ascii=False)})" for c in calls)]
+    ).strip()
