@@ -49,6 +49,13 @@ PLAIN = (
         "a prompt of turns: only the completion is learned", ("No.",)),
     Shape("completion-one-turn", GROUP, "a.jsonl", lines({"prompt": [USER], "completion": ANSWER}),
           "a completion that is one turn, not a list", ("Yes, 2.",)),
+    Shape("messages-by-key", GROUP, "a.jsonl", lines({"messages": {"role": ["user", "assistant"], "content": ["Is it?", "Yes."]}}),
+          "a list of speakers beside a list of what they say", ("Yes.",)),
+    Shape("messages-of-numpy", GROUP, "a.csv", "id,messages\n1,\"[{'role': 'user', 'content': 'Is } {it?'}\n {'role': 'assistant', "
+          "'content': 'Yes.'}]\"\n", "an array of turns as pandas writes it to csv", ("Yes.",)),
+    Shape("history-of-turns", GROUP, "a.json", json.dumps([{"instruction": "And?", "output": "No.", "history": [
+          {"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "Yes."}]}]), "earlier turns with their speakers",
+          ("Yes.<|im_end|>No.",)),
     chat("system-null", "a system turn that says nothing", [{"role": "system", "content": None}, USER, ANSWER], "Yes, 2."),
     chat("systems", "several system turns", [SYSTEM, {**SYSTEM, "content": "Be brief."}, USER, ANSWER], "Yes, 2."),
     chat("parts-of-responses", "parts as OpenAI's responses have them, and texts alone", [
@@ -133,6 +140,16 @@ CALLS = (
         {"from": "function_call", "value": '{"name": "stock", "arguments": {"item": "lamp"}}'},
         {"from": "observation", "value": "2"}, {"from": "gpt", "value": "Yes."}], "tools": json.dumps([TOOL["function"]])}),
         "function_call and observation", (f"{WRITTEN}<|im_end|>Yes.",), settings=HERMES),
+    Shape("sharegpt-calls-other-names", GROUP, "a.jsonl", lines({"conversations": [
+        {"from": "human", "value": "Is it?"}, {"from": "function-call", "value": json.dumps(CALL["function"])},
+        {"from": "tool_results", "value": "2"}, {"from": "gpt", "value": "Yes."}], "tools": json.dumps([TOOL["function"]])}),
+        "the same under other names", (f"{WRITTEN}<|im_end|>Yes.",), settings=HERMES),
+    Shape("sharegpt-calls-broken", GROUP, "a.jsonl", lines({"conversations": [
+        {"from": "human", "value": "Is it?"}, {"from": "function_call", "value": '{"name": "stock", "arguments": {"item": lamp}}'},
+        {"from": "observation", "value": "2"}, {"from": "gpt", "value": "Yes."}]}), "a call that is broken JSON is no text to learn",
+        code="E206", settings=HERMES),
+    chat("tools-in-the-system-turn", "tools that stand in a turn", [{**SYSTEM, "tools": [TOOL]}, USER, ANSWER], "Yes, 2.",
+         warns=("W221",)),
     chat("calls-unknown-to-the-template", "a template without tools", calling({"role": "assistant", "tool_calls": [CALL]}),
          f"{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, code="E231",
          fix="write them in ChatML with tools: --set model.chat_template=hermes"),
@@ -188,7 +205,8 @@ THINKING = (
          template="qwen3", settings={"data.thinking": "mask"}),
     chat("thinking-dropped", "`data.thinking=drop`", [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}],
          "<think>\n\n</think>\n\nYes, 2.", template="qwen3", settings={"data.thinking": "drop"}),
-    chat("thinking-alone", "no answer behind it", [USER, {**ANSWER, "content": f"{THOUGHT}"}], code="E203", template="qwen3"),
+    *(chat(f"thinking-{name}", what, [USER, {**ANSWER, "content": content}], code="E206", template="qwen3")
+      for name, what, content in (("alone", "no answer behind it", THOUGHT), ("cut", "thinking that has no end", "<think>\nI count"))),
     chat("thinking-differs", "rows that differ in their thinking alone are no duplicates", [
         USER, {**ANSWER, "reasoning_content": "I count two."}], f"{THOUGHT}Yes, 2.", f"{THOUGHT}Yes, 2.".replace("two", "2"),
         "<think>\nI see.\n</think>\n\nYes, 2.", template="qwen3", warns=("W212",),

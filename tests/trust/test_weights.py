@@ -187,3 +187,13 @@ def test_a_gguf_file_that_lies_is_refused(tmp_path: Path, lie: str) -> None:
 
 def test_the_sizes_of_blocks_are_upstreams() -> None:
     assert {int(kind): sizes for kind, sizes in GGML_QUANT_SIZES.items()} == BLOCKS
+
+
+def test_a_pointer_of_git_lfs_says_how_the_file_is_fetched(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 123\n")
+    with pytest.raises(ModelError) as fault:
+        safetensors_header(path)
+    (problem,) = fault.value.problems
+    assert problem.code == "E309"
+    assert problem.message().endswith("fetch it with: git lfs pull")

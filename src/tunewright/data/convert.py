@@ -111,7 +111,7 @@ def _conversation(messages: Sequence[Message], report: RowReport, example: Examp
     learned = to_the_last_answer(messages, report)
     tools = read_tools(report.cell("tools"), report.columns["tools"], report) if "tools" in report.columns else ()
     return replace(
-        example, messages=learned, tools=tools, cut_turns=len(messages) - len(learned),
+        example, messages=learned, tools=tools or report.tools, cut_turns=len(messages) - len(learned),
         unused_keys=tuple(dict.fromkeys(report.unused_keys)),
     )  # fmt: skip
 
@@ -145,6 +145,9 @@ def _history(report: RowReport) -> Iterator[Message]:
         return
     if not isinstance(value, list):
         report.add("E206", field=name, wanted=N_("a list of pairs"), got=kind_of(value))
+        return
+    if turns := _turns_in(value):
+        yield from read_turns(turns, name, report)
         return
     for index, pair in enumerate(value):
         place = f"{name}[{index}]"

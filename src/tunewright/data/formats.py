@@ -332,7 +332,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 def _fits(row: Mapping[str, Any], form: Format) -> bool:
     if "messages" in form.columns:
-        return isinstance(unpacked(row.get(form.columns["messages"])), list)
+        return isinstance(unpacked(cell(row, form.columns["messages"])), list | dict)
     required = [(role, column) for role, column in form.columns.items() if role not in _OPTIONAL]
     if normal(form.columns.get("completion", "")) in CLASSES and not isinstance(
         row.get(form.columns["completion"]), str

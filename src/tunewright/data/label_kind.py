@@ -151,10 +151,11 @@ def _combined(texts: Iterable[str], mark: str) -> list[str]:
 
 
 def _alike(texts: Iterable[str], problem_type: ProblemType) -> list[Problem]:
-    """W235 for labels that are the same but for case, width of characters and white space inside."""
+    """W235 for labels that are the same but for case, width of characters, white space inside and what cannot be seen."""
     names: dict[str, list[str]] = {}
     for text in texts:
-        key = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+        seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+        key = " ".join(seen.casefold().split())
         names.setdefault(key, []).append(text)
     alike = [group for key, group in names.items() if len(group) > 1 and key not in ("true", "false")]
     if problem_type != "single_label_classification" or not alike:

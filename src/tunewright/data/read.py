@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from tunewright.data import hub, paragraphs
 from tunewright.data.conll import is_universal, scan_conll, separator_of
@@ -20,8 +20,9 @@ from tunewright.data.controls import cleaned
 from tunewright.data.documents import begins_a_document, holds_objects, scan_document
 from tunewright.data.encodings import UTF8
 from tunewright.data.scan import Damage, Found, Good, checked_values, scan_line, size_damage, with_text
+from tunewright.data.spellings import are_names
 from tunewright.data.splits import CONLL, EXTENSIONS, TRAIN, data_files
-from tunewright.data.tables import has_even_tabs, scan_table
+from tunewright.data.tables import NUMBERED, has_even_tabs, scan_table
 from tunewright.data.textfile import Line, TextFile, open_text
 from tunewright.errors import DataError, Problem, Where, error, errors_of
 
@@ -190,9 +191,9 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
         layout = "lines"
     match layout:
         case "document":
-            yield from scan_document(text.read(), file, reading.split)
+            yield from _under_names(scan_document(text.read(), file, reading.split), reading.columns)
         case "objects":
-            yield from _scan_jsonl(text.lines())
+            yield from _under_names(_scan_jsonl(text.lines()), reading.columns)
         case "words":
             lines = text.head_lines()
             separator = "" if kind in CONLL else separator_of(lines)
@@ -230,6 +231,26 @@ def _scan_jsonl(lines: Iterable[Line]) -> Iterator[Found]:
         if text.strip():
             damage = size_damage(size, number)
             yield with_text(damage, text) if damage else scan_line(text, number)
+
+
+def _under_names(founds: Iterator[Found], columns: Collection[str]) -> Iterator[Found]:
+    """Lists of cells under their names, if the first list has names of columns and none is mapped by its number."""
+    first = next(founds, None)
+    if first is None:
+        return
+    names = list(first.value.values()) if _has_cells(first) and not any(map(NUMBERED.fullmatch, columns)) else []
+    if not are_names(names):
+        yield first
+    for found in founds:
+        if are_names(names) and _has_cells(found) and len(found.value) == len(names):
+            yield Good(found.line, dict(zip(names, found.value.values(), strict=True)))
+        else:
+            yield found
+
+
+def _has_cells(found: Found) -> TypeGuard[Good]:
+    """Whether a row is a list of cells, whose columns have numbers alone."""
+    return isinstance(found, Good) and all(map(NUMBERED.fullmatch, found.value))
 
 
 def _from_values(rows: Iterable[dict[str, Any]]) -> Iterator[Found]:

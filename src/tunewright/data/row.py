@@ -23,6 +23,8 @@ _ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?
 _COMMAS = re.compile(rf"\s*(?:(?:{_ITEM})\s*(?:,\s*(?:{_ITEM})\s*)*,?)?\s*", re.DOTALL)
 _BLANKS = re.compile(rf"\s*(?:{_ITEM})(?:\s+(?:{_ITEM}))*\s*", re.DOTALL)
 _ITEMS = re.compile(_ITEM, re.DOTALL)
+# Behind one object another without a comma, as numpy writes arrays of them; texts are passed over.
+_OBJECTS_APART = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\}\s+\{""", re.DOTALL)
 
 
 def unpacked(value: Any) -> Any:
@@ -42,7 +44,7 @@ def unpacked(value: Any) -> Any:
     try:
         if is_list and (text[0] != "(" or "," in inner) and (text[0] != "{" or inner.strip()):
             return [ast.literal_eval(item) for item in _ITEMS.findall(inner)]
-        turns = ast.literal_eval(text) if text.startswith("[{") else None
+        turns = ast.literal_eval(_OBJECTS_APART.sub(lambda m: m[1] or "}, {", text)) if text.startswith("[{") else None
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return value
     return turns if isinstance(turns, list) and turns and all(map(is_turn, turns)) else value
@@ -81,6 +83,7 @@ class RowReport:
         self.columns = columns
         self.problems: list[Problem] = []
         self.unused_keys: list[str] = []  # keys of turns that play no part
+        self.tools: tuple[Mapping[str, Any], ...] = ()  # those that stand in a system turn
 
     def cell(self, role: str) -> Any:
         """What plays a role; an answer that is an object or a list of no turns is its JSON."""

@@ -1,7 +1,8 @@
 """Names of columns as people write them, for each task and role, best first."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tunewright.spec.tasks import Task
 
@@ -77,3 +78,16 @@ UNUSED: Mapping[str, frozenset[str]] = {
 def normal(column: str) -> str:
     """A name of a column to be compared: without case, "_" for blanks and hyphens."""
     return re.sub(r"[\s-]+", "_", column.strip().casefold())
+
+
+# A single letter may be a cell as well.
+_ROLE_NAMES = frozenset(
+    name for roles in SPELLINGS_OF.values() for names in roles.values() for name in names.split() if len(name) > 1
+)
+
+
+def are_names(cells: Sequence[Any]) -> bool:
+    """Whether these cells are the names of columns: texts that differ, at least two of them names of roles."""
+    if not all(isinstance(cell, str) for cell in cells) or len(set(cells)) < len(cells):
+        return False
+    return sum(normal(cell) in _ROLE_NAMES for cell in cells) > 1

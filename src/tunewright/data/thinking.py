@@ -33,6 +33,11 @@ def thinking_of(message: Message) -> tuple[str, str]:
     return thought[1], message.content[thought.end() :]
 
 
+def has_no_end(message: Message) -> bool:
+    """Whether a turn begins to think and never ends, as where its writing was cut."""
+    return message.reasoning is None and message.content.lstrip().startswith(OPEN) and CLOSE not in message.content
+
+
 def without_thinking(message: Message) -> Message:
     """The turn with its answer alone."""
     if message.role != "assistant":

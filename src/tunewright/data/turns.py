@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tunewright.data.by_column import is_turn
 from tunewright.data.formats import Message
 from tunewright.data.row import RowReport, is_structured, unpacked
 from tunewright.data.scan import kind_of
-from tunewright.data.thinking import thinking_of
-from tunewright.data.tools import read_calls
+from tunewright.data.spellings import normal
+from tunewright.data.thinking import has_no_end, thinking_of
+from tunewright.data.tools import read_calls, read_tools
 from tunewright.i18n import N_, Phrase
 
 _TEXT = N_("text")
@@ -28,7 +30,7 @@ _CALL_KEYS = ("tool_calls", _CALLS, "tool_call", "function_calls", "toolCalls")
 _SPEAKERS: Mapping[str, str] = {
     **dict.fromkeys(("user", "human", "prompter", "用户"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai", "助手"), "assistant"),
-    **dict.fromkeys((_CALLS, "tool_call", "tool_calls"), _CALLS),
+    **dict.fromkeys((_CALLS, "function_calls", "tool_call", "tool_calls", "tool_use"), _CALLS),
     **dict.fromkeys(("system", "developer", "系统"), "system"),
     **dict.fromkeys(
         (
@@ -38,6 +40,7 @@ _SPEAKERS: Mapping[str, str] = {
             "ipython",
             "tool_response",
             "tool_result",
+            "tool_results",
             "tool_output",
             "function_response",
             "function_result",
@@ -68,7 +71,7 @@ _PLACES = frozenset((*_REASONING, *_LEARNED, *_MASKED, *_CALL_KEYS, "name", "too
 
 def read_turns(value: Any, name: str, report: RowReport) -> Iterator[Message]:
     """The turns of a conversation. Problems: E203, E205 to E208."""
-    turns = unpacked(value)
+    turns = _by_turn(unpacked(value))
     if turns is None:
         report.add("E207", field=name)
     elif not isinstance(turns, list):
@@ -82,6 +85,15 @@ def read_turns(value: Any, name: str, report: RowReport) -> Iterator[Message]:
                 yield message
 
 
+def _by_turn(turns: Any) -> Any:
+    """A conversation that is held as a list of speakers and a list of what they say (older `datasets`), turn by turn."""
+    if not isinstance(turns, dict) or not turns or not all(isinstance(column, list) for column in turns.values()):
+        return turns
+    rows = [dict(zip(turns, cells, strict=False)) for cells in zip(*turns.values(), strict=False)]
+    is_even = len({len(column) for column in turns.values()}) == 1
+    return rows if is_even and rows and is_turn(rows[0]) else turns
+
+
 def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
     if not isinstance(turn, dict):
         report.add("E206", field=place, wanted=kind_of({}), got=kind_of(turn))
@@ -92,11 +104,11 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
     if speaker is None:
         report.add("E207", field=f"{place}.{role_key}")
         return None
-    role = _SPEAKERS.get(str(speaker).strip().casefold())
+    role = _SPEAKERS.get(normal(str(speaker)))
     if role is None:
         report.add("E208", reason=Phrase(N_('the role "{role}" of {place} is unknown'), role=speaker, place=place))
         return None
-    places = (*_PLACES, role_key, content_key)
+    places = (*_PLACES, role_key, content_key, *(("tools",) if role == "system" else ()))
     report.unused_keys.extend(key for key, cell in turn.items() if key not in places and cell is not None)
     if role == _CALLS:
         return _turn_of_calls(turn.get(content_key), f"{place}.{content_key}", report)
@@ -111,7 +123,11 @@ def _key_of(turn: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 def _turn_of_calls(content: Any, name: str, report: RowReport) -> Message:
     """ShareGPT's turn that holds nothing but calls, as JSON text; calls in another notation are text that is written."""
-    scratch = RowReport(report.row, report.columns)
+    scratch = (
+        report
+        if isinstance(content, str) and content.lstrip()[:1] in ("{", "[")
+        else RowReport(report.row, report.columns)
+    )
     calls = read_calls(content, name, scratch)
     return Message("assistant", "" if calls else report.text(content, name), tool_calls=calls)
 
@@ -123,6 +139,8 @@ def _spoken(turn: Mapping[str, Any], role: str, content_key: str, place: str, re
         key = next((key for key in _CALL_KEYS if turn.get(key)), _CALLS)
         calls = read_calls(turn.get(key), f"{place}.{key}", report)
     else:
+        if role == "system" and turn.get("tools"):
+            report.tools = read_tools(turn["tools"], f"{place}.tools", report)
         foreign = [key for key in (*_CALL_KEYS, *_REASONING) if turn.get(key)]
         report.unused_keys.extend(foreign)
     parts, thoughts = _parts(turn.get(content_key))
@@ -139,8 +157,9 @@ def _spoken(turn: Mapping[str, Any], role: str, content_key: str, place: str, re
         tool_call_id=str(turn.get("tool_call_id") or ""),
         learn=_is_learned(turn, place, report),
     )
-    if role == "assistant" and message.content.strip() and not calls and not thinking_of(message)[1].strip():
-        report.add("E203", field=name)  # thinking, and no answer behind it
+    is_thought = has_no_end(message) or (bool(message.content.strip()) and not thinking_of(message)[1].strip())
+    if role == "assistant" and is_thought and not calls:
+        report.add("E206", field=name, wanted=N_("an answer behind its thinking"), got=N_("thinking alone"))
     return message
 
 

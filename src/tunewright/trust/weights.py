@@ -17,6 +17,7 @@ BITS = {
     "C64": 64, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
 _MAX_AXES = 8
+_LFS_POINTER = b"version "  # then the address of its specification
 _ENTRY = {"dtype", "shape", "data_offsets"}
 
 
@@ -30,6 +31,8 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)
+        if head == _LFS_POINTER:
+            raise _damaged(path, N_("it is a pointer of Git LFS and not the file; fetch it with: git lfs pull"))
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
             raise _damaged(path, N_("the header is cut or too long"))
