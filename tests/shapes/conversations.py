@@ -214,6 +214,8 @@ THINKING = (
     *(Shape(f"thinking-column-{column}", GROUP, "a.jsonl", lines({"question": "Is it?", column: "I count two.", "response": "Yes, 2."}),
             "thinking in a column of its own", (f"{THOUGHT}Yes, 2.",), template="qwen3")
       for column in ("reasoning", "Complex_CoT", "思考")),
+    Shape("thinking-column-of-lists", GROUP, "a.jsonl", lines({"question": "Is it?", "reasoning": ["x", "y"], "response": "Yes, 2."}),
+          "a column of that name that holds no text is not used, and counted", ("Yes, 2.",)),
     Shape("thinking-column-and-tags", GROUP, "a.jsonl", lines({"question": "Is it?", "cot": "x", "response": f"{THOUGHT}Yes, 2."}),
           "thinking that stands in the answer already", (f"{THOUGHT}Yes, 2.",), template="qwen3"),
     Shape("thinking-in-half", GROUP, "a.jsonl", lines(

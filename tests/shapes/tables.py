@@ -117,6 +117,10 @@ SHAPES = (
         "csv-single-quotes", "a.csv", "'prompt','completion'\n'a, x','b'\nc,'d, y'\n", "single quotes, if the header has them",
         learned=("b", "d, y"),
     ),
+    table("csv-markdown", "a.csv", "| prompt | completion |\n|---|:--:|\n| q | a |\n| r | b - c |\n", "a table of Markdown", learned=("a", "b - c")),
+    table("csv-title", "a.csv", "My export,,\nprompt,completion,id\nq,a,1\nr,b,2\n", "a title above the names is no row", learned=("a", "b")),
+    table("csv-comment-first", "a.csv", "# my data\nquestion;answer\nq;a\nr;b\n", "nor is a comment", learned=("a", "b")),
+    table("csv-separator-at-the-end", "a.csv", "prompt,completion\nq,a,\nr,b,\n", "a separator behind the last cell of each row", learned=("a", "b")),
     table("csv-empty-rows", "a.csv", "prompt,completion,\na,b,\n,,\nc,d,\n,,\n", "empty rows of spreadsheets are none", learned=("b", "d")),
     table(
         "csv-one-column-without-header", "a.csv", "love it\nhate it\nso good\n", "one column without a name",

@@ -14,7 +14,7 @@ from typing import Any
 
 from tunewright.data.encode import Encoded
 
-FORMAT = 5
+FORMAT = 6  # one more whenever the same rows become other tokens
 _FIELDS = 6  # integers in front of all ids, for each row
 
 

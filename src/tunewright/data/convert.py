@@ -92,6 +92,9 @@ def _from_pair(report: RowReport, example: Example) -> Example:
 
 def _with_reasoning(answer: Message, report: RowReport) -> Message:
     """The answer behind the thinking of a column of its own, unless it has some already."""
+    if "reasoning" in report.columns and not isinstance(report.cell("reasoning"), str | None):
+        report.unused_keys.append(report.columns["reasoning"])
+        return answer
     reasoning = _optional_text("reasoning", report)
     if not reasoning or answer.role != "assistant" or thinking_of(answer)[0]:
         return answer

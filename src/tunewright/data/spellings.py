@@ -24,6 +24,7 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
     "causal_lm": _SPELLINGS,
     "seq2seq": {
         **_SPELLINGS,
+        "reasoning": "",
         "prompt": _SPELLINGS["prompt"] + " src dialogue dialog passage 原文 正文 文章 对话 文本 内容",
         "completion": _SPELLINGS["completion"] + " tgt translation abstract title headline 译文 摘要 标题 目标",
     },

@@ -18,6 +18,7 @@ from tunewright.data.scan import (
     text_damage,
     with_text,
 )
+from tunewright.data.spellings import are_names
 from tunewright.data.textfile import Line
 from tunewright.errors import Where, error
 
@@ -26,6 +27,7 @@ _RARE_SEPARATORS = ("\x01", "^", "~")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 NUMBERED = re.compile(r"column_[1-9][0-9]*")
 LINES_LOOKED_AT = 20
+_RULE = re.compile(r"\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?")
 # Programs that do not double a quote inside a quoted cell put a backslash in front of it.
 _DIALECTS: tuple[Mapping[str, Any], ...] = ({}, {"escapechar": "\\", "doublequote": False})
 
@@ -43,9 +45,11 @@ def scan_table(lines: Iterator[Line], file: str, separator: str, columns: Collec
         separator, first = named[1], first[1:]
     if not first:
         return
+    first = _below_title(first, separator)
     waiting.give_back(first)
     separator = _separator_of([text for _number, text, _size in first], separator)
     quoting = _quoting_of(first[0][1], separator)
+    is_drawn = separator == "|" and len(first) > 1 and _RULE.fullmatch(first[1][1].strip()) is not None
     header: list[str] = []
     while (read := _next_record(waiting, separator, len(header), quoting)) is not None:
         number, record = read
@@ -53,9 +57,12 @@ def scan_table(lines: Iterator[Line], file: str, separator: str, columns: Collec
             if not header:
                 raise error(record.code, Where(file, number, record.column), **record.values)
             yield record
-        elif not any(record):  # a blank line, or an empty one of a spreadsheet
             continue
-        elif header:
+        if is_drawn:  # a table of Markdown: blanks around cells, and a line of dashes below the names
+            record = [cell.strip() for cell in record]
+        if not any(record) or (is_drawn and _RULE.fullmatch("|".join(record))):
+            continue  # a blank line, an empty one of a spreadsheet, or the dashes
+        if header:
             yield _row(number, record, header, separator)
         else:
             header, is_header = _header_of(record, file, number, columns)
@@ -69,11 +76,23 @@ def has_even_tabs(lines: list[str]) -> bool:
     return len(widths) > 1 and widths[0] > 0 and all(width == widths[0] for width in widths)
 
 
+def _below_title(lines: list[Line], preferred: str) -> list[Line]:
+    """The lines without a title or a comment that stands alone above the names of columns."""
+    if len(lines) < 3:
+        return lines
+    separator = _separator_of([text for _number, text, _size in lines[1:]], preferred)
+    title, names = (text.rstrip("\r\n").split(separator) for _number, text, _size in lines[:2])
+    is_title = sum(bool(cell.strip()) for cell in title) == 1 and are_names([name.strip(' "') for name in names])
+    return lines[1:] if is_title else lines
+
+
 def _row(number: int, record: list[str], header: list[str], separator: str) -> Found:
     if record == header and len(header) > 1:
         return with_text(Damage("E242", number), separator.join(record))
     if len(header) == 1 and len(record) > 1:  # nothing but the text stands there, so its commas need no quotes
         record = [separator.join(record)]
+    while len(record) > len(header) and not record[-1].strip():  # a separator at the end of each line
+        record = record[:-1]
     if len(record) != len(header):
         return with_text(Damage("E218", number, 0, {"got": len(record), "wanted": len(header)}), separator.join(record))
     return Good(number, dict(zip(header, record, strict=True)))
