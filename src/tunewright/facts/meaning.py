@@ -102,7 +102,9 @@ def _builds(versions: Mapping[str, str]) -> Iterator[Meaning]:
     if "bitsandbytes" in versions:
         yield Meaning("quantization", N_("bitsandbytes is here: 8bit and 4bit bases can be trained"))
     else:
-        yield Meaning("quantization", N_('4bit bases need bitsandbytes; in the clone of Tunewright:  pip install -e ".[quant]"'))
+        yield Meaning(
+            "quantization", N_('4bit bases need bitsandbytes; in the clone of Tunewright:  pip install -e ".[quant]"')
+        )
 
 
 def _hub(hub: bool | None) -> Iterator[Meaning]:
