@@ -64,7 +64,7 @@ class Problem:
 
     def message(self) -> str:
         """The sentence, in this process's language."""
-        return _(self.entry.sentence).format_map(spoken(self.values))
+        return _(self.entry.sentence_for(self.values)).format_map(spoken(self.values))
 
     def fixes(self) -> list[str]:
         """What to paste or do; a fix whose values are missing is left out."""
@@ -76,7 +76,7 @@ class Problem:
         place = {k: v for k, v in vars(self.where).items() if v and k in ("file", "line", "column")}
         return {
             "code": self.code,
-            "message": self.entry.sentence.format_map(self.values),
+            "message": self.entry.sentence_for(self.values).format_map(self.values),
             "where": place,
             "fixes": [f.format_map(self.values) for f in self.entry.fixes if set(_fields(f)) <= set(self.values)],
             "docs": f"docs/errors.md#{self.code.lower()}",

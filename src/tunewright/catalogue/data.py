@@ -86,11 +86,13 @@ DATA: Mapping[str, Entry] = {
         N_("{count} of {rows} rows ({percent}) are {what}; the limit is {limit}"),
         N_("So many rows point to a wrong setting rather than to a few odd rows."),
         N_("{fix}"),
+        singular=N_("{count} of {rows} rows ({percent}) is {what}; the limit is {limit}"),
     ),
     "E216": data_fault(
         N_("{count} of {rows} rows are damaged"),
         N_("Bad input never trains silently: mend the rows, or leave them out knowingly."),
         N_("leave them out, counted and listed: --skip-bad"),
+        singular=N_("{count} of {rows} rows is damaged"),
     ),
     "E217": data_fault(
         N_("the whole file is one broken JSON document: {reason}"),
@@ -249,6 +251,7 @@ DATA: Mapping[str, Entry] = {
             "then train on the folder `resized`; the new rows are learned with --set peft.trainable_token_indices='{ids}' "
             "(LoRA)"
         ),
+        singular=N_("a token in use has no row in the model's embedding, which has {rows}: {names}"),
     ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),
@@ -257,22 +260,27 @@ DATA: Mapping[str, Entry] = {
             "as it did not end there."
         ),
         (N_("--set data.max_length={needed}"),),
+        singular=N_("{count} row is longer than data.max_length={max_length} and is cut"),
     ),
     "W211": Entry(
         N_("{count} rows are exact duplicates of earlier rows"),
         N_("Duplicates count twice in training; usually they come from joining files."),
+        singular=N_("{count} row is an exact duplicate of an earlier row"),
     ),
     "W212": Entry(
         N_("{count} rows ask the same as an earlier row but answer differently"),
         N_("The model cannot learn both; it will answer with a mixture."),
+        singular=N_("{count} row asks the same as an earlier row but answers differently"),
     ),
     "W213": Entry(
         N_("{count} held-out rows also stand in the training rows and were left out of held-out"),
         N_("A row that was trained on proves nothing when it is tested."),
+        singular=N_("{count} held-out row also stands in the training rows and was left out of held-out"),
     ),
     "W214": Entry(
         N_("{count} tokens are unknown to this tokenizer ({percent})"),
         N_("The model does not know the script or the language of these rows."),
+        singular=N_("{count} token is unknown to this tokenizer ({percent})"),
     ),
     "W215": Entry(
         N_("{count} rows hold control tokens of this model in their text"),
@@ -282,11 +290,13 @@ DATA: Mapping[str, Entry] = {
                 "remove from the text what the chat template or the tokenizer's configs write as a mark, such as <|im_end|>"
             ),
         ),
+        singular=N_("{count} row holds control tokens of this model in its text"),
     ),
     "W221": Entry(
         N_("{count} rows have tools that the chat template does not show to the model"),
         N_("The answers stand behind prompts without the tools, and so will they in use."),
         (N_("--set model.chat_template=hermes"),),
+        singular=N_("{count} row has tools that the chat template does not show to the model"),
     ),
     "W222": Entry(
         N_("{count} of {rows} rows have thinking in front of their answers, the others have none"),
@@ -294,24 +304,29 @@ DATA: Mapping[str, Entry] = {
             "The model learns to think sometimes. That is right for rows that were made so, and often a mixture of two files."
         ),
         (N_("--set data.thinking=drop"), N_("--set data.thinking=mask")),
+        singular=N_("{count} of {rows} rows has thinking in front of its answers, the others have none"),
     ),
     "W223": Entry(
         N_("the thinking of {count} rows is written by hand, as the chat template would leave it out"),
         N_("The model learns it between <think> and </think>, behind the prompt that it will be given."),
         (N_("--set data.thinking=drop"),),
+        singular=N_("the thinking of {count} row is written by hand, as the chat template would leave it out"),
     ),
     "W224": Entry(
         N_("{count} rows hold turns, or texts beside calls, that the chat template leaves out"),
         N_("The model does not see them, neither in training nor in use."),
         (N_("tunewright data show FILE --row NUMBER"),),
+        singular=N_("{count} row holds turns, or texts beside calls, that the chat template leaves out"),
     ),
     "W225": Entry(
         N_("{count} rows have {columns}, which are not read: only text is learned"),
         N_("Models of pictures and sound are not trained here; marks such as <image> are text to this model."),
+        singular=N_("{count} row has {columns}, which are not read: only text is learned"),
     ),
     "W226": Entry(
         N_("{count} rows have {columns}, which is not used: all rows count alike"),
         N_("Whole turns can be left unlearned by weight 0; weights between are not built."),
+        singular=N_("{count} row has {columns}, which is not used: all rows count alike"),
     ),
     "W227": Entry(
         N_("the thinking of {count} rows is not learned: this model's prompts end thinking before it begins"),
@@ -319,14 +334,17 @@ DATA: Mapping[str, Entry] = {
             "The chat template tells the model to answer at once. Thinking is learned with a template that leaves it open."
         ),
         (N_("--set model.chat_template=hermes"),),
+        singular=N_("the thinking of {count} row is not learned: this model's prompts end thinking before it begins"),
     ),
     "W216": Entry(
         N_("{count} labels stand in held-out rows only: {labels}"),
         N_("The model never sees them in training, so it cannot get these rows right."),
+        singular=N_("{count} label stands in held-out rows only: {labels}"),
     ),
     "W217": Entry(
         N_("{count} labels have one training example each: {labels}"),
         N_("One example is too little to learn a label from."),
+        singular=N_("{count} label has one training example: {labels}"),
     ),
     "W231": Entry(
         N_("trained: {trained}; held out: {held_out}; left alone: {alone}"),
@@ -342,6 +360,7 @@ DATA: Mapping[str, Entry] = {
         N_('{count} labels look like several in one cell, parted by "{mark}": {labels}'),
         N_("Each combination is now a class of its own."),
         (N_("--set data.problem_type=multi_label_classification"),),
+        singular=N_('{count} label looks like several in one cell, parted by "{mark}": {labels}'),
     ),
     "W234": Entry(
         N_('labels such as "{value}" are read as numbers: {number}'),
@@ -358,6 +377,7 @@ DATA: Mapping[str, Entry] = {
     "W236": Entry(
         N_('{count} rows have the label "{label}", which is taken for a class'),
         N_("Programs write so when there is no label. So many rows have it that it is more likely a class."),
+        singular=N_('{count} row has the label "{label}", which is taken for a class'),
     ),
     "W237": Entry(
         N_("{unit} is a row in {file}"),
@@ -366,6 +386,7 @@ DATA: Mapping[str, Entry] = {
     "W238": Entry(
         N_("{count} rows have an object or a list as answer; it is learned as its JSON"),
         N_("The answer is then JSON, as it would be if the file held it as text."),
+        singular=N_("{count} row has an object or a list as answer; it is learned as its JSON"),
     ),
     "W239": Entry(
         N_("each row is one word; the column {column} makes {count} sentences of them"),

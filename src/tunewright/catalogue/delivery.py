@@ -47,6 +47,7 @@ DELIVERY: Mapping[str, Entry] = {
             N_("tunewright runs resume {name}   goes on from the newest checkpoint that is whole"),
         ),
         EXIT_CHECK_FAILED,
+        singular=N_("{count} file is not as it was written: {files}"),
     ),
     "E606": Entry(
         N_("{count} of {total} equalities do not hold: {checks}"),
@@ -56,6 +57,7 @@ DELIVERY: Mapping[str, Entry] = {
             N_("tunewright env   gives what a bug report needs"),
         ),
         EXIT_CHECK_FAILED,
+        singular=N_("{count} of {total} equalities does not hold: {checks}"),
     ),
     "E607": Entry(
         N_("{path} holds no manifest, so there is nothing to check its files against"),

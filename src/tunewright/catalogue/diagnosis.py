@@ -81,6 +81,7 @@ DIAGNOSIS: Mapping[str, Entry] = {
             "end of a turn, and learns to begin its answers with them."
         ),
         N_("remove marks such as <|im_start|> from the text, or give the turns as messages"),
+        singular=N_("{count} of {rows} rows holds control tokens of this model in its text"),
     ),
     "D206": seen(
         N_("after {passes} passes the loss rests at {last} ({first} at the start); the adapter is very small: {small}"),
@@ -96,11 +97,13 @@ DIAGNOSIS: Mapping[str, Entry] = {
             "The model cannot learn both and answers with a mixture. Where answers are meant to vary, nothing is wrong."
         ),
         N_("keep one answer to each question"),
+        singular=N_("{count} of {rows} rows ({percent} %) asks the same as another row and answers differently"),
     ),
     "D208": seen(
         N_("{count} of {rows} rows ({percent} %) repeat another row"),
         N_("They count several times, and what they say is learned by heart before the rest is understood."),
         N_("keep each row once"),
+        singular=N_("{count} of {rows} rows ({percent} %) repeats another row"),
     ),
     "D209": seen(
         N_(
@@ -197,10 +200,15 @@ DIAGNOSIS: Mapping[str, Entry] = {
         ),
         N_("The end of an answer was not learned. A row that is cut at data.max_length has no end to learn."),
         N_("--set data.max_length=auto"),
+        singular=N_(
+            "{count} of {answers} answers came to no end within {limit} tokens, and was longer than "
+            "its reference ({truncated} training rows were cut)"
+        ),
     ),
     "D602": seen(
         N_("{count} of {answers} answers hold marks of another chat template: {marks}"),
         N_("The rows were written in the template of another model, so its marks were learned as plain text."),
         N_("remove the marks from the rows, or give the turns as messages"),
+        singular=N_("{count} of {answers} answers holds marks of another chat template: {marks}"),
     ),
 }

@@ -1,6 +1,8 @@
 """One row of the table of codes, and the exit codes of the process."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -20,17 +22,25 @@ EXIT_TERMINATED = 143
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: what is wrong, why it usually happens, what to do, how the process ends."""
+    """One row: what is wrong, why it usually happens, what to do, how the process ends.
+
+    `singular` is the sentence where its `count` is 1; empty where the sentence fits every number.
+    """
 
     sentence: str
     cause: str
     fixes: tuple[str, ...] = ()
     exit_code: int = EXIT_USAGE
+    singular: str = ""
+
+    def sentence_for(self, values: Mapping[str, Any]) -> str:
+        """The sentence that fits the number among the values."""
+        return self.singular if self.singular and values["count"] == 1 else self.sentence
 
 
-def data_fault(sentence: str, cause: str, *fixes: str) -> Entry:
-    return Entry(sentence, cause, fixes, EXIT_DATA)
+def data_fault(sentence: str, cause: str, *fixes: str, singular: str = "") -> Entry:
+    return Entry(sentence, cause, fixes, EXIT_DATA, singular)
 
 
-def seen(sentence: str, cause: str, *fixes: str) -> Entry:
-    return Entry(sentence, cause, fixes, EXIT_OK)
+def seen(sentence: str, cause: str, *fixes: str, singular: str = "") -> Entry:
+    return Entry(sentence, cause, fixes, EXIT_OK, singular)

@@ -95,6 +95,7 @@ MODEL: Mapping[str, Entry] = {
             N_("copy or download the model again, config.json and weights together"),
             N_("write into config.json what the file holds: {fix}"),
         ),
+        singular=N_("{count} tensor that config.json describes is missing in the weights of {folder}: {names}"),
     ),
     "E317": Entry(
         N_("{count} tensors in the weights of {folder} have no place in the model that config.json describes: {names}"),
@@ -106,6 +107,9 @@ MODEL: Mapping[str, Entry] = {
             N_("copy or download the model again, config.json and weights together"),
             N_("write into config.json what the file holds: {fix}"),
         ),
+        singular=N_(
+            "{count} tensor in the weights of {folder} has no place in the model that config.json describes: {names}"
+        ),
     ),
     "E318": Entry(
         N_(
@@ -115,6 +119,9 @@ MODEL: Mapping[str, Entry] = {
         (
             N_("copy or download the model again, config.json and weights together"),
             N_("write into config.json what the file holds: {fix}"),
+        ),
+        singular=N_(
+            "{count} tensor in the weights of {folder} has another shape than config.json says (file / config): {names}"
         ),
     ),
     "E319": Entry(
@@ -126,6 +133,7 @@ MODEL: Mapping[str, Entry] = {
         N_("{count} files of weights are missing that {index} names: {files}"),
         N_("A large model lies in several files; a download or a copy ended early."),
         (N_("copy or download the model again, all of its files"),),
+        singular=N_("{count} file of weights is missing that {index} names: {files}"),
     ),
     "E321": Entry(
         N_("{folder} is stored in fewer bits already ({method}), and only plain weights are trained on"),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Problem
@@ -109,6 +110,11 @@ class Evidence:
         return int(self.result.get("peak_device_bytes") or self.result.get("peak_rss_bytes") or seen)
 
 
+def _as_seen_from_here(path: Path) -> str:
+    """A path to paste: short where it lies below the folder of the shell."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def read(run: RunDir) -> Evidence:
     """The evidence in a run's folder."""
     events = run.read_events()
@@ -116,7 +122,7 @@ def read(run: RunDir) -> Evidence:
     scores = {event["which"]: event["scores"] for event in events if event["kind"] == "score"}
     return Evidence(
         handle=run.name if run.path.parent == store.runs_root() else str(run.path),
-        config=str(run.file(layout.CONFIG)),
+        config=_as_seen_from_here(run.file(layout.CONFIG)),
         state=run.state(),
         plan=from_json(run.plan()),
         account=run.prepared(),

@@ -235,22 +235,25 @@ def open_run(word: str) -> RunDir:
 
 
 def open_exactly(word: str) -> RunDir:
-    """A run by path or whole name, for what cannot be undone. Raises: SpecError E113, E130."""
+    """A run by path or whole name, for what cannot be undone; a link stays a link. Raises: SpecError E113, E130."""
     places = (Path(word).expanduser(), runs_root() / word)
     found = next((place for place in places if word and (place / layout.RUN_JSON).is_file()), None)
     if found:
-        return RunDir(found.resolve())
+        return RunDir(found.absolute() if found.is_symlink() else found.resolve())
     run = open_run(word)
     raise error("E130", name=word, matches=shlex.quote(run.name))
 
 
 def folder_bytes(folder: Path) -> int:
+    """What a folder takes on disk; a link to one takes nothing."""
+    if folder.is_symlink():
+        return 0
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def remove(run: RunDir) -> None:
-    """Delete a run's folder. Raises: TrainingError E505 while it is live."""
-    if run.state() in LIVE:
+    """Delete a run's folder, of a link the link alone. Raises: TrainingError E505 while it is live."""
+    if not run.path.is_symlink() and run.state() in LIVE:
         pid = (run.info().get("parent") or run.info().get("worker") or {"pid": 0})["pid"]
         raise error("E505", pid=pid, name=run.name)
     durable.remove_folder(run.path)

@@ -49,6 +49,18 @@ def test_live_means_that_a_process_lives(run: store.RunDir) -> None:
     assert not run.path.exists()
 
 
+@pytest.mark.parametrize("place", ["runs/other", "elsewhere"])
+def test_of_a_link_to_a_run_only_the_link_is_removed(run: store.RunDir, tmp_path: Path, place: str) -> None:
+    link = tmp_path / place
+    link.symlink_to(run.path)
+    linked = store.open_exactly(place if place == "elsewhere" else "other")
+    assert store.folder_bytes(linked.path) == 0 < store.folder_bytes(run.path)
+    store.remove(linked)
+    assert not link.is_symlink()
+    assert run.info()["name"] == "shop"
+    assert [path.name for path in run.path.parent.iterdir()] == [run.name]
+
+
 def test_a_run_whose_parent_died_is_what_its_worker_made_of_it(run: store.RunDir) -> None:
     run.update_info(state="running", worker={"pid": os.getpid(), "started": 1.0})
     run.events.write("done", result={"after": {"exact_match": 1.0}})

@@ -89,7 +89,7 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     )}))  # fmt: skip
     task = TASKS[account["task"]]
     change = _("change: {option}").format(option="--task")
-    brief.labelled(channel, _("Task"), f"{task.name}: {_(task.meaning)}   {change}")
+    brief.labelled(channel, _("Task"), f"{task.name} · {_(task.meaning)}   {change}")
     brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
     if keys := [f"{name} ({count:,})" for name, count in account["unused"].items() if name.startswith("turns[].")]:
         brief.labelled(
@@ -215,7 +215,7 @@ def _print_row(row: "Encoded", found: "DataCheck", channel: Channel) -> None:
 
     tokens = ngettext("{count} token", "{count} tokens", len(row.ids)).format(count=len(row.ids))
     learned = _("{count} learned").format(count=row.num_label_tokens)
-    head = f"{_('row')} {row.number} · {tokens}, {learned}"
+    head = f"{_('row')} {row.number} · {tokens} · {learned}"
     if row in found.gated.held_out:
         head += f" · {_('held out')}"
     if row.is_truncated:

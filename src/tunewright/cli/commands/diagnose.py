@@ -45,7 +45,8 @@ def _print(finding: "Finding", channel: "Channel") -> None:
     severity = words.label(words.SEVERITIES, finding.severity)
     head = f"{channel.paint(severity, COLORS[finding.severity], 'bold')} {channel.paint(finding.code, 'bold')}  "
     channel.paragraph(printable(finding.message()), INDENT, head)
-    cause = f"{finding.cause()} ({words.label(words.CONFIDENCES, finding.confidence)})"
+    sure = words.label(words.CONFIDENCES, finding.confidence)
+    cause = _("{cause} ({sure})").format(cause=finding.cause(), sure=sure)
     labels = [_("cause:"), *[_("remedy:") if n == 0 else _("or:") for n in range(len(finding.remedies))]]
     width = max(columns_of(label) for label in labels) + 1
     channel.paragraph(cause, INDENT + " " * width, INDENT + channel.paint(show.pad(labels[0], width), "dim"))

@@ -63,7 +63,7 @@ def evaluate(
             count=scores["rows"]
         )
         held_out = _("loss of {count} held-out rows").format(count=scores["held_out_rows"])
-        brief.labelled(channel, _("Rows"), f"{answered}, {held_out}")
+        brief.labelled(channel, _("Rows"), f"{answered} · {held_out}")
         base = api.account(found.dir).references[0]
         brief.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
         for sample in scores["samples"][:samples]:

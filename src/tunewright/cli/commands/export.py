@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import brief, options, show
+from tunewright.cli import again, brief, options, show
 from tunewright.i18n import _
 
 
@@ -29,4 +29,5 @@ def export(
     channel = show.out()
     brief.labelled(channel, _("Saved"), folder)
     brief.labelled(channel, _("Model"), base.hub_id or base.note)
-    show.next_steps((f"tunewright verify {folder}", _("its files as they were written; README.md says how to load it")))
+    files = again.command("verify", again.operand(folder))
+    show.next_steps((files, _("its files as they were written; README.md says how to load it")))

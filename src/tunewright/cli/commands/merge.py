@@ -40,5 +40,5 @@ def merge(
     brief.labelled(channel, _("Checked"), checked.format(
         equal=result["equal"], total=result["prompts"], difference=f"{result['max_logit_difference']:.1g}"
     ))  # fmt: skip
-    answers = again.command("generate", again.handle(found), "prompts.jsonl")
-    show.next_steps((answers, _("answers for a file of prompts")))
+    further = again.command("train", again.operand(again.shorten(Path(result["path"]).absolute())), "my.jsonl")
+    show.next_steps((further, _("a model like any other: train on from it")))

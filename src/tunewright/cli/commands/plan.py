@@ -129,7 +129,14 @@ def _print(made: "Plan", channel: Channel, cost: float | None, *, is_whole: bool
     asked = [choice for choice in made.choices if choice.origin not in ("plan", "default")]
     if asked:
         brief.labelled(channel, _("Asked"), _("taken as they were given"))
-        rows = [(c.path, printable(words.plain(c.value)), channel.paint(printable(c.origin), "dim")) for c in asked]
+        rows = [
+            (
+                c.path,
+                printable(words.plain(c.value)),
+                channel.paint(printable(words.label(words.ORIGINS, c.origin)), "dim"),
+            )
+            for c in asked
+        ]
         show.table(channel, rows, indent=" " * brief.LABEL)
     if not made.fits:
         text = _("does not fit: {needed} needed, {free} free. Start it all the same with --force").format(

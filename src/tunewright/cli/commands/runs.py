@@ -206,7 +206,7 @@ def remove(
     channel = show.err()
     if not as_json:
         rows = [
-            (api.words.size(size), brief.one_line(run.name), _state(run))
+            (api.words.size(size), brief.one_line(run.name), _what_goes(run))
             for run, size in zip(found, sizes, strict=True)
         ]
         show.table(channel, rows, right=(0,))
@@ -225,6 +225,14 @@ def remove(
         channel.line(_("Nothing was deleted (--dry-run)."))
     else:
         show.out().line(_("{size} freed").format(size=api.words.size(sum(sizes))))
+
+
+def _what_goes(run: "TrainedRun") -> str:
+    """The state of a run that goes; of a link, where the run is that stays."""
+    if run.path.is_symlink():
+        folder = brief.shorten(run.path.resolve())
+        return _("only the link; the run stays in {folder}").format(folder=folder)
+    return _state(run)
 
 
 def _confirm(count: int, *, yes: bool, is_json: bool) -> None:
