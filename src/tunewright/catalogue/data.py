@@ -193,6 +193,11 @@ DATA: Mapping[str, Entry] = {
         N_("Training on good and bad answers (KTO and its kin) is not built yet."),
         N_("{fix}"),
     ),
+    "E235": data_fault(
+        N_("calls of tools, or tools, stand in a row that no chat template writes"),
+        N_("For seq2seq the turns of a row are joined to one text; calls have no form there."),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
     "E237": data_fault(
         N_("{path} has no part called {split}; it has: {splits}"),
         N_("Files named train, valid or test, and lists under such keys, are taken for the parts of one data set."),

@@ -86,7 +86,7 @@ def encode(
 
     `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token.
     Problems: E219 (the template refuses the row), E231 (it leaves out calls of tools), E209 (nothing of the answer fits),
-    E214 (no end token is learned), E227 (the tokenizer makes nothing of the text).
+    E214 (no end token is learned), E235 (calls of tools without a template), E227 (the tokenizer makes nothing of the text).
     """
     classes = {name: number for number, name in enumerate(labels)}
     rules = _Rules(tokenizer, max_length, train_on, thinking, turns, classes, label_last)
@@ -294,7 +294,7 @@ def _encode_translations(examples: Sequence[Example], rules: _Rules) -> Iterator
     answers = text_inputs([(_target(example.messages[-1], rules), "") for example in examples], tokenizer)
     for example, source, answer in zip(examples, sources, answers, strict=True):
         if example.tools or any(message.tool_calls for message in example.messages):
-            yield _problem("E231", example)
+            yield _problem("E235", example)
             continue
         is_closed = answer.ids[-1:] and answer.ids[-1] in tokenizer.end_ids
         target = answer.ids if is_closed else [*answer.ids, *tokenizer.end_ids[:1]]

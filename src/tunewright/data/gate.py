@@ -42,6 +42,7 @@ KIND_OF_CODE: Mapping[str, str] = {
     "E214": "without_end_token",
     "E219": "refused_by_template",
     "E231": "refused_by_template",
+    "E235": "refused_by_template",
     "E232": "nothing_learned",
 }
 KINDS = (

@@ -97,6 +97,18 @@ def tags_of(row: Encoded, tokenizer: TextTokenizer) -> list[tuple[str, str]]:
 
 
 class TestSeq2seq:
+    def test_calls_of_tools_have_no_form_without_a_template(self) -> None:
+        call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+        calling = Example(3, "f", 1, (Message("user", "a"), Message("assistant", "", tool_calls=(call,))))
+        rows, (problem,) = encode([calling], byte_level(), task="seq2seq", max_length=None)
+        assert (rows, problem.code, problem.fixes()) == ([], "E235", ["leave such rows out, counted: --skip-bad"])
+
+    def test_thinking_is_learned_masked_or_dropped_with_the_answer(self) -> None:
+        thought = Example(3, "f", 1, (Message("user", "a"), Message("assistant", "c", reasoning="b")))
+        for thinking, wanted in (("learn", "<think>\nb\n</think>\n\nc"), ("mask", "c"), ("drop", "c")):
+            (row,), _problems = encode([thought], byte_level(), task="seq2seq", max_length=None, thinking=thinking)  # type: ignore[arg-type]
+            assert byte_level().decode([int(label) for label in row.labels]) == wanted
+
     def test_source_and_target_have_the_tokenizers_special_tokens(self) -> None:
         for tokenizer, source, target in [
             (byte_level(LIKE_T5), ["big", "</s>"], ["city", "</s>"]),
