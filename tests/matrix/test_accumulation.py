@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from tunewright import api
-from tunewright.data.gate import gate, load_examples
+from tunewright.data.gate import gate
+from tunewright.data.loading import load_examples
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.adapt import attach_adapter, planned_config
 from tunewright.engine.evaluate import row_losses

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tunewright.data.gate import Loaded
+from tunewright.data.loading import Loaded
 from tunewright.data.read import texts_of
 from tunewright.data.scan import KEPT_CHARACTERS
 from tunewright.data.sides import sides_of

@@ -11,7 +11,8 @@ from typing import Any
 from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example
-from tunewright.data.gate import Loaded, data_fingerprint, gate, load_examples, raise_if_stopped
+from tunewright.data.gate import gate, raise_if_stopped
+from tunewright.data.loading import Loaded, data_fingerprint, load_examples
 from tunewright.data.pieces import seen_rows
 from tunewright.data.quarantine import left_out
 from tunewright.data.score import majority_scores

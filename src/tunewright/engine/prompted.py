@@ -7,7 +7,7 @@ from statistics import median
 
 from tunewright.data.encode import IGNORED, Encoded, encode
 from tunewright.data.formats import Example, Message
-from tunewright.data.gate import load_examples
+from tunewright.data.loading import load_examples
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.engine.prepare import Prepared
 from tunewright.errors import error

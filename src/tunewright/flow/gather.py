@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from tunewright.data.account import NO_LIMIT, quantile
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example, looks_like
-from tunewright.data.gate import NO_LIMIT, Gated, data_fingerprint, gate, load_examples, quantile, raise_if_stopped
+from tunewright.data.gate import Gated, gate, raise_if_stopped
+from tunewright.data.loading import data_fingerprint, load_examples
 from tunewright.data.read import read_rows
 from tunewright.data.sides import sides_of, train_source
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from tunewright.data.gate import cut_warning
+from tunewright.data.account import cut_warning
 from tunewright.errors import Problem
 from tunewright.facts.base import Fact
 from tunewright.facts.data import Data

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from tunewright.data.account import common_prefix
 from tunewright.data.encode import Encoded
-from tunewright.data.gate import Gated, common_prefix, gate, judge, load_examples
+from tunewright.data.gate import Gated, gate, judge
+from tunewright.data.loading import load_examples
 from tunewright.data.tokenizer import TextTokenizer
 from tunewright.facts.data import from_account
 from tunewright.spec.run import DataSpec

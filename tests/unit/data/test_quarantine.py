@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from tunewright.data.gate import Gated, gate, judge, load_examples
+from tunewright.data.gate import Gated, gate, judge
+from tunewright.data.loading import load_examples
 from tunewright.data.quarantine import left_out
 from tunewright.data.scan import KEPT_CHARACTERS
 from tunewright.data.tokenizer import TextTokenizer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.data.gate import data_fingerprint, load_examples
+from tunewright.data.loading import data_fingerprint, load_examples
 from tunewright.data.quarantine import left_out
 from tunewright.data.read import read_rows
 from tunewright.data.sides import sides_of

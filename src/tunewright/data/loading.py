@@ -1,0 +1,193 @@
+"""Data to examples: read, recognised, split, and compared row by row, with what was wrong on the way."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from tunewright.data import lint
+from tunewright.data.convert import to_examples
+from tunewright.data.formats import SAMPLE_ROWS, Example, Format, sniff
+from tunewright.data.grouping import grouped, sentence_column
+from tunewright.data.label_kind import LabelKind, label_kind
+from tunewright.data.labels import count_labels, label_names
+from tunewright.data.preference import refuse_preferences
+from tunewright.data.read import RawRow, fingerprint, iterate_rows
+from tunewright.data.row import cell, is_structured
+from tunewright.data.sides import Sides, Source, sides_of
+from tunewright.errors import Problem, error, errors_of
+from tunewright.spec.run import DataSpec
+from tunewright.spec.tasks import TASKS, ProblemType, Task
+
+ROWS_AT_ONCE = 1000
+
+
+@dataclass
+class Loaded:
+    """The data as examples: what was read, how it was understood, what was wrong.
+
+    `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
+    `label_counts` says how many training rows have each (for tags: how many words), 0 for those that stand in held-out rows
+    only. `duplicates` and `conflicts` are numbers of rows, `structured` says how many have an object or a list as answer,
+    `grouped_by` is the column that tells the sentences of single words apart; `notes` are warnings about the reading, `unused`
+    counts the rows that hold something in a column, or in a key of their turns, that is not used.
+    """
+
+    format: Format
+    train: list[Example]
+    held_out: list[Example]
+    problems: list[Problem]
+    rows_in: int
+    num_train: int = 0
+    leaked: list[Example] = field(default_factory=list)
+    duplicates: list[int] = field(default_factory=list)
+    conflicts: list[int] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
+    label_counts: dict[str, int] = field(default_factory=dict)
+    problem_type: ProblemType | None = None
+    unused: Counter[str] = field(default_factory=Counter)
+    structured: int = 0
+    grouped_by: str = ""
+    notes: list[Problem] = field(default_factory=list)
+
+    @property
+    def bad_rows(self) -> int:
+        return len({(p.where.file, p.values.get("row")) for p in self.problems})
+
+
+def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: int | None = None) -> Loaded:
+    """Read, recognise and split the rows; held-out rows that also stand in training are left out of held-out.
+
+    With `keep` only so many training rows are held in memory, the first; all others are read, counted and compared.
+    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246.
+    """
+    sides = sides_of(spec)
+    rows = iterate_rows(sides.train.path, sides.train.reading)
+    head = _head(rows, spec)
+    sample = [row for row in head if isinstance(row, RawRow)]
+    if TASKS[task].writes:
+        refuse_preferences(sample, spec.map)
+    fmt = sniff(sample, spec.map, task)
+    kind = _label_kind(fmt, spec, sides.train)
+    loaded, prints = Loaded(fmt, [], [], [], 0), lint.Prints()
+    room = None if keep is None else keep + lint.MAX_HELD_OUT_ROWS
+    for example in _examples(_sentences(head, rows, fmt, loaded), loaded, spec, kind):
+        if room is None or len(prints) < room:
+            loaded.train.append(example)
+        prints.add(example)
+    if sides.held_out:
+        _read_held_out(loaded, prints, spec, sides.held_out, task, kind)
+    elif sides.share:
+        _split(loaded, prints, spec, sides, seed, kind)
+    loaded.num_train = len(prints) - len(loaded.held_out)
+    loaded.train = loaded.train[:keep]
+    loaded.duplicates, loaded.conflicts = lint.duplicates(prints), lint.conflicts(prints)
+    loaded.labels = label_names(prints.names)
+    loaded.label_counts = count_labels(loaded.labels, prints.names, loaded.held_out)
+    loaded.problem_type = kind.problem_type if kind else None
+    loaded.notes = [*sides.notes, *_notes(loaded), *(kind.notes if kind else ())]
+    return loaded
+
+
+def _head(found: Iterator[RawRow | Problem], spec: DataSpec) -> list[RawRow | Problem]:
+    """The first rows, as many as a format is recognised by. Raises: DataError E210, or what is wrong with all rows."""
+    head: list[RawRow | Problem] = []
+    num_good = 0
+    while num_good < SAMPLE_ROWS and (row := next(found, None)) is not None:
+        head.append(row)
+        num_good += isinstance(row, RawRow)
+    if not num_good:
+        problems = [row for row in head if isinstance(row, Problem)]
+        raise errors_of(problems) if problems else error("E210", path=spec.train)
+    return head
+
+
+def _sentences(
+    head: Sequence[RawRow | Problem], rest: Iterator[RawRow | Problem], fmt: Format, loaded: Loaded
+) -> Iterator[RawRow | Problem]:
+    """The rows; where each is one word, those of a sentence as one. Raises: DataError E246."""
+    column = sentence_column([row for row in head if isinstance(row, RawRow)], fmt)
+    loaded.grouped_by = column or ""
+    rows = chain(head, rest)
+    return grouped(rows, fmt, column) if column else rows
+
+
+def _examples(
+    found: Iterable[RawRow | Problem], loaded: Loaded, spec: DataSpec, kind: LabelKind | None, fmt: Format | None = None
+) -> Iterator[Example]:
+    """The sound rows as examples; the others, and how many there are of all, go into the account."""
+    rest, form = iter(found), fmt or loaded.format
+    while part := list(islice(rest, ROWS_AT_ONCE)):
+        rows = [row for row in part if isinstance(row, RawRow)]
+        examples, problems = to_examples(rows, form, spec.system, kind)
+        loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
+        loaded.rows_in += len(part)
+        if answer := form.columns.get("completion"):
+            loaded.structured += sum(is_structured(cell(row.value, answer)) for row in rows)
+        loaded.unused.update(_unused(rows, examples, form))
+        yield from examples
+
+
+def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) -> Iterator[str]:
+    """Once for each row, what it holds and is not used: columns, and keys of turns as `turns[].KEY`."""
+    for row in rows:
+        yield from (column for column in fmt.unused if cell(row.value, column) not in (None, "", [], {}))
+    for example in examples:
+        yield from (f"turns[].{key}" for key in example.unused_keys)
+
+
+def _notes(loaded: Loaded) -> Iterator[Problem]:
+    """What people should know of how rows were read: objects as JSON, words as sentences."""
+    if loaded.structured:
+        yield Problem("W238", values={"count": loaded.structured})
+    if loaded.grouped_by:
+        yield Problem("W239", values={"count": loaded.rows_in, "column": loaded.grouped_by})
+
+
+def _read_held_out(
+    loaded: Loaded, prints: lint.Prints, spec: DataSpec, source: Source, task: Task, kind: LabelKind | None
+) -> None:
+    """Held-out rows from files of their own; those that are trained on are set aside."""
+    second = list(iterate_rows(source.path, source.reading))
+    fmt = sniff([row for row in second if isinstance(row, RawRow)], spec.map, task)
+    rows = _sentences(second, iter(()), fmt, loaded)
+    examples = list(_examples(rows, loaded, spec, kind, fmt))
+    leaked = set(lint.leaks(prints, lint.Prints(examples)))
+    for example in examples:
+        if example.number in leaked:
+            loaded.leaked.append(example)
+        else:
+            loaded.held_out.append(example)
+            prints.add(example)
+
+
+def _split(
+    loaded: Loaded, prints: lint.Prints, spec: DataSpec, sides: Sides, seed: int, kind: LabelKind | None
+) -> None:
+    """Some of the training rows to held-out; those that were not kept are read once more."""
+    places, kept = lint.held_out(prints, sides.share, seed), loaded.train
+    loaded.train = [example for place, example in enumerate(kept) if place not in places]
+    loaded.held_out = [example for place, example in enumerate(kept) if place in places]
+    missing = {prints.numbers[place] for place in places if place >= len(kept)}
+    if missing:
+        rows = iterate_rows(sides.train.path, sides.train.reading)
+        rows = grouped(rows, loaded.format, loaded.grouped_by) if loaded.grouped_by else rows
+        again = [row for row in rows if isinstance(row, RawRow) and row.number in missing]
+        loaded.held_out += to_examples(again, loaded.format, spec.system, kind)[0]
+
+
+def _label_kind(fmt: Format, spec: DataSpec, source: Source) -> LabelKind | None:
+    """What the labels of the training rows are; held-out rows have to follow. Cost: one more reading."""
+    column = fmt.columns.get("label")
+    if not column:
+        return None
+    rows = iterate_rows(source.path, source.reading)
+    return label_kind((cell(row.value, column) for row in rows if isinstance(row, RawRow)), spec.problem_type)
+
+
+def data_fingerprint(spec: DataSpec) -> str:
+    """sha256 of all data of a run: of the training rows, and of the held-out rows where they have files of their own."""
+    sides = sides_of(spec)
+    parts = [fingerprint(source.path, source.reading) for source in (sides.train, sides.held_out) if source]
+    return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
