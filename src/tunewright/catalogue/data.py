@@ -256,7 +256,7 @@ DATA: Mapping[str, Entry] = {
             "then train on the folder `resized`; the new rows are learned with --set peft.trainable_token_indices='{ids}' "
             "(LoRA)"
         ),
-        singular=N_("a token in use has no row in the model's embedding, which has {rows}: {names}"),
+        singular=N_("{count} token in use has no row in the model's embedding, which has {rows}: {names}"),
     ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),

@@ -148,4 +148,4 @@ def test_the_next_command_of_a_run_that_ended_too_soon_is_its_remedy(tw, make_ru
     run.dir.update_info(result={**RESULT, "after": after})
     commands = next_lines(tw("runs", "watch", run.name).err)
     assert [command.split()[1] for command in commands] == ["diagnose", "train", "chat"]
-    assert commands[1] == f"tunewright train {run.path / 'config.yaml'} --epochs 20"
+    assert commands[1] == f"tunewright train runs/{run.name}/config.yaml --epochs 20"

@@ -32,7 +32,7 @@ def test_chinese_says_both_alike(code: str) -> None:
     assert "{count}" in entry.sentence
     with speaking("zh"):
         single, several = (_(text) for text in (entry.singular, entry.sentence))
-    assert single.replace("一个", " {count} 个") == several
+    assert single == several
     assert single != entry.singular
 
 
