@@ -58,8 +58,8 @@ def test_labels_are_counted_in_training_rows_and_named_over_all(tmp_path: Path, 
     assert gated.account["label_tokens"] == gated.account["used"] == 6
     assert [row.labels for row in gated.held_out] == [[2], [0]]
     assert warned(gated) == {
-        "W216": "1 labels stand in held-out rows only: c",
-        "W217": "1 labels have one training example each: d",
+        "W216": "1 label stands in held-out rows only: c",
+        "W217": "1 label has one training example: d",
     }
 
 
