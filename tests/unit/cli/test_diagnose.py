@@ -41,7 +41,7 @@ def test_a_finding_comes_with_numbers_cause_and_commands(tw, make_run: MakeRun) 
     assert lines[0].startswith("warning D301  held-out loss has not improved for 3 evaluations")
     assert "cause:" in lines[1] and lines[1].endswith("(certain)")
     commands = [shlex.split(line) for line in lines if line.strip().startswith("tunewright ")]
-    assert commands[0][:3] == ["tunewright", "train", str(run.path / "config.yaml")]
+    assert commands[0][:3] == ["tunewright", "train", f"runs/{run.name}/config.yaml"]
     assert "tunewright explain D301" in shown.err
 
 
