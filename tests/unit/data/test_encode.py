@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from tunewright.data import cache
 from tunewright.data.encode import IGNORED, encode, prompt_ids
 from tunewright.data.formats import Example, Message
-from tunewright.data.tokenizer import TextTokenizer
+from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
@@ -97,6 +97,27 @@ def test_the_content_of_an_answer_may_look_like_the_prompt(backend: Tokenizer) -
     tokenizer = with_template(backend, CHATML, "<|im_end|>")
     echo = Example(1, "f", 1, (Message("user", "assistant"), Message("assistant", "assistant")))
     assert learned(tokenizer, echo) == "assistant<|im_end|>"
+
+
+@pytest.mark.parametrize("form", ["plain", "chatml", "hermes"])
+@pytest.mark.parametrize("puts_bos", [True, False])
+def test_built_in_templates_begin_as_the_tokenizer_begins_a_text(
+    backend: Tokenizer, tmp_path: Path, form: str, puts_bos: bool
+) -> None:
+    """A base without a template, used by `tokenizer(prompt)`, sees what it saw in training."""
+    own = Tokenizer.from_str(backend.to_str())
+    if puts_bos:
+        own.post_processor = processors.TemplateProcessing("<s> $A", "<s> $A $B", [("<s>", own.token_to_id("<s>"))])
+    own.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<s>", "eos_token": "</s>"}')
+    tokenizer = load_tokenizer(tmp_path, form)
+    (row,), problems = encode([Example(1, "f", 1, TWO_TURNS[:2])], tokenizer, max_length=None)
+    assert not problems
+    is_first = [i for i, token in enumerate(row.ids) if token == own.token_to_id("<s>")]
+    assert is_first == ([0] if puts_bos else [])
+    assert row.ids[: row.prompt_length] == prompt_ids(TWO_TURNS[:1], tokenizer)
+    if form == "plain":
+        assert row.ids[: row.prompt_length] == tokenizer.encode("hi\n", add_special_tokens=True)
 
 
 def test_chinese_and_emoji_are_learned_whole(backend: Tokenizer) -> None:
