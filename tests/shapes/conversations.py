@@ -194,6 +194,8 @@ THINKING = (
          "<think>\n\n</think>\n\nYes, 2.", "<think>\n\n</think>\n\nNo.", template="qwen3"),
     chat("tag-mentioned", "an answer that mentions a tag", [USER, {**ANSWER, "content": "The tag </think> ends it."}],
          "<think>\n\n</think>\n\nThe tag </think> ends it.", template="qwen3"),
+    chat("tag-mentioned-first", "also one that begins with it", [USER, {**ANSWER, "content": "<think> opens a thought."}],
+         "<think>\n\n</think>\n\n<think> opens a thought.", template="qwen3"),
     chat("template-cuts-thinking", "a template that cuts it, and opens it in the prompt",
          [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}], "I count two.\n</think>\n\nYes, 2.", template="deepseek-r1",
          warns=("W223",)),

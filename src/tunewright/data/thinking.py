@@ -16,6 +16,7 @@ OPEN, CLOSE = "<think>", "</think>"
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 # Behind a prompt that ends with the opening tag, files hold the closing tag alone, on a line of its own.
 _CLOSED_THOUGHT = re.compile(r"((?:(?!</?think>).)*)(?<=\n)</think>(?:\s*\n|\s*\Z)\s*", re.DOTALL)
+_BEGUN = re.compile(r"\s*<think>[ \t]*(\n|\Z)")
 _OPENED = re.compile(r"<think>\s*\Z")
 _SKIPPED = re.compile(r"<think>\s*</think>\s*\Z")
 _EMPTY = re.compile(r"\s*<think>\s*</think>\s*")
@@ -34,8 +35,8 @@ def thinking_of(message: Message) -> tuple[str, str]:
 
 
 def has_no_end(message: Message) -> bool:
-    """Whether a turn begins to think and never ends, as where its writing was cut."""
-    return message.reasoning is None and message.content.lstrip().startswith(OPEN) and CLOSE not in message.content
+    """Whether a turn begins to think and never ends, as where its writing was cut; a tag inside a line is a mention."""
+    return message.reasoning is None and CLOSE not in message.content and bool(_BEGUN.match(message.content))
 
 
 def without_thinking(message: Message) -> Message:
