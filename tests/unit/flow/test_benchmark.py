@@ -57,7 +57,7 @@ def code_of(run: TrainedRun, *tasks: str, **options: Any) -> str:
 
 def test_without_the_harness_the_extra_is_named(run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "find_spec", lambda name: None)
-    with pytest.raises(TunewrightError, match=r'pip install "tunewright\[bench\]"') as caught:
+    with pytest.raises(TunewrightError, match=r"pip install -e \"\.\[bench\]\"") as caught:
         run.benchmark(["arc_easy"])
     assert (caught.value.problems[0].code, caught.value.exit_code) == ("E601", EXIT_MISSING_PART)
 
