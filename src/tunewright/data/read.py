@@ -210,7 +210,7 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
 
 def layout_of(text: TextFile, kind: str) -> Layout:
     """How the rows of a text file are laid out, by its extension and, where others use that too, by its beginning."""
-    if kind in (".json", ".jsonl"):
+    if kind in (".json", ".jsonl", ".ndjson"):
         return "document" if kind == ".json" or begins_a_document(text.head) else "objects"
     lines = text.head_lines()
     if kind in CONLL or separator_of(lines) or is_universal(lines):
@@ -242,7 +242,9 @@ def _under_names(founds: Iterator[Found], columns: Collection[str]) -> Iterator[
     if not are_names(names):
         yield first
     for found in founds:
-        if are_names(names) and _has_cells(found) and len(found.value) == len(names):
+        if are_names(names) and _has_cells(found) and list(found.value.values()) == names:
+            yield with_text(Damage("E242", found.line), _as_json(found.value))
+        elif are_names(names) and _has_cells(found) and len(found.value) == len(names):
             yield Good(found.line, dict(zip(names, found.value.values(), strict=True)))
         else:
             yield found

@@ -17,6 +17,8 @@ from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
 
 _TEXT = N_("text")
+# What pandas, R and databases write where there is no value, and what Alpaca's own file has.
+WRITTEN_MISSING = frozenset(("nan", "NaN", "NAN", "<NA>", "NaT", "None", "null", "NULL", "<noinput>"))
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 # What pandas and numpy write for a list: texts in either quotes, numbers and constants, with commas between them or blanks.
 _ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?|True|False|None"""
@@ -68,6 +70,22 @@ def is_structured(value: Any) -> bool:
     return bool(items) and not any(isinstance(item, dict) and ("role" in item or "from" in item) for item in items)
 
 
+def accepted_answers(value: Any) -> list[str] | None:
+    """The answers that stand side by side with their places in a context, as SQuAD has them; None if it is something else."""
+    if isinstance(value, dict) and "answer_start" in value and isinstance(value.get("text"), str | list):
+        texts = [value["text"]] if isinstance(value["text"], str) else value["text"]
+    elif isinstance(value, list) and value and all(isinstance(item, dict) and "answer_start" in item for item in value):
+        texts = [item.get("text") for item in value]
+    else:
+        return None
+    return texts if all(isinstance(text, str) for text in texts) else None
+
+
+def is_written_missing(value: Any) -> bool:
+    """Whether a text is what programs write for a missing value."""
+    return isinstance(value, str) and value.strip() in WRITTEN_MISSING
+
+
 def as_text(value: Any) -> str | None:
     """A single value as text: numbers, true and false as JSON writes them; None for objects, lists and bytes."""
     if isinstance(value, bool | int | float):
@@ -90,6 +108,8 @@ class RowReport:
         value = cell(self.row.value, self.columns[role])
         if is_missing(value):
             return None
+        if role == "completion" and (answers := accepted_answers(value)) is not None:
+            return answers[0] if answers else ""
         if role == "completion" and is_structured(value):
             return json.dumps(value, ensure_ascii=False, default=str)
         return value

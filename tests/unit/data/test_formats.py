@@ -239,7 +239,7 @@ def test_turns_stay_in_their_order_up_to_the_last_answer(roles: str, cut: int) -
     ("messages", "expected"),
     [
         ("no list", [("E206", "messages must be a list of turns, got text")]),
-        ([["user", "q"]], [("E206", "messages[0] must be an object, got a list")]),
+        ([["q"]], [("E206", "messages[0] must be an object, got a list")]),
         ([{"content": "q"}], [("E207", "messages[0].role is missing")]),
         ([{"from": "human"}, {"from": "gpt", "value": ""}],
          [("E207", "messages[0].value is missing"), ("E203", "the messages[1].value is empty")]),
