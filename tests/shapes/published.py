@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.shapes.conversations import ANSWER, CALL, HERMES, TOOL, USER, WRITTEN, lines
-from tests.shapes.json_forms import LEARNED, ROWS
+from tests.shapes.json_forms import COLUMNS, LEARNED, ROWS
 from tests.shapes.shape import Content, Shape
 
 TURNS, RANKED, ASKED, TABLES = "Turns as published", "Rankings", "Question answering", "Files of tools"
@@ -122,12 +122,17 @@ SQUAD = {"version": "1.1", "data": [{"title": "Lamp", "paragraphs": [{"context":
     {"id": "2", "question": "And who?", "answers": [{"text": "it", "answer_start": 4}]}]}]}]}  # fmt: skip
 OF_QUESTIONS = (
     one("squad-flat", "the context stands behind the question", {**LAMP, "answers": SPAN}, "brass", group=ASKED),
+    Shape("squad-csv", ASKED, "a.csv", "context,question,answers\nThe lamp is of brass.,Of what?,\"{'text': ['brass'], 'answer_start': "
+          "[15]}\"\nIt is red.,What?,\"{'text': array(['red'], dtype=object), 'answer_start': array([6], dtype=int32)}\"\n",
+          "answers as pandas writes them to csv", ("brass", "red")),
     one("squad-several", "of several answers the first", {**LAMP, "answers": {"text": ["brass", "of brass"], "answer_start": [15, 12]}},
         "brass", group=ASKED, warns=("W245",)),
     one("squad-unanswerable", "a question without an answer", [
         *({**LAMP, "question": f"Of what {n}?", "answers": SPAN} for n in range(3)), {**LAMP, "answers": {"text": [], "answer_start": []}}],
         "brass", "brass", "brass", group=ASKED, left_out=1, code="E203", fix="--skip-bad", settings={"data.max_bad": 1}),
     Shape("squad-file", ASKED, "a.json", json.dumps(SQUAD), "articles, paragraphs, questions, as SQuAD's own files", ("brass", "it")),
+    one("dialogue-as-text", "a dialogue that is a text is no list of turns", {"dialogue": "A: hi B: yo", "summary": "They greet."},
+        "They greet.", group=ASKED, code="E211", fix="--map prompt=dialogue --map completion=summary"),
     one("boolq", "a passage is shown with the question", [
         {"question": "is it", "passage": "It is.", "answer": True}, {"question": "is it not", "passage": "It is.", "answer": False}],
         "true", "false", group=ASKED),
@@ -148,9 +153,13 @@ OF_FILES = (
          *LEARNED, held_out=2, warns=("W240",)),
     file("json-dataset-split-asked", "a.json", json.dumps({"dataset": SPLITS}), "a split that is asked for", *LEARNED[2:],
          settings={"data.split": "test", "data.holdout": 0}, warns=("W231",)),
+    file("json-dataset-tables", "a.json", json.dumps({"dataset": {"train": COLUMNS, "test": {key: ["x"] for key in COLUMNS}}}),
+         "tables by column inside an object", *LEARNED, warns=("W231",)),
     file("ndjson", "a.ndjson", lines(*ROWS), "an object on each line", *LEARNED),
     file("ndjson-in-a-folder", "data", {"train.ndjson": lines(*ROWS)}, "in a folder", *LEARNED),
     file("label-studio", "a.json", json.dumps([task(text, [label]) for text, label in CLASSED]), "Label Studio's choices", *GOOD_BAD, **FEW),
+    file("label-studio-lines", "a.jsonl", lines(*(task(text, [label]) for text, label in CLASSED)), "a task on each line", *GOOD_BAD,
+         **FEW),
     file("label-studio-disagreement", "a.json", json.dumps([
         *(task(text, [label]) for text, label in CLASSED), task("a plain lid", ["good"], ["bad"])]),
         "each class that people gave is a row", *GOOD_BAD, "good", "bad", warns=("W212",)),
@@ -165,6 +174,7 @@ OF_FILES = (
     file("alpaca-nan-text", "a.csv", "instruction,input,output\nSay a,nan,a\nSay b,NaN,b\nSay c,x,c\n", "nan as input is none",
          *"abc", warns=("W243",)),
     file("alpaca-nan-number", "a.jsonl", '{"instruction": "Say a", "input": NaN, "output": "a"}\n', "so is the number", "a"),
+    file("history-nan", "a.csv", "instruction,output,history\nq,a,nan\nr,b,[]\n", "nan as history is none", "a", "b", warns=("W243",)),
     file("alpaca-noinput", "a.jsonl", lines({"instruction": "Say a", "input": "<noinput>", "output": "a"}), "and Alpaca's own word", "a",
          warns=("W243",)),
     file("nan-as-answer", "a.csv", "prompt,completion\nq,a\nr,nan\n", "nan as answer is learned, with a word", "a", "nan", warns=("W244",)),

@@ -402,9 +402,9 @@ DATA: Mapping[str, Entry] = {
         singular=N_("{count} row has {columns}, which the prompt does not show: the answer is learned without them"),
     ),
     "W243": Entry(
-        N_('{count} rows say "nan", "None" or the like where nothing need be written; it is read as empty'),
+        N_('{count} rows say "nan", "None" or the like in a column that may be empty; it is read as empty'),
         N_("pandas and databases write so when there is no value."),
-        singular=N_('{count} row says "nan", "None" or the like where nothing need be written; it is read as empty'),
+        singular=N_('{count} row says "nan", "None" or the like in a column that may be empty; it is read as empty'),
     ),
     "W244": Entry(
         N_('{count} rows have the text "nan" as prompt or answer, and it is learned'),

@@ -149,7 +149,7 @@ def _history(report: RowReport) -> Iterator[Message]:
     """Earlier turns as pairs of prompt and answer."""
     name = report.columns.get("history", "")
     value = unpacked(report.cell("history")) if name else None
-    if value is None or value == "":
+    if value is None or value == "" or is_written_missing(value):
         return
     if not isinstance(value, list):
         report.add("E206", field=name, wanted=N_("a list of pairs"), got=kind_of(value))

@@ -150,9 +150,14 @@ def _members_of_rows(text: str, start: int) -> list[_Member] | None:
 
 
 def _holds_splits(value: Mapping[str, Any]) -> bool:
-    """Whether each member is a list of objects, and some are called train, valid or test."""
-    are_lists = all(isinstance(rows, list) and rows and isinstance(rows[0], dict) for rows in value.values())
-    return are_lists and any(map(split_of, value))
+    """Whether each member is a list of objects or a table by column, and some are called train, valid or test."""
+    return any(map(split_of, value)) and all(map(_are_rows, value.values()))
+
+
+def _are_rows(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and isinstance(value[0], dict)
+    return isinstance(value, dict) and table_rows(value) is not None
 
 
 def _members(text: str, start: int) -> list[_Member]:

@@ -19,6 +19,7 @@ from tunewright.data.conll import is_universal, scan_conll, separator_of
 from tunewright.data.controls import cleaned
 from tunewright.data.documents import begins_a_document, holds_objects, scan_document
 from tunewright.data.encodings import UTF8
+from tunewright.data.nested import unnested
 from tunewright.data.scan import Damage, Found, Good, checked_values, scan_line, size_damage, with_text
 from tunewright.data.spellings import are_names
 from tunewright.data.splits import CONLL, EXTENSIONS, TRAIN, data_files
@@ -193,7 +194,8 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
         case "document":
             yield from _under_names(scan_document(text.read(), file, reading.split), reading.columns)
         case "objects":
-            yield from _under_names(_scan_jsonl(text.lines()), reading.columns)
+            founds = _under_names(_scan_jsonl(text.lines()), reading.columns)
+            yield from (row for found in founds for row in unnested(found))
         case "words":
             lines = text.head_lines()
             separator = "" if kind in CONLL else separator_of(lines)

@@ -25,6 +25,7 @@ _ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?
 _COMMAS = re.compile(rf"\s*(?:(?:{_ITEM})\s*(?:,\s*(?:{_ITEM})\s*)*,?)?\s*", re.DOTALL)
 _BLANKS = re.compile(rf"\s*(?:{_ITEM})(?:\s+(?:{_ITEM}))*\s*", re.DOTALL)
 _ITEMS = re.compile(_ITEM, re.DOTALL)
+_ARRAY = re.compile(r"array\((\[[^()]*\])(?:,\s*dtype=\w+)?\)")
 # Behind one object another without a comma, as numpy writes arrays of them; texts are passed over.
 _OBJECTS_APART = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\}\s+\{""", re.DOTALL)
 
@@ -71,7 +72,15 @@ def is_structured(value: Any) -> bool:
 
 
 def accepted_answers(value: Any) -> list[str] | None:
-    """The answers that stand side by side with their places in a context, as SQuAD has them; None if it is something else."""
+    """The answers that stand side by side with their places in a context, as SQuAD has them; None if it is something else.
+
+    A cell of a csv file holds them as Python or numpy writes them.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{") and "answer_start" in value:
+        try:
+            value = ast.literal_eval(_ARRAY.sub(r"\1", value.strip()))
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
     if isinstance(value, dict) and "answer_start" in value and isinstance(value.get("text"), str | list):
         texts = [value["text"]] if isinstance(value["text"], str) else value["text"]
     elif isinstance(value, list) and value and all(isinstance(item, dict) and "answer_start" in item for item in value):

@@ -44,7 +44,7 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
     },
 }
 # Names of conversations that may be something else: what stands there decides.
-VAGUE = frozenset(("contents", "turns", "chat", "chats", "dialogs", "data"))
+VAGUE = frozenset(("dialogue", "dialog", "contents", "turns", "chat", "chats", "dialogs", "data"))
 # Columns of two texts that belong together.
 PAIRS = (
     ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),

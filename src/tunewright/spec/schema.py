@@ -138,7 +138,10 @@ def _with_value(rows: Sequence[tuple[str, str, str]], path: str, value: Any) -> 
         return [*rows, (section, "", ""), line]
     (head,) = heads
     opening = [(section, "", ""), ("  name", *rows[head][1:])] if rows[head][1] else [rows[head]]
-    return [*rows[:head], *opening, line, *rows[head + 1 :]]
+    end = head + 1
+    while end < len(rows) and rows[end][0].startswith("  "):
+        end += 1
+    return [*rows[:head], *opening, *rows[head + 1 : end], line, *rows[end:]]
 
 
 def _sections() -> list[tuple[str, Any]]:
