@@ -5,7 +5,7 @@ for `convert.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -139,10 +139,12 @@ def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task
     union = list(dict.fromkeys([*(column for row in sample for column in _columns_of(row, task)), *inner]))
     mapped = _checked_mapping(mapping or {}, union, task)
     known = [column for column in union if column in mapped.values() or not _is_vague(column, sample)]
-    forms = [form for form in _possible_forms(mapped, known, task) if form]
+    forms = [form for form in _possible_forms(mapped, known, task) if form and "messages" in form.columns]
+    forms += [form for form in _possible_forms(mapped, union, task) if form and "messages" not in form.columns]
     if not forms:
         raise _unknown_form(union, sample, rows[0].file if rows else "", task)
-    return max(forms, key=lambda form: (sum(_fits(row, form) for row in sample), not _may_be_a_list(form, sample)))
+    best = max(forms, key=lambda form: (sum(_fits(row, form) for row in sample), not _may_be_a_list(form, sample)))
+    return replace(best, unused=_unused(union, best.columns))
 
 
 def _is_vague(column: str, sample: Sequence[Mapping[str, Any]]) -> bool:

@@ -27,7 +27,7 @@ _CHOICES = ("better_response_id", "better", "winner", "preferred", "preference",
             "chosen_position", "preferred_response", "best")  # fmt: skip
 _TIES = re.compile(r"tie.*|both.*|neither.*|draw|equal|same|none|")
 _TEXTS = ("response", "answer", "text", "content", "completion", "output")
-_SCORES = ("overall_score", "score", "rating", "reward", "fine_grained_score")
+_SCORES = ("overall_score", "score", "rating", "reward", "fine_grained_score", "pm_score", "votes", "upvotes")
 _RANKS = ("rank", "ranking")
 
 

@@ -235,6 +235,13 @@ def test_turns_stay_in_their_order_up_to_the_last_answer(roles: str, cut: int) -
     assert ([role for role, _content in turns(example)], example.cut_turns, problems) == (kept, cut, [])
 
 
+@pytest.mark.parametrize("column", ["data", "turns", "chat", "contents", "dialogue"])
+@pytest.mark.parametrize("value", [3, "hello", {"x": 1}, ["x", "y"]])
+def test_a_vague_name_that_holds_no_conversation_is_counted_as_not_used(column: str, value: Any) -> None:
+    form = sniff([RawRow(1, "a.jsonl", 1, {"prompt": "q", "completion": "a", column: value})])
+    assert (form.columns, form.unused) == ({"prompt": "prompt", "completion": "completion"}, (column,))
+
+
 @pytest.mark.parametrize(
     ("messages", "expected"),
     [
