@@ -188,9 +188,7 @@ def quickstart_request(seed: int = 42, sets: Sequence[str] = (), *, task: str = 
 
 def resume(word: str, sets: Iterable[str] = ()) -> RunDir:
     """Continue a run that ended early, in the background. Raises: TrainingError E502, E505; SpecError E113, E116."""
-    run = start.resume(open_run(word).dir, dict(spec.parse_set(text) for text in sets))
-    start.launch(run)
-    return run
+    return start.resume(open_run(word).dir, dict(spec.parse_set(text) for text in sets))
 
 
 def open_run(word: str) -> TrainedRun:
