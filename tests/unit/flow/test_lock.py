@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.elsewhere import elsewhere
 from tests.unit.plan.conftest import facts
 from tests.unit.runs.disk import snapshot
 from tunewright.catalogue.entry import EXIT_LOCKED
@@ -37,12 +38,6 @@ with FileLock(sys.argv[1], timeout=0):
     print("owned", flush=True)
     sys.stdin.read()
 """
-# Tunewright in a pid namespace of its own, in a machine that seems to have started ten seconds later, an hour of boot time on.
-ELSEWHERE = """
-mount --bind "$1" /proc/stat && shift && exec "$@"
-"""
-NAMESPACES = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]
-CLOCKS = ["--time", "--boottime", "3600", "--monotonic", "3600"]
 Owner = subprocess.Popen[str]
 
 
@@ -147,27 +142,17 @@ def test_a_disk_without_locks_is_refused(run: RunDir, number: int, monkeypatch: 
     assert run.state() == "failed"
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> list[str]:
-    """The beginning of a command line: what follows runs in another pid namespace, behind clocks that were moved."""
-    lines = Path("/proc/stat").read_text().splitlines()
-    moved = [f"btime {int(line.split()[1]) + 10}" if line.startswith("btime") else line for line in lines]
-    (tmp_path / "stat").write_text("\n".join(moved) + "\n")
-    command = ["sh", "-c", ELSEWHERE, "sh", str(tmp_path / "stat")]
-    for unshared in ([*NAMESPACES, *CLOCKS], NAMESPACES):
-        if not subprocess.run([*unshared, *command, "true"], capture_output=True).returncode:
-            return [*unshared, *command]
-    pytest.skip("this system lets nobody make a namespace")
-
-
 @pytest.mark.parametrize("recorded", [True, False])
 def test_from_another_namespace_and_clock_a_live_run_is_live(
-    run: RunDir, owner: Owner, elsewhere: list[str], recorded: bool
+    run: RunDir, owner: Owner, tmp_path: Path, recorded: bool
 ) -> None:
+    away = elsewhere(tmp_path)
+    if not away:
+        pytest.skip("this system lets nobody make a namespace")
     record = store.process_record(owner.pid) if recorded else {"pid": 1, "host": "somewhere"}
     run.update_info(state="running", parent=record)
     before = snapshot(run.path)
-    tunewright = [*elsewhere, sys.executable, "-m", "tunewright"]
+    tunewright = [*away, sys.executable, "-m", "tunewright"]
     for words in (["runs", "rm", str(run.path), "--yes"], ["runs", "resume", str(run.path), "--set", "train.seed=1"]):
         told = subprocess.run([*tunewright, *words], capture_output=True, text=True)
         assert (told.returncode, "E505" in told.stderr) == (EXIT_LOCKED, True), told.stderr
@@ -176,7 +161,7 @@ def test_from_another_namespace_and_clock_a_live_run_is_live(
     owner.kill()
     owner.wait()
     code = f"from tunewright.rundir.store import RunDir; from pathlib import Path; print(RunDir(Path({str(run.path)!r})).state())"
-    assert subprocess.run([*elsewhere, sys.executable, "-c", code], capture_output=True, text=True).stdout == "lost\n"
+    assert subprocess.run([*away, sys.executable, "-c", code], capture_output=True, text=True).stdout == "lost\n"
 
 
 def test_no_process_is_signalled_because_a_file_names_it(run: RunDir, owner: Owner) -> None:
