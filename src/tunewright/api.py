@@ -109,6 +109,11 @@ def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] |
     return start.follow(run, from_start=from_start)
 
 
+def wait_for_stop(run: RunDir) -> None:
+    """See a run that was asked to stop to its end. Raises: TrainingError E519 if its owner gives no sign of having heard."""
+    start.wait_for_stop(run)
+
+
 def problems(run: RunDir) -> list[Problem]:
     """Why a run ended as it did; empty for one that ended well or is still going on."""
     return start.outcome_problems(run)

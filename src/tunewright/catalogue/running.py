@@ -179,6 +179,15 @@ RUNNING: Mapping[str, Entry] = {
         N_("Nothing would keep two processes from training in one folder, each over the files of the other."),
         (N_("another place for the run: -o FOLDER"), N_("a mount with locks (of NFS without `nolock`)")),
     ),
+    "E519": Entry(
+        N_("the owner of {name} (pid {pid} on {host}) did not answer the request to stop"),
+        N_(
+            "It lives, as it holds the run's lock: it may be suspended, or too busy to answer. The request stays in the "
+            "folder and is obeyed as soon as it goes on."
+        ),
+        (N_("tunewright runs stop {name} --now"), N_("on {host}: kill -CONT {pid}")),
+        EXIT_LOCKED,
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),

@@ -1,5 +1,6 @@
 """What a run tells while it trains: callbacks to events, stop requests to a clean end."""
 
+import os
 import resource
 import signal
 import threading
@@ -52,8 +53,15 @@ class StopFlag:
             if run.is_asked_to_stop(now=True):
                 at_once()
                 return
-            if run.is_asked_to_stop():
+            if run.is_asked_to_stop() and not self.signal:
                 self.signal = signal.SIGTERM
+                if not self._has_parent(run):
+                    with suppress(OSError):  # a full disk
+                        run.update_info(state="stopping")
+
+    def _has_parent(self, run: RunDir) -> bool:
+        """Whether the run's parent lives, which writes run.json as long as it does."""
+        return (run.info().get("parent") or {}).get("pid") == os.getppid()
 
     def _set(self, number: int, frame: FrameType | None) -> None:
         self.signal = number

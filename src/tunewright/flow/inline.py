@@ -32,6 +32,7 @@ def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
 
     run.sweep()
     run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
+    begun = time.monotonic()
     stop = StopFlag()
     stop.listen(run, at_once=_thread.interrupt_main)
     try:
@@ -46,6 +47,7 @@ def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
     ended: dict[str, Any] = {
         "worker": None,
         "ended": time.time(),
+        "seconds": time.monotonic() - begun,
         "exit_code": code,
         "problems": last.get("problems", []),
     }

@@ -29,6 +29,8 @@ from tunewright.trust import command, home, printable, spawn
 
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
+ANSWER_SECONDS = 30
+DEAF = tuple(state for state in LIVE if state != "stopping")  # what a run is not any more once it heard a request
 SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were looked at, before there was a plan
 
 
@@ -179,6 +181,14 @@ def stop(run: RunDir, *, now: bool = False) -> bool:
     return True
 
 
+def wait_for_stop(run: RunDir) -> None:
+    """See a run that was asked to stop to its end. Raises: TrainingError E519 if its owner gives no sign of having heard."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    for _event in follow(run, from_start=False):
+        if time.monotonic() > deadline and run.state() in DEAF:
+            raise store.owned(run, "E519")
+
+
 def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
     """Go on with a run that ended early, in the background, with some settings changed where that is allowed.
 
@@ -201,7 +211,7 @@ def requeue(run: RunDir, changes: Mapping[str, Any]) -> None:
     run.forget_requests()
     run.update_info(
         state="queued", queued=time.time(), parent=None, worker=None, problems=[], exit_code=None,
-        seconds_before=run.seconds() or 0.0, ended=None,
+        seconds_before=run.seconds() or 0.0, ended=None, seconds=None,
     )  # fmt: skip
 
 

@@ -98,6 +98,7 @@ class Parent:
             signal.signal(number, self.on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.run.update_info(started=time.time())
+        begun = time.monotonic()
         while True:
             self._start()
             code = self._wait()
@@ -107,7 +108,7 @@ class Parent:
                 break
         end = self._end(code, short)
         self.run.forget_requests()
-        self.run.update_info(ended=time.time(), worker=None, **end)
+        self.run.update_info(ended=time.time(), seconds=time.monotonic() - begun, worker=None, **end)
         write_report(self.run)
         return int(end["exit_code"])
 

@@ -77,11 +77,17 @@ class RunDir:
         durable.sweep(self.checkpoints_dir)
 
     def seconds(self) -> float | None:
-        """From the worker's start to its end, all sessions together; None while it goes on, or if it never began."""
+        """From the worker's start to its end, all sessions together; None while it goes on, or if it never began.
+
+        The last session's length is `seconds`, of a clock that does not jump; earlier versions wrote its two ends alone.
+        """
         info = self.info()
         if not info.get("started") or not info.get("ended"):
             return None
-        return float(info.get("seconds_before", 0.0)) + float(info["ended"] - info["started"])
+        spent = info.get("seconds")
+        return float(info.get("seconds_before", 0.0)) + float(
+            info["ended"] - info["started"] if spent is None else spent
+        )
 
     def plan(self) -> dict[str, Any]:
         return dict(json.loads(self.file(layout.PLAN).read_text(encoding="utf-8")))
@@ -183,11 +189,11 @@ def process_record(pid: int) -> dict[str, Any]:
     return {"pid": pid, "host": socket.gethostname()}
 
 
-def owned(run: RunDir) -> TunewrightError:
-    """E505, with the owner as run.json names it."""
+def owned(run: RunDir, code: str = "E505") -> TunewrightError:
+    """E505, or another error about the run's owner, with that as run.json names it."""
     info = run.info()
     record = info.get("parent") or info.get("worker") or {}
-    return error("E505", pid=record.get("pid", "?"), host=record.get("host", "?"), name=run.name)
+    return error(code, pid=record.get("pid", "?"), host=record.get("host", "?"), name=run.name)
 
 
 def own(run: RunDir) -> int:

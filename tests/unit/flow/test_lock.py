@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -187,3 +188,18 @@ def test_a_request_of_an_earlier_time_is_forgotten_when_a_run_goes_on(run: RunDi
     with store.owning(run):
         start.requeue(run, {})
     assert not run.is_asked_to_stop() and not run.is_asked_to_stop(now=True)
+
+
+def test_an_owner_that_does_not_answer_is_told_of(run: RunDir, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "ANSWER_SECONDS", 0.5)
+    run.update_info(state="running", parent=store.process_record(owner.pid))
+    assert start.stop(run)
+    with pytest.raises(TrainingError, match="E519") as fault:
+        start.wait_for_stop(run)
+    assert (fault.value.exit_code, fault.value.problems[0].values["pid"]) == (EXIT_LOCKED, owner.pid)
+    assert run.is_asked_to_stop(), "and is obeyed when it can be"
+    run.update_info(state="stopping")
+    timer = threading.Timer(1, owner.kill)
+    timer.start()
+    start.wait_for_stop(run)
+    assert run.state() == "lost"

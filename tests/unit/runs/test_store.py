@@ -69,6 +69,13 @@ def test_who_waits_for_a_start_is_live_for_half_a_minute(run: store.RunDir, age:
         assert run.state() == "queued"
 
 
+def test_a_clock_that_went_back_while_a_run_went_on_does_not_shorten_it(run: store.RunDir) -> None:
+    run.update_info(started=5000.0, ended=1400.0, seconds=7.5, seconds_before=2.0)
+    assert run.seconds() == 9.5
+    run.update_info(ended=5003.0, seconds=None)
+    assert run.seconds() == 5.0, "of an earlier version"
+
+
 def test_a_run_that_ends_between_two_looks_is_not_lost(run: store.RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     run.update_info(state="running")
 
