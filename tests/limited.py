@@ -13,11 +13,9 @@ import threading
 import time
 from pathlib import Path
 
-from filelock import FileLock
-
 from tunewright.facts.pressure import Group
 from tunewright.flow.supervise import Parent
-from tunewright.rundir import layout
+from tunewright.rundir import lock
 from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.store import RunDir
 
@@ -74,11 +72,12 @@ def main() -> int:
     run, group = RunDir(Path(sys.argv[1])), Path(sys.argv[2])
     limit, later = map(int, sys.argv[3:5])
     group.mkdir(exist_ok=True)
-    with FileLock(run.file(layout.LOCK), timeout=0):
-        parent = Parent(run, groups=(Group(group),))
-        watcher = Watcher(parent, group, limit, later)
-        threading.Thread(target=watcher.watch, daemon=True).start()
-        return parent.supervise()
+    descriptor = lock.own(run.path)
+    assert descriptor is not None, "another process owns the run"
+    parent = Parent(run, groups=(Group(group),), lock=descriptor)
+    watcher = Watcher(parent, group, limit, later)
+    threading.Thread(target=watcher.watch, daemon=True).start()
+    return parent.supervise()
 
 
 if __name__ == "__main__":

@@ -109,6 +109,11 @@ def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] |
     return start.follow(run, from_start=from_start)
 
 
+def wait_for_stop(run: RunDir) -> None:
+    """See a run that was asked to stop to its end. Raises: TrainingError E519 if its owner gives no sign of having heard."""
+    start.wait_for_stop(run)
+
+
 def problems(run: RunDir) -> list[Problem]:
     """Why a run ended as it did; empty for one that ended well or is still going on."""
     return start.outcome_problems(run)
@@ -188,9 +193,7 @@ def quickstart_request(seed: int = 42, sets: Sequence[str] = (), *, task: str = 
 
 def resume(word: str, sets: Iterable[str] = ()) -> RunDir:
     """Continue a run that ended early, in the background. Raises: TrainingError E502, E505; SpecError E113, E116."""
-    run = start.resume(open_run(word).dir, dict(spec.parse_set(text) for text in sets))
-    start.launch(run)
-    return run
+    return start.resume(open_run(word).dir, dict(spec.parse_set(text) for text in sets))
 
 
 def open_run(word: str) -> TrainedRun:

@@ -18,9 +18,9 @@ class Forked:
     def __init__(self, address: str, home: str, run: str, fault: dict[str, Any]) -> None:
         self.connection = socket.socket(socket.AF_UNIX)
         self.connection.connect(address)
-        self.line = self.connection.makefile("rw")
-        self.line.write(json.dumps({"run": run, "home": home, "fault": fault}) + "\n")
-        self.line.flush()
+        order = json.dumps({"run": run, "home": home, "fault": fault}).encode()
+        socket.send_fds(self.connection, [order], [0])  # a parent's lock, if this is its worker
+        self.line = self.connection.makefile("r")
         self.pid = int(self.line.readline())
 
     def kill(self, number: int = signal.SIGKILL) -> None:

@@ -3,13 +3,12 @@
 import sys
 from pathlib import Path
 
-from filelock import FileLock
-
 from tunewright.flow.supervise import Parent
-from tunewright.rundir import layout
+from tunewright.rundir import lock
 from tunewright.rundir.store import RunDir
 
 if __name__ == "__main__":
     run = RunDir(Path(sys.argv[1]))
-    with FileLock(run.file(layout.LOCK), timeout=0):
-        sys.exit(Parent(run, sys.argv[2:]).supervise())
+    descriptor = lock.own(run.path)
+    assert descriptor is not None, "another process owns the run"
+    sys.exit(Parent(run, sys.argv[2:], lock=descriptor).supervise())

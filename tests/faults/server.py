@@ -1,9 +1,11 @@
 """A fork server for workers: `python -m tests.faults.server SOCKET` imports torch, transformers and PEFT once.
 
-Each connection is one worker: a line of JSON comes in (run, home, fault), its pid goes out, and its exit code when it ended,
-negative for a signal. The child runs what `python -m tunewright.engine.worker` runs, with a fault in it.
+Each connection is one worker: JSON comes in (run, home, fault) with the file that is to be its standard input, its pid goes out,
+and its exit code when it ended, negative for a signal. The child runs what `python -m tunewright.engine.worker` runs, with a
+fault in it.
 """
 
+import fcntl
 import gc
 import json
 import os
@@ -18,37 +20,55 @@ import torch
 import transformers.models.llama.modeling_llama
 
 from tests.faults.injected import installed
+from tunewright.catalogue.entry import EXIT_LOCKED
 from tunewright.engine.watch import StopFlag
-from tunewright.engine.worker import quiet, work
-from tunewright.rundir import layout
+from tunewright.engine.worker import end_at_once, quiet, work
+from tunewright.rundir import layout, lock
 from tunewright.rundir.store import RunDir
 
 # What transformers and PEFT would import only in a worker.
 IMPORTED_LATE = (peft.tuners.lora.bnb, transformers.models.llama.modeling_llama)
 LOOK_SECONDS = 5.0
+LONGEST_ORDER = 2**16
 
 
-def as_worker(order: dict[str, Any]) -> int:
+def as_worker(order: dict[str, Any], stdin: int) -> int:
     """The worker's main(), in a child of this server."""
     run = RunDir(Path(order["run"]))
+    os.dup2(stdin, 0)
+    os.close(stdin)
+    if lock.own(run.path) is None:
+        return EXIT_LOCKED
+    _alone(run)
     log = os.open(run.file(layout.LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ["TUNEWRIGHT_HOME"] = order["home"]
     stop = StopFlag()
     stop.install()
+    stop.listen(run, at_once=end_at_once)
     quiet()
     return work(run, stop, installed(order["fault"], run.path))
+
+
+def _alone(run: RunDir) -> None:
+    """Leaves RUN.two if there is another worker on the run; a lock of its own, which nothing of the run knows, says so."""
+    descriptor = os.open(f"{run.path}.witness", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        Path(f"{run.path}.two").touch()
 
 
 def serve_one(connection: socket.socket) -> None:
     """Fork the worker, wait for it, tell what became of it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with connection, connection.makefile("rw") as line:
-        order = json.loads(line.readline())
+    with connection, connection.makefile("w") as line:
+        message, descriptors, _flags, _address = socket.recv_fds(connection, LONGEST_ORDER, 1)
         pid = os.fork()
         if pid == 0:
-            os._exit(as_worker(order))
+            os._exit(as_worker(json.loads(message), descriptors[0]))
+        os.close(descriptors[0])
         line.write(f"{pid}\n")
         line.flush()
         line.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")

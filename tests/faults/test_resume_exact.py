@@ -11,6 +11,7 @@ from tests.faults.conftest import STEPS, VARIANTS, Toys
 from tests.faults.fingerprint import adapter, fingerprint, told
 from tunewright.flow import start
 from tunewright.flow.remedies import load_rows_itself
+from tunewright.rundir import store
 from tunewright.rundir.store import RunDir
 
 STOPPED = 128 + signal.SIGTERM
@@ -79,7 +80,8 @@ def test_changed_settings_count_from_the_next_step(toys: Toys, tmp_path: Path) -
         "train.logging_steps": 2,
         "train.max_grad_norm": 0.01,
     }
-    start.resume(run, changes)
+    with store.owning(run):
+        start.requeue(run, changes)
     assert toys.work(run) == 0
     whole, found = toys.unbroken()["told"], told(run)
     measured = [int(line.removeprefix("eval ")) for line in found if line.startswith("eval")]
@@ -108,6 +110,7 @@ def test_a_longer_patience_goes_on_longer(toys: Toys, tmp_path: Path) -> None:
     run = toys.new(tmp_path / "run", "early stopping")
     assert toys.work(run, at="step_begin", step=short - 2, do="term") == STOPPED
     run.update_info(state="stopped", started=1.0, ended=2.0)
-    start.resume(run, {"train.early_stopping_patience": 5})
+    with store.owning(run):
+        start.requeue(run, {"train.early_stopping_patience": 5})
     assert toys.work(run) == 0
     assert fingerprint(run)["result"]["steps"] > short

@@ -126,7 +126,8 @@ def test_a_run_that_lost_worker_and_parent_is_lost_and_goes_on_when_resumed(toys
     parent.wait()
     wait_for(lambda: run.state() not in store.LIVE)
     assert run.state() == "lost"
-    start.resume(run, {})
+    with store.owning(run):
+        start.requeue(run, {})
     assert Parent(run, toys.argv(run), ()).supervise() == 0
     assert run.state() == "finished"
     assert fingerprint(run) == toys.unbroken()

@@ -15,7 +15,7 @@ from tunewright import api
 from tunewright.cli.main import app
 from tunewright.errors import ModelError, TrainingError, TunewrightWarning
 from tunewright.flow import start
-from tunewright.rundir import contents, durable, layout
+from tunewright.rundir import contents, durable, layout, store
 from tunewright.rundir.checkpoints import read_manifest, sha256
 
 from .test_causal_lm import run_for
@@ -127,7 +127,9 @@ def test_a_run_of_an_earlier_version_opens_as_before(trained: tuple[Path, api.Tr
     assert run.base_problems() == []
     assert "base" not in [checked.kind for checked in api.verify(str(run.path))]
     run.dir.update_info(state="stopped")
-    assert start.resume(run.dir, {}) is run.dir
+    with store.owning(run.dir):
+        start.requeue(run.dir, {})
+    assert run.state == "queued"
 
 
 def test_weights_are_read_once(trained: tuple[Path, api.TrainedRun], monkeypatch: pytest.MonkeyPatch) -> None:

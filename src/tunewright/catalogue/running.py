@@ -82,7 +82,7 @@ RUNNING: Mapping[str, Entry] = {
         EXIT_DATA,
     ),
     "E505": Entry(
-        N_("another live process owns this run (pid {pid})"),
+        N_("another live process owns this run (pid {pid} on {host})"),
         N_("Two processes in one folder would destroy each other's files."),
         (N_("tunewright runs watch {name}"), N_("tunewright runs stop {name}")),
         EXIT_LOCKED,
@@ -173,6 +173,20 @@ RUNNING: Mapping[str, Entry] = {
             "Models that are fetched or converted once are kept there. TUNEWRIGHT_HOME says where, else ~/.cache/tunewright."
         ),
         (N_("another folder: export TUNEWRIGHT_HOME=FOLDER"),),
+    ),
+    "E518": Entry(
+        N_("{path} lies on a file system that has no locks: {reason}"),
+        N_("Nothing would keep two processes from training in one folder, each over the files of the other."),
+        (N_("another place for the run: -o FOLDER"), N_("a mount with locks (of NFS without `nolock`)")),
+    ),
+    "E519": Entry(
+        N_("the owner of {name} (pid {pid} on {host}) did not answer the request to stop"),
+        N_(
+            "It lives, as it holds the run's lock: it may be suspended, or too busy to answer. The request stays in the "
+            "folder and is obeyed as soon as it goes on."
+        ),
+        (N_("tunewright runs stop {name} --now"), N_("on {host}: kill -CONT {pid}")),
+        EXIT_LOCKED,
     ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),

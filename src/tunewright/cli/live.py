@@ -175,7 +175,7 @@ def see_through(
             else:
                 shown.tick()
             log()
-            if asked.count > sent and _is_listening(run):
+            if asked.count > sent:
                 run.stop(now=sent > 0)
                 sent += 1
                 saving = _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
@@ -183,11 +183,6 @@ def see_through(
     if not is_json:
         say_end(run, view, is_interrupted=bool(asked.number), is_quiet=is_quiet)
     return exit_code(run, interrupted_by=asked.number)
-
-
-def _is_listening(run: "TrainedRun") -> bool:
-    """True once the run's parent can be asked to stop; it records itself when it has set up its signals."""
-    return bool(run.dir.info().get("parent"))
 
 
 def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:

@@ -1,10 +1,13 @@
 """What a run tells while it trains: callbacks to events, stop requests to a clean end."""
 
+import os
 import resource
 import signal
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,21 +20,48 @@ from tunewright.engine.trainer import StepTrainer
 from tunewright.errors import Problem, error
 from tunewright.i18n import N_
 from tunewright.rundir.events import EventLog, read_events
+from tunewright.rundir.store import RunDir
 
 MOST_UNSAVED = 3
+REQUEST_SECONDS = 0.25
 
 
 @dataclass
 class StopFlag:
-    """Set by a signal, read where stopping is safe: at step ends, between batches of tests and of preparation."""
+    """Set by a signal or a request in the run's folder, read where stopping is safe: at step ends, between batches of
+    tests and of preparation.
+    """
 
     signal: int = 0
+    is_over: threading.Event = field(default_factory=threading.Event)
 
     def install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._set)
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def listen(self, run: RunDir, *, at_once: Callable[[], None]) -> None:
+        """Look for requests in the run's folder until `is_over` is set; `at_once` ends the work without another step.
+
+        Also where there is a parent, which may be killed.
+        """
+        threading.Thread(target=self._listen, args=(run, at_once), daemon=True).start()
+
+    def _listen(self, run: RunDir, at_once: Callable[[], None]) -> None:
+        while not self.is_over.wait(REQUEST_SECONDS):
+            if run.is_asked_to_stop(now=True):
+                at_once()
+                return
+            if run.is_asked_to_stop() and not self.signal:
+                self.signal = signal.SIGTERM
+                if not self._has_parent(run):
+                    with suppress(OSError):  # a full disk
+                        run.update_info(state="stopping")
+
+    def _has_parent(self, run: RunDir) -> bool:
+        """Whether the run's parent lives, which writes run.json as long as it does."""
+        return (run.info().get("parent") or {}).get("pid") == os.getppid()
 
     def _set(self, number: int, frame: FrameType | None) -> None:
         self.signal = number

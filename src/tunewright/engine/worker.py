@@ -6,6 +6,7 @@ Everything it has to say goes into the run's files; its exit code is that of the
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -24,8 +25,9 @@ from tunewright.engine.train import Outcome, train
 from tunewright.engine.watch import StopFlag, peak_rss_bytes
 from tunewright.errors import TunewrightError, error
 from tunewright.planning.plan import from_json
+from tunewright.rundir import lock
 from tunewright.rundir.events import EventLog
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.store import RunDir, owned
 
 LOADER_DIED = "DataLoader worker (pid"  # torch/utils/data/dataloader.py and torch's handler of SIGCHLD say it
 
@@ -93,11 +95,19 @@ def _failed(events: EventLog, fault: TunewrightError, stop: StopFlag) -> int:
     return code
 
 
+def end_at_once() -> None:
+    """End this process as its parent would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> None:
     """Entry of the process; standard output and error are the run's log."""
     run = RunDir(Path(sys.argv[1]))
+    if lock.own(run.path) is None:
+        sys.exit(owned(run).exit_code)
     stop = StopFlag()
     stop.install()
+    stop.listen(run, at_once=end_at_once)
     quiet()
     print(json.dumps({"pid": os.getpid(), "torch_threads": torch.get_num_threads()}))
     sys.exit(work(run, stop))

@@ -107,13 +107,13 @@ def begin(cell: Cell, *, force: bool = False, note: Note) -> RunDir | None:
     if run is None:
         assert cell.plan is not None
         run = start.create(cell.loaded, cell.plan, force=force, note=note)
+        start.launch(run)
     elif run.state() == "finished":
         return None
     elif run.state() in LIVE:
         return run
     else:
         start.resume(run, {})
-    start.launch(run)
     return run
 
 

@@ -1,50 +1,60 @@
 """The one door from the torch-free side to the engine, inside functions: a run in this very process (notebooks)."""
 
+import _thread
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.compare.report import write_report
-from tunewright.errors import error
 from tunewright.planning.plan import Plan
-from tunewright.rundir import layout
-from tunewright.rundir.store import RunDir, process_record
+from tunewright.rundir.lock import release
+from tunewright.rundir.store import RunDir, own, process_record
 
 
 def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
     """Do a run's steps here: same files and events as a worker, no parent, no remedies. The exit code.
 
-    `callbacks` are transformers' TrainerCallbacks.
+    `callbacks` are transformers' TrainerCallbacks. Raises: TrainingError E505, E518.
     """
+    descriptor = own(run)
+    try:
+        return _owned(run, callbacks)
+    finally:
+        release(descriptor)
+
+
+def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
     from tunewright.engine.watch import StopFlag
     from tunewright.engine.worker import work as do_steps
 
+    run.sweep()
+    run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
+    begun = time.monotonic()
+    stop = StopFlag()
+    stop.listen(run, at_once=_thread.interrupt_main)
     try:
-        with FileLock(run.file(layout.LOCK), timeout=0):
-            run.sweep()
-            run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
-            try:
-                code = do_steps(run, StopFlag(), callbacks)
-            except BaseException:
-                run.update_info(state="stopped", worker=None)
-                raise
-            last = run.read_events()[-1]
-            ended: dict[str, Any] = {
-                "worker": None,
-                "ended": time.time(),
-                "exit_code": code,
-                "problems": last.get("problems", []),
-            }
-            state = "finished" if code == 0 else "failed"
-            run.update_info(state=state, result=last.get("result"), **ended)
-            write_report(run)
-            return code
-    except Timeout as taken:
-        raise error("E505", pid="?", name=run.name) from taken
+        code = do_steps(run, stop, callbacks)
+    except BaseException:
+        run.update_info(state="stopped", worker=None)
+        raise
+    finally:
+        stop.is_over.set()
+        run.forget_requests()
+    last = run.read_events()[-1]
+    ended: dict[str, Any] = {
+        "worker": None,
+        "ended": time.time(),
+        "seconds": time.monotonic() - begun,
+        "exit_code": code,
+        "problems": last.get("problems", []),
+    }
+    state = "stopped" if code in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed" if code else "finished"
+    run.update_info(state=state, result=last.get("result"), **ended)
+    write_report(run)
+    return code
 
 
 def lora_config(**fields: Any) -> Any:

@@ -1,14 +1,10 @@
 """A plan becomes a run on disk, and a detached parent that sees it through."""
 
 import shutil
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import psutil
-from filelock import FileLock, Timeout
 
 from tunewright.errors import Problem, TrainingError, error, exists_already
 from tunewright.facts.bundled import BUNDLED
@@ -25,6 +21,7 @@ from tunewright.rundir import durable, guide, layout, store
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.contents import as_problems, read_contents, refuse_without_base
 from tunewright.rundir.contents import changes as base_changes
+from tunewright.rundir.lock import is_held
 from tunewright.rundir.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.run import CHANGEABLE, Run
@@ -32,6 +29,8 @@ from tunewright.trust import command, home, printable, spawn
 
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
+ANSWER_SECONDS = 30
+DEAF = tuple(state for state in LIVE if state != "stopping")  # what a run is not any more once it heard a request
 SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were looked at, before there was a plan
 
 
@@ -136,10 +135,16 @@ def gib(count: float) -> str:
 
 
 def launch(run: RunDir) -> None:
-    """Start the detached parent; it outlives this process and its terminal."""
-    log = run.file(layout.LOG).open("ab")
-    with log:
-        spawn(command("tunewright.flow.supervise", str(run.path)), stdout=log, stderr=log, detached=True)
+    """Start a run that is ready. Raises: TrainingError E505 if another process owns it, E518."""
+    with store.owning(run) as lock:
+        start_parent(run, lock)
+
+
+def start_parent(run: RunDir, lock: int) -> None:
+    """Start the detached parent; it outlives this process and its terminal, and owns the run by the lock handed on to it."""
+    with run.file(layout.LOG).open("ab") as log:
+        argv = command("tunewright.flow.supervise", str(run.path))
+        spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
 
 
 def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] | None]:
@@ -160,46 +165,60 @@ def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] |
 def _wait_for_report(run: RunDir) -> None:
     """The parent writes the report after the state; whoever follows a run may read both."""
     deadline = time.monotonic() + REPORT_SECONDS
-    while store.is_alive(run.info().get("parent")) and time.monotonic() < deadline:
+    while is_held(run.path) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
 def stop(run: RunDir, *, now: bool = False) -> bool:
-    """Ask a live run to save and end; with `now`, end it at once. False if it was not live.
+    """Ask a live run to save and end; with `now`, to end at once. False if it was not live.
 
-    The parent counts requests: the first passes on, the second kills. A worker without parent is told directly.
+    The request is a file in the run, which its owners look for: nobody is signalled by a number that a file names, and who
+    lives behind the border of a container is reached as well.
     """
     if run.state() not in LIVE:
         return False
-    deadline = time.monotonic() + store.STARTING_SECONDS
-    while run.state() == "queued" and not run.info().get("parent") and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-    info = run.info()
-    parent, worker = info.get("parent"), info.get("worker")
-    if parent and store.is_alive(parent):
-        _signal(parent, signal.SIGUSR1 if now else signal.SIGTERM)
-    elif worker and store.is_alive(worker):
-        _signal(worker, signal.SIGKILL if now else signal.SIGTERM)
+    run.request(now=now)
     return True
 
 
-def _signal(record: Mapping[str, Any], number: int) -> None:
-    try:
-        psutil.Process(record["pid"]).send_signal(number)
-    except psutil.NoSuchProcess:
-        return
+def wait_for_stop(run: RunDir) -> None:
+    """See a run that was asked to stop to its end. Raises: TrainingError E519 if its owner gives no sign of having heard."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    for _event in follow(run, from_start=False):
+        if time.monotonic() > deadline and run.state() in DEAF:
+            raise store.owned(run, "E519")
 
 
 def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
-    """Go on with a run that ended early, with some settings changed where that is allowed.
+    """Go on with a run that ended early, in the background, with some settings changed where that is allowed.
 
     Raises: TrainingError E505 while it is live, E502 if its base is another one now; ModelError E324 if that is gone;
     SpecError E116 if the run is finished; SpecError for bad changes.
     """
-    state = run.state()
+    _check_resumable(run, run.state(), changes)
+    with store.owning(run) as lock:  # to the start of the parent: nobody comes in between
+        requeue(run, changes)
+        start_parent(run, lock)
+    return run
+
+
+def requeue(run: RunDir, changes: Mapping[str, Any]) -> None:
+    """For who owns a run that ended early: make it ready to go on. Raises: as `resume`, having changed nothing."""
+    _check_resumable(run, run.left_as(), changes)
+    check_base(run)
+    if changes:
+        _change(run, changes)
+    run.forget_requests()
+    run.update_info(
+        state="queued", queued=time.time(), parent=None, worker=None, problems=[], exit_code=None,
+        seconds_before=run.seconds() or 0.0, ended=None, seconds=None,
+    )  # fmt: skip
+
+
+def _check_resumable(run: RunDir, state: str, changes: Mapping[str, Any]) -> None:
+    """Raises: TrainingError E505 if the state is a live one, E502 for what cannot be changed; SpecError E116."""
     if state in LIVE:
-        owners = [info for who in ("parent", "worker") if (info := run.info().get(who))]
-        raise error("E505", pid=owners[0]["pid"] if owners else "?", name=run.name)
+        raise store.owned(run)
     if state == "finished":
         raise error("E116", state=Phrase(state), verb="resume", needed=N_("stopped, failed or lost"), name=run.name)
     refused = [path for path in changes if path not in CHANGEABLE]
@@ -208,18 +227,6 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
         raise TrainingError(
             Problem("E502", values={"key": path, "old": _at(old, path), "new": changes[path]}) for path in refused
         )
-    try:
-        with FileLock(run.file(layout.LOCK), timeout=0):  # a run that another process owns stays as it is
-            check_base(run)
-            if changes:
-                _change(run, changes)
-            run.update_info(
-                state="queued", queued=time.time(), parent=None, worker=None, problems=[], exit_code=None,
-                seconds_before=run.seconds() or 0.0, ended=None,
-            )  # fmt: skip
-    except Timeout as taken:
-        raise error("E505", pid="?", name=run.name) from taken
-    return run
 
 
 def _change(run: RunDir, changes: Mapping[str, Any]) -> None:

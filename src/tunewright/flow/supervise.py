@@ -2,11 +2,13 @@
 
 Only a parent sees the signal its child died of, so only it can say that memory ran out, and start another worker that
 needs less (flow/remedies.py), or one that does the same again if somebody killed it or it stood still; and it goes on when
-the terminal is closed. It alone writes run.json. If it is killed itself, the worker goes on to its end.
+the terminal is closed. It alone writes run.json. If it is killed itself, the worker goes on to its end, and owns the run until
+then: it holds the same lock (rundir/lock.py).
 """
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,17 +17,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.compare.report import write_report
-from tunewright.errors import Problem, error
+from tunewright.errors import Problem
 from tunewright.facts.pressure import Group, Pressure, own_groups
 from tunewright.facts.stillness import STILL_SECONDS, Stillness
 from tunewright.flow.remedies import Shortage, last_sealed, load_rows_itself, nothing_left, save, shortage, tell
 from tunewright.i18n import N_, Phrase
-from tunewright.rundir import durable, layout
-from tunewright.rundir.store import RunDir, process_record
+from tunewright.rundir import durable, layout, lock
+from tunewright.rundir.store import RunDir, owned, process_record
 from tunewright.trust import command, spawn
 
 NOW = 2  # requests to stop that mean: at once
@@ -59,13 +59,14 @@ class Parent:
     """One worker at a time, until one comes to an end of its own, or nothing is left to save or to try.
 
     `argv` starts a worker; `groups` are the control groups of memory that it lives in; a worker that does nothing for
-    `still_seconds` is ended.
+    `still_seconds` is ended. `lock` is the open file that holds the run's lock; each worker gets it as standard input.
     """
 
     run: RunDir
     argv: Sequence[str] = ()
     groups: tuple[Group, ...] = field(default_factory=own_groups)
     still_seconds: float = STILL_SECONDS
+    lock: int = subprocess.DEVNULL
 
     def __post_init__(self) -> None:
         self.argv = self.argv or command("tunewright.engine.worker", str(self.run.path))
@@ -77,17 +78,27 @@ class Parent:
         self.stood_still = False
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """The first request passes on to the worker, which saves; the second, or SIGUSR1, ends it."""
-        self.stops = NOW if number == signal.SIGUSR1 else self.stops + 1
+        """The first request passes on to the worker, which saves; the second ends it."""
+        self._ask(self.stops + 1)
+
+    def _ask(self, stops: int) -> None:
+        self.stops = stops
         if self.worker is not None and self.worker.poll() is None:
             self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
 
+    def _look_for_requests(self) -> None:
+        """What faces ask for lies in the run's folder."""
+        wanted = NOW if self.run.is_asked_to_stop(now=True) else int(self.run.is_asked_to_stop())
+        if wanted > self.stops:
+            self._ask(wanted)
+
     def supervise(self) -> int:
         """See the run through, with one worker or several; write what became of it. The run's exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in ASKED_TO_END:
             signal.signal(number, self.on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.run.update_info(started=time.time())
+        begun = time.monotonic()
         while True:
             self._start()
             code = self._wait()
@@ -96,7 +107,8 @@ class Parent:
             if not (save(self.run, short) if short else self._goes_on(code)):
                 break
         end = self._end(code, short)
-        self.run.update_info(ended=time.time(), worker=None, **end)
+        self.run.forget_requests()
+        self.run.update_info(ended=time.time(), seconds=time.monotonic() - begun, worker=None, **end)
         write_report(self.run)
         return int(end["exit_code"])
 
@@ -104,14 +116,18 @@ class Parent:
         """Start a worker on what the folder holds: at the last sealed checkpoint, if there is one."""
         self.run.sweep()
         self.known_events = len(self.run.read_events())
+        parent = process_record(os.getpid())
+        self.run.update_info(
+            state="preparing", parent=parent, worker=None
+        )  # first, in case this process is killed next
+        environment = WORKER_ENVIRONMENT | first_gpu()
         with self.run.file(layout.LOG).open("ab") as log:
             self.known_log = log.tell()
-            self.worker = spawn(self.argv, stdout=log, stderr=log, environment=WORKER_ENVIRONMENT | first_gpu())
+            self.worker = spawn(self.argv, stdin=self.lock, stdout=log, stderr=log, environment=environment)
         if self.stops:
             self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
         self.pressure = Pressure(self.worker.pid, self.groups)
-        parent, worker = process_record(os.getpid()), process_record(self.worker.pid)
-        self.run.update_info(state="preparing", parent=parent, worker=worker)
+        self.run.update_info(worker=process_record(self.worker.pid))
 
     def _wait(self) -> int:
         """Wait for the worker; the state follows its events, its memory is looked at, and whether it does anything."""
@@ -120,6 +136,7 @@ class Parent:
         stillness, self.stood_still = Stillness(self.worker.pid, self.still_seconds), False
         while True:
             code = self.worker.poll()
+            self._look_for_requests()  # behind the poll: a worker that obeyed one was not killed by somebody
             kinds = {(event["kind"], event.get("phase")) for event in tail.read()}
             if kinds:
                 stillness.heard()
@@ -218,13 +235,12 @@ def first_gpu() -> dict[str, str]:
 
 
 def main() -> None:
-    """Entry of the process: own the run's lock, then see the run through."""
+    """Entry of the process: own the run, as long as it lives, and see it through."""
     run = RunDir(Path(sys.argv[1]))
-    try:
-        with FileLock(run.file(layout.LOCK), timeout=0):
-            sys.exit(Parent(run).supervise())
-    except Timeout:
-        sys.exit(error("E505", pid="?", name=run.name).exit_code)
+    descriptor = lock.own(run.path)
+    if descriptor is None:
+        sys.exit(owned(run).exit_code)
+    sys.exit(Parent(run, lock=descriptor).supervise())
 
 
 if __name__ == "__main__":

@@ -152,7 +152,6 @@ class Sweep:
         state = trial.run.state()
         if state in ("stopped", "lost") and not self._is_pruned(trial):
             start.resume(trial.run, {})
-            start.launch(trial.run)
         elif state == "queued" and not trial.run.info().get("is_launched"):
             trial.run.update_info(is_launched=True)  # before it is, so that nobody who comes later does it again
             start.launch(trial.run)

@@ -8,6 +8,7 @@ PLAN = "plan.json"
 EVENTS = "events.jsonl"
 LOG = "log.txt"
 LOCK = "run.lock"
+STOP, STOP_NOW = "stop", "stop.now"  # empty files: requests to save and end, and to end at once
 PREPARED = "prepared.json"
 BAD_ROWS = "rows.bad.jsonl"
 SEEN_ROWS = "rows.seen.jsonl"

@@ -4,24 +4,24 @@ import json
 import os
 import secrets
 import shlex
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
-from tunewright.errors import error, errors_of, exists_already
-from tunewright.rundir import durable, layout
+from tunewright.errors import TunewrightError, error, errors_of, exists_already
+from tunewright.rundir import durable, layout, lock
 from tunewright.rundir.checkpoints import seal
 from tunewright.rundir.events import EventLog, Tail, read_events
 from tunewright.rundir.foreign import adapter_in, adapter_problem
 
 LIVE = ("queued", "preparing", "running", "stopping")
-STARTING_SECONDS = 30  # a parent that has not spoken up by then never will
+STARTING_SECONDS = 30  # from a folder that is whole to the start of its parent, which owns it from then on
 ENDED = ("finished", "stopped", "failed", "lost")
 
 
@@ -77,11 +77,17 @@ class RunDir:
         durable.sweep(self.checkpoints_dir)
 
     def seconds(self) -> float | None:
-        """From the worker's start to its end, all sessions together; None while it goes on, or if it never began."""
+        """From the worker's start to its end, all sessions together; None while it goes on, or if it never began.
+
+        The last session's length is `seconds`, of a clock that does not jump; earlier versions wrote its two ends alone.
+        """
         info = self.info()
         if not info.get("started") or not info.get("ended"):
             return None
-        return float(info.get("seconds_before", 0.0)) + float(info["ended"] - info["started"])
+        spent = info.get("seconds")
+        return float(info.get("seconds_before", 0.0)) + float(
+            info["ended"] - info["started"] if spent is None else spent
+        )
 
     def plan(self) -> dict[str, Any]:
         return dict(json.loads(self.file(layout.PLAN).read_text(encoding="utf-8")))
@@ -128,17 +134,34 @@ class RunDir:
         return dict(stored or (done[-1] if done else {}))
 
     def state(self) -> str:
-        """State as a reader sees it: `lost` if it says live but neither of its processes is."""
+        """State as a reader sees it. Live is what is owned (rundir/lock.py): of processes that are gone, what they came to."""
         info = self.info()
-        state = str(info["state"])
-        if state not in LIVE:
-            return state
-        since = info.get("queued", info["created"])
-        if state == "queued" and time.time() - since < STARTING_SECONDS and not info.get("parent"):
-            return state
-        if any(is_alive(info.get(who)) for who in ("parent", "worker")):
-            return state
-        return self._state_by_events()
+        while info["state"] in LIVE and not lock.is_held(self.path):
+            before, info = info, self.info()
+            if info == before:  # else its owner wrote its end, or a new one its beginning, between the two looks
+                return self.left_as()
+        return str(info["state"])
+
+    def left_as(self) -> str:
+        """State of a run that nobody owns, or its reader alone: `queued` if it is about to be started, or how it ended."""
+        info = self.info()
+        if info["state"] not in LIVE:
+            return str(info["state"])
+        age = time.time() - info.get("queued", info["created"])
+        return "queued" if info["state"] == "queued" and 0 <= age < STARTING_SECONDS else self._state_by_events()
+
+    def request(self, *, now: bool) -> None:
+        """Ask the run's processes, wherever they are, to save and end, or to end at once. Its owners look for it."""
+        durable.write_text(self.file(layout.STOP_NOW if now else layout.STOP), "")
+
+    def is_asked_to_stop(self, *, now: bool = False) -> bool:
+        return self.file(layout.STOP_NOW).exists() or (not now and self.file(layout.STOP).exists())
+
+    def forget_requests(self) -> None:
+        """For who is about to begin a run anew."""
+        for name in (layout.STOP, layout.STOP_NOW):
+            if self.file(name).exists():
+                durable.drop(self.file(name))
 
     def _state_by_events(self) -> str:
         """What a worker whose parent is gone came to; `lost` if it did not get to an end."""
@@ -162,19 +185,33 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def process_record(pid: int) -> dict[str, Any]:
-    """A process told apart from a later one with the same number."""
-    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    """A process as people are shown it. Whether it lives is never asked of it, but of the run's lock."""
+    return {"pid": pid, "host": socket.gethostname()}
 
 
-def is_alive(record: Mapping[str, Any] | None) -> bool:
-    if not record:
-        return False
+def owned(run: RunDir, code: str = "E505") -> TunewrightError:
+    """E505, or another error about the run's owner, with that as run.json names it."""
+    info = run.info()
+    record = info.get("parent") or info.get("worker") or {}
+    return error(code, pid=record.get("pid", "?"), host=record.get("host", "?"), name=run.name)
+
+
+def own(run: RunDir) -> int:
+    """The open file that holds the run's lock. Raises: TrainingError E505 if another process owns the run, E518."""
+    descriptor = lock.take(run.path)
+    if descriptor is None:
+        raise owned(run)
+    return descriptor
+
+
+@contextmanager
+def owning(run: RunDir) -> Iterator[int]:
+    """Own a run for as long as the block lasts, and whoever is given the lock on for longer. Raises: as `own`."""
+    descriptor = own(run)
     try:
-        process = psutil.Process(record["pid"])
-        same = abs(process.create_time() - record["started"]) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def create(folder: Path, name: str) -> RunDir:
@@ -252,8 +289,11 @@ def folder_bytes(folder: Path) -> int:
 
 
 def remove(run: RunDir) -> None:
-    """Delete a run's folder, of a link the link alone. Raises: TrainingError E505 while it is live."""
-    if not run.path.is_symlink() and run.state() in LIVE:
-        pid = (run.info().get("parent") or run.info().get("worker") or {"pid": 0})["pid"]
-        raise error("E505", pid=pid, name=run.name)
-    durable.remove_folder(run.path)
+    """Delete a run's folder, of a link the link alone. Raises: TrainingError E505 while it is owned or about to be started."""
+    if run.path.is_symlink():
+        durable.remove_folder(run.path)
+        return
+    with owning(run):
+        if run.left_as() in LIVE:
+            raise owned(run)
+        durable.remove_folder(run.path)

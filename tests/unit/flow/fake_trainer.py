@@ -1,21 +1,18 @@
 """`fake_trainer.py sweep WORDS...` is the command line, whose runs are trained by `fake_trainer.py --train RUN`.
 
 That stands for a run's parent and worker in one: it holds the run's lock, owns run.json, writes a few held-out losses and an
-end, counts its starts in starts.jsonl, goes on behind the last loss that an earlier start wrote, and ends early on SIGTERM.
+end, counts its starts in starts.jsonl, goes on behind the last loss that an earlier start wrote, and ends early on request.
 """
 
 import json
 import math
 import os
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from tunewright.rundir import durable, layout, store
+from tunewright.rundir import durable, layout, lock, store
 from tunewright.rundir.store import RunDir, process_record
 
 STEPS = 5
@@ -30,23 +27,22 @@ def loss_of(train: dict[str, Any], peft: dict[str, Any], step: int) -> float:
 
 
 def train(run: RunDir) -> None:
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
-    with FileLock(run.file(layout.LOCK), timeout=0):
-        known = [event["step"] for event in run.read_events() if event["kind"] == "eval"]
-        durable.append_line(run.file("starts.jsonl"), json.dumps({"from": max(known, default=0)}))
-        run.update_info(state="running", parent=process_record(os.getpid()), started=time.time())
-        events, plan = run.events, run.plan()["run"]
-        for step in range(max(known, default=0) + 1, STEPS + 1):
-            time.sleep(float(os.environ.get(PACE_FILE, SECONDS_A_STEP)))
-            if stopped:
-                events.write("failed", problems=[], exit_code=143)
-                run.update_info(state="stopped", exit_code=143, ended=time.time())
-                return
-            events.step = step
-            loss = loss_of(plan["train"], plan["peft"], step)
-            events.write("eval", held_out_loss=loss, seconds=0.01, is_best=True)
-        finish(run, loss_of(plan["train"], plan["peft"], STEPS))
+    assert lock.own(run.path) is not None, "another process owns the run"
+    known = [event["step"] for event in run.read_events() if event["kind"] == "eval"]
+    durable.append_line(run.file("starts.jsonl"), json.dumps({"from": max(known, default=0)}))
+    run.update_info(state="running", parent=process_record(os.getpid()), started=time.time())
+    events, plan = run.events, run.plan()["run"]
+    for step in range(max(known, default=0) + 1, STEPS + 1):
+        time.sleep(float(os.environ.get(PACE_FILE, SECONDS_A_STEP)))
+        if run.is_asked_to_stop():
+            run.forget_requests()
+            events.write("failed", problems=[], exit_code=143)
+            run.update_info(state="stopped", exit_code=143, ended=time.time())
+            return
+        events.step = step
+        loss = loss_of(plan["train"], plan["peft"], step)
+        events.write("eval", held_out_loss=loss, seconds=0.01, is_best=True)
+    finish(run, loss_of(plan["train"], plan["peft"], STEPS))
 
 
 def finish(run: RunDir, loss: float) -> None:
@@ -71,11 +67,12 @@ def main() -> None:
     from tunewright.flow import start
     from tunewright.trust import spawn
 
-    def launch(run: RunDir) -> None:
+    def start_parent(run: RunDir, lock: int) -> None:
         log = run.file(layout.LOG).open("ab")
-        spawn([sys.executable, __file__, "--train", str(run.path)], stdout=log, stderr=log, detached=True)
+        argv = [sys.executable, __file__, "--train", str(run.path)]
+        spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
 
-    start.launch = launch
+    start.start_parent = start_parent
     store.STARTING_SECONDS = start.store.STARTING_SECONDS = 3
     command_line()
 

@@ -1,14 +1,22 @@
-"""One process at a time in a run's folder: a second start goes at once and changes nothing; a dead owner's run is free."""
+"""One process at a time in a run's folder: a second start goes at once and changes nothing; a dead owner's run is free.
 
+An owner is whoever holds the lock, on whatever side of a container's border, whatever clock, number or name its record bears.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock, Timeout
 
+from tests.faults.elsewhere import elsewhere
 from tests.unit.plan.conftest import facts
 from tests.unit.runs.disk import snapshot
 from tunewright.catalogue.entry import EXIT_LOCKED
@@ -16,7 +24,7 @@ from tunewright.errors import TrainingError
 from tunewright.flow import start
 from tunewright.planning.make import make_plan
 from tunewright.planning.plan import Facts
-from tunewright.rundir import durable, layout, store
+from tunewright.rundir import durable, layout, lock, store
 from tunewright.rundir.store import RunDir
 from tunewright.spec.run import Run
 
@@ -72,12 +80,126 @@ def test_an_owned_run_is_not_resumed(run: RunDir, owner: Owner) -> None:
 
 
 def test_the_run_of_an_owner_that_was_killed_is_free(run: RunDir, owner: Owner) -> None:
-    lock = FileLock(run.file(layout.LOCK), timeout=0)
-    with pytest.raises(Timeout):
-        lock.acquire()
+    assert lock.is_held(run.path)
+    assert lock.take(run.path) is None
     owner.send_signal(signal.SIGKILL)
     owner.wait(SECONDS)
     assert run.file(layout.LOCK).exists()
-    assert start.resume(run, {}).info()["state"] == "queued"
-    with lock:
-        assert lock.is_locked
+    with store.owning(run):
+        start.requeue(run, {})
+        assert lock.is_held(run.path)
+    assert run.state() == "queued"
+    assert not lock.is_held(run.path)
+
+
+def test_a_lock_goes_on_to_the_next_process_and_is_free_behind_the_last(run: RunDir) -> None:
+    with store.owning(run) as descriptor:
+        child = subprocess.Popen(["cat", "-"], stdin=descriptor, stdout=subprocess.DEVNULL)
+        sleeper = subprocess.Popen(["sleep", str(SECONDS)], stdin=descriptor)
+    child.wait(SECONDS)
+    assert lock.is_held(run.path), "the first has ended, the second lives"
+    sleeper.kill()
+    sleeper.wait(SECONDS)
+    assert not lock.is_held(run.path)
+
+
+def test_what_was_handed_on_is_owned_without_being_free_in_between(run: RunDir) -> None:
+    code = "import sys, pathlib; from tunewright.rundir import lock; print(lock.own(pathlib.Path(sys.argv[1])))"
+    command = [sys.executable, "-c", code, str(run.path)]
+    with store.owning(run) as descriptor:
+        assert subprocess.run(command, stdin=descriptor, capture_output=True, text=True).stdout == "0\n"
+        assert subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout == "None\n"
+        assert lock.is_held(run.path)
+    other = store.create(run.path.parent / "other", "other")
+    with store.owning(other) as descriptor:  # another run's lock is nobody's pass
+        told = subprocess.run(command, stdin=descriptor, capture_output=True, text=True).stdout
+    assert int(told) > 0
+
+
+def test_a_lock_whose_file_was_put_away_owns_nothing(run: RunDir) -> None:
+    with store.owning(run):
+        run.path.rename(run.path.with_name("away"))
+        shutil.copytree(run.path.with_name("away"), run.path)
+        with store.owning(run):
+            assert lock.is_held(run.path)
+    assert not lock.is_held(run.path)
+
+
+def test_a_link_for_a_lock_is_not_followed(run: RunDir, tmp_path: Path) -> None:
+    run.file(layout.LOCK).symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError, match="symbolic link"):
+        store.remove(run)
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_refused(run: RunDir, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, kind: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(TrainingError, match="E518"):
+        start.resume(run, {})
+    assert run.state() == "failed"
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_from_another_namespace_and_clock_a_live_run_is_live(
+    run: RunDir, owner: Owner, tmp_path: Path, recorded: bool
+) -> None:
+    away = elsewhere(tmp_path)
+    if not away:
+        pytest.skip("this system lets nobody make a namespace")
+    record = store.process_record(owner.pid) if recorded else {"pid": 1, "host": "somewhere"}
+    run.update_info(state="running", parent=record)
+    before = snapshot(run.path)
+    tunewright = [*away, sys.executable, "-m", "tunewright"]
+    for words in (["runs", "rm", str(run.path), "--yes"], ["runs", "resume", str(run.path), "--set", "train.seed=1"]):
+        told = subprocess.run([*tunewright, *words], capture_output=True, text=True)
+        assert (told.returncode, "E505" in told.stderr) == (EXIT_LOCKED, True), told.stderr
+        assert f"pid {record['pid']} on {record['host']}" in told.stderr
+    assert snapshot(run.path) == before
+    owner.kill()
+    owner.wait()
+    code = f"from tunewright.rundir.store import RunDir; from pathlib import Path; print(RunDir(Path({str(run.path)!r})).state())"
+    assert subprocess.run([*away, sys.executable, "-c", code], capture_output=True, text=True).stdout == "lost\n"
+
+
+def test_no_process_is_signalled_because_a_file_names_it(run: RunDir, owner: Owner) -> None:
+    with subprocess.Popen(["sleep", str(SECONDS)]) as stranger:
+        started = Path(f"/proc/{stranger.pid}/stat")
+        record = {"pid": stranger.pid, "started": started.stat().st_ctime if started.exists() else 0.0}
+        run.update_info(state="running", parent=record, worker=record)
+        for now in (False, True):
+            assert start.stop(run, now=now)
+            assert run.is_asked_to_stop(now=now)
+        owner.kill()
+        owner.wait()
+        assert run.state() == "lost"
+        assert not start.stop(run)
+        assert stranger.poll() is None
+        stranger.kill()
+    assert owner.returncode == -signal.SIGKILL, "of a test, not of a stop"
+
+
+def test_a_request_of_an_earlier_time_is_forgotten_when_a_run_goes_on(run: RunDir) -> None:
+    run.request(now=False)
+    run.request(now=True)
+    with store.owning(run):
+        start.requeue(run, {})
+    assert not run.is_asked_to_stop() and not run.is_asked_to_stop(now=True)
+
+
+def test_an_owner_that_does_not_answer_is_told_of(run: RunDir, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "ANSWER_SECONDS", 0.5)
+    run.update_info(state="running", parent=store.process_record(owner.pid))
+    assert start.stop(run)
+    with pytest.raises(TrainingError, match="E519") as fault:
+        start.wait_for_stop(run)
+    assert (fault.value.exit_code, fault.value.problems[0].values["pid"]) == (EXIT_LOCKED, owner.pid)
+    assert run.is_asked_to_stop(), "and is obeyed when it can be"
+    run.update_info(state="stopping")
+    timer = threading.Timer(1, owner.kill)
+    timer.start()
+    start.wait_for_stop(run)
+    assert run.state() == "lost"

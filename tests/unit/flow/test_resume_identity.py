@@ -77,7 +77,8 @@ def test_what_may_change_is_in_the_plan_that_goes_on(key: str, run: RunDir) -> N
     pair = {"train.per_device_train_batch_size", "train.gradient_accumulation_steps"}
     changes = {name: NEW[name] for name in (pair if key in pair else {key})}
     before = from_json(run.plan())
-    start.resume(run, changes)
+    with store.owning(run):
+        start.requeue(run, changes)
     after = from_json(run.plan())
     section, name = key.split(".")
     assert after.run.model_dump()[section][name] == NEW[key]

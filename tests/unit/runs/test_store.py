@@ -2,12 +2,13 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from tunewright.errors import SpecError, TrainingError
-from tunewright.rundir import durable, layout, store
+from tunewright.rundir import durable, layout, lock, store
 from tunewright.rundir.events import EventLog, Tail, read_events
 
 
@@ -37,16 +38,53 @@ def test_a_folder_in_use_is_never_taken(tmp_path: Path) -> None:
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
-def test_live_means_that_a_process_lives(run: store.RunDir) -> None:
-    run.update_info(state="running", parent=store.process_record(os.getpid()))
-    assert run.state() == "running"
-    with pytest.raises(TrainingError, match="E505"):
-        store.remove(run)
-    gone = {"pid": os.getpid(), "started": 1.0}
-    run.update_info(parent=gone)
+@pytest.mark.parametrize("pid", [os.getpid(), 1, 2**22 + 1, None])
+def test_live_means_that_somebody_holds_the_lock_whatever_the_record_says(run: store.RunDir, pid: int | None) -> None:
+    run.update_info(state="running", parent={"pid": pid, "started": 1.0} if pid else None)
+    assert run.state() == "lost"
+    with store.owning(run):
+        assert run.state() == "running"
+        with pytest.raises(TrainingError, match="E505"):
+            store.remove(run)
     assert run.state() == "lost"
     store.remove(run)
     assert not run.path.exists()
+
+
+@pytest.mark.parametrize("state", ["failed", "finished", "stopped"])
+def test_a_run_that_has_ended_is_not_removed_under_its_owner(run: store.RunDir, state: str) -> None:
+    run.update_info(state=state)
+    with store.owning(run), pytest.raises(TrainingError, match="E505"):
+        store.remove(run)
+    assert run.state() == state
+    store.remove(run)
+    assert not run.path.exists()
+
+
+@pytest.mark.parametrize(("age", "state"), [(0, "queued"), (29, "queued"), (31, "lost"), (-5, "lost"), (1e6, "lost")])
+def test_who_waits_for_a_start_is_live_for_half_a_minute(run: store.RunDir, age: float, state: str) -> None:
+    run.update_info(queued=time.time() - age)
+    assert run.state() == state
+    with store.owning(run):
+        assert run.state() == "queued"
+
+
+def test_a_clock_that_went_back_while_a_run_went_on_does_not_shorten_it(run: store.RunDir) -> None:
+    run.update_info(started=5000.0, ended=1400.0, seconds=7.5, seconds_before=2.0)
+    assert run.seconds() == 9.5
+    run.update_info(ended=5003.0, seconds=None)
+    assert run.seconds() == 5.0, "of an earlier version"
+
+
+def test_a_run_that_ends_between_two_looks_is_not_lost(run: store.RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.update_info(state="running")
+
+    def ended_just_now(folder: Path) -> bool:
+        run.update_info(state="stopped")
+        return False
+
+    monkeypatch.setattr(lock, "is_held", ended_just_now)
+    assert run.state() == "stopped"
 
 
 @pytest.mark.parametrize("place", ["runs/other", "elsewhere"])
@@ -62,7 +100,7 @@ def test_of_a_link_to_a_run_only_the_link_is_removed(run: store.RunDir, tmp_path
 
 
 def test_a_run_whose_parent_died_is_what_its_worker_made_of_it(run: store.RunDir) -> None:
-    run.update_info(state="running", worker={"pid": os.getpid(), "started": 1.0})
+    run.update_info(state="running", worker=store.process_record(os.getpid()))
     run.events.write("done", result={"after": {"exact_match": 1.0}})
     assert run.state() == "finished"
     assert run.result() == {"after": {"exact_match": 1.0}}

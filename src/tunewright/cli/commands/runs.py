@@ -147,8 +147,7 @@ def stop(
         text = _("Ending {name}") if now else _("Waiting for {name} to save and end")
         show.note(text.format(name=brief.one_line(found.name)))
     if is_asked:
-        for _event in api.follow(found.dir, from_start=False):
-            pass
+        api.wait_for_stop(found.dir)
     if as_json:
         show.as_json(
             {"schema": 1, "run": str(found.path), "name": found.name, "stopped": is_asked, "state": found.state}
