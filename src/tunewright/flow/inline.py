@@ -12,6 +12,7 @@ from tunewright.compare.report import write_report
 from tunewright.errors import error
 from tunewright.planning.plan import Plan
 from tunewright.rundir import layout
+from tunewright.rundir.ending import Ledger
 from tunewright.rundir.store import RunDir, process_record
 
 
@@ -26,11 +27,12 @@ def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
     try:
         with FileLock(run.file(layout.LOCK), timeout=0):
             run.sweep()
-            run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
+            ledger = Ledger(run)
+            ledger.update(state="running", started=time.time(), worker=process_record(os.getpid()))
             try:
                 code = do_steps(run, StopFlag(), callbacks)
             except BaseException:
-                run.update_info(state="stopped", worker=None)
+                ledger.close(state="stopped", worker=None)
                 raise
             last = run.read_events()[-1]
             ended: dict[str, Any] = {
@@ -40,7 +42,7 @@ def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
                 "problems": last.get("problems", []),
             }
             state = "finished" if code == 0 else "failed"
-            run.update_info(state=state, result=last.get("result"), **ended)
+            ledger.close(state=state, result=last.get("result"), **ended)
             write_report(run)
             return code
     except Timeout as taken:

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from tunewright.errors import Problem, TrainingError, error, exists_already
+from tunewright.errors import Problem, TrainingError, error, exists_already, of_system
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
@@ -257,8 +257,12 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
 
 
 def outcome_problems(run: RunDir) -> list[Problem]:
-    """Why a run ended as it did, from run.json."""
-    return [Problem.from_record(record) for record in run.info().get("problems") or []]
+    """Why a run ended as it did, from run.json; of one that is lost on a disk that refuses to be written, that."""
+    stored = [Problem.from_record(record) for record in run.info().get("problems") or []]
+    if stored or run.state() != "lost":
+        return stored
+    refusal = durable.refusal(run.path)
+    return list(of_system(refusal, run.path).problems) if refusal else []
 
 
 def copy_adapter(run: RunDir, target: Path) -> Path:

@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,11 +16,29 @@ from pathlib import Path
 from typing import Any
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What a disk says of itself, not of a path: the same write may succeed later.
+REFUSALS = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
+TRIAL_BYTES = 4096
 
 
 def perform(operation: Callable[..., None], *arguments: Any) -> None:
-    """The seam: looked up at each call, so that another disk can stand here."""
-    operation(*arguments)
+    """The seam: looked up at each call, so that another disk can stand here. Raises: OSError, always with its path."""
+    try:
+        operation(*arguments)
+    except OSError as fault:
+        if fault.filename is None:
+            fault.filename = str(arguments[0])
+        raise
+
+
+def refusal(folder: Path) -> OSError | None:
+    """Why nothing can be written in a folder now, by trying it with a file without a name; None where it can be."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(os.urandom(TRIAL_BYTES))
+    except OSError as fault:
+        return OSError(fault.errno, fault.strerror, str(folder))
+    return None
 
 
 def _make(folder: Path) -> None:
