@@ -183,12 +183,12 @@ RUNNING: Mapping[str, Entry] = {
     "E521": Entry(
         N_("{path} is refused by the system: {reason}"),
         N_("The disk can only be read, or the rights of the file or folder do not allow it to this user."),
-        (N_("another place, where this user may write: -o PATH"), N_("ls -ld {path}   shows whose it is")),
+        (N_("another place, where this user may write: -o PATH"), N_("ls -ld {quoted}   shows whose it is")),
     ),
     "E522": Entry(
         N_("{path} cannot be opened or made: {reason}"),
         N_("Nothing has this name, or a file is where a folder is meant, or a folder where a file is."),
-        (N_("another path"), N_("ls -ld {path}   shows what is there")),
+        (N_("another path"), N_("ls -ld {quoted}   shows what is there")),
     ),
     "E523": Entry(
         N_("the system refused {path}: {reason}"),
@@ -199,7 +199,7 @@ RUNNING: Mapping[str, Entry] = {
     "E524": Entry(
         N_("nothing can be written to {path}: {reason}"),
         N_("Where a result goes is looked at before a model is loaded, so that no work is lost."),
-        (N_("mkdir -p {missing}"), N_("leave -o away: the answers go to standard output"), N_("{fix}"), N_("another place")),
+        (N_("mkdir -p {missing}"), N_("another place")),
     ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),

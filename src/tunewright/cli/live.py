@@ -296,6 +296,15 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
     return True
 
 
+def data_line(text: str) -> None:
+    """A line for programs while a meter is shown, which is drawn anew behind it."""
+    channel = show.err()
+    if channel.is_tty:
+        channel.stream.write(show.ERASE)
+        channel.stream.flush()
+    show.out().data(text)
+
+
 @contextmanager
 def meter(title: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Progress of one long call: a bar in a terminal, a line every ten seconds elsewhere."""

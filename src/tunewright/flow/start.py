@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from tunewright.errors import Problem, TrainingError, error, exists_already, of_system
+from tunewright.errors import Problem, TrainingError, error, of_system
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
@@ -21,7 +21,7 @@ from tunewright.planning.make import make_plan
 from tunewright.planning.plan import Plan, from_json
 from tunewright.planning.remedy import REASONS, remedied, remedies, wishes
 from tunewright.planning.time import factor_key
-from tunewright.rundir import durable, guide, layout, store
+from tunewright.rundir import durable, guide, layout, store, targets
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.contents import as_problems, read_contents, refuse_without_base
 from tunewright.rundir.contents import changes as base_changes
@@ -42,6 +42,8 @@ def plan_for(
 
     Raises: every error that can be known before a run starts; SpecError E124 for a device that is not known.
     """
+    if loaded.run.run.output_dir:
+        targets.output_folder(loaded.run.run.output_dir, is_new=False)
     found = gather(loaded.run, note=note, progress=progress, is_measured=device is None)
     run, facts = with_absolute_paths(found.run), found.facts
     if device:
@@ -54,6 +56,8 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
 
     Raises: ResourceError E401, E403 (unless forced); SpecError E115; HubError while weights are fetched.
     """
+    place = plan.run.run.output_dir
+    targets.output_folder(place or store.runs_root(), is_new=bool(place))
     if not force:
         _check_room(plan)
     fetch_weights(plan.run.model.name, plan.run.model.revision, offline=plan.run.run.offline, note=note)
@@ -269,11 +273,10 @@ def copy_adapter(run: RunDir, target: Path) -> Path:
     """The adapter as a folder of its own, with what PEFT needs and no file of ours. Raises: SpecError E115, E116."""
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
-    if target.exists() and any(target.iterdir()):
-        raise exists_already(target)
-    with durable.staging(target.resolve().parent) as staged:
+    place = targets.output_folder(target)
+    with durable.staging(place.parent) as staged:
         for file in run.adapter_dir.iterdir():
             if file.name != MANIFEST:
                 shutil.copyfile(file, staged / file.name)
-        durable.publish_folder(staged, target.resolve())
+        durable.publish_folder(staged, place)
     return target

@@ -204,7 +204,9 @@ class Parent:
         if code < 0 and (self.stops or -code in ASKED_TO_END):
             problem = Problem("E509", values={"step": last["step"], "name": self.run.name})
             return {"state": "stopped", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
-        return self._failed([self._refused(last["step"]) if self._is_refused(code) else self._cause(code)], last["step"])
+        return self._failed(
+            [self._refused(last["step"]) if self._is_refused(code) else self._cause(code)], last["step"]
+        )
 
     def _is_refused(self, code: int) -> bool:
         """Whether a worker that could not say so ended because the disk refused its files; its exit code is that of E510."""

@@ -150,6 +150,13 @@ def move_folder(source: Path, target: Path) -> None:
     fsync(target.parent)
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Give a file its name, for good, in the place of an older one."""
+    fsync(source)
+    perform(_rename, source, target)
+    fsync(target.parent)
+
+
 def publish_folder(staged: Path, target: Path) -> None:
     """Move a finished folder to its place; an older one there is moved aside first and removed last."""
     sync_folder(staged)

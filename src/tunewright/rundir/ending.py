@@ -117,6 +117,6 @@ class _Lossy(io.FileIO):
 def keep_talking() -> None:
     """Give this process a standard output and error that a full disk does not turn into an error of their own."""
     sys.stdout, sys.stderr = (
-        io.TextIOWrapper(_Lossy(number, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)  # type: ignore[arg-type]
+        io.TextIOWrapper(_Lossy(number, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
         for number in (1, 2)
     )

@@ -81,6 +81,7 @@ def compare(
         config, named = options.inputs_of(words, {"run.offline": offline})
         asked = api.Grid(config, named, sets or (), _names(methods), _ranks(ranks), _axes(grid), seeds, full)
         folder = Path(output) if output else api.cells_folder(asked)
+        api.check_page(folder / PAGE)
         shown = {"is_json": as_json, "is_quiet": quiet, "is_verbose": verbose}
         code = _train(asked, folder, force=force, **shown)
         runs = api.runs(folder)
@@ -88,6 +89,7 @@ def compare(
     else:
         runs = [run for word in words for run in _found(word)]
         folder = Path(output) if output else _common_folder(runs)
+        api.check_page(folder / PAGE)
     if shots:
         _ask_with_examples([run for run in runs if not is_left_open or run.task == "causal_lm"], shots, is_quiet=quiet)
     compared = api.compare_runs(runs, shots=shots)

@@ -29,14 +29,12 @@ def init(
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
-    from tunewright.errors import exists_already
 
     level: Any = preset
-    text, recognised = api.starter(model, data, level)
     path = Path(output or f"{Path(data).stem}.yaml")
-    if path.exists() and not force:
-        raise exists_already(path, force="--force")
-    path.write_text(text, encoding="utf-8")
+    target = api.output_file(path, force=force)
+    text, recognised = api.starter(model, data, level)
+    api.write_file(target, text)
     if as_json:
         columns = dict(recognised.columns)
         show.as_json({"schema": 1, "path": str(path), "config": text, "format": recognised.name, "columns": columns})
