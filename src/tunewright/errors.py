@@ -215,7 +215,9 @@ def of_system(fault: OSError, place: Path | str) -> TunewrightError:
     code = next((code for code, numbers in SYSTEM_CODES.items() if fault.errno in numbers), "E523")
     named = fault.filename2 or fault.filename
     path = place if named is None or isinstance(named, int) else os.fsdecode(named)
-    return error(code, path=str(path), quoted=shlex.quote(str(path)), reason=fault.strerror or str(fault) or type(fault).__name__)
+    return error(
+        code, path=str(path), quoted=shlex.quote(str(path)), reason=fault.strerror or str(fault) or type(fault).__name__
+    )
 
 
 def errors_of(problems: Iterable[Problem]) -> TunewrightError:

@@ -72,6 +72,7 @@ class Parent:
     def __post_init__(self) -> None:
         self.argv = self.argv or command("tunewright.engine.worker", str(self.run.path))
         self.ledger = Ledger(self.run)
+        self.refusal: OSError | None = None  # by the disk, when the last worker ended
         self.stops = 0
         self.known_events = self.known_log = self.tries = 0
         self.furthest = self._furthest()
@@ -96,6 +97,7 @@ class Parent:
             code = self._wait()
             is_ours = self.stops or self.stood_still
             short = None if is_ours else shortage(code, self._events(), self._last_words(), self.pressure)
+            self.refusal = durable.refusal(self.run.path)
             self.ledger.reserve.give_back()  # what follows is written even on a full disk
             if not self._begins_anew(code, short):
                 break
@@ -210,7 +212,7 @@ class Parent:
 
     def _is_refused(self, code: int) -> bool:
         """Whether a worker that could not say so ended because the disk refused its files; its exit code is that of E510."""
-        return code == EXIT_MEMORY and (self._unsaved() is not None or durable.refusal(self.run.path) is not None)
+        return code == EXIT_MEMORY and (self._unsaved() is not None or self.refusal is not None)
 
     def _unsaved(self) -> str | None:
         """Why the last checkpoint was not saved, as far as the events tell."""
@@ -218,8 +220,7 @@ class Parent:
         return next((str(alert["values"]["reason"]) for alert in reversed(alerts) if alert["code"] == "W502"), None)
 
     def _refused(self, step: int) -> Problem:
-        refusal = durable.refusal(self.run.path)
-        reason = self._unsaved() or (refusal.strerror if refusal else os.strerror(errno.ENOSPC))
+        reason = self._unsaved() or (self.refusal.strerror if self.refusal else os.strerror(errno.ENOSPC))
         values = {"what": N_("what the run made"), "reason": reason, "step": step}
         return Problem("E510", values={**values, "path": str(self.run.path), "name": self.run.name})
 
