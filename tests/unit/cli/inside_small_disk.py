@@ -14,7 +14,11 @@ import pytest
 from tests.small_disk import ROOT, SmallDisk, small_disk
 from tests.unit.plan.conftest import facts
 from tunewright import api
+from tunewright.data.tokenizer import load_tokenizer
+from tunewright.engine.prepare import prepare
+from tunewright.facts import machine
 from tunewright.facts.pressure import Group
+from tunewright.flow import start
 from tunewright.flow.supervise import Parent
 from tunewright.planning.make import make_plan
 from tunewright.planning.plan import Facts
@@ -183,6 +187,7 @@ def test_verbs_on_a_disk_that_is_only_read(
     assert tw("generate", "last", str(rows), "--json").json["num_rows"] == 40
     assert tw("report", "last", "-o", str(tmp_path / "r.html")).code == 0
     assert tw("runs", "list", "--json").code == 0
+    assert tw("plan", str(model), str(rows), "--json").code == 0
 
 
 def test_verbs_on_a_disk_that_is_full(
@@ -232,3 +237,26 @@ def test_answers_that_find_no_more_room_are_not_lost(
         assert not list(larger.path.glob("*.part"))
     assert [row["prompt"][:4].split()[0] for row in found] == [str(number) for number in range(200)]
     assert len(session.asked) - before < 200
+
+
+@pytest.mark.parametrize("how", ["full", "read only"])
+def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
+    tw: Any, model: Path, rows: Path, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    measured = machine.probe_path()
+    monkeypatch.setenv("TUNEWRIGHT_HOME", str(disk.path))
+    machine.probe_path().write_bytes(measured.read_bytes())
+    if how == "full":
+        disk.fill()
+    else:
+        disk.make_read_only()
+    assert tw("plan", str(model), str(rows), "--json").code == 0
+    assert tw("data", "check", str(rows), "-m", str(model), "--json").code == 0
+    loaded = api.load(named={"model.name": str(model), "data.train": str(rows)})
+    plan, notes = api.plan(loaded), list[str]()
+    run = start.create(loaded, plan, force=True, note=notes.append)
+    prepared = prepare(plan, run, load_tokenizer(model, None), note=notes.append)
+    assert len(prepared.train) + len(prepared.held_out) == 40
+    (note,) = notes
+    assert note.startswith("the encoded rows are not kept for the next run: ") and str(disk.path) in note
+    assert run.prepared()["from_cache"] is False
