@@ -40,9 +40,10 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str] = (),
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is a page that was made here."""
+    """Whether a file is a page that was made here, or has nothing in it to be lost."""
     with path.open("rb") as file:
-        return MARK in file.read(MARK_WITHIN)
+        head = file.read(MARK_WITHIN)
+    return not head or MARK in head
 
 
 @cache

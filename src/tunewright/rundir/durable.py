@@ -98,6 +98,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     fsync(path.parent)
 
 
+def write_random(path: Path, size: int) -> None:
+    """A file that takes so many bytes on every file system, also on one that compresses."""
+    write_bytes(path, os.urandom(size))
+
+
 def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 

@@ -5,7 +5,6 @@ last events, which then have room, and are held anew as soon as there is some.
 """
 
 import io
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ TRY_SECONDS, PAUSE_SECONDS = 20.0, 0.2
 
 @dataclass(frozen=True)
 class Reserve:
-    """A file of random bytes, as those take room on every file system."""
+    """A file that is there for the room that it takes."""
 
     path: Path
 
@@ -35,7 +34,7 @@ class Reserve:
             if self.path.is_file():
                 return
             with suppress(OSError):
-                durable.write_bytes(self.path, os.urandom(size))
+                durable.write_random(self.path, size)
 
     def give_back(self) -> None:
         durable.drop(self.path)

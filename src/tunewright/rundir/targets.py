@@ -26,7 +26,7 @@ def output_file(
     can_force: bool = False,
     is_ours: Callable[[Path], bool] = lambda path: False,
 ) -> Path:
-    """The file that a result is written to. An empty file may be written over, and one that `is_ours`; others with `force`.
+    """The file that a result is written to. One that is there may be written over where it `is_ours`, and with `force`.
 
     Raises: SpecError E115 for a file that is there; TrainingError E520, E524 for a name that cannot be written to.
     """
@@ -37,7 +37,7 @@ def output_file(
     if mode and not stat.S_ISREG(mode):
         raise error("E524", path=str(word), reason=N_("it is a device, a pipe or a socket, and a file is meant"))
     _check_parent(path.parent, word)
-    if mode and path.stat().st_size and not force and not is_ours(path):
+    if mode and not force and not is_ours(path):
         raise exists_already(Path(word), **({"force": "--force"} if can_force else {}))
     return path
 
