@@ -3,7 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -162,13 +162,14 @@ def _show(
 ) -> int:
     from tunewright.cli.problems import print_json, print_problems
 
-    if is_json(arguments):
-        print_json(problems, log=log)
-    else:
-        where = again.named(_("all of them: tunewright data check FILE --json"))
-        print_problems(problems, show.err(), full_list=where, nothing_started=nothing_started)
-        if log:
-            show.err().line(_("traceback: {path}").format(path=log))
+    with suppress(OSError):  # standard error may be a file on a full disk; the exit code still says it
+        if is_json(arguments):
+            print_json(problems, log=log)
+        else:
+            where = again.named(_("all of them: tunewright data check FILE --json"))
+            print_problems(problems, show.err(), full_list=where, nothing_started=nothing_started)
+            if log:
+                show.err().line(_("traceback: {path}").format(path=log))
     return int(problems[0].entry.exit_code)
 
 

@@ -34,7 +34,7 @@ def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
             except BaseException:
                 ledger.close(state="stopped", worker=None)
                 raise
-            last = run.read_events()[-1]
+            last = (run.read_events() or [{}])[-1]
             ended: dict[str, Any] = {
                 "worker": None,
                 "ended": time.time(),

@@ -25,6 +25,7 @@ from tunewright.rundir import durable, guide, layout, store, targets
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.contents import as_problems, read_contents, refuse_without_base
 from tunewright.rundir.contents import changes as base_changes
+from tunewright.rundir.ending import reserve_of
 from tunewright.rundir.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.run import CHANGEABLE, Run
@@ -141,6 +142,7 @@ def gib(count: float) -> str:
 
 def launch(run: RunDir) -> None:
     """Start the detached parent; it outlives this process and its terminal."""
+    reserve_of(run, "parent").hold()  # as early as there may be room
     log = run.file(layout.LOG).open("ab")
     with log:
         spawn(command("tunewright.flow.supervise", str(run.path)), stdout=log, stderr=log, detached=True)

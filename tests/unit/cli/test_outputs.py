@@ -2,7 +2,10 @@
 
 import json
 import os
+import shlex
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,3 +281,28 @@ def test_a_folder_of_runs_that_is_not_there_is_said(tw: Run) -> None:
 @pytest.mark.parametrize("price", ["nan", "inf", "-inf", "1e400", "-1", "-0.01"])
 def test_a_price_that_is_none_is_refused(tw: Run, model: Path, rows: Path, price: str) -> None:
     refused(tw("plan", str(model), str(rows), f"--price={price}", "--json"), "E119")
+
+
+TUNEWRIGHT = [sys.executable, "-m", "tunewright"]
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code"),
+    [
+        (">&-", 0),
+        ("2>&-", 0),
+        ("<&- >&- 2>&-", 0),
+        (">/dev/full", 7),
+        (">/dev/full 2>/dev/full", 7),
+        (">/dev/full 2>&-", 7),
+    ],
+)
+@pytest.mark.parametrize("words", [("explain", "E510"), ("explain", "E510", "--json")], ids=len)
+def test_streams_that_are_closed_or_full_are_no_fault_of_ours(
+    words: tuple[str, ...], redirected: str, code: int
+) -> None:
+    line = f"{shlex.join([*TUNEWRIGHT, *words])} {redirected}"
+    ended = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True)
+    assert ended.returncode == code
+    assert "E802" not in ended.stderr and "Traceback" not in ended.stderr
+    assert ("E520" in ended.stderr) == (redirected == ">/dev/full")

@@ -181,7 +181,7 @@ def _train(asked: "Grid", folder: Path, *, force: bool, is_json: bool, is_quiet:
 
 def _ask_with_examples(runs: "Sequence[TrainedRun]", shots: int, *, is_quiet: bool) -> None:
     """Measure the base model with training rows in its prompt, once; where it cannot be, that is said and is no fault."""
-    from tunewright.errors import TunewrightError
+    from tunewright.errors import TunewrightError, of_system
 
     ends = [run for run in runs if run.state == "finished"]
     if not ends or any(run.dir.prompted().get("asked") == shots for run in ends):
@@ -191,6 +191,8 @@ def _ask_with_examples(runs: "Sequence[TrainedRun]", shots: int, *, is_quiet: bo
             ends[0].prompted(shots, progress)
         except TunewrightError as fault:
             show.note("; ".join(problem.message() for problem in fault.problems))
+        except OSError as fault:  # the runs may lie on a disk that is full, or only read
+            show.note("; ".join(problem.message() for problem in of_system(fault, ends[0].path).problems))
         finally:
             ends[0].close()
 
