@@ -23,7 +23,6 @@ from tunewright.data.gate import judge
 from tunewright.data.loading import recognise
 from tunewright.data.pieces import pieces as pieces
 from tunewright.data.prompts import Prompt, read_prompts
-from tunewright.data.template import as_turn
 from tunewright.doctor import rules
 from tunewright.doctor.finding import Finding as Finding
 from tunewright.doctor.rules import Diagnosis as Diagnosis
@@ -43,13 +42,12 @@ from tunewright.flow.session import Progress
 from tunewright.flow.sweep import Sought as Sought
 from tunewright.flow.sweep import Sweep as Sweep
 from tunewright.flow.sweep import Trial as Trial
-from tunewright.i18n import Phrase, ngettext
+from tunewright.i18n import Phrase
 from tunewright.planning.paths import PATHS as PATHS
 from tunewright.planning.plan import Plan
 from tunewright.planning.presets import Row, all_rows, find_row, row_of, rows_of
 from tunewright.rundir import durable, layout, store, targets
 from tunewright.rundir.checkpoints import MANIFEST
-from tunewright.rundir.events import finite
 from tunewright.rundir.soundness import Checked as Checked
 from tunewright.rundir.soundness import check_folder, check_run
 from tunewright.rundir.store import RunDir
@@ -58,7 +56,7 @@ from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
 from tunewright.spec.shortcuts import paths_of as paths_of
 from tunewright.spec.tasks import Task
-from tunewright.trained import CHAT_TOKENS, Asked, no_progress
+from tunewright.trained import CHAT_TOKENS, no_progress
 from tunewright.trained import SHOTS as SHOTS
 from tunewright.trained import Conversation as Conversation
 from tunewright.trained import TrainedRun as TrainedRun
@@ -251,8 +249,7 @@ def answer_prompts(
 
     They come in portions, as they are written. Prompts without a system turn get the one that the training rows had.
     """
-    for portion in answers.portions(len(questions)):
-        yield from _answered(run, questions, portion, with_base, max_new_tokens, progress)
+    return answers.Ask(questions, run.answers, run.opening(), with_base, max_new_tokens).each(progress)
 
 
 def answer_to_file(
@@ -263,49 +260,9 @@ def answer_to_file(
 
     Raises: OSError where the disk refuses; what is answered by then is not lost.
     """
-    opening = run.opening()
-    key = {
-        "rows": [p.row for p in questions], "asked": [_asked(p, opening) for p in questions], "with_base": with_base,
-        "max_new_tokens": max_new_tokens, "base": [p.to_record() for p in run.base_problems()],
-    }  # fmt: skip
-    part = answers.part_of(path, answers.identity(run.dir, key))
-    if done := answers.written(part, len(questions)):
-        note(ngettext("Going on behind the {count} answer in {path}", "Going on behind the {count} answers in {path}", done)
-             .format(count=done, path=part.name))  # fmt: skip
-    answers.write(
-        path,
-        part,
-        len(questions),
-        lambda numbers: _answered(run, questions, numbers, with_base, max_new_tokens, progress),
-    )
-
-
-def _answered(
-    run: TrainedRun,
-    questions: Sequence[Prompt],
-    numbers: range,
-    with_base: bool,
-    max_new_tokens: int,
-    progress: Progress,
-) -> list[dict[str, Any]]:
-    """The rows of these numbers with their answers, as JSON has them."""
-    opening, portion = run.opening(), [questions[number] for number in numbers]
-
-    def in_all(done: int, total: int) -> None:
-        progress(numbers.start + len(numbers) * done // max(1, total), len(questions))
-
-    got = run.answers(
-        [_asked(prompt, opening) for prompt in portion],
-        with_base=with_base,
-        max_new_tokens=max_new_tokens,
-        progress=in_all,
-    )
-    key = "tuned_answer" if any("answer" in p.row for p in questions) else "answer"
-    names = {"tuned": key, "base": "base_answer", "tuned_probability": "probability"}
-    return [
-        finite({**p.row, **{names.get(who, who): value for who, value in answer.items() if value is not None}})
-        for p, answer in zip(portion, got, strict=True)
-    ]
+    changes = [problem.to_record() for problem in run.base_problems()]
+    ask = answers.Ask(questions, run.answers, run.opening(), with_base, max_new_tokens)
+    ask.write(path, answers.identity(run.dir, [changes, *ask.settings()]), progress, note)
 
 
 def odd_numbers(questions: Sequence[Prompt]) -> list[Problem]:
@@ -322,17 +279,6 @@ def output_file(path: str | Path, *, force: bool = False) -> Path:
 def write_file(path: Path, text: str) -> None:
     """A text as a file, whole or not at all."""
     durable.write_text(path, text)
-
-
-def _asked(prompt: Prompt, opening: Sequence[Mapping[str, str]]) -> Asked:
-    """What a row asks, as the session takes it."""
-    if prompt.words:
-        return {"words": list(prompt.words)}
-    if not prompt.turns:
-        return {"text": prompt.text, "pair": prompt.pair}
-    own = [as_turn(turn) for turn in prompt.turns]
-    turns = own if own[0]["role"] == "system" else [*opening, *own]
-    return {"turns": turns, "tools": list(prompt.tools)} if prompt.tools else turns
 
 
 def benchmark_lines(found: Mapping[str, Any]) -> list[benchmark.Line]:

@@ -7,11 +7,18 @@ asked of which run; whoever asks the same again goes on behind the last whole po
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunewright.data.prompts import Prompt
+from tunewright.data.template import as_turn
+from tunewright.flow.fetch import Note
+from tunewright.flow.session import Progress
+from tunewright.i18n import ngettext
 from tunewright.rundir import durable
 from tunewright.rundir.checkpoints import MANIFEST, sha256
+from tunewright.rundir.events import finite
 from tunewright.rundir.store import RunDir
 
 Rows = list[dict[str, Any]]
@@ -26,8 +33,8 @@ def portions(count: int) -> Iterator[range]:
         start, size = start + size, min(MOST_ROWS, 2 * size)
 
 
-def identity(run: RunDir, ask: Mapping[str, Any]) -> str:
-    """A short name for what is asked of a run, adapter and rows included."""
+def identity(run: RunDir, ask: Sequence[Any]) -> str:
+    """A short name for what is asked of a run, its adapter included."""
     manifest = run.adapter_dir / MANIFEST
     adapter = sha256(manifest) if manifest.is_file() else ""
     text = json.dumps([run.info()["id"], adapter, ask], sort_keys=True, default=str)
@@ -49,14 +56,70 @@ def written(part: Path, count: int) -> int:
     return done
 
 
-def write(target: Path, part: Path, count: int, answer: Callable[[range], Rows]) -> None:
-    """Answer the rows that are not answered yet, and give the whole its name. Raises: OSError; the part then stays."""
-    done = written(part, count)
-    for rows in portions(count):
-        if rows.start >= done:
-            durable.append_line(part, "\n".join(as_line(row) for row in answer(rows)))
-            durable.fsync(part)
-    durable.move_file(part, target)
+@dataclass(frozen=True)
+class Ask:
+    """What is asked, and how; `answer` is what answers it, as `TrainedRun.answers`, and `opening` the usual first turn."""
+
+    questions: Sequence[Prompt]
+    answer: Callable[..., Rows]
+    opening: Sequence[Mapping[str, str]]
+    with_base: bool
+    max_new_tokens: int
+
+    def settings(self) -> list[Any]:
+        """All that the answers depend on, besides the model."""
+        rows = [[question.row, self._asked(question)] for question in self.questions]
+        return [self.with_base, self.max_new_tokens, rows]
+
+    def each(self, progress: Progress) -> Iterator[dict[str, Any]]:
+        """Every row with its answer, in order."""
+        for numbers in portions(len(self.questions)):
+            yield from self._answered(numbers, progress)
+
+    def write(self, target: Path, name: str, progress: Progress, note: Note) -> None:
+        """Answer the rows that are not answered yet, and give the whole its name. Raises: OSError; the part then stays."""
+        part = part_of(target, name)
+        done = written(part, len(self.questions))
+        if done:
+            text = ngettext(
+                "Going on behind the {count} answer in {path}", "Going on behind the {count} answers in {path}", done
+            )
+            note(text.format(count=done, path=part.name))
+        for numbers in portions(len(self.questions)):
+            if numbers.start >= done:
+                durable.append_line(part, "\n".join(map(as_line, self._answered(numbers, progress))))
+                durable.fsync(part)
+        durable.move_file(part, target)
+
+    def _answered(self, numbers: range, progress: Progress) -> Rows:
+        """The rows of these numbers with their answers, as JSON has them."""
+        portion = [self.questions[number] for number in numbers]
+
+        def in_all(done: int, total: int) -> None:
+            progress(numbers.start + len(numbers) * done // max(1, total), len(self.questions))
+
+        options: dict[str, Any] = {
+            "with_base": self.with_base,
+            "max_new_tokens": self.max_new_tokens,
+            "progress": in_all,
+        }
+        answers = self.answer([self._asked(question) for question in portion], **options)
+        key = "tuned_answer" if any("answer" in question.row for question in self.questions) else "answer"
+        names = {"tuned": key, "base": "base_answer", "tuned_probability": "probability"}
+        return [
+            finite({**question.row, **{names.get(who, who): text for who, text in answer.items() if text is not None}})
+            for question, answer in zip(portion, answers, strict=True)
+        ]
+
+    def _asked(self, prompt: Prompt) -> Any:
+        """What a row asks, as the session takes it."""
+        if prompt.words:
+            return {"words": list(prompt.words)}
+        if not prompt.turns:
+            return {"text": prompt.text, "pair": prompt.pair}
+        own = [as_turn(turn) for turn in prompt.turns]
+        turns = own if own[0]["role"] == "system" else [*self.opening, *own]
+        return {"turns": turns, "tools": list(prompt.tools)} if prompt.tools else turns
 
 
 def as_line(row: Mapping[str, Any]) -> str:
