@@ -14,8 +14,10 @@ import pytest
 from tests.small_disk import ROOT, SmallDisk, small_disk
 from tests.unit.plan.conftest import facts
 from tunewright import api
+from tunewright.compare.search import open_search
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.engine.prepare import prepare
+from tunewright.errors import SpecError
 from tunewright.facts import machine
 from tunewright.facts.pressure import Group
 from tunewright.flow import start
@@ -260,3 +262,22 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
     (note,) = notes
     assert note.startswith("the encoded rows are not kept for the next run: ") and str(disk.path) in note
     assert run.prepared()["from_cache"] is False
+
+
+@pytest.mark.parametrize(("how", "words"), [("full", "full"), ("read only", "unable to open")])
+def test_the_storage_of_a_sweep_that_cannot_be_written_is_told(disk: SmallDisk, how: str, words: str) -> None:
+    pytest.importorskip("optuna", reason="a sweep needs the optional part")
+    url = f"sqlite:///{disk.path / 'sweep.db'}"
+
+    def ask_again_and_again() -> None:
+        search = open_search(url, "name", is_higher_better=False)
+        disk.fill()
+        for _number in range(200):
+            search.add("me")
+
+    if how == "read only":
+        disk.make_read_only()
+    with pytest.raises(SpecError) as refusal:
+        ask_again_and_again()
+    (problem,) = refusal.value.problems
+    assert problem.code == "E128" and "sweep.db" in problem.message() and words in problem.message()
