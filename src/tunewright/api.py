@@ -1,5 +1,6 @@
 """The surface: one function for each verb, for Python and for the command line alike. Torch-free."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from tunewright.compare import report as reports
 from tunewright.compare import words as words
 from tunewright.compare.choosing import choose
 from tunewright.compare.compared import Compared as Compared
+from tunewright.compare.comparison_page import check_page as check_page
 from tunewright.compare.minimum import missed as missed
 from tunewright.compare.minimum import parse_minimum as parse_minimum
 from tunewright.compare.outcome import HEADS as HEADS
@@ -21,17 +23,16 @@ from tunewright.data.gate import judge
 from tunewright.data.loading import recognise
 from tunewright.data.pieces import pieces as pieces
 from tunewright.data.prompts import Prompt, read_prompts
-from tunewright.data.template import as_turn
 from tunewright.doctor import rules
 from tunewright.doctor.finding import Finding as Finding
 from tunewright.doctor.rules import Diagnosis as Diagnosis
-from tunewright.errors import DataError, ModelError, Problem, SpecError, error, errors_of
+from tunewright.errors import DataError, ModelError, Problem, SpecError, error, errors_of, of_system
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
 from tunewright.facts.meaning import meanings
 from tunewright.facts.model import read_model
+from tunewright.flow import answers, cells, demo, gather, inline, rows, start
 from tunewright.flow import calibrate as calibration
-from tunewright.flow import cells, demo, gather, inline, rows, start
 from tunewright.flow import sweep as sweeps
 from tunewright.flow.cells import Cell as Cell
 from tunewright.flow.cells import Grid as Grid
@@ -45,7 +46,7 @@ from tunewright.i18n import Phrase
 from tunewright.planning.paths import PATHS as PATHS
 from tunewright.planning.plan import Plan
 from tunewright.planning.presets import Row, all_rows, find_row, row_of, rows_of
-from tunewright.rundir import durable, layout, store
+from tunewright.rundir import durable, layout, store, targets
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.soundness import Checked as Checked
 from tunewright.rundir.soundness import check_folder, check_run
@@ -55,7 +56,7 @@ from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
 from tunewright.spec.shortcuts import paths_of as paths_of
 from tunewright.spec.tasks import Task
-from tunewright.trained import CHAT_TOKENS, Asked, no_progress
+from tunewright.trained import CHAT_TOKENS, no_progress
 from tunewright.trained import SHOTS as SHOTS
 from tunewright.trained import Conversation as Conversation
 from tunewright.trained import TrainedRun as TrainedRun
@@ -207,7 +208,11 @@ def open_exactly(word: str) -> TrainedRun:
 
 
 def runs(root: str | Path | None = None) -> list[TrainedRun]:
-    """The runs of a folder (runs/ here), oldest first."""
+    """The runs of a folder (runs/ here), oldest first. Raises: TrainingError E522 for a folder that is not there."""
+    try:
+        os.scandir(root or ".").close()
+    except OSError as fault:
+        raise of_system(fault, root or ".") from fault
     return [TrainedRun(run) for run in store.list_runs(Path(root) if root else None)]
 
 
@@ -240,38 +245,43 @@ def prompts(
 
 
 def answer_prompts(
-    run: TrainedRun, asked: Sequence[Prompt], *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS,
+    run: TrainedRun, questions: Sequence[Prompt], *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS,
     progress: Progress = no_progress,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Each prompt's row with the answer added: as `answer`, or `tuned_answer` where the rows have an `answer` already.
 
-    Prompts without a system turn get the one that the training rows had.
+    They come in portions, as they are written. Prompts without a system turn get the one that the training rows had.
     """
-    opening = run.opening()
-    rows = [_asked(prompt, opening) for prompt in asked]
-    answers = run.answers(rows, with_base=with_base, max_new_tokens=max_new_tokens, progress=progress)
-    key = "tuned_answer" if any("answer" in p.row for p in asked) else "answer"
-    names = {"tuned": key, "base": "base_answer", "tuned_probability": "probability"}
-    return [
-        {**p.row, **{names.get(who, who): told for who, told in given.items() if told is not None}}
-        for p, given in zip(asked, answers, strict=True)
-    ]
+    return answers.Ask(questions, run.answers, run.opening(), with_base, max_new_tokens).each(progress)
 
 
-def _asked(prompt: Prompt, opening: Sequence[Mapping[str, str]]) -> Asked:
-    """What a row asks, as the session takes it."""
-    if prompt.words:
-        return {"words": list(prompt.words)}
-    if not prompt.turns:
-        return {"text": prompt.text, "pair": prompt.pair}
-    own = [as_turn(turn) for turn in prompt.turns]
-    turns = own if own[0]["role"] == "system" else [*opening, *own]
-    return {"turns": turns, "tools": list(prompt.tools)} if prompt.tools else turns
+def answer_to_file(
+    run: TrainedRun, questions: Sequence[Prompt], path: Path, *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS,
+    progress: Progress = no_progress, note: Note = _silent,
+) -> None:  # fmt: skip
+    """The same rows as JSON lines in a file that is there when it is whole; after a kill the same ask goes on.
+
+    Raises: OSError where the disk refuses; what is answered by then is not lost.
+    """
+    changes = [problem.to_record() for problem in run.base_problems()]
+    ask = answers.Ask(questions, run.answers, run.opening(), with_base, max_new_tokens)
+    ask.write(path, answers.identity(run.dir, [changes, *ask.settings()]), progress, note)
 
 
-def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as JSON lines, whole or not at all."""
-    durable.write_jsonl(Path(path), [dict(row) for row in rows])
+def odd_numbers(questions: Sequence[Prompt]) -> list[Problem]:
+    """W508 where the rows hold numbers that JSON does not have, so that the output cannot hold them either."""
+    count = answers.not_finite([prompt.row for prompt in questions])
+    return [Problem("W508", values={"count": count})] if count else []
+
+
+def output_file(path: str | Path, *, force: bool = False) -> Path:
+    """The file that a result may be written to, links followed. Raises: SpecError E115; TrainingError E520, E524."""
+    return targets.output_file(path, force=force, can_force=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """A text as a file, whole or not at all."""
+    durable.write_text(path, text)
 
 
 def benchmark_lines(found: Mapping[str, Any]) -> list[benchmark.Line]:

@@ -13,6 +13,8 @@ TunewrightError
 An error holds problems and nothing else, so it pickles. The words stand in `CATALOGUE` alone; `raise` names a code.
 """
 
+import errno
+import os
 import shlex
 import string
 from collections.abc import Iterable, Mapping
@@ -193,6 +195,29 @@ def exists_already(path: Path, **values: Any) -> TunewrightError:
     beside = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
     free = next(place for place in beside if not place.exists())
     return error("E115", path=str(path), free=shlex.quote(str(free)), **values)
+
+
+# What the system refuses, by what helps: room, a right, another path; E523 is for all the rest.
+SYSTEM_CODES: Mapping[str, frozenset[int]] = {
+    "E520": frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}),
+    "E521": frozenset({errno.EROFS, errno.EACCES, errno.EPERM}),
+    "E522": frozenset({
+        errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG,
+    }),
+}  # fmt: skip
+
+
+def of_system(fault: OSError, place: Path | str) -> TunewrightError:
+    """What the system refused, with its path and its own words: E520 to E523. `place` stands in where it names no path.
+
+    It names both paths of a rename; the second is the one that a person knows.
+    """
+    code = next((code for code, numbers in SYSTEM_CODES.items() if fault.errno in numbers), "E523")
+    named = fault.filename2 or fault.filename
+    path = place if named is None or isinstance(named, int) else os.fsdecode(named)
+    return error(
+        code, path=str(path), quoted=shlex.quote(str(path)), reason=fault.strerror or str(fault) or type(fault).__name__
+    )
 
 
 def errors_of(problems: Iterable[Problem]) -> TunewrightError:

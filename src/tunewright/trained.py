@@ -14,8 +14,9 @@ from tunewright.errors import Problem, TunewrightError, TunewrightWarning
 from tunewright.flow import benchmark, eject, export, start
 from tunewright.flow import prompted as prompting
 from tunewright.flow.session import Progress, Session
+from tunewright.planning.memory import stored_bytes
 from tunewright.planning.plan import from_json
-from tunewright.rundir import contents, layout
+from tunewright.rundir import contents, layout, targets
 from tunewright.rundir.base import Base
 from tunewright.rundir.store import RunDir
 from tunewright.spec.tasks import TASKS, Task
@@ -206,7 +207,15 @@ class TrainedRun:
         return [{who: got[who][i] for who in got} for i in range(len(asked))]
 
     def merge(self, target: str | Path | None = None, progress: Progress = no_progress) -> dict[str, Any]:
-        """Base and adapter as one plain transformers folder, checked against the adapter's answers."""
+        """Base and adapter as one plain transformers folder, checked against the adapter's answers.
+
+        Raises: SpecError E115; ResourceError E403; TrainingError E520, E524, before the model is loaded.
+        """
+        plan = from_json(self.dir.plan())
+        precision = plan.run.model.precision
+        assert precision != "auto"
+        place = target or self.path / layout.MERGED
+        targets.output_folder(place, num_bytes=stored_bytes(plan.facts.model, precision, "none"))
         return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)
 
     def prove(self, progress: Progress = no_progress) -> dict[str, Any]:

@@ -5,6 +5,7 @@ adapter's too; events are not.
 """
 
 import errno
+import os
 import resource
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from transformers import TrainerCallback
 from tests.matrix.conftest import _measured, shop_rows, tiny_model
 from tunewright import api
 from tunewright.catalogue.entry import EXIT_MEMORY
+from tunewright.engine import worker
 from tunewright.engine.disk import disk_faults
 from tunewright.flow import inline, start
 from tunewright.rundir.store import RunDir
@@ -113,6 +115,28 @@ def test_an_adapter_that_cannot_be_saved_is_no_fault_of_ours_and_can_be_saved_la
     limit(resource.RLIM_INFINITY)
     assert inline.work(run) == 0
     assert run.adapter_dir.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "exit_code"),
+    [
+        (errno.ENOSPC, "E520", EXIT_MEMORY), (errno.EDQUOT, "E520", EXIT_MEMORY), (errno.EROFS, "E521", 2),
+        (errno.EACCES, "E521", 2), (errno.ENOTDIR, "E522", 2), (errno.ENOENT, "E522", 2), (errno.EIO, "E523", 1),
+        (errno.EMFILE, "E523", 1), (errno.ENOMEM, "E404", EXIT_MEMORY), (None, "E523", 1),
+    ],
+)  # fmt: skip
+def test_what_the_system_refuses_a_worker_is_no_fault_of_ours(
+    number: int | None, code: str, exit_code: int, run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(number, os.strerror(number), "/some/where") if number else OSError("a library's own words")
+
+    monkeypatch.setattr(worker, "train", refuse)
+    assert inline.work(run) == exit_code
+    (problem,) = start.outcome_problems(run)
+    assert (problem.code, run.info()["exit_code"]) == (code, exit_code)
+    assert (os.strerror(number) if number else "a library's own words") in problem.message()
+    assert code == "E404" or ("/some/where" if number else str(run.path)) in problem.message()
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {

@@ -188,6 +188,33 @@ RUNNING: Mapping[str, Entry] = {
         (N_("tunewright runs stop {name} --now"), N_("on {host}: kill -CONT {pid}")),
         EXIT_LOCKED,
     ),
+    "E520": Entry(
+        N_("there is no room for {path}: {reason}"),
+        N_("The disk is full, a quota is used up, or files may not grow as large as this one."),
+        (N_("make room there: tunewright runs rm RUN, or delete other files"), N_("-o PATH   on another disk")),
+        EXIT_MEMORY,
+    ),
+    "E521": Entry(
+        N_("{path} is refused by the system: {reason}"),
+        N_("The disk can only be read, or the rights of the file or folder do not allow it to this user."),
+        (N_("another place, where this user may write: -o PATH"), N_("ls -ld {quoted}   shows whose it is")),
+    ),
+    "E522": Entry(
+        N_("{path} cannot be opened or made: {reason}"),
+        N_("Nothing has this name, or a file is where a folder is meant, or a folder where a file is."),
+        (N_("another path"), N_("ls -ld {quoted}   shows what is there")),
+    ),
+    "E523": Entry(
+        N_("the system refused {path}: {reason}"),
+        N_("The disk, the network or a limit of this system failed; Tunewright did what it should."),
+        (N_("try again; if it stays so, another disk or folder"), N_("dmesg | tail   tells of disks that fail")),
+        EXIT_FAILED,
+    ),
+    "E524": Entry(
+        N_("nothing can be written to {path}: {reason}"),
+        N_("Where a result goes is looked at before a model is loaded, so that no work is lost."),
+        (N_("mkdir -p {missing}"), N_("another place")),
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),
@@ -214,5 +241,10 @@ RUNNING: Mapping[str, Entry] = {
         N_("the base is not the one that {name} was trained on ({key}: {old}, now {new})"),
         N_("The adapter was made for other numbers, so its answers are not those that were tested."),
         (N_("put the base back as it was"), N_("train on the base as it is now: tunewright train MODEL DATA")),
+    ),
+    "W508": Entry(
+        N_("{count} numbers of these rows are too large for JSON or no numbers; they stand as null in the output"),
+        N_("JSON has no infinity and no NaN. The answers are not touched, nor is the file that the rows come from."),
+        singular=N_("{count} number of these rows is too large for JSON or no number; it stands as null in the output"),
     ),
 }

@@ -17,6 +17,7 @@ from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.api import TrainedRun
+    from tunewright.errors import Problem
 
 REDRAW_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
@@ -225,7 +226,14 @@ def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
     state = run.state
     if state == "finished":
         return 0
-    return 128 + interrupted_by if interrupted_by else int(run.dir.info().get("exit_code") or 1)
+    known = run.dir.info().get("exit_code") or next((problem.entry.exit_code for problem in _problems(run)), 1)
+    return 128 + interrupted_by if interrupted_by else int(known)
+
+
+def _problems(run: "TrainedRun") -> "list[Problem]":
+    from tunewright import api
+
+    return api.problems(run.dir)
 
 
 def say_end(run: "TrainedRun", view: View, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
@@ -240,17 +248,16 @@ def say_end(run: "TrainedRun", view: View, *, is_interrupted: bool = False, is_q
     if state == "lost":
         channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
         channel.line(again.command("runs resume", again.handle(run)))
+        print_problems(_problems(run), channel)
         return
     say_why(run)
 
 
 def say_why(run: "TrainedRun") -> None:
     """What went wrong with a run, and where its log is."""
-    from tunewright import api
-
     channel = show.err()
     channel.line(_("log: {path}").format(path=brief.shorten(run.path / "log.txt")))
-    print_problems(api.problems(run.dir), channel)
+    print_problems(_problems(run), channel)
 
 
 def _say_stopped(run: "TrainedRun", view: View, channel: Channel) -> None:
@@ -282,6 +289,15 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
     if not is_json:
         say_end(run, view)
     return True
+
+
+def data_line(text: str) -> None:
+    """A line for programs while a meter is shown, which is drawn anew behind it."""
+    channel = show.err()
+    if channel.is_tty:
+        channel.stream.write(show.ERASE)
+        channel.stream.flush()
+    show.out().data(text)
 
 
 @contextmanager

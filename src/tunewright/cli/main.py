@@ -3,7 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -151,11 +151,13 @@ def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str
 
 
 def _failure(fault: Exception, arguments: Sequence[str]) -> int:
-    from tunewright.errors import Problem, TunewrightError
+    from tunewright.errors import Problem, TunewrightError, of_system
 
     if isinstance(fault, TunewrightError):
         _show(fault.problems, arguments, nothing_started=bool(arguments) and arguments[0] in ("train", "quickstart"))
         return fault.exit_code
+    if isinstance(fault, OSError):
+        return _show(of_system(fault, _("standard output")).problems, arguments)
     problem = Problem("E802", values={"reason": f"{type(fault).__name__}: {fault}"})
     return _show([problem], arguments, log=_write_crash(fault))
 
@@ -165,13 +167,14 @@ def _show(
 ) -> int:
     from tunewright.cli.problems import print_json, print_problems
 
-    if is_json(arguments):
-        print_json(problems, log=log)
-    else:
-        where = again.named(_("all of them: tunewright data check FILE --json"))
-        print_problems(problems, show.err(), full_list=where, nothing_started=nothing_started)
-        if log:
-            show.err().line(_("traceback: {path}").format(path=log))
+    with suppress(OSError):  # standard error may be a file on a full disk; the exit code still says it
+        if is_json(arguments):
+            print_json(problems, log=log)
+        else:
+            where = again.named(_("all of them: tunewright data check FILE --json"))
+            print_problems(problems, show.err(), full_list=where, nothing_started=nothing_started)
+            if log:
+                show.err().line(_("traceback: {path}").format(path=log))
     return int(problems[0].entry.exit_code)
 
 

@@ -42,7 +42,11 @@ def _in_ascii(fault: UnicodeError) -> tuple[str, int]:
 
 
 def prepare_streams() -> None:
-    """Make both streams write whatever they are given: what their encoding lacks becomes ASCII."""
+    """Make both streams write whatever they are given: what their encoding lacks becomes ASCII; closed ones lead nowhere."""
+    # In the order of their numbers, as each takes the lowest one that is free.
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     codecs.register_error("tunewright", _in_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

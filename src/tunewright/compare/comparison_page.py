@@ -13,7 +13,7 @@ from tunewright.compare.comparison import Comparison, Contestant
 from tunewright.compare.outcome import lines, notes
 from tunewright.compare.samples import Pair
 from tunewright.i18n import N_, _
-from tunewright.rundir import durable
+from tunewright.rundir import durable, targets
 
 MOST_ROWS = 20
 HEADLINES: Mapping[str, str] = {
@@ -26,10 +26,17 @@ HEADLINES: Mapping[str, str] = {
 def write_page(
     found: Comparison, choice: Choice, path: Path, *, importance: Mapping[str, float] = MappingProxyType({})
 ) -> Path:
-    """The path of the page, in this process's language."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_text(path, render(found, choice, importance))
+    """The path of the page, in this process's language. Raises: SpecError E115, TrainingError E520, E524 as `check_page`."""
+    durable.make_folder(path.parent)
+    durable.write_text(targets.output_file(path, is_ours=page.is_ours), render(found, choice, importance))
     return path
+
+
+def check_page(path: Path) -> None:
+    """Raises: SpecError E115 for a file that is no page of ours; TrainingError E520, E524 for what cannot be written to."""
+    targets.output_folder(path.parent, is_new=False)
+    if path.parent.is_dir():
+        targets.output_file(path, is_ours=page.is_ours)
 
 
 def render(found: Comparison, choice: Choice, importance: Mapping[str, float] = MappingProxyType({})) -> str:

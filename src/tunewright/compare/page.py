@@ -17,6 +17,8 @@ from tunewright.compare import samples, words
 from tunewright.i18n import _, language
 
 HERE = Path(__file__).parent
+MARK = b'<meta name="generator" content="Tunewright">'  # templates/base.html.j2
+MARK_WITHIN = 4096
 POLICY = "default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
 HTML_LANGUAGES = {"en": "en", "zh": "zh-CN"}
 
@@ -35,6 +37,13 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str] = (),
             **values,
         )
     )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a page that was made here, or has nothing in it to be lost."""
+    with path.open("rb") as file:
+        head = file.read(MARK_WITHIN)
+    return not head or MARK in head
 
 
 @cache

@@ -7,15 +7,18 @@ from tunewright.compare import benchmark, drawing, label_tables, page, record, s
 from tunewright.compare import samples as answers
 from tunewright.compare.record import Record
 from tunewright.doctor.rules import diagnose
-from tunewright.rundir import durable, layout
+from tunewright.rundir import durable, layout, targets
 from tunewright.rundir.store import RunDir
 
 
 def write_report(run: RunDir, path: Path | None = None) -> Path:
-    """The path of the report, written to the run's folder or to `path`, in this process's language."""
-    path = path or run.file(layout.REPORT)
-    durable.write_text(path, render(record.read(run)))
-    return path
+    """The path of the report, written to the run's folder or to `path`, in this process's language.
+
+    Raises: SpecError E115 where `path` is a file that is no page of ours; TrainingError E520, E524.
+    """
+    target = targets.output_file(path, is_ours=page.is_ours) if path else run.file(layout.REPORT)
+    durable.write_text(target, render(record.read(run)))
+    return path or target
 
 
 def summary(run: RunDir) -> dict[str, Any]:

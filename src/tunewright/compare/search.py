@@ -7,13 +7,14 @@ storage with the name of their owner in them, in one transaction, so that no tri
 import re
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from tunewright.compare.space import Axis, belongs
-from tunewright.errors import error
+from tunewright.errors import TunewrightError, error
 
 STARTUP = 5  # finished trials before others are proposed by them, or held against them
 FEWEST_FOR_IMPORTANCE = 4
@@ -21,6 +22,8 @@ TOP_TRIALS = 5  # PED-ANOVA wants so many good ones to tell what made them good
 SECONDS_FOR_LOCK = 60  # that another process may hold an SQLite file
 TRIES = 3  # two processes that make the tables at once disturb each other
 SHARED = "shared"
+P = ParamSpec("P")
+R = TypeVar("R")
 PASSWORD = re.compile(r"(://[^:/@]*):[^@/]*@")
 
 
@@ -45,15 +48,19 @@ def open_search(url: str, name: str, *, is_higher_better: bool) -> "Search":
     """The search of that name, begun now or earlier, here or elsewhere. Raises: ExportError E601, SpecError E128."""
     check_installed()
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _open_storage(url)
     direction = "maximize" if is_higher_better else "minimize"
     pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
-    study = optuna.create_study(
-        study_name=name, storage=storage, direction=direction, pruner=pruner, load_if_exists=True
-    )
-    return Search(study, storage, storage.get_study_id_from_name(name), is_higher_better)
+    try:
+        study = optuna.create_study(
+            study_name=name, storage=storage, direction=direction, pruner=pruner, load_if_exists=True
+        )
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as fault:
+        raise _refused(url, fault) from fault
+    return Search(study, storage, storage.get_study_id_from_name(name), is_higher_better, url)
 
 
 def _open_storage(url: str) -> Any:
@@ -67,9 +74,31 @@ def _open_storage(url: str) -> Any:
             return optuna.storages.RDBStorage(url, engine_kwargs=options)
         except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError) as failed:
             fault = failed
+    raise _refused(url, fault) from fault
+
+
+def _refused(url: str, fault: Exception | None) -> TunewrightError:
+    """What the database itself says, as of a disk that is full; passwords are left out."""
     hidden = PASSWORD.sub(r"\1:***@", url)
-    reason = str(fault).splitlines()[0].replace(url, hidden)
-    raise error("E128", url=hidden, reason=reason) from fault
+    cause = (fault.__cause__ if fault else None) or fault
+    return error("E128", url=hidden, reason=str(cause).splitlines()[0].replace(url, hidden))
+
+
+def _asks_storage(method: Callable[P, R]) -> Callable[P, R]:
+    """A method of a search that asks its storage. Raises: SpecError E128 where that refuses."""
+
+    @wraps(method)
+    def asking(*words: P.args, **options: P.kwargs) -> R:
+        import optuna
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return method(*words, **options)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as fault:
+            search: Any = words[0]
+            raise _refused(search.url, fault) from fault
+
+    return asking
 
 
 @dataclass(frozen=True)
@@ -80,15 +109,19 @@ class Search:
     storage: Any
     study_id: int
     is_higher_better: bool
+    url: str
 
+    @_asks_storage
     def shared(self) -> dict[str, Any]:
         """What all processes hold to; empty before the first of them has said it."""
         return dict(self.study.user_attrs.get(SHARED, {}))
 
+    @_asks_storage
     def share(self, values: Mapping[str, Any]) -> dict[str, Any]:
         self.study.set_user_attr(SHARED, dict(values))
         return self.shared()
 
+    @_asks_storage
     def trials(self) -> list[Tried]:
         """All trials by number."""
         found = [
@@ -106,6 +139,7 @@ class Search:
     def trial(self, number: int) -> Tried:
         return self.trials()[number]
 
+    @_asks_storage
     def add(self, owner: str) -> None:
         """One more trial, which is the owner's from its first moment on."""
         import optuna
@@ -113,6 +147,7 @@ class Search:
         trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={"owner": owner})
         self.storage.create_new_trial(self.study_id, trial)
 
+    @_asks_storage
     def propose(self, number: int, axes: Sequence[Axis], *, first: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """A value for each axis that the picked method has; those that were proposed before stay.
 
@@ -135,6 +170,7 @@ class Search:
                 picked[axis.name] = _suggest(trial, axis)
         return picked
 
+    @_asks_storage
     def report(self, number: int, step: int, loss: float) -> bool:
         """Note a held-out loss of a trial that goes on; whether it is so bad that the trial should end."""
         import optuna
@@ -148,11 +184,13 @@ class Search:
         # The first loss says more about the warm-up than about the end.
         return bool(known) and bool(trial.should_prune())
 
+    @_asks_storage
     def note(self, number: int, **told: Any) -> None:
         """Keep something about a trial that goes on."""
         for key, value in told.items():
             self.storage.set_trial_user_attr(self._id(number), key, value)
 
+    @_asks_storage
     def tell(self, number: int, state: str, value: float | None = None) -> None:
         """How a trial ended: complete, pruned or failed."""
         import optuna
@@ -162,6 +200,7 @@ class Search:
             number, value, state={"complete": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[state]
         )
 
+    @_asks_storage
     def importance(self) -> dict[str, float]:
         """How much each axis had to do with a good score, in shares of 1, by PED-ANOVA; empty for few trials."""
         import optuna

@@ -24,7 +24,7 @@ def disk_faults(folder: Path) -> Iterator[None]:
         number = _number(str(fault), folder)
         if number is None:
             raise
-        raise OSError(number, os.strerror(number)) from fault
+        raise OSError(number, os.strerror(number), str(folder)) from fault
 
 
 def _number(text: str, folder: Path) -> int | None:

@@ -228,14 +228,14 @@ def on_plain_base(model: PeftModel, plan: Plan) -> PeftModel:
     It goes through a folder: PEFT's layers for quantised ones merge otherwise.
     """
     base, dtype = model.get_base_model(), DTYPES[str(plan.run.model.precision)]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, disk_faults(Path(folder)):
         model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
         base.is_loaded_in_8bit = base.is_loaded_in_4bit = False  # with these marks PEFT will not even take (IA)3 off
         return load_adapter(dequantised(model.unload(), dtype), Path(folder))
 
 
 def _publish(merged: PreTrainedModel, target: Path, plan: Plan, tokenizer: TextTokenizer, readme: str) -> None:
-    with durable.staging(target.parent) as staged:
+    with durable.staging(target.parent) as staged, disk_faults(staged):
         merged.save_pretrained(staged)
         load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), tokenizer).save_pretrained(staged)
         (staged / "README.md").write_text(readme, encoding="utf-8")

@@ -40,10 +40,11 @@ class Prepared:
 
 def prepare(
     plan: Plan, run: RunDir, tokenizer: TextTokenizer, progress: Callable[[int, int], None] = lambda done, total: None,
-    note: Callable[[str], None] = lambda text: None,
+    note: Callable[[str], None] = lambda text: None, *, is_written: bool = True,
 ) -> Prepared:  # fmt: skip
     """Encode the rows of the plan. A cache that cannot be written is noted, and done without.
 
+    With `is_written` the run's folder gets the account of the rows.
     Raises: DataError for what must stop the run, after rows.bad.jsonl is written.
     """
     spec, length = plan.run.data, plan.run.data.max_length
@@ -73,7 +74,8 @@ def prepare(
     cached = _read_cache(key)
     if cached:
         account, bad_rows, train, held_out = cached
-        _write_bad_rows(run, bad_rows)
+        if is_written:
+            _write_bad_rows(run, bad_rows)
     else:
         gated = gate(
             loaded,
@@ -87,7 +89,8 @@ def prepare(
             progress=progress,
         )
         bad_rows = left_out(gated.loaded, spec)
-        _write_bad_rows(run, bad_rows)
+        if is_written:
+            _write_bad_rows(run, bad_rows)
         raise_if_stopped(gated, spec)
         account, train, held_out = gated.account, gated.train, gated.held_out
         try:
@@ -96,9 +99,10 @@ def prepare(
             note(f"the encoded rows are not kept for the next run: {fault.strerror or fault} ({home()})")
     seconds, rows = time.perf_counter() - started, len(train) + len(held_out)
     pace = {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds)}
-    durable.write_json(run.file(layout.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
-    seen = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
-    durable.write_jsonl(run.file(layout.SEEN_ROWS), seen)
+    if is_written:
+        durable.write_json(run.file(layout.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
+        seen = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
+        durable.write_jsonl(run.file(layout.SEEN_ROWS), seen)
     return Prepared(train, held_out, account, examples, _baseline(loaded, plan))
 
 

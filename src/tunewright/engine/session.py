@@ -37,11 +37,12 @@ from tunewright.engine.prove import prove
 from tunewright.engine.tasks import collator
 from tunewright.engine.ways import known_way
 from tunewright.engine.worker import quiet
-from tunewright.errors import TunewrightError, error
+from tunewright.errors import TunewrightError, error, of_system
 from tunewright.planning.known import LABELLED
 from tunewright.planning.plan import from_json
-from tunewright.rundir import layout
+from tunewright.rundir import durable, layout
 from tunewright.rundir.card import card
+from tunewright.rundir.ending import keep_talking
 from tunewright.rundir.store import RunDir
 from tunewright.spec.methods import virtual_tokens
 
@@ -77,7 +78,9 @@ class Session:
         self.say({"kind": "progress", "done": done, "total": total})
 
     def data(self) -> Prepared:
-        return prepare(self.plan, self.run, self.tokenizer, self.progress)
+        """The run's rows; their account is written anew where the disk allows it, as a run may lie on one that is only read."""
+        is_written = durable.refusal(self.run.path) is None
+        return prepare(self.plan, self.run, self.tokenizer, self.progress, is_written=is_written)
 
     def answer(self, asked: list[Any], max_new_tokens: int, with_base: bool) -> dict[str, Any]:
         """Answers or labels, with `with_base` also the base's; of single labels also the probabilities.
@@ -218,6 +221,10 @@ def serve(run: RunDir, requests: TextIO, say: Say, load: Callable[[RunDir, Say],
             say({"kind": "result", "result": loaded[do](**request)})
         except TunewrightError as fault:
             say({"kind": "error", "problems": [problem.to_record() for problem in fault.problems]})
+        except OSError as fault:
+            traceback.print_exc()
+            refused = of_system(fault, run.path)
+            say({"kind": "error", "problems": [problem.to_record() for problem in refused.problems]})
         except Exception as fault:
             traceback.print_exc()
             wrapped = error("E802", reason=f"{type(fault).__name__}: {fault}")
@@ -230,6 +237,7 @@ def main(load: Callable[[RunDir, Say], Operations] = operations) -> None:
     """Entry of the process. The real standard output is kept for replies; prints of libraries go to standard error."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    keep_talking()
     quiet()
 
     def say(message: dict[str, Any]) -> None:

@@ -23,9 +23,10 @@ from tunewright.engine.memory import ran_out, reason_of
 from tunewright.engine.score import Scorer
 from tunewright.engine.train import Outcome, train
 from tunewright.engine.watch import StopFlag, peak_rss_bytes
-from tunewright.errors import TunewrightError, error
+from tunewright.errors import TunewrightError, error, of_system
 from tunewright.planning.plan import from_json
 from tunewright.rundir import lock
+from tunewright.rundir.ending import keep_talking, last_words, reserve_of
 from tunewright.rundir.events import EventLog
 from tunewright.rundir.store import RunDir, owned
 
@@ -43,6 +44,15 @@ def quiet() -> None:
 def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCallback] = ()) -> int:
     """Do the run's steps; the exit code. Whatever goes wrong is an event, and in the log."""
     events, started = run.events, time.perf_counter()
+    reserve = reserve_of(run, "worker")
+    reserve.hold()
+    try:
+        return _work(run, events, stop, callbacks, started)
+    finally:
+        last_words(events, reserve)
+
+
+def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any], started: float) -> int:
     try:
         plan = from_json(run.plan())
         with planned_matmul(plan.fast_paths, lambda text: events.write("note", text=text)):
@@ -57,6 +67,8 @@ def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCa
             return _failed(events, error("E514", step=events.step, reason=reason_of(fault), name=run.name), stop)
         if ran_out(fault):
             return _failed(events, error("E404", step=events.step, reason=reason_of(fault), name=run.name), stop)
+        if isinstance(fault, OSError):
+            return _failed(events, of_system(fault, run.path), stop)
         return _failed(events, error("E802", reason=f"{type(fault).__name__}: {fault}"), stop)
 
 
@@ -102,6 +114,7 @@ def end_at_once() -> None:
 
 def main() -> None:
     """Entry of the process; standard output and error are the run's log."""
+    keep_talking()
     run = RunDir(Path(sys.argv[1]))
     if lock.own(run.path) is None:
         sys.exit(owned(run).exit_code)

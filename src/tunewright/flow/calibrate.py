@@ -13,6 +13,7 @@ from tunewright.planning.plan import Plan
 from tunewright.planning.time import factor_key
 from tunewright.rundir import durable
 from tunewright.spec import load as spec
+from tunewright.trust import cache_faults, home
 
 STEPS = 5  # the first two warm up
 WARM_UP = 2
@@ -21,8 +22,12 @@ WARM_UP = 2
 def calibrate(loaded: spec.Loaded, *, note: Note, progress: Progress) -> float:
     """Train a few steps, and keep how many times slower they were than promised. The run itself is thrown away.
 
-    Raises: every error that planning or training raises.
+    Raises: every error that planning or training raises; TrainingError E517 where nothing can be remembered.
     """
+    with cache_faults():
+        durable.make_folder(home())
+        if refusal := durable.refusal(home()):
+            raise refusal
     with tempfile.TemporaryDirectory() as place:
         short = {
             "train.max_steps": STEPS, "train.logging_steps": 1, "eval.rows": 0, "eval.loss_rows": 1,
@@ -41,7 +46,8 @@ def calibrate(loaded: spec.Loaded, *, note: Note, progress: Progress) -> float:
     learned = read_factors()
     key = factor_key(plan.run, plan.facts)
     factor *= learned.get(key, 1.0)  # what was promised had the old factor in it
-    durable.write_json(factors_path(), {**learned, key: round(factor, 4)})
+    with cache_faults():
+        durable.write_json(factors_path(), {**learned, key: round(factor, 4)})
     return factor
 
 

@@ -21,7 +21,7 @@ from tunewright.flow.gather import Progress
 from tunewright.i18n import N_, Phrase
 from tunewright.planning.choose import value_at
 from tunewright.planning.plan import Plan
-from tunewright.rundir import durable, layout, store
+from tunewright.rundir import durable, layout, store, targets
 from tunewright.rundir.store import LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
@@ -199,7 +199,7 @@ def _equal(
 ) -> dict[str, Any]:
     """What is equal in all cells: as the first cell of the folder was planned. Raises: SpecError E126."""
     path, digest = folder / EQUAL_FILE, _digest(asked)
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    stored = targets.own_object(path, "ask", "values")
     if stored.get("ask") == digest:
         return dict(stored["values"])
     if store.list_runs(folder):

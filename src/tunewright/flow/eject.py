@@ -8,12 +8,12 @@ from typing import Any
 from tunewright.data import cache
 from tunewright.data.encode import Encoded
 from tunewright.data.tokenizer import load_tokenizer
-from tunewright.errors import Problem, error, errors_of, exists_already
+from tunewright.errors import Problem, error, errors_of
 from tunewright.facts.bundled import BUNDLED
 from tunewright.i18n import N_, Phrase
 from tunewright.planning.known import LABELLED, known_fields
 from tunewright.planning.plan import Plan, from_json
-from tunewright.rundir import durable
+from tunewright.rundir import durable, targets
 from tunewright.rundir.base import base_of
 from tunewright.rundir.store import RunDir
 from tunewright.spec.methods import METHODS
@@ -83,20 +83,20 @@ if __name__ == "__main__":
     main()
 '''
 
+SCRIPT_FILE = "train.py"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 def eject(run: RunDir, folder: Path) -> Path:
     """Write train.py and its rows into a new folder; the script's path.
 
-    Raises: SpecError E115, E116; ExportError E604 for what a plain script would do otherwise than the run did.
+    Raises: SpecError E115, E116; TrainingError E520, E524; ExportError E604 for what a plain script would do otherwise.
     """
     plan = from_json(run.plan())
     problems = [Problem("E604", values={"what": what}) for what in _not_plain(plan)]
     if problems:
         raise errors_of(problems)
-    if folder.exists() and any(folder.iterdir()):
-        raise exists_already(folder)
+    target = targets.output_folder(folder)
     key = run.prepared().get("key", "")
     train, held_out = (cache.load(home() / "encoded" / key / f"{part}.i32") for part in ("train", "held_out"))
     if train is None or held_out is None:
@@ -107,7 +107,14 @@ def eject(run: RunDir, folder: Path) -> Path:
             needed=N_("prepared, with its encoded rows on this machine"),
             name=run.name,
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    with durable.staging(target.parent) as staged:
+        _write(staged, run, plan, train, held_out)
+        durable.publish_folder(staged, target)
+    return folder / SCRIPT_FILE
+
+
+def _write(folder: Path, run: RunDir, plan: Plan, train: Sequence[Encoded], held_out: Sequence[Encoded]) -> None:
+    """Rows, tokenizer and script, into a folder that is there."""
     has_pairs = plan.run.task == "seq_cls" and any(row.prompt_length for row in train)
     durable.write_jsonl(folder / "rows.jsonl", _as_json(train, has_pairs=has_pairs))
     durable.write_jsonl(folder / "held-out.jsonl", _as_json(held_out, has_pairs=has_pairs))
@@ -117,9 +124,8 @@ def eject(run: RunDir, folder: Path) -> Path:
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / "tokenizer" / name)
-    script = folder / "train.py"
-    durable.write_text(script, render(plan, run, has_tests=bool(held_out), has_pairs=has_pairs, pad_id=pad_id))
-    return script
+    text = render(plan, run, has_tests=bool(held_out), has_pairs=has_pairs, pad_id=pad_id)
+    durable.write_text(folder / SCRIPT_FILE, text)
 
 
 def _not_plain(plan: Plan) -> Iterator[str]:

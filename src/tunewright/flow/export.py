@@ -9,7 +9,7 @@ from tunewright.errors import error
 from tunewright.facts.model import Model
 from tunewright.i18n import N_, Phrase
 from tunewright.planning.plan import Plan, from_json
-from tunewright.rundir import durable
+from tunewright.rundir import durable, targets
 from tunewright.rundir.base import Base, base_of
 from tunewright.rundir.card import card
 from tunewright.rundir.checkpoints import MANIFEST, read_manifest, seal
@@ -22,13 +22,12 @@ LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
 def export(run: RunDir, target: Path) -> Base:
     """Write the adapter, its tokenizer, a card and the base's licence into a new folder; how the base is named there.
 
-    No file of it holds a path of this machine. It is sealed like the run's own. Raises: SpecError E115, E116.
+    No file of it holds a path of this machine. It is sealed like the run's own.
+    Raises: SpecError E115, E116; TrainingError E520, E524.
     """
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="export", needed=N_("finished"), name=run.name)
-    if target.exists() and any(target.iterdir()):
-        raise error("E115", path=str(target))
-    plan, target = from_json(run.plan()), target.resolve()
+    plan, target = from_json(run.plan()), targets.output_folder(target)
     base = base_of(plan)
     with durable.staging(target.parent) as staged:
         _copy(run.adapter_dir, staged, plan, base)

@@ -26,7 +26,7 @@ from tunewright.planning.plan import Choice, Facts
 from tunewright.spec.load import patch
 from tunewright.spec.run import DataSpec, Run
 from tunewright.spec.tasks import Task
-from tunewright.trust import command, spawn
+from tunewright.trust import command, home, spawn
 
 ROWS_CHECKED_IN_FULL = 20_000
 ROWS_LOOKED_AT = 100
@@ -192,4 +192,6 @@ def ensure_probe(note: Note) -> None:
         return
     again = _("Measuring this machine's speed again: it was busy the last time")
     note(again if known else _("Measuring this machine's speed, once"))
-    spawn(command("tunewright.engine.probe", str(probe_path()))).wait()
+    code = spawn(command("tunewright.engine.probe", str(probe_path()))).wait()
+    if code and read_probe() == known:
+        note(_("The measured speed could not be kept in {folder}; the plan goes on without it").format(folder=home()))

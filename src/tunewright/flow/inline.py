@@ -10,6 +10,7 @@ from typing import Any
 from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.compare.report import write_report
 from tunewright.planning.plan import Plan
+from tunewright.rundir.ending import Ledger
 from tunewright.rundir.lock import release
 from tunewright.rundir.store import RunDir, own, process_record
 
@@ -31,19 +32,20 @@ def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
     from tunewright.engine.worker import work as do_steps
 
     run.sweep()
-    run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
+    ledger = Ledger(run)
+    ledger.update(state="running", started=time.time(), worker=process_record(os.getpid()))
     begun = time.monotonic()
     stop = StopFlag()
     stop.listen(run, at_once=_thread.interrupt_main)
     try:
         code = do_steps(run, stop, callbacks)
     except BaseException:
-        run.update_info(state="stopped", worker=None)
+        ledger.close(state="stopped", worker=None)
         raise
     finally:
         stop.is_over.set()
         run.forget_requests()
-    last = run.read_events()[-1]
+    last = (run.read_events() or [{}])[-1]
     ended: dict[str, Any] = {
         "worker": None,
         "ended": time.time(),
@@ -52,7 +54,7 @@ def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
         "problems": last.get("problems", []),
     }
     state = "stopped" if code in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed" if code else "finished"
-    run.update_info(state=state, result=last.get("result"), **ended)
+    ledger.close(state=state, result=last.get("result"), **ended)
     write_report(run)
     return code
 

@@ -120,7 +120,7 @@ def tell(run: RunDir, problem: Problem, step: int) -> None:
     events = run.events
     events.step = step
     events.alert(problem)
-    durable.append_line(run.file(layout.LOG), f"{problem.code} {problem.message()}")
+    run.log(f"{problem.code} {problem.message()}")
 
 
 def _phase(events: Sequence[Event]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import error
-from tunewright.trust import home
+from tunewright.trust import cache_faults, home
 
 # How the tables of other libraries become rows, by the name of the library.
 AS_ROWS: Mapping[str, str] = {
@@ -45,11 +45,12 @@ def _line(number: int, row: Any) -> str:
 def _kept(content: bytes) -> Path:
     """The file of this content; only its owner may read it, from its first byte on."""
     folder = home() / "rows"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"rows-{hashlib.sha256(content).hexdigest()[:12]}.jsonl"
-    if not path.is_file() or path.read_bytes() != content:
-        descriptor, name = tempfile.mkstemp(dir=folder)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
+    with cache_faults():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.is_file() or path.read_bytes() != content:
+            descriptor, name = tempfile.mkstemp(dir=folder)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(name).replace(path)
     return path

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from tunewright.errors import Problem, error, errors_of
 from tunewright.flow.supervise import WORKER_ENVIRONMENT, first_gpu
@@ -54,8 +56,9 @@ class Session:
             raise errors_of(as_problems("E515", self._changed, name=self.run.name))
         process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # its output has then ended, too
+            process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            process.stdin.flush()
         for line in process.stdout:
             reply = json.loads(line)
             if reply["kind"] == "progress":
@@ -69,7 +72,7 @@ class Session:
         raise error("E506", how=how, log=str(self.run.file(layout.LOG)), name=self.run.name)
 
     def _start(self) -> "subprocess.Popen[str]":
-        with self.run.file(layout.LOG).open("ab") as log:
+        with _log(self.run.file(layout.LOG)) as log:
             return spawn(
                 command(self.module, str(self.run.path)),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True,
@@ -83,3 +86,11 @@ class Session:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
             process.wait()
+
+
+def _log(path: Path) -> BinaryIO:
+    """The log to write on; nothing where it cannot be written, as a run may lie on a disk that is only read."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")

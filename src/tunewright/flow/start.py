@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors import Problem, TrainingError, error, exists_already
+from tunewright.errors import Problem, TrainingError, error, of_system
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
@@ -17,10 +17,11 @@ from tunewright.planning.make import make_plan
 from tunewright.planning.plan import Plan, from_json
 from tunewright.planning.remedy import REASONS, remedied, remedies, wishes
 from tunewright.planning.time import factor_key
-from tunewright.rundir import durable, guide, layout, store
+from tunewright.rundir import durable, guide, layout, store, targets
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.contents import as_problems, read_contents, refuse_without_base
 from tunewright.rundir.contents import changes as base_changes
+from tunewright.rundir.ending import reserve_of
 from tunewright.rundir.lock import is_held
 from tunewright.rundir.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
@@ -41,6 +42,8 @@ def plan_for(
 
     Raises: every error that can be known before a run starts; SpecError E124 for a device that is not known.
     """
+    if loaded.run.run.output_dir:
+        targets.output_folder(loaded.run.run.output_dir, is_new=False)
     found = gather(loaded.run, note=note, progress=progress, is_measured=device is None)
     run, facts = with_absolute_paths(found.run), found.facts
     if device:
@@ -53,6 +56,8 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
 
     Raises: ResourceError E401, E403 (unless forced); SpecError E115; HubError while weights are fetched.
     """
+    place = plan.run.run.output_dir
+    targets.output_folder(place or store.runs_root(), is_new=bool(place))
     if not force:
         _check_room(plan)
     fetch_weights(plan.run.model.name, plan.run.model.revision, offline=plan.run.run.offline, note=note)
@@ -142,6 +147,7 @@ def launch(run: RunDir) -> None:
 
 def start_parent(run: RunDir, lock: int) -> None:
     """Start the detached parent; it outlives this process and its terminal, and owns the run by the lock handed on to it."""
+    reserve_of(run, "parent").hold()  # as early as there may be room
     with run.file(layout.LOG).open("ab") as log:
         argv = command("tunewright.flow.supervise", str(run.path))
         spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
@@ -264,19 +270,22 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
 
 
 def outcome_problems(run: RunDir) -> list[Problem]:
-    """Why a run ended as it did, from run.json."""
-    return [Problem.from_record(record) for record in run.info().get("problems") or []]
+    """Why a run ended as it did, from run.json; of one that is lost on a disk that refuses to be written, that."""
+    stored = [Problem.from_record(record) for record in run.info().get("problems") or []]
+    if stored or run.state() != "lost":
+        return stored
+    refusal = durable.refusal(run.path)
+    return list(of_system(refusal, run.path).problems) if refusal else []
 
 
 def copy_adapter(run: RunDir, target: Path) -> Path:
     """The adapter as a folder of its own, with what PEFT needs and no file of ours. Raises: SpecError E115, E116."""
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
-    if target.exists() and any(target.iterdir()):
-        raise exists_already(target)
-    with durable.staging(target.resolve().parent) as staged:
+    place = targets.output_folder(target)
+    with durable.staging(place.parent) as staged:
         for file in run.adapter_dir.iterdir():
             if file.name != MANIFEST:
                 shutil.copyfile(file, staged / file.name)
-        durable.publish_folder(staged, target.resolve())
+        durable.publish_folder(staged, place)
     return target

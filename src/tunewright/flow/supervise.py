@@ -6,6 +6,7 @@ the terminal is closed. It alone writes run.json. If it is killed itself, the wo
 then: it holds the same lock (rundir/lock.py).
 """
 
+import errno
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
+from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_MEMORY, EXIT_TERMINATED
 from tunewright.compare.report import write_report
 from tunewright.errors import Problem
 from tunewright.facts.pressure import Group, Pressure, own_groups
@@ -25,6 +26,7 @@ from tunewright.facts.stillness import STILL_SECONDS, Stillness
 from tunewright.flow.remedies import Shortage, last_sealed, load_rows_itself, nothing_left, save, shortage, tell
 from tunewright.i18n import N_, Phrase
 from tunewright.rundir import durable, layout, lock
+from tunewright.rundir.ending import Ledger, keep_talking, last_words
 from tunewright.rundir.store import RunDir, owned, process_record
 from tunewright.trust import command, spawn
 
@@ -70,6 +72,8 @@ class Parent:
 
     def __post_init__(self) -> None:
         self.argv = self.argv or command("tunewright.engine.worker", str(self.run.path))
+        self.ledger = Ledger(self.run)
+        self.refusal: OSError | None = None  # by the disk, when the last worker ended
         self.stops = 0
         self.known_events = self.known_log = self.tries = 0
         self.furthest = self._furthest()
@@ -97,29 +101,42 @@ class Parent:
         for number in ASKED_TO_END:
             signal.signal(number, self.on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self.run.update_info(started=time.time())
+        self.ledger.update(started=time.time())
         begun = time.monotonic()
         while True:
             self._start()
             code = self._wait()
             is_ours = self.stops or self.stood_still
             short = None if is_ours else shortage(code, self._events(), self._last_words(), self.pressure)
-            if not (save(self.run, short) if short else self._goes_on(code)):
+            self.refusal = durable.refusal(self.run.path)
+            self.ledger.reserve.give_back()  # what follows is written even on a full disk
+            if not self._begins_anew(code, short):
                 break
         end = self._end(code, short)
         self.run.forget_requests()
-        self.run.update_info(ended=time.time(), seconds=time.monotonic() - begun, worker=None, **end)
-        write_report(self.run)
+        self.ledger.close(ended=time.time(), seconds=time.monotonic() - begun, worker=None, **end)
+        try:
+            write_report(self.run)
+        except OSError as fault:
+            self.run.log(f"the report was not written: {fault}; tunewright report makes it")
         return int(end["exit_code"])
+
+    def _begins_anew(self, code: int, short: Shortage | None) -> bool:
+        """Whether another worker is to go on; not where the disk refuses what has to be changed for that."""
+        try:
+            return save(self.run, short) if short else self._goes_on(code)
+        except OSError as fault:
+            if fault.errno not in durable.REFUSALS:
+                raise
+            self.run.log(str(fault))
+            return False
 
     def _start(self) -> None:
         """Start a worker on what the folder holds: at the last sealed checkpoint, if there is one."""
         self.run.sweep()
         self.known_events = len(self.run.read_events())
         parent = process_record(os.getpid())
-        self.run.update_info(
-            state="preparing", parent=parent, worker=None
-        )  # first, in case this process is killed next
+        self.ledger.update(state="preparing", parent=parent, worker=None)  # in case this process is killed next
         environment = WORKER_ENVIRONMENT | first_gpu()
         with self.run.file(layout.LOG).open("ab") as log:
             self.known_log = log.tell()
@@ -127,7 +144,7 @@ class Parent:
         if self.stops:
             self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
         self.pressure = Pressure(self.worker.pid, self.groups)
-        self.run.update_info(worker=process_record(self.worker.pid))
+        self.ledger.update(worker=process_record(self.worker.pid))
 
     def _wait(self) -> int:
         """Wait for the worker; the state follows its events, its memory is looked at, and whether it does anything."""
@@ -145,11 +162,12 @@ class Parent:
             )
             if wanted != state and code is None:
                 state = wanted
-                self.run.update_info(state=state)
+                self.ledger.update(state=state)
             if code is not None:
                 return int(code)
             if time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
+                self.ledger.flush()
                 self.pressure.look()
                 if stillness.look():
                     self.stood_still = True
@@ -203,7 +221,23 @@ class Parent:
         if code < 0 and (self.stops or -code in ASKED_TO_END):
             problem = Problem("E509", values={"step": last["step"], "name": self.run.name})
             return {"state": "stopped", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
-        return self._failed([self._cause(code)], last["step"])
+        return self._failed(
+            [self._refused(last["step"]) if self._is_refused(code) else self._cause(code)], last["step"]
+        )
+
+    def _is_refused(self, code: int) -> bool:
+        """Whether a worker that could not say so ended because the disk refused its files; its exit code is that of E510."""
+        return code == EXIT_MEMORY and (self._unsaved() is not None or self.refusal is not None)
+
+    def _unsaved(self) -> str | None:
+        """Why the last checkpoint was not saved, as far as the events tell."""
+        alerts = [event["problem"] for event in self._events() if event["kind"] == "alert"]
+        return next((str(alert["values"]["reason"]) for alert in reversed(alerts) if alert["code"] == "W502"), None)
+
+    def _refused(self, step: int) -> Problem:
+        reason = self._unsaved() or (self.refusal.strerror if self.refusal else os.strerror(errno.ENOSPC))
+        values = {"what": N_("what the run made"), "reason": reason, "step": step}
+        return Problem("E510", values={**values, "path": str(self.run.path), "name": self.run.name})
 
     def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, Any]:
         """The end of a run whose worker could not say why it ended; the parent says it in its place."""
@@ -211,8 +245,9 @@ class Parent:
         events = self.run.events
         events.step = step
         events.write("failed", problems=records, exit_code=code)
+        last_words(events, self.ledger.reserve)
         for problem in problems:
-            durable.append_line(self.run.file(layout.LOG), f"{problem.code} {problem.message()}")
+            self.run.log(f"{problem.code} {problem.message()}")
         return {"state": "failed", "exit_code": code, "problems": records}
 
     def _how(self, code: int) -> str:
@@ -236,6 +271,7 @@ def first_gpu() -> dict[str, str]:
 
 def main() -> None:
     """Entry of the process: own the run, as long as it lives, and see it through."""
+    keep_talking()
     run = RunDir(Path(sys.argv[1]))
     descriptor = lock.own(run.path)
     if descriptor is None:

@@ -25,7 +25,7 @@ from tunewright.flow import cells, start
 from tunewright.flow.fetch import Note
 from tunewright.flow.gather import Progress
 from tunewright.i18n import N_
-from tunewright.rundir import durable, layout, store
+from tunewright.rundir import durable, layout, store, targets
 from tunewright.rundir.store import RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
@@ -291,6 +291,10 @@ def open_sweep(sought: Sought, folder: Path, *, note: Note, progress: Progress =
     sought.check()
     folder, identity = folder.resolve(), sought.identity()
     file = folder / SWEEP_FILE
+    if not targets.own_object(file, "schema", "id", "ask"):
+        targets.output_folder(folder, is_new=False)
+        if folder.is_dir():
+            targets.output_file(folder / BEST_FILE)
     planned = None if file.is_file() else _shared(sought, note=note, progress=progress)
     durable.make_folder(folder / LOCKS)
     with FileLock(folder / LOCK_FILE):

@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,11 +16,29 @@ from pathlib import Path
 from typing import Any
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What a disk says of itself, not of a path: the same write may succeed later.
+REFUSALS = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
+TRIAL_BYTES = 4096
 
 
 def perform(operation: Callable[..., None], *arguments: Any) -> None:
-    """The seam: looked up at each call, so that another disk can stand here."""
-    operation(*arguments)
+    """The seam: looked up at each call, so that another disk can stand here. Raises: OSError, always with its path."""
+    try:
+        operation(*arguments)
+    except OSError as fault:
+        if fault.filename is None:
+            fault.filename = str(arguments[0])
+        raise
+
+
+def refusal(folder: Path) -> OSError | None:
+    """Why nothing can be written in a folder now, by trying it with a file without a name; None where it can be."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(os.urandom(TRIAL_BYTES))
+    except OSError as fault:
+        return OSError(fault.errno, fault.strerror, str(folder))
+    return None
 
 
 def _make(folder: Path) -> None:
@@ -79,6 +98,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     fsync(path.parent)
 
 
+def write_random(path: Path, size: int) -> None:
+    """A file that takes so many bytes on every file system, also on one that compresses."""
+    write_bytes(path, os.urandom(size))
+
+
 def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
@@ -127,6 +151,13 @@ def sync_folder(folder: Path) -> None:
 
 def move_folder(source: Path, target: Path) -> None:
     """Give a folder another name, for good. What is in it must be on the disk already."""
+    perform(_rename, source, target)
+    fsync(target.parent)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Give a file its name, for good, in the place of an older one."""
+    fsync(source)
     perform(_rename, source, target)
     fsync(target.parent)
 

@@ -45,13 +45,13 @@ def finite(value: Any) -> Any:
 class EventLog:
     """The writer of one run's events. One process writes at a time: the worker, or the parent when it is gone.
 
-    Events on a full disk are written as soon as there is room again; they do not end the run.
+    Events that the disk refuses are written as soon as it takes them again; they do not end the run.
     """
 
     path: Path
     step: int = 0
     _seq: int = field(default=-1, init=False)
-    _waiting: deque[str] = field(default_factory=deque, init=False)  # lines for which a full disk had no room
+    _waiting: deque[str] = field(default_factory=deque, init=False)  # lines that the disk refused
 
     def write(self, kind: str, **fields: Any) -> None:
         assert kind in KINDS, kind
@@ -66,13 +66,18 @@ class EventLog:
             "kind": kind,
         }
         self._waiting.append(json.dumps(finite({**head, **fields}), ensure_ascii=False, allow_nan=False))
+        self.flush()
+
+    def flush(self) -> bool:
+        """Write what waits; False if the disk still refuses it."""
         try:
             while self._waiting:
                 durable.append_line(self.path, self._waiting[0])
                 self._waiting.popleft()
         except OSError as fault:
-            if fault.errno not in durable.NO_ROOM:
+            if fault.errno not in durable.REFUSALS:
                 raise
+        return not self._waiting
 
     def alert(self, problem: Problem) -> None:
         self.write("alert", problem=problem.to_record())

@@ -7,7 +7,7 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,6 +65,11 @@ class RunDir:
     def update_info(self, **changes: Any) -> None:
         """For the process that owns the run: the parent, or the run itself when it is inline."""
         durable.write_json(self.file(layout.RUN_JSON), {**self.info(), **changes})
+
+    def log(self, line: str) -> None:
+        """A line for people in log.txt; left out where the disk refuses it."""
+        with suppress(OSError):
+            durable.append_line(self.file(layout.LOG), line)
 
     def publish_adapter(self, staged: Path, identity: Mapping[str, Any]) -> None:
         """Seal a staged adapter and put it in its place; at every moment `adapter_dir` is the older or the newer one."""

@@ -3,7 +3,8 @@
 ENDS is a JSON list of [phase, step, end], one for each start; `oom` dies as the kernel kills, with the count that it leaves
 in the control group GROUP; `kill`, `segfault`, `term` and `int` die of that signal; `refused` says that memory ran out,
 `bad_alloc` dies as C++ does then; `loader` says that a process that loads rows died; `hang` waits for what never comes;
-`done` finishes, and with `and killed` dies all the same.
+`done` finishes, and with `and killed` dies all the same; `full` fills the disk and says so as a worker does, `full and
+silent` without a word.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Problem
+from tunewright.rundir.ending import last_words, reserve_of
 from tunewright.rundir.events import EventLog
 from tunewright.rundir.store import RunDir
 
@@ -44,6 +46,21 @@ def end(how: str, events: EventLog, group: Path) -> int:
     if how == "refused":
         problem = Problem("E404", values={"step": events.step, "reason": "no room", "name": "shop"})
         events.write("failed", problems=[problem.to_record()], exit_code=7)
+        return 7
+    if how.startswith("full"):
+        run = RunDir(events.path.parent)
+        reserve = reserve_of(run, "worker")
+        reserve.hold()
+        from tests.small_disk import fill  # there is a path to the tests only where a disk is filled
+
+        fill(run.path.parent / "ballast")
+        if how == "full and silent":
+            return 7
+        reason = {"reason": "No space left on device", "step": events.step, "path": str(run.path)}
+        events.alert(Problem("W502", values=reason))
+        problem = Problem("E510", values={**reason, "what": "three checkpoints in a row", "name": "shop"})
+        events.write("failed", problems=[problem.to_record()], exit_code=7)
+        assert last_words(events, reserve)
         return 7
     if how == "loader":
         problem = Problem("E514", values={"step": events.step, "reason": "killed", "name": "shop"})

@@ -81,6 +81,7 @@ def compare(
         config, named = options.inputs_of(words, {"run.offline": offline})
         asked = api.Grid(config, named, sets or (), _names(methods), _ranks(ranks), _axes(grid), seeds, full)
         folder = Path(output) if output else api.cells_folder(asked)
+        api.check_page(folder / PAGE)
         shown = {"is_json": as_json, "is_quiet": quiet, "is_verbose": verbose}
         code = _train(asked, folder, force=force, **shown)
         runs = api.runs(folder)
@@ -88,6 +89,7 @@ def compare(
     else:
         runs = [run for word in words for run in _found(word)]
         folder = Path(output) if output else _common_folder(runs)
+        api.check_page(folder / PAGE)
     if shots:
         _ask_with_examples([run for run in runs if not is_left_open or run.task == "causal_lm"], shots, is_quiet=quiet)
     compared = api.compare_runs(runs, shots=shots)
@@ -179,7 +181,7 @@ def _train(asked: "Grid", folder: Path, *, force: bool, is_json: bool, is_quiet:
 
 def _ask_with_examples(runs: "Sequence[TrainedRun]", shots: int, *, is_quiet: bool) -> None:
     """Measure the base model with training rows in its prompt, once; where it cannot be, that is said and is no fault."""
-    from tunewright.errors import TunewrightError
+    from tunewright.errors import TunewrightError, of_system
 
     ends = [run for run in runs if run.state == "finished"]
     if not ends or any(run.dir.prompted().get("asked") == shots for run in ends):
@@ -189,6 +191,8 @@ def _ask_with_examples(runs: "Sequence[TrainedRun]", shots: int, *, is_quiet: bo
             ends[0].prompted(shots, progress)
         except TunewrightError as fault:
             show.note("; ".join(problem.message() for problem in fault.problems))
+        except OSError as fault:  # the runs may lie on a disk that is full, or only read
+            show.note("; ".join(problem.message() for problem in of_system(fault, ends[0].path).problems))
         finally:
             ends[0].close()
 

@@ -1,7 +1,6 @@
 """`tunewright generate`"""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -31,34 +30,35 @@ def generate(
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
-    from tunewright.errors import exists_already
 
     with_base = options.wants_base(base)
-    found = api.open_run(run)
-    if output and Path(output).exists() and not force:
-        raise exists_already(Path(output), force="--force")
-    mapping = options.mapping(columns)
-    prompts, left_out = api.prompts(file, task=found.task, mapping=mapping, skip_bad=skip_bad)
-    show_base_problems(found)
-    show.note(_("Loading the model of {name}").format(name=found.name))
+    trained = api.open_run(run)
+    target = api.output_file(output, force=force) if output else None
+    prompts, left_out = api.prompts(file, task=trained.task, mapping=options.mapping(columns), skip_bad=skip_bad)
+    show_base_problems(trained)
+    show.note(_("Loading the model of {name}").format(name=trained.name))
+    how: dict[str, Any] = {"with_base": with_base, "max_new_tokens": max_new_tokens}
+    rows: list[dict[str, Any]] = []
     try:
         with live.meter(_("Writing answers")) as progress:
-            rows = api.answer_prompts(
-                found, prompts, with_base=with_base, max_new_tokens=max_new_tokens, progress=progress
-            )
+            if target:
+                api.answer_to_file(trained, prompts, target, **how, progress=progress, note=show.note)
+            elif as_json:
+                rows = list(api.answer_prompts(trained, prompts, **how, progress=progress))
+            else:
+                for row in api.answer_prompts(trained, prompts, **how, progress=progress):
+                    live.data_line(json.dumps(row, ensure_ascii=False))
     finally:
-        found.close()
-    if output:
-        api.write_rows(output, rows)
+        trained.close()
+    warnings = api.odd_numbers(prompts)
     if as_json:
         body: dict[str, Any] = {"output": output} if output else {"rows": rows}
-        show.as_json({"schema": 1, "name": found.name, "num_rows": len(rows), "num_left_out": len(left_out), **body})
+        counts = {"num_rows": len(prompts), "num_left_out": len(left_out)}
+        more = {"warnings": [problem.to_json() for problem in warnings]} if warnings else {}
+        show.as_json({"schema": 1, "name": trained.name, **counts, **body, **more})
         return
-    if not output:
-        for row in rows:
-            show.out().data(json.dumps(row, ensure_ascii=False))
-    if left_out:
-        print_problems(left_out, show.err())
+    if problems := [*left_out, *warnings]:
+        print_problems(problems, show.err())
     if output:
-        text = ngettext("{count} answer in {path}", "{count} answers in {path}", len(rows))
-        show.out().line(text.format(count=len(rows), path=output))
+        text = ngettext("{count} answer in {path}", "{count} answers in {path}", len(prompts))
+        show.out().line(text.format(count=len(prompts), path=output))

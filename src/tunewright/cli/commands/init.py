@@ -32,17 +32,15 @@ def init(
     as_json: options.Json = False,
 ) -> None:
     from tunewright import api
-    from tunewright.errors import exists_already
 
     level: Any = preset
+    path = Path(output or f"{Path(data).stem}.yaml")
+    target = api.output_file(path, force=force)
     asked: dict[str, Any] = {"task": task} if task else {}
     if mapping := options.mapping(columns):
         asked["data.map"] = mapping
     text, recognised = api.starter(model, data, level, sets=sets or (), **asked)
-    path = Path(output or f"{Path(data).stem}.yaml")
-    if path.exists() and not force:
-        raise exists_already(path, force="--force")
-    path.write_text(text, encoding="utf-8")
+    api.write_file(target, text)
     if as_json:
         roles = dict(recognised.columns)
         show.as_json({"schema": 1, "path": str(path), "config": text, "format": recognised.name, "columns": roles})
