@@ -13,10 +13,10 @@ from tunewright.compare.metrics import DECIDING, LOSS, AnswerKind, in_reading_or
 from tunewright.compare.record import Record
 from tunewright.compare.record import read as read_record
 from tunewright.compare.statistics import Estimate
-from tunewright.errors import error
+from tunewright.errors import TrainingError, error
 from tunewright.i18n import N_, Phrase
 from tunewright.rundir import layout
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.store import DAMAGED, RunDir
 from tunewright.spec.keys import leaves
 from tunewright.spec.methods import rank_field
 from tunewright.spec.tasks import Task
@@ -81,7 +81,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end.
+    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end, with their states.
 
     `prompted` is the base model with `shots` training rows in its prompt, where that was measured.
     """
@@ -95,7 +95,7 @@ class Comparison:
     baseline: Mapping[str, Any] | None
     rows: int
     held_out_rows: int
-    left_out: tuple[RunDir, ...] = ()
+    left_out: tuple[tuple[RunDir, str], ...] = ()
 
     @property
     def contestants(self) -> tuple[Contestant, ...]:
@@ -189,8 +189,10 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
     has measured.
     Raises: SpecError E116 if none is finished, E125 if they were not tested on the same rows.
     """
-    records = [read_record(run) for run in runs]
+    records, damaged = _read(runs)
     finished = [record for record in records if record.result and record.after]
+    if not finished and damaged:
+        raise damaged[0][1]
     if not finished:
         run = runs[0]
         raise error("E116", state=Phrase(run.state()), verb="compare", needed=N_("finished"), name=run.name)
@@ -210,8 +212,22 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
         baseline=first.baseline,
         rows=len(shared),
         held_out_rows=first.after["held_out_rows"] if first.after else 0,
-        left_out=tuple(record.run for record in records if record not in finished),
+        left_out=(
+            *((record.run, record.state) for record in records if record not in finished),
+            *((run, DAMAGED) for run, _fault in damaged),
+        ),
     )
+
+
+def _read(runs: Sequence[RunDir]) -> tuple[list[Record], list[tuple[RunDir, TrainingError]]]:
+    """The runs that can be read, and those that cannot, with what is wrong."""
+    records, damaged = [], []
+    for run in runs:
+        try:
+            records.append(read_record(run))
+        except TrainingError as fault:
+            damaged.append((run, fault))
+    return records, damaged
 
 
 def _shared_rows(records: Sequence[Record]) -> list[Key]:
