@@ -3,6 +3,7 @@
 import shutil
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -153,10 +154,10 @@ def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] |
     run.info()
     tail = run.tail()
     if not from_start:
-        tail.read()
+        deque(tail.each(), maxlen=0)
     while True:
         is_over = run.state() in ENDED
-        yield from tail.read()
+        yield from tail.each()
         if is_over:
             _wait_for_report(run)
             return

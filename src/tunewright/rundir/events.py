@@ -124,10 +124,12 @@ class Tail:
     path: Path
     position: int = 0
 
-    def read(self) -> list[dict[str, Any]]:
-        """Events written since the last call. Raises: TrainingError E525."""
-        events = []
+    def each(self) -> Iterator[dict[str, Any]]:
+        """Events written since the last call, one by one. Raises: TrainingError E525."""
         for event, place in events_of(self.path, self.position):
-            events.append(event)
             self.position = place
-        return events
+            yield event
+
+    def read(self) -> list[dict[str, Any]]:
+        """All of them. Raises: TrainingError E525."""
+        return list(self.each())
