@@ -107,8 +107,9 @@ class TrainedRun:
     def base_problems(self) -> list[Problem]:
         """W505 for each part of the base that is not what it was when the run was made.
 
-        Raises: ModelError E324 if the base is gone.
+        Raises: ModelError E324 if the base is gone; TrainingError E525.
         """
+        self.dir.info()
         plan = from_json(self.dir.plan())
         contents.refuse_without_base(plan)
         return contents.as_problems("W505", contents.changes(plan), name=self.name)
