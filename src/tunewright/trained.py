@@ -116,7 +116,7 @@ class TrainedRun:
 
     def session(self) -> Session:
         """The process that holds the model. Raises: TrainingError E525 for a run that is damaged."""
-        self.dir.info()
+        self.dir.info(), self.dir.plan()
         self._session = self._session or Session(self.dir)
         return self._session
 

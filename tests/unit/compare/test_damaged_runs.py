@@ -55,7 +55,6 @@ VERBS = (
     ("runs", "watch"),
     ("runs", "resume"),
     ("eval",),
-    ("chat",),
     ("export", "-o", "out"),
 )
 
