@@ -105,7 +105,9 @@ def check(run: RunDir, file: str) -> None:
         )
         assert (code, [problem["code"] for problem in told["problems"]]) == (1, ["E525"]), (verb, told)
         assert told["problems"][0]["where"]["file"] == str(run.file(file))
-    assert tw("diagnose", "last")[0] == tw("report", "2026-11-23-sound")[0] == 0
+    assert tw("report", "2026-11-23-sound")[0] == 0
+    if file == layout.RUN_JSON:  # nobody knows when it was made, so it is not the last
+        assert tw("diagnose", "last")[0] == 0
 
 
 @pytest.mark.parametrize("harm", HARMS)
