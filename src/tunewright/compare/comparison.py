@@ -81,7 +81,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end, with their states.
+    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end, `damaged` cannot be read.
 
     `prompted` is the base model with `shots` training rows in its prompt, where that was measured.
     """
@@ -95,7 +95,13 @@ class Comparison:
     baseline: Mapping[str, Any] | None
     rows: int
     held_out_rows: int
-    left_out: tuple[tuple[RunDir, str], ...] = ()
+    left_out: tuple[RunDir, ...] = ()
+    damaged: tuple[RunDir, ...] = ()
+
+    @property
+    def absent(self) -> list[tuple[RunDir, str]]:
+        """The runs that do not stand in the table, with their states."""
+        return [*((run, run.state()) for run in self.left_out), *((run, DAMAGED) for run in self.damaged)]
 
     @property
     def contestants(self) -> tuple[Contestant, ...]:
@@ -212,10 +218,8 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
         baseline=first.baseline,
         rows=len(shared),
         held_out_rows=first.after["held_out_rows"] if first.after else 0,
-        left_out=(
-            *((record.run, record.state) for record in records if record not in finished),
-            *((run, DAMAGED) for run, _fault in damaged),
-        ),
+        left_out=tuple(record.run for record in records if record not in finished),
+        damaged=tuple(run for run, _fault in damaged),
     )
 
 
