@@ -81,7 +81,9 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end, `damaged` cannot be read.
+    """Contestants that were tested on the same rows, the base model first.
+
+    `left_out` are runs without an end, `damaged` those that cannot be read.
 
     `prompted` is the base model with `shots` training rows in its prompt, where that was measured.
     """
