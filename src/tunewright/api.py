@@ -47,7 +47,9 @@ from tunewright.planning.paths import PATHS as PATHS
 from tunewright.planning.plan import Plan
 from tunewright.planning.presets import Row, all_rows, find_row, row_of, rows_of
 from tunewright.rundir import durable, layout, store, targets
+from tunewright.rundir import overview as overviews
 from tunewright.rundir.checkpoints import MANIFEST
+from tunewright.rundir.overview import Overview as Overview
 from tunewright.rundir.soundness import Checked as Checked
 from tunewright.rundir.soundness import check_folder, check_run
 from tunewright.rundir.store import RunDir
@@ -214,6 +216,11 @@ def runs(root: str | Path | None = None) -> list[TrainedRun]:
     except OSError as fault:
         raise of_system(fault, root or ".") from fault
     return [TrainedRun(run) for run in store.list_runs(Path(root) if root else None)]
+
+
+def overview(run: TrainedRun) -> Overview:
+    """A run for a list of runs: nothing that is wrong with its folder is an error here."""
+    return overviews.overview(run.dir)
 
 
 def remove(run: RunDir) -> None:

@@ -18,7 +18,7 @@ from tunewright.planning.memory import stored_bytes
 from tunewright.planning.plan import from_json
 from tunewright.rundir import contents, layout, targets
 from tunewright.rundir.base import Base
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.store import DAMAGED, RunDir
 from tunewright.spec.tasks import TASKS, Task
 from tunewright.trust import html_table
 
@@ -66,7 +66,7 @@ class TrainedRun:
 
     def __repr__(self) -> str:
         """Name, state and what the held-out rows say, in English."""
-        if not self.dir.file(layout.RUN_JSON).is_file():
+        if not self.dir.path.is_dir():
             return f"TrainedRun({self.name!r}, not there any more)"
         scores = "".join(f", {name}: {before} -> {after}" for name, before, after in self._changes()[:1])
         return f"TrainedRun({self.name!r}, {self.state}{scores})"
@@ -77,7 +77,7 @@ class TrainedRun:
 
     def _changes(self) -> list[tuple[str, str, str]]:
         """Every score by its name: before, after; none before the run has any."""
-        found = self.dir.result()
+        found = self.dir.result() if self.state != DAMAGED else {}
         before, after = found.get("before") or {}, found.get("after") or {}
         return [
             (words.METRICS.get(name, name), words.score(name, before.get(name)), words.score(name, after[name]))
@@ -108,14 +108,16 @@ class TrainedRun:
     def base_problems(self) -> list[Problem]:
         """W505 for each part of the base that is not what it was when the run was made.
 
-        Raises: ModelError E324 if the base is gone.
+        Raises: ModelError E324 if the base is gone; TrainingError E525.
         """
+        self.dir.info()
         plan = from_json(self.dir.plan())
         contents.refuse_without_base(plan)
         return contents.as_problems("W505", contents.changes(plan), name=self.name)
 
     def session(self) -> Session:
-        """The process that holds the model."""
+        """The process that holds the model. Raises: TrainingError E525 for a run that is damaged."""
+        self.dir.info(), self.dir.plan()
         self._session = self._session or Session(self.dir)
         return self._session
 

@@ -215,6 +215,21 @@ RUNNING: Mapping[str, Entry] = {
         N_("Where a result goes is looked at before a model is loaded, so that no work is lost."),
         (N_("mkdir -p {missing}"), N_("another place")),
     ),
+    "E525": Entry(
+        N_("{file} cannot be read: {reason}"),
+        N_(
+            "The file was cut off, written over, or written by another program. Nothing was changed. Other runs are not touched by "
+            "it; the adapter and the checkpoints of this one are sound where `tunewright verify` says so."
+        ),
+        (
+            N_("put the file back from a copy"),
+            N_("leave the line out (the file stays as {lines}.bak): sed -i.bak {line}d {lines}"),
+            N_("go on without the file: mv {whole} {aside}"),
+            N_("train it again: tunewright train {config}"),
+            N_("delete what is left: tunewright runs rm {run}"),
+        ),
+        EXIT_FAILED,
+    ),
     "W501": Entry(
         N_("the fast path {name} differs from the plain one (loss {fast}, plain {plain}) and was switched off"),
         N_("Every fast path is compared with its plain twin before step 1; the run goes on plain."),

@@ -7,7 +7,7 @@ from typing import Any
 from tunewright.compare import words
 from tunewright.compare.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Number, axis, framed
 from tunewright.compare.comparison import Comparison, Contestant
-from tunewright.compare.drawing import base_loss
+from tunewright.compare.drawing import MOST_TABLE_ROWS, base_loss, thin
 from tunewright.compare.metrics import METRICS
 
 COLOURS = 7  # as many as report.css names; more runs begin again with dashes
@@ -57,7 +57,9 @@ def losses(found: Comparison) -> dict[str, Any]:
     for number, one in enumerate(found.tuned):
         for record in one.records:
             known = {
-                event["step"]: event["held_out_loss"] for event in record.evals if event["held_out_loss"] is not None
+                event["step"]: event["held_out_loss"]
+                for event in thin(record.evals, MOST_TABLE_ROWS)
+                if event["held_out_loss"] is not None
             }
             base = base_loss(record)
             points = ({0: base} if base is not None else {}) | known

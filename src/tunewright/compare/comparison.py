@@ -13,10 +13,10 @@ from tunewright.compare.metrics import DECIDING, LOSS, AnswerKind, in_reading_or
 from tunewright.compare.record import Record
 from tunewright.compare.record import read as read_record
 from tunewright.compare.statistics import Estimate
-from tunewright.errors import error
+from tunewright.errors import TrainingError, error
 from tunewright.i18n import N_, Phrase
 from tunewright.rundir import layout
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.store import DAMAGED, RunDir
 from tunewright.spec.keys import leaves
 from tunewright.spec.methods import rank_field
 from tunewright.spec.tasks import Task
@@ -81,7 +81,9 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contestants that were tested on the same rows, the base model first; `left_out` are runs without an end.
+    """Contestants that were tested on the same rows, the base model first.
+
+    `left_out` are runs without an end, `damaged` those that cannot be read.
 
     `prompted` is the base model with `shots` training rows in its prompt, where that was measured.
     """
@@ -96,6 +98,12 @@ class Comparison:
     rows: int
     held_out_rows: int
     left_out: tuple[RunDir, ...] = ()
+    damaged: tuple[RunDir, ...] = ()
+
+    @property
+    def absent(self) -> list[tuple[RunDir, str]]:
+        """The runs that do not stand in the table, with their states."""
+        return [*((run, run.state()) for run in self.left_out), *((run, DAMAGED) for run in self.damaged)]
 
     @property
     def contestants(self) -> tuple[Contestant, ...]:
@@ -189,8 +197,10 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
     has measured.
     Raises: SpecError E116 if none is finished, E125 if they were not tested on the same rows.
     """
-    records = [read_record(run) for run in runs]
+    records, damaged = _read(runs)
     finished = [record for record in records if record.result and record.after]
+    if not finished and damaged:
+        raise damaged[0][1]
     if not finished:
         run = runs[0]
         raise error("E116", state=Phrase(run.state()), verb="compare", needed=N_("finished"), name=run.name)
@@ -211,7 +221,19 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
         rows=len(shared),
         held_out_rows=first.after["held_out_rows"] if first.after else 0,
         left_out=tuple(record.run for record in records if record not in finished),
+        damaged=tuple(run for run, _fault in damaged),
     )
+
+
+def _read(runs: Sequence[RunDir]) -> tuple[list[Record], list[tuple[RunDir, TrainingError]]]:
+    """The runs that can be read, and those that cannot, with what is wrong."""
+    records, damaged = [], []
+    for run in runs:
+        try:
+            records.append(read_record(run))
+        except TrainingError as fault:
+            damaged.append((run, fault))
+    return records, damaged
 
 
 def _shared_rows(records: Sequence[Record]) -> list[Key]:

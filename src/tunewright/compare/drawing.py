@@ -1,6 +1,7 @@
 """What the report draws: the curves for uPlot with their tables, and bars in percent of their width."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from tunewright.compare import words
@@ -21,11 +22,14 @@ def thin(points: Sequence[Any], most: int) -> list[Any]:
 def smooth(values: Sequence[float | None]) -> list[float | None]:
     """Mean of a twentieth of the run around each point, so that it does not lag behind; narrower towards the ends."""
     last, half = len(values) - 1, max(1, len(values) // 40)
+    sums = list(accumulate((value or 0.0 for value in values), initial=0.0))
+    counts = list(accumulate((value is not None for value in values), initial=0))
     smoothed: list[float | None] = []
     for i in range(len(values)):
         reach = min(half, i, last - i)
-        around = [value for value in values[i - reach : i + reach + 1] if value is not None]
-        smoothed.append(sum(around) / len(around) if around else None)
+        first, end = i - reach, i + reach + 1
+        count = counts[end] - counts[first]
+        smoothed.append((sums[end] - sums[first]) / count if count else None)
     return smoothed
 
 
@@ -35,7 +39,7 @@ def curves(record: Record) -> dict[str, Any]:
     losses = [event["loss"] for event in logs]
     running = dict(zip((e["step"] for e in logs), smooth(losses) if len(losses) >= SMOOTH_FROM else [], strict=False))
     train = {event["step"]: event["loss"] for event in thin(logs, MOST_POINTS)}
-    held_out = {event["step"]: event["held_out_loss"] for event in record.evals}
+    held_out = {event["step"]: event["held_out_loss"] for event in thin(record.evals, MOST_POINTS)}
     base = base_loss(record)
     if base is not None:
         held_out = {0: base, **held_out}
@@ -73,10 +77,10 @@ def base_loss(record: Record) -> float | None:
 
 
 def loss_table(record: Record) -> list[tuple[str, str, str]]:
-    """Step, training loss, held-out loss; every measurement, and training losses evenly spread."""
+    """Step, training loss, held-out loss: as many of each, evenly spread, as a table can hold."""
     train = {event["step"]: event["loss"] for event in record.logs}
     held_out = {event["step"]: event["held_out_loss"] for event in record.evals}
-    steps = sorted({*thin(list(train), MOST_TABLE_ROWS), *held_out})
+    steps = sorted({*thin(list(train), MOST_TABLE_ROWS), *thin(list(held_out), MOST_TABLE_ROWS)})
     return [(f"{s:,}", words.number(train.get(s)), words.number(held_out.get(s))) for s in steps]
 
 

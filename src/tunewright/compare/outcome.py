@@ -102,8 +102,8 @@ def notes(found: Comparison, choice: Choice) -> list[str]:
                 "Only the {rows} rows that all runs answered are compared, so scores may differ from the runs' own."
             ).format(rows=found.rows)
         )
-    if found.left_out:
-        told = ", ".join(f"{run.name} ({words.label(words.STATES, run.state())})" for run in found.left_out)
+    if found.absent:
+        told = ", ".join(f"{run.name} ({words.label(words.STATES, state)})" for run, state in found.absent)
         said.append(_("Left out, as they have not come to their end: {runs}.").format(runs=told))
     return said
 
@@ -130,7 +130,7 @@ def to_json(found: Comparison, choice: Choice) -> dict[str, Any]:
         "tied": [one.name for one in choice.tied],
         "verdict": choice.in_english(),
         "differs": found.differing,
-        "left_out": [{"run": str(run.path), "state": run.state()} for run in found.left_out],
+        "left_out": [{"run": str(run.path), "state": state} for run, state in found.absent],
     }
 
 

@@ -1,6 +1,6 @@
 """One run as its files tell it, read once: events of all sessions, put together as if it had never been interrupted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from tunewright.compare.verdict import Score, Verdict, judge, pair
 from tunewright.errors import Problem
 from tunewright.planning.plan import Plan, from_json
 from tunewright.rundir import card, layout
-from tunewright.rundir.curves import curves
+from tunewright.rundir.history import History, read_history
 from tunewright.rundir.store import LIVE, RunDir
 from tunewright.spec.tasks import Task
 
@@ -30,11 +30,27 @@ class Record:
     state: str
     plan: Plan
     account: dict[str, Any]
-    events: list[Event]
-    logs: list[Event]
-    evals: list[Event]
-    before: Event | None
-    after: Event | None
+    history: History
+
+    @property
+    def logs(self) -> list[Event]:
+        """Logged steps in their order; of a very long run some, evenly spread."""
+        return self.history.curves.logs.events
+
+    @property
+    def evals(self) -> list[Event]:
+        """Measurements of the held-out loss, likewise."""
+        return self.history.curves.evals.events
+
+    @property
+    def before(self) -> Event | None:
+        """The scores of the base model."""
+        return self.history.scores.get("before")
+
+    @property
+    def after(self) -> Event | None:
+        """The scores of the tuned model."""
+        return self.history.scores.get("after")
 
     @property
     def task(self) -> Task:
@@ -122,9 +138,8 @@ class Record:
 
     @property
     def result(self) -> dict[str, Any]:
-        """Of the `done` event; empty if the run did not end well."""
-        done = [event for event in self.events if event["kind"] == "done"]
-        return dict(done[-1]["result"]) if done else {}
+        """Of the `done` event, or as the parent wrote it down; empty if the run did not end well."""
+        return self.history.result or self.info.get("result") or {}
 
     @property
     def is_live(self) -> bool:
@@ -133,10 +148,10 @@ class Record:
     @property
     def failure(self) -> list[Problem]:
         """Why the last session ended early; empty while it runs and when it ended well."""
-        ends = [event for event in self.events if event["kind"] in ("done", "failed")]
-        if self.is_live or not ends or ends[-1]["kind"] == "done":
+        end = self.history.end
+        if self.is_live or end is None or end["kind"] == "done":
             return []
-        return [Problem.from_record(problem) for problem in ends[-1]["problems"]]
+        return [Problem.from_record(problem) for problem in end["problems"]]
 
     @property
     def best_step(self) -> int | None:
@@ -153,8 +168,7 @@ class Record:
     @property
     def num_sessions(self) -> int:
         """How often training was begun."""
-        phases = [event for event in self.events if event["kind"] == "phase"]
-        return sum(event["phase"] == "train" and event["state"] == "begin" for event in phases)
+        return self.history.num_sessions
 
     def last_log(self, name: str) -> Any:
         return self.logs[-1].get(name) if self.logs else None
@@ -162,50 +176,24 @@ class Record:
     @property
     def peak_bytes(self) -> int | None:
         """The most memory the worker held: the kernel's count at the end, else the largest that was logged."""
-        seen = [event["rss_bytes"] for event in self.logs if event.get("rss_bytes")]
-        return self.result.get("peak_rss_bytes") or max(seen, default=None)
+        return self.result.get("peak_rss_bytes") or self.history.peak_bytes or None
 
     @property
     def seconds(self) -> dict[str, float]:
         """Time by phase over all sessions, begun ones too, in the order of the work."""
-        return phase_seconds(self.events)
+        return self.history.clock.seconds
 
 
 def read(run: RunDir) -> Record:
     """Everything the files of a run tell."""
-    events = run.read_events()
-    logs, evals = curves(events)
-    scores = {event["which"]: event for event in events if event["kind"] == "score"}
     return Record(
         run=run,
         info=run.info(),
         state=run.state(),
         plan=from_json(run.plan()),
         account=run.prepared(),
-        events=events,
-        logs=logs,
-        evals=evals,
-        before=scores.get("before"),
-        after=scores.get("after"),
+        history=read_history(run),
     )
-
-
-def phase_seconds(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds of each phase, summed over sessions; a phase that was cut off counts up to the last sign of life."""
-    seconds: dict[str, float] = {}
-    phase, begun, seen = "", 0.0, 0.0
-    for event in events:
-        if event["kind"] == "phase" and event["state"] == "end":
-            seconds[event["phase"]] = seconds.get(event["phase"], 0.0) + event["seconds"]
-            phase = ""
-        elif event["kind"] == "phase":
-            if phase:
-                seconds[phase] = seconds.get(phase, 0.0) + seen - begun
-            phase, begun = event["phase"], event["t"]
-        seen = event["t"]
-    if phase:
-        seconds[phase] = seconds.get(phase, 0.0) + seen - begun
-    return seconds
 
 
 def config_text(run: RunDir) -> str:

@@ -78,6 +78,6 @@ def render(found: Record) -> str:
         seen=seen.rows(found),
         promise=sections.promise(found),
         alerts=sections.alerts(found),
-        notes=[event for event in found.events if event["kind"] == "note"],
+        said=found.history,
         repeat=sections.repeat(found),
     )

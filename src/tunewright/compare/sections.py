@@ -285,7 +285,7 @@ def _off(promised: int, measured: int | None) -> str:
 
 
 def alerts(found: Record) -> list[Problem]:
-    return [Problem.from_record(event["problem"]) for event in found.events if event["kind"] == "alert"]
+    return [Problem.from_record(event["problem"]) for event in found.history.alerts.last]
 
 
 def repeat(found: Record) -> dict[str, Any]:

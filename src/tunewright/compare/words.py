@@ -32,6 +32,7 @@ STATES: Mapping[str, str] = {
     "stopped": N_("stopped"),
     "failed": N_("failed"),
     "lost": N_("lost"),
+    "damaged": N_("damaged"),
 }
 PHASES: Mapping[str, str] = {
     "prepare": N_("Preparing the data"),

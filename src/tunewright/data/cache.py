@@ -14,7 +14,7 @@ from typing import Any
 
 from tunewright.data.encode import Encoded
 
-FORMAT = 6  # one more whenever the same rows become other tokens
+FORMAT = 7  # one more whenever the same rows become other tokens
 _FIELDS = 6  # integers in front of all ids, for each row
 
 
@@ -42,9 +42,12 @@ def dump(rows: Sequence[Encoded]) -> bytes:
         "integers": len(numbers),
         "labels": labels.typecode,
         "byteorder": sys.byteorder,
-        "sha256": hashlib.sha256(body).hexdigest(),
     }
-    return json.dumps(head).encode() + b"\n" + body
+    return json.dumps({**head, "sha256": _digest(head, body)}).encode() + b"\n" + body
+
+
+def _digest(head: Mapping[str, Any], body: bytes) -> str:
+    return hashlib.sha256(json.dumps(head, sort_keys=True).encode() + body).hexdigest()
 
 
 def load(path: Path) -> list[Encoded] | None:
@@ -54,10 +57,10 @@ def load(path: Path) -> list[Encoded] | None:
     head_line, _, body = path.read_bytes().partition(b"\n")
     try:
         head = json.loads(head_line)
-    except ValueError:
+        is_whole = head.pop("sha256") == _digest(head, body)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
-    whole = head.get("format") == FORMAT and head.get("byteorder") == sys.byteorder
-    if not whole or head.get("sha256") != hashlib.sha256(body).hexdigest():
+    if not is_whole or head["format"] != FORMAT or head["byteorder"] != sys.byteorder:
         return None
     numbers, labels = array("i"), array(head["labels"])
     end = head["integers"] * numbers.itemsize

@@ -11,7 +11,7 @@ from tunewright.planning.adapter import learning_rate
 from tunewright.planning.choose import task_of
 from tunewright.planning.plan import Plan, from_json
 from tunewright.rundir import layout, store
-from tunewright.rundir.curves import curves
+from tunewright.rundir.history import History, read_history
 from tunewright.rundir.store import RunDir
 from tunewright.spec.tasks import TASKS
 
@@ -38,6 +38,7 @@ class Evidence:
     result: dict[str, Any]
     problems: Sequence[Problem] = ()
     alerts: Sequence[Problem] = ()
+    logged_bytes: int = 0  # the most memory that was logged
 
     @property
     def can_resume(self) -> bool:
@@ -106,8 +107,7 @@ class Evidence:
     @property
     def peak_bytes(self) -> int:
         """The most memory the run held on its device; 0 if that is not known."""
-        seen = max((log.get("rss_bytes") or 0 for log in self.logs), default=0)
-        return int(self.result.get("peak_device_bytes") or self.result.get("peak_rss_bytes") or seen)
+        return int(self.result.get("peak_device_bytes") or self.result.get("peak_rss_bytes") or self.logged_bytes)
 
 
 def _as_seen_from_here(path: Path) -> str:
@@ -117,27 +117,27 @@ def _as_seen_from_here(path: Path) -> str:
 
 def read(run: RunDir) -> Evidence:
     """The evidence in a run's folder."""
-    events = run.read_events()
-    logs, evals = curves(events)
-    scores = {event["which"]: event["scores"] for event in events if event["kind"] == "score"}
+    history = read_history(run)
+    scores = {which: event["scores"] for which, event in history.scores.items()}
     return Evidence(
         handle=run.name if run.path.parent == store.runs_root() else str(run.path),
         config=_as_seen_from_here(run.file(layout.CONFIG)),
         state=run.state(),
         plan=from_json(run.plan()),
         account=run.prepared(),
-        logs=logs,
-        evals=evals,
+        logs=history.curves.logs.events,
+        evals=history.curves.evals.events,
+        logged_bytes=history.peak_bytes,
         before=scores.get("before", {}),
         after=scores.get("after", {}),
         samples=run.samples("after"),
         result=run.result(),
-        problems=_failure(run, events),
-        alerts=[Problem.from_record(event["problem"]) for event in events if event["kind"] == "alert"],
+        problems=_failure(run, history),
+        alerts=[Problem.from_record(event["problem"]) for event in history.alerts.last],
     )
 
 
-def _failure(run: RunDir, events: Sequence[Event]) -> list[Problem]:
+def _failure(run: RunDir, history: History) -> list[Problem]:
     """Why the last session ended early: as its parent wrote it, who saw what the worker could not say, else as the worker did.
 
     Empty if it ended well or is still going on.
@@ -145,7 +145,6 @@ def _failure(run: RunDir, events: Sequence[Event]) -> list[Problem]:
     told = run.info().get("problems")
     if told:
         return [Problem.from_record(problem) for problem in told]
-    ends = [event for event in events if event["kind"] in ("done", "failed")]
-    if not ends or ends[-1]["kind"] == "done":
+    if history.end is None or history.end["kind"] == "done":
         return []
-    return [Problem.from_record(problem) for problem in ends[-1]["problems"]]
+    return [Problem.from_record(problem) for problem in history.end["problems"]]

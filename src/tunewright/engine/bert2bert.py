@@ -7,6 +7,7 @@ import torch
 from transformers import AutoTokenizer, EncoderDecoderModel, set_seed
 
 from tunewright.rundir import durable
+from tunewright.rundir.checkpoints import seal
 from tunewright.trust import gate_model_folder
 
 SEED = 0
@@ -34,6 +35,7 @@ def join(source: Path, target: Path) -> None:
             half.name_or_path = ""  # else the path on this machine stands in the config
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
+        seal(staged, run_id="", step=0, identity={})
         durable.publish_folder(staged, target)
 
 

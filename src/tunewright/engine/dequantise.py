@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from tunewright.rundir import durable
+from tunewright.rundir.checkpoints import seal
 from tunewright.trust import gate_gguf
 
 
@@ -29,6 +30,7 @@ def dequantise(source: Path, target: Path) -> None:
         )
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
+        seal(staged, run_id="", step=0, identity={})
         durable.publish_folder(staged, target)
 
 

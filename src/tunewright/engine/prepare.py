@@ -1,7 +1,5 @@
 """The data of a run, gated and encoded once, from the cache where it is there."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from tunewright.planning.plan import Plan
 from tunewright.rundir import durable, layout
 from tunewright.rundir.checkpoints import sha256
 from tunewright.rundir.store import RunDir
-from tunewright.trust import home
+from tunewright.trust import home, seal_object, unseal_object
 
 
 @dataclass
@@ -120,34 +118,28 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
 
 
 def _read_cache(key: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[Encoded], list[Encoded]] | None:
-    """What was kept under this key, if all of it is as it was written."""
-    paths = _paths(key)
-    try:
-        rows, tests = (cache.load(path) for path in paths[1:])
-        known = json.loads(paths[0].read_text(encoding="utf-8"))
-        is_whole = known["sha256"] == _digest(known["account"], known["left_out"])
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+    """What was kept under this key, if all of it is as it was written, and was written together."""
+    account_path, *row_paths = _paths(key)
+    stored = unseal_object(account_path)
+    if stored is None or stored["key"] != key or stored["files"] != [_digest(path) for path in row_paths]:
         return None
-    return (
-        (known["account"], known["left_out"], rows, tests)
-        if is_whole and rows is not None and tests is not None
-        else None
-    )
+    train, held_out = (cache.load(path) for path in row_paths)
+    return None if train is None or held_out is None else (stored["account"], stored["left_out"], train, held_out)
+
+
+def _digest(path: Path) -> str:
+    return sha256(path) if path.is_file() else ""
 
 
 def _write_cache(
     key: str, account: dict[str, Any], bad_rows: list[dict[str, Any]], train: list[Encoded], held_out: list[Encoded]
 ) -> None:
-    account_path, train_path, held_out_path = _paths(key)
-    account_path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_bytes(train_path, cache.dump(train))
-    durable.write_bytes(held_out_path, cache.dump(held_out))
-    stored = {"account": account, "left_out": bad_rows, "sha256": _digest(account, bad_rows)}
-    durable.write_json(account_path, stored)
-
-
-def _digest(account: dict[str, Any], bad_rows: list[dict[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps([account, bad_rows], sort_keys=True).encode()).hexdigest()
+    account_path, *row_paths = _paths(key)
+    for path, rows in zip(row_paths, (train, held_out), strict=True):
+        durable.write_cached(path, cache.dump(rows))
+    files = [_digest(path) for path in row_paths]
+    stored = {"key": key, "account": account, "left_out": bad_rows, "files": files}
+    durable.write_cached(account_path, seal_object(account_path, stored))
 
 
 def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, Any]]) -> None:

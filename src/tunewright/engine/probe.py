@@ -1,6 +1,5 @@
 """The device's real speed by precision, measured in about a second: `python -m tunewright.engine.probe FILE`."""
 
-import json
 import sys
 import time
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from torch import nn
 from tunewright.accel.cpu import matmul_rates, onednn_matmul
 from tunewright.facts.machine import Probe
 from tunewright.rundir import durable
+from tunewright.trust import seal_object
 
 BUSY_SECONDS = 0.3
 ROUNDS = 4
@@ -82,5 +82,4 @@ def measure() -> Probe:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_json(target, json.loads(measure().model_dump_json()))
+    durable.write_cached(target, seal_object(target, measure().model_dump(mode="json")))

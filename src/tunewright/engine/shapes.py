@@ -1,6 +1,6 @@
 """A model's tensors from its config alone, for planning without weights: `python -m tunewright.engine.shapes FOLDER FILE`.
 
-The architecture is built on the meta device, where tensors have names and shapes and no memory. FILE then holds name ->
+The architecture is built on the meta device, where tensors have names and shapes and no memory. FILE then holds, sealed, name ->
 [shape, type], as a checkpoint's header would; tied tensors stand in it once.
 """
 
@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PretrainedConfig
 
 from tunewright.rundir import durable
+from tunewright.trust import seal_object
 
 TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 WRITERS = ("ForCausalLM", "LMHeadModel")
@@ -35,5 +36,4 @@ def shapes(config: PretrainedConfig) -> dict[str, tuple[list[int], str]]:
 if __name__ == "__main__":
     found = shapes(AutoConfig.from_pretrained(sys.argv[1], trust_remote_code=False, local_files_only=True))
     target = Path(sys.argv[2])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_json(target, found)
+    durable.write_cached(target, seal_object(target, {"tensors": found}))

@@ -1,19 +1,19 @@
 """This machine: cores, memory and its limit, disk, GPU, and the measured speed of its device."""
 
 import hashlib
-import json
 import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 import psutil
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from tunewright.facts.base import Fact
-from tunewright.trust import home
+from tunewright.trust import home, unseal_object
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 PACKAGES = (
@@ -21,6 +21,9 @@ PACKAGES = (
     "safetensors", "huggingface_hub", "gguf", "numpy", "pydantic", "bitsandbytes",
 )  # fmt: skip
 
+# Of no device that there is, nor ever was slower or faster by a million.
+Rate = Annotated[float, Field(gt=1e3, lt=1e21)]
+_FACTORS = TypeAdapter(dict[str, Annotated[float, Field(gt=1e-3, lt=1e3)]])
 BUSY_SHARE = 0.25
 LOOK_SECONDS = 0.3
 
@@ -35,10 +38,10 @@ class Probe(Fact):
 
     device: str
     device_name: str
-    memory_bytes: int
-    flops: dict[str, float]
-    matmul: dict[str, float] = Field(default_factory=dict)
-    busy_share: float = 0.0
+    memory_bytes: int = Field(ge=0, lt=2**60)
+    flops: dict[str, Rate]
+    matmul: dict[str, Rate] = Field(default_factory=dict)
+    busy_share: float = Field(default=0.0, ge=0.0, le=1.0)
     is_measured: bool = True
     has_flash_attention: bool = False
 
@@ -136,11 +139,11 @@ def factors_path() -> Path:
 
 
 def read_factors() -> dict[str, float]:
-    """The factors that were learned here; empty if none were, or the file is damaged."""
-    path = factors_path()
+    """The factors that were learned here; empty if none were, or the file is not as it was written."""
+    stored = unseal_object(factors_path(), by_hand=True)
     try:
-        return {str(key): float(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, AttributeError):
+        return _FACTORS.validate_python(stored or {})
+    except ValidationError:
         return {}
 
 
@@ -150,11 +153,9 @@ def read_factor(key: str) -> float:
 
 
 def read_probe() -> Probe | None:
-    """The cached measurement, if there is a sound one."""
-    path = probe_path()
-    if not path.is_file():
-        return None
+    """The cached measurement, if there is one that is as it was written; one without a digest was written by hand."""
+    stored = unseal_object(probe_path(), by_hand=True)
     try:
-        return Probe.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError):
+        return Probe.model_validate(stored) if stored else None
+    except ValidationError:
         return None

@@ -13,7 +13,7 @@ from tunewright.planning.plan import Plan
 from tunewright.planning.time import factor_key
 from tunewright.rundir import durable
 from tunewright.spec import load as spec
-from tunewright.trust import cache_faults, home
+from tunewright.trust import cache_faults, home, seal_object
 
 STEPS = 5  # the first two warm up
 WARM_UP = 2
@@ -47,7 +47,7 @@ def calibrate(loaded: spec.Loaded, *, note: Note, progress: Progress) -> float:
     key = factor_key(plan.run, plan.facts)
     factor *= learned.get(key, 1.0)  # what was promised had the old factor in it
     with cache_faults():
-        durable.write_json(factors_path(), {**learned, key: round(factor, 4)})
+        durable.write_cached(factors_path(), seal_object(factors_path(), {**learned, key: round(factor, 4)}))
     return factor
 
 

@@ -21,7 +21,9 @@ from tunewright.flow.gather import Progress
 from tunewright.i18n import N_, Phrase
 from tunewright.planning.choose import value_at
 from tunewright.planning.plan import Plan
-from tunewright.rundir import durable, layout, store, targets
+from tunewright.rundir import durable, layout, store
+from tunewright.rundir.reading import read_optional
+from tunewright.rundir.shapes import Equal
 from tunewright.rundir.store import LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
@@ -90,7 +92,7 @@ def prepare(asked: Grid, folder: Path, *, note: Note, progress: Progress = lambd
         path = folder / name
         place = {"run.name": json.dumps(name), "run.output_dir": json.dumps(str(path))}
         loaded = asked.load({**values, **place}, equal=equal)
-        run = RunDir(path.resolve()) if (path / layout.RUN_JSON).is_file() else None
+        run = RunDir(path.resolve()) if store.is_run(path) else None
         if run and not is_same(run, loaded):
             raise error("E126", path=str(path))
         made = None if run else start.plan_for(loaded, note=note, progress=progress)
@@ -199,7 +201,7 @@ def _equal(
 ) -> dict[str, Any]:
     """What is equal in all cells: as the first cell of the folder was planned. Raises: SpecError E126."""
     path, digest = folder / EQUAL_FILE, _digest(asked)
-    stored = targets.own_object(path, "ask", "values")
+    stored = read_optional(path, Equal)
     if stored.get("ask") == digest:
         return dict(stored["values"])
     if store.list_runs(folder):

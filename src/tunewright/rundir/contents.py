@@ -23,7 +23,7 @@ from tunewright.i18n import N_, _
 from tunewright.planning.plan import Plan
 from tunewright.rundir import durable
 from tunewright.rundir.checkpoints import sha256
-from tunewright.trust import home, read_json
+from tunewright.trust import home, read_json, seal_object, unseal_object
 
 LONG_BYTES = 2 * 10**9  # more than a few seconds of reading
 BLOB = re.compile(r"[0-9a-f]{64}")
@@ -84,18 +84,18 @@ def _weights(model: Model, note: Note, anew: bool) -> str:
     size = sum(file.stat().st_size for file in files)
     if size > LONG_BYTES and any(_known(file) is None for file in files):
         note(_("Reading the weights once, to know them again ({gigabytes} GB)").format(gigabytes=round(size / 1e9)))
-    digests = sorted(sha256(file) if anew else _digest(file) for file in files)
+    digests = sorted(sha256(file) if anew else digest(file) for file in files)
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _digest(file: Path) -> str:
+def digest(file: Path) -> str:
+    """sha256 of a file, which is read only if it is another one than when it was last read."""
     known = _known(file)
     if known is None:
         known = sha256(file)
         with suppress(OSError):  # it is read again the next time
             place = _place(file)
-            durable.make_folder(place.parent)
-            durable.write_json(place, {**_stamp(file), "sha256": known})
+            durable.write_cached(place, seal_object(place, {**_stamp(file), "content": known}))
     return known
 
 
@@ -104,12 +104,9 @@ def _known(file: Path) -> str | None:
     target = file.resolve()
     if target.parent.name == "blobs" and BLOB.fullmatch(target.name):
         return target.name
-    try:
-        stored = json.loads(_place(file).read_text(encoding="utf-8"))
-        is_same = {key: stored[key] for key in _stamp(file)} == _stamp(file) and BLOB.fullmatch(stored["sha256"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return str(stored["sha256"]) if is_same else None
+    stored = unseal_object(_place(file)) or {}
+    is_same = {key: stored.get(key) for key in _stamp(file)} == _stamp(file)
+    return str(stored["content"]) if is_same else None
 
 
 def _place(file: Path) -> Path:

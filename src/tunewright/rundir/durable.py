@@ -112,6 +112,14 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
+def write_cached(path: Path, content: bytes) -> None:
+    """Put a file into the cache, in the place of whatever stands there, be it a folder."""
+    make_folder(path.parent)
+    if path.is_dir():
+        drop(path)
+    write_bytes(path, content)
+
+
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 

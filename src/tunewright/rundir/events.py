@@ -16,18 +16,22 @@
 
 import json
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tunewright.errors import Problem
 from tunewright.rundir import durable
 from tunewright.rundir.layout import SCHEMA
+from tunewright.rundir.reading import event_of, events_of
+from tunewright.rundir.shapes import KINDS
 
-KINDS = ("phase", "progress", "log", "eval", "score", "checkpoint", "note", "alert", "done", "failed")
+BLOCK_BYTES = 2**16
 
 
 def finite(value: Any) -> Any:
@@ -56,7 +60,7 @@ class EventLog:
     def write(self, kind: str, **fields: Any) -> None:
         assert kind in KINDS, kind
         if self._seq < 0:
-            self._seq = max((event["seq"] for event in read_events(self.path)), default=-1)
+            self._seq = (last_event(self.path) or {"seq": -1})["seq"]
         self._seq += 1
         head: dict[str, Any] = {
             "schema": SCHEMA,
@@ -83,19 +87,39 @@ class EventLog:
         self.write("alert", problem=problem.to_record())
 
 
+def each_event(path: Path) -> Iterator[dict[str, Any]]:
+    """All events that are whole, read one by one; torn lines are left out. Raises: TrainingError E525."""
+    return (event for event, _place in events_of(path))
+
+
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """All events that are whole; a torn last line is left out."""
-    return list(_parse(path.read_bytes())) if path.is_file() else []
+    """All events that are whole; torn lines are left out. Raises: TrainingError E525."""
+    return list(each_event(path))
 
 
-def _parse(content: bytes) -> Iterator[dict[str, Any]]:
-    for line in content.split(b"\n")[:-1]:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and "kind" in event:
-            yield event
+def last_event(path: Path) -> dict[str, Any] | None:
+    """The last whole event, found from the end; None if there is none. Lines that are no events are left out."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        lines = _from_the_end(file)
+        next(lines)  # what stands behind the last end of a line
+        for line in lines:
+            with suppress(ValueError):
+                if event := event_of(line):
+                    return event
+    return None
+
+
+def _from_the_end(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, the last first."""
+    place, rest = file.seek(0, os.SEEK_END), b""
+    while place:
+        size = min(BLOCK_BYTES, place)
+        place = file.seek(place - size)
+        rest, *lines = (file.read(size) + rest).split(b"\n")
+        yield from reversed(lines)
+    yield rest
 
 
 @dataclass
@@ -105,15 +129,12 @@ class Tail:
     path: Path
     position: int = 0
 
+    def each(self) -> Iterator[dict[str, Any]]:
+        """Events written since the last call, one by one. Raises: TrainingError E525."""
+        for event, place in events_of(self.path, self.position):
+            self.position = place
+            yield event
+
     def read(self) -> list[dict[str, Any]]:
-        """Events written since the last call."""
-        if not self.path.is_file():
-            return []
-        with self.path.open("rb") as file:
-            file.seek(self.position)
-            content = file.read()
-        whole, _, _torn = content.rpartition(b"\n")
-        if not whole:
-            return []
-        self.position += len(whole) + 1
-        return list(_parse(whole + b"\n"))
+        """All of them. Raises: TrainingError E525."""
+        return list(self.each())

@@ -1,33 +1,44 @@
 """Runs on disk: create, open, list, tell their state, remove. Faces only read; the parent writes run.json."""
 
-import json
 import os
 import secrets
 import shlex
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tunewright.catalogue.entry import EXIT_INTERRUPTED, EXIT_TERMINATED
-from tunewright.errors import TunewrightError, error, errors_of, exists_already
+from tunewright.errors import TrainingError, TunewrightError, error, errors_of
+from tunewright.planning.plan import Plan
 from tunewright.rundir import durable, layout, lock
 from tunewright.rundir.checkpoints import seal
-from tunewright.rundir.events import EventLog, Tail, read_events
+from tunewright.rundir.events import EventLog, Tail, each_event, last_event, read_events
 from tunewright.rundir.foreign import adapter_in, adapter_problem
+from tunewright.rundir.making import making
+from tunewright.rundir.reading import read_object, read_optional, read_rows
+from tunewright.rundir.shapes import Benchmark, Info, Loss, Prepared, Prompted, Sample, SeenRow
 
 LIVE = ("queued", "preparing", "running", "stopping")
 STARTING_SECONDS = 30  # from a folder that is whole to the start of its parent, which owns it from then on
-ENDED = ("finished", "stopped", "failed", "lost")
+DAMAGED = "damaged"  # run.json cannot be read
+ENDED = ("finished", "stopped", "failed", "lost", DAMAGED)
+# A folder with any of them is a run, whole or not; it may have lost the others.
+MARKS = (layout.RUN_JSON, layout.PLAN, layout.EVENTS)
+NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class RunDir:
-    """One run's folder; every file of it is reached from here."""
+    """One run's folder; every file of it is reached and read from here. Whatever reads raises TrainingError E525 for a file
+    that is damaged, or somebody else's.
+    """
 
     path: Path
 
@@ -58,9 +69,17 @@ class RunDir:
     def read_events(self) -> list[dict[str, Any]]:
         return read_events(self.file(layout.EVENTS))
 
+    def each_event(self) -> Iterator[dict[str, Any]]:
+        """The events one by one, for runs of any length."""
+        return each_event(self.file(layout.EVENTS))
+
+    def last_event(self) -> dict[str, Any] | None:
+        """The last event that is whole; None if there is none."""
+        return last_event(self.file(layout.EVENTS))
+
     def info(self) -> dict[str, Any]:
         """run.json as it is."""
-        return dict(json.loads(self.file(layout.RUN_JSON).read_text(encoding="utf-8")))
+        return read_object(self.file(layout.RUN_JSON), Info)
 
     def update_info(self, **changes: Any) -> None:
         """For the process that owns the run: the parent, or the run itself when it is inline."""
@@ -95,24 +114,24 @@ class RunDir:
         )
 
     def plan(self) -> dict[str, Any]:
-        return dict(json.loads(self.file(layout.PLAN).read_text(encoding="utf-8")))
+        """plan.json as it is; `planning.plan.from_json` makes a plan of it."""
+        return read_object(self.file(layout.PLAN), Plan)
 
     def prepared(self) -> dict[str, Any]:
         """The data gate's account of every row; empty before the data were prepared."""
-        path = self.file(layout.PREPARED)
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        return read_optional(self.file(layout.PREPARED), Prepared)
 
     def seen_rows(self) -> list[dict[str, Any]]:
         """A few rows as the model sees them, with what it learns of them; empty before the data were prepared."""
-        return _read_rows(self.file(layout.SEEN_ROWS))
+        return read_rows(self.file(layout.SEEN_ROWS), SeenRow)
 
     def samples(self, which: str) -> list[dict[str, Any]]:
         """Written answers of `before`, `after` or `prompted`: row, prompt, reference, answer."""
-        return _read_rows(self.path / layout.EVAL / f"{which}.jsonl")
+        return read_rows(self.path / layout.EVAL / f"{which}.jsonl", Sample)
 
     def losses(self, which: str) -> list[dict[str, Any]]:
         """Held-out rows of such a test: number, sum of losses, and the units that these are of."""
-        return _read_rows(self.path / layout.EVAL / f"{which}.losses.jsonl")
+        return read_rows(self.path / layout.EVAL / f"{which}.losses.jsonl", Loss)
 
     def write_test(self, which: str, samples: list[dict[str, Any]], losses: list[dict[str, Any]]) -> None:
         """Keep the rows of a test."""
@@ -122,11 +141,11 @@ class RunDir:
 
     def prompted(self) -> dict[str, Any]:
         """What the base model reached with examples in its prompt: shots, scores, rows; empty if it was not asked."""
-        return _read_object(self.path / layout.EVAL / f"{layout.PROMPTED}.json")
+        return read_optional(self.path / layout.EVAL / f"{layout.PROMPTED}.json", Prompted)
 
     def benchmark(self) -> dict[str, Any]:
         """What lm-evaluation-harness gave for base and tuned model; empty if it was not asked."""
-        return _read_object(self.benchmark_path)
+        return read_optional(self.benchmark_path, Benchmark)
 
     @property
     def benchmark_path(self) -> Path:
@@ -135,20 +154,34 @@ class RunDir:
     def result(self) -> dict[str, Any]:
         """What the run gave: as the parent wrote it, or, if the parent was gone by then, as the worker said it."""
         stored = self.info().get("result")
-        done = [event["result"] for event in self.read_events() if event["kind"] == "done"] if not stored else []
-        return dict(stored or (done[-1] if done else {}))
+        last = None if stored else self.last_event()
+        return dict(stored or (last["result"] if last and last["kind"] == "done" else {}))
+
+    def check(self) -> None:
+        """Read what a run cannot go on without: run.json, plan.json, events. Raises: TrainingError E525."""
+        self.info(), self.plan()
+        deque(self.each_event(), maxlen=0)
 
     def state(self) -> str:
-        """State as a reader sees it. Live is what is owned (rundir/lock.py): of processes that are gone, what they came to."""
-        info = self.info()
-        while info["state"] in LIVE and not lock.is_held(self.path):
-            before, info = info, self.info()
-            if info == before:  # else its owner wrote its end, or a new one its beginning, between the two looks
-                return self.left_as()
+        """State as a reader sees it, `damaged` where run.json cannot be read.
+
+        Live is what is owned (rundir/lock.py): of processes that are gone, what they came to.
+        """
+        try:
+            info = self.info()
+            while info["state"] in LIVE and not lock.is_held(self.path):
+                before, info = info, self.info()
+                if info == before:  # else its owner wrote its end, or a new one its beginning, between the two looks
+                    return self.left_as()
+        except TrainingError:
+            return DAMAGED
         return str(info["state"])
 
     def left_as(self) -> str:
-        """State of a run that nobody owns, or its reader alone: `queued` if it is about to be started, or how it ended."""
+        """State of a run that nobody owns, or its reader alone: `queued` if it is about to be started, or how it ended.
+
+        Raises: TrainingError E525.
+        """
         info = self.info()
         if info["state"] not in LIVE:
             return str(info["state"])
@@ -170,23 +203,10 @@ class RunDir:
 
     def _state_by_events(self) -> str:
         """What a worker whose parent is gone came to; `lost` if it did not get to an end."""
-        last = (self.read_events() or [{"kind": ""}])[-1]
+        last = self.last_event() or {"kind": ""}
         if last["kind"] == "failed":
             return "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
         return "finished" if last["kind"] == "done" else "lost"
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """A file's JSON object; empty if there is no such file."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file; none if there is no such file."""
-    if not path.is_file():
-        return []
-    # Not splitlines(): it also breaks at U+2028 and other characters that JSON leaves as they are.
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def process_record(pid: int) -> dict[str, Any]:
@@ -196,7 +216,9 @@ def process_record(pid: int) -> dict[str, Any]:
 
 def owned(run: RunDir, code: str = "E505") -> TunewrightError:
     """E505, or another error about the run's owner, with that as run.json names it."""
-    info = run.info()
+    info: dict[str, Any] = {}
+    with suppress(TrainingError):  # damaged, but owned all the same
+        info = run.info()
     record = info.get("parent") or info.get("worker") or {}
     return error(code, pid=record.get("pid", "?"), host=record.get("host", "?"), name=run.name)
 
@@ -219,20 +241,23 @@ def owning(run: RunDir) -> Iterator[int]:
         os.close(descriptor)
 
 
-def create(folder: Path, name: str) -> RunDir:
-    """A new run's folder. Raises: SpecError E115 if the folder holds something already."""
-    if folder.exists() and any(folder.iterdir()):
-        raise exists_already(folder)
-    durable.make_folder(folder)
+def create(folder: Path, name: str, files: Mapping[str, str] = NO_FILES, **record: Any) -> RunDir:
+    """A new run's folder with these texts by file name and what run.json is to hold; it appears whole or not at all.
+
+    Raises: SpecError E115 if the folder holds something already.
+    """
     run = RunDir(folder.resolve())
-    record = {
+    head = {
         "schema": layout.SCHEMA,
         "id": secrets.token_hex(8),
         "name": name,
         "state": "queued",
         "created": time.time(),
     }
-    durable.write_json(run.file(layout.RUN_JSON), record)
+    with making(run.path) as staged:
+        for file, text in files.items():
+            durable.write_text(staged / file, text)
+        durable.write_json(staged / layout.RUN_JSON, head | record)
     return run
 
 
@@ -247,26 +272,39 @@ def runs_root() -> Path:
 
 
 def list_runs(root: Path | None = None) -> list[RunDir]:
-    """Runs of the folder `runs/` here, oldest first."""
+    """Runs of the folder `runs/` here, oldest first; also those that are damaged, which stand where their folder's time is."""
     root = root or runs_root()
-    found = [RunDir(path.parent) for path in root.glob(f"*/{layout.RUN_JSON}")]
-    return sorted(found, key=lambda run: (run.info()["created"], run.name))
+    runs = [RunDir(path) for path in root.iterdir() if is_run(path)] if root.is_dir() else []
+    return sorted(runs, key=lambda run: (_created(run), run.name))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run, or what is left of one; hidden ones are not."""
+    return not folder.name.startswith(".") and any(os.path.lexists(folder / mark) for mark in MARKS)
+
+
+def _created(run: RunDir) -> float:
+    try:
+        return float(run.info()["created"])
+    except TrainingError:
+        return run.path.stat().st_mtime
 
 
 def open_run(word: str) -> RunDir:
-    """A run by path, name, beginning of its name, or `last`.
+    """A run by path, name, beginning of its name, or `last`, the newest that is not damaged.
 
     Raises: SpecError E113, E114; ModelError E323 for the folder of an adapter.
     """
     path = Path(word).expanduser()
-    if word and (path / layout.RUN_JSON).is_file():
-        return RunDir(path.resolve())
+    by_folder = [place for place in (path, runs_root() / word) if word and is_run(place)]
+    if by_folder:
+        return RunDir(by_folder[0].resolve())
     runs = list_runs()
-    if word == "last" and runs:
-        return runs[-1]
-    matches = [run for run in runs if run.name == word] or [
-        run for run in runs if run.name.startswith(word) or word == run.info()["name"] or run.name[11:].startswith(word)
-    ]
+    sound = [run for run in runs if run.state() != DAMAGED]
+    if word == "last" and sound:
+        return sound[-1]
+    matches = [run for run in runs if run.name.startswith(word) or run.name[11:].startswith(word)]
+    matches += [run for run in sound if run not in matches and word == run.info()["name"]]
     if word and not matches and adapter_in(path):
         raise errors_of([adapter_problem("E323", path)])
     if not matches or not word:
@@ -279,7 +317,7 @@ def open_run(word: str) -> RunDir:
 def open_exactly(word: str) -> RunDir:
     """A run by path or whole name, for what cannot be undone; a link stays a link. Raises: SpecError E113, E130."""
     places = (Path(word).expanduser(), runs_root() / word)
-    found = next((place for place in places if word and (place / layout.RUN_JSON).is_file()), None)
+    found = next((place for place in places if word and is_run(place)), None)
     if found:
         return RunDir(found.absolute() if found.is_symlink() else found.resolve())
     run = open_run(word)
@@ -299,6 +337,9 @@ def remove(run: RunDir) -> None:
         durable.remove_folder(run.path)
         return
     with owning(run):
-        if run.left_as() in LIVE:
+        is_live = False
+        with suppress(TrainingError):  # of a damaged run the lock alone says whether it lives
+            is_live = run.left_as() in LIVE
+        if is_live:
             raise owned(run)
         durable.remove_folder(run.path)

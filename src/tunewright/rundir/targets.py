@@ -4,13 +4,11 @@ written over that Tunewright did not make.
 A link is followed: what it leads to is written, and the link stays.
 """
 
-import json
 import shlex
 import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tunewright.errors import error, exists_already, of_system
 from tunewright.i18n import N_, Phrase
@@ -59,22 +57,6 @@ def output_folder(word: str | Path, *, is_new: bool = True, num_bytes: float = 0
     if num_bytes > free:
         raise error("E403", needed=_gib(num_bytes), free=_gib(free), path=str(word))
     return path
-
-
-def own_object(path: Path, *keys: str) -> dict[str, Any]:
-    """The JSON object of a file that we write there ourselves, known by its keys; empty where there is no file.
-
-    Raises: SpecError E115 for a file of somebody else.
-    """
-    if not path.exists():
-        return {}
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        stored = None
-    if not isinstance(stored, dict) or not stored.keys() >= set(keys):
-        raise exists_already(path)
-    return stored
 
 
 def _followed(word: str | Path) -> Path:

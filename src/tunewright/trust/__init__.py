@@ -19,6 +19,8 @@ from tunewright.trust.paths import jail as jail
 from tunewright.trust.process import command as command
 from tunewright.trust.process import spawn as spawn
 from tunewright.trust.process import tried as tried
+from tunewright.trust.sealed import seal_object as seal_object
+from tunewright.trust.sealed import unseal_object as unseal_object
 from tunewright.trust.tasks import gate_task_folder as gate_task_folder
 from tunewright.trust.text import printable as printable
 from tunewright.trust.text import python_line as python_line

@@ -11,6 +11,8 @@ from tunewright.errors import SpecError, TrainingError
 from tunewright.rundir import durable, layout, lock, store
 from tunewright.rundir.events import EventLog, Tail, read_events
 
+LOG = {"loss": 1.0, "learning_rate": 1e-4, "tokens_per_second": 9.0, "eta_seconds": 1.0, "rss_bytes": 2**20}
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> store.RunDir:
@@ -109,8 +111,8 @@ def test_a_run_whose_parent_died_is_what_its_worker_made_of_it(run: store.RunDir
 
 
 def test_events_are_strict_json_in_one_sequence_over_sessions(run: store.RunDir) -> None:
-    run.events.write("log", loss=float("nan"), nested={"x": [float("inf"), 1.0]})
-    EventLog(run.file(layout.EVENTS), step=3).write("log", loss=1.0)
+    run.events.write("log", **LOG | {"loss": float("nan"), "nested": {"x": [float("inf"), 1.0]}})
+    EventLog(run.file(layout.EVENTS), step=3).write("log", **LOG)
     events = run.read_events()
     assert [(e["seq"], e["step"], e["loss"]) for e in events] == [(0, 0, None), (1, 3, 1.0)]
     assert events[0]["nested"] == {"x": [None, 1.0]}
@@ -120,7 +122,7 @@ def test_a_torn_last_line_is_left_for_later(run: store.RunDir) -> None:
     path = run.file(layout.EVENTS)
     run.events.write("note", text="whole")
     with path.open("a") as file:
-        file.write('{"kind": "note", "te')
+        file.write('{"schema": 1, "seq": 1, "t": 1.5, "step": 0, "kind": "note", "te')
     tail = Tail(path)
     assert [e["text"] for e in tail.read()] == ["whole"]
     assert [e["text"] for e in read_events(path)] == ["whole"]
@@ -138,6 +140,7 @@ def test_run_json_is_always_whole(run: store.RunDir) -> None:
 def test_answers_with_any_character_are_read_as_they_were_written(run: store.RunDir) -> None:
     text = "one\u2028two\x0bthree\x85four\r\nfive\u2029"
     run.file(layout.EVAL).mkdir()
-    durable.write_jsonl(run.path / layout.EVAL / "after.jsonl", [{"row": 1, "answer": text}, {"row": 2, "answer": ""}])
+    row = {"prompt": "p", "reference": "r", "answer": ""}
+    durable.write_jsonl(run.path / layout.EVAL / "after.jsonl", [row | {"row": 1, "answer": text}, row | {"row": 2}])
     assert [sample["answer"] for sample in run.samples("after")] == [text, ""]
     assert run.samples("before") == run.seen_rows() == []

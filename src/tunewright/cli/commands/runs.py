@@ -2,17 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunewright.cli import again, brief, live, options, show, start
 from tunewright.cli.problems import printable
-from tunewright.cli.view import View, sparkline
+from tunewright.cli.view import sparkline
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
-    from tunewright.api import TrainedRun
+    from tunewright.api import Overview, TrainedRun
 
 LIST_SPARKS = 8
 
@@ -45,12 +45,12 @@ def list_runs(
 
     found = api.runs(folder)
     if as_json:
-        show.as_json({"schema": 1, "runs": [_row_json(run) for run in found]})
+        show.as_json({"schema": 1, "runs": [api.overview(run).to_json() for run in found]})
     elif quiet:
         for run in found:
             show.out().line(run.name)
     elif found:
-        _print_list(found)
+        _print_list([api.overview(run) for run in found])
     else:
         show.err().line(_("No runs here yet."))
         show.next_steps(
@@ -59,48 +59,40 @@ def list_runs(
         )
 
 
-def _row_json(run: "TrainedRun") -> dict[str, Any]:
-    info = run.dir.info()
-    keys = ("state", "exit_code", "before", "after", "adapter")
-    result = run.result
-    return {
-        "name": run.name, "path": str(run.path), "created": info["created"], "model": info.get("model"),
-        **{key: result[key] for key in keys},
-    }  # fmt: skip
-
-
-def _print_list(found: "list[TrainedRun]") -> None:
+def _print_list(rows: "list[Overview]") -> None:
     """A line for each run; their curves, too, where these leave the scores on the line."""
-    channel, rows = show.out(), [_row(run) for run in found]
+    channel, lines = show.out(), [_row(row) for row in rows]
     header = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
-    curves = [_curves(run) for run in found]
-    with_curves = [(*row[:-1], *both, row[-1]) for row, both in zip(rows, curves, strict=True)]
+    curves = [(sparkline(row.losses, LIST_SPARKS), sparkline(row.held_out, LIST_SPARKS)) for row in rows]
+    with_curves = [(*line[:-1], *both, line[-1]) for line, both in zip(lines, curves, strict=True)]
     heads = (*header[:-1], _("loss"), _("held-out"), header[-1])
     if channel.width is None or show.table_width([heads, *with_curves]) <= channel.width:
         show.table(channel, with_curves, heads)
     else:
-        show.table(channel, rows, header)
+        show.table(channel, lines, header)
 
 
-def _curves(run: "TrainedRun") -> tuple[str, str]:
-    """Training loss and held-out loss as small bars."""
-    seen = View()
-    for event in run.dir.read_events():
-        seen.take(event)
-    return sparkline(seen.losses.values, LIST_SPARKS), sparkline(seen.held_out.values, LIST_SPARKS)
-
-
-def _row(run: "TrainedRun") -> tuple[str, ...]:
+def _row(row: "Overview") -> tuple[str, ...]:
+    """Name, state, when it was begun, model, scores; in the place of these what is wrong with a damaged run."""
     from tunewright import api
 
-    words, info, result = api.words, run.dir.info(), run.result
-    before, after = result["before"] or {}, result["after"] or {}
+    words = api.words
+    started = words.moment(row.info["created"]) if row.info else ""
+    model = printable(Path(str(row.info.get("model") or "")).name)
+    state = words.label(words.STATES, row.state)
+    last = brief.one_line(row.damage.message()) if row.damage else _scores(row)
+    return brief.one_line(row.run.name), state, started, model, last
+
+
+def _scores(row: "Overview") -> str:
+    from tunewright import api
+
+    words, before, after = api.words, row.result.get("before") or {}, row.result.get("after") or {}
     main = words.main_score(after)
-    change = f"{words.score(main, before.get(main))} -> {words.score(main, after.get(main))}" if main else ""
-    score = f"{words.label(words.METRICS, main)} {change}" if main else ""
-    model = printable(Path(str(info.get("model", ""))).name)
-    state = words.label(words.STATES, result["state"])
-    return brief.one_line(run.name), state, words.moment(info["created"]), model, score
+    if not main:
+        return ""
+    change = f"{words.score(main, before.get(main))} -> {words.score(main, after.get(main))}"
+    return f"{words.label(words.METRICS, main)} {change}"
 
 
 def watch(run: options.RunOrLast = "last", verbose: options.Verbose = False, as_json: options.Json = False) -> None:
@@ -178,7 +170,7 @@ def resume(
 ) -> None:
     from tunewright import api
 
-    last = max((event["seq"] for event in api.open_run(run).dir.read_events()), default=-1)
+    last = (api.open_run(run).dir.last_event() or {"seq": -1})["seq"]
     resumed = api.TrainedRun(api.resume(run, sets or ()))
     if detach:
         start.announce(resumed, is_json=as_json, is_quiet=quiet)

@@ -1,0 +1,286 @@
+"""What stands in the files of a run, as far as anybody reads it: a file is held against this once, when it is read.
+
+Fields beyond these are let through, so that an older version reads the runs of a newer one. Numbers are bounded: a square of
+them is finite, and a time is a date.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from tunewright.errors import Problem
+
+Number = Annotated[float, Field(ge=-1e150, le=1e150)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Stamp = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970
+Scores = dict[str, float | None]
+
+
+def _is_problem(record: dict[str, Any]) -> dict[str, Any]:
+    """A record from which the sentence and the fixes can be said. Raises: ValueError for any other."""
+    try:
+        problem = Problem.from_record(record)
+        problem.message(), problem.fixes(), problem.to_json()
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as fault:
+        raise ValueError("not a problem of the catalogue") from fault
+    return record
+
+
+ProblemRecord = Annotated[dict[str, Any], AfterValidator(_is_problem)]
+
+
+class Shape(BaseModel):
+    """The fields of one kind of record."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class Process(Shape):
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Baseline(Shape):
+    name: str
+    scores: Scores
+
+
+class Result(Shape):
+    """The numbers of a run that came to its end."""
+
+    before: Scores | None = None
+    after: Scores | None = None
+    baseline: Baseline | None = None
+    rows: Count = 0
+    held_out_rows: Count = 0
+    seconds: dict[str, Number] = Field(default_factory=dict)
+    tokens: Count | None = None
+    tokens_per_second: Number | None = None
+    peak_rss_bytes: Count | None = None
+    peak_device_bytes: Count | None = None
+    steps: Count | None = None
+    best_step: Count | None = None
+    trainable_parameters: Count | None = None
+    adapter: str | None = None
+    adapter_bytes: Count | None = None
+
+
+class Info(Shape):
+    """run.json"""
+
+    schema_: Count = Field(alias="schema")
+    id: str
+    name: str
+    state: str
+    created: Stamp
+    queued: Stamp | None = None
+    started: Stamp | None = None
+    ended: Stamp | None = None
+    seconds: Number | None = None
+    seconds_before: Number = 0.0
+    parent: Process | None = None
+    worker: Process | None = None
+    model: str | None = None
+    data: dict[str, str] = Field(default_factory=dict)
+    seeds: dict[str, int] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    exit_code: int | None = None
+    test_halvings: Count = 0
+    remedies: list[Any] = Field(default_factory=list)
+    problems: list[ProblemRecord] | None = None
+    result: Result | None = None
+
+
+class Event(Shape):
+    """What all events have."""
+
+    seq: Count
+    t: Stamp
+    step: Count
+    kind: str
+
+
+class Phase(Event):
+    phase: str
+    state: Literal["begin"]
+
+
+class PhaseEnd(Event):
+    phase: str
+    state: Literal["end"]
+    seconds: Number
+
+
+class Progress(Event):
+    phase: str
+    done: Count
+    total: Count
+
+
+class Log(Event):
+    loss: Number | None
+    learning_rate: Number | None
+    tokens_per_second: Number | None
+    eta_seconds: Number | None
+    rss_bytes: Count
+    grad_norm: Number | None = None
+    epoch: Number | None = None
+    tokens: Count | None = None
+    train_seconds: Number | None = None
+    max_steps: Count | None = None
+    padding_share: Number | None = None
+    row_wait_share: Number | None = None
+    core_wait_share: Number | None = None
+
+
+class Eval(Event):
+    held_out_loss: Number | None
+    is_best: bool
+
+
+class Score(Event):
+    which: str
+    scores: Scores
+    rows: Count
+    held_out_rows: Count
+    seconds: Number
+
+
+class Checkpoint(Event):
+    path: str
+
+
+class Note(Event):
+    text: str
+
+
+class Alert(Event):
+    problem: ProblemRecord
+
+
+class Done(Event):
+    result: Result
+
+
+class Failed(Event):
+    problems: list[ProblemRecord]
+    exit_code: int
+
+
+_OF_KIND: Mapping[str, type[Event]] = {
+    "progress": Progress, "log": Log, "eval": Eval, "score": Score, "checkpoint": Checkpoint, "note": Note, "alert": Alert,
+    "done": Done, "failed": Failed,
+}  # fmt: skip
+KINDS = ("phase", *_OF_KIND)
+
+
+def event_shape(event: Mapping[str, Any]) -> type[Event]:
+    """The shape of this event, by its kind; of one that this version does not know, what all events have."""
+    if event.get("kind") == "phase":
+        return PhaseEnd if event.get("state") == "end" else Phase
+    kind = event.get("kind")
+    return _OF_KIND.get(kind, Event) if isinstance(kind, str) else Event
+
+
+class Histogram(Shape):
+    width: Annotated[int, Field(ge=1, lt=2**63)]
+    rows: list[Count]
+    cut: list[Count]
+
+
+class Prepared(Shape):
+    """prepared.json: the account of the rows."""
+
+    key: str
+    format: str
+    rows: Count
+    used: Count
+    held_out: Count
+    dropped: Count
+    counts: dict[str, Count]
+    numbers: dict[str, list[int]]
+    lengths: dict[str, Count]
+    max_length: Count
+    tokens: Count
+    label_tokens: Count
+    labels: dict[str, Count]
+    problem_type: str | None
+    histogram: Histogram | None = None
+
+
+class Piece(Shape):
+    text: str
+    is_learned: bool
+
+
+class SeenRow(Shape):
+    """rows.seen.jsonl"""
+
+    row: Count
+    tokens: Count
+    label_tokens: Count
+    pieces: list[Piece]
+
+
+class Sample(Shape):
+    """eval/*.jsonl: an answer that was written"""
+
+    row: Count
+    prompt: str
+    reference: str
+    answer: str
+    probability: Number | None = None
+
+
+class Loss(Shape):
+    """eval/*.losses.jsonl: the loss of one held-out row"""
+
+    row: Count
+    loss: Number
+    units: Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class Prompted(Shape):
+    """eval/prompted.json"""
+
+    asked: Count
+    shots: Count
+    scores: Scores
+
+
+class Value(Shape):
+    value: Number | None
+    stderr: Number | None
+
+
+class Metric(Shape):
+    metric: str
+    filter: str
+    is_higher_better: bool | None
+    before: Value
+    after: Value
+
+
+class Task(Shape):
+    rows: Count | None
+    metrics: list[Metric]
+
+
+class Benchmark(Shape):
+    """eval/benchmark.json"""
+
+    tasks: dict[str, Task]
+
+
+class Equal(Shape):
+    """equal.json of a comparison"""
+
+    ask: str
+    values: dict[str, Any]
+
+
+class Identity(Shape):
+    """sweep.json"""
+
+    id: str
+    ask: Any
