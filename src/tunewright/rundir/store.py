@@ -202,11 +202,12 @@ class RunDir:
                 durable.drop(self.file(name))
 
     def _state_by_events(self) -> str:
-        """What a worker whose parent is gone came to; `lost` if it did not get to an end."""
+        """What a worker whose parent is gone came to; `lost` if it got to no end and was not asked to end at once."""
         last = self.last_event() or {"kind": ""}
         if last["kind"] == "failed":
             return "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
-        return "finished" if last["kind"] == "done" else "lost"
+        left = "stopped" if self.is_asked_to_stop(now=True) else "lost"
+        return "finished" if last["kind"] == "done" else left
 
 
 def process_record(pid: int) -> dict[str, Any]:

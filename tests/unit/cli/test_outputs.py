@@ -24,8 +24,8 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-def refused(shown: Any, code: str) -> dict[str, Any]:
-    assert shown.code == 2, shown
+def refused(shown: Any, code: str, exit_code: int = 2) -> dict[str, Any]:
+    assert shown.code == exit_code, shown
     error: dict[str, Any] = json.loads(shown.err.splitlines()[-1])["error"]
     assert error["code"] == code, error
     return error
@@ -136,7 +136,8 @@ def test_a_sweep_is_not_begun_over_files_of_others(
     pytest.importorskip("optuna", reason="a sweep needs the optional part")
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / name).write_text(content)
-    refused(tw("sweep", str(model), str(rows), "-o", "s", "--trials", "1", "--json"), "E115")
+    code = ("E525", 1) if name == sweep.SWEEP_FILE else ("E115", 2)
+    refused(tw("sweep", str(model), str(rows), "-o", "s", "--trials", "1", "--json"), *code)
     assert [path.name for path in (tmp_path / "s").iterdir()] == [name]
 
 
@@ -146,7 +147,7 @@ def test_a_comparison_is_not_begun_over_files_of_others(
 ) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c/equal.json").write_text(content)
-    refused(tw("compare", str(model), str(rows), "--ranks", "4", "-o", "c", "--json"), "E115")
+    refused(tw("compare", str(model), str(rows), "--ranks", "4", "-o", "c", "--json"), "E525", 1)
     assert (tmp_path / "c/equal.json").read_text() == content
 
 

@@ -175,7 +175,7 @@ def test_no_process_is_signalled_because_a_file_names_it(run: RunDir, owner: Own
             assert run.is_asked_to_stop(now=now)
         owner.kill()
         owner.wait()
-        assert run.state() == "lost"
+        assert run.state() == "stopped"
         assert not start.stop(run)
         assert stranger.poll() is None
         stranger.kill()
