@@ -14,7 +14,8 @@ from tunewright.rundir.store import RunDir
 def write_report(run: RunDir, path: Path | None = None) -> Path:
     """The path of the report, written to the run's folder or to `path`, in this process's language."""
     path = path or run.file(layout.REPORT)
-    durable.write_text(path, render(record.read(run)))
+    with run.private():
+        durable.write_text(path, render(record.read(run)))
     return path
 
 

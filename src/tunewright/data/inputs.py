@@ -39,7 +39,7 @@ def text_inputs(
     """
     knows_pairs = any(pair for _text, pair in texts) and _knows_pairs(tokenizer)
     asked = [(text, pair) if pair and knows_pairs else f"{text}\n{pair}" if pair else text for text, pair in texts]
-    encodings: list[Encoding] = tokenizer.backend.encode_batch(asked, add_special_tokens=True)
+    encodings = tokenizer.encode_batch(asked, add_special_tokens=True)
     return [_text_input(encoding, max_length) for encoding in encodings]
 
 

@@ -135,6 +135,19 @@ def data_files(path: str, split: str) -> list[Path]:
     raise error("E237", path=path, split=split, splits=", ".join(names), other=names[0])
 
 
+def originals(path: str) -> list[Path]:
+    """What a reader of these data must be allowed to read: the file, or the folder, what is read in it, and what lies between.
+
+    Empty for data on the Hub. Raises: ModelError E315 as `list_folder`.
+    """
+    place = Path(path).expanduser()
+    if not place.is_dir():
+        return [place] if place.exists() else []
+    files = [file for part in list_folder(place).files.values() for file in part]
+    between = {parent for file in files for parent in file.parents if parent.is_relative_to(place)}
+    return [*files, *between]
+
+
 def _nothing_at(place: Path, path: str) -> Exception:
     """E201 with the nearest name beside which it was looked for."""
     values = {"path": path, "reason": N_("nothing is there")}

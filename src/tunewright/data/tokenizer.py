@@ -3,7 +3,8 @@
 Parent and worker read text through this one class, so what `data show` prints is what is trained on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,13 @@ from tokenizers import Encoding, Tokenizer
 
 from tunewright.data.formats import Message
 from tunewright.data.template import BUILT_IN, Tools, render
+from tunewright.data.tokenizer_trial import tokenizer_fault
 from tunewright.data.trial import fault_of
 from tunewright.errors import Where, error
 from tunewright.i18n import N_, Phrase
-from tunewright.trust import MOST_GROWTH, growth, read_json
+from tunewright.trust import read_json
 
+SHOWN = 120  # characters of a text that cannot be encoded
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -63,12 +66,17 @@ class TextTokenizer:
         return render(template, messages, tokens, tools=tools, add_generation_prompt=add_generation_prompt)
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        ids: list[int] = self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+        """Ids of a text. Raises: ModelError E331 where the tokenizer fails on it."""
+        with _failures([text]):
+            ids: list[int] = self.backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
 
-    def encode_batch(self, texts: Sequence[str], *, add_special_tokens: bool = False) -> list[Encoding]:
-        """Encodings with character offsets, in parallel."""
-        encodings: list[Encoding] = self.backend.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+    def encode_batch(
+        self, texts: Sequence[str | tuple[str, str]], *, add_special_tokens: bool = False
+    ) -> list[Encoding]:
+        """Encodings of texts, or of pairs, with character offsets, in parallel. Raises: as `encode`."""
+        with _failures(texts):
+            encodings: list[Encoding] = self.backend.encode_batch(list(texts), add_special_tokens=add_special_tokens)
         return encodings
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
@@ -76,23 +84,40 @@ class TextTokenizer:
         return text
 
 
+@contextmanager
+def _failures(texts: Sequence[str | tuple[str, str]]) -> Iterator[None]:
+    """Raises: ModelError E331 for what the library refuses or panics at, with the beginning of the text if it is one."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as fault:  # as when it is loaded
+        shown = str(texts[0] if len(texts) == 1 else texts)[:SHOWN]
+        raise error("E331", reason=str(fault)[:SHOWN], text=shown) from fault
+
+
 def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokenizer:
     """The tokenizer of a model folder.
 
     `chat_template` is None (the folder's own), a built-in name, or the path of a .jinja file.
     Raises: ModelError E304 without tokenizer.json or with a broken one, E309 for a broken config, E314 for a template
-    that cannot be used.
+    that cannot be used, E330 for a tokenizer that takes too much.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise error("E304", folder=str(folder), reason=N_("tokenizer.json is missing"))
+    try:
+        fault = tokenizer_fault(path)
+    except OSError as problem:
+        raise error("E304", folder=str(folder), reason=problem.strerror or str(problem)) from problem
+    if fault:
+        raise error("E330", Where(str(path)), folder=str(folder), reason=fault)
     try:
         backend = Tokenizer.from_file(str(path))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as problem:  # tokenizers raises bare Exception, and its panics are none of them
         raise error("E304", folder=str(folder), reason=str(problem)) from problem
-    _refuse_growth(backend, folder)
     backend.no_truncation()
     backend.no_padding()
     config = _read_json(folder / "tokenizer_config.json")
@@ -117,17 +142,6 @@ def _begins_with_bos(backend: Tokenizer, special: dict[str, str]) -> bool:
     """Whether the tokenizer itself puts the beginning token in front of a text."""
     bos = backend.token_to_id(special["bos_token"]) if "bos_token" in special else None
     return bos is not None and backend.encode("a", add_special_tokens=True).ids[:1] == [bos]
-
-
-def _refuse_growth(backend: Tokenizer, folder: Path) -> None:
-    """Raises: ModelError E304 for replacements that make a text many times longer, one after another."""
-    for step in (backend.normalizer, backend.decoder):
-        if step is not None and (factor := growth(step.__getstate__())) > MOST_GROWTH:
-            raise error(
-                "E304",
-                folder=str(folder),
-                reason=Phrase(N_("its replacements make a text {factor} times longer"), factor=f"{factor:.0e}"),
-            )
 
 
 def _content(token: Any) -> str:

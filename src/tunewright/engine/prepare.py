@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tunewright.planning.plan import Plan
 from tunewright.rundir import durable, layout
 from tunewright.rundir.checkpoints import sha256
 from tunewright.rundir.store import RunDir
-from tunewright.trust import home
+from tunewright.trust import home, narrow
 
 
 @dataclass
@@ -73,6 +74,8 @@ def prepare(
     cached = _read_cache(key)
     if cached:
         account, bad_rows, train, held_out = cached
+        with suppress(OSError):  # the same rows may have been public when they were encoded
+            narrow([_paths(key)[0].parent, *_paths(key)], [run.file(layout.RUN_JSON)])
         _write_bad_rows(run, bad_rows)
     else:
         gated = gate(

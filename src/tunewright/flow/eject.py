@@ -107,6 +107,12 @@ def eject(run: RunDir, folder: Path) -> Path:
             needed=N_("prepared, with its encoded rows on this machine"),
             name=run.name,
         )
+    with run.private():
+        return _written(run, plan, folder, train, held_out)
+
+
+def _written(run: RunDir, plan: Plan, folder: Path, train: Sequence[Encoded], held_out: Sequence[Encoded]) -> Path:
+    """Script, rows and tokenizer in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     has_pairs = plan.run.task == "seq_cls" and any(row.prompt_length for row in train)
     durable.write_jsonl(folder / "rows.jsonl", _as_json(train, has_pairs=has_pairs))

@@ -30,7 +30,7 @@ def export(run: RunDir, target: Path) -> Base:
         raise error("E115", path=str(target))
     plan, target = from_json(run.plan()), target.resolve()
     base = base_of(plan)
-    with durable.staging(target.parent) as staged:
+    with run.private(), durable.staging(target.parent) as staged:
         _copy(run.adapter_dir, staged, plan, base)
         text = card(plan, run, run.result().get("baseline"), shared_as=target.name)
         (staged / README).write_text(text, encoding="utf-8")

@@ -24,7 +24,7 @@ def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
     from tunewright.engine.worker import work as do_steps
 
     try:
-        with FileLock(run.file(layout.LOCK), timeout=0):
+        with run.private(), FileLock(run.file(layout.LOCK), timeout=0):
             run.sweep()
             run.update_info(state="running", started=time.time(), worker=process_record(os.getpid()))
             try:

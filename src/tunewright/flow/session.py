@@ -69,7 +69,7 @@ class Session:
         raise error("E506", how=how, log=str(self.run.file(layout.LOG)), name=self.run.name)
 
     def _start(self) -> "subprocess.Popen[str]":
-        with self.run.file(layout.LOG).open("ab") as log:
+        with self.run.private(), self.run.file(layout.LOG).open("ab") as log:
             return spawn(
                 command(self.module, str(self.run.path)),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True,

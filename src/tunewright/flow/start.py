@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
+from tunewright.data.splits import originals
 from tunewright.errors import Problem, TrainingError, error, exists_already
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
@@ -28,7 +29,7 @@ from tunewright.rundir.contents import changes as base_changes
 from tunewright.rundir.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.run import CHANGEABLE, Run
-from tunewright.trust import command, home, printable, spawn
+from tunewright.trust import as_private_as, command, home, printable, spawn
 
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
@@ -60,7 +61,19 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
     plan = _with_contents(plan, note)
     name = plan.run.run.name or _default_name(plan)
     asked = plan.run.run.output_dir
-    run = store.create(Path(asked).expanduser() if asked else store.new_folder(name, store.runs_root()), name)
+    folder = Path(asked).expanduser() if asked else store.new_folder(name, store.runs_root())
+    durable.make_folder(folder.parent)
+    with as_private_as(_originals(plan.run)):
+        return _written(folder, name, loaded, plan)
+
+
+def _originals(run: Run) -> list[Path]:
+    """The files and folders that the rows of a run come from."""
+    return [path for data in (run.data.train, run.data.holdout) if isinstance(data, str) for path in originals(data)]
+
+
+def _written(folder: Path, name: str, loaded: spec.Loaded, plan: Plan) -> RunDir:
+    run = store.create(folder, name)
     durable.write_text(
         run.file(layout.CONFIG), spec.to_yaml(spec.patch(with_absolute_paths(loaded.run), {"run.output_dir": None}))
     )
@@ -137,8 +150,7 @@ def gib(count: float) -> str:
 
 def launch(run: RunDir) -> None:
     """Start the detached parent; it outlives this process and its terminal."""
-    log = run.file(layout.LOG).open("ab")
-    with log:
+    with run.private(), run.file(layout.LOG).open("ab") as log:
         spawn(command("tunewright.flow.supervise", str(run.path)), stdout=log, stderr=log, detached=True)
 
 
@@ -209,7 +221,10 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
             Problem("E502", values={"key": path, "old": _at(old, path), "new": changes[path]}) for path in refused
         )
     try:
-        with FileLock(run.file(layout.LOCK), timeout=0):  # a run that another process owns stays as it is
+        with (
+            run.private(),
+            FileLock(run.file(layout.LOCK), timeout=0),
+        ):  # a run that another process owns stays as it is
             check_base(run)
             if changes:
                 _change(run, changes)
@@ -267,7 +282,7 @@ def copy_adapter(run: RunDir, target: Path) -> Path:
         raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
     if target.exists() and any(target.iterdir()):
         raise exists_already(target)
-    with durable.staging(target.resolve().parent) as staged:
+    with run.private(), durable.staging(target.resolve().parent) as staged:
         for file in run.adapter_dir.iterdir():
             if file.name != MANIFEST:
                 shutil.copyfile(file, staged / file.name)

@@ -6,6 +6,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from tunewright.rundir import durable, layout
 from tunewright.rundir.checkpoints import seal
 from tunewright.rundir.events import EventLog, Tail, read_events
 from tunewright.rundir.foreign import adapter_in, adapter_problem
+from tunewright.trust import as_private_as
 
 LIVE = ("queued", "preparing", "running", "stopping")
 STARTING_SECONDS = 30  # a parent that has not spoken up by then never will
@@ -51,6 +53,10 @@ class RunDir:
     @property
     def events(self) -> EventLog:
         return EventLog(self.file(layout.EVENTS))
+
+    def private(self) -> AbstractContextManager[None]:
+        """What is written meanwhile, here or elsewhere, is as private as the run, which is as private as its rows."""
+        return as_private_as([self.file(layout.RUN_JSON)])
 
     def tail(self) -> Tail:
         return Tail(self.file(layout.EVENTS))

@@ -8,10 +8,10 @@ from tunewright.trust.adapter import gate_adapter as gate_adapter
 from tunewright.trust.folder import gate_model_folder as gate_model_folder
 from tunewright.trust.frontmatter import front_matter as front_matter
 from tunewright.trust.gguf import gate_gguf as gate_gguf
-from tunewright.trust.growth import MOST_GROWTH as MOST_GROWTH
-from tunewright.trust.growth import growth as growth
 from tunewright.trust.html import html_table as html_table
 from tunewright.trust.jsonfile import read_json as read_json
+from tunewright.trust.modes import as_private_as as as_private_as
+from tunewright.trust.modes import narrow as narrow
 from tunewright.trust.paths import cache_faults as cache_faults
 from tunewright.trust.paths import home as home
 from tunewright.trust.paths import is_plain as is_plain
