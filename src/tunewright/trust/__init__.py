@@ -20,6 +20,7 @@ from tunewright.trust.process import command as command
 from tunewright.trust.process import spawn as spawn
 from tunewright.trust.process import tried as tried
 from tunewright.trust.tasks import gate_task_folder as gate_task_folder
+from tunewright.trust.text import is_control as is_control
 from tunewright.trust.text import printable as printable
 from tunewright.trust.text import python_line as python_line
 from tunewright.trust.text import redact as redact

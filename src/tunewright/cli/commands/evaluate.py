@@ -49,7 +49,7 @@ def evaluate(
         return
     wanted = api.parse_minimum(min_score or ())
     found = api.open_run(run)
-    show.note(_("Loading the model of {name}").format(name=found.name))
+    show.note(_("Loading the model of {name}").format(name=brief.one_line(found.name)))
     try:
         with live.meter(_("Measuring")) as progress:
             scores = found.evaluate(rows, progress)
