@@ -5,7 +5,8 @@ Parent and worker read text through this one class, so what `data show` prints i
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer
 
 from tunewright.data.formats import Message
-from tunewright.data.template import BUILT_IN, Tools, render
+from tunewright.data.template import BUILT_IN, Tools, render, today
 from tunewright.data.tokenizer_trial import tokenizer_fault
 from tunewright.data.trial import fault_of
 from tunewright.errors import Where, error
@@ -28,7 +29,8 @@ SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls
 class TextTokenizer:
     """Text to ids and back. `end_ids` are the ids that end generation: the first is written after a finished answer.
 
-    `tool_template` writes conversations with tools, where a model has a template of its own for these.
+    `tool_template` writes conversations with tools, where a model has a template of its own for these. `day` is the date
+    for templates that write one.
     """
 
     backend: Tokenizer
@@ -38,6 +40,12 @@ class TextTokenizer:
     added_tokens: frozenset[str]
     unk_id: int | None
     tool_template: str | None = None
+    day: datetime = field(default_factory=today)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether what it writes depends on the day."""
+        return "strftime_now" in f"{self.chat_template}{self.tool_template}"
 
     @property
     def end_tokens(self) -> tuple[str, ...]:
@@ -63,7 +71,9 @@ class TextTokenizer:
         template = (self.tool_template if tools else None) or self.chat_template
         assert template is not None
         tokens = self.special_tokens
-        return render(template, messages, tokens, tools=tools, add_generation_prompt=add_generation_prompt)
+        return render(
+            template, messages, tokens, tools=tools, add_generation_prompt=add_generation_prompt, day=self.day
+        )
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Ids of a text. Raises: ModelError E331 where the tokenizer fails on it."""
@@ -96,10 +106,10 @@ def _failures(texts: Sequence[str | tuple[str, str]]) -> Iterator[None]:
         raise error("E331", reason=str(fault)[:SHOWN], text=shown) from fault
 
 
-def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokenizer:
+def load_tokenizer(folder: Path, chat_template: str | None = None, day: datetime | None = None) -> TextTokenizer:
     """The tokenizer of a model folder.
 
-    `chat_template` is None (the folder's own), a built-in name, or the path of a .jinja file.
+    `chat_template` is None (the folder's own), a built-in name, or the path of a .jinja file; `day` is today, or that of a run.
     Raises: ModelError E304 without tokenizer.json or with a broken one, E309 for a broken config, E314 for a template
     that cannot be used, E330 for a tokenizer that takes too much.
     """
@@ -135,6 +145,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
         added_tokens=added,
         unk_id=backend.token_to_id(unk) if unk else None,
         tool_template=_tool_template(folder, config, special) if chat_template is None else None,
+        day=day or today(),
     )
 
 

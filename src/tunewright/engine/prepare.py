@@ -66,6 +66,7 @@ def prepare(
             "task": plan.run.task,
             "label_last": label_last,
             "template": tokenizer.chat_template,
+            "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
             "end_ids": tokenizer.end_ids,
             "room": [room, plan.facts.model.vocab_size],
         }

@@ -68,6 +68,10 @@ class RunDir:
         """run.json as it is."""
         return dict(json.loads(self.file(layout.RUN_JSON).read_text(encoding="utf-8")))
 
+    def day(self) -> datetime:
+        """The day of its creation, which its rows are written with for as long as it lives."""
+        return datetime.fromtimestamp(self.info()["created"]).replace(hour=0, minute=0, second=0, microsecond=0)
+
     def update_info(self, **changes: Any) -> None:
         """For the process that owns the run: the parent, or the run itself when it is inline."""
         durable.write_json(self.file(layout.RUN_JSON), {**self.info(), **changes})
