@@ -258,6 +258,17 @@ DATA: Mapping[str, Entry] = {
         ),
         singular=N_("{count} token in use has no row in the model's embedding, which has {rows}: {names}"),
     ),
+    "E260": data_fault(
+        N_("{field} holds a label of {count} characters (limit {most})"),
+        N_("Labels are short names that many rows share. So long a text is more likely the answer, or the text itself."),
+        N_("name the column of labels: --map label=COLUMN"),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E261": data_fault(
+        N_("the name of {file} is not UTF-8"),
+        N_("Rows are told by file and line, and no record of a run can hold such a name."),
+        N_("rename the file, in letters and digits"),
+    ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),
         N_(

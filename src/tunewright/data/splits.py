@@ -65,7 +65,7 @@ class Folder:
 def list_folder(place: Path) -> Folder:
     """The files of a folder, those of its sub-folders that are named after splits, or those of its only sub-folder of data.
 
-    Raises: ModelError E315 for a link that leads out of it.
+    Raises: ModelError E315 for a link that leads out of it, DataError E261 for a name that is not UTF-8.
     """
     listing = _listed(place, place)
     if not listing.files and len(listing.folders) == 1:
@@ -108,7 +108,17 @@ def _is_hidden(entry: Path) -> bool:
 
 
 def _is_data(file: Path) -> bool:
-    return file.suffix.lower() in EXTENSIONS and not _NO_ROWS.fullmatch(file.name) and file.is_file()
+    """Raises: DataError E261 for a data file whose name no record can hold."""
+    if file.suffix.lower() not in EXTENSIONS or _NO_ROWS.fullmatch(file.name) or not file.is_file():
+        return False
+    if not _is_text(file.name):
+        raise error("E261", Where(str(file)), file=str(file))
+    return True
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is UTF-8: Python has half characters in the place of other bytes."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def data_files(path: str, split: str) -> list[Path]:
@@ -152,7 +162,7 @@ def _nothing_at(place: Path, path: str) -> Exception:
     """E201 with the nearest name beside which it was looked for."""
     values = {"path": path, "reason": N_("nothing is there")}
     try:
-        names = [entry.name for entry in place.parent.iterdir()]
+        names = [entry.name for entry in place.parent.iterdir() if _is_text(entry.name)]
     except OSError:
         names = []
     if close := get_close_matches(place.name, names, n=1):
