@@ -90,9 +90,7 @@ def compile_template(source: str) -> jinja2.Template:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
-    environment.globals.update(
-        raise_exception=_raise_exception, namespace=_Namespace, dict=dict
-    )
+    environment.globals.update(raise_exception=_raise_exception, namespace=_Namespace, dict=dict)
     return environment.from_string(source)
 
 
