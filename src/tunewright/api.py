@@ -16,11 +16,11 @@ from tunewright.compare.search import Tried as Tried
 from tunewright.compare.space import Axis as Axis
 from tunewright.compare.space import parse_axis as parse_axis
 from tunewright.compare.space import split_values as split_values
-from tunewright.data.formats import Format, sniff
+from tunewright.data.formats import Format
 from tunewright.data.gate import judge
+from tunewright.data.loading import recognise
 from tunewright.data.pieces import pieces as pieces
 from tunewright.data.prompts import Prompt, read_prompts
-from tunewright.data.read import read_rows
 from tunewright.data.template import as_turn
 from tunewright.doctor import rules
 from tunewright.doctor.finding import Finding as Finding
@@ -348,16 +348,19 @@ def describe_data(made: Plan) -> str:
     return Format(made.facts.data.format, made.facts.data.columns).describe()
 
 
-def starter(model: str, data: str | Path, preset: presets.Level) -> tuple[str, Format]:
+def starter(
+    model: str, data: str | Path, preset: presets.Level, *, sets: Sequence[str] = (), **settings: Any
+) -> tuple[str, Format]:
     """The commented config for a model and data, and the format that was recognised.
 
-    Raises: DataError if the data cannot be read or understood; SpecError E103 for a bad preset.
+    The config says the encoding of data that are not UTF-8 where it can be told, and the task that the rows show.
+    Raises: DataError if the data cannot be read or understood; SpecError for a value that is none.
     """
-    load(named={"model.name": model, "data.train": str(data), "preset": preset})
-    raw = read_rows(str(data), limit=1000)
-    if not raw.rows:
-        raise errors_of(raw.problems) if raw.problems else error("E210", path=str(data))
-    return schema.template(model, str(data), preset), sniff(raw.rows)
+    asked = {**paths_of(settings), **dict(map(spec.parse_set, sets))}
+    named = {"model.name": model, "data.train": str(data), "preset": preset}
+    run = load(named={**named, **asked}).run
+    values, recognised = recognise(run.data, run.task)
+    return schema.template(model, str(data), preset, {**asked, **values}), recognised
 
 
 def explain(word: str) -> glossary.Explanation:

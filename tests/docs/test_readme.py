@@ -35,7 +35,7 @@ def session(tmp_path: Path, model_home: Path) -> dict[str, str]:
 PRINTED = (
     "60 rows · 48 to train, 12 held out, 0 left out",
     "question and answer (question -> prompt, answer -> completion)",
-    "trained: train.csv; held out: valid.csv; left alone: nothing",
+    "note W240  trained: train.csv; held out: valid.csv",
     "[[The trial lasts thirty days.<|im_end|>]]",
     "Otherwise the same run with one thing changed",
     "--set model.quantization=8bit",

@@ -22,17 +22,18 @@ def folder(name: str, files: Mapping[str, str], what: str, *learned: int, **more
 
 
 W = {"warns": ("W231",)}
+NOTE = {"warns": ("W240",)}  # nothing is left alone
 SHAPES = (
     folder("folder-of-files", {"a.jsonl": some(0, 1), "b.csv": table(2, 3)}, "all files, in the order of their names", 0, 1, 2, 3),
     folder("folder-train-valid-test", {"train.jsonl": some(0, 1), "valid.jsonl": some(2), "test.jsonl": some(3)},
            "train is trained, valid is held out, test is left alone", 0, 1, 2, held_out=1, **W),
     folder("folder-validation", {"train.csv": table(0, 1), "validation.csv": table(2, 3)}, "validation is held out", 0, 1, 2, 3,
-           held_out=2, **W),
-    folder("folder-dev", {"my_train.tsv": table(0, 1), "my_dev.tsv": table(2)}, "prefixes do not matter", 0, 1, 2, held_out=1, **W),
-    folder("folder-eval", {"data-train.json": some(0, 1), "data-eval.json": some(2)}, "eval is held out", 0, 1, 2, held_out=1, **W),
+           held_out=2, **NOTE),
+    folder("folder-dev", {"my_train.tsv": table(0, 1), "my_dev.tsv": table(2)}, "prefixes do not matter", 0, 1, 2, held_out=1, **NOTE),
+    folder("folder-eval", {"data-train.json": some(0, 1), "data-eval.json": some(2)}, "eval is held out", 0, 1, 2, held_out=1, **NOTE),
     folder("folder-shards", {"train-00000-of-00002.jsonl": some(0), "train-00001-of-00002.jsonl": some(1), "val-00000-of-00001.jsonl": some(2)},
-           "shards of the Hub", 0, 1, 2, held_out=1, **W),
-    folder("folder-camel", {"TrainSet.csv": table(0, 1), "DevSet.csv": table(2)}, "names in capitals", 0, 1, 2, held_out=1, **W),
+           "shards of the Hub", 0, 1, 2, held_out=1, **NOTE),
+    folder("folder-camel", {"TrainSet.csv": table(0, 1), "DevSet.csv": table(2)}, "names in capitals", 0, 1, 2, held_out=1, **NOTE),
     folder("folder-chinese", {"训练集.csv": table(0, 1), "验证集.csv": table(2), "测试集.csv": table(3)}, "Chinese names", 0, 1, 2,
            held_out=1, **W),
     folder("folder-train-test", {"train.jsonl": some(0, 1, 2), "test.jsonl": some(3)},
@@ -49,7 +50,7 @@ SHAPES = (
            settings={"data.split": "test", "data.holdout": 0}, **W),
     folder("folder-sub-folders", {"train/a.jsonl": some(0), "train/b.jsonl": some(1), "test/a.jsonl": some(3)},
            "sub-folders named after splits", 0, 1, **W),
-    folder("folder-sub-folders-valid", {"train/x.csv": table(0, 1), "valid/x.csv": table(2)}, "with validation", 0, 1, 2, held_out=1, **W),
+    folder("folder-sub-folders-valid", {"train/x.csv": table(0, 1), "valid/x.csv": table(2)}, "with validation", 0, 1, 2, held_out=1, **NOTE),
     folder("folder-hub", {"README.md": "# data", "data/train-00000-of-00001.jsonl": some(0, 1), "data/test-00000-of-00001.jsonl": some(3)},
            "the layout of Hub data sets", 0, 1, **W),
     folder("folder-licence", {"qa.jsonl": some(0, 1), "LICENSE.txt": "You may use it.", "README.txt": "My data.", "NOTICE.txt": "By me."},

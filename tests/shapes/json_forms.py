@@ -61,7 +61,7 @@ SHAPES = (
     form("json-splits-train-test", "a.json", json.dumps({"test": ROWS[:1], "train": ROWS[1:]}), "test is left alone", LEARNED[1:],
          held_out=1, warns=("W231",)),
     form("json-splits-of-tables", "a.json", json.dumps({"train": COLUMNS, "dev": {k: ["x?" + k] for k in COLUMNS}}),
-         "tables under train and dev", (*LEARNED, "x?completion"), held_out=1, warns=("W231",)),
+         "tables under train and dev", (*LEARNED, "x?completion"), held_out=1, warns=("W240",)),
     form("json-splits-named", "a.json", json.dumps({"train": ROWS[:2], "test": ROWS[2:]}), "a split that is asked for", LEARNED[2:],
          settings={"data.split": "test", "data.holdout": 0}, warns=("W231",)),
     form("json-splits-missing", "a.json", json.dumps({"dev": ROWS[:2], "test": ROWS[2:]}), "no list is called train", LEARNED[:2],

@@ -1,6 +1,6 @@
 """All shapes, group by group."""
 
-from tests.shapes import conversations, folders, json_forms, labels, tables, texts, words
+from tests.shapes import conversations, folders, json_forms, labels, published, tables, texts, words
 from tests.shapes.shape import Shape
 
 SHAPES: tuple[Shape, ...] = (
@@ -11,4 +11,5 @@ SHAPES: tuple[Shape, ...] = (
     *words.SHAPES,
     *texts.SHAPES,
     *conversations.SHAPES,
+    *published.SHAPES,
 )

@@ -52,6 +52,34 @@ def test_a_command_makes_a_file_that_is_read(name: str, readers: Mapping[Reader,
     assert (seen.code, len(seen.learned) > 0) == ("", True)
 
 
+@pytest.mark.parametrize(
+    ("name", "learned"),
+    [
+        ("rows-are-turns", ("Yes.",)),
+        ("pku-saferlhf", ("Yes.",)),
+        ("arena", ("No.",)),
+        ("llama-factory-ranking", ("Yes.",)),
+        ("ultrafeedback", ("Yes.",)),
+        ("nectar", ("Yes.",)),
+        ("chosen-in-a-list", ("Yes.",)),
+        ("prodigy", ("good", "not good", "good", "not good")),
+        ("kto", ("Yes.",)),
+        ("kto-numbers", ("Yes.",)),
+    ],
+)
+def test_a_command_writes_the_rows_to_learn(
+    name: str, learned: tuple[str, ...], readers: Mapping[Reader, Path], tmp_path: Path
+) -> None:
+    shape = next(shape for shape in SHAPES if shape.name == name)
+    folder = tmp_path / "ann's folder"
+    folder.mkdir()
+    path, model = shape.write(folder), readers[shape.reader]
+    (fix,) = (fix for fix in first_look(shape, path, model).fixes if "python3 -c" in fix)
+    command = fix[fix.find("python3") :]
+    subprocess.run(["bash", "-c", command], check=True, cwd=tmp_path)
+    assert look(tmp_path / shlex.split(command)[-1], model, {}).learned == learned
+
+
 def test_the_nearest_name_and_the_inner_folder_can_be_named(readers: Mapping[Reader, Path], tmp_path: Path) -> None:
     shape = next(shape for shape in SHAPES if shape.name == "folder-of-folders")
     place, model = shape.write(tmp_path), readers[shape.reader]

@@ -258,6 +258,39 @@ DATA: Mapping[str, Entry] = {
         ),
         singular=N_("{count} token in use has no row in the model's embedding, which has {rows}: {names}"),
     ),
+    "E251": data_fault(
+        N_('each row is one turn of a conversation: "{speaker}" names who speaks'),
+        N_("An answer is learned behind the turns before it, so a conversation is one row, with a list of its turns."),
+        N_("write each conversation as one row: {command}"),
+        N_("learn each text by itself all the same: --map {content}"),
+    ),
+    "E252": data_fault(
+        N_("the rows hold two answers each ({columns}), and {choice} says which is better"),
+        N_("Preference training is not built yet; as plain examples only one of the two answers can be learned."),
+        N_("write the better answers to a file of their own: {command}"),
+        N_("{by_hand}"),
+        N_("learn the same one of all rows: {fix}"),
+    ),
+    "E253": data_fault(
+        N_('"{column}" holds several answers in each row, in an order or with scores'),
+        N_("Preference training is not built yet; as plain examples only the best answer should be learned."),
+        N_("write the best answers to a file of their own: {command}"),
+        N_("if the whole list is the answer: {fix}"),
+    ),
+    "E254": data_fault(
+        N_("the rows are tasks of Label Studio, and their labels are not one choice for a text"),
+        N_(
+            "Choices are read as they are exported. Spans, ratings and written texts have no form here that is told for sure."
+        ),
+        N_("spans of words: export as CONLL2003, and train with --task token_cls"),
+        N_("all others: export as JSON-MIN or CSV"),
+    ),
+    "E255": data_fault(
+        N_("the rows are annotations of Prodigy: accept and reject say whether a label is right, and are no answers"),
+        N_("As prompt and answer, the model would learn to write accept or reject."),
+        N_("write texts and their labels to a file of their own: {command}"),
+        N_("learn to tell accepted texts from rejected ones: --task seq_cls --map text=text --map label=answer"),
+    ),
     "E260": data_fault(
         N_("{field} holds a label of {count} characters (limit {most})"),
         N_(
@@ -375,6 +408,38 @@ DATA: Mapping[str, Entry] = {
         N_("{count} labels have one training example each: {labels}"),
         N_("One example is too little to learn a label from."),
         singular=N_("{count} label has one training example: {labels}"),
+    ),
+    "W240": Entry(
+        N_("trained: {trained}; held out: {held_out}"),
+        N_("Files and lists named after a part of a data set are taken for it."),
+        is_note=True,
+    ),
+    "W241": Entry(
+        N_("{count} rows have turns without speakers; they are taken for the user's and the assistant's in turn"),
+        N_("A list of texts, or of pairs of texts, is how some data sets write conversations."),
+        singular=N_(
+            "{count} row has turns without speakers; they are taken for the user's and the assistant's in turn"
+        ),
+    ),
+    "W242": Entry(
+        N_("{count} rows have {columns}, which the prompt does not show: the answer is learned without them"),
+        N_("Questions with choices are answered from the choices, so these belong into the text of the prompt."),
+        singular=N_("{count} row has {columns}, which the prompt does not show: the answer is learned without them"),
+    ),
+    "W243": Entry(
+        N_('{count} rows say "nan", "None" or the like in a column that may be empty; it is read as empty'),
+        N_("pandas and databases write so when there is no value."),
+        singular=N_('{count} row says "nan", "None" or the like in a column that may be empty; it is read as empty'),
+    ),
+    "W244": Entry(
+        N_('{count} rows have the text "nan" as prompt or answer, and it is learned'),
+        N_("pandas writes so when there is no value. Then these rows are better taken out of the file."),
+        singular=N_('{count} row has the text "nan" as prompt or answer, and it is learned'),
+    ),
+    "W245": Entry(
+        N_("{count} rows have several accepted answers; the first is learned"),
+        N_("In question answering on a context, each person who was asked gave an answer of their own."),
+        singular=N_("{count} row has several accepted answers; the first is learned"),
     ),
     "W231": Entry(
         N_("trained: {trained}; held out: {held_out}; left alone: {alone}"),

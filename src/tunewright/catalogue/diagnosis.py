@@ -182,7 +182,9 @@ DIAGNOSIS: Mapping[str, Entry] = {
     "D504": seen(
         N_("for {percent} % of the time that it wanted to compute, the run waited for a core that others had"),
         N_("Other programs on this machine use the same cores."),
-        N_("end them, or run again when the machine is idle"),
+        N_(
+            "end them, or run again when the machine is idle; where it stays busy, try OMP_NUM_THREADS=1 in front of the command"
+        ),
     ),
     "D505": seen(
         N_(

@@ -24,7 +24,8 @@ EXIT_TERMINATED = 143
 class Entry:
     """One row: what is wrong, why it usually happens, what to do, how the process ends.
 
-    `singular` is the sentence where its `count` is 1; empty where the sentence fits every number.
+    `singular` is the sentence where its `count` is 1; empty where the sentence fits every number. A note says what was done
+    and is no warning.
     """
 
     sentence: str
@@ -32,6 +33,7 @@ class Entry:
     fixes: tuple[str, ...] = ()
     exit_code: int = EXIT_USAGE
     singular: str = ""
+    is_note: bool = False
 
     def sentence_for(self, values: Mapping[str, Any]) -> str:
         """The sentence that fits the number among the values."""

@@ -177,6 +177,57 @@ MODEL: Mapping[str, Entry] = {
             N_("a model of the Hub or a built-in one: tunewright doctor --fetch {name}"),
         ),
     ),
+    "E325": Entry(
+        N_("{count} tensors are not in the file that {index} names for them: {names}"),
+        N_(
+            "The index says in which file each tensor lies. Where it is wrong, files of two models or of two versions were "
+            "mixed, or the index was written for other files."
+        ),
+        (
+            N_("copy or download the model again, all of its files"),
+            N_("if the files do belong together, write the index anew: {command}"),
+        ),
+        singular=N_("{count} tensor is not in the file that {index} names for it: {names}"),
+    ),
+    "E326": Entry(
+        N_("the weights in {folder} are under names that are not looked for: {files}"),
+        N_(
+            "Weights are read from model.safetensors, or from the files that model.safetensors.index.json names; other "
+            "files may be a part of a model, or another version of it."
+        ),
+        (
+            N_("copy or download the files that are missing ({lost}), and model.safetensors.index.json"),
+            N_("copy or download model.safetensors.index.json too, or write it: {command}"),
+            N_("if this file is the whole model: {rename}"),
+            N_("copy or download the model again, all of its files"),
+        ),
+    ),
+    "E327": Entry(
+        N_("{count} tensors in the weights of {folder} have names with {prefixes} in front: {names}"),
+        N_(
+            "The model was saved from inside of a wrapper (torch.compile, DataParallel, DDP, FSDP, a module of one's own) that "
+            "puts its own name before each tensor's. No class of transformers finds its tensors under such names."
+        ),
+        (
+            N_("take the names off again: {command}"),
+            N_(
+                "save it anew from the model itself: model.module.save_pretrained(...) or model._orig_mod.save_pretrained(...)"
+            ),
+        ),
+        singular=N_("{count} tensor in the weights of {folder} has a name with {prefixes} in front: {names}"),
+    ),
+    "E328": Entry(
+        N_("{count} tensors in the weights of {folder} belong to an adapter: {names}"),
+        N_(
+            "The model was saved with an adapter still in it. Its layers are not where a model's are, and the adapter would "
+            "be left out."
+        ),
+        (
+            N_("merge before saving: model.merge_and_unload().save_pretrained({folder!r})"),
+            N_("take the base model itself, and keep the adapter in a folder of its own"),
+        ),
+        singular=N_("{count} tensor in the weights of {folder} belongs to an adapter: {names}"),
+    ),
     "E330": Entry(
         N_("the tokenizer in {folder} is not used: {reason}"),
         N_(

@@ -90,7 +90,7 @@ SPEC: Mapping[str, Entry] = {
     "E119": Entry(
         N_("{reason}"),
         N_("The command line was not understood."),
-        (N_("{command} --help"),),
+        (N_("{instead}"), N_("{command} --help")),
     ),
     "E120": Entry(
         N_("{what} must be confirmed, and nobody can be asked here"),

@@ -70,9 +70,9 @@ def data_line(made: "Plan", *, is_generated: bool = False) -> str:
 
     data = made.facts.data
     name = _("generated: {views}").format(views=_(GENERATED[made.run.task])) if is_generated else one_line(data.path)
-    rows = _("{train} rows to train, {held_out} held out").format(
-        train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}"
-    )
+    rows = ngettext(
+        "{train} row to train, {held_out} held out", "{train} rows to train, {held_out} held out", data.num_train
+    ).format(train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}")
     if is_generated:
         rows += _(" (other wording, other items)")
     parts = [name, rows, api.describe_data(made), *_learned(made)]

@@ -139,10 +139,15 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:
+    from tunewright.cli.habits import meant
     from tunewright.errors import Problem
+    from tunewright.i18n import Phrase
 
     reason = sentence(fault.format_message())
-    return _show([Problem("E119", values={"reason": reason, "command": path})], arguments)
+    values = {"reason": reason, "command": path}
+    if instead := meant(reason, arguments):
+        values["instead"] = Phrase(instead)
+    return _show([Problem("E119", values=values)], arguments)
 
 
 def _failure(fault: Exception, arguments: Sequence[str]) -> int:

@@ -62,7 +62,7 @@ def _alike(problems: Sequence["Problem"]) -> list[tuple["Problem", list[int]]]:
 
 
 def _print_one(problem: "Problem", fixes: list[str], channel: Channel, others: Sequence[int]) -> None:
-    word, color = _kind(problem.code)
+    word, color = _kind(problem)
     place = printable(one_line(_place(problem.where)))
     head = f"{channel.paint(word, color, 'bold')} {channel.paint(problem.code, 'bold')}  "
     head += f"{channel.paint(place, 'cyan')}  " if place else ""
@@ -78,10 +78,12 @@ def _print_one(problem: "Problem", fixes: list[str], channel: Channel, others: S
     _print_fixes(fixes, channel)
 
 
-def _kind(code: str) -> tuple[str, show.Style]:
-    if code.startswith("W"):
+def _kind(problem: "Problem") -> tuple[str, show.Style]:
+    if problem.entry.is_note:
+        return _("note"), "cyan"
+    if problem.is_warning:
         return _("warning"), "yellow"
-    return (_("notice"), "yellow") if code.startswith("D") else (_("error"), "red")
+    return (_("notice"), "yellow") if problem.code.startswith("D") else (_("error"), "red")
 
 
 def _place(where: "Where") -> str:

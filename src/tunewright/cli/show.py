@@ -166,7 +166,8 @@ def table(
     `right` aligns columns to the right. `below` holds what stands unbroken under each row, where it is not empty.
     """
     body = [[one_line(cell) for cell in row] for row in rows]
-    lines = ([list(header)] if header else []) + body
+    heads = _stacked(header, body, columns_of(indent), channel.width, gap) if header else []
+    lines = heads + body
     if not lines:
         return
     last = len(lines[0]) - 1
@@ -183,11 +184,11 @@ def table(
             blanks = " " * (widths[i] - columns_of(plain(cell)))
             head += (blanks + cell if i in right else cell + blanks) + " " * gap
         tail = " " * (widths[last] - columns_of(plain(line[-1]))) + line[-1] if last in right else line[-1]
-        if header and number == 0:
-            channel.line(channel.paint(f"{head}{tail}".rstrip(), "dim"))
-        else:
-            _table_line(channel, head, tail, column if has_room else columns_of(indent) + 2)
-        under = below[number - bool(header)] if below and not (header and number == 0) else ""
+        if number < len(heads):
+            head = channel.paint(head if tail.strip() else head.rstrip(), "dim")
+            tail = channel.paint(tail, "dim") if tail.strip() else ""
+        _table_line(channel, head, tail, column if has_room else columns_of(indent) + 2)
+        under = below[number - len(heads)] if below and number >= len(heads) else ""
         if under:
             channel.line(f"{indent}  {under}")
 
@@ -196,6 +197,22 @@ def table_width(lines: Sequence[Sequence[str]]) -> int:
     """Columns that the widest line of such a table takes if nothing is broken."""
     widths = [max(columns_of(plain(line[i])) for line in lines) for i in range(len(lines[0]))]
     return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _stacked(
+    header: Sequence[str], body: Sequence[Sequence[str]], indent: int, width: int | None, gap: int
+) -> list[list[str]]:
+    """The header on one line, or with its words under each other where the table would be wider than the terminal."""
+    lines = [list(header), *body]
+    if width is None or indent + table_width(lines) + (gap - 2) * (len(header) - 1) <= width:
+        return [list(header)]
+    pieces = []
+    for i, head in enumerate(header):
+        words = [columns_of(word) for word in head.split()]
+        cells = [columns_of(plain(row[i])) for row in body]
+        pieces.append(wrap(head, max([*words, *cells, 1])) or [""])
+    deepest = max(map(len, pieces))
+    return [list(line) for line in zip(*([""] * (deepest - len(piece)) + piece for piece in pieces), strict=True)]
 
 
 def _column_width(cells: Sequence[int], *, is_last: bool) -> int:

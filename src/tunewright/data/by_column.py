@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SPLIT_KEYS = frozenset({"columns", "index", "data", "index_names", "column_names"})
-_TURN_KEYS = ({"role", "content"}, {"from", "value"}, {"role", "value"}, {"role", "text"}, {"speaker", "text"})
+_TURN_KEYS = (
+    {"role", "content"}, {"from", "value"}, {"role", "value"}, {"role", "text"}, {"speaker", "text"}, {"role", "parts"},
+    {"author", "content"},
+)  # fmt: skip
 _LISTED = frozenset(
     {"tokens", "words", "tags", "ner_tags", "pos_tags", "labels", "history"}
 )  # a single row holds them as lists
@@ -13,8 +16,11 @@ MIN_NAMED_ROWS = 3  # fewer objects with the same keys may be the cells of one r
 
 
 def is_turn(value: Any) -> bool:
-    """Whether this is a turn of a conversation, in OpenAI's keys or ShareGPT's."""
-    return isinstance(value, dict) and any(keys <= value.keys() for keys in _TURN_KEYS)
+    """Whether this is a turn of a conversation, in the keys of OpenAI, ShareGPT or Gemini, in whatever case."""
+    if not isinstance(value, dict):
+        return False
+    names = {str(key).casefold() for key in value}
+    return any(keys <= names for keys in _TURN_KEYS)
 
 
 def table_rows(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:

@@ -7,11 +7,11 @@ from tunewright.data.formats import Example, Format, Message
 from tunewright.data.label_kind import LabelKind
 from tunewright.data.labels import read_tags, read_target, read_words
 from tunewright.data.read import RawRow
-from tunewright.data.row import RowReport, unpacked
+from tunewright.data.row import RowReport, is_written_missing, unpacked
 from tunewright.data.scan import kind_of
 from tunewright.data.thinking import thinking_of
 from tunewright.data.tools import read_tools
-from tunewright.data.turns import not_learned, read_turns, to_the_last_answer
+from tunewright.data.turns import not_learned, read_turns, system_turn, to_the_last_answer
 from tunewright.errors import Problem
 from tunewright.i18n import N_
 
@@ -128,23 +128,28 @@ _READERS: Mapping[str, _Reader] = {
 
 
 def _system(report: RowReport) -> Iterator[Message]:
-    if content := _optional_text("system", report):
+    value = unpacked(report.cell("system")) if "system" in report.columns else None
+    if isinstance(value, dict | list):
+        message = system_turn(value, report.columns["system"], report)
+        if message and message.content.strip():
+            yield message
+    elif content := _optional_text("system", report):
         yield Message("system", content)
 
 
 def _optional_text(role: str, report: RowReport) -> str:
-    """The text of a column that a row may leave empty; blanks are empty."""
+    """The text of a column that a row may leave empty; blanks are empty, and so is what programs write for no value."""
     if role not in report.columns:
         return ""
     text = report.text(report.cell(role), report.columns[role], may_be_empty=True)
-    return text if text.strip() else ""
+    return text if text.strip() and not is_written_missing(text) else ""
 
 
 def _history(report: RowReport) -> Iterator[Message]:
     """Earlier turns as pairs of prompt and answer."""
     name = report.columns.get("history", "")
     value = unpacked(report.cell("history")) if name else None
-    if value is None or value == "":
+    if value is None or value == "" or is_written_missing(value):
         return
     if not isinstance(value, list):
         report.add("E206", field=name, wanted=N_("a list of pairs"), got=kind_of(value))

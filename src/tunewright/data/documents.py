@@ -4,11 +4,12 @@ How single values are read, with their places, is for `scan.py`. Nothing here op
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunewright.data.by_column import table_rows
+from tunewright.data.by_column import is_turn, table_rows
+from tunewright.data.nested import unnested
 from tunewright.data.scan import LENIENT, Damage, Document, Found, Good, after_space, checked_values, scan_line
 from tunewright.data.splits import TRAIN, split_of
 from tunewright.errors import Where, error
@@ -24,6 +25,10 @@ def scan_document(text: str, file: str, split: str = TRAIN) -> Iterator[Found]:
 
     Raises: DataError E217 if no row can be told from another, E237 or E243 if none of its lists is that of the split.
     """
+    return (row for found in _founds(text, file, split) for row in unnested(found))
+
+
+def _founds(text: str, file: str, split: str) -> Iterator[Found]:
     document = Document(text)
     start = document.skip(0)
     if start == len(text):
@@ -38,7 +43,7 @@ def scan_document(text: str, file: str, split: str = TRAIN) -> Iterator[Found]:
 
 def _scan_object(document: "Document", start: int, file: str, split: str) -> Iterator[Found]:
     """The rows of a text that begins with an object: a wrapper, a table, a single row, or one object after another."""
-    members = _members(document.text, start)
+    members = _members_of_rows(document.text, start)
     if members is not None:
         yield from _scan_members(document, members, file, split)
     elif _is_one_object_a_line(document.text):
@@ -68,7 +73,7 @@ class _Member:
         """Whether it is a list of rows; a list of turns is a conversation, so the object around it is itself a row."""
         rows = self.value
         is_list = isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) for row in rows)
-        return is_list and not {"role", "from"} & rows[0].keys()
+        return is_list and not {"role", "from"} & rows[0].keys() and not is_turn(rows[0])
 
     def table(self) -> list[dict[str, Any]] | None:
         is_holder = bool(split_of(self.key)) or self.key in ("data", "rows", "records", "table")
@@ -103,7 +108,7 @@ def _chosen(lists: list[_Member], file: str, split: str) -> _Member:
 def splits_in(text: str) -> list[str]:
     """The keys of a document that is an object around a list of rows for each split; none if it is something else."""
     start = after_space(text, 0)
-    members = _members(text, start) if text[start : start + 1] == "{" else None
+    members = _members_of_rows(text, start) if text[start : start + 1] == "{" else None
     keys = [member.key for member in members or () if member.is_rows or member.table()]
     return keys if len(keys) > 1 and any(map(split_of, keys)) else []
 
@@ -128,14 +133,35 @@ def holds_objects(lines: Sequence[str]) -> bool:
     return bool(first) and all(isinstance(scan_line(line, 1), Good) for line in first)
 
 
-def _members(text: str, start: int) -> list[_Member] | None:
-    """The members of an object, None if it is damaged or not the whole text."""
+def _members_of_rows(text: str, start: int) -> list[_Member] | None:
+    """The members of the object that is the whole text, or of the one in it that holds a list for each split.
+
+    None if it is damaged or not the whole text.
+    """
     try:
         _value, end = LENIENT.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
     if after_space(text, end) < len(text):
         return None
+    members = _members(text, start)
+    holders = [member for member in members if isinstance(member.value, dict) and _holds_splits(member.value)]
+    return _members(text, holders[0].start) if len(holders) == 1 else members
+
+
+def _holds_splits(value: Mapping[str, Any]) -> bool:
+    """Whether each member is a list of objects or a table by column, and some are called train, valid or test."""
+    return any(map(split_of, value)) and all(map(_are_rows, value.values()))
+
+
+def _are_rows(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and isinstance(value[0], dict)
+    return isinstance(value, dict) and table_rows(value) is not None
+
+
+def _members(text: str, start: int) -> list[_Member]:
+    """The members of a sound object that begins here."""
     members = []
     position = after_space(text, start + 1)
     while text[position] != "}":

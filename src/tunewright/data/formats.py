@@ -5,7 +5,7 @@ for `convert.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from tunewright.data import likely
 from tunewright.data.read import RawRow
 from tunewright.data.row import cell, unpacked
-from tunewright.data.spellings import CLASSES, PAIRS, SPELLINGS_OF, normal
+from tunewright.data.spellings import CLASSES, PAIRS, SPELLINGS_OF, VAGUE, normal
+from tunewright.data.turn_forms import has_no_speakers, holds_turns
 from tunewright.errors import DataError, Problem, error
 from tunewright.i18n import N_, Phrase, _
 from tunewright.spec.tasks import Task
@@ -137,10 +138,24 @@ def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task
     ]
     union = list(dict.fromkeys([*(column for row in sample for column in _columns_of(row, task)), *inner]))
     mapped = _checked_mapping(mapping or {}, union, task)
-    forms = [form for form in _possible_forms(mapped, union, task) if form]
+    known = [column for column in union if column in mapped.values() or not _is_vague(column, sample)]
+    forms = [form for form in _possible_forms(mapped, known, task) if form and "messages" in form.columns]
+    forms += [form for form in _possible_forms(mapped, union, task) if form and "messages" not in form.columns]
     if not forms:
         raise _unknown_form(union, sample, rows[0].file if rows else "", task)
-    return max(forms, key=lambda form: sum(_fits(row, form) for row in sample))
+    best = max(forms, key=lambda form: (sum(_fits(row, form) for row in sample), not _may_be_a_list(form, sample)))
+    return replace(best, unused=_unused(union, best.columns))
+
+
+def _is_vague(column: str, sample: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a name of conversations that others use too (`data`, `chat`) stands above something else."""
+    return normal(column) in VAGUE and not any(holds_turns(row.get(column)) for row in sample)
+
+
+def _may_be_a_list(form: Format, sample: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the conversations of this form are texts alone under a vague name, so that any other form goes before."""
+    column = form.columns.get("messages", "")
+    return normal(column) in VAGUE and any(has_no_speakers(unpacked(row.get(column))) for row in sample)
 
 
 def looks_like(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None) -> Task | None:
@@ -320,7 +335,7 @@ def _name_of(columns: Mapping[str, str], mapped: Mapping[str, str]) -> str:
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "prompt": (str, int, float, list),
-    "completion": (str, int, float, list),
+    "completion": (str, int, float, list, dict),
     "text": (str, int, float),
     "pair": (str, int, float),
     "label": (str, int, float, list),

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewright.data.by_column import is_turn
-from tunewright.data.row import unpacked
+from tunewright.data.row import cell, unpacked
 from tunewright.data.spellings import CLASSES, SPELLINGS_OF, normal
+from tunewright.data.turn_forms import has_no_speakers, holds_turns
 from tunewright.spec.tasks import Task
 
 Row = Mapping[str, Any]
@@ -18,6 +18,12 @@ FEW_ROWS = 10
 LONGEST_NAME = 3  # words of a column's name
 _NUMERAL = re.compile(r"\s*[+-]?[0-9][0-9.,:/ -]*\s*")
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")”]?\s*$")
+# Names of columns that hold neither what is asked nor what is answered.
+_NO_TEXT = re.compile(
+    r"(?:.*_)?(?:id|ids|uuid|guid|url|hash|idx|index|date|time|timestamp|lang|language|split|version)"
+)
+_ASKED = ("prompt", "question", "query", "instruction", "problem", "指令", "问题")
+_CONTEXTS = ("context", "passage", "background", "document", "article", "title", "subject", "category", "上下文")
 TABLES = (".csv", ".tsv", ".txt")
 
 
@@ -37,7 +43,9 @@ def flags_for(columns: Sequence[str], sample: Sequence[Row], task: Task) -> str:
         return _mapped(**dict(zip(("words", "tags"), _of_one_length(columns, sample), strict=False))) or _blank(
             "words", "tags"
         )
-    turns = next((column for column in columns if _are_turns(column, sample)), None)
+    columns = [column for column in columns if not _NO_TEXT.fullmatch(normal(column))] or columns
+    inner = [f"{outer}.{key}" for outer in columns for key in _keys_in(outer, sample)]
+    turns = next((column for column in (*columns, *inner) if _are_turns(column, sample)), None)
     if turns and task != "seq_cls":
         return _mapped(messages=turns)
     texts = [column for column in columns if _are_texts(column, sample)]
@@ -48,10 +56,27 @@ def flags_for(columns: Sequence[str], sample: Sequence[Row], task: Task) -> str:
     if task == "seq_cls" or (label and others):
         asked = "" if task == "seq_cls" else "--task seq_cls "
         return asked + _mapped(text=others[0], label=label) if label and others else _blank("text", "label")
+    if asked_for := next((column for column in columns if normal(column) in _ASKED), None):
+        return _answered(asked_for, columns, others, sample)
     if len(others) > 1:
         first, second = sorted(others[:2], key=list(columns).index)
         return _mapped(prompt=first, completion=second)
     return _mapped(text=others[0]) if others and task == "causal_lm" else _blank("prompt", "completion")
+
+
+def _answered(asked_for: str, columns: Sequence[str], texts: Sequence[str], sample: Sequence[Row]) -> str:
+    """The map where a column of questions is known: the answer is no context of it, and rather a text than a list."""
+    free = [column for column in columns if column != asked_for and normal(column) not in _CONTEXTS]
+    answers = [column for column in texts if column in free]
+    lists = [column for column in free if any(isinstance(value, list | dict) for value in _values(column, sample))]
+    if answer := next(iter([*answers, *lists]), None):
+        return _mapped(prompt=asked_for, completion=answer)
+    return _blank("prompt", "completion")
+
+
+def _keys_in(column: str, sample: Sequence[Row]) -> list[str]:
+    holders = [value for value in _values(column, sample) if isinstance(value, dict)]
+    return list(dict.fromkeys(key for holder in holders for key in holder))
 
 
 def looks_like_a_row(columns: Sequence[str], sample: Sequence[Row]) -> bool:
@@ -89,12 +114,12 @@ def _blank(*roles: str) -> str:
 
 
 def _values(column: str, sample: Sequence[Row]) -> list[Any]:
-    return [value for row in sample if (value := row.get(column)) not in (None, "")]
+    return [value for row in sample if (value := cell(row, column)) not in (None, "")]
 
 
 def _are_turns(column: str, sample: Sequence[Row]) -> bool:
     values = [unpacked(value) for value in _values(column, sample)]
-    return bool(values) and 2 * sum(isinstance(v, list) and bool(v) and is_turn(v[0]) for v in values) > len(values)
+    return bool(values) and 2 * sum(holds_turns(v) and not has_no_speakers(v) for v in values) > len(values)
 
 
 def _are_texts(column: str, sample: Sequence[Row]) -> bool:

@@ -5,18 +5,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import Any
 
 from tunewright.data import lint
 from tunewright.data.convert import to_examples
-from tunewright.data.formats import SAMPLE_ROWS, Example, Format, sniff
+from tunewright.data.foreign import refuse_foreign
+from tunewright.data.formats import SAMPLE_ROWS, Example, Format, looks_like, sniff
 from tunewright.data.grouping import grouped, sentence_column
 from tunewright.data.label_kind import LabelKind, label_kind
 from tunewright.data.labels import count_labels, label_names
 from tunewright.data.preference import refuse_preferences
 from tunewright.data.read import RawRow, fingerprint, iterate_rows
-from tunewright.data.row import cell, is_structured
-from tunewright.data.sides import Sides, Source, sides_of
-from tunewright.errors import Problem, error, errors_of
+from tunewright.data.remarks import remarks_of
+from tunewright.data.row import cell
+from tunewright.data.sides import Sides, Source, sides_of, train_source
+from tunewright.errors import DataError, Problem, error, errors_of
+from tunewright.spec.base import AUTO, Auto
 from tunewright.spec.run import DataSpec
 from tunewright.spec.tasks import TASKS, ProblemType, Task
 
@@ -29,9 +33,10 @@ class Loaded:
 
     `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
     `label_counts` says how many training rows have each (for tags: how many words), 0 for those that stand in held-out rows
-    only. `duplicates` and `conflicts` are numbers of rows, `structured` says how many have an object or a list as answer,
-    `grouped_by` is the column that tells the sentences of single words apart; `notes` are warnings about the reading, `unused`
-    counts the rows that hold something in a column, or in a key of their turns, that is not used.
+    only. `duplicates` and `conflicts` are numbers of rows, `remarks` counts the rows of which something is said, by the code of
+    the warning, `grouped_by` is the column that tells the sentences of single words apart, `share` what part of the training
+    rows was to be held out; `notes` are warnings about the reading, `unused` counts the rows that hold something in a column,
+    or in a key of their turns, that is not used.
     """
 
     format: Format
@@ -47,8 +52,9 @@ class Loaded:
     label_counts: dict[str, int] = field(default_factory=dict)
     problem_type: ProblemType | None = None
     unused: Counter[str] = field(default_factory=Counter)
-    structured: int = 0
+    remarks: Counter[str] = field(default_factory=Counter)
     grouped_by: str = ""
+    share: float = 0
     notes: list[Problem] = field(default_factory=list)
 
     @property
@@ -60,14 +66,14 @@ def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: 
     """Read, recognise and split the rows; held-out rows that also stand in training are left out of held-out.
 
     With `keep` only so many training rows are held in memory, the first; all others are read, counted and compared.
-    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246.
+    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254.
     """
     sides = sides_of(spec)
     rows = iterate_rows(sides.train.path, sides.train.reading)
     head = _head(rows, spec)
     sample = [row for row in head if isinstance(row, RawRow)]
     if TASKS[task].writes:
-        refuse_preferences(sample, spec.map)
+        _refuse(sample, spec)
     fmt = sniff(sample, spec.map, task)
     kind = _label_kind(fmt, spec, sides.train)
     loaded, prints = Loaded(fmt, [], [], [], 0), lint.Prints()
@@ -79,6 +85,7 @@ def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: 
     if sides.held_out:
         _read_held_out(loaded, prints, spec, sides.held_out, task, kind)
     elif sides.share:
+        loaded.share = sides.share
         _split(loaded, prints, spec, sides, seed, kind)
     loaded.num_train = len(prints) - len(loaded.held_out)
     loaded.train = loaded.train[:keep]
@@ -88,6 +95,40 @@ def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: 
     loaded.problem_type = kind.problem_type if kind else None
     loaded.notes = [*sides.notes, *_notes(loaded), *(kind.notes if kind else ())]
     return loaded
+
+
+def recognise(spec: DataSpec, task: Task | Auto = AUTO) -> tuple[dict[str, Any], Format]:
+    """What a config has to say of these data, by path: their encoding and their task where they show it; and their format.
+
+    Raises: as `load_examples`.
+    """
+    values: dict[str, Any] = {}
+    try:
+        head = _first_rows(spec)
+    except DataError as fault:
+        encodings = {problem.values["encoding"] for problem in fault.problems if problem.code == "E239"}
+        if len(encodings) != 1 or any(problem.code != "E239" for problem in fault.problems):
+            raise
+        values["data.encoding"] = encodings.pop()
+        head = _first_rows(spec.model_copy(update={"encoding": values["data.encoding"]}))
+    rows = [row for row in head if isinstance(row, RawRow)]
+    if task == AUTO and (seen := looks_like(rows, spec.map)):
+        values["task"] = seen
+    known: Task = values.get("task") or ("causal_lm" if task == AUTO else task)
+    if TASKS[known].writes:
+        _refuse(rows, spec)
+    return values, sniff(rows, spec.map, known)
+
+
+def _first_rows(spec: DataSpec) -> list[RawRow | Problem]:
+    source = train_source(spec)
+    return _head(iterate_rows(source.path, source.reading), spec)
+
+
+def _refuse(rows: Sequence[RawRow], spec: DataSpec) -> None:
+    """Raises: DataError E233, E234, E251 to E254 for rows that are no examples by themselves."""
+    refuse_preferences(rows, spec.map)
+    refuse_foreign(rows, spec.map)
 
 
 def _head(found: Iterator[RawRow | Problem], spec: DataSpec) -> list[RawRow | Problem]:
@@ -123,8 +164,7 @@ def _examples(
         examples, problems = to_examples(rows, form, spec.system, kind)
         loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
         loaded.rows_in += len(part)
-        if answer := form.columns.get("completion"):
-            loaded.structured += sum(is_structured(cell(row.value, answer)) for row in rows)
+        loaded.remarks.update(remarks_of(rows, form))
         loaded.unused.update(_unused(rows, examples, form))
         yield from examples
 
@@ -138,9 +178,8 @@ def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) ->
 
 
 def _notes(loaded: Loaded) -> Iterator[Problem]:
-    """What people should know of how rows were read: objects as JSON, words as sentences."""
-    if loaded.structured:
-        yield Problem("W238", values={"count": loaded.structured})
+    """What people should know of how rows were read: objects as JSON, turns without speakers, words as sentences."""
+    yield from (Problem(code, values={"count": count}) for code, count in sorted(loaded.remarks.items()))
     if loaded.grouped_by:
         yield Problem("W239", values={"count": loaded.rows_in, "column": loaded.grouped_by})
 

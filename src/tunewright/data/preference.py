@@ -4,11 +4,13 @@ Pairs (DPO and its kin): a better and a worse answer, as TRL, LLaMA-Factory, ms-
 kin): an answer, and whether it is good. Trained as plain examples, worse answers would be learned without a word.
 """
 
-import shlex
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunewright.data.ranking import pair, refuse_rankings
 from tunewright.data.read import RawRow
+from tunewright.data.rewriting import rewriting
 from tunewright.data.row import unpacked
 from tunewright.errors import DataError, Problem, Where
 
@@ -38,16 +40,19 @@ _PROMPTS = frozenset(("prompt", "instruction", "question", "query", "input", "me
 
 
 def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> None:
-    """Raises: DataError E233 for pairs of answers, E234 for answers marked bad, unless `mapping` itself names the answers."""
+    """Raises: DataError E233 for pairs of answers, E234 for answers marked bad, E252 and E253 for rankings, unless `mapping`
+    itself names the answers.
+    """
     sample = [row.value for row in rows]
     if not sample:
         return
     where = Where(rows[0].file, rows[0].line)
     names = {str(column).strip().casefold(): column for row in sample for column in row}
-    if pair := _pair(sample, names, mapping):
-        worse, better = pair
-        fix = _fix(sample, names, better)
+    if columns := _pair(sample, names, mapping):
+        worse, better = columns
+        fix = _first_of(rows[0].file, sample, names, better) or _fix(sample, names, better)
         raise DataError([Problem("E233", where, {"columns": f"{better}, {worse}", "fix": fix})])
+    refuse_rankings(rows, names, mapping, _prompt(names, ""))
     if label := _label(sample, names, mapping):
         bad = sum(_says(row.get(label)) is False for row in sample)
         values = {"column": label, "bad": bad, "rows": len(sample), "fix": _filter(rows[0].file, label)}
@@ -71,7 +76,7 @@ def _fix(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: 
     """The map that learns the better answers."""
     first = next((unpacked(row[better]) for row in sample if row.get(better)), None)
     is_whole = isinstance(first, list) and any(_speaker(turn) not in ("assistant", "gpt", "") for turn in first)
-    prompt = next((names[name] for name in names if name in _PROMPTS and names[name] != better), None)
+    prompt = _prompt(names, better)
     if is_whole or better in ("messages", "conversations"):
         return f"--map messages={better}"
     if prompt is None:
@@ -81,6 +86,19 @@ def _fix(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: 
         tools = f" --map tools={prompt}.tools" if inner.get("tools") else ""
         return f"--map prompt={prompt}.messages{tools} --map completion={better}"
     return f"--map prompt={prompt} --map completion={better}"
+
+
+def _prompt(names: Mapping[str, str], better: str) -> str | None:
+    return next((names[name] for name in names if name in _PROMPTS and names[name] != better), None)
+
+
+def _first_of(file: str, sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: str) -> str | None:
+    """The command for better answers that stand as the only text of a list (LLaMA-Factory's older form)."""
+    values = [unpacked(row[better]) for row in sample if row.get(better)]
+    prompt = _prompt(names, better)
+    if not prompt or not all(isinstance(value, list) and value and isinstance(value[0], str) for value in values):
+        return None
+    return rewriting(file, pair(prompt, f"r[{json.dumps(better)}][0]"), "better.jsonl")
 
 
 def _speaker(turn: Any) -> str:
@@ -111,8 +129,8 @@ def _says(value: Any) -> bool | None:
 
 def _filter(file: str, column: str) -> str:
     """How the good rows are kept."""
-    if not file.endswith(".jsonl"):
+    is_good = f"str(r[{json.dumps(column, ensure_ascii=False)}]).strip().lower() in {json.dumps(sorted(_GOOD), ensure_ascii=False)}"
+    command = rewriting(file, "r", "good.jsonl", only=is_good)
+    if command is None:
         return f"keep the rows whose {column} is true, in a file of their own, without that column"
-    is_good = f'str(json.loads(line)["{column}"]).lower() in {sorted(_GOOD)}'.replace("'", '"')
-    code = f'import json; [print(line, end="") for line in open("{file}") if {is_good}]'
-    return f"keep the good rows alone: python3 -c {shlex.quote(code)} > good.jsonl"
+    return f"keep the good rows alone: {command}"

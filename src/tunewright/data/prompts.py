@@ -13,6 +13,8 @@ from tunewright.data.labels import read_words
 from tunewright.data.read import RawRow, Reading, read_rows
 from tunewright.data.row import RowReport
 from tunewright.data.sides import train_source
+from tunewright.data.spellings import normal
+from tunewright.data.turn_forms import SPEAKER_KEYS, SPEAKERS, holds_turns, turns_of
 from tunewright.data.words import split_words
 from tunewright.errors import Problem, error, errors_of
 from tunewright.spec.run import DataSpec
@@ -113,13 +115,13 @@ def _as_turns(cell: Any) -> list[Any] | None:
             cell = json.loads(cell)
         except (ValueError, RecursionError):
             return None
-    is_turns = isinstance(cell, list) and cell and all(isinstance(turn, dict) for turn in cell)
-    return list(cell) if is_turns and ("role" in cell[0] or "from" in cell[0]) else None
+    is_turns = isinstance(cell, list) and cell and all(isinstance(turn, dict) for turn in cell) and holds_turns(cell)
+    return list(turns_of(cell)) if is_turns else None
 
 
 def _ended(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
-    last = turns[-1].get("role", turns[-1].get("from"))
-    is_answered = str(last).strip().casefold() in ("assistant", "gpt", "chatgpt", "bot", "model", "ai", "助手")
+    last = next((value for key, value in turns[-1].items() if str(key).casefold() in SPEAKER_KEYS), "")
+    is_answered = SPEAKERS.get(normal(str(last))) == "assistant"
     return list(turns) if is_answered else [*turns, {"role": "assistant", "content": PENDING}]
 
 

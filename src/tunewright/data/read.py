@@ -19,6 +19,7 @@ from tunewright.data.conll import is_universal, scan_conll, separator_of
 from tunewright.data.controls import cleaned
 from tunewright.data.documents import begins_a_document, holds_objects, scan_document
 from tunewright.data.encodings import UTF8
+from tunewright.data.nested import unnested
 from tunewright.data.scan import Damage, Found, Good, checked_values, scan_line, size_damage, with_text
 from tunewright.data.spellings import are_names
 from tunewright.data.splits import CONLL, EXTENSIONS, TRAIN, data_files
@@ -193,7 +194,8 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
         case "document":
             yield from _under_names(scan_document(text.read(), file, reading.split), reading.columns)
         case "objects":
-            yield from _under_names(_scan_jsonl(text.lines()), reading.columns)
+            founds = _under_names(_scan_jsonl(text.lines()), reading.columns)
+            yield from (row for found in founds for row in unnested(found))
         case "words":
             lines = text.head_lines()
             separator = "" if kind in CONLL else separator_of(lines)
@@ -210,7 +212,7 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
 
 def layout_of(text: TextFile, kind: str) -> Layout:
     """How the rows of a text file are laid out, by its extension and, where others use that too, by its beginning."""
-    if kind in (".json", ".jsonl"):
+    if kind in (".json", ".jsonl", ".ndjson"):
         return "document" if kind == ".json" or begins_a_document(text.head) else "objects"
     lines = text.head_lines()
     if kind in CONLL or separator_of(lines) or is_universal(lines):
@@ -242,7 +244,9 @@ def _under_names(founds: Iterator[Found], columns: Collection[str]) -> Iterator[
     if not are_names(names):
         yield first
     for found in founds:
-        if are_names(names) and _has_cells(found) and len(found.value) == len(names):
+        if are_names(names) and _has_cells(found) and list(found.value.values()) == names:
+            yield with_text(Damage("E242", found.line), _as_json(found.value))
+        elif are_names(names) and _has_cells(found) and len(found.value) == len(names):
             yield Good(found.line, dict(zip(names, found.value.values(), strict=True)))
         else:
             yield found

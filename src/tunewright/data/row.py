@@ -17,12 +17,15 @@ from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
 
 _TEXT = N_("text")
+# What pandas, R and databases write where there is no value, and what Alpaca's own file has.
+WRITTEN_MISSING = frozenset(("nan", "NaN", "NAN", "<NA>", "NaT", "None", "null", "NULL", "<noinput>"))
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 # What pandas and numpy write for a list: texts in either quotes, numbers and constants, with commas between them or blanks.
 _ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?|True|False|None"""
 _COMMAS = re.compile(rf"\s*(?:(?:{_ITEM})\s*(?:,\s*(?:{_ITEM})\s*)*,?)?\s*", re.DOTALL)
 _BLANKS = re.compile(rf"\s*(?:{_ITEM})(?:\s+(?:{_ITEM}))*\s*", re.DOTALL)
 _ITEMS = re.compile(_ITEM, re.DOTALL)
+_ARRAY = re.compile(r"array\((\[[^()]*\])(?:,\s*dtype=\w+)?\)")
 # Behind one object another without a comma, as numpy writes arrays of them; texts are passed over.
 _OBJECTS_APART = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\}\s+\{""", re.DOTALL)
 
@@ -68,6 +71,30 @@ def is_structured(value: Any) -> bool:
     return bool(items) and not any(isinstance(item, dict) and ("role" in item or "from" in item) for item in items)
 
 
+def accepted_answers(value: Any) -> list[str] | None:
+    """The answers that stand side by side with their places in a context, as SQuAD has them; None if it is something else.
+
+    A cell of a csv file holds them as Python or numpy writes them.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{") and "answer_start" in value:
+        try:
+            value = ast.literal_eval(_ARRAY.sub(r"\1", value.strip()))
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
+    if isinstance(value, dict) and "answer_start" in value and isinstance(value.get("text"), str | list):
+        texts = [value["text"]] if isinstance(value["text"], str) else value["text"]
+    elif isinstance(value, list) and value and all(isinstance(item, dict) and "answer_start" in item for item in value):
+        texts = [item.get("text") for item in value]
+    else:
+        return None
+    return texts if all(isinstance(text, str) for text in texts) else None
+
+
+def is_written_missing(value: Any) -> bool:
+    """Whether a text is what programs write for a missing value."""
+    return isinstance(value, str) and value.strip() in WRITTEN_MISSING
+
+
 def as_text(value: Any) -> str | None:
     """A single value as text: numbers, true and false as JSON writes them; None for objects, lists and bytes."""
     if isinstance(value, bool | int | float):
@@ -90,6 +117,8 @@ class RowReport:
         value = cell(self.row.value, self.columns[role])
         if is_missing(value):
             return None
+        if role == "completion" and (answers := accepted_answers(value)) is not None:
+            return answers[0] if answers else ""
         if role == "completion" and is_structured(value):
             return json.dumps(value, ensure_ascii=False, default=str)
         return value

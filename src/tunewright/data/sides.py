@@ -92,7 +92,7 @@ def _key_split(key: str) -> str:
 
 
 def _parts_note(sides: Sides, names: dict[str, list[str]]) -> list[Problem]:
-    """W231 if something lies beside what is trained on: what is held out, what is left alone, and how to use that."""
+    """What is trained on and held out where the data have parts: W240 if all is used, W231 if something is left alone."""
     own = {sides.train.reading.split}
     if sides.held_out and sides.held_out.path == sides.train.path:
         own.add(sides.held_out.reading.split)
@@ -104,8 +104,10 @@ def _parts_note(sides: Sides, names: dict[str, list[str]]) -> list[Problem]:
     values = {
         "trained": _listed(names.get(sides.train.reading.split, [])),
         "held_out": _listed(held) if held else N_("a part of these rows") if shares else N_("nothing"),
-        "alone": _listed(alone) or N_("nothing"),
+        "alone": _listed(alone),
     }  # fmt: skip
+    if not alone:
+        return [Problem("W240", values={name: values[name] for name in ("trained", "held_out")})]
     unused = next((name for name in names.get(TEST, []) if TEST not in own), None)
     place = Path(sides.train.path)
     test = {"test": shlex.quote(str(place / unused))} if unused and place.is_dir() else {}

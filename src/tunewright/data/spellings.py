@@ -8,13 +8,13 @@ from tunewright.spec.tasks import Task
 
 # Role -> names of its column, best first; compared without case, with "_" for blanks and hyphens.
 _SPELLINGS: Mapping[str, str] = {
-    "messages": "messages conversations conversation dialogue dialog 对话",
+    "messages": "messages conversations conversation dialogue dialog 对话 contents turns chat chats dialogs data",
     "prompt": "prompt instruction question query problem user human q ask source input input_text source_text"
-    " 指令 问题 提问 题目 问 输入 article document sentence text content",
+    " inputs 指令 问题 提问 题目 问 输入 article document sentence text content",
     "completion": "completion response output answer reply solution assistant bot gpt a target output_text target_text"
-    " 输出 回答 答案 回复 答 summary highlights label",
-    "system": "system system_prompt 系统 系统提示",
-    "input": "input context 输入 上下文",
+    " 输出 回答 答案 回复 答 summary highlights targets label answers",
+    "system": "system system_prompt system_instruction systeminstruction system_message 系统 系统提示",
+    "input": "input context passage 输入 上下文",
     "history": "history 历史",
     "tools": "tools functions available_tools 工具",
     "reasoning": "reasoning_content reasoning thinking thought complex_cot cot chain_of_thought 思考 推理 思维链",
@@ -29,7 +29,7 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
         "completion": _SPELLINGS["completion"] + " tgt translation abstract title headline 译文 摘要 标题 目标",
     },
     "seq_cls": {
-        "text": "text sentence content review comment message utterance tweet document article question query input title"
+        "text": "text sentence content review comment message utterance tweet document article question query input inputs title"
         " prompt text_a text1 sentence1 premise 文本 内容 句子 评论 正文 文章 问题 输入 标题",
         "label": "label_text label_name label labels gold_label class category intent sentiment emotion topic rating stars"
         " score similarity similarity_score is_duplicate target y tags genre genres topics"
@@ -43,6 +43,8 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
         " sentence 句子编号 句子序号 句子id 句子",
     },
 }
+# Names of conversations that may be something else: what stands there decides.
+VAGUE = frozenset(("dialogue", "dialog", "contents", "turns", "chat", "chats", "dialogs", "data"))
 # Columns of two texts that belong together.
 PAIRS = (
     ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),
@@ -60,6 +62,7 @@ CLASSES = frozenset((*_CLASSES.split(), *_CHINESE_CLASSES.split()))
 # Columns and keys that mean something elsewhere and are not used here, by the warning that says so.
 UNUSED: Mapping[str, frozenset[str]] = {
     "W225": frozenset(["images", "image", "videos", "video", "audios", "audio", "image_path", "image_url"]),
+    "W242": frozenset(["choices", "options", "endings", "candidates", "选项"]),
     "W226": frozenset(
         [
             "weight",

@@ -16,9 +16,10 @@ from tunewright.i18n import N_
 from tunewright.trust.paths import check_link
 
 DEEPEST = 32  # folders in one another
+NEAR = 0.75  # how alike a name must be to be offered for one that is not there
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2")
-EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt", *CONLL)
+EXTENSIONS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".txt", *CONLL)
 
 _WORDS: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset", "trn"), TRAIN),
@@ -188,11 +189,14 @@ def _nothing_at(place: Path, path: str) -> Exception:
     """E201 with the nearest name beside which it was looked for."""
     values = {"path": path, "reason": N_("nothing is there")}
     try:
-        names = [entry.name for entry in place.parent.iterdir() if _is_text(entry.name)]
+        around = [entry for entry in place.parent.iterdir() if _is_text(entry.name)]
+        data = [entry for entry in around if entry.is_dir() or entry.suffix.lower() in EXTENSIONS]
     except OSError:
-        names = []
-    if close := get_close_matches(place.name, names, n=1):
-        values["suggestion"] = shlex.quote(str(place.with_name(close[0])))
+        data = []
+    # Compared without endings, which names that have nothing else in common share.
+    by_stem = {entry.stem.casefold(): entry for entry in sorted(data, reverse=True)}
+    if close := get_close_matches(place.stem.casefold(), by_stem, n=1, cutoff=NEAR):
+        values["suggestion"] = shlex.quote(str(by_stem[close[0]]))
     else:
         values["extensions"] = " ".join(EXTENSIONS)
     return DataError([Problem("E201", values=values)])

@@ -18,7 +18,7 @@ from tunewright.data.scan import (
     text_damage,
     with_text,
 )
-from tunewright.data.spellings import are_names
+from tunewright.data.spellings import are_names, normal
 from tunewright.data.textfile import Line
 from tunewright.errors import Where, error
 
@@ -87,7 +87,7 @@ def _below_title(lines: list[Line], preferred: str) -> list[Line]:
 
 
 def _row(number: int, record: list[str], header: list[str], separator: str) -> Found:
-    if record == header and len(header) > 1:
+    if len(header) > 1 and [normal(cell) for cell in record] == [normal(name) for name in header]:
         return with_text(Damage("E242", number), separator.join(record))
     if len(header) == 1 and len(record) > 1:  # nothing but the text stands there, so its commas need no quotes
         record = [separator.join(record)]

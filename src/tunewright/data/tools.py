@@ -22,16 +22,37 @@ def read_tools(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, A
     tools = _without_nulls(_from_text(value), report)
     if tools in (None, "", {}):
         return ()
-    tools = [tools] if isinstance(tools, dict) else tools
+    tools = _by_name(tools) if isinstance(tools, dict) else tools
     if not isinstance(tools, list):
         report.add("E206", field=name, wanted=_TOOLS, got=kind_of(tools))
         return ()
+    tools = [tool for holder in tools for tool in _declared(holder)]
     wrapped = [_wrapped(_from_text(tool)) for tool in tools]
     for index, tool in enumerate(wrapped):
         if tool is None:
             report.add("E206", field=f"{name}[{index}]", wanted=_TOOLS, got=kind_of(tools[index]))
             return ()
     return tuple(tool for tool in wrapped if tool is not None)
+
+
+def _by_name(tools: Mapping[str, Any]) -> list[Any]:
+    """The tools that stand under their names, each as an object with its parameters or as the schema of these; or one tool."""
+    is_one = isinstance(tools.get("name"), str) or isinstance(tools.get("function"), dict)
+    if is_one or not all(isinstance(tool, dict) for tool in tools.values()):
+        return [tools]
+    return [
+        tool
+        if "function" in tool or "name" in tool
+        else {"name": name, **({"parameters": tool} if tool.get("type") == "object" else tool)}
+        for name, tool in tools.items()
+    ]
+
+
+def _declared(tool: Any) -> list[Any]:
+    """The tools that Gemini's `functionDeclarations` holds; any other tool alone."""
+    keys = ("functionDeclarations", "function_declarations")
+    lists = [tool[key] for key in keys if isinstance(tool, dict) and isinstance(tool.get(key), list)]
+    return lists[0] if lists else [tool]
 
 
 def _wrapped(tool: Any) -> dict[str, Any] | None:

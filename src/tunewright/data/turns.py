@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tunewright.data.by_column import is_turn
 from tunewright.data.formats import Message
-from tunewright.data.row import RowReport, is_structured, unpacked
+from tunewright.data.row import RowReport, is_structured
 from tunewright.data.scan import kind_of
 from tunewright.data.spellings import normal
 from tunewright.data.thinking import has_no_end, thinking_of
 from tunewright.data.tools import read_calls, read_tools
+from tunewright.data.turn_forms import CALLS, CONTENT_KEYS, SHAREGPT_KEYS, SPEAKER_KEYS, SPEAKERS, turns_of
 from tunewright.i18n import N_, Phrase
 
 _TEXT = N_("text")
@@ -22,33 +22,9 @@ _TEXT_TYPES = ("text", "input_text", "output_text")
 _TURNS = N_("a list of turns")
 _SWITCH = N_("true or false, 1 or 0")
 
-_CALLS = "function_call"
-# Keys of the speaker, of what is said, and of calls, as different programs write them.
-_SPEAKER_KEYS, _CONTENT_KEYS = ("role", "from", "speaker"), ("content", "value", "text")
-_SHAREGPT_KEYS = ("value", "content", "text")
-_CALL_KEYS = ("tool_calls", _CALLS, "tool_call", "function_calls", "toolCalls")
-_SPEAKERS: Mapping[str, str] = {
-    **dict.fromkeys(("user", "human", "prompter", "用户"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai", "助手"), "assistant"),
-    **dict.fromkeys((_CALLS, "function_calls", "tool_call", "tool_calls", "tool_use"), _CALLS),
-    **dict.fromkeys(("system", "developer", "系统"), "system"),
-    **dict.fromkeys(
-        (
-            "tool",
-            "function",
-            "observation",
-            "ipython",
-            "tool_response",
-            "tool_result",
-            "tool_results",
-            "tool_output",
-            "function_response",
-            "function_result",
-            "工具",
-        ),
-        "tool",
-    ),
-}
+_CALL_KEYS = ("tool_calls", CALLS, "tool_call", "function_calls", "toolCalls")
+# What OpenAI writes instead of a content where the model declines.
+_REFUSAL = "refusal"
 # Keys of thinking beside the answer, as transformers' `render_jinja_template` knows them.
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 # Keys that say whether a turn of the assistant is learned: OpenAI, Axolotl, ms-swift and others. Of `mask` true means no.
@@ -68,11 +44,12 @@ MOST_TURNS = 1000  # a template writes a conversation anew up to each of its tur
 _MASKED = ("mask", "masked", "ignore", "ignore_loss")
 _YES, _NO = frozenset(("true", "yes", "1", "1.0")), frozenset(("false", "no", "0", "0.0"))
 _PLACES = frozenset((*_REASONING, *_LEARNED, *_MASKED, *_CALL_KEYS, "name", "tool_call_id"))
+_KEYS: Mapping[str, str] = {key.casefold(): key for key in (*_PLACES, *SPEAKER_KEYS, *CONTENT_KEYS, _REFUSAL, "tools")}
 
 
 def read_turns(value: Any, name: str, report: RowReport) -> Iterator[Message]:
     """The turns of a conversation. Problems: E203, E205 to E208, E263."""
-    turns = _by_turn(unpacked(value))
+    turns = turns_of(value)
     if turns is None:
         report.add("E207", field=name)
     elif not isinstance(turns, list):
@@ -88,34 +65,34 @@ def read_turns(value: Any, name: str, report: RowReport) -> Iterator[Message]:
                 yield message
 
 
-def _by_turn(turns: Any) -> Any:
-    """A conversation that is held as a list of speakers and a list of what they say (older `datasets`), turn by turn."""
-    if not isinstance(turns, dict) or not turns or not all(isinstance(column, list) for column in turns.values()):
-        return turns
-    rows = [dict(zip(turns, cells, strict=False)) for cells in zip(*turns.values(), strict=False)]
-    is_even = len({len(column) for column in turns.values()}) == 1
-    return rows if is_even and rows and is_turn(rows[0]) else turns
-
-
 def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
     if not isinstance(turn, dict):
         report.add("E206", field=place, wanted=kind_of({}), got=kind_of(turn))
         return None
-    role_key = _key_of(turn, _SPEAKER_KEYS)
-    content_key = _key_of(turn, _SHAREGPT_KEYS if role_key == "from" else _CONTENT_KEYS)
+    turn = _in_usual_case(turn)
+    role_key = _key_of(turn, SPEAKER_KEYS)
+    content_key = _key_of(turn, SHAREGPT_KEYS if role_key == "from" else CONTENT_KEYS)
+    if not turn.get(content_key) and turn.get(_REFUSAL):
+        content_key = _REFUSAL
     speaker = turn.get(role_key)
     if speaker is None:
         report.add("E207", field=f"{place}.{role_key}")
         return None
-    role = _SPEAKERS.get(normal(str(speaker)))
+    role = SPEAKERS.get(normal(str(speaker)))
     if role is None:
         report.add("E208", reason=Phrase(N_('the role "{role}" of {place} is unknown'), role=speaker, place=place))
         return None
     places = (*_PLACES, role_key, content_key, *(("tools",) if role == "system" else ()))
     report.unused_keys.extend(key for key, cell in turn.items() if key not in places and cell is not None)
-    if role == _CALLS:
+    if role == CALLS:
         return _turn_of_calls(turn.get(content_key), f"{place}.{content_key}", report)
     return _spoken(turn, role, content_key, place, report)
+
+
+def _in_usual_case(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """The turn with the keys that are known written as they are known: `Role`, `Content`, `From`, `Value`."""
+    names = {key: _KEYS.get(str(key).casefold(), key) for key in turn}
+    return {key if name in turn else name: turn[key] for key, name in names.items()}
 
 
 def _key_of(turn: Mapping[str, Any], keys: Sequence[str]) -> str:
@@ -139,7 +116,7 @@ def _spoken(turn: Mapping[str, Any], role: str, content_key: str, place: str, re
     """A turn with its content, and with what stands beside it; an object as the result of a tool is its JSON."""
     calls: tuple[Mapping[str, Any], ...] = ()
     if role == "assistant":
-        key = next((key for key in _CALL_KEYS if turn.get(key)), _CALLS)
+        key = next((key for key in _CALL_KEYS if turn.get(key)), CALLS)
         calls = read_calls(turn.get(key), f"{place}.{key}", report)
     else:
         if role == "system" and turn.get("tools"):
@@ -170,11 +147,15 @@ def _parts(content: Any) -> tuple[Any, str | None]:
     """A content without its parts of thinking, and the text of these (Mistral's and Anthropic's form)."""
     if not isinstance(content, list):
         return content, None
-    thoughts = [part for part in content if isinstance(part, dict) and part.get("type") in ("thinking", "reasoning")]
+    thoughts = [part for part in content if isinstance(part, dict) and _is_thought(part)]
     texts = [part.get("thinking", part.get("text")) for part in thoughts]
     if not texts or not all(isinstance(text, str) for text in texts):
         return content, None
     return [part for part in content if part not in thoughts], "\n".join(map(str, texts))
+
+
+def _is_thought(part: Mapping[str, Any]) -> bool:
+    return part.get("type") in ("thinking", "reasoning") or part.get("thought") is True  # the latter is Gemini's
 
 
 def _are_parts(content: Any) -> bool:
@@ -186,6 +167,7 @@ def _content(value: Any, name: str, report: RowReport, *, may_be_empty: bool) ->
     if not isinstance(value, list):
         return report.text(value, name, may_be_empty=may_be_empty)
     parts = [{"text": part} if isinstance(part, str) else part for part in value]
+    parts = [{"text": part.get(_REFUSAL)} if _is_refusal(part) else part for part in parts]
     for index, part in enumerate(parts):
         is_text = (
             isinstance(part, dict) and part.get("type", "text") in _TEXT_TYPES and isinstance(part.get("text"), str)
@@ -195,6 +177,10 @@ def _content(value: Any, name: str, report: RowReport, *, may_be_empty: bool) ->
             report.add("E206", field=f"{name}[{index}]", wanted=_TEXT, got=got)
             return ""
     return report.text("".join(part["text"] for part in parts), name, may_be_empty=may_be_empty)
+
+
+def _is_refusal(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == _REFUSAL
 
 
 def _reasoning(turn: Mapping[str, Any], thoughts: str | None, place: str, report: RowReport) -> str | None:
@@ -225,6 +211,12 @@ def _switch(value: Any) -> bool | None:
     if isinstance(value, bool | str | int | float):
         return True if written in _YES else False if written in _NO else None
     return None
+
+
+def system_turn(value: Any, name: str, report: RowReport) -> Message | None:
+    """What stands in a column of the system as a turn, or as the parts of one (Gemini, Bedrock)."""
+    turn = value if isinstance(value, dict) else {"content": value}
+    return _turn({**turn, "role": "system"}, name, report)
 
 
 def not_learned(messages: Sequence[Message]) -> list[Message]:

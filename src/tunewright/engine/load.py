@@ -21,7 +21,7 @@ from tunewright.engine.memory import ran_out, reason_of
 from tunewright.engine.quantise import prepare, quantization_config
 from tunewright.engine.tasks import task_of
 from tunewright.errors import error
-from tunewright.facts.model import headers
+from tunewright.facts.shards import headers
 from tunewright.i18n import N_, Phrase
 from tunewright.planning.known import HEADS, LABELLED
 from tunewright.planning.plan import Plan

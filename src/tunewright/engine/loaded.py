@@ -7,10 +7,10 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from tunewright.errors import Problem, errors_of
+from tunewright.facts.naming import listed, natural
 from tunewright.planning.known import LABELLED
 from tunewright.planning.plan import Plan
 
-NAMED = 4
 # Poolers belong to tasks that read a text as a whole; a file may have one that is not read, or lack one that is drawn.
 POOLER = re.compile(r"(^|\.)pooler\.")
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -40,7 +40,7 @@ def check_loaded(model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, st
     lists = (("E316", missing), ("E317", surplus), ("E318", misshapen))
     folder = plan.facts.model.folder
     problems = [
-        Problem(code, values={"folder": folder, "count": len(names), "names": _first(names)})
+        Problem(code, values={"folder": folder, "count": len(names), "names": listed(sorted(names, key=natural))})
         for code, names in lists
         if names
     ]
@@ -74,14 +74,3 @@ def _has_no_place(name: str, model: PreTrainedModel, stored: Mapping[str, Any]) 
 
 def _times(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _first(names: Collection[str]) -> str:
-    ordered = sorted(names, key=_natural)
-    return ", ".join(ordered[:NAMED]) + (", ..." if len(ordered) > NAMED else "")
-
-
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """Order in which block 10 stands behind block 9."""
-    parts = name.split(".")
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

@@ -10,17 +10,19 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tunewright.errors import Where, error
+from tunewright.errors import error
 from tunewright.facts.base import Fact
 from tunewright.facts.families import EXPERT_PARTS, FAMILIES, NORM, NOT_LINEAR, PRETRAINING_HEADS, UNKNOWN, Family
 from tunewright.facts.license import license_of
 from tunewright.facts.packed import refuse_packed
+from tunewright.facts.shards import headers
 from tunewright.facts.sizes import read_sizes
-from tunewright.facts.whole import check_whole
+from tunewright.facts.whole import check_whole, is_known
+from tunewright.facts.wrapped import refuse_foreign_names
 from tunewright.i18n import N_
 from tunewright.spec.tasks import Task
 from tunewright.spec.upstream import MODEL_TASKS
-from tunewright.trust import gate_model_folder, read_json, safetensors_header, shards
+from tunewright.trust import gate_model_folder, read_json
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 Kind = Literal["decoder", "encoder", "encoder_decoder"]
@@ -123,7 +125,7 @@ class Model(Fact):
 def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenizer_folder: Path | None = None) -> Model:
     """Facts about a model folder; `tensors` (name -> shape, type) stand in for weights that are not there yet.
 
-    Raises: ModelError E302, E303, E307, E309, E315 to E321.
+    Raises: ModelError E302, E303, E307, E309, E315 to E321, E325 to E328.
     """
     config = gate_model_folder(folder)
     sizes = read_sizes(config, folder / "config.json")
@@ -133,6 +135,7 @@ def read_model(folder: Path, name: str, tensors: Tensors | None = None, tokenize
     refuse_packed(folder, config, tensors)
     architecture = (config.get("architectures") or ["unknown"])[0]
     model_type = str(config.get("model_type", "unknown"))
+    refuse_foreign_names(folder, model_type, tensors, is_known=is_known(config))
     family = FAMILIES.get(model_type, UNKNOWN)
     kind, tasks = _purpose(config, model_type, architecture)
     shapes = _located(tensors, family)
@@ -173,26 +176,6 @@ def _purpose(config: Config, model_type: str, architecture: str) -> tuple[Kind, 
         return "encoder_decoder", tuple(task for task in tasks if task != "causal_lm")
     kind: Kind = "decoder" if "causal_lm" in tasks else "encoder"
     return kind, tuple(task for task in tasks if task != "seq2seq")
-
-
-def headers(folder: Path) -> dict[str, dict[str, Any]]:
-    """Shape, type and place of every tensor in a folder's weights. Raises: ModelError E309, E315, E320."""
-    return {name: entry for path in weight_files(folder) for name, entry in safetensors_header(path).items()}
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that make up the model: those of its index, the one file, or whatever safetensors there are.
-
-    Raises: ModelError E309, E315; E320 for files that the index names and that are not there.
-    """
-    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
-    if not index.is_file():
-        return [single] if single.exists() else sorted(folder.glob("*.safetensors"))
-    files = shards(index)
-    missing = [file.name for file in files if not file.exists()]
-    if missing:
-        raise error("E320", Where(str(index)), count=len(missing), files=", ".join(missing[:3]), index=str(index))
-    return files
 
 
 def _located(tensors: Tensors, family: Family) -> Shapes:

@@ -11,6 +11,8 @@ from typing import Any
 
 from tunewright.errors import Problem, errors_of
 from tunewright.facts.families import FAMILIES
+from tunewright.facts.layers import layer_problems
+from tunewright.facts.naming import listed
 
 Config = Mapping[str, Any]
 Shapes = Mapping[str, Sequence[int]]
@@ -20,7 +22,11 @@ VOCABULARY = re.compile(
 )
 SHARED_BLOCKS = ("albert",)  # one block in the file is used for all layers
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
-NAMED = 4
+
+
+def is_known(config: Config) -> bool:
+    """Text alone, of a family of the table: models that see pictures have towers of blocks beside those of the config."""
+    return config.get("model_type") in FAMILIES and "text_config" not in config
 
 
 def check_whole(
@@ -28,14 +34,15 @@ def check_whole(
 ) -> None:
     """`shapes` by the tensors' places in the loaded model. Only families whose checkpoints are known are looked at.
 
-    Raises: ModelError E316 for blocks that are missing, E317 for blocks too many, E318 for another vocabulary.
+    Raises: ModelError E316 for blocks and layers that are missing, E317 for blocks too many, E318 for another vocabulary and
+    for layers of another shape.
     """
-    # Models that see pictures have towers of blocks beside those of the config.
-    if config.get("model_type") not in FAMILIES or "text_config" in config:
+    if not is_known(config):
         return
     problems = [*_blocks(folder, config, sizes, shapes, is_encoder_decoder)]
     if "decoder" not in config:  # a composite's halves may have a vocabulary each
         problems += _vocabulary(folder, sizes, shapes)
+    problems += layer_problems(folder, config, sizes, shapes)
     if problems:
         raise errors_of(problems)
 
@@ -64,11 +71,11 @@ def _blocks(
         missing = [number for number in range(wanted) if number not in blocks]
         if missing:
             each = len(next(iter(blocks.values())))
-            names = _listed([f"{stems[side]}{number}.*" for number in missing])
+            names = listed([f"{stems[side]}{number}.*" for number in missing])
             yield Problem("E316", values={**values, "count": each * len(missing), "names": names})
         surplus = [name for number, names in blocks.items() if number >= wanted + extra for name in names]
         if surplus:
-            yield Problem("E317", values={**values, "count": len(surplus), "names": _listed(surplus)})
+            yield Problem("E317", values={**values, "count": len(surplus), "names": listed(surplus)})
 
 
 def _vocabulary(folder: Path, sizes: Mapping[str, int], shapes: Shapes) -> Iterator[Problem]:
@@ -80,10 +87,6 @@ def _vocabulary(folder: Path, sizes: Mapping[str, int], shapes: Shapes) -> Itera
         if VOCABULARY.search(name) and len(shape) == 2 and shape[0] != rows
     }
     if rows and odd:
-        names = _listed([f"{name} ({shape[0]} / {rows})" for name, shape in odd.items()])
+        names = listed([f"{name} ({shape[0]} / {rows})" for name, shape in odd.items()])
         fix = f'"vocab_size": {next(iter(odd.values()))[0]}'
         yield Problem("E318", values={"folder": str(folder), "count": len(odd), "names": names, "fix": fix})
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

@@ -23,7 +23,8 @@ class DataCheck:
         """The account in one line, in English."""
         account = self.gated.account
         counts = {"to train": "used", "held out": "held_out", "left out": "dropped"}
-        parts = [f"{account['rows']} rows", *(f"{account[key]} {what}" for what, key in counts.items())]
+        rows = "1 row" if account["rows"] == 1 else f"{account['rows']} rows"
+        parts = [rows, *(f"{account[key]} {what}" for what, key in counts.items())]
         return f"DataCheck({', '.join(parts)}: {'stops a run' if self.stopping else 'sound'})"
 
     def _repr_html_(self) -> str:

@@ -20,7 +20,7 @@ from tunewright.facts.machine import is_idle, probe_path, read_machine, read_pro
 from tunewright.facts.model import Model, read_model
 from tunewright.flow.fetch import Note, resolve_model, with_tokenizer_json
 from tunewright.i18n import N_, _
-from tunewright.planning.check import cannot_do, check_length, positions
+from tunewright.planning.check import cannot_do, check_length, lacks_output, positions
 from tunewright.planning.choose import fitting_length
 from tunewright.planning.plan import Choice, Facts
 from tunewright.spec.load import patch
@@ -83,9 +83,14 @@ def look_at_data(run: Run, *, note: Note, progress: Progress) -> tuple[Gated, Te
 
 
 def _look(run: Run, model: Model, *, progress: Progress) -> tuple[Run, Gated, TextTokenizer, tuple[Choice, ...]]:
-    """The data through the gate: all rows, or of very many the first; the others are read and compared."""
+    """The data through the gate: all rows, or of very many the first; the others are read and compared.
+
+    Raises: ModelError E306, E316 for a model that cannot do the task, and every error of the data.
+    """
     run, chosen = _with_task(run, model)
     assert run.task != "auto"
+    if problems := lacks_output(run.task, model):
+        raise errors_of(problems)
     loaded = load_examples(run.data, run.train.data_seed, run.task, keep=ROWS_CHECKED_IN_FULL)
     run, tokenizer, given = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     assert run.task != "auto"

@@ -82,6 +82,14 @@ def cannot_do(model: Model, task: Task) -> Problem:
     return Problem("E306", values=values | ({"other": model.tasks[0]} if model.tasks else {}))
 
 
+def lacks_output(task: Task, model: Model) -> list[Problem]:
+    """E316 for a decoder that is to write, says that its output is a matrix of its own, and has none in its file."""
+    is_writing = task == "causal_lm" and model.kind == "decoder" and model.model_type in FAMILIES
+    if not is_writing or model.tie_word_embeddings or len(model.vocabulary) != 1:
+        return []
+    return [Problem("E316", values={"folder": model.folder, "count": 1, "names": "lm_head.weight"})]
+
+
 def matching_groups(model: Model, targets: Targets) -> list[LinearGroup]:
     """The linear layers that `target_modules` means, by PEFT's rules on paths; counts are those of the matched ones.
 

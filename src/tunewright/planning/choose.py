@@ -208,6 +208,11 @@ def _max_new_tokens(run: Run, facts: Facts) -> Choice:
     if not TASKS[task_of(run)].writes:
         return choice("eval.max_new_tokens", 1, N_("nothing is written: labels are predicted"))
     value = max(8, min(128, longest + 8))
+    if longest > value:
+        reason = N_(
+            "the longest reference answer has {longest} tokens; what is written is cut here, and counts as wrong"
+        )
+        return choice("eval.max_new_tokens", value, reason, longest=longest)
     return choice(
         "eval.max_new_tokens", value, N_("the longest reference answer has {longest} tokens"), longest=longest
     )

@@ -17,7 +17,8 @@ from tunewright.data.template import BUILT_IN
 from tunewright.data.tokenizer import SPECIAL
 from tunewright.errors import Problem, errors_of
 from tunewright.facts.bundled import BUNDLED
-from tunewright.facts.model import Contents, Model, weight_files
+from tunewright.facts.model import Contents, Model
+from tunewright.facts.shards import weight_files
 from tunewright.i18n import N_, _
 from tunewright.planning.plan import Plan
 from tunewright.rundir import durable

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.errors import ModelError
-from tunewright.facts.model import weight_files
+from tunewright.facts.shards import weight_files
 from tunewright.planning.plan import Plan, from_json
 from tunewright.rundir import layout
 from tunewright.rundir.checkpoints import NAME, Fault, faults, read_manifest

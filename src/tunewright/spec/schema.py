@@ -3,6 +3,7 @@
 The only text about an option is its `Field(description=...)`; everything here is made of it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -86,10 +87,11 @@ def _pydantic_schema() -> dict[str, Any]:
     return Run.model_json_schema()
 
 
-def template(model: str, data: str, level: Level) -> str:
+def template(model: str, data: str, level: Level, values: Mapping[str, Any] | None = None) -> str:
     """The commented config that `tunewright init` writes: what most people change, each line with its meaning.
 
-    What the preset decides stands there as a comment, so that another preset, or `--preset`, decides it anew.
+    `values` are further ones by their paths. What the preset decides stands there as a comment, so that another preset, or
+    `--preset`, decides it anew.
     """
     preset = PRESETS[level]
     rows: list[tuple[str, str, str]] = [
@@ -106,13 +108,40 @@ def template(model: str, data: str, level: Level) -> str:
         ("  num_train_epochs", "auto", "train.num_train_epochs"),
         ("  learning_rate", "auto", "train.learning_rate"),
     ]
+    for path, value in (values or {}).items():
+        rows = _with_value(rows, path, value)
     lines = [(f"{key}: {value}".rstrip(), path) for key, value, path in rows]
     column = min(40, max(width(line) for line, path in lines if path)) + 2
     meanings = {path: _(field.description or "") for path, field in (*options(), *_sections())}
     head = _("every key: `tunewright explain KEY`; check: `tunewright config validate FILE`; `auto`: the plan decides")
     text = [f"# {head}"]
-    text += [f"{line}{' ' * max(2, column - width(line))}# {meanings[path]}" if path else line for line, path in lines]
+    text += [
+        f"{line}{' ' * max(2, column - width(line))}# {meanings.get(path, path)}" if path else line
+        for line, path in lines
+    ]
     return "\n".join(text) + "\n"
+
+
+def _with_value(rows: Sequence[tuple[str, str, str]], path: str, value: Any) -> list[tuple[str, str, str]]:
+    """The lines with one more value, in its section, which is begun if it is not there; one that is there is changed."""
+    section, _dot, key = path.partition(".")
+    name, *inner = key.split(".")
+    for part in reversed(inner):
+        value = {part: value}
+    line = (f"  {name}" if key else section, _as_yaml(value), path)
+    if path in (row[2] for row in rows if not row[0].startswith("#")):
+        return [(row[0], line[1], path) if row[2] == path else row for row in rows]
+    if not key:
+        return [*rows[:1], line, *rows[1:]]
+    heads = [index for index, row in enumerate(rows) if row[0] == section]
+    if not heads:
+        return [*rows, (section, "", ""), line]
+    (head,) = heads
+    opening = [(section, "", ""), ("  name", *rows[head][1:])] if rows[head][1] else [rows[head]]
+    end = head + 1
+    while end < len(rows) and rows[end][0].startswith("  "):
+        end += 1
+    return [*rows[:head], *opening, *rows[head + 1 : end], line, *rows[end:]]
 
 
 def _sections() -> list[tuple[str, Any]]:

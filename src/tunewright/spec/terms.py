@@ -3,9 +3,11 @@
 from tunewright.i18n import N_
 from tunewright.spec.basics import BASICS
 from tunewright.spec.basics import Term as Term
+from tunewright.spec.everyday import EVERYDAY
 
 TERMS: tuple[Term, ...] = (
     *BASICS,
+    *EVERYDAY,
     Term(
         N_("activation checkpointing"),
         N_(
@@ -267,7 +269,7 @@ TERMS: tuple[Term, ...] = (
             "Storing the frozen base weights in 8 or 4 bits instead of 16 or 32. The base takes a half or a quarter"
             " of the memory it takes in 16 bits, at a small loss of quality; the adapter itself is not quantized."
         ),
-        ("4bit", "8bit", "quantized", "int8", "int4"),
+        ("4bit", "8bit", "quantized", "int8", "int4", "quantisation"),
     ),
     Term(
         N_("rank"),

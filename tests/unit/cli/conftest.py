@@ -1,6 +1,7 @@
 """The command line in this process, a model folder of a few kilobytes, and runs that were never trained."""
 
 import json
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def model(tmp_path: Path, home: Path) -> Path:
 
 
 def _write_weights(path: Path) -> None:
-    shapes = {"model.embed_tokens.weight": [258, HIDDEN]}
+    shapes = {"model.embed_tokens.weight": [258, HIDDEN], "model.norm.weight": [HIDDEN]}
     for layer in range(LAYERS):
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
             shapes[f"model.layers.{layer}.self_attn.{name}.weight"] = [HIDDEN, HIDDEN]
@@ -93,9 +94,10 @@ def _write_weights(path: Path) -> None:
         ):
             shapes[f"model.layers.{layer}.mlp.{name}.weight"] = shape
     header, offset = {}, 0
-    for name, (rows, columns) in shapes.items():
-        header[name] = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [offset, offset + 4 * rows * columns]}
-        offset += 4 * rows * columns
+    for name, shape in shapes.items():
+        size = 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(offset))
 

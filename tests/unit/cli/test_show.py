@@ -59,6 +59,22 @@ def test_the_last_column_is_broken_under_itself() -> None:
     ]
 
 
+def test_headings_stand_on_several_lines_before_a_table_is_wider_than_the_terminal() -> None:
+    rows = [("accuracy", "0 %", "12.5 %", "100 %")]
+    heads = ("", "untrained head", "most frequent class", "tuned")
+    at = channel(40)
+    show.table(at, rows, heads, right=(1, 2, 3))
+    assert text(at).splitlines() == [
+        "                         most",
+        "          untrained  frequent",
+        "               head     class  tuned",
+        "accuracy        0 %    12.5 %  100 %",
+    ]
+    at = channel(80)
+    show.table(at, rows, heads, right=(1, 2, 3))
+    assert text(at).splitlines()[0].split("  ")[-3:] == ["untrained head", "most frequent class", "tuned"]
+
+
 def test_no_line_ends_with_blanks() -> None:
     at = channel()
     show.table(at, [("a", ""), ("bbb", "c")])

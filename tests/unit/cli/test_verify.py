@@ -152,13 +152,10 @@ def test_equalities_are_told_with_their_numbers_or_why_there_are_none(
     proofs += SOUND
     shown = tw("verify", "--numerics")
     assert shown.code == 0
-    row = next(line for line in shown.out.splitlines() if line.startswith("row by row = all rows at once"))
-    assert [cell.strip() for cell in row.split("  ") if cell][1:] == [
-        "equal",
-        "2.0e-07",
-        "1e-04",
-        "of the largest logit",
-    ]
+    lines = shown.out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("row by row = all rows at once"))
+    assert lines[at].endswith("equal")
+    assert [cell.strip() for cell in lines[at + 1].split("  ") if cell] == ["of the largest logit", "2.0e-07", "1e-04"]
     assert "prompt learning wraps the forward pass" in shown.out
     assert "on 6 rows of the training data" in shown.out
     assert tw("verify", "--numerics", "--json").json["proven"] is True

@@ -235,11 +235,18 @@ def test_turns_stay_in_their_order_up_to_the_last_answer(roles: str, cut: int) -
     assert ([role for role, _content in turns(example)], example.cut_turns, problems) == (kept, cut, [])
 
 
+@pytest.mark.parametrize("column", ["data", "turns", "chat", "contents", "dialogue"])
+@pytest.mark.parametrize("value", [3, "hello", {"x": 1}, ["x", "y"]])
+def test_a_vague_name_that_holds_no_conversation_is_counted_as_not_used(column: str, value: Any) -> None:
+    form = sniff([RawRow(1, "a.jsonl", 1, {"prompt": "q", "completion": "a", column: value})])
+    assert (form.columns, form.unused) == ({"prompt": "prompt", "completion": "completion"}, (column,))
+
+
 @pytest.mark.parametrize(
     ("messages", "expected"),
     [
         ("no list", [("E206", "messages must be a list of turns, got text")]),
-        ([["user", "q"]], [("E206", "messages[0] must be an object, got a list")]),
+        ([["q"]], [("E206", "messages[0] must be an object, got a list")]),
         ([{"content": "q"}], [("E207", "messages[0].role is missing")]),
         ([{"from": "human"}, {"from": "gpt", "value": ""}],
          [("E207", "messages[0].value is missing"), ("E203", "the messages[1].value is empty")]),

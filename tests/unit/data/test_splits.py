@@ -130,6 +130,23 @@ def test_a_snapshot_of_the_hub_links_into_its_own_blobs(tmp_path: Path) -> None:
     assert len(read_rows(str(repository / "snapshots" / "1")).rows) == 1
 
 
+@pytest.mark.parametrize("name", ["foo.jsonl", "test.jsonl", "notes.csv", "reviews.py"])
+def test_a_far_name_or_a_file_that_is_no_data_is_not_offered(tmp_path: Path, name: str) -> None:
+    """Names that share their ending alone are far."""
+    written(tmp_path, {"train.jsonl": rows("a"), "README.md": "x", "reviews.pyc": ""})
+    with pytest.raises(DataError) as fault:
+        read_rows(str(tmp_path / name))
+    assert [fix for problem in fault.value.problems for fix in problem.fixes() if "did you mean" in fix] == []
+
+
+@pytest.mark.parametrize("name", ["trian.jsonl", "Train.jsonl", "train.csv", "trains.json"])
+def test_a_near_name_is_offered(tmp_path: Path, name: str) -> None:
+    written(tmp_path, {"train.jsonl": rows("a"), "other.jsonl": rows("b")})
+    with pytest.raises(DataError) as fault:
+        read_rows(str(tmp_path / name))
+    assert fault.value.problems[0].fixes()[0] == f"did you mean {tmp_path}/train.jsonl?"
+
+
 def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     written(tmp_path, {"my rows.jsonl": rows("a"), "inner/x.jsonl": rows("a"), "other/x.jsonl": rows("a")})
     with pytest.raises(DataError) as caught:

@@ -8,6 +8,7 @@ from tunewright.spec.presets import PRESETS
 from .conftest import Describe, blocks
 
 SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 512}
+ENDS = {"model.embed_tokens.weight": [512, 64], "model.norm.weight": [64]}
 SQUARE, WIDE, NARROW = [64, 64], [96, 64], [64, 96]
 REMOTE = {
     "qwen": (
@@ -78,7 +79,7 @@ def test_names_that_a_variant_lacks_are_passed_over(describe: Describe) -> None:
 
 
 def test_the_lessons_names_play_the_same_roles_in_todays_models(describe: Describe) -> None:
-    shapes = blocks("model.layers.{i}", {
+    shapes = ENDS | blocks("model.layers.{i}", {
         **{f"self_attn.{n}_proj": SQUARE for n in "qkvo"}, **{f"mlp.{n}_proj": WIDE for n in ("gate", "up", "down")},
     })  # fmt: skip
     model = describe({**SIZES, "model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]}, shapes)
@@ -90,7 +91,7 @@ def test_the_lessons_names_play_the_same_roles_in_todays_models(describe: Descri
 
 
 def test_ia3_takes_keys_values_and_feed_forward_unless_peft_says_otherwise(describe: Describe) -> None:
-    shapes = blocks("model.layers.{i}", {**{f"{n}_proj": SQUARE for n in "qkvo"}, "down_proj": NARROW})
+    shapes = ENDS | blocks("model.layers.{i}", {**{f"{n}_proj": SQUARE for n in "qkvo"}, "down_proj": NARROW})
     model = describe({**SIZES, "model_type": "llama", "architectures": ["LlamaForCausalLM"]}, shapes)
     assert ia3_modules(model) == (["k_proj", "v_proj", "down_proj"], ["down_proj"])
     assert ia3_modules(model.model_copy(update={"model_type": "qwen2"})) == (

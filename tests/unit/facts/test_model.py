@@ -135,7 +135,10 @@ def test_experts_are_one_parameter_a_block_however_the_checkpoint_holds_them(des
 
 def test_tied_embeddings_are_told_by_the_config_or_by_a_missing_output(describe: Describe) -> None:
     llama = {**MOE, "model_type": "llama"}
-    embedding, output = {"model.embed_tokens.weight": [512, 64]}, {"lm_head.weight": [512, 64]}
+    embedding, output = (
+        {"model.embed_tokens.weight": [512, 64], "model.norm.weight": [64]},
+        {"lm_head.weight": [512, 64]},
+    )
     assert describe(llama, embedding).tie_word_embeddings
     assert not describe(llama, embedding | output).tie_word_embeddings
     assert describe({**llama, "tie_word_embeddings": True}, embedding | output).tie_word_embeddings

@@ -15,6 +15,7 @@ LLAMA = {
 }  # fmt: skip
 SHAPES = {
     "model.embed_tokens.weight": [512, 64],
+    "model.norm.weight": [64],
     "lm_head.weight": [512, 64],
     **blocks("model.layers.{i}", {"self_attn.q_proj": [64, 64], "mlp.down_proj": [64, 96]}),
 }
@@ -50,7 +51,7 @@ def test_all_of_them_are_told_at_once_also_inside_of_a_composite(describe: Descr
 @pytest.mark.parametrize(
     "fields",
     [
-        {"num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 16},
+        {"num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 16, "model_type": "never-heard-of"},
         {"head_dim": None, "num_key_value_heads": None},
         {"intermediate_size": [96, 96]},
     ],

@@ -83,10 +83,17 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     from tunewright import api
 
     words, account = api.words, found.gated.account
-    rows = _("{rows} rows · {used} to train, {held_out} held out, {dropped} left out")
+    rows = ngettext(
+        "{rows} row · {used} to train, {held_out} held out, {dropped} left out",
+        "{rows} rows · {used} to train, {held_out} held out, {dropped} left out",
+        account["rows"],
+    )
     brief.labelled(channel, _("Data"), f"{brief.one_line(file)}   " + rows.format(**{name: f"{account[name]:,}" for name in (
         "rows", "used", "held_out", "dropped"
     )}))  # fmt: skip
+    if found.gated.loaded.share and not account["held_out"]:
+        none = _("nothing: too few rows, or none that can be spared; rows of their own: {option}")
+        brief.labelled(channel, _("Held out"), none.format(option="--set data.holdout=FILE"))
     task = TASKS[account["task"]]
     change = _("change: {option}").format(option="--task")
     brief.labelled(channel, _("Task"), f"{task.name} · {_(task.meaning)}   {change}")

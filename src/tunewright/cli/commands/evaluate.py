@@ -47,6 +47,10 @@ def evaluate(
             raise error("E103", key="--min-score", reason=N_("is not for --benchmark"), value=min_score[0])
         measure(run, benchmark, rows=rows, folder=include_path, online=online, as_json=as_json)
         return
+    if rows == 0 and min_score:
+        reason = N_("without an answered row there is no score to judge")
+        fix = N_("leave --rows out, or answer at least one row: --rows 20")
+        raise error("E109", first="--rows 0", second="--min-score", reason=reason, fix=fix)
     wanted = api.parse_minimum(min_score or ())
     found = api.open_run(run)
     show.note(_("Loading the model of {name}").format(name=brief.one_line(found.name)))

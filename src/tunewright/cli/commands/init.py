@@ -25,6 +25,9 @@ def init(
     preset: Annotated[
         str, typer.Option("--preset", help=_("How hard the task is: simple, medium or complex."))
     ] = "medium",
+    task: options.Task = None,
+    columns: options.Map = None,
+    sets: options.Sets = None,
     force: Annotated[bool, typer.Option("--force", help=_("Write over an existing file."))] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -32,14 +35,17 @@ def init(
     from tunewright.errors import exists_already
 
     level: Any = preset
-    text, recognised = api.starter(model, data, level)
+    asked: dict[str, Any] = {"task": task} if task else {}
+    if mapping := options.mapping(columns):
+        asked["data.map"] = mapping
+    text, recognised = api.starter(model, data, level, sets=sets or (), **asked)
     path = Path(output or f"{Path(data).stem}.yaml")
     if path.exists() and not force:
         raise exists_already(path, force="--force")
     path.write_text(text, encoding="utf-8")
     if as_json:
-        columns = dict(recognised.columns)
-        show.as_json({"schema": 1, "path": str(path), "config": text, "format": recognised.name, "columns": columns})
+        roles = dict(recognised.columns)
+        show.as_json({"schema": 1, "path": str(path), "config": text, "format": recognised.name, "columns": roles})
         return
     show.note(printable(_("Recognised: {format}").format(format=recognised.describe())))
     show.out().line(str(path))

@@ -134,20 +134,19 @@ def _print_checks(told: dict[str, Any], channel: "Channel") -> None:
     from tunewright import api
 
     words = api.words
-    rows = []
+    rows, below = [], []
     for check in told["checks"]:
         outcome = channel.paint(words.label(words.OUTCOMES, check["outcome"]), COLORS[check["outcome"]])
-        title = words.label(words.CHECKS, check["name"])
-        if reason := check["reason"]:
-            rows.append((title, outcome, "", "", printable(_(reason))))
-        for number, one in enumerate(check["compared"]):
-            found = words.DASH if one["difference"] is None else f"{one['difference']:.1e}"
-            scale = words.label(words.COMPARED, one["what"])
-            rows.append((title, outcome, found, f"{one['tolerance']:.0e}", scale) if number == 0 else
-                        ("", "", found, f"{one['tolerance']:.0e}", scale))  # fmt: skip
+        rows.append((words.label(words.CHECKS, check["name"]), outcome, "", ""))
+        below.append(printable(_(check["reason"])) if check["reason"] else "")
+        for compared in check["compared"]:
+            difference = words.DASH if compared["difference"] is None else f"{compared['difference']:.1e}"
+            scale = words.label(words.COMPARED, compared["what"])
+            rows.append((f"  {scale}", "", difference, f"{compared['tolerance']:.0e}"))
+            below.append("")
     channel.line()
-    header = (_("what must be equal"), "", _("differs by"), _("allowed"), "")
-    show.table(channel, rows, header, right=(2, 3))
+    header = (_("what must be equal"), "", _("differs by"), _("allowed"))
+    show.table(channel, rows, header, right=(2, 3), below=below)
     count = ngettext("{count} row", "{count} rows", told["rows"]).format(count=told["rows"])
     channel.line()
     brief.labelled(channel, _("Compared"), _("on {rows} of the training data, dropout off").format(rows=count))
