@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hostile import TRIED
+from tests.hostile import TRIED, model_folder
 from tunewright import api
 from tunewright.cli.problems import print_problems
 from tunewright.cli.show import Channel
@@ -186,3 +186,14 @@ def test_a_text_that_is_no_name_is_no_label(tmp_path: Path) -> None:
     names = [_read_name(label, "label", report) for label in labels]
     assert names == ["1e+300", "-1e+300", "9007199254740992.0", "7", "9" * 300, None, None, None]
     assert [problem.code for problem in report.problems] == ["E260"] * 3
+
+
+def test_damaged_rows_of_two_files_are_counted_each(tmp_path: Path, home: Path) -> None:
+    for name in ("train", "held-out"):
+        rows = [json.dumps({"prompt": f"{name} {i}", "completion": "b"}) for i in range(9)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join([*rows[:2], "{bad", *rows[3:]]) + "\n")
+    model = str(model_folder(tmp_path / "model"))
+    sets = [f"data.holdout={tmp_path / 'held-out.jsonl'}", "data.skip_bad=true"]
+    account = api.data_check(str(tmp_path / "train.jsonl"), model, sets=sets).gated.account
+    assert account["dropped"] == account["counts"]["damaged"] == 2
+    assert account["numbers"]["damaged"] == [3, 3]
