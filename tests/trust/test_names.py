@@ -9,8 +9,10 @@ import pytest
 from tests.hostile import TRIED
 from tunewright.cli import again, brief, show
 from tunewright.cli.problems import print_problems
+from tunewright.compare.page import _environment
 from tunewright.errors import Problem, Where
 from tunewright.i18n import Phrase
+from tunewright.trust import in_page
 
 NASTY = (
     "\x1b]0;owned\x07", "\x9b31m", "\u202egnp.exe", "\u2066x", "a\u200bb", "\ufeffx", "a\nFAKE b", "a\rFAKE b",
@@ -61,3 +63,11 @@ def test_tables_lines_and_commands_are_clean(channel: show.Channel, name: str, m
 def test_a_name_with_a_dash_is_no_option(name: str) -> None:
     assert shlex.split(again.command("plan", again.operand(name)))[-1] == f"./{name}"
     TRIED["names"] += 1
+
+
+def test_a_page_shows_controls_and_keeps_letters() -> None:
+    assert in_page("a\x1b]0;x\x07\u202egnp") == r"a\x1b]0;x\x07\u202egnp"
+    assert in_page("👩\u200d👧 می\u200cروم\n") == "👩\u200d👧 می\u200cروم\n"
+    assert in_page(3.5) == 3.5
+    page = _environment().from_string("<title>{{ name }}</title>").render(name="\x1b[2J<b>")
+    assert page == r"<title>\x1b[2J&lt;b&gt;</title>"

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from tunewright.compare import samples, words
 from tunewright.i18n import _, language
+from tunewright.trust import in_page
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
@@ -45,6 +46,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=in_page,
     )
     environment.globals.update(_=_, words=words, label=words.label, cut=samples.cut, local=words.without_folders)
     return environment

@@ -9,6 +9,7 @@ from tunewright.trust.folder import gate_model_folder as gate_model_folder
 from tunewright.trust.frontmatter import front_matter as front_matter
 from tunewright.trust.gguf import gate_gguf as gate_gguf
 from tunewright.trust.html import html_table as html_table
+from tunewright.trust.html import in_page as in_page
 from tunewright.trust.jsonfile import read_json as read_json
 from tunewright.trust.modes import as_private_as as as_private_as
 from tunewright.trust.modes import narrow as narrow
