@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 LOCALE_DIR = Path(__file__).parent / "locale"
+_ENDS = {ord(end): repr(end)[1:-1] for end in "\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
 _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 
 
@@ -81,8 +82,19 @@ class Phrase(str):
 
 
 def spoken(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of a message in this process's language: phrases are translated, all else stays as it is."""
-    return {name: value.spoken() if isinstance(value, Phrase) else value for name, value in values.items()}
+    """Values of a message in this process's language: phrases are translated, other texts stay on their line."""
+    return {name: _spoken(value) for name, value in values.items()}
+
+
+def _spoken(value: Any) -> Any:
+    if isinstance(value, Phrase):
+        return value.spoken()
+    return one_line(value) if isinstance(value, str) else value
+
+
+def one_line(text: str) -> str:
+    """A text with the ends of its lines, and tabs, written as in a string of Python."""
+    return text if text.isprintable() else text.translate(_ENDS)
 
 
 def counted(one: str, many: str, count: int) -> Phrase:

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import pickle
 import random
 import subprocess
@@ -16,10 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hostile import TRIED
+from tests.hostile import TRIED, model_folder
+from tunewright import api
 from tunewright.cli.problems import print_problems
 from tunewright.cli.show import Channel
-from tunewright.data.read import EXTENSIONS, read_rows
+from tunewright.data.labels import _read_name
+from tunewright.data.read import EXTENSIONS, RawRow, read_rows
+from tunewright.data.row import RowReport
 from tunewright.errors import Problem, TunewrightError, Where
 
 BOMB = b"\0" * 10**7
@@ -156,3 +160,40 @@ def test_texts_of_rows_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     odd = {char for char in stream.getvalue() if not char.isprintable() and char not in "\n\xa0"}
     assert odd == set()
     TRIED["data files"] += 1
+
+
+@pytest.mark.parametrize("folder", ["", "train", "deep/deeper"])
+def test_a_name_that_is_no_text_is_refused_in_a_folder(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    name = os.fsencode(tmp_path / folder) + b"/rows\xff.jsonl"
+    with open(name, "w") as file:  # noqa: PTH123 - a path of bytes
+        file.write('{"prompt": "a", "completion": "b"}\n')
+    with pytest.raises(TunewrightError, match="E261"):
+        read_rows(str(tmp_path))
+    TRIED["data files"] += 1
+
+
+def test_such_a_name_of_a_file_is_told_as_that() -> None:
+    with pytest.raises(TunewrightError, match=r"E103.*text in UTF-8.*rename"):
+        api.load(named={"model.name": "smollm2", "data.train": os.fsdecode(b"rows\xff.jsonl")})
+    TRIED["data files"] += 1
+
+
+def test_a_text_that_is_no_name_is_no_label(tmp_path: Path) -> None:
+    labels = [1e300, -1e300, 2**53 + 0.0, 7.0, "9" * 300, "9" * 301, 10**400, "a b " * 99]
+    row = RawRow(1, "a.jsonl", 1, {})
+    report = RowReport(row, {})
+    names = [_read_name(label, "label", report) for label in labels]
+    assert names == ["1e+300", "-1e+300", "9007199254740992.0", "7", "9" * 300, None, None, None]
+    assert [problem.code for problem in report.problems] == ["E260"] * 3
+
+
+def test_damaged_rows_of_two_files_are_counted_each(tmp_path: Path, home: Path) -> None:
+    for name in ("train", "held-out"):
+        rows = [json.dumps({"prompt": f"{name} {i}", "completion": "b"}) for i in range(9)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join([*rows[:2], "{bad", *rows[3:]]) + "\n")
+    model = str(model_folder(tmp_path / "model"))
+    sets = [f"data.holdout={tmp_path / 'held-out.jsonl'}", "data.skip_bad=true"]
+    account = api.data_check(str(tmp_path / "train.jsonl"), model, sets=sets).gated.account
+    assert account["dropped"] == account["counts"]["damaged"] == 2
+    assert account["numbers"]["damaged"] == [3, 3]

@@ -1,5 +1,6 @@
 """Chat templates of strangers: none gets out of the sandbox, none goes on for ever, and each fault has its place."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tunewright.data.formats import Message
 from tunewright.data.template import BUILT_IN, render
 from tunewright.data.tokenizer import load_tokenizer
 from tunewright.errors import ModelError
+from tunewright.rundir import store
 
 ESCAPES = (
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
@@ -131,3 +133,23 @@ def test_a_template_that_fails_on_a_row_is_that_rows_refusal(template: str) -> N
     with pytest.raises(trial.jinja2.TemplateError):
         render(template, [Message("user", "hello")], {})
     TRIED["templates"] += 1
+
+
+DATED = "{{ strftime_now('%Y-%m-%d %H:%M:%S %s') }}" + CHATML
+
+
+def test_a_row_does_not_depend_on_the_second_but_on_the_day_of_the_run(tmp_path: Path) -> None:
+    folder = tokenizer_folder(tmp_path, DATED)
+    turns = [Message("user", "Hi.")]
+    first = load_tokenizer(folder)
+    assert first.is_dated and not load_tokenizer(folder, "chatml").is_dated
+    assert first.render(turns).startswith(f"{datetime.now():%Y-%m-%d} 00:00:00")
+    of_run = load_tokenizer(folder, day=datetime(2024, 2, 29))
+    assert of_run.render(turns).startswith("2024-02-29 00:00:00")
+    assert of_run.render(turns) == of_run.render(turns)
+
+
+def test_the_day_of_a_run_is_that_of_its_creation(tmp_path: Path) -> None:
+    run = store.create(tmp_path / "run", "x")
+    run.update_info(created=datetime(2024, 2, 29, 23, 59, 59).timestamp())
+    assert run.day() == datetime(2024, 2, 29)

@@ -291,6 +291,31 @@ DATA: Mapping[str, Entry] = {
         N_("write texts and their labels to a file of their own: {command}"),
         N_("learn to tell accepted texts from rejected ones: --task seq_cls --map text=text --map label=answer"),
     ),
+    "E260": data_fault(
+        N_("{field} holds a label of {count} characters (limit {most})"),
+        N_(
+            "Labels are short names that many rows share. So long a text is more likely the answer, or the text itself."
+        ),
+        N_("name the column of labels: --map label=COLUMN"),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
+    "E261": data_fault(
+        N_("the name of {file} is not UTF-8"),
+        N_("Rows are told by file and line, and no record of a run can hold such a name."),
+        N_("rename the file, in letters and digits"),
+    ),
+    "E262": data_fault(
+        N_("{file} is no file of rows, but {what}"),
+        N_("Data are read more than once, from files that stay as they are."),
+        N_("write its rows into a file, and name that"),
+        N_("or take it out of the folder"),
+    ),
+    "E263": data_fault(
+        N_("{field} holds {count} turns (limit {most})"),
+        N_("No model reads so long a conversation, and all its turns are written with each of them."),
+        N_("part it into several rows"),
+        N_("leave such rows out, counted: --skip-bad"),
+    ),
     "W201": Entry(
         N_("{count} rows are longer than data.max_length={max_length} and are cut"),
         N_(

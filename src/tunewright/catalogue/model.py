@@ -228,4 +228,17 @@ MODEL: Mapping[str, Entry] = {
         ),
         singular=N_("{count} tensor in the weights of {folder} belongs to an adapter: {names}"),
     ),
+    "E330": Entry(
+        N_("the tokenizer in {folder} is not used: {reason}"),
+        N_(
+            "Each tokenizer is tried first on a few texts, in a process with limits: steps that double a text, or that never "
+            "end, would take the memory of the machine."
+        ),
+        (N_("take the tokenizer of the model's makers: copy their tokenizer.json into this folder"),),
+    ),
+    "E331": Entry(
+        N_("the tokenizer fails on a text: {reason}; the text begins: {text}"),
+        N_("It has no token for a part of the text and no unknown token, or one of its patterns gives up on it."),
+        (N_("take the tokenizer of the model's makers, or leave out the rows that it cannot write"),),
+    ),
 }

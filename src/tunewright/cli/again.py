@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import sys
-import unicodedata
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,9 @@ def named(text: str) -> str:
 
 def quoted(word: str) -> str:
     """A word as a shell reads it back; one with control characters in the form $'...', which shows them."""
-    if all(not unicodedata.category(char).startswith("C") for char in word):
+    from tunewright.trust import is_control
+
+    if not any(map(is_control, word)):
         return shlex.quote(word)
     return "$'" + "".join(map(_escaped, word)) + "'"
 
@@ -58,7 +59,9 @@ def _escaped(char: str) -> str:
     """A character inside $'...': by its bytes where it does not show."""
     if char in "\\'":
         return f"\\{char}"
-    if not unicodedata.category(char).startswith("C"):
+    from tunewright.trust import is_control
+
+    if not is_control(char):
         return char
     return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
 

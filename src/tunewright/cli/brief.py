@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright import i18n
 from tunewright.cli import again, show
 from tunewright.cli.problems import printable
 from tunewright.cli.show import Channel
@@ -217,7 +218,7 @@ def shorten(path: Path) -> str:
 
 def one_line(name: str) -> str:
     """A name that may hold line ends or control characters, as it can be shown inside a line."""
-    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
+    return printable(i18n.one_line(name))
 
 
 def after_training(run: "TrainedRun", *, repeated: Sequence[str] = (), is_demo: bool = False) -> None:

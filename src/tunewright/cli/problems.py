@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tunewright.cli import again, show
 from tunewright.cli.show import Channel
-from tunewright.i18n import _, ngettext
+from tunewright.i18n import _, ngettext, one_line
 from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _alike(problems: Sequence["Problem"]) -> list[tuple["Problem", list[int]]]:
 
 def _print_one(problem: "Problem", fixes: list[str], channel: Channel, others: Sequence[int]) -> None:
     word, color = _kind(problem)
-    place = printable(_place(problem.where))
+    place = printable(one_line(_place(problem.where)))
     head = f"{channel.paint(word, color, 'bold')} {channel.paint(problem.code, 'bold')}  "
     head += f"{channel.paint(place, 'cyan')}  " if place else ""
     text = printable(problem.message())
@@ -131,7 +131,7 @@ def _print_count(problems: Sequence["Problem"], channel: Channel, nothing_starte
             if file
             else ngettext("{count} error.", "{count} errors.", len(listed))
         )
-        texts.append(template.format(count=len(listed), file=printable(file)))
+        texts.append(template.format(count=len(listed), file=printable(one_line(file))))
     if nothing_started and errors[0].code[:2] in ("E1", "E2", "E3", "E4", "E7"):
         texts.append(_("Nothing was started."))
     if listed[0].code != WRONG_USE:  # its fix names the help, which says more

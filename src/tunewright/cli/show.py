@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
-from tunewright.i18n import _
+from tunewright.i18n import _, one_line
 from tunewright.i18n import width as columns_of
 
 Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
@@ -169,7 +169,7 @@ def table(
 
     `right` aligns columns to the right. `below` holds what stands unbroken under each row, where it is not empty.
     """
-    body = [list(row) for row in rows]
+    body = [[one_line(cell) for cell in row] for row in rows]
     heads = _stacked(header, body, columns_of(indent), channel.width, gap) if header else []
     lines = heads + body
     if not lines:

@@ -13,7 +13,8 @@ from tunewright.compare.comparison import Comparison, Contestant
 from tunewright.compare.outcome import lines, notes
 from tunewright.compare.samples import Pair
 from tunewright.i18n import N_, _
-from tunewright.rundir import durable, targets
+from tunewright.rundir import durable, layout, targets
+from tunewright.trust import as_private_as
 
 MOST_ROWS = 20
 HEADLINES: Mapping[str, str] = {
@@ -27,8 +28,9 @@ def write_page(
     found: Comparison, choice: Choice, path: Path, *, importance: Mapping[str, float] = MappingProxyType({})
 ) -> Path:
     """The path of the page, in this process's language. Raises: SpecError E115, TrainingError E520, E524 as `check_page`."""
-    durable.make_folder(path.parent)
-    durable.write_text(targets.output_file(path, is_ours=page.is_ours), render(found, choice, importance))
+    with as_private_as(record.run.file(layout.RUN_JSON) for one in found.tuned for record in one.records):
+        durable.make_folder(path.parent)
+        durable.write_text(targets.output_file(path, is_ours=page.is_ours), render(found, choice, importance))
     return path
 
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from tunewright.compare import samples, words
 from tunewright.i18n import _, language
+from tunewright.trust import in_page
 
 HERE = Path(__file__).parent
 MARK = b'<meta name="generator" content="Tunewright">'  # templates/base.html.j2
@@ -54,6 +55,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=in_page,
     )
     environment.globals.update(_=_, words=words, label=words.label, cut=samples.cut, local=words.without_folders)
     return environment

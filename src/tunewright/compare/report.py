@@ -16,8 +16,9 @@ def write_report(run: RunDir, path: Path | None = None) -> Path:
 
     Raises: SpecError E115 where `path` is a file that is no page of ours; TrainingError E520, E524.
     """
-    target = targets.output_file(path, is_ours=page.is_ours) if path else run.file(layout.REPORT)
-    durable.write_text(target, render(record.read(run)))
+    with run.private():
+        target = targets.output_file(path, is_ours=page.is_ours) if path else run.file(layout.REPORT)
+        durable.write_text(target, render(record.read(run)))
     return path or target
 
 

@@ -114,8 +114,10 @@ def _kinds(
     loaded: Loaded, train: Sequence[Encoded], held_out: Sequence[Encoded], tokenizer: TextTokenizer
 ) -> dict[str, list[int]]:
     kinds: dict[str, list[int]] = {kind: [] for kind in KINDS}
-    for problem in loaded.problems:
-        kinds[KIND_OF_CODE.get(problem.code, "damaged")].append(int(problem.values.get("row", problem.where.line)))
+    # Rows of the training and of the held-out file may have the same number.
+    places = {
+        (KIND_OF_CODE.get(problem.code, "damaged"), problem.where.file, row_of(problem)) for problem in loaded.problems
+    }
     kinds["truncated"] = [row.number for row in train if row.is_truncated]
     everything = [*loaded.train, *loaded.held_out]
     kinds["duplicate"], kinds["conflict"] = loaded.duplicates, loaded.conflicts
@@ -127,7 +129,15 @@ def _kinds(
     for note in NOTES:
         kinds[note] = [row.number for row in (*train, *held_out) if note in row.notes]
     kinds["control_tokens"] = [e.number for e in everything if has_control_token(e, tokenizer)]
-    return {kind: sorted(set(numbers)) for kind, numbers in kinds.items()}
+    found = {kind: sorted(set(numbers)) for kind, numbers in kinds.items()}
+    for kind, _file, row in sorted(places):
+        found[kind].append(row)
+    return found
+
+
+def row_of(problem: Problem) -> int:
+    """The number of the row that a problem is of."""
+    return int(problem.values.get("row", problem.where.line))
 
 
 WARNED: Mapping[str, str] = {

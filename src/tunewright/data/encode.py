@@ -324,7 +324,8 @@ def _classes(example: Example, rules: _Rules) -> list[int] | list[float]:
     if isinstance(target, float):
         return [target]
     if isinstance(target, tuple):
-        return [int(name in target) for name in rules.classes]
+        own = frozenset(target)
+        return [int(name in own) for name in rules.classes]
     assert target is not None
     return [rules.classes[target]]
 

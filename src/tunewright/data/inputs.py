@@ -39,16 +39,17 @@ def text_inputs(
     """
     knows_pairs = any(pair for _text, pair in texts) and _knows_pairs(tokenizer)
     asked = [(text, pair) if pair and knows_pairs else f"{text}\n{pair}" if pair else text for text, pair in texts]
-    encodings: list[Encoding] = tokenizer.backend.encode_batch(asked, add_special_tokens=True)
+    encodings = tokenizer.encode_batch(asked, add_special_tokens=True)
     return [_text_input(encoding, max_length) for encoding in encodings]
 
 
 def _text_input(encoding: Encoding, max_length: int | None) -> Input:
     kept = _kept(encoding, max_length)
-    kinds = [encoding.type_ids[i] for i in kept]
+    ids, all_kinds = encoding.ids, encoding.type_ids  # each look at them makes the whole list anew
+    kinds = [all_kinds[i] for i in kept]
     return Input(
-        ids=[encoding.ids[i] for i in kept],
-        full_length=len(encoding.ids),
+        ids=[ids[i] for i in kept],
+        full_length=len(ids),
         prompt_length=kinds.index(1) if 1 in kinds else 0,
         is_empty=_is_empty(encoding),
     )
@@ -109,10 +110,11 @@ def word_inputs(
         kept = _kept(encoding, max_length)
         places = {token: place for place, token in enumerate(kept)}
         chosen = _one_each(tokens, label_last)
+        ids = encoding.ids
         found.append(
             Input(
-                ids=[encoding.ids[i] for i in kept],
-                full_length=len(encoding.ids),
+                ids=[ids[i] for i in kept],
+                full_length=len(ids),
                 positions=tuple(None if token is None else places.get(token) for token in chosen),
                 lost=tuple(word for word, token in enumerate(chosen) if token is None),
                 is_empty=is_empty,

@@ -23,6 +23,8 @@ _WANTED: Mapping[Kind, str] = {
     "list": N_("a list of labels"),
     "other": N_("text"),
 }
+LONGEST_NAME = 300  # of a label or tag; it stands in the model's config, in tables and in reports
+EXACT = 2**53  # from here on not every whole number is a float
 _WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
 _WHOLE_AS_DECIMAL = re.compile(r"([+-]?[0-9]+)\.0*")
 _TAG_WITHOUT_TYPE = re.compile(r"[BILUES]-")
@@ -95,10 +97,9 @@ def _read_name(value: Any, name: str, report: RowReport) -> str | None:
     """The name of a label or tag: text without blanks around it, 3, 3.0 and "3.0" as "3", true and "True" as "true"."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
     if isinstance(value, int | float) and not is_missing(value):
-        return str(value)
+        is_exact = isinstance(value, float) and value.is_integer() and abs(value) < EXACT
+        return _name(str(int(value)) if is_exact else str(value), name, report)
     if isinstance(value, dict):
         report.add("E206", field=name, wanted=_WANTED["text"], got=kind_of(value))
         return None
@@ -106,7 +107,15 @@ def _read_name(value: Any, name: str, report: RowReport) -> str | None:
     if text.casefold() in ("true", "false"):
         return text.casefold()
     whole = _WHOLE_AS_DECIMAL.fullmatch(text)
-    return (whole[1] if whole else text) or None
+    return _name(whole[1] if whole else text, name, report)
+
+
+def _name(text: str, name: str, report: RowReport) -> str | None:
+    """The text, if it is short enough to be a name and no text by itself."""
+    if len(text) > LONGEST_NAME:
+        report.add("E260", field=name, count=len(text), most=LONGEST_NAME)
+        return None
+    return text or None
 
 
 def read_words(report: RowReport) -> tuple[str, ...]:

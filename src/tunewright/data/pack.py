@@ -100,4 +100,5 @@ def _alone_together(groups: list[Shared]) -> list[Shared]:
 
 def common_beginning(one: Ids, other: Ids, most: int) -> int:
     """How many of their first `most` tokens two rows have in common before they differ."""
+    most = min(most, len(one), len(other))  # a prompt may be longer than what was left of its row
     return next((i for i in range(most) if one[i] != other[i]), most)

@@ -15,6 +15,7 @@ from tunewright.errors import DataError, Problem, Where, error
 from tunewright.i18n import N_
 from tunewright.trust.paths import check_link
 
+DEEPEST = 32  # folders in one another
 NEAR = 0.75  # how alike a name must be to be offered for one that is not there
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2")
@@ -66,7 +67,7 @@ class Folder:
 def list_folder(place: Path) -> Folder:
     """The files of a folder, those of its sub-folders that are named after splits, or those of its only sub-folder of data.
 
-    Raises: ModelError E315 for a link that leads out of it.
+    Raises: ModelError E315 for a link that leads out of it, DataError E261 for a name that is not UTF-8.
     """
     listing = _listed(place, place)
     if not listing.files and len(listing.folders) == 1:
@@ -76,15 +77,15 @@ def list_folder(place: Path) -> Folder:
 
 def _listed(place: Path, root: Path) -> Folder:
     listing = Folder()
-    for entry in sorted(place.iterdir()):
-        if _is_hidden(entry):
-            continue
-        check_link(root, entry)
-        if entry.is_dir() and (split := split_of(entry.name)):
-            for file in _data_files(entry, root):
-                listing.files.setdefault(split, []).append(file)
-        elif entry.is_dir() and any(_data_files(entry, root)):
-            listing.folders.append(entry)
+    for entry in _entries(place, root):
+        if entry.is_dir():
+            files = list(_data_files(entry, root, (place,)))
+            if not files:
+                listing.others.append(entry.name)
+            elif split := split_of(entry.name):
+                listing.files.setdefault(split, []).extend(files)
+            else:
+                listing.folders.append(entry)
         elif _is_data(entry):
             listing.files.setdefault(split_of(entry.stem), []).append(entry)
         else:
@@ -92,15 +93,28 @@ def _listed(place: Path, root: Path) -> Folder:
     return listing
 
 
-def _data_files(folder: Path, root: Path) -> Iterator[Path]:
-    """The data files of a folder and of those in it, in the order of their names."""
-    for entry in sorted(folder.iterdir()):
-        if _is_hidden(entry):
-            continue
-        check_link(root, entry)
+def _data_files(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """The data files of a folder and of those in it, in the order of their names; `above` are those that it stands in.
+
+    Raises: DataError E262 for a link that leads back into one of these, and for more than DEEPEST of them.
+    """
+    if len(above) > DEEPEST:
+        raise error("E262", Where(str(folder)), file=str(folder), what=N_("a folder in too many others"))
+    if folder.is_symlink() and any(folder.samefile(other) for other in above):
+        raise error("E262", Where(str(folder)), file=str(folder), what=N_("a link to a folder that it stands in"))
+    for entry in _entries(folder, root):
         if entry.is_dir():
-            yield from _data_files(entry, root)
+            yield from _data_files(entry, root, (*above, folder))
         elif _is_data(entry):
+            yield entry
+
+
+def _entries(folder: Path, root: Path) -> Iterator[Path]:
+    """What stands in a folder and may be data. Raises: ModelError E315 for a link that leads out of `root`."""
+    for entry in sorted(folder.iterdir()):
+        if not _is_hidden(entry):
+            if entry.is_symlink():
+                check_link(root, entry)
             yield entry
 
 
@@ -109,7 +123,28 @@ def _is_hidden(entry: Path) -> bool:
 
 
 def _is_data(file: Path) -> bool:
-    return file.suffix.lower() in EXTENSIONS and not _NO_ROWS.fullmatch(file.name) and file.is_file()
+    """Raises: DataError E261 for a data file whose name no record can hold, E262 for what is called so and holds no rows."""
+    if file.suffix.lower() not in EXTENSIONS or _NO_ROWS.fullmatch(file.name):
+        return False
+    _refuse_other(file)
+    if not _is_text(file.name):
+        raise error("E261", Where(str(file)), file=str(file))
+    return True
+
+
+def _refuse_other(path: Path) -> None:
+    """Raises: DataError E262 for what is there and neither file nor folder."""
+    if path.is_file() or path.is_dir():
+        return
+    if path.is_symlink() and not path.exists():
+        raise error("E262", Where(str(path)), file=str(path), what=N_("a link that leads nowhere"))
+    if path.exists():
+        raise error("E262", Where(str(path)), file=str(path), what=N_("a pipe, a socket or a device"))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is UTF-8: Python has half characters in the place of other bytes."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def data_files(path: str, split: str) -> list[Path]:
@@ -124,6 +159,7 @@ def data_files(path: str, split: str) -> list[Path]:
             raise error("E202", Where(str(place)), extension=place.suffix or place.name, extensions=extensions)
         return [place]
     if not place.is_dir():
+        _refuse_other(place)
         raise _nothing_at(place, path)
     folder = list_folder(place)
     if not folder.files:
@@ -136,11 +172,25 @@ def data_files(path: str, split: str) -> list[Path]:
     raise error("E237", path=path, split=split, splits=", ".join(names), other=names[0])
 
 
+def originals(path: str) -> list[Path]:
+    """What a reader of these data must be allowed to read: the file, or the folder, what is read in it, and what lies between.
+
+    Empty for data on the Hub. Raises: ModelError E315 as `list_folder`.
+    """
+    place = Path(path).expanduser()
+    if not place.is_dir():
+        return [place] if place.exists() else []
+    files = [file for part in list_folder(place).files.values() for file in part]
+    between = {parent for file in files for parent in file.parents if parent.is_relative_to(place)}
+    return [*files, *between]
+
+
 def _nothing_at(place: Path, path: str) -> Exception:
     """E201 with the nearest name beside which it was looked for."""
     values = {"path": path, "reason": N_("nothing is there")}
     try:
-        data = [entry for entry in place.parent.iterdir() if entry.is_dir() or entry.suffix.lower() in EXTENSIONS]
+        around = [entry for entry in place.parent.iterdir() if _is_text(entry.name)]
+        data = [entry for entry in around if entry.is_dir() or entry.suffix.lower() in EXTENSIONS]
     except OSError:
         data = []
     # Compared without endings, which names that have nothing else in common share.

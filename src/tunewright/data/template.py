@@ -78,8 +78,9 @@ def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, *
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
 
 
-def _strftime_now(pattern: str) -> str:
-    return datetime.now().strftime(pattern)
+def today() -> datetime:
+    """The beginning of this day: what a row says does not depend on the second in which it is written."""
+    return datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @lru_cache(maxsize=8)
@@ -89,9 +90,7 @@ def compile_template(source: str) -> jinja2.Template:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
-    environment.globals.update(
-        raise_exception=_raise_exception, strftime_now=_strftime_now, namespace=_Namespace, dict=dict
-    )
+    environment.globals.update(raise_exception=_raise_exception, namespace=_Namespace, dict=dict)
     return environment.from_string(source)
 
 
@@ -102,10 +101,14 @@ def render(
     *,
     tools: Tools = (),
     add_generation_prompt: bool = False,
+    day: datetime | None = None,
 ) -> str:
-    """A conversation as the model reads it. Raises jinja2.TemplateError if the template refuses it or fails on it."""
+    """A conversation as the model reads it; `day` is now for a template that asks for the time.
+
+    Raises jinja2.TemplateError if the template refuses it or fails on it.
+    """
     try:
-        return "".join(parts(compile_template(source), messages, special_tokens, add_generation_prompt, tools))
+        return "".join(parts(compile_template(source), messages, special_tokens, add_generation_prompt, tools, day))
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as fault:
         raise jinja2.TemplateError(f"{type(fault).__name__}: {fault}") from fault
 
@@ -116,11 +119,17 @@ def parts(
     special_tokens: Mapping[str, str],
     prompted: bool,
     tools: Tools = (),
+    day: datetime | None = None,
 ) -> Iterator[str]:
     """What the template writes, piece by piece."""
+    now = day or today()
+
+    def strftime_now(pattern: str) -> str:
+        return now.strftime(pattern)
+
     values = {
         "messages": [as_turn(message) for message in messages], "tools": list(tools) or None, "documents": None,
-        "add_generation_prompt": prompted,
+        "add_generation_prompt": prompted, "strftime_now": strftime_now,
     }  # fmt: skip
     return template.generate(**{**special_tokens, **values})
 

@@ -3,8 +3,10 @@
 Parent and worker read text through this one class, so what `data show` prints is what is trained on.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,14 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer
 
 from tunewright.data.formats import Message
-from tunewright.data.template import BUILT_IN, Tools, render
+from tunewright.data.template import BUILT_IN, Tools, render, today
+from tunewright.data.tokenizer_trial import tokenizer_fault
 from tunewright.data.trial import fault_of
 from tunewright.errors import Where, error
 from tunewright.i18n import N_, Phrase
-from tunewright.trust import MOST_GROWTH, growth, read_json
+from tunewright.trust import read_json
 
+SHOWN = 120  # characters of a text that cannot be encoded
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -25,7 +29,8 @@ SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls
 class TextTokenizer:
     """Text to ids and back. `end_ids` are the ids that end generation: the first is written after a finished answer.
 
-    `tool_template` writes conversations with tools, where a model has a template of its own for these.
+    `tool_template` writes conversations with tools, where a model has a template of its own for these. `day` is the date
+    for templates that write one.
     """
 
     backend: Tokenizer
@@ -35,6 +40,12 @@ class TextTokenizer:
     added_tokens: frozenset[str]
     unk_id: int | None
     tool_template: str | None = None
+    day: datetime = field(default_factory=today)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether what it writes depends on the day."""
+        return "strftime_now" in f"{self.chat_template}{self.tool_template}"
 
     @property
     def end_tokens(self) -> tuple[str, ...]:
@@ -60,15 +71,22 @@ class TextTokenizer:
         template = (self.tool_template if tools else None) or self.chat_template
         assert template is not None
         tokens = self.special_tokens
-        return render(template, messages, tokens, tools=tools, add_generation_prompt=add_generation_prompt)
+        return render(
+            template, messages, tokens, tools=tools, add_generation_prompt=add_generation_prompt, day=self.day
+        )
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        ids: list[int] = self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+        """Ids of a text. Raises: ModelError E331 where the tokenizer fails on it."""
+        with _failures([text]):
+            ids: list[int] = self.backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
 
-    def encode_batch(self, texts: Sequence[str], *, add_special_tokens: bool = False) -> list[Encoding]:
-        """Encodings with character offsets, in parallel."""
-        encodings: list[Encoding] = self.backend.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+    def encode_batch(
+        self, texts: Sequence[str | tuple[str, str]], *, add_special_tokens: bool = False
+    ) -> list[Encoding]:
+        """Encodings of texts, or of pairs, with character offsets, in parallel. Raises: as `encode`."""
+        with _failures(texts):
+            encodings: list[Encoding] = self.backend.encode_batch(list(texts), add_special_tokens=add_special_tokens)
         return encodings
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
@@ -76,23 +94,40 @@ class TextTokenizer:
         return text
 
 
-def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokenizer:
+@contextmanager
+def _failures(texts: Sequence[str | tuple[str, str]]) -> Iterator[None]:
+    """Raises: ModelError E331 for what the library refuses or panics at, with the beginning of the text if it is one."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as fault:  # as when it is loaded
+        shown = str(texts[0] if len(texts) == 1 else texts)[:SHOWN]
+        raise error("E331", reason=str(fault)[:SHOWN], text=shown) from fault
+
+
+def load_tokenizer(folder: Path, chat_template: str | None = None, day: datetime | None = None) -> TextTokenizer:
     """The tokenizer of a model folder.
 
-    `chat_template` is None (the folder's own), a built-in name, or the path of a .jinja file.
+    `chat_template` is None (the folder's own), a built-in name, or the path of a .jinja file; `day` is today, or that of a run.
     Raises: ModelError E304 without tokenizer.json or with a broken one, E309 for a broken config, E314 for a template
-    that cannot be used.
+    that cannot be used, E330 for a tokenizer that takes too much.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise error("E304", folder=str(folder), reason=N_("tokenizer.json is missing"))
+    try:
+        fault = tokenizer_fault(path)
+    except OSError as problem:
+        raise error("E304", folder=str(folder), reason=problem.strerror or str(problem)) from problem
+    if fault:
+        raise error("E330", Where(str(path)), folder=str(folder), reason=fault)
     try:
         backend = Tokenizer.from_file(str(path))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as problem:  # tokenizers raises bare Exception, and its panics are none of them
         raise error("E304", folder=str(folder), reason=str(problem)) from problem
-    _refuse_growth(backend, folder)
     backend.no_truncation()
     backend.no_padding()
     config = _read_json(folder / "tokenizer_config.json")
@@ -110,6 +145,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> TextTokeni
         added_tokens=added,
         unk_id=backend.token_to_id(unk) if unk else None,
         tool_template=_tool_template(folder, config, special) if chat_template is None else None,
+        day=day or today(),
     )
 
 
@@ -117,17 +153,6 @@ def _begins_with_bos(backend: Tokenizer, special: dict[str, str]) -> bool:
     """Whether the tokenizer itself puts the beginning token in front of a text."""
     bos = backend.token_to_id(special["bos_token"]) if "bos_token" in special else None
     return bos is not None and backend.encode("a", add_special_tokens=True).ids[:1] == [bos]
-
-
-def _refuse_growth(backend: Tokenizer, folder: Path) -> None:
-    """Raises: ModelError E304 for replacements that make a text many times longer, one after another."""
-    for step in (backend.normalizer, backend.decoder):
-        if step is not None and (factor := growth(step.__getstate__())) > MOST_GROWTH:
-            raise error(
-                "E304",
-                folder=str(folder),
-                reason=Phrase(N_("its replacements make a text {factor} times longer"), factor=f"{factor:.0e}"),
-            )
 
 
 def _content(token: Any) -> str:

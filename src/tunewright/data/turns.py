@@ -40,6 +40,7 @@ _LEARNED = (
     "should_train",
     "is_trainable",
 )
+MOST_TURNS = 1000  # a template writes a conversation anew up to each of its turns
 _MASKED = ("mask", "masked", "ignore", "ignore_loss")
 _YES, _NO = frozenset(("true", "yes", "1", "1.0")), frozenset(("false", "no", "0", "0.0"))
 _PLACES = frozenset((*_REASONING, *_LEARNED, *_MASKED, *_CALL_KEYS, "name", "tool_call_id"))
@@ -47,7 +48,7 @@ _KEYS: Mapping[str, str] = {key.casefold(): key for key in (*_PLACES, *SPEAKER_K
 
 
 def read_turns(value: Any, name: str, report: RowReport) -> Iterator[Message]:
-    """The turns of a conversation. Problems: E203, E205 to E208."""
+    """The turns of a conversation. Problems: E203, E205 to E208, E263."""
     turns = turns_of(value)
     if turns is None:
         report.add("E207", field=name)
@@ -55,6 +56,8 @@ def read_turns(value: Any, name: str, report: RowReport) -> Iterator[Message]:
         report.add("E206", field=name, wanted=_TURNS, got=kind_of(turns))
     elif not turns:
         report.add("E203", field=name)
+    elif len(turns) > MOST_TURNS:
+        report.add("E263", field=name, count=len(turns), most=MOST_TURNS)
     else:
         for index, turn in enumerate(turns):
             message = _turn(turn, f"{name}[{index}]", report)

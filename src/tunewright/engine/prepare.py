@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tunewright.planning.plan import Plan
 from tunewright.rundir import durable, layout
 from tunewright.rundir.checkpoints import sha256
 from tunewright.rundir.store import RunDir
-from tunewright.trust import home, seal_object, unseal_object
+from tunewright.trust import home, narrow, seal_object, unseal_object
 
 
 @dataclass
@@ -64,6 +65,7 @@ def prepare(
             "task": plan.run.task,
             "label_last": label_last,
             "template": tokenizer.chat_template,
+            "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
             "end_ids": tokenizer.end_ids,
             "room": [room, plan.facts.model.vocab_size],
         }
@@ -72,6 +74,8 @@ def prepare(
     cached = _read_cache(key)
     if cached:
         account, bad_rows, train, held_out = cached
+        with suppress(OSError):  # the same rows may have been public when they were encoded
+            narrow([_paths(key)[0].parent, *_paths(key)], [run.file(layout.RUN_JSON)])
         if is_written:
             _write_bad_rows(run, bad_rows)
     else:

@@ -62,7 +62,8 @@ class Session:
 
     def __post_init__(self) -> None:
         self.plan = from_json(self.run.plan())
-        self.tokenizer = load_tokenizer(Path(self.plan.facts.model.tokenizer_folder), self.plan.run.model.chat_template)
+        folder, template = Path(self.plan.facts.model.tokenizer_folder), self.plan.run.model.chat_template
+        self.tokenizer = load_tokenizer(folder, template, self.run.day())
         self.model: PeftModel = load_adapter(load_base(self.plan, self.tokenizer), self.run.adapter_dir)
 
     @contextmanager

@@ -41,6 +41,7 @@ def benchmark(
         found = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
     kept = run.benchmark().get("tasks", {})
     stored = {"schema": layout.SCHEMA, **found, "tasks": {**kept, **found["tasks"]}}
-    durable.make_folder(run.benchmark_path.parent)
-    durable.write_json(run.benchmark_path, stored)
+    with run.private():
+        durable.make_folder(run.benchmark_path.parent)
+        durable.write_json(run.benchmark_path, stored)
     return found

@@ -107,7 +107,7 @@ def eject(run: RunDir, folder: Path) -> Path:
             needed=N_("prepared, with its encoded rows on this machine"),
             name=run.name,
         )
-    with durable.staging(target.parent) as staged:
+    with run.private(), durable.staging(target.parent) as staged:
         _write(staged, run, plan, train, held_out)
         durable.publish_folder(staged, target)
     return folder / SCRIPT_FILE

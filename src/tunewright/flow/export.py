@@ -29,7 +29,7 @@ def export(run: RunDir, target: Path) -> Base:
         raise error("E116", state=Phrase(run.state()), verb="export", needed=N_("finished"), name=run.name)
     plan, target = from_json(run.plan()), targets.output_folder(target)
     base = base_of(plan)
-    with durable.staging(target.parent) as staged:
+    with run.private(), durable.staging(target.parent) as staged:
         _copy(run.adapter_dir, staged, plan, base)
         text = card(plan, run, run.result().get("baseline"), shared_as=target.name)
         (staged / README).write_text(text, encoding="utf-8")

@@ -22,7 +22,8 @@ def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
     """
     descriptor = own(run)
     try:
-        return _owned(run, callbacks)
+        with run.private():
+            return _owned(run, callbacks)
     finally:
         release(descriptor)
 

@@ -72,7 +72,7 @@ class Session:
         raise error("E506", how=how, log=str(self.run.file(layout.LOG)), name=self.run.name)
 
     def _start(self) -> "subprocess.Popen[str]":
-        with _log(self.run.file(layout.LOG)) as log:
+        with self.run.private(), _log(self.run.file(layout.LOG)) as log:
             return spawn(
                 command(self.module, str(self.run.path)),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tunewright.data.splits import originals
 from tunewright.errors import Problem, TrainingError, error, of_system
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
@@ -27,7 +28,7 @@ from tunewright.rundir.lock import is_held
 from tunewright.rundir.store import ENDED, LIVE, RunDir
 from tunewright.spec import load as spec
 from tunewright.spec.run import CHANGEABLE, Run
-from tunewright.trust import command, home, printable, spawn
+from tunewright.trust import as_private_as, command, home, printable, spawn
 
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
@@ -64,24 +65,32 @@ def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDi
     fetch_weights(plan.run.model.name, plan.run.model.revision, offline=plan.run.run.offline, note=note)
     plan = _with_contents(plan, note)
     name = plan.run.run.name or _default_name(plan)
-    asked = plan.run.run.output_dir
-    folder = Path(asked).expanduser() if asked else store.new_folder(name, store.runs_root())
+    folder = Path(place).expanduser() if place else store.new_folder(name, store.runs_root())
     config = spec.patch(with_absolute_paths(loaded.run), {"run.output_dir": None})
     files = {
         layout.CONFIG: spec.to_yaml(config),
         layout.README: guide.readme(printable(name)),
         layout.PLAN: plan.model_dump_json(indent=1) + "\n",
     }
-    return store.create(
-        folder,
-        name,
-        files,
-        model=plan.run.model.name,
-        data={"path": plan.run.data.train, "fingerprint": plan.facts.data.fingerprint},
-        generated_data=is_generated(plan.run.data.train),
-        seeds={"seed": plan.run.train.seed, "data_seed": plan.run.train.data_seed},
-        versions=versions(),
-    )
+    durable.make_folder(folder.parent)
+    with as_private_as(_originals(plan.run)):
+        return store.create(folder, name, files, **_record(plan))
+
+
+def _originals(run: Run) -> list[Path]:
+    """The files and folders that the rows of a run come from."""
+    return [path for data in (run.data.train, run.data.holdout) if isinstance(data, str) for path in originals(data)]
+
+
+def _record(plan: Plan) -> dict[str, Any]:
+    """What run.json says of a run from its beginning on."""
+    return {
+        "model": plan.run.model.name,
+        "data": {"path": plan.run.data.train, "fingerprint": plan.facts.data.fingerprint},
+        "generated_data": is_generated(plan.run.data.train),
+        "seeds": {"seed": plan.run.train.seed, "data_seed": plan.run.train.data_seed},
+        "versions": versions(),
+    }
 
 
 def _with_contents(plan: Plan, note: Note) -> Plan:
@@ -151,10 +160,11 @@ def launch(run: RunDir) -> None:
 
 def start_parent(run: RunDir, lock: int) -> None:
     """Start the detached parent; it outlives this process and its terminal, and owns the run by the lock handed on to it."""
-    reserve_of(run, "parent").hold()  # as early as there may be room
-    with run.file(layout.LOG).open("ab") as log:
-        argv = command("tunewright.flow.supervise", str(run.path))
-        spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
+    with run.private():
+        reserve_of(run, "parent").hold()  # as early as there may be room
+        with run.file(layout.LOG).open("ab") as log:
+            argv = command("tunewright.flow.supervise", str(run.path))
+            spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
 
 
 def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] | None]:
@@ -211,7 +221,7 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
     """
     run.check()
     _check_resumable(run, run.state(), changes)
-    with store.owning(run) as lock:  # to the start of the parent: nobody comes in between
+    with run.private(), store.owning(run) as lock:  # to the start of the parent: nobody comes in between
         requeue(run, changes)
         start_parent(run, lock)
     return run
@@ -292,7 +302,7 @@ def copy_adapter(run: RunDir, target: Path) -> Path:
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
     place = targets.output_folder(target)
-    with durable.staging(place.parent) as staged:
+    with run.private(), durable.staging(place.parent) as staged:
         for file in run.adapter_dir.iterdir():
             if file.name != MANIFEST:
                 shutil.copyfile(file, staged / file.name)

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tunewright.trust import as_private_as
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # What a disk says of itself, not of a path: the same write may succeed later.
 REFUSALS = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -50,7 +52,8 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _append(path: Path, line: bytes) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    mode = 0o644 & path.parent.stat().st_mode  # a file that is new is as private as its folder
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
     try:
         size = os.fstat(descriptor).st_size
         is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -89,7 +92,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file by new content in one step: a reader sees the old or the new one, never a part."""
     staged = _hidden(path.parent, "staging")
     try:
-        perform(_write, staged, content)
+        with as_private_as([path]):  # a file that is written anew stays as private as it was
+            perform(_write, staged, content)
         fsync(staged)
         perform(_rename, staged, path)
     except OSError:

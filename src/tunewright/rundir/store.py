@@ -7,7 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from tunewright.rundir.foreign import adapter_in, adapter_problem
 from tunewright.rundir.making import making
 from tunewright.rundir.reading import read_object, read_optional, read_rows
 from tunewright.rundir.shapes import Benchmark, Info, Loss, Prepared, Prompted, Sample, SeenRow
+from tunewright.trust import as_private_as
 
 LIVE = ("queued", "preparing", "running", "stopping")
 STARTING_SECONDS = 30  # from a folder that is whole to the start of its parent, which owns it from then on
@@ -63,6 +64,10 @@ class RunDir:
     def events(self) -> EventLog:
         return EventLog(self.file(layout.EVENTS))
 
+    def private(self) -> AbstractContextManager[None]:
+        """What is written meanwhile, here or elsewhere, is as private as the run, which is as private as its rows."""
+        return as_private_as([self.file(layout.RUN_JSON)])
+
     def tail(self) -> Tail:
         return Tail(self.file(layout.EVENTS))
 
@@ -80,6 +85,10 @@ class RunDir:
     def info(self) -> dict[str, Any]:
         """run.json as it is."""
         return read_object(self.file(layout.RUN_JSON), Info)
+
+    def day(self) -> datetime:
+        """The day of its creation, which its rows are written with for as long as it lives."""
+        return datetime.fromtimestamp(self.info()["created"]).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def update_info(self, **changes: Any) -> None:
         """For the process that owns the run: the parent, or the run itself when it is inline."""

@@ -25,6 +25,7 @@ _KINDS = {
     "bool_type": N_("true or false"),
     "bool_parsing": N_("true or false"),
     "string_type": N_("text"),
+    "string_unicode": N_("text in UTF-8; rename the file or folder whose name holds other bytes"),
     "encoding": N_("the name of a text encoding such as gb18030"),
     "list_type": N_("a list"),
     "dict_type": N_("a mapping of keys to values"),

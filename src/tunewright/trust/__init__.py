@@ -8,10 +8,11 @@ from tunewright.trust.adapter import gate_adapter as gate_adapter
 from tunewright.trust.folder import gate_model_folder as gate_model_folder
 from tunewright.trust.frontmatter import front_matter as front_matter
 from tunewright.trust.gguf import gate_gguf as gate_gguf
-from tunewright.trust.growth import MOST_GROWTH as MOST_GROWTH
-from tunewright.trust.growth import growth as growth
 from tunewright.trust.html import html_table as html_table
+from tunewright.trust.html import in_page as in_page
 from tunewright.trust.jsonfile import read_json as read_json
+from tunewright.trust.modes import as_private_as as as_private_as
+from tunewright.trust.modes import narrow as narrow
 from tunewright.trust.paths import cache_faults as cache_faults
 from tunewright.trust.paths import home as home
 from tunewright.trust.paths import is_plain as is_plain
@@ -22,6 +23,7 @@ from tunewright.trust.process import tried as tried
 from tunewright.trust.sealed import seal_object as seal_object
 from tunewright.trust.sealed import unseal_object as unseal_object
 from tunewright.trust.tasks import gate_task_folder as gate_task_folder
+from tunewright.trust.text import is_control as is_control
 from tunewright.trust.text import printable as printable
 from tunewright.trust.text import python_line as python_line
 from tunewright.trust.text import redact as redact

@@ -1,9 +1,13 @@
 """Foreign text in a page or a notebook: shown, not obeyed."""
 
 import html
+import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tunewright.trust.text import printable
+
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def html_table(title: str, rows: Iterable[Sequence[str]]) -> str:
@@ -13,6 +17,20 @@ def html_table(title: str, rows: Iterable[Sequence[str]]) -> str:
         for head, *cells in rows
     )
     return f"<table><caption>{_safe(title)}</caption>{''.join(lines)}</table>"
+
+
+def in_page(value: Any) -> Any:
+    """What a template writes: of plain texts the controls and marks that turn the direction of writing are shown.
+
+    Marks inside of letters and emoji stay, which a page, other than a terminal, writes as they are meant.
+    """
+    if type(value) is not str or value.isprintable():
+        return value
+    return "".join(repr(char)[1:-1] if _turns(char) else char for char in value)
+
+
+def _turns(char: str) -> bool:
+    return (unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t\r") or char in _DIRECTIONS
 
 
 def _safe(text: str) -> str:

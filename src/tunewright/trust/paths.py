@@ -49,7 +49,8 @@ def is_plain(name: str) -> bool:
 
 def check_link(root: Path, path: Path) -> None:
     """Raises: ModelError E315 if the path, its links followed, is not below `root` nor in the Hub cache around it."""
-    target, inside = path.resolve(), root.resolve()
+    # Not Path.resolve(), which fails on links that lead in a circle; these lead nowhere, and so nowhere else.
+    target, inside = Path(os.path.realpath(path)), Path(os.path.realpath(root))
     if target.is_relative_to(inside):
         return
     # A snapshot of the Hub's cache links into the blobs of its own repository: models--org--name/{snapshots/REV,blobs}.

@@ -21,6 +21,7 @@ MODULES = (
     "tunewright.engine.bert2bert",
     "tunewright.engine.tokenizer_json",
     "tunewright.data.trial",
+    "tunewright.data.tokenizer_trial",
     "tunewright.trust.patterns",
     "pip",
 )

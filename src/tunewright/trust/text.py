@@ -11,10 +11,16 @@ SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
 def printable(text: str) -> str:
-    """Foreign text for a terminal: control characters shown, not obeyed."""
-    return "".join(
-        char if char in "\n\t" or not unicodedata.category(char).startswith("C") else repr(char)[1:-1] for char in text
-    )
+    """Foreign text for a terminal: control characters, and what ends lines elsewhere, shown, not obeyed."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(repr(char)[1:-1] if char not in "\n\t" and is_control(char) else char for char in text)
+
+
+def is_control(char: str) -> bool:
+    """Whether a terminal or an editor may obey the character, or show nothing of it."""
+    category = unicodedata.category(char)
+    return category.startswith("C") or category in ("Zl", "Zp")
 
 
 def python_line(*statements: str) -> str:

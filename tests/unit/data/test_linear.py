@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tunewright.data import documents, scan
+from tunewright.data import account, documents, inputs, pack, scan
+from tunewright.data.encode import Encoded
 from tunewright.data.formats import Format, looks_like, sniff
 from tunewright.data.read import RawRow, read_rows
 from tunewright.errors import DataError
@@ -89,3 +90,57 @@ def test_a_wide_table_is_read(tmp_path: Path) -> None:
         csv.writer(file).writerows([[f"c{n}" for n in range(20_000)], ["1"] * 20_000])
     (row,) = read_rows(str(tmp_path / "a.csv")).rows
     assert len(row.value) == 20_000
+
+
+class CountedEncoding:
+    """An encoding of n words that counts how often its lists are made, as tokenizers makes them anew at each look."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def _made(self, values: list[Any]) -> list[Any]:
+        READ["made"] += self.count
+        return values
+
+    @property
+    def ids(self) -> list[int]:
+        return self._made(list(range(self.count)))
+
+    @property
+    def type_ids(self) -> list[int]:
+        return self._made([0] * self.count)
+
+    @property
+    def sequence_ids(self) -> list[int | None]:
+        return self._made([0] * self.count)
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        return self._made([(2 * i, 2 * i + 1) for i in range(self.count)])
+
+
+class CountedTokenizer:
+    """Gives each text of n words such an encoding."""
+
+    special_tokens: dict[str, str] = {}  # noqa: RUF012
+
+    def encode_batch(self, texts: list[str], *, add_special_tokens: bool) -> list[CountedEncoding]:
+        return [CountedEncoding(len(text.split())) for text in texts]
+
+
+@pytest.mark.parametrize("read", [inputs.text_inputs, inputs.word_inputs])
+def test_a_long_text_is_gone_through_a_few_times(read: Any) -> None:
+    made = []
+    for count in (500, 2_000):
+        READ.clear()
+        words = ["a"] * count
+        (row,) = read([(" ".join(words), "")] if read is inputs.text_inputs else [words], CountedTokenizer())
+        assert len(row.ids) == count
+        made.append(READ["made"])
+    assert made[1] == 4 * made[0] and made[0] <= 8 * 500
+
+
+def test_a_beginning_in_common_is_no_longer_than_what_was_left_of_the_rows() -> None:
+    assert pack.common_beginning([1, 2], [1, 2, 3], 99) == 2
+    assert pack.common_beginning([], [], 5) == 0
+    assert account.common_prefix([Encoded(1, [7] * 40, [0] * 40, 900, 1000, True)], "causal_lm") == 40

@@ -10,7 +10,7 @@ def measure(name: str, tasks: str, *, rows: int | None, folder: str | None, onli
     from tunewright import api
 
     run = api.open_run(name)
-    show.note(_("Loading the model of {name}").format(name=run.name))
+    show.note(_("Loading the model of {name}").format(name=brief.one_line(run.name)))
     names = [task.strip() for task in tasks.split(",") if task.strip()]
     with live.meter(_("Measuring")) as progress:
         found = run.benchmark(names, rows=rows, include_path=folder, online=online, progress=progress)

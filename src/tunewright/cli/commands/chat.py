@@ -52,7 +52,7 @@ def _converse(talk: "Conversation") -> None:
     channel = show.err()
     is_terminal = sys.stdin.isatty()
     if is_terminal:
-        show.note(f"{talk.run.name}: {_hint(talk.run)} {_('Ctrl-D ends.')}")
+        show.note(f"{brief.one_line(talk.run.name)}: {_hint(talk.run)} {_('Ctrl-D ends.')}")
         show.note(_("The first answer takes a moment: the model is being loaded."))
     for line in _lines():
         _print(talk.ask(line), one_line=not is_terminal)

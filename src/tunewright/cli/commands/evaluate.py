@@ -53,7 +53,7 @@ def evaluate(
         raise error("E109", first="--rows 0", second="--min-score", reason=reason, fix=fix)
     wanted = api.parse_minimum(min_score or ())
     found = api.open_run(run)
-    show.note(_("Loading the model of {name}").format(name=found.name))
+    show.note(_("Loading the model of {name}").format(name=brief.one_line(found.name)))
     try:
         with live.meter(_("Measuring")) as progress:
             scores = found.evaluate(rows, progress)

@@ -23,7 +23,7 @@ def merge(
     from tunewright import api
 
     found = api.open_run(run)
-    show.note(_("Loading the model of {name}").format(name=found.name))
+    show.note(_("Loading the model of {name}").format(name=brief.one_line(found.name)))
     try:
         with live.meter(_("Merging")) as progress:
             result = found.merge(folder, progress)

@@ -48,7 +48,7 @@ def list_runs(
         show.as_json({"schema": 1, "runs": [api.overview(run).to_json() for run in found]})
     elif quiet:
         for run in found:
-            show.out().line(run.name)
+            show.out().line(brief.one_line(run.name))
     elif found:
         _print_list([api.overview(run) for run in found])
     else:

@@ -131,7 +131,9 @@ def _search(
         code = live.see_through(run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=found.follow(trial))
         end = found.conclude(trial)
         if end == "stopped":
-            channel.line(_("Stopped at {name}. The same command goes on from here.").format(name=run.name))
+            channel.line(
+                _("Stopped at {name}. The same command goes on from here.").format(name=brief.one_line(run.name))
+            )
             raise typer.Exit(code or EXIT_INTERRUPTED)
         if end == "failed":
             live.say_why(run)

@@ -49,7 +49,7 @@ def verify(
 
 
 def _prove(run: "TrainedRun") -> dict[str, Any]:
-    show.note(_("Loading the model of {name}").format(name=run.name))
+    show.note(_("Loading the model of {name}").format(name=brief.one_line(run.name)))
     try:
         with live.meter(_("Comparing")) as progress:
             return run.prove(progress)
@@ -108,7 +108,7 @@ def _print(folders: "list[Checked]", run: "TrainedRun | None", channel: "Channel
 
     words = api.words
     if run:
-        brief.labelled(channel, _("Run"), f"{run.name} · {words.label(words.STATES, run.state)}")
+        brief.labelled(channel, _("Run"), f"{brief.one_line(run.name)} · {words.label(words.STATES, run.state)}")
     if all(folder.kind == "base" for folder in folders):
         brief.labelled(channel, _("Files"), _("nothing is sealed yet"))
     rows = [
