@@ -54,20 +54,20 @@ AT_LEAST_0 = ("adam_epsilon", "eval_delay", "eps", "neftune_noise_alpha")
 AT_LEAST_1 = ("dataloader_prefetch_factor", "deltaT", "encoder_num_layers", "eval_accumulation_steps", "n_frequency",
               "num_attention_heads", "num_cayley_neumann_terms", "num_layers", "num_transformer_submodules", "token_dim",
               "qalora_group_size", "delora_lambda")  # fmt: skip
-COUNTS = ("boft_block_num", "boft_block_size", "mini_r", "oft_block_size")
+COUNTS = ("boft_block_num", "boft_block_size", "boft_n_butterfly_factor", "mini_r", "oft_block_size")
 SEEDS = ("random_loc_seed", "projection_prng_key")
 INDICES = ("alora_invocation_tokens", "layers_to_transform", "trainable_token_indices")
 RANGES = {
     **dict.fromkeys(SHARES, ("Number", "Share")),
     **dict.fromkeys(AT_LEAST_0, ("Number", "NotNegative")),
-    **dict.fromkeys(AT_LEAST_1, ("Int", "Positive")),
-    **dict.fromkeys((*COUNTS, *INDICES, "layer_replication"), ("Int", "Count")),
-    **dict.fromkeys(SEEDS, ("Int", "Seed")),
+    **dict.fromkeys(AT_LEAST_1, ("Whole", "Positive")),
+    **dict.fromkeys((*COUNTS, *INDICES, "layer_replication"), ("Whole", "Count")),
+    **dict.fromkeys(SEEDS, ("Whole", "Seed")),
     **dict.fromkeys(
         ("rank_pattern", "n_frequency_pattern", "block_size_pattern"), ("dict[str, Any]", "dict[str, Positive]")
     ),
     **dict.fromkeys(("alpha_pattern", "lambda_pattern"), ("dict[str, Any]", "dict[str, Scale]")),
-    "dataloader_num_workers": ("Int", "Annotated[Count, Field(le=1024)]"),
+    "dataloader_num_workers": ("Whole", "Annotated[Count, Field(le=1024)]"),
     "orth_reg_weight": ("Number", "Scale"),
 }
 CHOICES = {
@@ -104,7 +104,7 @@ def annotated(name: str, hint: Any) -> str:
 def source(hint: Any) -> str:
     """An annotation as source; enums are their values, configs of upstream's own are mappings."""
     plain = {
-        int: "Int",
+        int: "Whole",
         float: "Number",
         bool: "bool",
         str: "str",
@@ -176,7 +176,7 @@ def render() -> str:
         '"""\n\n'
         "from typing import Annotated, Any, Literal\n\n"
         "from pydantic import Field\n\n"
-        "from tunewright.spec.base import Count, Int, NotNegative, Number, Positive, Scale, Seed, Share\n"
+        "from tunewright.spec.base import Count, NotNegative, Number, Positive, Scale, Seed, Share, Whole\n"
         "from tunewright.spec.tasks import Task\n\n"
     )
     # PEFT's own optimizers for LoRA, which `engine/optimizers.py` makes, stand before those of transformers.

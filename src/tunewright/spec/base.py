@@ -50,6 +50,7 @@ def number_if_written(value: object) -> object:
 
 MOST = 2**31 - 1  # of what is counted: more than any run has of anything, and what upstream's counters hold
 Int = Annotated[int, Field(strict=True)]
+Whole = Annotated[Int, Field(ge=-MOST, le=MOST)]
 Count = Annotated[Int, Field(ge=0, le=MOST)]
 Positive = Annotated[Int, Field(ge=1, le=MOST)]
 Seed = Annotated[Int, Field(ge=0, lt=2**32)]  # numpy takes no larger one
