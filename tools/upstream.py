@@ -51,10 +51,11 @@ INTERNAL = {
 SHARES = ("adam_beta1", "adam_beta2", "beta1", "beta2", "boft_dropout", "encoder_dropout", "miss_dropout", "module_dropout",
           "rank_dropout", "vera_dropout")  # fmt: skip
 AT_LEAST_0 = ("adam_epsilon", "eval_delay", "eps", "neftune_noise_alpha")
-AT_LEAST_1 = ("dataloader_prefetch_factor", "deltaT", "encoder_num_layers", "eval_accumulation_steps", "n_frequency",
+AT_LEAST_1 = (
+    "oft_block_size","dataloader_prefetch_factor", "deltaT", "encoder_num_layers", "eval_accumulation_steps", "n_frequency",
               "num_attention_heads", "num_cayley_neumann_terms", "num_layers", "num_transformer_submodules", "token_dim",
               "qalora_group_size", "delora_lambda")  # fmt: skip
-COUNTS = ("boft_block_num", "boft_block_size", "boft_n_butterfly_factor", "mini_r", "oft_block_size")
+COUNTS = ("boft_block_num", "boft_block_size", "boft_n_butterfly_factor", "mini_r")
 SEEDS = ("random_loc_seed", "projection_prng_key")
 INDICES = ("alora_invocation_tokens", "layers_to_transform", "trainable_token_indices")
 RANGES = {
@@ -64,9 +65,9 @@ RANGES = {
     **dict.fromkeys((*COUNTS, *INDICES, "layer_replication"), ("Whole", "Count")),
     **dict.fromkeys(SEEDS, ("Whole", "Seed")),
     **dict.fromkeys(
-        ("rank_pattern", "n_frequency_pattern", "block_size_pattern"), ("dict[str, Any]", "dict[str, Positive]")
+        ("rank_pattern", "n_frequency_pattern", "block_size_pattern"), ("dict[Text, Loose]", "dict[Text, Positive]")
     ),
-    **dict.fromkeys(("alpha_pattern", "lambda_pattern"), ("dict[str, Any]", "dict[str, Scale]")),
+    **dict.fromkeys(("alpha_pattern", "lambda_pattern"), ("dict[Text, Loose]", "dict[Text, Scale]")),
     "dataloader_num_workers": ("Whole", "Annotated[Count, Field(le=1024)]"),
     "orth_reg_weight": ("Number", "Scale"),
 }
@@ -107,8 +108,8 @@ def source(hint: Any) -> str:
         int: "Whole",
         float: "Number",
         bool: "bool",
-        str: "str",
-        dict: "dict[str, Any]",
+        str: "Text",
+        dict: "dict[Text, Loose]",
         type(None): "None",
         Any: "Any",
     }
@@ -137,7 +138,7 @@ def source(hint: Any) -> str:
     if issubclass(hint, Enum):
         return "Literal[" + ", ".join(f'"{member.value}"' for member in hint) + "]"
     assert dataclasses.is_dataclass(hint), hint
-    return "dict[str, Any]"
+    return "dict[Text, Loose]"
 
 
 def block(title: str, cls: type, without: set[str], indent: str = "") -> str:
@@ -176,7 +177,7 @@ def render() -> str:
         '"""\n\n'
         "from typing import Annotated, Any, Literal\n\n"
         "from pydantic import Field\n\n"
-        "from tunewright.spec.base import Count, NotNegative, Number, Positive, Scale, Seed, Share, Whole\n"
+        "from tunewright.spec.base import Count, Loose, NotNegative, Number, Positive, Scale, Seed, Share, Text, Whole\n"
         "from tunewright.spec.tasks import Task\n\n"
     )
     # PEFT's own optimizers for LoRA, which `engine/optimizers.py` makes, stand before those of transformers.

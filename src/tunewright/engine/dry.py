@@ -36,7 +36,7 @@ from tunewright.engine.adapt import planned_config
 from tunewright.engine.build import earlier_sessions, training_arguments
 from tunewright.engine.collate import StepCollator
 from tunewright.engine.load import label_settings
-from tunewright.engine.memory import reason_of
+from tunewright.engine.memory import ran_out, reason_of
 from tunewright.engine.optimizers import make_optimizer
 from tunewright.engine.tasks import ENGINE_TASKS, task_of
 from tunewright.engine.trainer import StepTrainer
@@ -66,6 +66,8 @@ def _fault(attempt: Attempt, settings: Settings) -> str:
     try:
         attempt(settings)
     except Exception as fault:
+        if ran_out(fault):
+            raise  # the limits of this process, which its parent tells of
         cause = fault.__cause__ if isinstance(fault, TunewrightError) and fault.__cause__ else fault
         return printable(f"{type(cause).__name__}: {reason_of(cause)}")[:300]
     return ""

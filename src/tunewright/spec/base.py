@@ -55,6 +55,7 @@ Count = Annotated[Int, Field(ge=0, le=MOST)]
 Positive = Annotated[Int, Field(ge=1, le=MOST)]
 Seed = Annotated[Int, Field(ge=0, lt=2**32)]  # numpy takes no larger one
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_bool)]  # lax: PyYAML reads 2e-4 as a string
+Loose = Annotated[Any, BeforeValidator(number_if_written)]  # a value inside a mapping whose keys nobody names
 NotNegative = Annotated[Number, Field(ge=0, le=1e6)]
 Scale = Annotated[Number, Field(gt=0, le=1e6)]
 Share = Annotated[Number, Field(ge=0, lt=1)]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tunewright.i18n import N_
-from tunewright.spec.base import AUTO, Auto, Count, Int, Positive, Share, UpstreamSection
+from tunewright.spec.base import AUTO, Auto, Count, Int, Positive, Share, Text, UpstreamSection
 from tunewright.spec.renamed import refused
 from tunewright.spec.upstream import PEFT_FIELDS
 
@@ -43,7 +43,7 @@ class PeftSection(UpstreamSection):
 class Targeted(PeftSection):
     """A method that changes chosen layers of the model."""
 
-    target_modules: list[str] | str = Field(
+    target_modules: list[Text] | Text = Field(
         default=AUTO,
         description=N_(
             "Names of the layers to adapt, `all-linear`, or a regular expression; `auto` takes the preset's roles."
@@ -98,7 +98,7 @@ class IA3(Targeted):
     """Fields of (IA)3."""
 
     method: Literal["ia3"] = _method("ia3")
-    feedforward_modules: list[str] | str = Field(
+    feedforward_modules: list[Text] | Text = Field(
         default=AUTO,
         description=N_(
             "Those of target_modules that are feed-forward layers: their input is scaled, not their output."

@@ -88,7 +88,8 @@ def test_start_values_are_those_that_peft_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["fsdp", "fsdp_config", "deepspeed", "parallelism_config", "accelerator_config", "ddp_backend", "ddp_timeout"]
+    "name",
+    ["fsdp", "fsdp_config", "deepspeed", "parallelism_config", "accelerator_config", "ddp_backend", "ddp_timeout"],
 )
 def test_what_needs_several_processes_is_refused_by_name(name: str) -> None:
     code, sentence = refusal(f"train.{name}=abc")
@@ -135,3 +136,20 @@ def test_each_method_has_the_types_of_its_own_config() -> None:
 @pytest.mark.parametrize("text", ['"a\\0b"', '"\\ud800"', "x" * 5000])
 def test_a_text_that_no_file_can_hold_is_refused(key: str, text: str) -> None:
     assert refusal(f"{key}={text}")[0] in ("E103", "E105")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        'train.optim_args="\\ud800"',
+        'peft.rank_pattern={"\\ud800": 4}',
+        'peft.target_modules=["\\0"]',
+        "train.project=\udc80",
+    ],
+)
+def test_halves_of_characters_are_refused_wherever_they_stand(setting: str) -> None:
+    assert refusal(setting)[0] in ("E103", "E105")
+
+
+def test_numbers_inside_mappings_are_numbers() -> None:
+    assert value("train.lr_scheduler_kwargs={min_lr: 1e-6, num_cycles: 2}") == {"min_lr": 1e-6, "num_cycles": 2}
