@@ -95,7 +95,7 @@ def test_training_is_refused_before_its_folder_is_made(
 def test_a_trial_that_takes_too_much_is_refused_with_its_settings(plan_of, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, notes = plan_of("train.adam_beta1=0.8"), []
     monkeypatch.setattr(tried, "MEGABYTES", 64)  # less than torch itself takes
-    with pytest.raises(TunewrightError, match="E142.*train.adam_beta1"):
+    with pytest.raises(TunewrightError, match=r"E142.*train\.adam_beta1"):
         tried.try_settings(plan, notes.append)
     assert "train.adam_beta1" in notes[0]
 
