@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import huggingface_hub.constants
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -82,7 +81,6 @@ def place(tmp_path: Path, model: Path, rows: Path, monkeypatch: pytest.MonkeyPat
     for module in (start, calibrate):
         monkeypatch.setattr(module, "create", refuse)
     monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # nothing is asked for again and again
     return tmp_path
 
 

@@ -217,7 +217,7 @@ def open_run(word: str) -> RunDir:
     Raises: SpecError E113, E114; ModelError E323 for the folder of an adapter.
     """
     path = Path(word).expanduser()
-    if word and (path / layout.RUN_JSON).is_file():
+    if word and _exists(path / layout.RUN_JSON):
         return RunDir(path.resolve())
     runs = list_runs()
     if word == "last" and runs:
@@ -225,7 +225,7 @@ def open_run(word: str) -> RunDir:
     matches = [run for run in runs if run.name == word] or [
         run for run in runs if run.name.startswith(word) or word == run.info()["name"] or run.name[11:].startswith(word)
     ]
-    if word and not matches and adapter_in(path):
+    if word and not matches and _exists(path) and adapter_in(path):
         raise errors_of([adapter_problem("E323", path)])
     if not matches or not word:
         raise error("E113", name=word)
@@ -234,10 +234,18 @@ def open_run(word: str) -> RunDir:
     return matches[0]
 
 
+def _exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that the system does not take, as it is too long, is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def open_exactly(word: str) -> RunDir:
     """A run by path or whole name, for what cannot be undone; a link stays a link. Raises: SpecError E113, E130."""
     places = (Path(word).expanduser(), runs_root() / word)
-    found = next((place for place in places if word and (place / layout.RUN_JSON).is_file()), None)
+    found = next((place for place in places if word and _exists(place / layout.RUN_JSON)), None)
     if found:
         return RunDir(found.absolute() if found.is_symlink() else found.resolve())
     run = open_run(word)
