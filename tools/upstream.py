@@ -69,6 +69,7 @@ RANGES = {
     ),
     **dict.fromkeys(("alpha_pattern", "lambda_pattern"), ("dict[Text, Loose]", "dict[Text, Scale]")),
     "dataloader_num_workers": ("Whole", "Annotated[Count, Field(le=1024)]"),
+    "decompose_factor": ("Whole", "Literal[-1] | Positive"),
     "orth_reg_weight": ("Number", "Scale"),
 }
 CHOICES = {

@@ -453,7 +453,7 @@ PEFT_FIELDS: dict[str, dict[str, Any]] = {
         "alpha": Whole,
         "alpha_pattern": dict[Text, Scale] | None,
         "decompose_both": bool,
-        "decompose_factor": Whole,
+        "decompose_factor": Literal[-1] | Positive,
         "exclude_modules": Text | list[Text] | None,
         "init_weights": bool | Literal["lycoris"],
         "layers_pattern": Text | list[Text] | None,
