@@ -165,6 +165,43 @@ SPEC: Mapping[str, Entry] = {
         N_("Rows are dicts in a list; tables of other libraries are not read as they are."),
         (N_("data={fix}"),),
     ),
+    "E140": Entry(
+        N_("{key} names {value}, and this model has {count} {what}"),
+        N_("Layers and tokens are counted from 0; a number beyond the last one names nothing."),
+        (N_("leave {key} out, or name smaller numbers"),),
+    ),
+    "E141": Entry(
+        N_("{key} cannot be used here; {upstream} says: {reason}"),
+        N_(
+            "It is passed on as it is. Before a run begins it is tried without weights and rows, and it was refused there."
+        ),
+        (N_("leave {key} out: everything works without it"), N_("tunewright explain {key}   tells what it means")),
+    ),
+    "E142": Entry(
+        N_("these settings could not be tried within {seconds} seconds of computing and {gib} GiB: {keys}"),
+        N_("What is passed on to transformers and PEFT is tried before a run begins, in a process with limits."),
+        (N_("leave some of them out"),),
+    ),
+    "E143": Entry(
+        N_("{key} holds no pattern that can be used: {reason}"),
+        N_("It is held as a regular expression against the names of all layers."),
+        (N_("a name is a pattern, too, as in q_proj; a bracket or a star stands behind a backslash"),),
+    ),
+    "E144": Entry(
+        N_("{what} would be {count}; more than {most} cannot be counted"),
+        N_("Counters of transformers and torch hold no larger numbers."),
+        (N_("--set train.per_device_train_batch_size=auto --set train.gradient_accumulation_steps=auto"),),
+    ),
+    "E145": Entry(
+        N_("{key} names {names}, and no module of this model is called so"),
+        N_("A name is a module's own, or the end of its path."),
+        (N_("leave {key} out: heads that classify are trained as a whole by themselves"),),
+    ),
+    "E146": Entry(
+        N_("{key}: {value} does not divide {size}, a size of {name}"),
+        N_("A layer is cut into blocks of one size, which must divide the numbers that go in and come out."),
+        (N_("{key}=auto   takes a size that divides all of them"),),
+    ),
     "E130": Entry(
         N_('"{name}" is not the whole name of a run'),
         N_(

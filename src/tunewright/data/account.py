@@ -1,12 +1,13 @@
 """The account of every row: how many there are of each kind, how long they are, and what there is to be told of them."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tunewright.data.encode import Encoded
+from tunewright.data.formats import Example
 from tunewright.data.histogram import histogram
-from tunewright.data.loading import Loaded
+from tunewright.data.loading import Loaded, place_of
 from tunewright.data.pack import SHORTEST_PREFIX, common_beginning
 from tunewright.data.spans import Note
 from tunewright.data.spellings import UNUSED
@@ -113,31 +114,27 @@ def quantile(ordered: Sequence[int], share: float) -> int:
 def _kinds(
     loaded: Loaded, train: Sequence[Encoded], held_out: Sequence[Encoded], tokenizer: TextTokenizer
 ) -> dict[str, list[int]]:
-    kinds: dict[str, list[int]] = {kind: [] for kind in KINDS}
-    # Rows of the training and of the held-out file may have the same number.
-    places = {
-        (KIND_OF_CODE.get(problem.code, "damaged"), problem.where.file, row_of(problem)) for problem in loaded.problems
-    }
-    kinds["truncated"] = [row.number for row in train if row.is_truncated]
+    """Numbers of the rows of each kind, each row once; two files may have a row of the same number each."""
+    kinds: dict[str, set[tuple[str, int]]] = {kind: set() for kind in KINDS}
+    for problem in loaded.problems:
+        kinds[KIND_OF_CODE.get(problem.code, "damaged")].add(place_of(problem))
     everything = [*loaded.train, *loaded.held_out]
-    kinds["duplicate"], kinds["conflict"] = loaded.duplicates, loaded.conflicts
-    kinds["leaked"] = [example.number for example in loaded.leaked]
-    kinds["unlearned_turns"] = [
-        example.number for example in everything if any(m.role == "assistant" and not m.learn for m in example.messages)
-    ]
-    kinds["cut_turns"] = [example.number for example in everything if example.cut_turns]
-    for note in NOTES:
-        kinds[note] = [row.number for row in (*train, *held_out) if note in row.notes]
-    kinds["control_tokens"] = [e.number for e in everything if has_control_token(e, tokenizer)]
-    found = {kind: sorted(set(numbers)) for kind, numbers in kinds.items()}
-    for kind, _file, row in sorted(places):
-        found[kind].append(row)
-    return found
+    kinds["leaked"] = _places(loaded.leaked)
+    kinds["unlearned_turns"] = _places(
+        e for e in everything if any(m.role == "assistant" and not m.learn for m in e.messages)
+    )
+    kinds["cut_turns"] = _places(example for example in everything if example.cut_turns)
+    kinds["control_tokens"] = _places(example for example in everything if has_control_token(example, tokenizer))
+    for side, rows in (("train", train), ("held out", held_out)):
+        kinds["truncated"] |= {(side, row.number) for row in rows if row.is_truncated}
+        for note in NOTES:
+            kinds[note] |= {(side, row.number) for row in rows if note in row.notes}
+    numbers = {kind: sorted(number for _place, number in places) for kind, places in kinds.items()}
+    return {**numbers, "duplicate": sorted(loaded.duplicates), "conflict": sorted(loaded.conflicts)}
 
 
-def row_of(problem: Problem) -> int:
-    """The number of the row that a problem is of."""
-    return int(problem.values.get("row", problem.where.line))
+def _places(examples: Iterable[Example]) -> set[tuple[str, int]]:
+    return {(example.file, example.number) for example in examples}
 
 
 WARNED: Mapping[str, str] = {

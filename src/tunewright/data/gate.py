@@ -109,7 +109,7 @@ def judge(gated: Gated, spec: DataSpec) -> list[Problem]:
     skipped = loaded.bad_rows if spec.skip_bad else 0
     most_bad = spec.max_bad if gated.train else 1.0  # where no row is left, that is what is wrong
     repeated = 0 if loaded.format.name == "text" else counts["duplicate"]  # texts repeat lines, answers should not
-    looked_at = gated.account["looked_at"]
+    looked_at = gated.account["looked_at"] + gated.account["held_out"]
     limits = (
         (N_("damaged"), skipped, most_bad, loaded.rows_in, "--set data.max_bad=1"),
         (N_("truncated"), counts["truncated"], most_truncated(spec, task), looked_at, longer),

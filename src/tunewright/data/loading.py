@@ -59,7 +59,12 @@ class Loaded:
 
     @property
     def bad_rows(self) -> int:
-        return len({(p.where.file, p.values.get("row")) for p in self.problems})
+        return len({place_of(problem) for problem in self.problems})
+
+
+def place_of(problem: Problem) -> tuple[str, int]:
+    """File and number of the row that a problem speaks of; rows of several files may have one number."""
+    return problem.where.file, int(problem.values.get("row", problem.where.line))
 
 
 def load_examples(spec: DataSpec, seed: int, task: Task = "causal_lm", *, keep: int | None = None) -> Loaded:

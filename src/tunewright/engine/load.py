@@ -70,7 +70,7 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are in the info, and refused by name below
-            **_labels(plan),
+            **label_settings(plan),
             **_attention(plan),
         )
     except (ValueError, KeyError, OSError) as fault:
@@ -89,7 +89,7 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     return model.requires_grad_(False).to(device()) if kind == "none" or by_int8 else prepare(model)
 
 
-def _labels(plan: Plan) -> dict[str, Any]:
+def label_settings(plan: Plan) -> dict[str, Any]:
     """What a head needs to know: how many labels, their names, and what they are."""
     if plan.run.task not in LABELLED:
         return {}

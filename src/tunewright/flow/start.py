@@ -13,6 +13,7 @@ from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
 from tunewright.flow.gather import Progress, gather
+from tunewright.flow.tried import check_patterns, try_settings
 from tunewright.i18n import N_, Phrase
 from tunewright.planning.devices import facts_on
 from tunewright.planning.make import make_plan
@@ -48,9 +49,12 @@ def plan_for(
         targets.output_folder(loaded.run.run.output_dir, is_new=False)
     found = gather(loaded.run, note=note, progress=progress, is_measured=device is None)
     run, facts = with_absolute_paths(found.run), found.facts
-    if device:
+    check_patterns(run, facts.model)
+    if device:  # what is missing here may be there
         return make_plan(run, facts_on(facts, device), loaded.origins, found.given)
-    return make_plan(run, facts, loaded.origins, found.given, read_factor(factor_key(run, facts)))
+    plan = make_plan(run, facts, loaded.origins, found.given, read_factor(factor_key(run, facts)))
+    try_settings(plan, note)
+    return plan
 
 
 def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDir:

@@ -182,7 +182,7 @@ def _takes_experts(run: Run, facts: Facts) -> bool:
 
 def additions(run: Run, facts: Facts) -> list[Choice]:
     """Fields of PEFT's config that the model asks for and nobody set: experts, transposed weights, layers that start random."""
-    has, found = run.peft.upstream_fields() - run.peft.extra.keys(), []
+    has, found = run.peft.upstream_fields().keys() - run.peft.extra.keys(), []
     if run.method == "lora" and "target_parameters" in has and _takes_experts(run, facts):
         experts = expert_parameters(facts.model)
         reason = N_("the experts of all blocks stand in one parameter, which is no layer")

@@ -27,6 +27,7 @@ from tunewright.planning.memory import (
 from tunewright.planning.paths import fast_paths
 from tunewright.planning.plan import Choice, Facts, Memory
 from tunewright.planning.trainable import trainable_parameters
+from tunewright.spec.base import MOST
 from tunewright.spec.load import patch
 from tunewright.spec.methods import AdaLora, Targeted, virtual_tokens
 from tunewright.spec.run import Precision, Run
@@ -171,7 +172,7 @@ def _checkpointing(run: Run, facts: Facts) -> Choice:
 
 
 def _eval_steps(run: Run, facts: Facts) -> Choice:
-    steps = num_steps(run, facts)
+    steps = min(num_steps(run, facts), MOST)
     if not facts.data.num_held_out:
         return choice(
             "train.eval_steps", max(1, math.ceil(steps / 4)), N_("no held-out rows; a checkpoint four times a run")
@@ -219,13 +220,13 @@ def _max_new_tokens(run: Run, facts: Facts) -> Choice:
 
 
 def _tinit(run: Run, facts: Facts) -> Choice:
-    steps = num_steps(run, facts)
+    steps = min(num_steps(run, facts), MOST)
     return choice("peft.tinit", steps // 10, N_("a tenth of {steps} steps"), steps=steps)
 
 
 def _tfinal(run: Run, facts: Facts) -> Choice:
     assert isinstance(run.peft, AdaLora) and run.peft.tinit != "auto"
-    steps = num_steps(run, facts)
+    steps = min(num_steps(run, facts), MOST)
     value = max(0, min(3 * steps // 10, steps - run.peft.tinit - 1, steps - 2))
     return choice(
         "peft.tfinal", value, N_("three tenths of {steps} steps, to train the ranks that are left"), steps=steps

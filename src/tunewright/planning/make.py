@@ -6,9 +6,10 @@ from tunewright.errors import errors_of
 from tunewright.i18n import N_
 from tunewright.planning.alternatives import alternatives, in_full
 from tunewright.planning.check import check
-from tunewright.planning.choose import effective_batch, estimate_for, num_steps, resolve, trained_by
+from tunewright.planning.choose import adapted_by, effective_batch, estimate_for, num_steps, resolve, trained_by
 from tunewright.planning.combine import check_method, check_schedule
 from tunewright.planning.fit import fit
+from tunewright.planning.passed_on import check_blocks, check_counts, check_passed_on
 from tunewright.planning.paths import fast_paths, path_choices
 from tunewright.planning.plan import Choice, Facts, Plan
 from tunewright.planning.time import estimate_time
@@ -29,12 +30,15 @@ def make_plan(
     much slower than the formula this machine was found to be.
     Raises: SpecError, ModelError with all problems found.
     """
-    problems = check(run, facts) + check_method(run, facts)
+    problems = check_passed_on(run, facts.model) or check(run, facts) + check_method(run, facts)
     if problems:
         raise errors_of(problems)
     resolved, choices = resolve(run, facts)
+    if problems := check_counts(effective_batch(resolved), num_steps(resolved, facts)):
+        raise errors_of(problems)
     resolved, savings = fit(resolved, facts, asked=run)
     problems = check(resolved, facts) + check_schedule(resolved, num_steps(resolved, facts))
+    problems += check_blocks(resolved, adapted_by(resolved, facts).groups(facts.model))
     if problems:
         raise errors_of(problems)
     memory = estimate_for(resolved, facts, checkpointing=bool(resolved.train.activation_checkpointing))

@@ -315,13 +315,21 @@ def open_run(word: str) -> RunDir:
         return sound[-1]
     matches = [run for run in runs if run.name.startswith(word) or run.name[11:].startswith(word)]
     matches += [run for run in sound if run not in matches and word == run.info()["name"]]
-    if word and not matches and adapter_in(path):
+    if word and not matches and _exists(path) and adapter_in(path):
         raise errors_of([adapter_problem("E323", path)])
     if not matches or not word:
         raise error("E113", name=word)
     if len(matches) > 1:
         raise error("E114", name=word, matches=", ".join(run.name for run in matches))
     return matches[0]
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that the system does not take, as it is too long, is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def open_exactly(word: str) -> RunDir:

@@ -110,7 +110,9 @@ def _method(word: str) -> Explanation | None:
     paragraphs += [_(term.text) for term in TERMS if _plain(term.name) == _plain(row.title)]
     if row.model.upstream_fields():
         paragraphs.append(
-            _("Handed on as they are: {names}").format(names=", ".join(sorted(row.model.upstream_fields() - set(own))))
+            _("Handed on as they are: {names}").format(
+                names=", ".join(sorted(row.model.upstream_fields().keys() - set(own)))
+            )
         )
     return Explanation(f"{name}: {row.title}", "key", tuple(paragraphs), (f"--method {name}",))
 

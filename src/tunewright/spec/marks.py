@@ -13,6 +13,7 @@ import yaml
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_, Phrase, _
 
+UNWRITABLE = N_("a text holds NUL or half a character")
 MAX_DEPTH = 20
 MAX_NODES = 5_000
 Path = tuple[str | int, ...]
@@ -161,7 +162,13 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self._item(item, (*path, i)) for i, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
+        self._refuse_unwritable(node)
         return _scalar(self.loader, node)
+
+    def _refuse_unwritable(self, node: yaml.ScalarNode) -> None:
+        """E105 for a text that escapes made of what no file can hold."""
+        if "\0" in node.value or any("\ud800" <= char <= "\udfff" for char in node.value):
+            self._say("E105", self._where(node.start_mark, node.end_mark), reason=UNWRITABLE)
 
     def _item(self, node: yaml.Node, path: Path) -> Any:
         where = self._where(node.start_mark, node.end_mark)
@@ -178,6 +185,7 @@ class _Reader:
             if key_node.tag == _YAML + "merge":
                 self._say("E107", where, what="<<")
                 continue
+            self._refuse_unwritable(key_node)
             key = str(key_node.value)
             if key in values:
                 first = self.found.marks[(*path, key)].key.line

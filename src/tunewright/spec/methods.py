@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tunewright.i18n import N_
-from tunewright.spec.base import AUTO, Auto, Int, Number, UpstreamSection
+from tunewright.spec.base import AUTO, Auto, Count, Int, Positive, Share, Text, UpstreamSection
 from tunewright.spec.renamed import refused
 from tunewright.spec.upstream import PEFT_FIELDS
 
@@ -34,14 +34,16 @@ class PeftSection(UpstreamSection):
     """Fields of one of PEFT's configs."""
 
     @classmethod
-    def upstream_fields(cls) -> frozenset[str]:
-        return PEFT_FIELDS[cls.model_fields["method"].default] - refused("peft")
+    def upstream_fields(cls) -> Mapping[str, Any]:
+        names = refused("peft")
+        kinds = PEFT_FIELDS[cls.model_fields["method"].default]
+        return {name: kind for name, kind in kinds.items() if name not in names}
 
 
 class Targeted(PeftSection):
     """A method that changes chosen layers of the model."""
 
-    target_modules: list[str] | str = Field(
+    target_modules: list[Text] | Text = Field(
         default=AUTO,
         description=N_(
             "Names of the layers to adapt, `all-linear`, or a regular expression; `auto` takes the preset's roles."
@@ -52,10 +54,10 @@ class Targeted(PeftSection):
 class Scaled(Targeted):
     """A method whose update is scaled by alpha over rank."""
 
-    lora_alpha: Annotated[Int, Field(ge=1)] | Auto = Field(
+    lora_alpha: Positive | Auto = Field(
         default=AUTO, description=N_("Scale of the update, divided by the rank; usual is twice the rank.")
     )
-    lora_dropout: Annotated[Number, Field(ge=0, lt=1)] | Auto = Field(
+    lora_dropout: Share | Auto = Field(
         default=AUTO,
         description=N_(
             "Share of inputs dropped in training against overfitting (0 to 0.1); 0 is a quarter faster on a CPU."
@@ -83,24 +85,20 @@ class AdaLora(Scaled):
     target_r: Rank | Auto = Field(
         default=AUTO, description=N_("Average rank at the end, after ranks went to the layers that need them.")
     )
-    tinit: Annotated[Int, Field(ge=0)] | Auto = Field(
-        default=AUTO, description=N_("Steps before ranks begin to be taken away.")
-    )
-    tfinal: Annotated[Int, Field(ge=0)] | Auto = Field(
-        default=AUTO, description=N_("Steps at the end in which ranks stay as they are.")
-    )
+    tinit: Count | Auto = Field(default=AUTO, description=N_("Steps before ranks begin to be taken away."))
+    tfinal: Count | Auto = Field(default=AUTO, description=N_("Steps at the end in which ranks stay as they are."))
 
     @classmethod
-    def upstream_fields(cls) -> frozenset[str]:
+    def upstream_fields(cls) -> Mapping[str, Any]:
         """Without `r`, which AdaLoRA ignores, and `rank_pattern`, which it writes."""
-        return super().upstream_fields() - {"r", "rank_pattern"}
+        return {name: kind for name, kind in super().upstream_fields().items() if name not in ("r", "rank_pattern")}
 
 
 class IA3(Targeted):
     """Fields of (IA)3."""
 
     method: Literal["ia3"] = _method("ia3")
-    feedforward_modules: list[str] | str = Field(
+    feedforward_modules: list[Text] | Text = Field(
         default=AUTO,
         description=N_(
             "Those of target_modules that are feed-forward layers: their input is scaled, not their output."
@@ -111,7 +109,7 @@ class IA3(Targeted):
 class PromptLearning(PeftSection):
     """A method that learns vectors in front of the input and leaves the layers as they are."""
 
-    num_virtual_tokens: Annotated[Int, Field(ge=1)] | Auto = Field(
+    num_virtual_tokens: Positive | Auto = Field(
         default=AUTO, description=N_("Learned vectors put in front of the input.")
     )
 
@@ -139,7 +137,7 @@ class PTuning(PromptLearning):
     """Fields of P-tuning."""
 
     method: Literal["p_tuning"] = _method("p_tuning")
-    encoder_hidden_size: Annotated[Int, Field(ge=1)] | Auto = Field(
+    encoder_hidden_size: Positive | Auto = Field(
         default=AUTO, description=N_("Width of the network that writes the vectors.")
     )
 
@@ -210,7 +208,7 @@ class C3A(Targeted):
     """Fields of C3A."""
 
     method: Literal["c3a"] = _method("c3a")
-    block_size: Annotated[Int, Field(ge=1)] | Auto = Field(
+    block_size: Positive | Auto = Field(
         default=AUTO, description=N_("Size of a circulant block; it must divide the layers' sizes.")
     )
 

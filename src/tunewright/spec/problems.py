@@ -27,7 +27,9 @@ _KINDS = {
     "string_type": N_("text"),
     "string_unicode": N_("text in UTF-8; rename the file or folder whose name holds other bytes"),
     "encoding": N_("the name of a text encoding such as gb18030"),
+    "not_writable": N_("text without NUL and without halves of characters"),
     "list_type": N_("a list"),
+    "none_required": N_("null"),
     "dict_type": N_("a mapping of keys to values"),
     "model_type": N_("a mapping of keys to values"),
     "model_attributes_type": N_("a mapping of keys to values"),
@@ -39,8 +41,14 @@ _LIMITS = {
     "less_than_equal": N_("at most {le}"),
     "finite_number": N_("a finite number"),
     "string_too_short": N_("text that is not empty"),
+    "string_too_long": N_("text of at most {max_length} characters"),
+    "too_short": N_("a list of at least {min_length} values"),
+    "too_long": N_("a list of at most {max_length} values"),
 }
-_PATTERNS = {NAME_PATTERN: N_("1 to 64 small letters, digits, dots, dashes and underscores")}
+_PATTERNS = {
+    NAME_PATTERN: N_("1 to 64 small letters, digits, dots, dashes and underscores"),
+    r"^pissa_niter_[0-9]{1,3}$": N_("pissa_niter_ with a number behind it"),
+}
 
 # Of more choices than a few lines hold, those nearest to what was written are named.
 MOST_CHOICES = 24
@@ -136,7 +144,9 @@ def _siblings(path: Path, data: Mapping[str, Any]) -> list[str]:
 def _reason(details: list[ErrorDetails], typed: str) -> str:
     """What the value must be, in one sentence over all branches of a union; limits speak before kinds."""
     kinds = list(dict.fromkeys(_KINDS[code] for d in details if (code := d["type"]) in _KINDS))
-    limits: list[str] = [Phrase(_LIMITS[code], **d.get("ctx", {})) for d in details if (code := d["type"]) in _LIMITS]
+    limits: list[str] = [
+        Phrase(_LIMITS[code], **_whole(d.get("ctx", {}))) for d in details if (code := d["type"]) in _LIMITS
+    ]
     limits += [_pattern(d["ctx"]["pattern"]) for d in details if d["type"] == "string_pattern_mismatch"]
     choices = [name for d in details if d["type"] == "literal_error" for name in d["ctx"]["expected"].split("'")[1::2]]
     listed = [_listed(choices, str(details[-1]["input"]))] if len(choices) > 1 else choices
@@ -148,6 +158,13 @@ def _reason(details: list[ErrorDetails], typed: str) -> str:
     can_be_text = any(d["type"] == "string_type" for d in details)
     misread = _misread(details[-1]["input"], typed, kinds) if can_be_text else ""
     return Phrase(N_("{reason} ({misread})"), reason=reason, misread=misread) if misread else reason
+
+
+def _whole(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Limits as people write them: 1000000, not 1000000.0."""
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in limits.items()
+    }
 
 
 def _listed(choices: list[str], typed: str) -> str:

@@ -111,7 +111,6 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 REMOVED: Mapping[str, Mapping[str, str]] = {
     "train": {
         "adafactor": N_("the optimizer is chosen by train.optim: adafactor"),
-        "dispatch_batches": N_("it stands in train.accelerator_config now"),
         "fp16_backend": N_("there is only one left"),
         "fp16_opt_level": N_("it belonged to apex, which transformers no longer uses"),
         "half_precision_backend": N_("there is only one left"),
@@ -121,7 +120,6 @@ REMOVED: Mapping[str, Mapping[str, str]] = {
         "overwrite_output_dir": N_("a run never overwrites another one"),
         "past_index": N_("transformers dropped it"),
         "save_safetensors": N_("weights are always saved as safetensors"),
-        "split_batches": N_("it stands in train.accelerator_config now"),
         "torchdynamo": N_("use train.torch_compile and train.torch_compile_backend"),
         "use_ipex": N_("transformers dropped it"),
         "use_mps_device": N_("an Apple GPU is found by itself"),
@@ -132,10 +130,33 @@ _BEST = N_("the step with the lowest held-out loss is always kept; see train.ear
 _CHECKPOINTS = N_("every measurement of the held-out loss saves a checkpoint: train.eval_steps")
 _DEVICE = N_("the device is found by itself; the environment variable CUDA_VISIBLE_DEVICES hides GPUs")
 _IMPORTS = N_("it would import code that the config names")
+_ONE_PROCESS = N_("a run trains in one process on one device, so there is nothing to divide or to join")
 _PRECISION = N_("use model.precision: bf16, fp16, fp32 or auto")
 _RESUME = N_("a run is continued exactly where it stopped: tunewright runs resume RUN")
 _STEPS = N_("training and measuring are steps of every run")
 _UPLOAD = N_("a run uploads no model")
+
+# Fields of TrainingArguments that only several processes, or several devices, have a use for.
+SEVERAL_PROCESSES = (
+    "accelerator_config",
+    "average_tokens_across_devices",
+    "ddp_backend",
+    "ddp_broadcast_buffers",
+    "ddp_bucket_cap_mb",
+    "ddp_find_unused_parameters",
+    "ddp_static_graph",
+    "ddp_timeout",
+    "deepspeed",
+    "dispatch_batches",
+    "eval_use_gather_object",
+    "fsdp",
+    "fsdp_config",
+    "log_level_replica",
+    "log_on_each_node",
+    "parallelism_config",
+    "save_on_each_node",
+    "split_batches",
+)
 
 # section -> field of upstream (or its old name) that Tunewright sets itself -> what to use instead
 OWNED: Mapping[str, Mapping[str, str]] = {
@@ -157,6 +178,7 @@ OWNED: Mapping[str, Mapping[str, str]] = {
         "task_type": N_("use task, at the top level"),
     },
     "train": {
+        **dict.fromkeys(SEVERAL_PROCESSES, _ONE_PROCESS),
         "auto_find_batch_size": N_("it changes the effective batch; the plan chooses a batch size that fits"),
         "bf16": _PRECISION,
         "bf16_full_eval": _PRECISION,

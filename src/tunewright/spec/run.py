@@ -7,12 +7,27 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunewright.i18n import N_
-from tunewright.spec.base import AUTO, Auto, Int, Number, Section, UpstreamSection, number_if_written
+from tunewright.spec.base import (
+    AUTO,
+    MOST,
+    Auto,
+    Count,
+    Int,
+    NotNegative,
+    Number,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Text,
+    UpstreamSection,
+    number_if_written,
+)
 from tunewright.spec.methods import METHODS, Lora, Method, Peft
 from tunewright.spec.presets import Level
 from tunewright.spec.renamed import refused
 from tunewright.spec.tasks import TASKS, ProblemType, Task
-from tunewright.spec.upstream import TRAINING_ARGUMENTS, Optimizer, Scheduler
+from tunewright.spec.upstream import TRAINING_ARGUMENTS, Optimizer, Scheduler, Tracker
 
 Precision = Literal["fp32", "bf16", "fp16"]
 FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8", "merged_lora"]
@@ -63,10 +78,10 @@ def _encoding_name(value: str) -> str:
 class ModelSpec(Section):
     """The base model and how it is held."""
 
-    name: str = Field(
+    name: Text = Field(
         description=N_("A Hub id, a folder, a GGUF file, or a built-in name such as smollm2."), min_length=1
     )
-    revision: str | None = Field(default=None, description=N_("Commit or tag of a Hub model; none means the newest."))
+    revision: Text | None = Field(default=None, description=N_("Commit or tag of a Hub model; none means the newest."))
     precision: Precision | Auto = Field(
         default=AUTO, description=N_("What is computed in; `auto` takes what this device was measured to be fast at.")
     )
@@ -77,7 +92,7 @@ class ModelSpec(Section):
             "unless nothing else makes the run fit."
         ),
     )
-    chat_template: str | None = Field(
+    chat_template: Text | None = Field(
         default=None,
         description=N_("How turns are written: none takes the tokenizer's own, `chatml`, or a path to a .jinja file."),
     )
@@ -86,24 +101,24 @@ class ModelSpec(Section):
 class DataSpec(Section):
     """The examples and what becomes of them."""
 
-    train: str = Field(
+    train: Text = Field(
         description=N_("A file (json, jsonl, csv, tsv, parquet, txt), a folder, or a Hub id."), min_length=1
     )
-    holdout: Annotated[Annotated[Number, Field(ge=0, lt=1)] | str, BeforeValidator(number_if_written)] = Field(
+    holdout: Annotated[Share | Text, BeforeValidator(number_if_written)] = Field(
         default=AUTO,
         description=N_(
             "Share of rows held out for testing, or a second file; 0 holds out nothing. `auto` takes the validation files "
             "of a folder, else a tenth of the rows."
         ),
     )
-    map: dict[str, str] = Field(
+    map: dict[Text, Text] = Field(
         default_factory=dict,
         description=N_(
             "Corrects the recognised columns: messages, prompt, completion, system, tools, text, pair, label, words, tags, "
             "sentence."
         ),
     )
-    split: str = Field(
+    split: Text = Field(
         default="train",
         description=N_("Which split is trained on, of a Hub data set, of a folder, or of lists in a JSON file."),
         min_length=1,
@@ -116,10 +131,10 @@ class DataSpec(Section):
         default="refuse",
         description=N_("Whether rows with control characters are damaged, or such characters are taken out of them."),
     )
-    system: str | None = Field(
+    system: Text | None = Field(
         default=None, description=N_("A system message put in front of conversations that have none.")
     )
-    max_length: Annotated[Int, Field(ge=8)] | Auto = Field(
+    max_length: Annotated[Count, Field(ge=8)] | Auto = Field(
         default=AUTO, description=N_("Longest row in tokens; longer rows are cut; the cost grows with the longest row.")
     )
     train_on: Literal["answers", "last_answer", "all"] = Field(
@@ -168,86 +183,81 @@ class DataSpec(Section):
 class TrainSpec(UpstreamSection):
     """How long and how fast; names are those of transformers' TrainingArguments."""
 
-    num_train_epochs: Annotated[Number, Field(gt=0)] | Auto = Field(
+    num_train_epochs: Annotated[Number, Field(gt=0, le=1e6)] | Auto = Field(
         default=AUTO, description=N_("How often every row is seen; small data need more, and overfit sooner.")
     )
-    max_steps: Annotated[Int, Field(ge=-1)] = Field(
+    max_steps: Annotated[Int, Field(ge=-1, le=MOST)] = Field(
         default=-1,
         description=N_("Ends after this many optimizer steps whatever the epochs say; -1 leaves it to the epochs."),
     )
     learning_rate: Annotated[Number, Field(gt=0, lt=1)] | Auto = Field(
         default=AUTO, description=N_("Step size; for LoRA usually 1e-4 to 5e-4, small models take more.")
     )
-    per_device_train_batch_size: Annotated[Int, Field(ge=1)] | Auto = Field(
+    per_device_train_batch_size: Positive | Auto = Field(
         default=AUTO,
         description=N_("Rows computed at once on a device; more rows need more memory, the result is the same."),
     )
-    gradient_accumulation_steps: Annotated[Int, Field(ge=1)] | Auto = Field(
+    gradient_accumulation_steps: Positive | Auto = Field(
         default=AUTO, description=N_("Micro-batches per optimizer step; effective batch = this times the batch size.")
     )
     lr_scheduler_type: Scheduler = Field(
         default="cosine", description=N_("How the learning rate falls: cosine, linear, constant, ...")
     )
-    warmup_steps: Annotated[Number, Field(ge=0)] = Field(
+    warmup_steps: Annotated[Number, Field(ge=0, le=MOST)] = Field(
         default=0.03, description=N_("Steps in which the learning rate rises; below 1 it is a share of all steps.")
     )
-    weight_decay: Annotated[Number, Field(ge=0)] = Field(
-        default=0.0, description=N_("Pull of the trained weights towards zero.")
-    )
-    max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
+    weight_decay: NotNegative = Field(default=0.0, description=N_("Pull of the trained weights towards zero."))
+    max_grad_norm: NotNegative = Field(
         default=1.0, description=N_("Gradients longer than this are shortened to it; 0 leaves them as they are.")
     )
     optim: Optimizer = Field(
         default="adamw_torch", description=N_("Optimizer, by transformers' name; for LoRA also loraplus and lorafa.")
     )
-    loraplus_lr_ratio: Annotated[Number, Field(ge=1)] = Field(
+    loraplus_lr_ratio: Annotated[Number, Field(ge=1, le=1e6)] = Field(
         default=16.0, description=N_("With loraplus: how much faster the B matrices learn than the A matrices.")
     )
     activation_checkpointing: bool | Auto = Field(
         default=AUTO,
         description=N_("Recompute activations instead of keeping them: much less memory, about a quarter slower."),
     )
-    seed: Annotated[Int, Field(ge=0)] = Field(
-        default=42, description=N_("Seed of the adapter's start values and of dropout.")
-    )
-    data_seed: Annotated[Int, Field(ge=0)] = Field(
-        default=42, description=N_("Seed of the order and the split of rows.")
-    )
-    logging_steps: Annotated[Int, Field(ge=1)] = Field(default=1, description=N_("Steps between two logged lines."))
-    eval_steps: Annotated[Int, Field(ge=1)] | Auto = Field(
+    seed: Seed = Field(default=42, description=N_("Seed of the adapter's start values and of dropout."))
+    data_seed: Seed = Field(default=42, description=N_("Seed of the order and the split of rows."))
+    logging_steps: Positive = Field(default=1, description=N_("Steps between two logged lines."))
+    eval_steps: Positive | Auto = Field(
         default=AUTO,
         description=N_("Steps between two measurements of the held-out loss; each also saves a checkpoint."),
     )
-    save_total_limit: Annotated[Int, Field(ge=2)] = Field(
+    save_total_limit: Annotated[Count, Field(ge=2)] = Field(
         default=2, description=N_("Newest checkpoints kept, besides the best one.")
     )
-    early_stopping_patience: Annotated[Int, Field(ge=0)] = Field(
+    early_stopping_patience: Count = Field(
         default=3,
         description=N_("Measurements of the held-out loss without a gain before training ends; 0 never ends early."),
     )
-    report_to: list[str] | str = Field(
+    report_to: list[Tracker] | Tracker = Field(
         default="none",
         description=N_("Trackers besides the run's own files, by transformers' names: none, tensorboard, ..."),
     )
 
     @classmethod
-    def upstream_fields(cls) -> frozenset[str]:
-        return TRAINING_ARGUMENTS - refused("train")
+    def upstream_fields(cls) -> Mapping[str, Any]:
+        names = refused("train")
+        return {name: kind for name, kind in TRAINING_ARGUMENTS.items() if name not in names}
 
 
 class EvalSpec(Section):
     """What is measured on the held-out rows, before and after."""
 
-    rows: Annotated[Int, Field(ge=0)] | Auto = Field(
+    rows: Count | Auto = Field(
         default=AUTO,
         description=N_(
             "Held-out rows whose answers are written and compared, base and tuned, evenly from all; 0 writes none."
         ),
     )
-    loss_rows: Annotated[Int, Field(ge=1)] = Field(
+    loss_rows: Positive = Field(
         default=64, description=N_("Held-out rows whose loss is measured while training, evenly from all.")
     )
-    max_new_tokens: Annotated[Int, Field(ge=1)] | Auto = Field(
+    max_new_tokens: Positive | Auto = Field(
         default=AUTO,
         description=N_("Longest answer written in a test, in tokens; `auto` takes the longest reference answer."),
     )
@@ -259,7 +269,7 @@ class RunSpec(Section):
     name: str | None = Field(
         default=None, description=N_("Name of the run, part of its folder's name."), pattern=NAME_PATTERN
     )
-    output_dir: str | None = Field(default=None, description=N_("Folder of the run; none makes one under runs/."))
+    output_dir: Text | None = Field(default=None, description=N_("Folder of the run; none makes one under runs/."))
     offline: bool = Field(default=False, description=N_("Use no network at all: only what is already on this machine."))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from tunewright.i18n import N_, _, width
+from tunewright.spec.base import MOST
 from tunewright.spec.keys import SECTIONS, fields, options, upstream
 from tunewright.spec.presets import PRESETS, Level
 from tunewright.spec.run import Run
@@ -178,7 +179,8 @@ def _type(schema: dict[str, Any]) -> str:
         return "true | false"
     if schema["type"] == "null":
         return "null"
-    limits = [f"{sign} {schema[name]:g}" for name, sign in _SIGNS.items() if name in schema]
+    values = {name: schema[name] for name in _SIGNS if schema.get(name, MOST) != MOST}  # which all counts have
+    limits = [f"{_SIGNS[name]} {value if isinstance(value, int) else f'{value:g}'}" for name, value in values.items()]
     kind = _KINDS[schema["type"]]
     return " ".join([_(kind), ", ".join(limits)]).strip()
 

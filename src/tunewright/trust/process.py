@@ -17,6 +17,7 @@ MODULES = (
     "tunewright.engine.benchmark",
     "tunewright.engine.probe",
     "tunewright.engine.shapes",
+    "tunewright.engine.dry",
     "tunewright.engine.dequantise",
     "tunewright.engine.bert2bert",
     "tunewright.engine.tokenizer_json",
@@ -63,11 +64,11 @@ def spawn(
     )
 
 
-def tried(module: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
+def tried(module: str, request: Mapping[str, Any], *, wait_seconds: float = WAIT_SECONDS) -> dict[str, Any] | None:
     """The answer of a module that limits itself to one request, in a process of its own; None if its limits ended it."""
     process = spawn(command(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        output, _none = process.communicate(json.dumps(request), timeout=WAIT_SECONDS)
+        output, _none = process.communicate(json.dumps(request), timeout=wait_seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
@@ -75,9 +76,13 @@ def tried(module: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
     return dict(json.loads(output)) if process.returncode == 0 else None
 
 
-def limit_this_process(seconds: int, megabytes: int) -> None:
-    """End by SIGXCPU after so much computing, a second later by SIGKILL, and let no more memory be had."""
+def limit_this_process(seconds: int, megabytes: int, *, only_held: bool = False) -> None:
+    """End by SIGXCPU after so much computing, a second later by SIGKILL, and let no more memory be had.
+
+    With `only_held` addresses that are reserved and hold nothing do not count: a GPU's driver reserves very many.
+    """
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     if sys.platform == "linux":  # macOS knows the limit and does not hold to it
-        resource.setrlimit(resource.RLIMIT_AS, (megabytes * 2**20, megabytes * 2**20))
+        kind = resource.RLIMIT_DATA if only_held else resource.RLIMIT_AS
+        resource.setrlimit(kind, (megabytes * 2**20, megabytes * 2**20))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

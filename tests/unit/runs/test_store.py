@@ -144,3 +144,11 @@ def test_answers_with_any_character_are_read_as_they_were_written(run: store.Run
     durable.write_jsonl(run.path / layout.EVAL / "after.jsonl", [row | {"row": 1, "answer": text}, row | {"row": 2}])
     assert [sample["answer"] for sample in run.samples("after")] == [text, ""]
     assert run.samples("before") == run.seen_rows() == []
+
+
+@pytest.mark.parametrize("word", ["x" * 300, "x" * 5000, "1" + "0" * 400, "a/" + "x" * 300])
+def test_a_name_that_no_file_can_have_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    for opened in (store.open_run, store.open_exactly):
+        with pytest.raises(SpecError, match="E113"):
+            opened(word)

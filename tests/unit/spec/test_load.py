@@ -91,7 +91,7 @@ def test_show_lists_every_own_option_and_what_is_handed_on() -> None:
     rows = show(load(named=SMALL, sets=["train.neftune_noise_alpha=5"]))
     others = {f"peft.{key}" for key in fields("peft") if key not in Lora.model_fields}
     assert {row.path for row in rows} == {path for path, _field in options()} - others | {"train.neftune_noise_alpha"}
-    assert [(r.value, r.origin) for r in rows if r.path == "train.neftune_noise_alpha"] == [(5, "--set")]
+    assert [(r.value, r.origin) for r in rows if r.path == "train.neftune_noise_alpha"] == [(5.0, "--set")]
 
 
 def test_a_section_with_all_lines_commented_out_is_an_empty_one(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, expecte
         ("train: {learning_rate: .nan}", "train.learning_rate must be a finite number or auto, got .nan"),
         ("train: {learning_rate: 2}", "train.learning_rate must be below 1 or auto, got 2"),
         ("train: {activation_checkpointing: maybe}", "must be true or false or auto, got maybe"),
-        ("train: {report_to: 5}", "train.report_to must be a list or text, got 5"),
+        ("train: {report_to: 5}", "train.report_to must be a list or one of none, all, azure_ml, comet_ml"),
         (
             "model: {name: m, revision: 1234567}",
             "must be text (YAML reads it as a number: put quotes around it), got 1234567",
@@ -183,7 +183,12 @@ def test_no_bad_value_of_any_option_is_answered_in_general_words(tmp_path: Path)
                 method = {"method": methods_with(key)[0]} if path.startswith("peft.") else {}
                 load(named=SMALL | method | {path: value})
             except SpecError as error:
-                assert len(error.problems) == 1, (path, value, str(error))
+                places = {
+                    str(problem.values["key"]).partition("[")[0]
+                    for problem in error.problems
+                    if "key" in problem.values
+                }
+                assert len(places) <= 1, (path, value, str(error))
                 assert "another kind of value" not in str(error), (path, value)
 
 

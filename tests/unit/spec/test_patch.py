@@ -35,7 +35,7 @@ def test_loading_the_written_config_gives_the_same_run(tmp_path: Path) -> None:
 
 def test_the_written_config_holds_upstream_fields_in_place() -> None:
     text = to_yaml(RUN)
-    assert "\n  neftune_noise_alpha: 5\n" in text
+    assert "\n  neftune_noise_alpha: 5.0\n" in text
     assert "\n  use_rslora: true\n" in text
     assert "extra" not in text
 

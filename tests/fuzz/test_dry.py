@@ -1,0 +1,114 @@
+"""Settings that are passed on, tried before a run begins: who is blamed, and that no run's folder is made."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tunewright import api
+from tunewright.engine import dry
+from tunewright.errors import SpecError, TunewrightError
+from tunewright.flow import start, tried
+from tunewright.planning.plan import Plan
+
+
+@pytest.fixture
+def plan_of(model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch):
+    """The plan of some settings, which are not tried."""
+    monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
+
+    def plan(*sets: str) -> Plan:
+        return api.plan(api.load(named={"model.name": str(model), "data.train": str(rows)}, sets=sets))
+
+    return plan
+
+
+REFUSED = [
+    (("train.lr_scheduler_kwargs={nosuch: 1}",), "train.lr_scheduler_kwargs", "nosuch"),
+    (("train.lr_scheduler_type=cosine_with_min_lr",), "train.lr_scheduler_type", "min_lr"),
+    (("train.optim_args=abc",), "train.optim_args", "ValueError"),
+    (("train.optim=galore_adamw",), "train.optim", "galore"),
+    (("train.report_to=wandb",), "train.report_to", "wandb"),
+    (("train.use_liger_kernel=true", "train.adam_beta1=0.8"), "train.use_liger_kernel", "liger"),
+    (("peft.layers_pattern=nosuch",), "peft.layers_pattern", "layers_to_transform"),
+    (("peft.use_bdlora={}", "peft.use_rslora=true"), "peft.use_bdlora", "block-diagonal"),
+    (
+        ("peft.exclude_modules=[q_proj, v_proj]", "peft.target_modules=[q_proj, v_proj]"),
+        "peft.exclude_modules",
+        "targeted",
+    ),
+    (("method=boft", "peft.boft_block_size=3"), "peft.boft_block_size", "divisible"),
+    (("method=prompt_tuning", "peft.prompt_tuning_init=TEXT"), "peft.prompt_tuning_init", "prompt_tuning_init_text"),
+]
+
+
+@pytest.mark.parametrize(("sets", "key", "word"), REFUSED)
+def test_the_setting_that_upstream_refuses_is_named_with_its_words(plan_of, sets, key: str, word: str) -> None:
+    problems = dry.problems_of(plan_of(*sets))
+    assert [(p.code, p.values["key"]) for p in problems] == [("E141", key)]
+    assert word in problems[0].message()
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("train.adam_beta1=0.8", "train.adam_epsilon=1e-6", "train.optim=sgd"),
+        ("train.dataloader_num_workers=2", "train.dataloader_prefetch_factor=3"),
+        ("train.neftune_noise_alpha=5", "train.full_determinism=false"),
+        ("train.lr_scheduler_type=cosine_with_min_lr", "train.lr_scheduler_kwargs={min_lr: 1e-6}"),
+        ("peft.init_lora_weights=pissa", "peft.use_rslora=true"),
+        ("peft.rank_pattern={q_proj: 2}", "peft.alpha_pattern={q_proj: 4}"),
+        ("peft.layer_replication=[[0, 2], [0, 1]]",),
+        ("peft.modules_to_save=[lm_head]",),
+        ("train.optim=loraplus",),
+        ("method=p_tuning", "peft.encoder_reparameterization_type=LSTM"),
+    ],
+)
+def test_settings_that_work_are_blamed_for_nothing(plan_of, sets) -> None:
+    assert dry.problems_of(plan_of(*sets)) == []
+
+
+def test_modules_that_are_not_there_are_named(plan_of) -> None:
+    problems = dry.problems_of(plan_of("peft.modules_to_save=[lm_head, nosuch, classifier]"))
+    assert [p.code for p in problems] == ["E145"]
+    assert problems[0].values["names"] == "nosuch, classifier"
+
+
+def test_what_the_meta_device_cannot_do_is_held_against_no_setting() -> None:
+    def attempt(settings):
+        raise RuntimeError("meta tensors hold no numbers")
+
+    assert dry.blame("peft", "PEFT", {"use_dora": True}, attempt) == []
+
+
+def test_training_is_refused_before_its_folder_is_made(
+    model: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError) as caught:
+        named = {"model.name": str(model), "data.train": str(rows)}
+        api.train_loaded(api.load(named=named, sets=["peft.layers_pattern=nosuch"]))
+    assert caught.value.problems[0].code == "E141"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_trial_that_takes_too_much_is_refused_with_its_settings(plan_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, notes = plan_of("train.adam_beta1=0.8"), []
+    monkeypatch.setattr(tried, "MEGABYTES", 64)  # less than torch itself takes
+    with pytest.raises(TunewrightError, match=r"E142.*train\.adam_beta1"):
+        tried.try_settings(plan, notes.append)
+    assert "train.adam_beta1" in notes[0]
+
+
+def test_plain_settings_start_no_process(plan_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(tried, "tried", refuse)
+    tried.try_settings(plan_of("train.learning_rate=1e-3", "peft.r=4", "train.seed=0"), print)
+
+
+def test_a_pattern_that_takes_for_ever_is_refused_in_time(plan_of) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan_of("peft.target_modules='(.*.*.*.*.*.*.*.*)*x'")
+    assert json.loads(json.dumps(caught.value.problems[0].to_json()))["code"] == "E143"
