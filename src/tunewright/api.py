@@ -63,7 +63,7 @@ from tunewright.trained import SHOTS as SHOTS
 from tunewright.trained import Conversation as Conversation
 from tunewright.trained import TrainedRun as TrainedRun
 from tunewright.trained import result as result
-from tunewright.trust import home
+from tunewright.trust import as_private_as, home
 
 Rows = str | Path | Sequence[Mapping[str, Any]]  # a path, a Hub id, or the rows themselves
 
@@ -263,16 +263,18 @@ def answer_prompts(
 
 
 def answer_to_file(
-    run: TrainedRun, questions: Sequence[Prompt], path: Path, *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS,
-    progress: Progress = no_progress, note: Note = _silent,
+    run: TrainedRun, questions: Sequence[Prompt], path: Path, *, source: Path, with_base: bool = False,
+    max_new_tokens: int = CHAT_TOKENS, progress: Progress = no_progress, note: Note = _silent,
 ) -> None:  # fmt: skip
     """The same rows as JSON lines in a file that is there when it is whole; after a kill the same ask goes on.
 
+    The file is as private as the run and as `source`, which the questions come from.
     Raises: OSError where the disk refuses; what is answered by then is not lost.
     """
     changes = [problem.to_record() for problem in run.base_problems()]
     ask = answers.Ask(questions, run.answers, run.opening(), with_base, max_new_tokens)
-    ask.write(path, answers.identity(run.dir, [changes, *ask.settings()]), progress, note)
+    with run.dir.private(), as_private_as([source]):
+        ask.write(path, answers.identity(run.dir, [changes, *ask.settings()]), progress, note)
 
 
 def odd_numbers(questions: Sequence[Prompt]) -> list[Problem]:

@@ -189,6 +189,23 @@ def killed_after(session: FakeSession, calls: int, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(session, "request", request)
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_answers_are_as_private_as_their_questions_from_the_first_on(
+    tw: Run, make_run: MakeRun, session: FakeSession, asking: Path, tmp_path: Path, mode: int
+) -> None:
+    make_run()
+    asking.chmod(mode)
+    words = ("generate", "last", "asking.jsonl", "-o", "out.jsonl")
+    with pytest.MonkeyPatch.context() as cut, pytest.raises(Killed):
+        killed_after(session, 2, cut)
+        tw(*words)
+    (part,) = tmp_path.glob("*.part")
+    modes = [part.stat().st_mode]
+    assert tw(*words).code == 0
+    modes.append((tmp_path / "out.jsonl").stat().st_mode)
+    assert all(was & 0o777 & ~mode == 0 for was in modes)
+
+
 @pytest.mark.parametrize("torn", ["", '{"prompt": "row 24", "ans', '{"prompt": "row 24", "answer": "x"}\n'])
 @pytest.mark.parametrize("extra", [(), ("--with", "base")])
 def test_generate_goes_on_where_it_was_killed(

@@ -40,7 +40,7 @@ def test_a_folder_in_use_is_never_taken(tmp_path: Path) -> None:
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 1, 2**22 + 1, None])
+@pytest.mark.parametrize("pid", [os.getpid(), 1, 2**22 + 1, None], ids=["mine", "init", "nobody", "none"])
 def test_live_means_that_somebody_holds_the_lock_whatever_the_record_says(run: store.RunDir, pid: int | None) -> None:
     run.update_info(state="running", parent={"pid": pid, "started": 1.0} if pid else None)
     assert run.state() == "lost"

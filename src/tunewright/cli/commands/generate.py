@@ -1,6 +1,7 @@
 """`tunewright generate`"""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,7 +43,9 @@ def generate(
     try:
         with live.meter(_("Writing answers")) as progress:
             if target:
-                api.answer_to_file(trained, prompts, target, **how, progress=progress, note=show.note)
+                api.answer_to_file(
+                    trained, prompts, target, source=Path(file), **how, progress=progress, note=show.note
+                )
             elif as_json:
                 rows = list(api.answer_prompts(trained, prompts, **how, progress=progress))
             else:
