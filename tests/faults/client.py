@@ -1,5 +1,6 @@
-"""Asks the fork server for a worker. As a program, `python client.py SOCKET HOME RUN` is that worker to a real parent: it hands
-signals on, ends as the worker ends, and leaves the worker's pid in RUN.pid. Nothing but the standard library is imported.
+"""Asks the fork server for a worker. As a program, `python client.py SOCKET HOME RUN` is that worker to a real parent: it
+hands signals on, ends as the worker ends, and leaves the worker's pid in RUN.pid and its own in RUN.client. Nothing but the
+standard library is imported.
 """
 
 import json
@@ -38,6 +39,7 @@ class Forked:
 
 def main() -> int:
     address, home, run = sys.argv[1:]
+    Path(f"{run}.client").write_text(str(os.getpid()))
     worker = Forked(address, home, run, {})
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: worker.kill(number))

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.conftest import ROOT, Toys
+from tests.faults.conftest import CLIENT, ROOT, Toys
 from tests.faults.elsewhere import elsewhere
 from tests.faults.fingerprint import fingerprint
 from tests.faults.test_supervised import wait_for, worker_pid
@@ -35,6 +35,8 @@ MOST_KILLS_OF_A_RUN = 4
 LONGEST_SECONDS = 3.0  # about what a run takes from the start of its parent
 FEW, MANY = 8, 200
 SEED = 17
+PROGRAMS = ("tests.faults.parent", "tests.faults.server", str(CLIENT))
+AT_REST = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 Ask = Callable[[RunDir], dict[str, str]]
 
 
@@ -57,6 +59,18 @@ def intruder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
         writer.close()
 
 
+def status(process: psutil.Process) -> str:
+    try:
+        return process.status()
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_DEAD
+
+
+def client_pid(run: RunDir) -> int:
+    path = Path(f"{run.path}.client")
+    return int(path.read_text() or 0) if path.is_file() else 0
+
+
 @dataclass
 class Victim:
     """A run whose processes are killed; `counts` says which, and in what state of the run."""
@@ -77,31 +91,46 @@ class Victim:
             argv = [sys.executable, "-m", "tests.faults.parent", str(self.run.path), *self.toys.argv(self.run)]
             self.parent = subprocess.Popen(argv, cwd=ROOT, stdin=descriptor)
 
-    def signal(self, number: int, kind: str) -> bool:
-        """Signal processes of the run; False if none of them lives."""
-        reached = False
-        if kind != "worker" and self.parent and self.parent.poll() is None:
-            self.parent.send_signal(number)
-            reached = True
-        with suppress(psutil.NoSuchProcess):
-            worker = psutil.Process(worker_pid(self.run) or os.getpid())
-            if kind != "parent" and "tests.faults.server" in worker.cmdline():
-                worker.send_signal(number)
-                reached = True
-        return reached
+    def processes(self) -> dict[str, psutil.Process]:
+        """Those of the run that live, each of which holds its lock: parent, worker, and the client between the two."""
+        pids = {"worker": worker_pid(self.run), "client": client_pid(self.run)}
+        if self.parent and self.parent.poll() is None:
+            pids["parent"] = self.parent.pid
+        living = {}
+        for name, pid in pids.items():
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid or os.getpid())
+                if any(
+                    program in word for program in PROGRAMS for word in process.cmdline()
+                ):  # no later one of that number
+                    living[name] = process
+        return living
+
+    def stand_still(self) -> dict[str, psutil.Process]:
+        """Stop all of them; those that stand, and so own the run until they are killed or go on."""
+        living = self.processes()
+        for process in living.values():
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        wait_for(lambda: all(status(process) in AT_REST for process in living.values()))
+        return {name: process for name, process in living.items() if status(process) == psutil.STATUS_STOPPED}
 
     def kill(self, kind: str) -> None:
         """Stand the run's processes still, be refused its run, kill some of them, be refused again by those that are left."""
-        self.signal(signal.SIGSTOP, "both")
-        if lock.is_held(self.run.path):
+        standing = self.stand_still()
+        if standing:
             self.be_refused()
-            if self.signal(signal.SIGKILL, kind):
-                self.counts[f"{kind}, {self.run.info()['state']}"] += 1
-            if self.parent and kind != "worker":
-                self.parent.wait()
-            if kind == "parent" and worker_pid(self.run) and lock.is_held(self.run.path):
-                self.be_refused()
-        self.signal(signal.SIGCONT, "both")
+        hit = [standing.pop(name) for name in ("parent", "worker") if kind in (name, "both") and name in standing]
+        for process in hit:
+            process.kill()
+        if hit:
+            self.counts[f"{kind}, {self.run.info()['state']}"] += 1
+        if self.parent and kind != "worker":
+            self.parent.wait()
+        if standing:
+            self.be_refused()
+        for process in standing.values():
+            process.resume()
 
     def be_refused(self) -> None:
         answers = self.intrude(self.run)
@@ -155,11 +184,13 @@ def test_a_worker_that_run_json_never_named_owns_its_run(toys: Toys, tmp_path: P
     victim = Victim(toys, toys.new(tmp_path / "run"), intruder)
     victim.go_on()
     wait_for(lambda: any(event["kind"] == "log" for event in victim.run.read_events()))
-    victim.signal(signal.SIGSTOP, "both")
-    victim.signal(signal.SIGKILL, "parent")
+    victim.kill("parent")
     victim.run.update_info(state="queued", queued=time.time() - 40, parent=None, worker=None)
+    standing = victim.stand_still()
+    assert "worker" in standing
     victim.be_refused()
-    victim.signal(signal.SIGCONT, "both")
+    for process in standing.values():
+        process.resume()
     victim.end()
 
 
@@ -168,7 +199,7 @@ def test_a_worker_without_parent_is_stopped_by_request(toys: Toys, tmp_path: Pat
     victim = Victim(toys, toys.new(tmp_path / "run"), intruder)
     victim.go_on()
     wait_for(lambda: any(event["kind"] == "log" for event in victim.run.read_events()))
-    victim.signal(signal.SIGKILL, "parent")
+    victim.kill("parent")
     assert start.stop(victim.run, now=now)
     start.wait_for_stop(victim.run)
     wait_for(lambda: not lock.is_held(victim.run.path))

@@ -208,12 +208,12 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[RunDir]:
     """Instead of starting processes, a launched run is over at once; the runs that were launched."""
     launched: list[RunDir] = []
 
-    def launch(run: RunDir) -> None:
+    def start_parent(run: RunDir, lock: int) -> None:
         launched.append(run)
         tell(run, story())
         conclude(run)
 
-    monkeypatch.setattr(start, "launch", launch)
+    monkeypatch.setattr(start, "start_parent", start_parent)
     return launched
 
 

@@ -44,11 +44,11 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Instead of starting processes, a launched run is over at once; the larger its rank, the more rows are right."""
     launched: list[str] = []
 
-    def launch(run: RunDir) -> None:
+    def start_parent(run: RunDir, lock: int) -> None:
         launched.append(run.name)
         answer(run, 20 + int(run.plan()["run"]["peft"].get("r", 0)))
 
-    monkeypatch.setattr(start, "launch", launch)
+    monkeypatch.setattr(start, "start_parent", start_parent)
     return launched
 
 
@@ -183,11 +183,11 @@ def test_what_does_not_fit_costs_no_comparison(
 def test_a_stop_ends_the_whole_and_says_how_to_go_on(
     tw, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def launch(run: RunDir) -> None:
+    def start_parent(run: RunDir, lock: int) -> None:
         tell_events(run, story(state="stopped"))
         conclude(run, "stopped")
 
-    monkeypatch.setattr(start, "launch", launch)
+    monkeypatch.setattr(start, "start_parent", start_parent)
     shown = tw("compare", str(model), "my.jsonl", "--ranks", "4,8", "-o", "cmp")
     assert shown.code == 143
     assert "Stopped at lora-r4. The same command goes on from here." in shown.err
@@ -197,14 +197,14 @@ def test_a_stop_ends_the_whole_and_says_how_to_go_on(
 def test_a_cell_that_fails_does_not_take_the_others_with_it(
     tw, model: Path, rows: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def launch(run: RunDir) -> None:
+    def start_parent(run: RunDir, lock: int) -> None:
         if run.name == "lora-r4":
             tell_events(run, story(state="failed"))
             conclude(run, "failed")
         else:
             answer(run, 30)
 
-    monkeypatch.setattr(start, "launch", launch)
+    monkeypatch.setattr(start, "start_parent", start_parent)
     shown = tw("compare", str(model), "my.jsonl", "--ranks", "4,8", "-o", "cmp")
     assert shown.code == 1
     assert "lora-r8" in shown.out and "lora-r4 (failed)" in " ".join(shown.out.split())

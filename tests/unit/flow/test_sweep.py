@@ -132,7 +132,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Instead of starting processes, a launched run is over at once; the names of those that were launched."""
     launched: list[str] = []
 
-    def launch(run: RunDir) -> None:
+    def start_parent(run: RunDir, lock: int) -> None:
         launched.append(run.name)
         plan = run.plan()["run"]
         for step in range(1, fake_trainer.STEPS + 1):
@@ -143,7 +143,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         run.update_info(started=1.0)
         fake_trainer.finish(run, fake_trainer.loss_of(plan["train"], plan["peft"], fake_trainer.STEPS))
 
-    monkeypatch.setattr(start, "launch", launch)
+    monkeypatch.setattr(start, "start_parent", start_parent)
     monkeypatch.setattr(store, "STARTING_SECONDS", 0)
     return launched
 
@@ -151,7 +151,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 KILLS = [
     (search.Search, "share", "before"), (search.Search, "share", "after"), (Search, "add", "after"),
     (search, "_suggest", "after"), (Search, "propose", "after"), (start, "create", "before"), (start, "create", "after"),
-    (RunDir, "update_info", "after"), (start, "launch", "after"), (Search, "report", "after"), (Search, "tell", "before"),
+    (RunDir, "update_info", "after"), (start, "start_parent", "after"), (Search, "report", "after"), (Search, "tell", "before"),
     (Search, "tell", "after"),
 ]  # fmt: skip
 
@@ -260,16 +260,16 @@ def test_hopeless_trials_are_stopped_and_said_to_be_pruned(command: list[str]) -
 def test_a_trial_whose_run_fails_is_marked_and_the_others_go_on(
     tw: Any, command: list[str], trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = start.launch
+    real = start.start_parent
 
-    def launch(run: RunDir) -> None:
+    def start_parent(run: RunDir, lock: int) -> None:
         if run.name == "trial-000":
             run.events.write("failed", problems=[], exit_code=10)
             run.update_info(state="failed", exit_code=10, problems=[], ended=2.0, started=1.0)
         else:
-            real(run)
+            real(run, lock)
 
-    monkeypatch.setattr(start, "launch", launch)
+    monkeypatch.setattr(start, "start_parent", start_parent)
     told = tw(*command, "--trials", "3").json
     assert [trial["state"] for trial in told["trials"]] == ["failed", "complete", "complete"]
     again = tw(*command, "--trials", "3").json
@@ -319,12 +319,12 @@ def test_a_setting_that_cannot_be_trained_is_a_failed_trial_with_its_reason(
 def test_a_stop_leaves_the_trial_open_and_says_how_to_go_on(
     tw: Any, command: list[str], trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def launch(run: RunDir) -> None:
+    def start_parent(run: RunDir, lock: int) -> None:
         run.events.write("failed", problems=[], exit_code=143)
         run.update_info(state="stopped", exit_code=143, problems=[], ended=2.0, started=1.0)
 
     with monkeypatch.context() as patched:
-        patched.setattr(start, "launch", launch)
+        patched.setattr(start, "start_parent", start_parent)
         shown = tw(*command, "--trials", "2")
     assert shown.code == 143 and "Stopped at trial-000. The same command goes on from here." in shown.err
     assert is_whole(tw(*command, "--trials", "2").json, 2)
