@@ -128,6 +128,12 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
+def mark(path: Path) -> None:
+    """An empty file, whose name is all it says; a full disk mostly has room for it."""
+    perform(_write, path, b"")
+    fsync(path.parent)
+
+
 def append_line(path: Path, line: str) -> None:
     """One line in one write, so that lines of one writer never mix. A line torn before it does not take it along."""
     perform(_append, path, line.encode("utf-8") + b"\n")

@@ -199,7 +199,7 @@ class RunDir:
 
     def request(self, *, now: bool) -> None:
         """Ask the run's processes, wherever they are, to save and end, or to end at once. Its owners look for it."""
-        durable.write_text(self.file(layout.STOP_NOW if now else layout.STOP), "")
+        durable.mark(self.file(layout.STOP_NOW if now else layout.STOP))
 
     def is_asked_to_stop(self, *, now: bool = False) -> bool:
         return self.file(layout.STOP_NOW).exists() or (not now and self.file(layout.STOP).exists())
