@@ -42,10 +42,20 @@ def _plain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(paths, "PATHS", {})
 
 
+@pytest.fixture(scope="session")
+def tried_tokenizers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is known of tokenizers that held, for all tests: to try one takes a process and a second."""
+    return tmp_path_factory.mktemp("tried")
+
+
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, tried_tokenizers: Path
+) -> None:
     """Caches, models and settings of the person who runs the tests are neither seen nor changed."""
     home = tmp_path_factory.mktemp("home")
+    (home / "tunewright").mkdir()
+    (home / "tunewright" / "tried").symlink_to(tried_tokenizers)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("TUNEWRIGHT_HOME", str(home / "tunewright"))
     monkeypatch.setenv("HF_HOME", str(home / "huggingface"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from tunewright.catalogue.entry import EXIT_USAGE
 from tunewright.facts.families import FAMILIES
@@ -93,6 +94,9 @@ def test_a_preset_for_a_model_tells_what_it_trains(tw, model: Path) -> None:
 def test_a_family_without_presets_is_answered_with_the_layers_that_work(tw, model: Path) -> None:
     config = model / "config.json"
     config.write_text(config.read_text().replace('"llama"', '"mamba"'))
+    weights = model / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({name.replace("model.", "backbone."): tensor for name, tensor in tensors.items()}, weights)
     shown = tw("presets", "--model", str(model))
     assert shown.code == EXIT_USAGE
     assert "E109" in shown.err

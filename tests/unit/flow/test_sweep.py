@@ -19,6 +19,7 @@ from tunewright.compare import search
 from tunewright.compare.search import Search
 from tunewright.flow import start, sweep
 from tunewright.rundir import durable, store
+from tunewright.rundir.making import PREFIX
 from tunewright.rundir.store import RunDir
 
 __all__ = ["model", "rows", "tw"]
@@ -179,10 +180,11 @@ def test_a_kill_at_any_point_loses_nothing(
 
 def test_a_folder_that_was_cut_off_in_the_making_is_made_anew(tw: Any, command: list[str], trained: list[str]) -> None:
     tw(*command, "--trials", "1")
-    cut = Path("found/trial-001")
+    cut = Path(f"found/{PREFIX}0123456789ab")
     cut.mkdir()
-    (cut / ".run.json.staging-1").write_text("{")
+    (cut / "run.json").write_text("{")
     assert is_whole(tw(*command, "--trials", "2").json, 2)
+    assert not cut.exists()
 
 
 def test_the_first_trial_is_what_the_plan_would_take(tw: Any, model: Path, rows: Path, trained: list[str]) -> None:
