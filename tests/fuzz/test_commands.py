@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.fuzz.values import DIGITS, SEED, some
+from tests.fuzz.values import DIGITS, SEED, part, record, some
 from tunewright.catalogue.entry import Entry
 from tunewright.cli.main import app
 from tunewright.errors import CATALOGUE, error
@@ -137,6 +137,7 @@ def broken(lines: list[tuple[str, ...]]) -> list[str]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+    record(found)
     return found
 
 
@@ -146,7 +147,7 @@ def test_some_bad_lines_are_answered_as_promised(place: Path) -> None:
 
 @pytest.mark.slow
 def test_every_verb_answers_every_bad_argument_as_promised(place: Path) -> None:
-    lines = cases()
-    assert len(lines) >= 1_500
+    assert len(cases()) >= 1_500
+    lines = part(cases())
     print(len(lines), "command lines")
     assert broken(lines) == []
