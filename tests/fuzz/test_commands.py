@@ -20,7 +20,7 @@ from tests.fuzz.values import DIGITS, SEED, part, record, some
 from tunewright.catalogue.entry import Entry
 from tunewright.cli.main import app
 from tunewright.errors import CATALOGUE, error
-from tunewright.flow import calibrate, start
+from tunewright.flow import calibrate, fetch, start
 
 SECONDS = 60  # in which a verb answers; far more than any takes
 WORDS = (
@@ -56,7 +56,7 @@ def cases(seed: int = SEED) -> list[tuple[str, ...]]:
         lines += [(*words, word) for word in WORDS]
         for option in options:
             name = option.opts[0]
-            lines.append((*words, *known, name))
+            lines.append((*words, *known, "--json", name))  # behind the name it would be the value
             picked = WORDS if len(option.opts) and not option.is_flag else ("", "abc")
             lines += [(*words, *known, name, word) for word in rng.sample(picked, min(5, len(picked)))]
         for _ in range(6):
@@ -81,12 +81,14 @@ def place(tmp_path: Path, model: Path, rows: Path, monkeypatch: pytest.MonkeyPat
     for module in (start, calibrate):
         monkeypatch.setattr(module, "create", refuse)
     monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
+    monkeypatch.setattr(fetch, "_bundled", lambda *_, **__: model)  # the built-in models are not fetched
     return tmp_path
 
 
 def fault(line: tuple[str, ...]) -> str:
     """What is wrong with a verb's answer; empty if it is as promised."""
-    words = [*line[: line.index("--")], "--json", *line[line.index("--") :]] if "--" in line else [*line, "--json"]
+    end = line.index("--") if "--" in line else len(line)
+    words = line if "--json" in line else (*line[:end], "--json", *line[end:])
     try:
         result = CliRunner().invoke(app, words, input="")
     except UnicodeEncodeError:
