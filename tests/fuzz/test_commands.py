@@ -100,7 +100,7 @@ def fault(line: tuple[str, ...]) -> str:
         return "a traceback"
     if result.exit_code not in CODES:
         return f"exit code {result.exit_code}"
-    if result.exit_code:
+    if result.exit_code and not out:  # a check that finds faults prints its account
         return _told(err, result.exit_code)
     try:
         if out and not out.startswith(("Usage", "tunewright ")):

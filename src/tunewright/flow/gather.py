@@ -15,7 +15,7 @@ from tunewright.data.read import read_rows
 from tunewright.data.sides import sides_of, train_source
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.data.vocabulary import Embedding
-from tunewright.errors import error, errors_of
+from tunewright.errors import error, errors_of, system_faults
 from tunewright.facts.data import Data, from_account
 from tunewright.facts.machine import is_idle, probe_path, read_machine, read_probe
 from tunewright.facts.model import Model, read_model
@@ -71,6 +71,7 @@ def gather(
     return Gathered(run, Facts(machine=read_machine(output), model=model, data=data), given, gated, tokenizer)
 
 
+@system_faults()
 def look_at_data(run: Run, *, note: Note, progress: Progress) -> tuple[Gated, TextTokenizer]:
     """All rows as this model would see them; damaged rows are in the account, not raised.
 
