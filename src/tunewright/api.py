@@ -26,7 +26,7 @@ from tunewright.data.prompts import Prompt, read_prompts
 from tunewright.doctor import rules
 from tunewright.doctor.finding import Finding as Finding
 from tunewright.doctor.rules import Diagnosis as Diagnosis
-from tunewright.errors import DataError, ModelError, Problem, SpecError, error, errors_of, of_system
+from tunewright.errors import DataError, ModelError, Problem, SpecError, error, errors_of, system_faults
 from tunewright.facts import bundled, machine
 from tunewright.facts.health import Health, too_old
 from tunewright.facts.meaning import meanings
@@ -211,10 +211,8 @@ def open_exactly(word: str) -> TrainedRun:
 
 def runs(root: str | Path | None = None) -> list[TrainedRun]:
     """The runs of a folder (runs/ here), oldest first. Raises: TrainingError E522 for a folder that is not there."""
-    try:
+    with system_faults(root or "."):
         os.scandir(root or ".").close()
-    except OSError as fault:
-        raise of_system(fault, root or ".") from fault
     return [TrainedRun(run) for run in store.list_runs(Path(root) if root else None)]
 
 

@@ -17,7 +17,8 @@ import errno
 import os
 import shlex
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -218,6 +219,17 @@ def of_system(fault: OSError, place: Path | str) -> TunewrightError:
     return error(
         code, path=str(path), quoted=shlex.quote(str(path)), reason=fault.strerror or str(fault) or type(fault).__name__
     )
+
+
+@contextmanager
+def system_faults(place: Path | str = ".") -> Iterator[None]:
+    """What the system refuses inside is told with its code, from Python as on the command line. Raises: E520 to E523."""
+    try:
+        yield
+    except OSError as fault:
+        if isinstance(fault, TunewrightError):
+            raise
+        raise of_system(fault, place) from fault
 
 
 def errors_of(problems: Iterable[Problem]) -> TunewrightError:

@@ -16,11 +16,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.fuzz.values import DIGITS, SEED, some
+from tests.fuzz.values import DIGITS, SEED, part, record, some
 from tunewright.catalogue.entry import Entry
 from tunewright.cli.main import app
 from tunewright.errors import CATALOGUE, error
-from tunewright.flow import calibrate, start
+from tunewright.flow import calibrate, fetch, start
 
 SECONDS = 60  # in which a verb answers; far more than any takes
 WORDS = (
@@ -56,7 +56,7 @@ def cases(seed: int = SEED) -> list[tuple[str, ...]]:
         lines += [(*words, word) for word in WORDS]
         for option in options:
             name = option.opts[0]
-            lines.append((*words, *known, name))
+            lines.append((*words, *known, "--json", name))  # behind the name it would be the value
             picked = WORDS if len(option.opts) and not option.is_flag else ("", "abc")
             lines += [(*words, *known, name, word) for word in rng.sample(picked, min(5, len(picked)))]
         for _ in range(6):
@@ -81,12 +81,14 @@ def place(tmp_path: Path, model: Path, rows: Path, monkeypatch: pytest.MonkeyPat
     for module in (start, calibrate):
         monkeypatch.setattr(module, "create", refuse)
     monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
+    monkeypatch.setattr(fetch, "_bundled", lambda *_, **__: model)  # the built-in models are not fetched
     return tmp_path
 
 
 def fault(line: tuple[str, ...]) -> str:
     """What is wrong with a verb's answer; empty if it is as promised."""
-    words = [*line[: line.index("--")], "--json", *line[line.index("--") :]] if "--" in line else [*line, "--json"]
+    end = line.index("--") if "--" in line else len(line)
+    words = line if "--json" in line else (*line[:end], "--json", *line[end:])
     try:
         result = CliRunner().invoke(app, words, input="")
     except UnicodeEncodeError:
@@ -98,7 +100,7 @@ def fault(line: tuple[str, ...]) -> str:
         return "a traceback"
     if result.exit_code not in CODES:
         return f"exit code {result.exit_code}"
-    if result.exit_code:
+    if result.exit_code and not out:  # a check that finds faults prints its account
         return _told(err, result.exit_code)
     try:
         if out and not out.startswith(("Usage", "tunewright ")):
@@ -137,6 +139,7 @@ def broken(lines: list[tuple[str, ...]]) -> list[str]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+    record(found)
     return found
 
 
@@ -146,7 +149,7 @@ def test_some_bad_lines_are_answered_as_promised(place: Path) -> None:
 
 @pytest.mark.slow
 def test_every_verb_answers_every_bad_argument_as_promised(place: Path) -> None:
-    lines = cases()
-    assert len(lines) >= 1_500
+    assert len(cases()) >= 1_500
+    lines = part(cases())
     print(len(lines), "command lines")
     assert broken(lines) == []

@@ -37,6 +37,10 @@ REFUSED = [
         "peft.exclude_modules",
         "targeted",
     ),
+    (("peft.rank_pattern={nosuch: 4}",), "peft.rank_pattern", "nosuch"),
+    (("peft.rank_pattern={q_proj: 4, 'layers.7.q_proj': 2}",), "peft.rank_pattern", "layers.7"),
+    (("peft.target_modules=[q_proj]", "peft.alpha_pattern={v_proj: 4}"), "peft.alpha_pattern", "v_proj"),
+    (("method=loha", "peft.rank_pattern={'(a|b)_proj': 4}"), "peft.rank_pattern", "(a|b)"),
     (("method=boft", "peft.boft_block_size=3"), "peft.boft_block_size", "divisible"),
     (("method=prompt_tuning", "peft.prompt_tuning_init=TEXT"), "peft.prompt_tuning_init", "prompt_tuning_init_text"),
 ]

@@ -1,10 +1,14 @@
-"""Values at the borders of every kind, and the seed and number of a fuzzer's cases."""
+"""Values at the borders of every kind; the seed, part and number of a fuzzer's cases; where its faults are written."""
 
+import json
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 SEED = int(os.environ.get("TUNEWRIGHT_FUZZ_SEED", "17"))
+PART, PARTS = (int(number) for number in os.environ.get("TUNEWRIGHT_FUZZ_PART", "1/1").split("/"))
+FAULTS = os.environ.get("TUNEWRIGHT_FUZZ_FAULTS", "")
 DIGITS = "1" + "0" * 400
 # As `--set` takes them: what YAML reads of each is what a config would hold.
 TEXTS = (
@@ -25,6 +29,18 @@ def some(cases: list[Any], count: int, seed: int = SEED) -> list[Any]:
         return cases
     places = sorted(random.Random(seed).sample(range(len(cases)), count))
     return [cases[place] for place in places]
+
+
+def part(cases: list[Any]) -> list[Any]:
+    """The part of the cases that TUNEWRIGHT_FUZZ_PART names: "2/8" is the second of eight, each spread over all."""
+    return cases[PART - 1 :: PARTS]
+
+
+def record(faults: list[Any]) -> None:
+    """Faults as lines of JSON behind those in the file that TUNEWRIGHT_FUZZ_FAULTS names: pytest cuts long lists."""
+    if FAULTS and faults:
+        with Path(FAULTS).open("a") as file:
+            file.writelines(json.dumps(fault) + "\n" for fault in faults)
 
 
 def drawn(rng: random.Random) -> str:

@@ -90,7 +90,10 @@ DELIVERY: Mapping[str, Entry] = {
     "E701": Entry(
         N_("{name} is not on this machine, and nothing is fetched: {why}"),
         N_("Offline, only models and data that are already here can be used."),
-        (N_("tunewright doctor --fetch {name}   while there is a network"),),
+        (
+            N_("tunewright doctor --fetch {model}   while there is a network"),
+            N_("tunewright data check {data}   while there is a network"),
+        ),
         EXIT_NETWORK,
     ),
     "E702": Entry(

@@ -25,7 +25,9 @@ Device = Annotated[
 ]
 Price = Annotated[
     float | None,
-    typer.Option("--price", metavar="AN_HOUR", help=_("What an hour costs; the plan then says what the run costs.")),
+    typer.Option(
+        "--price", metavar="AN_HOUR", min=0, help=_("What an hour costs; the plan then says what the run costs.")
+    ),
 ]
 Calibrate = Annotated[
     bool, typer.Option("--calibrate", help=_("Train a few steps first, and learn how fast this machine is at them."))

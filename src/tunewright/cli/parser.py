@@ -4,6 +4,7 @@ Typer writes its own words in English. Help passes through a formatter of ours, 
 is recognised by its sentence and told as one of the catalogue. A sentence that is not known stays as it is.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -36,6 +37,7 @@ SENTENCES = (
     N_("Invalid value for '{name}': {inner}"),
     N_("Invalid value: {inner}"),
     N_("Input should be a valid number, unable to parse string as a number"),
+    N_("Input should be a finite number"),
     N_("Input should be a valid integer, unable to parse string as an integer"),
     N_("Input should be greater than or equal to {least}"),
     N_("Input should be less than or equal to {most}"),
@@ -88,9 +90,18 @@ class _Context(typer.Context):
 
 
 class Verb(TyperCommand):
-    """A verb whose help is in this process's language."""
+    """A verb whose help is in this process's language, and whose numbers are numbers: neither nan nor infinity."""
 
     context_class = _Context
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        parameters: list[Any] = self.get_params(ctx)
+        for param in parameters:
+            value = ctx.params.get(param.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise typer.BadParameter("Input should be a finite number", ctx, param)
+        return rest
 
 
 class Verbs(TyperGroup):

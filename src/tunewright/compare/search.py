@@ -68,10 +68,11 @@ def _open_storage(url: str) -> Any:
     from sqlalchemy.exc import SQLAlchemyError
 
     options = {"connect_args": {"timeout": SECONDS_FOR_LOCK}} if url.startswith("sqlite") else {}
+    template = url.replace("{", "{{").replace("}", "}}")  # Optuna fills it with its version by str.format
     fault: Exception | None = None
     for _try in range(TRIES):
         try:
-            return optuna.storages.RDBStorage(url, engine_kwargs=options)
+            return optuna.storages.RDBStorage(template, engine_kwargs=options)
         except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError) as failed:
             fault = failed
     raise _refused(url, fault) from fault

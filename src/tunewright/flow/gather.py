@@ -9,12 +9,13 @@ from tunewright.data.account import NO_LIMIT, quantile
 from tunewright.data.encode import Encoded
 from tunewright.data.formats import Example, looks_like
 from tunewright.data.gate import Gated, gate, raise_if_stopped
+from tunewright.data.hub import offline
 from tunewright.data.loading import data_fingerprint, load_examples
 from tunewright.data.read import read_rows
 from tunewright.data.sides import sides_of, train_source
 from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.data.vocabulary import Embedding
-from tunewright.errors import error, errors_of
+from tunewright.errors import error, errors_of, system_faults
 from tunewright.facts.data import Data, from_account
 from tunewright.facts.machine import is_idle, probe_path, read_machine, read_probe
 from tunewright.facts.model import Model, read_model
@@ -60,15 +61,17 @@ def gather(
     folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
     tokenizer_folder = with_tokenizer_json(folder, note)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
-    run, gated, tokenizer, given = _look(run, model, progress=progress)
-    raise_if_stopped(gated, run.data)
-    data = _data_facts(run.data, gated)
+    with offline(run.run.offline):
+        run, gated, tokenizer, given = _look(run, model, progress=progress)
+        raise_if_stopped(gated, run.data)
+        data = _data_facts(run.data, gated)
     if is_measured:
         ensure_probe(note)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
     return Gathered(run, Facts(machine=read_machine(output), model=model, data=data), given, gated, tokenizer)
 
 
+@system_faults()
 def look_at_data(run: Run, *, note: Note, progress: Progress) -> tuple[Gated, TextTokenizer]:
     """All rows as this model would see them; damaged rows are in the account, not raised.
 
@@ -78,7 +81,8 @@ def look_at_data(run: Run, *, note: Note, progress: Progress) -> tuple[Gated, Te
     model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, note))
     if problems := check_length(run, model):
         raise errors_of(problems)
-    _run, gated, tokenizer, _given = _look(run, model, progress=progress)
+    with offline(run.run.offline):
+        _run, gated, tokenizer, _given = _look(run, model, progress=progress)
     return gated, tokenizer
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.data.splits import originals
-from tunewright.errors import Problem, TrainingError, error, of_system
+from tunewright.errors import Problem, TrainingError, error, of_system, system_faults
 from tunewright.facts.bundled import BUNDLED
 from tunewright.facts.machine import read_factor, versions
 from tunewright.flow.fetch import Note, fetch_weights
@@ -38,12 +38,13 @@ DEAF = tuple(state for state in LIVE if state != "stopping")  # what a run is no
 SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were looked at, before there was a plan
 
 
+@system_faults()
 def plan_for(
     loaded: spec.Loaded, *, device: str | None = None, note: Note, progress: Progress = lambda done, total: None
 ) -> Plan:
     """The plan of a config, for this machine or for a `device` that is not here.
 
-    Raises: every error that can be known before a run starts; SpecError E124 for a device that is not known.
+    Raises: every error that can be known before a run starts, E520 to E523 among them; SpecError E124 for an unknown device.
     """
     if loaded.run.run.output_dir:
         targets.output_folder(loaded.run.run.output_dir, is_new=False)
@@ -57,6 +58,7 @@ def plan_for(
     return plan
 
 
+@system_faults()
 def create(loaded: spec.Loaded, plan: Plan, *, force: bool, note: Note) -> RunDir:
     """The run's folder with config and plan, ready for a worker.
 

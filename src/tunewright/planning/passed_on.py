@@ -7,7 +7,7 @@ from tunewright.errors import Problem
 from tunewright.facts.model import LinearGroup, Model
 from tunewright.i18n import N_
 from tunewright.spec.base import MOST
-from tunewright.spec.methods import C3A, Targeted
+from tunewright.spec.methods import C3A, IA3, Targeted
 from tunewright.spec.run import Run, TrainSpec
 
 # Fields of PEFT whose keys, or whose text, are held as patterns against the names of layers.
@@ -31,6 +31,8 @@ def patterns(run: Run) -> Mapping[str, list[str]]:
     texts |= {f"peft.{name}": [extra[name]] for name in TEXT_IS_PATTERN if isinstance(extra.get(name), str)}
     if isinstance(run.peft, Targeted) and isinstance(run.peft.target_modules, str):
         texts["peft.target_modules"] = [run.peft.target_modules]
+    if isinstance(run.peft, IA3) and isinstance(run.peft.feedforward_modules, str):
+        texts["peft.feedforward_modules"] = [run.peft.feedforward_modules]
     return texts
 
 

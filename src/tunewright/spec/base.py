@@ -59,7 +59,7 @@ Loose = Annotated[Any, BeforeValidator(number_if_written)]  # a value inside a m
 NotNegative = Annotated[Number, Field(ge=0, le=1e6)]
 Scale = Annotated[Number, Field(gt=0, le=1e6)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
-Text = Annotated[str, AfterValidator(_writable), Field(max_length=4096)]  # what becomes part of a path or of a row
+Text = Annotated[str, Field(max_length=4096), AfterValidator(_writable)]  # what becomes part of a path or of a row
 
 
 class Section(BaseModel):

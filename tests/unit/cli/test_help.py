@@ -105,7 +105,19 @@ def test_quiet_says_what_it_prints_instead(tw) -> None:
         assert text in next(line for line in tw(verb, "--help").out.splitlines() if "--quiet" in line)
 
 
-@pytest.mark.parametrize("price", ["nan", "inf", "1e400", "-1"])
-def test_a_price_is_a_number(tw, price: str) -> None:
-    shown = tw("plan", "smollm2", "my.jsonl", "--price", price)
-    assert shown.code == 2 and "error E119  Invalid value: --price takes a number" in shown.err
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e400", "-nan"])
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [("plan", "--price"), ("plan", "--lr"), ("train", "--epochs"), ("train", "--lr"), ("sweep", "--minutes")],
+)
+def test_a_number_is_neither_nan_nor_infinite(tw, verb: str, option: str, number: str) -> None:
+    shown = tw(verb, "smollm2", "my.jsonl", f"{option}={number}")
+    assert (shown.code, shown.out) == (2, "")
+    is_low = option in ("--price", "--minutes") and number not in ("inf", "1e400")
+    reason = "greater than or equal to 0" if is_low else "a finite number"
+    assert f"error E119  Invalid value for '{option}': Input should be {reason}" in shown.err
+
+
+def test_a_price_is_not_negative(tw) -> None:
+    shown = tw("plan", "smollm2", "my.jsonl", "--price", "-1")
+    assert shown.code == 2 and "error E119  Invalid value for '--price'" in shown.err

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -264,17 +267,26 @@ def test_owner_and_name_are_read_from_the_hub(monkeypatch: pytest.MonkeyPatch, t
     assert fingerprint("owner/name") != fingerprint("owner/name", Reading("test"))
 
 
-@pytest.mark.slow
-def test_a_hub_that_cannot_be_reached_is_told() -> None:
-    """Imports datasets, which takes seconds; a process of its own, as offline mode is fixed at import."""
-    import os
-    import subprocess
-    import sys
+def _reading_from_hub(statements: str, **environment: str) -> str:
+    """What a process of its own says that reads from a Hub nobody answers for: its setting is fixed at import."""
+    script = f"from tunewright.data import hub\nfrom tunewright.data.read import read_rows\n{statements}"
+    settings = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", **environment}
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, env=settings, capture_output=True, text=True, check=False).stderr
 
-    script = "from tunewright.data.read import read_rows; read_rows('owner/name')"
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert "HubError: E702" in done.stderr
+
+def test_offline_the_hub_is_not_asked_for_data() -> None:
+    """Imports datasets, which takes seconds."""
+    connected = "import socket\nsocket.socket.connect = lambda *_: print('connected', file=__import__('sys').stderr)\n"
+    words = _reading_from_hub(connected + "with hub.offline(True): read_rows('owner/name')")
+    assert "HubError: E701" in words and "owner/name is not on this machine" in words and "--offline" in words
+    assert "connected" not in words
+
+
+@pytest.mark.slow
+def test_a_hub_that_is_switched_off_or_cannot_be_reached_is_told() -> None:
+    assert "HubError: E701" in _reading_from_hub("read_rows('owner/name')", HF_HUB_OFFLINE="1")
+    assert "HubError: E702" in _reading_from_hub("with hub.offline(False): read_rows('owner/name')")
 
 
 def test_the_fingerprint_is_that_of_the_bytes(tmp_path: Path, write: Write) -> None:

@@ -408,6 +408,20 @@ def test_mistakes_are_told_before_anything_starts(
     assert not trained and not Path("found").exists()
 
 
+@pytest.mark.parametrize("name", ["{a}", "{", "}", "{0}", "{SCHEMA_VERSION}", "a b"])
+def test_a_storage_lies_where_it_is_named_whatever_its_name_holds(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    url = f"sqlite:///{tmp_path / name}/sweep.db"
+    assert search.open_search(url, "search", is_higher_better=False).trials() == []
+    assert [file.name for file in (tmp_path / name).iterdir()] == ["sweep.db"]
+
+
+@pytest.mark.parametrize("url", ["peft.rank_pattern={'(': 4}", "{", "}", "{0}", "sqlite:///nowhere/{a}.db"])
+def test_a_storage_that_is_none_is_told(tw: Any, command: list[str], trained: list[str], url: str) -> None:
+    shown = tw(*command, "--storage", url)
+    assert shown.code == 2 and "E128" in shown.err
+
+
 def test_a_storage_that_cannot_be_opened_is_told_without_its_password(
     tw: Any, command: list[str], trained: list[str]
 ) -> None:

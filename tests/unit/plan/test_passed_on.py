@@ -70,6 +70,12 @@ def test_a_text_that_is_no_pattern_is_refused(facts: Build, key: str) -> None:
     assert refusal(facts(), f"peft.{key}='(q_proj'")[0] == "E143"
 
 
+@pytest.mark.parametrize("text", ["*a", "(up_proj", "[", "a{2,1}"])
+def test_feed_forward_layers_of_ia3_are_named_by_a_pattern_or_refused(facts: Build, text: str) -> None:
+    code, sentence = refusal(facts(), "method=ia3", f"peft.feedforward_modules='{text}'")
+    assert code == "E143" and sentence.startswith(f"peft.feedforward_modules holds no pattern that can be used: {text}")
+
+
 @pytest.mark.parametrize(
     ("sets", "what"),
     [

@@ -1,6 +1,5 @@
 """`tunewright plan`"""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,8 +51,6 @@ def plan(
         output=output, rank=rank, epochs=epochs, lr=lr, seed=seed, map=options.mapping(columns), skip_bad=skip_bad,
         offline=offline,
     )  # fmt: skip
-    if price is not None and not 0 <= price < math.inf:
-        raise typer.BadParameter(_("--price takes a number of money, as in --price 2.50"))
     if calibrate and device:
         raise typer.BadParameter(_("--calibrate measures this machine, --device asks for another"))
     loaded = options.asked(inputs, sets, flags)
