@@ -1,4 +1,4 @@
-"""How long do verbs take, and how much memory, on much of everything? `python benchmarks/load/run.py [NAME...]`
+"""How long do verbs take, and how much memory, on much of everything? `python benchmarks/load/run.py [NAME[=SIZE]...]`
 
 Inputs of two or three sizes are written into a temporary folder: many runs, many events in one run, many answers, many columns,
 many rows. Each verb reads them in a process of its own; CPU seconds and the most memory are the kernel's count of it. The
@@ -83,7 +83,7 @@ def columns(folder: Path, size: int) -> Iterator[tuple[str, list[str]]]:
     heads = ",".join(["prompt", "completion", *(f"c{number}" for number in more)])
     rows = "".join(f"question {row},answer {row}," + ",".join("1" for _ in more) + "\n" for row in range(20))
     (folder / "wide.csv").write_text(f"{heads}\n{rows}")
-    yield "data check", ["data", "check", "wide.csv", "--for", "smollm2"]
+    yield "data check", ["data", "check", "wide.csv", "-m", "smollm2"]
     yield "plan", ["plan", "smollm2", "wide.csv"]
 
 
@@ -91,7 +91,7 @@ def rows(folder: Path, size: int) -> Iterator[tuple[str, list[str]]]:
     with (folder / "rows.jsonl").open("w") as file:
         for row in range(size):
             file.write(json.dumps({"prompt": f"q{row}", "completion": f"a{row % 997}"}) + "\n")
-    yield "data check", ["data", "check", "rows.jsonl", "--for", "smollm2"]
+    yield "data check", ["data", "check", "rows.jsonl", "-m", "smollm2"]
     yield "plan", ["plan", "smollm2", "rows.jsonl"]
 
 
@@ -99,7 +99,7 @@ KINDS: dict[str, tuple[Callable[[Path, int], Iterator[tuple[str, list[str]]]], t
     "runs": (runs, (500, 1000, 2000)),
     "events": (events, (100_000, 300_000, 1_000_000)),
     "answers": (answers, (25_000, 50_000, 100_000)),
-    "columns": (columns, (2_500, 5_000, 10_000)),
+    "columns": (columns, (5_000, 10_000)),
     "rows": (rows, (250_000, 500_000, 1_000_000)),
 }
 
@@ -115,10 +115,11 @@ def measured(words: list[str], folder: Path) -> dict[str, float]:
 
 def main() -> None:
     results: list[dict[str, Any]] = json.loads(RESULTS.read_text())["results"] if RESULTS.is_file() else []
-    for name in sys.argv[1:] or KINDS:
+    for word in sys.argv[1:] or KINDS:
+        name, _equals, only = word.partition("=")
         write, sizes = KINDS[name]
-        results = [line for line in results if line["kind"] != name]
-        for size in sizes:
+        for size in [int(only)] if only else sizes:
+            results = [line for line in results if (line["kind"], line["size"]) != (name, size)]
             with TemporaryDirectory() as place:
                 for verb, words in write(Path(place), size):
                     line = {"kind": name, "size": size, "verb": verb, **measured(words, Path(place))}

@@ -193,7 +193,8 @@ def error(code: str, where: Where = NOWHERE, **values: Any) -> TunewrightError:
 
 def exists_already(path: Path, **values: Any) -> TunewrightError:
     """E115 for a file or folder that is in the way, with a place beside it that is free, as a shell takes it."""
-    beside = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    named = path.resolve() if path.name in ("", "..") else path  # as for `.` and `..`
+    beside = (named.parent / f"{named.stem}-{number}{named.suffix}" for number in count(2))
     free = next(place for place in beside if not place.exists())
     return error("E115", path=str(path), free=shlex.quote(str(free)), **values)
 

@@ -12,7 +12,7 @@ from tunewright.errors import SpecError, TunewrightError
 from tunewright.rundir import store
 from tunewright.spec import load as spec
 from tunewright.trust import command, jail, spawn
-from tunewright.trust.process import MODULES
+from tunewright.trust.process import MODULES, tried
 
 LEAVES = (
     "..", "../x", "a/../../x", "a/..", "/etc/passwd", "//etc/passwd", "", ".", "./x", "a//b", "a/", "/", "a/./b", "...//x/..",
@@ -87,3 +87,16 @@ def test_a_run_is_found_below_runs_and_made_nowhere_else(tmp_path: Path, monkeyp
         with pytest.raises(TunewrightError, match="E113"):
             store.open_run(word)
         TRIED["paths"] += 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PYTHONIOENCODING", "utf-16"), ("PYTHONIOENCODING", "ascii"), ("PYTHONINSPECT", "1")]
+)
+def test_what_a_shell_sets_for_python_does_not_change_what_a_trial_says(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    request = {"source": "{{ messages[0].content }}", "special_tokens": {}, "seconds": 5}
+    assert tried("tunewright.data.trial", request) == {"reason": "", "line": 0}
+    process = spawn([sys.executable, "-c", "import sys; print('é'); sys.exit(7)"], stdout=subprocess.PIPE)
+    assert (process.communicate()[0], process.returncode) == ("é\n", 7)

@@ -16,7 +16,7 @@ from tunewright.planning.plan import Facts
 GIB = 2**30
 # As fine-tuning with short rows usually reaches.
 OF_PEAK = 0.35
-SIZE = re.compile(r"(\d+)\s*(?:gb|gib|g)\b(?:\s*gpu)?", re.IGNORECASE)
+SIZE = re.compile(r"(\d{1,6})\s*(?:gb|gib|g)\b(?:\s*gpu)?", re.IGNORECASE)
 SYSTEM_BYTES_BESIDE = 64 * GIB  # of such a machine the main memory is not what limits
 
 

@@ -59,7 +59,7 @@ def release(descriptor: int) -> None:
 def is_held(folder: Path) -> bool:
     """Whether any process, on whatever side of a container's border, owns the run; also if that cannot be looked up."""
     try:
-        descriptor = os.open(folder / layout.LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(folder / layout.LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except PermissionError:
         return True
     except OSError:

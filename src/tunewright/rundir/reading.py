@@ -74,6 +74,8 @@ def events_of(path: Path, start: int = 0) -> Iterator[tuple[dict[str, Any], int]
     """
     if not path.exists():
         return
+    if not path.is_file():  # a pipe would be waited for
+        raise unreadable(path, N_("not a file"))
     place, line = start, b""
     try:
         with path.open("rb") as file:

@@ -26,6 +26,9 @@ MODULES = (
     "tunewright.trust.patterns",
     "pip",
 )
+# What a person's shell sets for Python itself must not change what our processes say, nor the code they end with.
+STREAMS = {"PYTHONIOENCODING": "utf-8"}
+INTERACTIVE = ("PYTHONINSPECT",)
 WAIT_SECONDS = 60  # for a child whose own limit is in seconds of computing, on a machine with other work
 
 
@@ -51,14 +54,14 @@ def spawn(
 
     None of them is given the Hub's token: only benchmarks ask the Hub at all, if they are told to, for public data.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    kept = {name: value for name, value in os.environ.items() if name not in (*SECRETS, *INTERACTIVE)}
     return subprocess.Popen(
         list(argv),
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         start_new_session=detached,
-        env={**kept, **(environment or {})},
+        env={**kept, **STREAMS, **(environment or {})},
         text=True,
         encoding="utf-8",
     )

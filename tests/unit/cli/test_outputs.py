@@ -94,6 +94,16 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_done(
     assert (places / "file").read_text() == "mine\n"
 
 
+@pytest.mark.parametrize(("name", "free"), [(".", "-2"), ("..", "-2"), ("/", "/-2"), ("folder/..", "-2")])
+@pytest.mark.parametrize("verb", FOLDER_VERBS[:-1], ids=lambda verb: verb[0])
+def test_a_folder_without_a_name_of_its_own_is_refused_with_a_place_that_is_free(
+    tw: Run, make_run: MakeRun, places: Path, verb: tuple[str, ...], name: str, free: str
+) -> None:
+    make_run()
+    fix = refused(tw(*verb, name, "--json"), "E115")["fixes"][-1]
+    assert fix.endswith(free) and "..-2" not in fix
+
+
 @pytest.mark.parametrize("content", ['{"prompt": "my own rows"}\n', "<html><body>mine</body></html>", "\0\xff"])
 def test_a_report_is_not_written_over_what_is_no_report(
     tw: Run, make_run: MakeRun, tmp_path: Path, content: str

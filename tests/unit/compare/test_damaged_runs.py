@@ -1,6 +1,7 @@
 """A damaged, foreign or half-made run folder: a row of the list that says so, one error code for its own verbs, no other's end."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from tunewright.cli.main import app
 from tunewright.errors import TrainingError
-from tunewright.rundir import layout, store
+from tunewright.rundir import layout, lock, store
 from tunewright.rundir.store import RunDir
 
 FOREIGN = b'{"project": "other", "created": "yesterday"}'
@@ -134,6 +135,24 @@ def test_a_value_of_the_wrong_kind_is_told_by_its_name(run: RunDir, file: str, f
     with pytest.raises(TrainingError, match=f"E525 .*{file}: .* {field}"):
         run.check()
     assert rows()[run.name]["state"] == "damaged"
+
+
+@pytest.mark.parametrize("file", [layout.RUN_JSON, layout.PLAN, layout.EVENTS])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(run: RunDir, file: str) -> None:
+    run.file(file).unlink()
+    os.mkfifo(run.file(file))
+    row = rows()[run.name]
+    assert (row["state"], row["damage"]["where"]["file"]) == ("damaged", str(run.file(file)))
+    for verb in ("report", "diagnose"):
+        code, answer = tw(verb, run.name)
+        assert (code, answer["problems"][0]["code"]) == (1, "E525")
+
+
+def test_a_pipe_in_the_place_of_the_lock_is_not_waited_for(run: RunDir) -> None:
+    run.update_info(state="running")
+    run.file(layout.LOCK).unlink(missing_ok=True)
+    os.mkfifo(run.file(layout.LOCK))
+    assert not lock.is_held(run.path)
 
 
 @pytest.mark.parametrize("line", EVENTS)
