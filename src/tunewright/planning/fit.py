@@ -5,6 +5,7 @@ A plan goes down it by its estimate, before a run; a parent goes down it when me
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 from tunewright.i18n import N_
@@ -40,13 +41,19 @@ class Rung:
 def _smaller_micro_batch(run: Run, facts: Facts) -> Changes | None:
     """At most half the rows, and fewer where that alone leaves the largest micro-batch as it is."""
     rows, batch, now = int(run.train.per_device_train_batch_size), effective_batch(run), largest_step(run, facts)
-    for smaller in range(rows // 2, 0, -1):
+    for smaller in reversed(_divisors(batch)):
         changes = {
             "train.per_device_train_batch_size": smaller, "train.gradient_accumulation_steps": batch // smaller
         }  # fmt: skip
-        if batch % smaller == 0 and largest_step(patch(run, changes), facts).tokens < now.tokens:
+        if smaller <= rows // 2 and largest_step(patch(run, changes), facts).tokens < now.tokens:
             return changes
     return None
+
+
+def _divisors(number: int) -> list[int]:
+    """In ascending order; in as many steps as the root of the number, which may be of any size that a counter holds."""
+    small = [divisor for divisor in range(1, isqrt(number) + 1) if number % divisor == 0]
+    return sorted({*small, *(number // divisor for divisor in small)})
 
 
 def _split(run: Run) -> str:

@@ -97,6 +97,13 @@ def test_what_was_asked_for_is_never_changed_to_fit(facts: Build) -> None:
     assert not plan.fits
 
 
+@pytest.mark.parametrize("rows", [2**31 - 1, 2**31 - 2, 2**30, 46341 * 46337])
+def test_rows_at_once_of_any_size_are_planned_without_trying_each_smaller_number(facts: Build, rows: int) -> None:
+    settings = {"per_device_train_batch_size": rows, "gradient_accumulation_steps": 1}
+    plan = make_plan(ask(train=settings), facts())
+    assert plan.effective_batch == rows and not plan.fits
+
+
 def test_bf16_is_chosen_only_where_it_was_measured_to_be_fast(facts: Build) -> None:
     slow = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 250e9, "bf16": 150e9})
     fast = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 250e9, "bf16": 900e9})
