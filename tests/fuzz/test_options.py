@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from tests.fuzz.values import SEED, TEXTS, drawn, part, record, some
 from tunewright import api
 from tunewright.engine import dry
+from tunewright.engine.memory import ran_out
 from tunewright.engine.watch import StopFlag
 from tunewright.engine.worker import work
 from tunewright.errors import CATALOGUE, TunewrightError
@@ -115,6 +116,8 @@ def begun(loaded: Any, plan: Plan) -> str:
     except TunewrightError as fault:
         return fault.problems[0].code
     except Exception as fault:
+        if ran_out(fault):
+            return "E142"  # by the limits of the process in which a setting is tried
         return f"before the run: {type(fault).__name__}: {str(fault)[:200]}"
     code = work(run, StopFlag(), [_FirstStep()])
     events = run.read_events()

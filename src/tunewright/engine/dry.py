@@ -41,10 +41,10 @@ from tunewright.engine.optimizers import make_optimizer
 from tunewright.engine.tasks import ENGINE_TASKS, task_of
 from tunewright.engine.trainer import StepTrainer
 from tunewright.errors import Problem, TunewrightError
-from tunewright.planning.passed_on import OPEN
+from tunewright.planning.passed_on import OPEN, target_pattern
 from tunewright.planning.plan import Plan, from_json
 from tunewright.rundir.checkpoints import CheckpointStore
-from tunewright.spec.methods import Lora
+from tunewright.spec.methods import ALL_LINEAR, Lora
 from tunewright.spec.run import Run, TrainSpec
 from tunewright.trust import gate_model_folder, printable
 from tunewright.trust.process import limit_this_process
@@ -87,7 +87,8 @@ def blame(section: str, upstream: str, settings: Settings, attempt: Attempt) -> 
 
 def _adapter(plan: Plan) -> list[Problem]:
     """The adapter on the meta device: built, then called."""
-    settings = plan.run.peft.extra
+    pattern = target_pattern(plan.run)
+    settings = {**plan.run.peft.extra, **({"target_modules": pattern} if pattern else {})}
     if not settings:
         return []
     if unknown := _unknown(plan):
@@ -126,7 +127,7 @@ def _unknown(plan: Plan) -> list[Problem]:
 
 
 def _attach(plan: Plan, settings: Settings, *, is_called: bool) -> None:
-    declared = dict(plan.run.peft)
+    declared = dict(plan.run.peft) | ({"target_modules": ALL_LINEAR} if target_pattern(plan.run) else {})
     chosen = dict(settings)
     if str(chosen.get("init_lora_weights", "")).startswith(FROM_WEIGHTS):
         chosen["init_lora_weights"] = True

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from tunewright.errors import Problem
 from tunewright.facts.model import LinearGroup, Model
 from tunewright.i18n import N_
-from tunewright.spec.base import MOST
-from tunewright.spec.methods import C3A, IA3, Targeted
+from tunewright.spec.base import AUTO, MOST
+from tunewright.spec.methods import ALL_LINEAR, C3A, IA3, Targeted
 from tunewright.spec.run import Run, TrainSpec
 
 # Fields of PEFT whose keys, or whose text, are held as patterns against the names of layers.
@@ -21,7 +21,14 @@ def passed_on(run: Run) -> list[str]:
     """The settings of a run that upstream alone can judge, by dotted path."""
     usual = dict(TrainSpec())
     unusual = [f"train.{name}" for name in OPEN if dict(run.train)[name] != usual[name]]
-    return [*unusual, *(f"{name}.{key}" for name in ("train", "peft") for key in dict(run)[name].extra)]
+    targets = ["peft.target_modules"] if target_pattern(run) else []
+    return [*unusual, *(f"{name}.{key}" for name in ("train", "peft") for key in dict(run)[name].extra), *targets]
+
+
+def target_pattern(run: Run) -> str:
+    """The pattern that names the adapted layers, and may fit what is no layer; empty where they are named otherwise."""
+    targets = run.peft.target_modules if isinstance(run.peft, Targeted) else ""
+    return targets if isinstance(targets, str) and targets.lower() not in (AUTO, ALL_LINEAR) else ""
 
 
 def patterns(run: Run) -> Mapping[str, list[str]]:
