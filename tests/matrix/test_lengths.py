@@ -70,12 +70,12 @@ def test_texts_to_be_labelled_are_cut_with_a_word(short: Callable[[str], Path], 
     folder, data = short("bert"), written(tmp_path / "r.jsonl", reviews(30))
     stops, warnings = verdict(data, folder, task="seq_cls")
     assert stops == []
-    assert warnings == [("W201", {"count": 9, "max_length": 64})]
+    assert warnings == [("W201", {"count": 10, "max_length": 64})]
     plan = planned(data, folder, task="seq_cls")
     (warning,) = plan.warnings()
     assert (warning.code, dict(warning.values)) == warnings[0]
     assert (plan.run.data.max_length, plan.run.data.max_truncated) == (64, 1.0)
-    assert "9 rows are longer, up to" in next(
+    assert "10 rows are longer, up to" in next(
         choice.why() for choice in plan.choices if choice.path == "data.max_length"
     )
     said = planned(data, folder, "data.max_length=64", task="seq_cls")  # the very value that was chosen
@@ -106,7 +106,7 @@ def test_answers_that_are_cut_stop_all_three_alike_and_the_pasted_fix_leads_on(
     assert verdict(data, folder, *sets)[0] == []
     assert planned(data, folder, *sets).run.data.max_length == 64
     named = {"data.max_truncated": 1.0, "data.holdout": 0.1}
-    assert run_for(folder, data, tmp_path / "run", **named).dir.prepared()["counts"]["truncated"] == 11
+    assert run_for(folder, data, tmp_path / "run", **named).dir.prepared()["counts"]["truncated"] == 12
 
 
 def test_where_the_model_has_room_the_fix_is_a_longer_row(tiny_model: Callable[..., Path], tmp_path: Path) -> None:

@@ -65,8 +65,9 @@ def test_a_tensor_that_is_missing_is_named(
 
 def test_tensors_that_have_no_place_are_named(changed: Changed, task_rows: dict[str, Path]) -> None:
     name = "model.layers.0.self_attn.q_proj.bias"  # a model of a kind with biases, under the config of one without
-    folder = changed("llama", lambda tensors: tensors.update({name: torch.zeros(64)}))
-    assert problems_of(folder, task_rows["causal_lm"]) == [("E317", 1, name)]
+    both = {name: torch.zeros(64), name.replace("0", "1"): torch.zeros(64)}
+    folder = changed("llama", lambda tensors: tensors.update(both))
+    assert problems_of(folder, task_rows["causal_lm"]) == [("E317", 2, ", ".join(both))]
 
 
 def test_tensors_of_another_shape_are_named_with_both(changed: Changed, task_rows: dict[str, Path]) -> None:

@@ -58,8 +58,12 @@ def _append(path: Path, line: bytes) -> None:
         size = os.fstat(descriptor).st_size
         is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         left = (b"\n" if is_torn else b"") + line
-        while left:
-            left = left[os.write(descriptor, left) :]
+        try:
+            while left:
+                left = left[os.write(descriptor, left) :]
+        except OSError:
+            os.ftruncate(descriptor, size)  # a line without its end would be one more when it is tried again
+            raise
     finally:
         os.close(descriptor)
 
