@@ -81,7 +81,7 @@ def test_texts_to_be_labelled_are_cut_with_a_word(short: Callable[[str], Path], 
     said = planned(data, folder, "data.max_length=64", task="seq_cls")  # the very value that was chosen
     assert said.time is not None and said.time.tokens == plan.time.tokens
     run = run_for(folder, data, tmp_path / "run", task="seq_cls", **{"data.holdout": 0.1})
-    assert run.dir.prepared()["counts"]["truncated"] == 9
+    assert run.dir.prepared()["counts"]["truncated"] == 10
 
 
 def test_tokens_of_the_plan_are_those_of_cut_rows(short: Callable[[str], Path], tmp_path: Path) -> None:
