@@ -313,3 +313,24 @@ def test_a_manifest_lists_the_files_of_folders_too(tmp_path: Path) -> None:
     assert "more/optimizer.pt" in damage(folder)
     seal(folder, run_id=RUN, step=5, identity={})
     assert damage(folder) == ""
+
+
+@pytest.mark.parametrize("missing", [1, 5])
+def test_a_line_for_which_there_is_no_room_leaves_nothing_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    """All but its end would be read as a line of its own, and stand there twice when it is tried again."""
+    path, write = tmp_path / "events.jsonl", os.write
+    durable.append_line(path, "first")
+
+    def full(descriptor: int, content: bytes) -> int:
+        if len(content) <= missing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, content[:-missing])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            durable.append_line(path, "second")
+    durable.append_line(path, "second")
+    assert path.read_text() == "first\nsecond\n"
