@@ -87,6 +87,9 @@ TASK_MAPPINGS = {
     "token_cls": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
 }
 
+# Choices that our own options have, too, by the name that they get in the file.
+NAMED: dict[Any, str] = {OptimizerNames: "TransformersOptimizer", SchedulerType: "Scheduler"}
+
 
 def names(cls: type, without: set[str]) -> list[str]:
     return sorted(f.name for f in dataclasses.fields(cls) if f.init and f.name not in without)
@@ -136,6 +139,8 @@ def source(hint: Any) -> str:
         return f"list[{source(inner[0])}]"
     if origin is dict:
         return f"dict[{source(inner[0])}, {source(inner[1])}]"
+    if hint in NAMED:
+        return NAMED[hint]
     if issubclass(hint, Enum):
         return "Literal[" + ", ".join(f'"{member.value}"' for member in hint) + "]"
     assert dataclasses.is_dataclass(hint), hint
@@ -181,9 +186,10 @@ def render() -> str:
         "from tunewright.spec.base import Count, Loose, NotNegative, Number, Positive, Scale, Seed, Share, Text, Whole\n"
         "from tunewright.spec.tasks import Task\n\n"
     )
+    for enum, name in NAMED.items():
+        text += literal(name, [kind.value for kind in enum])
     # PEFT's own optimizers for LoRA, which `engine/optimizers.py` makes, stand before those of transformers.
-    text += literal("Optimizer", ["loraplus", "lorafa", *(kind.value for kind in OptimizerNames)])
-    text += literal("Scheduler", [kind.value for kind in SchedulerType])
+    text += f'Optimizer = Literal["loraplus", "lorafa", {NAMED[OptimizerNames]}]\n'
     text += literal("Tracker", ["none", "all", *INTEGRATION_TO_CALLBACK])
     text += block("TRAINING_ARGUMENTS: dict[str, Any] = ", transformers.TrainingArguments, set()) + "\n"
     text += "\nPEFT_FIELDS: dict[str, dict[str, Any]] = {\n"

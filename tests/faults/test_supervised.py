@@ -7,30 +7,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import ROOT, Toys
 from tests.faults.fingerprint import fingerprint
+from tests.signals import signals_given_back
 from tunewright.errors import TunewrightError
 from tunewright.flow import start
 from tunewright.flow.supervise import MOST_TRIES, Parent
 from tunewright.rundir import store
 from tunewright.rundir.store import RunDir
 
+__all__ = ["signals_given_back"]
 WAIT_SECONDS = 60
-
-
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    """A parent in this very process takes them over."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

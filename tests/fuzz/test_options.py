@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tests.fuzz.values import SEED, TEXTS, drawn, part, record, some
 from tunewright import api
@@ -99,14 +98,6 @@ def judged(planner: Planner, case: Case) -> tuple[str, Any]:
     return "planned", (loaded, plan)
 
 
-class _FirstStep(TrainerCallback):
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        control.should_training_stop = True
-        return control
-
-
 def begun(loaded: Any, plan: Plan) -> str:
     """What became of the first step: "trained", the code with which it was refused before, or what broke in the run."""
     try:
@@ -119,7 +110,7 @@ def begun(loaded: Any, plan: Plan) -> str:
         if ran_out(fault):
             return "E142"  # by the limits of the process in which a setting is tried
         return f"before the run: {type(fault).__name__}: {str(fault)[:200]}"
-    code = work(run, StopFlag(), [_FirstStep()])
+    code = work(run, StopFlag(), [dry.FirstStep()])
     events = run.read_events()
     if code == 0 or any(event["kind"] == "log" for event in events):
         return "trained"

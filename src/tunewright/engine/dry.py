@@ -157,7 +157,7 @@ def _training(plan: Plan) -> list[Problem]:
     return blame("train", "transformers", settings, attempt) if settings else []
 
 
-class _FirstStep(TrainerCallback):
+class FirstStep(TrainerCallback):
     """Ends the training behind its first step."""
 
     def on_step_end(
@@ -185,7 +185,7 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
         loss=plain_loss, held_out_loss=lambda _model: 1.0, method="lora", store=CheckpointStore(folder, "dry"), identity={},
         keep_checkpoints=2, before=earlier_sessions(None), model=model,
         args=training_arguments(small, folder, has_tests=True), train_dataset=rows, eval_dataset=rows,
-        data_collator=StepCollator(task.collate, task.units, task.size, 0, 2 * TOKENS), callbacks=[_FirstStep()],
+        data_collator=StepCollator(task.collate, task.units, task.size, 0, 2 * TOKENS), callbacks=[FirstStep()],
         optimizers=(make_optimizer(model, small), None),
     )  # fmt: skip
     trainer.train()

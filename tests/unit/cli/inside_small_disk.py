@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.signals import signals_given_back
 from tests.small_disk import ROOT, SmallDisk, small_disk
 from tests.unit.plan.conftest import facts
 from tunewright import api
@@ -30,7 +30,7 @@ from tunewright.rundir.store import RunDir
 from tunewright.spec.load import to_yaml
 from tunewright.spec.run import Run
 
-__all__ = ["facts"]
+__all__ = ["facts", "signals_given_back"]
 FAKE = ROOT / "tests/unit/flow/fake_worker.py"
 NO_ROOM = os.strerror(errno.ENOSPC)
 
@@ -44,15 +44,6 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 @pytest.fixture
 def run(disk: SmallDisk) -> RunDir:
     return store.create(disk.path / "shop", "shop")
-
-
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 # Changes of run.json, and events

@@ -3,12 +3,13 @@
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.signals import signals_given_back
 from tests.unit.plan.conftest import facts
 from tunewright.facts.pressure import Group
 from tunewright.flow.supervise import Parent
@@ -21,19 +22,10 @@ from tunewright.rundir.store import RunDir
 from tunewright.spec.load import to_yaml
 from tunewright.spec.run import Run
 
-__all__ = ["facts"]
+__all__ = ["facts", "signals_given_back"]
 FAKE = Path(__file__).with_name("fake_worker.py")
 GIB = 2**30
 Supervise = Callable[..., RunDir]
-
-
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
