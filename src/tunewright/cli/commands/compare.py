@@ -216,7 +216,7 @@ def _print(compared: "Compared", page: Path, *, is_quiet: bool) -> None:
     channel = show.out()
     if is_quiet:
         taken = compared.choice.take or compared.choice.best
-        channel.line(taken.name if taken else "")
+        channel.line(brief.one_line(taken.name) if taken else "")
         return
     _table(compared, channel)
     channel.line()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunewright.cli import live, options, show
+from tunewright.cli import brief, live, options, show
 from tunewright.cli.problems import print_problems, show_base_problems
 from tunewright.i18n import _, ngettext
 
@@ -37,7 +37,7 @@ def generate(
     target = api.output_file(output, force=force) if output else None
     prompts, left_out = api.prompts(file, task=trained.task, mapping=options.mapping(columns), skip_bad=skip_bad)
     show_base_problems(trained)
-    show.note(_("Loading the model of {name}").format(name=trained.name))
+    show.note(_("Loading the model of {name}").format(name=brief.one_line(trained.name)))
     how: dict[str, Any] = {"with_base": with_base, "max_new_tokens": max_new_tokens}
     rows: list[dict[str, Any]] = []
     try:
