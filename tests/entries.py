@@ -1,4 +1,4 @@
-"""Ways into the package with a model folder of a stranger, for tests/trust/test_remote_code.py."""
+"""Ways into the package with a model folder of a stranger, for tests/security/test_remote_code.py."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def data_check(folder: str, rows: str) -> None:
 
 def load_everything(folder: str, rows: str, adapter: str) -> None:
     """What a worker and a session open, without a worker or a session."""
-    from tunewright.data.tokenizer import load_tokenizer
-    from tunewright.engine.load import load_adapter, load_base, load_hf_tokenizer
+    from tunewright.data.tokenized.tokenizer import load_tokenizer
+    from tunewright.engine.models.load_model import load_adapter, load_base, load_hf_tokenizer
     from tunewright.errors import ModelError
 
     made, text = api.plan(_loaded(folder, rows)), load_tokenizer(Path(folder))

@@ -1,4 +1,4 @@
-"""Writes src/tunewright/spec/upstream.py from the installed transformers and peft: `python tools/upstream.py`."""
+"""Writes src/tunewright/config/upstream.py from the installed transformers and peft: `python tools/upstream.py`."""
 
 import dataclasses
 import subprocess
@@ -15,7 +15,7 @@ from transformers.models.auto import modeling_auto
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames, trainer_log_levels
 
-TARGET = Path(__file__).parent.parent / "src/tunewright/spec/upstream.py"
+TARGET = Path(__file__).parent.parent / "src/tunewright/config/upstream.py"
 CONFIGS = {
     "lora": peft.LoraConfig,
     "adalora": peft.AdaLoraConfig,
@@ -183,12 +183,12 @@ def render() -> str:
         '"""\n\n'
         "from typing import Annotated, Any, Literal\n\n"
         "from pydantic import Field\n\n"
-        "from tunewright.spec.base import Count, Loose, NotNegative, Number, Positive, Scale, Seed, Share, Text, Whole\n"
-        "from tunewright.spec.tasks import Task\n\n"
+        "from tunewright.config.section import Count, Loose, NotNegative, Number, Positive, Scale, Seed, Share, Text, Whole\n"
+        "from tunewright.config.tasks import Task\n\n"
     )
     for enum, name in NAMED.items():
         text += literal(name, [kind.value for kind in enum])
-    # PEFT's own optimizers for LoRA, which `engine/optimizers.py` makes, stand before those of transformers.
+    # PEFT's own optimizers for LoRA, which `engine/training/optimizers.py` makes, stand before those of transformers.
     text += f'Optimizer = Literal["loraplus", "lorafa", {NAMED[OptimizerNames]}]\n'
     text += literal("Tracker", ["none", "all", *INTEGRATION_TO_CALLBACK])
     text += block("TRAINING_ARGUMENTS: dict[str, Any] = ", transformers.TrainingArguments, set()) + "\n"

@@ -22,9 +22,9 @@ from typing import Any
 import psutil
 
 from tunewright import api
-from tunewright.data import demo
-from tunewright.rundir.store import RunDir
-from tunewright.trust import home
+from tunewright.data import demo_data
+from tunewright.rundir.run_dir import RunDir
+from tunewright.security import home
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
@@ -102,8 +102,8 @@ def rows_file(folder: Path, task: str, words: int) -> Path:
     """Generated rows; for texts several messages and answers are joined to longer rows."""
     path = folder / f"{task}-{words}.jsonl"
     if not path.is_file():
-        view = {"seq_cls": demo.as_label, "token_cls": demo.as_tags}.get(task)
-        made = demo.generate("train", (60 if words < 24 else 24) * words, seed=5)
+        view = {"seq_cls": demo_data.as_label, "token_cls": demo_data.as_tags}.get(task)
+        made = demo_data.generate("train", (60 if words < 24 else 24) * words, seed=5)
         rows = (
             [view(row) for row in made] if view else [_joined(made[i : i + words]) for i in range(0, len(made), words)]
         )
@@ -112,7 +112,7 @@ def rows_file(folder: Path, task: str, words: int) -> Path:
 
 
 def _joined(messages: list[Any]) -> dict[str, str]:
-    turns = [demo.as_messages(row)["messages"] for row in messages]
+    turns = [demo_data.as_messages(row)["messages"] for row in messages]
     return {
         "prompt": " ".join(t[-2]["content"] for t in turns),
         "completion": "\n".join(t[-1]["content"] for t in turns),

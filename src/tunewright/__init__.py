@@ -14,39 +14,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunewright.api import (
-        TrainedRun as TrainedRun,
-    )
-    from tunewright.api import (
-        compare_runs as compare_runs,
-    )
-    from tunewright.api import (
-        data_check as data_check,
-    )
-    from tunewright.api import (
-        load_model as load_model,
-    )
-    from tunewright.api import (
-        open_run as open_run,
-    )
-    from tunewright.api import (
-        peft_config as peft_config,
-    )
-    from tunewright.api import (
-        plan as plan,
-    )
-    from tunewright.api import (
-        quickstart as quickstart,
-    )
-    from tunewright.api import (
-        runs as runs,
-    )
-    from tunewright.api import (
-        train as train,
-    )
-    from tunewright.errors import (
-        TunewrightError as TunewrightError,
-    )
+    from tunewright.api import TrainedRun as TrainedRun
+    from tunewright.api import compare_runs as compare_runs
+    from tunewright.api import data_check as data_check
+    from tunewright.api import load_model as load_model
+    from tunewright.api import open_run as open_run
+    from tunewright.api import peft_config as peft_config
+    from tunewright.api import plan as plan
+    from tunewright.api import quickstart as quickstart
+    from tunewright.api import runs as runs
+    from tunewright.api import train as train
+    from tunewright.errors import TunewrightError as TunewrightError
 
 __version__ = "0.1.0"
 

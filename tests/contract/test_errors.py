@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.catalogue import CATALOGUE
-from tunewright.catalogue.entry import EXIT_OK
 from tunewright.errors import FAMILIES, Problem, TunewrightError, Where
+from tunewright.errors.catalogue import CATALOGUE
+from tunewright.errors.catalogue.codes import EXIT_OK
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = [p.read_text(encoding="utf-8") for p in (ROOT / "src/tunewright").rglob("*.py") if "catalogue" not in p.parts]

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from tunewright import i18n
-from tunewright.catalogue import CATALOGUE
+from tunewright.errors.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent.parent
 

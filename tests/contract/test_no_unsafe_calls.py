@@ -21,7 +21,11 @@ CALLS = {
     "transformers.dynamic_module_utils.get_class_from_dynamic_module", "datasets.load_from_disk",
 }  # fmt: skip
 # What may stand in one file alone.
-ONLY_IN = {"subprocess": "trust/process.py", "importlib.import_module": "__init__.py", "os.unlink": "rundir/durable.py"}
+ONLY_IN = {
+    "subprocess": "security/processes.py",
+    "importlib.import_module": "__init__.py",
+    "os.unlink": "rundir/atomic_io.py",
+}
 # Methods by their last name, whatever they are called on: archives, pickles and accelerate's states.
 METHODS = {
     "extractall", "extract", "load_state", "register_for_checkpointing", "save_state", "read_pickle", "to_pickle",
@@ -132,7 +136,11 @@ def _call_faults(node: ast.Call, name: str, names: Mapping[str, str]) -> Iterato
         yield "reads an attribute whose name is no literal"
     yield from _keyword_faults(keywords)
     yield from _loader_faults(node, keywords)
-    if name.startswith("rundir/") and name != "rundir/durable.py" and not ast.unparse(node.func).startswith("durable."):
+    if (
+        name.startswith("rundir/")
+        and name != "rundir/atomic_io.py"
+        and not ast.unparse(node.func).startswith("durable.")
+    ):
         yield from _writer_faults(node, last, name)
 
 
@@ -162,12 +170,12 @@ def _loader_faults(node: ast.Call, keywords: Mapping[str, ast.expr]) -> Iterator
 
 def _writer_faults(node: ast.Call, last: str, name: str) -> Iterator[str]:
     if last in WRITERS and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) != "durable":
-        yield f"{last} outside rundir/durable.py"
+        yield f"{last} outside rundir/atomic_io.py"
     if last == "replace" and len(node.args) == 1:  # Path.replace; str.replace takes two
-        yield "replace outside rundir/durable.py"
+        yield "replace outside rundir/atomic_io.py"
     modes = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")] if last == "open" else []
     if any(_is_text(mode) and set("wax+") & set(ast.literal_eval(mode)) for mode in modes):
-        yield "opens for writing outside rundir/durable.py"
+        yield "opens for writing outside rundir/atomic_io.py"
 
 
 def test_the_package_makes_no_unsafe_call() -> None:
@@ -274,7 +282,7 @@ def test_the_rules_bite(bad: str) -> None:
 @pytest.mark.parametrize("bad", BAD_IN_RUNS)
 def test_a_run_folder_is_written_by_one_file_alone(bad: str) -> None:
     assert list(faults(bad, "rundir/x.py"))
-    assert not list(faults(bad, "rundir/durable.py"))
+    assert not list(faults(bad, "rundir/atomic_io.py"))
 
 
 @pytest.mark.parametrize(

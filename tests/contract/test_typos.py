@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tunewright.config.deprecated_keys import TOP
+from tunewright.config.load_config import load, to_yaml
+from tunewright.config.methods import Lora
+from tunewright.config.run_config import RunConfig
+from tunewright.config.schema_keys import SECTIONS, fields, old_name, upstream
 from tunewright.errors import SpecError
-from tunewright.spec.keys import SECTIONS, fields, old_name, upstream
-from tunewright.spec.load import load, to_yaml
-from tunewright.spec.methods import Lora
-from tunewright.spec.renamed import TOP
-from tunewright.spec.run import Run
 
 EXAMPLE = load(
     named={"model": "smollm2", "data": "support.csv"},
@@ -44,7 +44,7 @@ def typos(key: str, chance: random.Random) -> set[str]:
 
 
 def is_known(section: str, key: str) -> bool:
-    own = set(fields(section)) | upstream(section) | (set(Run.model_fields) if section == TOP else set())
+    own = set(fields(section)) | upstream(section) | (set(RunConfig.model_fields) if section == TOP else set())
     return key in own or old_name(section, key) is not None
 
 
@@ -58,7 +58,9 @@ def cases() -> list[tuple[int, str, str, str]]:
 
 def test_every_key_of_the_example_is_tried() -> None:
     tried = {(section, key) for _line, section, key, _typo in cases()}
-    own = {(TOP, key) for key in Run.model_fields} | {(s, key) for s in SECTIONS for key in fields(s) if s != "peft"}
+    own = {(TOP, key) for key in RunConfig.model_fields} | {
+        (s, key) for s in SECTIONS for key in fields(s) if s != "peft"
+    }
     own |= {("peft", key) for key in fields("peft") if key in Lora.model_fields}
     assert own <= tried
 

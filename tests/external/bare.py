@@ -22,13 +22,13 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright import api
-from tunewright.accel.cpu import planned_matmul
-from tunewright.accel.merged import merged_lora
-from tunewright.data.encode import prompt_ids
-from tunewright.data.template import from_turn
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.load import load_adapter, load_base
-from tunewright.planning.plan import from_json
+from tunewright.data.tokenized.chat_template import from_turn
+from tunewright.data.tokenized.tokenization import prompt_ids
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_adapter, load_base
+from tunewright.kernels.cpu_matmul import planned_matmul
+from tunewright.kernels.merged_lora import merged_lora
+from tunewright.planning.run_plan import from_json
 
 PROMPTS = 20
 TOLERANCE = 1e-5

@@ -20,10 +20,10 @@ from recorded import COUNTED
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 
-from tunewright.accel import attention
-from tunewright.accel.cpu import EXACT, onednn_error, onednn_matmul
-from tunewright.accel.merged import merged_lora
-from tunewright.accel.packing import attend_by_document, packing_reason_not
+from tunewright.kernels import document_attention
+from tunewright.kernels.cpu_matmul import EXACT, onednn_error, onednn_matmul
+from tunewright.kernels.merged_lora import merged_lora
+from tunewright.kernels.packing import attend_by_document, packing_reason_not
 
 WRITERS = (peft.PeftModelForCausalLM, peft.PeftModelForSeq2SeqLM)
 counts: Counter[str] = Counter()  # of the test that is running
@@ -34,12 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
     error = onednn_error()
     if error >= EXACT:
         raise pytest.UsageError(f"oneDNN's products are off by {error:.1g} here: a run would not take them")
-    AttentionInterface.register(attention.NAME, _counted_attention)
+    AttentionInterface.register(document_attention.NAME, _counted_attention)
 
 
 def _counted_attention(*given: Any, **named: Any) -> Any:
     counts["document_attention"] += 1
-    return attention.document_attention(*given, **named)
+    return document_attention.document_attention(*given, **named)
 
 
 @pytest.hookimpl(wrapper=True)

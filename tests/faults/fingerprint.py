@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright.rundir.checkpoints import CheckpointStore, damage
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 TOLD = {"log": ("loss", "learning_rate", "grad_norm", "epoch", "tokens"), "eval": ("held_out_loss", "is_best")}
 RESULT = ("before", "after", "steps", "best_step", "tokens", "rows", "held_out_rows", "trainable_parameters")

@@ -12,8 +12,8 @@ import pytest
 
 from tests.matrix.conftest import _measured, shop_rows, tiny_model
 from tests.small_disk import SmallDisk, small_disk
-from tunewright.catalogue.entry import EXIT_MEMORY
-from tunewright.rundir.store import RunDir
+from tunewright.errors.catalogue.codes import EXIT_MEMORY
+from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["_measured", "shop_rows", "tiny_model"]
 WAIT_SECONDS = 240

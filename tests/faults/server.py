@@ -20,11 +20,11 @@ import torch
 import transformers.models.llama.modeling_llama
 
 from tests.faults.injected import installed
-from tunewright.catalogue.entry import EXIT_LOCKED
-from tunewright.engine.watch import StopFlag
+from tunewright.engine.training.callbacks import StopFlag
 from tunewright.engine.worker import end_at_once, quiet, work
-from tunewright.rundir import layout, lock
-from tunewright.rundir.store import RunDir
+from tunewright.errors.catalogue.codes import EXIT_LOCKED
+from tunewright.rundir import file_names, run_lock
+from tunewright.rundir.run_dir import RunDir
 
 # What transformers and PEFT would import only in a worker.
 IMPORTED_LATE = (peft.tuners.lora.bnb, transformers.models.llama.modeling_llama)
@@ -37,10 +37,10 @@ def as_worker(order: dict[str, Any], stdin: int) -> int:
     run = RunDir(Path(order["run"]))
     os.dup2(stdin, 0)
     os.close(stdin)
-    if lock.own(run.path) is None:
+    if run_lock.own(run.path) is None:
         return EXIT_LOCKED
     _alone(run)
-    log = os.open(run.file(layout.LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    log = os.open(run.file(file_names.LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ["TUNEWRIGHT_HOME"] = order["home"]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import STEPS, Toys
 from tests.faults.fingerprint import fingerprint
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 KILLED = -9
 MOMENTS = [("applied", 6), ("step_end", 8), ("evaluate", 8), ("save", 16), ("evaluate", STEPS), ("train_end", STEPS)]

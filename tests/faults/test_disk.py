@@ -19,11 +19,11 @@ from transformers import TrainerCallback
 
 from tests.matrix.conftest import _measured, shop_rows, tiny_model
 from tunewright import api
-from tunewright.catalogue.entry import EXIT_MEMORY
 from tunewright.engine import worker
-from tunewright.engine.disk import disk_faults
-from tunewright.flow import inline, start
-from tunewright.rundir.store import RunDir
+from tunewright.engine.system.io_errors import disk_faults
+from tunewright.errors.catalogue.codes import EXIT_MEMORY
+from tunewright.launch import in_process, start_run
+from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["_measured", "shop_rows", "tiny_model"]
 OPTIMIZER_LIMIT, ADAPTER_LIMIT = 90_000, 30_000  # torch writes the one, safetensors the other
@@ -54,7 +54,7 @@ class Refusing(TrainerCallback):
 @pytest.fixture(autouse=True)
 def _no_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The report, which is larger than the limit, is not what is looked at."""
-    monkeypatch.setattr(inline, "write_report", lambda run: None)
+    monkeypatch.setattr(in_process, "write_report", lambda run, findings: None)
     yield
     limit(resource.RLIM_INFINITY)
 
@@ -68,7 +68,7 @@ def run(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> Run
         "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 1, "train.eval_steps": 2,
     }  # fmt: skip
     loaded = api.load(named=named)
-    return start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
 
 
 def unsaved(run: RunDir) -> list[int]:
@@ -86,7 +86,7 @@ def left(run: RunDir) -> list[str]:
 
 @pytest.mark.parametrize("size", [OPTIMIZER_LIMIT, ADAPTER_LIMIT])
 def test_training_goes_on_without_some_of_its_checkpoints(size: int, run: RunDir) -> None:
-    assert inline.work(run, [Refusing({4, 6, 12}, size)]) == 0
+    assert in_process.work(run, [Refusing({4, 6, 12}, size)]) == 0
     assert unsaved(run) == [4, 6, 12]
     assert saved(run) == [2, 8, 10]
     assert run.result()["best_step"] in (8, 10)  # the loss falls, but what is not saved cannot be gone back to
@@ -97,23 +97,23 @@ def test_training_goes_on_without_some_of_its_checkpoints(size: int, run: RunDir
 
 
 def test_three_in_a_row_end_the_run_and_it_goes_on_from_the_last_that_was_saved(run: RunDir) -> None:
-    assert inline.work(run, [Refusing({4, 6, 8}, OPTIMIZER_LIMIT)]) == EXIT_MEMORY
+    assert in_process.work(run, [Refusing({4, 6, 8}, OPTIMIZER_LIMIT)]) == EXIT_MEMORY
     problem = run.info()["problems"][0]
     assert (problem["code"], problem["values"]["step"]) == ("E510", 8)
     assert left(run) == ["checkpoint-2"]
     limit(resource.RLIM_INFINITY)
-    assert inline.work(run) == 0
+    assert in_process.work(run) == 0
     assert saved(run) == [2, 4, 6, 8, 10, 12]
 
 
 def test_an_adapter_that_cannot_be_saved_is_no_fault_of_ours_and_can_be_saved_later(run: RunDir) -> None:
-    assert inline.work(run, [Refusing((), ADAPTER_LIMIT, at_end=True)]) == EXIT_MEMORY
+    assert in_process.work(run, [Refusing((), ADAPTER_LIMIT, at_end=True)]) == EXIT_MEMORY
     problem = run.info()["problems"][0]
     assert (problem["code"], problem["values"]["what"]) == ("E510", "the adapter")
     assert not run.adapter_dir.exists()
     assert not list(run.path.glob(".staging-*"))
     limit(resource.RLIM_INFINITY)
-    assert inline.work(run) == 0
+    assert in_process.work(run) == 0
     assert run.adapter_dir.is_dir()
 
 
@@ -132,8 +132,8 @@ def test_what_the_system_refuses_a_worker_is_no_fault_of_ours(
         raise OSError(number, os.strerror(number), "/some/where") if number else OSError("a library's own words")
 
     monkeypatch.setattr(worker, "train", refuse)
-    assert inline.work(run) == exit_code
-    (problem,) = start.outcome_problems(run)
+    assert in_process.work(run) == exit_code
+    (problem,) = start_run.outcome_problems(run)
     assert (problem.code, run.info()["exit_code"]) == (code, exit_code)
     assert (os.strerror(number) if number else "a library's own words") in problem.message()
     assert code == "E404" or ("/some/where" if number else str(run.path)) in problem.message()

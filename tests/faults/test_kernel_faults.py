@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.saving import KEEP, RUN
-from tests.unit.runs.disk import Disk, on
-from tunewright.rundir import durable
+from tests.unit.rundir.disk import Disk, on
+from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import CheckpointStore
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def _by_strace(folder: Path, call: str, fault: str, place: int) -> bool:
 
 
 def _inside(folder: Path, call: str, fault: str, place: int) -> bool:
-    wanted = durable._fsync if call == "fsync" else durable._rename
+    wanted = atomic_io._fsync if call == "fsync" else atomic_io._rename
     disk, seen = Disk(), 0
     plain = disk.perform
 

@@ -16,8 +16,8 @@ import pytest
 from tests.faults.conftest import BASE, Toys
 from tests.faults.fingerprint import Fingerprint, fingerprint
 from tests.faults.test_supervised import wait_for
-from tunewright.rundir import store
-from tunewright.rundir.store import RunDir
+from tunewright.rundir import run_dir
+from tunewright.rundir.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 LONGEST_SECONDS = 900
@@ -89,7 +89,7 @@ def test_worker_and_parent_killed_and_the_run_resumed(seed: int, command: Comman
     time.sleep(random.Random(seed).uniform(0, lifetime(RunDir(command.toys.folder / "by-command" / "whole"))))
     kill(run, ["parent", "worker"])
     face.wait(LONGEST_SECONDS)
-    wait_for(lambda: run.state() not in store.LIVE)
+    wait_for(lambda: run.state() not in run_dir.LIVE)
     if run.state() == "lost":
         assert command.start("runs", "resume", str(run.path), "-q").wait(LONGEST_SECONDS) == 0, run.info()
     assert run.state() == "finished"

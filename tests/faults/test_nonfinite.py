@@ -8,7 +8,7 @@ import pytest
 from tests.faults.conftest import Toys
 from tests.faults.fingerprint import adapter
 from tunewright.rundir.checkpoints import CheckpointStore, damage
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 DIVERGED = 10
 

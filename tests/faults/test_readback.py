@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests.faults.conftest import Toys
-from tunewright.engine.finite import check_finite
-from tunewright.engine.readback import check_readback
+from tunewright.engine.export.verify_export import check_readback
+from tunewright.engine.models.finite import check_finite
 from tunewright.errors import TrainingError
 from tunewright.rundir.checkpoints import seal
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import pytest
 
 from tests.faults.conftest import STEPS, VARIANTS, Toys
 from tests.faults.fingerprint import adapter, fingerprint, told
-from tunewright.flow import start
-from tunewright.flow.remedies import load_rows_itself
-from tunewright.rundir import store
-from tunewright.rundir.store import RunDir
+from tunewright.launch import start_run
+from tunewright.launch.oom_recovery import load_rows_itself
+from tunewright.rundir import run_dir
+from tunewright.rundir.run_dir import RunDir
 
 STOPPED = 128 + signal.SIGTERM
 SOME_STEPS = (3, 16, 25)  # before the first measurement, at the end of a pass, between two measurements
@@ -80,8 +80,8 @@ def test_changed_settings_count_from_the_next_step(toys: Toys, tmp_path: Path) -
         "train.logging_steps": 2,
         "train.max_grad_norm": 0.01,
     }
-    with store.owning(run):
-        start.requeue(run, changes)
+    with run_dir.owning(run):
+        start_run.requeue(run, changes)
     assert toys.work(run) == 0
     whole, found = toys.unbroken()["told"], told(run)
     measured = [int(line.removeprefix("eval ")) for line in found if line.startswith("eval")]
@@ -110,7 +110,7 @@ def test_a_longer_patience_goes_on_longer(toys: Toys, tmp_path: Path) -> None:
     run = toys.new(tmp_path / "run", "early stopping")
     assert toys.work(run, at="step_begin", step=short - 2, do="term") == STOPPED
     run.update_info(state="stopped", started=1.0, ended=2.0)
-    with store.owning(run):
-        start.requeue(run, {"train.early_stopping_patience": 5})
+    with run_dir.owning(run):
+        start_run.requeue(run, {"train.early_stopping_patience": 5})
     assert toys.work(run) == 0
     assert fingerprint(run)["result"]["steps"] > short

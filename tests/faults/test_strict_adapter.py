@@ -10,14 +10,14 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from tests.faults.conftest import Toys
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, planned_config
-from tunewright.engine.load import Tensors, adapter_tensors, load_adapter, load_base, restore_adapter
-from tunewright.engine.state import TRAINED, restore_trained, save_trained
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.adapter_state import TRAINED, restore_trained, save_trained
+from tunewright.engine.models.load_model import Tensors, adapter_tensors, load_adapter, load_base, restore_adapter
+from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
 from tunewright.errors import TunewrightError
-from tunewright.planning.plan import from_json
+from tunewright.planning.run_plan import from_json
 from tunewright.rundir.checkpoints import MANIFEST
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 WEIGHTS = "adapter_model.safetensors"
 Damage = Callable[[Tensors, str], object]

@@ -17,10 +17,10 @@ import typer
 from typer.testing import CliRunner
 
 from tests.fuzz.values import DIGITS, SEED, part, record, some
-from tunewright.catalogue.entry import Entry
 from tunewright.cli.main import app
 from tunewright.errors import CATALOGUE, error
-from tunewright.flow import calibrate, fetch, start
+from tunewright.errors.catalogue.codes import Entry
+from tunewright.launch import calibration, resolve_model, start_run
 
 SECONDS = 60  # in which a verb answers; far more than any takes
 WORDS = (
@@ -78,10 +78,10 @@ def place(tmp_path: Path, model: Path, rows: Path, monkeypatch: pytest.MonkeyPat
     def refuse(*_: Any, **__: Any) -> Any:
         raise error("E403", needed="1 GiB", free="0 GiB", path="here")
 
-    for module in (start, calibrate):
+    for module in (start_run, calibration):
         monkeypatch.setattr(module, "create", refuse)
-    monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
-    monkeypatch.setattr(fetch, "_bundled", lambda *_, **__: model)  # the built-in models are not fetched
+    monkeypatch.setattr(start_run, "try_settings", lambda plan, note: None)
+    monkeypatch.setattr(resolve_model, "_bundled", lambda *_, **__: model)  # the built-in models are not fetched
     return tmp_path
 
 

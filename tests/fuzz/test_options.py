@@ -17,15 +17,15 @@ import pytest
 
 from tests.fuzz.values import SEED, TEXTS, drawn, part, record, some
 from tunewright import api
-from tunewright.engine import dry
-from tunewright.engine.memory import ran_out
-from tunewright.engine.watch import StopFlag
+from tunewright.config.load_config import load, to_yaml
+from tunewright.config.schema_keys import SECTIONS, methods_with, options, upstream
+from tunewright.engine.system.oom import ran_out
+from tunewright.engine.training import dry_run
+from tunewright.engine.training.callbacks import StopFlag
 from tunewright.engine.worker import work
 from tunewright.errors import CATALOGUE, TunewrightError
-from tunewright.flow import start
-from tunewright.planning.plan import Plan, from_json
-from tunewright.spec.keys import SECTIONS, methods_with, options, upstream
-from tunewright.spec.load import load, to_yaml
+from tunewright.launch import start_run
+from tunewright.planning.run_plan import Plan, from_json
 
 COUNT = int(os.environ.get("TUNEWRIGHT_FUZZ_CASES", "6500"))
 STEPS = int(os.environ.get("TUNEWRIGHT_FUZZ_STEPS", "300"))
@@ -58,7 +58,7 @@ class Planner:
     def __init__(self, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.base = {"model.name": str(model), "data.train": str(rows), **SMALL}
         self.loaded = api.load(named=self.base)
-        gather, self.known = start.gather, start.gather(self.loaded.run, note=lambda text: None)
+        gather, self.known = start_run.gather, start_run.gather(self.loaded.run, note=lambda text: None)
         self.is_known = True
 
         def gathered(run: Any, **options: Any) -> Any:
@@ -69,15 +69,15 @@ class Planner:
                 run.model_copy(update=asked), self.known.facts, self.known.given, self.known.gated, self.known.tokenizer
             )
 
-        monkeypatch.setattr(start, "gather", gathered)
-        monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
+        monkeypatch.setattr(start_run, "gather", gathered)
+        monkeypatch.setattr(start_run, "try_settings", lambda plan, note: None)
 
     def plan(self, case: Case) -> tuple[Any, Plan]:
         """Raises: TunewrightError."""
         self.is_known = case.key.partition(".")[0] not in FOR_ALL_DATA
         named = {key: value for key, value in self.base.items() if key != case.key}
         loaded = load(named=named, sets=case.settings())
-        return loaded, start.plan_for(loaded, note=lambda text: None)
+        return loaded, start_run.plan_for(loaded, note=lambda text: None)
 
 
 def judged(planner: Planner, case: Case) -> tuple[str, Any]:
@@ -101,16 +101,16 @@ def judged(planner: Planner, case: Case) -> tuple[str, Any]:
 def begun(loaded: Any, plan: Plan) -> str:
     """What became of the first step: "trained", the code with which it was refused before, or what broke in the run."""
     try:
-        if problems := dry.problems_of(plan):
+        if problems := dry_run.problems_of(plan):
             return problems[0].code
-        run = start.create(loaded, plan, force=False, note=lambda text: None)
+        run = start_run.create(loaded, plan, force=False, note=lambda text: None)
     except TunewrightError as fault:
         return fault.problems[0].code
     except Exception as fault:
         if ran_out(fault):
             return "E142"  # by the limits of the process in which a setting is tried
         return f"before the run: {type(fault).__name__}: {str(fault)[:200]}"
-    code = work(run, StopFlag(), [dry.FirstStep()])
+    code = work(run, StopFlag(), [dry_run.FirstStep()])
     events = run.read_events()
     if code == 0 or any(event["kind"] == "log" for event in events):
         return "trained"

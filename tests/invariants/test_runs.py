@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright import api
-from tunewright.rundir.store import RunDir
-from tunewright.spec.run import FastPath
+from tunewright.config.run_config import FastPath
+from tunewright.rundir.run_dir import RunDir
 
 SUM_ORDER = 1e-5
 # Against the same rows in fp64 (loss 2.766), the plain loss is off by -7.4e-6 and the answer loss by 2e-7: attention with a
@@ -200,7 +200,7 @@ def test_python_and_command_line_are_one(rows: Path, tunewright: Command, small:
 
 
 def test_the_dequantised_model_has_the_expected_bytes(model_home: Path) -> None:
-    from tunewright.facts.bundled import BUNDLED
+    from tunewright.inspection.builtin_models import BUNDLED
     from tunewright.rundir.checkpoints import sha256
 
     folder = api.fetch("smollm2")

@@ -18,9 +18,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tunewright.data import demo
-from tunewright.facts.machine import Probe, probe_path
-from tunewright.rundir import durable
+from tunewright.data import demo_data
+from tunewright.inspection.machine_info import SpeedProbe, probe_path
+from tunewright.rundir import atomic_io
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -102,8 +102,8 @@ READERS: dict[str, Callable[[], PreTrainedModel]] = {
 def _measured(home: Path) -> None:
     """A speed for this machine, so that no plan starts a process to measure it; one thread, so that sums have one order."""
     torch.set_num_threads(1)
-    probe = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11})
-    durable.write_text(probe_path(), probe.model_dump_json())
+    probe = SpeedProbe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11})
+    atomic_io.write_text(probe_path(), probe.model_dump_json())
 
 
 @pytest.fixture(scope="session")
@@ -128,14 +128,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def task_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Twenty-four generated rows as a file, for each task in its own form."""
     views = {
-        "causal_lm": demo.as_messages,
-        "seq2seq": demo.as_pair,
-        "seq_cls": demo.as_label,
-        "token_cls": demo.as_tags,
+        "causal_lm": demo_data.as_messages,
+        "seq2seq": demo_data.as_pair,
+        "seq_cls": demo_data.as_label,
+        "token_cls": demo_data.as_tags,
     }
     folder = tmp_path_factory.mktemp("tasks")
     for task, view in views.items():
-        rows = (view(row) for row in demo.generate("train", 24, 0))
+        rows = (view(row) for row in demo_data.generate("train", 24, 0))
         (folder / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {task: folder / f"{task}.jsonl" for task in views}
 
@@ -144,6 +144,6 @@ def task_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def shop_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty generated conversations as a file."""
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    rows = (demo.as_messages(row) for row in demo.generate("train", 40, 0))
+    rows = (demo_data.as_messages(row) for row in demo_data.generate("train", 40, 0))
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

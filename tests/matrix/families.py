@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from tunewright.spec.tasks import Task
+from tunewright.config.tasks import Task
 
 Fields = Mapping[str, Any]
 CLASSES: Mapping[Task, Any] = {

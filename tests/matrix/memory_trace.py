@@ -9,8 +9,8 @@ from peft import LoraConfig, get_peft_model
 from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from tunewright.accel.attention import NAME
-from tunewright.accel.loss import chunked_cross_entropy
+from tunewright.kernels.cross_entropy import chunked_cross_entropy
+from tunewright.kernels.document_attention import NAME
 
 META = torch.device("meta")
 

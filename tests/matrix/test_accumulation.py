@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from tunewright import api
-from tunewright.data.gate import gate
-from tunewright.data.loading import load_examples
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, planned_config
-from tunewright.engine.evaluate import row_losses
-from tunewright.engine.load import load_base
-from tunewright.engine.losses import RowLoss
-from tunewright.engine.memory import Portions
-from tunewright.engine.tasks import collator, task_of
-from tunewright.flow import start
+from tunewright.data.load_examples import load_examples
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.data.validation import validate_data
+from tunewright.engine.evaluation.evaluator import row_losses
+from tunewright.engine.models.load_model import load_base
+from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
+from tunewright.engine.system.oom import BatchSizeBackoff
+from tunewright.engine.tasks.task_losses import RowLoss
+from tunewright.engine.tasks.task_registry import collator, task_of
+from tunewright.launch import start_run
 
 CELLS = [
     ("causal_lm", "llama", "lora"), ("causal_lm", "llama", "prompt_tuning"), ("seq2seq", "t5", "lora"),
@@ -52,11 +52,11 @@ def test_a_step_is_the_same_however_it_is_cut(
     folder = tiny_model(family)
     named = {"model.name": str(folder), "data.train": str(task_rows[task]), "task": task, "method": method}
     named |= {"data.class_weights": "balanced"} if task.endswith("cls") else {}
-    plan = start.plan_for(api.load(named=named), note=lambda text: None)
+    plan = start_run.plan_for(api.load(named=named), note=lambda text: None)
     tokenizer = load_tokenizer(folder, plan.run.model.chat_template)
     assert plan.run.task != "auto" and plan.run.data.max_length != "auto"
     loaded = load_examples(plan.run.data, 42, plan.run.task)
-    gated = gate(
+    gated = validate_data(
         loaded, plan.run.data, tokenizer, task=plan.run.task, max_length=plan.run.data.max_length,
         label_last=plan.facts.model.kind == "decoder",
     )  # fmt: skip
@@ -76,7 +76,7 @@ def test_a_step_is_the_same_however_it_is_cut(
         torch.testing.assert_close(cut[1], whole[1], atol=2e-6, rtol=2e-4)
     cut_whole = collator(plan, tokenizer, 10**6)
     loss = task_of(plan).loss(plan, rows)
-    found = row_losses(model, rows, loss, cut_whole, lambda done, total: None, Portions())
+    found = row_losses(model, rows, loss, cut_whole, lambda done, total: None, BatchSizeBackoff())
     alone = [float(loss(model, cut_whole.collate([row], cut_whole.pad_id))) for row in rows]
     assert [row["loss"] for row in found] == pytest.approx(alone, rel=1e-5)
     assert [row["row"] for row in found] == [row.number for row in rows]

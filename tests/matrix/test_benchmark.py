@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tunewright import api
-from tunewright.engine.session import Session
+from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
-from tunewright.flow import benchmark
+from tunewright.extras.lm_eval import harness_client
 
 from .test_causal_lm import run_for
 
@@ -26,10 +26,10 @@ FAKE = Path(__file__).parent / "fake_harness"
 def harness(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake harness is found by fresh processes."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(FAKE)]))
-    monkeypatch.setattr(benchmark, "find_spec", lambda name: True)
+    monkeypatch.setattr(harness_client, "find_spec", lambda name: True)
 
 
-def mean_logit(session: Session, **more: Any) -> tuple[float, float]:
+def mean_logit(session: SessionServer, **more: Any) -> tuple[float, float]:
     ids = torch.tensor([[5, 6, 7]])
     with torch.no_grad(), session.base() as base:
         before = float(base(input_ids=ids, **more).logits[..., 7].mean())
@@ -61,7 +61,7 @@ def test_base_and_tuned_model_are_asked_the_same(
     found = run.benchmark(["counts"], rows=3, progress=lambda done, total: steps.append((done, total)))
     assert steps == [(0, 2), (1, 2), (2, 2)]
     told = values(found)
-    session = Session(run.dir, lambda message: None)
+    session = SessionServer(run.dir, lambda message: None)
     more = {"decoder_input_ids": torch.tensor([[5, 6, 7]])} if task == "seq2seq" else {}
     expected = mean_logit(session, **more)
     assert told["acc"] == pytest.approx(expected, abs=1e-4)

@@ -13,13 +13,13 @@ from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from tunewright import api
-from tunewright.data.encode import Encoded
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.collate import StepCollator, pad_right
-from tunewright.engine.load import load_adapter, load_base
-from tunewright.engine.losses import predicted_tokens
-from tunewright.flow import inline, start
-from tunewright.planning.plan import from_json
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_adapter, load_base
+from tunewright.engine.tasks.collator import StepCollator, pad_right
+from tunewright.engine.tasks.task_losses import predicted_tokens
+from tunewright.launch import in_process, start_run
+from tunewright.planning.run_plan import from_json
 
 from .conftest import FAMILIES
 
@@ -34,8 +34,8 @@ def run_for(folder: Path, rows: Path, output: Path, **settings: object) -> api.T
         "train.eval_steps": 3, "eval.rows": 2, "eval.max_new_tokens": 8, **settings,
     }  # fmt: skip
     loaded = api.load(named=named)
-    run = start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
-    code = inline.work(run)
+    run = start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    code = in_process.work(run)
     log = [event for event in run.read_events() if event["kind"] == "failed"]
     assert code == 0, log[-1]["problems"] if log else code
     return api.TrainedRun(run)
@@ -62,9 +62,9 @@ def test_a_family_trains_saves_loads_and_merges(
         assert not torch.equal(base(input_ids=ids).logits, tuned), "the adapter changes nothing"
 
 
-def _rows() -> list[Encoded]:
+def _rows() -> list[TokenizedExample]:
     ids = [[3, 4, 5, 6, 7, 8, 2], [9, 10, 11, 2], [12, 13, 14, 15, 16, 17, 18, 19, 2]]
-    return [Encoded(i, row, [-100, -100, *row[2:]], 2, len(row)) for i, row in enumerate(ids)]
+    return [TokenizedExample(i, row, [-100, -100, *row[2:]], 2, len(row)) for i, row in enumerate(ids)]
 
 
 def test_the_model_trains_under_a_stock_trainer(

@@ -25,8 +25,8 @@ from peft import (
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
-from tunewright.engine.checkpointing import checkpoint_activations
-from tunewright.engine.quantise import prepare, quantization_config
+from tunewright.engine.models.activation_checkpointing import checkpoint_activations
+from tunewright.engine.models.quantization import prepare, quantization_config
 
 from .conftest import FAMILIES
 

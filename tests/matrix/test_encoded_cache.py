@@ -9,12 +9,12 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tunewright import api
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.prepare import Prepared, prepare
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.training.dataset import TokenizedDataset, prepare
 from tunewright.errors import DataError
-from tunewright.flow import start
-from tunewright.planning.plan import Plan
-from tunewright.rundir.store import RunDir
+from tunewright.launch import start_run
+from tunewright.planning.run_plan import Plan
+from tunewright.rundir.run_dir import RunDir
 
 Begun = tuple[Plan, RunDir]
 
@@ -23,10 +23,10 @@ def begun(folder: Path, rows: Path, output: Path) -> Begun:
     named = {"model.name": str(folder), "data.train": str(rows), "run.output_dir": str(output)}
     loaded = api.load(named=named)
     plan = api.plan(loaded)
-    return plan, start.create(loaded, plan, force=True, note=lambda text: None)
+    return plan, start_run.create(loaded, plan, force=True, note=lambda text: None)
 
 
-def prepared(run: Begun, notes: list[str] | None = None) -> Prepared:
+def prepared(run: Begun, notes: list[str] | None = None) -> TokenizedDataset:
     plan, folder = run
     said = notes if notes is not None else []
     return prepare(plan, folder, load_tokenizer(Path(plan.facts.model.folder)), note=said.append)

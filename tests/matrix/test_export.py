@@ -17,14 +17,14 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tunewright import api
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.export import merge_inputs, save_adapter, taken_from_base
-from tunewright.engine.session import Session
+from tunewright.config.tasks import TASKS
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.export.save_model import merge_inputs, save_adapter, taken_from_base
+from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
-from tunewright.flow import start
-from tunewright.planning.plan import from_json
-from tunewright.rundir.store import RunDir
-from tunewright.spec.tasks import TASKS
+from tunewright.launch import start_run
+from tunewright.planning.run_plan import from_json
+from tunewright.rundir.run_dir import RunDir
 
 from .test_causal_lm import run_for
 
@@ -47,7 +47,7 @@ def planned(folder: Path, rows: Path, output: Path, **settings: object) -> RunDi
     loaded = api.load(
         named={"model.name": str(folder), "data.train": str(rows), "run.output_dir": str(output), **settings}
     )
-    return start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
 
 
 def train_a_little(model: PeftModel, labels: torch.Tensor) -> None:
@@ -129,7 +129,7 @@ def test_a_merged_model_of_any_task_gives_what_its_adapter_gives(
 ) -> None:
     settings = {"task": task, "model.quantization": quantization, "train.learning_rate": 2e-2, "eval.max_new_tokens": 3}
     run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **settings)
-    session = Session(run.dir, lambda message: None)
+    session = SessionServer(run.dir, lambda message: None)
     inputs = merge_inputs(session.data().held_out, session.plan)
     assert inputs
     assert all(inputs)
@@ -152,9 +152,9 @@ def test_a_merge_that_answers_otherwise_is_refused_and_leaves_no_folder(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"train.learning_rate": 2e-2})
-    monkeypatch.setattr("tunewright.engine.export.merged_model", lambda model, plan: model.unload())
+    monkeypatch.setattr("tunewright.engine.export.save_model.merged_model", lambda model, plan: model.unload())
     with pytest.raises(TunewrightError) as caught:
-        Session(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+        SessionServer(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
     assert [problem.code for problem in caught.value.problems] == ["E602"]
     assert not (tmp_path / "merged").exists()
 
@@ -169,13 +169,13 @@ def test_labels_of_several_kinds_are_compared(tiny_model: Callable[..., Path], t
         path = tmp_path / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in content))
         run = run_for(tiny_model("bert"), path, tmp_path / name, task="seq_cls")
-        told = Session(run.dir, lambda message: None).merge(str(tmp_path / f"{name}-merged"))
+        told = SessionServer(run.dir, lambda message: None).merge(str(tmp_path / f"{name}-merged"))
         assert told["equal"] == told["prompts"] > 0
 
 
 def test_what_peft_cannot_merge_says_why(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"peft.lora_bias": True})
     with pytest.raises(TunewrightError, match="lora_bias") as caught:
-        Session(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+        SessionServer(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
     assert caught.value.problems[0].code == "E603"
     assert not (tmp_path / "merged").exists()

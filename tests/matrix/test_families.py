@@ -23,18 +23,18 @@ from transformers import (
 
 from tests.matrix.families import CLASSES, EXPERTS, MAMBAS, RELABELLED, ZOO, Tiny, relabelled, saved
 from tests.real_model import model_home
-from tunewright.facts.families import FAMILIES, ia3_modules, matches, names_of, norm_modules, roles_of
-from tunewright.facts.model import Model, read_model
-from tunewright.planning.check import matching_groups
-from tunewright.planning.presets import Row, rows_of
-from tunewright.spec.presets import PRESETS, Level
-from tunewright.spec.tasks import TASKS, Task
-from tunewright.spec.upstream import MODEL_TASKS
+from tunewright.config.preset_table import PRESETS, Level
+from tunewright.config.tasks import TASKS, Task
+from tunewright.config.upstream import MODEL_TASKS
+from tunewright.inspection.architectures import FAMILIES, ia3_modules, matches, names_of, norm_modules, roles_of
+from tunewright.inspection.model_info import ModelInfo, read_model
+from tunewright.planning.check_config import matching_groups
+from tunewright.planning.preset_targets import PresetRow, rows_of
 
 __all__ = ["model_home"]
 MERGED = 1e-5
 RANK = 4
-Read = Callable[[str], Model]
+Read = Callable[[str], ModelInfo]
 PEFT_LORA = peft_tables.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 PEFT_IA3 = peft_tables.TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING
 PEFT_FEEDFORWARD = peft_tables.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
@@ -50,9 +50,9 @@ def _quiet() -> None:
 @pytest.fixture(scope="session")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     """Facts of an animal, read from the headers of its folder; written once."""
-    made: dict[str, Model] = {}
+    made: dict[str, ModelInfo] = {}
 
-    def of(name: str) -> Model:
+    def of(name: str) -> ModelInfo:
         if name not in made:
             made[name] = read_model(saved(_tiny(name).build(), tmp_path_factory.mktemp(name)), name)
         return made[name]
@@ -64,11 +64,11 @@ def _tiny(name: str) -> Tiny:
     return {**ZOO, **MAMBAS}[name]
 
 
-def _row(model: Model, level: Level) -> Row:
+def _row(model: ModelInfo, level: Level) -> PresetRow:
     return next(row for row in rows_of(model) if row.preset.level == level)
 
 
-def lora(row: Row, task_type: str | None) -> LoraConfig:
+def lora(row: PresetRow, task_type: str | None) -> LoraConfig:
     return LoraConfig(
         r=RANK, lora_alpha=2 * RANK, target_modules=row.target_modules, target_parameters=row.target_parameters or None,
         task_type=task_type,

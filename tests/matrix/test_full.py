@@ -8,9 +8,9 @@ import torch
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM
 
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.load import load_adapter, load_base
-from tunewright.planning.plan import from_json
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_adapter, load_base
+from tunewright.planning.run_plan import from_json
 
 from .test_causal_lm import LOGITS, run_for
 

@@ -13,13 +13,13 @@ from peft import AutoPeftModelForCausalLM
 from torch import nn
 
 from tunewright import api
-from tunewright.accel import int8
-from tunewright.accel.cpu import is_int8_right
-from tunewright.accel.int8 import Int8Linear, LastInput
-from tunewright.engine.quantise import dequantised, weight_bytes
-from tunewright.engine.session import Session
-from tunewright.facts.machine import Probe, probe_path
-from tunewright.planning.combine import ON_QUANTISED
+from tunewright.engine.models.quantization import dequantised, weight_bytes
+from tunewright.engine.session_server import SessionServer
+from tunewright.inspection.machine_info import SpeedProbe, probe_path
+from tunewright.kernels import int8_linear
+from tunewright.kernels.cpu_matmul import is_int8_right
+from tunewright.kernels.int8_linear import Int8Linear, LastInput
+from tunewright.planning.compatibility import ON_QUANTISED
 
 from .test_causal_lm import run_for
 from .test_methods import SMALL
@@ -32,7 +32,9 @@ CLOSE = 0.02
 def fast_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which products in 8 bits were measured to be fast."""
     rates = {"mkl": 1e11, "onednn": 2e11, "int8": 9e11}
-    probe = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11}, matmul=rates)
+    probe = SpeedProbe(
+        device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11}, matmul=rates
+    )
     probe_path().write_text(probe.model_dump_json())
 
 
@@ -70,7 +72,7 @@ def test_columns_that_tower_over_the_others_do_not_cost_them_their_bits(monkeypa
     with torch.no_grad():
         expected = plain(x)
         kept = apart(Int8Linear.of(plain, LastInput())(x), expected)
-        monkeypatch.setattr(int8, "OUTLIER", float("inf"))
+        monkeypatch.setattr(int8_linear, "OUTLIER", float("inf"))
         lost = apart(Int8Linear.of(plain, LastInput())(x), expected)
     assert kept < 2 * CLOSE  # the outlier's own part is rounded in the weights alone
     assert lost > 10 * kept
@@ -89,7 +91,7 @@ def test_inputs_are_rounded_once_for_layers_that_read_the_same_and_anew_for_othe
 def test_inputs_are_left_as_they_are_where_two_ways_are_compared() -> None:
     plain = layer()
     rounded, x = Int8Linear.of(plain, LastInput()), torch.randn(8, 96)
-    with int8.unrounded_inputs(nn.Sequential(rounded)):
+    with int8_linear.unrounded_inputs(nn.Sequential(rounded)):
         exact = rounded(x)
     torch.testing.assert_close(exact, nn.functional.linear(x, rounded.dequantised(), plain.bias), atol=0, rtol=0)
     assert not torch.equal(rounded(x), exact)
@@ -114,7 +116,7 @@ def test_every_method_trains_on_it_and_its_adapter_fits_the_plain_base(
     assert not [event for event in run.dir.read_events() if event["kind"] == "alert"]
     losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
     assert min(losses[1:]) < losses[0]
-    session = Session(run.dir, lambda message: None)
+    session = SessionServer(run.dir, lambda message: None)
     base = session.model.get_base_model()
     assert {type(m) for m in base.modules() if isinstance(m, nn.Linear) and m.weight.dtype == torch.int8} == {
         Int8Linear
@@ -130,7 +132,7 @@ def test_it_is_merged_by_way_of_a_plain_base(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, fast_int8: None
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"model.quantization": "8bit"})
-    found = Session(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+    found = SessionServer(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
     assert found["base"] == "dequantised from 8bit"
     assert found["equal"] == found["prompts"] > 0
 
@@ -141,7 +143,7 @@ def test_other_tasks_keep_their_heads_in_fp32(
 ) -> None:
     settings = {"task": task, "model.quantization": "8bit", "eval.max_new_tokens": 3}
     run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **settings)
-    base = Session(run.dir, lambda message: None).model.get_base_model()
+    base = SessionServer(run.dir, lambda message: None).model.get_base_model()
     kinds = {name: m.weight.dtype for name, m in base.named_modules() if isinstance(m, nn.Linear)}
     assert torch.int8 in kinds.values()
     heads = [kind for name, kind in kinds.items() if name.startswith(("classifier", "score", "lm_head"))]
@@ -154,7 +156,7 @@ def test_its_weights_take_a_quarter_and_go_back_to_plain_ones(tiny_model: Callab
     base = model.unload()
     before, weight = weight_bytes(base), base.model.layers[0].mlp.up_proj.weight.clone()
     linear = sum(m.weight.numel() for m in base.modules() if type(m) is nn.Linear and m is not base.lm_head)
-    int8.to_int8(base)
+    int8_linear.to_int8(base)
     rows = sum(m.out_features for m in base.modules() if isinstance(m, Int8Linear))
     assert before - weight_bytes(base) == 3 * linear - 4 * rows
     again = dequantised(base, torch.float32).model.layers[0].mlp.up_proj

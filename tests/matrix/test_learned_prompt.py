@@ -8,8 +8,8 @@ import torch
 from peft import PeftModel, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.generate import generate
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.evaluation.generation import generate
 
 from .conftest import FAMILIES
 

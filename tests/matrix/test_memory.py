@@ -12,22 +12,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tunewright import api
-from tunewright.accel.loss import MicroBatch, plain_loss
-from tunewright.accel.packing import pack, pack_groups, packed_loss
-from tunewright.data.encode import Encoded
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine import train
-from tunewright.engine.build import checkpoint_to_resume
-from tunewright.engine.collate import StepCollator, pad_right
-from tunewright.engine.evaluate import held_out_loss, spread
-from tunewright.engine.generate import generate
-from tunewright.engine.losses import predicted_tokens
-from tunewright.engine.memory import Portions, ran_out
-from tunewright.engine.rehearse import largest_micro_batch, rehearse
-from tunewright.engine.ways import Way
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.evaluation.evaluator import held_out_loss, spread
+from tunewright.engine.evaluation.generation import generate
+from tunewright.engine.system.oom import BatchSizeBackoff, ran_out
+from tunewright.engine.tasks.collator import StepCollator, pad_right
+from tunewright.engine.tasks.task_losses import predicted_tokens
+from tunewright.engine.training import train_adapter
+from tunewright.engine.training.build_trainer import checkpoint_to_resume
+from tunewright.engine.training.loss_backends import LossBackend
+from tunewright.engine.training.warmup import largest_micro_batch, run_warmup_step
 from tunewright.errors import Problem, TrainingError
-from tunewright.planning.plan import from_json
-from tunewright.planning.remedy import remedied
+from tunewright.kernels.cross_entropy import MicroBatch, plain_loss
+from tunewright.kernels.packing import pack, pack_groups, packed_loss
+from tunewright.planning.memory_fallback import remedied
+from tunewright.planning.run_plan import from_json
 from tunewright.rundir.checkpoints import CheckpointStore
 
 from .test_causal_lm import run_for
@@ -37,8 +37,11 @@ REFUSED = (
 )
 
 
-def rows_of(*lengths: int) -> list[Encoded]:
-    return [Encoded(i, [5 + j % 200 for j in range(n)], [-100, *range(6, 5 + n)], 1, n) for i, n in enumerate(lengths)]
+def rows_of(*lengths: int) -> list[TokenizedExample]:
+    return [
+        TokenizedExample(i, [5 + j % 200 for j in range(n)], [-100, *range(6, 5 + n)], 1, n)
+        for i, n in enumerate(lengths)
+    ]
 
 
 def cut_by(max_tokens: int) -> StepCollator:
@@ -46,7 +49,7 @@ def cut_by(max_tokens: int) -> StepCollator:
 
 
 def packed_by(max_tokens: int) -> StepCollator:
-    way = Way(packed_loss, lambda rows, _pad_id: pack(rows, share=False), partial(pack_groups, share=False))
+    way = LossBackend(packed_loss, lambda rows, _pad_id: pack(rows, share=False), partial(pack_groups, share=False))
     return way.of(cut_by(max_tokens))
 
 
@@ -75,7 +78,7 @@ def test_what_does_not_fit_is_done_in_halves_and_every_row_once() -> None:
             raise RuntimeError(REFUSED)
         done.extend(group)
 
-    portions = Portions(told.append)
+    portions = BatchSizeBackoff(told.append)
     portions.each([range(7), range(7, 10)], work)
     assert done == list(range(10))
     assert [problem.values["rows"] for problem in told] == [4, 2]
@@ -92,9 +95,9 @@ def test_a_row_that_does_not_fit_alone_is_an_end_and_other_faults_pass() -> None
         raise ValueError("no")
 
     with pytest.raises(MemoryError):
-        Portions(lambda problem: None).each([range(4)], refuse)
+        BatchSizeBackoff(lambda problem: None).each([range(4)], refuse)
     with pytest.raises(ValueError, match="no"):
-        Portions(lambda problem: pytest.fail("halved")).each([range(4)], fail)
+        BatchSizeBackoff(lambda problem: pytest.fail("halved")).each([range(4)], fail)
 
 
 def narrow(model: Any, most: int) -> Any:
@@ -112,15 +115,15 @@ def test_losses_and_answers_are_the_same_in_smaller_batches(tiny_model: Callable
     tokenizer, rows, cut = load_tokenizer(tiny_model(), None), rows_of(9, 12, 7, 15, 11, 8), cut_by(64)
     prompts = [row.ids[:5] for row in rows]
 
-    def measure(portions: Portions) -> tuple[float, Any]:
+    def measure(portions: BatchSizeBackoff) -> tuple[float, Any]:
         answers = generate(model, prompts, tokenizer, max_new_tokens=4, portions=portions)
         return held_out_loss(model, rows, plain_loss, cut, portions=portions), answers
 
     told: list[Problem] = []
-    loss, answers = measure(Portions(told.append))
+    loss, answers = measure(BatchSizeBackoff(told.append))
     assert not told
     undo = narrow(model, 2)
-    again, same = measure(Portions(told.append))
+    again, same = measure(BatchSizeBackoff(told.append))
     undo.remove()
     assert told
     assert all(problem.code == "D102" for problem in told)
@@ -160,7 +163,7 @@ def test_a_rehearsal_leaves_no_trace(tiny_model: Callable[..., Path], shop_rows:
         return plain_loss(model, batch)
 
     model.eval()
-    rehearse(model, loss, pad_right(rows_of(9, 12), 0))
+    run_warmup_step(model, loss, pad_right(rows_of(9, 12), 0))
     assert seen == [True]
     assert not model.training
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -172,7 +175,7 @@ def test_a_run_is_the_same_with_and_without_its_rehearsal(
 ) -> None:
     settings = {"peft.lora_dropout": 0.2}
     rehearsed = run_for(tiny_model(), shop_rows, tmp_path / "rehearsed", **settings)
-    monkeypatch.setattr(train, "rehearse", lambda model, loss, batch: None)
+    monkeypatch.setattr(train_adapter, "rehearse", lambda model, loss, batch: None)
     plain = run_for(tiny_model(), shop_rows, tmp_path / "plain", **settings)
     curves = [
         [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"] for run in (rehearsed, plain)
@@ -198,7 +201,7 @@ def test_a_checkpoint_goes_on_with_an_8_bit_base_if_a_saving_made_it_so(
 
 
 def test_some_of_the_held_out_rows_are_taken_evenly_as_files_stand_in_the_order_of_labels() -> None:
-    rows = [Encoded(i, [1, 2], [-100, 2], 1, 2) for i in range(10)]
+    rows = [TokenizedExample(i, [1, 2], [-100, 2], 1, 2) for i in range(10)]
     assert [row.number for row in spread(rows, 4)] == [0, 2, 5, 7]
     assert [row.number for row in spread(rows, 99)] == list(range(10))
     assert spread(rows, 0) == spread([], 3) == []

@@ -17,16 +17,16 @@ from torch import nn
 from transformers import AutoConfig, TrainerCallback, set_seed
 
 from tunewright import api
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, planned_config, without_adapter
-from tunewright.engine.load import load_adapter, load_base
-from tunewright.engine.session import Session
+from tunewright.config.methods import METHODS
+from tunewright.config.tasks import TASKS
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_adapter, load_base
+from tunewright.engine.models.peft_adapter import attach_adapter, planned_config, without_adapter
+from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
-from tunewright.flow import inline, start
-from tunewright.planning.combine import reason_not
-from tunewright.planning.plan import Plan, from_json
-from tunewright.spec.methods import METHODS
-from tunewright.spec.tasks import TASKS
+from tunewright.launch import in_process, start_run
+from tunewright.planning.compatibility import reason_not
+from tunewright.planning.run_plan import Plan, from_json
 
 from .test_causal_lm import run_for
 
@@ -124,7 +124,7 @@ def test_what_is_trained_is_held_in_fp32_and_moves(
     plan = from_json(run.dir.plan())
     model = attach_adapter(load_base(plan, load_tokenizer(tiny_model(family))), planned_config(plan), seed=42)
     assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
-    again = Session(run.dir, lambda message: None).evaluate(0)
+    again = SessionServer(run.dir, lambda message: None).evaluate(0)
     assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], rel=2e-2)
     losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
     assert losses[0] != losses[-1]
@@ -162,10 +162,10 @@ def test_a_run_that_broke_off_ends_as_if_it_had_not(
         **settings,
     }
     loaded = api.load(named={**named, "run.output_dir": str(tmp_path / "broken")})
-    broken = start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
-    assert inline.work(broken, [Breaking()]) != 0
+    broken = start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    assert in_process.work(broken, [Breaking()]) != 0
     assert [folder.name for folder in broken.checkpoints_dir.glob("checkpoint-*")] == ["checkpoint-4"]
-    assert inline.work(broken) == 0
+    assert in_process.work(broken) == 0
     first, second = (load_file(run / "adapter_model.safetensors") for run in (whole.adapter, broken.adapter_dir))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -16,13 +16,13 @@ from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file
 
 from tunewright import api
+from tunewright.config.tasks import TASKS
 from tunewright.errors import SpecError
-from tunewright.facts.bundled import BUNDLED
-from tunewright.flow import eject
-from tunewright.planning.plan import Plan, from_json
-from tunewright.rundir.base import base_of
-from tunewright.rundir.card import card
-from tunewright.spec.tasks import TASKS
+from tunewright.extras.eject import peft_script
+from tunewright.inspection.builtin_models import BUNDLED
+from tunewright.planning.run_plan import Plan, from_json
+from tunewright.rundir.base_model import base_of
+from tunewright.rundir.model_card import card
 
 from .test_causal_lm import run_for
 
@@ -152,7 +152,7 @@ def test_each_kind_of_base_is_named_as_others_have_it(
         for text in (card(made, run.dir), card(made, run.dir, shared_as="shared")):
             assert str(tmp_path) not in text
             assert f'from_pretrained("{called}")' in text
-        script = eject.render(made, run.dir, has_tests=False, has_pairs=False, pad_id=0)
+        script = peft_script.render(made, run.dir, has_tests=False, has_pairs=False, pad_id=0)
         is_own = name in ("models/mine", "~/mine.gguf")
         assert (str(plan.facts.model.folder) in script) == is_own, "only the user's own folder is named by its path"
         assert ("required=True" in script) == (name == "bert2bert")

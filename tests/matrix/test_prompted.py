@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from tunewright.data.encode import IGNORED, Encoded
-from tunewright.engine.build import examiner
-from tunewright.engine.memory import Portions
-from tunewright.engine.prompted import with_examples
-from tunewright.engine.session import Session
-from tunewright.engine.ways import plain_way
+from tunewright.api.run_handle import TrainedRun
+from tunewright.config.load_config import patch
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+from tunewright.engine.session_server import SessionServer
+from tunewright.engine.system.oom import BatchSizeBackoff
+from tunewright.engine.training.build_trainer import examiner
+from tunewright.engine.training.loss_backends import plain_backend
 from tunewright.errors import DataError
-from tunewright.spec.load import patch
-from tunewright.trained import TrainedRun
+from tunewright.extras.few_shot.few_shot_prompts import with_examples
 
 from .test_causal_lm import run_for
 
@@ -31,15 +31,15 @@ def run(
 
 
 @pytest.fixture(scope="module")
-def session(run: TrainedRun) -> Session:
-    return Session(run.dir, lambda message: None)
+def session(run: TrainedRun) -> SessionServer:
+    return SessionServer(run.dir, lambda message: None)
 
 
-def learned(row: Encoded) -> list[float]:
+def learned(row: TokenizedExample) -> list[float]:
     return [label for label in row.labels if label != IGNORED]
 
 
-def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured(session: Session) -> None:
+def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured(session: SessionServer) -> None:
     data = session.data()
     rows, shown = with_examples(session.plan, data, session.tokenizer, 2)
     assert shown == 2
@@ -55,10 +55,10 @@ def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured
     assert not {row.number for row in data.train} & {row.number for row in rows}
 
 
-def test_the_loss_is_that_of_the_answers_behind_the_examples(session: Session) -> None:
+def test_the_loss_is_that_of_the_answers_behind_the_examples(session: SessionServer) -> None:
     data = session.data()
     rows, _shown = with_examples(session.plan, data, session.tokenizer, 2)
-    test = examiner(session.plan, data, session.tokenizer, plain_way(session.plan, data.train), Portions())
+    test = examiner(session.plan, data, session.tokenizer, plain_backend(session.plan, data.train), BatchSizeBackoff())
     with session.base() as base:
         assert isinstance(base, nn.Module)
         found = replace(test, rows=rows, answers=2).evaluate(base)
@@ -71,7 +71,7 @@ def test_the_loss_is_that_of_the_answers_behind_the_examples(session: Session) -
     assert found.losses[0]["units"] == len(right)
 
 
-def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: Session) -> None:
+def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: SessionServer) -> None:
     data, plan = session.data(), session.plan
     longest = max(len(row.ids) for row in with_examples(plan, data, session.tokenizer, 3)[0])
     room = plan.facts.model.max_position_embeddings
@@ -101,13 +101,13 @@ def test_of_conversations_and_cut_rows_the_same_is_measured_as_without_examples(
     found = run.prompted(1)
     run.close()
     alone, behind = run.dir.losses("before"), run.dir.losses("prompted")
-    assert any(row.is_truncated for row in Session(run.dir, lambda message: None).data().held_out)
+    assert any(row.is_truncated for row in SessionServer(run.dir, lambda message: None).data().held_out)
     assert [(row["row"], row["units"]) for row in behind] == [(row["row"], row["units"]) for row in alone]
     assert [row["row"] for row in run.dir.samples("prompted")] == [row["row"] for row in run.dir.samples("before")]
     assert found["shots"] == 1
 
 
-def test_whole_texts_and_long_talks_are_no_examples(session: Session) -> None:
+def test_whole_texts_and_long_talks_are_no_examples(session: SessionServer) -> None:
     data, plan = session.data(), session.plan
     whole = plan.model_copy(update={"run": patch(plan.run, {"data.train_on": "all"})})
     with pytest.raises(DataError, match="whole texts are learned"):

@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tunewright import api
-from tunewright.accel.loss import plain_loss
-from tunewright.accel.packing import packed_loss
-from tunewright.engine import prove
-from tunewright.engine.session import Session, serve
-from tunewright.planning import paths
+from tunewright.engine.session_server import SessionServer, serve
+from tunewright.extras import session_worker
+from tunewright.extras.numerics import parity_checks
+from tunewright.kernels.cross_entropy import plain_loss
+from tunewright.kernels.packing import packed_loss
+from tunewright.planning import fast_paths
 from tunewright.rundir.checkpoints import seal
 
 from .test_causal_lm import run_for
@@ -57,14 +58,14 @@ def trained(
     return train
 
 
-def loaded(run: api.TrainedRun) -> Session:
-    return Session(run.dir, lambda message: None)
+def loaded(run: api.TrainedRun) -> SessionServer:
+    return SessionServer(run.dir, lambda message: None)
 
 
-def proven(session: Session) -> Told:
-    told = session.prove()
+def proven(session: SessionServer) -> Told:
+    told = session_worker.prove(session)
     json.dumps(told, allow_nan=False)
-    assert told["rows"] == prove.ROWS
+    assert told["rows"] == parity_checks.ROWS
     return {check["name"]: check for check in told["checks"]}
 
 
@@ -78,8 +79,8 @@ def test_what_must_be_equal_is_and_the_rest_says_why_it_does_not_apply(
 ) -> None:
     told = proven(loaded(trained(method, task, family)))
     assert outcomes(told, "failed") == set(), told
-    assert outcomes(told, "ok") == equal & ({*paths.PATHS} | ALWAYS)
-    assert set(told) == {*paths.PATHS} | ALWAYS
+    assert outcomes(told, "ok") == equal & ({*fast_paths.PATHS} | ALWAYS)
+    assert set(told) == {*fast_paths.PATHS} | ALWAYS
     assert all(told[name]["reason"] for name in outcomes(told, "not_applicable"))
     assert {one["what"] for one in told["accumulated"]["compared"]} == {"loss", "gradients"}
     assert told["reloaded"]["compared"][0] == {"what": "tensors", "difference": 0.0, "tolerance": 0.0}
@@ -107,7 +108,7 @@ def test_settings_that_change_what_is_trained_are_proven_too(
 @pytest.mark.parametrize("method", ["lora", "ia3", "prefix_tuning", "adalora"])
 def test_gradients_reach_every_number_of_the_adapter(method: str, trained: Callable[..., api.TrainedRun]) -> None:
     session = loaded(trained(method))
-    prove.let_gradients_in(session.model)
+    parity_checks.let_gradients_in(session.model)
     with_gradients = sum(p.numel() for p in session.model.parameters() if p.requires_grad)
     saved = sum(tensor.numel() for tensor in load_file(session.run.adapter_dir / "adapter_model.safetensors").values())
     assert with_gradients == saved
@@ -122,8 +123,8 @@ def test_a_fast_path_with_another_loss_is_found(
     def scaled(model: Any, batch: Any) -> torch.Tensor:
         return 1.01 * packed_loss(model, batch)
 
-    monkeypatch.setattr("tunewright.engine.ways.packed_loss", scaled)
-    monkeypatch.setattr("tunewright.engine.prove.packed_loss", scaled)
+    monkeypatch.setattr("tunewright.engine.training.loss_backends.packed_loss", scaled)
+    monkeypatch.setattr("tunewright.extras.numerics.parity_checks.packed_loss", scaled)
     told = proven(session)
     assert outcomes(told, "failed") == {"packing", "shared_prefix"}
     assert told["packing"]["compared"][0]["difference"] == pytest.approx(0.01, rel=1e-2)
@@ -137,7 +138,7 @@ def test_a_loss_that_is_a_mean_of_each_micro_batch_is_found(
     def mean(model: Any, batch: Any) -> torch.Tensor:
         return plain_loss(model, batch) / (batch["labels"] != -100).sum()
 
-    monkeypatch.setattr("tunewright.engine.tasks.plain_loss", mean)
+    monkeypatch.setattr("tunewright.engine.tasks.task_registry.plain_loss", mean)
     assert outcomes(proven(session), "failed") == {"accumulated"}
 
 
@@ -145,7 +146,7 @@ def test_an_adapter_that_is_not_switched_off_is_found(
     trained: Callable[..., api.TrainedRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = loaded(trained())
-    monkeypatch.setattr(prove, "without_adapter", nullcontext)
+    monkeypatch.setattr(parity_checks, "without_adapter", nullcontext)
     assert outcomes(proven(session), "failed") == {"switched_off"}
 
 
@@ -173,20 +174,26 @@ def test_a_merge_that_lost_the_adapter_is_found(
     trained: Callable[..., api.TrainedRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = loaded(trained())
-    monkeypatch.setattr(prove, "merged_model", lambda model, plan: model.unload())
+    monkeypatch.setattr(parity_checks, "merged_model", lambda model, plan: model.unload())
     assert outcomes(proven(session), "failed") == {"merged"}
 
 
 def test_numbers_that_are_none_are_no_agreement() -> None:
     nothing = torch.tensor([float("nan"), 1.0])
-    found = prove.Check("merged", (prove._same_logits([torch.ones(2)], [nothing], 1.0),))
+    found = parity_checks.ParityCheck("merged", (parity_checks._same_logits([torch.ones(2)], [nothing], 1.0),))
     assert (found.outcome, found.to_json()["compared"][0]["difference"]) == ("failed", None)
 
 
 def test_a_session_answers_again_after_a_proof(trained: Callable[..., api.TrainedRun]) -> None:
     said: list[dict[str, Any]] = []
     asked = [{"do": "prove"}, {"do": "evaluate", "rows": 1}]
-    serve(trained().dir, io.StringIO("".join(json.dumps(one) + "\n" for one in asked)), said.append)
+    serve(
+        trained().dir,
+        io.StringIO("".join(json.dumps(one) + "\n" for one in asked)),
+        said.append,
+        session_worker.operations,
+        ("merge", "prove"),
+    )
     results = [message["result"] for message in said if message["kind"] == "result"]
     assert [set(result) >= keys for result, keys in zip(results, ({"checks"}, {"before", "after"}), strict=True)]
     told = [message for message in said if message["kind"] == "progress"]

@@ -21,7 +21,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from tunewright.engine.quantise import (
+from tunewright.engine.models.quantization import (
     dequantised,
     plain_weight_bytes,
     prepare,
@@ -29,9 +29,9 @@ from tunewright.engine.quantise import (
     quantization_config,
     weight_bytes,
 )
-from tunewright.engine.session import Session
+from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
-from tunewright.planning.known import HEADS
+from tunewright.planning.peft_kwargs import HEADS
 
 from .test_causal_lm import run_for
 
@@ -159,7 +159,7 @@ def test_a_method_trains_on_a_quantised_base_and_leaves_as_a_plain_adapter(
     folder = tiny_model("llama")
     settings = {"method": method, "model.quantization": kind, "train.learning_rate": 2e-2, **METHODS[method]}
     run = run_for(folder, shop_rows, tmp_path / "run", **settings)
-    session = Session(run.dir, lambda message: None)
+    session = SessionServer(run.dir, lambda message: None)
     with torch.no_grad():
         here = session.model(input_ids=IDS).logits[:, -IDS.shape[1] :]
         base = AutoModelForCausalLM.from_pretrained(folder)

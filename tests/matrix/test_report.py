@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.compare.report import write_report
+from tunewright.diagnose.rules import diagnose
+from tunewright.report.run_report import write_report
 
 from .test_causal_lm import run_for
 
@@ -23,7 +24,7 @@ def test_a_run_keeps_rows_as_the_model_saw_them(
     for row in seen:
         assert row["label_tokens"] and any(piece["is_learned"] for piece in row["pieces"])
     assert sum(account["histogram"]["rows"]) == account["used"] + account["held_out"]
-    page = write_report(run.dir).read_text(encoding="utf-8")
+    page = write_report(run.dir, diagnose(run.dir).findings).read_text(encoding="utf-8")
     assert 'id="seen"' in page and '<mark class="learned">' in page and "max_length" in page
 
 
@@ -33,5 +34,5 @@ def test_a_classifier_says_how_sure_it_is_of_each_label(
     run = run_for(tiny_model("bert"), task_rows["seq_cls"], tmp_path / "run", task="seq_cls", **WRITTEN)
     for which in ("before", "after"):
         assert all(0.16 < sample["probability"] <= 1 for sample in run.dir.samples(which))
-    page = write_report(run.dir).read_text(encoding="utf-8").replace("\u00a0", " ")
+    page = write_report(run.dir, diagnose(run.dir).findings).read_text(encoding="utf-8").replace("\u00a0", " ")
     assert "Confusion matrix" in page and "% sure" in page

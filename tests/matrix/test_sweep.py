@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import tunewright
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 WAIT_SECONDS = 180
 

@@ -4,9 +4,9 @@ import pytest
 from peft import LoraConfig
 from transformers import LlamaConfig
 
-from tunewright.facts.model import LinearGroup
-from tunewright.planning.memory import Adapted, Kind, Step, train_parts
-from tunewright.spec.run import Run
+from tunewright.config.run_config import RunConfig
+from tunewright.inspection.model_info import LinearGroup
+from tunewright.planning.memory_estimate import AdapterSize, BatchShape, ComputeMode, train_parts
 
 from ..unit.plan.conftest import seven_billion, smollm2
 from .memory_trace import traced_peak
@@ -44,14 +44,14 @@ def test_the_closed_form_is_near_the_trace(
         "peft": {"r": r, "lora_dropout": 0.0},
     }
     groups: tuple[LinearGroup, ...] = tuple(group for group in model.linear if group.name in targets)
-    kind = Kind(
+    kind = ComputeMode(
         precision="fp32", checkpointing=checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
     )  # without holes
     parts = train_parts(
-        Run.model_validate(asked),
+        RunConfig.model_validate(asked),
         model,
-        Adapted(groups),
-        Step(rows, rows * tokens),
+        AdapterSize(groups),
+        BatchShape(rows, rows * tokens),
         num_labels=1,
         kind=kind,
     )

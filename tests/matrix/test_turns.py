@@ -16,11 +16,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tests.shapes.templates import AT_ONCE, CHANNELS, COMPACT, FAMILIES, SPECIAL, Family
-from tunewright.data.convert import to_examples
-from tunewright.data.encode import IGNORED, Encoded, encode
-from tunewright.data.formats import sniff
-from tunewright.data.read import RawRow
-from tunewright.data.tokenizer import TextTokenizer
+from tunewright.data.examples.convert import to_examples
+from tunewright.data.examples.formats import sniff
+from tunewright.data.files.readers import RawRow
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample, encode
+from tunewright.data.tokenized.tokenizer import TextTokenizer
 
 Turn = dict[str, Any]
 TOOLS = [
@@ -66,7 +66,7 @@ def theirs(name: str) -> PreTrainedTokenizerFast:
     )
 
 
-def rows_of(value: Mapping[str, Any], name: str, **options: Any) -> list[Encoded]:
+def rows_of(value: Mapping[str, Any], name: str, **options: Any) -> list[TokenizedExample]:
     raw = [RawRow(1, "f.jsonl", 1, dict(value))]
     examples, problems = to_examples(raw, sniff(raw))
     assert not problems, [problem.message() for problem in problems]
@@ -75,7 +75,7 @@ def rows_of(value: Mapping[str, Any], name: str, **options: Any) -> list[Encoded
     return rows
 
 
-def learned(rows: Sequence[Encoded]) -> list[str]:
+def learned(rows: Sequence[TokenizedExample]) -> list[str]:
     """The answers that are learned, one by one."""
     runs: list[list[int]] = []
     for row in rows:

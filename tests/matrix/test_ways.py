@@ -12,18 +12,25 @@ import torch
 from peft import LoraConfig, PeftModel
 
 from tunewright import api
-from tunewright.accel.attention import CannotPack
-from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
-from tunewright.accel.merged import merged_lora
-from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not, varlen_loss
-from tunewright.accel.verify import Measured, difference, measure
-from tunewright.data.encode import Encoded
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.checkpointing import checkpoint_activations
-from tunewright.engine.collate import pad_right
-from tunewright.engine.generate import generate
-from tunewright.engine.ways import choose_way, short_rows
-from tunewright.rundir.events import EventLog
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.evaluation.generation import generate
+from tunewright.engine.models.activation_checkpointing import checkpoint_activations
+from tunewright.engine.tasks.collator import pad_right
+from tunewright.engine.training.loss_backends import select_backend, short_rows
+from tunewright.kernels.cross_entropy import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
+from tunewright.kernels.document_attention import CannotPack
+from tunewright.kernels.kernel_agreement import LossAndGradients, difference, measure
+from tunewright.kernels.merged_lora import merged_lora
+from tunewright.kernels.packing import (
+    attend_by_document,
+    pack,
+    pack_groups,
+    packed_loss,
+    packing_reason_not,
+    varlen_loss,
+)
+from tunewright.rundir.event_log import EventLog
 
 from .conftest import FAMILIES
 
@@ -41,11 +48,11 @@ NO_POSITIONS = {"opt"}
 SYSTEM = [40, 41, 42, 43, 44, 45, 46, 47, 48, 49]
 
 
-def rows_of(*, begin_alike: bool) -> list[Encoded]:
+def rows_of(*, begin_alike: bool) -> list[TokenizedExample]:
     endings = [[3, 4, 5, 6, 7, 8, 2], [9, 10, 11, 2], [12, 13, 14, 15, 16, 17, 18, 19, 2], [9, 10, 20, 21, 2]]
     ids = [[*(SYSTEM if begin_alike else ()), *ending] for ending in endings]
     learned = len(SYSTEM) + 2 if begin_alike else 2
-    return [Encoded(i, row, [-100] * learned + row[learned:], learned, len(row)) for i, row in enumerate(ids)]
+    return [TokenizedExample(i, row, [-100] * learned + row[learned:], learned, len(row)) for i, row in enumerate(ids)]
 
 
 def adapted(folder: Path, rows: Path, **settings: object) -> PeftModel:
@@ -58,19 +65,19 @@ def adapted(folder: Path, rows: Path, **settings: object) -> PeftModel:
     return model
 
 
-def summed(model: PeftModel, loss: LossFunction, batches: list[dict[str, torch.Tensor]]) -> Measured:
+def summed(model: PeftModel, loss: LossFunction, batches: list[dict[str, torch.Tensor]]) -> LossAndGradients:
     found = [measure(model, loss, batch) for batch in batches]
-    return Measured(sum(one.loss for one in found), torch.stack([one.gradients for one in found]).sum(0))
+    return LossAndGradients(sum(one.loss for one in found), torch.stack([one.gradients for one in found]).sum(0))
 
 
-def assert_alike(plain: Measured, fast: Measured) -> None:
+def assert_alike(plain: LossAndGradients, fast: LossAndGradients) -> None:
     loss, gradient = difference(plain, fast)
     assert loss < LOSS
     assert gradient < GRADIENT
 
 
 def assert_rows_alike(
-    model: PeftModel, loss: LossFunction, batch: dict[str, torch.Tensor], rows: list[Encoded]
+    model: PeftModel, loss: LossFunction, batch: dict[str, torch.Tensor], rows: list[TokenizedExample]
 ) -> None:
     """The losses of single rows are those that the plain way gives to each alone."""
     with torch.no_grad():
@@ -134,7 +141,7 @@ def test_long_rows_are_packed_in_blocks(tiny_model: Callable[..., Path], shop_ro
     model, draw = adapted(tiny_model("llama"), shop_rows), torch.Generator().manual_seed(0)
     begin = torch.randint(3, 90, (150,), generator=draw).tolist()
     ids = [[*begin, *torch.randint(3, 90, (n,), generator=draw).tolist()] for n in (300, 20, 129)]
-    rows = [Encoded(i, row, [-100] * 160 + row[160:], 160, len(row)) for i, row in enumerate(ids)]
+    rows = [TokenizedExample(i, row, [-100] * 160 + row[160:], 160, len(row)) for i, row in enumerate(ids)]
     plain = measure(model, plain_loss, pad_right(rows, 0))
     attend_by_document(model)
     assert_alike(plain, measure(model, packed_loss, pack(rows, share=True)))
@@ -149,7 +156,7 @@ def test_checkpointed_layers_attend_by_document_again(tiny_model: Callable[..., 
     loss = packed_loss(model, pack(rows, share=True))
     loss.backward()
     gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None])
-    assert_alike(plain, Measured(float(loss.detach()), gradients))
+    assert_alike(plain, LossAndGradients(float(loss.detach()), gradients))
 
 
 def test_a_window_shorter_than_a_row_is_not_packed(tiny_model: Callable[..., Path], shop_rows: Path) -> None:
@@ -167,7 +174,7 @@ def test_a_window_shorter_than_a_row_is_not_packed(tiny_model: Callable[..., Pat
 def test_few_and_short_rows_are_compared() -> None:
     """The plain way computes all their logits; a long prompt must not make that larger than the training."""
     lengths = [(900, 950), (3000, 3300), (500, 520), (20, 400), (30, 60)]
-    rows = [Encoded(i, [5] * n, [-100] * p + [5] * (n - p), p, n) for i, (p, n) in enumerate(lengths)]
+    rows = [TokenizedExample(i, [5] * n, [-100] * p + [5] * (n - p), p, n) for i, (p, n) in enumerate(lengths)]
     some = short_rows(rows)
     assert [(row.number, len(row.ids)) for row in some] == [(2, 44), (0, 48)]
     assert all(any(label >= 0 for label in row.labels) for row in some)
@@ -182,7 +189,7 @@ def test_the_fastest_way_that_is_allowed_is_taken(
     named = {"model.name": str(tiny_model("llama")), "data.train": str(shop_rows)}
     loaded = api.load(named=named | {f"fast_paths.{name}": False for name in off})
     plan, (model, _tokenizer) = api.plan(loaded), api.load_for_training(loaded)
-    way = choose_way(plan, model, rows_of(begin_alike=True), 0, EventLog(tmp_path / "events.jsonl"))
+    way = select_backend(plan, model, rows_of(begin_alike=True), 0, EventLog(tmp_path / "events.jsonl"))
     expected = {
         (): ("packing", "shared_prefix"), ("shared_prefix",): ("packing",), ("packing",): ("answer_loss",),
         ("packing", "answer_loss"): (),
@@ -195,9 +202,11 @@ def test_a_way_that_differs_is_left_with_an_alert(
 ) -> None:
     loaded = api.load(named={"model.name": str(tiny_model("llama")), "data.train": str(shop_rows)})
     plan, (model, _tokenizer) = api.plan(loaded), api.load_for_training(loaded)
-    monkeypatch.setattr("tunewright.engine.ways.packed_loss", lambda model, batch: 1.01 * packed_loss(model, batch))
+    monkeypatch.setattr(
+        "tunewright.engine.training.loss_backends.packed_loss", lambda model, batch: 1.01 * packed_loss(model, batch)
+    )
     events = EventLog(tmp_path / "events.jsonl")
-    way = choose_way(plan, model, rows_of(begin_alike=True), 0, events)
+    way = select_backend(plan, model, rows_of(begin_alike=True), 0, events)
     assert way.paths == ("answer_loss",)
     assert model.get_base_model().config._attn_implementation == "sdpa"
     alerts = [line for line in (tmp_path / "events.jsonl").read_text().splitlines() if "W501" in line]

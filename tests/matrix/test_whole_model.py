@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tunewright import api
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.load import load_base
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_base
 from tunewright.errors import ModelError, TunewrightError
 
 Tensors = dict[str, torch.Tensor]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright import api
+from tunewright.config.load_config import parse_set
 from tunewright.errors import Problem, TunewrightError
-from tunewright.spec.load import parse_set
 
 
 @dataclass(frozen=True)

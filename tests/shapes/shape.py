@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.shapes.templates import FAMILIES
-from tunewright.spec.tasks import Task
+from tunewright.config.tasks import Task
 
 Reader = Literal["decoder", "encoder", "encoder_decoder"]
 Content = str | bytes | Mapping[str, str | bytes]

@@ -1,7 +1,7 @@
 """Sentence frames of the demo data, for training and held out.
 
 Only tables live here; sampling and rendering are in `demo.py`, the values in `demo_words.py`. The two splits share no
-frame (tests/unit/data/test_demo.py).
+frame (tests/unit/data/test_demo_data.py).
 """
 
 from __future__ import annotations

@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.data.convert import to_examples
-from tunewright.data.formats import Example, Message, sniff
-from tunewright.data.label_kind import LabelKind
-from tunewright.data.labels import read_words
-from tunewright.data.read import RawRow, Reading, read_rows
-from tunewright.data.row import RowReport
-from tunewright.data.sides import train_source
-from tunewright.data.spellings import normal
-from tunewright.data.turn_forms import SPEAKER_KEYS, SPEAKERS, holds_turns, turns_of
-from tunewright.data.words import split_words
+from tunewright.config.run_config import DataConfig
+from tunewright.config.tasks import Task
+from tunewright.data.examples.conversation_forms import SPEAKER_KEYS, SPEAKERS, holds_turns, turns_of
+from tunewright.data.examples.convert import to_examples
+from tunewright.data.examples.formats import Example, Message, sniff
+from tunewright.data.examples.label_kind import LabelKind
+from tunewright.data.examples.label_names import read_words
+from tunewright.data.examples.row_cells import RowReport
+from tunewright.data.files.column_names import normal
+from tunewright.data.files.readers import RawRow, Reading, read_rows
+from tunewright.data.train_eval_split import train_source
+from tunewright.data.word_text import split_words
 from tunewright.errors import Problem, error, errors_of
-from tunewright.spec.run import DataSpec
-from tunewright.spec.tasks import Task
 
 PENDING = "..."  # stands where the answer will be, so that the rules for training rows hold for prompts too
 ROWS_LOOKED_AT = 50
@@ -125,7 +125,7 @@ def _ended(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
     return list(turns) if is_answered else [*turns, {"role": "assistant", "content": PENDING}]
 
 
-def common_system(spec: DataSpec, task: Task = "causal_lm") -> str | None:
+def common_system(spec: DataConfig, task: Task = "causal_lm") -> str | None:
     """The system message that the training rows begin with; None if they have none, or not all the same."""
     if spec.system or task in ("seq_cls", "token_cls"):
         return spec.system

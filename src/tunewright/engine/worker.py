@@ -18,17 +18,17 @@ from typing import Any
 import torch
 import transformers
 
-from tunewright.accel.cpu import planned_matmul
-from tunewright.engine.memory import ran_out, reason_of
-from tunewright.engine.score import Scorer
-from tunewright.engine.train import Outcome, train
-from tunewright.engine.watch import StopFlag, peak_rss_bytes
+from tunewright.engine.system.oom import ran_out, reason_of
+from tunewright.engine.training.callbacks import StopFlag, peak_rss_bytes
+from tunewright.engine.training.evaluation_run import EvaluationRunner
+from tunewright.engine.training.train_adapter import TrainingResult, train
 from tunewright.errors import TunewrightError, error, of_system
-from tunewright.planning.plan import from_json
-from tunewright.rundir import lock
-from tunewright.rundir.ending import keep_talking, last_words, reserve_of
-from tunewright.rundir.events import EventLog
-from tunewright.rundir.store import RunDir, owned
+from tunewright.kernels.cpu_matmul import planned_matmul
+from tunewright.planning.run_plan import from_json
+from tunewright.rundir import run_lock
+from tunewright.rundir.event_log import EventLog
+from tunewright.rundir.full_disk import keep_talking, last_words, reserve_of
+from tunewright.rundir.run_dir import RunDir, owned
 
 LOADER_DIED = "DataLoader worker (pid"  # torch/utils/data/dataloader.py and torch's handler of SIGCHLD say it
 
@@ -56,7 +56,7 @@ def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any
     try:
         plan = from_json(run.plan())
         with planned_matmul(plan.fast_paths, lambda text: events.write("note", text=text)):
-            outcome = train(plan, Scorer(run, stop, events), callbacks)
+            outcome = train(plan, EvaluationRunner(run, stop, events), callbacks)
         events.write("done", result=result(run, outcome, time.perf_counter() - started))
         return 0
     except TunewrightError as fault:
@@ -72,7 +72,7 @@ def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any
         return _failed(events, error("E802", reason=f"{type(fault).__name__}: {fault}"), stop)
 
 
-def result(run: RunDir, outcome: Outcome, total_seconds: float) -> dict[str, Any]:
+def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> dict[str, Any]:
     """The numbers that `--json`, the report and comparisons read."""
     before, after = outcome.before, outcome.after
     return {
@@ -116,7 +116,7 @@ def main() -> None:
     """Entry of the process; standard output and error are the run's log."""
     keep_talking()
     run = RunDir(Path(sys.argv[1]))
-    if lock.own(run.path) is None:
+    if run_lock.own(run.path) is None:
         sys.exit(owned(run).exit_code)
     stop = StopFlag()
     stop.install()

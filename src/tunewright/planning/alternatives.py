@@ -3,30 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tunewright.config.load_config import patch
+from tunewright.config.methods import METHODS, Method
+from tunewright.config.run_config import RunConfig
 from tunewright.i18n import N_
-from tunewright.planning.check import check
-from tunewright.planning.choose import (
-    effective_batch,
-    estimate_for,
-    kind_of,
-    largest_step,
-    resolve,
-    trained_by,
-)
-from tunewright.planning.combine import check_method
-from tunewright.planning.memory import full_fine_tuning
-from tunewright.planning.plan import Alternative, Facts, FullFineTuning
-from tunewright.planning.time import estimate_time
-from tunewright.planning.work import frozen_numbers, work
-from tunewright.spec.load import patch
-from tunewright.spec.methods import METHODS, Method
-from tunewright.spec.run import Run
+from tunewright.planning.check_config import check
+from tunewright.planning.compatibility import check_method
+from tunewright.planning.flops import frozen_numbers, work
+from tunewright.planning.memory_estimate import full_fine_tuning
+from tunewright.planning.resolve import effective_batch, estimate_for, kind_of, largest_step, resolve, trained_by
+from tunewright.planning.run_plan import Alternative, FullFineTuning, InspectedFacts
+from tunewright.planning.time_estimate import estimate_time
 
 BYTES_A_PARAMETER = 4
 METHODS_BESIDE: tuple[Method, ...] = ("lora", "ia3", "prompt_tuning")
 
 
-def alternatives(run: Run, facts: Facts, factor: float = 1.0) -> tuple[Alternative, ...]:
+def alternatives(run: RunConfig, facts: InspectedFacts, factor: float = 1.0) -> tuple[Alternative, ...]:
     """What else a resolved run could be; only what works for this model and task."""
     asked = [*_ranks(run), *_savings(run), *_stored(run)]
     found = [
@@ -36,10 +29,10 @@ def alternatives(run: Run, facts: Facts, factor: float = 1.0) -> tuple[Alternati
     return tuple(one for one in found if one is not None)
 
 
-Asked = tuple[str, dict[str, Any], dict[str, Any]]
+WantedMethods = tuple[str, dict[str, Any], dict[str, Any]]
 
 
-def _ranks(run: Run) -> list[Asked]:
+def _ranks(run: RunConfig) -> list[WantedMethods]:
     rank = dict(run.peft).get("r")
     if not isinstance(rank, int):
         return []
@@ -50,8 +43,8 @@ def _ranks(run: Run) -> list[Asked]:
     ]
 
 
-def _savings(run: Run) -> list[Asked]:
-    found: list[Asked] = []
+def _savings(run: RunConfig) -> list[WantedMethods]:
+    found: list[WantedMethods] = []
     rows, batch = int(run.train.per_device_train_batch_size), effective_batch(run)
     half = rows // 2
     if half and batch % half == 0:
@@ -63,7 +56,7 @@ def _savings(run: Run) -> list[Asked]:
     return found
 
 
-def _stored(run: Run) -> list[Asked]:
+def _stored(run: RunConfig) -> list[WantedMethods]:
     title = N_("frozen weights in {kind}")
     kinds = ("8bit", "4bit", "none")
     return [
@@ -71,16 +64,16 @@ def _stored(run: Run) -> list[Asked]:
     ]
 
 
-def _of_method(run: Run, facts: Facts, method: Method, factor: float) -> Alternative | None:
+def _of_method(run: RunConfig, facts: InspectedFacts, method: Method, factor: float) -> Alternative | None:
     """The run by another method, whose own fields the plan chooses."""
-    other = Run.model_validate({**run.model_dump(), "method": method, "peft": {}})
+    other = RunConfig.model_validate({**run.model_dump(), "method": method, "peft": {}})
     other, _choices = resolve(patch(other, {"train.learning_rate": "auto"}), facts)
     title = METHODS[method].title
     return _alternative(other, facts, "{title}", {"method": method}, {"title": title}, factor)
 
 
 def _alternative(
-    run: Run, facts: Facts, title: str, changes: dict[str, Any], values: Mapping[str, Any], factor: float
+    run: RunConfig, facts: InspectedFacts, title: str, changes: dict[str, Any], values: Mapping[str, Any], factor: float
 ) -> Alternative | None:
     if check(run, facts) or check_method(run, facts):
         return None
@@ -94,7 +87,7 @@ def _alternative(
     )  # fmt: skip
 
 
-def in_full(run: Run, facts: Facts, factor: float = 1.0) -> FullFineTuning:
+def in_full(run: RunConfig, facts: InspectedFacts, factor: float = 1.0) -> FullFineTuning:
     """What training every weight of the model on the same rows would take."""
     kind = kind_of(run, facts, checkpointing=bool(run.train.activation_checkpointing))
     memory = full_fine_tuning(

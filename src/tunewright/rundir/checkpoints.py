@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.errors import exists_already
-from tunewright.rundir import durable
-from tunewright.trust import is_plain
+from tunewright.rundir import atomic_io
+from tunewright.security import is_plain
 
 MANIFEST = "manifest.json"
 TOTALS = "totals.json"  # tokens and seconds of training up to this step
@@ -46,11 +46,11 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -> None:
     """Bring a staged folder to the disk and write its manifest: the last file to be written in it."""
-    durable.sync_folder(folder)
+    atomic_io.sync_folder(folder)
     files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
     manifest: dict[str, Any] = {"format": 1, "run": run_id, "step": step, "files": files, "identity": dict(identity)}
     manifest["sha256"] = _digest(manifest)
-    durable.write_json(folder / MANIFEST, manifest)
+    atomic_io.write_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -69,26 +69,26 @@ def _has_our_shape(files: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Fault:
+class CheckpointFault:
     """A file that is not as its folder's manifest says."""
 
     file: str
     kind: Harm
 
 
-def faults(folder: Path, digest: Callable[[Path], str] = sha256) -> Iterator[Fault]:
+def faults(folder: Path, digest: Callable[[Path], str] = sha256) -> Iterator[CheckpointFault]:
     """Every file that is not as it was sealed. Without a sound manifest that is the one fault, as nothing else is known."""
     manifest = read_manifest(folder)
     if manifest is None:
-        yield Fault(MANIFEST, "damaged" if (folder / MANIFEST).is_file() else "missing")
+        yield CheckpointFault(MANIFEST, "damaged" if (folder / MANIFEST).is_file() else "missing")
         return
     present = _files(folder)
     for name, expected in manifest["files"].items():
         if name not in present:
-            yield Fault(name, "missing")
+            yield CheckpointFault(name, "missing")
         elif kind := _harm(present[name], expected, digest):
-            yield Fault(name, kind)
-    yield from (Fault(name, "extra") for name in present if name not in manifest["files"])
+            yield CheckpointFault(name, kind)
+    yield from (CheckpointFault(name, "extra") for name in present if name not in manifest["files"])
 
 
 def _harm(path: Path, expected: Mapping[str, Any], digest: Callable[[Path], str]) -> Harm | None:
@@ -136,10 +136,12 @@ class CheckpointStore:
         try:
             self._publish(step, fill, identity)
         except OSError as fault:
-            if fault.errno in durable.NO_ROOM:
+            if fault.errno in atomic_io.NO_ROOM:
                 self.rotate(LEAST_KEPT, (best_step, best_before))
             for folder in filter(Path.is_dir, (self.folder.parent, self.folder)):
-                durable.fsync(folder)  # it may be theirs that failed, and what has its name already is not named again
+                atomic_io.fsync(
+                    folder
+                )  # it may be theirs that failed, and what has its name already is not named again
             self._publish(step, fill, identity)
         self.rotate(keep, (best_step,))
 
@@ -149,14 +151,14 @@ class CheckpointStore:
             raise exists_already(target)
         if target.exists() and not self._fault(step, target):
             return
-        with durable.staging(self.folder) as staged:
+        with atomic_io.staging(self.folder) as staged:
             content = staged / target.name
-            durable.make_folder(content)
+            atomic_io.make_folder(content)
             fill(content)
             seal(content, run_id=self.run_id, step=step, identity=identity)
             if target.exists():
                 self._set_aside(step, target)
-            durable.move_folder(content, target)
+            atomic_io.move_folder(content, target)
 
     def _named(self) -> list[tuple[int, Path]]:
         """Folders with a checkpoint's name, by step, whoever made them."""
@@ -188,7 +190,7 @@ class CheckpointStore:
     def _set_aside(self, step: int, folder: Path) -> Path:
         names = (self.folder / f".corrupt-{step}-{number}" for number in count())
         target = next(path for path in names if not path.exists())
-        durable.move_folder(folder, target)
+        atomic_io.move_folder(folder, target)
         return target
 
     def own(self) -> list[tuple[int, Path]]:
@@ -224,6 +226,6 @@ class CheckpointStore:
         gone = []
         for step, path in going:
             with suppress(OSError):
-                durable.remove_folder(path)
+                atomic_io.remove_folder(path)
                 gone.append(step)
         return gone

@@ -4,23 +4,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-Event = dict[str, Any]
+EventRow = dict[str, Any]
 MOST = 10_000  # events of a curve that are held at least where there are more; twice as many at most
 
 
 @dataclass
-class Curve:
+class RunCurve:
     """Events by step. What a resumed run does again replaces what it did before.
 
     Of more than 2 * `most` every second, fourth, ... is held, evenly spread, and the last one always.
     """
 
     most: int = MOST
-    events: list[Event] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
     _stride: int = 1
     _behind: int = 0  # events since the last one that stays
 
-    def add(self, event: Event) -> None:
+    def add(self, event: EventRow) -> None:
         """The next event, whose step is behind those of all others."""
         if self._behind:
             self.events.pop()
@@ -42,13 +42,13 @@ class Curves:
     """The `log` and the `eval` events of a run."""
 
     most: int = MOST
-    logs: Curve = field(init=False)
-    evals: Curve = field(init=False)
+    logs: RunCurve = field(init=False)
+    evals: RunCurve = field(init=False)
 
     def __post_init__(self) -> None:
-        self.logs, self.evals = Curve(self.most), Curve(self.most)
+        self.logs, self.evals = RunCurve(self.most), RunCurve(self.most)
 
-    def take(self, event: Event) -> None:
+    def take(self, event: EventRow) -> None:
         """Any event; those of other kinds are left alone."""
         if event["kind"] not in ("log", "eval"):
             return
@@ -58,7 +58,7 @@ class Curves:
         (self.logs if event["kind"] == "log" else self.evals).add(event)
 
 
-def curves(events: Iterable[Event]) -> tuple[list[Event], list[Event]]:
+def curves(events: Iterable[EventRow]) -> tuple[list[EventRow], list[EventRow]]:
     """`log` and `eval` events in the order of their steps; what a later session did again replaces the earlier."""
     both = Curves()
     for event in events:

@@ -12,26 +12,26 @@ import pytest
 
 from tests.signals import signals_given_back
 from tests.small_disk import ROOT, SmallDisk, small_disk
-from tests.unit.plan.conftest import facts
+from tests.unit.planning.conftest import facts
 from tunewright import api
-from tunewright.compare.search import open_search
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.prepare import prepare
+from tunewright.config.load_config import to_yaml
+from tunewright.config.run_config import RunConfig
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.training.dataset import prepare
 from tunewright.errors import SpecError
-from tunewright.facts import machine
-from tunewright.facts.pressure import Group
-from tunewright.flow import start
-from tunewright.flow.supervise import Parent
-from tunewright.planning.make import make_plan
-from tunewright.planning.plan import Facts
-from tunewright.rundir import durable, layout, store
-from tunewright.rundir.ending import Ledger, last_words, reserve_of
-from tunewright.rundir.store import RunDir
-from tunewright.spec.load import to_yaml
-from tunewright.spec.run import Run
+from tunewright.extras.sweep.optuna_search import open_search
+from tunewright.inspection import machine_info
+from tunewright.inspection.memory_monitor import Cgroup
+from tunewright.launch import start_run
+from tunewright.launch.supervisor import Supervisor
+from tunewright.planning.make_plan import make_plan
+from tunewright.planning.run_plan import InspectedFacts
+from tunewright.rundir import atomic_io, file_names, run_dir
+from tunewright.rundir.full_disk import EndingWriter, last_words, reserve_of
+from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["facts", "signals_given_back"]
-FAKE = ROOT / "tests/unit/flow/fake_worker.py"
+FAKE = ROOT / "tests/unit/launch/fake_worker.py"
 NO_ROOM = os.strerror(errno.ENOSPC)
 
 
@@ -43,7 +43,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def run(disk: SmallDisk) -> RunDir:
-    return store.create(disk.path / "shop", "shop")
+    return run_dir.create(disk.path / "shop", "shop")
 
 
 # Changes of run.json, and events
@@ -51,7 +51,7 @@ def run(disk: SmallDisk) -> RunDir:
 
 def test_a_change_without_room_waits_and_is_written_with_the_next(run: RunDir, disk: SmallDisk) -> None:
     disk.fill()
-    ledger = Ledger(run)
+    ledger = EndingWriter(run)
     assert not ledger.update(state="running", long="x" * 5000)
     assert run.info()["state"] == "queued"
     disk.free()
@@ -61,7 +61,7 @@ def test_a_change_without_room_waits_and_is_written_with_the_next(run: RunDir, d
 
 
 def test_the_room_that_was_put_aside_is_enough_for_the_end_of_a_run(run: RunDir, disk: SmallDisk) -> None:
-    ledger, events, reserve = Ledger(run), run.events, reserve_of(run, "worker")
+    ledger, events, reserve = EndingWriter(run), run.events, reserve_of(run, "worker")
     ledger.update(state="running")
     reserve.hold()
     events.write("note", text="before")
@@ -80,7 +80,7 @@ def test_a_disk_that_became_read_only_does_not_end_a_writer_of_events(run: RunDi
     events = run.events
     disk.make_read_only()
     events.write("note", text="waits")
-    assert not Ledger(run).update(state="running")
+    assert not EndingWriter(run).update(state="running")
     disk.make_writable()
     events.write("note", text="is written behind it")
     assert [event["text"] for event in run.read_events()] == ["waits", "is written behind it"]
@@ -89,8 +89,8 @@ def test_a_disk_that_became_read_only_does_not_end_a_writer_of_events(run: RunDi
 @pytest.mark.parametrize("inodes", ["nr_inodes=12"])
 def test_a_disk_without_room_for_another_name_is_full_too(tmp_path: Path, inodes: str) -> None:
     with small_disk(tmp_path / "names", f"1m,{inodes}") as names:
-        run = store.create(names.path / "shop", "shop")
-        ledger = Ledger(run)
+        run = run_dir.create(names.path / "shop", "shop")
+        ledger = EndingWriter(run)
         ledger.update(state="running")
         run.events.write("note", text="here")
         with pytest.raises(OSError) as refused:
@@ -105,12 +105,14 @@ def test_a_disk_without_room_for_another_name_is_full_too(tmp_path: Path, inodes
 
 
 @pytest.fixture
-def supervise(run: RunDir, facts: Callable[..., Facts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def supervise(
+    run: RunDir, facts: Callable[..., InspectedFacts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
     """The run seen through with a worker that ends as told; the parent's exit code."""
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
-    asked = Run.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm"})
-    durable.write_text(run.file(layout.CONFIG), to_yaml(asked))
-    durable.write_text(run.file(layout.PLAN), make_plan(asked, facts(), {}).model_dump_json())
+    asked = RunConfig.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm"})
+    atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(asked))
+    atomic_io.write_text(run.file(file_names.PLAN), make_plan(asked, facts(), {}).model_dump_json())
     group = tmp_path / "group"
     group.mkdir()
     for name, content in (("memory.max", 2**31), ("memory.current", 2**30), ("memory.events", "oom_kill 0\n")):
@@ -118,7 +120,7 @@ def supervise(run: RunDir, facts: Callable[..., Facts], tmp_path: Path, monkeypa
 
     def see_through(*ends: tuple[str, int, str]) -> int:
         argv = [sys.executable, str(FAKE), str(run.path), str(group), json.dumps(ends)]
-        return Parent(run, argv, (Group(group),), 60).supervise()
+        return Supervisor(run, argv, (Cgroup(group),), 60).supervise()
 
     return see_through
 
@@ -135,7 +137,7 @@ def test_the_parent_outlives_a_full_disk_and_says_so(supervise: Any, run: RunDir
     assert (last["kind"], last["problems"][0]["code"], last["step"]) == ("failed", "E510", 7)
     numbers = [event["seq"] for event in run.read_events()]
     assert numbers == sorted(set(numbers))
-    assert "Traceback" not in run.file(layout.LOG).read_text()
+    assert "Traceback" not in run.file(file_names.LOG).read_text()
     disk.free()
     assert supervise(("train", 7, how), ("train", 9, "done")) == 0, "it goes on when there is room"
     assert run.state() == "finished"
@@ -236,9 +238,9 @@ def test_answers_that_find_no_more_room_are_not_lost(
 def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
     tw: Any, model: Path, rows: Path, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    measured = machine.probe_path()
+    measured = machine_info.probe_path()
     monkeypatch.setenv("TUNEWRIGHT_HOME", str(disk.path))
-    machine.probe_path().write_bytes(measured.read_bytes())
+    machine_info.probe_path().write_bytes(measured.read_bytes())
     if how == "full":
         disk.fill()
     else:
@@ -247,7 +249,7 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
     assert tw("data", "check", str(rows), "-m", str(model), "--json").code == 0
     loaded = api.load(named={"model.name": str(model), "data.train": str(rows)})
     plan, notes = api.plan(loaded), list[str]()
-    run = start.create(loaded, plan, force=True, note=notes.append)
+    run = start_run.create(loaded, plan, force=True, note=notes.append)
     prepared = prepare(plan, run, load_tokenizer(model, None), note=notes.append)
     assert len(prepared.train) + len(prepared.held_out) == 40
     (note,) = notes

@@ -14,12 +14,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import tunewright
-from tunewright.catalogue import CATALOGUE
 from tunewright.cli.main import app
-from tunewright.doctor.finding import Remedy
+from tunewright.config.load_config import load
 from tunewright.errors import Problem, SpecError, Where
+from tunewright.errors.catalogue import CATALOGUE
 from tunewright.i18n import LOCALE_DIR, N_, Phrase, speaking
-from tunewright.spec.load import load
+from tunewright.rundir.finding import Remedy
 
 SOURCE = Path(tunewright.__file__).parent
 CHINESE = gettext.translation("tunewright", LOCALE_DIR, languages=["zh"])

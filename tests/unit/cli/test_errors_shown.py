@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tunewright import api
-from tunewright.catalogue import CATALOGUE
 from tunewright.errors import FAMILIES, Problem, Where, errors_of
+from tunewright.errors.catalogue import CATALOGUE
 from tunewright.i18n import language
 
 CONFIG = """model: smollm2

@@ -14,7 +14,8 @@ import pytest
 
 from tests.unit.cli.conftest import FakeSession, Run
 from tunewright import api
-from tunewright.flow import answers, sweep
+from tunewright.extras.sweep import trials
+from tunewright.launch import batch_generation
 
 MakeRun = Callable[..., api.TrainedRun]
 ROWS = 50
@@ -138,7 +139,7 @@ def test_a_comparison_is_not_written_over_what_is_none(tw: Run, make_run: MakeRu
     assert (tmp_path / "cmp/compare.html").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", [sweep.SWEEP_FILE, sweep.BEST_FILE])
+@pytest.mark.parametrize("name", [trials.SWEEP_FILE, trials.BEST_FILE])
 @pytest.mark.parametrize("content", ["mine", '{"mine": 1}', "[]"])
 def test_a_sweep_is_not_begun_over_files_of_others(
     tw: Run, model: Path, rows: Path, tmp_path: Path, name: str, content: str
@@ -146,7 +147,7 @@ def test_a_sweep_is_not_begun_over_files_of_others(
     pytest.importorskip("optuna", reason="a sweep needs the optional part")
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / name).write_text(content)
-    code = ("E525", 1) if name == sweep.SWEEP_FILE else ("E115", 2)
+    code = ("E525", 1) if name == trials.SWEEP_FILE else ("E115", 2)
     refused(tw("sweep", str(model), str(rows), "-o", "s", "--trials", "1", "--json"), *code)
     assert [path.name for path in (tmp_path / "s").iterdir()] == [name]
 
@@ -180,9 +181,9 @@ def test_with_force_a_file_goes_but_no_folder_and_no_device(
 
 def test_portions_are_all_rows_in_order_and_lie_always_the_same() -> None:
     for count in (0, 1, 8, 9, 100, 1000):
-        numbers = [number for portion in answers.portions(count) for number in portion]
+        numbers = [number for portion in batch_generation.portions(count) for number in portion]
         assert numbers == list(range(count))
-    assert [len(portion) for portion in answers.portions(500)] == [8, 16, 32, 64, 128, 128, 124]
+    assert [len(portion) for portion in batch_generation.portions(500)] == [8, 16, 32, 64, 128, 128, 124]
 
 
 def killed_after(session: FakeSession, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tunewright.catalogue import CATALOGUE
-from tunewright.cli import again
+from tunewright.cli import paste_commands
 from tunewright.errors import Problem
+from tunewright.errors.catalogue import CATALOGUE
 from tunewright.i18n import _, speaking
 
 COUNTING = [code for code, entry in CATALOGUE.items() if entry.singular]
@@ -41,6 +41,6 @@ def test_a_link_to_a_run_goes_alone_and_that_is_said(tw, make_run) -> None:
     link = run.path.with_name("linked")
     link.symlink_to(run.path)
     shown = tw("runs", "rm", "linked", "--yes")
-    assert f"linked  only the link; the run stays in {again.shorten(run.path.resolve())}" in shown.err
+    assert f"linked  only the link; the run stays in {paste_commands.shorten(run.path.resolve())}" in shown.err
     assert run.path.is_dir()
     assert not link.is_symlink()

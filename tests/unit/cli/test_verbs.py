@@ -10,10 +10,10 @@ import pytest
 
 from tunewright import api
 from tunewright.errors import SpecError
-from tunewright.facts import health, machine
 from tunewright.i18n import width
-from tunewright.rundir import durable, layout
-from tunewright.rundir.store import RunDir
+from tunewright.inspection import machine_info, requirements
+from tunewright.rundir import atomic_io, file_names
+from tunewright.rundir.run_dir import RunDir
 
 MakeRun = Callable[..., api.TrainedRun]
 
@@ -300,7 +300,7 @@ def labelled(make_run: MakeRun) -> Callable[..., api.TrainedRun]:
         plan = run.dir.plan()
         plan["run"]["task"] = task
         plan["facts"]["data"]["columns"] = columns
-        durable.write_json(run.dir.file(layout.PLAN), plan)
+        atomic_io.write_json(run.dir.file(file_names.PLAN), plan)
         return run
 
     return make
@@ -377,7 +377,7 @@ def test_doctor_shows_the_machine_and_what_is_too_old(tw, built_in: Path, monkey
     assert "smollm2: here" in shown.out
     found = tw("doctor", "--json").json
     assert found["machine"]["probe"]["device"] == "cpu"
-    monkeypatch.setattr(health, "version", lambda package: "1.0" if package == "torch" else "99.0")
+    monkeypatch.setattr(requirements, "version", lambda package: "1.0" if package == "torch" else "99.0")
     old = tw("doctor")
     assert old.code == 5
     assert "error E801  torch 1.0 is too old; 2.10 or newer is needed" in old.out
@@ -419,8 +419,8 @@ def test_verbs_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypatch:
 def test_a_plan_for_another_device_measures_nothing_and_says_what_is_from_a_table(
     tw, model: Path, rows: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.probe_path().unlink()
-    monkeypatch.setattr("tunewright.flow.gather.spawn", lambda argv: pytest.fail("this machine was measured"))
+    machine_info.probe_path().unlink()
+    monkeypatch.setattr("tunewright.launch.inspect_inputs.spawn", lambda argv: pytest.fail("this machine was measured"))
     shown = tw("plan", str(model), "my.jsonl", "--device", device)
     assert shown.code == 0
     assert "not here; memory and speed are from a table" in shown.out.splitlines()[0]

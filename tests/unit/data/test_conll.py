@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.read import Rows, read_rows
+from tunewright.data.files.readers import RowStream, read_rows
 from tunewright.errors import DataError
 
 PLAIN = """-DOCSTART- -X- -X- O
@@ -18,17 +18,17 @@ Peter NNP B-NP B-PER
 """
 
 
-def read(tmp_path: Path, text: str | bytes, name: str = "a.conll") -> Rows:
+def read(tmp_path: Path, text: str | bytes, name: str = "a.conll") -> RowStream:
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_rows(str(path))
 
 
-def values(found: Rows) -> list[tuple[int, list[str], list[str]]]:
+def values(found: RowStream) -> list[tuple[int, list[str], list[str]]]:
     return [(row.line, row.value["tokens"], row.value["tags"]) for row in found.rows]
 
 
-def told(found: Rows) -> list[tuple[int, str, Any]]:
+def told(found: RowStream) -> list[tuple[int, str, Any]]:
     return [(p.where.line, p.code, p.values["row"]) for p in found.problems]
 
 

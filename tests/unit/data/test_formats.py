@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.convert import to_examples
-from tunewright.data.formats import Example, Format, Message, looks_like, sniff
-from tunewright.data.read import RawRow
+from tunewright.data.examples.convert import to_examples
+from tunewright.data.examples.formats import Example, Format, Message, looks_like, sniff
+from tunewright.data.files.readers import RawRow
 from tunewright.errors import DataError, Problem, SpecError
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.convert import to_examples
-from tunewright.data.formats import Example, sniff
-from tunewright.data.read import read_rows
+from tunewright.data.examples.convert import to_examples
+from tunewright.data.examples.formats import Example, sniff
+from tunewright.data.files.readers import read_rows
 from tunewright.errors import DataError, Problem
 
 GOOD_ROWS = 170

@@ -7,42 +7,44 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.catalogue.entry import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
-from tunewright.cli import brief, live, options, show
-from tunewright.cli.problems import printable
+from tunewright.cli import console, live_display, options, plan_summary
+from tunewright.cli.problem_display import printable
+from tunewright.errors.catalogue.codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.i18n import _, ngettext
 from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
-    from tunewright.api import Cell, Compared, Grid, TrainedRun
+    from tunewright.api.run_handle import TrainedRun
+    from tunewright.extras.comparison.comparison_result import ComparisonResult
+    from tunewright.extras.comparison.grid import Cell, Grid
 
 PAGE = "compare.html"
 NARROWEST_NAME = 10
 
-Words = Annotated[
+RunsArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="RUN... | MODEL DATA", help=_("Finished runs or a folder of runs; or what to train them on.")
     ),
 ]
-Ranks = Annotated[
+RanksFlag = Annotated[
     str | None, typer.Option("--ranks", metavar="R,R", help=_("Train a run for each rank."), show_default=False)
 ]
-Methods = Annotated[
+MethodsFlag = Annotated[
     str | None,
     typer.Option("--methods", metavar="NAME,NAME", help=_("Train a run for each method."), show_default=False),
 ]
-Axes = Annotated[
+GridFlag = Annotated[
     list[str] | None,
     typer.Option(
         "--grid", metavar="PATH=V,V", help=_("Train a run for each value; can be repeated."), show_default=False
     ),
 ]
-Seeds = Annotated[int, typer.Option("--seeds", metavar="N", min=1, help=_("Train every setting with N seeds."))]
-Full = Annotated[
+SeedsFlag = Annotated[int, typer.Option("--seeds", metavar="N", min=1, help=_("Train every setting with N seeds."))]
+FullFlag = Annotated[
     bool, typer.Option("--full", help=_("Train every linear layer as a whole, too: full fine-tuning, for comparison."))
 ]
-Shots = Annotated[
+ShotsFlag = Annotated[
     int | None,
     typer.Option(
         "--shots", metavar="N", min=0, help=_("Ask the base model with N training rows in its prompt, too (causal_lm)."),
@@ -57,22 +59,22 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
-    words: Words,
-    ranks: Ranks = None,
-    methods: Methods = None,
-    grid: Axes = None,
-    seeds: Seeds = 1,
-    full: Full = False,
-    shots: Shots = None,
+    words: RunsArgument,
+    ranks: RanksFlag = None,
+    methods: MethodsFlag = None,
+    grid: GridFlag = None,
+    seeds: SeedsFlag = 1,
+    full: FullFlag = False,
+    shots: ShotsFlag = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FOLDER", help=_("Folder of the runs and of compare.html."))
     ] = None,
-    sets: options.Sets = None,
-    offline: options.Offline = False,
-    force: options.Force = False,
-    as_json: options.Json = False,
+    sets: options.SetFlag = None,
+    offline: options.OfflineFlag = False,
+    force: options.ForceFlag = False,
+    as_json: options.JsonFlag = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the name of the run to take."))] = False,
-    verbose: options.Verbose = False,
+    verbose: options.VerboseFlag = False,
 ) -> None:
     from tunewright import api
 
@@ -95,7 +97,7 @@ def compare(
     compared = api.compare_runs(runs, shots=shots)
     page = compared.report(folder.resolve() / PAGE)
     if as_json:
-        show.as_json({**compared.to_json(), "report": str(page)})
+        console.as_json({**compared.to_json(), "report": str(page)})
     else:
         _print(compared, page, is_quiet=quiet)
     raise typer.Exit(code)
@@ -150,31 +152,31 @@ def _train(asked: "Grid", folder: Path, *, force: bool, is_json: bool, is_quiet:
     from tunewright import api
     from tunewright.errors import ResourceError
 
-    with live.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
-        cells = api.plan_cells(asked, folder, note=show.note, progress=progress)
-    channel = show.err()
+    with live_display.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
+        cells = api.plan_cells(asked, folder, note=console.note, progress=progress)
+    channel = console.err()
     if not is_quiet:
-        brief.labelled(channel, _("Compare"), _announced(cells, folder))
+        plan_summary.labelled(channel, _("Compare"), _announced(cells, folder))
     code = 0
     for number, cell in enumerate(cells, 1):
         known = max((event["seq"] for event in cell.run.read_events()), default=-1) if cell.run else -1
         try:
-            begun = api.begin_cell(cell, force=force, note=show.note)
+            begun = api.begin_cell(cell, force=force, note=console.note)
         except ResourceError as fault:  # the others may fit
-            show.note("; ".join(f"{cell.name}: {problem.message()}" for problem in fault.problems))
+            console.note("; ".join(f"{cell.name}: {problem.message()}" for problem in fault.problems))
             code = fault.exit_code
             continue
         if begun is None:
             continue
         if not is_quiet:
-            brief.labelled(channel, f"{number}/{len(cells)}", cell.name)
+            plan_summary.labelled(channel, f"{number}/{len(cells)}", cell.name)
         run = api.TrainedRun(begun)
-        ended = live.see_through(run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, after=known)
+        ended = live_display.see_through(run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, after=known)
         if ended in (EXIT_INTERRUPTED, EXIT_TERMINATED):
             channel.line(_("Stopped at {name}. The same command goes on from here.").format(name=cell.name))
             raise typer.Exit(ended)
         if ended:
-            live.say_why(run)
+            live_display.say_why(run)
             code = EXIT_FAILED
     return code
 
@@ -186,20 +188,20 @@ def _ask_with_examples(runs: "Sequence[TrainedRun]", shots: int, *, is_quiet: bo
     ends = [run for run in runs if run.state == "finished"]
     if not ends or any(run.dir.prompted().get("asked") == shots for run in ends):
         return
-    with live.meter(_("Asking the base model with examples in its prompt"), is_quiet=is_quiet) as progress:
+    with live_display.meter(_("Asking the base model with examples in its prompt"), is_quiet=is_quiet) as progress:
         try:
             ends[0].prompted(shots, progress)
         except TunewrightError as fault:
-            show.note("; ".join(problem.message() for problem in fault.problems))
+            console.note("; ".join(problem.message() for problem in fault.problems))
         except OSError as fault:  # the runs may lie on a disk that is full, or only read
-            show.note("; ".join(problem.message() for problem in of_system(fault, ends[0].path).problems))
+            console.note("; ".join(problem.message() for problem in of_system(fault, ends[0].path).problems))
         finally:
             ends[0].close()
 
 
 def _announced(cells: "Sequence[Cell]", folder: Path) -> str:
     """How many runs, how many of them are to be trained, how long that takes, where they go."""
-    from tunewright import api
+    from tunewright.report import formatting
 
     new = [cell.plan for cell in cells if cell.plan]
     ends = [cell for cell in cells if cell.run and cell.run.state() == "finished"]
@@ -208,30 +210,31 @@ def _announced(cells: "Sequence[Cell]", folder: Path) -> str:
         parts.append(_("{count} of them finished").format(count=len(ends)))
     if new and all(plan.time for plan in new):
         seconds = sum(plan.time.seconds for plan in new if plan.time)
-        parts.append(_("about {time} for what was not begun").format(time=api.words.duration(seconds)))
-    return " · ".join([*parts, brief.shorten(folder.resolve())])
+        parts.append(_("about {time} for what was not begun").format(time=formatting.duration(seconds)))
+    return " · ".join([*parts, plan_summary.shorten(folder.resolve())])
 
 
-def _print(compared: "Compared", page: Path, *, is_quiet: bool) -> None:
-    channel = show.out()
+def _print(compared: "ComparisonResult", page: Path, *, is_quiet: bool) -> None:
+    channel = console.out()
     if is_quiet:
         taken = compared.choice.take or compared.choice.best
-        channel.line(brief.one_line(taken.name) if taken else "")
+        channel.line(plan_summary.one_line(taken.name) if taken else "")
         return
     _table(compared, channel)
     channel.line()
-    brief.labelled(channel, _("Verdict"), compared.verdict)
+    plan_summary.labelled(channel, _("Verdict"), compared.verdict)
     differing = ", ".join(compared.found.differing)
     if differing:
-        brief.labelled(channel, _("Differs"), differing)
+        plan_summary.labelled(channel, _("Differs"), differing)
     for note in compared.notes:
-        channel.paragraph(channel.paint(printable(note), "dim"), " " * brief.LABEL, " " * brief.LABEL)
-    brief.labelled(channel, _("Report"), brief.shorten(page))
+        channel.paragraph(channel.paint(printable(note), "dim"), " " * plan_summary.LABEL, " " * plan_summary.LABEL)
+    plan_summary.labelled(channel, _("Report"), plan_summary.shorten(page))
 
 
-def _table(compared: "Compared", channel: show.Channel) -> None:
+def _table(compared: "ComparisonResult", channel: console.Channel) -> None:
     """Narrow columns, so that eight of them fit into a terminal of 80; names go on in the next line where they must."""
     from tunewright import api
+    from tunewright.report import formatting
 
     heads = [
         "",
@@ -250,11 +253,11 @@ def _table(compared: "Compared", channel: show.Channel) -> None:
     room = max(NARROWEST_NAME, channel.width - taken) if channel.width else None
     rows: list[list[str]] = []
     for line, figures in zip(lines, cells, strict=True):
-        style: tuple[show.Style, ...] = ("green", "bold") if line.is_taken else ()
+        style: tuple[console.ConsoleStyle, ...] = ("green", "bold") if line.is_taken else ()
         first, *rest = (channel.paint(piece, *style) for piece in _in_pieces(printable(line.name), room))
         rows += [[first, *figures], *([piece, *[""] * len(figures)] for piece in rest)]
-    channel.line(channel.paint(api.words.label(api.words.METRICS, compared.found.metric), "dim"))
-    show.table(channel, rows, heads, right=range(3, 8), gap=1)
+    channel.line(channel.paint(formatting.label(formatting.METRICS, compared.found.metric), "dim"))
+    console.table(channel, rows, heads, right=range(3, 8), gap=1)
 
 
 def _tight(text: str) -> str:

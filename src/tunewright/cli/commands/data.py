@@ -4,19 +4,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.cli import again, brief, live, options, show
-from tunewright.cli.problems import print_problems, printable
-from tunewright.cli.show import Channel
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary
+from tunewright.cli.console import Channel
+from tunewright.cli.problem_display import print_problems, printable
+from tunewright.config.tasks import TASKS
 from tunewright.i18n import _, ngettext
-from tunewright.spec.tasks import TASKS
 
 if TYPE_CHECKING:
-    from tunewright.api import DataCheck
-    from tunewright.data.encode import Encoded
-    from tunewright.data.pieces import Piece
+    from tunewright.data.tokenized.tokenization import TokenizedExample
+    from tunewright.data.tokenized.tokenized_preview import PreviewPiece
+    from tunewright.launch.checked_data import DataCheck
 
-File = Annotated[str, typer.Argument(metavar="FILE", help=_("A file, a folder or a Hub id."), show_default=False)]
-Model = Annotated[str, typer.Option("-m", "--model", help=_("Whose tokenizer and chat template are used."))]
+DataFileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help=_("A file, a folder or a Hub id."), show_default=False)
+]
+TokenizerOfFlag = Annotated[str, typer.Option("-m", "--model", help=_("Whose tokenizer and chat template are used."))]
 NUMBERS_SHOWN = 8
 
 
@@ -36,35 +38,37 @@ def _look(
     mapping = options.mapping(columns)
     if mapping:
         settings["data.map"] = mapping
-    with live.meter(_("Looking at the data")) as progress:
-        return api.data_check(file, model, sets=sets or (), note=show.note, progress=progress, **settings)
+    with live_display.meter(_("Looking at the data")) as progress:
+        return api.data_check(file, model, sets=sets or (), note=console.note, progress=progress, **settings)
 
 
 def check(
     context: typer.Context,
-    file: File,
-    model: Model = "smollm2",
-    task: options.Task = None,
-    columns: options.Map = None,
-    skip_bad: options.SkipBad = False,
-    sets: options.Sets = None,
-    as_json: options.Json = False,
+    file: DataFileArgument,
+    model: TokenizerOfFlag = "smollm2",
+    task: options.TaskFlag = None,
+    columns: options.MapFlag = None,
+    skip_bad: options.SkipBadFlag = False,
+    sets: options.SetFlag = None,
+    as_json: options.JsonFlag = False,
 ) -> None:
     found = _look(file, model, task, columns, skip_bad, sets)
     if as_json:
-        show.as_json(_check_json(file, found))
+        console.as_json(_check_json(file, found))
     else:
-        _print_check(file, found, show.out())
+        _print_check(file, found, console.out())
         if not found.stopping:
-            show.next_steps(_training(context, model, file))
+            console.next_steps(_training(context, model, file))
     if found.stopping:
         raise typer.Exit(found.stopping[0].entry.exit_code)
 
 
 def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
     """The command that trains on the rows as they were read here."""
-    options = again.typed(context, "train", without=("--model",))
-    return again.command("train", again.operand(model), again.operand(file), *options), _("train on it")
+    options = paste_commands.typed(context, "train", without=("--model",))
+    return paste_commands.command("train", paste_commands.operand(model), paste_commands.operand(file), *options), _(
+        "train on it"
+    )
 
 
 def _check_json(file: str, found: "DataCheck") -> dict[str, Any]:
@@ -80,50 +84,54 @@ def _check_json(file: str, found: "DataCheck") -> dict[str, Any]:
 
 
 def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
-    from tunewright import api
 
-    words, account = api.words, found.gated.account
+    from tunewright.report import formatting
+
+    account = found.gated.account
     rows = ngettext(
         "{rows} row · {used} to train, {held_out} held out, {dropped} left out",
         "{rows} rows · {used} to train, {held_out} held out, {dropped} left out",
         account["rows"],
     )
-    brief.labelled(channel, _("Data"), f"{brief.one_line(file)}   " + rows.format(**{name: f"{account[name]:,}" for name in (
-        "rows", "used", "held_out", "dropped"
-    )}))  # fmt: skip
+    used = rows.format(**{name: f"{account[name]:,}" for name in ("rows", "used", "held_out", "dropped")})
+    plan_summary.labelled(channel, _("Data"), f"{plan_summary.one_line(file)}   {used}")
     if found.gated.loaded.share and not account["held_out"]:
         none = _("nothing: too few rows, or none that can be spared; rows of their own: {option}")
-        brief.labelled(channel, _("Held out"), none.format(option="--set data.holdout=FILE"))
+        plan_summary.labelled(channel, _("Held out"), none.format(option="--set data.holdout=FILE"))
     task = TASKS[account["task"]]
     change = _("change: {option}").format(option="--task")
-    brief.labelled(channel, _("Task"), f"{task.name} · {_(task.meaning)}   {change}")
-    brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
+    plan_summary.labelled(channel, _("Task"), f"{task.name} · {_(task.meaning)}   {change}")
+    plan_summary.labelled(
+        channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}"
+    )
     if keys := [f"{name} ({count:,})" for name, count in account["unused"].items() if name.startswith("turns[].")]:
-        brief.labelled(
+        plan_summary.labelled(
             channel,
             _("Not used"),
             _("keys of turns, with the rows that have them: {keys}").format(keys=", ".join(keys)),
         )
-    lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
-    brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
+    lengths = " · ".join(
+        f"{formatting.label(formatting.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items()
+    )
+    plan_summary.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
     if (blocks := account["blocks"]["train"]) > account["looked_at"]:
-        lines = brief.texts_of(account["format"], account["looked_at"], blocks, account["max_length"])
-        brief.labelled(channel, *lines)
-    brief.labelled(channel, _("Learned"), words.learned(account))
+        lines = plan_summary.texts_of(account["format"], account["looked_at"], blocks, account["max_length"])
+        plan_summary.labelled(channel, *lines)
+    plan_summary.labelled(channel, _("Learned"), formatting.learned(account))
     if account["looked_at"] < account["used"]:
         seen = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
-        brief.labelled(channel, _("Looked at"), seen.format(count=f"{account['looked_at']:,}"))
+        plan_summary.labelled(channel, _("Looked at"), seen.format(count=f"{account['looked_at']:,}"))
     counts = [
-        (f"{count:,}", _(words.KINDS[kind][0]), _what_happens(kind, found), _numbers(kind, account))
+        (f"{count:,}", _(formatting.KINDS[kind][0]), _what_happens(kind, found), _numbers(kind, account))
         for kind, count in account["counts"].items()
         if count
     ]
     if counts:
         channel.line()
-        show.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
+        console.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
     if account["dropped"] and not found.stopping:
         channel.line()
-        brief.labelled(channel, _("Left out"), _left_out(account["dropped"]))
+        plan_summary.labelled(channel, _("Left out"), _left_out(account["dropped"]))
     if found.warnings or found.stopping:
         channel.line()
     print_problems(found.warnings, channel)
@@ -131,20 +139,20 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
 
 
 def _left_out(dropped: int) -> str:
-    from tunewright.rundir import layout
+    from tunewright.rundir import file_names
 
     kept = ngettext(
         "{count} row, which a run keeps with its text and the reason in {file}",
         "{count} rows, which a run keeps with their texts and the reasons in {file}",
         dropped,
     )
-    return kept.format(count=f"{dropped:,}", file=layout.BAD_ROWS)
+    return kept.format(count=f"{dropped:,}", file=file_names.BAD_ROWS)
 
 
 def _what_happens(kind: str, found: "DataCheck") -> str:
-    from tunewright import api
+    from tunewright.report import formatting
 
-    happens = api.words.KINDS[kind][1]
+    happens = formatting.KINDS[kind][1]
     is_fatal = any(problem.code == "E216" for problem in found.stopping)
     return _("stops the run") if is_fatal and happens == "left out" and kind != "leaked" else _(happens)
 
@@ -157,14 +165,14 @@ def _numbers(kind: str, account: dict[str, Any]) -> str:
 
 def show_rows(
     context: typer.Context,
-    file: File,
-    model: Model = "smollm2",
-    task: options.Task = None,
+    file: DataFileArgument,
+    model: TokenizerOfFlag = "smollm2",
+    task: options.TaskFlag = None,
     count: Annotated[int, typer.Option("-n", min=1, help=_("How many rows."))] = 3,
     number: Annotated[int | None, typer.Option("--row", min=1, help=_("Only the row with this number."))] = None,
-    columns: options.Map = None,
-    sets: options.Sets = None,
-    as_json: options.Json = False,
+    columns: options.MapFlag = None,
+    sets: options.SetFlag = None,
+    as_json: options.JsonFlag = False,
 ) -> None:
     found = _look(file, model, task, columns, True, sets)
     rows = sorted([*found.gated.train, *found.gated.held_out], key=lambda row: row.number)
@@ -175,16 +183,16 @@ def show_rows(
         bad = problems
     if as_json:
         shown = [_row_json(row, found) for row in rows]
-        show.as_json({"schema": 1, "path": file, "rows": shown, "problems": [problem.to_json() for problem in bad]})
+        console.as_json({"schema": 1, "path": file, "rows": shown, "problems": [problem.to_json() for problem in bad]})
     else:
-        channel = show.out()
+        channel = console.out()
         for row in rows:
             _print_row(row, found, channel)
         print_problems(bad, channel)
         if not rows and not bad:
             _say_none(context, file, is_row=number is not None)
         elif rows:
-            show.next_steps(_training(context, model, file))
+            console.next_steps(_training(context, model, file))
     if not rows:
         raise typer.Exit(bad[0].entry.exit_code if bad else 2)
 
@@ -192,19 +200,21 @@ def show_rows(
 def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
     """Why nothing is shown, and the command that tells more."""
     text = _("There is no such row.") if is_row else _("No row can be shown: none of them is sound.")
-    show.err().line(text)
-    options = again.typed(context, "data check")
-    show.next_steps((again.command("data check", again.operand(file), *options), _("every row accounted for")))
+    console.err().line(text)
+    options = paste_commands.typed(context, "data check")
+    console.next_steps(
+        (paste_commands.command("data check", paste_commands.operand(file), *options), _("every row accounted for"))
+    )
 
 
-def _pieces(row: "Encoded", found: "DataCheck") -> "list[Piece]":
+def _pieces(row: "TokenizedExample", found: "DataCheck") -> "list[PreviewPiece]":
     from tunewright import api
 
     loaded, task = found.gated.loaded, found.gated.account["task"]
     return api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type)
 
 
-def _row_json(row: "Encoded", found: "DataCheck") -> dict[str, Any]:
+def _row_json(row: "TokenizedExample", found: "DataCheck") -> dict[str, Any]:
 
     return {
         "row": row.number,
@@ -218,7 +228,7 @@ def _row_json(row: "Encoded", found: "DataCheck") -> dict[str, Any]:
     }
 
 
-def _print_row(row: "Encoded", found: "DataCheck", channel: Channel) -> None:
+def _print_row(row: "TokenizedExample", found: "DataCheck", channel: Channel) -> None:
 
     tokens = ngettext("{count} token", "{count} tokens", len(row.ids)).format(count=len(row.ids))
     learned = _("{count} learned").format(count=row.num_label_tokens)

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import again, brief, options, show
-from tunewright.cli.problems import print_problems, printable
+from tunewright.cli import console, options, paste_commands, plan_summary
+from tunewright.cli.problem_display import print_problems, printable
 from tunewright.i18n import _, ngettext
 
 if TYPE_CHECKING:
-    from tunewright.facts.health import Health
+    from tunewright.inspection.requirements import Requirement
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,65 +21,72 @@ def doctor(
         str | None, typer.Option("--fetch", metavar="NAME", help=_("Get a model now, to work offline later."))
     ] = None,
     online: Annotated[bool, typer.Option("--online", help=_("Ask the Hub whether it answers."))] = False,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
     if fetch:
-        folder = api.fetch(fetch, note=show.note)
+        folder = api.fetch(fetch, note=console.note)
         if as_json:
-            show.as_json({"schema": 1, "model": fetch, "path": str(folder)})
+            console.as_json({"schema": 1, "model": fetch, "path": str(folder)})
         else:
-            brief.labelled(show.out(), _("Model"), f"{fetch}: {folder}")
+            plan_summary.labelled(console.out(), _("Model"), f"{fetch}: {folder}")
         return
-    found = api.doctor(online=online, note=show.note)
+    found = api.doctor(online=online, note=console.note)
     if as_json:
-        show.as_json(found.to_json())
+        console.as_json(found.to_json())
     else:
         _print(found)
     if found.problems:
         raise typer.Exit(found.problems[0].entry.exit_code)
 
 
-def _print(found: "Health") -> None:
-    from tunewright import api
+def _print(found: "Requirement") -> None:
 
-    words, machine, channel = api.words, found.machine, show.out()
-    brief.labelled(channel, _("System"), machine.system)
+    from tunewright.report import formatting
+
+    machine, channel = found.machine, console.out()
+    plan_summary.labelled(channel, _("System"), machine.system)
     cores = ngettext("{count} CPU core", "{count} CPU cores", machine.num_cpus).format(count=machine.num_cpus)
-    brief.labelled(channel, _("Processor"), cores)
+    plan_summary.labelled(channel, _("Processor"), cores)
     memory = _("{free} free of {total} (limits of a container counted)")
-    brief.labelled(
-        channel, _("Memory"), memory.format(free=words.size(machine.free_bytes), total=words.size(machine.memory_bytes))
+    plan_summary.labelled(
+        channel,
+        _("Memory"),
+        memory.format(free=formatting.size(machine.free_bytes), total=formatting.size(machine.memory_bytes)),
     )
-    brief.labelled(channel, _("Disk"), _("{free} free here").format(free=words.size(machine.disk_free_bytes)))
-    brief.labelled(channel, _("Device"), _device(found))
+    plan_summary.labelled(
+        channel, _("Disk"), _("{free} free here").format(free=formatting.size(machine.disk_free_bytes))
+    )
+    plan_summary.labelled(channel, _("Device"), _device(found))
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-    brief.labelled(channel, _("Versions"), versions)
+    plan_summary.labelled(channel, _("Versions"), versions)
     for name, is_here in found.models.items():
         state = (
             _("here")
             if is_here
             else _("not here yet; it comes with its first use, or now:  tunewright doctor --fetch {name}")
         )
-        brief.labelled(
-            channel, _("Model"), _("{name}: {state}").format(name=name, state=again.named(state.format(name=name)))
+        plan_summary.labelled(
+            channel,
+            _("Model"),
+            _("{name}: {state}").format(name=name, state=paste_commands.named(state.format(name=name))),
         )
     rows = [
         (
-            words.label(words.TOPICS, one.topic),
+            formatting.label(formatting.TOPICS, one.topic),
             channel.paint(printable(one.text()), *(("yellow",) if one.is_warning else ())),
         )
         for one in found.meanings
     ]
-    brief.labelled(channel, _("Meaning"), _("for training on this machine"))
-    show.table(channel, rows, indent=" " * brief.LABEL)
+    plan_summary.labelled(channel, _("Meaning"), _("for training on this machine"))
+    console.table(channel, rows, indent=" " * plan_summary.LABEL)
     print_problems(found.problems, channel)
     if not found.problems:
-        show.next_steps((again.command("quickstart"), _("see it work")))
+        console.next_steps((paste_commands.command("quickstart"), _("see it work")))
 
 
-def _device(found: "Health") -> str:
+def _device(found: "Requirement") -> str:
     probe = found.machine.probe
     if probe is None:
         return _("not measured yet")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import options, show
+from tunewright.cli import console, options
 from tunewright.i18n import _
 
 
@@ -14,16 +14,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def eject(
-    run: options.Run,
+    run: options.RunArgument,
     folder: Annotated[str, typer.Argument(metavar="DIR", help=_("A new folder."), show_default=False)],
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
     found = api.open_run(run)
     script = found.eject(folder)
     if as_json:
-        show.as_json(
+        console.as_json(
             {
                 "schema": 1,
                 "run": str(found.path),
@@ -33,6 +33,6 @@ def eject(
             }
         )
         return
-    show.out().line(str(script))
+    console.out().line(str(script))
     words = ["python", str(script), "--base", str(found.base_folder)]
-    show.next_steps((shlex.join(words), _("the same run without Tunewright")))
+    console.next_steps((shlex.join(words), _("the same run without Tunewright")))

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import brief, live, options, show
+from tunewright.cli import console, live_display, options, plan_summary
 from tunewright.cli.commands.benchmark import measure
-from tunewright.cli.problems import printable
+from tunewright.cli.problem_display import printable
 from tunewright.i18n import N_, _, ngettext
 
 
@@ -15,7 +15,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run: options.RunOrLast = "last",
+    run: options.RunOrLastArgument = "last",
     rows: Annotated[int | None, typer.Option("--rows", min=0, help=_("How many rows are answered."), show_default=False)] = None,
     min_score: Annotated[
         list[str] | None,
@@ -37,7 +37,7 @@ def evaluate(
     ] = None,
     online: Annotated[bool, typer.Option("--online", help=_("Let --benchmark fetch the data of its tasks."))] = False,
     samples: Annotated[int, typer.Option("--samples", min=0, help=_("How many answers are shown."))] = 3,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:  # fmt: skip
     from tunewright import api
     from tunewright.errors import error, errors_of
@@ -53,23 +53,23 @@ def evaluate(
         raise error("E109", first="--rows 0", second="--min-score", reason=reason, fix=fix)
     wanted = api.parse_minimum(min_score or ())
     found = api.open_run(run)
-    show.note(_("Loading the model of {name}").format(name=brief.one_line(found.name)))
+    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(found.name)))
     try:
-        with live.meter(_("Measuring")) as progress:
+        with live_display.meter(_("Measuring")) as progress:
             scores = found.evaluate(rows, progress)
     finally:
         found.close()
     if as_json:
-        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, **scores})
+        console.as_json({"schema": 1, "run": str(found.path), "name": found.name, **scores})
     else:
-        channel = show.out()
+        channel = console.out()
         answered = ngettext("{count} row answered", "{count} rows answered", scores["rows"]).format(
             count=scores["rows"]
         )
         held_out = _("loss of {count} held-out rows").format(count=scores["held_out_rows"])
-        brief.labelled(channel, _("Rows"), f"{answered} · {held_out}")
+        plan_summary.labelled(channel, _("Rows"), f"{answered} · {held_out}")
         base = api.account(found.dir).references[0]
-        brief.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
+        plan_summary.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
         for sample in scores["samples"][:samples]:
             channel.line()
             for label, key in (
@@ -78,7 +78,7 @@ def evaluate(
                 (_("base"), "base"),
                 (_("tuned"), "answer"),
             ):
-                brief.labelled(channel, label, printable(sample[key]))
+                plan_summary.labelled(channel, label, printable(sample[key]))
     missed = api.missed(scores["after"], wanted)
     if missed:
         raise errors_of(missed)

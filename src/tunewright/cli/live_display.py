@@ -1,0 +1,327 @@
+"""Showing a run while it goes on: a live view in a terminal, one line a log step elsewhere; and its end."""
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tunewright.cli import console, paste_commands, plan_summary
+from tunewright.cli.console import Channel
+from tunewright.cli.problem_display import print_problems, printable
+from tunewright.cli.progress_view import EventRow, ProgressView, bar, frame, log_line, trained_line
+from tunewright.cli.redrawn_lines import RedrawnLines
+from tunewright.i18n import _
+
+if TYPE_CHECKING:
+    from tunewright.api.run_handle import TrainedRun
+    from tunewright.errors import Problem
+
+REDRAW_SECONDS = 0.2
+PROGRESS_LINE_SECONDS = 10.0
+
+
+class Renderer(Protocol):
+    """What shows a run's events."""
+
+    def show(self, event: EventRow) -> None: ...
+    def tick(self) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+@dataclass
+class LineRenderer:
+    """One line an event, without cursor codes."""
+
+    channel: Channel
+    is_quiet: bool = False
+    last_progress: float = 0.0
+
+    def show(self, event: EventRow) -> None:
+        if self.is_quiet and event["kind"] != "alert":
+            return
+        if event["kind"] == "progress":
+            if time.monotonic() - self.last_progress < PROGRESS_LINE_SECONDS:
+                return
+            self.last_progress = time.monotonic()
+        line = log_line(event)
+        if line:
+            self.channel.line(line)
+        _tell(event, self.channel)
+
+    def tick(self) -> None:
+        """Nothing moves between events."""
+
+    def say(self, text: str) -> None:
+        if not self.is_quiet:
+            self.channel.line(text)
+
+
+@dataclass
+class ScreenRenderer:
+    """Two lines that are drawn anew at the width of the moment, with what is worth keeping above them."""
+
+    view: ProgressView
+    drawing: RedrawnLines
+    phases: dict[str, str]
+    drawn: float = 0.0
+
+    def show(self, event: EventRow) -> None:
+        above = _Printed(console.err())
+        channel = above.channel
+        _tell(event, channel)
+        if event["kind"] == "score":
+            label = _("Before") if event["which"] == "before" else _("After")
+            plan_summary.labelled(channel, label, plan_summary.score_line(self.view.task, dict(event)))
+        if event["kind"] == "phase" and event["phase"] == "train" and event["state"] == "end":
+            plan_summary.labelled(channel, _("Train"), trained_line(self.view, channel, event["seconds"]))
+        if text := above.text():
+            self.drawing.say(text)
+        self.tick()
+
+    def tick(self) -> None:
+        if time.monotonic() - self.drawn >= REDRAW_SECONDS:
+            self.drawn = time.monotonic()
+            self.drawing.draw(frame(self.view, console.err(), self.phases))
+
+    def say(self, text: str) -> None:
+        self.drawing.say(console.render(text))
+
+
+class _Printed:
+    """Collects what would be printed, for printing above a live view."""
+
+    def __init__(self, channel: Channel) -> None:
+        import io
+
+        self.stream = io.StringIO()
+        self.channel = Channel(self.stream, channel.is_tty, channel.has_color, channel.width)
+
+    def text(self) -> str:
+        """Everything that was printed, without the last line's end."""
+        return self.stream.getvalue().removesuffix("\n")
+
+
+def _tell(event: EventRow, channel: Channel) -> None:
+    """Alerts and notes: what stays on the screen."""
+    from tunewright.errors import Problem
+
+    if event["kind"] == "alert":
+        print_problems([Problem.from_record(event["problem"])], channel)
+    elif event["kind"] == "note":
+        channel.paragraph(channel.paint(printable(event["text"]), "dim"))
+
+
+@contextmanager
+def face(view: ProgressView, *, is_quiet: bool = False) -> Iterator[Renderer]:
+    """The live view in a terminal, lines elsewhere."""
+    channel = console.err()
+    if is_quiet or not channel.is_tty:
+        yield LineRenderer(channel, is_quiet)
+        return
+    from tunewright.report import formatting
+
+    phases = {name: formatting.label(formatting.PHASES, name) for name in formatting.PHASES}
+    with RedrawnLines(channel.stream) as drawing:
+        yield ScreenRenderer(view, drawing, phases)
+
+
+@dataclass
+class Interrupts:
+    """Counts Ctrl-C and SIGTERM; the loop reads the count, as a signal handler may do nothing else safely."""
+
+    count: int = 0
+    number: int = 0
+    _before: dict[int, Any] = field(default_factory=dict)
+
+    def __enter__(self) -> "Interrupts":
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self.number = self.number or number
+
+
+def see_through(
+    run: "TrainedRun",
+    *,
+    is_quiet: bool = False,
+    is_verbose: bool = False,
+    is_json: bool = False,
+    after: int = -1,
+    events: Iterable[EventRow | None] = (),
+) -> int:
+    """Show a run that was started here to its end; the exit code. Events up to number `after` are known already.
+
+    `events` are those of the run, if somebody follows it already.
+    How it ended is said in words, or left to the caller where the answer is JSON.
+    The first Ctrl-C asks the run to save and end, and this goes on until it has; the second ends it at once.
+    """
+    view = _view(run)
+    with Interrupts() as asked, face(view, is_quiet=is_quiet) as shown:
+        sent = 0
+        log = log_tail(run, shown.say) if is_verbose else _no_log
+        for event in events or _follow(run):
+            if event is not None:
+                view.take(event)
+                if event["seq"] > after:
+                    shown.show(event)
+            else:
+                shown.tick()
+            log()
+            if asked.count > sent:
+                run.stop(now=sent > 0)
+                sent += 1
+                saving = _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
+                shown.say(saving if sent == 1 else _("Ending it now."))
+    if not is_json:
+        say_end(run, view, is_interrupted=bool(asked.number), is_quiet=is_quiet)
+    return exit_code(run, interrupted_by=asked.number)
+
+
+def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:
+    from tunewright import api
+
+    return api.follow(run.dir)
+
+
+def _view(run: "TrainedRun") -> ProgressView:
+    """A view that knows what the plan knows."""
+    plan = run.dir.plan()
+    return ProgressView(task=plan["run"]["task"], total_memory=int(plan["facts"]["machine"]["memory_bytes"]))
+
+
+def _no_log() -> None:
+    """Libraries talk to the log only."""
+
+
+def log_tail(run: "TrainedRun", say: Callable[[str], None]) -> Callable[[], None]:
+    """A function that says what has been written to log.txt since it was last called."""
+    position = 0
+
+    def read() -> None:
+        nonlocal position
+        path = run.path / "log.txt"
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            file.seek(position)
+            content = file.read()
+        position += len(content)
+        for line in content.decode("utf-8", "replace").splitlines():
+            say(printable(line))
+
+    return read
+
+
+def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
+    """The exit code of a command that saw a run to its end; of the signal, if one ended it."""
+    state = run.state
+    if state == "finished":
+        return 0
+    known = run.dir.info().get("exit_code") or next((problem.entry.exit_code for problem in _problems(run)), 1)
+    return 128 + interrupted_by if interrupted_by else int(known)
+
+
+def _problems(run: "TrainedRun") -> "list[Problem]":
+    from tunewright import api
+
+    return api.problems(run.dir)
+
+
+def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
+    """Why a run ended early, and the command that gets further; nothing for one that finished."""
+    state, channel = run.state, console.err()
+    if state == "finished":
+        return
+    if state == "stopped" or (is_interrupted and state == "failed"):
+        if not is_quiet:
+            _say_stopped(run, view, channel)
+        return
+    if state == "lost":
+        channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
+        channel.line(paste_commands.command("runs resume", paste_commands.handle(run)))
+        print_problems(_problems(run), channel)
+        return
+    say_why(run)
+
+
+def say_why(run: "TrainedRun") -> None:
+    """What went wrong with a run, and where its log is."""
+    channel = console.err()
+    channel.line(_("log: {path}").format(path=plan_summary.shorten(run.path / "log.txt")))
+    print_problems(_problems(run), channel)
+
+
+def _say_stopped(run: "TrainedRun", view: ProgressView, channel: Channel) -> None:
+    if view.checkpoint_step is None:
+        text = _("Stopped before the first checkpoint. Start it again:")
+    else:
+        text = _("Saved checkpoint {step}. Continue with:").format(step=view.checkpoint_step)
+    channel.line(f"{text}  {paste_commands.command('runs resume', paste_commands.handle(run))}")
+
+
+def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False) -> bool:
+    """Show a run without owning it: Ctrl-C leaves only the view. True if the run came to its end."""
+    view = _view(run)
+    try:
+        with face(view) as shown:
+            log = log_tail(run, shown.say) if is_verbose else _no_log
+            for event in _follow(run):
+                if event is not None:
+                    view.take(event)
+                    shown.show(event)
+                else:
+                    shown.tick()
+                log()
+    except KeyboardInterrupt:
+        channel = console.err()
+        text = _("Left the view; the run goes on. Stop it with:  {command}")
+        channel.line(text.format(command=paste_commands.command("runs stop", paste_commands.handle(run))))
+        return False
+    if not is_json:
+        say_end(run, view)
+    return True
+
+
+def data_line(text: str) -> None:
+    """A line for programs while a meter is shown, which is drawn anew behind it."""
+    channel = console.err()
+    if channel.is_tty:
+        channel.stream.write(console.ERASE)
+        channel.stream.flush()
+    console.out().data(text)
+
+
+@contextmanager
+def meter(title: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Progress of one long call: a bar in a terminal, a line every ten seconds elsewhere."""
+    channel = console.err()
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        pause = REDRAW_SECONDS if channel.is_tty else PROGRESS_LINE_SECONDS
+        if is_quiet or (time.monotonic() - last < pause):
+            return
+        last = time.monotonic()
+        if channel.is_tty:
+            line = f"{title}  {bar(done / max(1, total), channel)} {done}/{total}"
+            channel.stream.write(console.ERASE + console.render(line))
+            channel.stream.flush()
+        else:
+            channel.line(f"progress {done}/{total}")
+
+    try:
+        yield report
+    finally:
+        if channel.is_tty and not is_quiet:
+            channel.stream.write(console.ERASE)
+            channel.stream.flush()

@@ -1,0 +1,90 @@
+"""A row as the model sees it, for people: what it is given, and what it learns."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from tunewright.config.tasks import ProblemType, Task
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+from tunewright.data.tokenized.tokenizer import TextTokenizer
+
+
+@dataclass(frozen=True)
+class PreviewPiece:
+    """Text of a row as the model sees it, all of it learned or none."""
+
+    text: str
+    is_learned: bool
+
+
+def pieces(
+    row: TokenizedExample,
+    tokenizer: TextTokenizer,
+    task: Task = "causal_lm",
+    labels: Sequence[str] = (),
+    problem_type: ProblemType | None = None,
+) -> list[PreviewPiece]:
+    """A row's text, cut where learned tokens begin and end.
+
+    A text to be labelled is followed by its label, a source by its target, the token that answers for a word by its tag.
+    """
+    if task == "token_cls":
+        return list(_tagged(row, tokenizer, labels))
+    if task == "causal_lm":
+        return list(_learned_parts(row, tokenizer))
+    given = PreviewPiece(tokenizer.decode(row.ids, skip_special_tokens=False), False)
+    if task == "seq2seq":
+        target = tokenizer.decode([int(label) for label in row.labels], skip_special_tokens=False)
+        return [given, PreviewPiece("\n", False), PreviewPiece(target, True)]
+    return [given, PreviewPiece(" -> ", False), PreviewPiece(_label(row, labels, problem_type), True)]
+
+
+def seen_rows(
+    rows: Sequence[TokenizedExample],
+    tokenizer: TextTokenizer,
+    task: Task,
+    labels: Sequence[str] = (),
+    problem_type: ProblemType | None = None,
+) -> list[dict[str, Any]]:
+    """The shortest, the middle and the longest row as the model sees them, for files: plain JSON."""
+    ordered = sorted(rows, key=lambda row: row.full_length)
+    chosen = {place: ordered[place] for place in (0, len(ordered) // 2, len(ordered) - 1)} if ordered else {}
+    return [
+        {
+            "row": row.number, "tokens": len(row.ids), "label_tokens": row.num_label_tokens,
+            "full_length": row.full_length, "is_truncated": row.is_truncated,
+            "pieces": [asdict(piece) for piece in pieces(row, tokenizer, task, labels, problem_type)],
+        }
+        for row in chosen.values()
+    ]  # fmt: skip
+
+
+def _learned_parts(row: TokenizedExample, tokenizer: TextTokenizer) -> Iterator[PreviewPiece]:
+    learned = [label != IGNORED for label in row.labels]
+    cuts = [0, *(i for i in range(1, len(learned)) if learned[i] != learned[i - 1]), len(learned)]
+    for start, end in pairwise(cuts):
+        yield PreviewPiece(tokenizer.decode(row.ids[start:end], skip_special_tokens=False), learned[start])
+
+
+def _label(row: TokenizedExample, labels: Sequence[str], problem_type: ProblemType | None) -> str:
+    if problem_type == "regression":
+        return f"{row.labels[0]:g}"
+    if problem_type == "multi_label_classification":
+        return ", ".join(name for name, has_it in zip(labels, row.labels, strict=True) if has_it)
+    return labels[int(row.labels[0])]
+
+
+def _tagged(row: TokenizedExample, tokenizer: TextTokenizer, labels: Sequence[str]) -> Iterator[PreviewPiece]:
+    """The text, and behind each token that answers for a word that word's tag."""
+    shown, start = "", 0
+    for end, label in enumerate(row.labels, 1):
+        if label == IGNORED and end < len(row.ids):
+            continue
+        # Decoded from the start, as blanks depend on what stands in front; half a character waits for its other tokens.
+        text = tokenizer.decode(row.ids[:end], skip_special_tokens=False).rstrip("\ufffd")
+        alone = tokenizer.decode(row.ids[start:end], skip_special_tokens=False)
+        yield PreviewPiece(text.removeprefix(shown) if text.startswith(shown) else alone, False)
+        if label != IGNORED:
+            yield PreviewPiece(f"/{labels[int(label)]}", True)
+        shown, start = text, end

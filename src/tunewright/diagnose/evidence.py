@@ -1,0 +1,150 @@
+"""What the files of a run tell, read once. Rules look at nothing else, so each can be tried on numbers made up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.tasks import TASKS
+from tunewright.errors import Problem
+from tunewright.planning.resolve import task_of
+from tunewright.planning.resolve_adapter import learning_rate
+from tunewright.planning.run_plan import Plan, from_json
+from tunewright.rundir import file_names, run_dir
+from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_history import RunHistory, read_history
+
+EventRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One run: plan, account of its rows, curves in the order of steps, scores, answers, how it ended.
+
+    `handle` is how a command names it; `account` is empty before the rows were prepared.
+    """
+
+    handle: str
+    config: str
+    state: str
+    plan: Plan
+    account: dict[str, Any]
+    logs: Sequence[EventRow]
+    evals: Sequence[EventRow]
+    before: dict[str, float]
+    after: dict[str, float]
+    samples: Sequence[EventRow]
+    result: dict[str, Any]
+    problems: Sequence[Problem] = ()
+    alerts: Sequence[Problem] = ()
+    logged_bytes: int = 0  # the most memory that was logged
+
+    @property
+    def can_resume(self) -> bool:
+        return self.state in ("failed", "stopped", "lost")
+
+    @cached_property
+    def losses(self) -> list[float]:
+        """Training losses that are numbers."""
+        return [log["loss"] for log in self.logs if log["loss"] is not None]
+
+    @cached_property
+    def train(self) -> list[tuple[int, float]]:
+        """Step and training loss."""
+        return [(log["step"], log["loss"]) for log in self.logs if log["loss"] is not None]
+
+    @cached_property
+    def held_out(self) -> list[tuple[int, float]]:
+        """Step and held-out loss."""
+        return [(e["step"], e["held_out_loss"]) for e in self.evals if e["held_out_loss"] is not None]
+
+    @cached_property
+    def norms(self) -> list[tuple[int, float]]:
+        """Step and gradient norm, before it was shortened."""
+        return [(log["step"], log["grad_norm"]) for log in self.logs if log.get("grad_norm") is not None]
+
+    @property
+    def passes(self) -> float:
+        """How often the rows were seen."""
+        return float((self.logs[-1].get("epoch") or 0.0) if self.logs else 0.0)
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate of the schedule."""
+        rate = self.plan.run.train.learning_rate
+        assert rate != "auto"
+        return rate
+
+    @property
+    def writes(self) -> bool:
+        """True for a task whose answers are texts."""
+        return TASKS[task_of(self.plan.run)].writes
+
+    @property
+    def usual_rate(self) -> float:
+        """What the plan would take for this method and model."""
+        return float(learning_rate(self.plan.run, self.plan.facts).value)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were used or held out."""
+        return int(self.account.get("used", 0) + self.account.get("held_out", 0))
+
+    def count(self, kind: str) -> int:
+        """Rows of a kind of the data gate's account."""
+        return int(self.account.get("counts", {}).get(kind, 0))
+
+    def last(self, name: str) -> Any:
+        """A field of the last logged step; None where it is not there."""
+        return self.logs[-1].get(name) if self.logs else None
+
+    @property
+    def room_bytes(self) -> int:
+        """Memory that was free on the device when the run was planned."""
+        return self.plan.facts.room_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory the run held on its device; 0 if that is not known."""
+        return int(self.result.get("peak_device_bytes") or self.result.get("peak_rss_bytes") or self.logged_bytes)
+
+
+def _as_seen_from_here(path: Path) -> str:
+    """A path to paste: short where it lies below the folder of the shell."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def read(run: RunDir) -> Evidence:
+    """The evidence in a run's folder."""
+    history = read_history(run)
+    scores = {which: event["scores"] for which, event in history.scores.items()}
+    return Evidence(
+        handle=run.name if run.path.parent == run_dir.runs_root() else str(run.path),
+        config=_as_seen_from_here(run.file(file_names.CONFIG)),
+        state=run.state(),
+        plan=from_json(run.plan()),
+        account=run.prepared(),
+        logs=history.curves.logs.events,
+        evals=history.curves.evals.events,
+        logged_bytes=history.peak_bytes,
+        before=scores.get("before", {}),
+        after=scores.get("after", {}),
+        samples=run.samples("after"),
+        result=run.result(),
+        problems=_failure(run, history),
+        alerts=[Problem.from_record(event["problem"]) for event in history.alerts.last],
+    )
+
+
+def _failure(run: RunDir, history: RunHistory) -> list[Problem]:
+    """Why the last session ended early: as its parent wrote it, who saw what the worker could not say, else as the worker did.
+
+    Empty if it ended well or is still going on.
+    """
+    told = run.info().get("problems")
+    if told:
+        return [Problem.from_record(problem) for problem in told]
+    if history.end is None or history.end["kind"] == "done":
+        return []
+    return [Problem.from_record(problem) for problem in history.end["problems"]]

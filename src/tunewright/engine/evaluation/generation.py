@@ -1,0 +1,158 @@
+"""Answers of a model to prompts: batched, greedy, the longest prompts first.
+
+Prompts of a decoder are padded on the left and its answer stands behind them; those of an encoder on the right, and the
+answer stands alone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+from transformers import GenerationConfig, PreTrainedModel
+
+from tunewright.data.tokenized.micro_batches import micro_batches
+from tunewright.data.tokenized.tokenizer import TextTokenizer
+from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
+from tunewright.kernels.merged_lora import merged_lora
+from tunewright.planning.resolve import CACHE_BYTES, ROWS_WRITTEN_AT_ONCE
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """What a model wrote; `is_cut` if it came to no end within the tokens it was given."""
+
+    text: str
+    is_cut: bool
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokenizer: TextTokenizer,
+    *,
+    max_new_tokens: int,
+    merge: bool = False,
+    progress: Progress = lambda done, total: None,
+    portions: BatchSizeBackoff | None = None,
+) -> list[GeneratedText]:
+    """The greedy answer to each prompt, in the order of the prompts, special tokens left out.
+
+    With `merge` LoRA stands in the weights while it writes. Cost: at most CACHE_BYTES of keys and values at once, or one
+    row's.
+    """
+    with merged_lora(model) if merge else nullcontext(), _contiguous_head(model):
+        return _generate(model, prompts, tokenizer, max_new_tokens, progress, portions or BatchSizeBackoff())
+
+
+@contextmanager
+def _contiguous_head(model: PreTrainedModel) -> Iterator[None]:
+    """The last positions of a batch as a matrix of their own before the output layer reads them.
+
+    Of a view of them torch makes a batch of products, and oneDNN a copy of the output layer for each row (4.4 GiB for 40
+    prompts of SmolLM2).
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _head, given: (given[0].contiguous(), *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokenizer: TextTokenizer,
+    max_new_tokens: int,
+    progress: Progress,
+    portions: BatchSizeBackoff,
+) -> list[GeneratedText]:
+    was_training = model.training
+    model.eval()
+    pad, has_encoder = tokenizer.end_ids[0], bool(model.config.is_encoder_decoder)
+    is_prompted = not has_encoder and _has_learned_prompt(model)
+    start = {"decoder_start_token_id": model.generation_config.decoder_start_token_id} if has_encoder else {}
+    generation = GenerationConfig(
+        **start,
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_length=0,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(tokenizer.end_ids),
+        pad_token_id=pad,
+        use_cache=True,
+    )
+    answers: dict[int, GeneratedText] = {}
+    lengths, most = [len(prompt) + max_new_tokens for prompt in prompts], CACHE_BYTES // _bytes_per_token(model)
+    groups = micro_batches(lengths, most)
+
+    def write(group: RowGroup) -> None:
+        longest = max(len(prompts[i]) for i in group)
+        ids = torch.full((len(group), longest), pad)
+        mask = torch.zeros((len(group), longest), dtype=torch.long)
+        for row, i in enumerate(group):
+            place = slice(0, len(prompts[i])) if has_encoder else slice(longest - len(prompts[i]), longest)
+            ids[row, place] = torch.tensor(prompts[i])
+            mask[row, place] = 1
+        ids, mask = ids.to(model.device), mask.to(model.device)
+        if is_prompted:
+            writer, given = model.get_base_model(), _behind_learned_prompt(model, ids, mask)
+        else:
+            writer, given = model, {"input_ids": ids, "attention_mask": mask}
+        output = writer.generate(**given, generation_config=generation)
+        for row, i in enumerate(group):
+            written = output[row, 1 if has_encoder else 0 if is_prompted else longest :].tolist()
+            kept = _until_end(written, tokenizer.end_ids)
+            answers[i] = GeneratedText(tokenizer.decode(kept), is_cut=len(kept) == max_new_tokens)
+        progress(len(answers), len(prompts))
+
+    most = ROWS_WRITTEN_AT_ONCE
+    portions.each((part[i : i + most] for part in groups for i in range(0, len(part), most)), write)
+    model.train(was_training)
+    return [answers[i] for i in range(len(prompts))]
+
+
+def _has_learned_prompt(model: PreTrainedModel) -> bool:
+    """Whether learned vectors stand before the text (a prefix is keys and values instead)."""
+    config = model.active_peft_config if isinstance(model, PeftModel) else None
+    return config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
+
+
+def _behind_learned_prompt(model: PeftModel, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The vectors of padded prompts with the learned ones right before each text, as the base takes them.
+
+    PEFT puts them before the padding, which then counts as positions between them and the text.
+    """
+    learned_BVd = model.get_prompt(batch_size=len(ids_BT))
+    text_BTd = model.get_base_model().get_input_embeddings()(ids_BT)
+    ones_V = mask_BT.new_ones(learned_BVd.shape[1])
+    padding = (mask_BT == 0).sum(dim=1).tolist()
+    rows = zip(text_BTd, learned_BVd.to(text_BTd.dtype), mask_BT, padding, strict=True)
+    joined = [
+        (torch.cat([text[:pad], learned, text[pad:]]), torch.cat([mask[:pad], ones_V, mask[pad:]]))
+        for text, learned, mask, pad in rows
+    ]
+    vectors, masks = zip(*joined, strict=True)
+    return {"inputs_embeds": torch.stack(vectors), "attention_mask": torch.stack(masks)}
+
+
+def _bytes_per_token(model: PreTrainedModel) -> int:
+    """Keys and values of one token in all layers."""
+    config = model.config.get_text_config(decoder=True)
+    heads, dtype = config.num_attention_heads, next(model.parameters()).dtype
+    settings = config.to_dict()
+    kv_heads = settings.get("num_key_value_heads") or heads
+    width = settings.get("head_dim") or config.hidden_size // heads
+    return 2 * config.num_hidden_layers * kv_heads * width * dtype.itemsize
+
+
+def _until_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
+    first = next((i for i, token in enumerate(ids) if token in end_ids), len(ids))
+    return ids[:first]

@@ -1,0 +1,61 @@
+"""Labels of a classification model for encoded rows, in their order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
+from tunewright.engine.tasks.collator import StepCollator
+from tunewright.engine.tasks.task_losses import logits_of
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Label names of one row (one, several, or one for each word), or its number; `probability` of a single label."""
+
+    labels: tuple[str, ...] = ()
+    number: float = 0.0
+    probability: float | None = None
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, rows: Sequence[TokenizedExample], collator: StepCollator, labels: Sequence[str], problem_type: str | None,
+    progress: Progress = lambda done, total: None, portions: BatchSizeBackoff | None = None,
+) -> list[Prediction]:  # fmt: skip
+    """What the model takes each row for. Without `problem_type` every word gets a tag."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    found: list[Prediction | None] = [None] * len(rows)
+    done = 0
+
+    def read(group: RowGroup) -> None:
+        nonlocal done
+        batch = {k: v.to(device) for k, v in collator.collate([rows[i] for i in group], collator.pad_id).items()}
+        logits = logits_of(model, batch).cpu()
+        for position, i in enumerate(group):
+            found[i] = _read(logits[position], rows[i], labels, problem_type)
+        done += len(group)
+        progress(done, len(rows))
+
+    (portions or BatchSizeBackoff()).each(collator.groups(rows), read)
+    model.train(was_training)
+    return [prediction for prediction in found if prediction is not None]
+
+
+def _read(logits: torch.Tensor, row: TokenizedExample, labels: Sequence[str], problem_type: str | None) -> Prediction:
+    if problem_type is None:
+        tags_T = logits.argmax(-1).tolist()
+        return Prediction(tuple(labels[tags_T[i]] for i, label in enumerate(row.labels) if label != IGNORED))
+    if problem_type == "regression":
+        return Prediction(number=float(logits[0]))
+    if problem_type == "multi_label_classification":
+        return Prediction(tuple(name for name, logit in zip(labels, logits.tolist(), strict=True) if logit > 0))
+    best = int(logits.argmax())
+    return Prediction((labels[best],), probability=float(logits.softmax(-1)[best]))

@@ -1,0 +1,88 @@
+"""Memory that runs out where a process can still say so: how that is recognised, and tests that go on in smaller batches."""
+
+import ctypes
+import errno
+import gc
+import platform
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+
+from tunewright.errors import Problem
+
+RowGroup = Sequence[int]
+
+
+def ran_out(fault: BaseException) -> bool:
+    """True for the exceptions that mean that memory was refused: Python's, torch's on any device, the system's."""
+    if isinstance(fault, OSError):
+        return fault.errno == errno.ENOMEM
+    is_plain = isinstance(fault, MemoryError | torch.OutOfMemoryError)
+    return is_plain or (isinstance(fault, Exception) and should_reduce_batch_size(fault))
+
+
+def reason_of(fault: BaseException) -> str:
+    """An exception's first line, or its name where it has none."""
+    return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+
+
+def release_memory() -> None:
+    """Free memory that the C library keeps for its next block goes back to the system, so that one phase's holes are not
+    the next one's burden. glibc only; elsewhere nothing happens.
+    """
+    gc.collect()
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _to_log(problem: Problem) -> None:
+    print(f"{problem.code} {problem.message()}", file=sys.stderr)
+
+
+@dataclass
+class BatchSizeBackoff:
+    """How small the batches of tests are. Each time memory runs out they are halved, for the tests that follow too."""
+
+    tell: Callable[[Problem], None] = _to_log
+    halvings: int = 0
+
+    def each(self, groups: Iterable[RowGroup], work: Callable[[RowGroup], None]) -> None:
+        """Do `work` for all rows of the groups, in parts where memory does not suffice for a whole group.
+
+        `work` counts a group when it is done with it, as it may be asked again for its parts.
+        Raises: whatever `work` raises; what tells of memory only where a single row is too much.
+        """
+        waiting = deque(part for group in groups for part in _parts(group, self.halvings))
+        while waiting:
+            refused = _try(work, waiting[0])
+            if refused is None:
+                waiting.popleft()
+                continue
+            self.halvings += 1
+            waiting = deque(part for group in waiting for part in _parts(group, 1))
+            self.tell(Problem("D102", values={"reason": refused, "rows": len(waiting[0])}))
+
+
+def _try(work: Callable[[RowGroup], None], group: RowGroup) -> str | None:
+    """None if the work was done; if memory ran out in it, what was said, with all that it held given back."""
+    try:
+        work(group)
+        return None
+    except Exception as fault:
+        if len(group) == 1 or not ran_out(fault):
+            raise
+        refused = reason_of(fault)
+    gc.collect()  # the frames that the exception kept alive
+    torch.cuda.empty_cache()
+    return refused
+
+
+def _parts(group: RowGroup, halvings: int) -> list[RowGroup]:
+    """A group in parts of about the same size, halved so many times; parts of one row stay."""
+    size = ceil(len(group) / 2**halvings)
+    return [group[i : i + size] for i in range(0, len(group), size)]

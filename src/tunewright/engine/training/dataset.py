@@ -1,0 +1,157 @@
+"""The data of a run, gated and encoded once, from the cache where it is there."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.data.examples.formats import Example
+from tunewright.data.load_examples import LoadedExamples, data_fingerprint, load_examples
+from tunewright.data.rejected_rows import left_out
+from tunewright.data.tokenized import tokenized_cache
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenized_preview import seen_rows
+from tunewright.data.tokenized.tokenizer import TextTokenizer
+from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
+from tunewright.data.validation import raise_if_stopped, validate_data
+from tunewright.errors import error
+from tunewright.metrics.scoring import majority_scores
+from tunewright.planning.check_config import positions
+from tunewright.planning.run_plan import Plan
+from tunewright.rundir import atomic_io, file_names
+from tunewright.rundir.checkpoints import sha256
+from tunewright.rundir.run_dir import RunDir
+from tunewright.security import home, narrow, seal_object, unseal_object
+
+
+@dataclass
+class TokenizedDataset:
+    """What is trained on, what is held out, and the texts of the held-out answers by row."""
+
+    train: list[TokenizedExample]
+    held_out: list[TokenizedExample]
+    account: dict[str, Any]
+    held_out_examples: dict[int, Example]
+    baseline: dict[str, Any] | None
+
+
+def prepare(
+    plan: Plan, run: RunDir, tokenizer: TextTokenizer, progress: Callable[[int, int], None] = lambda done, total: None,
+    note: Callable[[str], None] = lambda text: None, *, is_written: bool = True,
+) -> TokenizedDataset:  # fmt: skip
+    """Encode the rows of the plan. A cache that cannot be written is noted, and done without.
+
+    With `is_written` the run's folder gets the account of the rows.
+    Raises: DataError for what must stop the run, after rows.bad.jsonl is written.
+    """
+    spec, length = plan.run.data, plan.run.data.max_length
+    assert length != "auto"
+    now = data_fingerprint(spec)
+    if now != plan.facts.data.fingerprint:
+        raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
+    assert plan.run.task != "auto"
+    loaded = load_examples(spec, plan.run.train.data_seed, plan.run.task)
+    examples = {example.number: example for example in loaded.held_out}
+    label_last = plan.facts.model.kind == "decoder"  # what only looks back knows a word at its end
+    room = positions(plan.run, plan.facts.model)
+    key = tokenized_cache.key_of(
+        {
+            "data": plan.facts.data.fingerprint,
+            "spec": spec.model_dump(mode="json"),
+            "seed": plan.run.train.data_seed,
+            "tokenizer": sha256(Path(plan.facts.model.tokenizer_folder) / "tokenizer.json"),
+            "task": plan.run.task,
+            "label_last": label_last,
+            "template": tokenizer.chat_template,
+            "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
+            "end_ids": tokenizer.end_ids,
+            "room": [room, plan.facts.model.vocab_size],
+        }
+    )
+    started = time.perf_counter()
+    cached = _read_cache(key)
+    if cached:
+        account, bad_rows, train, held_out = cached
+        with suppress(OSError):  # the same rows may have been public when they were encoded
+            narrow([_paths(key)[0].parent, *_paths(key)], [run.file(file_names.RUN_JSON)])
+        if is_written:
+            _write_bad_rows(run, bad_rows)
+    else:
+        gated = validate_data(
+            loaded,
+            spec,
+            tokenizer,
+            task=plan.run.task,
+            max_length=length,
+            positions=room,
+            embedding=EmbeddingRows(plan.facts.model.vocab_size, plan.facts.model.folder),
+            label_last=label_last,
+            progress=progress,
+        )
+        bad_rows = left_out(gated.loaded, spec)
+        if is_written:
+            _write_bad_rows(run, bad_rows)
+        raise_if_stopped(gated, spec)
+        account, train, held_out = gated.account, gated.train, gated.held_out
+        try:
+            _write_cache(key, account, bad_rows, train, held_out)
+        except OSError as fault:
+            note(f"the encoded rows are not kept for the next run: {fault.strerror or fault} ({home()})")
+    seconds, rows = time.perf_counter() - started, len(train) + len(held_out)
+    pace = {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds)}
+    if is_written:
+        atomic_io.write_json(run.file(file_names.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
+        seen = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
+        atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), seen)
+    return TokenizedDataset(train, held_out, account, examples, _baseline(loaded, plan))
+
+
+def _baseline(loaded: LoadedExamples, plan: Plan) -> dict[str, Any] | None:
+    """What answering always the same would score on the held-out rows; None for tasks that write."""
+    if not loaded.held_out or plan.run.task == "causal_lm" or plan.run.task == "seq2seq":
+        return None
+    name = "mean" if plan.facts.data.problem_type == "regression" else "majority class"
+    return {"name": name, "scores": majority_scores(loaded.train, loaded.held_out, plan.facts.data.problem_type)}
+
+
+def _paths(key: str) -> tuple[Path, Path, Path]:
+    folder = home() / "encoded" / key
+    return folder / "account.json", folder / "train.i32", folder / "held_out.i32"
+
+
+def _read_cache(
+    key: str,
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[TokenizedExample], list[TokenizedExample]] | None:
+    """What was kept under this key, if all of it is as it was written, and was written together."""
+    account_path, *row_paths = _paths(key)
+    stored = unseal_object(account_path)
+    if stored is None or stored["key"] != key or stored["files"] != [_digest(path) for path in row_paths]:
+        return None
+    train, held_out = (tokenized_cache.load(path) for path in row_paths)
+    return None if train is None or held_out is None else (stored["account"], stored["left_out"], train, held_out)
+
+
+def _digest(path: Path) -> str:
+    return sha256(path) if path.is_file() else ""
+
+
+def _write_cache(
+    key: str,
+    account: dict[str, Any],
+    bad_rows: list[dict[str, Any]],
+    train: list[TokenizedExample],
+    held_out: list[TokenizedExample],
+) -> None:
+    account_path, *row_paths = _paths(key)
+    for path, rows in zip(row_paths, (train, held_out), strict=True):
+        atomic_io.write_cached(path, tokenized_cache.dump(rows))
+    files = [_digest(path) for path in row_paths]
+    stored = {"key": key, "account": account, "left_out": bad_rows, "files": files}
+    atomic_io.write_cached(account_path, seal_object(account_path, stored))
+
+
+def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, Any]]) -> None:
+    if bad_rows:
+        atomic_io.write_jsonl(run.file(file_names.BAD_ROWS), bad_rows)

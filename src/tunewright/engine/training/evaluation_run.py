@@ -1,0 +1,77 @@
+"""The test of a run, made twice in the same way, with its progress and its files."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from tunewright.engine.evaluation.evaluator import Evaluator
+from tunewright.engine.training.callbacks import PhaseTimer, StopFlag
+from tunewright.errors import error
+from tunewright.i18n import N_
+from tunewright.rundir.event_log import EventLog
+from tunewright.rundir.run_dir import RunDir
+
+PROGRESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class EvaluationScore:
+    """What one test gave: `rows` were answered or labelled, the loss was taken on all `held_out_rows`."""
+
+    scores: dict[str, float]
+    rows: int
+    held_out_rows: int
+    seconds: float
+
+
+@dataclass
+class EvaluationRunner:
+    """Tests a run's model and writes down what it finds; stops between batches when asked to."""
+
+    run: RunDir
+    stop: StopFlag
+    events: EventLog
+
+    def score(self, which: str, test: Evaluator, model: nn.Module) -> EvaluationScore | None:
+        """Scores of the model as it is; None without held-out rows. The base of a resumed run is not tested again.
+
+        Raises: TrainingError E512 for a held-out loss that is not finite.
+        """
+        if not test.rows:
+            return None
+        known = self._known(which)
+        if known and which == "before":
+            return known
+        with PhaseTimer(self.events, f"evaluate_{which}") as watch:
+            evaluation = test.evaluate(model, self.progress(f"evaluate_{which}"))
+        loss = evaluation.scores["held_out_loss"]
+        if not math.isfinite(loss):
+            raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
+        self.run.write_test(which, evaluation.samples, evaluation.losses)
+        found = EvaluationScore(
+            evaluation.scores, len(evaluation.samples), len(evaluation.losses), round(watch.seconds, 3)
+        )
+        self.events.write("score", which=which, **vars(found))
+        return found
+
+    def _known(self, which: str) -> EvaluationScore | None:
+        events = [e for e in self.run.read_events() if e["kind"] == "score" and e["which"] == which]
+        fields: dict[str, Any] = {name: events[-1][name] for name in EvaluationScore.__annotations__} if events else {}
+        return EvaluationScore(**fields) if fields else None
+
+    def progress(self, phase: str) -> Callable[[int, int], None]:
+        """A callback that tells how far a phase is, at most once a second."""
+        last = time.monotonic()
+
+        def report(done: int, total: int) -> None:
+            nonlocal last
+            self.stop.check(self.events.step, self.run.name)
+            if time.monotonic() - last >= PROGRESS_SECONDS:
+                last = time.monotonic()
+                self.events.write("progress", phase=phase, done=done, total=total)
+
+        return report

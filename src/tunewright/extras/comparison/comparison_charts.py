@@ -1,0 +1,85 @@
+"""Charts of a comparison as shapes for inline SVG: score against cost, and the held-out losses of all runs."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
+from tunewright.metrics.metric_table import METRICS
+from tunewright.report import formatting
+from tunewright.report.loss_charts import MOST_TABLE_ROWS, base_loss, thin
+from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AxisNumber, ChartAxis, axis, framed
+
+COLOURS = 7  # as many as report.css names; more runs begin again with dashes
+LETTER = 6.5  # columns of SVG that a letter of a name takes
+
+
+def scatter(found: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, Any]:
+    """Score against a cost: a point with its interval for each setting, and the line of those that none beats in both."""
+    seen = [
+        (x, estimate, number, one)
+        for number, one in enumerate(found.tuned)
+        if (x := cost(one)) and (estimate := found.estimates[one.name].get(found.metric))
+    ]
+    if not seen:
+        return {}
+    ends = [end for _x, told, _number, _one in seen for end in (told.value, *(told.interval or ()))]
+    x_axis = axis([x for x, *_rest in seen], LEFT, WIDTH - RIGHT, show, from_zero=True)
+    y_axis = axis(ends, HEIGHT - BOTTOM, TOP, lambda value: formatting.rounded(found.metric, value))
+    points = []
+    for place, (x, told, number, one) in enumerate(sorted(seen, key=lambda point: point[0])):
+        low, high = (y_axis.at(end) for end in told.interval or (told.value, told.value))
+        is_below = place % 2 == 1  # neighbours often lie side by side, so their names stand on different sides
+        room = LETTER * len(one.name) / 2
+        points.append({
+            "x": x_axis.at(x), "y": y_axis.at(told.value), "low": low, "high": high, "name": one.name,
+            "label_x": min(max(x_axis.at(x), LEFT + room), WIDTH - room), "series": number % COLOURS + 1,
+            "label_y": max(low, high) + 16 if is_below else min(low, high) - 8,
+            "told": f"{one.name}: {formatting.score(found.metric, told.value)}, {show(x)}",
+        })  # fmt: skip
+    return framed(x_axis, y_axis, points=points, front=_front(found, points))
+
+
+def _front(found: Comparison, points: Sequence[dict[str, Any]]) -> str:
+    """Points that no other beats in both, from cheap to dear, as an SVG path; y grows downwards."""
+    sign = 1 if METRICS[found.metric].is_higher_better else -1
+    best, front = math.inf, []
+    for point in sorted(points, key=lambda point: (point["x"], sign * point["y"])):
+        if sign * point["y"] < best:
+            best = sign * point["y"]
+            front.append(f"{point['x']},{point['y']}")
+    return " ".join(front)
+
+
+def losses(found: Comparison) -> dict[str, Any]:
+    """Held-out loss by step of every run, from the base model's where it was measured on the same rows."""
+    series = []
+    for number, one in enumerate(found.tuned):
+        for record in one.records:
+            known = {
+                event["step"]: event["held_out_loss"]
+                for event in thin(record.evals, MOST_TABLE_ROWS)
+                if event["held_out_loss"] is not None
+            }
+            base = base_loss(record)
+            points = ({0: base} if base is not None else {}) | known
+            if len(points) > 1:
+                series.append((one.name, record, number, points))
+    if not series:
+        return {}
+    steps = [step for *_rest, points in series for step in points]
+    values = [value for *_rest, points in series for value in points.values()]
+    x_axis = ChartAxis(0, max(steps), LEFT, WIDTH - RIGHT, lambda value: f"{value:,.0f}", least_step=1)
+    y_axis = axis(values, HEIGHT - BOTTOM, TOP, lambda value: f"{value:.3g}")
+    lines = [
+        {
+            "name": name, "series": number % COLOURS + 1, "is_dashed": number >= COLOURS,
+            "path": " ".join(f"{x_axis.at(step)},{y_axis.at(value)}" for step, value in points.items()),
+        }
+        for name, _record, number, points in series
+    ]  # fmt: skip
+    rows = [
+        (f"{step:,}", [formatting.number(points.get(step)) for *_rest, points in series])
+        for step in sorted(dict.fromkeys(steps))
+    ]
+    return framed(x_axis, y_axis, lines=lines, heads=[record.run.name for _name, record, *_rest in series], rows=rows)

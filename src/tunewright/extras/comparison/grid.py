@@ -1,0 +1,229 @@
+"""The cells of a comparison: ordinary runs in one folder, that differ in nothing but what is compared.
+
+The first cell is planned as it would be alone; rows per step, row length, passes and tests of all others are those of its
+plan, and no cell ends early, so that each is trained on the same tokens. The learning rate stays what suits the method.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tunewright.config import load_config as spec
+from tunewright.config.load_config import LoadedConfig
+from tunewright.config.methods import ALL_LINEAR, METHODS, rank_field
+from tunewright.config.run_config import RunConfig
+from tunewright.errors import Problem, SpecError, error
+from tunewright.extras.comparison.search_space import belongs
+from tunewright.i18n import N_, Phrase
+from tunewright.launch import start_run
+from tunewright.launch.inspect_inputs import Progress
+from tunewright.launch.resolve_model import Notify
+from tunewright.planning.resolve import value_at
+from tunewright.planning.run_plan import Plan
+from tunewright.rundir import atomic_io, file_names, run_dir
+from tunewright.rundir.record_reader import read_optional
+from tunewright.rundir.records import SettingRecord
+from tunewright.rundir.run_dir import LIVE, RunDir
+
+EQUAL_FILE = "equal.json"
+EQUAL = (
+    "model.precision", "data.max_length", "train.num_train_epochs", "train.max_steps", "train.per_device_train_batch_size",
+    "train.gradient_accumulation_steps", "train.eval_steps", "eval.rows", "eval.max_new_tokens",
+)  # fmt: skip
+FULL = {"method": "ln_tuning", "peft.target_modules": ALL_LINEAR, "model.quantization": "none"}
+NO_EARLY_END: dict[str, Any] = {"train.early_stopping_patience": 0}
+MOST_CELLS = 200
+SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
+Values = dict[str, str]  # as `--set` writes them
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared: a config's layers, and the values that each cell takes one of.
+
+    `axes` holds texts by path, as `--set` takes them; `full` adds a cell in which every linear layer is trained as a whole.
+    """
+
+    config: Path | None = None
+    named: Mapping[str, Any] = field(default_factory=dict)
+    sets: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    ranks: Sequence[int] = ()
+    axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seeds: int = 1
+    full: bool = False
+
+    def load(
+        self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, Any] = MappingProxyType({})
+    ) -> LoadedConfig:
+        """The config of a cell: its own values over what was asked for, over what is equal in all. Raises: SpecError."""
+        is_full = FULL.items() <= values.items()  # it has none of the fields that the other cells may be given
+        sets = [one for one in self.sets if not (is_full and one.startswith("peft."))]
+        told = [*sets, *(f"{path}={value}" for path, value in values.items())]
+        loaded = spec.load(config=self.config, named=self.named, sets=told)
+        open_paths = {path: value for path, value in equal.items() if loaded.origins.get(path) == spec.DEFAULT}
+        return spec.load(config=self.config, named={**self.named, **open_paths}, sets=told)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a comparison: made already, or planned and not yet begun."""
+
+    name: str
+    run: RunDir | None
+    loaded: LoadedConfig
+    plan: Plan | None = None
+
+
+def prepare(asked: Grid, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None) -> list[Cell]:
+    """All cells, with plans for those that were never begun; nothing is started and nothing written yet but `equal.json`.
+
+    Raises: every error that can be known before a run starts; SpecError E126 if the folder holds another comparison.
+    """
+    combinations = _combinations(asked)
+    equal = _equal(asked, combinations, folder, note=note, progress=progress)
+    cells = []
+    for name, values in combinations.items():
+        path = folder / name
+        place = {"run.name": json.dumps(name), "run.output_dir": json.dumps(str(path))}
+        loaded = asked.load({**values, **place}, equal=equal)
+        run = RunDir(path.resolve()) if run_dir.is_run(path) else None
+        if run and not is_same(run, loaded):
+            raise error("E126", path=str(path))
+        made = None if run else start_run.plan_for(loaded, note=note, progress=progress)
+        cells.append(Cell(name, run, loaded, made))
+    return cells
+
+
+def begin(cell: Cell, *, force: bool = False, note: Notify) -> RunDir | None:
+    """Start a cell, or let it go on, in the background; None if it is finished. One that is live is left alone.
+
+    Raises: what `start.create` and `start.resume` raise.
+    """
+    run = cell.run
+    if run is None:
+        assert cell.plan is not None
+        run = start_run.create(cell.loaded, cell.plan, force=force, note=note)
+        start_run.launch(run)
+    elif run.state() == "finished":
+        return None
+    elif run.state() in LIVE:
+        return run
+    else:
+        start_run.resume(run, {})
+    return run
+
+
+def default_folder(asked: Grid) -> Path:
+    """runs/compare-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
+    return run_dir.runs_root() / f"compare-{data_name(asked.load().run)}-{_digest(asked)[:6]}"
+
+
+def data_name(run: RunConfig) -> str:
+    """What the data are called, as part of a folder's name."""
+    return _clean(Path(run.data.train).stem)[:24].strip("-.")
+
+
+def _digest(asked: Grid) -> str:
+    """Of what all cells have in common: methods, ranks and the grid may grow, and the comparison of a folder with them."""
+    return hashlib.sha256(json.dumps(_told(asked.load().run), sort_keys=True).encode()).hexdigest()
+
+
+def _combinations(asked: Grid) -> dict[str, Values]:
+    """Name and values of each cell. Raises: SpecError with what is wrong in any of them."""
+    found: dict[str, Values] = {}
+    base = asked.load().run
+    for method in asked.methods or (base.method,):
+        axes = _axes(asked, method)
+        for values in itertools.product(*axes.values()):
+            cell = {**({"method": method} if asked.methods else {}), **dict(zip(axes, values, strict=True))}
+            found[_name(method, cell, found)] = cell
+    if asked.full:
+        found["full"] = FULL
+    found = {
+        name if seed == 0 else f"{name}-s{seed + 1}": cell
+        | ({"train.seed": str(base.train.seed + seed)} if seed else {})
+        for name, cell in found.items()
+        for seed in range(asked.seeds)
+    }
+    if len(found) > MOST_CELLS:
+        raise error(
+            "E103", key="compare", reason=Phrase(N_("runs at most {count} cells"), count=MOST_CELLS), value=len(found)
+        )
+    check(asked, found.values())
+    return found
+
+
+def check(asked: Grid, combinations: Iterable[Mapping[str, str]]) -> None:
+    """Raises: SpecError with what is wrong in any cell, each fault once."""
+    problems: list[Problem] = []
+    for values in combinations:
+        try:
+            asked.load(values)
+        except SpecError as failed:
+            problems += [problem for problem in failed.problems if problem not in problems]
+    if problems:
+        raise SpecError(problems)
+
+
+def _axes(asked: Grid, method: str) -> dict[str, Sequence[str]]:
+    """The paths that vary for a method; a rank, or a field of `peft`, only where the method has it."""
+    axes: dict[str, Sequence[str]] = {}
+    row = METHODS.get(method)
+    rank = rank_field(method) if row else None
+    if asked.ranks and rank:
+        axes[f"peft.{rank}"] = [str(one) for one in asked.ranks]
+    for path, values in asked.axes.items():
+        if row is None or len(asked.methods) < 2 or belongs(path, method):
+            axes[path] = values
+    return axes
+
+
+def _name(method: str, cell: Values, taken: Mapping[str, Any]) -> str:
+    """lora-r8-lr0.0003; further seeds of it are called lora-r8-lr0.0003-s2."""
+    keys = {path.rpartition(".")[2]: value for path, value in cell.items() if path != "method"}
+    told = [method, *(f"{SHORT.get(key, key + '-')}{value}" for key, value in keys.items())]
+    name = _clean("-".join(told))[:56].strip("-.")
+    return f"{name}-{len(taken)}" if name in taken else name
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in text.lower())
+
+
+def _equal(
+    asked: Grid, combinations: Mapping[str, Values], folder: Path, *, note: Notify, progress: Progress
+) -> dict[str, Any]:
+    """What is equal in all cells: as the first cell of the folder was planned. Raises: SpecError E126."""
+    path, digest = folder / EQUAL_FILE, _digest(asked)
+    stored = read_optional(path, SettingRecord)
+    if stored.get("ask") == digest:
+        return dict(stored["values"])
+    if run_dir.list_runs(folder):
+        raise error("E126", path=str(folder))
+    values = next(iter(combinations.values()))
+    run = start_run.plan_for(asked.load(values), note=note, progress=progress).run
+    equal = equal_of(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_io.write_json(path, {"schema": file_names.SCHEMA, "ask": digest, "values": equal})
+    return equal
+
+
+def equal_of(run: RunConfig) -> dict[str, Any]:
+    """What is equal in all cells, as the run was planned that stands for them."""
+    return NO_EARLY_END | {key: value for key in EQUAL if (value := value_at(run, key)) is not None}
+
+
+def is_same(run: RunDir, loaded: LoadedConfig) -> bool:
+    """Whether a run on disk is what the cell asks for."""
+    return _told(spec.load(config=run.file(file_names.CONFIG)).run) == _told(loaded.run)
+
+
+def _told(run: RunConfig) -> dict[str, Any]:
+    """A config without the name and the place of its run."""
+    return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})

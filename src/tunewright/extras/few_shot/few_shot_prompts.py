@@ -1,0 +1,82 @@
+"""The base model with training rows in its prompt, on the run's own test: what it reaches without any training."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from tunewright.data.examples.formats import Example, Message
+from tunewright.data.load_examples import load_examples
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample, encode
+from tunewright.data.tokenized.tokenizer import TextTokenizer
+from tunewright.engine.training.dataset import TokenizedDataset
+from tunewright.errors import error
+from tunewright.i18n import N_
+from tunewright.planning.run_plan import Plan
+
+
+def with_examples(
+    plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, shots: int
+) -> tuple[list[TokenizedExample], int]:
+    """The held-out rows with up to `shots` training rows shown before each, and how many fit.
+
+    The rows that are shown are drawn with the run's seed from the shorter half, and are the same for all. What is measured
+    of a row, and where it is cut, is as in the run's own test, so that losses are of the same tokens.
+    Raises: DataError E230 where rows cannot be shown.
+    """
+    assert plan.run.task == "causal_lm" and plan.run.eval.max_new_tokens != "auto"
+    if plan.run.data.train_on != "answers":
+        raise error("E230", reason=N_("whole texts are learned, not answers"))
+    shown = _drawn(plan, data.train, shots)
+    if not shown:
+        raise error("E230", reason=N_("no row is one question and one answer"))
+    room = plan.facts.model.max_position_embeddings - plan.run.eval.max_new_tokens
+    while shown:
+        rows = _behind([message for example in shown for message in _turns(example)], data, tokenizer)
+        if max(len(row.ids) for row in rows) <= room:
+            return rows, len(shown)
+        shown = shown[:-1]
+    raise error("E230", reason=N_("with an example before it a row is longer than the model reads"))
+
+
+def _drawn(plan: Plan, rows: Sequence[TokenizedExample], shots: int) -> list[Example]:
+    """Rows of one question and one answer, from the shorter half of them."""
+    loaded = load_examples(plan.run.data, plan.run.train.data_seed, "causal_lm")
+    pairs = {one.number: one for one in loaded.train if [turn.role for turn in _turns(one)] == ["user", "assistant"]}
+    asked = [row for row in rows if row.number in pairs]
+    if not asked:
+        return []
+    half = median(len(row.ids) for row in asked)
+    short = [pairs[row.number] for row in asked if len(row.ids) <= half]
+    return random.Random(plan.run.train.seed).sample(short, min(shots, len(short)))
+
+
+def _turns(example: Example) -> list[Message]:
+    return [message for message in example.messages if message.role != "system"]
+
+
+def _behind(shown: Sequence[Message], data: TokenizedDataset, tokenizer: TextTokenizer) -> list[TokenizedExample]:
+    """The held-out rows with turns behind their system turn. Raises: DataError E230 where the template refuses that."""
+    if len({row.number for row in data.held_out}) < len(data.held_out):
+        raise error("E230", reason=N_("the template writes an answer otherwise behind others"))
+    alone = [data.held_out_examples[row.number] for row in data.held_out]
+    behind = []
+    for example in alone:
+        system = [message for message in example.messages if message.role == "system"]
+        behind.append(replace(example, messages=(*system, *shown, *_turns(example))))
+    (plain, _), (longer, problems) = (encode(rows, tokenizer, max_length=None) for rows in (alone, behind))
+    if problems:
+        raise error("E230", reason=problems[0].message())
+    return [_alike(*rows) for rows in zip(longer, plain, data.held_out, strict=True)]
+
+
+def _alike(longer: TokenizedExample, plain: TokenizedExample, tested: TokenizedExample) -> TokenizedExample:
+    """The longer row with what the run's test measures of it: of its own learned tokens those before the cut."""
+    places = [i for i, label in enumerate(longer.labels) if label != IGNORED][-plain.num_label_tokens :]
+    kept = places[: tested.num_label_tokens]
+    end, first = kept[-1] + 1, kept[0]
+    labels = [int(label) if first <= i < end else IGNORED for i, label in enumerate(longer.labels)]
+    measured = [label for label in labels if label != IGNORED]
+    if measured != [label for label in tested.labels if label != IGNORED]:
+        raise error("E230", reason=N_("the template writes an answer otherwise behind others"))
+    return replace(longer, ids=longer.ids[:end], labels=labels[:end])

@@ -1,0 +1,47 @@
+"""The run's model under lm-evaluation-harness, in a process of its own, beside its base; kept in the run's folder."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.tasks import TASKS
+from tunewright.errors import error
+from tunewright.launch.session_client import Progress, SessionClient
+from tunewright.planning.run_plan import from_json
+from tunewright.rundir import atomic_io, file_names
+from tunewright.rundir.run_dir import RunDir
+from tunewright.security import gate_task_folder
+
+HARNESS = "lm_eval"
+# Of metrics that are scripts none is ever fetched; the data of tasks only if that was asked for, and then without a token.
+OFFLINE = {"HF_EVALUATE_OFFLINE": "1"}
+ONLINE = {**OFFLINE, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
+
+
+def benchmark(
+    run: RunDir, tasks: Sequence[str], *, rows: int | None, include_path: Path | None, online: bool, progress: Progress
+) -> dict[str, Any]:
+    """What the tasks give for base and tuned model; earlier results of other tasks are kept beside them.
+
+    Raises: SpecError E116; ExportError E601 without the harness, E608 for a folder of tasks that names code, E609 for a
+    run that labels, E610, E611; TrainingError E506.
+    """
+    if find_spec(HARNESS) is None:
+        raise error("E601", what="--benchmark", extra="bench")
+    task = from_json(run.plan()).run.task
+    assert task != "auto"
+    if not TASKS[task].writes:
+        raise error("E609", task=task, name=run.name)
+    if include_path:
+        gate_task_folder(include_path)
+    environment = ONLINE if online else OFFLINE
+    with SessionClient(run, module="tunewright.extras.lm_eval.harness_worker", environment=environment) as session:
+        folder = str(include_path.resolve()) if include_path else None
+        found = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
+    kept = run.benchmark().get("tasks", {})
+    stored = {"schema": file_names.SCHEMA, **found, "tasks": {**kept, **found["tasks"]}}
+    with run.private():
+        atomic_io.make_folder(run.benchmark_path.parent)
+        atomic_io.write_json(run.benchmark_path, stored)
+    return found

@@ -1,0 +1,55 @@
+"""A session that knows the extras too: `python -m tunewright.extras.session_worker RUN`, spoken to like `engine.session_server`."""
+
+import time
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from tunewright.engine import session_server
+from tunewright.engine.session_server import Operations, Say, SessionServer
+from tunewright.engine.system.oom import BatchSizeBackoff
+from tunewright.engine.training.build_trainer import examiner
+from tunewright.engine.training.loss_backends import known_backend
+from tunewright.errors import error
+from tunewright.extras.few_shot.few_shot_prompts import with_examples
+from tunewright.extras.numerics import parity_checks
+from tunewright.rundir.run_dir import RunDir
+
+
+def few_shot(session: SessionServer, shots: int) -> dict[str, Any]:
+    """The base model's test with so many training rows before each question. Raises: DataError E210, E230."""
+    data, started = session.data(), time.perf_counter()
+    if not data.held_out:
+        raise error("E210", path=f"{session.plan.run.data.train} (held out)")
+    rows, shown = with_examples(session.plan, data, session.tokenizer, shots)
+    longest = max(len(row.ids) for row in rows)
+    with session.base() as base:
+        backend = known_backend(session.plan, base, data.train, longest)
+        test = examiner(session.plan, data, session.tokenizer, backend, BatchSizeBackoff())
+        result = replace(test, rows=rows).evaluate(base, session.progress)
+    return {
+        "shots": shown, "scores": result.scores, "rows": len(result.samples), "held_out_rows": len(result.losses),
+        "seconds": round(time.perf_counter() - started, 3), "samples": result.samples, "losses": result.losses,
+    }  # fmt: skip
+
+
+def prove(session: SessionServer) -> dict[str, Any]:
+    """Every equality that the run stands on, measured on a few of its rows."""
+    rows = session.data().train
+    return parity_checks.prove(
+        session.hand_over(), session.plan, session.run.adapter_dir, session.tokenizer, rows, session.progress
+    )
+
+
+def operations(run: RunDir, say: Say) -> Operations:
+    """What this session can be asked for."""
+    session = SessionServer(run, say)
+    return {
+        **session_server.session_operations(session),
+        "prompted": partial(few_shot, session),
+        "prove": partial(prove, session),
+    }
+
+
+if __name__ == "__main__":
+    session_server.main(operations, use_up=("merge", "prove"))

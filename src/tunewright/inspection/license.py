@@ -1,0 +1,24 @@
+"""The licence of a base model, as its own card says it: what is made of it is bound by it."""
+
+import re
+from pathlib import Path
+
+from tunewright.inspection.builtin_models import BUNDLED
+from tunewright.security import front_matter
+
+_IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
+_NAME = re.compile(r"[\w][\w .+-]{0,99}")
+_LINK = re.compile(r"https://[^\s<>\"'`]{1,300}")
+
+
+def license_of(folder: Path, name: str) -> dict[str, str]:
+    """`license`, and `license_name` and `license_link` where it is none of the Hub's list; empty if nobody says it.
+
+    Links into the base's own repository are left out: they would lead nowhere from another folder.
+    """
+    if name in BUNDLED:
+        return {"license": BUNDLED[name].licence.lower()}
+    told = front_matter(folder / "README.md")
+    forms = {"license": _IDENTIFIER, "license_name": _NAME, "license_link": _LINK}
+    found = {key: str(told[key]) for key, form in forms.items() if form.fullmatch(str(told.get(key, "")))}
+    return found if "license" in found else {}

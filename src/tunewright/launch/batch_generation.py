@@ -1,0 +1,139 @@
+"""Answers to many prompts, written as they come.
+
+Rows are answered in portions that lie always the same. Each is appended to a file beside the target, named after what was
+asked of which run; whoever asks the same again goes on behind the last whole portion, and comes to the same file.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.data.prompts import Prompt
+from tunewright.data.tokenized.chat_template import as_turn
+from tunewright.i18n import ngettext
+from tunewright.launch.resolve_model import Notify
+from tunewright.launch.session_client import Progress
+from tunewright.rundir import atomic_io
+from tunewright.rundir.checkpoints import MANIFEST, sha256
+from tunewright.rundir.event_log import finite
+from tunewright.rundir.run_dir import RunDir
+
+PromptRows = list[dict[str, Any]]
+FIRST_ROWS, MOST_ROWS = 8, 128  # a batch costs little more than a row, and a portion is what a kill can cost
+
+
+def portions(count: int) -> Iterator[range]:
+    """All row numbers in order: few at first, so that there is soon something to see, then twice as many each time."""
+    start, size = 0, FIRST_ROWS
+    while start < count:
+        yield range(start, min(count, start + size))
+        start, size = start + size, min(MOST_ROWS, 2 * size)
+
+
+def identity(run: RunDir, ask: Sequence[Any]) -> str:
+    """A short name for what is asked of a run, its adapter included."""
+    manifest = run.adapter_dir / MANIFEST
+    adapter = sha256(manifest) if manifest.is_file() else ""
+    text = json.dumps([run.info()["id"], adapter, ask], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def part_of(target: Path, name: str) -> Path:
+    """Where the answers of an ask of this name are before all of them are there."""
+    return target.with_name(f"{target.name}.{name}.part")
+
+
+def written(part: Path, count: int) -> int:
+    """How many rows of an earlier try are there already, in whole portions; what stands behind them is cut off."""
+    if not part.is_file():
+        return 0
+    lines = part.read_bytes().split(b"\n")[:-1]
+    done = max((rows.stop for rows in portions(count) if rows.stop <= len(lines)), default=0)
+    atomic_io.write_bytes(part, b"".join(line + b"\n" for line in lines[:done]))
+    return done
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """What is asked, and how; `answer` is what answers it, as `TrainedRun.answers`, and `opening` the usual first turn."""
+
+    questions: Sequence[Prompt]
+    answer: Callable[..., PromptRows]
+    opening: Sequence[Mapping[str, str]]
+    with_base: bool
+    max_new_tokens: int
+
+    def settings(self) -> list[Any]:
+        """All that the answers depend on, besides the model."""
+        rows = [[question.row, self._asked(question)] for question in self.questions]
+        return [self.with_base, self.max_new_tokens, rows]
+
+    def each(self, progress: Progress) -> Iterator[dict[str, Any]]:
+        """Every row with its answer, in order."""
+        for numbers in portions(len(self.questions)):
+            yield from self._answered(numbers, progress)
+
+    def write(self, target: Path, name: str, progress: Progress, note: Notify) -> None:
+        """Answer the rows that are not answered yet, and give the whole its name. Raises: OSError; the part then stays."""
+        part = part_of(target, name)
+        done = written(part, len(self.questions))
+        if done:
+            text = ngettext(
+                "Going on behind the {count} answer in {path}", "Going on behind the {count} answers in {path}", done
+            )
+            note(text.format(count=done, path=part.name))
+        for numbers in portions(len(self.questions)):
+            if numbers.start >= done:
+                atomic_io.append_line(part, "\n".join(map(as_line, self._answered(numbers, progress))))
+                atomic_io.fsync(part)
+        atomic_io.move_file(part, target)
+
+    def _answered(self, numbers: range, progress: Progress) -> PromptRows:
+        """The rows of these numbers with their answers, as JSON has them."""
+        portion = [self.questions[number] for number in numbers]
+
+        def in_all(done: int, total: int) -> None:
+            progress(numbers.start + len(numbers) * done // max(1, total), len(self.questions))
+
+        options: dict[str, Any] = {
+            "with_base": self.with_base,
+            "max_new_tokens": self.max_new_tokens,
+            "progress": in_all,
+        }
+        answers = self.answer([self._asked(question) for question in portion], **options)
+        key = "tuned_answer" if any("answer" in question.row for question in self.questions) else "answer"
+        names = {"tuned": key, "base": "base_answer", "tuned_probability": "probability"}
+        return [
+            finite({**question.row, **{names.get(who, who): text for who, text in answer.items() if text is not None}})
+            for question, answer in zip(portion, answers, strict=True)
+        ]
+
+    def _asked(self, prompt: Prompt) -> Any:
+        """What a row asks, as the session takes it."""
+        if prompt.words:
+            return {"words": list(prompt.words)}
+        if not prompt.turns:
+            return {"text": prompt.text, "pair": prompt.pair}
+        own = [as_turn(turn) for turn in prompt.turns]
+        turns = own if own[0]["role"] == "system" else [*self.opening, *own]
+        return {"turns": turns, "tools": list(prompt.tools)} if prompt.tools else turns
+
+
+def as_line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def not_finite(rows: Sequence[Any]) -> int:
+    """How many numbers in these values JSON does not have."""
+    return sum(map(_not_finite, rows))
+
+
+def _not_finite(value: Any) -> int:
+    if isinstance(value, float):
+        return not -float("inf") < value < float("inf")
+    if isinstance(value, Mapping):
+        return not_finite(list(value.values()))
+    return not_finite(value) if isinstance(value, list | tuple) else 0

@@ -1,0 +1,61 @@
+"""What this machine makes of the plan's formula: a few real steps of the very run, measured and remembered."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tunewright.config import load_config as spec
+from tunewright.errors import errors_of
+from tunewright.inspection.machine_info import factors_path, read_factors
+from tunewright.launch.inspect_inputs import Progress
+from tunewright.launch.resolve_model import Notify
+from tunewright.launch.start_run import create, follow, launch, outcome_problems, plan_for
+from tunewright.planning.run_plan import Plan
+from tunewright.planning.time_estimate import factor_key
+from tunewright.rundir import atomic_io
+from tunewright.security import cache_faults, home, seal_object
+
+STEPS = 5  # the first two warm up
+WARM_UP = 2
+
+
+def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) -> float:
+    """Train a few steps, and keep how many times slower they were than promised. The run itself is thrown away.
+
+    Raises: every error that planning or training raises; TrainingError E517 where nothing can be remembered.
+    """
+    with cache_faults():
+        atomic_io.make_folder(home())
+        if refusal := atomic_io.refusal(home()):
+            raise refusal
+    with tempfile.TemporaryDirectory() as place:
+        short = {
+            "train.max_steps": STEPS, "train.logging_steps": 1, "eval.rows": 0, "eval.loss_rows": 1,
+            "run.output_dir": str(Path(place) / "run"),
+        }  # fmt: skip
+        asked = spec.LoadedConfig(run=spec.patch(loaded.run, short), origins=loaded.origins)
+        plan = plan_for(asked, note=note, progress=progress)
+        run = create(asked, plan, force=False, note=note)
+        launch(run)
+        for _event in follow(run):
+            pass
+        problems = outcome_problems(run)
+        if problems:
+            raise errors_of(problems)
+        factor = _slower(plan, run.read_events())
+    learned = read_factors()
+    key = factor_key(plan.run, plan.facts)
+    factor *= learned.get(key, 1.0)  # what was promised had the old factor in it
+    with cache_faults():
+        atomic_io.write_cached(factors_path(), seal_object(factors_path(), {**learned, key: round(factor, 4)}))
+    return factor
+
+
+def _slower(plan: Plan, events: list[dict[str, Any]]) -> float:
+    """Seconds a token over those promised, of the steps after the first ones."""
+    logs = [event for event in events if event["kind"] == "log"]
+    first, last = logs[WARM_UP - 1], logs[-1]
+    assert plan.time is not None
+    promised = plan.time.step_seconds * plan.num_steps / plan.time.tokens
+    measured = (last["train_seconds"] - first["train_seconds"]) / (last["tokens"] - first["tokens"])
+    return float(measured / promised)

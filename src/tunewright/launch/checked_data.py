@@ -1,0 +1,43 @@
+"""The outcome of a look at the data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.data.validation import ValidatedData
+from tunewright.errors import Problem, errors_of
+from tunewright.i18n import _
+from tunewright.report import formatting
+from tunewright.security import html_table
+
+
+@dataclass(frozen=True, repr=False)
+class DataCheck:
+    """The data gate's account of a file, and what would stop a run."""
+
+    gated: ValidatedData
+    stopping: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    tokenizer: Any
+
+    def __repr__(self) -> str:
+        """The account in one line, in English."""
+        account = self.gated.account
+        counts = {"to train": "used", "held out": "held_out", "left out": "dropped"}
+        rows = "1 row" if account["rows"] == 1 else f"{account['rows']} rows"
+        parts = [rows, *(f"{account[key]} {what}" for what, key in counts.items())]
+        return f"DataCheck({', '.join(parts)}: {'stops a run' if self.stopping else 'sound'})"
+
+    def _repr_html_(self) -> str:
+        """The account for a notebook: how many rows of each kind, and what is wrong."""
+        counts = [
+            (_(formatting.KINDS[kind][0]), f"{count:,}")
+            for kind, count in self.gated.account["counts"].items()
+            if count
+        ]
+        problems = [(problem.code, problem.message()) for problem in (*self.stopping, *self.warnings)]
+        return html_table(repr(self), [*counts, *problems])
+
+    def raise_if_stopped(self) -> None:
+        """Raises: DataError with everything that would stop a run."""
+        if self.stopping:
+            raise errors_of(self.stopping)

@@ -1,0 +1,212 @@
+"""From what is asked to facts: the model's folder, the data's numbers, the machine's speed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from tunewright.config.load_config import patch
+from tunewright.config.run_config import DataConfig, RunConfig
+from tunewright.config.tasks import Task
+from tunewright.data.examples.formats import Example, looks_like
+from tunewright.data.files.hub_datasets import offline
+from tunewright.data.files.readers import read_rows
+from tunewright.data.load_examples import data_fingerprint, load_examples
+from tunewright.data.summary import NO_LIMIT, quantile
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
+from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
+from tunewright.data.train_eval_split import sides_of, train_source
+from tunewright.data.validation import ValidatedData, raise_if_stopped, validate_data
+from tunewright.errors import error, errors_of, system_faults
+from tunewright.i18n import N_, _
+from tunewright.inspection.data_info import DataInfo, from_account
+from tunewright.inspection.machine_info import is_idle, probe_path, read_machine, read_probe
+from tunewright.inspection.model_info import ModelInfo, read_model
+from tunewright.launch.resolve_model import Notify, resolve_model, with_tokenizer_json
+from tunewright.planning.check_config import cannot_do, check_length, lacks_output, positions
+from tunewright.planning.resolve import fitting_length
+from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
+from tunewright.security import command, home, spawn
+
+ROWS_CHECKED_IN_FULL = 20_000
+ROWS_LOOKED_AT = 100
+USUAL: Mapping[str, Task] = {"decoder": "causal_lm", "encoder": "seq_cls", "encoder_decoder": "seq2seq"}
+KINDS: Mapping[str, str] = {
+    "decoder": N_("a model that writes on"),
+    "encoder": N_("a model that reads"),
+    "encoder_decoder": N_("a model that reads one text and writes another"),
+}
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class InspectedInputs:
+    """Everything a plan rests on, and the data that was looked at on the way."""
+
+    run: RunConfig
+    facts: InspectedFacts
+    given: tuple[PlannedChoice, ...]
+    gated: ValidatedData
+    tokenizer: TextTokenizer
+
+
+def inspect(
+    run: RunConfig, *, note: Notify, progress: Progress = lambda done, total: None, is_measured: bool = True
+) -> InspectedInputs:
+    """Facts about machine, model and data; without `is_measured` this machine's speed is not asked for.
+
+    Raises: every error of the model, the data and the network.
+    """
+    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
+    tokenizer_folder = with_tokenizer_json(folder, note)
+    model = read_model(folder, run.model.name, tensors, tokenizer_folder)
+    with offline(run.run.offline):
+        run, gated, tokenizer, given = _look(run, model, progress=progress)
+        raise_if_stopped(gated, run.data)
+        data = _data_facts(run.data, gated)
+    if is_measured:
+        ensure_probe(note)
+    output = Path(run.run.output_dir or ".").expanduser().resolve()
+    return InspectedInputs(
+        run, InspectedFacts(machine=read_machine(output), model=model, data=data), given, gated, tokenizer
+    )
+
+
+@system_faults()
+def look_at_data(run: RunConfig, *, note: Notify, progress: Progress) -> tuple[ValidatedData, TextTokenizer]:
+    """All rows as this model would see them; damaged rows are in the account, not raised.
+
+    Raises: every error of the model and of files that cannot be read; SpecError E109 for a length the model does not have.
+    """
+    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
+    model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, note))
+    if problems := check_length(run, model):
+        raise errors_of(problems)
+    with offline(run.run.offline):
+        _run, gated, tokenizer, _given = _look(run, model, progress=progress)
+    return gated, tokenizer
+
+
+def _look(
+    run: RunConfig, model: ModelInfo, *, progress: Progress
+) -> tuple[RunConfig, ValidatedData, TextTokenizer, tuple[PlannedChoice, ...]]:
+    """The data through the gate: all rows, or of very many the first; the others are read and compared.
+
+    Raises: ModelError E306, E316 for a model that cannot do the task, and every error of the data.
+    """
+    run, chosen = _with_task(run, model)
+    assert run.task != "auto"
+    if problems := lacks_output(run.task, model):
+        raise errors_of(problems)
+    loaded = load_examples(run.data, run.train.data_seed, run.task, keep=ROWS_CHECKED_IN_FULL)
+    run, tokenizer, given = _with_template(run, Path(model.tokenizer_folder), loaded.train)
+    assert run.task != "auto"
+    look = partial(
+        validate_data,
+        loaded,
+        run.data,
+        tokenizer,
+        task=run.task,
+        positions=positions(run, model),
+        label_last=model.kind == "decoder",
+        embedding=EmbeddingRows(model.vocab_size, model.folder),
+        progress=progress,
+    )
+    if run.data.max_length != "auto":
+        return run, look(max_length=run.data.max_length), tokenizer, (*chosen, *given)
+    return run, _fitted(look, positions(run, model)), tokenizer, (*chosen, *given)
+
+
+def _fitted(look: Callable[..., ValidatedData], room: int) -> ValidatedData:
+    """The rows cut as the plan will choose: looked at whole first, and again where some are longer than that.
+
+    Lengths stay those of all rows as they are, so that the plan comes to the same choice.
+    """
+    whole = look(max_length=NO_LIMIT)
+    lengths, longest_prompt = whole.account["lengths"], whole.account["longest_prompt"]
+    length = fitting_length(lengths, longest_prompt, room, is_text=whole.account["format"] == "text")
+    if lengths["longest"] <= length:
+        return replace(whole, account={**whole.account, "max_length": length})
+    cut = look(max_length=length)
+    return replace(cut, account={**cut.account, "lengths": lengths, "longest_prompt": longest_prompt})
+
+
+def _with_task(run: RunConfig, model: ModelInfo) -> tuple[RunConfig, tuple[PlannedChoice, ...]]:
+    """The run with its task: as asked, as the rows show it, or what this kind of model is made for.
+
+    Raises: ModelError E306 for a task that the model cannot do.
+    """
+    if run.task != "auto":
+        asked: Task = run.task
+        if asked not in model.tasks:
+            raise errors_of([cannot_do(model, asked)])
+        return run, ()
+    source = train_source(run.data)
+    rows = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
+    seen = looks_like(rows, run.data.map)
+    if seen in model.tasks:
+        choice = PlannedChoice(path="task", value=seen, origin="plan", reason=N_("the rows show it"))
+    elif seen:
+        raise errors_of([cannot_do(model, seen)])
+    elif not model.tasks:
+        raise errors_of([cannot_do(model, "causal_lm")])
+    else:
+        values = {"kind": _(KINDS[model.kind])}
+        reason = N_("what is usual for {kind}; --task names another one")
+        choice = PlannedChoice(path="task", value=USUAL[model.kind], origin="plan", reason=reason, values=values)
+    return patch(run, {"task": choice.value}), (choice,)
+
+
+def _with_template(
+    run: RunConfig, folder: Path, examples: Sequence[Example]
+) -> tuple[RunConfig, TextTokenizer, tuple[PlannedChoice, ...]]:
+    """The tokenizer with a template to write turns in. Raises: ModelError E305 where none can be chosen."""
+    tokenizer = load_tokenizer(folder, run.model.chat_template)
+    if run.task != "causal_lm" or tokenizer.chat_template or not any(example.messages for example in examples):
+        return run, tokenizer, ()
+    if any(len([m for m in example.messages if m.role == "assistant"]) > 1 for example in examples):
+        raise error("E305")
+    reason = N_("this model has no chat template; prompt, new line, answer, end token")
+    choice = PlannedChoice(path="model.chat_template", value="plain", origin="plan", reason=reason)
+    return patch(run, {"model.chat_template": "plain"}), load_tokenizer(folder, "plain"), (choice,)
+
+
+def answer_lengths(rows: Sequence[TokenizedExample]) -> dict[str, int]:
+    """Tokens of the last answers, in quantiles."""
+    ordered = sorted(row.full_length - row.prompt_length for row in rows if row.prompt_length)
+    return {"p95": quantile(ordered, 0.95), "longest": quantile(ordered, 1.0)}
+
+
+def _data_facts(spec: DataConfig, gated: ValidatedData) -> DataInfo:
+    sides = sides_of(spec)
+    turns = (sum(m.role == "assistant" for m in example.messages) for example in gated.loaded.train)
+    return from_account(
+        spec.train,
+        data_fingerprint(spec),
+        gated.account,
+        answer_lengths=answer_lengths([*gated.train, *gated.held_out]),
+        is_single_turn=all(count <= 1 for count in turns),
+        holdout=sides.held_out.path if sides.held_out else sides.share,
+        warnings=[
+            problem for problem in gated.warnings if problem.code != "W201"
+        ],  # the plan says that of its own length
+    )
+
+
+def ensure_probe(note: Notify) -> None:
+    """Measure this device's speed once; again only after a busy moment, when the machine is idle.
+
+    On a machine that is always busy the doubtful figure is used, and that is said.
+    """
+    known = read_probe()
+    if known and not known.is_doubtful:
+        return
+    if known and not is_idle():
+        note(_("This machine was busy when its speed was measured, and still is: times may come out too long"))
+        return
+    again = _("Measuring this machine's speed again: it was busy the last time")
+    note(again if known else _("Measuring this machine's speed, once"))
+    code = spawn(command("tunewright.engine.system.device_probe", str(probe_path()))).wait()
+    if code and read_probe() == known:
+        note(_("The measured speed could not be kept in {folder}; the plan goes on without it").format(folder=home()))

@@ -1,0 +1,140 @@
+"""What a parent changes in a run so that it can go on: when memory ran out, the next saving; when a process that loads rows
+died, a worker that loads its own.
+"""
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.errors import Problem
+from tunewright.i18n import N_
+from tunewright.inspection.machine_info import has_bitsandbytes
+from tunewright.inspection.memory_monitor import MemoryMonitor
+from tunewright.planning.memory_fallback import LOADER_ORIGIN, next_saving, remedied, what_would_help
+from tunewright.planning.run_plan import Plan, from_json
+from tunewright.rundir import atomic_io, file_names
+from tunewright.rundir.checkpoints import CheckpointStore
+from tunewright.rundir.run_dir import RunDir
+
+EventRow = Mapping[str, Any]
+TESTS, TRAINING = ("evaluate_before", "evaluate_after"), ("rehearse", "train")
+WITHOUT_MODEL = ("", "prepare")
+REFUSED = N_("the worker was refused the memory it asked for")
+BAD_ALLOC = "std::bad_alloc"  # what C++ says before it aborts for want of memory
+# A new worker has to load the model again, so its tests begin with a quarter of the batch, not with half.
+HALVINGS_AT_ONCE, MOST_HALVINGS = 2, 6
+
+
+@dataclass(frozen=True)
+class MemoryShortage:
+    """Memory that ran out: in which phase and at which step, how that is known, and the problem it is if nothing helps."""
+
+    phase: str
+    step: int
+    evidence: str
+    peak: str
+    total: str
+    problem: Problem
+
+
+def shortage(code: int, events: Sequence[EventRow], log: str, pressure: MemoryMonitor) -> MemoryShortage | None:
+    """What the end of a worker says about memory; None if it ended for another reason.
+
+    `events` and `log` are those of this worker. A kill without a sign that memory was short is somebody's wish.
+    """
+    last: EventRow = events[-1] if events else {"kind": "", "step": 0}
+    peak, total = _gib(pressure.peak_bytes), _gib(pressure.total_bytes)
+    if last["kind"] == "failed" and last["problems"][0]["code"] == "E404":
+        told = Problem.from_record(last["problems"][0])
+        values = {name: value for name, value in told.values.items() if name != "name"}  # its fix is what was done here
+        return MemoryShortage(_phase(events), last["step"], REFUSED, peak, total, Problem("E404", told.where, values))
+    if code == -signal.SIGABRT and BAD_ALLOC in log:
+        refused = Problem("E404", values={"step": last["step"], "reason": BAD_ALLOC})
+        return MemoryShortage(_phase(events), last["step"], REFUSED, peak, total, refused)
+    evidence = pressure.evidence() if code == -signal.SIGKILL else None
+    if evidence is None:
+        return None
+    problem = Problem("E402", values={"step": last["step"], "peak": peak, "total": total})
+    return MemoryShortage(_phase(events), last["step"], evidence, peak, total, problem)
+
+
+def save(run: RunDir, short: MemoryShortage) -> bool:
+    """Change the run's plan by one saving, and say so; False if none is left."""
+    plan = _plan(run)
+    info = run.info()
+    halvings = int(info.get("test_halvings", 0))
+    if short.phase in TESTS and halvings < MOST_HALVINGS:
+        now = halvings + HALVINGS_AT_ONCE
+        words = (N_("batches of a test"), f"1/{2**halvings}", f"1/{2**now}")
+        _note(run, short, words, plan.effective_batch, test_halvings=now)
+        return True
+    if short.phase in WITHOUT_MODEL:
+        return False
+    saving = next_saving(plan, in_training=short.phase in TRAINING)
+    if saving is None:
+        return False
+    atomic_io.write_text(run.file(file_names.PLAN), saving.plan.model_dump_json(indent=1) + "\n")
+    _note(run, short, (saving.what, saving.was, saving.now), saving.plan.effective_batch)
+    return True
+
+
+def load_rows_itself(run: RunDir, last: EventRow) -> bool:
+    """Have the next worker load its rows itself if the last event says that a process for it died; say so as an alert."""
+    if last["kind"] != "failed" or last["problems"][0]["code"] != "E514":
+        return False
+    plan = remedied(_plan(run), {"train.dataloader_num_workers": 0}, LOADER_ORIGIN)
+    atomic_io.write_text(run.file(file_names.PLAN), plan.model_dump_json(indent=1) + "\n")
+    tell(run, Problem("W504", values={"step": last["step"], "start": last_sealed(run)}), last["step"])
+    return True
+
+
+def nothing_left(run: RunDir, short: MemoryShortage) -> list[Problem]:
+    """Why a run ends for memory: what happened, how much was tried, and what would help."""
+    plan, tried = _plan(run), len(run.info().get("remedies", []))
+    helps = what_would_help(plan)
+    return [short.problem, Problem("E405", values={"count": tried, "name": run.name, **helps})]
+
+
+def _note(run: RunDir, short: MemoryShortage, words: tuple[str, str, str], batch: int, **changes: Any) -> None:
+    """The saving as an alert, and as a line in run.json and in the log."""
+    what, was, now = words
+    values = {
+        "step": short.step, "evidence": short.evidence, "peak": short.peak, "total": short.total, "what": what, "was": was,
+        "now": now, "start": last_sealed(run), "batch": batch,
+    }  # fmt: skip
+    line = {"code": "D101", "time": time.time(), "phase": short.phase, **values}
+    run.update_info(remedies=[*run.info().get("remedies", []), line], **changes)
+    tell(run, Problem("D101", values=values), short.step)
+
+
+def last_sealed(run: RunDir) -> int:
+    """The step from which a run goes on."""
+    sealed = CheckpointStore(run.checkpoints_dir, run.info()["id"]).own()
+    return sealed[-1][0] if sealed else 0
+
+
+def tell(run: RunDir, problem: Problem, step: int) -> None:
+    """An alert of the parent, among the events and in the log."""
+    events = run.events
+    events.step = step
+    events.alert(problem)
+    run.log(f"{problem.code} {problem.message()}")
+
+
+def _phase(events: Sequence[EventRow]) -> str:
+    """The phase that was begun last."""
+    begun = [event["phase"] for event in events if event["kind"] == "phase" and event["state"] == "begin"]
+    return str(begun[-1]) if begun else ""
+
+
+def _plan(run: RunDir) -> Plan:
+    """The run's plan; bitsandbytes may have been installed since it was made."""
+    plan = from_json(run.plan())
+    machine = plan.facts.machine.model_copy(update={"has_bitsandbytes": has_bitsandbytes()})
+    return plan.model_copy(update={"facts": plan.facts.model_copy(update={"machine": machine})})
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,96 @@
+"""A client of `engine.session_server` and its like: one worker that keeps a finished run loaded and answers requests."""
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tunewright.errors import Problem, error, errors_of
+from tunewright.i18n import N_, Phrase
+from tunewright.launch.supervisor import WORKER_ENVIRONMENT, first_gpu
+from tunewright.planning.run_plan import from_json
+from tunewright.rundir import file_names
+from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
+from tunewright.rundir.run_dir import RunDir
+from tunewright.security import command, spawn
+
+ANSWER = "answer"
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class SessionClient:
+    """Started with the first request; ends with `close` or with this process."""
+
+    run: RunDir
+    module: str = "tunewright.engine.session_server"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
+    _changed: list[BaseChange] = field(default_factory=list, init=False)
+
+    def __enter__(self) -> "SessionClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def request(self, do: str, progress: Progress = lambda done, total: None, **arguments: Any) -> dict[str, Any]:
+        """The result of one operation of the session.
+
+        On a base that is not the one of the training only answers are given, as every measured number would be wrong.
+        Raises: whatever went wrong there, as if it were here; ModelError E324 for a base that is gone, TrainingError E515.
+        """
+        if not (self.run.adapter_dir / "adapter_config.json").is_file():
+            raise error("E116", state=Phrase(self.run.state()), verb=do, needed=N_("finished"), name=self.run.name)
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        if self._process is None:
+            plan = from_json(self.run.plan())
+            refuse_without_base(plan)
+            self._changed = changes(plan)
+        if do != ANSWER and self._changed:
+            raise errors_of(as_problems("E515", self._changed, name=self.run.name))
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # its output has then ended, too
+            process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            reply = json.loads(line)
+            if reply["kind"] == "progress":
+                progress(reply["done"], reply["total"])
+            elif reply["kind"] == "error":
+                raise errors_of(Problem.from_record(record) for record in reply["problems"])
+            else:
+                return dict(reply["result"])
+        self._process = None
+        how = f"exit code {process.wait()}"
+        raise error("E506", how=how, log=str(self.run.file(file_names.LOG)), name=self.run.name)
+
+    def _start(self) -> "subprocess.Popen[str]":
+        with self.run.private(), _log(self.run.file(file_names.LOG)) as log:
+            return spawn(
+                command(self.module, str(self.run.path)),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True,
+                environment={**WORKER_ENVIRONMENT, **first_gpu(), **self.environment},
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """End the worker."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.wait()
+
+
+def _log(path: Path) -> BinaryIO:
+    """The log to write on; nothing where it cannot be written, as a run may lie on a disk that is only read."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")

@@ -1,0 +1,82 @@
+"""`make_plan`: the one way from a run and facts to a plan."""
+
+from collections.abc import Mapping
+
+from tunewright.config.load_config import DEMO
+from tunewright.config.run_config import RunConfig
+from tunewright.errors import errors_of
+from tunewright.i18n import N_
+from tunewright.planning.alternatives import alternatives, in_full
+from tunewright.planning.check_config import check
+from tunewright.planning.compatibility import check_method, check_schedule
+from tunewright.planning.fast_paths import fast_paths, path_choices
+from tunewright.planning.memory_ladder import fit
+from tunewright.planning.passthrough_settings import check_blocks, check_counts, check_passed_on
+from tunewright.planning.resolve import adapted_by, effective_batch, estimate_for, num_steps, resolve, trained_by
+from tunewright.planning.run_plan import InspectedFacts, Plan, PlannedChoice
+from tunewright.planning.time_estimate import estimate_time
+
+ADAPTER_BYTES_PER_PARAMETER = 4
+CHECKPOINTS_AT_ONCE = 4  # the newest two, the best, and the one being written
+
+
+def make_plan(
+    run: RunConfig, facts: InspectedFacts, origins: Mapping[str, str] | None = None, given: tuple[PlannedChoice, ...] = (),
+    factor: float = 1.0,
+) -> Plan:  # fmt: skip
+    """The plan of a run on these facts. Pure: the same input gives the same plan.
+
+    `origins` tells where each asked value comes from; `given` are choices made on the way to the facts; `factor` is how
+    much slower than the formula this machine was found to be.
+    Raises: SpecError, ModelError with all problems found.
+    """
+    problems = check_passed_on(run, facts.model) or check(run, facts) + check_method(run, facts)
+    if problems:
+        raise errors_of(problems)
+    resolved, choices = resolve(run, facts)
+    if problems := check_counts(effective_batch(resolved), num_steps(resolved, facts)):
+        raise errors_of(problems)
+    resolved, savings = fit(resolved, facts, asked=run)
+    problems = check(resolved, facts) + check_schedule(resolved, num_steps(resolved, facts))
+    problems += check_blocks(resolved, adapted_by(resolved, facts).groups(facts.model))
+    if problems:
+        raise errors_of(problems)
+    memory = estimate_for(resolved, facts, checkpointing=bool(resolved.train.activation_checkpointing))
+    trained = trained_by(resolved, facts)
+    adapter_bytes = ADAPTER_BYTES_PER_PARAMETER * trained
+    return Plan(
+        run=resolved,
+        choices=(*_asked(origins or {}, resolved), *given, *_merge(choices, savings), *path_choices(resolved, facts)),
+        memory=memory,
+        fits=memory.peak_bytes <= facts.room_bytes,
+        num_steps=num_steps(resolved, facts),
+        effective_batch=effective_batch(resolved),
+        trainable_parameters=trained,
+        adapter_bytes=adapter_bytes,
+        disk_bytes=adapter_bytes * (1 + 3 * CHECKPOINTS_AT_ONCE),
+        fast_paths=fast_paths(resolved, facts),
+        facts=facts,
+        time=estimate_time(resolved, facts, factor),
+        alternatives=alternatives(resolved, facts, factor),
+        full_fine_tuning=in_full(resolved, facts, factor),
+    )
+
+
+def _merge(choices: list[PlannedChoice], savings: list[PlannedChoice]) -> list[PlannedChoice]:
+    """A saving replaces the choice it overrides."""
+    saved = {choice.path for choice in savings}
+    return [choice for choice in choices if choice.path not in saved] + savings
+
+
+def _asked(origins: Mapping[str, str], run: RunConfig) -> list[PlannedChoice]:
+    values = run.model_dump(mode="json")
+    rows = []
+    for path, origin in origins.items():
+        section, _, name = path.partition(".")
+        value = (
+            values.get(section, {}).get(name) if name and isinstance(values.get(section), dict) else values.get(section)
+        )
+        if origin != "default" and value != "auto" and not (isinstance(value, dict) and not name):
+            reason = N_("set by the demo, not by you") if origin == DEMO else N_("asked for")
+            rows.append(PlannedChoice(path=path, value=value, origin=origin, reason=reason))
+    return rows

@@ -1,0 +1,74 @@
+"""Benchmarks of base and tuned model side by side: what training cost on other work shows here."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tunewright.i18n import N_, _
+from tunewright.metrics.scoring import Z95
+from tunewright.report import formatting
+
+BenchmarkOutcome = Literal["better", "worse", "level", "unknown"]
+OUTCOMES: Mapping[BenchmarkOutcome, str] = {
+    "better": N_("better than the base"),
+    "worse": N_("worse than the base"),
+    "level": N_("no difference shown"),
+    "unknown": N_("not judged"),
+}
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """One metric of one task; `before` and `after` are a value and its standard error, as the harness gives them."""
+
+    task: str
+    rows: int | None
+    metric: str
+    before: Mapping[str, float | None]
+    after: Mapping[str, float | None]
+    outcome: BenchmarkOutcome
+
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """Task, metric, both scores and what they show, in this process's language."""
+        return self.task, self.metric, _score(self.before), _score(self.after), _(OUTCOMES[self.outcome])
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def lines(found: Mapping[str, Any]) -> list[BenchmarkRow]:
+    """The rows of the table from what a benchmark gave."""
+    return [line for name, task in found.get("tasks", {}).items() for line in _lines(name, task)]
+
+
+def _lines(name: str, task: Mapping[str, Any]) -> Iterator[BenchmarkRow]:
+    for one in task["metrics"]:
+        filtered = "" if one["filter"] in ("", "none") else f" ({one['filter']})"
+        outcome = judge(one["before"], one["after"], one["is_higher_better"])
+        yield BenchmarkRow(name, task["rows"], one["metric"] + filtered, one["before"], one["after"], outcome)
+
+
+def judge(
+    before: Mapping[str, float | None], after: Mapping[str, float | None], is_higher_better: bool | None
+) -> BenchmarkOutcome:
+    """Better or worse only where the difference is beyond 95 % of chance.
+
+    The errors are added as those of two samples. Both models answered the same rows, which makes the true error smaller:
+    what is called a difference is one.
+    """
+    numbers = (before["value"], before["stderr"], after["value"], after["stderr"])
+    if is_higher_better is None or None in numbers:
+        return "unknown"
+    value, error, new, new_error = (float(number or 0.0) for number in numbers)
+    change = new - value if is_higher_better else value - new
+    if abs(change) <= Z95 * math.hypot(error, new_error):
+        return "level"
+    return "better" if change > 0 else "worse"
+
+
+def _score(side: Mapping[str, float | None]) -> str:
+    value, stderr = side["value"], side["stderr"]
+    if value is None:
+        return formatting.DASH
+    return f"{value:.4g}" if stderr is None else f"{value:.3f} ± {stderr:.3f}"

@@ -1,0 +1,205 @@
+"""One run as its files tell it, read once: events of all sessions, put together as if it had never been interrupted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tunewright.config.tasks import Task
+from tunewright.errors import Problem
+from tunewright.metrics import confusion_matrix, paired_differences
+from tunewright.metrics.confidence_intervals import Interval
+from tunewright.metrics.metric_table import LOSS, AnswerKind, answer_kind
+from tunewright.metrics.per_example_scores import loss_marks
+from tunewright.planning.run_plan import Plan, from_json
+from tunewright.report.verdict import ScoreChange, Verdict, judge, pair
+from tunewright.rundir import file_names, model_card
+from tunewright.rundir.run_dir import LIVE, RunDir
+from tunewright.rundir.run_history import RunHistory, read_history
+
+EventRow = dict[str, Any]
+Intervals = dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What the report and the summary are made of."""
+
+    run: RunDir
+    info: dict[str, Any]
+    state: str
+    plan: Plan
+    account: dict[str, Any]
+    history: RunHistory
+
+    @property
+    def logs(self) -> list[EventRow]:
+        """Logged steps in their order; of a very long run some, evenly spread."""
+        return self.history.curves.logs.events
+
+    @property
+    def evals(self) -> list[EventRow]:
+        """Measurements of the held-out loss, likewise."""
+        return self.history.curves.evals.events
+
+    @property
+    def before(self) -> EventRow | None:
+        """The scores of the base model."""
+        return self.history.scores.get("before")
+
+    @property
+    def after(self) -> EventRow | None:
+        """The scores of the tuned model."""
+        return self.history.scores.get("after")
+
+    @property
+    def task(self) -> Task:
+        task = self.plan.run.task
+        assert task != "auto"
+        return task
+
+    @property
+    def kind(self) -> AnswerKind:
+        """What the answers of this run are: texts, labels, numbers, ..."""
+        event = self.after or self.before
+        return answer_kind(self.task, event["scores"] if event else {})
+
+    @property
+    def baseline(self) -> Mapping[str, Any] | None:
+        """Name and scores of giving every row the same answer; None where there is no such thing."""
+        return self.result.get("baseline")
+
+    @property
+    def references(self) -> tuple[str, str]:
+        """Names of what the tuned model is held against: the base model, and the baseline or nothing."""
+        base = "untrained head" if model_card.has_untrained_head(self.plan) else "base"
+        return base, self.baseline["name"] if self.baseline else ""
+
+    @cached_property
+    def samples(self) -> tuple[list[EventRow], list[EventRow]]:
+        """The answers of base and tuned model."""
+        return self.run.samples("before"), self.run.samples("after")
+
+    @cached_property
+    def losses(self) -> tuple[list[EventRow], list[EventRow]]:
+        """The losses of single rows, of base and tuned model; empty for runs of before they were kept."""
+        return self.run.losses("before"), self.run.losses("after")
+
+    @property
+    def row_losses(self) -> dict[int, tuple[float, float]]:
+        """Mean losses before and after of each held-out row, by its number; empty where they were not kept alike."""
+        before, after = self.losses
+        if [(row["row"], row["units"]) for row in before] != [(row["row"], row["units"]) for row in after]:
+            return {}
+        both = zip(before, after, strict=True)
+        return {was["row"]: (was["loss"] / was["units"], now["loss"] / now["units"]) for was, now in both}
+
+    @cached_property
+    def scores(self) -> list[ScoreChange]:
+        before, after = self.samples
+        baseline = self.baseline["scores"] if self.baseline else {}
+        loss_before, loss_after, change = self._loss_intervals()
+        return pair(
+            self.task,
+            self.before,
+            self.after,
+            baseline=baseline,
+            intervals={
+                "before": confusion_matrix.intervals(self.kind, before) | loss_before,
+                "baseline": confusion_matrix.constant_intervals(self.kind, after, baseline),
+                "after": confusion_matrix.intervals(self.kind, after) | loss_after,
+            },
+            paired=change,
+        )
+
+    def _loss_intervals(self) -> tuple[Intervals, Intervals, Intervals]:
+        """Of the held-out loss before and after, and of the difference row by row; empty where rows tell none."""
+        before, after = (loss_marks(rows) for rows in self.losses)
+        if before is None or after is None or not self.row_losses:
+            return {}, {}, {}
+        estimates = (
+            paired_differences.score([before]),
+            paired_differences.score([after]),
+            paired_differences.difference([before], [after]),
+        )
+        told = [{LOSS: one.interval} if one.interval else {} for one in estimates]
+        return told[0], told[1], told[2]
+
+    @property
+    def verdict(self) -> Verdict:
+        return judge(
+            self.task,
+            self.before,
+            self.after,
+            self.scores,
+            num_held_out=self.num_held_out,
+            references=self.references,
+        )
+
+    @property
+    def num_held_out(self) -> int:
+        return int(self.account.get("held_out", self.plan.facts.data.num_held_out))
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Of the `done` event, or as the parent wrote it down; empty if the run did not end well."""
+        return self.history.result or self.info.get("result") or {}
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE
+
+    @property
+    def failure(self) -> list[Problem]:
+        """Why the last session ended early; empty while it runs and when it ended well."""
+        end = self.history.end
+        if self.is_live or end is None or end["kind"] == "done":
+            return []
+        return [Problem.from_record(problem) for problem in end["problems"]]
+
+    @property
+    def best_step(self) -> int | None:
+        """The step whose adapter is kept: the worker's word, else the lowest held-out loss so far."""
+        if self.result:
+            return int(self.result["best_step"])
+        known = [event for event in self.evals if event["held_out_loss"] is not None]
+        return int(min(known, key=lambda event: event["held_out_loss"])["step"]) if known else None
+
+    @property
+    def last_step(self) -> int:
+        return max([int(event["step"]) for event in (*self.logs, *self.evals)], default=0)
+
+    @property
+    def num_sessions(self) -> int:
+        """How often training was begun."""
+        return self.history.num_sessions
+
+    def last_log(self, name: str) -> Any:
+        return self.logs[-1].get(name) if self.logs else None
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most memory the worker held: the kernel's count at the end, else the largest that was logged."""
+        return self.result.get("peak_rss_bytes") or self.history.peak_bytes or None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time by phase over all sessions, begun ones too, in the order of the work."""
+        return self.history.clock.seconds
+
+
+def read(run: RunDir) -> RunRecord:
+    """Everything the files of a run tell."""
+    return RunRecord(
+        run=run,
+        info=run.info(),
+        state=run.state(),
+        plan=from_json(run.plan()),
+        account=run.prepared(),
+        history=read_history(run),
+    )
+
+
+def config_text(run: RunDir) -> str:
+    path = run.file(file_names.CONFIG)
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

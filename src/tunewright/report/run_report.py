@@ -1,0 +1,95 @@
+"""The report of a run as one HTML file, and its numbers as JSON. Every figure comes from the run's own files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tunewright.report import (
+    benchmark_table,
+    confusion_tables,
+    html_page,
+    loss_charts,
+    preview_table,
+    run_record,
+    sections,
+)
+from tunewright.report import sample_pairs as answers
+from tunewright.report.run_record import RunRecord
+from tunewright.rundir import atomic_io, file_names, output_targets
+from tunewright.rundir.finding import Finding
+from tunewright.rundir.run_dir import RunDir
+
+
+def write_report(run: RunDir, findings: Sequence[Finding], path: Path | None = None) -> Path:
+    """The path of the report, written to the run's folder or to `path`, in this process's language.
+
+    `findings` are what a diagnosis of the run found.
+
+    Raises: SpecError E115 where `path` is a file that is no page of ours; TrainingError E520, E524.
+    """
+    with run.private():
+        target = output_targets.output_file(path, is_ours=html_page.is_ours) if path else run.file(file_names.REPORT)
+        atomic_io.write_text(target, render(run_record.read(run), findings))
+    return path or target
+
+
+def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The verdict and the numbers of a run for scripts: stable names, English, bytes and seconds."""
+    found = run_record.read(run)
+    plan, result = found.plan, found.result
+    return {
+        "schema": file_names.SCHEMA,
+        "run": run.name,
+        "path": str(run.path),
+        "state": found.state,
+        "verdict": found.verdict.to_json(),
+        "baseline": dict(found.baseline) if found.baseline else None,
+        "scores": [score.to_json() for score in found.scores],
+        "answers": answers.count(sections.pairs(found)),
+        "held_out_rows": found.num_held_out,
+        "generated_data": bool(found.info.get("generated_data")),
+        "model": plan.facts.model.name,
+        "data": plan.run.data.train,
+        "task": found.task,
+        "method": plan.run.method,
+        "steps": {"planned": plan.num_steps, "done": found.last_step, "kept": found.best_step},
+        "peak_bytes": {"planned": plan.memory.peak_bytes, "measured": found.peak_bytes},
+        "trainable_parameters": {"planned": plan.trainable_parameters, "measured": result.get("trainable_parameters")},
+        "adapter_bytes": {"planned": plan.adapter_bytes, "measured": result.get("adapter_bytes")},
+        "seconds": {phase: round(seconds, 3) for phase, seconds in found.seconds.items()},
+        "tokens": result.get("tokens", found.last_log("tokens")),
+        "tokens_per_second": result.get("tokens_per_second", found.last_log("tokens_per_second")),
+        "adapter": str(run.adapter_dir) if run.adapter_dir.is_dir() else None,
+        "benchmarks": [line.to_json() for line in benchmark_table.lines(run.benchmark())],
+        "findings": [finding.to_json() for finding in findings],
+        "alerts": [problem.to_json() for problem in sections.alerts(found)],
+        "problems": [problem.to_json() for problem in found.failure],
+    }
+
+
+def render(found: RunRecord, findings: Sequence[Finding]) -> str:
+    """The page as text."""
+    return html_page.render(
+        "report.html.j2",
+        styles=("uPlot.min.css", "report.css", "chart.css"),
+        scripts=("LICENSE.uPlot", "uPlot.iife.min.js", "report.js"),
+        found=found,
+        plan=found.plan,
+        headline=sections.headline(found),
+        findings=findings,
+        tiles=sections.tiles(found),
+        costs=sections.costs(found),
+        caveats=sections.caveats(found),
+        curves=loss_charts.curves(found),
+        loss_table=loss_charts.loss_table(found),
+        rate_table=loss_charts.rate_table(found),
+        samples=sections.samples(found),
+        labels=confusion_tables.label_tables(found),
+        benchmarks=[line.cells() for line in benchmark_table.lines(found.run.benchmark())],
+        gate=sections.gate(found),
+        seen=preview_table.rows(found),
+        promise=sections.promise(found),
+        alerts=sections.alerts(found),
+        said=found.history,
+        repeat=sections.repeat(found),
+    )

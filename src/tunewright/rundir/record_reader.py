@@ -1,0 +1,160 @@
+"""The one place where a file of a run is read: it has its shape, or it is an error with place, reason and a way on.
+
+Whoever reads a run gets values that hold what `shapes` says, and looks at nothing again. What a kill or a power cut leaves at
+the end of a line of events is no damage: see `event_of`.
+"""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from tunewright.errors import TunewrightError, Where, error
+from tunewright.i18n import N_, Phrase
+from tunewright.rundir import file_names
+from tunewright.rundir.records import event_shape
+
+TORN = "EOF while parsing"  # how pydantic's reader begins what it says of the beginning of a JSON text
+HEAD = b'{"schema": '  # how all lines of events begin; inside a string of JSON its quotes would be escaped
+NEEDED = (file_names.RUN_JSON, file_names.PLAN)  # without any other file a run is still one
+
+
+def unreadable(path: Path, reason: str, line: int = 0) -> TunewrightError:
+    """E525 for a file of a run, with a way on that keeps what there is."""
+    values: dict[str, Any] = {"file": path.name, "reason": reason}
+    if path.name in NEEDED:
+        config = path.parent / file_names.CONFIG
+        values |= {"run": shlex.quote(str(path.parent))}
+        values |= {"config": shlex.quote(str(config))} if config.is_file() else {}
+    elif line:
+        values |= {"line": line, "lines": shlex.quote(str(path))}
+    else:
+        values |= {"whole": shlex.quote(str(path)), "aside": shlex.quote(str(path.with_name(f"{path.name}.damaged")))}
+    return error("E525", Where(str(path), line), **values)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Everything in a file. Raises: TrainingError E525 for a folder, a pipe, or what the system does not give."""
+    try:
+        if not path.is_file():
+            raise unreadable(path, N_("not a file") if path.exists() else N_("it is missing"))
+        return path.read_bytes()
+    except OSError as fault:
+        raise unreadable(path, fault.strerror or str(fault)) from fault
+
+
+def read_object(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
+    """The JSON object of a file. Raises: TrainingError E525."""
+    return _checked(path, _parsed(path, read_bytes(path)), shape)
+
+
+def read_optional(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
+    """The JSON object of a file; empty if there is no such file. Raises: TrainingError E525."""
+    return read_object(path, shape) if path.exists() else {}
+
+
+def read_rows(path: Path, shape: type[BaseModel]) -> list[dict[str, Any]]:
+    """The JSON objects of a file with one a line; none if there is no such file. Raises: TrainingError E525."""
+    if not path.exists():
+        return []
+    # Not splitlines(): it also breaks at U+2028 and other characters that JSON leaves as they are.
+    lines = read_bytes(path).split(b"\n")
+    return [
+        _checked(path, _parsed(path, line, number), shape, number) for number, line in enumerate(lines, start=1) if line
+    ]
+
+
+def events_of(path: Path, start: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
+    """The whole events of a file from byte `start` on, each with the place behind it; nothing if there is no such file.
+
+    They are read one by one. A last line without an end is left for later. Raises: TrainingError E525.
+    """
+    if not path.exists():
+        return
+    if not path.is_file():  # a pipe would be waited for
+        raise unreadable(path, N_("not a file"))
+    place, line = start, b""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            for line in file:
+                event = event_of(line)
+                if not line.endswith(b"\n"):
+                    return
+                place += len(line)
+                if event is not None:
+                    yield event, place
+    except OSError as fault:
+        raise unreadable(path, fault.strerror or str(fault)) from fault
+    except ValueError as fault:
+        raise unreadable(path, _reason(fault, line), _line_at(path, place)) from fault
+
+
+def event_of(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None for the beginning of one.
+
+    A process that was killed leaves the beginning of a line, two of them may share one, and a power cut leaves NUL bytes
+    behind it or in the place of it. Raises: ValueError, of which ValidationError is a kind, for a line that no kill explains.
+    """
+    line = line.rstrip(b"\n\x00")
+    try:
+        event = from_json(line, allow_inf_nan=False)
+    except ValueError as fault:
+        if str(fault).startswith(TORN):
+            return None
+        first, *others = line.split(HEAD)
+        if first or len(others) < 2:
+            raise
+        return [event_of(HEAD + piece) for piece in others][-1]
+    if not isinstance(event, dict):
+        raise ValueError("not a JSON object")
+    event_shape(event).model_validate(event)
+    return event
+
+
+def _line_at(path: Path, place: int) -> int:
+    """The number of the line that begins at this byte."""
+    with path.open("rb") as file:
+        return 1 + sum(1 for _line in iter(file.readline, b"") if file.tell() <= place)
+
+
+def _parsed(path: Path, content: bytes, line: int = 0) -> Any:
+    try:
+        return from_json(content, allow_inf_nan=False)
+    except ValueError as fault:
+        raise unreadable(path, _reason(fault, content), line) from fault
+
+
+def _checked(path: Path, value: Any, shape: type[BaseModel], line: int = 0) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise unreadable(path, N_("not a JSON object"), line)
+    try:
+        shape.model_validate(value)
+    except ValidationError as fault:
+        raise unreadable(path, _first(fault), line) from fault
+    return value
+
+
+def _reason(fault: ValueError, content: bytes) -> str:
+    """Why a text is no record of ours, in words where there are some."""
+    if isinstance(fault, ValidationError):
+        return _first(fault)
+    if not content.strip():
+        return N_("it is empty")
+    if b"\x00" in content:
+        return N_("it holds NUL bytes, as a power cut leaves them")
+    if str(fault).startswith(TORN):
+        return N_("it is cut off")
+    return str(fault)
+
+
+def _first(fault: ValidationError) -> str:
+    """The first thing that is not as it should be."""
+    detail = fault.errors(include_url=False, include_context=False, include_input=False)[0]
+    key = ".".join(map(str, detail["loc"])) or "?"
+    if detail["type"] == "missing":
+        return Phrase(N_("{key} is missing"), key=key)
+    return Phrase(N_("{key} is not what belongs there ({what})"), key=key, what=detail["msg"])
