@@ -27,7 +27,7 @@ demo: $(STAMP)
 
 # What trains on both cores, or counts what it tried, comes first and alone; the rest computes on one thread, a file to a core.
 test: $(STAMP)
-	$(BIN)/python -m pytest tests/contract tests/docs tests/trust tests/faults tests/invariants
+	$(BIN)/python -m pytest tests/contract tests/docs tests/security tests/faults tests/invariants
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/fuzz tests/matrix tests/shapes tests/unit
 
 test-slow: $(STAMP)
