@@ -3,7 +3,7 @@
 Each score is computed by us and by its reference on the same random inputs, thousands of them, the odd ones (nothing found,
 nothing there, one label, marks, numbers, empty texts) among them. Needs the packages beside Tunewright, in an environment of
 its own: pip install seqeval sacrebleu rouge-score scikit-learn scipy. Writes results.json and the table of README.md, and the
-first cases of each with the reference's answers to tests/unit/data/reference_scores.json, which the tests hold us to.
+first cases of each with the reference's answers to tests/unit/metrics/reference_scores.json, which the tests hold us to.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from tunewright.metrics import scoring
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-FIXTURES = ROOT / "tests/unit/data/reference_scores.json"
+FIXTURES = ROOT / "tests/unit/metrics/reference_scores.json"
 KEPT = 12  # cases of each kind that become fixtures
 EQUAL = 1e-9
 SCHEMES = {"IOB2": "BI", "IOB1": "IB", "BIOES": "BIES", "BILOU": "BILU", "IOE": "IE"}

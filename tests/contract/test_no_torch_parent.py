@@ -8,7 +8,14 @@ from pathlib import Path
 import tunewright
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy")
-WORKER_SIDE = ("tunewright.engine", "tunewright.kernels")
+WORKER_SIDE = (
+    "tunewright.engine",
+    "tunewright.kernels",
+    "tunewright.extras.session_worker",
+    "tunewright.extras.numerics",
+    "tunewright.extras.lm_eval.harness_worker",
+    "tunewright.extras.few_shot.few_shot_prompts",
+)
 
 
 def _loaded(*modules: str) -> str:

@@ -32,9 +32,9 @@ METHODS = {
     "load_custom_generate", "push_to_hub",
 }  # fmt: skip
 LOADERS = ("from_pretrained", "from_config")
-NEEDS_NO_TRUST = ("PeftModel", "LoraConfig")  # classes of PEFT, behind trust.gate_adapter
+NEEDS_NO_TRUST = ("PeftModel", "LoraConfig")  # classes of PEFT, behind security.gate_adapter
 KEYWORDS = {"shell": "True", "weights_only": "False", "allow_pickle": "True", "trust_remote_code": "True"}
-# Inside runs/ only durable.py writes, renames and removes.
+# Inside rundir/ only atomic_io.py writes, renames and removes.
 WRITERS = {
     "unlink", "rename", "rmdir", "rmtree", "write_text", "write_bytes", "touch", "symlink_to", "move", "copyfile", "copytree"
 }  # fmt: skip
@@ -139,7 +139,7 @@ def _call_faults(node: ast.Call, name: str, names: Mapping[str, str]) -> Iterato
     if (
         name.startswith("rundir/")
         and name != "rundir/atomic_io.py"
-        and not ast.unparse(node.func).startswith("durable.")
+        and not ast.unparse(node.func).startswith("atomic_io.")
     ):
         yield from _writer_faults(node, last, name)
 
@@ -169,7 +169,7 @@ def _loader_faults(node: ast.Call, keywords: Mapping[str, ast.expr]) -> Iterator
 
 
 def _writer_faults(node: ast.Call, last: str, name: str) -> Iterator[str]:
-    if last in WRITERS and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) != "durable":
+    if last in WRITERS and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) != "atomic_io":
         yield f"{last} outside rundir/atomic_io.py"
     if last == "replace" and len(node.args) == 1:  # Path.replace; str.replace takes two
         yield "replace outside rundir/atomic_io.py"

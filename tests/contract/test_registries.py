@@ -18,7 +18,7 @@ from tunewright.engine.tasks.task_registry import ENGINE_TASKS
 from tunewright.engine.training.loss_backends import fast_backends
 from tunewright.inspection.architectures import FAMILIES
 from tunewright.inspection.machine_info import MachineInfo
-from tunewright.kernels import cpu_matmul, int8_linear, merged_lora
+from tunewright.kernels import cpu_matmul, int8, merged_lora
 from tunewright.planning.fast_paths import PATHS
 from tunewright.planning.parameter_count import COUNTS
 from tunewright.planning.resolve_adapter import RATES
@@ -57,7 +57,7 @@ def test_fast_paths_of_the_plan_exist() -> None:
     taken = {name for way in fast_backends(llama) for name in way.paths}
     others = {
         cpu_matmul.onednn_matmul.__name__,
-        int8_linear.__name__.rpartition(".")[2],
+        int8.__name__.rpartition(".")[2],
         merged_lora.merged_lora.__name__,
     }
     assert taken | others == set(PATHS)

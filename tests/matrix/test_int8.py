@@ -16,9 +16,9 @@ from tunewright import api
 from tunewright.engine.models.quantization import dequantised, weight_bytes
 from tunewright.engine.session_server import SessionServer
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
-from tunewright.kernels import int8_linear
+from tunewright.kernels import int8
 from tunewright.kernels.cpu_matmul import is_int8_right
-from tunewright.kernels.int8_linear import Int8Linear, LastInput
+from tunewright.kernels.int8 import Int8Linear, LastInput
 from tunewright.planning.compatibility import ON_QUANTISED
 
 from .test_causal_lm import run_for
@@ -72,7 +72,7 @@ def test_columns_that_tower_over_the_others_do_not_cost_them_their_bits(monkeypa
     with torch.no_grad():
         expected = plain(x)
         kept = apart(Int8Linear.of(plain, LastInput())(x), expected)
-        monkeypatch.setattr(int8_linear, "OUTLIER", float("inf"))
+        monkeypatch.setattr(int8, "OUTLIER", float("inf"))
         lost = apart(Int8Linear.of(plain, LastInput())(x), expected)
     assert kept < 2 * CLOSE  # the outlier's own part is rounded in the weights alone
     assert lost > 10 * kept
@@ -91,7 +91,7 @@ def test_inputs_are_rounded_once_for_layers_that_read_the_same_and_anew_for_othe
 def test_inputs_are_left_as_they_are_where_two_ways_are_compared() -> None:
     plain = layer()
     rounded, x = Int8Linear.of(plain, LastInput()), torch.randn(8, 96)
-    with int8_linear.unrounded_inputs(nn.Sequential(rounded)):
+    with int8.unrounded_inputs(nn.Sequential(rounded)):
         exact = rounded(x)
     torch.testing.assert_close(exact, nn.functional.linear(x, rounded.dequantised(), plain.bias), atol=0, rtol=0)
     assert not torch.equal(rounded(x), exact)
@@ -156,7 +156,7 @@ def test_its_weights_take_a_quarter_and_go_back_to_plain_ones(tiny_model: Callab
     base = model.unload()
     before, weight = weight_bytes(base), base.model.layers[0].mlp.up_proj.weight.clone()
     linear = sum(m.weight.numel() for m in base.modules() if type(m) is nn.Linear and m is not base.lm_head)
-    int8_linear.to_int8(base)
+    int8.to_int8(base)
     rows = sum(m.out_features for m in base.modules() if isinstance(m, Int8Linear))
     assert before - weight_bytes(base) == 3 * linear - 4 * rows
     again = dequantised(base, torch.float32).model.layers[0].mlp.up_proj

@@ -8,7 +8,7 @@ from tunewright.config.run_config import RunConfig
 from tunewright.inspection.model_info import LinearGroup
 from tunewright.planning.memory_estimate import AdapterSize, BatchShape, ComputeMode, train_parts
 
-from ..unit.plan.conftest import seven_billion, smollm2
+from ..unit.planning.conftest import seven_billion, smollm2
 from .memory_trace import traced_peak
 
 QV = ["q_proj", "v_proj"]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tunewright.config.deprecated_keys import refused
-from tunewright.config.section import AUTO, Auto, CountField, Int, Positive, Share, Text, UpstreamSection
+from tunewright.config.section import AUTO, Auto, Count, Int, Positive, Share, Text, UpstreamSection
 from tunewright.config.upstream import PEFT_FIELDS
 from tunewright.i18n import N_
 
@@ -85,8 +85,8 @@ class AdaLora(Scaled):
     target_r: Rank | Auto = Field(
         default=AUTO, description=N_("Average rank at the end, after ranks went to the layers that need them.")
     )
-    tinit: CountField | Auto = Field(default=AUTO, description=N_("Steps before ranks begin to be taken away."))
-    tfinal: CountField | Auto = Field(default=AUTO, description=N_("Steps at the end in which ranks stay as they are."))
+    tinit: Count | Auto = Field(default=AUTO, description=N_("Steps before ranks begin to be taken away."))
+    tfinal: Count | Auto = Field(default=AUTO, description=N_("Steps at the end in which ranks stay as they are."))
 
     @classmethod
     def upstream_fields(cls) -> Mapping[str, Any]:

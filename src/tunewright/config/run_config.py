@@ -13,13 +13,13 @@ from tunewright.config.section import (
     AUTO,
     MOST,
     Auto,
-    CountField,
+    Count,
     Int,
     NotNegative,
-    NumberField,
+    Number,
     Positive,
     Section,
-    SeedField,
+    Seed,
     Share,
     Text,
     UpstreamSection,
@@ -134,7 +134,7 @@ class DataConfig(Section):
     system: Text | None = Field(
         default=None, description=N_("A system message put in front of conversations that have none.")
     )
-    max_length: Annotated[CountField, Field(ge=8)] | Auto = Field(
+    max_length: Annotated[Count, Field(ge=8)] | Auto = Field(
         default=AUTO, description=N_("Longest row in tokens; longer rows are cut; the cost grows with the longest row.")
     )
     train_on: Literal["answers", "last_answer", "all"] = Field(
@@ -155,7 +155,7 @@ class DataConfig(Section):
     skip_bad: bool = Field(
         default=False, description=N_("Leave damaged rows out, counted and listed, instead of stopping.")
     )
-    max_bad: Annotated[NumberField, Field(ge=0, le=1)] = Field(
+    max_bad: Annotated[Number, Field(ge=0, le=1)] = Field(
         default=0.25, description=N_("Share of rows that `skip_bad` may leave out before the run is stopped.")
     )
     problem_type: ProblemType | Auto = Field(
@@ -168,14 +168,14 @@ class DataConfig(Section):
         default="none",
         description=N_("`balanced` weighs each class by how rare it is in the loss; for seq_cls and token_cls."),
     )
-    max_truncated: Annotated[NumberField, Field(ge=0, le=1)] | Auto = Field(
+    max_truncated: Annotated[Number, Field(ge=0, le=1)] | Auto = Field(
         default=AUTO,
         description=N_(
             "Share of rows that may be cut at max_length before the run is stopped; `auto` is 0.25 where answers are written "
             "and 1 where texts are labelled."
         ),
     )
-    max_duplicates: Annotated[NumberField, Field(ge=0, le=1)] = Field(
+    max_duplicates: Annotated[Number, Field(ge=0, le=1)] = Field(
         default=0.5, description=N_("Share of rows that may repeat an earlier row before the run is stopped.")
     )
 
@@ -183,14 +183,14 @@ class DataConfig(Section):
 class TrainConfig(UpstreamSection):
     """How long and how fast; names are those of transformers' TrainingArguments."""
 
-    num_train_epochs: Annotated[NumberField, Field(gt=0, le=1e6)] | Auto = Field(
+    num_train_epochs: Annotated[Number, Field(gt=0, le=1e6)] | Auto = Field(
         default=AUTO, description=N_("How often every row is seen; small data need more, and overfit sooner.")
     )
     max_steps: Annotated[Int, Field(ge=-1, le=MOST)] = Field(
         default=-1,
         description=N_("Ends after this many optimizer steps whatever the epochs say; -1 leaves it to the epochs."),
     )
-    learning_rate: Annotated[NumberField, Field(gt=0, lt=1)] | Auto = Field(
+    learning_rate: Annotated[Number, Field(gt=0, lt=1)] | Auto = Field(
         default=AUTO, description=N_("Step size; for LoRA usually 1e-4 to 5e-4, small models take more.")
     )
     per_device_train_batch_size: Positive | Auto = Field(
@@ -203,7 +203,7 @@ class TrainConfig(UpstreamSection):
     lr_scheduler_type: Scheduler = Field(
         default="cosine", description=N_("How the learning rate falls: cosine, linear, constant, ...")
     )
-    warmup_steps: Annotated[NumberField, Field(ge=0, le=MOST)] = Field(
+    warmup_steps: Annotated[Number, Field(ge=0, le=MOST)] = Field(
         default=0.03, description=N_("Steps in which the learning rate rises; below 1 it is a share of all steps.")
     )
     weight_decay: NotNegative = Field(default=0.0, description=N_("Pull of the trained weights towards zero."))
@@ -213,24 +213,24 @@ class TrainConfig(UpstreamSection):
     optim: Optimizer = Field(
         default="adamw_torch", description=N_("Optimizer, by transformers' name; for LoRA also loraplus and lorafa.")
     )
-    loraplus_lr_ratio: Annotated[NumberField, Field(ge=1, le=1e6)] = Field(
+    loraplus_lr_ratio: Annotated[Number, Field(ge=1, le=1e6)] = Field(
         default=16.0, description=N_("With loraplus: how much faster the B matrices learn than the A matrices.")
     )
     activation_checkpointing: bool | Auto = Field(
         default=AUTO,
         description=N_("Recompute activations instead of keeping them: much less memory, about a quarter slower."),
     )
-    seed: SeedField = Field(default=42, description=N_("Seed of the adapter's start values and of dropout."))
-    data_seed: SeedField = Field(default=42, description=N_("Seed of the order and the split of rows."))
+    seed: Seed = Field(default=42, description=N_("Seed of the adapter's start values and of dropout."))
+    data_seed: Seed = Field(default=42, description=N_("Seed of the order and the split of rows."))
     logging_steps: Positive = Field(default=1, description=N_("Steps between two logged lines."))
     eval_steps: Positive | Auto = Field(
         default=AUTO,
         description=N_("Steps between two measurements of the held-out loss; each also saves a checkpoint."),
     )
-    save_total_limit: Annotated[CountField, Field(ge=2)] = Field(
+    save_total_limit: Annotated[Count, Field(ge=2)] = Field(
         default=2, description=N_("Newest checkpoints kept, besides the best one.")
     )
-    early_stopping_patience: CountField = Field(
+    early_stopping_patience: Count = Field(
         default=3,
         description=N_("Measurements of the held-out loss without a gain before training ends; 0 never ends early."),
     )
@@ -248,7 +248,7 @@ class TrainConfig(UpstreamSection):
 class EvalConfig(Section):
     """What is measured on the held-out rows, before and after."""
 
-    rows: CountField | Auto = Field(
+    rows: Count | Auto = Field(
         default=AUTO,
         description=N_(
             "Held-out rows whose answers are written and compared, base and tuned, evenly from all; 0 writes none."

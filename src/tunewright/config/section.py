@@ -51,16 +51,14 @@ def number_if_written(value: object) -> object:
 MOST = 2**31 - 1  # of what is counted: more than any run has of anything, and what upstream's counters hold
 Int = Annotated[int, Field(strict=True)]
 Whole = Annotated[Int, Field(ge=-MOST, le=MOST)]
-CountField = Annotated[Int, Field(ge=0, le=MOST)]
+Count = Annotated[Int, Field(ge=0, le=MOST)]
 Positive = Annotated[Int, Field(ge=1, le=MOST)]
-SeedField = Annotated[Int, Field(ge=0, lt=2**32)]  # numpy takes no larger one
-NumberField = Annotated[
-    float, Field(allow_inf_nan=False), BeforeValidator(_no_bool)
-]  # lax: PyYAML reads 2e-4 as a string
+Seed = Annotated[Int, Field(ge=0, lt=2**32)]  # numpy takes no larger one
+Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_bool)]  # lax: PyYAML reads 2e-4 as a string
 Loose = Annotated[Any, BeforeValidator(number_if_written)]  # a value inside a mapping whose keys nobody names
-NotNegative = Annotated[NumberField, Field(ge=0, le=1e6)]
-Scale = Annotated[NumberField, Field(gt=0, le=1e6)]
-Share = Annotated[NumberField, Field(ge=0, lt=1)]
+NotNegative = Annotated[Number, Field(ge=0, le=1e6)]
+Scale = Annotated[Number, Field(gt=0, le=1e6)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
 Text = Annotated[str, Field(max_length=4096), AfterValidator(_writable)]  # what becomes part of a path or of a row
 
 

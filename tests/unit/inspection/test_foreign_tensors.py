@@ -12,9 +12,9 @@ from tunewright.errors import ModelError
 from tunewright.inspection.model_info import read_model
 
 from .conftest import Describe
-from .test_layers import WHOLE
-from .test_model import BERT, BERT_SHAPES
-from .test_sizes import LLAMA
+from .test_config_sizes import LLAMA
+from .test_layer_shapes import WHOLE
+from .test_model_info import BERT, BERT_SHAPES
 
 Shapes = dict[str, list[int]]
 BARE = {name.removeprefix("model."): shape for name, shape in WHOLE.items() if name != "lm_head.weight"}

@@ -7,7 +7,7 @@ import pytest
 from tunewright.errors import ModelError
 
 from .conftest import Describe, blocks
-from .test_sizes import LLAMA
+from .test_config_sizes import LLAMA
 
 WHOLE = {
     "model.embed_tokens.weight": [512, 64],

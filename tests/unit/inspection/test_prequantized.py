@@ -9,7 +9,7 @@ import pytest
 from tunewright.errors import ModelError, Problem
 from tunewright.inspection.model_info import read_model
 
-from .test_sizes import LLAMA, SHAPES
+from .test_config_sizes import LLAMA, SHAPES
 
 Tensors = dict[str, tuple[list[int], str]]
 PLAIN: Tensors = {name: (shape, "F16") for name, shape in SHAPES.items()}

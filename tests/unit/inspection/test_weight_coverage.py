@@ -9,7 +9,7 @@ from tunewright.errors import ModelError
 from tunewright.inspection.model_info import read_model
 
 from .conftest import Describe, blocks
-from .test_sizes import LLAMA, SHAPES
+from .test_config_sizes import LLAMA, SHAPES
 
 
 def codes_and_names(caught: pytest.ExceptionInfo[ModelError]) -> list[tuple[str, int, str]]:

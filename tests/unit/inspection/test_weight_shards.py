@@ -14,8 +14,8 @@ from tunewright.errors import ModelError, Problem
 from tunewright.inspection.model_info import read_model
 from tunewright.inspection.weight_shards import weight_files
 
-from .test_layers import WHOLE
-from .test_sizes import LLAMA
+from .test_config_sizes import LLAMA
+from .test_layer_shapes import WHOLE
 
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 HALVES = {name: FIRST if ".0." in name or "embed" in name else SECOND for name in WHOLE}

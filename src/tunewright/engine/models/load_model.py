@@ -22,7 +22,7 @@ from tunewright.errors import error
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.weight_shards import headers
 from tunewright.kernels.cpu_matmul import is_int8_right
-from tunewright.kernels.int8_linear import to_int8
+from tunewright.kernels.int8 import to_int8
 from tunewright.kernels.packing import FLASH
 from tunewright.planning.peft_kwargs import HEADS, LABELLED
 from tunewright.planning.run_plan import Plan

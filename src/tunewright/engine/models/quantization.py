@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tunewright.errors import error
 from tunewright.inspection.machine_info import has_bitsandbytes
-from tunewright.kernels.int8_linear import Int8Linear
+from tunewright.kernels.int8 import Int8Linear
 
 
 def quantization_config(kind: str, dtype: torch.dtype, heads: Sequence[str] = ()) -> BitsAndBytesConfig | None:

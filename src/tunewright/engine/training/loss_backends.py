@@ -18,7 +18,7 @@ from tunewright.engine.tasks.task_registry import task_of
 from tunewright.errors import Problem
 from tunewright.kernels.cross_entropy import LossFunction, answer_loss, answer_loss_reason_not
 from tunewright.kernels.document_attention import CannotPack
-from tunewright.kernels.int8_linear import unrounded_inputs
+from tunewright.kernels.int8 import unrounded_inputs
 from tunewright.kernels.kernel_agreement import LossAndGradients, agreement, measure
 from tunewright.kernels.packing import (
     attend_by_document,

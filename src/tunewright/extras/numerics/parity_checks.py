@@ -38,7 +38,7 @@ from tunewright.i18n import N_
 from tunewright.kernels.cpu_matmul import EXACT, default_matmul, onednn_error, onednn_matmul
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
 from tunewright.kernels.document_attention import CannotPack
-from tunewright.kernels.int8_linear import unrounded_inputs
+from tunewright.kernels.int8 import unrounded_inputs
 from tunewright.kernels.kernel_agreement import TOLERANCE, LossAndGradients, difference, measure, tolerances
 from tunewright.kernels.merged_lora import merged_lora
 from tunewright.kernels.packing import attend_by_document, packed_loss
