@@ -117,8 +117,8 @@ def test_another_seed_gives_another_split_and_a_new_row_moves_few() -> None:
 
 def test_a_split_does_not_depend_on_the_hash_seed() -> None:
     script = (
-        "from tunewright.data.examples.formats import Example; from tunewright.data.deduplication import Prints, held_out;"
-        "print(sorted(held_out(Prints(Example(n, 'f', n, text=f'row {n}') for n in range(50)), 0.2, 7)))"
+        "from tunewright.data.examples.formats import Example; from tunewright.data.deduplication import RowHashes, held_out;"
+        "print(sorted(held_out(RowHashes(Example(n, 'f', n, text=f'row {n}') for n in range(50)), 0.2, 7)))"
     )
     runs = [
         subprocess.run(

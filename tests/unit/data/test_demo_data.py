@@ -98,7 +98,7 @@ def test_rows_are_the_same_everywhere() -> None:
 
 
 def test_rows_do_not_depend_on_the_hash_seed() -> None:
-    code = "from tunewright.data import demo; print(hash('a'), demo.generate('held_out', 12, 3))"
+    code = "from tunewright.data import demo_data; print(hash('a'), demo_data.generate('held_out', 12, 3))"
     outputs = [
         subprocess.run(
             [sys.executable, "-c", code],

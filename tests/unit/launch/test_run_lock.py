@@ -104,7 +104,7 @@ def test_a_lock_goes_on_to_the_next_process_and_is_free_behind_the_last(run: Run
 
 
 def test_what_was_handed_on_is_owned_without_being_free_in_between(run: RunDir) -> None:
-    code = "import sys, pathlib; from tunewright.rundir import lock; print(lock.own(pathlib.Path(sys.argv[1])))"
+    code = "import sys, pathlib; from tunewright.rundir import run_lock; print(run_lock.own(pathlib.Path(sys.argv[1])))"
     command = [sys.executable, "-c", code, str(run.path)]
     with run_dir.owning(run) as descriptor:
         assert subprocess.run(command, stdin=descriptor, capture_output=True, text=True).stdout == "0\n"
