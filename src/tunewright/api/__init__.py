@@ -63,6 +63,7 @@ from tunewright.rundir.finding import Finding as Finding
 from tunewright.rundir.integrity import IntegrityReport as IntegrityReport
 from tunewright.rundir.integrity import check_folder, check_run
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_end import end_problems
 from tunewright.rundir.run_overview import RunOverview as RunOverview
 from tunewright.security import as_private_as, home
 
@@ -120,7 +121,7 @@ def wait_for_stop(run: RunDir) -> None:
 
 def problems(run: RunDir) -> list[Problem]:
     """Why a run ended as it did; empty for one that ended well or is still going on."""
-    return start_run.outcome_problems(run)
+    return end_problems(run)
 
 
 def train(
@@ -177,7 +178,7 @@ def _run_to_end(
         for event in follow(run):
             if event:
                 on_event(event)
-    problems = start_run.outcome_problems(run)
+    problems = end_problems(run)
     if run.state() != "finished":
         unknown = Problem(
             "E506", values={"how": Phrase(run.state()), "log": str(run.file(file_names.LOG)), "name": run.name}
