@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.unit.report.conftest import START, Story, intent_rows, number_rows, plan_of, rmse, sample_rows, share_right
+from tests.unit.report.conftest import (
+    START,
+    Story,
+    intent_rows,
+    number_rows,
+    plan_of,
+    rmse,
+    sample_rows,
+    share_right,
+    start,
+)
 from tests.unit.report.test_report_page import HOSTILE, Page
 from tunewright.config.load_config import patch
 from tunewright.config.run_config import RunConfig
@@ -22,6 +32,7 @@ from tunewright.metrics.paired_differences import Estimate
 from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.run_dir import RunDir
 
+__all__ = ["start"]
 ROWS = 120
 Cell = Callable[..., RunDir]
 

@@ -383,7 +383,7 @@ def test_a_score_that_is_better_when_higher_is_searched_upwards(
     shown = tw(*command, "--metric", "exact_match", "--trials", "1")
     assert shown.code == 2 and "held_out_loss, perplexity" in shown.err, "the run has no such score"
     shares = iter((0.2, 0.9, 0.4))
-    monkeypatch.setattr(trials.record, "read", _with_share(trials.record.read, shares))
+    monkeypatch.setattr(trials.run_record, "read", _with_share(trials.run_record.read, shares))
     told = tw(*command[:-3], "-o", "other", "--json", "--metric", "exact_match", "--trials", "3").json
     assert told["best"] == 1 and [trial["value"] for trial in told["trials"]] == [0.2, 0.9, 0.4]
 
