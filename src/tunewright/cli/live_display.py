@@ -17,7 +17,6 @@ from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
-    from tunewright.errors import Problem
 
 REDRAW_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
@@ -194,8 +193,8 @@ def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:
 
 def _view(run: "TrainedRun") -> ProgressView:
     """A view that knows what the plan knows."""
-    plan = run.dir.plan()
-    return ProgressView(task=plan["run"]["task"], total_memory=int(plan["facts"]["machine"]["memory_bytes"]))
+    plan = run.plan
+    return ProgressView(task=run.task, total_memory=int(plan.facts.machine.memory_bytes))
 
 
 def _no_log() -> None:
@@ -226,14 +225,9 @@ def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
     state = run.state
     if state == "finished":
         return 0
-    known = run.dir.info().get("exit_code") or next((problem.entry.exit_code for problem in _problems(run)), 1)
-    return 128 + interrupted_by if interrupted_by else int(known)
-
-
-def _problems(run: "TrainedRun") -> "list[Problem]":
-    from tunewright import api
-
-    return api.problems(run.dir)
+    if interrupted_by:
+        return 128 + interrupted_by
+    return run.exit_code or next((problem.entry.exit_code for problem in run.problems), 1)
 
 
 def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
@@ -248,7 +242,7 @@ def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = Fal
     if state == "lost":
         channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
         channel.line(paste_commands.command("runs resume", paste_commands.handle(run)))
-        print_problems(_problems(run), channel)
+        print_problems(run.problems, channel)
         return
     say_why(run)
 
@@ -257,7 +251,7 @@ def say_why(run: "TrainedRun") -> None:
     """What went wrong with a run, and where its log is."""
     channel = console.err()
     channel.line(_("log: {path}").format(path=plan_summary.shorten(run.path / "log.txt")))
-    print_problems(_problems(run), channel)
+    print_problems(run.problems, channel)
 
 
 def _say_stopped(run: "TrainedRun", view: ProgressView, channel: Channel) -> None:

@@ -113,9 +113,9 @@ def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None
 
 def training(flags: dict[str, Any], **short: Any) -> dict[str, Any]:
     """The flags of a training by dotted path; `short` are those that Python has by the same words."""
-    from tunewright import api
+    from tunewright.config.shortcuts import paths_of
 
-    return {**flags, **api.paths_of(short | {"method": flags["method"]})}
+    return {**flags, **paths_of(short | {"method": flags["method"]})}
 
 
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
     from tunewright.config.tasks import Task
     from tunewright.planning.run_plan import Plan
-    from tunewright.rundir.run_dir import RunDir
 
 LABEL = 10
 MOST_DECISIONS = 10
@@ -185,17 +184,17 @@ def score_table(
         console.table(channel, rows, ("", *columns), indent=" " * LABEL, right=range(1, len(columns) + 1))
 
 
-def outcome(run: "RunDir", channel: Channel) -> None:
+def outcome(run: "TrainedRun", channel: Channel) -> None:
     """Scores before and after, the verdict, where the adapter and the report are."""
     from tunewright import api
     from tunewright.report import formatting
 
-    found = api.account(run)
-    result = found.result
+    record = api.account(run.dir)
+    result = record.result
     score_table(
-        result.get("before"), result.get("after"), channel, base=found.references[0], baseline=result.get("baseline")
+        result.get("before"), result.get("after"), channel, base=record.references[0], baseline=result.get("baseline")
     )
-    verdict = found.verdict
+    verdict = record.verdict
     answer = _("{answer}. {reason}").format(answer=verdict.title(), reason=verdict.sentence())
     labelled(channel, _("Verdict"), answer)
     seconds = result.get("seconds") or {}
@@ -203,13 +202,13 @@ def outcome(run: "RunDir", channel: Channel) -> None:
         total=formatting.duration(seconds.get("total")), train=formatting.duration(seconds.get("train"))
     )
     peak = _("peak memory {peak} (promised {promised})").format(
-        peak=formatting.size(found.peak_bytes), promised=formatting.size(found.plan.memory.peak_bytes)
+        peak=formatting.size(record.peak_bytes), promised=formatting.size(record.plan.memory.peak_bytes)
     )
     labelled(channel, _("Cost"), f"{took} · {peak}")
     labelled(
         channel,
         _("Saved"),
-        f"{shorten(run.adapter_dir)} ({_('PEFT format')}, {formatting.size(result.get('adapter_bytes'))})",
+        f"{shorten(run.adapter)} ({_('PEFT format')}, {formatting.size(result.get('adapter_bytes'))})",
     )
     report = run.path / "report.html"
     if report.is_file():
@@ -231,14 +230,15 @@ def after_training(run: "TrainedRun", *, repeated: Sequence[str] = (), is_demo: 
     from tunewright import api
     from tunewright.config.methods import METHODS
 
-    name, asked = paste_commands.handle(run), run.dir.plan()["run"]
+    name = paste_commands.handle(run)
+    config = run.plan.run
     talk = (paste_commands.command("chat", name, "--with", "base"), _("talk to both models"))
     if api.account(run.dir).verdict.kind != "better":
         console.next_steps((paste_commands.command("diagnose", name), _("why, and what helps")), *_remedy(run), talk)
     elif is_demo:
-        own = paste_commands.command("train", asked["model"]["name"], "my.jsonl", *repeated)
+        own = paste_commands.command("train", config.model.name, "my.jsonl", *repeated)
         console.next_steps(talk, (own, _("the same with your data")))
-    elif METHODS[asked["method"]].merges:
+    elif METHODS[config.method].merges:
         console.next_steps(talk, (paste_commands.command("merge", name), _("one model without adapter")))
     else:
         console.next_steps(talk)

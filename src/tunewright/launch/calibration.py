@@ -9,7 +9,7 @@ from tunewright.errors import errors_of
 from tunewright.inspection.machine_info import factors_path, read_factors
 from tunewright.launch.inspect_inputs import Progress
 from tunewright.launch.resolve_model import Notify
-from tunewright.launch.start_run import create, follow, launch, outcome_problems, plan_for
+from tunewright.launch.start_run import create, launch, outcome_problems, plan_for, wait
 from tunewright.planning.run_plan import Plan
 from tunewright.planning.time_estimate import factor_key
 from tunewright.rundir import atomic_io
@@ -37,8 +37,7 @@ def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) ->
         plan = plan_for(asked, note=note, progress=progress)
         run = create(asked, plan, force=False, note=note)
         launch(run)
-        for _event in follow(run):
-            pass
+        wait(run)
         problems = outcome_problems(run)
         if problems:
             raise errors_of(problems)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenized_preview import PreviewPiece, pieces
 from tunewright.data.validation import ValidatedData
 from tunewright.errors import Problem, errors_of
 from tunewright.i18n import _
@@ -36,6 +38,11 @@ class DataCheck:
         ]
         problems = [(problem.code, problem.message()) for problem in (*self.stopping, *self.warnings)]
         return html_table(repr(self), [*counts, *problems])
+
+    def pieces(self, row: TokenizedExample) -> list[PreviewPiece]:
+        """The text of a row as the model sees it, cut where the tokens in the loss begin and end."""
+        loaded = self.gated.loaded
+        return pieces(row, self.tokenizer, self.gated.account["task"], loaded.labels, loaded.problem_type)
 
     def raise_if_stopped(self) -> None:
         """Raises: DataError with everything that would stop a run."""

@@ -192,6 +192,11 @@ def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] |
         time.sleep(POLL_SECONDS)
 
 
+def wait(run: RunDir) -> None:
+    """Return when the run has ended."""
+    deque(follow(run, from_start=False), maxlen=0)
+
+
 def _wait_for_report(run: RunDir) -> None:
     """The parent writes the report after the state; whoever follows a run may read both."""
     deadline = time.monotonic() + REPORT_SECONDS

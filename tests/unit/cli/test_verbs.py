@@ -42,7 +42,7 @@ def test_train_says_what_it_does_and_what_came_of_it(tw, model: Path, rows: Path
 
 def test_train_json_is_the_result_alone_on_stdout(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
     shown = tw("train", str(model), "my.jsonl", "--json")
-    assert shown.json == json.loads(json.dumps(api.result(worked[0])))
+    assert shown.json == json.loads(json.dumps(api.TrainedRun(worked[0]).result))
     assert shown.json["schema"] == 1
     assert "step=4/4" in shown.err
 

@@ -55,7 +55,7 @@ def test_a_seed_of_0_reaches_every_run_of_a_comparison(
         grids.append(asked)
         raise error("E403", needed="1 GiB", free="0 GiB", path="here")
 
-    monkeypatch.setattr(api, "plan_cells", planned)
+    monkeypatch.setattr(api, "plan_grid", planned)
     shown = tw("compare", str(model), str(rows), "--ranks", "2,4", "--set", "train.seed=0", "--json")
     assert shown.code == 3
     assert grids[0].load({}).run.train.seed == 0

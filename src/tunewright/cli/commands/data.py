@@ -12,7 +12,6 @@ from tunewright.i18n import _, ngettext
 
 if TYPE_CHECKING:
     from tunewright.data.tokenized.tokenization import TokenizedExample
-    from tunewright.data.tokenized.tokenized_preview import PreviewPiece
     from tunewright.launch.checked_data import DataCheck
 
 DataFileArgument = Annotated[
@@ -207,13 +206,6 @@ def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
     )
 
 
-def _pieces(row: "TokenizedExample", found: "DataCheck") -> "list[PreviewPiece]":
-    from tunewright import api
-
-    loaded, task = found.gated.loaded, found.gated.account["task"]
-    return api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type)
-
-
 def _row_json(row: "TokenizedExample", found: "DataCheck") -> dict[str, Any]:
 
     return {
@@ -222,7 +214,7 @@ def _row_json(row: "TokenizedExample", found: "DataCheck") -> dict[str, Any]:
         "tokens": len(row.ids),
         "label_tokens": row.num_label_tokens,
         "full_length": row.full_length,
-        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in _pieces(row, found)],
+        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in found.pieces(row)],
         "ids": row.ids,
         "labels": row.labels,
     }
@@ -239,7 +231,7 @@ def _print_row(row: "TokenizedExample", found: "DataCheck", channel: Channel) ->
         head += " · " + _("cut, {count} in full").format(count=row.full_length)
     channel.line(channel.paint(head, "bold"))
     text = ""
-    for piece in _pieces(row, found):
+    for piece in found.pieces(row):
         clean = printable(piece.text)
         if not piece.is_learned:
             text += clean

@@ -41,6 +41,7 @@ def evaluate(
 ) -> None:  # fmt: skip
     from tunewright import api
     from tunewright.errors import error, errors_of
+    from tunewright.metrics.thresholds import missed, parse_minimum
 
     if benchmark is not None:
         if min_score:
@@ -51,7 +52,7 @@ def evaluate(
         reason = N_("without an answered row there is no score to judge")
         fix = N_("leave --rows out, or answer at least one row: --rows 20")
         raise error("E109", first="--rows 0", second="--min-score", reason=reason, fix=fix)
-    wanted = api.parse_minimum(min_score or ())
+    thresholds = parse_minimum(min_score or ())
     found = api.open_run(run)
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(found.name)))
     try:
@@ -79,6 +80,6 @@ def evaluate(
                 (_("tuned"), "answer"),
             ):
                 plan_summary.labelled(channel, label, printable(sample[key]))
-    missed = api.missed(scores["after"], wanted)
-    if missed:
-        raise errors_of(missed)
+    problems = missed(scores["after"], thresholds)
+    if problems:
+        raise errors_of(problems)

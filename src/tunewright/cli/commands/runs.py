@@ -176,12 +176,12 @@ def resume(
 ) -> None:
     from tunewright import api
 
-    last = (api.open_run(run).dir.last_event() or {"seq": -1})["seq"]
+    last_seq = api.open_run(run).last_seq
     resumed = api.TrainedRun(api.resume(run, sets or ()))
     if detach:
         run_and_follow.announce(resumed, is_json=as_json, is_quiet=quiet)
         return
-    code = live_display.see_through(resumed, is_quiet=quiet, is_verbose=verbose, is_json=as_json, after=last)
+    code = live_display.see_through(resumed, is_quiet=quiet, is_verbose=verbose, is_json=as_json, after=last_seq)
     run_and_follow.finish(resumed, code, is_json=as_json, is_quiet=quiet)
 
 

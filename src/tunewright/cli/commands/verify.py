@@ -90,8 +90,8 @@ def _base_problems(folders: "list[IntegrityReport]") -> "list[Problem]":
 
 
 def _check_problems(told: dict[str, Any]) -> "list[Problem]":
-    from tunewright import api
     from tunewright.errors import Problem
+    from tunewright.planning.fast_paths import PATHS
 
     checks = told.get("checks", [])
     failed = [check["name"] for check in checks if check["outcome"] == "failed"]
@@ -99,7 +99,7 @@ def _check_problems(told: dict[str, Any]) -> "list[Problem]":
         return []
     total = sum(check["outcome"] != "not_applicable" for check in checks)
     values = {"count": len(failed), "total": total, "checks": ", ".join(failed)}
-    paths = [name for name in failed if name in api.PATHS]
+    paths = [name for name in failed if name in PATHS]
     return [Problem("E606", values=values | ({"path": paths[0]} if paths else {}))]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from tunewright.extras.comparison import comparison_page
 from tunewright.extras.comparison.aligned_runs import Comparison
-from tunewright.extras.comparison.comparison_table import ComparisonRow, lines, notes, to_json
+from tunewright.extras.comparison.comparison_table import HEADS, ComparisonRow, lines, notes, to_json
 from tunewright.extras.comparison.recommendation import Recommendation
+from tunewright.i18n import _
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class ComparisonResult:
     def lines(self) -> list[ComparisonRow]:
         """The rows of the table as people read them."""
         return lines(self.found, self.choice)
+
+    @property
+    def headings(self) -> dict[str, str]:
+        """The heading of each column, in this process's language."""
+        return {name: _(heading) for name, heading in HEADS.items()}
 
     @property
     def notes(self) -> list[str]:

@@ -28,14 +28,14 @@ PASSWORD = re.compile(r"(://[^:/@]*):[^@/]*@")
 
 
 @dataclass(frozen=True)
-class CompletedTrial:
-    """A trial as it stands in the storage; `picked` by name of the axis, `told` is what was noted about it."""
+class TrialRecord:
+    """A trial as it stands in the storage; `picked` by name of the axis, `notes` is what was stored with it."""
 
     number: int
     state: str  # running, complete, pruned or failed
     value: float | None
     picked: Mapping[str, Any]
-    told: Mapping[str, Any]
+    notes: Mapping[str, Any]
 
 
 def check_installed() -> None:
@@ -123,21 +123,21 @@ class OptunaSearch:
         return self.shared()
 
     @_asks_storage
-    def trials(self) -> list[CompletedTrial]:
+    def trials(self) -> list[TrialRecord]:
         """All trials by number."""
-        found = [
-            CompletedTrial(
+        trials = [
+            TrialRecord(
                 number=trial.number,
                 state={"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running"),
                 value=trial.value if trial.state.name == "COMPLETE" else None,
                 picked=trial.params,
-                told=trial.user_attrs,
+                notes=trial.user_attrs,
             )
             for trial in self.study.get_trials(deepcopy=False)
         ]
-        return sorted(found, key=lambda trial: trial.number)
+        return sorted(trials, key=lambda trial: trial.number)
 
-    def trial(self, number: int) -> CompletedTrial:
+    def trial(self, number: int) -> TrialRecord:
         return self.trials()[number]
 
     @_asks_storage
@@ -188,9 +188,9 @@ class OptunaSearch:
         return bool(known) and bool(trial.should_prune())
 
     @_asks_storage
-    def note(self, number: int, **told: Any) -> None:
+    def note(self, number: int, **notes: Any) -> None:
         """Keep something about a trial that goes on."""
-        for key, value in told.items():
+        for key, value in notes.items():
             self.storage.set_trial_user_attr(self._id(number), key, value)
 
     @_asks_storage

@@ -21,7 +21,7 @@ from tunewright.config.validation_problems import one_of
 from tunewright.errors import ModelError, Problem, SpecError, TunewrightError, error
 from tunewright.extras.comparison import grid, search_space
 from tunewright.extras.comparison.search_space import SearchAxis
-from tunewright.extras.sweep.optuna_search import CompletedTrial, OptunaSearch, check_installed, open_search
+from tunewright.extras.sweep.optuna_search import OptunaSearch, TrialRecord, check_installed, open_search
 from tunewright.i18n import N_
 from tunewright.launch import start_run
 from tunewright.launch.inspect_inputs import Progress
@@ -61,12 +61,12 @@ class SweepSettings:
         """Digest of the ask with files by their names alone."""
         run = self.config.load().run
         run = spec.patch(run, {path: file.name for path, file in start_run.files_of(run).items()})
-        told = {
+        identity = {
             "run": run.model_dump(mode="json", exclude={"run"}),
             "space": [axis.to_json() for axis in self.space],
             "metric": self.metric,
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def check(self) -> None:
         """Raises: SpecError with everything that is wrong with the space or the metric."""
@@ -98,7 +98,7 @@ class TrialRun:
 class Sweep:
     """A search with the folder of its runs, and what all its trials have in common."""
 
-    sought: SweepSettings
+    settings: SweepSettings
     folder: Path
     owner: str
     search: OptunaSearch
@@ -111,17 +111,17 @@ class Sweep:
         """An open trial that nobody works on, else a new one; None if there are as many as `limit`."""
         while True:
             trials = self.search.trials()
-            for tried in trials if limit is None else trials[:limit]:
-                if self._is_open(tried) and (trial := self._taken(tried.number)):
+            for record in trials if limit is None else trials[:limit]:
+                if self._is_open(record) and (trial := self._locked(record.number)):
                     return trial
             if limit is not None and len(trials) >= limit:
                 return None
             self.search.add(self.owner)
 
-    def _is_open(self, tried: CompletedTrial) -> bool:
-        return tried.state == "running" and tried.told.get("owner") == self.owner
+    def _is_open(self, record: TrialRecord) -> bool:
+        return record.state == "running" and record.notes.get("owner") == self.owner
 
-    def _taken(self, number: int) -> TrialRun | None:
+    def _locked(self, number: int) -> TrialRun | None:
         """The trial with its lock; None if another process has it, or ended it just now."""
         lock = FileLock(self.folder / LOCKS / f"{number}.lock")
         try:
@@ -142,7 +142,7 @@ class Sweep:
         path = self.folder / f"trial-{trial.number:03d}"
         try:
             loaded = self._loaded(trial.number, path)
-            trial.run = _made(path) or self._create(loaded, path, force=force, note=note)
+            trial.run = _existing_run(path) or self._create(loaded, path, force=force, note=note)
         except TunewrightError as fault:
             if not _is_of_the_setting(fault):
                 raise
@@ -160,10 +160,10 @@ class Sweep:
         return []
 
     def _loaded(self, number: int, path: Path) -> LoadedConfig:
-        seed = self.sought.config.load().run.train.seed
+        seed = self.settings.config.load().run.train.seed
         picked = self.search.propose(number, self.axes, first=self.first, seed=seed)
         place = {"run.name": path.name, "run.output_dir": json.dumps(str(path))}
-        return self.sought.config.load(search_space.settings(self.axes, picked) | place, equal=self.equal)
+        return self.settings.config.load(search_space.settings(self.axes, picked) | place, equal=self.equal)
 
     def _create(self, loaded: LoadedConfig, path: Path, *, force: bool, note: Notify) -> RunDir:
         plan = start_run.plan_for(loaded, note=note)
@@ -191,7 +191,7 @@ class Sweep:
         return self.search.report(trial.number, event["step"], loss)
 
     def _is_pruned(self, trial: TrialRun) -> bool:
-        return "pruned" in self.search.trial(trial.number).told
+        return "pruned" in self.search.trial(trial.number).notes
 
     def conclude(self, trial: TrialRun) -> SweepEnd:
         """Tell the search what became of the run. One that was stopped by hand, or lost, is left open.
@@ -203,14 +203,14 @@ class Sweep:
         if state == "finished":
             return self._score(trial)
         if self._is_pruned(trial):
-            step = self.search.trial(trial.number).told["pruned"]
+            step = self.search.trial(trial.number).notes["pruned"]
             text = f"pruned at step {step}: most other trials had lower held-out losses by then"
             trial.run.events.write("note", text=text)
             return self._end(trial, "pruned")
         if state == "failed":
             return self._end(trial, "failed", reason=_in_english(start_run.outcome_problems(trial.run)))
         if state == "lost":
-            losses = self.search.trial(trial.number).told.get("losses", 0) + 1
+            losses = self.search.trial(trial.number).notes.get("losses", 0) + 1
             if losses >= MOST_LOSSES:
                 return self._end(trial, "failed", reason="its processes were lost again and again")
             self.search.note(trial.number, losses=losses)
@@ -221,7 +221,7 @@ class Sweep:
         assert trial.run is not None
         after = run_record.read(trial.run).after
         scores = after["scores"] if after else {}
-        metric = self.sought.metric
+        metric = self.settings.metric
         if metric not in scores:
             self._end(trial, "failed", reason=f"no {metric}")
             raise error("E103", key="--metric", reason=one_of(scores), value=metric)
@@ -229,27 +229,27 @@ class Sweep:
             return self._end(trial, "failed", reason=f"{metric} is not a number")
         return self._end(trial, "complete", scores[metric])
 
-    def _end(self, trial: TrialRun, state: SweepEnd, value: float | None = None, **told: Any) -> SweepEnd:
+    def _end(self, trial: TrialRun, state: SweepEnd, value: float | None = None, **notes: Any) -> SweepEnd:
         seconds = trial.run.seconds() if trial.run else None
-        self.search.note(trial.number, seconds=seconds, **told)
+        self.search.note(trial.number, seconds=seconds, **notes)
         self.search.tell(trial.number, state, value)
         trial.lock.release()
         return state
 
     @property
-    def best(self) -> CompletedTrial | None:
+    def best(self) -> TrialRecord | None:
         """The trial with the best score; of equals the first."""
         done = [trial for trial in self.search.trials() if trial.value is not None]
         sign = -1 if self.search.is_higher_better else 1
         return min(done, key=lambda trial: sign * float(trial.value or 0.0), default=None)
 
-    def parameters(self, tried: CompletedTrial) -> dict[str, Any]:
+    def parameters(self, record: TrialRecord) -> dict[str, Any]:
         """What a trial picked, by path of the config."""
-        return search_space.parameters(self.axes, tried.picked)
+        return search_space.parameters(self.axes, record.picked)
 
     def runs(self) -> list[RunDir]:
         """The runs in this folder that came to their end as trials; those of other machines lie there."""
-        done = {trial.told.get("run") for trial in self.search.trials() if trial.state == "complete"}
+        done = {trial.notes.get("run") for trial in self.search.trials() if trial.state == "complete"}
         return [run for run in run_dir.list_runs(self.folder) if str(run.path) in done]
 
     def write_best(self) -> Path | None:
@@ -257,7 +257,7 @@ class Sweep:
         best = self.best
         if best is None:
             return None
-        loaded = self.sought.config.load(search_space.settings(self.axes, best.picked), equal=self.equal)
+        loaded = self.settings.config.load(search_space.settings(self.axes, best.picked), equal=self.equal)
         run = spec.patch(start_run.with_absolute_paths(loaded.run), {"run.name": None, "run.output_dir": None})
         path = self.folder / BEST_FILE
         atomic_io.write_text(path, spec.to_yaml(run))
@@ -268,11 +268,11 @@ class Sweep:
         best, config = self.best, self.folder / BEST_FILE
         return {
             "schema": file_names.SCHEMA,
-            "metric": self.sought.metric,
+            "metric": self.settings.metric,
             "trials": [
                 {
                     "number": trial.number, "state": trial.state, "value": trial.value, "params": self.parameters(trial),
-                    "run": trial.told.get("run"), "seconds": trial.told.get("seconds"), "reason": trial.told.get("reason"),
+                    "run": trial.notes.get("run"), "seconds": trial.notes.get("seconds"), "reason": trial.notes.get("reason"),
                 }
                 for trial in self.search.trials()
             ],
@@ -283,21 +283,21 @@ class Sweep:
 
 
 def open_sweep(
-    sought: SweepSettings, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None
+    settings: SweepSettings, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None
 ) -> Sweep:
     """The sweep of a folder, begun now or earlier.
 
     Raises: ExportError E601 without Optuna; SpecError E103, E126 if the folder holds other runs, E128; what planning raises.
     """
     check_installed()
-    sought.check()
-    folder, identity = folder.resolve(), sought.identity()
+    settings.check()
+    folder, identity = folder.resolve(), settings.identity()
     file = folder / SWEEP_FILE
     if not read_optional(file, ComparisonIdentity):
         output_targets.output_folder(folder, is_new=False)
         if folder.is_dir():
             output_targets.output_file(folder / BEST_FILE)
-    planned = None if file.is_file() else _shared(sought, note=note, progress=progress)
+    planned = None if file.is_file() else _shared(settings, note=note, progress=progress)
     atomic_io.make_folder(folder / LOCKS)
     with FileLock(folder / LOCK_FILE):
         if not file.is_file():
@@ -307,21 +307,21 @@ def open_sweep(
         own = read_object(file, ComparisonIdentity)
         if own["ask"] != identity:
             raise error("E126", path=str(folder))
-        url = sought.storage or f"sqlite:///{folder / STORAGE_FILE}"
-        search = open_search(url, sought.name, is_higher_better=METRICS[sought.metric].is_higher_better)
-        shared = search.shared() or search.share(planned or _shared(sought, note=note, progress=progress))
+        url = settings.storage or f"sqlite:///{folder / STORAGE_FILE}"
+        search = open_search(url, settings.name, is_higher_better=METRICS[settings.metric].is_higher_better)
+        shared = search.shared() or search.share(planned or _shared(settings, note=note, progress=progress))
     axes = [SearchAxis.from_json(axis) for axis in shared["axes"]]
-    return Sweep(sought, folder, own["id"], search, axes, shared["first"], shared["equal"], shared["rows"])
+    return Sweep(settings, folder, own["id"], search, axes, shared["first"], shared["equal"], shared["rows"])
 
 
-def _shared(sought: SweepSettings, *, note: Notify, progress: Progress) -> dict[str, Any]:
+def _shared(settings: SweepSettings, *, note: Notify, progress: Progress) -> dict[str, Any]:
     """What all trials have in common, by the plan of the ask as it stands. Raises: what planning raises; SpecError E109."""
-    loaded = sought.config.load()
+    loaded = settings.config.load()
     plan = start_run.plan_for(loaded, note=note, progress=progress)
     if not plan.facts.data.num_held_out:
         values: dict[str, Any] = {"first": "sweep", "second": "data.holdout=0", "fix": "--set data.holdout=0.1"}
         raise error("E109", reason=N_("there are no held-out rows to tell a good trial by"), **values)
-    axes = search_space.axes_for(sought.space, plan, loaded.origins)
+    axes = search_space.axes_for(settings.space, plan, loaded.origins)
     return {
         "axes": [axis.to_json() for axis in axes],
         "first": search_space.at_plan(axes, plan.run),
@@ -330,12 +330,12 @@ def _shared(sought: SweepSettings, *, note: Notify, progress: Progress) -> dict[
     }
 
 
-def default_folder(sought: SweepSettings) -> Path:
+def default_folder(settings: SweepSettings) -> Path:
     """runs/sweep-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
-    return run_dir.runs_root() / sought.name
+    return run_dir.runs_root() / settings.name
 
 
-def _made(path: Path) -> RunDir | None:
+def _existing_run(path: Path) -> RunDir | None:
     """The run of a folder, if there is one. Raises: TrainingError E525 for one that is damaged."""
     if not run_dir.is_run(path):
         return None
