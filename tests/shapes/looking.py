@@ -36,7 +36,7 @@ def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
         found = api.data_check(path, str(model), **settings)
     except TunewrightError as fault:
         return Seen(problems=fault.problems)
-    gated = found.gated
+    gated = found.validated
     train, held_out = (sorted(rows, key=lambda row: row.number) for rows in (gated.train, gated.held_out))
     has_own = {row.number for row in train} & {
         row.number for row in held_out

@@ -108,9 +108,9 @@ def _has_color(is_tty: bool) -> bool:
 
 
 def _width(is_tty: bool) -> int | None:
-    asked = os.environ.get("COLUMNS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return max(20, int(asked))
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns) > 0:
+        return max(20, int(columns))
     return max(20, terminal_columns()) if is_tty else None
 
 

@@ -48,7 +48,7 @@ class LineRenderer:
         line = log_line(event)
         if line:
             self.channel.line(line)
-        _tell(event, self.channel)
+        _show_message(event, self.channel)
 
     def tick(self) -> None:
         """Nothing moves between events."""
@@ -70,7 +70,7 @@ class ScreenRenderer:
     def show(self, event: EventRow) -> None:
         above = _Printed(console.err())
         channel = above.channel
-        _tell(event, channel)
+        _show_message(event, channel)
         if event["kind"] == "score":
             label = _("Before") if event["which"] == "before" else _("After")
             plan_summary.labelled(channel, label, plan_summary.score_line(self.view.task, dict(event)))
@@ -103,7 +103,7 @@ class _Printed:
         return self.stream.getvalue().removesuffix("\n")
 
 
-def _tell(event: EventRow, channel: Channel) -> None:
+def _show_message(event: EventRow, channel: Channel) -> None:
     """Alerts and notes: what stays on the screen."""
     from tunewright.errors import Problem
 
@@ -114,7 +114,7 @@ def _tell(event: EventRow, channel: Channel) -> None:
 
 
 @contextmanager
-def face(view: ProgressView, *, is_quiet: bool = False) -> Iterator[Renderer]:
+def renderer_for(view: ProgressView, *, is_quiet: bool = False) -> Iterator[Renderer]:
     """The live view in a terminal, lines elsewhere."""
     channel = console.err()
     if is_quiet or not channel.is_tty:
@@ -164,25 +164,25 @@ def see_through(
     The first Ctrl-C asks the run to save and end, and this goes on until it has; the second ends it at once.
     """
     view = _view(run)
-    with Interrupts() as asked, face(view, is_quiet=is_quiet) as shown:
+    with Interrupts() as interrupts, renderer_for(view, is_quiet=is_quiet) as renderer:
         sent = 0
-        log = log_tail(run, shown.say) if is_verbose else _no_log
+        log = log_tail(run, renderer.say) if is_verbose else _no_log
         for event in events or _follow(run):
             if event is not None:
                 view.take(event)
                 if event["seq"] > after:
-                    shown.show(event)
+                    renderer.show(event)
             else:
-                shown.tick()
+                renderer.tick()
             log()
-            if asked.count > sent:
+            if interrupts.count > sent:
                 run.stop(now=sent > 0)
                 sent += 1
                 saving = _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
-                shown.say(saving if sent == 1 else _("Ending it now."))
+                renderer.say(saving if sent == 1 else _("Ending it now."))
     if not is_json:
-        say_end(run, view, is_interrupted=bool(asked.number), is_quiet=is_quiet)
-    return exit_code(run, interrupted_by=asked.number)
+        say_end(run, view, is_interrupted=bool(interrupts.number), is_quiet=is_quiet)
+    return exit_code(run, interrupted_by=interrupts.number)
 
 
 def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:
@@ -266,14 +266,14 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
     """Show a run without owning it: Ctrl-C leaves only the view. True if the run came to its end."""
     view = _view(run)
     try:
-        with face(view) as shown:
-            log = log_tail(run, shown.say) if is_verbose else _no_log
+        with renderer_for(view) as renderer:
+            log = log_tail(run, renderer.say) if is_verbose else _no_log
             for event in _follow(run):
                 if event is not None:
                     view.take(event)
-                    shown.show(event)
+                    renderer.show(event)
                 else:
-                    shown.tick()
+                    renderer.tick()
                 log()
     except KeyboardInterrupt:
         channel = console.err()

@@ -119,8 +119,8 @@ def help_text(group: TyperGroup) -> str:
 
 def is_json(arguments: Sequence[str]) -> bool:
     """True if the answer is for a program; what stands behind `--` is data."""
-    given = list(arguments)
-    return "--json" in given[: given.index("--")] if "--" in given else "--json" in given
+    words = list(arguments)
+    return "--json" in words[: words.index("--")] if "--" in words else "--json" in words
 
 
 def _as_options(arguments: list[str]) -> list[str]:
@@ -139,13 +139,13 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:
-    from tunewright.cli.other_tools import meant
+    from tunewright.cli.other_tools import suggested_command
     from tunewright.errors import Problem
     from tunewright.i18n import Phrase
 
     reason = sentence(fault.format_message())
     values = {"reason": reason, "command": path}
-    if instead := meant(reason, arguments):
+    if instead := suggested_command(reason, arguments):
         values["instead"] = Phrase(instead)
     return _show([Problem("E119", values=values)], arguments)
 

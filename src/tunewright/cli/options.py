@@ -103,12 +103,12 @@ def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None
 
     Raises: typer.BadParameter.
     """
-    given = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
+    values = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
-        return Path(inputs[0]), given
+        return Path(inputs[0]), values
     if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):
         raise typer.BadParameter(_("give either one config file, or a model and a file of examples"))
-    return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | given
+    return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | values
 
 
 def training(flags: dict[str, Any], **short: Any) -> dict[str, Any]:

@@ -41,42 +41,42 @@ def labelled(channel: Channel, label: str, text: str) -> None:
     channel.paragraph(text, " " * LABEL, channel.paint(console.pad(label, LABEL), "bold"))
 
 
-def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None:
+def facts(plan: "Plan", channel: Channel, *, is_generated: bool = False) -> None:
     """Machine, model and data of a plan."""
     from tunewright.report import formatting
 
-    found = made.facts
-    probe = found.machine.probe
+    inputs = plan.facts
+    probe = inputs.machine.probe
     gpu = _("no GPU") if probe is None or probe.device == "cpu" else probe.device_name
-    cores = ngettext("{count} CPU core", "{count} CPU cores", found.machine.num_cpus).format(
-        count=found.machine.num_cpus
+    cores = ngettext("{count} CPU core", "{count} CPU cores", inputs.machine.num_cpus).format(
+        count=inputs.machine.num_cpus
     )
     if probe and not probe.is_measured:
         memory = formatting.size(probe.memory_bytes)
         machine = _("{device}, {memory}: not here; memory and speed are from a table, nothing of them was measured")
-        labelled(channel, _("Machine"), machine.format(device=gpu, memory=memory) + f" -> {made.run.model.precision}")
+        labelled(channel, _("Machine"), machine.format(device=gpu, memory=memory) + f" -> {plan.run.model.precision}")
     else:
-        machine = f"{cores}, {formatting.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
+        machine = f"{cores}, {formatting.size(inputs.machine.memory_bytes)}, {gpu} -> {plan.run.model.precision}"
         labelled(channel, _("Machine"), machine)
-    size = _("{count} parameters").format(count=formatting.count(found.model.num_parameters))
-    labelled(channel, _("Model"), f"{one_line(found.model.name)} ({found.model.architecture}, {size})")
-    labelled(channel, _("Data"), data_line(made, is_generated=is_generated))
+    size = _("{count} parameters").format(count=formatting.count(inputs.model.num_parameters))
+    labelled(channel, _("Model"), f"{one_line(inputs.model.name)} ({inputs.model.architecture}, {size})")
+    labelled(channel, _("Data"), data_line(plan, is_generated=is_generated))
 
 
-def data_line(made: "Plan", *, is_generated: bool = False) -> str:
+def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
     """The data account in one line: rows, format, what is learned of them."""
     from tunewright import api
 
-    data = made.facts.data
-    name = _("generated: {views}").format(views=_(GENERATED[made.run.task])) if is_generated else one_line(data.path)
+    data = plan.facts.data
+    name = _("generated: {views}").format(views=_(GENERATED[plan.run.task])) if is_generated else one_line(data.path)
     rows = ngettext(
         "{train} row to train, {held_out} held out", "{train} rows to train, {held_out} held out", data.num_train
     ).format(train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}")
     if is_generated:
         rows += _(" (other wording, other items)")
-    parts = [name, rows, api.describe_data(made), *_learned(made)]
+    parts = [name, rows, api.describe_data(plan), *_learned(plan)]
     if data.num_sequences > data.num_train:
-        parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, int(made.run.data.max_length))[1])
+        parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, int(plan.run.data.max_length))[1])
     if data.num_bad:
         parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
     return " · ".join(parts)
@@ -97,11 +97,11 @@ def texts_of(form: str, rows: int, count: int, max_length: int) -> tuple[str, st
     return _("Blocks"), text.format(rows=f"{rows:,}", blocks=f"{count:,}", length=f"{max_length:,}")
 
 
-def _learned(made: "Plan") -> list[str]:
+def _learned(plan: "Plan") -> list[str]:
     """What stands to be learned: labels where there are some, else the share of tokens that are answers."""
     from tunewright.report import formatting
 
-    data = made.facts.data
+    data = plan.facts.data
     if data.labels:
         return [ngettext("{count} label", "{count} labels", len(data.labels)).format(count=len(data.labels))]
     if data.problem_type == "regression":
@@ -110,27 +110,27 @@ def _learned(made: "Plan") -> list[str]:
     return [_("{share} of the tokens are learned").format(share=share)]
 
 
-def plan_line(made: "Plan") -> str:
+def plan_line(plan: "Plan") -> str:
     """Steps, memory against what is free, size of the adapter."""
     from tunewright.report import formatting
 
-    steps = ngettext("{count} step of {rows} rows", "{count} steps of {rows} rows", made.num_steps)
+    steps = ngettext("{count} step of {rows} rows", "{count} steps of {rows} rows", plan.num_steps)
     memory = _("peak {peak} of {free} free").format(
-        peak=formatting.size(made.memory.peak_bytes), free=formatting.size(made.facts.room_bytes)
+        peak=formatting.size(plan.memory.peak_bytes), free=formatting.size(plan.facts.room_bytes)
     )
-    adapter = _("adapter {size}").format(size=formatting.size(made.adapter_bytes))
-    return " · ".join([steps.format(count=made.num_steps, rows=made.effective_batch), memory, adapter])
+    adapter = _("adapter {size}").format(size=formatting.size(plan.adapter_bytes))
+    return " · ".join([steps.format(count=plan.num_steps, rows=plan.effective_batch), memory, adapter])
 
 
-def decided(made: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
+def decided(plan: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
     """What was decided for the person: what matters most, each on a line with the beginning of its reason; or all, whole."""
     from tunewright.report import formatting
 
-    choices = {choice.path: choice for choice in made.choices if choice.origin == "plan"}
+    choices = {choice.path: choice for choice in plan.choices if choice.origin == "plan"}
     if not choices:
         return
-    shown = list(choices) if is_whole else [path for path in MATTERS if path in choices][:MOST_DECISIONS]
-    cells = [(f"{path} {printable(formatting.plain(choices[path].value))}", choices[path].why()) for path in shown]
+    paths = list(choices) if is_whole else [path for path in MATTERS if path in choices][:MOST_DECISIONS]
+    cells = [(f"{path} {printable(formatting.plain(choices[path].value))}", choices[path].why()) for path in paths]
     labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
     if is_whole:
         console.table(channel, [(cell, channel.paint(why, "dim")) for cell, why in cells], indent=" " * LABEL)
@@ -139,9 +139,9 @@ def decided(made: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
         head = f"{' ' * LABEL}{cell}  "
         room = channel.width - columns_of(head) if channel.width else columns_of(why)
         channel.line((head + channel.paint(console.crop(re.split("[;；]", why)[0], room), "dim")).rstrip())
-    if others := len(choices) - len(shown):
-        text = ngettext("{count} more, and whole reasons: -v", "{count} more, and whole reasons: -v", others)
-        channel.line(" " * LABEL + channel.paint(text.format(count=others), "dim"))
+    if num_hidden := len(choices) - len(paths):
+        text = ngettext("{count} more, and whole reasons: -v", "{count} more, and whole reasons: -v", num_hidden)
+        channel.line(" " * LABEL + channel.paint(text.format(count=num_hidden), "dim"))
 
 
 def score_line(task: "Task", event: dict[str, Any]) -> str:

@@ -21,14 +21,14 @@ def few_shot(session: SessionServer, shots: int) -> dict[str, Any]:
     data, started = session.data(), time.perf_counter()
     if not data.held_out:
         raise error("E210", path=f"{session.plan.run.data.train} (held out)")
-    rows, shown = with_examples(session.plan, data, session.tokenizer, shots)
+    rows, num_shown = with_examples(session.plan, data, session.tokenizer, shots)
     longest = max(len(row.ids) for row in rows)
     with session.base() as base:
         backend = known_backend(session.plan, base, data.train, longest)
         test = examiner(session.plan, data, session.tokenizer, backend, BatchSizeBackoff())
         result = replace(test, rows=rows).evaluate(base, session.progress)
     return {
-        "shots": shown, "scores": result.scores, "rows": len(result.samples), "held_out_rows": len(result.losses),
+        "shots": num_shown, "scores": result.scores, "rows": len(result.samples), "held_out_rows": len(result.losses),
         "seconds": round(time.perf_counter() - started, 3), "samples": result.samples, "losses": result.losses,
     }  # fmt: skip
 

@@ -16,14 +16,14 @@ from tunewright.security import html_table
 class DataCheck:
     """The data gate's account of a file, and what would stop a run."""
 
-    gated: ValidatedData
+    validated: ValidatedData
     stopping: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     tokenizer: Any
 
     def __repr__(self) -> str:
         """The account in one line, in English."""
-        account = self.gated.account
+        account = self.validated.account
         counts = {"to train": "used", "held out": "held_out", "left out": "dropped"}
         rows = "1 row" if account["rows"] == 1 else f"{account['rows']} rows"
         parts = [rows, *(f"{account[key]} {what}" for what, key in counts.items())]
@@ -33,7 +33,7 @@ class DataCheck:
         """The account for a notebook: how many rows of each kind, and what is wrong."""
         counts = [
             (_(formatting.KINDS[kind][0]), f"{count:,}")
-            for kind, count in self.gated.account["counts"].items()
+            for kind, count in self.validated.account["counts"].items()
             if count
         ]
         problems = [(problem.code, problem.message()) for problem in (*self.stopping, *self.warnings)]
@@ -41,8 +41,8 @@ class DataCheck:
 
     def pieces(self, row: TokenizedExample) -> list[PreviewPiece]:
         """The text of a row as the model sees it, cut where the tokens in the loss begin and end."""
-        loaded = self.gated.loaded
-        return pieces(row, self.tokenizer, self.gated.account["task"], loaded.labels, loaded.problem_type)
+        loaded = self.validated.loaded
+        return pieces(row, self.tokenizer, self.validated.account["task"], loaded.labels, loaded.problem_type)
 
     def raise_if_stopped(self) -> None:
         """Raises: DataError with everything that would stop a run."""

@@ -46,8 +46,8 @@ class InspectedInputs:
 
     run: RunConfig
     facts: InspectedFacts
-    given: tuple[PlannedChoice, ...]
-    gated: ValidatedData
+    choices: tuple[PlannedChoice, ...]
+    validated: ValidatedData
     tokenizer: TextTokenizer
 
 
@@ -62,14 +62,14 @@ def inspect(
     tokenizer_folder = with_tokenizer_json(folder, note)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
     with offline(run.run.offline):
-        run, gated, tokenizer, given = _look(run, model, progress=progress)
-        raise_if_stopped(gated, run.data)
-        data = _data_facts(run.data, gated)
+        run, validated, tokenizer, choices = _look(run, model, progress=progress)
+        raise_if_stopped(validated, run.data)
+        data = _data_facts(run.data, validated)
     if is_measured:
         ensure_probe(note)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
     return InspectedInputs(
-        run, InspectedFacts(machine=read_machine(output), model=model, data=data), given, gated, tokenizer
+        run, InspectedFacts(machine=read_machine(output), model=model, data=data), choices, validated, tokenizer
     )
 
 
@@ -84,8 +84,8 @@ def look_at_data(run: RunConfig, *, note: Notify, progress: Progress) -> tuple[V
     if problems := check_length(run, model):
         raise errors_of(problems)
     with offline(run.run.offline):
-        _run, gated, tokenizer, _given = _look(run, model, progress=progress)
-    return gated, tokenizer
+        _run, validated, tokenizer, _choices = _look(run, model, progress=progress)
+    return validated, tokenizer
 
 
 def _look(
@@ -95,14 +95,14 @@ def _look(
 
     Raises: ModelError E306, E316 for a model that cannot do the task, and every error of the data.
     """
-    run, chosen = _with_task(run, model)
+    run, task_choices = _with_task(run, model)
     assert run.task != "auto"
     if problems := lacks_output(run.task, model):
         raise errors_of(problems)
     loaded = load_examples(run.data, run.train.data_seed, run.task, keep=ROWS_CHECKED_IN_FULL)
-    run, tokenizer, given = _with_template(run, Path(model.tokenizer_folder), loaded.train)
+    run, tokenizer, template_choices = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     assert run.task != "auto"
-    look = partial(
+    check = partial(
         validate_data,
         loaded,
         run.data,
@@ -114,21 +114,21 @@ def _look(
         progress=progress,
     )
     if run.data.max_length != "auto":
-        return run, look(max_length=run.data.max_length), tokenizer, (*chosen, *given)
-    return run, _fitted(look, positions(run, model)), tokenizer, (*chosen, *given)
+        return run, check(max_length=run.data.max_length), tokenizer, (*task_choices, *template_choices)
+    return run, _fitted(check, positions(run, model)), tokenizer, (*task_choices, *template_choices)
 
 
-def _fitted(look: Callable[..., ValidatedData], room: int) -> ValidatedData:
+def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:
     """The rows cut as the plan will choose: looked at whole first, and again where some are longer than that.
 
     Lengths stay those of all rows as they are, so that the plan comes to the same choice.
     """
-    whole = look(max_length=NO_LIMIT)
+    whole = check(max_length=NO_LIMIT)
     lengths, longest_prompt = whole.account["lengths"], whole.account["longest_prompt"]
     length = fitting_length(lengths, longest_prompt, room, is_text=whole.account["format"] == "text")
     if lengths["longest"] <= length:
         return replace(whole, account={**whole.account, "max_length": length})
-    cut = look(max_length=length)
+    cut = check(max_length=length)
     return replace(cut, account={**cut.account, "lengths": lengths, "longest_prompt": longest_prompt})
 
 
@@ -138,17 +138,17 @@ def _with_task(run: RunConfig, model: ModelInfo) -> tuple[RunConfig, tuple[Plann
     Raises: ModelError E306 for a task that the model cannot do.
     """
     if run.task != "auto":
-        asked: Task = run.task
-        if asked not in model.tasks:
-            raise errors_of([cannot_do(model, asked)])
+        task: Task = run.task
+        if task not in model.tasks:
+            raise errors_of([cannot_do(model, task)])
         return run, ()
     source = train_source(run.data)
     rows = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
-    seen = looks_like(rows, run.data.map)
-    if seen in model.tasks:
-        choice = PlannedChoice(path="task", value=seen, origin="plan", reason=N_("the rows show it"))
-    elif seen:
-        raise errors_of([cannot_do(model, seen)])
+    detected = looks_like(rows, run.data.map)
+    if detected in model.tasks:
+        choice = PlannedChoice(path="task", value=detected, origin="plan", reason=N_("the rows show it"))
+    elif detected:
+        raise errors_of([cannot_do(model, detected)])
     elif not model.tasks:
         raise errors_of([cannot_do(model, "causal_lm")])
     else:
@@ -178,18 +178,18 @@ def answer_lengths(rows: Sequence[TokenizedExample]) -> dict[str, int]:
     return {"p95": quantile(ordered, 0.95), "longest": quantile(ordered, 1.0)}
 
 
-def _data_facts(spec: DataConfig, gated: ValidatedData) -> DataInfo:
+def _data_facts(spec: DataConfig, validated: ValidatedData) -> DataInfo:
     sides = sides_of(spec)
-    turns = (sum(m.role == "assistant" for m in example.messages) for example in gated.loaded.train)
+    turns = (sum(m.role == "assistant" for m in example.messages) for example in validated.loaded.train)
     return from_account(
         spec.train,
         data_fingerprint(spec),
-        gated.account,
-        answer_lengths=answer_lengths([*gated.train, *gated.held_out]),
+        validated.account,
+        answer_lengths=answer_lengths([*validated.train, *validated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
         holdout=sides.held_out.path if sides.held_out else sides.share,
         warnings=[
-            problem for problem in gated.warnings if problem.code != "W201"
+            problem for problem in validated.warnings if problem.code != "W201"
         ],  # the plan says that of its own length
     )
 

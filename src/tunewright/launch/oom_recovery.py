@@ -47,9 +47,13 @@ def shortage(code: int, events: Sequence[EventRow], log: str, pressure: MemoryMo
     last: EventRow = events[-1] if events else {"kind": "", "step": 0}
     peak, total = _gib(pressure.peak_bytes), _gib(pressure.total_bytes)
     if last["kind"] == "failed" and last["problems"][0]["code"] == "E404":
-        told = Problem.from_record(last["problems"][0])
-        values = {name: value for name, value in told.values.items() if name != "name"}  # its fix is what was done here
-        return MemoryShortage(_phase(events), last["step"], REFUSED, peak, total, Problem("E404", told.where, values))
+        reported = Problem.from_record(last["problems"][0])
+        values = {
+            name: value for name, value in reported.values.items() if name != "name"
+        }  # its fix is what was done here
+        return MemoryShortage(
+            _phase(events), last["step"], REFUSED, peak, total, Problem("E404", reported.where, values)
+        )
     if code == -signal.SIGABRT and BAD_ALLOC in log:
         refused = Problem("E404", values={"step": last["step"], "reason": BAD_ALLOC})
         return MemoryShortage(_phase(events), last["step"], REFUSED, peak, total, refused)
@@ -92,9 +96,9 @@ def load_rows_itself(run: RunDir, last: EventRow) -> bool:
 
 def nothing_left(run: RunDir, short: MemoryShortage) -> list[Problem]:
     """Why a run ends for memory: what happened, how much was tried, and what would help."""
-    plan, tried = _plan(run), len(run.info().get("remedies", []))
+    plan, num_remedies = _plan(run), len(run.info().get("remedies", []))
     helps = what_would_help(plan)
-    return [short.problem, Problem("E405", values={"count": tried, "name": run.name, **helps})]
+    return [short.problem, Problem("E405", values={"count": num_remedies, "name": run.name, **helps})]
 
 
 def _note(run: RunDir, short: MemoryShortage, words: tuple[str, str, str], batch: int, **changes: Any) -> None:

@@ -31,7 +31,7 @@ def path_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
         fix = "[data]" if isinstance(data, Mapping) else AS_ROWS.get(library, "list(data)")
         raise error("E139", kind=type(data).__name__, fix=fix)
     content = "".join(_line(number, row) for number, row in enumerate(data, 1)).encode()
-    return str(_kept(content))
+    return str(_stored(content))
 
 
 def _line(number: int, row: Any) -> str:
@@ -43,7 +43,7 @@ def _line(number: int, row: Any) -> str:
         raise error("E138", number=number, reason=str(fault)) from fault
 
 
-def _kept(content: bytes) -> Path:
+def _stored(content: bytes) -> Path:
     """The file of this content; only its owner may read it, from its first byte on."""
     folder = home() / "rows"
     path = folder / f"rows-{hashlib.sha256(content).hexdigest()[:12]}.jsonl"

@@ -48,12 +48,12 @@ def plan_for(
     """
     if loaded.run.run.output_dir:
         output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
-    found = inspect(loaded.run, note=note, progress=progress, is_measured=device is None)
-    run, facts = with_absolute_paths(found.run), found.facts
+    inputs = inspect(loaded.run, note=note, progress=progress, is_measured=device is None)
+    run, facts = with_absolute_paths(inputs.run), inputs.facts
     check_patterns(run, facts.model)
     if device:  # what is missing here may be there
-        return make_plan(run, facts_on(facts, device), loaded.origins, found.given)
-    plan = make_plan(run, facts, loaded.origins, found.given, read_factor(factor_key(run, facts)))
+        return make_plan(run, facts_on(facts, device), loaded.origins, inputs.choices)
+    plan = make_plan(run, facts, loaded.origins, inputs.choices, read_factor(factor_key(run, facts)))
     try_settings(plan, note)
     return plan
 
@@ -268,13 +268,13 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, Any]) -> Non
 def _change(run: RunDir, changes: Mapping[str, Any]) -> None:
     """Config and plan with some settings changed; the plan is made anew from the facts that it had."""
     plan = from_json(run.plan())
-    asked = spec.load(config=run.file(file_names.CONFIG)).run
-    changed = spec.patch(asked, changes)
+    config = spec.load(config=run.file(file_names.CONFIG)).run
+    changed = spec.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
     changed_run = spec.patch(changed, {path: _at(plan.run.model_dump(), path) for path in SEEN_IN_DATA})
-    given = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
+    detected = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
     factor = read_factor(factor_key(changed_run, plan.facts))
-    new = make_plan(changed_run, plan.facts, origins, given, factor)
+    new = make_plan(changed_run, plan.facts, origins, detected, factor)
     for origin in REASONS:
         saved = remedies(plan, origin)
         if saved and not saved.keys() & changes.keys():  # who changes one of them has taken the matter over
@@ -295,8 +295,8 @@ def check_base(run: RunDir) -> None:
 
 def _at(values: Mapping[str, Any], path: str) -> Any:
     section, _dot, name = path.partition(".")
-    found = values.get(section)
-    return found.get(name) if isinstance(found, Mapping) else found
+    value = values.get(section)
+    return value.get(name) if isinstance(value, Mapping) else value
 
 
 def outcome_problems(run: RunDir) -> list[Problem]:

@@ -181,9 +181,9 @@ def test_with_force_a_file_goes_but_no_folder_and_no_device(
 
 def test_portions_are_all_rows_in_order_and_lie_always_the_same() -> None:
     for count in (0, 1, 8, 9, 100, 1000):
-        numbers = [number for portion in batch_generation.portions(count) for number in portion]
+        numbers = [number for portion in batch_generation.batches(count) for number in portion]
         assert numbers == list(range(count))
-    assert [len(portion) for portion in batch_generation.portions(500)] == [8, 16, 32, 64, 128, 128, 124]
+    assert [len(portion) for portion in batch_generation.batches(500)] == [8, 16, 32, 64, 128, 128, 124]
 
 
 def killed_after(session: FakeSession, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -461,7 +461,7 @@ def test_the_table_says_what_each_took(cell: Cell) -> None:
     found, choice = compared(*ranks(cell, r8=(0.84, 80), r32=(0.86, 100)))
     base, small, large = lines(found, choice)
     assert (base.name, base.seconds, base.adapter) == ("untrained head", "", "")
-    assert small.is_taken and not large.is_taken
+    assert small.is_recommended and not large.is_recommended
     assert large.difference == "best" and ".." in small.difference
     assert small.seconds == "1\u00a0min 20\u00a0s" and small.speed == "288"
 

@@ -29,23 +29,25 @@ def chat(
     from tunewright import api
 
     with_base = options.wants_base(base)
-    found = api.open_run(run)
-    show_base_problems(found)
+    trained = api.open_run(run)
+    show_base_problems(trained)
     try:
-        talk = api.Conversation(found, with_base=with_base, max_new_tokens=max_new_tokens)
+        talk = api.Conversation(trained, with_base=with_base, max_new_tokens=max_new_tokens)
         if prompt is not None:
             answers = talk.ask(prompt)
             if as_json:
-                console.as_json({"schema": 1, "run": str(found.path), "name": found.name, "prompt": prompt, **answers})
+                console.as_json(
+                    {"schema": 1, "run": str(trained.path), "name": trained.name, "prompt": prompt, **answers}
+                )
             else:
                 _print(answers, one_line=False)
         elif as_json:
             all_answers = [{"prompt": line, **talk.ask(line)} for line in _lines()]
-            console.as_json({"schema": 1, "run": str(found.path), "name": found.name, "answers": all_answers})
+            console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "answers": all_answers})
         else:
             _converse(talk)
     finally:
-        found.close()
+        trained.close()
 
 
 def _converse(talk: "Conversation") -> None:

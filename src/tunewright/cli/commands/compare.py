@@ -227,7 +227,7 @@ def _print(result: "ComparisonResult", page: Path, *, is_quiet: bool) -> None:
     _table(result, channel)
     channel.line()
     plan_summary.labelled(channel, _("Verdict"), result.verdict)
-    differing = ", ".join(result.found.differing)
+    differing = ", ".join(result.comparison.differing)
     if differing:
         plan_summary.labelled(channel, _("Differs"), differing)
     for note in result.notes:
@@ -252,10 +252,10 @@ def _table(result: "ComparisonResult", channel: console.Channel) -> None:
     room = max(NARROWEST_NAME, channel.width - used) if channel.width else None
     rows: list[list[str]] = []
     for line, figures in zip(lines, cells, strict=True):
-        style: tuple[console.ConsoleStyle, ...] = ("green", "bold") if line.is_taken else ()
+        style: tuple[console.ConsoleStyle, ...] = ("green", "bold") if line.is_recommended else ()
         first, *rest = (channel.paint(piece, *style) for piece in _in_pieces(printable(line.name), room))
         rows += [[first, *figures], *([piece, *[""] * len(figures)] for piece in rest)]
-    channel.line(channel.paint(formatting.label(formatting.METRICS, result.found.metric), "dim"))
+    channel.line(channel.paint(formatting.label(formatting.METRICS, result.comparison.metric), "dim"))
     console.table(channel, rows, heads, right=range(3, 8), gap=1)
 
 

@@ -21,10 +21,10 @@ def export(
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    base = found.export(folder)
+    trained = api.open_run(run)
+    base = trained.export(folder)
     if as_json:
-        console.as_json({"schema": 1, "run": str(found.path), "name": found.name, "path": folder, **vars(base)})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "path": folder, **vars(base)})
         return
     channel = console.out()
     plan_summary.labelled(channel, _("Saved"), folder)

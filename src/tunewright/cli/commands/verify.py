@@ -37,14 +37,14 @@ def verify(
     if numerics and run is None:
         raise typer.BadParameter(_("--numerics needs a run, as a folder alone has no model and no rows"))
     faults = _file_problems(folders, run) + _base_problems(folders)
-    told = _prove(run) if numerics and run and not faults else {}
+    proof = _prove(run) if numerics and run and not faults else {}
     if as_json:
-        console.as_json(_json(folders, run, told))
+        console.as_json(_json(folders, run, proof))
     else:
         _print(folders, run, console.out())
-        if told:
-            _print_checks(told, console.out())
-    problems = faults or _check_problems(told)
+        if proof:
+            _print_checks(proof, console.out())
+    problems = faults or _check_problems(proof)
     if problems:
         raise errors_of(problems)
 
@@ -58,10 +58,10 @@ def _prove(run: "TrainedRun") -> dict[str, Any]:
         run.close()
 
 
-def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", told: dict[str, Any]) -> dict[str, Any]:
+def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", proof: dict[str, Any]) -> dict[str, Any]:
     who = {"run": str(run.path), "name": run.name, "state": run.state} if run else {}
     sound = not any(folder.faults for folder in folders)
-    proven = {"proven": not any(check["outcome"] == "failed" for check in told["checks"]), **told} if told else {}
+    proven = {"proven": not any(check["outcome"] == "failed" for check in proof["checks"]), **proof} if proof else {}
     return {"schema": 1, **who, "sound": sound, "folders": [folder.to_json() for folder in folders], **proven}
 
 
@@ -89,11 +89,11 @@ def _base_problems(folders: "list[IntegrityReport]") -> "list[Problem]":
     ]
 
 
-def _check_problems(told: dict[str, Any]) -> "list[Problem]":
+def _check_problems(proof: dict[str, Any]) -> "list[Problem]":
     from tunewright.errors import Problem
     from tunewright.planning.fast_paths import PATHS
 
-    checks = told.get("checks", [])
+    checks = proof.get("checks", [])
     failed = [check["name"] for check in checks if check["outcome"] == "failed"]
     if not failed:
         return []
@@ -134,12 +134,12 @@ def _faults_of(folder: "IntegrityReport") -> str:
     )
 
 
-def _print_checks(told: dict[str, Any], channel: "Channel") -> None:
+def _print_checks(proof: dict[str, Any], channel: "Channel") -> None:
     """Each equality with what was found, how much is allowed, and what that is a share of."""
     from tunewright.report import formatting
 
     rows, below = [], []
-    for check in told["checks"]:
+    for check in proof["checks"]:
         outcome = channel.paint(formatting.label(formatting.OUTCOMES, check["outcome"]), COLORS[check["outcome"]])
         rows.append((formatting.label(formatting.CHECKS, check["name"]), outcome, "", ""))
         below.append(printable(_(check["reason"])) if check["reason"] else "")
@@ -151,6 +151,6 @@ def _print_checks(told: dict[str, Any], channel: "Channel") -> None:
     channel.line()
     header = (_("what must be equal"), "", _("differs by"), _("allowed"))
     console.table(channel, rows, header, right=(2, 3), below=below)
-    count = ngettext("{count} row", "{count} rows", told["rows"]).format(count=told["rows"])
+    count = ngettext("{count} row", "{count} rows", proof["rows"]).format(count=proof["rows"])
     channel.line()
     plan_summary.labelled(channel, _("Compared"), _("on {rows} of the training data, dropout off").format(rows=count))

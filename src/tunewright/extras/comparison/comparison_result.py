@@ -17,7 +17,7 @@ from tunewright.i18n import _
 class ComparisonResult:
     """Several runs side by side, and which of them to take."""
 
-    found: Comparison
+    comparison: Comparison
     choice: Recommendation
 
     @property
@@ -28,7 +28,7 @@ class ComparisonResult:
     @property
     def lines(self) -> list[ComparisonRow]:
         """The rows of the table as people read them."""
-        return lines(self.found, self.choice)
+        return lines(self.comparison, self.choice)
 
     @property
     def headings(self) -> dict[str, str]:
@@ -38,12 +38,12 @@ class ComparisonResult:
     @property
     def notes(self) -> list[str]:
         """What a careful reader should know about the table."""
-        return notes(self.found, self.choice)
+        return notes(self.comparison, self.choice)
 
     def to_json(self) -> dict[str, Any]:
         """Rows, best and verdict for programs."""
-        return to_json(self.found, self.choice)
+        return to_json(self.comparison, self.choice)
 
     def report(self, path: str | Path, *, importance: Mapping[str, float] = MappingProxyType({})) -> Path:
         """One self-contained HTML file; `importance` of each searched setting, in shares, is what a sweep adds."""
-        return comparison_page.write_page(self.found, self.choice, Path(path), importance=importance)
+        return comparison_page.write_page(self.comparison, self.choice, Path(path), importance=importance)

@@ -75,13 +75,13 @@ def parse_axis(text: str) -> SearchAxis | None:
     return SearchAxis(path, choices) if path and all(choices) else None
 
 
-def axes_for(asked: Sequence[SearchAxis], plan: Plan, origins: Mapping[str, str]) -> list[SearchAxis]:
+def axes_for(axes_of_user: Sequence[SearchAxis], plan: Plan, origins: Mapping[str, str]) -> list[SearchAxis]:
     """What was asked for, and the usual ranges of what nobody has set; the method first, as it says which fields there are."""
-    given = {axis.path: axis for axis in asked}
-    usual = [] if "method" in given else _of_method(plan.run)
+    by_path = {axis.path: axis for axis in axes_of_user}
+    usual = [] if "method" in by_path else _of_method(plan.run)
     usual.append(SearchAxis("train.warmup_steps", low=0.0, high=LONGEST_WARMUP))
-    found = {axis.path: axis for axis in usual if origins.get(axis.path) == DEFAULT} | given
-    axes = [_on_its_own(axis, plan.run) if axis.times not in found else axis for axis in found.values()]
+    chosen = {axis.path: axis for axis in usual if origins.get(axis.path) == DEFAULT} | by_path
+    axes = [_on_its_own(axis, plan.run) if axis.times not in chosen else axis for axis in chosen.values()]
     return sorted(axes, key=lambda axis: axis.path != "method")
 
 
@@ -149,14 +149,14 @@ def read(path: str, text: str) -> Any:
 def at_plan(axes: Sequence[SearchAxis], run: RunConfig) -> dict[str, Any]:
     """Where on each axis the plan's own value lies, by name; axes that do not hold it are left out."""
     flat = dict(leaves(run))
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for axis in axes:
         value = flat.get(axis.path)
         if axis.times and value is not None and flat.get(axis.times):
             value = value / flat[axis.times]
         same = [choice for choice in axis.choices if number_if_written(read(axis.path, choice)) == value]
         if same:
-            found[axis.name] = same[0]
+            values[axis.name] = same[0]
         elif not axis.choices and isinstance(value, int | float) and axis.low <= value <= axis.high:
-            found[axis.name] = round(value) if axis.is_whole else value
-    return found
+            values[axis.name] = round(value) if axis.is_whole else value
+    return values

@@ -17,10 +17,10 @@ def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress
     """
     if from_json(run.plan()).run.task != "causal_lm":
         raise error("E230", reason=N_("its task writes no answers in turns"))
-    found = session.request("prompted", progress, shots=shots)
-    run.write_test(file_names.PROMPTED, found.pop("samples"), found.pop("losses"))
+    result = session.request("prompted", progress, shots=shots)
+    run.write_test(file_names.PROMPTED, result.pop("samples"), result.pop("losses"))
     atomic_io.write_json(
         run.path / file_names.EVAL / f"{file_names.PROMPTED}.json",
-        {"schema": file_names.SCHEMA, "asked": shots, **found},
+        {"schema": file_names.SCHEMA, "asked": shots, **result},
     )
-    return found
+    return result

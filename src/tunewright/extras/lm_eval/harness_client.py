@@ -38,10 +38,10 @@ def benchmark(
     environment = ONLINE if online else OFFLINE
     with SessionClient(run, module="tunewright.extras.lm_eval.harness_worker", environment=environment) as session:
         folder = str(include_path.resolve()) if include_path else None
-        found = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
-    kept = run.benchmark().get("tasks", {})
-    stored = {"schema": file_names.SCHEMA, **found, "tasks": {**kept, **found["tasks"]}}
+        result = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
+    earlier = run.benchmark().get("tasks", {})
+    stored = {"schema": file_names.SCHEMA, **result, "tasks": {**earlier, **result["tasks"]}}
     with run.private():
         atomic_io.make_folder(run.benchmark_path.parent)
         atomic_io.write_json(run.benchmark_path, stored)
-    return found
+    return result

@@ -76,11 +76,11 @@ def _measured(
         max_length=session.positions(),
         batch_size=ROWS_AT_ONCE[device().type],
     )
-    found = lm_eval.simple_evaluate(
+    results = lm_eval.simple_evaluate(
         model=lm, tasks=tasks, task_manager=manager, limit=rows, bootstrap_iters=RESAMPLES, log_samples=False
     )
-    assert found is not None  # that is the answer of other processes than the first
-    return found
+    assert results is not None  # that is the answer of other processes than the first
+    return results
 
 
 def _side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
