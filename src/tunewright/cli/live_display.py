@@ -1,4 +1,4 @@
-"""Showing a run while it goes on: a live view in a terminal, one line a log step elsewhere; and its end."""
+"""Shows a run while it is running: a live view in a terminal, one line a log step elsewhere; and its end."""
 
 import signal
 import time
@@ -60,7 +60,7 @@ class LineRenderer:
 
 @dataclass
 class ScreenRenderer:
-    """Two lines that are drawn anew at the width of the moment, with what is worth keeping above them."""
+    """Two lines that are redrawn at the current width, with permanent lines above them."""
 
     view: ProgressView
     drawing: RedrawnLines
@@ -104,7 +104,7 @@ class _Printed:
 
 
 def _show_message(event: EventRow, channel: Channel) -> None:
-    """Alerts and notes: what stays on the screen."""
+    """Print alerts and notes, which stay on the screen."""
     from tunewright.errors import Problem
 
     if event["kind"] == "alert":
@@ -159,9 +159,9 @@ def see_through(
 ) -> int:
     """Show a run that was started here to its end; the exit code. Events up to number `after` are known already.
 
-    `events` are those of the run, if somebody follows it already.
-    How it ended is said in words, or left to the caller where the answer is JSON.
-    The first Ctrl-C asks the run to save and end, and this goes on until it has; the second ends it at once.
+    `events` are those of the run, if the caller follows it already.
+    How it ended is printed, or left to the caller where the answer is JSON.
+    The first Ctrl-C asks the run to save and end, and this waits for that; the second ends it at once.
     """
     view = _view(run)
     with Interrupts() as interrupts, renderer_for(view, is_quiet=is_quiet) as renderer:
@@ -202,7 +202,7 @@ def _no_log() -> None:
 
 
 def log_tail(run: "TrainedRun", say: Callable[[str], None]) -> Callable[[], None]:
-    """A function that says what has been written to log.txt since it was last called."""
+    """A function that prints what was written to log.txt since its last call."""
     position = 0
 
     def read() -> None:
@@ -231,7 +231,7 @@ def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
 
 
 def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
-    """Why a run ended early, and the command that gets further; nothing for one that finished."""
+    """Why a run ended early, and the command that continues; nothing for one that finished."""
     state, channel = run.state, console.err()
     if state == "finished":
         return
@@ -240,7 +240,7 @@ def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = Fal
             _say_stopped(run, view, channel)
         return
     if state == "lost":
-        channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
+        channel.line(_("The run's processes have disappeared; the machine may have been switched off."))
         channel.line(paste_commands.command("runs resume", paste_commands.handle(run)))
         print_problems(run.problems, channel)
         return
@@ -286,7 +286,7 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
 
 
 def data_line(text: str) -> None:
-    """A line for programs while a meter is shown, which is drawn anew behind it."""
+    """A line for programs while a meter is shown, which is redrawn after it."""
     channel = console.err()
     if channel.is_tty:
         channel.stream.write(console.ERASE)

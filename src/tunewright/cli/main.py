@@ -118,13 +118,13 @@ def help_text(group: TyperGroup) -> str:
 
 
 def is_json(arguments: Sequence[str]) -> bool:
-    """True if the answer is for a program; what stands behind `--` is data."""
+    """True if the answer is for a program; everything after `--` is data."""
     words = list(arguments)
     return "--json" in words[: words.index("--")] if "--" in words else "--json" in words
 
 
 def _as_options(arguments: list[str]) -> list[str]:
-    """`version`, `help` and `help train` as the options that say the same."""
+    """`version`, `help` and `help train` as the equivalent options."""
     if arguments == ["version"]:
         return ["--version"]
     return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
@@ -179,7 +179,7 @@ def _show(
 
 
 def _write_crash(fault: Exception) -> Path | None:
-    """The traceback's file; on the screen instead if that was asked for, or if nothing can be written."""
+    """The traceback's file; on the screen instead if that is requested, or if nothing can be written."""
     import os
 
     from tunewright.security import home, redact

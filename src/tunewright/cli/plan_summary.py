@@ -1,4 +1,4 @@
-"""A plan and an outcome in a few lines: what is used, what was decided and why, what came of it."""
+"""A plan and its outcome in a few lines: what is used, what was decided and why, the scores."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ COUNTED: dict[str, str] = {
 
 
 def labelled(channel: Channel, label: str, text: str) -> None:
-    """One line with a word in front: the form of all summaries."""
+    """One line with a label in front: the form of all summaries."""
     channel.paragraph(text, " " * LABEL, channel.paint(console.pad(label, LABEL), "bold"))
 
 
@@ -64,7 +64,7 @@ def facts(plan: "Plan", channel: Channel, *, is_generated: bool = False) -> None
 
 
 def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
-    """The data account in one line: rows, format, what is learned of them."""
+    """The data in one line: rows, format, share of tokens in the loss."""
     from tunewright import api
 
     data = plan.facts.data
@@ -83,10 +83,10 @@ def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
 
 
 def texts_of(form: str, rows: int, count: int, max_length: int) -> tuple[str, str]:
-    """Rows that are several texts to the model: long texts, or answers behind prompts of their own. Returns: label, text."""
+    """Rows that become several sequences: long texts, or answers with prompts of their own. Returns: label, text."""
     if form != "text":
         text = _(
-            "{rows} rows -> {texts} texts, as the chat template writes earlier answers otherwise than the model does"
+            "{rows} rows -> {texts} texts, as the chat template formats earlier answers differently from what the model generates"
         )
         return _("Texts"), text.format(rows=f"{rows:,}", texts=f"{count:,}")
     text = ngettext(
@@ -98,7 +98,7 @@ def texts_of(form: str, rows: int, count: int, max_length: int) -> tuple[str, st
 
 
 def _learned(plan: "Plan") -> list[str]:
-    """What stands to be learned: labels where there are some, else the share of tokens that are answers."""
+    """What is trained on: labels where there are some, else the share of tokens in the loss."""
     from tunewright.report import formatting
 
     data = plan.facts.data
@@ -107,7 +107,7 @@ def _learned(plan: "Plan") -> list[str]:
     if data.problem_type == "regression":
         return [_("a number for each row")]
     share = formatting.percent(data.mean_label_tokens / data.mean_length if data.mean_length else 0.0)
-    return [_("{share} of the tokens are learned").format(share=share)]
+    return [_("{share} of the tokens are in the loss").format(share=share)]
 
 
 def plan_line(plan: "Plan") -> str:

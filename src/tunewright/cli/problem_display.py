@@ -25,9 +25,9 @@ WRONG_USE = "E119"
 def print_problems(
     problems: Sequence["Problem"], channel: Channel, *, full_list: str = "", nothing_started: bool = False
 ) -> None:
-    """All problems, at most 20 lines for each code; a fix that several of them share stands under the last of them.
+    """All problems, at most 20 lines for each code; a shared fix is printed under the last of them.
 
-    `full_list` says where the others can be read.
+    `full_list` names where the others are listed.
     """
     groups = _grouped(problems)
     totals = Counter(problem.code for problem, _lines in groups)
@@ -48,7 +48,7 @@ def print_problems(
 
 
 def _grouped(problems: Sequence["Problem"]) -> list[tuple["Problem", list[int]]]:
-    """Problems, each with the lines of all others that say the same of other rows of its file."""
+    """Problems, each with the lines of all equal problems in its file."""
     groups: list[tuple[Problem, list[int]]] = []
     lines_of: dict[tuple[str, str, str], list[int]] = {}
     for problem in problems:
@@ -143,7 +143,7 @@ def _print_count(problems: Sequence["Problem"], channel: Channel, nothing_starte
 
 
 def show_base_problems(run: "TrainedRun") -> None:
-    """Warnings of a base that is not the one of the training; Python's own would say it again."""
+    """Warnings of a base that is not the one of the training; Python's own warning is silenced."""
     from tunewright.errors import TunewrightWarning
 
     if problems := run.base_problems():

@@ -1,4 +1,4 @@
-"""What is known about a run while it goes on: events in, lines out. No terminal here."""
+"""The state of a running run: events in, lines out. No terminal here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class ProgressView:
     checkpoint_step: int | None = None
 
     def take(self, event: EventRow) -> None:
-        """Learn from one event; kinds and fields that are not known are left alone."""
+        """Update from one event; unknown kinds and fields are ignored."""
         kind = event["kind"]
         if kind == "phase" and event["state"] == "begin":
             self.phase, self.done, self.total = event["phase"], 0, 0

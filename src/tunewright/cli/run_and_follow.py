@@ -1,4 +1,4 @@
-"""From a checked config to a run that is shown to its end: what train, quickstart and resume have in common."""
+"""From a checked config to a run that is shown to its end: shared by train, quickstart and resume."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Plan, print the plan, start, show the run to its end, print the outcome.
 
-    `repeated` are the options that a further training takes over.
+    `repeated` are the options that the suggested next command repeats.
     """
     from tunewright import api
 

@@ -17,7 +17,7 @@ from tunewright.rundir.run_dir import RunDir
 
 
 def few_shot(session: SessionServer, shots: int) -> dict[str, Any]:
-    """The base model's test with so many training rows before each question. Raises: DataError E210, E230."""
+    """The base model's evaluation with so many training rows before each question. Raises: DataError E210, E230."""
     data, started = session.data(), time.perf_counter()
     if not data.held_out:
         raise error("E210", path=f"{session.plan.run.data.train} (held out)")
@@ -34,7 +34,7 @@ def few_shot(session: SessionServer, shots: int) -> dict[str, Any]:
 
 
 def prove(session: SessionServer) -> dict[str, Any]:
-    """Every equality that the run stands on, measured on a few of its rows."""
+    """The numerical equalities that the run relies on, measured on a few of its rows."""
     rows = session.data().train
     return parity_checks.prove(
         session.hand_over(), session.plan, session.run.adapter_dir, session.tokenizer, rows, session.progress
@@ -42,7 +42,7 @@ def prove(session: SessionServer) -> dict[str, Any]:
 
 
 def operations(run: RunDir, say: Say) -> Operations:
-    """What this session can be asked for."""
+    """The operations of this session."""
     session = SessionServer(run, say)
     return {
         **session_server.session_operations(session),

@@ -1,7 +1,7 @@
-"""Answers to many prompts, written as they come.
+"""Answers to many prompts, written as they are generated.
 
-Rows are answered in portions that lie always the same. Each is appended to a file beside the target, named after what was
-asked of which run; whoever asks the same again goes on behind the last whole portion, and comes to the same file.
+Rows are answered in fixed batches. Each is appended to a file beside the target, named by a digest of the request; the same
+request continues after the last whole batch, and gives the same file.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from tunewright.rundir.event_log import finite
 from tunewright.rundir.run_dir import RunDir
 
 PromptRows = list[dict[str, Any]]
-FIRST_ROWS, MOST_ROWS = 8, 128  # a batch costs little more than a row, and a portion is what a kill can cost
+FIRST_ROWS, MOST_ROWS = 8, 128  # a batch costs little more than a row; a kill loses one batch at most
 
 
 def batches(count: int) -> Iterator[range]:
-    """All row numbers in order: few at first, so that there is soon something to see, then twice as many each time."""
+    """All row indices in order: small batches first, so that there is soon something to see, then twice as many each time."""
     start, size = 0, FIRST_ROWS
     while start < count:
         yield range(start, min(count, start + size))
@@ -34,7 +34,7 @@ def batches(count: int) -> Iterator[range]:
 
 
 def identity(run: RunDir, ask: Sequence[Any]) -> str:
-    """A short name for what is asked of a run, its adapter included."""
+    """A short digest of a request to a run, its adapter included."""
     manifest = run.adapter_dir / MANIFEST
     adapter = sha256(manifest) if manifest.is_file() else ""
     text = json.dumps([run.info()["id"], adapter, ask], sort_keys=True, default=str)
@@ -42,12 +42,12 @@ def identity(run: RunDir, ask: Sequence[Any]) -> str:
 
 
 def part_of(target: Path, name: str) -> Path:
-    """Where the answers of an ask of this name are before all of them are there."""
+    """The file of the answers to a request of this name until they are complete."""
     return target.with_name(f"{target.name}.{name}.part")
 
 
 def num_answered(part: Path, count: int) -> int:
-    """How many rows of an earlier try are there already, in whole portions; what stands behind them is cut off."""
+    """How many rows an earlier attempt answered, in whole batches; an incomplete batch is cut off."""
     if not part.is_file():
         return 0
     lines = part.read_bytes().split(b"\n")[:-1]
@@ -58,7 +58,7 @@ def num_answered(part: Path, count: int) -> int:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What is asked, and how; `answer` is what answers it, as `TrainedRun.answers`, and `opening` the usual first turn."""
+    """Prompts and settings; `answer` generates the answers, as `TrainedRun.answers`, `opening` is the usual first turn."""
 
     prompts: Sequence[Prompt]
     answer: Callable[..., PromptRows]
@@ -77,12 +77,12 @@ class GenerationRequest:
             yield from self._answered(numbers, progress)
 
     def write(self, target: Path, name: str, progress: Progress, note: Notify) -> None:
-        """Answer the rows that are not answered yet, and give the whole its name. Raises: OSError; the part then stays."""
+        """Answer the remaining rows, and rename the file when it is complete. Raises: OSError; the partial file then stays."""
         part = part_of(target, name)
         done = num_answered(part, len(self.prompts))
         if done:
             text = ngettext(
-                "Going on behind the {count} answer in {path}", "Going on behind the {count} answers in {path}", done
+                "Continuing after the {count} answer in {path}", "Continuing after the {count} answers in {path}", done
             )
             note(text.format(count=done, path=part.name))
         for numbers in batches(len(self.prompts)):
@@ -92,7 +92,7 @@ class GenerationRequest:
         atomic_io.move_file(part, target)
 
     def _answered(self, numbers: range, progress: Progress) -> PromptRows:
-        """The rows of these numbers with their answers, as JSON has them."""
+        """The rows at these indices with their answers, as JSON."""
         batch = [self.prompts[number] for number in numbers]
 
         def in_all(done: int, total: int) -> None:
@@ -127,7 +127,7 @@ def as_line(row: Mapping[str, Any]) -> str:
 
 
 def not_finite(rows: Sequence[Any]) -> int:
-    """How many numbers in these values JSON does not have."""
+    """How many numbers in these values JSON cannot represent."""
     return sum(map(_not_finite, rows))
 
 

@@ -1,4 +1,4 @@
-"""The outcome of a look at the data."""
+"""The outcome of a data check."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from tunewright.security import html_table
 
 @dataclass(frozen=True, repr=False)
 class DataCheck:
-    """The data gate's account of a file, and what would stop a run."""
+    """The validated data of a file, and the problems that would stop a run."""
 
     validated: ValidatedData
     stopping: tuple[Problem, ...]
@@ -22,7 +22,7 @@ class DataCheck:
     tokenizer: Any
 
     def __repr__(self) -> str:
-        """The account in one line, in English."""
+        """The summary in one line, in English."""
         account = self.validated.account
         counts = {"to train": "used", "held out": "held_out", "left out": "dropped"}
         rows = "1 row" if account["rows"] == 1 else f"{account['rows']} rows"
@@ -30,7 +30,7 @@ class DataCheck:
         return f"DataCheck({', '.join(parts)}: {'stops a run' if self.stopping else 'sound'})"
 
     def _repr_html_(self) -> str:
-        """The account for a notebook: how many rows of each kind, and what is wrong."""
+        """The summary for a notebook: how many rows of each kind, and what is wrong."""
         counts = [
             (_(formatting.KINDS[kind][0]), f"{count:,}")
             for kind, count in self.validated.account["counts"].items()

@@ -1,4 +1,4 @@
-"""From what is asked to facts: the model's folder, the data's numbers, the machine's speed."""
+"""Inspects what a config names: the model's folder, the data, the machine's speed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,16 +33,16 @@ ROWS_CHECKED_IN_FULL = 20_000
 ROWS_LOOKED_AT = 100
 USUAL: Mapping[str, Task] = {"decoder": "causal_lm", "encoder": "seq_cls", "encoder_decoder": "seq2seq"}
 KINDS: Mapping[str, str] = {
-    "decoder": N_("a model that writes on"),
-    "encoder": N_("a model that reads"),
-    "encoder_decoder": N_("a model that reads one text and writes another"),
+    "decoder": N_("a decoder"),
+    "encoder": N_("an encoder"),
+    "encoder_decoder": N_("an encoder-decoder"),
 }
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class InspectedInputs:
-    """Everything a plan rests on, and the data that was looked at on the way."""
+    """Everything a plan needs, and the validated data."""
 
     run: RunConfig
     facts: InspectedFacts
@@ -54,7 +54,7 @@ class InspectedInputs:
 def inspect(
     run: RunConfig, *, note: Notify, progress: Progress = lambda done, total: None, is_measured: bool = True
 ) -> InspectedInputs:
-    """Facts about machine, model and data; without `is_measured` this machine's speed is not asked for.
+    """Facts about machine, model and data; without `is_measured` this machine's speed is not measured.
 
     Raises: every error of the model, the data and the network.
     """
@@ -75,7 +75,7 @@ def inspect(
 
 @system_faults()
 def look_at_data(run: RunConfig, *, note: Notify, progress: Progress) -> tuple[ValidatedData, TextTokenizer]:
-    """All rows as this model would see them; damaged rows are in the account, not raised.
+    """All rows as this model would see them; bad rows are in the summary, not raised.
 
     Raises: every error of the model and of files that cannot be read; SpecError E109 for a length the model does not have.
     """
@@ -91,7 +91,7 @@ def look_at_data(run: RunConfig, *, note: Notify, progress: Progress) -> tuple[V
 def _look(
     run: RunConfig, model: ModelInfo, *, progress: Progress
 ) -> tuple[RunConfig, ValidatedData, TextTokenizer, tuple[PlannedChoice, ...]]:
-    """The data through the gate: all rows, or of very many the first; the others are read and compared.
+    """The validated data: all rows are tokenized, or the first of very many; the others are read and compared.
 
     Raises: ModelError E306, E316 for a model that cannot do the task, and every error of the data.
     """
@@ -119,9 +119,9 @@ def _look(
 
 
 def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:
-    """The rows cut as the plan will choose: looked at whole first, and again where some are longer than that.
+    """The rows truncated as the plan will choose: validated without a limit first, and again where some are longer.
 
-    Lengths stay those of all rows as they are, so that the plan comes to the same choice.
+    Lengths stay those of the untruncated rows, so that the plan makes the same choice.
     """
     whole = check(max_length=NO_LIMIT)
     lengths, longest_prompt = whole.account["lengths"], whole.account["longest_prompt"]
@@ -133,7 +133,7 @@ def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:
 
 
 def _with_task(run: RunConfig, model: ModelInfo) -> tuple[RunConfig, tuple[PlannedChoice, ...]]:
-    """The run with its task: as asked, as the rows show it, or what this kind of model is made for.
+    """The run with its task: as configured, as the rows show it, or the usual one of this kind of model.
 
     Raises: ModelError E306 for a task that the model cannot do.
     """
@@ -190,14 +190,14 @@ def _data_facts(spec: DataConfig, validated: ValidatedData) -> DataInfo:
         holdout=sides.held_out.path if sides.held_out else sides.share,
         warnings=[
             problem for problem in validated.warnings if problem.code != "W201"
-        ],  # the plan says that of its own length
+        ],  # the plan warns of its own length
     )
 
 
 def ensure_probe(note: Notify) -> None:
     """Measure this device's speed once; again only after a busy moment, when the machine is idle.
 
-    On a machine that is always busy the doubtful figure is used, and that is said.
+    On a machine that is always busy the doubtful figure is used, with a note.
     """
     known = read_probe()
     if known and not known.is_doubtful:
@@ -209,4 +209,4 @@ def ensure_probe(note: Notify) -> None:
     note(again if known else _("Measuring this machine's speed, once"))
     code = spawn(command("tunewright.engine.system.device_probe", str(probe_path()))).wait()
     if code and read_probe() == known:
-        note(_("The measured speed could not be kept in {folder}; the plan goes on without it").format(folder=home()))
+        note(_("The measured speed could not be stored in {folder}; the plan does without it").format(folder=home()))

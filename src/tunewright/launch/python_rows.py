@@ -1,4 +1,4 @@
-"""Rows that are handed over in Python, as a file like any other: a run and its resume read them from there."""
+"""Rows that are passed in Python, stored as a file: a run and its resume read them from there."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ AS_ROWS: Mapping[str, str] = {
 
 
 def path_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
-    """The path or Hub id as it is; of a list of rows, the private file that holds them, named by their content.
+    """A path or Hub id unchanged; for a list of rows, the private file that holds them, named by their content.
 
     Raises: SpecError E138 for a row that is no object or that JSON cannot hold, E139 for anything else.
     """

@@ -1,4 +1,4 @@
-"""The built-in tasks: generated rows on disk, and for each task the recipe that learns them."""
+"""The built-in tasks: generated rows on disk, and the training recipe of each task."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ DemoView = Callable[[demo_data.DemoRow], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class QuickstartRecipe:
-    """What learns a task in minutes on two CPU cores: a built-in model, a view of so many rows, settings by path."""
+    """A recipe that trains in minutes on two CPU cores: a built-in model, a number of rows, settings by path."""
 
     model: str
     view: DemoView
@@ -130,7 +130,7 @@ def _write(rows: list[demo_data.DemoRow], view: DemoView, name: str) -> Path:
 
 
 def request(seed: int, task: Task = "causal_lm") -> dict[str, Any]:
-    """What quickstart asks for, by dotted path."""
+    """The settings of quickstart by dotted path."""
     train, held_out = write_demo(seed, task)
     return {
         "model.name": RECIPES[task].model,

@@ -71,7 +71,7 @@ def _refuse_adapter(folder: Path) -> None:
 
 
 def hub_answers() -> bool:
-    """Whether the Hub (or HF_ENDPOINT) answers: whether a small file of it can be had. Nothing of it is kept."""
+    """Whether the Hub (or HF_ENDPOINT) answers: a small file is downloaded and thrown away."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             huggingface_hub.hf_hub_download(
@@ -137,17 +137,17 @@ def _shapes(folder: Path, note: Notify) -> Tensors:
 
 
 def _is_intact(folder: Path, note: Notify) -> bool:
-    """Whether a folder of the cache is there as it was made; one without a manifest was put there by hand, and is taken."""
+    """Whether a folder of the cache exists and is intact; one without a manifest was put there by the user, and is trusted."""
     if not folder.is_dir():
         return False
     harm = next(faults(folder, digest), None) if os.path.lexists(folder / MANIFEST) else None
     if harm:
-        note(_("{folder} is not as it was made ({file}); it is made anew").format(folder=folder, file=harm.file))
+        note(_("{folder} has changed ({file}); it is rebuilt").format(folder=folder, file=harm.file))
     return harm is None
 
 
 def _tokenizer_cache_name(paths: Iterable[Path]) -> str:
-    """A name for what transformers makes of files, by their names and contents and its version."""
+    """A cache key for a converted tokenizer: names and contents of its files, versions of the libraries."""
     parts = sorted({path.name: sha256(path) for path in paths if path.is_file()}.items())
     text = json.dumps([version("transformers"), version("tokenizers"), parts])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -246,7 +246,7 @@ def _from_gguf(path: Path, name: str, note: Notify) -> Path:
 
 
 def _run(argv: list[str], code: str, **values: Any) -> None:
-    """Run one of our helpers to its end; its last words become the reason. Raises the error of `code`."""
+    """Run one of our helpers to its end; its last line of output becomes the reason. Raises the error of `code`."""
     process = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1"})
     output, _none = process.communicate()
     if process.returncode:
@@ -267,7 +267,7 @@ def _why_offline(is_offline_flag: bool) -> str:
 def _from_hub(
     name: str, revision: str | None, *, offline: bool, note: Notify, weights: bool
 ) -> tuple[Path, Tensors | None]:
-    """Small files of a Hub model, or all of it. The code for a network was tested against a Hub that is made up."""
+    """Small files of a Hub model, or all of it. The network code was tested against a simulated Hub."""
     is_offline = offline or bool(_hub_switched_off())
     patterns = [*SMALL_FILES, "*.safetensors"] if weights or is_offline else SMALL_FILES
     try:

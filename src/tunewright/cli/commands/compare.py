@@ -43,12 +43,13 @@ GridFlag = Annotated[
 ]
 SeedsFlag = Annotated[int, typer.Option("--seeds", metavar="N", min=1, help=_("Train every setting with N seeds."))]
 FullFlag = Annotated[
-    bool, typer.Option("--full", help=_("Train every linear layer as a whole, too: full fine-tuning, for comparison."))
+    bool,
+    typer.Option("--full", help=_("Also train all weights of every linear layer: full fine-tuning, for comparison.")),
 ]
 ShotsFlag = Annotated[
     int | None,
     typer.Option(
-        "--shots", metavar="N", min=0, help=_("Ask the base model with N training rows in its prompt, too (causal_lm)."),
+        "--shots", metavar="N", min=0, help=_("Also evaluate the base model with N training rows in its prompt (causal_lm)."),
         show_default=_("3 where runs are trained"),
     ),
 ]  # fmt: skip
@@ -151,7 +152,7 @@ def _runs_of(word: str) -> list["TrainedRun"]:
 
 
 def _common_folder(runs: "Sequence[TrainedRun]") -> Path:
-    """The folder that all runs lie in, else this one."""
+    """The folder that contains all runs, else this one."""
     parents = {run.path.parent for run in runs}
     return parents.pop() if len(parents) == 1 else Path.cwd()
 
@@ -197,7 +198,7 @@ def _measure_prompted(runs: "Sequence[TrainedRun]", shots: int | None, *, is_qui
     """Measure the base model with training rows in its prompt, once; that it cannot be is printed and no error."""
     from tunewright import api
 
-    with live_display.meter(_("Asking the base model with examples in its prompt"), is_quiet=is_quiet) as progress:
+    with live_display.meter(_("Evaluating the base model with examples in its prompt"), is_quiet=is_quiet) as progress:
         problems = api.measure_prompted(runs, shots, progress=progress)
     if problems:
         console.note("; ".join(problem.message() for problem in problems))
@@ -214,7 +215,7 @@ def _announced(cells: "Sequence[Cell]", folder: Path) -> str:
         parts.append(_("{count} of them finished").format(count=len(finished)))
     if plans and all(plan.time for plan in plans):
         seconds = sum(plan.time.seconds for plan in plans if plan.time)
-        parts.append(_("about {time} for what was not begun").format(time=formatting.duration(seconds)))
+        parts.append(_("about {time} for those not started").format(time=formatting.duration(seconds)))
     return " · ".join([*parts, plan_summary.shorten(folder.resolve())])
 
 
@@ -236,7 +237,7 @@ def _print(result: "ComparisonResult", page: Path, *, is_quiet: bool) -> None:
 
 
 def _table(result: "ComparisonResult", channel: console.Channel) -> None:
-    """Narrow columns, so that eight of them fit into a terminal of 80; names go on in the next line where they must."""
+    """Narrow columns, so that eight of them fit into a terminal of 80; long names continue on the next line."""
     from tunewright.report import formatting
 
     headings = result.headings
@@ -265,7 +266,7 @@ def _tight(text: str) -> str:
 
 
 def _in_pieces(name: str, room: int | None) -> list[str]:
-    """A name in pieces that fit, broken behind hyphens and blanks where there are some."""
+    """A name in pieces that fit, broken after hyphens and blanks where there are some."""
     if room is None or columns_of(name) <= room:
         return [name]
     pieces = [""]

@@ -24,7 +24,7 @@ NUMBERS_SHOWN = 8
 def add_to(app: typer.Typer) -> None:
     group = options.branch(_("Check a file of examples; show rows as the model sees them"))
     group.command("check", help=_("Every row accounted for: format, lengths, what is damaged, repeated or cut"))(check)
-    group.command("show", help=_("Rows as the model sees them, with the learned tokens marked"))(show_rows)
+    group.command("show", help=_("Rows as the model sees them, with the tokens in the loss marked"))(show_rows)
     app.add_typer(group, name="data")
 
 
@@ -227,7 +227,7 @@ def _row_json(row: "TokenizedExample", checked: "DataCheck") -> dict[str, Any]:
 def _print_row(row: "TokenizedExample", checked: "DataCheck", channel: Channel) -> None:
 
     tokens = ngettext("{count} token", "{count} tokens", len(row.ids)).format(count=len(row.ids))
-    learned = _("{count} learned").format(count=row.num_label_tokens)
+    learned = _("{count} in the loss").format(count=row.num_label_tokens)
     head = f"{_('row')} {row.number} · {tokens} · {learned}"
     if row in checked.validated.held_out:
         head += f" · {_('held out')}"

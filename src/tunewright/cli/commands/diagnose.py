@@ -39,7 +39,7 @@ def diagnose(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag 
 
 
 def _print(finding: "Finding", channel: "Channel") -> None:
-    """Code and numbers, the cause with how sure it is, each remedy with its command, which is never broken."""
+    """Code and numbers, the cause with its confidence, each remedy with its command, which is never broken."""
     from tunewright.report import formatting
 
     severity = formatting.label(formatting.SEVERITIES, finding.severity)
@@ -57,7 +57,7 @@ def _print(finding: "Finding", channel: "Channel") -> None:
 
 
 def _print_rest(diagnosis: "Diagnosis", channel: "Channel") -> None:
-    """What was looked at if nothing was found; why the run ended if no finding says so."""
+    """What was checked if there are no findings; why the run ended if no finding explains it."""
     problems = diagnosis.evidence.problems
     if not diagnosis.findings:
         if problems:

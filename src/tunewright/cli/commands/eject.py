@@ -10,7 +10,7 @@ from tunewright.i18n import _
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("The plain PEFT script that a run amounts to, with its rows"))(eject)
+    app.command(help=_("The same run as a plain PEFT script, with its rows"))(eject)
 
 
 def eject(

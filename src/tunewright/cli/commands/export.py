@@ -30,4 +30,4 @@ def export(
     plan_summary.labelled(channel, _("Saved"), folder)
     plan_summary.labelled(channel, _("Model"), base.hub_id or base.note)
     files = paste_commands.command("verify", paste_commands.operand(folder))
-    console.next_steps((files, _("its files as they were written; README.md says how to load it")))
+    console.next_steps((files, _("check its files; README.md says how to load it")))

@@ -41,7 +41,7 @@ def generate(
     how: dict[str, Any] = {"with_base": with_base, "max_new_tokens": max_new_tokens}
     rows: list[dict[str, Any]] = []
     try:
-        with live_display.meter(_("Writing answers")) as progress:
+        with live_display.meter(_("Generating answers")) as progress:
             if target:
                 api.answer_to_file(
                     trained, prompts, target, source=Path(file), **how, progress=progress, note=console.note

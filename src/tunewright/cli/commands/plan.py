@@ -131,7 +131,7 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
     plan_summary.decided(planned, channel, is_whole=is_whole)
     chosen = [choice for choice in planned.choices if choice.origin not in ("plan", "default")]
     if chosen:
-        plan_summary.labelled(channel, _("Asked"), _("taken as they were given"))
+        plan_summary.labelled(channel, _("Asked"), _("set by you"))
         rows = [
             (
                 c.path,

@@ -74,7 +74,7 @@ def _print_list(rows: "list[RunOverview]") -> None:
 
 
 def _row(row: "RunOverview") -> tuple[str, ...]:
-    """Name, state, when it was begun, model, scores; in the place of these what is wrong with a damaged run."""
+    """Name, state, when it started, model, scores; in the place of these what is wrong with a damaged run."""
     from tunewright.report import formatting
 
     started = formatting.moment(row.info["created"]) if row.info else ""
@@ -236,7 +236,7 @@ def _what_goes(run: "TrainedRun") -> str:
 
 
 def _confirm(count: int, *, yes: bool, is_json: bool) -> None:
-    """Ask in a terminal. Raises: SpecError E120 where nobody can be asked; typer.Exit on a no."""
+    """Ask in a terminal. Raises: SpecError E120 without a terminal to ask in; typer.Exit on a no."""
     from tunewright.errors import error
     from tunewright.i18n import ngettext
 

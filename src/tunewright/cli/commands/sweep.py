@@ -28,7 +28,7 @@ TrialsFlag = Annotated[
     typer.Option("--trials", metavar="N", min=1, help=_("How many runs in all; 20 unless --minutes is given.")),
 ]
 MinutesFlag = Annotated[
-    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Begin no further run after so many minutes."))
+    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Start no further run after so many minutes."))
 ]
 SpaceFlag = Annotated[
     list[str] | None,
@@ -110,7 +110,9 @@ def _announced(search: "Sweep") -> str:
     parts = [", ".join(axis.name for axis in search.axes)]
     if num_trials:
         parts.append(
-            ngettext("{count} trial begun before", "{count} trials begun before", num_trials).format(count=num_trials)
+            ngettext("{count} trial started before", "{count} trials started before", num_trials).format(
+                count=num_trials
+            )
         )
     return " · ".join([*parts, plan_summary.shorten(search.folder)])
 

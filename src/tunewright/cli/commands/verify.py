@@ -19,16 +19,24 @@ COLORS: dict[str, "ConsoleStyle"] = {"ok": "green", "failed": "red", "not_applic
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("Are all files as they were written; with --numerics, do fast and plain ways agree"))(verify)
+    app.command(
+        help=_("Check the files against their checksums; with --numerics, fast paths against the plain computation")
+    )(verify)
 
 
 def verify(
-    what: Annotated[str, typer.Argument(metavar="RUN | DIR", help=_("A run, or a folder that was copied from one."))] = "last",
+    what: Annotated[
+        str, typer.Argument(metavar="RUN | DIR", help=_("A run, or a folder that was copied from one."))
+    ] = "last",
     numerics: Annotated[
-        bool, typer.Option("--numerics", help=_("Load the run's model and compare its ways on a few of its rows."))
+        bool,
+        typer.Option(
+            "--numerics",
+            help=_("Load the run's model and compare its fast paths with the plain computation on a few rows."),
+        ),
     ] = False,
     as_json: options.JsonFlag = False,
-) -> None:  # fmt: skip
+) -> None:
     from tunewright import api
     from tunewright.errors import errors_of
 
@@ -119,7 +127,7 @@ def _print(folders: "list[IntegrityReport]", run: "TrainedRun | None", channel: 
             if folder.kind == "base"
             else printable(folder.path.name if run else plan_summary.shorten(folder.path)),
             ngettext("{count} file", "{count} files", folder.files).format(count=folder.files),
-            _faults_of(folder) or _("as they were written"),
+            _faults_of(folder) or _("unchanged"),
         )
         for folder in folders
     ]

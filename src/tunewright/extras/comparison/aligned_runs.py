@@ -1,4 +1,4 @@
-"""Several runs side by side: the settings they stand for, their scores on the same rows, and what they cost."""
+"""Several runs side by side: their settings, their scores on the same rows, and their cost."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ Key = tuple[int, str, str]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting with the runs that tried it, which differ only by seed; without runs it is the base model.
+    """One setting with its runs, which differ only by seed; without runs it is the base model.
 
-    `samples` are its answers to the rows that all answered, `losses` those of all held-out rows, for each seed.
+    `samples` are its answers to the rows that all candidates answered, `losses` those of all held-out rows, for each seed.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contestants that were tested on the same rows, the base model first.
+    """Candidates that were evaluated on the same rows, the base model first.
 
     `left_out` are runs without an end, `damaged` those that cannot be read.
 
@@ -103,7 +103,7 @@ class Comparison:
 
     @property
     def absent(self) -> list[tuple[RunDir, str]]:
-        """The runs that do not stand in the table, with their states."""
+        """The runs that are not in the table, with their states."""
         return [*((run, run.state()) for run in self.left_out), *((run, DAMAGED) for run in self.damaged)]
 
     @property
@@ -112,7 +112,7 @@ class Comparison:
 
     @property
     def untrained(self) -> tuple[Candidate, ...]:
-        """What cost no training: the base model as it is, and with examples in its prompt."""
+        """The candidates without training: the base model, and the base model with examples in its prompt."""
         return (self.base, self.prompted) if self.prompted else (self.base,)
 
     @cached_property
@@ -128,7 +128,7 @@ class Comparison:
         return self.held_out_rows if is_loss(self.metric) else self.rows
 
     def marks(self, candidate: Candidate, metric: str) -> list[PerExampleScores]:
-        """The marks of a score, for each seed; empty for a score that has none."""
+        """The per-example scores of a metric, for each seed; empty for a metric that has none."""
         if metric == LOSS:
             per_seed = [loss_marks(losses) for losses in candidate.losses]
         else:
@@ -137,7 +137,7 @@ class Comparison:
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
-        """By name of the contestant and of the score: its value, with an interval where rows tell one."""
+        """By name of the candidate and of the score: its value, with an interval where there are scores of single rows."""
         return {candidate.name: self._estimates(candidate) for candidate in self.candidates}
 
     def _estimates(self, candidate: Candidate) -> dict[str, Estimate]:
@@ -157,7 +157,7 @@ class Comparison:
         return estimate.value if estimate else None
 
     def difference(self, candidate: Candidate, other: Candidate) -> Estimate | None:
-        """How much more the other scores, with an interval that holds for as many differences at once as there are others.
+        """How much higher the other scores, with an interval corrected for the number of differences (Bonferroni).
 
         A loss has none where the losses of single rows were not kept.
         """
@@ -169,7 +169,7 @@ class Comparison:
 
     @cached_property
     def _differences(self) -> dict[tuple[str, str], Estimate | None]:
-        """Those that are known already, as each takes a while."""
+        """The differences computed so far, as each takes a while."""
         return {}
 
     def _difference(self, candidate: Candidate, other: Candidate) -> Estimate | None:
@@ -184,7 +184,7 @@ class Comparison:
 
     @cached_property
     def differing(self) -> dict[str, list[Any]]:
-        """Keys of the config, as it was resolved, that are not the same in all contestants, with each one's value."""
+        """Keys of the config, as it was resolved, that differ between the candidates, with the value of each."""
         flat = [_flat(candidate.records[0]) for candidate in self.tuned]
         keys = dict.fromkeys(key for values in flat for key in values)
         columns = {key: [values.get(key) for values in flat] for key in keys}
@@ -194,8 +194,8 @@ class Comparison:
 def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
     """The finished ones of these runs side by side.
 
-    `shots` says with how many examples in its prompt the base model stands beside them: none for 0; None takes what a run
-    has measured.
+    `shots` is the number of examples in the prompt of the base model that is compared too: none for 0; None takes what a
+    run has measured.
     Raises: SpecError E116 if none is finished, E125 if they were not tested on the same rows.
     """
     records, damaged = _read(runs)
@@ -238,7 +238,7 @@ def _read(runs: Sequence[RunDir]) -> tuple[list[RunRecord], list[tuple[RunDir, T
 
 
 def _shared_rows(records: Sequence[RunRecord]) -> list[Key]:
-    """The rows that all runs were asked, in the order of the first."""
+    """The rows that all runs were evaluated on, in the order of the first."""
     first = records[0]
     tests = {(record.task, record.kind, record.after["held_out_rows"]) for record in records if record.after}
     keys_of_runs = [{_key(sample) for sample in record.samples[1]} for record in records]
@@ -252,9 +252,9 @@ def _shared_rows(records: Sequence[RunRecord]) -> list[Key]:
 
 
 def _rows_read(records: Sequence[RunRecord]) -> list[tuple[int, int]]:
-    """Numbers and units of the held-out rows whose losses all runs kept; none where one kept none, or read other rows.
+    """Row numbers and units of the held-out rows whose losses all runs stored; none where one stored none, or other rows.
 
-    A row has other units by another tokenizer, and then losses cannot be compared.
+    Another tokenizer gives a row other units, and then losses cannot be compared.
     """
     read = [_units(record.losses[1]) for record in records]
     data = {record.plan.facts.data.fingerprint for record in records}
@@ -291,7 +291,7 @@ def _candidate(
 
 
 def _base(records: Sequence[RunRecord], shared: Sequence[Key], read: Sequence[tuple[int, int]]) -> Candidate:
-    """The base model as the first run that measured it found it; a head of random numbers differs from seed to seed."""
+    """The base model as the first run measured it; a randomly initialized head differs from seed to seed."""
     first = _base_record(records, read)
     name = first.references[0]
     if first.before is None:
@@ -311,7 +311,7 @@ def _base_record(records: Sequence[RunRecord], read: Sequence[tuple[int, int]]) 
 def _prompted(
     runs: Sequence[RunDir], shots: int | None, shared: Sequence[Key], read: Sequence[tuple[int, int]]
 ) -> tuple[Candidate | None, int]:
-    """The base model with examples in its prompt, as the first run asked it that asked the same rows; and how many."""
+    """The base model with examples in its prompt, from the first run that measured it on the same rows; and how many."""
     for run in runs:
         record = run.prompted()
         samples = _picked(run.samples(file_names.PROMPTED), shared)
@@ -322,7 +322,7 @@ def _prompted(
 
 
 def _settings(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Runs by what they tried: those that differ only by seed go together."""
+    """Runs grouped by their settings: those that differ only by seed are one group."""
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
         values = {key: value for key, value in _flat(record).items() if key != SEED}
@@ -336,12 +336,12 @@ def _settings(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def _name(group: Sequence[RunRecord]) -> str:
-    """The name of the only run, or what the names of several begin with; the method where that says nothing."""
+    """The name of the only run, or the common prefix of several names; the method if there is none."""
     names = [record.run.name for record in group]
     prefix = [letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))]
     return "".join(prefix).removesuffix("-s").strip("-.") or formatting.method(group[0].plan.run)
 
 
 def _flat(record: RunRecord) -> dict[str, Any]:
-    """The resolved config by dotted path, without what only names the run."""
+    """The resolved config by dotted path, without the section that names the run."""
     return {path: value for path, value in leaves(record.plan.run) if not path.startswith("run.")}

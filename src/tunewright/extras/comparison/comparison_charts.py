@@ -11,11 +11,11 @@ from tunewright.report.loss_charts import MOST_TABLE_ROWS, base_loss, thin
 from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AxisNumber, ChartAxis, axis, framed
 
 COLOURS = 7  # as many as report.css names; more runs begin again with dashes
-LETTER = 6.5  # columns of SVG that a letter of a name takes
+LETTER = 6.5  # width of a letter in SVG units
 
 
 def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, Any]:
-    """Score against a cost: a point with its interval for each setting, and the line of those that none beats in both."""
+    """Score against a cost: a point with its interval for each setting, and the Pareto front."""
     measured = [
         (x, estimate, number, candidate)
         for number, candidate in enumerate(comparison.tuned)
@@ -31,7 +31,7 @@ def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], s
     points = []
     for place, (x, estimate, number, candidate) in enumerate(sorted(measured, key=lambda point: point[0])):
         low, high = (y_axis.at(end) for end in estimate.interval or (estimate.value, estimate.value))
-        is_below = place % 2 == 1  # neighbours often lie side by side, so their names stand on different sides
+        is_below = place % 2 == 1  # neighbours often lie side by side, so their labels alternate
         room = LETTER * len(candidate.name) / 2
         points.append({
             "x": x_axis.at(x), "y": y_axis.at(estimate.value), "low": low, "high": high, "name": candidate.name,
@@ -43,7 +43,7 @@ def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], s
 
 
 def _front(comparison: Comparison, points: Sequence[dict[str, Any]]) -> str:
-    """Points that no other beats in both, from cheap to dear, as an SVG path; y grows downwards."""
+    """The Pareto front from cheap to expensive, as an SVG path; y grows downwards."""
     sign = 1 if METRICS[comparison.metric].is_higher_better else -1
     best, front = math.inf, []
     for point in sorted(points, key=lambda point: (point["x"], sign * point["y"])):

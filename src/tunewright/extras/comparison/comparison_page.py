@@ -44,7 +44,7 @@ def write_page(
 
 
 def check_page(path: Path) -> None:
-    """Raises: SpecError E115 for a file that is no page of ours; TrainingError E520, E524 for what cannot be written to."""
+    """Raises: SpecError E115 for a file that is not such a page; TrainingError E520, E524 where it cannot be written."""
     output_targets.output_folder(path.parent, is_new=False)
     if path.parent.is_dir():
         output_targets.output_file(path, is_ours=html_page.is_ours)
@@ -90,7 +90,7 @@ def _headline(choice: Recommendation) -> str:
 
 
 def _kind(choice: Recommendation) -> str:
-    """The colour of the verdict: sure, open, or nothing to say."""
+    """The colour of the verdict: better, unclear or unknown."""
     if choice.best is None:
         return "unknown"
     is_sure = any(change.interval for change in choice.differences.values())
@@ -107,7 +107,7 @@ def _pairs(comparison: Comparison, candidate: Candidate) -> list[SamplePair]:
 
 
 def _outcomes(both: Mapping[str, list[SamplePair]]) -> list[dict[str, Any]]:
-    """Rows won and lost against the base model, for each setting; empty where answers are not marked."""
+    """Rows won and lost against the base model, for each setting; empty where answers have no scores of their own."""
     outcomes = []
     for name, pairs in both.items():
         counts = {str(kind): count for kind, count in answers.count(pairs).items()}

@@ -1,4 +1,4 @@
-"""Several runs side by side, as scripts and commands get them: what was found, what to take, and the page of it."""
+"""The result of a comparison, for scripts and commands: scores, recommendation and report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from tunewright.i18n import _
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Several runs side by side, and which of them to take."""
+    """Several runs side by side, with a recommendation."""
 
     comparison: Comparison
     choice: Recommendation
 
     @property
     def verdict(self) -> str:
-        """What to take and why, claiming no more than the rows can show; in this process's language."""
+        """Which run is recommended and why, claiming no more than the intervals show; in this process's language."""
         return self.choice.verdict()
 
     @property

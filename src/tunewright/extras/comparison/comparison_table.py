@@ -1,4 +1,4 @@
-"""A comparison with its choice: what scripts get, and the rows of the table that people read."""
+"""A comparison with its recommendation: JSON for scripts, and the rows of the table that people read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tunewright.rundir import file_names
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One row of the table, as it is shown; `run` is where the first run of it lies."""
+    """One row of the table as text."""
 
     name: str
     score: str
@@ -29,7 +29,7 @@ class ComparisonRow:
 
 
 def lines(comparison: Comparison, choice: Recommendation) -> list[ComparisonRow]:
-    """The table: the base model first, the others in the order in which they were given."""
+    """The table: the base model first, the others in the order of the runs."""
     return [_table_row(comparison, choice, candidate) for candidate in comparison.candidates]
 
 

@@ -1,7 +1,7 @@
-"""The cells of a comparison: ordinary runs in one folder, that differ in nothing but what is compared.
+"""The cells of a grid: ordinary runs in one folder that differ only in the compared settings.
 
-The first cell is planned as it would be alone; rows per step, row length, passes and tests of all others are those of its
-plan, and no cell ends early, so that each is trained on the same tokens. The learning rate stays what suits the method.
+The first cell is planned as it would be alone; batch size, length, epochs and evaluation of all others are those of its
+plan, and early stopping is off, so that each trains on the same tokens. The learning rate stays that of the method.
 """
 
 import hashlib
@@ -39,14 +39,14 @@ FULL = {"method": "ln_tuning", "peft.target_modules": ALL_LINEAR, "model.quantiz
 NO_EARLY_END: dict[str, Any] = {"train.early_stopping_patience": 0}
 MOST_CELLS = 200
 SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
-Values = dict[str, str]  # as `--set` writes them
+Values = dict[str, str]  # as in `--set`
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is compared: a config's layers, and the values that each cell takes one of.
+    """What is compared: a config, and the values of which each cell has one.
 
-    `axes` holds texts by path, as `--set` takes them; `full` adds a cell in which every linear layer is trained as a whole.
+    `axes` holds texts by path, as `--set` takes them; `full` adds a cell of full fine-tuning of every linear layer.
     """
 
     config: Path | None = None
@@ -61,8 +61,8 @@ class Grid:
     def load(
         self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, Any] = MappingProxyType({})
     ) -> LoadedConfig:
-        """The config of a cell: its own values over what was asked for, over what is equal in all. Raises: SpecError."""
-        is_full = FULL.items() <= values.items()  # it has none of the fields that the other cells may be given
+        """The config of a cell: its own values, then those of the user, then those that are equal in all. Raises: SpecError."""
+        is_full = FULL.items() <= values.items()  # it has none of the PEFT fields of the other cells
         sets = [text for text in self.sets if not (is_full and text.startswith("peft."))]
         texts = [*sets, *(f"{path}={value}" for path, value in values.items())]
         loaded = spec.load(config=self.config, named=self.named, sets=texts)
@@ -72,7 +72,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a comparison: made already, or planned and not yet begun."""
+    """One run of a grid: it exists, or it is planned and not yet started."""
 
     name: str
     run: RunDir | None
@@ -81,7 +81,7 @@ class Cell:
 
 
 def prepare(grid: Grid, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None) -> list[Cell]:
-    """All cells, with plans for those that were never begun; nothing is started and nothing written yet but `equal.json`.
+    """All cells, with plans for those that were never started; nothing is started, and only `equal.json` is written.
 
     Raises: every error that can be known before a run starts; SpecError E126 if the folder holds another comparison.
     """
@@ -101,7 +101,7 @@ def prepare(grid: Grid, folder: Path, *, note: Notify, progress: Progress = lamb
 
 
 def begin(cell: Cell, *, force: bool = False, note: Notify) -> RunDir | None:
-    """Start a cell, or let it go on, in the background; None if it is finished. One that is live is left alone.
+    """Start or resume a cell in the background; None if it is finished. A live one is left alone.
 
     Raises: what `start.create` and `start.resume` raise.
     """
@@ -120,7 +120,7 @@ def begin(cell: Cell, *, force: bool = False, note: Notify) -> RunDir | None:
 
 
 def default_folder(grid: Grid) -> Path:
-    """runs/compare-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
+    """runs/compare-<data>-<6 letters>: the same for the same settings, so that the same command continues."""
     return run_dir.runs_root() / f"compare-{data_name(grid.load().run)}-{_digest(grid)[:6]}"
 
 
@@ -130,7 +130,7 @@ def data_name(run: RunConfig) -> str:
 
 
 def _digest(grid: Grid) -> str:
-    """Of what all cells have in common: methods, ranks and the grid may grow, and the comparison of a folder with them."""
+    """Digest of what all cells have in common: methods, ranks and axes may be added later in the same folder."""
     return hashlib.sha256(json.dumps(_comparable(grid.load().run), sort_keys=True).encode()).hexdigest()
 
 
@@ -202,7 +202,7 @@ def _clean(text: str) -> str:
 def _equal(
     grid: Grid, combinations: Mapping[str, Values], folder: Path, *, note: Notify, progress: Progress
 ) -> dict[str, Any]:
-    """What is equal in all cells: as the first cell of the folder was planned. Raises: SpecError E126."""
+    """The settings that are equal in all cells, from the plan of the first one. Raises: SpecError E126."""
     path, digest = folder / EQUAL_FILE, _digest(grid)
     stored = read_optional(path, SettingRecord)
     if stored.get("ask") == digest:
@@ -218,15 +218,15 @@ def _equal(
 
 
 def equal_of(run: RunConfig) -> dict[str, Any]:
-    """What is equal in all cells, as the run was planned that stands for them."""
+    """The settings that are equal in all cells, from the plan of one run."""
     return NO_EARLY_END | {key: value for key in EQUAL if (value := value_at(run, key)) is not None}
 
 
 def is_same(run: RunDir, loaded: LoadedConfig) -> bool:
-    """Whether a run on disk is what the cell asks for."""
+    """Whether a run on disk has the config of the cell."""
     return _comparable(spec.load(config=run.file(file_names.CONFIG)).run) == _comparable(loaded.run)
 
 
 def _comparable(run: RunConfig) -> dict[str, Any]:
-    """A config without the name and the place of its run."""
+    """A config without the name and the folder of its run."""
     return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})

@@ -1,8 +1,8 @@
-"""Which of the compared settings to take, in sentences that claim no more than the intervals of their differences.
+"""Which of the compared settings to use, in sentences that claim no more than the intervals of their differences.
 
-The highest score is held against every other one, with intervals that hold for all these differences together. Those that
-the rows cannot tell from it are as good as it is, and the cheapest of them is taken: the fastest, and among those about
-as fast the smallest.
+The highest score is compared with every other one, with simultaneous intervals. Candidates whose difference is not
+significant are as good as it is, and the cheapest of them is recommended: the fastest, and the smallest of those about as
+fast.
 """
 
 import math
@@ -24,9 +24,9 @@ MOST_NAMES = 4
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The answer of a comparison: `best` scores highest, `take` is the one to use, None where nothing can be advised.
+    """The recommendation: `best` scores highest, `take` is the one to use, None where nothing can be recommended.
 
-    `differences` are those of every contestant to the best, by name; `tied` are as good as it within the noise.
+    `differences` are those of every candidate to the best, by name; `tied` do not differ significantly from it.
     """
 
     best: Candidate | None
@@ -102,7 +102,7 @@ WHO: Mapping[str, str] = {
 
 
 def recommend(comparison: Comparison) -> Recommendation:
-    """What a comparison comes to."""
+    """The recommendation of a comparison."""
     ranked = sorted(
         (candidate for candidate in comparison.tuned if comparison.value(candidate) is not None),
         key=lambda candidate: _rank_value(comparison, candidate),
@@ -170,7 +170,7 @@ def _is_one_percent(comparison: Comparison, change: Estimate) -> bool:
 
 
 def _is_worth_training(comparison: Comparison, candidate: Candidate) -> bool:
-    """Whether it is shown to be better than all that cost no training."""
+    """Whether it is significantly better than all untrained candidates."""
     against = [comparison.difference(rival, candidate) for rival in comparison.untrained]
     is_above = all(
         change is not None and (change.interval is None or _is_above(comparison, change.interval, 0))
@@ -197,7 +197,7 @@ def _seconds(candidate: Candidate) -> float:
 def _doubt(
     comparison: Comparison, best: Candidate, others: Sequence[Candidate], differences: Mapping[str, Estimate]
 ) -> Phrase | None:
-    """What stands against taking any of them: what costs no training may be as good as the best, or the rows are few."""
+    """A reason not to recommend any of them: an untrained candidate may be as good as the best, or there are few rows."""
     values = _values(comparison, best)
     against = {candidate.name: comparison.difference(candidate, best) for candidate in comparison.untrained}
     changes = [*against.values(), *(differences[candidate.name] for candidate in others)]
@@ -293,7 +293,7 @@ def _by_loss(comparison: Comparison, best: Candidate, take: Candidate) -> Phrase
 
 
 def _gain_over_base(comparison: Comparison, take: Candidate) -> list[Phrase]:
-    """What it has won over each of those that cost no training."""
+    """Its gain over each untrained candidate."""
     text = AGAINST_BASE if METRICS[comparison.metric].is_higher_better else BELOW_BASE
     sentences = []
     for candidate in comparison.untrained:
@@ -307,7 +307,7 @@ def _gain_over_base(comparison: Comparison, take: Candidate) -> list[Phrase]:
 
 
 def _resolution(comparison: Comparison, differences: Sequence[Estimate | None]) -> list[Phrase]:
-    """How large a difference must be to be seen, where one was too small."""
+    """The smallest difference that these rows can show, where one was too small."""
     widths = [(change.interval[1] - change.interval[0]) / 2 for change in differences if change and change.interval]
     if not any(widths):  # where all rows are alike, nothing was too small to be seen
         return []
@@ -350,10 +350,10 @@ def _names(candidates: Sequence[Candidate]) -> str:
 
 
 def _gain(take: Candidate, best: Candidate) -> Phrase:
-    """What the one that is taken saves: time if it is clearly faster, or else numbers to train."""
+    """What the recommended candidate saves: time if it is clearly faster, else trained parameters."""
     mine, its = _seconds(take), _seconds(best)
     sizes = {"few": take.trainable_parameters or 0, "many": best.trainable_parameters or 0}
     if mine * SAME_SECONDS >= its and sizes["few"] < sizes["many"]:
         counts = {name: formatting.count(size) for name, size in sizes.items()}
-        return Phrase(N_("trains {few} numbers instead of {many}"), **counts)
+        return Phrase(N_("trains {few} parameters instead of {many}"), **counts)
     return Phrase(N_("trains {share} faster"), share=formatting.with_sign(f"{100 * (1 - mine / its):.0f}"))

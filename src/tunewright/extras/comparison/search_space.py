@@ -1,4 +1,4 @@
-"""What a sweep searches: for each path of the config the values, or the range of numbers, that a trial takes one of."""
+"""The search space of a sweep: for each path of the config its values, or a range of numbers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from tunewright.planning.run_plan import Plan
 
 BETWEEN_VALUES = re.compile(r",(?![^\[]*\])")
 WHOLE = re.compile(r"[+-]?\d+")
-WIDE = 10.0  # from this ratio of its ends on a range is searched by orders of magnitude
+WIDE = 10.0  # from this ratio of its ends on, a range is searched on a log scale
 RATE_FACTOR = 5.0  # the usual learning rate of a method, times and divided by
 ALPHA_TIMES = (1, 2, 4)
 DROPOUTS = ("0.0", "0.05", "0.1")
@@ -76,7 +76,7 @@ def parse_axis(text: str) -> SearchAxis | None:
 
 
 def axes_for(axes_of_user: Sequence[SearchAxis], plan: Plan, origins: Mapping[str, str]) -> list[SearchAxis]:
-    """What was asked for, and the usual ranges of what nobody has set; the method first, as it says which fields there are."""
+    """The axes of the user, and the usual ranges of settings at their defaults; the method first, as the others depend on it."""
     by_path = {axis.path: axis for axis in axes_of_user}
     usual = [] if "method" in by_path else _of_method(plan.run)
     usual.append(SearchAxis("train.warmup_steps", low=0.0, high=LONGEST_WARMUP))
@@ -131,7 +131,7 @@ def settings(axes: Sequence[SearchAxis], picked: Mapping[str, Any]) -> dict[str,
 
 
 def as_text(value: Any) -> str:
-    """A value as `--set` takes it; YAML reads 1e-05 as a word, and 1.0e-05 as a number."""
+    """A value as `--set` takes it; YAML reads 1e-05 as a string, and 1.0e-05 as a number."""
     text = value if isinstance(value, str) else repr(value)
     return text.replace("e", ".0e", 1) if isinstance(value, float) and "." not in text else text
 
@@ -147,7 +147,7 @@ def read(path: str, text: str) -> Any:
 
 
 def at_plan(axes: Sequence[SearchAxis], run: RunConfig) -> dict[str, Any]:
-    """Where on each axis the plan's own value lies, by name; axes that do not hold it are left out."""
+    """The plan's own value on each axis, by name; axes that do not contain it are left out."""
     flat = dict(leaves(run))
     values: dict[str, Any] = {}
     for axis in axes:

@@ -1,4 +1,4 @@
-"""The runs of a grid, trained one after another; whoever started them is told of each by an event."""
+"""The runs of a grid, trained one after another, with events for their start and end."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tunewright.rundir.run_dir import RunDir
 
 @dataclass(frozen=True)
 class CellStarted:
-    """A run that goes on in the background, number `number` of `total`.
+    """A run that was started in the background, number `number` of `total`.
 
     `last_seq` is the number of the last event that it had before, -1 for a new run.
     """

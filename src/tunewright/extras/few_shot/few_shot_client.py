@@ -1,4 +1,4 @@
-"""The base model of a run with training rows in its prompt; what it reaches is kept in the run's folder."""
+"""The base model of a run with training rows in its prompt; its scores are stored in the run's folder."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress
     Raises: SpecError E116; DataError E210, E230.
     """
     if from_json(run.plan()).run.task != "causal_lm":
-        raise error("E230", reason=N_("its task writes no answers in turns"))
+        raise error("E230", reason=N_("its task does not generate answers in turns"))
     result = session.request("prompted", progress, shots=shots)
     run.write_test(file_names.PROMPTED, result.pop("samples"), result.pop("losses"))
     atomic_io.write_json(

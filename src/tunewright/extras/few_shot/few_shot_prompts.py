@@ -1,4 +1,4 @@
-"""The base model with training rows in its prompt, on the run's own test: what it reaches without any training."""
+"""Few-shot prompts: the base model with training rows in its prompt, evaluated as in the run, without any training."""
 
 import random
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ def with_examples(
 ) -> tuple[list[TokenizedExample], int]:
     """The held-out rows with up to `shots` training rows shown before each, and how many fit.
 
-    The rows that are shown are drawn with the run's seed from the shorter half, and are the same for all. What is measured
-    of a row, and where it is cut, is as in the run's own test, so that losses are of the same tokens.
-    Raises: DataError E230 where rows cannot be shown.
+    The examples are sampled with the run's seed from the shorter half, and are the same for all rows. The same tokens of a
+    row are measured as in the run's own evaluation, so that losses can be compared.
+    Raises: DataError E230 where there can be no examples.
     """
     assert plan.run.task == "causal_lm" and plan.run.eval.max_new_tokens != "auto"
     if plan.run.data.train_on != "answers":
-        raise error("E230", reason=N_("whole texts are learned, not answers"))
+        raise error("E230", reason=N_("the loss is on whole texts, not on answers"))
     examples = _drawn(plan, data.train, shots)
     if not examples:
         raise error("E230", reason=N_("no row is one question and one answer"))
@@ -62,9 +62,9 @@ def _turns(example: Example) -> list[Message]:
 def _with_turns_before(
     turns: Sequence[Message], data: TokenizedDataset, tokenizer: TextTokenizer
 ) -> list[TokenizedExample]:
-    """The held-out rows with turns behind their system turn. Raises: DataError E230 where the template refuses that."""
+    """The held-out rows with these turns after their system turn. Raises: DataError E230 where the template refuses that."""
     if len({row.number for row in data.held_out}) < len(data.held_out):
-        raise error("E230", reason=N_("the template writes an answer otherwise behind others"))
+        raise error("E230", reason=N_("the template formats an answer differently after other turns"))
     examples = [data.held_out_examples[row.number] for row in data.held_out]
     prompted = []
     for example in examples:
@@ -79,12 +79,12 @@ def _with_turns_before(
 def _with_tested_labels(
     longer: TokenizedExample, plain: TokenizedExample, tested: TokenizedExample
 ) -> TokenizedExample:
-    """The longer row with what the run's test measures of it: of its own learned tokens those before the cut."""
+    """The longer row with the label tokens that the run's evaluation measures: its own, up to the truncation."""
     places = [i for i, label in enumerate(longer.labels) if label != IGNORED][-plain.num_label_tokens :]
     measured_places = places[: tested.num_label_tokens]
     end, first = measured_places[-1] + 1, measured_places[0]
     labels = [int(label) if first <= i < end else IGNORED for i, label in enumerate(longer.labels)]
     measured = [label for label in labels if label != IGNORED]
     if measured != [label for label in tested.labels if label != IGNORED]:
-        raise error("E230", reason=N_("the template writes an answer otherwise behind others"))
+        raise error("E230", reason=N_("the template formats an answer differently after other turns"))
     return replace(longer, ids=longer.ids[:end], labels=labels[:end])

@@ -14,7 +14,7 @@ from tunewright.rundir.run_dir import RunDir
 from tunewright.security import gate_task_folder
 
 HARNESS = "lm_eval"
-# Of metrics that are scripts none is ever fetched; the data of tasks only if that was asked for, and then without a token.
+# Metric scripts are never downloaded; the data of tasks only with `online`, and without a token.
 OFFLINE = {"HF_EVALUATE_OFFLINE": "1"}
 ONLINE = {**OFFLINE, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
 

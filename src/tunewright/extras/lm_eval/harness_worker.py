@@ -23,12 +23,12 @@ from tunewright.engine.session_server import Operations, Say, SessionServer, mai
 from tunewright.errors import error
 from tunewright.rundir.run_dir import RunDir
 
-ROWS_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU is busy with one row, and padded ones only cost; the GPU's was not tried
+ROWS_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU is busy with one row, and padding only costs; not measured on a GPU
 RESAMPLES = 1000  # for metrics whose standard error has no formula
 
 
 def benchmark(session: SessionServer, tasks: list[str], rows: int | None, include_path: str | None) -> dict[str, Any]:
-    """What each task gives for base and tuned model, measured in the same way on the same rows.
+    """The results of each task for base and tuned model, measured on the same rows.
 
     Raises: ExportError E610 for tasks that the harness does not know, E611 if it cannot run them.
     """
@@ -55,7 +55,7 @@ def benchmark(session: SessionServer, tasks: list[str], rows: int | None, includ
 
 
 def _without_code() -> None:
-    """What the harness would run on a task's word: `evaluate` runs scripts by name, its own jinja2 has no sandbox."""
+    """Block the code that a task could name: `evaluate` runs scripts by name, and the harness' own jinja2 has no sandbox."""
     sys.modules["evaluate"] = None  # type: ignore[assignment]  # importing it now fails
     open_ended = utils.env
     sandbox = ImmutableSandboxedEnvironment(
@@ -116,7 +116,7 @@ def _number(value: Any) -> float | None:
 
 
 def operations(run: RunDir, say: Say) -> Operations:
-    """What this process can be asked for."""
+    """The operations of this process."""
     return {"benchmark": partial(benchmark, SessionServer(run, say))}
 
 

@@ -1,4 +1,4 @@
-"""The equalities that a run stands on, measured on a person's own model and a few of his rows.
+"""The numerical equalities that a run relies on, measured on its own model and a few of its rows.
 
 Each check compares two ways to one result: a step at once and row by row, a fast path and the plain one, the model without
 its adapter and the base, the adapter in memory and on disk, the merged model and its adapter. Dropout is off. A difference is
@@ -45,7 +45,7 @@ from tunewright.kernels.packing import attend_by_document, packed_loss
 from tunewright.planning.fast_paths import PATHS
 from tunewright.planning.run_plan import Plan
 
-ROWS, TOKENS = 6, 96  # the plain way computes all logits of all rows at once
+ROWS, TOKENS = 6, 96  # the reference computes all logits of all rows at once
 WITHOUT_LIMIT = 2**31
 # Of the loss: inputs in 8 bits are meant to be rounded, so that they give another loss, but not a far one.
 INT8_TOLERANCE = 3e-2
@@ -55,7 +55,7 @@ BatchInputs = list[Tensor]
 
 @dataclass(frozen=True)
 class ParityResult:
-    """How far apart two ways are in one kind of result, and how far they may be."""
+    """The difference between two computations in one kind of result, and the tolerance."""
 
     what: str
     difference: float
@@ -71,7 +71,7 @@ class ParityResult:
 
 @dataclass(frozen=True)
 class ParityCheck:
-    """One equality: what was compared, or why it was not; `is_broken` if it could not be compared as it should have been."""
+    """One equality: what was compared, or why it was not; `is_broken` if the comparison itself failed."""
 
     name: str
     compared: tuple[ParityResult, ...] = ()
@@ -91,7 +91,7 @@ class ParityCheck:
 
 @dataclass(frozen=True)
 class _ModelUnderTest:
-    """The model of a run with a few rows; `loss` is the plain one of its task."""
+    """The model of a run with a few rows; `loss` is the reference loss of its task."""
 
     model: PeftModel
     plan: Plan
@@ -107,12 +107,12 @@ class _ModelUnderTest:
             return _summed(self.model, loss, batches)
 
     def whole(self) -> LossAndGradients:
-        """The plain way, all rows at once."""
+        """The reference computation, all rows at once."""
         return self.measured(self.loss, self.cut, WITHOUT_LIMIT)
 
     @cached_property
     def plain(self) -> LossAndGradients:
-        """The same, made once."""
+        """The same, computed once."""
         return self.whole()
 
     def logits(self) -> BatchInputs:
@@ -125,7 +125,7 @@ def prove(
 ) -> dict[str, Any]:  # fmt: skip
     """All checks of a run. `model` was loaded from `adapter`, and is used up.
 
-    Cost: memory of one model (of two where the base is quantised and merged); a few passes over six short rows.
+    Cost: memory of one model (of two where the base is quantised and merged); a few forward and backward passes of six short rows.
     """
     total = len(PATHS) + 4
     checks: list[ParityCheck] = []
@@ -173,7 +173,7 @@ def _short(row: TokenizedExample, plan: Plan) -> TokenizedExample:
 
 
 def let_gradients_in(model: PeftModel) -> None:
-    """Mark what was trained as a training does, in a model that was loaded to be used."""
+    """Set requires_grad as in training, in a model that was loaded for inference."""
     if model.active_peft_config.is_prompt_learning:
         model.prompt_encoder.requires_grad_(True)
         for module in model.modules():
@@ -189,7 +189,7 @@ def let_gradients_in(model: PeftModel) -> None:
 
 @torch.no_grad()
 def logits_of(model: nn.Module, plan: Plan, rows: Sequence[TokenizedExample]) -> BatchInputs:
-    """Logits behind each row, as a merge compares them."""
+    """Logits after each row, as a merge compares them."""
     model.eval()
     return [next_logits(model, plan, row.ids) for row in rows]
 
@@ -224,7 +224,7 @@ def _accumulated(subject: _ModelUnderTest) -> ParityCheck:
 
 
 def _fast_path(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
-    """A fast path of the plan against the plain way, or why the run does not take it."""
+    """A fast path of the plan against the reference, or why the run does not use it."""
     plan = subject.plan
     if name not in plan.fast_paths:
         return ParityCheck(name, reason=PATHS[name].reason_not(plan.run, plan.facts) or N_("it was switched off"))
@@ -232,7 +232,7 @@ def _fast_path(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
 
 
 def _loss_backend(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
-    """A way to the loss: in two micro-batches at least, where it cuts them itself."""
+    """A fast loss backend: in at least two micro-batches, where it forms them itself."""
     plan, model = subject.plan, subject.model
     backend = next(backend for backend in fast_backends(plan) if backend.paths[-1] == name)
     if reason := reason_not(backend, plan, model):

@@ -1,4 +1,4 @@
-"""The trials of a sweep, trained one after another; whoever started them is told of each by an event."""
+"""The trials of a sweep, trained one after another, with events for their start and end."""
 
 import time
 from collections import deque
@@ -14,7 +14,7 @@ from tunewright.rundir.run_dir import RunDir
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A trial whose run goes on in the background.
+    """A trial whose run was started in the background.
 
     `values` are the proposed values by path of the config. Iterating `events` shows the run to its end, and prunes it.
     """
@@ -52,7 +52,7 @@ TrialEvent = TrialStarted | TrialRefused | TrialEnded
 def train_trials(
     sweep: Sweep, *, limit: int | None = None, deadline: float | None = None, force: bool = False, note: Notify
 ) -> Iterator[TrialEvent]:
-    """Train trials until there are `limit` of them, or none is begun any more as `deadline` (time.monotonic) has passed.
+    """Train trials until there are `limit` of them, or `deadline` (of time.monotonic) has passed.
 
     Ends early after a run that was stopped by hand. After `TrialStarted` the iterator waits for the end of that run.
     Raises: what `Sweep.begin` and `Sweep.conclude` raise.

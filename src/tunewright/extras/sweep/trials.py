@@ -1,8 +1,8 @@
-"""A sweep: ordinary runs in one folder, each with the setting that a search proposes, until there are enough of them.
+"""A sweep: ordinary runs in one folder, each with the setting that a search proposes.
 
-What a sweep knows lies in two places that survive a kill: the search's storage holds the trials, the folder their runs. A
-trial is worked on by who holds its lock, which the system takes back from the dead; whoever finds an open trial of this
-folder unlocked goes on with it where its run is. So nothing is lost and nothing is run twice, whatever is killed when.
+The state survives a kill: the search's storage holds the trials, the folder their runs. A process works on a trial while it
+holds the trial's lock, which the system releases when the process dies; an open, unlocked trial of this folder is continued
+where its run is. So nothing is lost and nothing is run twice.
 """
 
 import hashlib
@@ -36,13 +36,13 @@ from tunewright.rundir.run_dir import RunDir
 SWEEP_FILE, STORAGE_FILE, LOCK_FILE, LOCKS = "sweep.json", "sweep.db", "sweep.lock", "locks"
 BEST_FILE = "best.yaml"
 LOSS = "held_out_loss"
-MOST_LOSSES = 3  # of all processes of a trial's run, before the trial counts as failed
+MOST_LOSSES = 3  # times that a trial's run may be lost before the trial counts as failed
 SweepEnd = Literal["complete", "pruned", "failed", "stopped", "lost"]
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What is searched for: the best setting of a config by a score; `space` is what was said about where to look.
+    """What is searched: the best setting of a config by a score, in `space` and the usual ranges.
 
     `storage` is the URL of a database that several machines share; none keeps an SQLite file in the folder.
     """
@@ -54,11 +54,11 @@ class SweepSettings:
 
     @property
     def name(self) -> str:
-        """The same for the same ask, on every machine, wherever its files lie there."""
+        """The same for the same settings on every machine, wherever its files are there."""
         return f"sweep-{grid.data_name(self.config.load().run)}-{self.identity()[:6]}"
 
     def identity(self) -> str:
-        """Digest of the ask with files by their names alone."""
+        """Digest of the settings, with files by their names alone."""
         run = self.config.load().run
         run = spec.patch(run, {path: file.name for path, file in start_run.files_of(run).items()})
         identity = {
@@ -87,7 +87,7 @@ class SweepSettings:
 
 @dataclass
 class TrialRun:
-    """A trial that this process works on, as it holds the lock; `run` once there is one."""
+    """A trial that this process holds the lock of; `run` once there is one."""
 
     number: int
     lock: FileLock
@@ -108,7 +108,7 @@ class Sweep:
     rows: str
 
     def claim(self, limit: int | None) -> TrialRun | None:
-        """An open trial that nobody works on, else a new one; None if there are as many as `limit`."""
+        """An open trial that no process works on, else a new one; None if there are `limit` trials."""
         while True:
             trials = self.search.trials()
             for record in trials if limit is None else trials[:limit]:
@@ -122,7 +122,7 @@ class Sweep:
         return record.state == "running" and record.notes.get("owner") == self.owner
 
     def _locked(self, number: int) -> TrialRun | None:
-        """The trial with its lock; None if another process has it, or ended it just now."""
+        """The trial with its lock; None if another process holds it, or just ended the trial."""
         lock = FileLock(self.folder / LOCKS / f"{number}.lock")
         try:
             lock.acquire(timeout=0)
@@ -134,10 +134,10 @@ class Sweep:
         return None
 
     def begin(self, trial: TrialRun, *, force: bool = False, note: Notify) -> Sequence[Problem]:
-        """Start the trial's run in the background, or let it go on; the problems of a setting that cannot be trained.
+        """Start or resume the trial's run in the background; the problems of a setting that cannot be trained.
 
-        Such a trial is over. Raises: SpecError E126 if another run lies in its place, E127 if the rows are others now; every
-        error that no other setting would mend.
+        Such a trial is over. Raises: SpecError E126 if another run has its folder, E127 if the rows have changed; every error
+        that does not depend on the setting.
         """
         path = self.folder / f"trial-{trial.number:03d}"
         try:
@@ -155,7 +155,7 @@ class Sweep:
         if state in ("stopped", "lost") and not self._is_pruned(trial):
             start_run.resume(trial.run, {})
         elif state == "queued" and not trial.run.info().get("is_launched"):
-            trial.run.update_info(is_launched=True)  # before it is, so that nobody who comes later does it again
+            trial.run.update_info(is_launched=True)  # before the launch, so that no other process launches it again
             start_run.launch(trial.run)
         return []
 
@@ -172,19 +172,19 @@ class Sweep:
         return start_run.create(loaded, plan, force=force, note=note)
 
     def follow(self, trial: TrialRun) -> Iterator[dict[str, Any] | None]:
-        """The run's events until it has ended; it is stopped when its held-out losses are worse than those of most others."""
+        """The run's events until it has ended; a trial worse than most others is pruned."""
         assert trial.run is not None
         if self._is_pruned(trial) and trial.run.state() != "stopping":
             start_run.stop(trial.run)
         for event in start_run.follow(trial.run):
             if event and event["kind"] == "eval" and self._is_hopeless(trial, event):
-                # Before the stop, so that whoever comes after a kill knows what it was for.
+                # Before the stop, so that the reason is known after a kill.
                 self.search.note(trial.number, pruned=event["step"])
                 start_run.stop(trial.run)
             yield event
 
     def _is_hopeless(self, trial: TrialRun, event: Mapping[str, Any]) -> bool:
-        """Whether a held-out loss ends the trial, which may have been decided already."""
+        """Whether a held-out loss prunes the trial; False if that was decided before."""
         loss = event["held_out_loss"]
         if loss is None or self._is_pruned(trial):
             return False
@@ -194,7 +194,7 @@ class Sweep:
         return "pruned" in self.search.trial(trial.number).notes
 
     def conclude(self, trial: TrialRun) -> SweepEnd:
-        """Tell the search what became of the run. One that was stopped by hand, or lost, is left open.
+        """Report the end of the run to the search. A run that was stopped by hand, or lost, leaves its trial open.
 
         Raises: SpecError E103 if the run has no such score.
         """
@@ -248,7 +248,7 @@ class Sweep:
         return search_space.parameters(self.axes, record.picked)
 
     def runs(self) -> list[RunDir]:
-        """The runs in this folder that came to their end as trials; those of other machines lie there."""
+        """The runs of completed trials in this folder; other machines have their own."""
         done = {trial.notes.get("run") for trial in self.search.trials() if trial.state == "complete"}
         return [run for run in run_dir.list_runs(self.folder) if str(run.path) in done]
 
@@ -285,7 +285,7 @@ class Sweep:
 def open_sweep(
     settings: SweepSettings, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None
 ) -> Sweep:
-    """The sweep of a folder, begun now or earlier.
+    """The sweep of a folder, started now or earlier.
 
     Raises: ExportError E601 without Optuna; SpecError E103, E126 if the folder holds other runs, E128; what planning raises.
     """
@@ -315,7 +315,7 @@ def open_sweep(
 
 
 def _shared(settings: SweepSettings, *, note: Notify, progress: Progress) -> dict[str, Any]:
-    """What all trials have in common, by the plan of the ask as it stands. Raises: what planning raises; SpecError E109."""
+    """What all trials share, from the plan of the unchanged config. Raises: what planning raises; SpecError E109."""
     loaded = settings.config.load()
     plan = start_run.plan_for(loaded, note=note, progress=progress)
     if not plan.facts.data.num_held_out:
@@ -331,7 +331,7 @@ def _shared(settings: SweepSettings, *, note: Notify, progress: Progress) -> dic
 
 
 def default_folder(settings: SweepSettings) -> Path:
-    """runs/sweep-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
+    """runs/sweep-<data>-<6 letters>: the same for the same settings, so that the same command continues."""
     return run_dir.runs_root() / settings.name
 
 
@@ -350,6 +350,6 @@ def _in_english(problems: Iterable[Problem]) -> str:
 
 
 def _is_of_the_setting(fault: TunewrightError) -> bool:
-    """Whether another setting may well be trained where this one cannot."""
+    """Whether the error depends on the setting, so that another one may be trained."""
     codes = {problem.code for problem in fault.problems}
     return codes == {"E401"} or (isinstance(fault, SpecError | ModelError) and "E127" not in codes)
