@@ -75,7 +75,7 @@ def grid(
 
 def grid_settings(
     config: Path | None,
-    named: Mapping[str, Any],
+    named: Mapping[str, object],
     sets: Sequence[str] = (),
     *,
     methods: Sequence[str] = (),

@@ -11,7 +11,7 @@ from tunewright.data.examples.formats import Format
 from tunewright.data.load_examples import recognise
 from tunewright.launch import python_rows
 
-Rows = str | Path | Sequence[Mapping[str, Any]]  # a path, a Hub id, or the rows themselves
+Rows = str | Path | Sequence[Mapping[str, object]]  # a path, a Hub id, or the rows themselves
 
 
 def silent(text: str) -> None:
@@ -19,13 +19,13 @@ def silent(text: str) -> None:
 
 
 def load(
-    *, config: str | Path | None = None, named: Mapping[str, Any] | None = None, sets: Sequence[str] = ()
+    *, config: str | Path | None = None, named: Mapping[str, object] | None = None, sets: Sequence[str] = ()
 ) -> LoadedConfig:
     """A checked config from a file, named values (dotted path -> value) and PATH=VALUE texts. Raises: SpecError."""
     return load_config.load(config=Path(config) if config else None, named=named or {}, sets=sets)
 
 
-def named_values(model: str | None, data: Rows | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+def named_values(model: str | None, data: Rows | None, settings: Mapping[str, object]) -> dict[str, object]:
     """Python arguments as values by dotted path. Raises: SpecError E132, E138, E139."""
     named = paths_of(settings)
     if model is not None:
@@ -55,7 +55,7 @@ def explain(word: str) -> glossary.Explanation:
     return glossary.explain(word)
 
 
-def config_schema() -> dict[str, Any]:
+def config_schema() -> dict[str, object]:
     """JSON Schema of a config file."""
     return json_schema.json_schema()
 

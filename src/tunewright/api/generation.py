@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tunewright.api.configs import silent
 from tunewright.api.run_handle import CHAT_TOKENS, TrainedRun, no_progress
@@ -36,7 +35,7 @@ def answer_prompts(
     with_base: bool = False,
     max_new_tokens: int = CHAT_TOKENS,
     progress: Progress = no_progress,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     """Each prompt's row with the answer added: as `answer`, or `tuned_answer` where the rows have an `answer` already.
 
     They come in batches, as they are generated. Prompts without a system turn get that of the training rows.

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from tunewright.api.run_handle import TrainedRun
 from tunewright.diagnose import rules
@@ -54,7 +53,7 @@ def account(run: RunDir) -> run_record.RunRecord:
     return run_record.read(run)
 
 
-def summary(run: RunDir) -> dict[str, Any]:
+def summary(run: RunDir) -> dict[str, object]:
     """Verdict and numbers of a run's report, for scripts."""
     return run_report.summary(run, rules.diagnose(run).findings)
 
@@ -64,7 +63,7 @@ def diagnose(run: RunDir) -> Diagnosis:
     return rules.diagnose(run)
 
 
-def benchmark_lines(result: dict[str, Any]) -> list[benchmark_table.BenchmarkRow]:
+def benchmark_lines(result: dict[str, object]) -> list[benchmark_table.BenchmarkRow]:
     """The result of `TrainedRun.benchmark`, base and tuned model side by side, and whether they differ."""
     return benchmark_table.lines(result)
 

@@ -62,7 +62,7 @@ def trial_limit(num_trials: int | None, minutes: float | None) -> int | None:
 
 def sweep_settings(
     config: Path | None,
-    named: Mapping[str, Any],
+    named: Mapping[str, object],
     sets: Sequence[str] = (),
     *,
     space: Sequence[SearchAxis] = (),

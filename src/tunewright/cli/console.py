@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from tunewright.i18n import _, one_line
 from tunewright.i18n import width as columns_of
@@ -241,7 +241,7 @@ def crop(text: str, width: int) -> str:
     return (wrap(text, width - 4)[0] if width > 4 else "").rstrip(" ,:;") + " ..."
 
 
-def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:
+def as_json(value: Mapping[str, object], channel: Channel | None = None) -> None:
     """One JSON object: the whole of stdout. Spread out for people, on one line for programs."""
     channel = channel or out()
     is_wide = (channel.stream.encoding or "").lower().startswith("utf")

@@ -89,7 +89,7 @@ YAML = (".yaml", ".yml")
 
 
 def load_config_from_flags(
-    inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[str, Any]
+    inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[str, object]
 ) -> "LoadedConfig":
     """The config of the inputs and named flags (dotted path -> value). Raises: SpecError."""
     from tunewright import api
@@ -98,7 +98,7 @@ def load_config_from_flags(
     return api.load(config=config, named=named, sets=list(sets or ()))
 
 
-def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
+def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None, dict[str, object]]:
     """The config file, if there is one, and the values of inputs and flags by path.
 
     Raises: typer.BadParameter.
@@ -111,7 +111,7 @@ def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None
     return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | values
 
 
-def training(flags: dict[str, Any], **short: Any) -> dict[str, Any]:
+def training(flags: dict[str, object], **short: Any) -> dict[str, object]:
     """The flags of a training by dotted path; `short` are those with the same short names in Python."""
     from tunewright.config.shortcuts import paths_of
 

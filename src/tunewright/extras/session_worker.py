@@ -3,7 +3,6 @@
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from tunewright.engine import session_server
 from tunewright.engine.session_server import Operations, Say, SessionServer
@@ -16,7 +15,7 @@ from tunewright.extras.numerics import parity_checks
 from tunewright.rundir.run_dir import RunDir
 
 
-def few_shot(session: SessionServer, shots: int) -> dict[str, Any]:
+def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
     """The base model's evaluation with so many training rows before each question. Raises: DataError E210, E230."""
     data, started = session.data(), time.perf_counter()
     if not data.held_out:
@@ -33,7 +32,7 @@ def few_shot(session: SessionServer, shots: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def prove(session: SessionServer) -> dict[str, Any]:
+def prove(session: SessionServer) -> dict[str, object]:
     """The numerical equalities that the run relies on, measured on a few of its rows."""
     rows = session.data().train
     return parity_checks.prove(

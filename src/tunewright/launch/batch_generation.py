@@ -21,7 +21,7 @@ from tunewright.rundir.checkpoints import MANIFEST, sha256
 from tunewright.rundir.event_log import finite
 from tunewright.rundir.run_dir import RunDir
 
-PromptRows = list[dict[str, Any]]
+PromptRows = list[dict[str, object]]
 FIRST_ROWS, MOST_ROWS = 8, 128  # a batch costs little more than a row; a kill loses one batch at most
 
 
@@ -71,7 +71,7 @@ class GenerationRequest:
         rows = [[prompt.row, self._as_request(prompt)] for prompt in self.prompts]
         return [self.with_base, self.max_new_tokens, rows]
 
-    def each(self, progress: Progress) -> Iterator[dict[str, Any]]:
+    def each(self, progress: Progress) -> Iterator[dict[str, object]]:
         """Every row with its answer, in order."""
         for numbers in batches(len(self.prompts)):
             yield from self._answered(numbers, progress)
@@ -98,7 +98,7 @@ class GenerationRequest:
         def in_all(done: int, total: int) -> None:
             progress(numbers.start + len(numbers) * done // max(1, total), len(self.prompts))
 
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "with_base": self.with_base,
             "max_new_tokens": self.max_new_tokens,
             "progress": in_all,
@@ -122,7 +122,7 @@ class GenerationRequest:
         return {"turns": turns, "tools": list(prompt.tools)} if prompt.tools else turns
 
 
-def as_line(row: Mapping[str, Any]) -> str:
+def as_line(row: Mapping[str, object]) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False)
 
 

@@ -46,7 +46,7 @@ def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
         stop.is_over.set()
         run.forget_requests()
     last = (run.read_events() or [{}])[-1]
-    ended: dict[str, Any] = {
+    ended: dict[str, object] = {
         "worker": None,
         "ended": time.time(),
         "seconds": time.monotonic() - begun,

@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunewright.config.tasks import TASKS, Task
 from tunewright.config.validation_problems import one_of
@@ -16,7 +15,7 @@ from tunewright.security import cache_faults, home
 
 HELD_OUT_ROWS = 120
 # The view of a row, as JSON.
-DemoView = Callable[[demo_data.DemoRow], Mapping[str, Any]]
+DemoView = Callable[[demo_data.DemoRow], Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -26,10 +25,10 @@ class QuickstartRecipe:
     model: str
     view: DemoView
     rows: int
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
 
-COMMON: Mapping[str, Any] = {
+COMMON: Mapping[str, object] = {
     "model.precision": "fp32",
     "train.gradient_accumulation_steps": 1,
     "eval.rows": HELD_OUT_ROWS,
@@ -129,7 +128,7 @@ def _write(rows: list[demo_data.DemoRow], view: DemoView, name: str) -> Path:
     return path
 
 
-def request(seed: int, task: Task = "causal_lm") -> dict[str, Any]:
+def request(seed: int, task: Task = "causal_lm") -> dict[str, object]:
     """The settings of quickstart by dotted path."""
     train, held_out = write_demo(seed, task)
     return {

@@ -88,7 +88,7 @@ def _originals(run: RunConfig) -> list[Path]:
     return [path for data in (run.data.train, run.data.holdout) if isinstance(data, str) for path in originals(data)]
 
 
-def _record(plan: Plan) -> dict[str, Any]:
+def _record(plan: Plan) -> dict[str, object]:
     """The fields of run.json that are known before the start."""
     return {
         "model": plan.run.model.name,
@@ -224,7 +224,7 @@ def wait_for_stop(run: RunDir) -> None:
             raise run_dir.owned(run, "E519")
 
 
-def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
+def resume(run: RunDir, changes: Mapping[str, object]) -> RunDir:
     """Continue a run that ended early, in the background, with some settings changed where that is allowed.
 
     Raises: TrainingError E505 while it is live, E502 if its base is another one now; ModelError E324 if that is gone;
@@ -238,7 +238,7 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
     return run
 
 
-def requeue(run: RunDir, changes: Mapping[str, Any]) -> None:
+def requeue(run: RunDir, changes: Mapping[str, object]) -> None:
     """For the owner of a run that ended early: queue it again. Raises: as `resume`, before anything is changed."""
     _check_resumable(run, run.left_as(), changes)
     check_base(run)
@@ -251,7 +251,7 @@ def requeue(run: RunDir, changes: Mapping[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _check_resumable(run: RunDir, state: str, changes: Mapping[str, Any]) -> None:
+def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> None:
     """Raises: TrainingError E505 if the state is a live one, E502 for what cannot be changed; SpecError E116."""
     if state in LIVE:
         raise run_dir.owned(run)
@@ -265,7 +265,7 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, Any]) -> Non
         )
 
 
-def _change(run: RunDir, changes: Mapping[str, Any]) -> None:
+def _change(run: RunDir, changes: Mapping[str, object]) -> None:
     """Config and plan with some settings changed; the plan is recomputed from its stored facts."""
     plan = from_json(run.plan())
     config = spec.load(config=run.file(file_names.CONFIG)).run
@@ -293,7 +293,7 @@ def check_base(run: RunDir) -> None:
         raise TrainingError(problems)
 
 
-def _at(values: Mapping[str, Any], path: str) -> Any:
+def _at(values: Mapping[str, object], path: str) -> Any:
     section, _dot, name = path.partition(".")
     value = values.get(section)
     return value.get(name) if isinstance(value, Mapping) else value

@@ -254,7 +254,7 @@ class Supervisor:
         values = {"what": N_("what the run made"), "reason": reason, "step": step}
         return Problem("E510", values={**values, "path": str(self.run.path), "name": self.run.name})
 
-    def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, Any]:
+    def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, object]:
         """The end of a run whose worker could not say why it ended; the parent says it in its place."""
         records, code = [problem.to_record() for problem in problems], problems[0].entry.exit_code
         events = self.run.events

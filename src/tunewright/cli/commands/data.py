@@ -33,7 +33,7 @@ def _look(
 ) -> "DataCheck":
     from tunewright import api
 
-    settings: dict[str, Any] = {"data.skip_bad": skip_bad, **({"task": task} if task else {})}
+    settings: dict[str, object] = {"data.skip_bad": skip_bad, **({"task": task} if task else {})}
     mapping = options.mapping(columns)
     if mapping:
         settings["data.map"] = mapping
@@ -70,7 +70,7 @@ def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
     )
 
 
-def _check_json(file: str, checked: "DataCheck") -> dict[str, Any]:
+def _check_json(file: str, checked: "DataCheck") -> dict[str, object]:
     return {
         "schema": 1,
         "path": file,
@@ -210,7 +210,7 @@ def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
     )
 
 
-def _row_json(row: "TokenizedExample", checked: "DataCheck") -> dict[str, Any]:
+def _row_json(row: "TokenizedExample", checked: "DataCheck") -> dict[str, object]:
 
     return {
         "row": row.number,

@@ -36,7 +36,7 @@ def init(
     level: Any = preset
     path = Path(output or f"{Path(data).stem}.yaml")
     target = api.output_file(path, force=force)
-    settings: dict[str, Any] = {"task": task} if task else {}
+    settings: dict[str, object] = {"task": task} if task else {}
     if mapping := options.mapping(columns):
         settings["data.map"] = mapping
     text, data_format = api.starter(model, data, level, sets=sets or (), **settings)

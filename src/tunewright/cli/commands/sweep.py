@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -157,7 +157,7 @@ def _show_end(event: "TrialEnded", code: int, *, is_quiet: bool) -> None:
         channel.line(_("Pruned: most other trials had lower held-out losses by then."))
 
 
-def _values_text(values: Mapping[str, Any]) -> str:
+def _values_text(values: Mapping[str, object]) -> str:
     """The values of a trial: r 8, learning_rate 0.0003."""
     return ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in values.items())
 

@@ -57,7 +57,7 @@ def verify(
         raise errors_of(problems)
 
 
-def _prove(run: "TrainedRun") -> dict[str, Any]:
+def _prove(run: "TrainedRun") -> dict[str, object]:
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(run.name)))
     try:
         with live_display.meter(_("Comparing")) as progress:
@@ -66,7 +66,7 @@ def _prove(run: "TrainedRun") -> dict[str, Any]:
         run.close()
 
 
-def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", proof: dict[str, Any]) -> dict[str, Any]:
+def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", proof: dict[str, Any]) -> dict[str, object]:
     who = {"run": str(run.path), "name": run.name, "state": run.state} if run else {}
     sound = not any(folder.faults for folder in folders)
     proven = {"proven": not any(check["outcome"] == "failed" for check in proof["checks"]), **proof} if proof else {}

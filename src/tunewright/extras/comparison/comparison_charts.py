@@ -14,7 +14,7 @@ COLOURS = 7  # as many as report.css names; more runs begin again with dashes
 LETTER = 6.5  # width of a letter in SVG units
 
 
-def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, Any]:
+def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, object]:
     """Score against a cost: a point with its interval for each setting, and the Pareto front."""
     measured = [
         (x, estimate, number, candidate)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from tunewright.extras.comparison import comparison_page
 from tunewright.extras.comparison.aligned_runs import Comparison
@@ -40,7 +39,7 @@ class ComparisonResult:
         """What a careful reader should know about the table."""
         return notes(self.comparison, self.choice)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Rows, best and verdict for programs."""
         return to_json(self.comparison, self.choice)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
 from tunewright.extras.comparison.recommendation import Recommendation
@@ -128,7 +127,7 @@ def _spread(comparison: Comparison, candidate: Candidate) -> str:
     return " ".join(formatting.score(comparison.metric, value) for value in values)
 
 
-def to_json(comparison: Comparison, choice: Recommendation) -> dict[str, Any]:
+def to_json(comparison: Comparison, choice: Recommendation) -> dict[str, object]:
     """For `compare --json`: stable names, English, bytes and seconds."""
     return {
         "schema": file_names.SCHEMA,
@@ -147,7 +146,7 @@ def to_json(comparison: Comparison, choice: Recommendation) -> dict[str, Any]:
     }
 
 
-def _row(comparison: Comparison, choice: Recommendation, candidate: Candidate) -> dict[str, Any]:
+def _row(comparison: Comparison, choice: Recommendation, candidate: Candidate) -> dict[str, object]:
     change = choice.differences.get(candidate.name)
     return {
         "name": candidate.name,

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from tunewright.config import load_config as spec
 from tunewright.config.load_config import LoadedConfig
@@ -36,7 +35,7 @@ EQUAL = (
     "train.gradient_accumulation_steps", "train.eval_steps", "eval.rows", "eval.max_new_tokens",
 )  # fmt: skip
 FULL = {"method": "ln_tuning", "peft.target_modules": ALL_LINEAR, "model.quantization": "none"}
-NO_EARLY_END: dict[str, Any] = {"train.early_stopping_patience": 0}
+NO_EARLY_END: dict[str, object] = {"train.early_stopping_patience": 0}
 MOST_CELLS = 200
 SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
 Values = dict[str, str]  # as in `--set`
@@ -50,7 +49,7 @@ class Grid:
     """
 
     config: Path | None = None
-    named: Mapping[str, Any] = field(default_factory=dict)
+    named: Mapping[str, object] = field(default_factory=dict)
     sets: Sequence[str] = ()
     methods: Sequence[str] = ()
     ranks: Sequence[int] = ()
@@ -59,7 +58,7 @@ class Grid:
     full: bool = False
 
     def load(
-        self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, Any] = MappingProxyType({})
+        self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, object] = MappingProxyType({})
     ) -> LoadedConfig:
         """The config of a cell: its own values, then those of the user, then those that are equal in all. Raises: SpecError."""
         is_full = FULL.items() <= values.items()  # it has none of the PEFT fields of the other cells
@@ -187,7 +186,7 @@ def _axes(grid: Grid, method: str) -> dict[str, Sequence[str]]:
     return axes
 
 
-def _name(method: str, cell: Values, names: Mapping[str, Any]) -> str:
+def _name(method: str, cell: Values, names: Mapping[str, object]) -> str:
     """lora-r8-lr0.0003; further seeds of it are called lora-r8-lr0.0003-s2."""
     keys = {path.rpartition(".")[2]: value for path, value in cell.items() if path != "method"}
     parts = [method, *(f"{SHORT.get(key, key + '-')}{value}" for key, value in keys.items())]
@@ -201,7 +200,7 @@ def _clean(text: str) -> str:
 
 def _equal(
     grid: Grid, combinations: Mapping[str, Values], folder: Path, *, note: Notify, progress: Progress
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The settings that are equal in all cells, from the plan of the first one. Raises: SpecError E126."""
     path, digest = folder / EQUAL_FILE, _digest(grid)
     stored = read_optional(path, SettingRecord)
@@ -217,7 +216,7 @@ def _equal(
     return equal
 
 
-def equal_of(run: RunConfig) -> dict[str, Any]:
+def equal_of(run: RunConfig) -> dict[str, object]:
     """The settings that are equal in all cells, from the plan of one run."""
     return NO_EARLY_END | {key: value for key in EQUAL if (value := value_at(run, key)) is not None}
 
@@ -227,6 +226,6 @@ def is_same(run: RunDir, loaded: LoadedConfig) -> bool:
     return _comparable(spec.load(config=run.file(file_names.CONFIG)).run) == _comparable(loaded.run)
 
 
-def _comparable(run: RunConfig) -> dict[str, Any]:
+def _comparable(run: RunConfig) -> dict[str, object]:
     """A config without the name and the folder of its run."""
     return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})

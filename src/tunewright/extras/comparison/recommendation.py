@@ -8,7 +8,6 @@ fast.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
 from tunewright.i18n import N_, Phrase
@@ -279,7 +278,7 @@ def _main_sentence(
 
 def _by_loss(comparison: Comparison, best: Candidate, take: Candidate) -> Phrase:
     value = formatting.score(comparison.metric, comparison.value(best))
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "best": best.name,
         "held_out": formatting.held_out(comparison.held_out_rows),
         "value": value,
@@ -325,7 +324,7 @@ def _amount(metric: str, size: float) -> Phrase:
     return Phrase("{size}", size=f"{size:.2g}")
 
 
-def _values(comparison: Comparison, candidate: Candidate) -> dict[str, Any]:
+def _values(comparison: Comparison, candidate: Candidate) -> dict[str, object]:
     return {
         "best": candidate.name,
         "held_out": formatting.held_out(comparison.measured_rows),
@@ -334,7 +333,7 @@ def _values(comparison: Comparison, candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _change(comparison: Comparison, change: Estimate) -> dict[str, Any]:
+def _change(comparison: Comparison, change: Estimate) -> dict[str, object]:
     low, high = change.interval or (change.value, change.value)
     text = N_("{change} points") if METRICS[comparison.metric].kind == "share" else "{change}"
     return {

@@ -49,7 +49,7 @@ class SearchAxis:
         """Values that are good if all of the axis are."""
         return self.choices or tuple(as_text(round(end) if self.is_whole else end) for end in (self.low, self.high))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
     @staticmethod
@@ -136,7 +136,7 @@ def as_text(value: Any) -> str:
     return text.replace("e", ".0e", 1) if isinstance(value, float) and "." not in text else text
 
 
-def parameters(axes: Sequence[SearchAxis], picked: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(axes: Sequence[SearchAxis], picked: Mapping[str, Any]) -> dict[str, object]:
     """The same as values, for programs and tables."""
     return {path: number_if_written(read(path, text)) for path, text in settings(axes, picked).items()}
 
@@ -146,10 +146,10 @@ def read(path: str, text: str) -> Any:
     return parse_set(f"{path}={text}")[1]
 
 
-def at_plan(axes: Sequence[SearchAxis], run: RunConfig) -> dict[str, Any]:
+def at_plan(axes: Sequence[SearchAxis], run: RunConfig) -> dict[str, object]:
     """The plan's own value on each axis, by name; axes that do not contain it are left out."""
     flat = dict(leaves(run))
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for axis in axes:
         value = flat.get(axis.path)
         if axis.times and value is not None and flat.get(axis.times):

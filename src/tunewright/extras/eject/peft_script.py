@@ -203,7 +203,7 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
     is_multi_label = plan.facts.data.problem_type == "multi_label_classification"
     float_labels = ".float()" if is_multi_label else ".squeeze(-1)"
     row = TASKS[spec.task]
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         **_batch(plan),
         "num_train_epochs": spec.train.num_train_epochs,
         "max_steps": spec.train.max_steps,

@@ -1,7 +1,5 @@
 """The base model of a run with training rows in its prompt; its scores are stored in the run's folder."""
 
-from typing import Any
-
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.launch.session_client import Progress, SessionClient
@@ -10,7 +8,7 @@ from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
 
-def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress) -> dict[str, Any]:
+def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress) -> dict[str, object]:
     """Scores of the base model on the run's held-out rows with `shots` training rows before each question.
 
     Raises: SpecError E116; DataError E210, E230.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from tunewright.config.tasks import TASKS
 from tunewright.errors import error
@@ -21,7 +20,7 @@ ONLINE = {**OFFLINE, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
 
 def benchmark(
     run: RunDir, tasks: Sequence[str], *, rows: int | None, include_path: Path | None, online: bool, progress: Progress
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the tasks give for base and tuned model; earlier results of other tasks are kept beside them.
 
     Raises: SpecError E116; ExportError E601 without the harness, E608 for a folder of tasks that names code, E609 for a

@@ -27,7 +27,9 @@ ROWS_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU is busy with one row, and padding 
 RESAMPLES = 1000  # for metrics whose standard error has no formula
 
 
-def benchmark(session: SessionServer, tasks: list[str], rows: int | None, include_path: str | None) -> dict[str, Any]:
+def benchmark(
+    session: SessionServer, tasks: list[str], rows: int | None, include_path: str | None
+) -> dict[str, object]:
     """The results of each task for base and tuned model, measured on the same rows.
 
     Raises: ExportError E610 for tasks that the harness does not know, E611 if it cannot run them.
@@ -38,7 +40,7 @@ def benchmark(session: SessionServer, tasks: list[str], rows: int | None, includ
     if unknown:
         raise error("E610", names=", ".join(unknown))
 
-    def measure(model: Any, number: int) -> dict[str, Any]:
+    def measure(model: Any, number: int) -> dict[str, object]:
         session.progress(number, 2)
         try:
             return _measured(session, model, tasks, manager, rows)
@@ -67,7 +69,7 @@ def _without_code() -> None:
 
 def _measured(
     session: SessionServer, model: Any, tasks: list[str], manager: TaskManager, rows: int | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     plan = session.plan
     lm = HFLM(
         pretrained=model,
@@ -105,7 +107,7 @@ def _side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[s
     }
 
 
-def _value(results: Mapping[str, Any], key: str) -> dict[str, float | None]:
+def _value(results: Mapping[str, object], key: str) -> dict[str, float | None]:
     metric, _comma, filtered = key.partition(",")
     return {"value": _number(results[key]), "stderr": _number(results.get(f"{metric}_stderr,{filtered}"))}
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
@@ -65,7 +64,7 @@ class ParityResult:
     def is_within(self) -> bool:
         return self.difference <= self.tolerance  # what is no number is not within
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {**vars(self), "difference": self.difference if math.isfinite(self.difference) else None}
 
 
@@ -84,7 +83,7 @@ class ParityCheck:
             return "failed"
         return "ok" if self.compared else "not_applicable"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         compared = [result.to_json() for result in self.compared]
         return {"name": self.name, "outcome": self.outcome, "reason": self.reason, "compared": compared}
 
@@ -122,7 +121,7 @@ class _ModelUnderTest:
 def prove(
     model: PeftModel, plan: Plan, adapter: Path, tokenizer: TextTokenizer, rows: Sequence[TokenizedExample],
     progress: Callable[[int, int], None],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, object]:  # fmt: skip
     """All checks of a run. `model` was loaded from `adapter`, and is used up.
 
     Cost: memory of one model (of two where the base is quantised and merged); a few forward and backward passes of six short rows.

@@ -34,7 +34,7 @@ class TrialRecord:
     number: int
     state: str  # running, complete, pruned or failed
     value: float | None
-    picked: Mapping[str, Any]
+    picked: Mapping[str, object]
     notes: Mapping[str, Any]
 
 
@@ -150,8 +150,8 @@ class OptunaSearch:
 
     @_asks_storage
     def propose(
-        self, number: int, axes: Sequence[SearchAxis], *, first: Mapping[str, Any], seed: int
-    ) -> dict[str, Any]:
+        self, number: int, axes: Sequence[SearchAxis], *, first: Mapping[str, object], seed: int
+    ) -> dict[str, object]:
         """A value for each axis that the picked method has; those that were proposed before stay.
 
         Trial 0 takes `first`. The sampler is seeded by seed and number, so a search that was killed proposes the same values again.

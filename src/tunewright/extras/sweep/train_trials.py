@@ -21,7 +21,7 @@ class TrialStarted:
 
     trial: TrialRun
     run: RunDir
-    values: dict[str, Any]
+    values: dict[str, object]
     events: Iterator[dict[str, Any] | None]
     kind: Literal["started"] = "started"
 
@@ -31,7 +31,7 @@ class TrialRefused:
     """A trial that failed before it had a run, as these values cannot be trained; the next one has others."""
 
     trial: TrialRun
-    values: dict[str, Any]
+    values: dict[str, object]
     problems: Sequence[Problem]
     kind: Literal["refused"] = "refused"
 

@@ -103,8 +103,8 @@ class Sweep:
     owner: str
     search: OptunaSearch
     axes: Sequence[SearchAxis]
-    first: Mapping[str, Any]
-    equal: Mapping[str, Any]
+    first: Mapping[str, object]
+    equal: Mapping[str, object]
     rows: str
 
     def claim(self, limit: int | None) -> TrialRun | None:
