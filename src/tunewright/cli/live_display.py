@@ -232,7 +232,8 @@ def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
 
 def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
     """Why a run ended early, and the command that continues; nothing for one that finished."""
-    state, channel = run.state, console.err()
+    state = run.state
+    channel = console.err()
     if state == "finished":
         return
     if state == "stopped" or (is_interrupted and state == "failed"):

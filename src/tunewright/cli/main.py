@@ -85,7 +85,8 @@ class TopLevelGroup(Verbs):
 
     def _path(self, arguments: list[str]) -> str:
         """The verb that the arguments name, as one would type it."""
-        words, group = ["tunewright"], self
+        words = ["tunewright"]
+        group = self
         for word in arguments:
             command = group.commands.get(word)
             if command is None:

@@ -17,7 +17,8 @@ from tunewright.rundir.run_dir import RunDir
 
 def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
     """The base model's evaluation with so many training rows before each question. Raises: DataError E210, E230."""
-    data, started = session.data(), time.perf_counter()
+    data = session.data()
+    started = time.perf_counter()
     if not data.held_out:
         raise error("E210", path=f"{session.plan.run.data.train} (held out)")
     rows, num_shown = with_examples(session.plan, data, session.tokenizer, shots)

@@ -22,7 +22,8 @@ from tunewright.rundir.event_log import finite
 from tunewright.rundir.run_dir import RunDir
 
 PromptRows = list[dict[str, object]]
-FIRST_ROWS, MOST_ROWS = 8, 128  # a batch costs little more than a row; a kill loses one batch at most
+FIRST_ROWS = 8
+MOST_ROWS = 128  # a batch costs little more than a row; a kill loses one batch at most
 
 
 def batches(count: int) -> Iterator[range]:

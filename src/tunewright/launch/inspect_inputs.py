@@ -124,7 +124,8 @@ def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:
     Lengths stay those of the untruncated rows, so that the plan makes the same choice.
     """
     whole = check(max_length=NO_LIMIT)
-    lengths, longest_prompt = whole.account["lengths"], whole.account["longest_prompt"]
+    lengths = whole.account["lengths"]
+    longest_prompt = whole.account["longest_prompt"]
     length = fitting_length(lengths, longest_prompt, room, is_text=whole.account["format"] == "text")
     if lengths["longest"] <= length:
         return replace(whole, account={**whole.account, "max_length": length})

@@ -19,12 +19,14 @@ from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.run_dir import RunDir
 
 EventRow = Mapping[str, Any]
-TESTS, TRAINING = ("evaluate_before", "evaluate_after"), ("rehearse", "train")
+TESTS = ("evaluate_before", "evaluate_after")
+TRAINING = ("rehearse", "train")
 WITHOUT_MODEL = ("", "prepare")
 REFUSED = N_("the worker was refused the memory it asked for")
 BAD_ALLOC = "std::bad_alloc"  # what C++ prints before it aborts for lack of memory
 # A new worker has to load the model again, so its evaluation starts with a quarter of the batch, not with half.
-HALVINGS_AT_ONCE, MOST_HALVINGS = 2, 6
+HALVINGS_AT_ONCE = 2
+MOST_HALVINGS = 6
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def load_rows_itself(run: RunDir, last: EventRow) -> bool:
 
 def nothing_left(run: RunDir, short: MemoryShortage) -> list[Problem]:
     """Why a run ends for lack of memory: what happened, how many fallbacks were tried, and what would help."""
-    plan, num_remedies = _plan(run), len(run.info().get("remedies", []))
+    plan = _plan(run)
+    num_remedies = len(run.info().get("remedies", []))
     helps = what_would_help(plan)
     return [short.problem, Problem("E405", values={"count": num_remedies, "name": run.name, **helps})]
 

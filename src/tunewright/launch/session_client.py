@@ -81,7 +81,8 @@ class SessionClient:
 
     def close(self) -> None:
         """End the worker."""
-        process, self._process = self._process, None
+        process = self._process
+        self._process = None
         if process is not None and process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()

@@ -49,7 +49,8 @@ def plan_for(
     if loaded.run.run.output_dir:
         output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
     inputs = inspect(loaded.run, note=note, progress=progress, is_measured=device is None)
-    run, facts = with_absolute_paths(inputs.run), inputs.facts
+    run = with_absolute_paths(inputs.run)
+    facts = inputs.facts
     check_patterns(run, facts.model)
     if device:  # what is missing here may be there
         return make_plan(run, facts_on(facts, device), loaded.origins, inputs.choices)

@@ -256,7 +256,8 @@ class Supervisor:
 
     def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, object]:
         """The end of a run whose worker could not say why it ended; the parent says it in its place."""
-        records, code = [problem.to_record() for problem in problems], problems[0].entry.exit_code
+        records = [problem.to_record() for problem in problems]
+        code = problems[0].entry.exit_code
         events = self.run.events
         events.step = step
         events.write("failed", problems=records, exit_code=code)

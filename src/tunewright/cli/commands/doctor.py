@@ -45,7 +45,8 @@ def _print(report: "Requirement") -> None:
 
     from tunewright.report import formatting
 
-    machine, channel = report.machine, console.out()
+    machine = report.machine
+    channel = console.out()
     plan_summary.labelled(channel, _("System"), machine.system)
     cores = ngettext("{count} CPU core", "{count} CPU cores", machine.num_cpus).format(count=machine.num_cpus)
     plan_summary.labelled(channel, _("Processor"), cores)

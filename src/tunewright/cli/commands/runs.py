@@ -62,7 +62,8 @@ def list_runs(
 
 def _print_list(rows: "list[RunOverview]") -> None:
     """A line for each run; their curves, too, where these leave the scores on the line."""
-    channel, lines = console.out(), [_row(row) for row in rows]
+    channel = console.out()
+    lines = [_row(row) for row in rows]
     header = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
     curves = [(sparkline(row.losses, LIST_SPARKS), sparkline(row.held_out, LIST_SPARKS)) for row in rows]
     with_curves = [(*line[:-1], *both, line[-1]) for line, both in zip(lines, curves, strict=True)]

@@ -206,7 +206,8 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
         run = runs[0]
         raise error("E116", state=Phrase(run.state()), verb="compare", needed=N_("finished"), name=run.name)
     first = finished[0]
-    shared, read = _shared_rows(finished), _rows_read(finished)
+    shared = _shared_rows(finished)
+    read = _rows_read(finished)
     model = _base_record(finished, read).plan.facts.model.digest
     same_model = [record.run for record in finished if record.plan.facts.model.digest == model]
     prompted = _prompted(same_model, shots, shared, read)

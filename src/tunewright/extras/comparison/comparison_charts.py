@@ -45,7 +45,8 @@ def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], s
 def _front(comparison: Comparison, points: Sequence[dict[str, Any]]) -> str:
     """The Pareto front from cheap to expensive, as an SVG path; y grows downwards."""
     sign = 1 if METRICS[comparison.metric].is_higher_better else -1
-    best, front = math.inf, []
+    best = math.inf
+    front = []
     for point in sorted(points, key=lambda point: (point["x"], sign * point["y"])):
         if sign * point["y"] < best:
             best = sign * point["y"]

@@ -202,7 +202,8 @@ def _equal(
     grid: Grid, combinations: Mapping[str, Values], folder: Path, *, note: Notify, progress: Progress
 ) -> dict[str, object]:
     """The settings that are equal in all cells, from the plan of the first one. Raises: SpecError E126."""
-    path, digest = folder / EQUAL_FILE, _digest(grid)
+    path = folder / EQUAL_FILE
+    digest = _digest(grid)
     stored = read_optional(path, SettingRecord)
     if stored.get("ask") == digest:
         return dict(stored["values"])

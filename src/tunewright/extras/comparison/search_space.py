@@ -87,7 +87,8 @@ def axes_for(axes_of_user: Sequence[SearchAxis], plan: Plan, origins: Mapping[st
 
 def _of_method(run: RunConfig) -> list[SearchAxis]:
     """Ranges around what the plan would take, for fields that the method has."""
-    peft, field = run.peft, rank_field(run.method)
+    peft = run.peft
+    field = rank_field(run.method)
     rate = float(run.train.learning_rate)
     axes = [SearchAxis("train.learning_rate", low=rate / RATE_FACTOR, high=min(HIGHEST_RATE, rate * RATE_FACTOR))]
     if field:

@@ -170,7 +170,8 @@ class MoveRanks(TrainerCallback):
 
 def _head(plan: Plan) -> str:
     """What a classification model must know about its labels, as arguments."""
-    names, kind = plan.facts.data.labels, plan.facts.data.problem_type
+    names = plan.facts.data.labels
+    kind = plan.facts.data.problem_type
     if plan.run.task not in LABELLED:
         return ""
     if kind == "regression":
@@ -198,7 +199,8 @@ def _peft(plan: Plan) -> str:
 
 def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id: int) -> str:
     """The script's text: every decision of the plan as a plain value."""
-    spec, is_adalora = plan.run, plan.run.method == "adalora"
+    spec = plan.run
+    is_adalora = plan.run.method == "adalora"
     assert spec.task != "auto"
     is_multi_label = plan.facts.data.problem_type == "multi_label_classification"
     float_labels = ".float()" if is_multi_label else ".squeeze(-1)"
@@ -251,7 +253,8 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
 
 def _base(plan: Plan) -> dict[str, str]:
     """How the script names its base: the Hub id, the user's own folder, or nothing for a built-in model, which is an argument."""
-    base, model = base_of(plan), plan.facts.model
+    base = base_of(plan)
+    model = plan.facts.model
     default = base.hub_id or ("" if model.name in BUNDLED else model.folder)
     note = base.note or f"The base is {base.name} on the Hub."
     if default:

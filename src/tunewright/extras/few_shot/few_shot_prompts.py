@@ -82,7 +82,8 @@ def _with_tested_labels(
     """The longer row with the label tokens that the run's evaluation measures: its own, up to the truncation."""
     places = [i for i, label in enumerate(longer.labels) if label != IGNORED][-plain.num_label_tokens :]
     measured_places = places[: tested.num_label_tokens]
-    end, first = measured_places[-1] + 1, measured_places[0]
+    end = measured_places[-1] + 1
+    first = measured_places[0]
     labels = [int(label) if first <= i < end else IGNORED for i, label in enumerate(longer.labels)]
     measured = [label for label in labels if label != IGNORED]
     if measured != [label for label in tested.labels if label != IGNORED]:

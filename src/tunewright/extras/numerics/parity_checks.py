@@ -48,7 +48,10 @@ ROWS, TOKENS = 6, 96  # the reference computes all logits of all rows at once
 WITHOUT_LIMIT = 2**31
 # Of the loss: inputs in 8 bits are meant to be rounded, so that they give another loss, but not a far one.
 INT8_TOLERANCE = 3e-2
-LOSS, GRADIENTS, LOGITS, TENSORS = "loss", "gradients", "logits", "tensors"
+LOSS = "loss"
+GRADIENTS = "gradients"
+LOGITS = "logits"
+TENSORS = "tensors"
 BatchInputs = list[Tensor]
 
 
@@ -141,7 +144,9 @@ def prove(
     for name in PATHS:
         add(_fast_path(name, subject))
     switched_off = None if trains_biases(plan.run.peft) else _without_adapter(subject)
-    tuned, tensors, kind = subject.logits(), _copied(model), next(model.parameters()).dtype
+    tuned = subject.logits()
+    tensors = _copied(model)
+    kind = next(model.parameters()).dtype
     del model, subject
     release_memory()
     base = load_base(plan, tokenizer)
@@ -232,7 +237,8 @@ def _fast_path(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
 
 def _loss_backend(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
     """A fast loss backend: in at least two micro-batches, where it forms them itself."""
-    plan, model = subject.plan, subject.model
+    plan = subject.plan
+    model = subject.model
     backend = next(backend for backend in fast_backends(plan) if backend.paths[-1] == name)
     if reason := reason_not(backend, plan, model):
         return ParityCheck(name, reason=reason)

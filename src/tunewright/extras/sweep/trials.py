@@ -33,7 +33,10 @@ from tunewright.rundir.record_reader import read_object, read_optional
 from tunewright.rundir.records import ComparisonIdentity
 from tunewright.rundir.run_dir import RunDir
 
-SWEEP_FILE, STORAGE_FILE, LOCK_FILE, LOCKS = "sweep.json", "sweep.db", "sweep.lock", "locks"
+SWEEP_FILE = "sweep.json"
+STORAGE_FILE = "sweep.db"
+LOCK_FILE = "sweep.lock"
+LOCKS = "locks"
 BEST_FILE = "best.yaml"
 LOSS = "held_out_loss"
 MOST_LOSSES = 3  # times that a trial's run may be lost before the trial counts as failed
@@ -265,7 +268,8 @@ class Sweep:
 
     def to_json(self) -> dict[str, Any]:
         """All trials by number, the best of them, and its config: stable names, English."""
-        best, config = self.best, self.folder / BEST_FILE
+        best = self.best
+        config = self.folder / BEST_FILE
         return {
             "schema": file_names.SCHEMA,
             "metric": self.settings.metric,
@@ -291,7 +295,8 @@ def open_sweep(
     """
     check_installed()
     settings.check()
-    folder, identity = folder.resolve(), settings.identity()
+    folder = folder.resolve()
+    identity = settings.identity()
     file = folder / SWEEP_FILE
     if not read_optional(file, ComparisonIdentity):
         output_targets.output_folder(folder, is_new=False)
