@@ -53,4 +53,5 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
-    return getattr(import_module("tunewright.errors" if name == "TunewrightError" else "tunewright.api"), name)
+    module = import_module("tunewright.errors") if name == "TunewrightError" else import_module("tunewright.api")
+    return getattr(module, name)
