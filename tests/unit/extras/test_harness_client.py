@@ -86,10 +86,10 @@ def test_the_harness_is_asked_offline_and_without_a_token(
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "shop.yaml").write_text("task: shop\n")
     steps: list[tuple[int, int]] = []
-    found = run.benchmark(
+    result = run.benchmark(
         ["shop"], rows=5, include_path=tmp_path / "tasks", progress=lambda done, total: steps.append((done, total))
     )
-    request = found["tasks"]["shop"]["asked"]
+    request = result["tasks"]["shop"]["asked"]
     assert harness == ["tunewright.extras.lm_eval.harness_worker"]
     assert (request["do"], request["rows"], request["argv"]) == ("benchmark", 5, [str(run.path)])
     assert request["include_path"] == str((tmp_path / "tasks").resolve())
