@@ -175,9 +175,7 @@ def test_seeds_of_one_setting_are_one_row(cell: Cell) -> None:
     assert [candidate.name for candidate in comparison.tuned] == ["lora-r4", "lora-r8"]
     row = to_json(comparison, choice)["rows"][2]
     assert [run["seed"] for run in row["runs"]] == [42, 43, 44]
-    assert row["metrics"]["accuracy"]["value"] == pytest.approx(
-        sum(run["score"] for run in row["runs"]) / 3
-    )
+    assert row["metrics"]["accuracy"]["value"] == pytest.approx(sum(run["score"] for run in row["runs"]) / 3)
     assert any("means over seeds" in note for note in notes(comparison, choice))
     assert not any("another seed" in note for note in notes(comparison, choice))
 
