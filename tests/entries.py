@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tunewright import api
+from tunewright.config.load_config import LoadedConfig
 
 
-def _loaded(folder: str, rows: str) -> api.Loaded:
+def _loaded(folder: str, rows: str) -> LoadedConfig:
     return api.load(named={"model.name": folder, "data.train": rows, "data.holdout": 0, "eval.rows": 0})
 
 

@@ -165,7 +165,7 @@ class LoraTrainer:
             row = json.dumps({"text": "..."})
             raise HubError([Problem("E702", values={"name": "wikitext", "reason": Phrase(reason, row=row)})]) from fault
         check.raise_if_stopped()
-        account: dict[str, Any] = check.gated.account
+        account: dict[str, Any] = check.validated.account
         print(
             _("{used} rows to train on, {held_out} held out").format(used=account["used"], held_out=account["held_out"])
         )

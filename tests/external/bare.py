@@ -51,7 +51,7 @@ def our_logits(run: api.TrainedRun, prompts: Sequence[str]) -> tuple[dict[str, l
     """Logits of each prompt from our own loader, by torch's products and as a run computes; and the prompts' tokens."""
     plan = from_json(run.dir.plan())
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
-    ids = [prompt_ids([from_turn(turn) for turn in run.asked(prompt)], tokenizer) for prompt in prompts]
+    ids = [prompt_ids([from_turn(turn) for turn in run.as_prompt(prompt)], tokenizer) for prompt in prompts]
     model = load_adapter(load_base(plan, tokenizer), run.adapter)
     found = {"plain": bare_client.logits(model, ids)}
     with planned_matmul(plan.fast_paths), torch.no_grad(), merged_lora(model):
@@ -74,7 +74,7 @@ def there(python: Path, folder: Path, run: api.TrainedRun, prompts: Sequence[str
     run.close()
     asked = {
         "base": base, "adapter": str(run.adapter), "merged": str(folder / "merged"),
-        "turns": [run.asked(prompt) for prompt in prompts],
+        "turns": [run.as_prompt(prompt) for prompt in prompts],
     }  # fmt: skip
     (folder / "asked.json").write_text(json.dumps(asked))
     client = [python, Path(bare_client.__file__), folder / "asked.json", folder / "logits.safetensors"]

@@ -58,18 +58,23 @@ class Planner:
     def __init__(self, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.base = {"model.name": str(model), "data.train": str(rows), **SMALL}
         self.loaded = api.load(named=self.base)
-        gather, self.known = start_run.gather, start_run.gather(self.loaded.run, note=lambda text: None)
+        inspect = start_run.inspect
+        self.known = inspect(self.loaded.run, note=lambda text: None)
         self.is_known = True
 
-        def gathered(run: Any, **options: Any) -> Any:
+        def inspected(run: Any, **options: Any) -> Any:
             if not self.is_known:
-                return gather(run, **options)
-            asked = {"task": self.known.run.task, "data": self.known.run.data, "model": self.known.run.model}
+                return inspect(run, **options)
+            update = {"task": self.known.run.task, "data": self.known.run.data, "model": self.known.run.model}
             return type(self.known)(
-                run.model_copy(update=asked), self.known.facts, self.known.given, self.known.gated, self.known.tokenizer
+                run.model_copy(update=update),
+                self.known.facts,
+                self.known.choices,
+                self.known.validated,
+                self.known.tokenizer,
             )
 
-        monkeypatch.setattr(start_run, "gather", gathered)
+        monkeypatch.setattr(start_run, "inspect", inspected)
         monkeypatch.setattr(start_run, "try_settings", lambda plan, note: None)
 
     def plan(self, case: Case) -> tuple[Any, Plan]:

@@ -110,7 +110,7 @@ def test_of_conversations_and_cut_rows_the_same_is_measured_as_without_examples(
 def test_whole_texts_and_long_talks_are_no_examples(session: SessionServer) -> None:
     data, plan = session.data(), session.plan
     whole = plan.model_copy(update={"run": patch(plan.run, {"data.train_on": "all"})})
-    with pytest.raises(DataError, match="whole texts are learned"):
+    with pytest.raises(DataError, match="the loss is on whole texts"):
         with_examples(whole, data, session.tokenizer, 2)
     with pytest.raises(DataError, match="no row is one question"):
         with_examples(plan, replace(data, train=[]), session.tokenizer, 2)

@@ -12,6 +12,7 @@ import pytest
 from tests.hostile import TRIED, model_folder
 from tunewright import api
 from tunewright.cli.main import main
+from tunewright.config.load_config import LoadedConfig
 from tunewright.errors import TunewrightError
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
 from tunewright.launch import resolve_model, start_run
@@ -29,7 +30,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, home: Path) -> Iterator[api.Loaded]:
+def tiny(tmp_path: Path, home: Path) -> Iterator[LoadedConfig]:
     """A tiny run that is asked for, on a machine whose speed is known."""
     folder = model_folder(tmp_path / "model")
     probe = SpeedProbe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11})
@@ -49,7 +50,7 @@ def files_with(secret: str, folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
 
 
-def test_a_planned_and_created_run_holds_no_key(tiny: api.Loaded, tmp_path: Path, home: Path) -> None:
+def test_a_planned_and_created_run_holds_no_key(tiny: LoadedConfig, tmp_path: Path, home: Path) -> None:
     notes: list[str] = []
     run = start_run.create(tiny, api.plan(tiny, note=notes.append), force=False, note=notes.append)
     run.events.write("note", text="\n".join(notes))

@@ -36,14 +36,13 @@ def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
         found = api.data_check(path, str(model), **settings)
     except TunewrightError as fault:
         return Seen(problems=fault.problems)
-    gated = found.gated
+    gated = found.validated
     train, held_out = (sorted(rows, key=lambda row: row.number) for rows in (gated.train, gated.held_out))
     has_own = {row.number for row in train} & {
         row.number for row in held_out
     }  # held-out rows of other files count anew
     rows = [*train, *held_out] if has_own else sorted([*train, *held_out], key=lambda row: row.number)
-    loaded, task = gated.loaded, gated.account["task"]
-    texts = (api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type) for row in rows)
+    texts = (found.pieces(row) for row in rows)
     learned = tuple("".join(piece.text for piece in pieces if piece.is_learned) for pieces in texts)
     learned = tuple(text.removesuffix("<|im_end|>") for text in learned)
     account = gated.account

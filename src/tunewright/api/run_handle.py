@@ -12,14 +12,14 @@ from tunewright.data.word_text import split_words
 from tunewright.diagnose.rules import diagnose
 from tunewright.errors import Problem, TunewrightError, TunewrightWarning
 from tunewright.extras.eject import peft_script
-from tunewright.extras.few_shot import few_shot_client as prompting
+from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
 from tunewright.launch import adapter_copy, start_run
 from tunewright.launch.session_client import Progress, SessionClient
 from tunewright.planning.memory_estimate import stored_bytes
-from tunewright.planning.run_plan import from_json
+from tunewright.planning.run_plan import Plan, from_json
 from tunewright.report import formatting
-from tunewright.report import run_report as reports
+from tunewright.report.run_report import write_report
 from tunewright.rundir import base_fingerprint, file_names, output_targets
 from tunewright.rundir.base_model import BaseReference
 from tunewright.rundir.run_dir import DAMAGED, RunDir
@@ -34,30 +34,30 @@ PromptInput = (
 
 
 def no_progress(done: int, total: int) -> None:
-    """Progress is for faces that show it."""
+    """Progress that nobody watches."""
 
 
-def result(run: RunDir) -> dict[str, Any]:
-    """What `--json` gives for a run: path, state, scores, seconds, speed, memory, adapter."""
+def _result(run: RunDir) -> dict[str, Any]:
+    """The result of a run for programs, as `--json` prints it: path, state, scores, seconds, speed, memory, adapter."""
     info = run.info()
-    found = run.result()
+    result = run.result()
     keys = ("before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
             "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes")  # fmt: skip
     problems = [problem.to_json() for problem in end_problems(run)]
     report = run.file(file_names.REPORT)
-    promised, took = from_json(run.plan()), run.seconds()
+    plan = from_json(run.plan())
     return {
         "schema": file_names.SCHEMA,
         "run": str(run.path),
         "name": run.name,
         "state": run.state(),
         "exit_code": info.get("exit_code"),
-        **{key: found.get(key) for key in keys},
+        **{key: result.get(key) for key in keys},
         "promised": {
-            "memory": {"peak_bytes": promised.memory.peak_bytes},
-            "time": promised.time.to_json() if promised.time else None,
+            "memory": {"peak_bytes": plan.memory.peak_bytes},
+            "time": plan.time.to_json() if plan.time else None,
         },
-        "measured": {"memory": {"peak_bytes": found.get("peak_rss_bytes")}, "time": {"seconds": took}},
+        "measured": {"memory": {"peak_bytes": result.get("peak_rss_bytes")}, "time": {"seconds": run.seconds()}},
         "report": str(report) if report.is_file() else None,
         "problems": problems,
     }
@@ -71,7 +71,7 @@ class TrainedRun:
     _session: SessionClient | None = field(default=None, init=False, repr=False)
 
     def __repr__(self) -> str:
-        """Name, state and what the held-out rows say, in English."""
+        """Name, state and held-out scores, in English."""
         if not self.dir.path.is_dir():
             return f"TrainedRun({self.name!r}, not there any more)"
         scores = "".join(f", {name}: {before} -> {after}" for name, before, after in self._changes()[:1])
@@ -83,8 +83,9 @@ class TrainedRun:
 
     def _changes(self) -> list[tuple[str, str, str]]:
         """Every score by its name: before, after; none before the run has any."""
-        found = self.dir.result() if self.state != DAMAGED else {}
-        before, after = found.get("before") or {}, found.get("after") or {}
+        result = self.dir.result() if self.state != DAMAGED else {}
+        before = result.get("before") or {}
+        after = result.get("after") or {}
         return [
             (
                 formatting.METRICS.get(name, name),
@@ -109,7 +110,29 @@ class TrainedRun:
     @property
     def result(self) -> dict[str, Any]:
         """Scores before and after, seconds, tokens per second, peak memory: as `train --json` gives them."""
-        return result(self.dir)
+        return _result(self.dir)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the run follows, with every decision. Raises: TrainingError E525 for a run that is damaged."""
+        return from_json(self.dir.plan())
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Why the run ended as it did; empty for one that ended well or is still running."""
+        return end_problems(self.dir)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the run's worker; None before its end."""
+        code = self.dir.info().get("exit_code")
+        return None if code is None else int(code)
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the last event so far, -1 before the first."""
+        event = self.dir.last_event()
+        return event["seq"] if event else -1
 
     @property
     def adapter(self) -> Path:
@@ -121,7 +144,7 @@ class TrainedRun:
         Raises: ModelError E324 if the base is gone; TrainingError E525.
         """
         self.dir.info()
-        plan = from_json(self.dir.plan())
+        plan = self.plan
         base_fingerprint.refuse_without_base(plan)
         return base_fingerprint.as_problems("W505", base_fingerprint.changes(plan), name=self.name)
 
@@ -132,15 +155,15 @@ class TrainedRun:
         return self._session
 
     def evaluate(self, rows: int | None = None, progress: Progress = no_progress) -> dict[str, Any]:
-        """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are written."""
+        """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are generated."""
         return self.session().request("evaluate", progress, rows=rows)
 
     def prompted(self, shots: int = SHOTS, progress: Progress = no_progress) -> dict[str, Any]:
         """Scores of the base model on the run's held-out rows with `shots` training rows in its prompt; the run keeps them.
 
-        Raises: DataError E210, E230 where there is nothing to ask or to show.
+        Raises: DataError E210, E230 where there are no rows for it.
         """
-        return prompting.prompted(self.dir, shots, self.session(), progress)
+        return few_shot_client.prompted(self.dir, shots, self.session(), progress)
 
     def benchmark(
         self, tasks: Sequence[str], *, rows: int | None = None, include_path: str | Path | None = None, online: bool = False,
@@ -148,7 +171,7 @@ class TrainedRun:
     ) -> dict[str, Any]:  # fmt: skip
         """Base and tuned model under lm-evaluation-harness: `tasks` by its names, with those of the folder `include_path`.
 
-        `rows` of each task are asked; `online` lets their data be fetched. The run keeps the result.
+        `rows` of each task are asked; `online` lets their data be downloaded. The run keeps the result.
         Raises: SpecError E116; ExportError E601, E608 to E611; TrainingError E506.
         """
         folder = Path(include_path) if include_path else None
@@ -157,39 +180,39 @@ class TrainedRun:
 
     @property
     def task(self) -> Task:
-        """What the run learned to do."""
-        task = from_json(self.dir.plan()).run.task
+        """The task that the run was trained for."""
+        task = self.plan.run.task
         assert task != "auto"
         return task
 
     def opening(self) -> list[dict[str, str]]:
-        """The system turn that all training rows began with, as one should ask a model in the way it was taught."""
-        asked = from_json(self.dir.plan()).run.data
+        """The system turn that all training rows begin with: a prompt should begin with it, too."""
+        data = self.plan.run.data
         try:
-            system = common_system(asked, self.task)
+            system = common_system(data, self.task)
         except TunewrightError:  # the training data may be gone by now
-            system = asked.system
+            system = data.system
         return [{"role": "system", "content": system}] if system else []
 
     @property
     def is_single_turn(self) -> bool:
         """True if no training row had more than one answer, so that earlier turns would only confuse the model."""
-        return from_json(self.dir.plan()).facts.data.is_single_turn
+        return self.plan.facts.data.is_single_turn
 
     def chat(
         self, text: str | Sequence[Mapping[str, str]], *, with_base: bool = False, max_new_tokens: int = CHAT_TOKENS
     ) -> Any:
         """The tuned model's answer to a text or a conversation; with `with_base` a dict of both models' answers.
 
-        A text is asked as the training rows ask: behind the system turn that they all share, if they do. To be labelled
-        it stands alone; a tab parts the two texts of a pair.
+        A text becomes a prompt like those of the training rows: after the system turn that they all share, if they do. To
+        be labelled it stands alone; a tab separates the two texts of a pair.
         """
-        asked = self.asked(text) if isinstance(text, str) else [dict(turn) for turn in text]
-        got = self.answers([asked], with_base=with_base, max_new_tokens=max_new_tokens)[0]
-        return got if with_base else got["tuned"]
+        prompt = self.as_prompt(text) if isinstance(text, str) else [dict(turn) for turn in text]
+        answers = self.answers([prompt], with_base=with_base, max_new_tokens=max_new_tokens)[0]
+        return answers if with_base else answers["tuned"]
 
-    def asked(self, text: str) -> PromptInput:
-        """A text as a row that asks: a conversation, or what is to be labelled."""
+    def as_prompt(self, text: str) -> PromptInput:
+        """A text as a prompt: a conversation, or the row to be labelled."""
         if TASKS[self.task].writes:
             return [*self.opening(), {"role": "user", "content": text}]
         if self.task == "token_cls":
@@ -199,13 +222,13 @@ class TrainedRun:
 
     def answers(
         self,
-        asked: Sequence[PromptInput],
+        prompts: Sequence[PromptInput],
         *,
         with_base: bool = False,
         max_new_tokens: int = CHAT_TOKENS,
         progress: Progress = no_progress,
     ) -> list[dict[str, Any]]:
-        """Greedy answers or labels, each a dict with `tuned` and, if asked for, `base`.
+        """Greedy answers or labels, each a dict with `tuned` and, with `with_base`, `base`.
 
         Single labels come with `tuned_probability` and `base_probability`. Warns once (TunewrightWarning) where the base is
         not the one that the adapter was trained on.
@@ -213,17 +236,17 @@ class TrainedRun:
         if self._session is None:
             for problem in self.base_problems():
                 warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=2)
-        got = self.session().request(
-            "answer", progress, asked=list(asked), max_new_tokens=max_new_tokens, with_base=with_base
+        replies = self.session().request(
+            "answer", progress, asked=list(prompts), max_new_tokens=max_new_tokens, with_base=with_base
         )
-        return [{who: got[who][i] for who in got} for i in range(len(asked))]
+        return [{key: values[i] for key, values in replies.items()} for i in range(len(prompts))]
 
     def merge(self, target: str | Path | None = None, progress: Progress = no_progress) -> dict[str, Any]:
         """Base and adapter as one plain transformers folder, checked against the adapter's answers.
 
         Raises: SpecError E115; ResourceError E403; TrainingError E520, E524, before the model is loaded.
         """
-        plan = from_json(self.dir.plan())
+        plan = self.plan
         precision = plan.run.model.precision
         assert precision != "auto"
         place = target or self.path / file_names.MERGED
@@ -231,24 +254,24 @@ class TrainedRun:
         return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)
 
     def prove(self, progress: Progress = no_progress) -> dict[str, Any]:
-        """Every equality that the run stands on, measured on its own model with a few of its rows: `rows` and `checks`."""
+        """The numerical equalities that the run relies on, measured on its model with a few of its rows: `rows` and `checks`."""
         return self.session().request("prove", progress)
 
     def report(self, path: str | Path | None = None) -> Path:
         """One self-contained HTML file."""
-        return reports.write_report(self.dir, diagnose(self.dir).findings, Path(path) if path else None)
+        return write_report(self.dir, diagnose(self.dir).findings, Path(path) if path else None)
 
     @property
     def base_folder(self) -> Path:
         """Where the base's weights are on this machine."""
-        return Path(from_json(self.dir.plan()).facts.model.folder)
+        return Path(self.plan.facts.model.folder)
 
     def eject(self, folder: str | Path) -> Path:
-        """The plain PEFT and Trainer script that does the same run, with its rows, runnable without Tunewright."""
+        """A plain PEFT and Trainer script for the same run, with its rows, that runs without Tunewright."""
         return peft_script.eject(self.dir, Path(folder))
 
     def export(self, folder: str | Path) -> BaseReference:
-        """The adapter as a new folder for other machines: no path of this one, its base as others can have it; sealed.
+        """The adapter as a new folder for other machines: no path of this one, its base by its public name; with checksums.
 
         Raises: SpecError E115, E116.
         """
@@ -276,7 +299,7 @@ class Conversation:
         """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered."""
         options: dict[str, Any] = {"with_base": self.with_base, "max_new_tokens": self.max_new_tokens}
         if not TASKS[self.run.task].writes:
-            return self.run.answers([self.run.asked(text)], **options)[0]
+            return self.run.answers([self.run.as_prompt(text)], **options)[0]
         if self.run.is_single_turn or not self.turns:
             self.turns = self.run.opening()
         self.turns.append({"role": "user", "content": text})

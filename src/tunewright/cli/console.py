@@ -1,7 +1,7 @@
-"""How things look: streams, colour, width, tables, JSON. Results go to stdout, everything else to stderr.
+"""Output: streams, colour, width, tables, JSON. Results go to stdout, everything else to stderr.
 
 Whatever a channel writes is cleaned on the way out, so no name or row reaches the terminal as it came: only the marks of
-`Channel.paint` become colours. What stands in place and is drawn anew has its own file, `drawing.py`.
+`Channel.paint` become colours. Redrawn lines have their own file, `redrawn_lines.py`.
 """
 
 import codecs
@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from tunewright.i18n import _, one_line
 from tunewright.i18n import width as columns_of
@@ -108,9 +108,9 @@ def _has_color(is_tty: bool) -> bool:
 
 
 def _width(is_tty: bool) -> int | None:
-    asked = os.environ.get("COLUMNS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return max(20, int(asked))
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns) > 0:
+        return max(20, int(columns))
     return max(20, terminal_columns()) if is_tty else None
 
 
@@ -181,7 +181,7 @@ def table(
     for number, line in enumerate(lines):
         head = indent
         for i, cell in enumerate(line[:-1]):
-            if columns_of(plain(cell)) > widths[i]:  # it stands alone, and the others in their columns under it
+            if columns_of(plain(cell)) > widths[i]:  # it has a line of its own, the others follow in their columns
                 channel.line(head + cell)
                 head = " " * columns_of(plain(head))
                 cell = ""
@@ -220,7 +220,7 @@ def _stacked(
 
 
 def _column_width(cells: Sequence[int], *, is_last: bool) -> int:
-    """Of the widest cell; very wide ones stand out alone instead of pushing all others aside."""
+    """The width of the widest cell; very wide cells get a line of their own."""
     return max(cells) if is_last else max((cell for cell in cells if cell <= WIDEST_CELL), default=WIDEST_CELL)
 
 
@@ -241,7 +241,7 @@ def crop(text: str, width: int) -> str:
     return (wrap(text, width - 4)[0] if width > 4 else "").rstrip(" ,:;") + " ..."
 
 
-def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:
+def as_json(value: Mapping[str, object], channel: Channel | None = None) -> None:
     """One JSON object: the whole of stdout. Spread out for people, on one line for programs."""
     channel = channel or out()
     is_wide = (channel.stream.encoding or "").lower().startswith("utf")
@@ -249,7 +249,7 @@ def as_json(value: Mapping[str, Any], channel: Channel | None = None) -> None:
 
 
 def note(text: str) -> None:
-    """Something that is done on the way and takes a moment."""
+    """A step that takes a moment."""
     channel = err()
     if channel.is_tty:  # a progress bar may stand on the line
         channel.stream.write(ERASE)

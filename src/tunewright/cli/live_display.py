@@ -1,4 +1,4 @@
-"""Showing a run while it goes on: a live view in a terminal, one line a log step elsewhere; and its end."""
+"""Shows a run while it is running: a live view in a terminal, one line a log step elsewhere; and its end."""
 
 import signal
 import time
@@ -17,7 +17,6 @@ from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
-    from tunewright.errors import Problem
 
 REDRAW_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
@@ -49,7 +48,7 @@ class LineRenderer:
         line = log_line(event)
         if line:
             self.channel.line(line)
-        _tell(event, self.channel)
+        _show_message(event, self.channel)
 
     def tick(self) -> None:
         """Nothing moves between events."""
@@ -61,7 +60,7 @@ class LineRenderer:
 
 @dataclass
 class ScreenRenderer:
-    """Two lines that are drawn anew at the width of the moment, with what is worth keeping above them."""
+    """Two lines that are redrawn at the current width, with permanent lines above them."""
 
     view: ProgressView
     drawing: RedrawnLines
@@ -71,7 +70,7 @@ class ScreenRenderer:
     def show(self, event: EventRow) -> None:
         above = _Printed(console.err())
         channel = above.channel
-        _tell(event, channel)
+        _show_message(event, channel)
         if event["kind"] == "score":
             label = _("Before") if event["which"] == "before" else _("After")
             plan_summary.labelled(channel, label, plan_summary.score_line(self.view.task, dict(event)))
@@ -104,8 +103,8 @@ class _Printed:
         return self.stream.getvalue().removesuffix("\n")
 
 
-def _tell(event: EventRow, channel: Channel) -> None:
-    """Alerts and notes: what stays on the screen."""
+def _show_message(event: EventRow, channel: Channel) -> None:
+    """Print alerts and notes, which stay on the screen."""
     from tunewright.errors import Problem
 
     if event["kind"] == "alert":
@@ -115,7 +114,7 @@ def _tell(event: EventRow, channel: Channel) -> None:
 
 
 @contextmanager
-def face(view: ProgressView, *, is_quiet: bool = False) -> Iterator[Renderer]:
+def renderer_for(view: ProgressView, *, is_quiet: bool = False) -> Iterator[Renderer]:
     """The live view in a terminal, lines elsewhere."""
     channel = console.err()
     if is_quiet or not channel.is_tty:
@@ -160,30 +159,30 @@ def see_through(
 ) -> int:
     """Show a run that was started here to its end; the exit code. Events up to number `after` are known already.
 
-    `events` are those of the run, if somebody follows it already.
-    How it ended is said in words, or left to the caller where the answer is JSON.
-    The first Ctrl-C asks the run to save and end, and this goes on until it has; the second ends it at once.
+    `events` are those of the run, if the caller follows it already.
+    How it ended is printed, or left to the caller where the answer is JSON.
+    The first Ctrl-C asks the run to save and end, and this waits for that; the second ends it at once.
     """
     view = _view(run)
-    with Interrupts() as asked, face(view, is_quiet=is_quiet) as shown:
+    with Interrupts() as interrupts, renderer_for(view, is_quiet=is_quiet) as renderer:
         sent = 0
-        log = log_tail(run, shown.say) if is_verbose else _no_log
+        log = log_tail(run, renderer.say) if is_verbose else _no_log
         for event in events or _follow(run):
             if event is not None:
                 view.take(event)
                 if event["seq"] > after:
-                    shown.show(event)
+                    renderer.show(event)
             else:
-                shown.tick()
+                renderer.tick()
             log()
-            if asked.count > sent:
+            if interrupts.count > sent:
                 run.stop(now=sent > 0)
                 sent += 1
                 saving = _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
-                shown.say(saving if sent == 1 else _("Ending it now."))
+                renderer.say(saving if sent == 1 else _("Ending it now."))
     if not is_json:
-        say_end(run, view, is_interrupted=bool(asked.number), is_quiet=is_quiet)
-    return exit_code(run, interrupted_by=asked.number)
+        say_end(run, view, is_interrupted=bool(interrupts.number), is_quiet=is_quiet)
+    return exit_code(run, interrupted_by=interrupts.number)
 
 
 def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:
@@ -194,8 +193,8 @@ def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:
 
 def _view(run: "TrainedRun") -> ProgressView:
     """A view that knows what the plan knows."""
-    plan = run.dir.plan()
-    return ProgressView(task=plan["run"]["task"], total_memory=int(plan["facts"]["machine"]["memory_bytes"]))
+    plan = run.plan
+    return ProgressView(task=run.task, total_memory=int(plan.facts.machine.memory_bytes))
 
 
 def _no_log() -> None:
@@ -203,7 +202,7 @@ def _no_log() -> None:
 
 
 def log_tail(run: "TrainedRun", say: Callable[[str], None]) -> Callable[[], None]:
-    """A function that says what has been written to log.txt since it was last called."""
+    """A function that prints what was written to log.txt since its last call."""
     position = 0
 
     def read() -> None:
@@ -226,19 +225,15 @@ def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
     state = run.state
     if state == "finished":
         return 0
-    known = run.dir.info().get("exit_code") or next((problem.entry.exit_code for problem in _problems(run)), 1)
-    return 128 + interrupted_by if interrupted_by else int(known)
-
-
-def _problems(run: "TrainedRun") -> "list[Problem]":
-    from tunewright import api
-
-    return api.problems(run.dir)
+    if interrupted_by:
+        return 128 + interrupted_by
+    return run.exit_code or next((problem.entry.exit_code for problem in run.problems), 1)
 
 
 def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
-    """Why a run ended early, and the command that gets further; nothing for one that finished."""
-    state, channel = run.state, console.err()
+    """Why a run ended early, and the command that continues; nothing for one that finished."""
+    state = run.state
+    channel = console.err()
     if state == "finished":
         return
     if state == "stopped" or (is_interrupted and state == "failed"):
@@ -246,9 +241,9 @@ def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = Fal
             _say_stopped(run, view, channel)
         return
     if state == "lost":
-        channel.line(_("The run's processes are gone without a word; the machine may have been switched off."))
+        channel.line(_("The run's processes have disappeared; the machine may have been switched off."))
         channel.line(paste_commands.command("runs resume", paste_commands.handle(run)))
-        print_problems(_problems(run), channel)
+        print_problems(run.problems, channel)
         return
     say_why(run)
 
@@ -257,7 +252,7 @@ def say_why(run: "TrainedRun") -> None:
     """What went wrong with a run, and where its log is."""
     channel = console.err()
     channel.line(_("log: {path}").format(path=plan_summary.shorten(run.path / "log.txt")))
-    print_problems(_problems(run), channel)
+    print_problems(run.problems, channel)
 
 
 def _say_stopped(run: "TrainedRun", view: ProgressView, channel: Channel) -> None:
@@ -272,14 +267,14 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
     """Show a run without owning it: Ctrl-C leaves only the view. True if the run came to its end."""
     view = _view(run)
     try:
-        with face(view) as shown:
-            log = log_tail(run, shown.say) if is_verbose else _no_log
+        with renderer_for(view) as renderer:
+            log = log_tail(run, renderer.say) if is_verbose else _no_log
             for event in _follow(run):
                 if event is not None:
                     view.take(event)
-                    shown.show(event)
+                    renderer.show(event)
                 else:
-                    shown.tick()
+                    renderer.tick()
                 log()
     except KeyboardInterrupt:
         channel = console.err()
@@ -292,7 +287,7 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
 
 
 def data_line(text: str) -> None:
-    """A line for programs while a meter is shown, which is drawn anew behind it."""
+    """A line for programs while a meter is shown, which is redrawn after it."""
     channel = console.err()
     if channel.is_tty:
         channel.stream.write(console.ERASE)

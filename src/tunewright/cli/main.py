@@ -85,7 +85,8 @@ class TopLevelGroup(Verbs):
 
     def _path(self, arguments: list[str]) -> str:
         """The verb that the arguments name, as one would type it."""
-        words, group = ["tunewright"], self
+        words = ["tunewright"]
+        group = self
         for word in arguments:
             command = group.commands.get(word)
             if command is None:
@@ -118,13 +119,13 @@ def help_text(group: TyperGroup) -> str:
 
 
 def is_json(arguments: Sequence[str]) -> bool:
-    """True if the answer is for a program; what stands behind `--` is data."""
-    given = list(arguments)
-    return "--json" in given[: given.index("--")] if "--" in given else "--json" in given
+    """True if the answer is for a program; everything after `--` is data."""
+    words = list(arguments)
+    return "--json" in words[: words.index("--")] if "--" in words else "--json" in words
 
 
 def _as_options(arguments: list[str]) -> list[str]:
-    """`version`, `help` and `help train` as the options that say the same."""
+    """`version`, `help` and `help train` as the equivalent options."""
     if arguments == ["version"]:
         return ["--version"]
     return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
@@ -139,13 +140,13 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:
-    from tunewright.cli.other_tools import meant
+    from tunewright.cli.other_tools import suggested_command
     from tunewright.errors import Problem
     from tunewright.i18n import Phrase
 
     reason = sentence(fault.format_message())
     values = {"reason": reason, "command": path}
-    if instead := meant(reason, arguments):
+    if instead := suggested_command(reason, arguments):
         values["instead"] = Phrase(instead)
     return _show([Problem("E119", values=values)], arguments)
 
@@ -179,7 +180,7 @@ def _show(
 
 
 def _write_crash(fault: Exception) -> Path | None:
-    """The traceback's file; on the screen instead if that was asked for, or if nothing can be written."""
+    """The traceback's file; on the screen instead if that is requested, or if nothing can be written."""
     import os
 
     from tunewright.security import home, redact

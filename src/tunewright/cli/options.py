@@ -1,4 +1,4 @@
-"""Flags that several verbs share, and what a person asks for with them, as one checked config."""
+"""Flags that several verbs share, and the checked config that they give."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +70,7 @@ OutputFlag = Annotated[
 ]
 TaskFlag = Annotated[
     str | None,
-    typer.Option("--task", metavar="NAME", help=_("What is learned: causal_lm, seq2seq, seq_cls or token_cls.")),
+    typer.Option("--task", metavar="NAME", help=_("The task: causal_lm, seq2seq, seq_cls or token_cls.")),
 ]
 MethodFlag = Annotated[str | None, typer.Option("--method", metavar="NAME", help=_("The PEFT method."))]
 RankFlag = Annotated[
@@ -78,7 +78,7 @@ RankFlag = Annotated[
 ]
 EpochsFlag = Annotated[float | None, typer.Option("--epochs", metavar="N", help=_("How often every row is seen."))]
 LearningRateFlag = Annotated[float | None, typer.Option("--lr", metavar="RATE", help=_("Learning rate."))]
-SeedFlag = Annotated[int | None, typer.Option("--seed", metavar="N", help=_("Seed of start values and dropout."))]
+SeedFlag = Annotated[int | None, typer.Option("--seed", metavar="N", help=_("Seed of initialization and dropout."))]
 WithBaseFlag = Annotated[
     str | None,
     typer.Option(
@@ -89,33 +89,33 @@ YAML = (".yaml", ".yml")
 
 
 def load_config_from_flags(
-    inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[str, Any]
+    inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[str, object]
 ) -> "LoadedConfig":
-    """The config that the inputs and named flags (dotted path -> value) ask for. Raises: SpecError."""
+    """The config of the inputs and named flags (dotted path -> value). Raises: SpecError."""
     from tunewright import api
 
     config, named = inputs_of(inputs or (), flags)
     return api.load(config=config, named=named, sets=list(sets or ()))
 
 
-def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
-    """A config file, if that is what is given, and the values by path that two words and flags give.
+def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None, dict[str, object]]:
+    """The config file, if there is one, and the values of inputs and flags by path.
 
     Raises: typer.BadParameter.
     """
-    given = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
+    values = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
-        return Path(inputs[0]), given
+        return Path(inputs[0]), values
     if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):
         raise typer.BadParameter(_("give either one config file, or a model and a file of examples"))
-    return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | given
+    return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | values
 
 
-def training(flags: dict[str, Any], **short: Any) -> dict[str, Any]:
-    """The flags of a training by dotted path; `short` are those that Python has by the same words."""
-    from tunewright import api
+def training(flags: dict[str, object], **short: Any) -> dict[str, object]:
+    """The flags of a training by dotted path; `short` are those with the same short names in Python."""
+    from tunewright.config.shortcuts import paths_of
 
-    return {**flags, **api.paths_of(short | {"method": flags["method"]})}
+    return {**flags, **paths_of(short | {"method": flags["method"]})}
 
 
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
@@ -132,7 +132,7 @@ def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
 
 
 def wants_base(word: str | None) -> bool:
-    """What --with asks for."""
+    """Whether --with names the base."""
     if word not in (None, "base"):
         raise typer.BadParameter(_('--with takes only "base"'))
     return word == "base"

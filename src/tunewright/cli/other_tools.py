@@ -28,7 +28,7 @@ OPTIONS: Mapping[str, str] = {
 }
 
 
-def meant(reason: str, arguments: Sequence[str]) -> str | None:
+def suggested_command(reason: str, arguments: Sequence[str]) -> str | None:
     """What to type instead, where the parser's complaint is about one of these habits."""
     words = list(arguments)
     values = reason.values if isinstance(reason, Phrase) else {}

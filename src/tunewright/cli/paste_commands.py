@@ -1,4 +1,4 @@
-"""Commands to paste: with the name this program was called by, all that was given, each word as a shell takes it."""
+"""Commands to paste: with the name this program was called by and all options, quoted for a shell."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
 
 NAME = "tunewright"
-# Of the form of an answer, not of what is done: a command that was shown is not asked for in the same form again.
+# Options of the output, not of the work: they are left out of suggested commands.
 FORM = ("--json", "--quiet", "--verbose", "--dry-run")
 _TYPED = "COMMANDLINE"
 _COMMAND = re.compile(rf"(?<![A-Za-z0-9_./\"'-]){NAME}(?= [a-z])")

@@ -1,4 +1,4 @@
-"""A plan and an outcome in a few lines: what is used, what was decided and why, what came of it."""
+"""A plan and its outcome in a few lines: what is used, what was decided and why, the scores."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
     from tunewright.config.tasks import Task
     from tunewright.planning.run_plan import Plan
-    from tunewright.rundir.run_dir import RunDir
 
 LABEL = 10
 MOST_DECISIONS = 10
@@ -38,56 +37,56 @@ COUNTED: dict[str, str] = {
 
 
 def labelled(channel: Channel, label: str, text: str) -> None:
-    """One line with a word in front: the form of all summaries."""
+    """One line with a label in front: the form of all summaries."""
     channel.paragraph(text, " " * LABEL, channel.paint(console.pad(label, LABEL), "bold"))
 
 
-def facts(made: "Plan", channel: Channel, *, is_generated: bool = False) -> None:
+def facts(plan: "Plan", channel: Channel, *, is_generated: bool = False) -> None:
     """Machine, model and data of a plan."""
     from tunewright.report import formatting
 
-    found = made.facts
-    probe = found.machine.probe
+    inputs = plan.facts
+    probe = inputs.machine.probe
     gpu = _("no GPU") if probe is None or probe.device == "cpu" else probe.device_name
-    cores = ngettext("{count} CPU core", "{count} CPU cores", found.machine.num_cpus).format(
-        count=found.machine.num_cpus
+    cores = ngettext("{count} CPU core", "{count} CPU cores", inputs.machine.num_cpus).format(
+        count=inputs.machine.num_cpus
     )
     if probe and not probe.is_measured:
         memory = formatting.size(probe.memory_bytes)
         machine = _("{device}, {memory}: not here; memory and speed are from a table, nothing of them was measured")
-        labelled(channel, _("Machine"), machine.format(device=gpu, memory=memory) + f" -> {made.run.model.precision}")
+        labelled(channel, _("Machine"), machine.format(device=gpu, memory=memory) + f" -> {plan.run.model.precision}")
     else:
-        machine = f"{cores}, {formatting.size(found.machine.memory_bytes)}, {gpu} -> {made.run.model.precision}"
+        machine = f"{cores}, {formatting.size(inputs.machine.memory_bytes)}, {gpu} -> {plan.run.model.precision}"
         labelled(channel, _("Machine"), machine)
-    size = _("{count} parameters").format(count=formatting.count(found.model.num_parameters))
-    labelled(channel, _("Model"), f"{one_line(found.model.name)} ({found.model.architecture}, {size})")
-    labelled(channel, _("Data"), data_line(made, is_generated=is_generated))
+    size = _("{count} parameters").format(count=formatting.count(inputs.model.num_parameters))
+    labelled(channel, _("Model"), f"{one_line(inputs.model.name)} ({inputs.model.architecture}, {size})")
+    labelled(channel, _("Data"), data_line(plan, is_generated=is_generated))
 
 
-def data_line(made: "Plan", *, is_generated: bool = False) -> str:
-    """The data account in one line: rows, format, what is learned of them."""
+def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
+    """The data in one line: rows, format, share of tokens in the loss."""
     from tunewright import api
 
-    data = made.facts.data
-    name = _("generated: {views}").format(views=_(GENERATED[made.run.task])) if is_generated else one_line(data.path)
+    data = plan.facts.data
+    name = _("generated: {views}").format(views=_(GENERATED[plan.run.task])) if is_generated else one_line(data.path)
     rows = ngettext(
         "{train} row to train, {held_out} held out", "{train} rows to train, {held_out} held out", data.num_train
     ).format(train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}")
     if is_generated:
         rows += _(" (other wording, other items)")
-    parts = [name, rows, api.describe_data(made), *_learned(made)]
+    parts = [name, rows, api.describe_data(plan), *_learned(plan)]
     if data.num_sequences > data.num_train:
-        parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, int(made.run.data.max_length))[1])
+        parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, int(plan.run.data.max_length))[1])
     if data.num_bad:
         parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
     return " · ".join(parts)
 
 
 def texts_of(form: str, rows: int, count: int, max_length: int) -> tuple[str, str]:
-    """Rows that are several texts to the model: long texts, or answers behind prompts of their own. Returns: label, text."""
+    """Rows that become several sequences: long texts, or answers with prompts of their own. Returns: label, text."""
     if form != "text":
         text = _(
-            "{rows} rows -> {texts} texts, as the chat template writes earlier answers otherwise than the model does"
+            "{rows} rows -> {texts} texts, as the chat template formats earlier answers differently from what the model generates"
         )
         return _("Texts"), text.format(rows=f"{rows:,}", texts=f"{count:,}")
     text = ngettext(
@@ -98,40 +97,40 @@ def texts_of(form: str, rows: int, count: int, max_length: int) -> tuple[str, st
     return _("Blocks"), text.format(rows=f"{rows:,}", blocks=f"{count:,}", length=f"{max_length:,}")
 
 
-def _learned(made: "Plan") -> list[str]:
-    """What stands to be learned: labels where there are some, else the share of tokens that are answers."""
+def _learned(plan: "Plan") -> list[str]:
+    """What is trained on: labels where there are some, else the share of tokens in the loss."""
     from tunewright.report import formatting
 
-    data = made.facts.data
+    data = plan.facts.data
     if data.labels:
         return [ngettext("{count} label", "{count} labels", len(data.labels)).format(count=len(data.labels))]
     if data.problem_type == "regression":
         return [_("a number for each row")]
     share = formatting.percent(data.mean_label_tokens / data.mean_length if data.mean_length else 0.0)
-    return [_("{share} of the tokens are learned").format(share=share)]
+    return [_("{share} of the tokens are in the loss").format(share=share)]
 
 
-def plan_line(made: "Plan") -> str:
+def plan_line(plan: "Plan") -> str:
     """Steps, memory against what is free, size of the adapter."""
     from tunewright.report import formatting
 
-    steps = ngettext("{count} step of {rows} rows", "{count} steps of {rows} rows", made.num_steps)
+    steps = ngettext("{count} step of {rows} rows", "{count} steps of {rows} rows", plan.num_steps)
     memory = _("peak {peak} of {free} free").format(
-        peak=formatting.size(made.memory.peak_bytes), free=formatting.size(made.facts.room_bytes)
+        peak=formatting.size(plan.memory.peak_bytes), free=formatting.size(plan.facts.room_bytes)
     )
-    adapter = _("adapter {size}").format(size=formatting.size(made.adapter_bytes))
-    return " · ".join([steps.format(count=made.num_steps, rows=made.effective_batch), memory, adapter])
+    adapter = _("adapter {size}").format(size=formatting.size(plan.adapter_bytes))
+    return " · ".join([steps.format(count=plan.num_steps, rows=plan.effective_batch), memory, adapter])
 
 
-def decided(made: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
+def decided(plan: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
     """What was decided for the person: what matters most, each on a line with the beginning of its reason; or all, whole."""
     from tunewright.report import formatting
 
-    choices = {choice.path: choice for choice in made.choices if choice.origin == "plan"}
+    choices = {choice.path: choice for choice in plan.choices if choice.origin == "plan"}
     if not choices:
         return
-    shown = list(choices) if is_whole else [path for path in MATTERS if path in choices][:MOST_DECISIONS]
-    cells = [(f"{path} {printable(formatting.plain(choices[path].value))}", choices[path].why()) for path in shown]
+    paths = list(choices) if is_whole else [path for path in MATTERS if path in choices][:MOST_DECISIONS]
+    cells = [(f"{path} {printable(formatting.plain(choices[path].value))}", choices[path].why()) for path in paths]
     labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
     if is_whole:
         console.table(channel, [(cell, channel.paint(why, "dim")) for cell, why in cells], indent=" " * LABEL)
@@ -140,9 +139,9 @@ def decided(made: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
         head = f"{' ' * LABEL}{cell}  "
         room = channel.width - columns_of(head) if channel.width else columns_of(why)
         channel.line((head + channel.paint(console.crop(re.split("[;；]", why)[0], room), "dim")).rstrip())
-    if others := len(choices) - len(shown):
-        text = ngettext("{count} more, and whole reasons: -v", "{count} more, and whole reasons: -v", others)
-        channel.line(" " * LABEL + channel.paint(text.format(count=others), "dim"))
+    if num_hidden := len(choices) - len(paths):
+        text = ngettext("{count} more, and whole reasons: -v", "{count} more, and whole reasons: -v", num_hidden)
+        channel.line(" " * LABEL + channel.paint(text.format(count=num_hidden), "dim"))
 
 
 def score_line(task: "Task", event: dict[str, Any]) -> str:
@@ -185,17 +184,17 @@ def score_table(
         console.table(channel, rows, ("", *columns), indent=" " * LABEL, right=range(1, len(columns) + 1))
 
 
-def outcome(run: "RunDir", channel: Channel) -> None:
+def outcome(run: "TrainedRun", channel: Channel) -> None:
     """Scores before and after, the verdict, where the adapter and the report are."""
     from tunewright import api
     from tunewright.report import formatting
 
-    found = api.account(run)
-    result = found.result
+    record = api.account(run.dir)
+    result = record.result
     score_table(
-        result.get("before"), result.get("after"), channel, base=found.references[0], baseline=result.get("baseline")
+        result.get("before"), result.get("after"), channel, base=record.references[0], baseline=result.get("baseline")
     )
-    verdict = found.verdict
+    verdict = record.verdict
     answer = _("{answer}. {reason}").format(answer=verdict.title(), reason=verdict.sentence())
     labelled(channel, _("Verdict"), answer)
     seconds = result.get("seconds") or {}
@@ -203,13 +202,13 @@ def outcome(run: "RunDir", channel: Channel) -> None:
         total=formatting.duration(seconds.get("total")), train=formatting.duration(seconds.get("train"))
     )
     peak = _("peak memory {peak} (promised {promised})").format(
-        peak=formatting.size(found.peak_bytes), promised=formatting.size(found.plan.memory.peak_bytes)
+        peak=formatting.size(record.peak_bytes), promised=formatting.size(record.plan.memory.peak_bytes)
     )
     labelled(channel, _("Cost"), f"{took} · {peak}")
     labelled(
         channel,
         _("Saved"),
-        f"{shorten(run.adapter_dir)} ({_('PEFT format')}, {formatting.size(result.get('adapter_bytes'))})",
+        f"{shorten(run.adapter)} ({_('PEFT format')}, {formatting.size(result.get('adapter_bytes'))})",
     )
     report = run.path / "report.html"
     if report.is_file():
@@ -231,14 +230,15 @@ def after_training(run: "TrainedRun", *, repeated: Sequence[str] = (), is_demo: 
     from tunewright import api
     from tunewright.config.methods import METHODS
 
-    name, asked = paste_commands.handle(run), run.dir.plan()["run"]
+    name = paste_commands.handle(run)
+    config = run.plan.run
     talk = (paste_commands.command("chat", name, "--with", "base"), _("talk to both models"))
     if api.account(run.dir).verdict.kind != "better":
         console.next_steps((paste_commands.command("diagnose", name), _("why, and what helps")), *_remedy(run), talk)
     elif is_demo:
-        own = paste_commands.command("train", asked["model"]["name"], "my.jsonl", *repeated)
+        own = paste_commands.command("train", config.model.name, "my.jsonl", *repeated)
         console.next_steps(talk, (own, _("the same with your data")))
-    elif METHODS[asked["method"]].merges:
+    elif METHODS[config.method].merges:
         console.next_steps(talk, (paste_commands.command("merge", name), _("one model without adapter")))
     else:
         console.next_steps(talk)

@@ -25,31 +25,31 @@ WRONG_USE = "E119"
 def print_problems(
     problems: Sequence["Problem"], channel: Channel, *, full_list: str = "", nothing_started: bool = False
 ) -> None:
-    """All problems, at most 20 lines for each code; a fix that several of them share stands under the last of them.
+    """All problems, at most 20 lines for each code; a shared fix is printed under the last of them.
 
-    `full_list` says where the others can be read.
+    `full_list` names where the others are listed.
     """
-    alike = _alike(problems)
-    totals = Counter(problem.code for problem, _lines in alike)
-    seen: Counter[str] = Counter()
-    shown = []
-    for problem, lines in alike:
-        seen[problem.code] += 1
-        if seen[problem.code] <= SHOWN_PER_CODE:
-            shown.append((problem, lines))
-    last = {fix: number for number, (problem, _lines) in enumerate(shown) for fix in problem.fixes()}
+    groups = _grouped(problems)
+    totals = Counter(problem.code for problem, _lines in groups)
+    counts: Counter[str] = Counter()
+    listed = []
+    for problem, lines in groups:
+        counts[problem.code] += 1
+        if counts[problem.code] <= SHOWN_PER_CODE:
+            listed.append((problem, lines))
+    last = {fix: number for number, (problem, _lines) in enumerate(listed) for fix in problem.fixes()}
     printed: Counter[str] = Counter()
-    for number, (problem, lines) in enumerate(shown):
-        _print_one(problem, [fix for fix in problem.fixes() if last[fix] == number], channel, lines)
+    for number, (problem, lines) in enumerate(listed):
+        _print_problem(problem, [fix for fix in problem.fixes() if last[fix] == number], channel, lines)
         printed[problem.code] += 1
         if printed[problem.code] == SHOWN_PER_CODE < totals[problem.code]:
             _print_rest(problem.code, totals[problem.code] - SHOWN_PER_CODE, channel, full_list)
     _print_count(problems, channel, nothing_started)
 
 
-def _alike(problems: Sequence["Problem"]) -> list[tuple["Problem", list[int]]]:
-    """Problems, each with the lines of all others that say the same of other rows of its file."""
-    alike: list[tuple[Problem, list[int]]] = []
+def _grouped(problems: Sequence["Problem"]) -> list[tuple["Problem", list[int]]]:
+    """Problems, each with the lines of all equal problems in its file."""
+    groups: list[tuple[Problem, list[int]]] = []
     lines_of: dict[tuple[str, str, str], list[int]] = {}
     for problem in problems:
         where = problem.where
@@ -57,11 +57,11 @@ def _alike(problems: Sequence["Problem"]) -> list[tuple["Problem", list[int]]]:
         if where.line and not where.source and not where.column and key in lines_of:
             lines_of[key].append(where.line)
         else:
-            alike.append((problem, lines_of.setdefault(key, [])))
-    return alike
+            groups.append((problem, lines_of.setdefault(key, [])))
+    return groups
 
 
-def _print_one(problem: "Problem", fixes: list[str], channel: Channel, others: Sequence[int]) -> None:
+def _print_problem(problem: "Problem", fixes: list[str], channel: Channel, others: Sequence[int]) -> None:
     word, color = _kind(problem)
     place = printable(one_line(_place(problem.where)))
     head = f"{channel.paint(word, color, 'bold')} {channel.paint(problem.code, 'bold')}  "
@@ -143,11 +143,11 @@ def _print_count(problems: Sequence["Problem"], channel: Channel, nothing_starte
 
 
 def show_base_problems(run: "TrainedRun") -> None:
-    """Warnings of a base that is not the one of the training; Python's own would say it again."""
+    """Warnings of a base that is not the one of the training; Python's own warning is silenced."""
     from tunewright.errors import TunewrightWarning
 
-    if found := run.base_problems():
-        print_problems(found, console.err())
+    if problems := run.base_problems():
+        print_problems(problems, console.err())
     warnings.simplefilter("ignore", TunewrightWarning)
 
 

@@ -1,4 +1,4 @@
-"""What is known about a run while it goes on: events in, lines out. No terminal here."""
+"""The state of a running run: events in, lines out. No terminal here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,12 +54,16 @@ class ProgressView:
     checkpoint_step: int | None = None
 
     def take(self, event: EventRow) -> None:
-        """Learn from one event; kinds and fields that are not known are left alone."""
+        """Update from one event; unknown kinds and fields are ignored."""
         kind = event["kind"]
         if kind == "phase" and event["state"] == "begin":
-            self.phase, self.done, self.total = event["phase"], 0, 0
+            self.phase = event["phase"]
+            self.done = 0
+            self.total = 0
         elif kind == "progress":
-            self.phase, self.done, self.total = event["phase"], event["done"], event["total"]
+            self.phase = event["phase"]
+            self.done = event["done"]
+            self.total = event["total"]
         elif kind == "log":
             self._take_log(event)
         elif kind == "eval" and event["held_out_loss"] is not None:
@@ -130,7 +134,8 @@ def frame(view: ProgressView, channel: Channel, phases: Mapping[str, str]) -> li
 def _step_line(view: ProgressView, channel: Channel) -> str:
     """How far training is; the bar takes what speed, time and memory leave of the width."""
     share = view.step / view.max_steps if view.max_steps else 0.0
-    head, percent = f"{_('step')} {view.step}/{view.max_steps}", f"{share:4.0%}"
+    head = f"{_('step')} {view.step}/{view.max_steps}"
+    percent = f"{share:4.0%}"
     figures = [
         _("{speed} tok/s").format(speed=short(view.tokens_per_second)),
         f"ETA {clock(view.eta_seconds)}",

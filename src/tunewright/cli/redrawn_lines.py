@@ -1,4 +1,4 @@
-"""Lines at the foot of a terminal that are drawn anew in place, and what is said above them."""
+"""Lines at the bottom of a terminal that are redrawn in place, and permanent lines above them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _CLEAR_BELOW = "\x1b[J"
 
 @dataclass
 class RedrawnLines:
-    """What stands there now, in columns of each line.
+    """The lines there now, in columns of each line.
 
     A terminal that was made narrower has broken these lines into more; so the way up is counted at the width of now.
     """
@@ -43,7 +43,7 @@ class RedrawnLines:
         self.stream.flush()
 
     def _away(self) -> str:
-        """The codes that remove what stands there: to its first row, and all below is clear."""
+        """The codes that erase them: up to the first row, then clear below."""
         width = console.terminal_columns()
         rows = sum(max(1, -(-columns // width)) for columns in self.columns)
         up = f"\x1b[{rows - 1}A" if rows > 1 else ""

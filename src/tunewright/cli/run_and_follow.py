@@ -1,4 +1,4 @@
-"""From a checked config to a run that is shown to its end: what train, quickstart and resume have in common."""
+"""From a checked config to a run that is shown to its end: shared by train, quickstart and resume."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -34,21 +34,21 @@ def run(
     repeated: Sequence[str] = (),
     is_demo: bool = False,
 ) -> None:
-    """Plan, say what will be done, start, show to the end, say what came of it.
+    """Plan, print the plan, start, show the run to its end, print the outcome.
 
-    `repeated` are the options that a further training takes over.
+    `repeated` are the options that the suggested next command repeats.
     """
     from tunewright import api
 
-    made = plan(loaded, is_quiet=is_quiet)
+    planned = plan(loaded, is_quiet=is_quiet)
     channel = console.err()
     if not is_quiet:
-        plan_summary.facts(made, channel, is_generated=is_demo)
+        plan_summary.facts(planned, channel, is_generated=is_demo)
         if is_verbose or not is_demo:
-            plan_summary.decided(made, channel, is_whole=is_verbose)
-        plan_summary.labelled(channel, _("Plan"), plan_summary.plan_line(made))
-        print_problems(made.warnings(), channel)
-    started = api.TrainedRun(api.begin(loaded, made, force=force, note=console.note))
+            plan_summary.decided(planned, channel, is_whole=is_verbose)
+        plan_summary.labelled(channel, _("Plan"), plan_summary.plan_line(planned))
+        print_problems(planned.warnings(), channel)
+    started = api.TrainedRun(api.begin(loaded, planned, force=force, note=console.note))
     if detach:
         announce(started, is_json=is_json, is_quiet=is_quiet)
         return
@@ -60,7 +60,7 @@ def run(
 
 
 def announce(started: "TrainedRun", *, is_json: bool, is_quiet: bool) -> None:
-    """A run that goes on without us: its name, and how to see it."""
+    """A run in the background: its name, and how to watch it."""
     if is_json:
         console.as_json({"schema": 1, "run": str(started.path), "name": started.name, "state": started.state})
         return
@@ -82,16 +82,13 @@ def finish(
     is_demo: bool = False,
 ) -> None:
     """The result on stdout and the exit code. Raises: typer.Exit."""
-    from tunewright import api
-
     if is_json:
-        console.as_json(api.result(ended.dir))
-        problems = api.problems(ended.dir)
-        if problems:
-            print_json(problems)
+        console.as_json(ended.result)
+        if ended.problems:
+            print_json(ended.problems)
     elif is_quiet:
         console.out().line(ended.name)
     elif code == 0:
-        plan_summary.outcome(ended.dir, console.out())
+        plan_summary.outcome(ended, console.out())
         plan_summary.after_training(ended, repeated=repeated, is_demo=is_demo)
     raise typer.Exit(code)

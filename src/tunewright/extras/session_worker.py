@@ -3,7 +3,6 @@
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from tunewright.engine import session_server
 from tunewright.engine.session_server import Operations, Say, SessionServer
@@ -16,25 +15,26 @@ from tunewright.extras.numerics import parity_checks
 from tunewright.rundir.run_dir import RunDir
 
 
-def few_shot(session: SessionServer, shots: int) -> dict[str, Any]:
-    """The base model's test with so many training rows before each question. Raises: DataError E210, E230."""
-    data, started = session.data(), time.perf_counter()
+def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
+    """The base model's evaluation with so many training rows before each question. Raises: DataError E210, E230."""
+    data = session.data()
+    started = time.perf_counter()
     if not data.held_out:
         raise error("E210", path=f"{session.plan.run.data.train} (held out)")
-    rows, shown = with_examples(session.plan, data, session.tokenizer, shots)
+    rows, num_shown = with_examples(session.plan, data, session.tokenizer, shots)
     longest = max(len(row.ids) for row in rows)
     with session.base() as base:
         backend = known_backend(session.plan, base, data.train, longest)
         test = examiner(session.plan, data, session.tokenizer, backend, BatchSizeBackoff())
         result = replace(test, rows=rows).evaluate(base, session.progress)
     return {
-        "shots": shown, "scores": result.scores, "rows": len(result.samples), "held_out_rows": len(result.losses),
+        "shots": num_shown, "scores": result.scores, "rows": len(result.samples), "held_out_rows": len(result.losses),
         "seconds": round(time.perf_counter() - started, 3), "samples": result.samples, "losses": result.losses,
     }  # fmt: skip
 
 
-def prove(session: SessionServer) -> dict[str, Any]:
-    """Every equality that the run stands on, measured on a few of its rows."""
+def prove(session: SessionServer) -> dict[str, object]:
+    """The numerical equalities that the run relies on, measured on a few of its rows."""
     rows = session.data().train
     return parity_checks.prove(
         session.hand_over(), session.plan, session.run.adapter_dir, session.tokenizer, rows, session.progress
@@ -42,7 +42,7 @@ def prove(session: SessionServer) -> dict[str, Any]:
 
 
 def operations(run: RunDir, say: Say) -> Operations:
-    """What this session can be asked for."""
+    """The operations of this session."""
     session = SessionServer(run, say)
     return {
         **session_server.session_operations(session),

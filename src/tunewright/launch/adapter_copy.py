@@ -15,7 +15,8 @@ from tunewright.rundir.checkpoints import MANIFEST, read_manifest, seal
 from tunewright.rundir.model_card import card
 from tunewright.rundir.run_dir import RunDir
 
-CONFIG, README = "adapter_config.json", "README.md"
+CONFIG = "adapter_config.json"
+README = "README.md"
 LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
 
 
@@ -27,7 +28,8 @@ def export(run: RunDir, target: Path) -> BaseReference:
     """
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="export", needed=N_("finished"), name=run.name)
-    plan, target = from_json(run.plan()), output_targets.output_folder(target)
+    plan = from_json(run.plan())
+    target = output_targets.output_folder(target)
     base = base_of(plan)
     with run.private(), atomic_io.staging(target.parent) as staged:
         _copy(run.adapter_dir, staged, plan, base)

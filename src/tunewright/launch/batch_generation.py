@@ -1,7 +1,7 @@
-"""Answers to many prompts, written as they come.
+"""Answers to many prompts, written as they are generated.
 
-Rows are answered in portions that lie always the same. Each is appended to a file beside the target, named after what was
-asked of which run; whoever asks the same again goes on behind the last whole portion, and comes to the same file.
+Rows are answered in fixed batches. Each is appended to a file beside the target, named by a digest of the request; the same
+request continues after the last whole batch, and gives the same file.
 """
 
 import hashlib
@@ -21,12 +21,13 @@ from tunewright.rundir.checkpoints import MANIFEST, sha256
 from tunewright.rundir.event_log import finite
 from tunewright.rundir.run_dir import RunDir
 
-PromptRows = list[dict[str, Any]]
-FIRST_ROWS, MOST_ROWS = 8, 128  # a batch costs little more than a row, and a portion is what a kill can cost
+PromptRows = list[dict[str, object]]
+FIRST_ROWS = 8
+MOST_ROWS = 128  # a batch costs little more than a row; a kill loses one batch at most
 
 
-def portions(count: int) -> Iterator[range]:
-    """All row numbers in order: few at first, so that there is soon something to see, then twice as many each time."""
+def batches(count: int) -> Iterator[range]:
+    """All row indices in order: small batches first, so that there is soon something to see, then twice as many each time."""
     start, size = 0, FIRST_ROWS
     while start < count:
         yield range(start, min(count, start + size))
@@ -34,7 +35,7 @@ def portions(count: int) -> Iterator[range]:
 
 
 def identity(run: RunDir, ask: Sequence[Any]) -> str:
-    """A short name for what is asked of a run, its adapter included."""
+    """A short digest of a request to a run, its adapter included."""
     manifest = run.adapter_dir / MANIFEST
     adapter = sha256(manifest) if manifest.is_file() else ""
     text = json.dumps([run.info()["id"], adapter, ask], sort_keys=True, default=str)
@@ -42,25 +43,25 @@ def identity(run: RunDir, ask: Sequence[Any]) -> str:
 
 
 def part_of(target: Path, name: str) -> Path:
-    """Where the answers of an ask of this name are before all of them are there."""
+    """The file of the answers to a request of this name until they are complete."""
     return target.with_name(f"{target.name}.{name}.part")
 
 
-def written(part: Path, count: int) -> int:
-    """How many rows of an earlier try are there already, in whole portions; what stands behind them is cut off."""
+def num_answered(part: Path, count: int) -> int:
+    """How many rows an earlier attempt answered, in whole batches; an incomplete batch is cut off."""
     if not part.is_file():
         return 0
     lines = part.read_bytes().split(b"\n")[:-1]
-    done = max((rows.stop for rows in portions(count) if rows.stop <= len(lines)), default=0)
+    done = max((rows.stop for rows in batches(count) if rows.stop <= len(lines)), default=0)
     atomic_io.write_bytes(part, b"".join(line + b"\n" for line in lines[:done]))
     return done
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What is asked, and how; `answer` is what answers it, as `TrainedRun.answers`, and `opening` the usual first turn."""
+    """Prompts and settings; `answer` generates the answers, as `TrainedRun.answers`, `opening` is the usual first turn."""
 
-    questions: Sequence[Prompt]
+    prompts: Sequence[Prompt]
     answer: Callable[..., PromptRows]
     opening: Sequence[Mapping[str, str]]
     with_base: bool
@@ -68,51 +69,51 @@ class GenerationRequest:
 
     def settings(self) -> list[Any]:
         """All that the answers depend on, besides the model."""
-        rows = [[question.row, self._asked(question)] for question in self.questions]
+        rows = [[prompt.row, self._as_request(prompt)] for prompt in self.prompts]
         return [self.with_base, self.max_new_tokens, rows]
 
-    def each(self, progress: Progress) -> Iterator[dict[str, Any]]:
+    def each(self, progress: Progress) -> Iterator[dict[str, object]]:
         """Every row with its answer, in order."""
-        for numbers in portions(len(self.questions)):
+        for numbers in batches(len(self.prompts)):
             yield from self._answered(numbers, progress)
 
     def write(self, target: Path, name: str, progress: Progress, note: Notify) -> None:
-        """Answer the rows that are not answered yet, and give the whole its name. Raises: OSError; the part then stays."""
+        """Answer the remaining rows, and rename the file when it is complete. Raises: OSError; the partial file then stays."""
         part = part_of(target, name)
-        done = written(part, len(self.questions))
+        done = num_answered(part, len(self.prompts))
         if done:
             text = ngettext(
-                "Going on behind the {count} answer in {path}", "Going on behind the {count} answers in {path}", done
+                "Continuing after the {count} answer in {path}", "Continuing after the {count} answers in {path}", done
             )
             note(text.format(count=done, path=part.name))
-        for numbers in portions(len(self.questions)):
+        for numbers in batches(len(self.prompts)):
             if numbers.start >= done:
                 atomic_io.append_line(part, "\n".join(map(as_line, self._answered(numbers, progress))))
                 atomic_io.fsync(part)
         atomic_io.move_file(part, target)
 
     def _answered(self, numbers: range, progress: Progress) -> PromptRows:
-        """The rows of these numbers with their answers, as JSON has them."""
-        portion = [self.questions[number] for number in numbers]
+        """The rows at these indices with their answers, as JSON."""
+        batch = [self.prompts[number] for number in numbers]
 
         def in_all(done: int, total: int) -> None:
-            progress(numbers.start + len(numbers) * done // max(1, total), len(self.questions))
+            progress(numbers.start + len(numbers) * done // max(1, total), len(self.prompts))
 
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "with_base": self.with_base,
             "max_new_tokens": self.max_new_tokens,
             "progress": in_all,
         }
-        answers = self.answer([self._asked(question) for question in portion], **options)
-        key = "tuned_answer" if any("answer" in question.row for question in self.questions) else "answer"
+        answers = self.answer([self._as_request(prompt) for prompt in batch], **options)
+        key = "tuned_answer" if any("answer" in prompt.row for prompt in self.prompts) else "answer"
         names = {"tuned": key, "base": "base_answer", "tuned_probability": "probability"}
         return [
-            finite({**question.row, **{names.get(who, who): text for who, text in answer.items() if text is not None}})
-            for question, answer in zip(portion, answers, strict=True)
+            finite({**prompt.row, **{names.get(who, who): text for who, text in answer.items() if text is not None}})
+            for prompt, answer in zip(batch, answers, strict=True)
         ]
 
-    def _asked(self, prompt: Prompt) -> Any:
-        """What a row asks, as the session takes it."""
+    def _as_request(self, prompt: Prompt) -> Any:
+        """The prompt as a session takes it."""
         if prompt.words:
             return {"words": list(prompt.words)}
         if not prompt.turns:
@@ -122,12 +123,12 @@ class GenerationRequest:
         return {"turns": turns, "tools": list(prompt.tools)} if prompt.tools else turns
 
 
-def as_line(row: Mapping[str, Any]) -> str:
+def as_line(row: Mapping[str, object]) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False)
 
 
 def not_finite(rows: Sequence[Any]) -> int:
-    """How many numbers in these values JSON does not have."""
+    """How many numbers in these values JSON cannot represent."""
     return sum(map(_not_finite, rows))
 
 

@@ -9,7 +9,7 @@ from tunewright.errors import errors_of
 from tunewright.inspection.machine_info import factors_path, read_factors
 from tunewright.launch.inspect_inputs import Progress
 from tunewright.launch.resolve_model import Notify
-from tunewright.launch.start_run import create, follow, launch, plan_for
+from tunewright.launch.start_run import create, launch, plan_for, wait
 from tunewright.planning.run_plan import Plan
 from tunewright.planning.time_estimate import factor_key
 from tunewright.rundir import atomic_io
@@ -34,21 +34,20 @@ def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) ->
             "train.max_steps": STEPS, "train.logging_steps": 1, "eval.rows": 0, "eval.loss_rows": 1,
             "run.output_dir": str(Path(place) / "run"),
         }  # fmt: skip
-        asked = spec.LoadedConfig(run=spec.patch(loaded.run, short), origins=loaded.origins)
-        plan = plan_for(asked, note=note, progress=progress)
-        run = create(asked, plan, force=False, note=note)
+        short_run = spec.LoadedConfig(run=spec.patch(loaded.run, short), origins=loaded.origins)
+        plan = plan_for(short_run, note=note, progress=progress)
+        run = create(short_run, plan, force=False, note=note)
         launch(run)
-        for _event in follow(run):
-            pass
+        wait(run)
         problems = end_problems(run)
         if problems:
             raise errors_of(problems)
         factor = _slower(plan, run.read_events())
-    learned = read_factors()
+    factors = read_factors()
     key = factor_key(plan.run, plan.facts)
-    factor *= learned.get(key, 1.0)  # what was promised had the old factor in it
+    factor *= factors.get(key, 1.0)  # what was promised had the old factor in it
     with cache_faults():
-        atomic_io.write_cached(factors_path(), seal_object(factors_path(), {**learned, key: round(factor, 4)}))
+        atomic_io.write_cached(factors_path(), seal_object(factors_path(), {**factors, key: round(factor, 4)}))
     return factor
 
 

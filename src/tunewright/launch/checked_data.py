@@ -1,8 +1,10 @@
-"""The outcome of a look at the data."""
+"""The outcome of a data check."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenized_preview import PreviewPiece, pieces
 from tunewright.data.validation import ValidatedData
 from tunewright.errors import Problem, errors_of
 from tunewright.i18n import _
@@ -12,30 +14,35 @@ from tunewright.security import html_table
 
 @dataclass(frozen=True, repr=False)
 class DataCheck:
-    """The data gate's account of a file, and what would stop a run."""
+    """The validated data of a file, and the problems that would stop a run."""
 
-    gated: ValidatedData
+    validated: ValidatedData
     stopping: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     tokenizer: Any
 
     def __repr__(self) -> str:
-        """The account in one line, in English."""
-        account = self.gated.account
+        """The summary in one line, in English."""
+        account = self.validated.account
         counts = {"to train": "used", "held out": "held_out", "left out": "dropped"}
         rows = "1 row" if account["rows"] == 1 else f"{account['rows']} rows"
         parts = [rows, *(f"{account[key]} {what}" for what, key in counts.items())]
         return f"DataCheck({', '.join(parts)}: {'stops a run' if self.stopping else 'sound'})"
 
     def _repr_html_(self) -> str:
-        """The account for a notebook: how many rows of each kind, and what is wrong."""
+        """The summary for a notebook: how many rows of each kind, and what is wrong."""
         counts = [
             (_(formatting.KINDS[kind][0]), f"{count:,}")
-            for kind, count in self.gated.account["counts"].items()
+            for kind, count in self.validated.account["counts"].items()
             if count
         ]
         problems = [(problem.code, problem.message()) for problem in (*self.stopping, *self.warnings)]
         return html_table(repr(self), [*counts, *problems])
+
+    def pieces(self, row: TokenizedExample) -> list[PreviewPiece]:
+        """The text of a row as the model sees it, cut where the tokens in the loss begin and end."""
+        loaded = self.validated.loaded
+        return pieces(row, self.tokenizer, self.validated.account["task"], loaded.labels, loaded.problem_type)
 
     def raise_if_stopped(self) -> None:
         """Raises: DataError with everything that would stop a run."""

@@ -1,15 +1,13 @@
-"""The one door from the torch-free side to the engine, inside functions: a run in this very process (notebooks)."""
+"""A run in this very process, for notebooks: the engine is imported inside the function that needs it."""
 
 import _thread
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tunewright.diagnose.rules import diagnose
 from tunewright.errors.catalogue.codes import EXIT_INTERRUPTED, EXIT_TERMINATED
-from tunewright.planning.run_plan import Plan
 from tunewright.report.run_report import write_report
 from tunewright.rundir.full_disk import EndingWriter
 from tunewright.rundir.run_dir import RunDir, own, process_record
@@ -48,7 +46,7 @@ def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
         stop.is_over.set()
         run.forget_requests()
     last = (run.read_events() or [{}])[-1]
-    ended: dict[str, Any] = {
+    ended: dict[str, object] = {
         "worker": None,
         "ended": time.time(),
         "seconds": time.monotonic() - begun,
@@ -59,38 +57,3 @@ def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
     ledger.close(state=state, result=last.get("result"), **ended)
     write_report(run, diagnose(run).findings)
     return code
-
-
-def lora_config(**fields: Any) -> Any:
-    """PEFT's LoraConfig, for people who go on with PEFT itself."""
-    from peft import LoraConfig
-
-    return LoraConfig(**fields)
-
-
-def load_for_training(plan: Plan) -> tuple[Any, Any]:
-    """PEFT model with a fresh adapter, and tokenizer, in this process."""
-    from tunewright.engine.models import python_models
-
-    return python_models.load_for_training(plan)
-
-
-def put_adapter(model: Any, folder: Path) -> None:
-    """Give a model in this process a trained adapter."""
-    from tunewright.engine.models import python_models
-
-    python_models.put_adapter(model, folder)
-
-
-def count_parameters(model: Any) -> tuple[int, int]:
-    """Trainable parameters, and all of them."""
-    from tunewright.engine.models import python_models
-
-    return python_models.count_parameters(model)
-
-
-def continue_text(model: Any, tokenizer: Any, prompt: str, max_new_tokens: int) -> str:
-    """Text that a model in this process writes."""
-    from tunewright.engine.models import python_models
-
-    return str(python_models.continue_text(model, tokenizer, prompt, max_new_tokens))

@@ -1,4 +1,4 @@
-"""From what is asked to facts: the model's folder, the data's numbers, the machine's speed."""
+"""Inspects what a config names: the model's folder, the data, the machine's speed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,28 +33,28 @@ ROWS_CHECKED_IN_FULL = 20_000
 ROWS_LOOKED_AT = 100
 USUAL: Mapping[str, Task] = {"decoder": "causal_lm", "encoder": "seq_cls", "encoder_decoder": "seq2seq"}
 KINDS: Mapping[str, str] = {
-    "decoder": N_("a model that writes on"),
-    "encoder": N_("a model that reads"),
-    "encoder_decoder": N_("a model that reads one text and writes another"),
+    "decoder": N_("a decoder"),
+    "encoder": N_("an encoder"),
+    "encoder_decoder": N_("an encoder-decoder"),
 }
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class InspectedInputs:
-    """Everything a plan rests on, and the data that was looked at on the way."""
+    """Everything a plan needs, and the validated data."""
 
     run: RunConfig
     facts: InspectedFacts
-    given: tuple[PlannedChoice, ...]
-    gated: ValidatedData
+    choices: tuple[PlannedChoice, ...]
+    validated: ValidatedData
     tokenizer: TextTokenizer
 
 
 def inspect(
     run: RunConfig, *, note: Notify, progress: Progress = lambda done, total: None, is_measured: bool = True
 ) -> InspectedInputs:
-    """Facts about machine, model and data; without `is_measured` this machine's speed is not asked for.
+    """Facts about machine, model and data; without `is_measured` this machine's speed is not measured.
 
     Raises: every error of the model, the data and the network.
     """
@@ -62,20 +62,20 @@ def inspect(
     tokenizer_folder = with_tokenizer_json(folder, note)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
     with offline(run.run.offline):
-        run, gated, tokenizer, given = _look(run, model, progress=progress)
-        raise_if_stopped(gated, run.data)
-        data = _data_facts(run.data, gated)
+        run, validated, tokenizer, choices = _look(run, model, progress=progress)
+        raise_if_stopped(validated, run.data)
+        data = _data_facts(run.data, validated)
     if is_measured:
         ensure_probe(note)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
     return InspectedInputs(
-        run, InspectedFacts(machine=read_machine(output), model=model, data=data), given, gated, tokenizer
+        run, InspectedFacts(machine=read_machine(output), model=model, data=data), choices, validated, tokenizer
     )
 
 
 @system_faults()
 def look_at_data(run: RunConfig, *, note: Notify, progress: Progress) -> tuple[ValidatedData, TextTokenizer]:
-    """All rows as this model would see them; damaged rows are in the account, not raised.
+    """All rows as this model would see them; bad rows are in the summary, not raised.
 
     Raises: every error of the model and of files that cannot be read; SpecError E109 for a length the model does not have.
     """
@@ -84,25 +84,25 @@ def look_at_data(run: RunConfig, *, note: Notify, progress: Progress) -> tuple[V
     if problems := check_length(run, model):
         raise errors_of(problems)
     with offline(run.run.offline):
-        _run, gated, tokenizer, _given = _look(run, model, progress=progress)
-    return gated, tokenizer
+        _run, validated, tokenizer, _choices = _look(run, model, progress=progress)
+    return validated, tokenizer
 
 
 def _look(
     run: RunConfig, model: ModelInfo, *, progress: Progress
 ) -> tuple[RunConfig, ValidatedData, TextTokenizer, tuple[PlannedChoice, ...]]:
-    """The data through the gate: all rows, or of very many the first; the others are read and compared.
+    """The validated data: all rows are tokenized, or the first of very many; the others are read and compared.
 
     Raises: ModelError E306, E316 for a model that cannot do the task, and every error of the data.
     """
-    run, chosen = _with_task(run, model)
+    run, task_choices = _with_task(run, model)
     assert run.task != "auto"
     if problems := lacks_output(run.task, model):
         raise errors_of(problems)
     loaded = load_examples(run.data, run.train.data_seed, run.task, keep=ROWS_CHECKED_IN_FULL)
-    run, tokenizer, given = _with_template(run, Path(model.tokenizer_folder), loaded.train)
+    run, tokenizer, template_choices = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     assert run.task != "auto"
-    look = partial(
+    check = partial(
         validate_data,
         loaded,
         run.data,
@@ -114,41 +114,42 @@ def _look(
         progress=progress,
     )
     if run.data.max_length != "auto":
-        return run, look(max_length=run.data.max_length), tokenizer, (*chosen, *given)
-    return run, _fitted(look, positions(run, model)), tokenizer, (*chosen, *given)
+        return run, check(max_length=run.data.max_length), tokenizer, (*task_choices, *template_choices)
+    return run, _fitted(check, positions(run, model)), tokenizer, (*task_choices, *template_choices)
 
 
-def _fitted(look: Callable[..., ValidatedData], room: int) -> ValidatedData:
-    """The rows cut as the plan will choose: looked at whole first, and again where some are longer than that.
+def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:
+    """The rows truncated as the plan will choose: validated without a limit first, and again where some are longer.
 
-    Lengths stay those of all rows as they are, so that the plan comes to the same choice.
+    Lengths stay those of the untruncated rows, so that the plan makes the same choice.
     """
-    whole = look(max_length=NO_LIMIT)
-    lengths, longest_prompt = whole.account["lengths"], whole.account["longest_prompt"]
+    whole = check(max_length=NO_LIMIT)
+    lengths = whole.account["lengths"]
+    longest_prompt = whole.account["longest_prompt"]
     length = fitting_length(lengths, longest_prompt, room, is_text=whole.account["format"] == "text")
     if lengths["longest"] <= length:
         return replace(whole, account={**whole.account, "max_length": length})
-    cut = look(max_length=length)
+    cut = check(max_length=length)
     return replace(cut, account={**cut.account, "lengths": lengths, "longest_prompt": longest_prompt})
 
 
 def _with_task(run: RunConfig, model: ModelInfo) -> tuple[RunConfig, tuple[PlannedChoice, ...]]:
-    """The run with its task: as asked, as the rows show it, or what this kind of model is made for.
+    """The run with its task: as configured, as the rows show it, or the usual one of this kind of model.
 
     Raises: ModelError E306 for a task that the model cannot do.
     """
     if run.task != "auto":
-        asked: Task = run.task
-        if asked not in model.tasks:
-            raise errors_of([cannot_do(model, asked)])
+        task: Task = run.task
+        if task not in model.tasks:
+            raise errors_of([cannot_do(model, task)])
         return run, ()
     source = train_source(run.data)
     rows = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
-    seen = looks_like(rows, run.data.map)
-    if seen in model.tasks:
-        choice = PlannedChoice(path="task", value=seen, origin="plan", reason=N_("the rows show it"))
-    elif seen:
-        raise errors_of([cannot_do(model, seen)])
+    detected = looks_like(rows, run.data.map)
+    if detected in model.tasks:
+        choice = PlannedChoice(path="task", value=detected, origin="plan", reason=N_("the rows show it"))
+    elif detected:
+        raise errors_of([cannot_do(model, detected)])
     elif not model.tasks:
         raise errors_of([cannot_do(model, "causal_lm")])
     else:
@@ -178,26 +179,26 @@ def answer_lengths(rows: Sequence[TokenizedExample]) -> dict[str, int]:
     return {"p95": quantile(ordered, 0.95), "longest": quantile(ordered, 1.0)}
 
 
-def _data_facts(spec: DataConfig, gated: ValidatedData) -> DataInfo:
+def _data_facts(spec: DataConfig, validated: ValidatedData) -> DataInfo:
     sides = sides_of(spec)
-    turns = (sum(m.role == "assistant" for m in example.messages) for example in gated.loaded.train)
+    turns = (sum(m.role == "assistant" for m in example.messages) for example in validated.loaded.train)
     return from_account(
         spec.train,
         data_fingerprint(spec),
-        gated.account,
-        answer_lengths=answer_lengths([*gated.train, *gated.held_out]),
+        validated.account,
+        answer_lengths=answer_lengths([*validated.train, *validated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
         holdout=sides.held_out.path if sides.held_out else sides.share,
         warnings=[
-            problem for problem in gated.warnings if problem.code != "W201"
-        ],  # the plan says that of its own length
+            problem for problem in validated.warnings if problem.code != "W201"
+        ],  # the plan warns of its own length
     )
 
 
 def ensure_probe(note: Notify) -> None:
     """Measure this device's speed once; again only after a busy moment, when the machine is idle.
 
-    On a machine that is always busy the doubtful figure is used, and that is said.
+    On a machine that is always busy the doubtful figure is used, with a note.
     """
     known = read_probe()
     if known and not known.is_doubtful:
@@ -209,4 +210,4 @@ def ensure_probe(note: Notify) -> None:
     note(again if known else _("Measuring this machine's speed, once"))
     code = spawn(command("tunewright.engine.system.device_probe", str(probe_path()))).wait()
     if code and read_probe() == known:
-        note(_("The measured speed could not be kept in {folder}; the plan goes on without it").format(folder=home()))
+        note(_("The measured speed could not be stored in {folder}; the plan does without it").format(folder=home()))

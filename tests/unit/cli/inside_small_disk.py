@@ -37,8 +37,8 @@ NO_ROOM = os.strerror(errno.ENOSPC)
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk(tmp_path / "disk", "1m") as made:
-        yield made
+    with small_disk(tmp_path / "disk", "1m") as small:
+        yield small
 
 
 @pytest.fixture
@@ -110,9 +110,9 @@ def supervise(
 ) -> Any:
     """The run seen through with a worker that ends as told; the parent's exit code."""
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
-    asked = RunConfig.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm"})
-    atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(asked))
-    atomic_io.write_text(run.file(file_names.PLAN), make_plan(asked, facts(), {}).model_dump_json())
+    config = RunConfig.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm"})
+    atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(config))
+    atomic_io.write_text(run.file(file_names.PLAN), make_plan(config, facts(), {}).model_dump_json())
     group = tmp_path / "group"
     group.mkdir()
     for name, content in (("memory.max", 2**31), ("memory.current", 2**30), ("memory.events", "oom_kill 0\n")):
@@ -176,7 +176,7 @@ def test_verbs_on_a_disk_that_is_only_read(
         assert shown.code == 2, words
         if words[1] != "resume":
             assert os.strerror(errno.EROFS) in refused(shown, "E521", "E524"), words
-    assert session.asked == [], "no model was asked"
+    assert session.prompts == [], "no model was asked"
     assert on_disk.path.is_dir()
     assert tw("eval", "last", "--json").code == 0
     assert tw("generate", "last", str(rows), "--json").json["num_rows"] == 40
@@ -197,7 +197,7 @@ def test_verbs_on_a_disk_that_is_full(
         shown = tw(*words, "--json")
         assert shown.code == 7, words
         assert NO_ROOM in refused(shown, "E520"), words
-    assert session.asked == []
+    assert session.prompts == []
     assert not list(disk.path.rglob(".staging-*")), "what was half written is gone"
     assert tw("runs", "rm", on_disk.name, "--yes").code == 0, "room can be made"
 
@@ -224,14 +224,14 @@ def test_answers_that_find_no_more_room_are_not_lost(
     assert NO_ROOM in refused(shown, "E520")
     (part,) = disk.path.glob("a.jsonl.*.part")
     assert part.read_bytes().count(b"\n") >= 56
-    before = len(session.asked)
+    before = len(session.prompts)
     with small_disk(tmp_path / "larger", "4m") as larger:
         (larger.path / part.name).write_bytes(part.read_bytes())
         assert tw("generate", "last", str(tmp_path / "p.jsonl"), "-o", str(larger.path / "a.jsonl")).code == 0
-        found = [json.loads(line) for line in (larger.path / "a.jsonl").read_text().splitlines()]
+        rows = [json.loads(line) for line in (larger.path / "a.jsonl").read_text().splitlines()]
         assert not list(larger.path.glob("*.part"))
-    assert [row["prompt"][:4].split()[0] for row in found] == [str(number) for number in range(200)]
-    assert len(session.asked) - before < 200
+    assert [row["prompt"][:4].split()[0] for row in rows] == [str(number) for number in range(200)]
+    assert len(session.prompts) - before < 200
 
 
 @pytest.mark.parametrize("how", ["full", "read only"])

@@ -24,7 +24,7 @@ FOUND = {
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What a run was asked, instead of the harness."""
     seen: list[Any] = []
 
@@ -36,27 +36,27 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-def test_base_and_tuned_stand_side_by_side(tw, make_run: MakeRun, asked: list[Any]) -> None:
+def test_base_and_tuned_stand_side_by_side(tw, make_run: MakeRun, requests: list[Any]) -> None:
     run = make_run()
     words = ("--benchmark", "arc_easy, shop", "--include-path", "tasks", "--rows", "50")
     shown = tw("eval", run.name, *words)
     assert shown.code == 0
-    assert asked == [(["arc_easy", "shop"], {"rows": 50, "include_path": "tasks", "online": False})]
+    assert requests == [(["arc_easy", "shop"], {"rows": 50, "include_path": "tasks", "online": False})]
     assert "0.700 ± 0.050" in shown.out and "0.400 ± 0.050" in shown.out and "worse than the base" in shown.out
     assert "standard error" in shown.out and "\x1b" not in shown.out
     assert "benchmark.json" in shown.err
 
 
-def test_programs_get_everything(tw, make_run: MakeRun, asked: list[Any]) -> None:
+def test_programs_get_everything(tw, make_run: MakeRun, requests: list[Any]) -> None:
     run = make_run()
-    told = tw("eval", "last", "--benchmark", "arc", "--online", "--json").json
-    assert asked == [(["arc"], {"rows": None, "include_path": None, "online": True})]
-    assert (told["schema"], told["name"], told["tasks"]) == (1, run.name, FOUND["tasks"])
-    assert told["lines"][0]["outcome"] == "worse"
+    record = tw("eval", "last", "--benchmark", "arc", "--online", "--json").json
+    assert requests == [(["arc"], {"rows": None, "include_path": None, "online": True})]
+    assert (record["schema"], record["name"], record["tasks"]) == (1, run.name, FOUND["tasks"])
+    assert record["lines"][0]["outcome"] == "worse"
 
 
-def test_a_least_score_is_not_for_benchmarks(tw, make_run: MakeRun, asked: list[Any]) -> None:
+def test_a_least_score_is_not_for_benchmarks(tw, make_run: MakeRun, requests: list[Any]) -> None:
     make_run()
     shown = tw("eval", "last", "--benchmark", "arc", "--min-score", "accuracy=0.5")
     assert shown.code == EXIT_USAGE and "E103" in shown.err
-    assert asked == []
+    assert requests == []

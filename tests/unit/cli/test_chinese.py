@@ -60,14 +60,14 @@ def test_a_users_word_stays_as_it_is_in_every_message_and_fix(code: str) -> None
     for word in WORDS:
         problem = Problem(code, values=dict.fromkeys(_fields(entry.sentence, *entry.fixes), word))
         with speaking("zh"):
-            told = [problem.message(), *problem.fixes()]
+            expected = [problem.message(), *problem.fixes()]
         templates = [CHINESE.gettext(text) for text in (entry.sentence, *entry.fixes)]
         assert [
-            text for text, template in zip(told, templates, strict=True) if _fields(template) and word not in text
+            text for text, template in zip(expected, templates, strict=True) if _fields(template) and word not in text
         ] == []
-        assert [text for text in told if CHINESE.gettext(word) in text] == [
+        assert [text for text in expected if CHINESE.gettext(word) in text] == [
             text
-            for text, template in zip(told, templates, strict=True)
+            for text, template in zip(expected, templates, strict=True)
             if CHINESE.gettext(word) in template.format_map(dict.fromkeys(_fields(template), ""))
         ]
 
@@ -113,7 +113,7 @@ def test_a_remedy_translates_its_phrases_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("train", "m", "d.jsonl", "--set", "peft.rank=4"), "“rank”"),
         (("train", "m", "d.jsonl", "--preset", "rank"), "preset 必须是"),
@@ -125,8 +125,8 @@ def test_a_remedy_translates_its_phrases_alone() -> None:
         (("config", "validate", "prompt"), "无法读取配置“prompt”：文件不存在"),
     ],
 )
-def test_the_command_line_leaves_words_as_they_were_typed(tw, chinese, words: tuple[str, ...], told: str) -> None:
-    assert told in tw(*words).err
+def test_the_command_line_leaves_words_as_they_were_typed(tw, chinese, words: tuple[str, ...], expected: str) -> None:
+    assert expected in tw(*words).err
 
 
 def _marked(path: Path) -> list[tuple[str, ...]]:
@@ -145,16 +145,16 @@ def _marked(path: Path) -> list[tuple[str, ...]]:
 def test_every_marked_text_has_chinese_inside_f_strings_too(path: Path) -> None:
     same = {"", "{fix}", "{reason}", "torch", "Hub", "GGUF", "LoRA"}
     for texts in _marked(path):
-        told = CHINESE.ngettext(*texts[:2], 2) if len(texts) > 1 else CHINESE.gettext(texts[0])
-        is_command = re.fullmatch(r"[\w{}.,:/'\" ()<>=-]*", told) and told == texts[-1]
-        assert told != texts[-1] or texts[-1] in same or is_command, texts
+        expected = CHINESE.ngettext(*texts[:2], 2) if len(texts) > 1 else CHINESE.gettext(texts[0])
+        is_command = re.fullmatch(r"[\w{}.,:/'\" ()<>=-]*", expected) and expected == texts[-1]
+        assert expected != texts[-1] or texts[-1] in same or is_command, texts
 
 
 def _paths(group: TyperGroup, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found = [before]
+    paths = [before]
     for name, command in group.commands.items():
-        found += _paths(command, (*before, name)) if isinstance(command, TyperGroup) else [(*before, name)]
-    return found
+        paths += _paths(command, (*before, name)) if isinstance(command, TyperGroup) else [(*before, name)]
+    return paths
 
 
 @pytest.mark.parametrize("words", _paths(get_command(app)), ids=" ".join)
@@ -176,7 +176,7 @@ def test_no_help_page_keeps_words_of_the_parser(tw, chinese, words: tuple[str, .
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("trian",), "没有命令“trian”；你是不是想用 'train'？"),
         (("xyzzy",), "没有命令“xyzzy”"),
@@ -191,9 +191,9 @@ def test_no_help_page_keeps_words_of_the_parser(tw, chinese, words: tuple[str, .
         (("train", "--offline=1"), "选项 --offline 不带值"),
     ],
 )
-def test_errors_of_usage_are_chinese(tw, chinese, words: tuple[str, ...], told: str) -> None:
+def test_errors_of_usage_are_chinese(tw, chinese, words: tuple[str, ...], expected: str) -> None:
     ended = tw(*words)
-    assert (ended.code, told in ended.err) == (2, True), ended.err
+    assert (ended.code, expected in ended.err) == (2, True), ended.err
 
 
 def test_errors_of_usage_are_english_in_json_whatever_the_language(tw, chinese) -> None:

@@ -55,22 +55,22 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture(autouse=True)
 def prompted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Instead of loading a model, what would be asked of which run with how many examples."""
-    asked: list[tuple[str, int]] = []
+    requests: list[tuple[str, int]] = []
 
     def ask(run: TrainedRun, shots: int, progress: Progress) -> dict[str, Any]:
-        asked.append((run.name, shots))
+        requests.append((run.name, shots))
         run.dir.write_test(file_names.PROMPTED, run.dir.samples("before"), [])
-        found = {"asked": shots, "shots": shots, "scores": {"exact_match": 5 / ROWS}}
-        atomic_io.write_json(run.path / file_names.EVAL / f"{file_names.PROMPTED}.json", found)
-        return found
+        record = {"asked": shots, "shots": shots, "scores": {"exact_match": 5 / ROWS}}
+        atomic_io.write_json(run.path / file_names.EVAL / f"{file_names.PROMPTED}.json", record)
+        return record
 
     monkeypatch.setattr(TrainedRun, "prompted", ask)
-    return asked
+    return requests
 
 
 def config(name: str, folder: str = "cmp") -> dict[str, Any]:
-    found: dict[str, Any] = RunDir(Path(folder) / name).plan()["run"]
-    return found
+    record: dict[str, Any] = RunDir(Path(folder) / name).plan()["run"]
+    return record
 
 
 def test_every_cell_is_an_ordinary_run_of_one_folder(tw, model: Path, rows: Path, trained: list[str]) -> None:
@@ -87,7 +87,7 @@ def test_every_cell_is_an_ordinary_run_of_one_folder(tw, model: Path, rows: Path
 def test_all_cells_are_trained_on_the_same_tokens(tw, model: Path, rows: Path, trained: list[str]) -> None:
     words = ("--methods", "lora,prompt_tuning", "--set", "train.num_train_epochs=2", "-o", "cmp")
     assert tw("compare", str(model), "my.jsonl", *words).code == 0
-    one, other = config("lora"), config("prompt-tuning")
+    lora, prompt_tuning = config("lora"), config("prompt-tuning")
     keys = (
         "num_train_epochs",
         "max_steps",
@@ -96,10 +96,10 @@ def test_all_cells_are_trained_on_the_same_tokens(tw, model: Path, rows: Path, t
         "data_seed",
         "seed",
     )
-    assert [one["train"][key] for key in keys] == [other["train"][key] for key in keys]
-    assert one["data"] == other["data"] and one["eval"] == other["eval"]
-    assert one["train"]["early_stopping_patience"] == other["train"]["early_stopping_patience"] == 0
-    assert one["train"]["learning_rate"] != other["train"]["learning_rate"]
+    assert [lora["train"][key] for key in keys] == [prompt_tuning["train"][key] for key in keys]
+    assert lora["data"] == prompt_tuning["data"] and lora["eval"] == prompt_tuning["eval"]
+    assert lora["train"]["early_stopping_patience"] == prompt_tuning["train"]["early_stopping_patience"] == 0
+    assert lora["train"]["learning_rate"] != prompt_tuning["train"]["learning_rate"]
 
 
 def test_the_same_command_trains_only_what_is_missing(tw, model: Path, rows: Path, trained: list[str]) -> None:
@@ -165,12 +165,12 @@ def test_full_fine_tuning_stands_beside_the_adapters(tw, model: Path, rows: Path
 def test_what_does_not_fit_costs_no_comparison(
     tw, model: Path, rows: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = start_run.create
+    create_run = start_run.create
 
     def create(loaded: LoadedConfig, plan: Plan, **options: Any) -> RunDir:
         if plan.run.method == "ln_tuning":
             raise error("E401", needed="9 GiB", free="2 GiB", fix="")
-        return made(loaded, plan, **options)
+        return create_run(loaded, plan, **options)
 
     monkeypatch.setattr(start_run, "create", create)
     words = ("--ranks", "4", "--full", "--set", "peft.lora_alpha=16", "-o", "cmp")
@@ -276,7 +276,7 @@ def test_one_word_that_is_no_run_is_told(tw) -> None:
 
 
 def test_json_is_plain(tw, two_runs: list[str]) -> None:
-    told = tw("compare", *two_runs, "--json").json
-    assert json.loads(json.dumps(told, allow_nan=False))["schema"] == 1
+    record = tw("compare", *two_runs, "--json").json
+    assert json.loads(json.dumps(record, allow_nan=False))["schema"] == 1
     assert {"name", "method", "rank", "metrics", "seconds", "tokens_per_second", "peak_rss_bytes", "trainable_parameters",
-            "adapter_bytes", "run"} <= set(told["rows"][0])  # fmt: skip
+            "adapter_bytes", "run"} <= set(record["rows"][0])  # fmt: skip

@@ -160,10 +160,10 @@ def test_ctrl_c_ends_with_130(tw, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_json_stays_english_whatever_is_spoken(tw, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
-    said: list[str] = []
+    languages: list[str] = []
     monkeypatch.setattr(
-        api, "environment", lambda: said.append(language()) or {"schema": 1, "versions": {}, "machine": {}}
+        api, "environment", lambda: languages.append(language()) or {"schema": 1, "versions": {}, "machine": {}}
     )
     tw("env", "--json")
     tw("env")
-    assert said == ["en", "zh"]
+    assert languages == ["en", "zh"]

@@ -65,7 +65,7 @@ def test_a_lost_run_says_so(make_run: MakeRun, capsys: Any) -> None:
     assert f"tunewright runs resume {run.name}" in capsys.readouterr().err
 
 
-class Asked:
+class InterruptedRun:
     """A run that goes on until it has been asked to stop often enough."""
 
     def __init__(
@@ -94,34 +94,34 @@ def test_the_first_ctrl_c_asks_for_a_checkpoint_and_follows_to_the_end(
     make_run: MakeRun, monkeypatch: Any, capsys: Any
 ) -> None:
     run = make_run()
-    asked = Asked(run, monkeypatch, presses=1)
+    interrupted = InterruptedRun(run, monkeypatch, presses=1)
     before = signal.getsignal(signal.SIGINT)  # ignored where the tests run in the background of a shell
     assert live_display.see_through(run) == 130
-    assert asked.stops == [False]
+    assert interrupted.stops == [False]
     assert "a checkpoint is being saved" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_second_ctrl_c_ends_it_at_once(make_run: MakeRun, monkeypatch: Any) -> None:
     run = make_run()
-    asked = Asked(run, monkeypatch, presses=2)
+    interrupted = InterruptedRun(run, monkeypatch, presses=2)
     assert live_display.see_through(run) == 130
-    assert asked.stops == [False, True]
+    assert interrupted.stops == [False, True]
 
 
 def test_sigterm_takes_the_same_path(make_run: MakeRun, monkeypatch: Any) -> None:
     run = make_run()
-    asked = Asked(run, monkeypatch, presses=1, number=signal.SIGTERM)
+    interrupted = InterruptedRun(run, monkeypatch, presses=1, number=signal.SIGTERM)
     assert live_display.see_through(run) == 143
-    assert asked.stops == [False]
+    assert interrupted.stops == [False]
 
 
 def test_a_stop_waits_for_nobody_as_it_lies_in_the_folder_until_it_is_read(make_run: MakeRun, monkeypatch: Any) -> None:
     run = make_run()
-    asked = Asked(run, monkeypatch, presses=1)
+    interrupted = InterruptedRun(run, monkeypatch, presses=1)
     run.dir.update_info(parent=None)
     assert live_display.see_through(run) == 130
-    assert asked.stops == [False]
+    assert interrupted.stops == [False]
 
 
 def test_ctrl_c_in_watch_leaves_only_the_view(tw, make_run: MakeRun, monkeypatch: Any) -> None:

@@ -36,5 +36,5 @@ def test_a_score_of_no_rows_is_not_judged(tw: Run) -> None:
 @pytest.mark.parametrize("term", EVERYDAY, ids=lambda term: term.name)
 def test_words_of_the_first_days_are_explained_under_all_their_names(term: object) -> None:
     for word in (term.name, *term.keys):  # type: ignore[attr-defined]
-        found = explain(word)
-        assert term.text in found.paragraphs, word  # type: ignore[attr-defined]
+        explanation = explain(word)
+        assert term.text in explanation.paragraphs, word  # type: ignore[attr-defined]

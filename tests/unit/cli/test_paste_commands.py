@@ -104,7 +104,7 @@ def test_the_name_is_that_by_which_the_program_was_called(monkeypatch: pytest.Mo
     assert paste_commands.program() == ".venv/bin/tunewright"
     monkeypatch.setenv("PATH", str(called.parent))
     assert paste_commands.program() == "tunewright"
-    monkeypatch.setattr(sys, "argv", [str(Path(api.__file__).with_name("__main__.py"))])
+    monkeypatch.setattr(sys, "argv", [str(Path(api.__file__).parent.with_name("__main__.py"))])
     monkeypatch.setattr(sys, "orig_argv", ["python3", "-m", "tunewright"])
     assert paste_commands.program() == "python3 -m tunewright"
 

@@ -23,10 +23,10 @@ def test_the_table_has_every_family_and_keeps_to_eighty_columns(tw, monkeypatch:
 
 
 def test_the_table_as_json_has_every_level_of_every_family(tw) -> None:
-    found = tw("presets", "--json").json
-    assert found["schema"] == 1
-    assert len(found["presets"]) == len(all_rows())
-    first = found["presets"][0]
+    record = tw("presets", "--json").json
+    assert record["schema"] == 1
+    assert len(record["presets"]) == len(all_rows())
+    first = record["presets"][0]
     assert (first["family"], first["level"], first["target_modules"]) == ("llama", "simple", ["q_proj", "v_proj"])
     assert "trainable_parameters" not in first
 
@@ -84,9 +84,9 @@ def test_a_models_presets_have_its_names_and_what_they_train(tw, model: Path) ->
 
 def test_a_preset_for_a_model_tells_what_it_trains(tw, model: Path) -> None:
     shown = tw("presets", "show", "llama/simple", "--model", str(model))
-    found = tw("presets", "show", "llama/simple", "--model", str(model), "--json").json
-    assert f"{found['trainable_parameters']:,} numbers are trained" in shown.out
-    assert yaml.safe_load(shown.out)["peft"]["target_modules"] == found["target_modules"]
+    record = tw("presets", "show", "llama/simple", "--model", str(model), "--json").json
+    assert f"{record['trainable_parameters']:,} parameters are trained" in shown.out
+    assert yaml.safe_load(shown.out)["peft"]["target_modules"] == record["target_modules"]
     other = tw("presets", "show", "bert/simple", "--model", str(model))
     assert (other.code, "E123" in other.err) == (EXIT_USAGE, True)
 

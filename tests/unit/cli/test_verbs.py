@@ -42,7 +42,7 @@ def test_train_says_what_it_does_and_what_came_of_it(tw, model: Path, rows: Path
 
 def test_train_json_is_the_result_alone_on_stdout(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
     shown = tw("train", str(model), "my.jsonl", "--json")
-    assert shown.json == json.loads(json.dumps(api.result(worked[0])))
+    assert shown.json == json.loads(json.dumps(api.TrainedRun(worked[0]).result))
     assert shown.json["schema"] == 1
     assert "step=4/4" in shown.err
 
@@ -84,9 +84,9 @@ def test_a_plan_writes_no_run_and_names_the_command_that_does(
     assert shown.code == 0
     assert not Path("runs").exists()
     assert "Memory" in shown.out and "Decided" in shown.out
-    made = tw("plan", str(model), "my.jsonl", "--json").json
-    assert (made["schema"], made["fits"]) == (1, True)
-    assert tw("train", str(model), "my.jsonl", "--dry-run", "--json").json["num_steps"] == made["num_steps"]
+    plan = tw("plan", str(model), "my.jsonl", "--json").json
+    assert (plan["schema"], plan["fits"]) == (1, True)
+    assert tw("train", str(model), "my.jsonl", "--dry-run", "--json").json["num_steps"] == plan["num_steps"]
     assert not worked
 
 
@@ -114,9 +114,9 @@ def test_data_check_accounts_for_every_row(tw, built_in: Path, rows: Path) -> No
     assert shown.code == 4
     assert "42 rows · 36 to train, 4 held out, 2 left out" in shown.out
     assert "error E203  my.jsonl:41" in shown.out
-    found = tw("data", "check", "my.jsonl", "--json")
-    assert found.code == 4
-    assert {problem["code"] for problem in found.json["stopping"]} == {"E203", "E204", "E216"}
+    shown = tw("data", "check", "my.jsonl", "--json")
+    assert shown.code == 4
+    assert {problem["code"] for problem in shown.json["stopping"]} == {"E203", "E204", "E216"}
     skipped = tw("data", "check", "my.jsonl", "--skip-bad", "--json")
     assert (skipped.code, skipped.json["ok"], len(skipped.json["left_out"])) == (0, True, 2)
 
@@ -126,9 +126,9 @@ def test_data_show_marks_what_is_learned(tw, built_in: Path, rows: Path, monkeyp
     assert shown.out.startswith("row 3 · ")
     assert "How much is 2 and 2?<|im_end|>" in shown.out
     assert "[[It is 4.<|im_end|>]]" in shown.out
-    found = tw("data", "show", "my.jsonl", "-n", "2", "--json").json
-    assert [row["row"] for row in found["rows"]] == [1, 2]
-    assert "".join(piece["text"] for piece in found["rows"][0]["pieces"] if piece["is_learned"]) == "It is 0.<|im_end|>"
+    shown = tw("data", "show", "my.jsonl", "-n", "2", "--json").json
+    assert [row["row"] for row in shown["rows"]] == [1, 2]
+    assert "".join(piece["text"] for piece in shown["rows"][0]["pieces"] if piece["is_learned"]) == "It is 0.<|im_end|>"
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[32;1mIt is 4.<|im_end|>\x1b[0m" in tw("data", "show", "my.jsonl", "--row", "3").out
 
@@ -163,11 +163,11 @@ def test_runs_are_deleted_only_with_a_yes(tw, make_run: MakeRun) -> None:
     run = make_run()
     dry = tw("runs", "rm", run.name, "--dry-run")
     assert (dry.code, run.path.exists()) == (0, True)
-    asked = tw("runs", "rm", run.name)
-    assert (asked.code, run.path.exists()) == (2, True)
-    assert "error E120" in asked.err and "KiB" in asked.err
+    refused = tw("runs", "rm", run.name)
+    assert (refused.code, run.path.exists()) == (2, True)
+    assert "error E120" in refused.err and "KiB" in refused.err
     removed = tw("runs", "rm", str(run.path), run.name, "--yes", "--json")
-    assert [one["name"] for one in removed.json["removed"]] == [run.name]
+    assert [removed_run["name"] for removed_run in removed.json["removed"]] == [run.name]
     assert not run.path.exists()
 
 
@@ -250,7 +250,7 @@ def test_chat_answers_each_line_of_a_pipe_on_a_line(tw, make_run: MakeRun, sessi
     make_run()
     assert tw("chat", "last", input="hello\n\nbye\n").out == "tuned: hello\\nend\ntuned: bye\\nend\n"
     assert tw("chat", "--with", "base", input="hello\n").out == "base: base: hello\ntuned: tuned: hello\\nend\n"
-    assert [len(turns) for turns in session.asked] == [1, 1, 1], "single questions stand alone"
+    assert [len(turns) for turns in session.prompts] == [1, 1, 1], "single questions stand alone"
     assert len(tw("chat", "--json", input="a\nb\n").json["answers"]) == 2
 
 
@@ -284,9 +284,9 @@ def test_generate_reads_conversations_texts_and_rows_with_references(
     (tmp_path / "text.txt").write_text("one\ntwo\n")
     (tmp_path / "ref.jsonl").write_text('{"question": "q", "answer": "gold"}\n')
     tw("generate", "last", "chat.jsonl")
-    assert session.asked[-1] == [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]
+    assert session.prompts[-1] == [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]
     tw("generate", "last", "text.txt")
-    assert [turns[-1]["content"] for turns in session.asked[-2:]] == ["one", "two"]
+    assert [turns[-1]["content"] for turns in session.prompts[-2:]] == ["one", "two"]
     answered = json.loads(tw("generate", "last", "ref.jsonl").out)
     assert answered == {"question": "q", "answer": "gold", "tuned_answer": "tuned: q\nend"}
 
@@ -310,13 +310,13 @@ def test_chat_with_a_classifier_answers_with_label_and_probability(tw, labelled:
     labelled("seq_cls", text="text", label="label")
     assert tw("chat", "last", input="my money back\n").out == "refund  (97.3 %)\n"
     assert tw("chat", "-p", "one\ttwo", "--json").json["tuned_probability"] == 0.973
-    assert session.asked == [{"text": "my money back", "pair": ""}, {"text": "one", "pair": "two"}]
+    assert session.prompts == [{"text": "my money back", "pair": ""}, {"text": "one", "pair": "two"}]
 
 
 def test_chat_with_a_tagger_asks_for_words(tw, labelled: Any, session: Any) -> None:
     labelled("token_cls", words="tokens", tags="tags")
     tw("chat", "last", input="two mugs, please\n")
-    assert session.asked == [{"words": ["two", "mugs", ",", "please"]}]
+    assert session.prompts == [{"words": ["two", "mugs", ",", "please"]}]
 
 
 def test_generate_labels_texts_pairs_and_words(tw, labelled: Any, session: Any, tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_generate_labels_texts_pairs_and_words(tw, labelled: Any, session: Any, 
     tw("generate", "last", "p.jsonl")
     labelled("token_cls", words="tokens", tags="tags")
     tw("generate", "last", "w.jsonl")
-    assert session.asked == [
+    assert session.prompts == [
         {"text": "my money back", "pair": ""},
         {"text": "a", "pair": "b"},
         {"words": ["two", "mugs"]},
@@ -375,8 +375,8 @@ def test_doctor_shows_the_machine_and_what_is_too_old(tw, built_in: Path, monkey
     shown = tw("doctor")
     assert shown.code == 0
     assert "smollm2: here" in shown.out
-    found = tw("doctor", "--json").json
-    assert found["machine"]["probe"]["device"] == "cpu"
+    shown = tw("doctor", "--json").json
+    assert shown["machine"]["probe"]["device"] == "cpu"
     monkeypatch.setattr(requirements, "version", lambda package: "1.0" if package == "torch" else "99.0")
     old = tw("doctor")
     assert old.code == 5
@@ -395,10 +395,10 @@ def test_train_keeps_to_the_width(
     monkeypatch.setenv("COLUMNS", columns)
     shown = tw("train", str(model), "my.jsonl")
     labels = ("Machine", "Data", "Plan", "Verdict", "Cost", "          ")
-    told = [
+    lines = [
         line for line in (shown.err + shown.out).splitlines() if line.startswith(labels) and "tunewright " not in line
     ]
-    assert max(map(len, told)) <= int(columns)
+    assert max(map(len, lines)) <= int(columns)
 
 
 def test_verbs_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypatch: Any) -> None:

@@ -37,7 +37,7 @@ def test_the_json_schema_speaks_standard_words_only() -> None:
 
 def test_the_json_schema_knows_upstream_names_and_nothing_internal() -> None:
     definitions = json_schema()["$defs"]
-    train, peft = definitions["TrainSpec"], definitions["Lora"]
+    train, peft = definitions["TrainConfig"], definitions["Lora"]
     assert {"learning_rate", "neftune_noise_alpha"} <= train["properties"].keys()
     assert {"r", "use_rslora"} <= peft["properties"].keys()
     assert not {"extra", "bf16", "gradient_checkpointing"} & train["properties"].keys()

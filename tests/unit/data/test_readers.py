@@ -269,7 +269,10 @@ def test_owner_and_name_are_read_from_the_hub(monkeypatch: pytest.MonkeyPatch, t
 
 def _reading_from_hub(statements: str, **environment: str) -> str:
     """What a process of its own says that reads from a Hub nobody answers for: its setting is fixed at import."""
-    script = f"from tunewright.data.files import hub_datasets as hub\nfrom tunewright.data.files.readers import read_rows\n{statements}"
+    imports = (
+        "from tunewright.data.files import hub_datasets as hub\nfrom tunewright.data.files.readers import read_rows"
+    )
+    script = f"{imports}\n{statements}"
     settings = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", **environment}
     command = [sys.executable, "-c", script]
     return subprocess.run(command, env=settings, capture_output=True, text=True, check=False).stderr

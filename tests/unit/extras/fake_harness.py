@@ -14,9 +14,9 @@ for line in sys.stdin:
         print(json.dumps({"kind": "error", "problems": [record]}), flush=True)
         continue
     seen = {name: value for name, value in os.environ.items() if name.startswith(("HF_", "HUGGING"))}
-    asked = {**request, "environment": seen, "argv": sys.argv[1:]}
-    told = {"rows": request["rows"], "metrics": [], "asked": asked}
+    received = {**request, "environment": seen, "argv": sys.argv[1:]}
+    task = {"rows": request["rows"], "metrics": [], "asked": received}
     print(
-        json.dumps({"kind": "result", "result": {"harness": "0", "tasks": dict.fromkeys(request["tasks"], told)}}),
+        json.dumps({"kind": "result", "result": {"harness": "0", "tasks": dict.fromkeys(request["tasks"], task)}}),
         flush=True,
     )

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.unit.report.conftest import START, Story, intent_rows, number_rows, plan_of, rmse, sample_rows, share_right
+from tests.unit.report.conftest import (
+    START,
+    Story,
+    intent_rows,
+    number_rows,
+    plan_of,
+    rmse,
+    sample_rows,
+    share_right,
+    start,
+)
 from tests.unit.report.test_report_page import HOSTILE, Page
 from tunewright.config.load_config import patch
 from tunewright.config.run_config import RunConfig
@@ -22,6 +32,7 @@ from tunewright.metrics.paired_differences import Estimate
 from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.run_dir import RunDir
 
+__all__ = ["start"]
 ROWS = 120
 Cell = Callable[..., RunDir]
 
@@ -41,8 +52,8 @@ def cell(tmp_path: Path) -> Cell:
         name: str, share: float, *, seconds: float = 100.0, rows: Any = None, before: Any = None, scores: Any = None,
         task: str = "seq_cls", method: str = "lora", baseline: Any = None, losses: Any = ((), ()), **settings: Any,
     ) -> RunDir:  # fmt: skip
-        asked = RunConfig.model_validate({"model": "minilm", "task": task, "method": method, "data": "intents.jsonl"})
-        plan = plan_of(patch(asked, settings), held_out=ROWS, labels=("address", "cancel"))
+        config = RunConfig.model_validate({"model": "minilm", "task": task, "method": method, "data": "intents.jsonl"})
+        plan = plan_of(patch(config, settings), held_out=ROWS, labels=("address", "cancel"))
         run = run_dir.create(tmp_path / "runs" / name, name)
         run.update_info(state="finished", created=START + len(list(run.path.parent.iterdir())))
         atomic_io.write_json(run.file(file_names.PLAN), plan.model_dump(mode="json"))
@@ -61,8 +72,8 @@ def cell(tmp_path: Path) -> Cell:
 
 
 def compared(*runs: RunDir) -> tuple[Comparison, Recommendation]:
-    found = compare(runs)
-    return found, recommend(found)
+    comparison = compare(runs)
+    return comparison, recommend(comparison)
 
 
 def english(choice: Recommendation) -> str:
@@ -77,9 +88,9 @@ def ranks(cell: Cell, **shares: tuple[float, float]) -> list[RunDir]:
 
 
 def test_the_clearly_best_is_named_with_the_interval_of_its_lead(cell: Cell) -> None:
-    found, choice = compared(*ranks(cell, r4=(0.5, 80), r16=(0.85, 100)))
-    assert choice.best is choice.take is found.tuned[1]
-    assert choice.tied == (found.tuned[1],)
+    comparison, choice = compared(*ranks(cell, r4=(0.5, 80), r16=(0.85, 100)))
+    assert choice.best is choice.take is comparison.tuned[1]
+    assert choice.tied == (comparison.tuned[1],)
     lead = choice.differences["r4"]
     assert lead.high is not None and lead.high < 0
     assert english(choice).startswith("r16 is the best on 120 held-out rows: Right (accuracy)")
@@ -87,8 +98,8 @@ def test_the_clearly_best_is_named_with_the_interval_of_its_lead(cell: Cell) -> 
 
 
 def test_of_equals_the_fastest_is_taken_and_what_rows_cannot_show_is_said(cell: Cell) -> None:
-    found, choice = compared(*ranks(cell, r8=(0.84, 80), r32=(0.86, 100)))
-    assert choice.best is found.tuned[1] and choice.take is found.tuned[0]
+    comparison, choice = compared(*ranks(cell, r8=(0.84, 80), r32=(0.86, 100)))
+    assert choice.best is comparison.tuned[1] and choice.take is comparison.tuned[0]
     text = english(choice)
     assert "r8 is as good as r32, the best, as far as 120 held-out rows can tell" in text
     assert "trains 20 % faster. Take r8." in text
@@ -96,21 +107,21 @@ def test_of_equals_the_fastest_is_taken_and_what_rows_cannot_show_is_said(cell: 
 
 
 def test_of_equals_that_are_as_fast_the_smallest_is_taken(cell: Cell) -> None:
-    _found, choice = compared(*ranks(cell, r8=(0.84, 99), r32=(0.86, 100)))
+    _comparison, choice = compared(*ranks(cell, r8=(0.84, 99), r32=(0.86, 100)))
     assert choice.take is not None and choice.take.name == "r8"
     assert "instead of" in english(choice)
 
 
 def test_nothing_is_taken_that_is_not_better_than_the_base(cell: Cell) -> None:
     base = intent_rows(ROWS, right(0.84))
-    _found, choice = compared(cell("r4", 0.83, before=base), cell("r8", 0.86, before=base, **{"peft.r": 8}))
+    _comparison, choice = compared(cell("r4", 0.83, before=base), cell("r8", 0.86, before=base, **{"peft.r": 8}))
     assert choice.take is None
     assert english(choice).startswith("No run is shown to be better than the base model")
 
 
 def test_nothing_is_taken_that_is_not_better_than_one_answer_for_all(cell: Cell) -> None:
     baseline = {"name": "majority class", "scores": {"accuracy": 0.8, "macro_f1": 0.1}}
-    _found, choice = compared(cell("r4", 0.82, baseline=baseline))
+    _comparison, choice = compared(cell("r4", 0.82, baseline=baseline))
     assert choice.take is None
     assert "giving every row the same answer, which has Right (accuracy) 80.0 %" in english(choice)
 
@@ -124,32 +135,34 @@ def test_every_verdict_agrees_with_its_intervals(cell: Cell) -> None:
             cell(f"c{number}-r{r}", share, seconds=source.uniform(50, 100), **{"peft.r": r})
             for r, share in zip((4, 8, 16), shares, strict=True)
         ]
-        found, choice = compared(*runs)
+        comparison, choice = compared(*runs)
         assert choice.best is not None and choice.take is not None
         if choice.take is not choice.best:
             change = choice.differences[choice.take.name]
             assert change.high is not None and change.high >= 0
         if len(choice.tied) == 1:
-            others = [choice.differences[one.name] for one in found.tuned if one is not choice.best]
+            others = [
+                choice.differences[candidate.name] for candidate in comparison.tuned if candidate is not choice.best
+            ]
             assert all(other.high is not None and other.high < 0 for other in others)
         else:
             assert "cannot" in english(choice)
 
 
 def test_the_base_is_a_row_without_costs(cell: Cell) -> None:
-    found, choice = compared(*ranks(cell, r4=(0.5, 80), r16=(0.85, 100)))
-    told = json.loads(json.dumps(to_json(found, choice), allow_nan=False))
-    assert [row["name"] for row in told["rows"]] == ["untrained head", "r4", "r16"]
-    base, _small, large = told["rows"]
+    comparison, choice = compared(*ranks(cell, r4=(0.5, 80), r16=(0.85, 100)))
+    record = json.loads(json.dumps(to_json(comparison, choice), allow_nan=False))
+    assert [row["name"] for row in record["rows"]] == ["untrained head", "r4", "r16"]
+    base, _small, large = record["rows"]
     assert base["run"] is None and base["seconds"] is None and base["metrics"]["accuracy"]["low"] is not None
     assert (large["method"], large["rank"]) == ("lora", 16)
     assert large["metrics"]["accuracy"]["low"] < large["metrics"]["accuracy"]["value"]
     assert large["metrics"]["held_out_loss"] == {"value": pytest.approx(0.575), "low": None, "high": None}
     assert large["seconds"] == 100.0 and large["tokens_per_second"] == 288.4
     assert large["peak_rss_bytes"] == 2_212_000_000 and large["adapter_bytes"] > 0 and large["trainable_parameters"] > 0
-    assert (told["schema"], told["best"], told["take"], told["metric"]) == (1, "r16", "r16", "accuracy")
-    assert told["verdict"] == choice.in_english()
-    assert "peft.r" in told["differs"] and "train.learning_rate" not in told["differs"]
+    assert (record["schema"], record["best"], record["take"], record["metric"]) == (1, "r16", "r16", "accuracy")
+    assert record["verdict"] == choice.in_english()
+    assert "peft.r" in record["differs"] and "train.learning_rate" not in record["differs"]
 
 
 def test_seeds_of_one_setting_are_one_row(cell: Cell) -> None:
@@ -158,36 +171,36 @@ def test_seeds_of_one_setting_are_one_row(cell: Cell) -> None:
         for r, shares in ((4, (0.5, 0.55, 0.6)), (8, (0.8, 0.82, 0.9)))
         for name, seed, share in zip(("", "-s2", "-s3"), (42, 43, 44), shares, strict=True)
     ]
-    found, choice = compared(*runs)
-    assert [one.name for one in found.tuned] == ["lora-r4", "lora-r8"]
-    row = to_json(found, choice)["rows"][2]
-    assert [one["seed"] for one in row["runs"]] == [42, 43, 44]
-    assert row["metrics"]["accuracy"]["value"] == pytest.approx(sum(one["score"] for one in row["runs"]) / 3)
-    assert any("means over seeds" in note for note in notes(found, choice))
-    assert not any("another seed" in note for note in notes(found, choice))
+    comparison, choice = compared(*runs)
+    assert [candidate.name for candidate in comparison.tuned] == ["lora-r4", "lora-r8"]
+    row = to_json(comparison, choice)["rows"][2]
+    assert [run["seed"] for run in row["runs"]] == [42, 43, 44]
+    assert row["metrics"]["accuracy"]["value"] == pytest.approx(sum(run["score"] for run in row["runs"]) / 3)
+    assert any("means over seeds" in note for note in notes(comparison, choice))
+    assert not any("another seed" in note for note in notes(comparison, choice))
 
 
 def test_without_answers_the_loss_is_compared_and_no_interval_is_made_up(cell: Cell) -> None:
     nothing: dict[str, Any] = {"rows": [], "before": [], "scores": lambda rows: {}, "task": "causal_lm"}
     runs = [cell("r4", 0.5, **nothing), cell("r8", 0.9, **nothing, **{"peft.r": 8})]
-    found, choice = compared(*runs)
-    assert found.metric == "held_out_loss" and found.rows == 0
+    comparison, choice = compared(*runs)
+    assert comparison.metric == "held_out_loss" and comparison.rows == 0
     assert "cannot be said" in english(choice) and "interval" not in english(choice)
-    assert choice.best is found.tuned[1]
+    assert choice.best is comparison.tuned[1]
     assert choice.differences["r4"].interval is None
 
 
 def test_of_losses_within_a_hundredth_the_cheapest_is_taken(cell: Cell) -> None:
     nothing: dict[str, Any] = {"rows": [], "before": [], "scores": lambda rows: {}, "task": "causal_lm"}
     runs = [cell("r4", 0.895, seconds=50, **nothing), cell("r8", 0.9, **nothing, **{"peft.r": 8})]
-    _found, choice = compared(*runs)
+    _comparison, choice = compared(*runs)
     assert choice.take is not None and choice.take.name == "r4"
     assert "r4 is within 1 % of the lowest loss" in english(choice)
 
 
 def test_no_loss_is_advised_that_is_not_below_the_base_models(cell: Cell) -> None:
     nothing: dict[str, Any] = {"rows": [], "before": [], "scores": lambda rows: {}, "task": "causal_lm"}
-    _found, choice = compared(cell("r4", -1.6, **nothing))
+    _comparison, choice = compared(cell("r4", -1.6, **nothing))
     assert choice.take is None
     assert english(choice) == (
         "No run has a loss on 120 held-out rows that is more than 1 % below that of the base model: 1.800 of r4 against 1.790."
@@ -201,12 +214,12 @@ Change = Callable[[int], float]
 
 def by_rows(cell: Cell, **runs: tuple[Change, float]) -> tuple[Comparison, Recommendation]:
     """Runs of free text by name, each with the change of row i's loss against the base model's, and seconds."""
-    made = []
+    cells = []
     for seed, (name, (change, seconds)) in enumerate(runs.items()):
         little = noise(0.004, seed)
-        losses = HARD, [one + change(i) + little(i) for i, one in enumerate(HARD)]
-        made.append(cell(name, 0.5, seconds=seconds, losses=losses, **NOTHING, **{"peft.r": int(name[1:])}))
-    return compared(*made)
+        losses = HARD, [loss + change(i) + little(i) for i, loss in enumerate(HARD)]
+        cells.append(cell(name, 0.5, seconds=seconds, losses=losses, **NOTHING, **{"peft.r": int(name[1:])}))
+    return compared(*cells)
 
 
 def noise(size: float, seed: int) -> Change:
@@ -217,10 +230,10 @@ def noise(size: float, seed: int) -> Change:
 
 
 def test_losses_of_rows_tell_the_best_from_the_others(cell: Cell) -> None:
-    found, choice = by_rows(cell, r4=(lambda i: -0.3, 100), r32=(lambda i: -0.6, 100))
-    assert (found.metric, found.measured_rows) == ("held_out_loss", ROWS)
-    assert found.value(found.tuned[0]) == pytest.approx(sum(HARD) / ROWS - 0.3, abs=0.001)
-    assert choice.best is choice.take is found.tuned[1]
+    comparison, choice = by_rows(cell, r4=(lambda i: -0.3, 100), r32=(lambda i: -0.6, 100))
+    assert (comparison.metric, comparison.measured_rows) == ("held_out_loss", ROWS)
+    assert comparison.value(comparison.tuned[0]) == pytest.approx(sum(HARD) / ROWS - 0.3, abs=0.001)
+    assert choice.best is choice.take is comparison.tuned[1]
     behind = choice.differences["r4"]
     assert behind.value == pytest.approx(0.3, abs=0.001)
     assert behind.low is not None and behind.low > 0
@@ -232,35 +245,35 @@ def test_losses_of_rows_tell_the_best_from_the_others(cell: Cell) -> None:
 
 
 def test_differences_row_by_row_see_what_the_spread_of_rows_hides(cell: Cell) -> None:
-    found, choice = by_rows(cell, r4=(lambda i: -0.30, 50), r8=(lambda i: -0.35, 100))
-    low, high = found.estimates["r8"]["held_out_loss"].interval or (0, 0)
-    assert low < found.estimates["r4"]["held_out_loss"].value < high, "rows differ by far more than the runs"
-    assert choice.tied == (found.tuned[1],)
+    comparison, choice = by_rows(cell, r4=(lambda i: -0.30, 50), r8=(lambda i: -0.35, 100))
+    low, high = comparison.estimates["r8"]["held_out_loss"].interval or (0, 0)
+    assert low < comparison.estimates["r4"]["held_out_loss"].value < high, "rows differ by far more than the runs"
+    assert choice.tied == (comparison.tuned[1],)
 
 
 def test_losses_that_can_be_chance_are_no_difference(cell: Cell) -> None:
-    one, other = noise(0.5, 1), noise(0.5, 2)
-    _found, choice = by_rows(cell, r4=(lambda i: one(i) - 0.5, 60), r8=(lambda i: other(i) - 0.55, 100))
+    first, second = noise(0.5, 1), noise(0.5, 2)
+    _comparison, choice = by_rows(cell, r4=(lambda i: first(i) - 0.5, 60), r8=(lambda i: second(i) - 0.55, 100))
     assert choice.take is not None and choice.take.name == "r4"
-    assert [one.name for one in choice.tied] == ["r8", "r4"]
+    assert [candidate.name for candidate in choice.tied] == ["r8", "r4"]
     assert "as far as 120 held-out rows can tell" in english(choice)
     assert "Differences below 0." in english(choice)
 
 
 def test_losses_within_one_percent_are_the_same_however_sure(cell: Cell) -> None:
-    _found, choice = by_rows(cell, r4=(lambda i: -0.5, 50), r8=(lambda i: -0.505, 100))
+    _comparison, choice = by_rows(cell, r4=(lambda i: -0.5, 50), r8=(lambda i: -0.505, 100))
     assert choice.take is not None and choice.take.name == "r4"
     text = english(choice)
     assert text.startswith(
         "r4 is within 1 % of the lowest loss on 120 held-out rows, 0.996 against 0.991 of r8: +0.005"
     )
-    _found, choice = by_rows(cell, r16=(lambda i: -0.500, 100), r32=(lambda i: -0.505, 100))
+    _comparison, choice = by_rows(cell, r16=(lambda i: -0.500, 100), r32=(lambda i: -0.505, 100))
     assert choice.best is not None and choice.best.name == "r32"
 
 
 def test_no_run_is_advised_whose_loss_can_be_the_base_models(cell: Cell) -> None:
     wild = noise(1.0, 5)
-    _found, choice = by_rows(cell, r4=(lambda i: wild(i) - 0.05, 50))
+    _comparison, choice = by_rows(cell, r4=(lambda i: wild(i) - 0.05, 50))
     assert choice.take is None
     assert english(choice).startswith("No run is shown to be better than the base model on 120 held-out rows.")
 
@@ -277,29 +290,34 @@ def ask_with_examples(run: RunDir, share: float, shots: int = 3) -> None:
 def test_examples_in_a_prompt_stand_beside_the_base_and_count_like_it(cell: Cell) -> None:
     runs = ranks(cell, r4=(0.6, 80), r16=(0.85, 100))
     ask_with_examples(runs[0], 0.5)
-    found, choice = compared(*runs)
-    assert [line.name for line in lines(found, choice)] == ["untrained head", "base, examples in prompt", "r4", "r16"]
-    assert choice.take is found.tuned[1]
+    comparison, choice = compared(*runs)
+    assert [line.name for line in lines(comparison, choice)] == [
+        "untrained head",
+        "base, examples in prompt",
+        "r4",
+        "r16",
+    ]
+    assert choice.take is comparison.tuned[1]
     assert "Against the base model with examples in its prompt, r16 gains" in english(choice)
-    assert "The base model was also asked with 3 training rows in its prompt." in notes(found, choice)
-    assert [row["name"] for row in to_json(found, choice)["rows"]][1:] == ["prompted", "r4", "r16"]
-    assert "base, examples in prompt" in comparison_page.render(found, choice)
+    assert "The base model was also asked with 3 training rows in its prompt." in notes(comparison, choice)
+    assert [row["name"] for row in to_json(comparison, choice)["rows"]][1:] == ["prompted", "r4", "r16"]
+    assert "base, examples in prompt" in comparison_page.render(comparison, choice)
 
 
 def test_nothing_is_taken_that_examples_in_a_prompt_reach_as_well(cell: Cell) -> None:
     runs = ranks(cell, r4=(0.6, 80), r16=(0.85, 100))
     ask_with_examples(runs[0], 0.84)
-    found, choice = compared(*runs)
-    assert choice.best is found.tuned[1] and choice.take is None
-    said = "No run is shown to be better than the base model with examples in its prompt on 120 held-out rows."
-    assert english(choice).startswith(said)
+    comparison, choice = compared(*runs)
+    assert choice.best is comparison.tuned[1] and choice.take is None
+    text = "No run is shown to be better than the base model with examples in its prompt on 120 held-out rows."
+    assert english(choice).startswith(text)
 
 
 def test_chinese_sentences_stand_without_blanks(cell: Cell) -> None:
-    _found, choice = compared(*ranks(cell, r4=(0.5, 80), r16=(0.85, 100)))
+    _comparison, choice = compared(*ranks(cell, r4=(0.5, 80), r16=(0.85, 100)))
     with speaking("zh"):
-        said = choice.verdict()
-    assert said.count("。") >= 2 and "。 " not in said
+        text = choice.verdict()
+    assert text.count("。") >= 2 and "。 " not in text
 
 
 def test_the_intervals_hold_for_all_differences_at_once(cell: Cell) -> None:
@@ -307,7 +325,7 @@ def test_the_intervals_hold_for_all_differences_at_once(cell: Cell) -> None:
     alone, _choice = compared(*runs)
     ask_with_examples(runs[0], 0.5)
     more, _choice = compared(*runs)
-    few, many = (found.difference(*found.tuned) for found in (alone, more))
+    few, many = (comparison.difference(*comparison.tuned) for comparison in (alone, more))
     assert few is not None and many is not None and few.interval is not None and many.interval is not None
     assert few.value == many.value
     assert many.interval[0] < few.interval[0] and few.interval[1] < many.interval[1]
@@ -324,31 +342,31 @@ def test_the_examples_that_were_asked_for_are_compared(cell: Cell) -> None:
 
 
 def test_the_same_model_twice_is_a_tie_and_no_doubt(cell: Cell) -> None:
-    _found, choice = by_rows(cell, r4=(lambda i: -0.6, 100))
-    again = [one["loss"] / 5 for one in RunDir(choice.take.records[0].run.path).losses("after")]  # type: ignore[union-attr]
+    _comparison, choice = by_rows(cell, r4=(lambda i: -0.6, 100))
+    again = [row["loss"] / 5 for row in RunDir(choice.take.records[0].run.path).losses("after")]  # type: ignore[union-attr]
     twin = cell("r8", 0.5, seconds=50, losses=(HARD, again), **NOTHING, **{"peft.r": 8})
-    _found, choice = compared(choice.take.records[0].run, twin)  # type: ignore[union-attr]
+    _comparison, choice = compared(choice.take.records[0].run, twin)  # type: ignore[union-attr]
     assert choice.take is not None and choice.take.name == "r8", "the faster of the two"
-    assert {one.name for one in choice.tied} == {"r4", "r8"}
+    assert {candidate.name for candidate in choice.tied} == {"r4", "r8"}
 
 
 def test_a_base_of_before_losses_were_kept_leaves_the_old_sentences(cell: Cell) -> None:
-    first = cell("r4", 0.5, losses=((), [one - 0.3 for one in HARD]), **NOTHING)
-    other = cell("r8", 0.9, losses=((), [one - 0.6 for one in HARD]), **NOTHING, **{"peft.r": 8})
-    _found, choice = compared(first, other)
+    first = cell("r4", 0.5, losses=((), [loss - 0.3 for loss in HARD]), **NOTHING)
+    other = cell("r8", 0.9, losses=((), [loss - 0.6 for loss in HARD]), **NOTHING, **{"peft.r": 8})
+    _comparison, choice = compared(first, other)
     assert choice.take is not None and choice.take.name == "r8"
     assert "cannot be said" in english(choice)
-    kept = cell("r16", 0.7, losses=(HARD, [one - 0.45 for one in HARD]), **NOTHING, **{"peft.r": 16})
-    found, _choice = compared(first, other, kept)
-    assert found.base.losses[0], "the run that kept them tells the base's"
+    with_losses = cell("r16", 0.7, losses=(HARD, [loss - 0.45 for loss in HARD]), **NOTHING, **{"peft.r": 16})
+    comparison, _choice = compared(first, other, with_losses)
+    assert comparison.base.losses[0], "the run that kept them tells the base's"
 
 
 def test_a_faster_run_is_not_taken_unless_it_beats_what_costs_no_training(cell: Cell) -> None:
     """Within one percent of the best, and within one percent of the base model too."""
-    _found, choice = by_rows(cell, r4=(lambda i: -0.011, 10), r8=(lambda i: -0.02, 100))
+    _comparison, choice = by_rows(cell, r4=(lambda i: -0.011, 10), r8=(lambda i: -0.02, 100))
     assert choice.best is not None and choice.best.name == "r8"
     assert choice.take is choice.best
-    assert {one.name for one in choice.tied} == {"r4", "r8"}
+    assert {candidate.name for candidate in choice.tied} == {"r4", "r8"}
     text = english(choice)
     assert text.startswith("r8 scores best on 120 held-out rows: Held-out loss 1.476. Take r8.")
     assert "Not told from r8 by these rows, but not shown to be better than what costs no training either: r4." in text
@@ -358,7 +376,7 @@ def test_a_faster_run_is_not_taken_unless_it_beats_what_costs_no_training(cell: 
 def test_a_faster_run_is_not_taken_unless_it_beats_one_answer_for_all(cell: Cell) -> None:
     most = {"baseline": {"name": "majority class", "scores": {"accuracy": 0.8}}}
     runs = [cell("r4", 0.8, seconds=50, **most), cell("r8", 0.86, seconds=100, **most, **{"peft.r": 8})]
-    _found, choice = compared(*runs)
+    _comparison, choice = compared(*runs)
     assert choice.take is choice.best is not None and choice.best.name == "r8"
     alone = compared(runs[0])[1]
     assert alone.take is None and "giving every row the same answer" in english(alone)
@@ -375,7 +393,7 @@ def test_examples_asked_of_another_base_model_are_not_compared(cell: Cell) -> No
 
 
 def test_losses_of_other_data_are_not_compared_row_by_row(cell: Cell) -> None:
-    runs = [cell(f"r{r}", 0.5 + r / 100, losses=(HARD, [one - r / 10 for one in HARD]), **NOTHING,
+    runs = [cell(f"r{r}", 0.5 + r / 100, losses=(HARD, [loss - r / 10 for loss in HARD]), **NOTHING,
                  **{"peft.r": r}) for r in (4, 8)]  # fmt: skip
     rows = {"rows": intent_rows(ROWS, right(0.5))}
     assert compare(runs).marks(compare(runs).tuned[0], "held_out_loss")
@@ -388,13 +406,13 @@ def test_losses_of_other_data_are_not_compared_row_by_row(cell: Cell) -> None:
 
 
 def test_losses_of_other_rows_or_units_are_not_compared_row_by_row(cell: Cell) -> None:
-    first = cell("r4", 0.5, losses=(HARD, [one - 0.3 for one in HARD]), **NOTHING)
-    other = cell("r8", 0.6, losses=(HARD, [one - 0.6 for one in HARD]), **NOTHING, **{"peft.r": 8})
+    first = cell("r4", 0.5, losses=(HARD, [loss - 0.3 for loss in HARD]), **NOTHING)
+    other = cell("r8", 0.6, losses=(HARD, [loss - 0.6 for loss in HARD]), **NOTHING, **{"peft.r": 8})
     path = other.path / file_names.EVAL / "after.losses.jsonl"
     path.write_text(path.read_text().replace('"units": 5', '"units": 6'))
-    found, choice = compared(first, other)
+    comparison, choice = compared(first, other)
     assert choice.differences["r4"].interval is None
-    assert found.value(found.tuned[1]) == pytest.approx(0.7), "the run's own figure"
+    assert comparison.value(comparison.tuned[1]) == pytest.approx(0.7), "the run's own figure"
 
 
 def test_a_mean_of_few_rows_gets_no_interval_and_no_advice(cell: Cell) -> None:
@@ -409,8 +427,8 @@ def test_a_mean_of_few_rows_gets_no_interval_and_no_advice(cell: Cell) -> None:
         )
         for rank, count in ((4, ROWS), (8, 9))
     ]
-    found, choice = compared(*runs)
-    assert found.rows == 9 and choice.take is None
+    comparison, choice = compared(*runs)
+    assert comparison.rows == 9 and choice.take is None
     assert "have no interval" in english(choice) and "95 %" not in english(choice)
 
 
@@ -418,17 +436,19 @@ def test_of_errors_the_lowest_is_the_best(cell: Cell) -> None:
     scores = {"scores": lambda rows: {"rmse": rmse(rows)}, "before": number_rows(ROWS, lambda i: -1.0 - i % 5)}
     near = number_rows(ROWS, lambda i: (i % 7 - 3) / 5)
     far = number_rows(ROWS, lambda i: (i % 7 - 3) / 2)
-    found, choice = compared(cell("r4", 0.5, rows=far, **scores), cell("r8", 0.5, rows=near, **scores, **{"peft.r": 8}))
-    assert found.metric == "rmse" and choice.take is not None and choice.take.name == "r8"
+    comparison, choice = compared(
+        cell("r4", 0.5, rows=far, **scores), cell("r8", 0.5, rows=near, **scores, **{"peft.r": 8})
+    )
+    assert comparison.metric == "rmse" and choice.take is not None and choice.take.name == "r8"
     low = choice.differences["r4"].low
     assert low is not None and low > 0
 
 
 def test_runs_are_compared_on_the_rows_that_all_of_them_answered(cell: Cell) -> None:
     rows = intent_rows(ROWS, right(0.8))
-    found, choice = compared(cell("r4", 0.8, rows=rows[:70]), cell("r8", 0.8, rows=rows, **{"peft.r": 8}))
-    assert found.rows == 70
-    assert any("Only the 70 rows" in note for note in notes(found, choice))
+    comparison, choice = compared(cell("r4", 0.8, rows=rows[:70]), cell("r8", 0.8, rows=rows, **{"peft.r": 8}))
+    assert comparison.rows == 70
+    assert any("Only the 70 rows" in note for note in notes(comparison, choice))
 
 
 def test_runs_with_other_rows_are_not_compared(cell: Cell) -> None:
@@ -439,25 +459,25 @@ def test_runs_with_other_rows_are_not_compared(cell: Cell) -> None:
 
 def test_a_run_that_has_not_ended_is_left_out_and_named(cell: Cell, start: Callable[..., Story]) -> None:
     broken = start("broken", state="failed").run
-    found, choice = compared(cell("r4", 0.8), broken)
-    assert [one.name for one in found.tuned] == ["r4"] and found.left_out == (broken,)
-    assert any("broken (failed)" in note for note in notes(found, choice))
+    comparison, choice = compared(cell("r4", 0.8), broken)
+    assert [candidate.name for candidate in comparison.tuned] == ["r4"] and comparison.left_out == (broken,)
+    assert any("broken (failed)" in note for note in notes(comparison, choice))
     with pytest.raises(SpecError, match="E116"):
         compare([broken])
 
 
 def test_the_table_says_what_each_took(cell: Cell) -> None:
-    found, choice = compared(*ranks(cell, r8=(0.84, 80), r32=(0.86, 100)))
-    base, small, large = lines(found, choice)
+    comparison, choice = compared(*ranks(cell, r8=(0.84, 80), r32=(0.86, 100)))
+    base, small, large = lines(comparison, choice)
     assert (base.name, base.seconds, base.adapter) == ("untrained head", "", "")
-    assert small.is_taken and not large.is_taken
+    assert small.is_recommended and not large.is_recommended
     assert large.difference == "best" and ".." in small.difference
     assert small.seconds == "1\u00a0min 20\u00a0s" and small.speed == "288"
 
 
 def page(*runs: RunDir) -> Page:
-    found, choice = compared(*runs)
-    return Page(comparison_page.render(found, choice))
+    comparison, choice = compared(*runs)
+    return Page(comparison_page.render(comparison, choice))
 
 
 def test_the_page_has_everything_and_asks_for_nothing(cell: Cell) -> None:
@@ -509,12 +529,12 @@ def test_texts_are_compared_too(cell: Cell) -> None:
         cell("r4", 0.5, rows=sample_rows(ROWS, right_from=60), before=before, **options),
         cell("r8", 0.5, rows=sample_rows(ROWS, right_from=20), before=before, **options, **{"peft.r": 8}),
     ]
-    found, choice = compared(*runs)
-    assert found.metric == "exact_match" and choice.take is found.tuned[1]
-    assert found.estimates["r8"]["field_f1"].low is not None
+    comparison, choice = compared(*runs)
+    assert comparison.metric == "exact_match" and choice.take is comparison.tuned[1]
+    assert comparison.estimates["r8"]["field_f1"].low is not None
 
 
 def test_the_verdict_speaks_the_language_of_the_process(cell: Cell) -> None:
-    _found, choice = compared(*ranks(cell, r8=(0.84, 80), r32=(0.86, 100)))
+    _comparison, choice = compared(*ranks(cell, r8=(0.84, 80), r32=(0.86, 100)))
     with speaking("en"):
         assert choice.verdict() == choice.in_english()

@@ -28,12 +28,12 @@ def run(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> TrainedRun:
     """A finished run as far as a benchmark looks at it."""
     known = facts()
     known = known.model_copy(update={"model": known.model.model_copy(update={"folder": str(tmp_path)})})
-    made = make_plan(RunConfig.model_validate({"model": "smollm2", "data": "x.jsonl", "task": "causal_lm"}), known)
-    found = run_dir.create(tmp_path / "run", "run")
-    atomic_io.write_json(found.file(file_names.PLAN), made.model_dump(mode="json"))
-    found.adapter_dir.mkdir()
-    (found.adapter_dir / "adapter_config.json").write_text("{}")
-    return TrainedRun(found)
+    plan = make_plan(RunConfig.model_validate({"model": "smollm2", "data": "x.jsonl", "task": "causal_lm"}), known)
+    folder = run_dir.create(tmp_path / "run", "run")
+    atomic_io.write_json(folder.file(file_names.PLAN), plan.model_dump(mode="json"))
+    folder.adapter_dir.mkdir()
+    (folder.adapter_dir / "adapter_config.json").write_text("{}")
+    return TrainedRun(folder)
 
 
 @pytest.fixture
@@ -86,15 +86,15 @@ def test_the_harness_is_asked_offline_and_without_a_token(
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "shop.yaml").write_text("task: shop\n")
     steps: list[tuple[int, int]] = []
-    found = run.benchmark(
+    result = run.benchmark(
         ["shop"], rows=5, include_path=tmp_path / "tasks", progress=lambda done, total: steps.append((done, total))
     )
-    asked = found["tasks"]["shop"]["asked"]
+    request = result["tasks"]["shop"]["asked"]
     assert harness == ["tunewright.extras.lm_eval.harness_worker"]
-    assert (asked["do"], asked["rows"], asked["argv"]) == ("benchmark", 5, [str(run.path)])
-    assert asked["include_path"] == str((tmp_path / "tasks").resolve())
+    assert (request["do"], request["rows"], request["argv"]) == ("benchmark", 5, [str(run.path)])
+    assert request["include_path"] == str((tmp_path / "tasks").resolve())
     assert steps == [(1, 2)]
-    environment = asked["environment"]
+    environment = request["environment"]
     assert {environment[name] for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")} == {"1"}
     assert "HF_TOKEN" not in environment
     online = run.benchmark(["shop"], online=True)["tasks"]["shop"]["asked"]["environment"]
@@ -106,9 +106,9 @@ def test_results_of_several_calls_are_kept_side_by_side(run: TrainedRun, harness
     assert run.dir.benchmark() == {}
     run.benchmark(["a", "b"], rows=1)
     run.benchmark(["b", "c"], rows=2)
-    kept = run.dir.benchmark()
-    assert {name: task["rows"] for name, task in kept["tasks"].items()} == {"a": 1, "b": 2, "c": 2}
-    assert (kept["schema"], kept["harness"]) == (1, "0")
+    stored = run.dir.benchmark()
+    assert {name: task["rows"] for name, task in stored["tasks"].items()} == {"a": 1, "b": 2, "c": 2}
+    assert (stored["schema"], stored["harness"]) == (1, "0")
     assert run.dir.path / "eval" / "benchmark.json" == run.dir.benchmark_path
 
 

@@ -25,7 +25,7 @@ from tunewright.rundir.staging_folder import PREFIX
 __all__ = ["model", "rows", "tw"]
 WAIT_SECONDS = 120
 SPACE = ("--space", "peft.r=4,8,16", "--space", "train.learning_rate=1e-5..1e-3")
-Told = dict[str, Any]
+SweepJson = dict[str, Any]
 
 
 @pytest.fixture
@@ -40,18 +40,18 @@ def begin(command: list[str], *words: str, pace: float = 0.05) -> "subprocess.Po
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def end(process: "subprocess.Popen[str]") -> Told:
+def end(process: "subprocess.Popen[str]") -> SweepJson:
     out, err = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0, err
-    told: Told = json.loads(out)
-    return told
+    result: SweepJson = json.loads(out)
+    return result
 
 
 def wait_for(what: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
-        if found := what():
-            return found
+        if result := what():
+            return result
         time.sleep(0.02)
     raise AssertionError("it did not come")
 
@@ -64,9 +64,9 @@ def started(folder: str = "found") -> dict[str, list[int]]:
     }
 
 
-def is_whole(told: Told, count: int) -> bool:
+def is_whole(result: SweepJson, count: int) -> bool:
     """Every number once, all of them ended, each with a run of its own."""
-    trials = told["trials"]
+    trials = result["trials"]
     return (
         [trial["number"] for trial in trials] == list(range(count))
         and {trial["state"] for trial in trials} <= {"complete", "pruned"}
@@ -80,12 +80,12 @@ def test_twelve_trials_with_kills_in_between_are_all_there_and_none_is_run_twice
         wait_for(lambda seen=seen: len(started()) >= seen)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    told = end(begin(command, "--trials", "12"))
-    assert is_whole(told, 12), told
+    result = end(begin(command, "--trials", "12"))
+    assert is_whole(result, 12), result
     assert list(started()) == [f"trial-{number:03d}" for number in range(12)]
     assert set(map(tuple, started().values())) == {(0,)}, "the runs went on without the sweep, so none was begun again"
-    best = min((trial for trial in told["trials"] if trial["state"] == "complete"), key=lambda trial: trial["value"])
-    assert told["best"] == best["number"]
+    best = min((trial for trial in result["trials"] if trial["state"] == "complete"), key=lambda trial: trial["value"])
+    assert result["best"] == best["number"]
 
 
 def test_a_run_that_was_killed_with_the_sweep_goes_on_where_it_was(command: list[str]) -> None:
@@ -95,8 +95,8 @@ def test_a_run_that_was_killed_with_the_sweep_goes_on_where_it_was(command: list
     process.send_signal(signal.SIGKILL)
     process.communicate()
     os.kill(run.info()["parent"]["pid"], signal.SIGKILL)
-    told = end(begin(command, "--trials", "2"))
-    assert is_whole(told, 2)
+    result = end(begin(command, "--trials", "2"))
+    assert is_whole(result, 2)
     first, second = started()["trial-000"], started()["trial-001"]
     assert len(first) == 2 and first[0] == 0 and first[1] >= 2
     assert second == [0]
@@ -117,11 +117,11 @@ def test_two_folders_share_one_storage(command: list[str], tmp_path: Path) -> No
     words = ["--trials", "6", "--storage", f"sqlite:///{tmp_path}/shared.db"]
     first = end(begin([*command[:-3], "-o", "one", "--json"], "--trials", "2", *words[2:]))
     both = [begin([*command[:-3], "-o", name, "--json"], *words, pace=0.15) for name in ("one", "other")]
-    told = [end(process) for process in both]
-    assert any(is_whole(each, 6) for each in told)
+    result = [end(process) for process in both]
+    assert any(is_whole(each, 6) for each in result)
     names = [set(started(name)) for name in ("one", "other")]
     assert not names[0] & names[1] and len(names[0] | names[1]) == 6 and all(names)
-    assert all(trial in told[0]["trials"] for trial in first["trials"])
+    assert all(trial in result[0]["trials"] for trial in first["trials"])
 
 
 class Killed(BaseException):
@@ -181,8 +181,8 @@ def test_a_kill_at_any_point_loses_nothing(
         with pytest.raises((Killed, AssertionError)):
             tw(*command, "--trials", "2")
     gc.collect()  # the system would have taken the locks back
-    told = tw(*command, "--trials", "2").json
-    assert is_whole(told, 2), told
+    result = tw(*command, "--trials", "2").json
+    assert is_whole(result, 2), result
     assert sorted(trained) == ["trial-000", "trial-001"]
 
 
@@ -196,9 +196,9 @@ def test_a_folder_that_was_cut_off_in_the_making_is_made_anew(tw: Any, command: 
 
 
 def test_the_first_trial_is_what_the_plan_would_take(tw: Any, model: Path, rows: Path, trained: list[str]) -> None:
-    told = tw("sweep", str(model), "my.jsonl", "--trials", "1", "-o", "found", "--json").json
+    result = tw("sweep", str(model), "my.jsonl", "--trials", "1", "-o", "found", "--json").json
     planned = tw("plan", str(model), "my.jsonl", "--json").json["run"]
-    params = told["trials"][0]["params"]
+    params = result["trials"][0]["params"]
     assert {path.partition(".")[2] for path in params} == {
         "r", "lora_alpha", "lora_dropout", "learning_rate", "warmup_steps",
     }  # fmt: skip
@@ -209,8 +209,8 @@ def test_the_first_trial_is_what_the_plan_would_take(tw: Any, model: Path, rows:
 
 def test_what_somebody_has_set_is_not_searched(tw: Any, model: Path, rows: Path, trained: list[str]) -> None:
     words = ("--set", "peft.r=8", "--set", "train.learning_rate=1e-4", "--space", "train.num_train_epochs=1..3")
-    told = tw("sweep", str(model), "my.jsonl", *words, "--trials", "6", "-o", "found", "--json").json
-    for trial in told["trials"]:
+    result = tw("sweep", str(model), "my.jsonl", *words, "--trials", "6", "-o", "found", "--json").json
+    for trial in result["trials"]:
         run = RunDir(Path(trial["run"])).plan()["run"]
         assert (run["peft"]["r"], run["train"]["learning_rate"]) == (8, 1e-4)
         assert "peft.r" not in trial["params"] and run["peft"]["lora_alpha"] in (8, 16, 32)
@@ -222,33 +222,35 @@ def test_only_fields_of_the_method_are_searched(
     tw: Any, model: Path, rows: Path, trained: list[str], method: str
 ) -> None:
     words = ("--method", method, "--trials", "2", "-o", "found", "--json")
-    told = tw("sweep", str(model), "my.jsonl", *words).json
+    result = tw("sweep", str(model), "my.jsonl", *words).json
     fields = {"ia3": set(), "prompt_tuning": {"num_virtual_tokens"}, "vera": {"r"},
               "adalora": {"target_r", "lora_alpha", "lora_dropout"}}  # fmt: skip
-    searched = {path.partition(".")[2] for path in told["trials"][1]["params"] if path.startswith("peft.")}
+    searched = {path.partition(".")[2] for path in result["trials"][1]["params"] if path.startswith("peft.")}
     assert searched == fields[method]
 
 
 def test_methods_can_be_searched_each_with_its_own_fields(tw: Any, command: list[str], trained: list[str]) -> None:
-    told = tw(*command, "--space", "method=lora,ia3", "--trials", "8").json
-    tried = {trial["params"]["method"]: trial["params"] for trial in told["trials"]}
-    assert set(tried) == {"lora", "ia3"}
-    assert "peft.r" in tried["lora"] and "peft.r" not in tried["ia3"] and "train.learning_rate" in tried["ia3"]
+    result = tw(*command, "--space", "method=lora,ia3", "--trials", "8").json
+    by_method = {trial["params"]["method"]: trial["params"] for trial in result["trials"]}
+    assert set(by_method) == {"lora", "ia3"}
+    assert (
+        "peft.r" in by_method["lora"] and "peft.r" not in by_method["ia3"] and "train.learning_rate" in by_method["ia3"]
+    )
 
 
 def test_all_trials_are_trained_on_the_same_tokens(tw: Any, command: list[str], trained: list[str]) -> None:
-    told = tw(*command, "--trials", "3").json
-    plans = [RunDir(Path(trial["run"])).plan()["run"] for trial in told["trials"]]
+    result = tw(*command, "--trials", "3").json
+    plans = [RunDir(Path(trial["run"])).plan()["run"] for trial in result["trials"]]
     for key in ("num_train_epochs", "per_device_train_batch_size", "eval_steps", "early_stopping_patience"):
         assert len({plan["train"][key] for plan in plans}) == 1, key
     assert plans[0]["train"]["early_stopping_patience"] == 0
 
 
 def test_the_best_config_trains_the_best_trial_again(tw: Any, command: list[str], trained: list[str]) -> None:
-    told = tw(*command, "--trials", "3").json
-    assert told["config"] == str(Path("found/best.yaml").resolve())
-    best = RunDir(Path(told["trials"][told["best"]]["run"])).plan()["run"]
-    again = tw("plan", told["config"], "--json").json["run"]
+    result = tw(*command, "--trials", "3").json
+    assert result["config"] == str(Path("found/best.yaml").resolve())
+    best = RunDir(Path(result["trials"][result["best"]]["run"])).plan()["run"]
+    again = tw("plan", result["config"], "--json").json["run"]
     assert {key: again[key] for key in ("model", "data", "method", "peft", "train", "eval")} == {
         key: best[key] for key in ("model", "data", "method", "peft", "train", "eval")
     }
@@ -257,14 +259,14 @@ def test_the_best_config_trains_the_best_trial_again(tw: Any, command: list[str]
 
 def test_hopeless_trials_are_stopped_and_said_to_be_pruned(command: list[str]) -> None:
     end(begin(command, "--trials", "6", pace=0.01))  # so many must be finished before others are held against them
-    told = end(begin(command, "--trials", "10", pace=0.4))
-    pruned = [trial for trial in told["trials"] if trial["state"] == "pruned"]
-    assert pruned and all(trial["value"] is None and trial["number"] >= 6 for trial in pruned), told
+    result = end(begin(command, "--trials", "10", pace=0.4))
+    pruned = [trial for trial in result["trials"] if trial["state"] == "pruned"]
+    assert pruned and all(trial["value"] is None and trial["number"] >= 6 for trial in pruned), result
     for trial in pruned:
         run = RunDir(Path(trial["run"]))
         assert run.state() == "stopped" and run.read_events()[-1]["text"].startswith("pruned at step ")
-    assert told["trials"][told["best"]]["state"] == "complete"
-    assert end(begin(command, "--trials", "10"))["trials"] == told["trials"], "what was pruned stays so"
+    assert result["trials"][result["best"]]["state"] == "complete"
+    assert end(begin(command, "--trials", "10"))["trials"] == result["trials"], "what was pruned stays so"
 
 
 def test_a_trial_whose_run_fails_is_marked_and_the_others_go_on(
@@ -280,29 +282,29 @@ def test_a_trial_whose_run_fails_is_marked_and_the_others_go_on(
             real(run, lock)
 
     monkeypatch.setattr(start_run, "start_parent", start_parent)
-    told = tw(*command, "--trials", "3").json
-    assert [trial["state"] for trial in told["trials"]] == ["failed", "complete", "complete"]
+    result = tw(*command, "--trials", "3").json
+    assert [trial["state"] for trial in result["trials"]] == ["failed", "complete", "complete"]
     again = tw(*command, "--trials", "3").json
-    assert again["trials"] == told["trials"], "a trial that came to its end is not tried again"
+    assert again["trials"] == result["trials"], "a trial that came to its end is not tried again"
 
 
 def test_a_run_whose_score_is_not_a_number_is_a_failed_trial(
     tw: Any, command: list[str], trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = fake_trainer.loss_of
-    monkeypatch.setattr(fake_trainer, "loss_of", lambda *told: real(*told) if len(trained) > 1 else float("nan"))
-    told = tw(*command, "--trials", "2").json
-    assert [(trial["state"], trial["reason"]) for trial in told["trials"]] == [
+    monkeypatch.setattr(fake_trainer, "loss_of", lambda *result: real(*result) if len(trained) > 1 else float("nan"))
+    result = tw(*command, "--trials", "2").json
+    assert [(trial["state"], trial["reason"]) for trial in result["trials"]] == [
         ("failed", "held_out_loss is not a number"),
         ("complete", None),
     ]
 
 
 def test_runs_whose_storage_was_lost_are_not_trained_again(tw: Any, command: list[str], trained: list[str]) -> None:
-    told = tw(*command, "--trials", "4").json
+    result = tw(*command, "--trials", "4").json
     Path("found/sweep.db").unlink()
     trained.clear()
-    assert tw(*command, "--trials", "4").json["trials"] == told["trials"]
+    assert tw(*command, "--trials", "4").json["trials"] == result["trials"]
     assert not trained
 
 
@@ -320,8 +322,8 @@ def test_a_setting_that_cannot_be_trained_is_a_failed_trial_with_its_reason(
     tw: Any, model: Path, rows: Path, trained: list[str]
 ) -> None:
     words = ("--method", "adalora", "--set", "peft.init_r=20", "--space", "peft.target_r=4,32", "--trials", "6")
-    told = tw("sweep", str(model), "my.jsonl", *words, "-o", "found", "--json").json
-    by_rank = {trial["params"]["peft.target_r"]: (trial["state"], trial["reason"]) for trial in told["trials"]}
+    result = tw("sweep", str(model), "my.jsonl", *words, "-o", "found", "--json").json
+    by_rank = {trial["params"]["peft.target_r"]: (trial["state"], trial["reason"]) for trial in result["trials"]}
     assert by_rank[4] == ("complete", None)
     assert by_rank[32][0] == "failed" and "E109" in by_rank[32][1]
 
@@ -341,35 +343,35 @@ def test_a_stop_leaves_the_trial_open_and_says_how_to_go_on(
 
 
 def test_the_report_tells_what_made_a_difference(tw: Any, command: list[str], trained: list[str]) -> None:
-    told = tw(*command, "--trials", "8").json
-    assert sum(told["importance"].values()) == pytest.approx(1)
-    page = Path(told["report"]).read_text(encoding="utf-8")
+    result = tw(*command, "--trials", "8").json
+    assert sum(result["importance"].values()) == pytest.approx(1)
+    page = Path(result["report"]).read_text(encoding="utf-8")
     assert 'id="importance"' in page and "What made a difference" in page
-    assert all(f"<code>{name}</code>" in page for name in told["importance"])
+    assert all(f"<code>{name}</code>" in page for name in result["importance"])
 
 
 def test_few_trials_tell_no_importance(tw: Any, command: list[str], trained: list[str]) -> None:
-    told = tw(*command, "--trials", "2").json
-    assert told["importance"] == {} and 'id="importance"' not in Path(told["report"]).read_text(encoding="utf-8")
+    result = tw(*command, "--trials", "2").json
+    assert result["importance"] == {} and 'id="importance"' not in Path(result["report"]).read_text(encoding="utf-8")
 
 
 def test_the_table_has_the_best_first_and_the_next_command(tw: Any, command: list[str], trained: list[str]) -> None:
-    told = tw(*command, "--trials", "4").json
+    result = tw(*command, "--trials", "4").json
     shown = tw(*command[:-1], "--trials", "4")
     lines = [line for line in shown.out.splitlines() if line.startswith("trial-")]
-    assert len(lines) == 4 and lines[0].startswith(f"trial-{told['best']:03d}")
+    assert len(lines) == 4 and lines[0].startswith(f"trial-{result['best']:03d}")
     assert "tunewright train found/best.yaml" in shown.err
-    assert tw(*command[:-1], "--trials", "4", "-q").out.strip() == told["config"]
+    assert tw(*command[:-1], "--trials", "4", "-q").out.strip() == result["config"]
 
 
 def test_more_trials_go_on_in_the_same_folder(tw: Any, model: Path, rows: Path, trained: list[str]) -> None:
     words = ("sweep", str(model), "my.jsonl", "--json")
     first = tw(*words, "--trials", "2").json
     trained.clear()
-    told = tw(*words, "--trials", "3").json
-    assert told["trials"][:2] == first["trials"] and trained == ["trial-002"]
+    result = tw(*words, "--trials", "3").json
+    assert result["trials"][:2] == first["trials"] and trained == ["trial-002"]
     (folder,) = Path("runs").glob("sweep-my-*")
-    assert told["config"] == str(folder.resolve() / "best.yaml")
+    assert result["config"] == str(folder.resolve() / "best.yaml")
 
 
 def test_minutes_that_are_over_begin_nothing(tw: Any, command: list[str], trained: list[str]) -> None:
@@ -383,22 +385,22 @@ def test_a_score_that_is_better_when_higher_is_searched_upwards(
     shown = tw(*command, "--metric", "exact_match", "--trials", "1")
     assert shown.code == 2 and "held_out_loss, perplexity" in shown.err, "the run has no such score"
     shares = iter((0.2, 0.9, 0.4))
-    monkeypatch.setattr(trials.record, "read", _with_share(trials.record.read, shares))
-    told = tw(*command[:-3], "-o", "other", "--json", "--metric", "exact_match", "--trials", "3").json
-    assert told["best"] == 1 and [trial["value"] for trial in told["trials"]] == [0.2, 0.9, 0.4]
+    monkeypatch.setattr(trials.run_record, "read", _with_share(trials.run_record.read, shares))
+    result = tw(*command[:-3], "-o", "other", "--json", "--metric", "exact_match", "--trials", "3").json
+    assert result["best"] == 1 and [trial["value"] for trial in result["trials"]] == [0.2, 0.9, 0.4]
 
 
 def _with_share(real: Callable[[RunDir], Any], shares: Iterator[float]) -> Callable[[RunDir], Any]:
     def read(run: RunDir) -> Any:
-        found = real(run)
-        found.after["scores"]["exact_match"] = next(shares, 0.0)
-        return found
+        record = real(run)
+        record.after["scores"]["exact_match"] = next(shares, 0.0)
+        return record
 
     return read
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--space", "peft.r"), "E119"),
         (("--space", "train.learning_rate=1e-3..1e-5"), "E119"),
@@ -409,10 +411,10 @@ def _with_share(real: Callable[[RunDir], Any], shares: Iterator[float]) -> Calla
     ],
 )
 def test_mistakes_are_told_before_anything_starts(
-    tw: Any, model: Path, rows: Path, trained: list[str], words: tuple[str, ...], told: str
+    tw: Any, model: Path, rows: Path, trained: list[str], words: tuple[str, ...], message: str
 ) -> None:
     shown = tw("sweep", str(model), "my.jsonl", "-o", "found", *words)
-    assert shown.code == 2 and told in shown.err
+    assert shown.code == 2 and message in shown.err
     assert not trained and not Path("found").exists()
 
 

@@ -73,7 +73,7 @@ def main() -> None:
         spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
 
     start_run.start_parent = start_parent
-    run_dir.STARTING_SECONDS = start_run.store.STARTING_SECONDS = 3
+    run_dir.STARTING_SECONDS = 3
     command_line()
 
 

@@ -105,9 +105,9 @@ def test_a_folder_of_the_cache_that_was_changed_is_made_anew(tmp_path: Path, har
     folder, notes = tmp_path / "model", list[str]()
     folder.mkdir()
     (folder / "tokenizer.json").write_text("{}")
-    assert resolve_model._is_whole(folder, notes.append)  # put there by hand
+    assert resolve_model._is_intact(folder, notes.append)  # put there by hand
     seal(folder, run_id="", step=0, identity={})
-    assert resolve_model._is_whole(folder, notes.append) and notes == []
+    assert resolve_model._is_intact(folder, notes.append) and notes == []
     if harm == "changed":
         (folder / "tokenizer.json").write_text("[]")
     elif harm == "missing":
@@ -116,7 +116,7 @@ def test_a_folder_of_the_cache_that_was_changed_is_made_anew(tmp_path: Path, har
         (folder / "chat_template.jinja").write_text("{{ 1 }}")
     else:
         (folder / "manifest.json").write_text("{}")
-    assert not resolve_model._is_whole(folder, notes.append) and len(notes) == 1
+    assert not resolve_model._is_intact(folder, notes.append) and len(notes) == 1
 
 
 def test_generated_rows_that_were_changed_are_written_anew() -> None:

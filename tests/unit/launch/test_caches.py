@@ -54,11 +54,13 @@ def test_equal_vocabularies_with_other_merges_ends_and_templates_are_two_tokeniz
     base = older(tmp_path / "base", vocabulary, "<|endoftext|>", plain, 1000)
     turns = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
     instruct = older(tmp_path / "instruct", vocabulary, "<|im_end|>", turns, 2)
-    one, other = (load_tokenizer(resolve_model.with_tokenizer_json(folder, silent)) for folder in (base, instruct))
-    assert one.render(TURN) == "BASE hello world<|endoftext|>"
-    assert other.render(TURN) == "<|im_start|>hello world<|im_end|>"
-    assert one.end_ids != other.end_ids
-    assert len(one.encode("hello world")) < len(other.encode("hello world"))
+    base_tokenizer, other_tokenizer = (
+        load_tokenizer(resolve_model.with_tokenizer_json(folder, silent)) for folder in (base, instruct)
+    )
+    assert base_tokenizer.render(TURN) == "BASE hello world<|endoftext|>"
+    assert other_tokenizer.render(TURN) == "<|im_start|>hello world<|im_end|>"
+    assert base_tokenizer.end_ids != other_tokenizer.end_ids
+    assert len(base_tokenizer.encode("hello world")) < len(other_tokenizer.encode("hello world"))
 
 
 def test_one_file_more_or_a_byte_changed_makes_it_anew_and_nothing_else_does(

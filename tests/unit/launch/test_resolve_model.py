@@ -58,10 +58,10 @@ def test_what_the_hub_says_becomes_a_code(
 
 
 def test_a_plan_of_a_hub_model_reads_headers_and_no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
 
     def behaviour(*_: Any, **options: Any) -> str:
-        asked.append(options)
+        requests.append(options)
         return str(tmp_path)
 
     tensor = SimpleNamespace(shape=[4, 8], dtype="BF16")
@@ -71,10 +71,10 @@ def test_a_plan_of_a_hub_model_reads_headers_and_no_weights(monkeypatch: pytest.
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     folder, tensors = resolve_model.resolve_model("owner/name", "abc", offline=False, note=lambda text: None)
     assert (folder, tensors) == (tmp_path, {"a.weight": ([4, 8], "BF16")})
-    assert asked[0]["revision"] == "abc"
-    assert not any("safetensors" in pattern for pattern in asked[0]["allow_patterns"])
+    assert requests[0]["revision"] == "abc"
+    assert not any("safetensors" in pattern for pattern in requests[0]["allow_patterns"])
     resolve_model.fetch_weights("owner/name", "abc", offline=False, note=lambda text: None)
-    assert "*.safetensors" in asked[1]["allow_patterns"]
+    assert "*.safetensors" in requests[1]["allow_patterns"]
 
 
 @pytest.mark.parametrize("name", ["no-such-thing", "./missing/folder", "missing.gguf", "../up", "a b/c"])
@@ -83,10 +83,10 @@ def test_what_is_no_model_is_said_so(name: str) -> None:
         resolve_model.resolve_model(name, None, offline=True, note=lambda text: None)
 
 
-@pytest.mark.parametrize(("asked", "missing"), [("smollm2", "smollm2"), ("minilm", "minilm"), ("bert2bert", "minilm")])
-def test_a_built_in_model_is_not_fetched_offline(home: Path, asked: str, missing: str) -> None:
+@pytest.mark.parametrize(("name", "missing"), [("smollm2", "smollm2"), ("minilm", "minilm"), ("bert2bert", "minilm")])
+def test_a_built_in_model_is_not_fetched_offline(home: Path, name: str, missing: str) -> None:
     with pytest.raises(TunewrightError, match="E701") as caught:
-        resolve_model.resolve_model(asked, None, offline=True, note=lambda text: None)
+        resolve_model.resolve_model(name, None, offline=True, note=lambda text: None)
     assert f"tunewright doctor --fetch {missing}" in caught.value.problems[0].fixes()[0]
 
 
@@ -157,8 +157,8 @@ def test_an_installed_copy_is_read_without_importing_it(
         (folder / name).write_bytes(content if is_same else content + b"!")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     if is_same:
-        found = resolve("packed", offline=True)
-        assert contents(found) == FILES
+        folder = resolve("packed", offline=True)
+        assert contents(folder) == FILES
     else:
         with pytest.raises(TunewrightError, match="E701"):
             resolve("packed", offline=True)

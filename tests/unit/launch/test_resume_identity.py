@@ -54,13 +54,13 @@ KEYS = sorted(
 def run(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> RunDir:
     """A stopped run of eight rows at once in steps of sixteen, whose task was left to the data."""
     train = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
-    asked = RunConfig.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "train": train})
-    made = run_dir.create(tmp_path / "shop", "shop")
-    atomic_io.write_text(made.file(file_names.CONFIG), to_yaml(patch(asked, {"task": "auto"})))
+    config = RunConfig.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "train": train})
+    run = run_dir.create(tmp_path / "shop", "shop")
+    atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(patch(config, {"task": "auto"})))
     origins = {f"train.{name}": "--set" for name in train}
-    atomic_io.write_text(made.file(file_names.PLAN), make_plan(asked, facts(), origins).model_dump_json())
-    made.update_info(state="stopped", started=1.0, ended=2.0)
-    return made
+    atomic_io.write_text(run.file(file_names.PLAN), make_plan(config, facts(), origins).model_dump_json())
+    run.update_info(state="stopped", started=1.0, ended=2.0)
+    return run
 
 
 def test_every_setting_has_one_class() -> None:
@@ -95,5 +95,5 @@ def test_what_may_change_is_in_the_plan_that_goes_on(key: str, run: RunDir) -> N
 
 def test_the_documented_table_names_what_may_change() -> None:
     rows = [line.split("|")[1:3] for line in TABLE.read_text().splitlines() if re.match(r"\| `[\w.]+` ", line)]
-    told = {key.strip(" `"): kind.strip() for key, kind in rows}
-    assert told == {**dict.fromkeys(FREE, "free"), **dict.fromkeys(APPLIED, "applied")}
+    kinds = {key.strip(" `"): kind.strip() for key, kind in rows}
+    assert kinds == {**dict.fromkeys(FREE, "free"), **dict.fromkeys(APPLIED, "applied")}

@@ -112,8 +112,8 @@ def test_what_was_handed_on_is_owned_without_being_free_in_between(run: RunDir) 
         assert run_lock.is_held(run.path)
     other = run_dir.create(run.path.parent / "other", "other")
     with run_dir.owning(other) as descriptor:  # another run's lock is nobody's pass
-        told = subprocess.run(command, stdin=descriptor, capture_output=True, text=True).stdout
-    assert int(told) > 0
+        result = subprocess.run(command, stdin=descriptor, capture_output=True, text=True).stdout
+    assert int(result) > 0
 
 
 def test_a_lock_whose_file_was_put_away_owns_nothing(run: RunDir) -> None:
@@ -155,9 +155,9 @@ def test_from_another_namespace_and_clock_a_live_run_is_live(
     before = snapshot(run.path)
     tunewright = [*away, sys.executable, "-m", "tunewright"]
     for words in (["runs", "rm", str(run.path), "--yes"], ["runs", "resume", str(run.path), "--set", "train.seed=1"]):
-        told = subprocess.run([*tunewright, *words], capture_output=True, text=True)
-        assert (told.returncode, "E505" in told.stderr) == (EXIT_LOCKED, True), told.stderr
-        assert f"pid {record['pid']} on {record['host']}" in told.stderr
+        result = subprocess.run([*tunewright, *words], capture_output=True, text=True)
+        assert (result.returncode, "E505" in result.stderr) == (EXIT_LOCKED, True), result.stderr
+        assert f"pid {record['pid']} on {record['host']}" in result.stderr
     assert snapshot(run.path) == before
     owner.kill()
     owner.wait()

@@ -34,13 +34,13 @@ def supervise(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> Supervise
 
     def see_through(*ends: tuple[str, int, str], checkpoint: int = 0, still_seconds: float = 60) -> RunDir:
         train = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
-        asked = RunConfig.model_validate(
+        config = RunConfig.model_validate(
             {"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "train": train}
         )
         run = run_dir.create(tmp_path / "shop", "shop")
-        atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(asked))
+        atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(config))
         origins = {f"train.{name}": "--set" for name in train}
-        atomic_io.write_text(run.file(file_names.PLAN), make_plan(asked, facts(), origins).model_dump_json())
+        atomic_io.write_text(run.file(file_names.PLAN), make_plan(config, facts(), origins).model_dump_json())
         if checkpoint:
             checkpoints = CheckpointStore(run.checkpoints_dir, run.info()["id"])
             checkpoints.save(checkpoint, lambda content: None, {}, keep=2)
@@ -114,7 +114,9 @@ def test_rows_are_loaded_without_the_process_that_died(supervise: Supervise) -> 
     assert alerts(run) == [{"step": 7, "start": 5}]
     plan = from_json(run.plan())
     assert plan.run.train.extra == {"dataloader_num_workers": 0}
-    assert [made.origin for made in plan.choices if made.path == "train.dataloader_num_workers"] == [LOADER_ORIGIN]
+    assert [choice.origin for choice in plan.choices if choice.path == "train.dataloader_num_workers"] == [
+        LOADER_ORIGIN
+    ]
     assert "W504" in run.file(file_names.LOG).read_text()
 
 

@@ -298,11 +298,15 @@ def test_events_wait_while_the_disk_refuses(tmp_path: Path, number: int) -> None
     assert [(event["seq"], event["text"]) for event in run_dir.read_events(log.path)] == [(n, str(n)) for n in range(4)]
 
 
-def test_only_durable_changes_files_in_runs() -> None:
+def test_only_atomic_io_changes_files_in_runs() -> None:
     changing = ("write_text", "write_bytes", ".replace(path", ".rename(", ".unlink(", ".mkdir(", "rmtree", 'open("w')
     for path in Path(atomic_io.__file__).parent.glob("*.py"):
-        if path.name != "durable.py":
-            text = path.read_text(encoding="utf-8").replace("durable.write_text", "").replace("durable.write_bytes", "")
+        if path.name != "atomic_io.py":
+            text = (
+                path.read_text(encoding="utf-8")
+                .replace("atomic_io.write_text", "")
+                .replace("atomic_io.write_bytes", "")
+            )
             assert not [word for word in changing if word in text], path.name
 
 

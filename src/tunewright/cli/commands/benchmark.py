@@ -13,17 +13,17 @@ def measure(name: str, tasks: str, *, rows: int | None, folder: str | None, onli
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(run.name)))
     names = [task.strip() for task in tasks.split(",") if task.strip()]
     with live_display.meter(_("Measuring")) as progress:
-        found = run.benchmark(names, rows=rows, include_path=folder, online=online, progress=progress)
-    lines = api.benchmark_lines(found)
+        result = run.benchmark(names, rows=rows, include_path=folder, online=online, progress=progress)
+    lines = api.benchmark_lines(result)
     if as_json:
-        shown = {"run": str(run.path), "name": run.name, **found, "lines": [line.to_json() for line in lines]}
-        console.as_json({"schema": 1, **shown})
+        record = {"run": str(run.path), "name": run.name, **result, "lines": [line.to_json() for line in lines]}
+        console.as_json({"schema": 1, **record})
         return
     channel = console.out()
     header = (_("Task"), _("Metric"), _("base"), _("tuned"), "")
     console.table(channel, [tuple(map(printable, line.cells())) for line in lines], header, right=(2, 3))
     channel.line()
     channel.paragraph(_("± is the standard error. A difference is named if 95 % of chance does not explain it."))
-    kept = plan_summary.shorten(run.dir.benchmark_path)
+    path = plan_summary.shorten(run.dir.benchmark_path)
     report = paste_commands.command("report", paste_commands.handle(run))
-    console.note(_("Kept in {path}; `{command}` shows it.").format(path=kept, command=report))
+    console.note(_("Kept in {path}; `{command}` shows it.").format(path=path, command=report))

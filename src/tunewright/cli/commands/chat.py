@@ -29,23 +29,25 @@ def chat(
     from tunewright import api
 
     with_base = options.wants_base(base)
-    found = api.open_run(run)
-    show_base_problems(found)
+    trained = api.open_run(run)
+    show_base_problems(trained)
     try:
-        talk = api.Conversation(found, with_base=with_base, max_new_tokens=max_new_tokens)
+        talk = api.Conversation(trained, with_base=with_base, max_new_tokens=max_new_tokens)
         if prompt is not None:
             answers = talk.ask(prompt)
             if as_json:
-                console.as_json({"schema": 1, "run": str(found.path), "name": found.name, "prompt": prompt, **answers})
+                console.as_json(
+                    {"schema": 1, "run": str(trained.path), "name": trained.name, "prompt": prompt, **answers}
+                )
             else:
                 _print(answers, one_line=False)
         elif as_json:
             all_answers = [{"prompt": line, **talk.ask(line)} for line in _lines()]
-            console.as_json({"schema": 1, "run": str(found.path), "name": found.name, "answers": all_answers})
+            console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "answers": all_answers})
         else:
             _converse(talk)
     finally:
-        found.close()
+        trained.close()
 
 
 def _converse(talk: "Conversation") -> None:
@@ -79,10 +81,9 @@ def _lines() -> Iterator[str]:
 
 def _hint(run: "TrainedRun") -> str:
     """What a person should know before they type."""
-    plan = run.dir.plan()
-    if TASKS[plan["run"]["task"]].writes:
+    if TASKS[run.task].writes:
         return _("Each question stands alone, as in the training rows.") if run.is_single_turn else _("It remembers.")
-    if "pair" in plan["facts"]["data"]["columns"]:
+    if "pair" in run.plan.facts.data.columns:
         return _("Each line is a pair of texts with a tab between them.")
     return _("Each line is a text of its own.")
 

@@ -22,8 +22,8 @@ def add_to(app: typer.Typer) -> None:
 def schema(as_json: options.JsonFlag = False) -> None:
     from tunewright import api
 
-    found = api.config_schema()
-    console.as_json({"schema": 1, "json_schema": found} if as_json else found)
+    json_schema = api.config_schema()
+    console.as_json({"schema": 1, "json_schema": json_schema} if as_json else json_schema)
 
 
 def validate(file: ConfigFileArgument, sets: options.SetFlag = None, as_json: options.JsonFlag = False) -> None:

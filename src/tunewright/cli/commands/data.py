@@ -12,7 +12,6 @@ from tunewright.i18n import _, ngettext
 
 if TYPE_CHECKING:
     from tunewright.data.tokenized.tokenization import TokenizedExample
-    from tunewright.data.tokenized.tokenized_preview import PreviewPiece
     from tunewright.launch.checked_data import DataCheck
 
 DataFileArgument = Annotated[
@@ -25,7 +24,7 @@ NUMBERS_SHOWN = 8
 def add_to(app: typer.Typer) -> None:
     group = options.branch(_("Check a file of examples; show rows as the model sees them"))
     group.command("check", help=_("Every row accounted for: format, lengths, what is damaged, repeated or cut"))(check)
-    group.command("show", help=_("Rows as the model sees them, with the learned tokens marked"))(show_rows)
+    group.command("show", help=_("Rows as the model sees them, with the tokens in the loss marked"))(show_rows)
     app.add_typer(group, name="data")
 
 
@@ -34,7 +33,7 @@ def _look(
 ) -> "DataCheck":
     from tunewright import api
 
-    settings: dict[str, Any] = {"data.skip_bad": skip_bad, **({"task": task} if task else {})}
+    settings: dict[str, object] = {"data.skip_bad": skip_bad, **({"task": task} if task else {})}
     mapping = options.mapping(columns)
     if mapping:
         settings["data.map"] = mapping
@@ -52,15 +51,15 @@ def check(
     sets: options.SetFlag = None,
     as_json: options.JsonFlag = False,
 ) -> None:
-    found = _look(file, model, task, columns, skip_bad, sets)
+    checked = _look(file, model, task, columns, skip_bad, sets)
     if as_json:
-        console.as_json(_check_json(file, found))
+        console.as_json(_check_json(file, checked))
     else:
-        _print_check(file, found, console.out())
-        if not found.stopping:
+        _print_check(file, checked, console.out())
+        if not checked.stopping:
             console.next_steps(_training(context, model, file))
-    if found.stopping:
-        raise typer.Exit(found.stopping[0].entry.exit_code)
+    if checked.stopping:
+        raise typer.Exit(checked.stopping[0].entry.exit_code)
 
 
 def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
@@ -71,23 +70,25 @@ def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
     )
 
 
-def _check_json(file: str, found: "DataCheck") -> dict[str, Any]:
+def _check_json(file: str, checked: "DataCheck") -> dict[str, object]:
     return {
         "schema": 1,
         "path": file,
-        "ok": not found.stopping,
-        "account": found.gated.account,
-        "stopping": [problem.to_json() for problem in found.stopping],
-        "left_out": [problem.to_json() for problem in found.gated.loaded.problems] if not found.stopping else [],
-        "warnings": [problem.to_json() for problem in found.warnings],
+        "ok": not checked.stopping,
+        "account": checked.validated.account,
+        "stopping": [problem.to_json() for problem in checked.stopping],
+        "left_out": [problem.to_json() for problem in checked.validated.loaded.problems]
+        if not checked.stopping
+        else [],
+        "warnings": [problem.to_json() for problem in checked.warnings],
     }
 
 
-def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
+def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
 
     from tunewright.report import formatting
 
-    account = found.gated.account
+    account = checked.validated.account
     rows = ngettext(
         "{rows} row · {used} to train, {held_out} held out, {dropped} left out",
         "{rows} rows · {used} to train, {held_out} held out, {dropped} left out",
@@ -95,14 +96,14 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
     )
     used = rows.format(**{name: f"{account[name]:,}" for name in ("rows", "used", "held_out", "dropped")})
     plan_summary.labelled(channel, _("Data"), f"{plan_summary.one_line(file)}   {used}")
-    if found.gated.loaded.share and not account["held_out"]:
+    if checked.validated.loaded.share and not account["held_out"]:
         none = _("nothing: too few rows, or none that can be spared; rows of their own: {option}")
         plan_summary.labelled(channel, _("Held out"), none.format(option="--set data.holdout=FILE"))
     task = TASKS[account["task"]]
     change = _("change: {option}").format(option="--task")
     plan_summary.labelled(channel, _("Task"), f"{task.name} · {_(task.meaning)}   {change}")
     plan_summary.labelled(
-        channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}"
+        channel, _("Format"), f"{checked.validated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}"
     )
     if keys := [f"{name} ({count:,})" for name, count in account["unused"].items() if name.startswith("turns[].")]:
         plan_summary.labelled(
@@ -119,48 +120,48 @@ def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
         plan_summary.labelled(channel, *lines)
     plan_summary.labelled(channel, _("Learned"), formatting.learned(account))
     if account["looked_at"] < account["used"]:
-        seen = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
-        plan_summary.labelled(channel, _("Looked at"), seen.format(count=f"{account['looked_at']:,}"))
+        text = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
+        plan_summary.labelled(channel, _("Looked at"), text.format(count=f"{account['looked_at']:,}"))
     counts = [
-        (f"{count:,}", _(formatting.KINDS[kind][0]), _what_happens(kind, found), _numbers(kind, account))
+        (f"{count:,}", _(formatting.KINDS[kind][0]), _what_happens(kind, checked), _numbers(kind, account))
         for kind, count in account["counts"].items()
         if count
     ]
     if counts:
         channel.line()
         console.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
-    if account["dropped"] and not found.stopping:
+    if account["dropped"] and not checked.stopping:
         channel.line()
         plan_summary.labelled(channel, _("Left out"), _left_out(account["dropped"]))
-    if found.warnings or found.stopping:
+    if checked.warnings or checked.stopping:
         channel.line()
-    print_problems(found.warnings, channel)
-    print_problems(found.stopping, channel, full_list=_("all of them: --json"))
+    print_problems(checked.warnings, channel)
+    print_problems(checked.stopping, channel, full_list=_("all of them: --json"))
 
 
 def _left_out(dropped: int) -> str:
     from tunewright.rundir import file_names
 
-    kept = ngettext(
+    text = ngettext(
         "{count} row, which a run keeps with its text and the reason in {file}",
         "{count} rows, which a run keeps with their texts and the reasons in {file}",
         dropped,
     )
-    return kept.format(count=f"{dropped:,}", file=file_names.BAD_ROWS)
+    return text.format(count=f"{dropped:,}", file=file_names.BAD_ROWS)
 
 
-def _what_happens(kind: str, found: "DataCheck") -> str:
+def _what_happens(kind: str, checked: "DataCheck") -> str:
     from tunewright.report import formatting
 
     happens = formatting.KINDS[kind][1]
-    is_fatal = any(problem.code == "E216" for problem in found.stopping)
+    is_fatal = any(problem.code == "E216" for problem in checked.stopping)
     return _("stops the run") if is_fatal and happens == "left out" and kind != "leaked" else _(happens)
 
 
 def _numbers(kind: str, account: dict[str, Any]) -> str:
     numbers = account["numbers"].get(kind, [])
-    shown = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
-    return shown + (", ..." if account["counts"][kind] > NUMBERS_SHOWN else "")
+    text = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
+    return text + (", ..." if account["counts"][kind] > NUMBERS_SHOWN else "")
 
 
 def show_rows(
@@ -174,20 +175,22 @@ def show_rows(
     sets: options.SetFlag = None,
     as_json: options.JsonFlag = False,
 ) -> None:
-    found = _look(file, model, task, columns, True, sets)
-    rows = sorted([*found.gated.train, *found.gated.held_out], key=lambda row: row.number)
+    checked = _look(file, model, task, columns, True, sets)
+    rows = sorted([*checked.validated.train, *checked.validated.held_out], key=lambda row: row.number)
     rows = [row for row in rows if row.number == number] if number else rows[:count]
-    problems = found.gated.loaded.problems
+    problems = checked.validated.loaded.problems
     bad = [problem for problem in problems if problem.values.get("row") == number] if number else []
     if not rows and not number:
         bad = problems
     if as_json:
-        shown = [_row_json(row, found) for row in rows]
-        console.as_json({"schema": 1, "path": file, "rows": shown, "problems": [problem.to_json() for problem in bad]})
+        records = [_row_json(row, checked) for row in rows]
+        console.as_json(
+            {"schema": 1, "path": file, "rows": records, "problems": [problem.to_json() for problem in bad]}
+        )
     else:
         channel = console.out()
         for row in rows:
-            _print_row(row, found, channel)
+            _print_row(row, checked, channel)
         print_problems(bad, channel)
         if not rows and not bad:
             _say_none(context, file, is_row=number is not None)
@@ -207,39 +210,32 @@ def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
     )
 
 
-def _pieces(row: "TokenizedExample", found: "DataCheck") -> "list[PreviewPiece]":
-    from tunewright import api
-
-    loaded, task = found.gated.loaded, found.gated.account["task"]
-    return api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type)
-
-
-def _row_json(row: "TokenizedExample", found: "DataCheck") -> dict[str, Any]:
+def _row_json(row: "TokenizedExample", checked: "DataCheck") -> dict[str, object]:
 
     return {
         "row": row.number,
-        "held_out": row in found.gated.held_out,
+        "held_out": row in checked.validated.held_out,
         "tokens": len(row.ids),
         "label_tokens": row.num_label_tokens,
         "full_length": row.full_length,
-        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in _pieces(row, found)],
+        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in checked.pieces(row)],
         "ids": row.ids,
         "labels": row.labels,
     }
 
 
-def _print_row(row: "TokenizedExample", found: "DataCheck", channel: Channel) -> None:
+def _print_row(row: "TokenizedExample", checked: "DataCheck", channel: Channel) -> None:
 
     tokens = ngettext("{count} token", "{count} tokens", len(row.ids)).format(count=len(row.ids))
-    learned = _("{count} learned").format(count=row.num_label_tokens)
+    learned = _("{count} in the loss").format(count=row.num_label_tokens)
     head = f"{_('row')} {row.number} · {tokens} · {learned}"
-    if row in found.gated.held_out:
+    if row in checked.validated.held_out:
         head += f" · {_('held out')}"
     if row.is_truncated:
         head += " · " + _("cut, {count} in full").format(count=row.full_length)
     channel.line(channel.paint(head, "bold"))
     text = ""
-    for piece in _pieces(row, found):
+    for piece in checked.pieces(row):
         clean = printable(piece.text)
         if not piece.is_learned:
             text += clean

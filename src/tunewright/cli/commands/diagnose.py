@@ -25,10 +25,10 @@ def add_to(app: typer.Typer) -> None:
 def diagnose(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag = False) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    diagnosis = api.diagnose(found.dir)
+    trained = api.open_run(run)
+    diagnosis = api.diagnose(trained.dir)
     if as_json:
-        console.as_json({"run": str(found.path), "name": found.name, **diagnosis.to_json()})
+        console.as_json({"run": str(trained.path), "name": trained.name, **diagnosis.to_json()})
         return
     channel = console.out()
     for number, finding in enumerate(diagnosis.findings):
@@ -39,7 +39,7 @@ def diagnose(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag 
 
 
 def _print(finding: "Finding", channel: "Channel") -> None:
-    """Code and numbers, the cause with how sure it is, each remedy with its command, which is never broken."""
+    """Code and numbers, the cause with its confidence, each remedy with its command, which is never broken."""
     from tunewright.report import formatting
 
     severity = formatting.label(formatting.SEVERITIES, finding.severity)
@@ -57,7 +57,7 @@ def _print(finding: "Finding", channel: "Channel") -> None:
 
 
 def _print_rest(diagnosis: "Diagnosis", channel: "Channel") -> None:
-    """What was looked at if nothing was found; why the run ended if no finding says so."""
+    """What was checked if there are no findings; why the run ended if no finding explains it."""
     problems = diagnosis.evidence.problems
     if not diagnosis.findings:
         if problems:
@@ -68,14 +68,14 @@ def _print_rest(diagnosis: "Diagnosis", channel: "Channel") -> None:
 
 
 def _looked_at(diagnosis: "Diagnosis") -> str:
-    seen = diagnosis.looked_at()
+    counts = diagnosis.looked_at()
     parts = [
-        ngettext("{count} logged step", "{count} logged steps", seen["steps"]).format(count=seen["steps"]),
-        ngettext("{count} held-out measurement", "{count} held-out measurements", seen["evaluations"]).format(
-            count=seen["evaluations"]
+        ngettext("{count} logged step", "{count} logged steps", counts["steps"]).format(count=counts["steps"]),
+        ngettext("{count} held-out measurement", "{count} held-out measurements", counts["evaluations"]).format(
+            count=counts["evaluations"]
         ),
-        ngettext("{count} row", "{count} rows", seen["rows"]).format(count=f"{seen['rows']:,}"),
-        ngettext("{count} answer", "{count} answers", seen["answers"]).format(count=seen["answers"]),
+        ngettext("{count} row", "{count} rows", counts["rows"]).format(count=f"{counts['rows']:,}"),
+        ngettext("{count} answer", "{count} answers", counts["answers"]).format(count=counts["answers"]),
         _("memory, speed and how the run ended"),
     ]
     return ", ".join(parts)

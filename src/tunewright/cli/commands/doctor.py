@@ -32,20 +32,21 @@ def doctor(
         else:
             plan_summary.labelled(console.out(), _("Model"), f"{fetch}: {folder}")
         return
-    found = api.doctor(online=online, note=console.note)
+    report = api.doctor(online=online, note=console.note)
     if as_json:
-        console.as_json(found.to_json())
+        console.as_json(report.to_json())
     else:
-        _print(found)
-    if found.problems:
-        raise typer.Exit(found.problems[0].entry.exit_code)
+        _print(report)
+    if report.problems:
+        raise typer.Exit(report.problems[0].entry.exit_code)
 
 
-def _print(found: "Requirement") -> None:
+def _print(report: "Requirement") -> None:
 
     from tunewright.report import formatting
 
-    machine, channel = found.machine, console.out()
+    machine = report.machine
+    channel = console.out()
     plan_summary.labelled(channel, _("System"), machine.system)
     cores = ngettext("{count} CPU core", "{count} CPU cores", machine.num_cpus).format(count=machine.num_cpus)
     plan_summary.labelled(channel, _("Processor"), cores)
@@ -58,10 +59,10 @@ def _print(found: "Requirement") -> None:
     plan_summary.labelled(
         channel, _("Disk"), _("{free} free here").format(free=formatting.size(machine.disk_free_bytes))
     )
-    plan_summary.labelled(channel, _("Device"), _device(found))
-    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    plan_summary.labelled(channel, _("Device"), _device(report))
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     plan_summary.labelled(channel, _("Versions"), versions)
-    for name, is_here in found.models.items():
+    for name, is_here in report.models.items():
         state = (
             _("here")
             if is_here
@@ -74,20 +75,20 @@ def _print(found: "Requirement") -> None:
         )
     rows = [
         (
-            formatting.label(formatting.TOPICS, one.topic),
-            channel.paint(printable(one.text()), *(("yellow",) if one.is_warning else ())),
+            formatting.label(formatting.TOPICS, finding.topic),
+            channel.paint(printable(finding.text()), *(("yellow",) if finding.is_warning else ())),
         )
-        for one in found.meanings
+        for finding in report.meanings
     ]
     plan_summary.labelled(channel, _("Meaning"), _("for training on this machine"))
     console.table(channel, rows, indent=" " * plan_summary.LABEL)
-    print_problems(found.problems, channel)
-    if not found.problems:
+    print_problems(report.problems, channel)
+    if not report.problems:
         console.next_steps((paste_commands.command("quickstart"), _("see it work")))
 
 
-def _device(found: "Requirement") -> str:
-    probe = found.machine.probe
+def _device(report: "Requirement") -> str:
+    probe = report.machine.probe
     if probe is None:
         return _("not measured yet")
     rates = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in probe.flops.items())

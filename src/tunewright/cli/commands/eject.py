@@ -10,7 +10,7 @@ from tunewright.i18n import _
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("The plain PEFT script that a run amounts to, with its rows"))(eject)
+    app.command(help=_("The same run as a plain PEFT script, with its rows"))(eject)
 
 
 def eject(
@@ -20,19 +20,19 @@ def eject(
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    script = found.eject(folder)
+    trained = api.open_run(run)
+    script = trained.eject(folder)
     if as_json:
         console.as_json(
             {
                 "schema": 1,
-                "run": str(found.path),
-                "name": found.name,
+                "run": str(trained.path),
+                "name": trained.name,
                 "script": str(script),
-                "base": str(found.base_folder),
+                "base": str(trained.base_folder),
             }
         )
         return
     console.out().line(str(script))
-    words = ["python", str(script), "--base", str(found.base_folder)]
+    words = ["python", str(script), "--base", str(trained.base_folder)]
     console.next_steps((shlex.join(words), _("the same run without Tunewright")))

@@ -13,10 +13,10 @@ def add_to(app: typer.Typer) -> None:
 def env(as_json: options.JsonFlag = False) -> None:
     from tunewright import api
 
-    found = api.environment()
+    record = api.environment()
     if as_json:
-        console.as_json(found)
+        console.as_json(record)
         return
-    machine = {key: value for key, value in found["machine"].items() if key != "probe"}
-    rows = [*found["versions"].items(), *((key, str(value)) for key, value in machine.items())]
+    machine = {key: value for key, value in record["machine"].items() if key != "probe"}
+    rows = [*record["versions"].items(), *((key, str(value)) for key, value in machine.items())]
     console.table(console.out(), rows)

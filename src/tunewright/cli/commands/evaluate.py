@@ -41,6 +41,7 @@ def evaluate(
 ) -> None:  # fmt: skip
     from tunewright import api
     from tunewright.errors import error, errors_of
+    from tunewright.metrics.thresholds import missed, parse_minimum
 
     if benchmark is not None:
         if min_score:
@@ -51,16 +52,16 @@ def evaluate(
         reason = N_("without an answered row there is no score to judge")
         fix = N_("leave --rows out, or answer at least one row: --rows 20")
         raise error("E109", first="--rows 0", second="--min-score", reason=reason, fix=fix)
-    wanted = api.parse_minimum(min_score or ())
-    found = api.open_run(run)
-    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(found.name)))
+    thresholds = parse_minimum(min_score or ())
+    trained = api.open_run(run)
+    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     try:
         with live_display.meter(_("Measuring")) as progress:
-            scores = found.evaluate(rows, progress)
+            scores = trained.evaluate(rows, progress)
     finally:
-        found.close()
+        trained.close()
     if as_json:
-        console.as_json({"schema": 1, "run": str(found.path), "name": found.name, **scores})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, **scores})
     else:
         channel = console.out()
         answered = ngettext("{count} row answered", "{count} rows answered", scores["rows"]).format(
@@ -68,7 +69,7 @@ def evaluate(
         )
         held_out = _("loss of {count} held-out rows").format(count=scores["held_out_rows"])
         plan_summary.labelled(channel, _("Rows"), f"{answered} · {held_out}")
-        base = api.account(found.dir).references[0]
+        base = api.account(trained.dir).references[0]
         plan_summary.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
         for sample in scores["samples"][:samples]:
             channel.line()
@@ -79,6 +80,6 @@ def evaluate(
                 (_("tuned"), "answer"),
             ):
                 plan_summary.labelled(channel, label, printable(sample[key]))
-    missed = api.missed(scores["after"], wanted)
-    if missed:
-        raise errors_of(missed)
+    problems = missed(scores["after"], thresholds)
+    if problems:
+        raise errors_of(problems)

@@ -20,15 +20,21 @@ def explain(
 ) -> None:
     from tunewright import api
 
-    found = api.explain(" ".join(word))
+    explanation = api.explain(" ".join(word))
     if as_json:
-        console.as_json({
-            "schema": 1, "title": found.title, "kind": found.kind, "paragraphs": list(found.paragraphs), "fixes": list(found.fixes),
-        })  # fmt: skip
+        console.as_json(
+            {
+                "schema": 1,
+                "title": explanation.title,
+                "kind": explanation.kind,
+                "paragraphs": list(explanation.paragraphs),
+                "fixes": list(explanation.fixes),
+            }
+        )
         return
     channel = console.out()
-    channel.paragraph(channel.paint(found.title, "bold"))
-    for paragraph in found.paragraphs:
+    channel.paragraph(channel.paint(explanation.title, "bold"))
+    for paragraph in explanation.paragraphs:
         channel.paragraph(paragraph, "  ")
-    for fix in found.fixes:
+    for fix in explanation.fixes:
         channel.paragraph(channel.paint(fix, "green"), "    ")

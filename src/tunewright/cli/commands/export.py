@@ -21,13 +21,13 @@ def export(
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    base = found.export(folder)
+    trained = api.open_run(run)
+    base = trained.export(folder)
     if as_json:
-        console.as_json({"schema": 1, "run": str(found.path), "name": found.name, "path": folder, **vars(base)})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "path": folder, **vars(base)})
         return
     channel = console.out()
     plan_summary.labelled(channel, _("Saved"), folder)
     plan_summary.labelled(channel, _("Model"), base.hub_id or base.note)
     files = paste_commands.command("verify", paste_commands.operand(folder))
-    console.next_steps((files, _("its files as they were written; README.md says how to load it")))
+    console.next_steps((files, _("check its files; README.md says how to load it")))

@@ -39,9 +39,9 @@ def generate(
     show_base_problems(trained)
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     how: dict[str, Any] = {"with_base": with_base, "max_new_tokens": max_new_tokens}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     try:
-        with live_display.meter(_("Writing answers")) as progress:
+        with live_display.meter(_("Generating answers")) as progress:
             if target:
                 api.answer_to_file(
                     trained, prompts, target, source=Path(file), **how, progress=progress, note=console.note
@@ -55,7 +55,7 @@ def generate(
         trained.close()
     warnings = api.odd_numbers(prompts)
     if as_json:
-        body: dict[str, Any] = {"output": output} if output else {"rows": rows}
+        body: dict[str, object] = {"output": output} if output else {"rows": rows}
         counts = {"num_rows": len(prompts), "num_left_out": len(left_out)}
         more = {"warnings": [problem.to_json() for problem in warnings]} if warnings else {}
         console.as_json({"schema": 1, "name": trained.name, **counts, **body, **more})

@@ -36,16 +36,16 @@ def init(
     level: Any = preset
     path = Path(output or f"{Path(data).stem}.yaml")
     target = api.output_file(path, force=force)
-    asked: dict[str, Any] = {"task": task} if task else {}
+    settings: dict[str, object] = {"task": task} if task else {}
     if mapping := options.mapping(columns):
-        asked["data.map"] = mapping
-    text, recognised = api.starter(model, data, level, sets=sets or (), **asked)
+        settings["data.map"] = mapping
+    text, data_format = api.starter(model, data, level, sets=sets or (), **settings)
     api.write_file(target, text)
     if as_json:
-        roles = dict(recognised.columns)
-        console.as_json({"schema": 1, "path": str(path), "config": text, "format": recognised.name, "columns": roles})
+        roles = dict(data_format.columns)
+        console.as_json({"schema": 1, "path": str(path), "config": text, "format": data_format.name, "columns": roles})
         return
-    console.note(printable(_("Recognised: {format}").format(format=recognised.describe())))
+    console.note(printable(_("Recognised: {format}").format(format=data_format.describe())))
     console.out().line(str(path))
     file = paste_commands.operand(str(path))
     console.next_steps(

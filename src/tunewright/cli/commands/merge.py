@@ -23,15 +23,15 @@ def merge(
     from tunewright import api
     from tunewright.report import formatting
 
-    found = api.open_run(run)
-    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(found.name)))
+    trained = api.open_run(run)
+    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     try:
         with live_display.meter(_("Merging")) as progress:
-            result = found.merge(folder, progress)
+            result = trained.merge(folder, progress)
     finally:
-        found.close()
+        trained.close()
     if as_json:
-        console.as_json({"schema": 1, "run": str(found.path), "name": found.name, **result})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, **result})
         return
     channel = console.out()
     size = formatting.size(result["bytes"])

@@ -90,96 +90,96 @@ def show_plan(
 
     Raises: typer.Exit 3 if it does not fit the device.
     """
-    made = run_and_follow.plan(loaded, device=device, is_quiet=is_quiet)
-    cost = price * made.time.seconds / 3600 if price is not None and made.time else None
+    planned = run_and_follow.plan(loaded, device=device, is_quiet=is_quiet)
+    cost = price * planned.time.seconds / 3600 if price is not None and planned.time else None
     if is_json:
-        console.as_json(made.to_json() | ({} if cost is None else {"cost": round(cost, 2)}))
+        console.as_json(planned.to_json() | ({} if cost is None else {"cost": round(cost, 2)}))
     else:
-        _print(made, console.out(), cost, is_whole=is_verbose)
-        print_problems(made.warnings(), console.out())
-        if made.fits and not device:
+        _print(planned, console.out(), cost, is_whole=is_verbose)
+        print_problems(planned.warnings(), console.out())
+        if planned.fits and not device:
             console.next_steps((ready, _("run it")))
-    if not made.fits:
+    if not planned.fits:
         raise typer.Exit(EXIT_DOES_NOT_FIT)
 
 
-def _print(made: "Plan", channel: Channel, cost: float | None, *, is_whole: bool) -> None:
+def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: bool) -> None:
     from tunewright.report import formatting
 
-    run = made.run
-    plan_summary.facts(made, channel)
-    share = made.trainable_parameters / made.facts.model.num_parameters
+    run = planned.run
+    plan_summary.facts(planned, channel)
+    share = planned.trainable_parameters / planned.facts.model.num_parameters
     method = (
         formatting.method(run)
         + " · "
         + _("{count} of {total} parameters are trained ({share})").format(
-            count=formatting.count(made.trainable_parameters),
-            total=formatting.count(made.facts.model.num_parameters),
+            count=formatting.count(planned.trainable_parameters),
+            total=formatting.count(planned.facts.model.num_parameters),
             share=formatting.percent(share),
         )
     )
     plan_summary.labelled(channel, _("Method"), method)
-    plan_summary.labelled(channel, _("Plan"), plan_summary.plan_line(made))
+    plan_summary.labelled(channel, _("Plan"), plan_summary.plan_line(planned))
     parts = [
         f"{formatting.label(formatting.PARTS, part)} {formatting.size(size)}"
-        for part, size in made.memory.parts.items()
+        for part, size in planned.memory.parts.items()
         if size
     ]
     plan_summary.labelled(channel, _("Memory"), " · ".join(parts))
-    _print_time(made, channel, cost)
-    _print_alternatives(made, channel)
-    plan_summary.decided(made, channel, is_whole=is_whole)
-    asked = [choice for choice in made.choices if choice.origin not in ("plan", "default")]
-    if asked:
-        plan_summary.labelled(channel, _("Asked"), _("taken as they were given"))
+    _print_time(planned, channel, cost)
+    _print_alternatives(planned, channel)
+    plan_summary.decided(planned, channel, is_whole=is_whole)
+    chosen = [choice for choice in planned.choices if choice.origin not in ("plan", "default")]
+    if chosen:
+        plan_summary.labelled(channel, _("Asked"), _("set by you"))
         rows = [
             (
                 c.path,
                 printable(formatting.plain(c.value)),
                 channel.paint(printable(formatting.label(formatting.ORIGINS, c.origin)), "dim"),
             )
-            for c in asked
+            for c in chosen
         ]
         console.table(channel, rows, indent=" " * plan_summary.LABEL)
-    if not made.fits:
+    if not planned.fits:
         text = _("does not fit: {needed} needed, {free} free. Start it all the same with --force").format(
-            needed=formatting.size(made.memory.peak_bytes), free=formatting.size(made.facts.room_bytes)
+            needed=formatting.size(planned.memory.peak_bytes), free=formatting.size(planned.facts.room_bytes)
         )
         plan_summary.labelled(channel, _("Memory"), channel.paint(text, "red"))
 
 
-def _print_time(made: "Plan", channel: Channel, cost: float | None) -> None:
+def _print_time(planned: "Plan", channel: Channel, cost: float | None) -> None:
     from tunewright.report import formatting
 
-    if made.time is None:
+    if planned.time is None:
         plan_summary.labelled(channel, _("Time"), _("not known: this device was not measured"))
         return
-    found = made.time
+    estimate = planned.time
     text = _("about {seconds}, from {low} to {high} · {tokens} tokens").format(
-        seconds=formatting.duration(found.seconds), low=formatting.duration(found.low_share * found.seconds),
-        high=formatting.duration(found.high_share * found.seconds), tokens=formatting.count(found.tokens),
+        seconds=formatting.duration(estimate.seconds), low=formatting.duration(estimate.low_share * estimate.seconds),
+        high=formatting.duration(estimate.high_share * estimate.seconds), tokens=formatting.count(estimate.tokens),
     )  # fmt: skip
     if cost is not None:
         text += " · " + _("costs {cost}").format(cost=f"{cost:.2f}")
     plan_summary.labelled(channel, _("Time"), text)
 
 
-def _print_alternatives(made: "Plan", channel: Channel) -> None:
+def _print_alternatives(planned: "Plan", channel: Channel) -> None:
     """The run otherwise, side by side; what does not fit is red. Full fine-tuning stands last."""
     from tunewright.report import formatting
 
-    full = made.full_fine_tuning
+    full = planned.full_fine_tuning
     lines = [
         (other.name(), other.peak_bytes, other.seconds, formatting.count(other.trainable_parameters), other.flags())
-        for other in made.alternatives
+        for other in planned.alternatives
     ]
     if full:
-        every = formatting.count(made.facts.model.num_parameters)
+        every = formatting.count(planned.facts.model.num_parameters)
         lines.append((_("full fine-tuning, for comparison"), full.memory.peak_bytes, full.seconds, every, ""))
-    own = (_("this plan"), made.memory.peak_bytes, made.time.seconds if made.time else None,
-           formatting.count(made.trainable_parameters), "")  # fmt: skip
+    own = (_("this plan"), planned.memory.peak_bytes, planned.time.seconds if planned.time else None,
+           formatting.count(planned.trainable_parameters), "")  # fmt: skip
     rows = [
-        (name, channel.paint(formatting.size(peak), "red") if peak > made.facts.room_bytes else formatting.size(peak),
+        (name, channel.paint(formatting.size(peak), "red") if peak > planned.facts.room_bytes else formatting.size(peak),
          formatting.duration(seconds), trained)
         for name, peak, seconds, trained, _flags in (own, *lines)
     ]  # fmt: skip

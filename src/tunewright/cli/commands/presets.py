@@ -77,7 +77,7 @@ def show_preset(word: PresetArgument, model: options.ModelFlag = None, as_json: 
         channel.line(f"  lora_dropout: 0  # {_('experts allow none')}")
     if row.trainable_parameters is not None:
         of_all = formatting.percent(row.trainable_parameters / (row.num_parameters or 1))
-        text = _("{count} numbers are trained in {model}, {percent} of all")
+        text = _("{count} parameters are trained in {model}, {percent} of all")
         channel.line(f"# {text.format(count=f'{row.trainable_parameters:,}', model=model, percent=of_all)}")
     elif row.has_variants:
         channel.line(

@@ -21,9 +21,9 @@ def report(
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    path = found.report(output)
+    trained = api.open_run(run)
+    path = trained.report(output)
     if as_json:
-        console.as_json({**api.summary(found.dir), "report": str(path)})
+        console.as_json({**api.summary(trained.dir), "report": str(path)})
     else:
         console.out().line(plan_summary.shorten(path))

@@ -44,14 +44,14 @@ def list_runs(
 ) -> None:
     from tunewright import api
 
-    found = api.runs(folder)
+    runs = api.runs(folder)
     if as_json:
-        console.as_json({"schema": 1, "runs": [api.overview(run).to_json() for run in found]})
+        console.as_json({"schema": 1, "runs": [api.overview(run).to_json() for run in runs]})
     elif quiet:
-        for run in found:
+        for run in runs:
             console.out().line(plan_summary.one_line(run.name))
-    elif found:
-        _print_list([api.overview(run) for run in found])
+    elif runs:
+        _print_list([api.overview(run) for run in runs])
     else:
         console.err().line(_("No runs here yet."))
         console.next_steps(
@@ -62,7 +62,8 @@ def list_runs(
 
 def _print_list(rows: "list[RunOverview]") -> None:
     """A line for each run; their curves, too, where these leave the scores on the line."""
-    channel, lines = console.out(), [_row(row) for row in rows]
+    channel = console.out()
+    lines = [_row(row) for row in rows]
     header = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
     curves = [(sparkline(row.losses, LIST_SPARKS), sparkline(row.held_out, LIST_SPARKS)) for row in rows]
     with_curves = [(*line[:-1], *both, line[-1]) for line, both in zip(lines, curves, strict=True)]
@@ -74,7 +75,7 @@ def _print_list(rows: "list[RunOverview]") -> None:
 
 
 def _row(row: "RunOverview") -> tuple[str, ...]:
-    """Name, state, when it was begun, model, scores; in the place of these what is wrong with a damaged run."""
+    """Name, state, when it started, model, scores; in the place of these what is wrong with a damaged run."""
     from tunewright.report import formatting
 
     started = formatting.moment(row.info["created"]) if row.info else ""
@@ -100,11 +101,11 @@ def watch(
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    if live_display.watch(found, is_verbose=verbose, is_json=as_json):
-        run_and_follow.finish(found, live_display.exit_code(found), is_json=as_json, is_quiet=False)
+    trained = api.open_run(run)
+    if live_display.watch(trained, is_verbose=verbose, is_json=as_json):
+        run_and_follow.finish(trained, live_display.exit_code(trained), is_json=as_json, is_quiet=False)
     elif as_json:
-        console.as_json({"schema": 1, "run": str(found.path), "name": found.name, "state": found.state})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "state": trained.state})
 
 
 def logs(
@@ -114,16 +115,16 @@ def logs(
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
+    trained = api.open_run(run)
     if as_json:
-        path = found.path / "log.txt"
+        path = trained.path / "log.txt"
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        console.as_json({"schema": 1, "run": str(found.path), "name": found.name, "lines": text.splitlines()})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "lines": text.splitlines()})
         return
-    read = live_display.log_tail(found, console.out().line)
+    read = live_display.log_tail(trained, console.out().line)
     read()
     if follow:
-        for _event in api.follow(found.dir, from_start=False):
+        for _event in api.follow(trained.dir, from_start=False):
             read()
         read()
 
@@ -135,28 +136,30 @@ def stop(
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    is_asked = found.stop(now=now)
-    if is_asked and not as_json:
+    trained = api.open_run(run)
+    was_live = trained.stop(now=now)
+    if was_live and not as_json:
         text = _("Ending {name}") if now else _("Waiting for {name} to save and end")
-        console.note(text.format(name=plan_summary.one_line(found.name)))
-    if is_asked:
-        api.wait_for_stop(found.dir)
+        console.note(text.format(name=plan_summary.one_line(trained.name)))
+    if was_live:
+        api.wait_for_stop(trained.dir)
     if as_json:
         console.as_json(
-            {"schema": 1, "run": str(found.path), "name": found.name, "stopped": is_asked, "state": found.state}
+            {"schema": 1, "run": str(trained.path), "name": trained.name, "stopped": was_live, "state": trained.state}
         )
         return
     channel = console.out()
-    if not is_asked:
+    if not was_live:
         channel.line(
-            _("{name} is not running ({state}).").format(name=plan_summary.one_line(found.name), state=_state(found))
+            _("{name} is not running ({state}).").format(
+                name=plan_summary.one_line(trained.name), state=_state(trained)
+            )
         )
         return
-    channel.line(_("{name}: {state}").format(name=plan_summary.one_line(found.name), state=_state(found)))
-    if found.state != "finished":
+    channel.line(_("{name}: {state}").format(name=plan_summary.one_line(trained.name), state=_state(trained)))
+    if trained.state != "finished":
         console.next_steps(
-            (paste_commands.command("runs resume", paste_commands.handle(found)), _("go on from the last checkpoint"))
+            (paste_commands.command("runs resume", paste_commands.handle(trained)), _("go on from the last checkpoint"))
         )
 
 
@@ -176,12 +179,12 @@ def resume(
 ) -> None:
     from tunewright import api
 
-    last = (api.open_run(run).dir.last_event() or {"seq": -1})["seq"]
+    last_seq = api.open_run(run).last_seq
     resumed = api.TrainedRun(api.resume(run, sets or ()))
     if detach:
         run_and_follow.announce(resumed, is_json=as_json, is_quiet=quiet)
         return
-    code = live_display.see_through(resumed, is_quiet=quiet, is_verbose=verbose, is_json=as_json, after=last)
+    code = live_display.see_through(resumed, is_quiet=quiet, is_verbose=verbose, is_json=as_json, after=last_seq)
     run_and_follow.finish(resumed, code, is_json=as_json, is_quiet=quiet)
 
 
@@ -199,22 +202,22 @@ def remove(
     from tunewright import api
     from tunewright.report import formatting
 
-    found = list({run.path: run for run in map(api.open_exactly, runs)}.values())
-    sizes = [api.run_bytes(run.dir) for run in found]
+    selected = list({run.path: run for run in map(api.open_exactly, runs)}.values())
+    sizes = [api.run_bytes(run.dir) for run in selected]
     channel = console.err()
     if not as_json:
         rows = [
             (formatting.size(size), plan_summary.one_line(run.name), _what_goes(run))
-            for run, size in zip(found, sizes, strict=True)
+            for run, size in zip(selected, sizes, strict=True)
         ]
         console.table(channel, rows, right=(0,))
     if not dry_run:
-        _confirm(len(found), yes=yes, is_json=as_json)
-        for run in found:
+        _confirm(len(selected), yes=yes, is_json=as_json)
+        for run in selected:
             api.remove(run.dir)
     if as_json:
         rows_json = [
-            {"name": run.name, "path": str(run.path), "bytes": size} for run, size in zip(found, sizes, strict=True)
+            {"name": run.name, "path": str(run.path), "bytes": size} for run, size in zip(selected, sizes, strict=True)
         ]
         console.as_json(
             {"schema": 1, "removed": [] if dry_run else rows_json, "would_remove": rows_json if dry_run else []}
@@ -234,7 +237,7 @@ def _what_goes(run: "TrainedRun") -> str:
 
 
 def _confirm(count: int, *, yes: bool, is_json: bool) -> None:
-    """Ask in a terminal. Raises: SpecError E120 where nobody can be asked; typer.Exit on a no."""
+    """Ask in a terminal. Raises: SpecError E120 without a terminal to ask in; typer.Exit on a no."""
     from tunewright.errors import error
     from tunewright.i18n import ngettext
 

@@ -1,7 +1,7 @@
 """`tunewright sweep`"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +15,9 @@ from tunewright.i18n import N_, _, ngettext
 
 if TYPE_CHECKING:
     from tunewright.extras.comparison.search_space import SearchAxis
-    from tunewright.extras.sweep.optuna_search import CompletedTrial
+    from tunewright.extras.sweep.train_trials import TrialEnded
     from tunewright.extras.sweep.trials import Sweep
 
-USUAL_TRIALS = 20
 STATES = {
     "complete": N_("finished"), "pruned": N_("pruned"), "failed": N_("failed"), "running": N_("not finished"),
 }  # fmt: skip
@@ -29,7 +28,7 @@ TrialsFlag = Annotated[
     typer.Option("--trials", metavar="N", min=1, help=_("How many runs in all; 20 unless --minutes is given.")),
 ]
 MinutesFlag = Annotated[
-    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Begin no further run after so many minutes."))
+    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Start no further run after so many minutes."))
 ]
 SpaceFlag = Annotated[
     list[str] | None,
@@ -75,104 +74,117 @@ def sweep(
 ) -> None:
     from tunewright import api
 
-    until = time.monotonic() + 60 * minutes if minutes is not None else None
-    limit = trials if trials or minutes is not None else USUAL_TRIALS
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else None
+    limit = api.trial_limit(trials, minutes)
     flags = {"task": task, "preset": preset, "method": method, "train.seed": seed, "run.offline": offline}
     config, named = options.inputs_of(inputs or (), flags)
-    sought = api.SweepSettings(api.Grid(config, named, sets or ()), _axes(space), metric, storage)
+    settings = api.sweep_settings(config, named, sets or (), space=_axes(space), metric=metric, storage=storage)
     with live_display.meter(_("Looking at the data"), is_quiet=quiet) as progress:
-        found = api.open_sweep(sought, Path(output) if output else None, note=console.note, progress=progress)
+        search = api.open_sweep(settings, Path(output) if output else None, note=console.note, progress=progress)
     if not quiet:
-        plan_summary.labelled(console.err(), _("Sweep"), _announced(found))
-    _search(found, limit, until, force=force, is_quiet=quiet, is_verbose=verbose)
-    _tell(found, is_json=as_json, is_quiet=quiet)
-    raise typer.Exit(0 if found.best else EXIT_FAILED)
+        plan_summary.labelled(console.err(), _("Sweep"), _announced(search))
+    _train(search, limit, deadline, force=force, is_quiet=quiet, is_verbose=verbose)
+    _print(search, is_json=as_json, is_quiet=quiet)
+    raise typer.Exit(0 if search.best else EXIT_FAILED)
 
 
 def _axes(texts: Sequence[str] | None) -> "list[SearchAxis]":
     from tunewright import api
 
-    found = []
+    axes = []
     for text in texts or ():
-        axis = api.parse_axis(text)
+        axis = api.search_axis(text)
         if axis is None:
             raise typer.BadParameter(
                 _('--space takes PATH=VALUE,VALUE or PATH=LOW..HIGH, as in --space peft.r=4,8,16, not "{text}"').format(
                     text=text
                 )
             )
-        found.append(axis)
-    return found
+        axes.append(axis)
+    return axes
 
 
-def _announced(found: "Sweep") -> str:
+def _announced(search: "Sweep") -> str:
     """What is searched, and where it goes."""
-    begun = len(found.search.trials())
-    parts = [", ".join(axis.name for axis in found.axes)]
-    if begun:
-        parts.append(ngettext("{count} trial begun before", "{count} trials begun before", begun).format(count=begun))
-    return " · ".join([*parts, plan_summary.shorten(found.folder)])
+    num_trials = len(search.search.trials())
+    parts = [", ".join(axis.name for axis in search.axes)]
+    if num_trials:
+        parts.append(
+            ngettext("{count} trial started before", "{count} trials started before", num_trials).format(
+                count=num_trials
+            )
+        )
+    return " · ".join([*parts, plan_summary.shorten(search.folder)])
 
 
-def _search(
-    found: "Sweep", limit: int | None, until: float | None, *, force: bool, is_quiet: bool, is_verbose: bool
+def _train(
+    search: "Sweep", limit: int | None, deadline: float | None, *, force: bool, is_quiet: bool, is_verbose: bool
 ) -> None:
-    """One trial after another, until there are enough or the time is over. Raises: typer.Exit when it is interrupted."""
+    """Train the trials and show each to its end. Raises: typer.Exit when one is interrupted."""
     from tunewright import api
 
     channel = console.err()
-    while (until is None or time.monotonic() < until) and (trial := found.claim(limit)):
-        problems = found.begin(trial, force=force, note=console.note)
-        if not is_quiet:
-            picked = _picked(found, found.search.trial(trial.number))
-            plan_summary.labelled(channel, f"{trial.number + 1}/{limit or '..'}", picked)
-        if problems or trial.run is None:
-            print_problems(problems, channel)
+    code = 0
+    for event in api.train_sweep(search, limit=limit, deadline=deadline, force=force, note=console.note):
+        if event.kind == "ended":
+            _show_end(event, code, is_quiet=is_quiet)
             continue
-        run = api.TrainedRun(trial.run)
-        code = live_display.see_through(
-            run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=found.follow(trial)
-        )
-        end = found.conclude(trial)
-        if end == "stopped":
-            channel.line(
-                _("Stopped at {name}. The same command goes on from here.").format(name=plan_summary.one_line(run.name))
+        if not is_quiet:
+            plan_summary.labelled(channel, f"{event.trial.number + 1}/{limit or '..'}", _values_text(event.values))
+        if event.kind == "refused":
+            print_problems(event.problems, channel)
+        else:
+            run = api.TrainedRun(event.run)
+            code = live_display.see_through(
+                run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=event.events
             )
-            raise typer.Exit(code or EXIT_INTERRUPTED)
-        if end == "failed":
-            live_display.say_why(run)
-        elif end == "pruned" and not is_quiet:
-            channel.line(_("Pruned: most other trials had lower held-out losses by then."))
 
 
-def _picked(found: "Sweep", tried: "CompletedTrial") -> str:
-    """What a trial tries: r 8, learning_rate 0.0003."""
-    told = found.parameters(tried).items()
-    return ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in told)
+def _show_end(event: "TrialEnded", code: int, *, is_quiet: bool) -> None:
+    """How a trial ended; `code` is the exit code of its run. Raises: typer.Exit for one that was stopped by hand."""
+    from tunewright import api
+
+    channel = console.err()
+    run = api.TrainedRun(event.run)
+    if event.end == "stopped":
+        channel.line(
+            _("Stopped at {name}. The same command goes on from here.").format(name=plan_summary.one_line(run.name))
+        )
+        raise typer.Exit(code or EXIT_INTERRUPTED)
+    if event.end == "failed":
+        live_display.say_why(run)
+    elif event.end == "pruned" and not is_quiet:
+        channel.line(_("Pruned: most other trials had lower held-out losses by then."))
+
+
+def _values_text(values: Mapping[str, object]) -> str:
+    """The values of a trial: r 8, learning_rate 0.0003."""
+    return ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in values.items())
 
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _tell(found: "Sweep", *, is_json: bool, is_quiet: bool) -> None:
-    """The table, the best setting as a file, and the report of those that were trained to their end here."""
+def _print(search: "Sweep", *, is_json: bool, is_quiet: bool) -> None:
+    """The table, the best setting as a file, and the report of the trials that were trained to their end here."""
     from tunewright import api
 
-    config, runs = found.write_best(), found.runs()
-    compared = api.compare_runs([api.TrainedRun(run) for run in runs]) if runs else None
-    told = found.to_json()
-    page = compared.report(found.folder / PAGE, importance=told["importance"]) if compared else None
+    config = search.write_best()
+    runs = search.runs()
+    comparison = api.compare_runs([api.TrainedRun(run) for run in runs]) if runs else None
+    record = search.to_json()
+    page = comparison.report(search.folder / PAGE, importance=record["importance"]) if comparison else None
     channel = console.out()
     if is_json:
-        console.as_json({**told, "report": str(page) if page else None})
+        console.as_json({**record, "report": str(page) if page else None})
     elif is_quiet:
         channel.line(str(config) if config else "")
     else:
-        _table(found, channel)
+        _table(search, channel)
         channel.line()
-        if compared:
-            plan_summary.labelled(channel, _("Verdict"), compared.verdict)
+        if comparison:
+            plan_summary.labelled(channel, _("Verdict"), comparison.verdict)
         if page:
             plan_summary.labelled(channel, _("Report"), plan_summary.shorten(page))
         if config:
@@ -181,20 +193,22 @@ def _tell(found: "Sweep", *, is_json: bool, is_quiet: bool) -> None:
             )
 
 
-def _table(found: "Sweep", channel: console.Channel) -> None:
+def _table(search: "Sweep", channel: console.Channel) -> None:
     """The trials, the best first, then those that were pruned, failed or not finished."""
     from tunewright.report import formatting
 
-    metric, best = found.sought.metric, found.best
-    sign = -1 if found.search.is_higher_better else 1
+    metric = search.settings.metric
+    best = search.best
+    sign = -1 if search.search.is_higher_better else 1
     trials = sorted(
-        found.search.trials(), key=lambda one: (ORDER.index(one.state), sign * (one.value or 0.0), one.number)
+        search.search.trials(), key=lambda trial: (ORDER.index(trial.state), sign * (trial.value or 0.0), trial.number)
     )
     rows = []
-    for one in trials:
-        style: tuple[console.ConsoleStyle, ...] = ("green", "bold") if best and one.number == best.number else ()
-        score = formatting.score(metric, one.value) if one.value is not None else _(STATES[one.state])
-        number = channel.paint(f"trial-{one.number:03d}", *style)
-        rows.append([number, score, formatting.duration(one.told.get("seconds")), printable(_picked(found, one))])
+    for trial in trials:
+        style: tuple[console.ConsoleStyle, ...] = ("green", "bold") if best and trial.number == best.number else ()
+        score = formatting.score(metric, trial.value) if trial.value is not None else _(STATES[trial.state])
+        number = channel.paint(f"trial-{trial.number:03d}", *style)
+        values = printable(_values_text(search.parameters(trial)))
+        rows.append([number, score, formatting.duration(trial.notes.get("seconds")), values])
     heads = [_("trial"), formatting.label(formatting.METRICS, metric), _("time"), _("setting")]
     console.table(channel, rows, heads, right=(1, 2))

@@ -19,16 +19,24 @@ COLORS: dict[str, "ConsoleStyle"] = {"ok": "green", "failed": "red", "not_applic
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("Are all files as they were written; with --numerics, do fast and plain ways agree"))(verify)
+    app.command(
+        help=_("Check the files against their checksums; with --numerics, fast paths against the plain computation")
+    )(verify)
 
 
 def verify(
-    what: Annotated[str, typer.Argument(metavar="RUN | DIR", help=_("A run, or a folder that was copied from one."))] = "last",
+    what: Annotated[
+        str, typer.Argument(metavar="RUN | DIR", help=_("A run, or a folder that was copied from one."))
+    ] = "last",
     numerics: Annotated[
-        bool, typer.Option("--numerics", help=_("Load the run's model and compare its ways on a few of its rows."))
+        bool,
+        typer.Option(
+            "--numerics",
+            help=_("Load the run's model and compare its fast paths with the plain computation on a few rows."),
+        ),
     ] = False,
     as_json: options.JsonFlag = False,
-) -> None:  # fmt: skip
+) -> None:
     from tunewright import api
     from tunewright.errors import errors_of
 
@@ -37,19 +45,19 @@ def verify(
     if numerics and run is None:
         raise typer.BadParameter(_("--numerics needs a run, as a folder alone has no model and no rows"))
     faults = _file_problems(folders, run) + _base_problems(folders)
-    told = _prove(run) if numerics and run and not faults else {}
+    proof = _prove(run) if numerics and run and not faults else {}
     if as_json:
-        console.as_json(_json(folders, run, told))
+        console.as_json(_json(folders, run, proof))
     else:
         _print(folders, run, console.out())
-        if told:
-            _print_checks(told, console.out())
-    problems = faults or _check_problems(told)
+        if proof:
+            _print_checks(proof, console.out())
+    problems = faults or _check_problems(proof)
     if problems:
         raise errors_of(problems)
 
 
-def _prove(run: "TrainedRun") -> dict[str, Any]:
+def _prove(run: "TrainedRun") -> dict[str, object]:
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(run.name)))
     try:
         with live_display.meter(_("Comparing")) as progress:
@@ -58,10 +66,10 @@ def _prove(run: "TrainedRun") -> dict[str, Any]:
         run.close()
 
 
-def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", told: dict[str, Any]) -> dict[str, Any]:
+def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", proof: dict[str, Any]) -> dict[str, object]:
     who = {"run": str(run.path), "name": run.name, "state": run.state} if run else {}
     sound = not any(folder.faults for folder in folders)
-    proven = {"proven": not any(check["outcome"] == "failed" for check in told["checks"]), **told} if told else {}
+    proven = {"proven": not any(check["outcome"] == "failed" for check in proof["checks"]), **proof} if proof else {}
     return {"schema": 1, **who, "sound": sound, "folders": [folder.to_json() for folder in folders], **proven}
 
 
@@ -89,17 +97,17 @@ def _base_problems(folders: "list[IntegrityReport]") -> "list[Problem]":
     ]
 
 
-def _check_problems(told: dict[str, Any]) -> "list[Problem]":
-    from tunewright import api
+def _check_problems(proof: dict[str, Any]) -> "list[Problem]":
     from tunewright.errors import Problem
+    from tunewright.planning.fast_paths import PATHS
 
-    checks = told.get("checks", [])
+    checks = proof.get("checks", [])
     failed = [check["name"] for check in checks if check["outcome"] == "failed"]
     if not failed:
         return []
     total = sum(check["outcome"] != "not_applicable" for check in checks)
     values = {"count": len(failed), "total": total, "checks": ", ".join(failed)}
-    paths = [name for name in failed if name in api.PATHS]
+    paths = [name for name in failed if name in PATHS]
     return [Problem("E606", values=values | ({"path": paths[0]} if paths else {}))]
 
 
@@ -119,7 +127,7 @@ def _print(folders: "list[IntegrityReport]", run: "TrainedRun | None", channel: 
             if folder.kind == "base"
             else printable(folder.path.name if run else plan_summary.shorten(folder.path)),
             ngettext("{count} file", "{count} files", folder.files).format(count=folder.files),
-            _faults_of(folder) or _("as they were written"),
+            _faults_of(folder) or _("unchanged"),
         )
         for folder in folders
     ]
@@ -134,12 +142,12 @@ def _faults_of(folder: "IntegrityReport") -> str:
     )
 
 
-def _print_checks(told: dict[str, Any], channel: "Channel") -> None:
+def _print_checks(proof: dict[str, Any], channel: "Channel") -> None:
     """Each equality with what was found, how much is allowed, and what that is a share of."""
     from tunewright.report import formatting
 
     rows, below = [], []
-    for check in told["checks"]:
+    for check in proof["checks"]:
         outcome = channel.paint(formatting.label(formatting.OUTCOMES, check["outcome"]), COLORS[check["outcome"]])
         rows.append((formatting.label(formatting.CHECKS, check["name"]), outcome, "", ""))
         below.append(printable(_(check["reason"])) if check["reason"] else "")
@@ -151,6 +159,6 @@ def _print_checks(told: dict[str, Any], channel: "Channel") -> None:
     channel.line()
     header = (_("what must be equal"), "", _("differs by"), _("allowed"))
     console.table(channel, rows, header, right=(2, 3), below=below)
-    count = ngettext("{count} row", "{count} rows", told["rows"]).format(count=told["rows"])
+    count = ngettext("{count} row", "{count} rows", proof["rows"]).format(count=proof["rows"])
     channel.line()
     plan_summary.labelled(channel, _("Compared"), _("on {rows} of the training data, dropout off").format(rows=count))

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.engine.models.activation_checkpointing import checkpoint_activations
-from tunewright.engine.models.load_model import load_base, load_hf_tokenizer, restore_adapter
+from tunewright.engine.models.load_model import load_base, load_hf_tokenizer
 from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
 from tunewright.planning.run_plan import Plan
 
@@ -21,11 +21,6 @@ def load_for_training(plan: Plan) -> tuple[PeftModel, PreTrainedTokenizerBase]:
     if plan.run.train.activation_checkpointing:
         checkpoint_activations(model)
     return model, load_hf_tokenizer(folder, text)
-
-
-def put_adapter(model: PeftModel, folder: Path) -> None:
-    """Give a model the trained adapter of a run of the same shape. Raises: ModelError E310."""
-    restore_adapter(model, folder)
 
 
 def count_parameters(model: PreTrainedModel | PeftModel) -> tuple[int, int]:

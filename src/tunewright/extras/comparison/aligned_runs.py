@@ -1,4 +1,4 @@
-"""Several runs side by side: the settings they stand for, their scores on the same rows, and what they cost."""
+"""Several runs side by side: their settings, their scores on the same rows, and their cost."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ Key = tuple[int, str, str]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting with the runs that tried it, which differ only by seed; without runs it is the base model.
+    """One setting with its runs, which differ only by seed; without runs it is the base model.
 
-    `samples` are its answers to the rows that all answered, `losses` those of all held-out rows, for each seed.
+    `samples` are its answers to the rows that all candidates answered, `losses` those of all held-out rows, for each seed.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contestants that were tested on the same rows, the base model first.
+    """Candidates that were evaluated on the same rows, the base model first.
 
     `left_out` are runs without an end, `damaged` those that cannot be read.
 
@@ -103,99 +103,99 @@ class Comparison:
 
     @property
     def absent(self) -> list[tuple[RunDir, str]]:
-        """The runs that do not stand in the table, with their states."""
+        """The runs that are not in the table, with their states."""
         return [*((run, run.state()) for run in self.left_out), *((run, DAMAGED) for run in self.damaged)]
 
     @property
-    def contestants(self) -> tuple[Candidate, ...]:
+    def candidates(self) -> tuple[Candidate, ...]:
         return (*self.untrained, *self.tuned)
 
     @property
     def untrained(self) -> tuple[Candidate, ...]:
-        """What cost no training: the base model as it is, and with examples in its prompt."""
+        """The candidates without training: the base model, and the base model with examples in its prompt."""
         return (self.base, self.prompted) if self.prompted else (self.base,)
 
     @cached_property
     def metric(self) -> str:
         """What is compared: the score that decided the verdict of most worth in any of the runs, else the loss."""
-        decided = {record.verdict.metric for one in self.tuned for record in one.records}
-        found = [name for name in DECIDING[self.task] if name in decided]
-        return next((name for name in found if self.marks(self.base, name)), LOSS)
+        decided = {record.verdict.metric for candidate in self.tuned for record in candidate.records}
+        deciding = [name for name in DECIDING[self.task] if name in decided]
+        return next((name for name in deciding if self.marks(self.base, name)), LOSS)
 
     @property
     def measured_rows(self) -> int:
         """How many rows the score that is compared was measured on."""
         return self.held_out_rows if is_loss(self.metric) else self.rows
 
-    def marks(self, one: Candidate, metric: str) -> list[PerExampleScores]:
-        """The marks of a score, for each seed; empty for a score that has none."""
+    def marks(self, candidate: Candidate, metric: str) -> list[PerExampleScores]:
+        """The per-example scores of a metric, for each seed; empty for a metric that has none."""
         if metric == LOSS:
-            found = [loss_marks(losses) for losses in one.losses]
+            per_seed = [loss_marks(losses) for losses in candidate.losses]
         else:
-            found = [marks(metric, self.kind, samples) for samples in one.samples]
-        return [each for each in found if each is not None]
+            per_seed = [marks(metric, self.kind, samples) for samples in candidate.samples]
+        return [scores for scores in per_seed if scores is not None]
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
-        """By name of the contestant and of the score: its value, with an interval where rows tell one."""
-        return {one.name: self._estimates(one) for one in self.contestants}
+        """By name of the candidate and of the score: its value, with an interval where there are scores of single rows."""
+        return {candidate.name: self._estimates(candidate) for candidate in self.candidates}
 
-    def _estimates(self, one: Candidate) -> dict[str, Estimate]:
-        found = {}
-        for metric in in_reading_order({name: None for scores in one.scores for name in scores}):
-            rows = self.marks(one, metric)
-            known = [scores[metric] for scores in one.scores if scores.get(metric) is not None]
+    def _estimates(self, candidate: Candidate) -> dict[str, Estimate]:
+        estimates = {}
+        for metric in in_reading_order({name: None for scores in candidate.scores for name in scores}):
+            rows = self.marks(candidate, metric)
+            known = [scores[metric] for scores in candidate.scores if scores.get(metric) is not None]
             if rows:
-                found[metric] = paired_differences.score(rows)
+                estimates[metric] = paired_differences.score(rows)
             elif known:
-                found[metric] = Estimate(fmean(known))
-        return found
+                estimates[metric] = Estimate(fmean(known))
+        return estimates
 
-    def value(self, one: Candidate) -> float | None:
+    def value(self, candidate: Candidate) -> float | None:
         """The score that is compared."""
-        found = self.estimates[one.name].get(self.metric)
-        return found.value if found else None
+        estimate = self.estimates[candidate.name].get(self.metric)
+        return estimate.value if estimate else None
 
-    def difference(self, one: Candidate, other: Candidate) -> Estimate | None:
-        """How much more the other scores, with an interval that holds for as many differences at once as there are others.
+    def difference(self, candidate: Candidate, other: Candidate) -> Estimate | None:
+        """How much higher the other scores, with an interval corrected for the number of differences (Bonferroni).
 
         A loss has none where the losses of single rows were not kept.
         """
-        if (one.name, other.name) not in self._differences:
-            change = self._difference(one, other)
-            self._differences[one.name, other.name] = change
-            self._differences[other.name, one.name] = change and -change
-        return self._differences[one.name, other.name]
+        if (candidate.name, other.name) not in self._differences:
+            change = self._difference(candidate, other)
+            self._differences[candidate.name, other.name] = change
+            self._differences[other.name, candidate.name] = change and -change
+        return self._differences[candidate.name, other.name]
 
     @cached_property
     def _differences(self) -> dict[tuple[str, str], Estimate | None]:
-        """Those that are known already, as each takes a while."""
+        """The differences computed so far, as each takes a while."""
         return {}
 
-    def _difference(self, one: Candidate, other: Candidate) -> Estimate | None:
-        values = self.value(one), self.value(other)
+    def _difference(self, candidate: Candidate, other: Candidate) -> Estimate | None:
+        values = self.value(candidate), self.value(other)
         if values[0] is None or values[1] is None:
             return None
-        rows = self.marks(one, self.metric), self.marks(other, self.metric)
+        rows = self.marks(candidate, self.metric), self.marks(other, self.metric)
         if not all(rows):
             return Estimate(values[1] - values[0])
-        sure = 1 - (1 - paired_differences.SURE) / (len(self.contestants) - 1)
+        sure = 1 - (1 - paired_differences.SURE) / (len(self.candidates) - 1)
         return paired_differences.difference(*rows, sure=sure)
 
     @cached_property
     def differing(self) -> dict[str, list[Any]]:
-        """Keys of the config, as it was resolved, that are not the same in all contestants, with each one's value."""
-        flat = [_flat(one.records[0]) for one in self.tuned]
+        """Keys of the config, as it was resolved, that differ between the candidates, with the value of each."""
+        flat = [_flat(candidate.records[0]) for candidate in self.tuned]
         keys = dict.fromkeys(key for values in flat for key in values)
-        found = {key: [values.get(key) for values in flat] for key in keys}
-        return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+        columns = {key: [values.get(key) for values in flat] for key in keys}
+        return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
 
 
 def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
     """The finished ones of these runs side by side.
 
-    `shots` says with how many examples in its prompt the base model stands beside them: none for 0; None takes what a run
-    has measured.
+    `shots` is the number of examples in the prompt of the base model that is compared too: none for 0; None takes what a
+    run has measured.
     Raises: SpecError E116 if none is finished, E125 if they were not tested on the same rows.
     """
     records, damaged = _read(runs)
@@ -206,11 +206,12 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
         run = runs[0]
         raise error("E116", state=Phrase(run.state()), verb="compare", needed=N_("finished"), name=run.name)
     first = finished[0]
-    shared, read = _shared_rows(finished), _rows_read(finished)
+    shared = _shared_rows(finished)
+    read = _rows_read(finished)
     model = _base_record(finished, read).plan.facts.model.digest
-    alike = [record.run for record in finished if record.plan.facts.model.digest == model]
-    prompted = _prompted(alike, shots, shared, read)
-    tuned = tuple(_contestant(name, of_it, shared, read) for name, of_it in _settings(finished).items())
+    same_model = [record.run for record in finished if record.plan.facts.model.digest == model]
+    prompted = _prompted(same_model, shots, shared, read)
+    tuned = tuple(_candidate(name, of_it, shared, read) for name, of_it in _settings(finished).items())
     return Comparison(
         task=first.task,
         kind=first.kind,
@@ -238,21 +239,23 @@ def _read(runs: Sequence[RunDir]) -> tuple[list[RunRecord], list[tuple[RunDir, T
 
 
 def _shared_rows(records: Sequence[RunRecord]) -> list[Key]:
-    """The rows that all runs were asked, in the order of the first."""
+    """The rows that all runs were evaluated on, in the order of the first."""
     first = records[0]
     tests = {(record.task, record.kind, record.after["held_out_rows"]) for record in records if record.after}
-    asked = [{_key(sample) for sample in record.samples[1]} for record in records]
-    shared = [key for key in map(_key, first.samples[1]) if all(key in keys for keys in asked)]
-    has_rows = all(asked) if any(asked) else len({record.plan.facts.data.fingerprint for record in records}) == 1
-    if len(tests) > 1 or not has_rows or (any(asked) and not shared):
+    keys_of_runs = [{_key(sample) for sample in record.samples[1]} for record in records]
+    shared = [key for key in map(_key, first.samples[1]) if all(key in keys for keys in keys_of_runs)]
+    has_rows = (
+        all(keys_of_runs) if any(keys_of_runs) else len({record.plan.facts.data.fingerprint for record in records}) == 1
+    )
+    if len(tests) > 1 or not has_rows or (any(keys_of_runs) and not shared):
         raise error("E125", names=", ".join(record.run.name for record in records))
     return shared
 
 
 def _rows_read(records: Sequence[RunRecord]) -> list[tuple[int, int]]:
-    """Numbers and units of the held-out rows whose losses all runs kept; none where one kept none, or read other rows.
+    """Row numbers and units of the held-out rows whose losses all runs stored; none where one stored none, or other rows.
 
-    A row has other units by another tokenizer, and then losses cannot be compared.
+    Another tokenizer gives a row other units, and then losses cannot be compared.
     """
     read = [_units(record.losses[1]) for record in records]
     data = {record.plan.facts.data.fingerprint for record in records}
@@ -276,7 +279,7 @@ def _picked(samples: Sequence[SampleRow], shared: Sequence[Key]) -> tuple[Sample
     return tuple(by_key[key] for key in shared if key in by_key)
 
 
-def _contestant(
+def _candidate(
     name: str, records: Sequence[RunRecord], shared: Sequence[Key], read: Sequence[tuple[int, int]]
 ) -> Candidate:
     return Candidate(
@@ -289,7 +292,7 @@ def _contestant(
 
 
 def _base(records: Sequence[RunRecord], shared: Sequence[Key], read: Sequence[tuple[int, int]]) -> Candidate:
-    """The base model as the first run that measured it found it; a head of random numbers differs from seed to seed."""
+    """The base model as the first run measured it; a randomly initialized head differs from seed to seed."""
     first = _base_record(records, read)
     name = first.references[0]
     if first.before is None:
@@ -302,25 +305,25 @@ def _base(records: Sequence[RunRecord], shared: Sequence[Key], read: Sequence[tu
 def _base_record(records: Sequence[RunRecord], read: Sequence[tuple[int, int]]) -> RunRecord:
     """The first run that measured the base model, with the losses of single rows where one has them."""
     measured = [record for record in records if record.before]
-    kept = [record for record in measured if _losses(record.losses[0], read)]
-    return (kept or measured or list(records))[0]
+    with_losses = [record for record in measured if _losses(record.losses[0], read)]
+    return (with_losses or measured or list(records))[0]
 
 
 def _prompted(
     runs: Sequence[RunDir], shots: int | None, shared: Sequence[Key], read: Sequence[tuple[int, int]]
 ) -> tuple[Candidate | None, int]:
-    """The base model with examples in its prompt, as the first run asked it that asked the same rows; and how many."""
+    """The base model with examples in its prompt, from the first run that measured it on the same rows; and how many."""
     for run in runs:
-        told = run.prompted()
+        record = run.prompted()
         samples = _picked(run.samples(file_names.PROMPTED), shared)
-        if told and shots in (None, told["asked"]) and len(samples) == len(shared):
+        if record and shots in (None, record["asked"]) and len(samples) == len(shared):
             losses = _losses(run.losses(file_names.PROMPTED), read)
-            return Candidate(file_names.PROMPTED, (told["scores"],), (samples,), (losses,)), told["shots"]
+            return Candidate(file_names.PROMPTED, (record["scores"],), (samples,), (losses,)), record["shots"]
     return None, 0
 
 
 def _settings(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Runs by what they tried: those that differ only by seed go together."""
+    """Runs grouped by their settings: those that differ only by seed are one group."""
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
         values = {key: value for key, value in _flat(record).items() if key != SEED}
@@ -328,18 +331,18 @@ def _settings(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     named: dict[str, list[RunRecord]] = {}
     for group in groups.values():
         name = _name(group)
-        is_taken = name in named or name in formatting.REFERENCES
-        named[f"{name} ({len(named) + 1})" if is_taken else name] = group
+        is_ambiguous = name in named or name in formatting.REFERENCES
+        named[f"{name} ({len(named) + 1})" if is_ambiguous else name] = group
     return named
 
 
 def _name(group: Sequence[RunRecord]) -> str:
-    """The name of the only run, or what the names of several begin with; the method where that says nothing."""
+    """The name of the only run, or the common prefix of several names; the method if there is none."""
     names = [record.run.name for record in group]
-    alike = [letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))]
-    return "".join(alike).removesuffix("-s").strip("-.") or formatting.method(group[0].plan.run)
+    prefix = [letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))]
+    return "".join(prefix).removesuffix("-s").strip("-.") or formatting.method(group[0].plan.run)
 
 
 def _flat(record: RunRecord) -> dict[str, Any]:
-    """The resolved config by dotted path, without what only names the run."""
+    """The resolved config by dotted path, without the section that names the run."""
     return {path: value for path, value in leaves(record.plan.run) if not path.startswith("run.")}

@@ -11,39 +11,42 @@ from tunewright.report.loss_charts import MOST_TABLE_ROWS, base_loss, thin
 from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AxisNumber, ChartAxis, axis, framed
 
 COLOURS = 7  # as many as report.css names; more runs begin again with dashes
-LETTER = 6.5  # columns of SVG that a letter of a name takes
+LETTER = 6.5  # width of a letter in SVG units
 
 
-def scatter(found: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, Any]:
-    """Score against a cost: a point with its interval for each setting, and the line of those that none beats in both."""
-    seen = [
-        (x, estimate, number, one)
-        for number, one in enumerate(found.tuned)
-        if (x := cost(one)) and (estimate := found.estimates[one.name].get(found.metric))
+def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, object]:
+    """Score against a cost: a point with its interval for each setting, and the Pareto front."""
+    measured = [
+        (x, estimate, number, candidate)
+        for number, candidate in enumerate(comparison.tuned)
+        if (x := cost(candidate)) and (estimate := comparison.estimates[candidate.name].get(comparison.metric))
     ]
-    if not seen:
+    if not measured:
         return {}
-    ends = [end for _x, told, _number, _one in seen for end in (told.value, *(told.interval or ()))]
-    x_axis = axis([x for x, *_rest in seen], LEFT, WIDTH - RIGHT, show, from_zero=True)
-    y_axis = axis(ends, HEIGHT - BOTTOM, TOP, lambda value: formatting.rounded(found.metric, value))
+    ends = [
+        end for _x, estimate, _number, _candidate in measured for end in (estimate.value, *(estimate.interval or ()))
+    ]
+    x_axis = axis([x for x, *_rest in measured], LEFT, WIDTH - RIGHT, show, from_zero=True)
+    y_axis = axis(ends, HEIGHT - BOTTOM, TOP, lambda value: formatting.rounded(comparison.metric, value))
     points = []
-    for place, (x, told, number, one) in enumerate(sorted(seen, key=lambda point: point[0])):
-        low, high = (y_axis.at(end) for end in told.interval or (told.value, told.value))
-        is_below = place % 2 == 1  # neighbours often lie side by side, so their names stand on different sides
-        room = LETTER * len(one.name) / 2
+    for place, (x, estimate, number, candidate) in enumerate(sorted(measured, key=lambda point: point[0])):
+        low, high = (y_axis.at(end) for end in estimate.interval or (estimate.value, estimate.value))
+        is_below = place % 2 == 1  # neighbours often lie side by side, so their labels alternate
+        room = LETTER * len(candidate.name) / 2
         points.append({
-            "x": x_axis.at(x), "y": y_axis.at(told.value), "low": low, "high": high, "name": one.name,
+            "x": x_axis.at(x), "y": y_axis.at(estimate.value), "low": low, "high": high, "name": candidate.name,
             "label_x": min(max(x_axis.at(x), LEFT + room), WIDTH - room), "series": number % COLOURS + 1,
             "label_y": max(low, high) + 16 if is_below else min(low, high) - 8,
-            "told": f"{one.name}: {formatting.score(found.metric, told.value)}, {show(x)}",
+            "label": f"{candidate.name}: {formatting.score(comparison.metric, estimate.value)}, {show(x)}",
         })  # fmt: skip
-    return framed(x_axis, y_axis, points=points, front=_front(found, points))
+    return framed(x_axis, y_axis, points=points, front=_front(comparison, points))
 
 
-def _front(found: Comparison, points: Sequence[dict[str, Any]]) -> str:
-    """Points that no other beats in both, from cheap to dear, as an SVG path; y grows downwards."""
-    sign = 1 if METRICS[found.metric].is_higher_better else -1
-    best, front = math.inf, []
+def _front(comparison: Comparison, points: Sequence[dict[str, Any]]) -> str:
+    """The Pareto front from cheap to expensive, as an SVG path; y grows downwards."""
+    sign = 1 if METRICS[comparison.metric].is_higher_better else -1
+    best = math.inf
+    front = []
     for point in sorted(points, key=lambda point: (point["x"], sign * point["y"])):
         if sign * point["y"] < best:
             best = sign * point["y"]
@@ -51,11 +54,11 @@ def _front(found: Comparison, points: Sequence[dict[str, Any]]) -> str:
     return " ".join(front)
 
 
-def losses(found: Comparison) -> dict[str, Any]:
+def losses(comparison: Comparison) -> dict[str, Any]:
     """Held-out loss by step of every run, from the base model's where it was measured on the same rows."""
     series = []
-    for number, one in enumerate(found.tuned):
-        for record in one.records:
+    for number, candidate in enumerate(comparison.tuned):
+        for record in candidate.records:
             known = {
                 event["step"]: event["held_out_loss"]
                 for event in thin(record.evals, MOST_TABLE_ROWS)
@@ -64,7 +67,7 @@ def losses(found: Comparison) -> dict[str, Any]:
             base = base_loss(record)
             points = ({0: base} if base is not None else {}) | known
             if len(points) > 1:
-                series.append((one.name, record, number, points))
+                series.append((candidate.name, record, number, points))
     if not series:
         return {}
     steps = [step for *_rest, points in series for step in points]

@@ -26,51 +26,59 @@ HEADLINES: Mapping[str, str] = {
 
 
 def write_page(
-    found: Comparison, choice: Recommendation, path: Path, *, importance: Mapping[str, float] = MappingProxyType({})
+    comparison: Comparison,
+    choice: Recommendation,
+    path: Path,
+    *,
+    importance: Mapping[str, float] = MappingProxyType({}),
 ) -> Path:
     """The path of the page, in this process's language. Raises: SpecError E115, TrainingError E520, E524 as `check_page`."""
-    with as_private_as(record.run.file(file_names.RUN_JSON) for one in found.tuned for record in one.records):
+    with as_private_as(
+        record.run.file(file_names.RUN_JSON) for candidate in comparison.tuned for record in candidate.records
+    ):
         atomic_io.make_folder(path.parent)
         atomic_io.write_text(
-            output_targets.output_file(path, is_ours=html_page.is_ours), render(found, choice, importance)
+            output_targets.output_file(path, is_ours=html_page.is_ours), render(comparison, choice, importance)
         )
     return path
 
 
 def check_page(path: Path) -> None:
-    """Raises: SpecError E115 for a file that is no page of ours; TrainingError E520, E524 for what cannot be written to."""
+    """Raises: SpecError E115 for a file that is not such a page; TrainingError E520, E524 where it cannot be written."""
     output_targets.output_folder(path.parent, is_new=False)
     if path.parent.is_dir():
         output_targets.output_file(path, is_ours=html_page.is_ours)
 
 
-def render(found: Comparison, choice: Recommendation, importance: Mapping[str, float] = MappingProxyType({})) -> str:
+def render(
+    comparison: Comparison, choice: Recommendation, importance: Mapping[str, float] = MappingProxyType({})
+) -> str:
     """The page as text; the importance of what was searched is shown where it is known."""
-    plan = found.tuned[0].records[0].plan
-    both = {one.name: _pairs(found, one) for one in found.tuned}
+    plan = comparison.tuned[0].records[0].plan
+    both = {candidate.name: _pairs(comparison, candidate) for candidate in comparison.tuned}
     return html_page.render(
         "compare.html.j2",
         styles=("report.css", "chart.css", "compare.css"),
-        found=found,
+        comparison=comparison,
         choice=choice,
         plan=plan,
         headline=_headline(choice),
         kind=_kind(choice),
-        metric=formatting.label(formatting.METRICS, found.metric),
-        lines=lines(found, choice),
-        notes=notes(found, choice),
-        by_seconds=comparison_charts.scatter(found, lambda one: one.seconds, formatting.clock),
+        metric=formatting.label(formatting.METRICS, comparison.metric),
+        lines=lines(comparison, choice),
+        notes=notes(comparison, choice),
+        by_seconds=comparison_charts.scatter(comparison, lambda candidate: candidate.seconds, formatting.clock),
         by_size=comparison_charts.scatter(
-            found, lambda one: one.trainable_parameters, lambda value: formatting.count(round(value))
+            comparison, lambda candidate: candidate.trainable_parameters, lambda value: formatting.count(round(value))
         ),
-        losses=comparison_charts.losses(found),
+        losses=comparison_charts.losses(comparison),
         importance=_shares(importance),
         outcomes=_outcomes(both),
         labels=answers.OUTCOMES,
         disputed=_disputed(both),
         differing={
             key: [formatting.DASH if value is None else formatting.plain(value) for value in values]
-            for key, values in found.differing.items()
+            for key, values in comparison.differing.items()
         },
     )
 
@@ -82,26 +90,30 @@ def _headline(choice: Recommendation) -> str:
 
 
 def _kind(choice: Recommendation) -> str:
-    """The colour of the verdict: sure, open, or nothing to say."""
+    """The colour of the verdict: better, unclear or unknown."""
     if choice.best is None:
         return "unknown"
     is_sure = any(change.interval for change in choice.differences.values())
     return "better" if choice.take and is_sure else "unclear"
 
 
-def _pairs(found: Comparison, one: Candidate) -> list[SamplePair]:
+def _pairs(comparison: Comparison, candidate: Candidate) -> list[SamplePair]:
     """The base model's answers beside those of the first seed; none where the base was not measured on these rows."""
-    return answers.pairs(found.kind, found.base.samples[0], one.samples[0]) if found.base.samples else []
+    return (
+        answers.pairs(comparison.kind, comparison.base.samples[0], candidate.samples[0])
+        if comparison.base.samples
+        else []
+    )
 
 
 def _outcomes(both: Mapping[str, list[SamplePair]]) -> list[dict[str, Any]]:
-    """Rows won and lost against the base model, for each setting; empty where answers are not marked."""
-    told = []
+    """Rows won and lost against the base model, for each setting; empty where answers have no scores of their own."""
+    outcomes = []
     for name, pairs in both.items():
         counts = {str(kind): count for kind, count in answers.count(pairs).items()}
         if sum(counts.values()):
-            told.append({"name": name, "counts": counts, "bar": loss_charts.stack(counts, sum(counts.values()))})
-    return told
+            outcomes.append({"name": name, "counts": counts, "bar": loss_charts.stack(counts, sum(counts.values()))})
+    return outcomes
 
 
 def _shares(importance: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -123,5 +135,5 @@ def _disputed(both: Mapping[str, list[SamplePair]]) -> dict[str, Any]:
     split = {row: Counter(pair.is_tuned_right for pair in pairs) for row, pairs in by_row.items()}
     rows = [row for row in by_row if len(split[row]) == 2]
     ranked = sorted(rows, key=lambda row: (abs(split[row][True] - split[row][False]), row))
-    shown = [{"first": by_row[row][0], "answers": by_row[row]} for row in ranked[:MOST_ROWS]]
-    return {"rows": shown, "total": len(rows), "names": list(both)}
+    examples = [{"first": by_row[row][0], "answers": by_row[row]} for row in ranked[:MOST_ROWS]]
+    return {"rows": examples, "total": len(rows), "names": list(both)}

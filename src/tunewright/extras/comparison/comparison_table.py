@@ -1,8 +1,7 @@
-"""A comparison with its choice: what scripts get, and the rows of the table that people read."""
+"""A comparison with its recommendation: JSON for scripts, and the rows of the table that people read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
 from tunewright.extras.comparison.recommendation import Recommendation
@@ -14,7 +13,7 @@ from tunewright.rundir import file_names
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One row of the table, as it is shown; `run` is where the first run of it lies."""
+    """One row of the table as text."""
 
     name: str
     score: str
@@ -25,29 +24,29 @@ class ComparisonRow:
     peak: str
     trained: str
     adapter: str
-    is_taken: bool
+    is_recommended: bool
 
 
-def lines(found: Comparison, choice: Recommendation) -> list[ComparisonRow]:
-    """The table: the base model first, the others in the order in which they were given."""
-    return [_line(found, choice, one) for one in found.contestants]
+def lines(comparison: Comparison, choice: Recommendation) -> list[ComparisonRow]:
+    """The table: the base model first, the others in the order of the runs."""
+    return [_table_row(comparison, choice, candidate) for candidate in comparison.candidates]
 
 
-def _line(found: Comparison, choice: Recommendation, one: Candidate) -> ComparisonRow:
-    score = found.estimates[one.name].get(found.metric)
-    change = choice.differences.get(one.name)
-    speed = one.tokens_per_second
+def _table_row(comparison: Comparison, choice: Recommendation, candidate: Candidate) -> ComparisonRow:
+    score = comparison.estimates[candidate.name].get(comparison.metric)
+    change = choice.differences.get(candidate.name)
+    speed = candidate.tokens_per_second
     return ComparisonRow(
-        name=one.name if one.records else formatting.label(formatting.REFERENCES, one.name),
-        score=formatting.score(found.metric, score.value if score else None),
-        interval=_interval(found.metric, score),
-        difference=_("best") if one is choice.best else _difference(found.metric, change),
-        seconds=formatting.duration(one.seconds) if one.records else "",
+        name=candidate.name if candidate.records else formatting.label(formatting.REFERENCES, candidate.name),
+        score=formatting.score(comparison.metric, score.value if score else None),
+        interval=_interval(comparison.metric, score),
+        difference=_("best") if candidate is choice.best else _difference(comparison.metric, change),
+        seconds=formatting.duration(candidate.seconds) if candidate.records else "",
         speed=f"{speed:,.0f}" if speed else "",
-        peak=formatting.size(one.peak_bytes) if one.records else "",
-        trained=formatting.count(one.trainable_parameters) if one.trainable_parameters else "",
-        adapter=formatting.size(one.adapter_bytes) if one.records else "",
-        is_taken=one is choice.take,
+        peak=formatting.size(candidate.peak_bytes) if candidate.records else "",
+        trained=formatting.count(candidate.trainable_parameters) if candidate.trainable_parameters else "",
+        adapter=formatting.size(candidate.adapter_bytes) if candidate.records else "",
+        is_recommended=candidate is choice.take,
     )
 
 
@@ -69,94 +68,107 @@ def _difference(metric: str, estimate: Estimate | None) -> str:
     return f"{change} ({low}..{high})"
 
 
-def notes(found: Comparison, choice: Recommendation) -> list[str]:
+def notes(comparison: Comparison, choice: Recommendation) -> list[str]:
     """What a careful reader should know about the table."""
-    said = []
-    if any(found.estimates[one.name].get(found.metric, Estimate(0)).interval for one in found.tuned):
-        said.append(
+    notes = []
+    if any(
+        comparison.estimates[candidate.name].get(comparison.metric, Estimate(0)).interval
+        for candidate in comparison.tuned
+    ):
+        notes.append(
             _(
                 "Behind the scores and in brackets: 95 % intervals over held-out rows. Differences are those to the best, row by "
                 "row; their intervals hold for all of them together."
             )
         )
-    if found.prompted:
-        said.append(
+    if comparison.prompted:
+        notes.append(
             ngettext(
                 "The base model was also asked with {count} training row in its prompt.",
                 "The base model was also asked with {count} training rows in its prompt.",
-                found.shots,
-            ).format(count=found.shots)
+                comparison.shots,
+            ).format(count=comparison.shots)
         )
-    seeds = [len(one.records) for one in found.tuned]
+    seeds = [len(candidate.records) for candidate in comparison.tuned]
     if max(seeds) > 1:
-        spreads = [f"{one.name} {_spread(found, one)}" for one in found.tuned if len(one.records) > 1]
-        said.append(_("Scores are means over seeds, which gave: {spreads}.").format(spreads="; ".join(spreads)))
+        spreads = [
+            f"{candidate.name} {_spread(comparison, candidate)}"
+            for candidate in comparison.tuned
+            if len(candidate.records) > 1
+        ]
+        notes.append(_("Scores are means over seeds, which gave: {spreads}.").format(spreads="; ".join(spreads)))
     if min(seeds) == 1:
-        said.append(
+        notes.append(
             _("How much another seed would change was not measured for settings with one run; --seeds 3 measures it.")
         )
-    answered = {len(samples) for one in found.tuned for record in one.records for samples in record.samples[1:]}
-    if found.rows and max(answered) > found.rows:
-        said.append(
+    answered = {
+        len(samples) for candidate in comparison.tuned for record in candidate.records for samples in record.samples[1:]
+    }
+    if comparison.rows and max(answered) > comparison.rows:
+        notes.append(
             _(
                 "Only the {rows} rows that all runs answered are compared, so scores may differ from the runs' own."
-            ).format(rows=found.rows)
+            ).format(rows=comparison.rows)
         )
-    if found.absent:
-        told = ", ".join(f"{run.name} ({formatting.label(formatting.STATES, state)})" for run, state in found.absent)
-        said.append(_("Left out, as they have not come to their end: {runs}.").format(runs=told))
-    return said
+    if comparison.absent:
+        names = ", ".join(
+            f"{run.name} ({formatting.label(formatting.STATES, state)})" for run, state in comparison.absent
+        )
+        notes.append(_("Left out, as they have not come to their end: {runs}.").format(runs=names))
+    return notes
 
 
-def _spread(found: Comparison, one: Candidate) -> str:
+def _spread(comparison: Comparison, candidate: Candidate) -> str:
     """The scores of single seeds."""
-    rows = found.marks(one, found.metric)
-    values = [each.value for each in rows] or [scores[found.metric] for scores in one.scores if found.metric in scores]
-    return " ".join(formatting.score(found.metric, value) for value in values)
+    rows = comparison.marks(candidate, comparison.metric)
+    values = [scores.value for scores in rows] or [
+        scores[comparison.metric] for scores in candidate.scores if comparison.metric in scores
+    ]
+    return " ".join(formatting.score(comparison.metric, value) for value in values)
 
 
-def to_json(found: Comparison, choice: Recommendation) -> dict[str, Any]:
+def to_json(comparison: Comparison, choice: Recommendation) -> dict[str, object]:
     """For `compare --json`: stable names, English, bytes and seconds."""
     return {
         "schema": file_names.SCHEMA,
-        "task": found.task,
-        "metric": found.metric,
-        "compared_rows": found.rows,
-        "held_out_rows": found.held_out_rows,
-        "shots": found.shots,
-        "rows": [_row(found, choice, one) for one in found.contestants],
+        "task": comparison.task,
+        "metric": comparison.metric,
+        "compared_rows": comparison.rows,
+        "held_out_rows": comparison.held_out_rows,
+        "shots": comparison.shots,
+        "rows": [_row(comparison, choice, candidate) for candidate in comparison.candidates],
         "best": choice.best.name if choice.best else None,
         "take": choice.take.name if choice.take else None,
-        "tied": [one.name for one in choice.tied],
+        "tied": [candidate.name for candidate in choice.tied],
         "verdict": choice.in_english(),
-        "differs": found.differing,
-        "left_out": [{"run": str(run.path), "state": state} for run, state in found.absent],
+        "differs": comparison.differing,
+        "left_out": [{"run": str(run.path), "state": state} for run, state in comparison.absent],
     }
 
 
-def _row(found: Comparison, choice: Recommendation, one: Candidate) -> dict[str, Any]:
-    change = choice.differences.get(one.name)
+def _row(comparison: Comparison, choice: Recommendation, candidate: Candidate) -> dict[str, object]:
+    change = choice.differences.get(candidate.name)
     return {
-        "name": one.name,
-        "method": one.method,
-        "rank": one.rank,
-        "metrics": {metric: _estimate(told) for metric, told in found.estimates[one.name].items()},
+        "name": candidate.name,
+        "method": candidate.method,
+        "rank": candidate.rank,
+        "metrics": {metric: _estimate(estimate) for metric, estimate in comparison.estimates[candidate.name].items()},
         "difference_to_best": _estimate(change) if change else None,
-        "seconds": one.seconds,
-        "tokens_per_second": one.tokens_per_second,
-        "peak_rss_bytes": one.peak_bytes,
-        "trainable_parameters": one.trainable_parameters,
-        "adapter_bytes": one.adapter_bytes,
-        "run": str(one.records[0].run.path) if one.records else None,
+        "seconds": candidate.seconds,
+        "tokens_per_second": candidate.tokens_per_second,
+        "peak_rss_bytes": candidate.peak_bytes,
+        "trainable_parameters": candidate.trainable_parameters,
+        "adapter_bytes": candidate.adapter_bytes,
+        "run": str(candidate.records[0].run.path) if candidate.records else None,
         "runs": [
-            {"run": str(record.run.path), "seed": record.plan.run.train.seed, "score": scores.get(found.metric)}
-            for record, scores in zip(one.records, one.scores, strict=False)
+            {"run": str(record.run.path), "seed": record.plan.run.train.seed, "score": scores.get(comparison.metric)}
+            for record, scores in zip(candidate.records, candidate.scores, strict=False)
         ],
     }
 
 
-def _estimate(told: Estimate) -> dict[str, float | None]:
-    return {"value": told.value, "low": told.low, "high": told.high}
+def _estimate(estimate: Estimate) -> dict[str, float | None]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 HEADS: Mapping[str, str] = {

@@ -1,7 +1,7 @@
-"""The cells of a comparison: ordinary runs in one folder, that differ in nothing but what is compared.
+"""The cells of a grid: ordinary runs in one folder that differ only in the compared settings.
 
-The first cell is planned as it would be alone; rows per step, row length, passes and tests of all others are those of its
-plan, and no cell ends early, so that each is trained on the same tokens. The learning rate stays what suits the method.
+The first cell is planned as it would be alone; batch size, length, epochs and evaluation of all others are those of its
+plan, and early stopping is off, so that each trains on the same tokens. The learning rate stays that of the method.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from tunewright.config import load_config as spec
 from tunewright.config.load_config import LoadedConfig
@@ -36,21 +35,21 @@ EQUAL = (
     "train.gradient_accumulation_steps", "train.eval_steps", "eval.rows", "eval.max_new_tokens",
 )  # fmt: skip
 FULL = {"method": "ln_tuning", "peft.target_modules": ALL_LINEAR, "model.quantization": "none"}
-NO_EARLY_END: dict[str, Any] = {"train.early_stopping_patience": 0}
+NO_EARLY_END: dict[str, object] = {"train.early_stopping_patience": 0}
 MOST_CELLS = 200
 SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
-Values = dict[str, str]  # as `--set` writes them
+Values = dict[str, str]  # as in `--set`
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is compared: a config's layers, and the values that each cell takes one of.
+    """What is compared: a config, and the values of which each cell has one.
 
-    `axes` holds texts by path, as `--set` takes them; `full` adds a cell in which every linear layer is trained as a whole.
+    `axes` holds texts by path, as `--set` takes them; `full` adds a cell of full fine-tuning of every linear layer.
     """
 
     config: Path | None = None
-    named: Mapping[str, Any] = field(default_factory=dict)
+    named: Mapping[str, object] = field(default_factory=dict)
     sets: Sequence[str] = ()
     methods: Sequence[str] = ()
     ranks: Sequence[int] = ()
@@ -59,20 +58,20 @@ class Grid:
     full: bool = False
 
     def load(
-        self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, Any] = MappingProxyType({})
+        self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, object] = MappingProxyType({})
     ) -> LoadedConfig:
-        """The config of a cell: its own values over what was asked for, over what is equal in all. Raises: SpecError."""
-        is_full = FULL.items() <= values.items()  # it has none of the fields that the other cells may be given
-        sets = [one for one in self.sets if not (is_full and one.startswith("peft."))]
-        told = [*sets, *(f"{path}={value}" for path, value in values.items())]
-        loaded = spec.load(config=self.config, named=self.named, sets=told)
+        """The config of a cell: its own values, then those of the user, then those that are equal in all. Raises: SpecError."""
+        is_full = FULL.items() <= values.items()  # it has none of the PEFT fields of the other cells
+        sets = [text for text in self.sets if not (is_full and text.startswith("peft."))]
+        texts = [*sets, *(f"{path}={value}" for path, value in values.items())]
+        loaded = spec.load(config=self.config, named=self.named, sets=texts)
         open_paths = {path: value for path, value in equal.items() if loaded.origins.get(path) == spec.DEFAULT}
-        return spec.load(config=self.config, named={**self.named, **open_paths}, sets=told)
+        return spec.load(config=self.config, named={**self.named, **open_paths}, sets=texts)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a comparison: made already, or planned and not yet begun."""
+    """One run of a grid: it exists, or it is planned and not yet started."""
 
     name: str
     run: RunDir | None
@@ -80,28 +79,28 @@ class Cell:
     plan: Plan | None = None
 
 
-def prepare(asked: Grid, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None) -> list[Cell]:
-    """All cells, with plans for those that were never begun; nothing is started and nothing written yet but `equal.json`.
+def prepare(grid: Grid, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None) -> list[Cell]:
+    """All cells, with plans for those that were never started; nothing is started, and only `equal.json` is written.
 
     Raises: every error that can be known before a run starts; SpecError E126 if the folder holds another comparison.
     """
-    combinations = _combinations(asked)
-    equal = _equal(asked, combinations, folder, note=note, progress=progress)
+    combinations = _combinations(grid)
+    equal = _equal(grid, combinations, folder, note=note, progress=progress)
     cells = []
     for name, values in combinations.items():
         path = folder / name
         place = {"run.name": json.dumps(name), "run.output_dir": json.dumps(str(path))}
-        loaded = asked.load({**values, **place}, equal=equal)
+        loaded = grid.load({**values, **place}, equal=equal)
         run = RunDir(path.resolve()) if run_dir.is_run(path) else None
         if run and not is_same(run, loaded):
             raise error("E126", path=str(path))
-        made = None if run else start_run.plan_for(loaded, note=note, progress=progress)
-        cells.append(Cell(name, run, loaded, made))
+        plan = None if run else start_run.plan_for(loaded, note=note, progress=progress)
+        cells.append(Cell(name, run, loaded, plan))
     return cells
 
 
 def begin(cell: Cell, *, force: bool = False, note: Notify) -> RunDir | None:
-    """Start a cell, or let it go on, in the background; None if it is finished. One that is live is left alone.
+    """Start or resume a cell in the background; None if it is finished. A live one is left alone.
 
     Raises: what `start.create` and `start.resume` raise.
     """
@@ -119,9 +118,9 @@ def begin(cell: Cell, *, force: bool = False, note: Notify) -> RunDir | None:
     return run
 
 
-def default_folder(asked: Grid) -> Path:
-    """runs/compare-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
-    return run_dir.runs_root() / f"compare-{data_name(asked.load().run)}-{_digest(asked)[:6]}"
+def default_folder(grid: Grid) -> Path:
+    """runs/compare-<data>-<6 letters>: the same for the same settings, so that the same command continues."""
+    return run_dir.runs_root() / f"compare-{data_name(grid.load().run)}-{_digest(grid)[:6]}"
 
 
 def data_name(run: RunConfig) -> str:
@@ -129,67 +128,70 @@ def data_name(run: RunConfig) -> str:
     return _clean(Path(run.data.train).stem)[:24].strip("-.")
 
 
-def _digest(asked: Grid) -> str:
-    """Of what all cells have in common: methods, ranks and the grid may grow, and the comparison of a folder with them."""
-    return hashlib.sha256(json.dumps(_told(asked.load().run), sort_keys=True).encode()).hexdigest()
+def _digest(grid: Grid) -> str:
+    """Digest of what all cells have in common: methods, ranks and axes may be added later in the same folder."""
+    return hashlib.sha256(json.dumps(_comparable(grid.load().run), sort_keys=True).encode()).hexdigest()
 
 
-def _combinations(asked: Grid) -> dict[str, Values]:
+def _combinations(grid: Grid) -> dict[str, Values]:
     """Name and values of each cell. Raises: SpecError with what is wrong in any of them."""
-    found: dict[str, Values] = {}
-    base = asked.load().run
-    for method in asked.methods or (base.method,):
-        axes = _axes(asked, method)
+    combinations: dict[str, Values] = {}
+    base = grid.load().run
+    for method in grid.methods or (base.method,):
+        axes = _axes(grid, method)
         for values in itertools.product(*axes.values()):
-            cell = {**({"method": method} if asked.methods else {}), **dict(zip(axes, values, strict=True))}
-            found[_name(method, cell, found)] = cell
-    if asked.full:
-        found["full"] = FULL
-    found = {
+            cell = {**({"method": method} if grid.methods else {}), **dict(zip(axes, values, strict=True))}
+            combinations[_name(method, cell, combinations)] = cell
+    if grid.full:
+        combinations["full"] = FULL
+    combinations = {
         name if seed == 0 else f"{name}-s{seed + 1}": cell
         | ({"train.seed": str(base.train.seed + seed)} if seed else {})
-        for name, cell in found.items()
-        for seed in range(asked.seeds)
+        for name, cell in combinations.items()
+        for seed in range(grid.seeds)
     }
-    if len(found) > MOST_CELLS:
+    if len(combinations) > MOST_CELLS:
         raise error(
-            "E103", key="compare", reason=Phrase(N_("runs at most {count} cells"), count=MOST_CELLS), value=len(found)
+            "E103",
+            key="compare",
+            reason=Phrase(N_("runs at most {count} cells"), count=MOST_CELLS),
+            value=len(combinations),
         )
-    check(asked, found.values())
-    return found
+    check(grid, combinations.values())
+    return combinations
 
 
-def check(asked: Grid, combinations: Iterable[Mapping[str, str]]) -> None:
+def check(grid: Grid, combinations: Iterable[Mapping[str, str]]) -> None:
     """Raises: SpecError with what is wrong in any cell, each fault once."""
     problems: list[Problem] = []
     for values in combinations:
         try:
-            asked.load(values)
+            grid.load(values)
         except SpecError as failed:
             problems += [problem for problem in failed.problems if problem not in problems]
     if problems:
         raise SpecError(problems)
 
 
-def _axes(asked: Grid, method: str) -> dict[str, Sequence[str]]:
+def _axes(grid: Grid, method: str) -> dict[str, Sequence[str]]:
     """The paths that vary for a method; a rank, or a field of `peft`, only where the method has it."""
     axes: dict[str, Sequence[str]] = {}
     row = METHODS.get(method)
     rank = rank_field(method) if row else None
-    if asked.ranks and rank:
-        axes[f"peft.{rank}"] = [str(one) for one in asked.ranks]
-    for path, values in asked.axes.items():
-        if row is None or len(asked.methods) < 2 or belongs(path, method):
+    if grid.ranks and rank:
+        axes[f"peft.{rank}"] = [str(value) for value in grid.ranks]
+    for path, values in grid.axes.items():
+        if row is None or len(grid.methods) < 2 or belongs(path, method):
             axes[path] = values
     return axes
 
 
-def _name(method: str, cell: Values, taken: Mapping[str, Any]) -> str:
+def _name(method: str, cell: Values, names: Mapping[str, object]) -> str:
     """lora-r8-lr0.0003; further seeds of it are called lora-r8-lr0.0003-s2."""
     keys = {path.rpartition(".")[2]: value for path, value in cell.items() if path != "method"}
-    told = [method, *(f"{SHORT.get(key, key + '-')}{value}" for key, value in keys.items())]
-    name = _clean("-".join(told))[:56].strip("-.")
-    return f"{name}-{len(taken)}" if name in taken else name
+    parts = [method, *(f"{SHORT.get(key, key + '-')}{value}" for key, value in keys.items())]
+    name = _clean("-".join(parts))[:56].strip("-.")
+    return f"{name}-{len(names)}" if name in names else name
 
 
 def _clean(text: str) -> str:
@@ -197,33 +199,34 @@ def _clean(text: str) -> str:
 
 
 def _equal(
-    asked: Grid, combinations: Mapping[str, Values], folder: Path, *, note: Notify, progress: Progress
-) -> dict[str, Any]:
-    """What is equal in all cells: as the first cell of the folder was planned. Raises: SpecError E126."""
-    path, digest = folder / EQUAL_FILE, _digest(asked)
+    grid: Grid, combinations: Mapping[str, Values], folder: Path, *, note: Notify, progress: Progress
+) -> dict[str, object]:
+    """The settings that are equal in all cells, from the plan of the first one. Raises: SpecError E126."""
+    path = folder / EQUAL_FILE
+    digest = _digest(grid)
     stored = read_optional(path, SettingRecord)
     if stored.get("ask") == digest:
         return dict(stored["values"])
     if run_dir.list_runs(folder):
         raise error("E126", path=str(folder))
     values = next(iter(combinations.values()))
-    run = start_run.plan_for(asked.load(values), note=note, progress=progress).run
+    run = start_run.plan_for(grid.load(values), note=note, progress=progress).run
     equal = equal_of(run)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_io.write_json(path, {"schema": file_names.SCHEMA, "ask": digest, "values": equal})
     return equal
 
 
-def equal_of(run: RunConfig) -> dict[str, Any]:
-    """What is equal in all cells, as the run was planned that stands for them."""
+def equal_of(run: RunConfig) -> dict[str, object]:
+    """The settings that are equal in all cells, from the plan of one run."""
     return NO_EARLY_END | {key: value for key in EQUAL if (value := value_at(run, key)) is not None}
 
 
 def is_same(run: RunDir, loaded: LoadedConfig) -> bool:
-    """Whether a run on disk is what the cell asks for."""
-    return _told(spec.load(config=run.file(file_names.CONFIG)).run) == _told(loaded.run)
+    """Whether a run on disk has the config of the cell."""
+    return _comparable(spec.load(config=run.file(file_names.CONFIG)).run) == _comparable(loaded.run)
 
 
-def _told(run: RunConfig) -> dict[str, Any]:
-    """A config without the name and the place of its run."""
+def _comparable(run: RunConfig) -> dict[str, object]:
+    """A config without the name and the folder of its run."""
     return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})

@@ -1,14 +1,13 @@
-"""Which of the compared settings to take, in sentences that claim no more than the intervals of their differences.
+"""Which of the compared settings to use, in sentences that claim no more than the intervals of their differences.
 
-The highest score is held against every other one, with intervals that hold for all these differences together. Those that
-the rows cannot tell from it are as good as it is, and the cheapest of them is taken: the fastest, and among those about
-as fast the smallest.
+The highest score is compared with every other one, with simultaneous intervals. Candidates whose difference is not
+significant are as good as it is, and the cheapest of them is recommended: the fastest, and the smallest of those about as
+fast.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
 from tunewright.i18n import N_, Phrase
@@ -24,9 +23,9 @@ MOST_NAMES = 4
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The answer of a comparison: `best` scores highest, `take` is the one to use, None where nothing can be advised.
+    """The recommendation: `best` scores highest, `take` is the one to use, None where nothing can be recommended.
 
-    `differences` are those of every contestant to the best, by name; `tied` are as good as it within the noise.
+    `differences` are those of every candidate to the best, by name; `tied` do not differ significantly from it.
     """
 
     best: Candidate | None
@@ -56,7 +55,7 @@ TIED_AND_BEST = N_(
     "{best} scores best, {metric} {value}, though {held_out} cannot tell it from {others}; none of these "
     "trains clearly faster. Take {best}."
 )
-BLIND = N_("Differences below {least} cannot be seen on {of_rows}; four times as many would halve that.")
+RESOLUTION = N_("Differences below {least} cannot be seen on {of_rows}; four times as many would halve that.")
 AGAINST_BASE = N_("Against {who}, {name} gains {change} (95 % interval {low} to {high}).")
 BELOW_BASE = N_("{metric} of {name} against {who}: {change} (95 % interval {low} to {high}); less is better.")
 NOT_BETTER = N_(
@@ -101,128 +100,153 @@ WHO: Mapping[str, str] = {
 }
 
 
-def recommend(found: Comparison) -> Recommendation:
-    """What a comparison comes to."""
+def recommend(comparison: Comparison) -> Recommendation:
+    """The recommendation of a comparison."""
     ranked = sorted(
-        (one for one in found.tuned if found.value(one) is not None), key=lambda one: _worth(found, one), reverse=True
+        (candidate for candidate in comparison.tuned if comparison.value(candidate) is not None),
+        key=lambda candidate: _rank_value(comparison, candidate),
+        reverse=True,
     )
     if not ranked:
         return Recommendation(None, None, (), {}, (Phrase(NOTHING),))
-    best, others = ranked[0], ranked[1:]
-    differences = _differences(found, best)
-    tied = tuple(one for one in ranked if one is best or not _is_behind(found, differences[one.name]))
-    worth = [one for one in tied if one is best or _is_worth_training(found, one)]
-    take = _cheapest(found, worth)
-    is_sure = not is_loss(found.metric) or all(found.marks(one, found.metric) for one in found.contestants)
-    doubt = _doubt_by_loss(found, best)
+    best, rest = ranked[0], ranked[1:]
+    differences = _differences(comparison, best)
+    tied = tuple(
+        candidate for candidate in ranked if candidate is best or not _is_worse(comparison, differences[candidate.name])
+    )
+    worth = [candidate for candidate in tied if candidate is best or _is_worth_training(comparison, candidate)]
+    take = _cheapest(comparison, worth)
+    is_sure = not is_loss(comparison.metric) or all(
+        comparison.marks(candidate, comparison.metric) for candidate in comparison.candidates
+    )
+    doubt = _doubt_by_loss(comparison, best)
     if is_sure:
-        doubt = doubt or _doubt(found, best, others, differences)
+        doubt = doubt or _doubt(comparison, best, rest, differences)
     if doubt:
-        free = [differences.get(one.name) for one in found.untrained]
-        return Recommendation(best, None, tied, differences, (doubt, *_blind(found, free)))
+        free = [differences.get(candidate.name) for candidate in comparison.untrained]
+        return Recommendation(best, None, tied, differences, (doubt, *_resolution(comparison, free)))
     if not is_sure:
-        return Recommendation(best, take, tied, differences, (_by_loss(found, best, take),))
-    said = [_said(found, best, take, worth, tied, others, differences), *_gain_over_base(found, take)]
-    if beside := [one for one in tied if one not in worth]:
-        said.append(Phrase(NOT_WORTH, best=best.name, others=_names(beside)))
-    said += _blind(found, [differences[one.name] for one in tied if one is not best])
-    return Recommendation(best, take, tied, differences, tuple(said))
+        return Recommendation(best, take, tied, differences, (_by_loss(comparison, best, take),))
+    sentences = [
+        _main_sentence(comparison, best, take, worth, tied, rest, differences),
+        *_gain_over_base(comparison, take),
+    ]
+    if beside := [candidate for candidate in tied if candidate not in worth]:
+        sentences.append(Phrase(NOT_WORTH, best=best.name, others=_names(beside)))
+    sentences += _resolution(comparison, [differences[candidate.name] for candidate in tied if candidate is not best])
+    return Recommendation(best, take, tied, differences, tuple(sentences))
 
 
-def _worth(found: Comparison, one: Candidate) -> float:
-    value = found.value(one)
+def _rank_value(comparison: Comparison, candidate: Candidate) -> float:
+    value = comparison.value(candidate)
     assert value is not None
-    return value if METRICS[found.metric].is_higher_better else -value
+    return value if METRICS[comparison.metric].is_higher_better else -value
 
 
-def _differences(found: Comparison, best: Candidate) -> dict[str, Estimate]:
+def _differences(comparison: Comparison, best: Candidate) -> dict[str, Estimate]:
     """From the best to every other one, the base model too."""
-    told = {one.name: found.difference(best, one) for one in found.contestants if one is not best}
-    return {name: change for name, change in told.items() if change is not None}
+    changes = {
+        candidate.name: comparison.difference(best, candidate)
+        for candidate in comparison.candidates
+        if candidate is not best
+    }
+    return {name: change for name, change in changes.items() if change is not None}
 
 
-def _is_behind(found: Comparison, change: Estimate) -> bool:
+def _is_worse(comparison: Comparison, change: Estimate) -> bool:
     """Whether a difference to the best is shown to be more than chance; for a loss, whether it is one percent, too."""
-    if is_loss(found.metric) and not _is_one_percent(found, change):
+    if is_loss(comparison.metric) and not _is_one_percent(comparison, change):
         return False
     if change.interval is None:
-        return is_loss(found.metric)
+        return is_loss(comparison.metric)
     low, high = change.interval
-    return high < 0 if METRICS[found.metric].is_higher_better else low > 0
+    return high < 0 if METRICS[comparison.metric].is_higher_better else low > 0
 
 
-def _is_one_percent(found: Comparison, change: Estimate) -> bool:
-    lowest = min(value for one in found.tuned if (value := found.value(one)) is not None)
+def _is_one_percent(comparison: Comparison, change: Estimate) -> bool:
+    lowest = min(value for candidate in comparison.tuned if (value := comparison.value(candidate)) is not None)
     return change.value > SAME_LOSS * lowest
 
 
-def _is_worth_training(found: Comparison, one: Candidate) -> bool:
-    """Whether it is shown to be better than all that cost no training."""
-    against = [found.difference(rival, one) for rival in found.untrained]
+def _is_worth_training(comparison: Comparison, candidate: Candidate) -> bool:
+    """Whether it is significantly better than all untrained candidates."""
+    against = [comparison.difference(rival, candidate) for rival in comparison.untrained]
     is_above = all(
-        change is not None and (change.interval is None or _is_above(found, change.interval, 0)) for change in against
+        change is not None and (change.interval is None or _is_above(comparison, change.interval, 0))
+        for change in against
     )
-    return is_above and _doubt_by_loss(found, one) is None and _doubt_by_baseline(found, one) is None
+    return (
+        is_above and _doubt_by_loss(comparison, candidate) is None and _doubt_by_baseline(comparison, candidate) is None
+    )
 
 
-def _cheapest(found: Comparison, tied: Sequence[Candidate]) -> Candidate:
+def _cheapest(comparison: Comparison, tied: Sequence[Candidate]) -> Candidate:
     """The smallest of those that train about as fast as the fastest; of equals the one that scores highest."""
-    fastest = min(_seconds(one) for one in tied)
-    quick = [one for one in tied if _seconds(one) <= SAME_SECONDS * fastest]
-    return min(quick, key=lambda one: (one.trainable_parameters or math.inf, -_worth(found, one)))
+    fastest = min(_seconds(candidate) for candidate in tied)
+    quick = [candidate for candidate in tied if _seconds(candidate) <= SAME_SECONDS * fastest]
+    return min(
+        quick, key=lambda candidate: (candidate.trainable_parameters or math.inf, -_rank_value(comparison, candidate))
+    )
 
 
-def _seconds(one: Candidate) -> float:
-    return math.inf if one.seconds is None else one.seconds
+def _seconds(candidate: Candidate) -> float:
+    return math.inf if candidate.seconds is None else candidate.seconds
 
 
 def _doubt(
-    found: Comparison, best: Candidate, others: Sequence[Candidate], differences: Mapping[str, Estimate]
+    comparison: Comparison, best: Candidate, others: Sequence[Candidate], differences: Mapping[str, Estimate]
 ) -> Phrase | None:
-    """What stands against taking any of them: what costs no training may be as good as the best, or the rows are few."""
-    values = _values(found, best)
-    against = {one.name: found.difference(one, best) for one in found.untrained}
-    changes = [*against.values(), *(differences[one.name] for one in others)]
+    """A reason not to recommend any of them: an untrained candidate may be as good as the best, or there are few rows."""
+    values = _values(comparison, best)
+    against = {candidate.name: comparison.difference(candidate, best) for candidate in comparison.untrained}
+    changes = [*against.values(), *(differences[candidate.name] for candidate in others)]
     if any(change is None or change.interval is None for change in changes):
         return Phrase(FEW, **values)
     for name, change in against.items():
-        if change is not None and not _is_above(found, change.interval, 0):
-            return Phrase(NOT_BETTER, **(values | _change(found, change) | {"who": WHO[name]}))
-    return _doubt_by_baseline(found, best)
+        if change is not None and not _is_above(comparison, change.interval, 0):
+            return Phrase(NOT_BETTER, **(values | _change(comparison, change) | {"who": WHO[name]}))
+    return _doubt_by_baseline(comparison, best)
 
 
-def _doubt_by_baseline(found: Comparison, one: Candidate) -> Phrase | None:
+def _doubt_by_baseline(comparison: Comparison, candidate: Candidate) -> Phrase | None:
     """The same of giving every row the same answer."""
-    around = found.estimates[one.name][found.metric]
-    constant = (found.baseline or {"scores": {}})["scores"].get(found.metric)
-    if constant is None or not around.interval or _is_above(found, around.interval, constant):
+    around = comparison.estimates[candidate.name][comparison.metric]
+    constant = (comparison.baseline or {"scores": {}})["scores"].get(comparison.metric)
+    if constant is None or not around.interval or _is_above(comparison, around.interval, constant):
         return None
-    low, high = (formatting.rounded(found.metric, end) for end in around.interval)
-    told = {"baseline": formatting.score(found.metric, constant), "low": low, "high": high}
-    return Phrase(NOT_ABOVE_BASELINE, **(_values(found, one) | told))
+    low, high = (formatting.rounded(comparison.metric, end) for end in around.interval)
+    values = {"baseline": formatting.score(comparison.metric, constant), "low": low, "high": high}
+    return Phrase(NOT_ABOVE_BASELINE, **(_values(comparison, candidate) | values))
 
 
-def _is_above(found: Comparison, interval: Interval | None, value: float) -> bool:
+def _is_above(comparison: Comparison, interval: Interval | None, value: float) -> bool:
     """Whether all of an interval is better than a value."""
     if interval is None:
         return False
-    return interval[0] > value if METRICS[found.metric].is_higher_better else interval[1] < value
+    return interval[0] > value if METRICS[comparison.metric].is_higher_better else interval[1] < value
 
 
-def _doubt_by_loss(found: Comparison, best: Candidate) -> Phrase | None:
+def _doubt_by_loss(comparison: Comparison, best: Candidate) -> Phrase | None:
     """The same of losses: one that cost no training may be as low, but for one percent."""
-    value = found.value(best)
-    for one in found.untrained if is_loss(found.metric) else ():
-        base = found.value(one)
+    value = comparison.value(best)
+    for candidate in comparison.untrained if is_loss(comparison.metric) else ():
+        base = comparison.value(candidate)
         if base is not None and value is not None and value >= (1 - SAME_LOSS) * base:
-            told = {"value": formatting.score(found.metric, value), "base": formatting.score(found.metric, base)}
-            who = {"who": WHO[one.name], "best": best.name, "held_out": formatting.held_out(found.held_out_rows)}
-            return Phrase(NOT_BY_LOSS, **(told | who))
+            losses = {
+                "value": formatting.score(comparison.metric, value),
+                "base": formatting.score(comparison.metric, base),
+            }
+            names = {
+                "who": WHO[candidate.name],
+                "best": best.name,
+                "held_out": formatting.held_out(comparison.held_out_rows),
+            }
+            return Phrase(NOT_BY_LOSS, **(losses | names))
     return None
 
 
-def _said(
-    found: Comparison,
+def _main_sentence(
+    comparison: Comparison,
     best: Candidate,
     take: Candidate,
     worth: Sequence[Candidate],
@@ -230,53 +254,67 @@ def _said(
     others: Sequence[Candidate],
     differences: Mapping[str, Estimate],
 ) -> Phrase:
-    values = _values(found, best)
+    values = _values(comparison, best)
     if not others:
         return Phrase(ONLY, **values)
     if len(tied) == 1:
-        return Phrase(BEST, **(values | _change(found, differences[others[0].name]) | {"other": others[0].name}))
+        return Phrase(BEST, **(values | _change(comparison, differences[others[0].name]) | {"other": others[0].name}))
     if len(worth) == 1:
         return Phrase(ALONE, **values)
     if take is best:
-        text = LOSS_TIED_AND_BEST if is_loss(found.metric) else TIED_AND_BEST
-        return Phrase(text, **(values | {"others": _names([one for one in worth if one is not best])}))
+        text = LOSS_TIED_AND_BEST if is_loss(comparison.metric) else TIED_AND_BEST
+        return Phrase(
+            text, **(values | {"others": _names([candidate for candidate in worth if candidate is not best])})
+        )
     change = differences[take.name]
-    text = LOSS_TIED if is_loss(found.metric) and not _is_one_percent(found, change) else TIED
-    told = {"take": take.name, "value": formatting.score(found.metric, found.value(take)), "other": values["value"]}
-    return Phrase(text, **(values | _change(found, change) | told | {"gain": _gain(take, best)}))
+    text = LOSS_TIED if is_loss(comparison.metric) and not _is_one_percent(comparison, change) else TIED
+    extra = {
+        "take": take.name,
+        "value": formatting.score(comparison.metric, comparison.value(take)),
+        "other": values["value"],
+    }
+    return Phrase(text, **(values | _change(comparison, change) | extra | {"gain": _gain(take, best)}))
 
 
-def _by_loss(found: Comparison, best: Candidate, take: Candidate) -> Phrase:
-    value = formatting.score(found.metric, found.value(best))
-    values: dict[str, Any] = {"best": best.name, "held_out": formatting.held_out(found.held_out_rows), "value": value}
+def _by_loss(comparison: Comparison, best: Candidate, take: Candidate) -> Phrase:
+    value = formatting.score(comparison.metric, comparison.value(best))
+    values: dict[str, object] = {
+        "best": best.name,
+        "held_out": formatting.held_out(comparison.held_out_rows),
+        "value": value,
+    }
     if take is best:
         return Phrase(BY_LOSS, **values)
-    mine = formatting.score(found.metric, found.value(take))
+    mine = formatting.score(comparison.metric, comparison.value(take))
     return Phrase(
         BY_LOSS_TIED, **(values | {"take": take.name, "value": mine, "other": value, "gain": _gain(take, best)})
     )
 
 
-def _gain_over_base(found: Comparison, take: Candidate) -> list[Phrase]:
-    """What it has won over each of those that cost no training."""
-    text = AGAINST_BASE if METRICS[found.metric].is_higher_better else BELOW_BASE
-    said = []
-    for one in found.untrained:
-        against = found.difference(one, take)
+def _gain_over_base(comparison: Comparison, take: Candidate) -> list[Phrase]:
+    """Its gain over each untrained candidate."""
+    text = AGAINST_BASE if METRICS[comparison.metric].is_higher_better else BELOW_BASE
+    sentences = []
+    for candidate in comparison.untrained:
+        against = comparison.difference(candidate, take)
         if against is not None and against.interval is not None:
             values = {
-                "who": WHO[one.name], "name": take.name, "metric": METRICS[found.metric].label,
+                "who": WHO[candidate.name], "name": take.name, "metric": METRICS[comparison.metric].label,
             }  # fmt: skip
-            said.append(Phrase(text, **(_change(found, against) | values)))
-    return said
+            sentences.append(Phrase(text, **(_change(comparison, against) | values)))
+    return sentences
 
 
-def _blind(found: Comparison, differences: Sequence[Estimate | None]) -> list[Phrase]:
-    """How large a difference must be to be seen, where one was too small."""
-    widths = [(one.interval[1] - one.interval[0]) / 2 for one in differences if one and one.interval]
+def _resolution(comparison: Comparison, differences: Sequence[Estimate | None]) -> list[Phrase]:
+    """The smallest difference that these rows can show, where one was too small."""
+    widths = [(change.interval[1] - change.interval[0]) / 2 for change in differences if change and change.interval]
     if not any(widths):  # where all rows are alike, nothing was too small to be seen
         return []
-    return [Phrase(BLIND, least=_amount(found.metric, max(widths)), of_rows=formatting.rows(found.measured_rows))]
+    return [
+        Phrase(
+            RESOLUTION, least=_amount(comparison.metric, max(widths)), of_rows=formatting.rows(comparison.measured_rows)
+        )
+    ]
 
 
 def _amount(metric: str, size: float) -> Phrase:
@@ -286,35 +324,35 @@ def _amount(metric: str, size: float) -> Phrase:
     return Phrase("{size}", size=f"{size:.2g}")
 
 
-def _values(found: Comparison, one: Candidate) -> dict[str, Any]:
+def _values(comparison: Comparison, candidate: Candidate) -> dict[str, object]:
     return {
-        "best": one.name,
-        "held_out": formatting.held_out(found.measured_rows),
-        "metric": METRICS[found.metric].label,
-        "value": formatting.score(found.metric, found.value(one)),
+        "best": candidate.name,
+        "held_out": formatting.held_out(comparison.measured_rows),
+        "metric": METRICS[comparison.metric].label,
+        "value": formatting.score(comparison.metric, comparison.value(candidate)),
     }
 
 
-def _change(found: Comparison, change: Estimate) -> dict[str, Any]:
+def _change(comparison: Comparison, change: Estimate) -> dict[str, object]:
     low, high = change.interval or (change.value, change.value)
-    moved, ends = (
-        formatting.signed(found.metric, change.value),
-        [formatting.signed(found.metric, end) for end in (low, high)],
-    )
-    text = N_("{change} points") if METRICS[found.metric].kind == "share" else "{change}"
-    return {"change": Phrase(text, change=moved), "low": ends[0], "high": ends[1]}
+    text = N_("{change} points") if METRICS[comparison.metric].kind == "share" else "{change}"
+    return {
+        "change": Phrase(text, change=formatting.signed(comparison.metric, change.value)),
+        "low": formatting.signed(comparison.metric, low),
+        "high": formatting.signed(comparison.metric, high),
+    }
 
 
-def _names(ones: Sequence[Candidate]) -> str:
-    told = [one.name for one in ones[:MOST_NAMES]]
-    return ", ".join(told + (["..."] if len(ones) > MOST_NAMES else []))
+def _names(candidates: Sequence[Candidate]) -> str:
+    names = [candidate.name for candidate in candidates[:MOST_NAMES]]
+    return ", ".join(names + (["..."] if len(candidates) > MOST_NAMES else []))
 
 
 def _gain(take: Candidate, best: Candidate) -> Phrase:
-    """What the one that is taken saves: time if it is clearly faster, or else numbers to train."""
+    """What the recommended candidate saves: time if it is clearly faster, else trained parameters."""
     mine, its = _seconds(take), _seconds(best)
     sizes = {"few": take.trainable_parameters or 0, "many": best.trainable_parameters or 0}
     if mine * SAME_SECONDS >= its and sizes["few"] < sizes["many"]:
-        told = {name: formatting.count(size) for name, size in sizes.items()}
-        return Phrase(N_("trains {few} numbers instead of {many}"), **told)
+        counts = {name: formatting.count(size) for name, size in sizes.items()}
+        return Phrase(N_("trains {few} parameters instead of {many}"), **counts)
     return Phrase(N_("trains {share} faster"), share=formatting.with_sign(f"{100 * (1 - mine / its):.0f}"))

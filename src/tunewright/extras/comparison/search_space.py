@@ -1,4 +1,4 @@
-"""What a sweep searches: for each path of the config the values, or the range of numbers, that a trial takes one of."""
+"""The search space of a sweep: for each path of the config its values, or a range of numbers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from tunewright.planning.run_plan import Plan
 
 BETWEEN_VALUES = re.compile(r",(?![^\[]*\])")
 WHOLE = re.compile(r"[+-]?\d+")
-WIDE = 10.0  # from this ratio of its ends on a range is searched by orders of magnitude
+WIDE = 10.0  # from this ratio of its ends on, a range is searched on a log scale
 RATE_FACTOR = 5.0  # the usual learning rate of a method, times and divided by
 ALPHA_TIMES = (1, 2, 4)
 DROPOUTS = ("0.0", "0.05", "0.1")
@@ -49,7 +49,7 @@ class SearchAxis:
         """Values that are good if all of the axis are."""
         return self.choices or tuple(as_text(round(end) if self.is_whole else end) for end in (self.low, self.high))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
     @staticmethod
@@ -75,19 +75,20 @@ def parse_axis(text: str) -> SearchAxis | None:
     return SearchAxis(path, choices) if path and all(choices) else None
 
 
-def axes_for(asked: Sequence[SearchAxis], plan: Plan, origins: Mapping[str, str]) -> list[SearchAxis]:
-    """What was asked for, and the usual ranges of what nobody has set; the method first, as it says which fields there are."""
-    given = {axis.path: axis for axis in asked}
-    usual = [] if "method" in given else _of_method(plan.run)
+def axes_for(axes_of_user: Sequence[SearchAxis], plan: Plan, origins: Mapping[str, str]) -> list[SearchAxis]:
+    """The axes of the user, and the usual ranges of settings at their defaults; the method first, as the others depend on it."""
+    by_path = {axis.path: axis for axis in axes_of_user}
+    usual = [] if "method" in by_path else _of_method(plan.run)
     usual.append(SearchAxis("train.warmup_steps", low=0.0, high=LONGEST_WARMUP))
-    found = {axis.path: axis for axis in usual if origins.get(axis.path) == DEFAULT} | given
-    axes = [_on_its_own(axis, plan.run) if axis.times not in found else axis for axis in found.values()]
+    chosen = {axis.path: axis for axis in usual if origins.get(axis.path) == DEFAULT} | by_path
+    axes = [_on_its_own(axis, plan.run) if axis.times not in chosen else axis for axis in chosen.values()]
     return sorted(axes, key=lambda axis: axis.path != "method")
 
 
 def _of_method(run: RunConfig) -> list[SearchAxis]:
     """Ranges around what the plan would take, for fields that the method has."""
-    peft, field = run.peft, rank_field(run.method)
+    peft = run.peft
+    field = rank_field(run.method)
     rate = float(run.train.learning_rate)
     axes = [SearchAxis("train.learning_rate", low=rate / RATE_FACTOR, high=min(HIGHEST_RATE, rate * RATE_FACTOR))]
     if field:
@@ -131,12 +132,12 @@ def settings(axes: Sequence[SearchAxis], picked: Mapping[str, Any]) -> dict[str,
 
 
 def as_text(value: Any) -> str:
-    """A value as `--set` takes it; YAML reads 1e-05 as a word, and 1.0e-05 as a number."""
+    """A value as `--set` takes it; YAML reads 1e-05 as a string, and 1.0e-05 as a number."""
     text = value if isinstance(value, str) else repr(value)
     return text.replace("e", ".0e", 1) if isinstance(value, float) and "." not in text else text
 
 
-def parameters(axes: Sequence[SearchAxis], picked: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(axes: Sequence[SearchAxis], picked: Mapping[str, Any]) -> dict[str, object]:
     """The same as values, for programs and tables."""
     return {path: number_if_written(read(path, text)) for path, text in settings(axes, picked).items()}
 
@@ -146,17 +147,17 @@ def read(path: str, text: str) -> Any:
     return parse_set(f"{path}={text}")[1]
 
 
-def at_plan(axes: Sequence[SearchAxis], run: RunConfig) -> dict[str, Any]:
-    """Where on each axis the plan's own value lies, by name; axes that do not hold it are left out."""
+def at_plan(axes: Sequence[SearchAxis], run: RunConfig) -> dict[str, object]:
+    """The plan's own value on each axis, by name; axes that do not contain it are left out."""
     flat = dict(leaves(run))
-    found: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for axis in axes:
         value = flat.get(axis.path)
         if axis.times and value is not None and flat.get(axis.times):
             value = value / flat[axis.times]
         same = [choice for choice in axis.choices if number_if_written(read(axis.path, choice)) == value]
         if same:
-            found[axis.name] = same[0]
+            values[axis.name] = same[0]
         elif not axis.choices and isinstance(value, int | float) and axis.low <= value <= axis.high:
-            found[axis.name] = round(value) if axis.is_whole else value
-    return found
+            values[axis.name] = round(value) if axis.is_whole else value
+    return values

@@ -1,1 +1,1 @@
-"""`eject`: a run as the plain PEFT and Trainer script that it amounts to."""
+"""`eject`: a run as a plain PEFT and Trainer script."""

@@ -1,4 +1,4 @@
-"""A run as the plain PEFT and Trainer script of one page that it amounts to, with its rows as token ids."""
+"""A run as a plain PEFT and Trainer script of one page, with its rows as token ids."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,7 +90,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 def eject(run: RunDir, folder: Path) -> Path:
     """Write train.py and its rows into a new folder; the script's path.
 
-    Raises: SpecError E115, E116; TrainingError E520, E524; ExportError E604 for what a plain script would do otherwise.
+    Raises: SpecError E115, E116; TrainingError E520, E524; ExportError E604 for settings that a plain script cannot reproduce.
     """
     plan = from_json(run.plan())
     problems = [Problem("E604", values={"what": what}) for what in _not_plain(plan)]
@@ -131,7 +131,7 @@ def _write(
 
 
 def _not_plain(plan: Plan) -> Iterator[str]:
-    """Settings of a run that a stock Trainer has no word for."""
+    """Settings of a run that a stock Trainer does not have."""
     run = plan.run
     if run.train.optim in ("loraplus", "lorafa"):
         yield f"train.optim: {run.train.optim}"
@@ -160,7 +160,7 @@ LABELS: Mapping[Task, str] = {
 }
 CALLBACK = '''
 class MoveRanks(TrainerCallback):
-    """AdaLoRA takes ranks away while it trains; this needs the gradients of the step."""
+    """AdaLoRA prunes ranks during training; this needs the gradients of the step."""
 
     def on_optimizer_step(self, args, state, control, model, **kwargs):
         model.base_model.update_and_allocate(state.global_step + 1)
@@ -170,7 +170,8 @@ class MoveRanks(TrainerCallback):
 
 def _head(plan: Plan) -> str:
     """What a classification model must know about its labels, as arguments."""
-    names, kind = plan.facts.data.labels, plan.facts.data.problem_type
+    names = plan.facts.data.labels
+    kind = plan.facts.data.problem_type
     if plan.run.task not in LABELLED:
         return ""
     if kind == "regression":
@@ -198,12 +199,13 @@ def _peft(plan: Plan) -> str:
 
 def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id: int) -> str:
     """The script's text: every decision of the plan as a plain value."""
-    spec, is_adalora = plan.run, plan.run.method == "adalora"
+    spec = plan.run
+    is_adalora = plan.run.method == "adalora"
     assert spec.task != "auto"
     is_multi_label = plan.facts.data.problem_type == "multi_label_classification"
     float_labels = ".float()" if is_multi_label else ".squeeze(-1)"
     row = TASKS[spec.task]
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         **_batch(plan),
         "num_train_epochs": spec.train.num_train_epochs,
         "max_steps": spec.train.max_steps,
@@ -250,8 +252,9 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
 
 
 def _base(plan: Plan) -> dict[str, str]:
-    """How the script names its base: the Hub id, the user's own folder, or nothing, as a built-in model is asked for."""
-    base, model = base_of(plan), plan.facts.model
+    """How the script names its base: the Hub id, the user's own folder, or nothing for a built-in model, which is an argument."""
+    base = base_of(plan)
+    model = plan.facts.model
     default = base.hub_id or ("" if model.name in BUNDLED else model.folder)
     note = base.note or f"The base is {base.name} on the Hub."
     if default:

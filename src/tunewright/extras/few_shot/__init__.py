@@ -1,1 +1,1 @@
-"""What the base model reaches with training rows in its prompt, without any training."""
+"""Few-shot prompting of the base model: its scores with training rows in the prompt, without any training."""

@@ -1,6 +1,4 @@
-"""The base model of a run with training rows in its prompt; what it reaches is kept in the run's folder."""
-
-from typing import Any
+"""The base model of a run with training rows in its prompt; its scores are stored in the run's folder."""
 
 from tunewright.errors import error
 from tunewright.i18n import N_
@@ -10,17 +8,17 @@ from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
 
-def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress) -> dict[str, Any]:
+def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress) -> dict[str, object]:
     """Scores of the base model on the run's held-out rows with `shots` training rows before each question.
 
     Raises: SpecError E116; DataError E210, E230.
     """
     if from_json(run.plan()).run.task != "causal_lm":
-        raise error("E230", reason=N_("its task writes no answers in turns"))
-    found = session.request("prompted", progress, shots=shots)
-    run.write_test(file_names.PROMPTED, found.pop("samples"), found.pop("losses"))
+        raise error("E230", reason=N_("its task does not generate answers in turns"))
+    result = session.request("prompted", progress, shots=shots)
+    run.write_test(file_names.PROMPTED, result.pop("samples"), result.pop("losses"))
     atomic_io.write_json(
         run.path / file_names.EVAL / f"{file_names.PROMPTED}.json",
-        {"schema": file_names.SCHEMA, "asked": shots, **found},
+        {"schema": file_names.SCHEMA, "asked": shots, **result},
     )
-    return found
+    return result

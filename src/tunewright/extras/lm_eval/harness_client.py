@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from tunewright.config.tasks import TASKS
 from tunewright.errors import error
@@ -14,14 +13,14 @@ from tunewright.rundir.run_dir import RunDir
 from tunewright.security import gate_task_folder
 
 HARNESS = "lm_eval"
-# Of metrics that are scripts none is ever fetched; the data of tasks only if that was asked for, and then without a token.
+# Metric scripts are never downloaded; the data of tasks only with `online`, and without a token.
 OFFLINE = {"HF_EVALUATE_OFFLINE": "1"}
 ONLINE = {**OFFLINE, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
 
 
 def benchmark(
     run: RunDir, tasks: Sequence[str], *, rows: int | None, include_path: Path | None, online: bool, progress: Progress
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the tasks give for base and tuned model; earlier results of other tasks are kept beside them.
 
     Raises: SpecError E116; ExportError E601 without the harness, E608 for a folder of tasks that names code, E609 for a
@@ -38,10 +37,10 @@ def benchmark(
     environment = ONLINE if online else OFFLINE
     with SessionClient(run, module="tunewright.extras.lm_eval.harness_worker", environment=environment) as session:
         folder = str(include_path.resolve()) if include_path else None
-        found = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
-    kept = run.benchmark().get("tasks", {})
-    stored = {"schema": file_names.SCHEMA, **found, "tasks": {**kept, **found["tasks"]}}
+        result = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
+    earlier = run.benchmark().get("tasks", {})
+    stored = {"schema": file_names.SCHEMA, **result, "tasks": {**earlier, **result["tasks"]}}
     with run.private():
         atomic_io.make_folder(run.benchmark_path.parent)
         atomic_io.write_json(run.benchmark_path, stored)
-    return found
+    return result

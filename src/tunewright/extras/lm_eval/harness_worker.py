@@ -23,12 +23,14 @@ from tunewright.engine.session_server import Operations, Say, SessionServer, mai
 from tunewright.errors import error
 from tunewright.rundir.run_dir import RunDir
 
-ROWS_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU is busy with one row, and padded ones only cost; the GPU's was not tried
+ROWS_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU is busy with one row, and padding only costs; not measured on a GPU
 RESAMPLES = 1000  # for metrics whose standard error has no formula
 
 
-def benchmark(session: SessionServer, tasks: list[str], rows: int | None, include_path: str | None) -> dict[str, Any]:
-    """What each task gives for base and tuned model, measured in the same way on the same rows.
+def benchmark(
+    session: SessionServer, tasks: list[str], rows: int | None, include_path: str | None
+) -> dict[str, object]:
+    """The results of each task for base and tuned model, measured on the same rows.
 
     Raises: ExportError E610 for tasks that the harness does not know, E611 if it cannot run them.
     """
@@ -38,7 +40,7 @@ def benchmark(session: SessionServer, tasks: list[str], rows: int | None, includ
     if unknown:
         raise error("E610", names=", ".join(unknown))
 
-    def measure(model: Any, number: int) -> dict[str, Any]:
+    def measure(model: Any, number: int) -> dict[str, object]:
         session.progress(number, 2)
         try:
             return _measured(session, model, tasks, manager, rows)
@@ -55,7 +57,7 @@ def benchmark(session: SessionServer, tasks: list[str], rows: int | None, includ
 
 
 def _without_code() -> None:
-    """What the harness would run on a task's word: `evaluate` runs scripts by name, its own jinja2 has no sandbox."""
+    """Block the code that a task could name: `evaluate` runs scripts by name, and the harness' own jinja2 has no sandbox."""
     sys.modules["evaluate"] = None  # type: ignore[assignment]  # importing it now fails
     open_ended = utils.env
     sandbox = ImmutableSandboxedEnvironment(
@@ -67,7 +69,7 @@ def _without_code() -> None:
 
 def _measured(
     session: SessionServer, model: Any, tasks: list[str], manager: TaskManager, rows: int | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     plan = session.plan
     lm = HFLM(
         pretrained=model,
@@ -76,11 +78,11 @@ def _measured(
         max_length=session.positions(),
         batch_size=ROWS_AT_ONCE[device().type],
     )
-    found = lm_eval.simple_evaluate(
+    results = lm_eval.simple_evaluate(
         model=lm, tasks=tasks, task_manager=manager, limit=rows, bootstrap_iters=RESAMPLES, log_samples=False
     )
-    assert found is not None  # that is the answer of other processes than the first
-    return found
+    assert results is not None  # that is the answer of other processes than the first
+    return results
 
 
 def _side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def _side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[s
     }
 
 
-def _value(results: Mapping[str, Any], key: str) -> dict[str, float | None]:
+def _value(results: Mapping[str, object], key: str) -> dict[str, float | None]:
     metric, _comma, filtered = key.partition(",")
     return {"value": _number(results[key]), "stderr": _number(results.get(f"{metric}_stderr,{filtered}"))}
 
@@ -116,7 +118,7 @@ def _number(value: Any) -> float | None:
 
 
 def operations(run: RunDir, say: Say) -> Operations:
-    """What this process can be asked for."""
+    """The operations of this process."""
     return {"benchmark": partial(benchmark, SessionServer(run, say))}
 
 

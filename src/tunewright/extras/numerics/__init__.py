@@ -1,1 +1,1 @@
-"""`verify --numerics`: the equalities that a run stands on, measured on a person's own model."""
+"""`verify --numerics`: the numerical equalities that a run relies on, measured on its own model."""

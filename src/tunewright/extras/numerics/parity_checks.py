@@ -1,4 +1,4 @@
-"""The equalities that a run stands on, measured on a person's own model and a few of his rows.
+"""The numerical equalities that a run relies on, measured on its own model and a few of its rows.
 
 Each check compares two ways to one result: a step at once and row by row, a fast path and the plain one, the model without
 its adapter and the base, the adapter in memory and on disk, the merged model and its adapter. Dropout is off. A difference is
@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
@@ -45,17 +44,20 @@ from tunewright.kernels.packing import attend_by_document, packed_loss
 from tunewright.planning.fast_paths import PATHS
 from tunewright.planning.run_plan import Plan
 
-ROWS, TOKENS = 6, 96  # the plain way computes all logits of all rows at once
+ROWS, TOKENS = 6, 96  # the reference computes all logits of all rows at once
 WITHOUT_LIMIT = 2**31
 # Of the loss: inputs in 8 bits are meant to be rounded, so that they give another loss, but not a far one.
 INT8_TOLERANCE = 3e-2
-LOSS, GRADIENTS, LOGITS, TENSORS = "loss", "gradients", "logits", "tensors"
+LOSS = "loss"
+GRADIENTS = "gradients"
+LOGITS = "logits"
+TENSORS = "tensors"
 BatchInputs = list[Tensor]
 
 
 @dataclass(frozen=True)
 class ParityResult:
-    """How far apart two ways are in one kind of result, and how far they may be."""
+    """The difference between two computations in one kind of result, and the tolerance."""
 
     what: str
     difference: float
@@ -65,13 +67,13 @@ class ParityResult:
     def is_within(self) -> bool:
         return self.difference <= self.tolerance  # what is no number is not within
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {**vars(self), "difference": self.difference if math.isfinite(self.difference) else None}
 
 
 @dataclass(frozen=True)
 class ParityCheck:
-    """One equality: what was compared, or why it was not; `is_broken` if it could not be compared as it should have been."""
+    """One equality: what was compared, or why it was not; `is_broken` if the comparison itself failed."""
 
     name: str
     compared: tuple[ParityResult, ...] = ()
@@ -80,18 +82,18 @@ class ParityCheck:
 
     @property
     def outcome(self) -> str:
-        if self.is_broken or not all(one.is_within for one in self.compared):
+        if self.is_broken or not all(result.is_within for result in self.compared):
             return "failed"
         return "ok" if self.compared else "not_applicable"
 
-    def to_json(self) -> dict[str, Any]:
-        compared = [one.to_json() for one in self.compared]
+    def to_json(self) -> dict[str, object]:
+        compared = [result.to_json() for result in self.compared]
         return {"name": self.name, "outcome": self.outcome, "reason": self.reason, "compared": compared}
 
 
 @dataclass(frozen=True)
 class _ModelUnderTest:
-    """The model of a run with a few rows; `loss` is the plain one of its task."""
+    """The model of a run with a few rows; `loss` is the reference loss of its task."""
 
     model: PeftModel
     plan: Plan
@@ -107,12 +109,12 @@ class _ModelUnderTest:
             return _summed(self.model, loss, batches)
 
     def whole(self) -> LossAndGradients:
-        """The plain way, all rows at once."""
+        """The reference computation, all rows at once."""
         return self.measured(self.loss, self.cut, WITHOUT_LIMIT)
 
     @cached_property
     def plain(self) -> LossAndGradients:
-        """The same, made once."""
+        """The same, computed once."""
         return self.whole()
 
     def logits(self) -> BatchInputs:
@@ -122,10 +124,10 @@ class _ModelUnderTest:
 def prove(
     model: PeftModel, plan: Plan, adapter: Path, tokenizer: TextTokenizer, rows: Sequence[TokenizedExample],
     progress: Callable[[int, int], None],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, object]:  # fmt: skip
     """All checks of a run. `model` was loaded from `adapter`, and is used up.
 
-    Cost: memory of one model (of two where the base is quantised and merged); a few passes over six short rows.
+    Cost: memory of one model (of two where the base is quantised and merged); a few forward and backward passes of six short rows.
     """
     total = len(PATHS) + 4
     checks: list[ParityCheck] = []
@@ -142,7 +144,9 @@ def prove(
     for name in PATHS:
         add(_fast_path(name, subject))
     switched_off = None if trains_biases(plan.run.peft) else _without_adapter(subject)
-    tuned, tensors, kind = subject.logits(), _copied(model), next(model.parameters()).dtype
+    tuned = subject.logits()
+    tensors = _copied(model)
+    kind = next(model.parameters()).dtype
     del model, subject
     release_memory()
     base = load_base(plan, tokenizer)
@@ -173,7 +177,7 @@ def _short(row: TokenizedExample, plan: Plan) -> TokenizedExample:
 
 
 def let_gradients_in(model: PeftModel) -> None:
-    """Mark what was trained as a training does, in a model that was loaded to be used."""
+    """Set requires_grad as in training, in a model that was loaded for inference."""
     if model.active_peft_config.is_prompt_learning:
         model.prompt_encoder.requires_grad_(True)
         for module in model.modules():
@@ -189,28 +193,31 @@ def let_gradients_in(model: PeftModel) -> None:
 
 @torch.no_grad()
 def logits_of(model: nn.Module, plan: Plan, rows: Sequence[TokenizedExample]) -> BatchInputs:
-    """Logits behind each row, as a merge compares them."""
+    """Logits after each row, as a merge compares them."""
     model.eval()
     return [next_logits(model, plan, row.ids) for row in rows]
 
 
 def _summed(model: nn.Module, loss: LossFunction, batches: Sequence[MicroBatch]) -> LossAndGradients:
-    found = [measure(model, loss, batch) for batch in batches]
-    return LossAndGradients(sum(one.loss for one in found), torch.stack([one.gradients for one in found]).sum(0))
+    measured = [measure(model, loss, batch) for batch in batches]
+    return LossAndGradients(
+        sum(micro_batch.loss for micro_batch in measured),
+        torch.stack([micro_batch.gradients for micro_batch in measured]).sum(0),
+    )
 
 
-def _agreement(name: str, model: nn.Module, right: LossAndGradients, found: LossAndGradients) -> ParityCheck:
+def _agreement(name: str, model: nn.Module, expected: LossAndGradients, actual: LossAndGradients) -> ParityCheck:
     """Losses and gradients compared; gradients that are all zero prove nothing."""
-    if not right.gradients.any():
+    if not expected.gradients.any():
         return ParityCheck(name, reason=N_("no gradient reaches the adapter"), is_broken=True)
-    pairs = zip((LOSS, GRADIENTS), difference(right, found), tolerances(model), strict=True)
-    return ParityCheck(name, tuple(ParityResult(*one) for one in pairs))
+    pairs = zip((LOSS, GRADIENTS), difference(expected, actual), tolerances(model), strict=True)
+    return ParityCheck(name, tuple(ParityResult(*pair) for pair in pairs))
 
 
-def _same_logits(right: BatchInputs, found: BatchInputs, tolerance: float) -> ParityResult:
+def _same_logits(expected: BatchInputs, actual: BatchInputs, tolerance: float) -> ParityResult:
     """The largest difference as a share of the largest logit."""
-    apart = torch.cat([(a - b).flatten() for a, b in zip(right, found, strict=True)]).abs().max()
-    largest = torch.cat([a.flatten() for a in right]).abs().max().clamp(min=1.0)
+    apart = torch.cat([(a - b).flatten() for a, b in zip(expected, actual, strict=True)]).abs().max()
+    largest = torch.cat([a.flatten() for a in expected]).abs().max().clamp(min=1.0)
     return ParityResult(LOGITS, float(apart / largest), tolerance)
 
 
@@ -221,51 +228,52 @@ def _accumulated(subject: _ModelUnderTest) -> ParityCheck:
 
 
 def _fast_path(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
-    """A fast path of the plan against the plain way, or why the run does not take it."""
+    """A fast path of the plan against the reference, or why the run does not use it."""
     plan = subject.plan
     if name not in plan.fast_paths:
         return ParityCheck(name, reason=PATHS[name].reason_not(plan.run, plan.facts) or N_("it was switched off"))
-    return _OTHERS[name](subject) if name in _OTHERS else _way(name, subject)
+    return _OTHERS[name](subject) if name in _OTHERS else _loss_backend(name, subject)
 
 
-def _way(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
-    """A way to the loss: in two micro-batches at least, where it cuts them itself."""
-    plan, model = subject.plan, subject.model
-    way = next(way for way in fast_backends(plan) if way.paths[-1] == name)
-    if reason := reason_not(way, plan, model):
+def _loss_backend(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
+    """A fast loss backend: in at least two micro-batches, where it forms them itself."""
+    plan = subject.plan
+    model = subject.model
+    backend = next(backend for backend in fast_backends(plan) if backend.paths[-1] == name)
+    if reason := reason_not(backend, plan, model):
         return ParityCheck(name, reason=reason)
     half = sum(len(row.ids) for row in subject.rows) // 2
-    right = subject.plain
-    undo = attend_by_document(model) if way.loss is packed_loss else lambda: None
+    expected = subject.plain
+    undo = attend_by_document(model) if backend.loss is packed_loss else lambda: None
     try:
-        found = subject.measured(way.loss, way.of(subject.cut), half)
+        actual = subject.measured(backend.loss, backend.of(subject.cut), half)
     except CannotPack as unknown:
         return ParityCheck(name, reason=str(unknown))
     finally:
         undo()
-    return _agreement(name, model, right, found)
+    return _agreement(name, model, expected, actual)
 
 
 def _onednn(subject: _ModelUnderTest) -> ParityCheck:
     if onednn_error() >= EXACT:
         return ParityCheck("onednn_matmul", reason=N_("it is not exact in this process, and so not used"))
     with default_matmul():
-        right = subject.whole()
+        expected = subject.whole()
     with onednn_matmul():
-        return _agreement("onednn_matmul", subject.model, right, subject.whole())
+        return _agreement("onednn_matmul", subject.model, expected, subject.whole())
 
 
 def _int8(subject: _ModelUnderTest) -> ParityCheck:
     batch = subject.cut.collate(subject.rows, subject.cut.pad_id)
-    right, found = subject.plain, measure(subject.model, subject.loss, batch)
-    return ParityCheck("int8", (ParityResult(LOSS, difference(right, found)[0], INT8_TOLERANCE),))
+    expected, actual = subject.plain, measure(subject.model, subject.loss, batch)
+    return ParityCheck("int8", (ParityResult(LOSS, difference(expected, actual)[0], INT8_TOLERANCE),))
 
 
 def _merged_lora(subject: _ModelUnderTest) -> ParityCheck:
-    right = subject.logits()
+    expected = subject.logits()
     with torch.no_grad(), merged_lora(subject.model):
-        found = subject.logits()
-    return ParityCheck("merged_lora", (_same_logits(right, found, TOLERANCE[torch.float32]),))
+        actual = subject.logits()
+    return ParityCheck("merged_lora", (_same_logits(expected, actual, TOLERANCE[torch.float32]),))
 
 
 _OTHERS: Mapping[str, Callable[[_ModelUnderTest], ParityCheck]] = {
@@ -278,10 +286,10 @@ def _without_adapter(subject: _ModelUnderTest) -> BatchInputs:
         return logits_of(base, subject.plan, subject.rows)
 
 
-def _switched_off(found: BatchInputs | None, right: BatchInputs, kind: torch.dtype) -> ParityCheck:
-    if found is None:
+def _switched_off(actual: BatchInputs | None, expected: BatchInputs, kind: torch.dtype) -> ParityCheck:
+    if actual is None:
         return ParityCheck("switched_off", reason=N_("biases of the base were trained, and they stay in it"))
-    return ParityCheck("switched_off", (_same_logits(right, found, TOLERANCE[kind]),))
+    return ParityCheck("switched_off", (_same_logits(expected, actual, TOLERANCE[kind]),))
 
 
 def _copied(model: PeftModel) -> dict[str, Tensor]:
@@ -289,15 +297,17 @@ def _copied(model: PeftModel) -> dict[str, Tensor]:
 
 
 def _reloaded(
-    held: dict[str, Tensor], right: BatchInputs, again: PeftModel, found: BatchInputs, kind: torch.dtype
+    in_memory: dict[str, Tensor], expected: BatchInputs, again: PeftModel, actual: BatchInputs, kind: torch.dtype
 ) -> ParityCheck:
     """Adapter and logits as they were in memory, and as they are when all is read again."""
-    read = _copied(again)
-    if {name: tensor.shape for name, tensor in held.items()} != {name: tensor.shape for name, tensor in read.items()}:
+    loaded = _copied(again)
+    if {name: tensor.shape for name, tensor in in_memory.items()} != {
+        name: tensor.shape for name, tensor in loaded.items()
+    }:
         return ParityCheck("reloaded", reason=N_("the file holds other tensors than the model"), is_broken=True)
-    apart = torch.cat([(held[name] - read[name]).float().flatten() for name in held]).abs().max()
+    apart = torch.cat([(in_memory[name] - loaded[name]).float().flatten() for name in in_memory]).abs().max()
     return ParityCheck(
-        "reloaded", (ParityResult(TENSORS, float(apart), 0.0), _same_logits(right, found, TOLERANCE[kind]))
+        "reloaded", (ParityResult(TENSORS, float(apart), 0.0), _same_logits(expected, actual, TOLERANCE[kind]))
     )
 
 
@@ -307,8 +317,8 @@ def _merged(model: PeftModel, plan: Plan, rows: Sequence[TokenizedExample]) -> P
         refuse_to_merge(plan)
         if plan.run.model.quantization != "none":
             model = on_plain_base(model, plan)
-        right = logits_of(model, plan, rows)
-        found = logits_of(merged_model(model, plan), plan, rows)
+        expected = logits_of(model, plan, rows)
+        actual = logits_of(merged_model(model, plan), plan, rows)
     except ExportError as refusal:
         return ParityCheck("merged", reason=str(refusal.problems[0].values["reason"]))
-    return ParityCheck("merged", (_same_logits(right, found, MERGE_TOLERANCE[str(plan.run.model.precision)]),))
+    return ParityCheck("merged", (_same_logits(expected, actual, MERGE_TOLERANCE[str(plan.run.model.precision)]),))

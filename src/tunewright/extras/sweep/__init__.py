@@ -1,1 +1,1 @@
-"""The search for good settings: Optuna proposes, ordinary runs are trained, until the budget is used."""
+"""Hyperparameter search: Optuna proposes settings, ordinary runs are trained, until the budget is used."""

@@ -1,7 +1,7 @@
-"""The search itself: Optuna is asked for a setting and told its score. It knows numbers, and nothing of runs.
+"""The search itself: Optuna proposes settings and gets their scores (ask and tell). It knows nothing of runs.
 
-Optuna is imported inside functions alone, as nothing else needs it (the extra `sweep`). Trials are made through its
-storage with the name of their owner in them, in one transaction, so that no trial is ever nobody's.
+Optuna is imported inside functions only, as it is optional (the extra `sweep`). Trials are created through its storage
+together with the name of their owner, in one transaction, so that every trial has an owner.
 """
 
 import re
@@ -16,11 +16,11 @@ from typing import Any, ParamSpec, TypeVar
 from tunewright.errors import TunewrightError, error
 from tunewright.extras.comparison.search_space import SearchAxis, belongs
 
-STARTUP = 5  # finished trials before others are proposed by them, or held against them
+STARTUP = 5  # finished trials before TPE proposes and the pruner prunes
 FEWEST_FOR_IMPORTANCE = 4
-TOP_TRIALS = 5  # PED-ANOVA wants so many good ones to tell what made them good
+TOP_TRIALS = 5  # PED-ANOVA needs this many good trials
 SECONDS_FOR_LOCK = 60  # that another process may hold an SQLite file
-TRIES = 3  # two processes that make the tables at once disturb each other
+TRIES = 3  # two processes that create the tables at once disturb each other
 SHARED = "shared"
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,14 +28,14 @@ PASSWORD = re.compile(r"(://[^:/@]*):[^@/]*@")
 
 
 @dataclass(frozen=True)
-class CompletedTrial:
-    """A trial as it stands in the storage; `picked` by name of the axis, `told` is what was noted about it."""
+class TrialRecord:
+    """A trial in the storage; `picked` by name of the axis, `notes` are its user attributes."""
 
     number: int
     state: str  # running, complete, pruned or failed
     value: float | None
-    picked: Mapping[str, Any]
-    told: Mapping[str, Any]
+    picked: Mapping[str, object]
+    notes: Mapping[str, Any]
 
 
 def check_installed() -> None:
@@ -45,7 +45,7 @@ def check_installed() -> None:
 
 
 def open_search(url: str, name: str, *, is_higher_better: bool) -> "OptunaSearch":
-    """The search of that name, begun now or earlier, here or elsewhere. Raises: ExportError E601, SpecError E128."""
+    """The search of that name, created now or earlier, here or elsewhere. Raises: ExportError E601, SpecError E128."""
     check_installed()
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -79,14 +79,14 @@ def _open_storage(url: str) -> Any:
 
 
 def _refused(url: str, fault: Exception | None) -> TunewrightError:
-    """What the database itself says, as of a disk that is full; passwords are left out."""
+    """The database's own message, as for a full disk; passwords are left out."""
     hidden = PASSWORD.sub(r"\1:***@", url)
     cause = (fault.__cause__ if fault else None) or fault
     return error("E128", url=hidden, reason=str(cause).splitlines()[0].replace(url, hidden))
 
 
 def _asks_storage(method: Callable[P, R]) -> Callable[P, R]:
-    """A method of a search that asks its storage. Raises: SpecError E128 where that refuses."""
+    """A method that uses the storage. Raises: SpecError E128 where the storage fails."""
 
     @wraps(method)
     def asking(*words: P.args, **options: P.kwargs) -> R:
@@ -114,7 +114,7 @@ class OptunaSearch:
 
     @_asks_storage
     def shared(self) -> dict[str, Any]:
-        """What all processes hold to; empty before the first of them has said it."""
+        """The settings that all processes share; empty before the first of them stored them."""
         return dict(self.study.user_attrs.get(SHARED, {}))
 
     @_asks_storage
@@ -123,21 +123,21 @@ class OptunaSearch:
         return self.shared()
 
     @_asks_storage
-    def trials(self) -> list[CompletedTrial]:
+    def trials(self) -> list[TrialRecord]:
         """All trials by number."""
-        found = [
-            CompletedTrial(
+        trials = [
+            TrialRecord(
                 number=trial.number,
                 state={"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running"),
                 value=trial.value if trial.state.name == "COMPLETE" else None,
                 picked=trial.params,
-                told=trial.user_attrs,
+                notes=trial.user_attrs,
             )
             for trial in self.study.get_trials(deepcopy=False)
         ]
-        return sorted(found, key=lambda trial: trial.number)
+        return sorted(trials, key=lambda trial: trial.number)
 
-    def trial(self, number: int) -> CompletedTrial:
+    def trial(self, number: int) -> TrialRecord:
         return self.trials()[number]
 
     @_asks_storage
@@ -150,11 +150,11 @@ class OptunaSearch:
 
     @_asks_storage
     def propose(
-        self, number: int, axes: Sequence[SearchAxis], *, first: Mapping[str, Any], seed: int
-    ) -> dict[str, Any]:
+        self, number: int, axes: Sequence[SearchAxis], *, first: Mapping[str, object], seed: int
+    ) -> dict[str, object]:
         """A value for each axis that the picked method has; those that were proposed before stay.
 
-        Trial 0 takes `first`. Seed and number make the draw, so a search that was killed proposes what it would have.
+        Trial 0 takes `first`. The sampler is seeded by seed and number, so a search that was killed proposes the same values again.
         """
         import optuna
 
@@ -175,7 +175,7 @@ class OptunaSearch:
 
     @_asks_storage
     def report(self, number: int, step: int, loss: float) -> bool:
-        """Note a held-out loss of a trial that goes on; whether it is so bad that the trial should end."""
+        """Report a held-out loss of a running trial; whether the trial should be pruned."""
         import optuna
 
         trial_id = self._id(number)
@@ -184,13 +184,13 @@ class OptunaSearch:
             return False
         trial = optuna.Trial(self.study, trial_id)
         trial.report(-loss if self.is_higher_better else loss, step)
-        # The first loss says more about the warm-up than about the end.
+        # The first loss reflects the warm-up, not the result.
         return bool(known) and bool(trial.should_prune())
 
     @_asks_storage
-    def note(self, number: int, **told: Any) -> None:
-        """Keep something about a trial that goes on."""
-        for key, value in told.items():
+    def note(self, number: int, **notes: Any) -> None:
+        """Store user attributes of a running trial."""
+        for key, value in notes.items():
             self.storage.set_trial_user_attr(self._id(number), key, value)
 
     @_asks_storage
@@ -214,7 +214,7 @@ class OptunaSearch:
             return {}
         evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, TOP_TRIALS / len(done))))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that few trials tell little is said in the report
+            warnings.simplefilter("ignore")  # the report itself warns about few trials
             return dict(get_param_importances(self.study, evaluator=evaluator))
 
     def _id(self, number: int) -> int:

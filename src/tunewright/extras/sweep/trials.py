@@ -1,8 +1,8 @@
-"""A sweep: ordinary runs in one folder, each with the setting that a search proposes, until there are enough of them.
+"""A sweep: ordinary runs in one folder, each with the setting that a search proposes.
 
-What a sweep knows lies in two places that survive a kill: the search's storage holds the trials, the folder their runs. A
-trial is worked on by who holds its lock, which the system takes back from the dead; whoever finds an open trial of this
-folder unlocked goes on with it where its run is. So nothing is lost and nothing is run twice, whatever is killed when.
+The state survives a kill: the search's storage holds the trials, the folder their runs. A process works on a trial while it
+holds the trial's lock, which the system releases when the process dies; an open, unlocked trial of this folder is continued
+where its run is. So nothing is lost and nothing is run twice.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from tunewright.config.validation_problems import one_of
 from tunewright.errors import ModelError, Problem, SpecError, TunewrightError, error
 from tunewright.extras.comparison import grid, search_space
 from tunewright.extras.comparison.search_space import SearchAxis
-from tunewright.extras.sweep.optuna_search import CompletedTrial, OptunaSearch, check_installed, open_search
+from tunewright.extras.sweep.optuna_search import OptunaSearch, TrialRecord, check_installed, open_search
 from tunewright.i18n import N_
 from tunewright.launch import start_run
 from tunewright.launch.inspect_inputs import Progress
@@ -34,16 +34,19 @@ from tunewright.rundir.records import ComparisonIdentity
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_end import end_problems
 
-SWEEP_FILE, STORAGE_FILE, LOCK_FILE, LOCKS = "sweep.json", "sweep.db", "sweep.lock", "locks"
+SWEEP_FILE = "sweep.json"
+STORAGE_FILE = "sweep.db"
+LOCK_FILE = "sweep.lock"
+LOCKS = "locks"
 BEST_FILE = "best.yaml"
 LOSS = "held_out_loss"
-MOST_LOSSES = 3  # of all processes of a trial's run, before the trial counts as failed
+MOST_LOSSES = 3  # times that a trial's run may be lost before the trial counts as failed
 SweepEnd = Literal["complete", "pruned", "failed", "stopped", "lost"]
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What is searched for: the best setting of a config by a score; `space` is what was said about where to look.
+    """What is searched: the best setting of a config by a score, in `space` and the usual ranges.
 
     `storage` is the URL of a database that several machines share; none keeps an SQLite file in the folder.
     """
@@ -55,19 +58,19 @@ class SweepSettings:
 
     @property
     def name(self) -> str:
-        """The same for the same ask, on every machine, wherever its files lie there."""
+        """The same for the same settings on every machine, wherever its files are there."""
         return f"sweep-{grid.data_name(self.config.load().run)}-{self.identity()[:6]}"
 
     def identity(self) -> str:
-        """Digest of the ask with files by their names alone."""
+        """Digest of the settings, with files by their names alone."""
         run = self.config.load().run
         run = spec.patch(run, {path: file.name for path, file in start_run.files_of(run).items()})
-        told = {
+        identity = {
             "run": run.model_dump(mode="json", exclude={"run"}),
             "space": [axis.to_json() for axis in self.space],
             "metric": self.metric,
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def check(self) -> None:
         """Raises: SpecError with everything that is wrong with the space or the metric."""
@@ -88,7 +91,7 @@ class SweepSettings:
 
 @dataclass
 class TrialRun:
-    """A trial that this process works on, as it holds the lock; `run` once there is one."""
+    """A trial that this process holds the lock of; `run` once there is one."""
 
     number: int
     lock: FileLock
@@ -99,31 +102,31 @@ class TrialRun:
 class Sweep:
     """A search with the folder of its runs, and what all its trials have in common."""
 
-    sought: SweepSettings
+    settings: SweepSettings
     folder: Path
     owner: str
     search: OptunaSearch
     axes: Sequence[SearchAxis]
-    first: Mapping[str, Any]
-    equal: Mapping[str, Any]
+    first: Mapping[str, object]
+    equal: Mapping[str, object]
     rows: str
 
     def claim(self, limit: int | None) -> TrialRun | None:
-        """An open trial that nobody works on, else a new one; None if there are as many as `limit`."""
+        """An open trial that no process works on, else a new one; None if there are `limit` trials."""
         while True:
             trials = self.search.trials()
-            for tried in trials if limit is None else trials[:limit]:
-                if self._is_open(tried) and (trial := self._taken(tried.number)):
+            for record in trials if limit is None else trials[:limit]:
+                if self._is_open(record) and (trial := self._locked(record.number)):
                     return trial
             if limit is not None and len(trials) >= limit:
                 return None
             self.search.add(self.owner)
 
-    def _is_open(self, tried: CompletedTrial) -> bool:
-        return tried.state == "running" and tried.told.get("owner") == self.owner
+    def _is_open(self, record: TrialRecord) -> bool:
+        return record.state == "running" and record.notes.get("owner") == self.owner
 
-    def _taken(self, number: int) -> TrialRun | None:
-        """The trial with its lock; None if another process has it, or ended it just now."""
+    def _locked(self, number: int) -> TrialRun | None:
+        """The trial with its lock; None if another process holds it, or just ended the trial."""
         lock = FileLock(self.folder / LOCKS / f"{number}.lock")
         try:
             lock.acquire(timeout=0)
@@ -135,15 +138,15 @@ class Sweep:
         return None
 
     def begin(self, trial: TrialRun, *, force: bool = False, note: Notify) -> Sequence[Problem]:
-        """Start the trial's run in the background, or let it go on; the problems of a setting that cannot be trained.
+        """Start or resume the trial's run in the background; the problems of a setting that cannot be trained.
 
-        Such a trial is over. Raises: SpecError E126 if another run lies in its place, E127 if the rows are others now; every
-        error that no other setting would mend.
+        Such a trial is over. Raises: SpecError E126 if another run has its folder, E127 if the rows have changed; every error
+        that does not depend on the setting.
         """
         path = self.folder / f"trial-{trial.number:03d}"
         try:
             loaded = self._loaded(trial.number, path)
-            trial.run = _made(path) or self._create(loaded, path, force=force, note=note)
+            trial.run = _existing_run(path) or self._create(loaded, path, force=force, note=note)
         except TunewrightError as fault:
             if not _is_of_the_setting(fault):
                 raise
@@ -156,15 +159,15 @@ class Sweep:
         if state in ("stopped", "lost") and not self._is_pruned(trial):
             start_run.resume(trial.run, {})
         elif state == "queued" and not trial.run.info().get("is_launched"):
-            trial.run.update_info(is_launched=True)  # before it is, so that nobody who comes later does it again
+            trial.run.update_info(is_launched=True)  # before the launch, so that no other process launches it again
             start_run.launch(trial.run)
         return []
 
     def _loaded(self, number: int, path: Path) -> LoadedConfig:
-        seed = self.sought.config.load().run.train.seed
+        seed = self.settings.config.load().run.train.seed
         picked = self.search.propose(number, self.axes, first=self.first, seed=seed)
         place = {"run.name": path.name, "run.output_dir": json.dumps(str(path))}
-        return self.sought.config.load(search_space.settings(self.axes, picked) | place, equal=self.equal)
+        return self.settings.config.load(search_space.settings(self.axes, picked) | place, equal=self.equal)
 
     def _create(self, loaded: LoadedConfig, path: Path, *, force: bool, note: Notify) -> RunDir:
         plan = start_run.plan_for(loaded, note=note)
@@ -173,29 +176,29 @@ class Sweep:
         return start_run.create(loaded, plan, force=force, note=note)
 
     def follow(self, trial: TrialRun) -> Iterator[dict[str, Any] | None]:
-        """The run's events until it has ended; it is stopped when its held-out losses are worse than those of most others."""
+        """The run's events until it has ended; a trial worse than most others is pruned."""
         assert trial.run is not None
         if self._is_pruned(trial) and trial.run.state() != "stopping":
             start_run.stop(trial.run)
         for event in start_run.follow(trial.run):
             if event and event["kind"] == "eval" and self._is_hopeless(trial, event):
-                # Before the stop, so that whoever comes after a kill knows what it was for.
+                # Before the stop, so that the reason is known after a kill.
                 self.search.note(trial.number, pruned=event["step"])
                 start_run.stop(trial.run)
             yield event
 
     def _is_hopeless(self, trial: TrialRun, event: Mapping[str, Any]) -> bool:
-        """Whether a held-out loss ends the trial, which may have been decided already."""
+        """Whether a held-out loss prunes the trial; False if that was decided before."""
         loss = event["held_out_loss"]
         if loss is None or self._is_pruned(trial):
             return False
         return self.search.report(trial.number, event["step"], loss)
 
     def _is_pruned(self, trial: TrialRun) -> bool:
-        return "pruned" in self.search.trial(trial.number).told
+        return "pruned" in self.search.trial(trial.number).notes
 
     def conclude(self, trial: TrialRun) -> SweepEnd:
-        """Tell the search what became of the run. One that was stopped by hand, or lost, is left open.
+        """Report the end of the run to the search. A run that was stopped by hand, or lost, leaves its trial open.
 
         Raises: SpecError E103 if the run has no such score.
         """
@@ -204,14 +207,14 @@ class Sweep:
         if state == "finished":
             return self._score(trial)
         if self._is_pruned(trial):
-            step = self.search.trial(trial.number).told["pruned"]
+            step = self.search.trial(trial.number).notes["pruned"]
             text = f"pruned at step {step}: most other trials had lower held-out losses by then"
             trial.run.events.write("note", text=text)
             return self._end(trial, "pruned")
         if state == "failed":
             return self._end(trial, "failed", reason=_in_english(end_problems(trial.run)))
         if state == "lost":
-            losses = self.search.trial(trial.number).told.get("losses", 0) + 1
+            losses = self.search.trial(trial.number).notes.get("losses", 0) + 1
             if losses >= MOST_LOSSES:
                 return self._end(trial, "failed", reason="its processes were lost again and again")
             self.search.note(trial.number, losses=losses)
@@ -222,7 +225,7 @@ class Sweep:
         assert trial.run is not None
         after = run_record.read(trial.run).after
         scores = after["scores"] if after else {}
-        metric = self.sought.metric
+        metric = self.settings.metric
         if metric not in scores:
             self._end(trial, "failed", reason=f"no {metric}")
             raise error("E103", key="--metric", reason=one_of(scores), value=metric)
@@ -230,27 +233,27 @@ class Sweep:
             return self._end(trial, "failed", reason=f"{metric} is not a number")
         return self._end(trial, "complete", scores[metric])
 
-    def _end(self, trial: TrialRun, state: SweepEnd, value: float | None = None, **told: Any) -> SweepEnd:
+    def _end(self, trial: TrialRun, state: SweepEnd, value: float | None = None, **notes: Any) -> SweepEnd:
         seconds = trial.run.seconds() if trial.run else None
-        self.search.note(trial.number, seconds=seconds, **told)
+        self.search.note(trial.number, seconds=seconds, **notes)
         self.search.tell(trial.number, state, value)
         trial.lock.release()
         return state
 
     @property
-    def best(self) -> CompletedTrial | None:
+    def best(self) -> TrialRecord | None:
         """The trial with the best score; of equals the first."""
         done = [trial for trial in self.search.trials() if trial.value is not None]
         sign = -1 if self.search.is_higher_better else 1
         return min(done, key=lambda trial: sign * float(trial.value or 0.0), default=None)
 
-    def parameters(self, tried: CompletedTrial) -> dict[str, Any]:
+    def parameters(self, record: TrialRecord) -> dict[str, Any]:
         """What a trial picked, by path of the config."""
-        return search_space.parameters(self.axes, tried.picked)
+        return search_space.parameters(self.axes, record.picked)
 
     def runs(self) -> list[RunDir]:
-        """The runs in this folder that came to their end as trials; those of other machines lie there."""
-        done = {trial.told.get("run") for trial in self.search.trials() if trial.state == "complete"}
+        """The runs of completed trials in this folder; other machines have their own."""
+        done = {trial.notes.get("run") for trial in self.search.trials() if trial.state == "complete"}
         return [run for run in run_dir.list_runs(self.folder) if str(run.path) in done]
 
     def write_best(self) -> Path | None:
@@ -258,7 +261,7 @@ class Sweep:
         best = self.best
         if best is None:
             return None
-        loaded = self.sought.config.load(search_space.settings(self.axes, best.picked), equal=self.equal)
+        loaded = self.settings.config.load(search_space.settings(self.axes, best.picked), equal=self.equal)
         run = spec.patch(start_run.with_absolute_paths(loaded.run), {"run.name": None, "run.output_dir": None})
         path = self.folder / BEST_FILE
         atomic_io.write_text(path, spec.to_yaml(run))
@@ -266,14 +269,15 @@ class Sweep:
 
     def to_json(self) -> dict[str, Any]:
         """All trials by number, the best of them, and its config: stable names, English."""
-        best, config = self.best, self.folder / BEST_FILE
+        best = self.best
+        config = self.folder / BEST_FILE
         return {
             "schema": file_names.SCHEMA,
-            "metric": self.sought.metric,
+            "metric": self.settings.metric,
             "trials": [
                 {
                     "number": trial.number, "state": trial.state, "value": trial.value, "params": self.parameters(trial),
-                    "run": trial.told.get("run"), "seconds": trial.told.get("seconds"), "reason": trial.told.get("reason"),
+                    "run": trial.notes.get("run"), "seconds": trial.notes.get("seconds"), "reason": trial.notes.get("reason"),
                 }
                 for trial in self.search.trials()
             ],
@@ -284,21 +288,22 @@ class Sweep:
 
 
 def open_sweep(
-    sought: SweepSettings, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None
+    settings: SweepSettings, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None
 ) -> Sweep:
-    """The sweep of a folder, begun now or earlier.
+    """The sweep of a folder, started now or earlier.
 
     Raises: ExportError E601 without Optuna; SpecError E103, E126 if the folder holds other runs, E128; what planning raises.
     """
     check_installed()
-    sought.check()
-    folder, identity = folder.resolve(), sought.identity()
+    settings.check()
+    folder = folder.resolve()
+    identity = settings.identity()
     file = folder / SWEEP_FILE
     if not read_optional(file, ComparisonIdentity):
         output_targets.output_folder(folder, is_new=False)
         if folder.is_dir():
             output_targets.output_file(folder / BEST_FILE)
-    planned = None if file.is_file() else _shared(sought, note=note, progress=progress)
+    planned = None if file.is_file() else _shared(settings, note=note, progress=progress)
     atomic_io.make_folder(folder / LOCKS)
     with FileLock(folder / LOCK_FILE):
         if not file.is_file():
@@ -308,21 +313,21 @@ def open_sweep(
         own = read_object(file, ComparisonIdentity)
         if own["ask"] != identity:
             raise error("E126", path=str(folder))
-        url = sought.storage or f"sqlite:///{folder / STORAGE_FILE}"
-        search = open_search(url, sought.name, is_higher_better=METRICS[sought.metric].is_higher_better)
-        shared = search.shared() or search.share(planned or _shared(sought, note=note, progress=progress))
+        url = settings.storage or f"sqlite:///{folder / STORAGE_FILE}"
+        search = open_search(url, settings.name, is_higher_better=METRICS[settings.metric].is_higher_better)
+        shared = search.shared() or search.share(planned or _shared(settings, note=note, progress=progress))
     axes = [SearchAxis.from_json(axis) for axis in shared["axes"]]
-    return Sweep(sought, folder, own["id"], search, axes, shared["first"], shared["equal"], shared["rows"])
+    return Sweep(settings, folder, own["id"], search, axes, shared["first"], shared["equal"], shared["rows"])
 
 
-def _shared(sought: SweepSettings, *, note: Notify, progress: Progress) -> dict[str, Any]:
-    """What all trials have in common, by the plan of the ask as it stands. Raises: what planning raises; SpecError E109."""
-    loaded = sought.config.load()
+def _shared(settings: SweepSettings, *, note: Notify, progress: Progress) -> dict[str, Any]:
+    """What all trials share, from the plan of the unchanged config. Raises: what planning raises; SpecError E109."""
+    loaded = settings.config.load()
     plan = start_run.plan_for(loaded, note=note, progress=progress)
     if not plan.facts.data.num_held_out:
         values: dict[str, Any] = {"first": "sweep", "second": "data.holdout=0", "fix": "--set data.holdout=0.1"}
         raise error("E109", reason=N_("there are no held-out rows to tell a good trial by"), **values)
-    axes = search_space.axes_for(sought.space, plan, loaded.origins)
+    axes = search_space.axes_for(settings.space, plan, loaded.origins)
     return {
         "axes": [axis.to_json() for axis in axes],
         "first": search_space.at_plan(axes, plan.run),
@@ -331,12 +336,12 @@ def _shared(sought: SweepSettings, *, note: Notify, progress: Progress) -> dict[
     }
 
 
-def default_folder(sought: SweepSettings) -> Path:
-    """runs/sweep-<data>-<6 letters>: the same for the same ask, so that the same command goes on where it stopped."""
-    return run_dir.runs_root() / sought.name
+def default_folder(settings: SweepSettings) -> Path:
+    """runs/sweep-<data>-<6 letters>: the same for the same settings, so that the same command continues."""
+    return run_dir.runs_root() / settings.name
 
 
-def _made(path: Path) -> RunDir | None:
+def _existing_run(path: Path) -> RunDir | None:
     """The run of a folder, if there is one. Raises: TrainingError E525 for one that is damaged."""
     if not run_dir.is_run(path):
         return None
@@ -351,6 +356,6 @@ def _in_english(problems: Iterable[Problem]) -> str:
 
 
 def _is_of_the_setting(fault: TunewrightError) -> bool:
-    """Whether another setting may well be trained where this one cannot."""
+    """Whether the error depends on the setting, so that another one may be trained."""
     codes = {problem.code for problem in fault.problems}
     return codes == {"E401"} or (isinstance(fault, SpecError | ModelError) and "E127" not in codes)
