@@ -23,7 +23,7 @@ def codes(run: RunDir) -> list[str]:
     problems = end_problems(run)
     assert run_record.read(run).failure == list(evidence.read(run).problems) == problems
     as_json = [problem.to_json() for problem in problems]
-    assert summary(run, ())["problems"] == api.result(run)["problems"] == as_json
+    assert summary(run, ())["problems"] == api.TrainedRun(run).result["problems"] == as_json
     return [problem.code for problem in problems]
 
 
