@@ -175,7 +175,7 @@ def test_a_run_is_the_same_with_and_without_its_rehearsal(
 ) -> None:
     settings = {"peft.lora_dropout": 0.2}
     rehearsed = run_for(tiny_model(), shop_rows, tmp_path / "rehearsed", **settings)
-    monkeypatch.setattr(train_adapter, "rehearse", lambda model, loss, batch: None)
+    monkeypatch.setattr(train_adapter, "run_warmup_step", lambda model, loss, batch: None)
     plain = run_for(tiny_model(), shop_rows, tmp_path / "plain", **settings)
     curves = [
         [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"] for run in (rehearsed, plain)
