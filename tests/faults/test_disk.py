@@ -24,6 +24,7 @@ from tunewright.engine.system.io_errors import disk_faults
 from tunewright.errors.catalogue.codes import EXIT_MEMORY
 from tunewright.launch import in_process, start_run
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_end import end_problems
 
 __all__ = ["_measured", "shop_rows", "tiny_model"]
 OPTIMIZER_LIMIT, ADAPTER_LIMIT = 90_000, 30_000  # torch writes the one, safetensors the other
@@ -133,7 +134,7 @@ def test_what_the_system_refuses_a_worker_is_no_fault_of_ours(
 
     monkeypatch.setattr(worker, "train", refuse)
     assert in_process.work(run) == exit_code
-    (problem,) = start_run.outcome_problems(run)
+    (problem,) = end_problems(run)
     assert (problem.code, run.info()["exit_code"]) == (code, exit_code)
     assert (os.strerror(number) if number else "a library's own words") in problem.message()
     assert code == "E404" or ("/some/where" if number else str(run.path)) in problem.message()

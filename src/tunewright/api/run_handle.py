@@ -23,6 +23,7 @@ from tunewright.report.run_report import write_report
 from tunewright.rundir import base_fingerprint, file_names, output_targets
 from tunewright.rundir.base_model import BaseReference
 from tunewright.rundir.run_dir import DAMAGED, RunDir
+from tunewright.rundir.run_end import end_problems
 from tunewright.security import html_table
 
 CHAT_TOKENS = 256
@@ -42,7 +43,7 @@ def _result(run: RunDir) -> dict[str, Any]:
     result = run.result()
     keys = ("before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
             "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes")  # fmt: skip
-    problems = [problem.to_json() for problem in start_run.outcome_problems(run)]
+    problems = [problem.to_json() for problem in end_problems(run)]
     report = run.file(file_names.REPORT)
     plan = from_json(run.plan())
     return {
@@ -119,7 +120,7 @@ class TrainedRun:
     @property
     def problems(self) -> list[Problem]:
         """Why the run ended as it did; empty for one that ended well or is still running."""
-        return start_run.outcome_problems(self.dir)
+        return end_problems(self.dir)
 
     @property
     def exit_code(self) -> int | None:

@@ -18,6 +18,7 @@ from tunewright.launch.session_client import Progress
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_end import end_problems
 
 
 def plan(
@@ -73,7 +74,7 @@ def wait_for_stop(run: RunDir) -> None:
 
 def problems(run: RunDir) -> list[Problem]:
     """Why a run ended as it did; empty for one that ended well or is still running."""
-    return start_run.outcome_problems(run)
+    return end_problems(run)
 
 
 def train(
@@ -118,7 +119,7 @@ def _train_to_end(
             if event:
                 on_event(event)
     if run.state() != "finished":
-        raise errors_of(start_run.outcome_problems(run) or [_unexplained_end(run)])
+        raise errors_of(end_problems(run) or [_unexplained_end(run)])
     return TrainedRun(run)
 
 

@@ -13,7 +13,8 @@ from tunewright.planning.resolve_adapter import learning_rate
 from tunewright.planning.run_plan import Plan, from_json
 from tunewright.rundir import file_names, run_dir
 from tunewright.rundir.run_dir import RunDir
-from tunewright.rundir.run_history import RunHistory, read_history
+from tunewright.rundir.run_end import end_problems
+from tunewright.rundir.run_history import read_history
 
 EventRow = dict[str, Any]
 
@@ -132,19 +133,6 @@ def read(run: RunDir) -> Evidence:
         after=scores.get("after", {}),
         samples=run.samples("after"),
         result=run.result(),
-        problems=_failure(run, history),
+        problems=end_problems(run),
         alerts=[Problem.from_record(event["problem"]) for event in history.alerts.last],
     )
-
-
-def _failure(run: RunDir, history: RunHistory) -> list[Problem]:
-    """Why the last session ended early: as its parent wrote it, who saw what the worker could not say, else as the worker did.
-
-    Empty if it ended well or is still going on.
-    """
-    told = run.info().get("problems")
-    if told:
-        return [Problem.from_record(problem) for problem in told]
-    if history.end is None or history.end["kind"] == "done":
-        return []
-    return [Problem.from_record(problem) for problem in history.end["problems"]]

@@ -9,10 +9,11 @@ from tunewright.errors import errors_of
 from tunewright.inspection.machine_info import factors_path, read_factors
 from tunewright.launch.inspect_inputs import Progress
 from tunewright.launch.resolve_model import Notify
-from tunewright.launch.start_run import create, launch, outcome_problems, plan_for, wait
+from tunewright.launch.start_run import create, launch, plan_for, wait
 from tunewright.planning.run_plan import Plan
 from tunewright.planning.time_estimate import factor_key
 from tunewright.rundir import atomic_io
+from tunewright.rundir.run_end import end_problems
 from tunewright.security import cache_faults, home, seal_object
 
 STEPS = 5  # the first two warm up
@@ -38,7 +39,7 @@ def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) ->
         run = create(short_run, plan, force=False, note=note)
         launch(run)
         wait(run)
-        problems = outcome_problems(run)
+        problems = end_problems(run)
         if problems:
             raise errors_of(problems)
         factor = _slower(plan, run.read_events())

@@ -10,7 +10,7 @@ from typing import Any
 from tunewright.config import load_config as spec
 from tunewright.config.run_config import CHANGEABLE, RunConfig
 from tunewright.data.files.split_files import originals
-from tunewright.errors import Problem, TrainingError, error, of_system, system_faults
+from tunewright.errors import Problem, TrainingError, error, system_faults
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import read_factor, versions
@@ -298,15 +298,6 @@ def _at(values: Mapping[str, object], path: str) -> Any:
     section, _dot, name = path.partition(".")
     value = values.get(section)
     return value.get(name) if isinstance(value, Mapping) else value
-
-
-def outcome_problems(run: RunDir) -> list[Problem]:
-    """Why a run ended as it did, from run.json; for a lost run on a disk that refuses writes, that refusal."""
-    stored = [Problem.from_record(record) for record in run.info().get("problems") or []]
-    if stored or run.state() != "lost":
-        return stored
-    refusal = atomic_io.refusal(run.path)
-    return list(of_system(refusal, run.path).problems) if refusal else []
 
 
 def copy_adapter(run: RunDir, target: Path) -> Path:

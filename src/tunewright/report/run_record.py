@@ -15,6 +15,7 @@ from tunewright.planning.run_plan import Plan, from_json
 from tunewright.report.verdict import ScoreChange, Verdict, judge, pair
 from tunewright.rundir import file_names, model_card
 from tunewright.rundir.run_dir import LIVE, RunDir
+from tunewright.rundir.run_end import end_problems
 from tunewright.rundir.run_history import RunHistory, read_history
 
 EventRow = dict[str, Any]
@@ -152,10 +153,7 @@ class RunRecord:
     @property
     def failure(self) -> list[Problem]:
         """Why the last session ended early; empty while it runs and when it ended well."""
-        end = self.history.end
-        if self.is_live or end is None or end["kind"] == "done":
-            return []
-        return [Problem.from_record(problem) for problem in end["problems"]]
+        return end_problems(self.run)
 
     @property
     def best_step(self) -> int | None:

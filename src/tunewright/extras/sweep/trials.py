@@ -32,6 +32,7 @@ from tunewright.rundir import atomic_io, file_names, output_targets, run_dir
 from tunewright.rundir.record_reader import read_object, read_optional
 from tunewright.rundir.records import ComparisonIdentity
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_end import end_problems
 
 SWEEP_FILE = "sweep.json"
 STORAGE_FILE = "sweep.db"
@@ -211,7 +212,7 @@ class Sweep:
             trial.run.events.write("note", text=text)
             return self._end(trial, "pruned")
         if state == "failed":
-            return self._end(trial, "failed", reason=_in_english(start_run.outcome_problems(trial.run)))
+            return self._end(trial, "failed", reason=_in_english(end_problems(trial.run)))
         if state == "lost":
             losses = self.search.trial(trial.number).notes.get("losses", 0) + 1
             if losses >= MOST_LOSSES:
