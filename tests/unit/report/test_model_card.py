@@ -59,10 +59,13 @@ def test_a_base_that_has_a_head_is_not_called_untrained(classified: RunDir, fini
     [
         (
             {"method": "lora", "peft": {"r": 4, "use_dora": True}},
-            "lora (target_modules=q_proj, k_proj, v_proj, o_proj, lora_alpha=8, lora_dropout=0.0, r=4",
+            "lora (target_modules=[q_proj, k_proj, v_proj, o_proj], lora_alpha=8",
         ),
-        ({"method": "prefix_tuning", "peft": {"num_virtual_tokens": 20}}, "prefix_tuning (num_virtual_tokens=20)"),
-        ({"method": "ia3"}, "ia3 (target_modules=k_proj, v_proj, down_proj, feedforward_modules=down_proj)"),
+        (
+            {"method": "prefix_tuning", "peft": {"num_virtual_tokens": 20}},
+            "prefix_tuning (num_virtual_tokens=20, init_weights=zero)",
+        ),
+        ({"method": "ia3"}, "ia3 (target_modules=[k_proj, v_proj, down_proj], feedforward_modules=[down_proj])"),
     ],
 )
 def test_every_method_is_said_with_its_fields(finished: RunDir, peft: dict[str, object], method: str) -> None:
