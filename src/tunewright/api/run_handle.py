@@ -181,9 +181,7 @@ class TrainedRun:
     @property
     def task(self) -> Task:
         """The task that the run was trained for."""
-        task = self.plan.run.task
-        assert task != "auto"
-        return task
+        return self.plan.run.task
 
     def opening(self) -> list[dict[str, str]]:
         """The system turn that all training rows begin with: a prompt should begin with it, too."""
@@ -248,7 +246,6 @@ class TrainedRun:
         """
         plan = self.plan
         precision = plan.run.model.precision
-        assert precision != "auto"
         place = target or self.path / file_names.MERGED
         output_targets.output_folder(place, num_bytes=stored_bytes(plan.facts.model, precision, "none"))
         return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)

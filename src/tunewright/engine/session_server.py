@@ -109,7 +109,6 @@ class SessionServer:
             raise error("E219", reason=str(refusal)) from refusal
 
     def _longest(self) -> int:
-        assert self.plan.run.data.max_length != "auto"
         return max(self.plan.run.data.max_length, min(NEW_TEXT_TOKENS, self.positions()))
 
     def positions(self) -> int:
@@ -166,7 +165,6 @@ class SessionServer:
         if not inputs:
             inputs = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
         folder = Path(target) if target else self.run.path / file_names.MERGED
-        assert spec.eval.max_new_tokens != "auto"
         readme = card(self.plan, self.run, self.run.result().get("baseline"), is_merged=True)
         return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens, readme)
 

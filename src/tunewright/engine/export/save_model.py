@@ -194,7 +194,7 @@ def merge(
     merged = merged_model(model, plan)
     after = _given(merged, *given)
     equal, difference = before.equal(after), before.difference(after)
-    if equal < len(inputs) or difference > MERGE_TOLERANCE[str(plan.run.model.precision)] * max(1.0, before.scale()):
+    if equal < len(inputs) or difference > MERGE_TOLERANCE[plan.run.model.precision] * max(1.0, before.scale()):
         raise error("E602", equal=equal, total=len(inputs), difference=f"{difference:.2g}")
     _publish(merged, target, plan, tokenizer, readme)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
@@ -227,7 +227,7 @@ def on_plain_base(model: PeftModel, plan: Plan) -> PeftModel:
 
     It goes through a folder: PEFT's layers for quantised ones merge otherwise.
     """
-    base, dtype = model.get_base_model(), DTYPES[str(plan.run.model.precision)]
+    base, dtype = model.get_base_model(), DTYPES[plan.run.model.precision]
     with TemporaryDirectory() as folder, disk_faults(Path(folder)):
         model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
         base.is_loaded_in_8bit = base.is_loaded_in_4bit = False  # with these marks PEFT will not even take (IA)3 off

@@ -52,10 +52,8 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     """
     run, folder = plan.run, Path(plan.facts.model.folder)
     gate_model_folder(folder)
-    assert run.model.precision != "auto"
     dtype = DTYPES[run.model.precision]
     kind = run.model.quantization
-    assert run.task != "auto"
     heads = (*HEADS, *plan.facts.model.fresh_heads.get(run.task, ())) if run.task in LABELLED else ()
     by_int8 = "int8" in plan.fast_paths and is_int8_right()
     set_seed(run.train.seed)

@@ -28,7 +28,7 @@ def check_loaded(model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, st
     to be left over (its `_keys_to_ignore_on_load_unexpected`), and those that a model computes itself, are no weights.
     Raises: ModelError E316, E317, E318, all of them at once.
     """
-    fresh = plan.facts.model.fresh_heads.get(plan.run.task, ()) if plan.run.task != "auto" else ()
+    fresh = plan.facts.model.fresh_heads.get(plan.run.task, ())
     labels = plan.run.task in LABELLED
     missing = [name for name in info["missing_keys"] if not (labels and _is_head(name, model, fresh))]
     surplus = [name for name in info["unexpected_keys"] if _has_no_place(name, model, stored)]

@@ -43,7 +43,6 @@ def planned_config(plan: Plan, num_steps: int | None = None) -> PeftConfig:
 
     `num_steps` are the steps that the rows really give, where that is known: a plan looks at a part of large data.
     """
-    assert plan.run.task != "auto"
     return peft_config(plan.run.peft, plan.run.task, **known_fields(plan, num_steps or plan.num_steps))
 
 

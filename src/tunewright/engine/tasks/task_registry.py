@@ -76,8 +76,7 @@ ENGINE_TASKS: Mapping[Task, EngineTask] = {
 
 
 def task_of(plan: Plan) -> EngineTask:
-    """The plan's row. Its task is resolved."""
-    assert plan.run.task != "auto"
+    """The plan's row."""
     return ENGINE_TASKS[plan.run.task]
 
 

@@ -37,7 +37,6 @@ OF_LOADERS = ("dataloader_prefetch_factor", "dataloader_persistent_workers")
 def step_collator(plan: Plan, tokenizer: TextTokenizer) -> StepCollator:
     """What cuts the rows of a step into micro-batches of the planned size."""
     rows, length = plan.run.train.per_device_train_batch_size, plan.run.data.max_length
-    assert rows != "auto" and length != "auto"
     targets = 2 if plan.run.task == "seq2seq" else 1
     return collator(plan, tokenizer, rows * length * targets)
 
@@ -47,7 +46,6 @@ def examiner(
 ) -> Evaluator:
     """The test of a plan: made in the same way before and after."""
     rows, longest = plan.run.eval.rows, plan.run.eval.max_new_tokens
-    assert rows != "auto" and longest != "auto" and plan.run.task != "auto"
     most = READ_TOKENS
     if plan.run.task == "causal_lm" and not way.paths:
         # All logits are made of what is read, so no more than a step reads at once.

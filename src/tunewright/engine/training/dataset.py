@@ -47,11 +47,9 @@ def prepare(
     Raises: DataError for what must stop the run, after rows.bad.jsonl is written.
     """
     spec, length = plan.run.data, plan.run.data.max_length
-    assert length != "auto"
     now = data_fingerprint(spec)
     if now != plan.facts.data.fingerprint:
         raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
-    assert plan.run.task != "auto"
     loaded = load_examples(spec, plan.run.train.data_seed, plan.run.task)
     examples = {example.number: example for example in loaded.held_out}
     label_last = plan.facts.model.kind == "decoder"  # what only looks back knows a word at its end

@@ -30,8 +30,9 @@ from transformers import (
 )
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
-from tunewright.config.methods import ALL_LINEAR, Lora
-from tunewright.config.run_config import RunConfig, TrainConfig
+from tunewright.config.methods import ALL_LINEAR
+from tunewright.config.resolved_config import ResolvedConfig, ResolvedLora, ResolvedTrainConfig
+from tunewright.config.run_config import TrainConfig
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.engine.models.load_model import label_settings
 from tunewright.engine.models.peft_adapter import planned_config
@@ -175,7 +176,7 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
     if chosen.get("dataloader_num_workers"):
         chosen["dataloader_num_workers"] = 1
     fixed = {"max_steps": plan.num_steps, "eval_steps": 1, "logging_steps": 1}
-    train = TrainConfig.model_validate({**declared, **chosen, **fixed})
+    train = ResolvedTrainConfig.model_validate({**declared, **chosen, **fixed})
     run = _miniature_run(plan.run, train)
     small = plan.model_copy(update={"run": run, "effective_batch": 2, "fast_paths": ()})
     rows = [TokenizedExample(number, [1, 2, 3, 4], [-100, 2, 3, 4], 1, 4) for number in (1, 2)]
@@ -199,8 +200,8 @@ def _miniature() -> Any:
     return get_peft_model(base, config)
 
 
-def _miniature_run(run: RunConfig, train: TrainConfig) -> RunConfig:
-    peft = Lora.model_validate({"r": 2, "lora_alpha": 2, "lora_dropout": 0.0, "target_modules": ["q_proj"]})
+def _miniature_run(run: ResolvedConfig, train: ResolvedTrainConfig) -> ResolvedConfig:
+    peft = ResolvedLora.model_validate({"r": 2, "lora_alpha": 2, "lora_dropout": 0.0, "target_modules": ["q_proj"]})
     return run.model_copy(update={"train": train, "task": "causal_lm", "method": "lora", "peft": peft})
 
 

@@ -77,7 +77,6 @@ def _packed(rows: Sequence[TokenizedExample], _pad_id: int, *, share: bool) -> d
 
 def reason_not(way: LossBackend, plan: Plan, model: PreTrainedModel | PeftModel, longest: int = 0) -> str | None:
     """Why a loaded model cannot take a way for the rows of a plan, or for rows of up to `longest` tokens."""
-    assert plan.run.data.max_length != "auto"
     most = max(longest, plan.run.data.max_length)
     reason = answer_loss_reason_not(model)
     return reason or (packing_reason_not(model, most) if "packing" in way.paths else None)

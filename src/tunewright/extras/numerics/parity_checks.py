@@ -321,4 +321,4 @@ def _merged(model: PeftModel, plan: Plan, rows: Sequence[TokenizedExample]) -> P
         actual = logits_of(merged_model(model, plan), plan, rows)
     except ExportError as refusal:
         return ParityCheck("merged", reason=str(refusal.problems[0].values["reason"]))
-    return ParityCheck("merged", (_same_logits(expected, actual, MERGE_TOLERANCE[str(plan.run.model.precision)]),))
+    return ParityCheck("merged", (_same_logits(expected, actual, MERGE_TOLERANCE[plan.run.model.precision]),))
