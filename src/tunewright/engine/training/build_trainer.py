@@ -1,6 +1,5 @@
 """The parts of a training, made from a plan: loss, Trainer, transformers' arguments, and the checkpoint to go on from."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ from tunewright.engine.models.load_model import device, restore_adapter
 from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.engine.tasks.task_registry import collator
+from tunewright.engine.training.callbacks import AdaLoraCallback
 from tunewright.engine.training.dataset import TokenizedDataset
 from tunewright.engine.training.loss_backends import LossBackend
+from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.optimizers import OWN_OPTIMIZERS, make_optimizer
 from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TrainingError, error
@@ -26,7 +27,7 @@ from tunewright.inspection.model_info import Contents
 from tunewright.planning.memory_fallback import remedies
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.base_fingerprint import as_problems, changes
-from tunewright.rundir.checkpoints import TOTALS, CheckpointStore, read_manifest
+from tunewright.rundir.checkpoints import CheckpointStore, read_manifest
 from tunewright.rundir.event_log import EventLog
 
 ROWS_TO_START_FROM = 64
@@ -139,21 +140,15 @@ def ended_state(checkpoint: Path | None, patience: int) -> TrainerState | None:
     return state if state.global_step >= state.max_steps or is_out_of_patience else None
 
 
-def earlier_sessions(checkpoint: Path | None) -> dict[str, float]:
-    """Meters of the training before this session."""
-    none = {"tokens": 0, "train_seconds": 0.0, "unlogged_loss": 0.0, "logged_step": 0}
-    path = checkpoint / TOTALS if checkpoint else None
-    return none | json.loads(path.read_text()) if path and path.is_file() else none
-
-
 def build_trainer(
     model: PeftModel, plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, way: LossBackend,
-    store: CheckpointStore, callbacks: Sequence[TrainerCallback], before: dict[str, float], portions: BatchSizeBackoff,
+    store: CheckpointStore, callbacks: Sequence[TrainerCallback], meters: TrainingMeters, portions: BatchSizeBackoff,
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
     spec, cut = plan.run.train, way.of(step_collator(plan, tokenizer))
     tests = spread(data.held_out, plan.run.eval.loss_rows)
     patience = [EarlyStoppingCallback(spec.early_stopping_patience)] if tests and spec.early_stopping_patience else []
+    adalora = [AdaLoraCallback()] if plan.run.method == "adalora" else []
     return StepTrainer(
         loss=way.loss,
         held_out_loss=lambda m: held_out_loss(m, tests, way.loss, cut, portions=portions),
@@ -161,13 +156,13 @@ def build_trainer(
         store=store,
         identity=identity(plan),
         keep_checkpoints=spec.save_total_limit,
-        before=before,
+        meters=meters,
         model=model,
         args=training_arguments(plan, store.folder, has_tests=bool(tests)),
         train_dataset=data.train,
         eval_dataset=tests or None,
         data_collator=cut,
-        callbacks=[*callbacks, *patience],
+        callbacks=[*adalora, *callbacks, *patience],
         optimizers=(make_optimizer(model, plan), None),
     )
 

@@ -13,12 +13,14 @@ from types import FrameType
 from typing import Any
 
 import psutil
+from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tunewright.engine.training.trainer import StepTrainer
+from tunewright.engine.training.meters import TrainingMeters
 from tunewright.errors import Problem, error
 from tunewright.i18n import N_
 from tunewright.metrics.curve_statistics import overfitting
+from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.event_log import EventLog, read_events
 from tunewright.rundir.run_dir import RunDir
 
@@ -117,19 +119,19 @@ class Throughput:
 class EventCallback(TrainerCallback):
     """Writes log, eval and checkpoint events; asks for the last evaluation; turns a stop request into a checkpoint."""
 
-    def __init__(self, events: EventLog, stop: StopFlag) -> None:
+    def __init__(self, events: EventLog, stop: StopFlag, store: CheckpointStore, meters: TrainingMeters) -> None:
         self.events = events
         self.stop = stop
-        self.trainer: StepTrainer | None = None
+        self.store = store
+        self.meters = meters
         self.evaluations: list[tuple[int, float]] = []
         self.train_losses: list[tuple[int, float]] = []
         self.has_warned = False
         self.num_unsaved = 0  # checkpoints in a row that the disk refused
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        assert self.trainer is not None
         self.first_step = state.global_step
-        self.pace = Throughput(self.trainer.num_tokens)
+        self.pace = Throughput(self.meters.num_tokens)
         for entry in state.log_history:
             if "eval_loss" in entry:
                 self.evaluations.append((entry["step"], entry["eval_loss"]))
@@ -137,30 +139,14 @@ class EventCallback(TrainerCallback):
                 self.train_losses.append((entry["step"], entry["loss"]))
         alerts = (event["problem"]["code"] for event in read_events(self.events.path) if event["kind"] == "alert")
         self.has_warned = "D301" in alerts
-        if state.global_step:
-            self.trainer.restore_meters()
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.step_started = time.perf_counter()
         self.pace.row_seconds += self.step_started - self.pace.idle_since
 
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        assert self.trainer is not None
-        if self.trainer.method == "adalora":
-            # Needs the gradients of this step, which are gone at its end.
-            adalora = self.trainer.model.base_model
-            adalora.update_and_allocate(state.global_step + 1)
-            pattern = self.trainer.model.active_peft_config.rank_pattern
-            if pattern:
-                # Between two allocations (deltaT) a step would bring back what was taken away, and saving would drop it.
-                adalora.rankallocator.mask_using_rank_pattern(adalora.model, pattern)
-
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        assert self.trainer is not None
         self.pace.idle_since = time.perf_counter()
-        self.trainer.train_seconds += self.pace.idle_since - self.step_started
+        self.meters.train_seconds += self.pace.idle_since - self.step_started
         self.events.step = state.global_step
         is_last = state.global_step >= state.max_steps
         if is_last:
@@ -175,8 +161,8 @@ class EventCallback(TrainerCallback):
     ) -> None:
         if "loss" not in logs:
             return
-        assert self.trainer is not None
-        tokens, seconds = self.trainer.num_tokens, self.trainer.train_seconds
+        tokens = self.meters.num_tokens
+        seconds = self.meters.train_seconds
         seconds_a_step = (time.perf_counter() - self.pace.started) / max(1, state.global_step - self.first_step)
         self.train_losses.append((state.global_step, logs["loss"]))
         self.events.step = state.global_step
@@ -192,7 +178,7 @@ class EventCallback(TrainerCallback):
             eta_seconds=seconds_a_step * (state.max_steps - state.global_step),
             rss_bytes=rss_bytes(),
             max_steps=state.max_steps,
-            **self.pace.shares(tokens, self.trainer.num_padding),
+            **self.pace.shares(tokens, self.meters.num_padding),
         )
         self.pace.idle_since = time.perf_counter()
 
@@ -215,27 +201,40 @@ class EventCallback(TrainerCallback):
             self.has_warned = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        assert self.trainer is not None
         self.pace.idle_since = time.perf_counter()
-        if self.trainer.unsaved:
-            self._tell_unsaved(self.trainer.unsaved, state.global_step)
+        if self.meters.save_fault:
+            self._alert_unsaved(self.meters.save_fault, state.global_step)
             return
         self.num_unsaved = 0
-        path = self.trainer.store.folder / f"checkpoint-{state.global_step}"
+        path = self.store.folder / f"checkpoint-{state.global_step}"
         size = sum(file.stat().st_size for file in path.iterdir())
         self.events.write("checkpoint", path=str(path.relative_to(path.parent.parent)), bytes=size)
 
-    def _tell_unsaved(self, reason: str, step: int) -> None:
+    def _alert_unsaved(self, reason: str, step: int) -> None:
         """Training goes on without a checkpoint, but not for long. Raises: TrainingError E510."""
-        assert self.trainer is not None
         self.num_unsaved += 1
-        folder = self.trainer.store.folder
+        folder = self.store.folder
         self.events.alert(Problem("W502", values={"step": step, "reason": reason, "path": str(folder)}))
         if self.num_unsaved == MOST_UNSAVED:
             raise error(
                 "E510", what=N_("three checkpoints in a row"), reason=reason, step=step, path=str(folder),
                 name=folder.parent.name,
             )  # fmt: skip
+
+
+class AdaLoraCallback(TrainerCallback):
+    """Moves AdaLoRA's ranks to the layers that need them, in each step."""
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: PeftModel, **_: Any
+    ) -> None:
+        # Needs the gradients of this step, which are gone at its end.
+        adalora = model.base_model
+        adalora.update_and_allocate(state.global_step + 1)
+        pattern = model.active_peft_config.rank_pattern
+        if pattern:
+            # Between two allocations (deltaT) a step would bring back what was pruned, and saving would drop it.
+            adalora.rankallocator.mask_using_rank_pattern(adalora.model, pattern)
 
 
 @dataclass

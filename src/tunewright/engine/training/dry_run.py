@@ -38,7 +38,8 @@ from tunewright.engine.models.peft_adapter import planned_config
 from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.engine.tasks.task_registry import ENGINE_TASKS, task_of
-from tunewright.engine.training.build_trainer import earlier_sessions, training_arguments
+from tunewright.engine.training.build_trainer import training_arguments
+from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.optimizers import make_optimizer
 from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TunewrightError
@@ -183,7 +184,7 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
     model = _miniature()
     trainer = StepTrainer(
         loss=plain_loss, held_out_loss=lambda _model: 1.0, method="lora", store=CheckpointStore(folder, "dry"), identity={},
-        keep_checkpoints=2, before=earlier_sessions(None), model=model,
+        keep_checkpoints=2, meters=TrainingMeters(), model=model,
         args=training_arguments(small, folder, has_tests=True), train_dataset=rows, eval_dataset=rows,
         data_collator=StepCollator(task.collate, task.units, task.size, 0, 2 * TOKENS), callbacks=[FirstStep()],
         optimizers=(make_optimizer(model, small), None),

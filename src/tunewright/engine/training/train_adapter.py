@@ -18,7 +18,6 @@ from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
 from tunewright.engine.training.build_trainer import (
     build_trainer,
     checkpoint_to_resume,
-    earlier_sessions,
     ended_state,
     examiner,
     first_batches,
@@ -29,6 +28,7 @@ from tunewright.engine.training.callbacks import EventCallback, PhaseTimer
 from tunewright.engine.training.dataset import prepare
 from tunewright.engine.training.evaluation_run import EvaluationRunner, EvaluationScore
 from tunewright.engine.training.loss_backends import select_backend
+from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.warmup import largest_micro_batch, run_warmup_step
 from tunewright.errors import error
 from tunewright.i18n import N_
@@ -94,11 +94,9 @@ def train(plan: Plan, scorer: EvaluationRunner, callbacks: Sequence[TrainerCallb
     with PhaseTimer(events, "train"):  # 4. train
         store = CheckpointStore(run.checkpoints_dir, run.info()["id"])
         checkpoint = checkpoint_to_resume(store, plan, model, events)
-        watch = EventCallback(events, stop)
-        trainer = build_trainer(
-            model, plan, data, tokenizer, way, store, [watch, *callbacks], earlier_sessions(checkpoint), portions
-        )
-        watch.trainer = trainer
+        meters = TrainingMeters.from_checkpoint(checkpoint)
+        reporter = EventCallback(events, stop, store, meters)
+        trainer = build_trainer(model, plan, data, tokenizer, way, store, [reporter, *callbacks], meters, portions)
         state = ended_state(checkpoint, plan.run.train.early_stopping_patience)
         if state is None:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -106,8 +104,6 @@ def train(plan: Plan, scorer: EvaluationRunner, callbacks: Sequence[TrainerCallb
     if stop.signal and state.global_step < state.max_steps:
         is_saved = (store.folder / f"checkpoint-{state.global_step}").is_dir()
         raise error("E507" if is_saved else "E509", step=state.global_step, name=run.name)
-    tokens, seconds = trainer.num_tokens, trainer.train_seconds
-    watch.trainer = None
     del trainer  # gradients and the optimizer's state
     release_memory()
     best = state.best_global_step or state.global_step
@@ -121,7 +117,16 @@ def train(plan: Plan, scorer: EvaluationRunner, callbacks: Sequence[TrainerCallb
         save_adapter(model, plan, run, tokenizer, taken, data.baseline)  # 5. save
         check_readback(model, run, taken, test)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return TrainingResult(before, after, state.global_step, best, tokens, seconds, trained, data.baseline)
+    return TrainingResult(
+        before=before,
+        after=after,
+        steps=state.global_step,
+        best_step=best,
+        tokens=meters.num_tokens,
+        train_seconds=meters.train_seconds,
+        trainable_parameters=trained,
+        baseline=data.baseline,
+    )
 
 
 @contextmanager
