@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests.faults.conftest import Toys
-from tunewright.engine.export.verify_export import check_readback
+from tunewright.engine.export.verify_export import verify_saved_adapter
 from tunewright.engine.models.finite import check_finite
 from tunewright.errors import TrainingError
 from tunewright.rundir.checkpoints import seal
@@ -25,7 +25,7 @@ class NoTest:
     """Stands for the test of a run without held-out rows."""
 
     rows: tuple[()] = ()
-    answers: int = 0
+    num_answers: int = 0
     max_new_tokens: int = 1
 
 
@@ -75,7 +75,7 @@ def spoil_the_config(run: RunDir) -> None:
 
 
 def test_what_was_published_is_what_is_in_memory(run: RunDir, model: PeftModel) -> None:
-    check_readback(model, run, {}, NoTest())  # type: ignore[arg-type]
+    verify_saved_adapter(model, run, {}, NoTest())  # type: ignore[arg-type]
     assert run.adapter_dir.is_dir()
 
 
@@ -85,7 +85,7 @@ def test_an_adapter_that_is_another_on_the_disk_is_taken_away(
 ) -> None:
     harm(run)
     with pytest.raises(TrainingError) as refused:
-        check_readback(model, run, {}, NoTest())  # type: ignore[arg-type]
+        verify_saved_adapter(model, run, {}, NoTest())  # type: ignore[arg-type]
     assert [problem.code for problem in refused.value.problems] == ["E513"]
     assert not run.adapter_dir.exists()
 

@@ -50,7 +50,7 @@ def cut_by(max_tokens: int) -> StepCollator:
 
 def packed_by(max_tokens: int) -> StepCollator:
     way = LossBackend(packed_loss, lambda rows, _pad_id: pack(rows, share=False), partial(pack_groups, share=False))
-    return way.of(cut_by(max_tokens))
+    return way.adapt(cut_by(max_tokens))
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_what_does_not_fit_is_done_in_halves_and_every_row_once() -> None:
         done.extend(group)
 
     portions = BatchSizeBackoff(told.append)
-    portions.each([range(7), range(7, 10)], work)
+    portions.for_each([range(7), range(7, 10)], work)
     assert done == list(range(10))
     assert [problem.values["rows"] for problem in told] == [4, 2]
-    portions.each([range(8)], work)
+    portions.for_each([range(8)], work)
     assert done[10:] == list(range(8))
     assert len(told) == 2, "later tests begin with the smaller batches"
 
@@ -95,9 +95,9 @@ def test_a_row_that_does_not_fit_alone_is_an_end_and_other_faults_pass() -> None
         raise ValueError("no")
 
     with pytest.raises(MemoryError):
-        BatchSizeBackoff(lambda problem: None).each([range(4)], refuse)
+        BatchSizeBackoff(lambda problem: None).for_each([range(4)], refuse)
     with pytest.raises(ValueError, match="no"):
-        BatchSizeBackoff(lambda problem: pytest.fail("halved")).each([range(4)], fail)
+        BatchSizeBackoff(lambda problem: pytest.fail("halved")).for_each([range(4)], fail)
 
 
 def narrow(model: Any, most: int) -> Any:
@@ -116,8 +116,8 @@ def test_losses_and_answers_are_the_same_in_smaller_batches(tiny_model: Callable
     prompts = [row.ids[:5] for row in rows]
 
     def measure(portions: BatchSizeBackoff) -> tuple[float, Any]:
-        answers = generate(model, prompts, tokenizer, max_new_tokens=4, portions=portions)
-        return held_out_loss(model, rows, plain_loss, cut, portions=portions), answers
+        answers = generate(model, prompts, tokenizer, max_new_tokens=4, backoff=portions)
+        return held_out_loss(model, rows, plain_loss, cut, backoff=portions), answers
 
     told: list[Problem] = []
     loss, answers = measure(BatchSizeBackoff(told.append))
@@ -175,7 +175,7 @@ def test_a_run_is_the_same_with_and_without_its_rehearsal(
 ) -> None:
     settings = {"peft.lora_dropout": 0.2}
     rehearsed = run_for(tiny_model(), shop_rows, tmp_path / "rehearsed", **settings)
-    monkeypatch.setattr(train_adapter, "rehearse", lambda model, loss, batch: None)
+    monkeypatch.setattr(train_adapter, "run_warmup_step", lambda model, loss, batch: None)
     plain = run_for(tiny_model(), shop_rows, tmp_path / "plain", **settings)
     curves = [
         [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"] for run in (rehearsed, plain)

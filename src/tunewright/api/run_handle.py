@@ -213,7 +213,7 @@ class TrainedRun:
             for problem in self.base_problems():
                 warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=2)
         got = self.session().request(
-            "answer", progress, asked=list(asked), max_new_tokens=max_new_tokens, with_base=with_base
+            "answer", progress, prompts=list(asked), max_new_tokens=max_new_tokens, with_base=with_base
         )
         return [{who: got[who][i] for who in got} for i in range(len(asked))]
 

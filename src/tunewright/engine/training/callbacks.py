@@ -1,4 +1,4 @@
-"""What a run tells while it trains: callbacks to events, stop requests to a clean end."""
+"""What a run reports while it trains: callbacks write events, stop requests lead to a clean end."""
 
 import os
 import resource
@@ -30,8 +30,8 @@ REQUEST_SECONDS = 0.25
 
 @dataclass
 class StopFlag:
-    """Set by a signal or a request in the run's folder, read where stopping is safe: at step ends, between batches of
-    tests and of preparation.
+    """Set by a signal or a request in the run's folder, read where stopping is safe: after steps, between batches of an
+    evaluation and of tokenization.
     """
 
     signal: int = 0
@@ -44,9 +44,9 @@ class StopFlag:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def listen(self, run: RunDir, *, at_once: Callable[[], None]) -> None:
-        """Look for requests in the run's folder until `is_over` is set; `at_once` ends the work without another step.
+        """Watch for requests in the run's folder until `is_over` is set; `at_once` ends the work without another step.
 
-        Also where there is a parent, which may be killed.
+        Also where there is a parent: it may be killed.
         """
         threading.Thread(target=self._listen, args=(run, at_once), daemon=True).start()
 
@@ -62,7 +62,7 @@ class StopFlag:
                         run.update_info(state="stopping")
 
     def _has_parent(self, run: RunDir) -> bool:
-        """Whether the run's parent lives, which writes run.json as long as it does."""
+        """Whether the run's parent is alive; it then writes run.json."""
         return (run.info().get("parent") or {}).get("pid") == os.getppid()
 
     def _set(self, number: int, frame: FrameType | None) -> None:
@@ -79,17 +79,18 @@ def rss_bytes() -> int:
 
 
 def peak_rss_bytes() -> int:
-    """The most this process ever held, as the kernel counts it."""
+    """The peak memory of this process, as the kernel counts it."""
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
 
 
 def core_seconds() -> tuple[float, float]:
-    """Seconds that the threads of this process computed, and that they waited for a core; zeros where no kernel tells."""
+    """Seconds that the threads of this process computed, and that they waited for a core; zeros where the kernel has no counts."""
     computed = waited = 0
     for path in Path("/proc/self/task").glob("*/schedstat"):
-        with suppress(OSError):  # a thread that ended meanwhile
-            ran, stood, _times = map(int, path.read_text().split())
-            computed, waited = computed + ran, waited + stood
+        with suppress(OSError):  # a thread that has ended
+            ran, waiting, _times = map(int, path.read_text().split())
+            computed += ran
+            waited += waiting
     return computed / 1e9, waited / 1e9
 
 
@@ -105,10 +106,11 @@ class Throughput:
         self.computed, self.waited = core_seconds()
 
     def shares(self, num_tokens: int, num_padding: int) -> dict[str, float]:
-        """Of what was computed and of the time so far, each from 0 to 1."""
+        """Shares of positions and of time so far, each from 0 to 1."""
         positions = num_tokens - self.num_tokens + num_padding
         computed, waited = core_seconds()
-        computed, waited = computed - self.computed, max(0.0, waited - self.waited)
+        computed -= self.computed
+        waited = max(0.0, waited - self.waited)
         return {
             "padding_share": round(num_padding / max(1, positions), 4),
             "row_wait_share": round(self.row_seconds / (time.perf_counter() - self.started), 4),
@@ -117,7 +119,7 @@ class Throughput:
 
 
 class EventCallback(TrainerCallback):
-    """Writes log, eval and checkpoint events; asks for the last evaluation; turns a stop request into a checkpoint."""
+    """Writes log, eval and checkpoint events; requests the last evaluation; turns a stop request into a checkpoint."""
 
     def __init__(self, events: EventLog, stop: StopFlag, store: CheckpointStore, meters: TrainingMeters) -> None:
         self.events = events
@@ -131,7 +133,7 @@ class EventCallback(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.first_step = state.global_step
-        self.pace = Throughput(self.meters.num_tokens)
+        self.throughput = Throughput(self.meters.num_tokens)
         for entry in state.log_history:
             if "eval_loss" in entry:
                 self.evaluations.append((entry["step"], entry["eval_loss"]))
@@ -142,11 +144,11 @@ class EventCallback(TrainerCallback):
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.step_started = time.perf_counter()
-        self.pace.row_seconds += self.step_started - self.pace.idle_since
+        self.throughput.row_seconds += self.step_started - self.throughput.idle_since
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.pace.idle_since = time.perf_counter()
-        self.meters.train_seconds += self.pace.idle_since - self.step_started
+        self.throughput.idle_since = time.perf_counter()
+        self.meters.train_seconds += self.throughput.idle_since - self.step_started
         self.events.step = state.global_step
         is_last = state.global_step >= state.max_steps
         if is_last:
@@ -163,7 +165,7 @@ class EventCallback(TrainerCallback):
             return
         tokens = self.meters.num_tokens
         seconds = self.meters.train_seconds
-        seconds_a_step = (time.perf_counter() - self.pace.started) / max(1, state.global_step - self.first_step)
+        seconds_a_step = (time.perf_counter() - self.throughput.started) / max(1, state.global_step - self.first_step)
         self.train_losses.append((state.global_step, logs["loss"]))
         self.events.step = state.global_step
         self.events.write(
@@ -178,9 +180,9 @@ class EventCallback(TrainerCallback):
             eta_seconds=seconds_a_step * (state.max_steps - state.global_step),
             rss_bytes=rss_bytes(),
             max_steps=state.max_steps,
-            **self.pace.shares(tokens, self.meters.num_padding),
+            **self.throughput.shares(tokens, self.meters.num_padding),
         )
-        self.pace.idle_since = time.perf_counter()
+        self.throughput.idle_since = time.perf_counter()
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
@@ -190,18 +192,18 @@ class EventCallback(TrainerCallback):
         self.evaluations.append((state.global_step, loss))
         self.events.write("eval", held_out_loss=loss, seconds=round(metrics["eval_seconds"], 3), is_best=is_best)
         self._warn_of_overfitting()
-        self.pace.idle_since = time.perf_counter()
+        self.throughput.idle_since = time.perf_counter()
 
     def _warn_of_overfitting(self) -> None:
-        """Once: what comes later only says it again."""
-        found = None if self.has_warned else overfitting(self.evaluations, self.train_losses)
-        if found:
-            count, best = found
+        """Alert D301, once in a run."""
+        overfit = None if self.has_warned else overfitting(self.evaluations, self.train_losses)
+        if overfit:
+            count, best = overfit
             self.events.alert(Problem("D301", values={"count": count, "best": best}))
             self.has_warned = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.pace.idle_since = time.perf_counter()
+        self.throughput.idle_since = time.perf_counter()
         if self.meters.save_fault:
             self._alert_unsaved(self.meters.save_fault, state.global_step)
             return
@@ -211,7 +213,7 @@ class EventCallback(TrainerCallback):
         self.events.write("checkpoint", path=str(path.relative_to(path.parent.parent)), bytes=size)
 
     def _alert_unsaved(self, reason: str, step: int) -> None:
-        """Training goes on without a checkpoint, but not for long. Raises: TrainingError E510."""
+        """Training continues without a checkpoint. Raises: TrainingError E510 after MOST_UNSAVED of them."""
         self.num_unsaved += 1
         folder = self.store.folder
         self.events.alert(Problem("W502", values={"step": step, "reason": reason, "path": str(folder)}))
@@ -239,7 +241,7 @@ class AdaLoraCallback(TrainerCallback):
 
 @dataclass
 class PhaseTimer:
-    """Seconds of a phase, as events and as a number."""
+    """The duration of a phase in seconds, as events and as a value."""
 
     events: EventLog
     phase: str

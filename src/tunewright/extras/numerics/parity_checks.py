@@ -31,8 +31,14 @@ from tunewright.engine.models.load_model import adapter_tensors, load_adapter, l
 from tunewright.engine.models.peft_adapter import trains_biases, without_adapter
 from tunewright.engine.system.oom import release_memory
 from tunewright.engine.tasks.collator import StepCollator
-from tunewright.engine.tasks.task_registry import collator
-from tunewright.engine.training.loss_backends import CANDIDATES, fast_backends, plain_backend, reason_not, shortened
+from tunewright.engine.tasks.task_registry import make_collator
+from tunewright.engine.training.loss_backends import (
+    CANDIDATES,
+    fast_backends,
+    plain_backend,
+    shortened,
+    unsupported_reason,
+)
 from tunewright.errors import ExportError, ModelError
 from tunewright.i18n import N_
 from tunewright.kernels.cpu_matmul import EXACT, default_matmul, onednn_error, onednn_matmul
@@ -137,7 +143,7 @@ def prove(
     some = few_rows(rows, plan)
     let_gradients_in(model)
     loss = plain_backend(plan, rows).loss
-    subject = _ModelUnderTest(model, plan, some, collator(plan, tokenizer, WITHOUT_LIMIT), loss)
+    subject = _ModelUnderTest(model, plan, some, make_collator(plan, tokenizer, WITHOUT_LIMIT), loss)
     add(_accumulated(subject))
     for name in PATHS:
         add(_fast_path(name, subject))
@@ -232,13 +238,13 @@ def _way(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
     """A way to the loss: in two micro-batches at least, where it cuts them itself."""
     plan, model = subject.plan, subject.model
     way = next(way for way in fast_backends(plan) if way.paths[-1] == name)
-    if reason := reason_not(way, plan, model):
+    if reason := unsupported_reason(way, plan, model):
         return ParityCheck(name, reason=reason)
     half = sum(len(row.ids) for row in subject.rows) // 2
     right = subject.plain
     undo = attend_by_document(model) if way.loss is packed_loss else lambda: None
     try:
-        found = subject.measured(way.loss, way.of(subject.cut), half)
+        found = subject.measured(way.loss, way.adapt(subject.cut), half)
     except CannotPack as unknown:
         return ParityCheck(name, reason=str(unknown))
     finally:
