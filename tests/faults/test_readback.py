@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests.faults.conftest import Toys
 from tunewright.engine.export.verify_export import verify_saved_adapter
-from tunewright.engine.models.finite import check_finite
 from tunewright.errors import TrainingError
 from tunewright.rundir.checkpoints import seal
 from tunewright.rundir.run_dir import RunDir
@@ -88,11 +86,3 @@ def test_an_adapter_that_is_another_on_the_disk_is_taken_away(
         verify_saved_adapter(model, run, {}, NoTest())  # type: ignore[arg-type]
     assert [problem.code for problem in refused.value.problems] == ["E513"]
     assert not run.adapter_dir.exists()
-
-
-def test_one_number_that_is_none_is_found_by_name() -> None:
-    tensors = {"sound": torch.ones(3), "whole": torch.tensor([1, 2]), "broken": torch.tensor([1.0, torch.inf])}
-    with pytest.raises(TrainingError) as refused:
-        check_finite(tensors.items(), step=4)
-    found = refused.value.problems[0]
-    assert (found.code, found.values["name"], found.entry.exit_code) == ("E511", "broken", 10)
