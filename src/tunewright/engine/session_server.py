@@ -39,7 +39,7 @@ from tunewright.engine.tasks.task_registry import make_collator
 from tunewright.engine.training.build_trainer import make_evaluator
 from tunewright.engine.training.dataset import TokenizedDataset, prepare
 from tunewright.engine.training.loss_backends import known_backend
-from tunewright.engine.worker import quiet
+from tunewright.engine.worker import configure_logging
 from tunewright.errors import TunewrightError, error, of_system
 from tunewright.kernels.cpu_matmul import planned_matmul
 from tunewright.planning.peft_kwargs import LABELLED
@@ -288,6 +288,7 @@ def serve(
     for line in requests:
         request = json.loads(line)
         operation = request.pop("do")
+        logger.info("request: %s", operation)
         try:
             loaded = loaded or load(run, send)
             send({"kind": "result", "result": loaded[operation](**request)})
@@ -315,7 +316,7 @@ def main(
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     keep_talking()
-    quiet()
+    configure_logging()
 
     def send(reply: Reply) -> None:
         replies.write(json.dumps(reply, ensure_ascii=False) + "\n")

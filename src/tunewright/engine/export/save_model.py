@@ -1,5 +1,6 @@
 """What a run exports: the adapter as a plain PEFT folder, and the merged model as a plain transformers folder."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io
 from tunewright.rundir.model_card import card
 from tunewright.rundir.run_dir import RunDir
+
+logger = logging.getLogger(__name__)
 
 # Largest difference of logits, as a share of the largest logit: a merge rounds each weight once more.
 MERGE_TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2, "fp16": 1e-2}
@@ -71,6 +74,7 @@ def save_adapter(
         (staged / "README.md").write_text(card(plan, run, baseline), encoding="utf-8")
         base = plan.facts.model
         run.publish_adapter(staged, {"model": base.digest, **base.contents.model_dump()})
+    logger.info("saved the adapter to %s", run.adapter_dir)
     return run.adapter_dir
 
 
@@ -197,6 +201,7 @@ def merge(
     equal, difference = before.equal(after), before.difference(after)
     if equal < len(inputs) or difference > MERGE_TOLERANCE[str(plan.run.model.precision)] * max(1.0, before.scale()):
         raise error("E602", equal=equal, total=len(inputs), difference=f"{difference:.2g}")
+    logger.info("merged: %d of %d answers are equal, logits differ by at most %.2g", equal, len(inputs), difference)
     _publish(merged, target, plan, tokenizer, readme)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     checked = {"prompts": len(inputs), "equal": equal, "max_logit_difference": difference}

@@ -1,5 +1,6 @@
 """Base model, tokenizer and adapters from folders, strictly: nothing is loaded partly, no code of a model is run."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from tunewright.planning.peft_kwargs import HEADS, LABELLED
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.checkpoints import MANIFEST, damage
 from tunewright.security import gate_adapter, gate_model_folder, safetensors_header
+
+logger = logging.getLogger(__name__)
 
 Tensors = dict[str, torch.Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -86,6 +89,8 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     model.config.name_or_path = model.name_or_path = base_name(plan)
     if by_int8:
         to_int8(model, heads)
+    quantization = "int8 kernels" if by_int8 else f"quantization {kind}"
+    logger.info("loaded %s from %s: %s, %s", type(model).__name__, folder, dtype, quantization)
     return model.requires_grad_(False).to(device()) if kind == "none" or by_int8 else prepare(model)
 
 
@@ -149,6 +154,7 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
         lines = str(fault).split("\n", 2)[:2]  # the first line says only that tensors do not fit
         raise error("E310", reason=" ".join(map(str.strip, lines))) from fault
     _check_all_loaded(model, stored)
+    logger.info("loaded the adapter in %s: %d tensors", folder, len(stored))
     return model.eval()
 
 
@@ -176,6 +182,7 @@ def restore_adapter(model: PeftModel, folder: Path) -> None:
         for name, tensor in present.items():
             tensor.copy_(stored[name])
     _check_all_loaded(model, stored)
+    logger.info("restored %d adapter tensors from %s", len(stored), folder)
 
 
 def adapter_tensors(model: PeftModel) -> Tensors:

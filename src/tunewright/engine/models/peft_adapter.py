@@ -1,5 +1,6 @@
 """From a method to PEFT's config, and from that to a PEFT model; the methods themselves are rows of `config/methods.py`."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -17,6 +18,8 @@ from tunewright.config.tasks import TASKS, Task
 from tunewright.errors import Problem, SpecError, error
 from tunewright.planning.peft_kwargs import known_fields
 from tunewright.planning.run_plan import Plan
+
+logger = logging.getLogger(__name__)
 
 # Their adapter file holds what was computed from the trained parameters, not the parameters.
 DERIVED = frozenset({"adalora", "prefix_tuning", "prompt_tuning", "p_tuning"})
@@ -57,6 +60,8 @@ def attach_adapter(model: PreTrainedModel, config: PeftConfig, *, seed: int) -> 
     set_seed(seed)
     adapted = get_peft_model(model, config)
     train_in_fp32(adapted)
+    trained, total = adapted.get_nb_trainable_parameters()
+    logger.info("attached %s: %d of %d parameters are trained", config.peft_type, trained, total)
     return adapted
 
 

@@ -18,6 +18,8 @@ from tunewright.errors import error
 from tunewright.inspection.machine_info import has_bitsandbytes
 from tunewright.kernels.int8 import Int8Linear
 
+logger = logging.getLogger(__name__)
+
 
 def quantization_config(kind: str, dtype: torch.dtype, heads: Sequence[str] = ()) -> BitsAndBytesConfig | None:
     """bitsandbytes' settings for `8bit` (LLM.int8) or `4bit` (NF4, its scales quantised once more); None for `none`.
@@ -68,6 +70,7 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
     if not layers:
         kind = "8bit" if model.config.quantization_config.load_in_8bit else "4bit"
         raise error("E313", kind=kind, architecture=type(model).__name__)
+    logger.info("%d linear layers are quantized by bitsandbytes", len(layers))
     for layer in layers:
         if stored_in(layer) == "4bit":
             # On a CPU with AVX512-BF16 the first evaluation packs the weights anew, for a kernel without a backward pass:

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import gc
+import logging
 import platform
 import sys
 from collections import deque
@@ -14,6 +15,8 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 from tunewright.errors import Problem
+
+logger = logging.getLogger(__name__)
 
 RowGroup = Sequence[int]
 
@@ -41,7 +44,7 @@ def release_memory() -> None:
 
 
 def _to_log(problem: Problem) -> None:
-    print(f"{problem.code} {problem.message()}", file=sys.stderr)
+    logger.warning("%s %s", problem.code, problem.message())
 
 
 @dataclass
@@ -64,6 +67,7 @@ class BatchSizeBackoff:
                 queue.popleft()
                 continue
             self.halvings += 1
+            logger.info("out of memory with %d rows at once; the batches of evaluations are halved", len(queue[0]))
             queue = deque(part for group in queue for part in _parts(group, 1))
             self.report(Problem("D102", values={"reason": reason, "rows": len(queue[0])}))
 

@@ -1,5 +1,6 @@
 """The parts of a training, made from a plan: loss, Trainer, transformers' arguments, and the checkpoint to resume from."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from tunewright.planning.run_plan import Plan
 from tunewright.rundir.base_fingerprint import as_problems, changes
 from tunewright.rundir.checkpoints import CheckpointStore, read_manifest
 from tunewright.rundir.event_log import EventLog
+
+logger = logging.getLogger(__name__)
 
 INITIALIZATION_ROWS = 64
 CONTENTS = tuple(f"model {part}" for part in Contents.model_fields)
@@ -121,6 +124,7 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
     if problems:
         raise TrainingError(problems)
     restore_training(model, checkpoint)
+    logger.info("resuming from %s", checkpoint)
     events.write("note", text=f"continuing from {checkpoint.name}")
     return checkpoint
 

@@ -1,5 +1,6 @@
 """What a run reports while it trains: callbacks write events, stop requests lead to a clean end."""
 
+import logging
 import os
 import resource
 import signal
@@ -23,6 +24,8 @@ from tunewright.metrics.curve_statistics import overfitting
 from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.event_log import EventLog, read_events
 from tunewright.rundir.run_dir import RunDir
+
+logger = logging.getLogger(__name__)
 
 MOST_UNSAVED = 3
 REQUEST_SECONDS = 0.25
@@ -255,4 +258,5 @@ class PhaseTimer:
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         self.seconds = time.perf_counter() - self.started
         if kind is None:
+            logger.info("phase %s took %.1f s", self.phase, self.seconds)
             self.events.write("phase", phase=self.phase, state="end", seconds=round(self.seconds, 3))

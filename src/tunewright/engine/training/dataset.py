@@ -1,5 +1,6 @@
 """The data of a run, validated and tokenized once, or read from the cache."""
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,8 @@ from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.checkpoints import sha256
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import home, narrow, seal_object, unseal_object
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -101,6 +104,8 @@ def prepare(
             note(f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})")
     seconds = time.perf_counter() - started
     rows_per_second = round((len(train) + len(held_out)) / seconds)
+    source = "from the cache" if cached else "tokenized"
+    logger.info("%d training rows and %d held-out rows, %s in %.1f s", len(train), len(held_out), source, seconds)
     if writes_files:
         atomic_io.write_json(
             run.file(file_names.PREPARED),

@@ -4,6 +4,7 @@ Before step 1 the fastest backend is selected that supports the model and agrees
 run. It is used for training and for held-out losses.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +33,8 @@ from tunewright.planning.memory_estimate import COMPARED_ROWS, COMPARED_TOKENS, 
 from tunewright.planning.resolve_adapter import is_cpu
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.event_log import EventLog
+
+logger = logging.getLogger(__name__)
 
 # The shortest of the first rows are compared; the plain backend computes all their logits, so they are few, and cut.
 CANDIDATES = 64
@@ -109,6 +112,7 @@ def select_backend(
     for backend in fast_backends(plan):
         reason = unsupported_reason(backend, plan, model)
         if reason:
+            logger.info("loss backend %s is not supported: %s", backend.paths, reason)
             events.write("note", text=f"{backend.paths[-1]}: {reason}")
             continue
         undo = attend_by_document(model) if backend.loss is packed_loss else None
@@ -119,12 +123,16 @@ def select_backend(
         except CannotPack as unknown:
             events.write("note", text=f"{backend.paths[-1]}: {unknown}")
         else:
+            logger.debug("loss backend %s: %.8g, plain: %.8g", backend.paths, measured.loss, reference.loss)
             if agreement(model, reference, measured):
+                logger.info("loss backend: %s", backend.paths)
                 return backend
+            logger.warning("loss backend %s does not agree with the plain loss", backend.paths)
             values = {"name": backend.paths[-1], "fast": f"{measured.loss:.6g}", "plain": f"{reference.loss:.6g}"}
             events.alert(Problem("W501", values=values))
         if undo:
             undo()
+    logger.info("loss backend: plain")
     return plain
 
 

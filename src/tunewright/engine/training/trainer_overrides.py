@@ -6,6 +6,7 @@ reason and its place in transformers (read in 5.23.0, `src/transformers/trainer.
 pyproject.toml has an upper bound. Why a fence and not a step loop of our own: docs/decisions/0009-trainer-fence.md.
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -23,6 +24,8 @@ from tunewright.engine.training.meters import TrainingMeters
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.rundir.checkpoints import CheckpointStore
+
+logger = logging.getLogger(__name__)
 
 
 class TrainerOverrides(Trainer):
@@ -194,7 +197,9 @@ class TrainerOverrides(Trainer):
                 best_step=state.best_global_step,
                 best_before=self._previous_best[1],
             )
+            logger.info("saved checkpoint-%d; the best step is %s", state.global_step, state.best_global_step)
         except OSError as fault:
+            logger.warning("checkpoint-%d was not saved: %s", state.global_step, fault)
             self.meters.save_fault = fault.strerror or str(fault)
             if state.best_global_step == state.global_step:
                 state.best_metric, state.best_global_step = self._previous_best

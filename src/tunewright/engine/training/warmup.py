@@ -1,5 +1,6 @@
 """Warmup: the largest micro-batch of a run, forward and backward, before anything else; if memory is too small, it fails here."""
 
+import logging
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
+
+logger = logging.getLogger(__name__)
 
 
 def largest_micro_batch(rows: Sequence[TokenizedExample], collator: StepCollator, step_rows: int) -> dict[str, Tensor]:
@@ -48,6 +51,7 @@ def run_warmup_step(model: nn.Module, loss: LossFunction, batch: MicroBatch) -> 
     Cost: the time of one micro-batch. Not run on a GPU.
     """
     was_training, device = model.training, next(model.parameters()).device
+    logger.info("warmup: %s", {name: tuple(tensor.shape) for name, tensor in batch.items()})
     model.train()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         loss(model, {name: tensor.to(device) for name, tensor in batch.items()}).backward()
