@@ -235,7 +235,7 @@ class TrainedRun:
             for problem in self.base_problems():
                 warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=2)
         replies = self.session().request(
-            "answer", progress, asked=list(prompts), max_new_tokens=max_new_tokens, with_base=with_base
+            "answer", progress, prompts=list(prompts), max_new_tokens=max_new_tokens, with_base=with_base
         )
         return [{key: values[i] for key, values in replies.items()} for i in range(len(prompts))]
 
