@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
+.PHONY: demo test test-unit test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
+	@echo "make test-unit  no training, no model: under a minute, to be run all the time"
 	@echo "make test       install and run the tests"
 	@echo "make test-slow  the proofs that take minutes"
 	@echo "make test-plain  the tests with every fast path switched off"
@@ -29,6 +30,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest tests/contract tests/docs tests/security tests/faults tests/invariants
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/fuzz tests/matrix tests/shapes tests/unit
+
+# No training and no model: the tests to run all the time.
+test-unit: $(STAMP)
+	$(BIN)/python -m pytest -n 2 tests/contract tests/unit
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -109,14 +109,14 @@ def examine_here(asked: dict[str, Any], place: Path) -> dict[str, Any]:
     from tunewright.engine.evaluation.evaluator import held_out_loss
     from tunewright.engine.models.load_model import DTYPES, load_adapter, load_base
     from tunewright.engine.models.quantization import plain_weight_bytes, weight_bytes
-    from tunewright.engine.training.build_trainer import step_collator
+    from tunewright.engine.training.build_trainer import make_step_collator
     from tunewright.engine.training.dataset import prepare
     from tunewright.engine.training.loss_backends import plain_backend
 
     plan = api.plan(api.load(sets=[f"{path}={value}" for path, value in asked.items()]))
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     data = prepare(plan, RunDir(place), tokenizer)
-    loss, cut = plain_backend(plan, data.train).loss, step_collator(plan, tokenizer)
+    loss, cut = plain_backend(plan, data.train).loss, make_step_collator(plan, tokenizer)
     base = load_base(plan, tokenizer)
     stored = {
         "weight_bytes": weight_bytes(base),

@@ -26,7 +26,7 @@ from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.engine.models.load_model import load_base
 from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
-from tunewright.engine.training.build_trainer import step_collator
+from tunewright.engine.training.build_trainer import make_step_collator
 from tunewright.engine.training.loss_backends import known_backend
 from tunewright.kernels.cpu_matmul import planned_matmul
 
@@ -79,7 +79,7 @@ def steps_of(plan: Any, rows: list[TokenizedExample], count: int) -> tuple[list[
     with planned_matmul(plan.fast_paths):
         model = attach_adapter(load_base(plan, tokenizer), planned_config(plan), seed=42).train()
         way = known_backend(plan, model, rows)
-        step = way.of(step_collator(plan, tokenizer))(rows)
+        step = way.adapt(make_step_collator(plan, tokenizer))(rows)
         for _number in range(count + 1):
             rates.append(gemm_rate(step["micro_batches"][0]["input_ids"].numel()))
             started = time.perf_counter()

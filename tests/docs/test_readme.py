@@ -12,7 +12,8 @@ from tests.real_model import model_home
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-ENGLISH_ONLY = ("docs/shapes.md",)  # a table of what files hold; the READMEs have its gist
+# What files hold, whose gist the READMEs have; and the page for developers.
+ENGLISH_ONLY = ("docs/shapes.md", "docs/architecture.md")
 __all__ = ["model_home"]
 
 

@@ -23,7 +23,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from tunewright.kernels import document_attention
 from tunewright.kernels.cpu_matmul import EXACT, onednn_error, onednn_matmul
 from tunewright.kernels.merged_lora import merged_lora
-from tunewright.kernels.packing import attend_by_document, packing_reason_not
+from tunewright.kernels.packing import attend_by_document, packing_unsupported
 
 WRITERS = (peft.PeftModelForCausalLM, peft.PeftModelForSeq2SeqLM)
 counts: Counter[str] = Counter()  # of the test that is running
@@ -75,7 +75,7 @@ def _attend(model: peft.PeftModel, until_end: ExitStack) -> None:
     base = model.get_base_model()
     if not isinstance(base, PreTrainedModel) or not base.can_generate() or base.config.is_encoder_decoder:
         return
-    if packing_reason_not(model, 0) is None:
+    if packing_unsupported(model, 0) is None:
         until_end.callback(attend_by_document(model))
 
 

@@ -21,7 +21,7 @@ import transformers.models.llama.modeling_llama
 
 from tests.faults.injected import installed
 from tunewright.engine.training.callbacks import StopFlag
-from tunewright.engine.worker import end_at_once, quiet, work
+from tunewright.engine.worker import configure_logging, end_at_once, work
 from tunewright.errors.catalogue.codes import EXIT_LOCKED
 from tunewright.rundir import file_names, run_lock
 from tunewright.rundir.run_dir import RunDir
@@ -47,7 +47,7 @@ def as_worker(order: dict[str, Any], stdin: int) -> int:
     stop = StopFlag()
     stop.install()
     stop.listen(run, at_once=end_at_once)
-    quiet()
+    configure_logging()
     return work(run, stop, installed(order["fault"], run.path))
 
 

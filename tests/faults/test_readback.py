@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests.faults.conftest import Toys
-from tunewright.engine.export.verify_export import check_readback
-from tunewright.engine.models.finite import check_finite
+from tunewright.engine.export.verify_export import verify_saved_adapter
 from tunewright.errors import TrainingError
 from tunewright.rundir.checkpoints import seal
 from tunewright.rundir.run_dir import RunDir
@@ -25,7 +23,7 @@ class NoTest:
     """Stands for the test of a run without held-out rows."""
 
     rows: tuple[()] = ()
-    answers: int = 0
+    num_answers: int = 0
     max_new_tokens: int = 1
 
 
@@ -75,7 +73,7 @@ def spoil_the_config(run: RunDir) -> None:
 
 
 def test_what_was_published_is_what_is_in_memory(run: RunDir, model: PeftModel) -> None:
-    check_readback(model, run, {}, NoTest())  # type: ignore[arg-type]
+    verify_saved_adapter(model, run, {}, NoTest())  # type: ignore[arg-type]
     assert run.adapter_dir.is_dir()
 
 
@@ -85,14 +83,6 @@ def test_an_adapter_that_is_another_on_the_disk_is_taken_away(
 ) -> None:
     harm(run)
     with pytest.raises(TrainingError) as refused:
-        check_readback(model, run, {}, NoTest())  # type: ignore[arg-type]
+        verify_saved_adapter(model, run, {}, NoTest())  # type: ignore[arg-type]
     assert [problem.code for problem in refused.value.problems] == ["E513"]
     assert not run.adapter_dir.exists()
-
-
-def test_one_number_that_is_none_is_found_by_name() -> None:
-    tensors = {"sound": torch.ones(3), "whole": torch.tensor([1, 2]), "broken": torch.tensor([1.0, torch.inf])}
-    with pytest.raises(TrainingError) as refused:
-        check_finite(tensors.items(), step=4)
-    found = refused.value.problems[0]
-    assert (found.code, found.values["name"], found.entry.exit_code) == ("E511", "broken", 10)

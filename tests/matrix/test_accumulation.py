@@ -18,7 +18,7 @@ from tunewright.engine.models.load_model import load_base
 from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
 from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.tasks.task_losses import RowLoss
-from tunewright.engine.tasks.task_registry import collator, task_of
+from tunewright.engine.tasks.task_registry import make_collator, task_of
 from tunewright.launch import start_run
 
 CELLS = [
@@ -33,7 +33,7 @@ def loss_and_gradient(
     model: Any, plan: Any, rows: Any, tokenizer: Any, max_tokens: int
 ) -> tuple[float, torch.Tensor, int]:
     """The step as the Trainer makes it: micro-batches of at most `max_tokens`, divided by the step's units."""
-    task, cut = task_of(plan), collator(plan, tokenizer, max_tokens)
+    task, cut = task_of(plan), make_collator(plan, tokenizer, max_tokens)
     loss, step = task.loss(plan, rows), cut(rows)
     model.zero_grad()
     total = torch.zeros(())
@@ -66,7 +66,7 @@ def test_a_step_is_the_same_however_it_is_cut(
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
-    sizes = [collator(plan, tokenizer, 1).size(row) for row in rows]
+    sizes = [make_collator(plan, tokenizer, 1).size(row) for row in rows]
     whole = loss_and_gradient(model, plan, rows, tokenizer, 10**6)
     some = loss_and_gradient(model, plan, rows, tokenizer, 4 * max(sizes))
     single = loss_and_gradient(model, plan, rows, tokenizer, 1)
@@ -74,7 +74,7 @@ def test_a_step_is_the_same_however_it_is_cut(
     for cut in (some, single):
         assert cut[0] == pytest.approx(whole[0], rel=2e-6)
         torch.testing.assert_close(cut[1], whole[1], atol=2e-6, rtol=2e-4)
-    cut_whole = collator(plan, tokenizer, 10**6)
+    cut_whole = make_collator(plan, tokenizer, 10**6)
     loss = task_of(plan).loss(plan, rows)
     found = row_losses(model, rows, loss, cut_whole, lambda done, total: None, BatchSizeBackoff())
     alone = [float(loss(model, cut_whole.collate([row], cut_whole.pad_id))) for row in rows]

@@ -91,7 +91,7 @@ def test_a_build_that_breaks_off_leaves_nothing(minilm: Path, tmp_path: Path, mo
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(encoder_decoder.durable, "publish_folder", full)
+    monkeypatch.setattr(encoder_decoder.atomic_io, "publish_folder", full)
     with pytest.raises(OSError, match="no space"):
         encoder_decoder.join(minilm, tmp_path / "never")
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from tunewright import api
 from tunewright.config.tasks import TASKS
 from tunewright.data.tokenized.tokenizer import load_tokenizer
-from tunewright.engine.export.save_model import merge_inputs, save_adapter, taken_from_base
+from tunewright.engine.export.save_model import initial_weights_from_base, merge_inputs, save_adapter
 from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
 from tunewright.launch import start_run
@@ -75,7 +75,7 @@ def test_start_values_from_the_base_are_given_back(
         torch.testing.assert_close(model(input_ids=IDS).logits, untouched, atol=LOGITS, rtol=LOGITS)
         with model.disable_adapter():
             assert not torch.allclose(model(input_ids=IDS).logits, untouched, atol=LOGITS), "nothing was taken"
-    taken = taken_from_base(model)
+    taken = initial_weights_from_base(model)
     train_a_little(model, IDS)
     save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), taken)
 
@@ -96,7 +96,7 @@ def test_a_head_stays_in_an_adapter_whose_start_values_are_given_back(
     run = planned(folder, task_rows["seq_cls"], tmp_path / "run", task="seq_cls")
     config = LoraConfig(task_type="SEQ_CLS", r=4, target_modules=["query"], init_lora_weights="pissa")
     model = get_peft_model(AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3), config)
-    taken = taken_from_base(model)
+    taken = initial_weights_from_base(model)
     train_a_little(model, torch.tensor([1]))
     save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), taken)
     names = load_file(run.adapter_dir / "adapter_model.safetensors")

@@ -17,7 +17,7 @@ from tunewright.engine.models.quantization import dequantised, weight_bytes
 from tunewright.engine.session_server import SessionServer
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
 from tunewright.kernels import int8
-from tunewright.kernels.cpu_matmul import is_int8_right
+from tunewright.kernels.cpu_matmul import is_int8_exact
 from tunewright.kernels.int8 import Int8Linear, LastInput
 from tunewright.planning.compatibility import ON_QUANTISED
 
@@ -103,7 +103,7 @@ def test_a_layer_of_nothing_stays_nothing() -> None:
 
 
 def test_this_machines_products_in_8_bits_are_right() -> None:
-    assert is_int8_right()
+    assert is_int8_exact()
 
 
 @pytest.mark.parametrize("method", sorted(ON_QUANTISED))

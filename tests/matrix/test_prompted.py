@@ -15,7 +15,7 @@ from tunewright.config.load_config import patch
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
 from tunewright.engine.session_server import SessionServer
 from tunewright.engine.system.oom import BatchSizeBackoff
-from tunewright.engine.training.build_trainer import examiner
+from tunewright.engine.training.build_trainer import make_evaluator
 from tunewright.engine.training.loss_backends import plain_backend
 from tunewright.errors import DataError
 from tunewright.extras.few_shot.few_shot_prompts import with_examples
@@ -58,10 +58,12 @@ def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured
 def test_the_loss_is_that_of_the_answers_behind_the_examples(session: SessionServer) -> None:
     data = session.data()
     rows, _shown = with_examples(session.plan, data, session.tokenizer, 2)
-    test = examiner(session.plan, data, session.tokenizer, plain_backend(session.plan, data.train), BatchSizeBackoff())
+    test = make_evaluator(
+        session.plan, data, session.tokenizer, plain_backend(session.plan, data.train), BatchSizeBackoff()
+    )
     with session.base() as base:
         assert isinstance(base, nn.Module)
-        found = replace(test, rows=rows, answers=2).evaluate(base)
+        found = replace(test, rows=rows, num_answers=2).evaluate(base)
         row = rows[0]
         with torch.no_grad():
             logits_TV = base(input_ids=torch.tensor([row.ids])).logits[0]

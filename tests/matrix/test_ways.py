@@ -18,7 +18,7 @@ from tunewright.engine.evaluation.generation import generate
 from tunewright.engine.models.activation_checkpointing import checkpoint_activations
 from tunewright.engine.tasks.collator import pad_right
 from tunewright.engine.training.loss_backends import select_backend, short_rows
-from tunewright.kernels.cross_entropy import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
+from tunewright.kernels.cross_entropy import LossFunction, answer_loss, answer_loss_unsupported, plain_loss
 from tunewright.kernels.document_attention import CannotPack
 from tunewright.kernels.kernel_agreement import LossAndGradients, difference, measure
 from tunewright.kernels.merged_lora import merged_lora
@@ -27,7 +27,7 @@ from tunewright.kernels.packing import (
     pack,
     pack_groups,
     packed_loss,
-    packing_reason_not,
+    packing_unsupported,
     varlen_loss,
 )
 from tunewright.rundir.event_log import EventLog
@@ -90,7 +90,7 @@ def test_the_answer_loss_equals_the_plain_one_or_says_why_not(
     family: str, tiny_model: Callable[..., Path], shop_rows: Path
 ) -> None:
     model = adapted(tiny_model(family), shop_rows)
-    reason = answer_loss_reason_not(model)
+    reason = answer_loss_unsupported(model)
     assert reason == NO_ANSWER_LOSS.get(family)
     if reason is None:
         batch = pad_right(rows_of(begin_alike=False), 0)
@@ -105,7 +105,7 @@ def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
     family: str, share: bool, tiny_model: Callable[..., Path], shop_rows: Path
 ) -> None:
     model = adapted(tiny_model(family), shop_rows)
-    reason = packing_reason_not(model, 32)
+    reason = packing_unsupported(model, 32)
     assert (reason is not None) == (family in NO_PACKING)
     if reason:
         return
@@ -165,7 +165,7 @@ def test_a_window_shorter_than_a_row_is_not_packed(tiny_model: Callable[..., Pat
         if type(module).__name__ == "MistralAttention":
             module.sliding_window = module.config.sliding_window = 4
     reason = "its attention sees 4 tokens back, and rows are longer"
-    assert (packing_reason_not(model, 9), packing_reason_not(model, 4)) == (reason, None)
+    assert (packing_unsupported(model, 9), packing_unsupported(model, 4)) == (reason, None)
     attend_by_document(model)
     with pytest.raises(CannotPack):
         packed_loss(model, pack(rows, share=False))

@@ -18,8 +18,8 @@ def objects(*labels: object) -> str:
 
 
 def shape(name: str, file: str, content: str, what: str, learned: Sequence[str], **more: object) -> Shape:
-    asked = {"task": "seq_cls", "reader": "encoder", "settings": {"data.holdout": 0}, **more}
-    return Shape(name, GROUP, file, content, what, tuple(learned), **asked)  # type: ignore[arg-type]
+    options = {"task": "seq_cls", "reader": "encoder", "settings": {"data.holdout": 0}, **more}
+    return Shape(name, GROUP, file, content, what, tuple(learned), **options)  # type: ignore[arg-type]
 
 
 AB = ("a", "b") * 3

@@ -39,7 +39,7 @@ class Shape:
     then: str = ""
     template: str = ""
 
-    def asked(self, folder: Path) -> dict[str, Any]:
+    def all_settings(self, folder: Path) -> dict[str, Any]:
         """Everything that is set for it, with its template as a file of this folder."""
         settings = {**self.settings, **({"task": self.task} if self.task else {})}
         if self.template:

@@ -30,8 +30,8 @@ def by_word(header: str, *, filled: bool = True, separator: str = ",", between: 
 
 
 def shape(name: str, file: str, content: str, what: str, **more: object) -> Shape:
-    asked = {"task": "token_cls", "reader": "encoder", "settings": {"data.holdout": 0}, "learned": LEARNED, **more}
-    return Shape(name, GROUP, file, content, what, **{"warns": (), **asked})  # type: ignore[arg-type]
+    options = {"task": "token_cls", "reader": "encoder", "settings": {"data.holdout": 0}, "learned": LEARNED, **more}
+    return Shape(name, GROUP, file, content, what, **{"warns": (), **options})  # type: ignore[arg-type]
 
 
 SHAPES = (

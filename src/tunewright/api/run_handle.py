@@ -181,9 +181,7 @@ class TrainedRun:
     @property
     def task(self) -> Task:
         """The task that the run was trained for."""
-        task = self.plan.run.task
-        assert task != "auto"
-        return task
+        return self.plan.run.task
 
     def opening(self) -> list[dict[str, str]]:
         """The system turn that all training rows begin with: a prompt should begin with it, too."""
@@ -237,7 +235,7 @@ class TrainedRun:
             for problem in self.base_problems():
                 warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=2)
         replies = self.session().request(
-            "answer", progress, asked=list(prompts), max_new_tokens=max_new_tokens, with_base=with_base
+            "answer", progress, prompts=list(prompts), max_new_tokens=max_new_tokens, with_base=with_base
         )
         return [{key: values[i] for key, values in replies.items()} for i in range(len(prompts))]
 
@@ -248,7 +246,6 @@ class TrainedRun:
         """
         plan = self.plan
         precision = plan.run.model.precision
-        assert precision != "auto"
         place = target or self.path / file_names.MERGED
         output_targets.output_folder(place, num_bytes=stored_bytes(plan.facts.model, precision, "none"))
         return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)

@@ -76,7 +76,7 @@ def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
         rows += _(" (other wording, other items)")
     parts = [name, rows, api.describe_data(plan), *_learned(plan)]
     if data.num_sequences > data.num_train:
-        parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, int(plan.run.data.max_length))[1])
+        parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, plan.run.data.max_length)[1])
     if data.num_bad:
         parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
     return " · ".join(parts)

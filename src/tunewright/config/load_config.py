@@ -4,18 +4,19 @@ Presets are not a layer here: the plan applies them, as they speak in roles of l
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from tunewright.config import yaml_reader as yaml_marks
+from tunewright.config.dotted_paths import options_of
 from tunewright.config.run_config import RunConfig
-from tunewright.config.schema_keys import SECTIONS, fields, options
+from tunewright.config.schema_keys import SECTIONS
 from tunewright.config.validation_problems import dotted, problems_of, unknown_key
 from tunewright.config.yaml_reader import Position, YamlDocument, place, printable
 from tunewright.errors import NOWHERE, Problem, SpecError, Where, error
@@ -25,6 +26,7 @@ MAX_CONFIG_BYTES = 1_000_000
 DEFAULT, ARGUMENT, SET, DEMO = "default", "argument", "--set", "demo"
 _SHORT_FORMS: Mapping[yaml_marks.Path, yaml_marks.Path] = {("model",): ("model", "name"), ("data",): ("data", "train")}
 _NONE: Mapping[str, Any] = MappingProxyType({})
+Config = TypeVar("Config", bound=RunConfig)
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ def load(
         ask.put(tuple(path.split(".")), value, Position(where, where, by))
     for text in sets:
         ask.add_set(text)
-    run = ask.finish()
-    return LoadedConfig(run, {path: ask.origin(path) for path, _value in _values(run)})
+    run = ask.finish(RunConfig)
+    return LoadedConfig(run, {path: ask.origin(path) for path, _value in options_of(run)})
 
 
-def patch(run: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
-    """A new Run with some values changed, by dotted path; validated like any other.
+def patch(run: Config, changes: Mapping[str, Any]) -> Config:
+    """A new config of the same type with some values changed, by dotted path; validated like any other.
 
     Raises: SpecError E102 to E104, E112, E118 with every problem of the changes.
     """
@@ -73,7 +75,7 @@ def patch(run: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     for path, value in changes.items():
         where = Where(source=f"{path}={value}")
         ask.put(tuple(path.split(".")), value, Position(where, where, ARGUMENT))
-    return ask.finish()
+    return ask.finish(type(run))
 
 
 def parse_set(text: str) -> tuple[str, Any]:
@@ -94,23 +96,12 @@ def to_yaml(run: RunConfig) -> str:
 
 def show(loaded: LoadedConfig) -> list[ConfigRow]:
     """Every value with its origin, in the order of the file: the rows of `config show`."""
-    return [ConfigRow(path, value, loaded.origins[path]) for path, value in _values(loaded.run)]
+    return [ConfigRow(path, value, loaded.origins[path]) for path, value in options_of(loaded.run)]
 
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-
-def _values(run: RunConfig) -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of every own option, and of the upstream fields that were given."""
-    dump = run.model_dump()
-    own = [p for p, _field in options() if "." not in p or p.partition(".")[2] in dump[p.partition(".")[0]]]
-    passed_on = [f"{section}.{key}" for section in SECTIONS for key in dump[section] if key not in fields(section)]
-    order = list(RunConfig.model_fields)
-    for path in sorted(own + passed_on, key=lambda path: order.index(path.partition(".")[0])):
-        section, _dot, key = path.partition(".")
-        yield path, dump[section][key] if key else dump[section]
 
 
 def _read_set(text: str) -> tuple[str, YamlDocument]:
@@ -180,12 +171,12 @@ class _ConfigLayers:
         if mark:
             self.marks = {known: m for known, m in self.marks.items() if known[: len(path)] != path} | {path: mark}
 
-    def finish(self) -> RunConfig:
-        """The validated Run. Raises: SpecError with all problems of all layers."""
+    def finish(self, model: type[Config]) -> Config:
+        """The validated config. Raises: SpecError with all problems of all layers."""
         run = None
         self._refuse_inner_method()
         try:
-            run = RunConfig.model_validate(self.data)
+            run = model.model_validate(self.data)
         except ValidationError as failed:
             found = problems_of(failed, self.data, self.marks, self.nowhere)
             self.problems += [problem for path, problem in found.items() if not self._is_broken(path)]

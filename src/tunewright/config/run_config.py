@@ -1,4 +1,7 @@
-"""Run: what is asked, as one frozen value. Everything that may say `auto` is decided by the plan."""
+"""The config as it was asked for: one frozen value, in which `auto` leaves a field to the plan.
+
+What the plan makes of it is `ResolvedConfig` (config/resolved_config.py).
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -30,6 +33,11 @@ from tunewright.config.upstream import TRAINING_ARGUMENTS, Optimizer, Scheduler,
 from tunewright.i18n import N_
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Quantization = Literal["none", "8bit", "4bit"]
+Length = Annotated[Count, Field(ge=8)]
+Epochs = Annotated[Number, Field(gt=0, le=1e6)]
+LearningRate = Annotated[Number, Field(gt=0, lt=1)]
+RowShare = Annotated[Number, Field(ge=0, le=1)]
 FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8", "merged_lora"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 # What may differ when a run goes on; all else makes another run of it (docs/resume.md). Free settings change no number of
@@ -85,7 +93,7 @@ class ModelConfig(Section):
     precision: Precision | Auto = Field(
         default=AUTO, description=N_("What is computed in; `auto` takes what this device was measured to be fast at.")
     )
-    quantization: Literal["none", "8bit", "4bit"] | Auto = Field(
+    quantization: Quantization | Auto = Field(
         default=AUTO,
         description=N_(
             "How the frozen weights are stored; 8bit halves their memory, 4bit quarters it; `auto` leaves them as they are "
@@ -134,7 +142,7 @@ class DataConfig(Section):
     system: Text | None = Field(
         default=None, description=N_("A system message put in front of conversations that have none.")
     )
-    max_length: Annotated[Count, Field(ge=8)] | Auto = Field(
+    max_length: Length | Auto = Field(
         default=AUTO, description=N_("Longest row in tokens; longer rows are cut; the cost grows with the longest row.")
     )
     train_on: Literal["answers", "last_answer", "all"] = Field(
@@ -155,7 +163,7 @@ class DataConfig(Section):
     skip_bad: bool = Field(
         default=False, description=N_("Leave damaged rows out, counted and listed, instead of stopping.")
     )
-    max_bad: Annotated[Number, Field(ge=0, le=1)] = Field(
+    max_bad: RowShare = Field(
         default=0.25, description=N_("Share of rows that `skip_bad` may leave out before the run is stopped.")
     )
     problem_type: ProblemType | Auto = Field(
@@ -168,14 +176,14 @@ class DataConfig(Section):
         default="none",
         description=N_("`balanced` weighs each class by how rare it is in the loss; for seq_cls and token_cls."),
     )
-    max_truncated: Annotated[Number, Field(ge=0, le=1)] | Auto = Field(
+    max_truncated: RowShare | Auto = Field(
         default=AUTO,
         description=N_(
             "Share of rows that may be cut at max_length before the run is stopped; `auto` is 0.25 where answers are written "
             "and 1 where texts are labelled."
         ),
     )
-    max_duplicates: Annotated[Number, Field(ge=0, le=1)] = Field(
+    max_duplicates: RowShare = Field(
         default=0.5, description=N_("Share of rows that may repeat an earlier row before the run is stopped.")
     )
 
@@ -183,14 +191,14 @@ class DataConfig(Section):
 class TrainConfig(UpstreamSection):
     """How long and how fast; names are those of transformers' TrainingArguments."""
 
-    num_train_epochs: Annotated[Number, Field(gt=0, le=1e6)] | Auto = Field(
+    num_train_epochs: Epochs | Auto = Field(
         default=AUTO, description=N_("How often every row is seen; small data need more, and overfit sooner.")
     )
     max_steps: Annotated[Int, Field(ge=-1, le=MOST)] = Field(
         default=-1,
         description=N_("Ends after this many optimizer steps whatever the epochs say; -1 leaves it to the epochs."),
     )
-    learning_rate: Annotated[Number, Field(gt=0, lt=1)] | Auto = Field(
+    learning_rate: LearningRate | Auto = Field(
         default=AUTO, description=N_("Step size; for LoRA usually 1e-4 to 5e-4, small models take more.")
     )
     per_device_train_batch_size: Positive | Auto = Field(
@@ -274,7 +282,7 @@ class RunOptions(Section):
 
 
 class RunConfig(Section):
-    """A complete ask. Changes go through `spec.load.patch`, never through the value itself."""
+    """A complete config. Changes go through `load_config.patch`, never through the value itself."""
 
     model: ModelConfig = Field(description=N_("The base model; a plain name is short for {name: ...}."))
     task: Annotated[Task | Auto, BeforeValidator(_task_name)] = Field(

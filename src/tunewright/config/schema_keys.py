@@ -23,15 +23,6 @@ SECTIONS: Mapping[str, tuple[type[Section], ...]] = {
 }
 
 
-def leaves(run: RunConfig) -> Iterator[tuple[str, Any]]:
-    """Every value of a config by its dotted path, as JSON holds it."""
-    for name, value in run.model_dump(mode="json").items():
-        if isinstance(value, dict) and value:
-            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
-        else:
-            yield name, value
-
-
 def fields(section: str) -> dict[str, FieldInfo]:
     """The own options of a section by name; "config" is the top level, sections themselves left out.
 

@@ -29,7 +29,7 @@ class RowHashes:
         self.numbers = array("Q")
         self.names: Counter[str] = Counter()  # how many rows (for tags: words) have each label
         self._wholes = bytearray()
-        self.asked = array("Q")  # digests of what rows ask; 0 for plain text, which asks nothing
+        self.prompt_hashes = array("Q")  # digests of what rows ask; 0 for plain text, which asks nothing
         self._labels = array("I")
         self._label_sets: dict[frozenset[str], int] = {}
         for example in examples:
@@ -43,10 +43,10 @@ class RowHashes:
         self.numbers.append(example.number)
         self.names.update(names)
         self._wholes += _key_of(example)
-        self.asked.append(_asked(example))
+        self.prompt_hashes.append(_prompt_hash(example))
         self._labels.append(self._label_sets.setdefault(frozenset(names), len(self._label_sets)))
 
-    def whole(self, place: int) -> bytes:
+    def row_hash(self, place: int) -> bytes:
         """The digest of a row; equal rows have equal ones."""
         return bytes(self._wholes[_KEY * place : _KEY * (place + 1)])
 
@@ -74,16 +74,16 @@ def duplicates(rows: RowHashes) -> list[int]:
 
 def conflicts(rows: RowHashes) -> list[int]:
     """Numbers of the rows that ask what an earlier row asks, and have another answer, label or tags."""
-    asked_again = _seen_again(rows.asked)  # first, as a place for each answer takes twice the memory
+    repeated_prompts = _seen_again(rows.prompt_hashes)  # first, as a place for each answer takes twice the memory
     first: dict[int, int] = {}
     is_disputed: set[int] = set()
     numbers = []
-    for number, asked, answer in zip(rows.numbers, rows.asked, rows.short(), strict=True):
-        if asked not in asked_again:
+    for number, prompt_hash, row_hash in zip(rows.numbers, rows.prompt_hashes, rows.short(), strict=True):
+        if prompt_hash not in repeated_prompts:
             continue
-        if first.setdefault(asked, answer) != answer:
-            is_disputed.add(asked)
-        if asked in is_disputed:
+        if first.setdefault(prompt_hash, row_hash) != row_hash:
+            is_disputed.add(prompt_hash)
+        if prompt_hash in is_disputed:
             numbers.append(number)
     return numbers
 
@@ -113,26 +113,26 @@ def held_out(rows: RowHashes, share: float, seed: int) -> set[int]:
     """
     if share <= 0 or not len(rows):
         return set()
-    wanted = min(max(round(len(rows) * share), 1), MAX_HELD_OUT_ROWS)
-    if DRAWN * wanted < len(rows):
-        held = _drawn(rows, wanted, seed, DRAWN * wanted)
-        if len(held) == wanted:  # the first of all drawn were enough
-            return held
-    return _drawn(rows, wanted, seed, len(rows))
+    num_rows = min(max(round(len(rows) * share), 1), MAX_HELD_OUT_ROWS)
+    if DRAWN * num_rows < len(rows):
+        places = _drawn(rows, num_rows, seed, DRAWN * num_rows)
+        if len(places) == num_rows:  # the first of all drawn were enough
+            return places
+    return _drawn(rows, num_rows, seed, len(rows))
 
 
-def _drawn(rows: RowHashes, wanted: int, seed: int, most: int) -> set[int]:
+def _drawn(rows: RowHashes, num_rows: int, seed: int, most: int) -> set[int]:
     """As `held_out`, of the `most` rows that are drawn first."""
 
     def draw(key: bytes) -> bytes:
         return blake2b(key, key=str(seed).encode(), digest_size=_KEY).digest()
 
-    keys = nsmallest(most, (rows.whole(place) for place in range(len(rows))), key=draw)
+    keys = nsmallest(most, (rows.row_hash(place) for place in range(len(rows))), key=draw)
     groups: dict[bytes, list[int]] = {key: [] for key in keys}
     if len(groups) < 2:
         return set()
     for place in range(len(rows)):
-        if (key := rows.whole(place)) in groups:
+        if (key := rows.row_hash(place)) in groups:
             groups[key].append(place)
     labels = rows.labels() if rows.names else None
     rows_with = Counter(name for names in labels or () for name in names)
@@ -143,16 +143,16 @@ def _drawn(rows: RowHashes, wanted: int, seed: int, most: int) -> set[int]:
     def is_spared(key: bytes) -> bool:
         return all(rows_with[name] > len(groups[key]) for name in names_of(key))
 
-    held: set[int] = set()
+    places: set[int] = set()
     for key in list(groups)[:-1]:
-        if len(held) + len(groups[key]) <= wanted and is_spared(key):
-            held.update(groups[key])
+        if len(places) + len(groups[key]) <= num_rows and is_spared(key):
+            places.update(groups[key])
             rows_with.subtract({name: len(groups[key]) for name in names_of(key)})
     smallest: list[int] = min((groups[key] for key in groups if is_spared(key)), key=len, default=[])
-    return held or set(smallest)
+    return places or set(smallest)
 
 
-def _asked(example: Example) -> int:
+def _prompt_hash(example: Example) -> int:
     """Digest of what a row asks, never 0; 0 for plain text."""
     if not example.messages and example.target is None and not example.words:
         return 0

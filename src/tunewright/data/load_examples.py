@@ -117,8 +117,8 @@ def recognise(spec: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, Any
         values["data.encoding"] = encodings.pop()
         head = _first_rows(spec.model_copy(update={"encoding": values["data.encoding"]}))
     rows = [row for row in head if isinstance(row, RawRow)]
-    if task == AUTO and (seen := looks_like(rows, spec.map)):
-        values["task"] = seen
+    if task == AUTO and (recognized_task := looks_like(rows, spec.map)):
+        values["task"] = recognized_task
     known: Task = values.get("task") or ("causal_lm" if task == AUTO else task)
     if TASKS[known].writes:
         _refuse(rows, spec)
@@ -136,11 +136,11 @@ def _refuse(rows: Sequence[RawRow], spec: DataConfig) -> None:
     refuse_foreign(rows, spec.map)
 
 
-def _head(found: Iterator[RawRow | Problem], spec: DataConfig) -> list[RawRow | Problem]:
+def _head(rows: Iterator[RawRow | Problem], spec: DataConfig) -> list[RawRow | Problem]:
     """The first rows, as many as a format is recognised by. Raises: DataError E210, or what is wrong with all rows."""
     head: list[RawRow | Problem] = []
     num_good = 0
-    while num_good < SAMPLE_ROWS and (row := next(found, None)) is not None:
+    while num_good < SAMPLE_ROWS and (row := next(rows, None)) is not None:
         head.append(row)
         num_good += isinstance(row, RawRow)
     if not num_good:
@@ -160,14 +160,14 @@ def _sentences(
 
 
 def _examples(
-    found: Iterable[RawRow | Problem],
+    items: Iterable[RawRow | Problem],
     loaded: LoadedExamples,
     spec: DataConfig,
     kind: LabelKind | None,
     fmt: Format | None = None,
 ) -> Iterator[Example]:
     """The sound rows as examples; the others, and how many there are of all, go into the account."""
-    rest, form = iter(found), fmt or loaded.format
+    rest, form = iter(items), fmt or loaded.format
     while part := list(islice(rest, ROWS_AT_ONCE)):
         rows = [row for row in part if isinstance(row, RawRow)]
         examples, problems = to_examples(rows, form, spec.system, kind)
@@ -224,10 +224,10 @@ def _split(
     kind: LabelKind | None,
 ) -> None:
     """Some of the training rows to held-out; those that were not kept are read once more."""
-    places, kept = deduplication.held_out(prints, sides.share, seed), loaded.train
-    loaded.train = [example for place, example in enumerate(kept) if place not in places]
-    loaded.held_out = [example for place, example in enumerate(kept) if place in places]
-    missing = {prints.numbers[place] for place in places if place >= len(kept)}
+    places, train = deduplication.held_out(prints, sides.share, seed), loaded.train
+    loaded.train = [example for place, example in enumerate(train) if place not in places]
+    loaded.held_out = [example for place, example in enumerate(train) if place in places]
+    missing = {prints.numbers[place] for place in places if place >= len(train)}
     if missing:
         rows = iterate_rows(sides.train.path, sides.train.reading)
         rows = grouped(rows, loaded.format, loaded.grouped_by) if loaded.grouped_by else rows

@@ -46,12 +46,12 @@ def read_prompts(
     """
     raw = read_rows(path, Reading(line_by_line=True))
     is_text = Path(path).suffix.lower() == ".txt"
-    found = [replace(row, value=_line_value(row.value, task)) if is_text else row for row in raw.rows]
-    if not found:
+    turns = [replace(row, value=_line_value(row.value, task)) if is_text else row for row in raw.rows]
+    if not turns:
         raise errors_of(raw.problems) if raw.problems else error("E210", path=path)
     asking = {role: column for role, column in (mapping or {}).items() if role not in ("label", "tags")}
-    examples, problems = _COMPLETED[task](found, asking, task)
-    rows = {row.number: row.value for row in found}
+    examples, problems = _COMPLETED[task](turns, asking, task)
+    rows = {row.number: row.value for row in turns}
     return [_prompt(rows[example.number], example) for example in examples], raw.problems + problems
 
 
@@ -102,10 +102,10 @@ _COMPLETED: Mapping[Task, Callable[[Sequence[RawRow], Mapping[str, str], Task], 
 def _with_answer(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row as it would be with an answer: a conversation that ends with the user gets a last turn."""
     turns = {column: _as_turns(cell) for column, cell in row.items()}
-    conversations = {column: found for column, found in turns.items() if found}
+    conversations = {column: turns for column, turns in turns.items() if turns}
     if not conversations:
         return {**row, "completion": PENDING}
-    return {**row, **{column: _ended(found) for column, found in conversations.items()}}
+    return {**row, **{column: _ended(turns) for column, turns in conversations.items()}}
 
 
 def _as_turns(cell: Any) -> list[Any] | None:

@@ -18,33 +18,33 @@ def left_out(loaded: LoadedExamples, spec: DataConfig) -> list[dict[str, Any]]:
 
     A text is cut at KEPT_CHARACTERS. Cost: one more reading of the data, if anything is left out.
     """
-    found: dict[_Place, dict[str, Any]] = {}
+    records: dict[_Place, dict[str, Any]] = {}
     for problem in loaded.problems:
         place = problem.where.file, int(problem.values.get("row", problem.where.line))
         reason = problem.to_json()["message"]
-        if place in found:
-            found[place]["reason"] += f"; {reason}"
+        if place in records:
+            records[place]["reason"] += f"; {reason}"
         else:
-            found[place] = _record(place, problem.where.line, problem.code, reason)
+            records[place] = _record(place, problem.where.line, problem.code, reason)
     for example in loaded.leaked:
         place = example.file, example.number
-        found[place] = _record(place, example.line, *_LEAKED)
-    for place, text in _texts(spec, set(found)):
-        found[place]["text"] = _writable(text.rstrip("\r\n"))
-    return sorted(found.values(), key=lambda record: (record["file"], record["row"]))
+        records[place] = _record(place, example.line, *_LEAKED)
+    for place, text in _texts(spec, set(records)):
+        records[place]["text"] = _writable(text.rstrip("\r\n"))
+    return sorted(records.values(), key=lambda record: (record["file"], record["row"]))
 
 
 def _record(place: _Place, line: int, code: str, reason: str) -> dict[str, Any]:
     return {"file": place[0], "line": line, "row": place[1], "code": code, "reason": reason, "text": ""}
 
 
-def _texts(spec: DataConfig, wanted: set[_Place]) -> Iterator[tuple[_Place, str]]:
-    if not wanted:
+def _texts(spec: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, str]]:
+    if not places:
         return
     sides = sides_of(spec)
     for source in (sides.train, sides.held_out):
         if source:
-            yield from texts_of(source.path, wanted, source.reading)
+            yield from texts_of(source.path, places, source.reading)
 
 
 def _writable(text: str) -> str:

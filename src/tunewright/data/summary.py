@@ -99,8 +99,8 @@ def common_prefix(train: Sequence[TokenizedExample], task: Task) -> int:
         return 0
     # What the first and the last in the order of their tokens have in common, all between them have.
     rows, most = [row.ids for row in train], min(row.prompt_length for row in train) - 1
-    found = common_beginning(min(rows), max(rows), max(0, most))
-    return found if found >= SHORTEST_PREFIX else 0
+    length = common_beginning(min(rows), max(rows), max(0, most))
+    return length if length >= SHORTEST_PREFIX else 0
 
 
 def _needed_length(row: TokenizedExample, task: Task) -> int:
@@ -155,23 +155,23 @@ WARNED: Mapping[str, str] = {
 
 def warnings_of(account: Mapping[str, Any]) -> list[Problem]:
     counts = account["counts"]
-    found = []
+    problems = []
     if counts["truncated"]:
-        found.append(
+        problems.append(
             cut_warning(counts["truncated"], account["max_length"], account["lengths"]["longest"], account["positions"])
         )
     for code, kind in WARNED.items():
         if counts[kind]:
-            found.append(Problem(code, values={"count": counts[kind]}))
+            problems.append(Problem(code, values={"count": counts[kind]}))
     if UNKNOWN_TOLD < unknown_share(account) <= UNKNOWN_REFUSED:
         values = {"count": account["unknown_tokens"], "percent": f"{unknown_share(account):.1%}"}
-        found.append(Problem("W214", values=values))
-    found += _of_turns(account)
+        problems.append(Problem("W214", values=values))
+    problems += _of_turns(account)
     for code, rare in (("W216", 0), ("W217", 1)):
         names = [name for name, count in account["labels"].items() if count == rare]
         if names:
-            found.append(Problem(code, values={"count": len(names), "labels": _listed(names)}))
-    return found
+            problems.append(Problem(code, values={"count": len(names), "labels": _listed(names)}))
+    return problems
 
 
 def _of_turns(account: Mapping[str, Any]) -> Iterator[Problem]:

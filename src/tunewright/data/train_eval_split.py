@@ -100,10 +100,10 @@ def _parts_note(sides: TrainEvalSplit, names: dict[str, list[str]]) -> list[Prob
     if not alone and len(own) < 2:
         return []
     shares = {"share": f"{sides.share:.0%}"} if sides.share else {}
-    held = names.get(sides.held_out.reading.split, [sides.held_out.path]) if sides.held_out else []
+    held_out = names.get(sides.held_out.reading.split, [sides.held_out.path]) if sides.held_out else []
     values = {
         "trained": _listed(names.get(sides.train.reading.split, [])),
-        "held_out": _listed(held) if held else N_("a part of these rows") if shares else N_("nothing"),
+        "held_out": _listed(held_out) if held_out else N_("a part of these rows") if shares else N_("nothing"),
         "alone": _listed(alone),
     }  # fmt: skip
     if not alone:

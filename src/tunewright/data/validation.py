@@ -92,24 +92,24 @@ def most_truncated(spec: DataConfig, task: Task) -> float:
     return MOST_TRUNCATED if TASKS[task].writes else 1.0
 
 
-def judge(gated: ValidatedData, spec: DataConfig) -> list[Problem]:
+def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
     """What must stop the run: damaged rows that were not knowingly left out, and thresholds that are passed."""
-    loaded, counts = gated.loaded, gated.account["counts"]
-    found: list[Problem] = []
+    loaded, counts = validated.loaded, validated.account["counts"]
+    problems: list[Problem] = []
     if loaded.problems and not spec.skip_bad:
-        found += loaded.problems
-        found.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
-    if not gated.train:
-        found.append(Problem("E210", values={"path": spec.train}))
-    if gated.outside:
-        found.append(gated.outside)
-    longest, task = gated.account["lengths"]["longest"], gated.account["task"]
-    is_room = longest <= gated.account["positions"]
+        problems += loaded.problems
+        problems.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
+    if not validated.train:
+        problems.append(Problem("E210", values={"path": spec.train}))
+    if validated.outside:
+        problems.append(validated.outside)
+    longest, task = validated.account["lengths"]["longest"], validated.account["task"]
+    is_room = longest <= validated.account["positions"]
     longer = f"--set data.max_length={longest}" if is_room else "--set data.max_truncated=1"
     skipped = loaded.bad_rows if spec.skip_bad else 0
-    most_bad = spec.max_bad if gated.train else 1.0  # where no row is left, that is what is wrong
+    most_bad = spec.max_bad if validated.train else 1.0  # where no row is left, that is what is wrong
     repeated = 0 if loaded.format.name == "text" else counts["duplicate"]  # texts repeat lines, answers should not
-    looked_at = gated.account["looked_at"] + gated.account["held_out"]
+    looked_at = validated.account["looked_at"] + validated.account["held_out"]
     limits = (
         (N_("damaged"), skipped, most_bad, loaded.rows_in, "--set data.max_bad=1"),
         (N_("truncated"), counts["truncated"], most_truncated(spec, task), looked_at, longer),
@@ -121,14 +121,14 @@ def judge(gated: ValidatedData, spec: DataConfig) -> list[Problem]:
                 "count": count, "rows": rows, "percent": f"{count / rows:.0%}",
                 "what": kind, "limit": f"{limit:.0%}", "fix": fix,
             }  # fmt: skip
-            found.append(Problem("E215", values=values))
-    if unknown_share(gated.account) > UNKNOWN_REFUSED:
-        share = unknown_share(gated.account)
+            problems.append(Problem("E215", values=values))
+    if unknown_share(validated.account) > UNKNOWN_REFUSED:
+        share = unknown_share(validated.account)
         values = {"percent": f"{share:.0%}", "path": spec.train, "task": task}
-        found.append(Problem("E225", values=values))
-    if gated.train and _all_the_same(loaded):
-        found.append(Problem("E226"))
-    return found
+        problems.append(Problem("E225", values=values))
+    if validated.train and _all_the_same(loaded):
+        problems.append(Problem("E226"))
+    return problems
 
 
 def _all_the_same(loaded: LoadedExamples) -> bool:
@@ -138,8 +138,8 @@ def _all_the_same(loaded: LoadedExamples) -> bool:
     return loaded.problem_type is not None and len({example.target for example in loaded.train}) < 2
 
 
-def raise_if_stopped(gated: ValidatedData, spec: DataConfig) -> None:
+def raise_if_stopped(validated: ValidatedData, spec: DataConfig) -> None:
     """Raises: DataError with everything that must stop the run."""
-    found = judge(gated, spec)
-    if found:
-        raise DataError(found)
+    problems = judge(validated, spec)
+    if problems:
+        raise DataError(problems)

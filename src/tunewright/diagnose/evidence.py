@@ -8,7 +8,6 @@ from typing import Any
 
 from tunewright.config.tasks import TASKS
 from tunewright.errors import Problem
-from tunewright.planning.resolve import task_of
 from tunewright.planning.resolve_adapter import learning_rate
 from tunewright.planning.run_plan import Plan, from_json
 from tunewright.rundir import file_names, run_dir
@@ -73,14 +72,12 @@ class Evidence:
     @property
     def rate(self) -> float:
         """The highest learning rate of the schedule."""
-        rate = self.plan.run.train.learning_rate
-        assert rate != "auto"
-        return rate
+        return self.plan.run.train.learning_rate
 
     @property
     def writes(self) -> bool:
         """True for a task whose answers are texts."""
-        return TASKS[task_of(self.plan.run)].writes
+        return TASKS[self.plan.run.task].writes
 
     @property
     def usual_rate(self) -> float:

@@ -1,5 +1,6 @@
 """D5: time that was lost: padding, needless savings, the slower precision, busy neighbours, waiting for rows."""
 
+from tunewright.config.load_config import patch
 from tunewright.diagnose.evidence import Evidence
 from tunewright.diagnose.suggested_changes import anew, smaller_batches
 from tunewright.errors import Problem
@@ -36,7 +37,8 @@ def needless_checkpointing(evidence: Evidence) -> Finding | None:
     plan = evidence.plan
     if not plan.run.train.activation_checkpointing or "train.activation_checkpointing" not in wishes(plan):
         return None
-    peak = estimate_for(plan.run, plan.facts, checkpointing=False).peak_bytes
+    without = patch(plan.run, {"train.activation_checkpointing": False})
+    peak = estimate_for(without, plan.facts).peak_bytes
     if peak > SHARE_OF_FREE * evidence.room_bytes:
         return None
     values = {"peak": f"{peak / 2**30:.1f} GiB", "room": f"{evidence.room_bytes / 2**30:.1f} GiB"}

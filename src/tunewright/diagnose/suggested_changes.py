@@ -60,7 +60,7 @@ def less_memory(evidence: Evidence) -> tuple[Remedy, ...]:
     run, lengths = evidence.plan.run, evidence.plan.facts.data.lengths
     found = [made for rung in RUNGS if (made := _saving(evidence, rung))]
     shorter = lengths["p95"]
-    if run.data.max_length != "auto" and shorter < min(run.data.max_length, lengths["longest"]):
+    if shorter < min(run.data.max_length, lengths["longest"]):
         text = N_("cut the longest 5 % of the rows at {tokens} tokens")
         found.append(change(evidence, text, {"data.max_length": shorter}, tokens=shorter))
     return tuple(found)

@@ -1,15 +1,13 @@
 """The worker's entry: `python -m tunewright.engine.worker RUN` does the steps of a run's plan that are not done yet.
 
-Everything it has to say goes into the run's files; its exit code is that of the catalogue.
+Its events, results and log are the run's files; its exit code is that of the error catalogue.
 """
 
-import json
 import logging
 import os
 import signal
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,11 +28,18 @@ from tunewright.rundir.event_log import EventLog
 from tunewright.rundir.full_disk import keep_talking, last_words, reserve_of
 from tunewright.rundir.run_dir import RunDir, owned
 
+logger = logging.getLogger(__name__)
+
 LOADER_DIED = "DataLoader worker (pid"  # torch/utils/data/dataloader.py and torch's handler of SIGCHLD say it
 
 
-def quiet() -> None:
-    """Libraries talk to the log only."""
+def configure_logging() -> None:
+    """Standard error of this process is the run's log: Tunewright writes what it does there, libraries their warnings."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    package = logging.getLogger("tunewright")
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
     warnings.simplefilter("default")
     transformers.utils.logging.set_verbosity_warning()
     transformers.utils.logging.disable_progress_bar()
@@ -42,8 +47,9 @@ def quiet() -> None:
 
 
 def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCallback] = ()) -> int:
-    """Do the run's steps; the exit code. Whatever goes wrong is an event, and in the log."""
-    events, started = run.events, time.perf_counter()
+    """Do the run's steps; the exit code. A failure is an event, and in the log."""
+    events = run.events
+    started = time.perf_counter()
     reserve = reserve_of(run, "worker")
     reserve.hold()
     try:
@@ -62,7 +68,7 @@ def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any
     except TunewrightError as fault:
         return _failed(events, fault, stop)
     except Exception as fault:
-        traceback.print_exc()
+        logger.exception("the run failed at step %d", events.step)
         if LOADER_DIED in str(fault):
             return _failed(events, error("E514", step=events.step, reason=reason_of(fault), name=run.name), stop)
         if ran_out(fault):
@@ -73,7 +79,7 @@ def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any
 
 
 def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> dict[str, Any]:
-    """The numbers that `--json`, the report and comparisons read."""
+    """The result that `--json`, the report and comparisons read."""
     before, after = outcome.before, outcome.after
     return {
         "before": before.scores if before else None,
@@ -102,7 +108,7 @@ def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> dict[s
 def _failed(events: EventLog, fault: TunewrightError, stop: StopFlag) -> int:
     was_stopped = stop.signal and fault.problems[0].code == "E507"
     code = 128 + stop.signal if was_stopped else fault.exit_code
-    print(fault, file=sys.stderr)
+    logger.error("%s", fault)
     events.write("failed", problems=[problem.to_record() for problem in fault.problems], exit_code=code)
     return code
 
@@ -121,8 +127,14 @@ def main() -> None:
     stop = StopFlag()
     stop.install()
     stop.listen(run, at_once=end_at_once)
-    quiet()
-    print(json.dumps({"pid": os.getpid(), "torch_threads": torch.get_num_threads()}))
+    configure_logging()
+    logger.info(
+        "worker %d: torch %s, transformers %s, %d threads",
+        os.getpid(),
+        torch.__version__,
+        transformers.__version__,
+        torch.get_num_threads(),
+    )
     sys.exit(work(run, stop))
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import partial
 
 from tunewright.engine import session_server
-from tunewright.engine.session_server import Operations, Say, SessionServer
+from tunewright.engine.session_server import Operations, Send, SessionServer
 from tunewright.engine.system.oom import BatchSizeBackoff
-from tunewright.engine.training.build_trainer import examiner
+from tunewright.engine.training.build_trainer import make_evaluator
 from tunewright.engine.training.loss_backends import known_backend
 from tunewright.errors import error
 from tunewright.extras.few_shot.few_shot_prompts import with_examples
@@ -25,7 +25,7 @@ def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
     longest = max(len(row.ids) for row in rows)
     with session.base() as base:
         backend = known_backend(session.plan, base, data.train, longest)
-        test = examiner(session.plan, data, session.tokenizer, backend, BatchSizeBackoff())
+        test = make_evaluator(session.plan, data, session.tokenizer, backend, BatchSizeBackoff())
         result = replace(test, rows=rows).evaluate(base, session.progress)
     return {
         "shots": num_shown, "scores": result.scores, "rows": len(result.samples), "held_out_rows": len(result.losses),
@@ -41,9 +41,9 @@ def prove(session: SessionServer) -> dict[str, object]:
     )
 
 
-def operations(run: RunDir, say: Say) -> Operations:
+def operations(run: RunDir, send: Send) -> Operations:
     """The operations of this session."""
-    session = SessionServer(run, say)
+    session = SessionServer(run, send)
     return {
         **session_server.session_operations(session),
         "prompted": partial(few_shot, session),
@@ -52,4 +52,4 @@ def operations(run: RunDir, say: Say) -> Operations:
 
 
 if __name__ == "__main__":
-    session_server.main(operations, use_up=("merge", "prove"))
+    session_server.main(operations, consumes_model=("merge", "prove"))

@@ -1,11 +1,11 @@
 """How a CPU multiplies fp32 matrices: by the library that torch takes by itself (MKL), or by oneDNN.
 
-On processors of other makers than its own MKL keeps to narrower instructions. Measured on an AMD EPYC (Zen 5, 2 cores, torch
-2.13) at training shapes: 210 GFLOP/s by MKL, 480 by oneDNN, rounding errors alike (2.5e-7 and 3.9e-7 of the result's
+On processors of other vendors than Intel, MKL uses narrower instructions. Measured on an AMD EPYC (Zen 5, 2 cores, torch
+2.13) at training shapes: 210 GFLOP/s by MKL, 480 by oneDNN, with similar rounding errors (2.5e-7 and 3.9e-7 of the result's
 length); a training step of SmolLM2 with LoRA took 16.5 and 9.4 s.
 
 torch has one switch to oneDNN for fp32, which also allows it bf16 where the processor has matrix units for that. So the
-switch is used only where its results were found to be fp32's.
+switch is used only where a check finds its results to be those of fp32.
 """
 
 import time
@@ -50,15 +50,15 @@ def _matmul_precision(name: str) -> Iterator[None]:
 
 
 def planned_matmul(
-    paths: Collection[str], say: Callable[[str], None] = lambda text: None
+    paths: Collection[str], note: Callable[[str], None] = lambda text: None
 ) -> AbstractContextManager[None]:
-    """What a process multiplies with: oneDNN if that is planned, and exact in this process too."""
+    """The library that a process multiplies with: oneDNN if that is planned and exact in this process too."""
     if "onednn_matmul" not in paths:
         return nullcontext()
     error = onednn_error()
     if error < EXACT:
         return onednn_matmul()
-    say(f"onednn_matmul: products are off by {error:.1g} in this process")
+    note(f"onednn_matmul: products are off by {error:.1g} in this process")
     return nullcontext()
 
 
@@ -69,35 +69,35 @@ def onednn_error() -> float:
     generator, worst = torch.Generator().manual_seed(0), 0.0
     for tokens, width, out in SHAPES:
         x, w = torch.randn(tokens, width, generator=generator), torch.randn(out, width, generator=generator)
-        right = x.double() @ w.T.double()
+        exact = x.double() @ w.T.double()
         with onednn_matmul():
             products = (x @ w.T, torch.bmm(x[None], w.T.contiguous()[None])[0])
-        worst = max(worst, *(float((p - right).norm() / right.norm()) for p in products))
+        worst = max(worst, *(float((p - exact).norm() / exact.norm()) for p in products))
     return worst
 
 
 def matmul_rates() -> dict[str, float]:
-    """Operations per second of products in fp32 by library, and in 8 bits; a way that is not exact is left out."""
+    """Operations per second of products in fp32 by library, and in 8 bits; a library that is not exact is left out."""
     x, w = torch.randn(SHAPES[0][:2]), torch.randn(SHAPES[0][2], SHAPES[0][1])
     rates = {"mkl": _rate(lambda: x @ w.T, x.numel() * len(w))}
     if onednn_error() < EXACT:
         with onednn_matmul():
             rates["onednn"] = _rate(lambda: x @ w.T, x.numel() * len(w))
-    if is_int8_right():
+    if is_int8_exact():
         codes, columns = x.to(torch.int8), w.to(torch.int8).T
         rates["int8"] = _rate(lambda: torch._int_mm(codes, columns), x.numel() * len(w))
     return rates
 
 
-def is_int8_right() -> bool:
-    """True if products of 8-bit integers are what they are in whole numbers."""
+def is_int8_exact() -> bool:
+    """True if products of 8-bit integers equal those of 32-bit integers."""
     generator = torch.Generator().manual_seed(0)
     x, w = (torch.randint(-127, 128, size, dtype=torch.int8, generator=generator) for size in ((33, 96), (40, 96)))
     return torch.equal(torch._int_mm(x, w.T), x.int() @ w.T.int())
 
 
 def _rate(multiply: Callable[[], torch.Tensor], num_products: int) -> float:
-    """The best of a few rounds, so that a busy neighbour does not decide."""
+    """The best of a few rounds, so that other load on the machine does not decide."""
     best = 0.0
     for _round in range(ROUNDS):
         started, count = time.perf_counter(), 0

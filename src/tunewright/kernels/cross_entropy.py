@@ -40,7 +40,7 @@ def plain_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> 
     """
     logits_BTV = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     labels_BT = batch["labels"]
-    logits_BTV = logits_BTV[:, -labels_BT.shape[1] :]  # without learned positions in front of the row
+    logits_BTV = logits_BTV[:, -labels_BT.shape[1] :]  # without the positions of a learned prompt
     return summed_cross_entropy(logits_BTV[:, :-1], labels_BT[:, 1:], by_row=by_row)
 
 
@@ -126,8 +126,8 @@ def causal_model(model: nn.Module) -> nn.Module:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def answer_loss_reason_not(model: nn.Module) -> str | None:
-    """Why this model cannot take `answer_loss`; None if it can."""
+def answer_loss_unsupported(model: nn.Module) -> str | None:
+    """Why `answer_loss` does not support this model; None if it does."""
     if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
         return "prompt learning wraps the forward pass"
     causal = causal_model(model)

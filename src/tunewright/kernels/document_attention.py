@@ -1,4 +1,4 @@
-"""Causal attention inside documents that stand behind one another in one row, without padding and without a mask.
+"""Causal attention inside documents that are packed into one row, without padding and without a mask.
 
 A document may begin with a prefix that it shares with others and that is computed once: its keys are then those of the
 prefix and its own. What a position attends to, and with it every gradient, is what it would be in a row of its own.
@@ -66,13 +66,13 @@ class _DocumentAttention(torch.autograd.Function):
 
 def _blocks(spans: list[DocumentBounds]) -> list[tuple[slice, list[slice]]]:
     """Each block of queries with the keys it may see: those of the prefix, and its document's up to its own end."""
-    found = []
+    blocks = []
     for start, end, prefix_start, prefix_end in spans:
         prefix = [slice(prefix_start, prefix_end)] if prefix_end > prefix_start else []
         for first in range(start, end, BLOCK):
             last = min(first + BLOCK, end)
-            found.append((slice(first, last), [*prefix, slice(start, last)]))
-    return found
+            blocks.append((slice(first, last), [*prefix, slice(start, last)]))
+    return blocks
 
 
 def _rows(tensor_KPH: Tensor, parts: list[slice]) -> Tensor:
@@ -97,26 +97,26 @@ def _probabilities(query_KGPH: Tensor, key_KPH: Tensor, block: slice, parts: lis
 
 @lru_cache(maxsize=BLOCK)
 def _later(size: int, device: torch.device) -> Tensor:
-    """True where a key stands behind its query, (Q, Q)."""
+    """True where a key comes after its query, (Q, Q)."""
     return torch.ones(size, size, dtype=torch.bool, device=device).triu(1)
 
 
 def document_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float | None = None, dropout: float = 0.0, spans: Tensor | None = None, **others: Any,
+    scaling: float | None = None, dropout: float = 0.0, spans: Tensor | None = None, **options_of_family: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """transformers' attention call: (1, heads, P, H) to (1, P, heads, H). Not run on a GPU.
 
-    `spans` holds start, end, and start and end of the prefix (alike without one) of each document, (M, 4). Without them
-    torch's own attention is called, as ever.
+    `spans` holds start, end, and start and end of the prefix (equal without one) of each document, (M, 4). Without them
+    torch's own attention is called.
     Raises: CannotPack where the model asks for anything else than plain causal attention.
     """
-    window = others.get("sliding_window")
+    window = options_of_family.get("sliding_window")
     if spans is None:
-        options = {"scaling": scaling, "dropout": dropout, **others}
+        options = {"scaling": scaling, "dropout": dropout, **options_of_family}
         with default_matmul():
             return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    if dropout or any(others.get(name) is not None for name in UNSUPPORTED):
+    if dropout or any(options_of_family.get(name) is not None for name in UNSUPPORTED):
         raise CannotPack("its attention asks for more than causal attention")
     documents = [(start, end, first, last) for start, end, first, last in spans.tolist()]
     if window and any(end - start + last - first > window for start, end, first, last in documents):

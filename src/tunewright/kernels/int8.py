@@ -39,12 +39,12 @@ class LastInput:
 
     def __init__(self) -> None:
         self.is_exact = False
-        self._input: Tensor | None = None  # held, so that its place in memory is not given to another
+        self._input: Tensor | None = None  # referenced, so that its memory is not reused
         self._which: tuple[object, ...] = ()
         self._rounded: RoundedInputs | None = None
 
     def rounded(self, input_TI: Tensor) -> RoundedInputs:
-        """The inputs in 8 bits, made anew unless these were asked for just before."""
+        """The inputs in 8 bits, computed anew unless they are the last ones."""
         if input_TI.is_inference():  # torch does not count its changes
             return _round_inputs(input_TI.float())
         now = (input_TI.data_ptr(), input_TI.shape, input_TI._version)
@@ -65,12 +65,12 @@ class Int8Linear(nn.Linear):
     def of(cls, layer: nn.Linear, last_input: LastInput) -> "Int8Linear":
         """The same layer, its weight rounded to 8 bits; layers of one model share `last_input`."""
         with torch.device("meta"):
-            made = cls(layer.in_features, layer.out_features, bias=layer.bias is not None)
+            int8_layer = cls(layer.in_features, layer.out_features, bias=layer.bias is not None)
         weight_OI, scale_O1 = _rounded(layer.weight.float())
-        made.weight = nn.Parameter(weight_OI, requires_grad=False)
-        made.register_buffer("scale", scale_O1[:, 0])
-        made.bias, made.last_input = layer.bias, last_input
-        return made
+        int8_layer.weight = nn.Parameter(weight_OI, requires_grad=False)
+        int8_layer.register_buffer("scale", scale_O1[:, 0])
+        int8_layer.bias, int8_layer.last_input = layer.bias, last_input
+        return int8_layer
 
     def forward(self, input: Tensor) -> Tensor:
         if self.last_input.is_exact:
@@ -81,7 +81,7 @@ class Int8Linear(nn.Linear):
         return out if self.bias is None else out + self.bias
 
     def dequantised(self) -> Tensor:
-        """The weight's numbers in fp32, (O, I)."""
+        """The weight in fp32, (O, I)."""
         return _dequantised(self.weight, self.scale)
 
 
@@ -118,10 +118,10 @@ class _Product(torch.autograd.Function):
         return grad_TI.to(grad_TO.dtype), None, None, None
 
 
-def _multiply(given: RoundedInputs, weight_OI: Tensor, scale_O: Tensor) -> Tensor:
-    out_TO = torch._int_mm(given.codes_TI, weight_OI.T).float().mul_(given.scale_T1).mul_(scale_O)
-    if len(given.outliers_K):
-        out_TO.addmm_(given.outlying_TK, (weight_OI[:, given.outliers_K].float() * scale_O[:, None]).T)
+def _multiply(inputs: RoundedInputs, weight_OI: Tensor, scale_O: Tensor) -> Tensor:
+    out_TO = torch._int_mm(inputs.codes_TI, weight_OI.T).float().mul_(inputs.scale_T1).mul_(scale_O)
+    if len(inputs.outliers_K):
+        out_TO.addmm_(inputs.outlying_TK, (weight_OI[:, inputs.outliers_K].float() * scale_O[:, None]).T)
     return out_TO
 
 
@@ -140,9 +140,9 @@ def _rounded(values: Tensor) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def unrounded_inputs(model: nn.Module) -> Iterator[None]:
-    """Products of the stored weights with inputs as they are, for as long as the block lasts.
+    """Exact products of the stored weights with unrounded inputs, for as long as the block lasts.
 
-    What is rounded depends on which rows stand together, so two ways to a loss can be compared only without it.
+    What is rounded depends on which rows stand together, so two loss backends can be compared only without it.
     """
     shared = {id(m.last_input): m.last_input for m in model.modules() if isinstance(m, Int8Linear)}
     for last_input in shared.values():

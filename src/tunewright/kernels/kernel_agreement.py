@@ -42,8 +42,8 @@ def measure(model: nn.Module, loss_function: LossFunction, batch: MicroBatch) ->
 def difference(plain: LossAndGradients, fast: LossAndGradients) -> tuple[float, float]:
     """Relative difference of the losses, and of the gradients as vectors."""
     norm = float(torch.linalg.vector_norm(plain.gradients))
-    apart = float(torch.linalg.vector_norm(plain.gradients - fast.gradients))
-    return abs(plain.loss - fast.loss) / max(1.0, abs(plain.loss)), apart / max(norm, 1e-12)
+    distance = float(torch.linalg.vector_norm(plain.gradients - fast.gradients))
+    return abs(plain.loss - fast.loss) / max(1.0, abs(plain.loss)), distance / max(norm, 1e-12)
 
 
 def tolerances(model: nn.Module) -> tuple[float, float]:
@@ -55,4 +55,4 @@ def tolerances(model: nn.Module) -> tuple[float, float]:
 def agreement(model: nn.Module, plain: LossAndGradients, fast: LossAndGradients) -> bool:
     """True if loss and gradients are within the tolerance of the model's type, and there are gradients at all."""
     pairs = zip(difference(plain, fast), tolerances(model), strict=True)
-    return bool(plain.gradients.any()) and all(apart <= allowed for apart, allowed in pairs)
+    return bool(plain.gradients.any()) and all(distance <= allowed for distance, allowed in pairs)

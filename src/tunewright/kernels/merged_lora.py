@@ -1,7 +1,7 @@
-"""LoRA summed into the weights for as long as text is written: a token then takes half the operations.
+"""LoRA merged into the weights while text is generated: a token then takes half the operations.
 
-Used in fp32 alone, where the sum rounds each weight once more (1e-7 of it); the weights are given back as they were, to the
-bit, because the sums are made in copies. Its plain twin is the model itself.
+Used in fp32 alone, where the sum rounds each weight once more (1e-7 of it); afterwards the weights are bit-equal to before,
+because the sums are copies. Its plain twin is the model itself.
 """
 
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ def merged_lora(model: nn.Module) -> Iterator[None]:
 
     Cost: memory of the adapted layers' weights. Layers that are switched off stay as they are.
     """
-    kept: list[tuple[LoraLinear, Tensor]] = []
+    original_weights: list[tuple[LoraLinear, Tensor]] = []
     try:
         for layer in model.modules():
             if _can_merge(layer):
-                kept.append((layer, layer.base_layer.weight.data))
+                original_weights.append((layer, layer.base_layer.weight.data))
                 layer.merge(safe_merge=True)  # into a copy
         yield
     finally:
-        for layer, weight in kept:
+        for layer, weight in original_weights:
             layer.base_layer.weight.data = weight
             layer.merged_adapters.clear()

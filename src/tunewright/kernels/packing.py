@@ -1,9 +1,8 @@
-"""The rows of a micro-batch behind one another in one row: no padding, and common beginnings computed once.
+"""Packing: the rows of a micro-batch are packed into one row, without padding, and shared prefixes are computed once.
 
-Positions start anew with each row and attention stays inside it, so loss and gradients are those of the padded rows. A
-common beginning ends before the last position whose next token is not learned yet: what is learned stands in each row's
-own part, so every loss has its own hidden state. The gradient into a shared beginning is the sum over the rows that share
-it, as it would be if each had computed it.
+Positions restart with each row and attention stays inside it, so loss and gradients are those of the padded rows. A shared
+prefix ends before the position that predicts the first label token of any of its rows, so every loss has its own hidden
+state. The gradient into a shared prefix is the sum over the rows that share it, as if each had computed it.
 
 Shapes: P packed tokens, D hidden, V vocabulary, N label tokens, M documents.
 """
@@ -24,7 +23,7 @@ ATTENTION_DROPOUT = ("attention_dropout", "attn_pdrop", "attention_probs_dropout
 
 
 def shareable(row: TokenizedExample) -> int:
-    """How many of a row's first tokens it may share: up to the one before its first learned token is predicted."""
+    """How many of a row's first tokens may be a shared prefix: those before the position that predicts its first label token."""
     first = next((i for i, label in enumerate(row.labels) if i > 0 and label != IGNORED), len(row.ids))
     return first - 1
 
@@ -32,14 +31,14 @@ def shareable(row: TokenizedExample) -> int:
 def pack_groups(rows: Sequence[TokenizedExample], max_tokens: int, *, share: bool) -> list[list[int]]:
     """Positions of the rows of each micro-batch of at most `max_tokens` computed tokens, the largest micro-batch first.
 
-    What is smaller then finds room where the larger one stood: in another order SmolLM2 held half a gigabyte more.
+    Smaller micro-batches then reuse the memory of the largest: in another order SmolLM2 held half a gigabyte more.
     """
-    found = packs([row.ids for row in rows], _limits(rows, share), max_tokens)
+    micro_batches = packs([row.ids for row in rows], _limits(rows, share), max_tokens)
 
     def computed(pack: Sequence[SharedPrefix]) -> int:
         return sum(g.length + sum(len(rows[i].ids) - g.length for i in g.rows) for g in pack)
 
-    return [[i for group in pack for i in group.rows] for pack in sorted(found, key=computed, reverse=True)]
+    return [[i for group in pack for i in group.rows] for pack in sorted(micro_batches, key=computed, reverse=True)]
 
 
 def pack(rows: Sequence[TokenizedExample], *, share: bool) -> dict[str, Tensor]:
@@ -49,7 +48,7 @@ def pack(rows: Sequence[TokenizedExample], *, share: bool) -> dict[str, Tensor]:
     spans: list[tuple[int, int, int, int]] = []
     predicts: list[int] = []
     labels: list[int] = []
-    numbers: list[int] = []
+    row_indices: list[int] = []
     for group in shared_beginnings([row.ids for row in rows], _limits(rows, share)):
         first = len(ids)
         if group.length:
@@ -61,14 +60,14 @@ def pack(rows: Sequence[TokenizedExample], *, share: bool) -> dict[str, Tensor]:
             ids += row.ids[group.length :]
             positions += range(group.length, len(row.ids))
             spans.append((start, len(ids), first, first + group.length))
-            learned = [t for t in range(1, len(row.ids)) if row.labels[t] != IGNORED]
-            predicts += [start + t - 1 - group.length for t in learned]
-            labels += [int(row.labels[t]) for t in learned]
-            numbers += [i] * len(learned)
+            label_positions = [t for t in range(1, len(row.ids)) if row.labels[t] != IGNORED]
+            predicts += [start + t - 1 - group.length for t in label_positions]
+            labels += [int(row.labels[t]) for t in label_positions]
+            row_indices += [i] * len(label_positions)
     return {
         "input_ids": torch.tensor([ids]), "position_ids": torch.tensor([positions]), "spans": torch.tensor(spans),
         "predicts": torch.tensor(predicts, dtype=torch.long), "labels": torch.tensor(labels, dtype=torch.long),
-        "rows": torch.tensor(numbers, dtype=torch.long),
+        "rows": torch.tensor(row_indices, dtype=torch.long),
     }  # fmt: skip
 
 
@@ -106,7 +105,7 @@ def varlen_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) ->
 
 
 def attend_by_document(model: nn.Module) -> Callable[[], None]:
-    """Let the model's attention take documents; without them it computes as before. Returns what undoes it.
+    """Let the model's attention accept documents; without them it computes as before. Returns a function that undoes it.
 
     It stays on through the backward pass, in which a checkpointed layer calls attention once more.
     """
@@ -120,8 +119,8 @@ def attend_by_document(model: nn.Module) -> Callable[[], None]:
     return undo
 
 
-def packing_reason_not(model: nn.Module, longest: int) -> str | None:
-    """Why this model cannot take packed rows of up to `longest` tokens; None if its attention is known to see all of a row."""
+def packing_unsupported(model: nn.Module, longest: int) -> str | None:
+    """Why packing does not support this model for rows of up to `longest` tokens; None if its attention sees whole rows."""
     backbone = causal_model(model).base_model
     if not backbone._supports_attention_backend or backbone.config._attn_implementation not in ("sdpa", FLASH):
         return "its attention cannot be chosen"

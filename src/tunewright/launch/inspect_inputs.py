@@ -95,19 +95,18 @@ def _look(
 
     Raises: ModelError E306, E316 for a model that cannot do the task, and every error of the data.
     """
-    run, task_choices = _with_task(run, model)
-    assert run.task != "auto"
-    if problems := lacks_output(run.task, model):
+    task, task_choices = _task_of(run, model)
+    run = patch(run, {"task": task})
+    if problems := lacks_output(task, model):
         raise errors_of(problems)
-    loaded = load_examples(run.data, run.train.data_seed, run.task, keep=ROWS_CHECKED_IN_FULL)
+    loaded = load_examples(run.data, run.train.data_seed, task, keep=ROWS_CHECKED_IN_FULL)
     run, tokenizer, template_choices = _with_template(run, Path(model.tokenizer_folder), loaded.train)
-    assert run.task != "auto"
     check = partial(
         validate_data,
         loaded,
         run.data,
         tokenizer,
-        task=run.task,
+        task=task,
         positions=positions(run, model),
         label_last=model.kind == "decoder",
         embedding=EmbeddingRows(model.vocab_size, model.folder),
@@ -133,30 +132,28 @@ def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:
     return replace(cut, account={**cut.account, "lengths": lengths, "longest_prompt": longest_prompt})
 
 
-def _with_task(run: RunConfig, model: ModelInfo) -> tuple[RunConfig, tuple[PlannedChoice, ...]]:
-    """The run with its task: as configured, as the rows show it, or the usual one of this kind of model.
+def _task_of(run: RunConfig, model: ModelInfo) -> tuple[Task, tuple[PlannedChoice, ...]]:
+    """The task of a run: as configured, as the rows show it, or the usual one of this kind of model.
 
     Raises: ModelError E306 for a task that the model cannot do.
     """
     if run.task != "auto":
-        task: Task = run.task
-        if task not in model.tasks:
-            raise errors_of([cannot_do(model, task)])
-        return run, ()
+        if run.task not in model.tasks:
+            raise errors_of([cannot_do(model, run.task)])
+        return run.task, ()
     source = train_source(run.data)
     rows = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
     detected = looks_like(rows, run.data.map)
     if detected in model.tasks:
-        choice = PlannedChoice(path="task", value=detected, origin="plan", reason=N_("the rows show it"))
-    elif detected:
+        return detected, (PlannedChoice(path="task", value=detected, origin="plan", reason=N_("the rows show it")),)
+    if detected:
         raise errors_of([cannot_do(model, detected)])
-    elif not model.tasks:
+    if not model.tasks:
         raise errors_of([cannot_do(model, "causal_lm")])
-    else:
-        values = {"kind": _(KINDS[model.kind])}
-        reason = N_("what is usual for {kind}; --task names another one")
-        choice = PlannedChoice(path="task", value=USUAL[model.kind], origin="plan", reason=reason, values=values)
-    return patch(run, {"task": choice.value}), (choice,)
+    task = USUAL[model.kind]
+    values = {"kind": _(KINDS[model.kind])}
+    reason = N_("what is usual for {kind}; --task names another one")
+    return task, (PlannedChoice(path="task", value=task, origin="plan", reason=reason, values=values),)
 
 
 def _with_template(

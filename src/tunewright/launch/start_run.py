@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config import load_config as spec
+from tunewright.config.dotted_paths import value_at
 from tunewright.config.run_config import CHANGEABLE, RunConfig
 from tunewright.data.files.split_files import originals
 from tunewright.errors import Problem, TrainingError, error, system_faults
@@ -260,9 +261,9 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> 
         raise error("E116", state=Phrase(state), verb="resume", needed=N_("stopped, failed or lost"), name=run.name)
     refused = [path for path in changes if path not in CHANGEABLE]
     if refused:
-        old = from_json(run.plan()).run.model_dump(mode="json")
+        old = from_json(run.plan()).run
         raise TrainingError(
-            Problem("E502", values={"key": path, "old": _at(old, path), "new": changes[path]}) for path in refused
+            Problem("E502", values={"key": path, "old": value_at(old, path), "new": changes[path]}) for path in refused
         )
 
 
@@ -272,7 +273,7 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
     config = spec.load(config=run.file(file_names.CONFIG)).run
     changed = spec.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
-    changed_run = spec.patch(changed, {path: _at(plan.run.model_dump(), path) for path in SEEN_IN_DATA})
+    changed_run = spec.patch(changed, {path: value_at(plan.run, path) for path in SEEN_IN_DATA})
     detected = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
     factor = read_factor(factor_key(changed_run, plan.facts))
     new = make_plan(changed_run, plan.facts, origins, detected, factor)
@@ -292,12 +293,6 @@ def check_base(run: RunDir) -> None:
         refuse_without_base(plan)
     if problems := as_problems("E502", base_changes(plan)):
         raise TrainingError(problems)
-
-
-def _at(values: Mapping[str, object], path: str) -> Any:
-    section, _dot, name = path.partition(".")
-    value = values.get(section)
-    return value.get(name) if isinstance(value, Mapping) else value
 
 
 def copy_adapter(run: RunDir, target: Path) -> Path:

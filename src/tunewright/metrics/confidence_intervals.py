@@ -19,12 +19,12 @@ def of_share(share: float, trials: int) -> Interval | None:
     return interval(round(share * trials), trials) if trials else None
 
 
-def of_f1(equal: int, found: int, gold: int) -> Interval | None:
+def of_f1(equal: int, predicted: int, gold: int) -> Interval | None:
     """Interval of 2 * equal / (found + gold), through the share of all items, found or gold, that are both.
 
     Source: Lam, Gopal and Qian (2023), Confidence intervals for the F1 score, arXiv:2309.14621, Wilson indirect.
     """
-    items = found + gold - equal
+    items = predicted + gold - equal
     if not items:
         return None
     low, high = interval(equal, items)

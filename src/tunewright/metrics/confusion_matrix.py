@@ -22,13 +22,13 @@ class LabelCounts:
 
     label: str
     equal: int
-    found: int
+    predicted: int
     gold: int
 
     @property
     def precision(self) -> float | None:
         """The share of what was found that is right; None if nothing was found."""
-        return self.equal / self.found if self.found else None
+        return self.equal / self.predicted if self.predicted else None
 
     @property
     def recall(self) -> float | None:
@@ -37,15 +37,15 @@ class LabelCounts:
 
     @property
     def f1(self) -> float:
-        return f1(self.equal, self.found, self.gold)
+        return f1(self.equal, self.predicted, self.gold)
 
 
 @dataclass(frozen=True)
 class Confusion:
     """Rows of one label that were given another; `rows` of the `of` rows that have the first."""
 
-    wanted: str
-    answered: str
+    reference: str
+    predicted: str
     rows: int
     of: int
 
@@ -70,28 +70,29 @@ def parts(kind: AnswerKind, text: str) -> list[str]:
 
 def confusions(samples: Sequence[SampleRow]) -> list[Confusion]:
     """Pairs of labels that were confused, the most frequent first."""
-    wanted = Counter(sample["reference"] for sample in samples)
+    references = Counter(sample["reference"] for sample in samples)
     wrong = Counter((s["reference"], s["answer"]) for s in samples if s["answer"] != s["reference"])
-    ranked = sorted(wrong.items(), key=lambda pair: (-pair[1], -pair[1] / wanted[pair[0][0]], pair[0]))
-    return [Confusion(gold, given, rows, wanted[gold]) for (gold, given), rows in ranked]
+    ranked = sorted(wrong.items(), key=lambda pair: (-pair[1], -pair[1] / references[pair[0][0]], pair[0]))
+    return [Confusion(gold, predicted, rows, references[gold]) for (gold, predicted), rows in ranked]
 
 
 def matrix(samples: Sequence[SampleRow], most: int) -> ConfusionMatrix:
     """All labels against all, the most frequent first; of more than `most` the least confused are counted together."""
-    wanted = Counter(sample["reference"] for sample in samples)
+    references = Counter(sample["reference"] for sample in samples)
     involved: Counter[str] = Counter()
-    for one in confusions(samples):
-        involved.update({one.wanted: one.rows, one.answered: one.rows})
-    names = sorted({*wanted, *involved}, key=lambda name: (-wanted[name], name))
-    kept = names
+    for confusion in confusions(samples):
+        involved.update({confusion.reference: confusion.rows, confusion.predicted: confusion.rows})
+    names = sorted({*references, *involved}, key=lambda name: (-references[name], name))
+    shown_names = names
     if len(names) > most:
-        chosen = set(sorted(names, key=lambda name: (-involved[name], -wanted[name], name))[: most - 1])
-        kept = [name for name in names if name in chosen]
-    place = {name: i for i, name in enumerate(kept)}
+        chosen = set(sorted(names, key=lambda name: (-involved[name], -references[name], name))[: most - 1])
+        shown_names = [name for name in names if name in chosen]
+    place = {name: i for i, name in enumerate(shown_names)}
     pairs = Counter(
-        (place.get(sample["reference"], len(kept)), place.get(sample["answer"], len(kept))) for sample in samples
+        (place.get(sample["reference"], len(shown_names)), place.get(sample["answer"], len(shown_names)))
+        for sample in samples
     )
-    labels = (*kept, *([None] if len(kept) < len(names) else []))
+    labels = (*shown_names, *([None] if len(shown_names) < len(names) else []))
     size = range(len(labels))
     return ConfusionMatrix(labels, tuple(tuple(pairs[i, j] for j in size) for i in size))
 
@@ -99,15 +100,15 @@ def matrix(samples: Sequence[SampleRow], most: int) -> ConfusionMatrix:
 def by_label(kind: AnswerKind, samples: Sequence[SampleRow]) -> list[LabelCounts]:
     """What was found of each label, the most frequent label first."""
     equal: Counter[str] = Counter()
-    found: Counter[str] = Counter()
+    num_predicted: Counter[str] = Counter()
     gold: Counter[str] = Counter()
     for sample in samples:
-        given, wanted = items(kind, sample)
-        equal += Counter(item[0] for item in given & wanted)
-        found += Counter(item[0] for item in given)
-        gold += Counter(item[0] for item in wanted)
-    labels = sorted({*found, *gold}, key=lambda label: (-gold[label], label))
-    return [LabelCounts(label, equal[label], found[label], gold[label]) for label in labels]
+        predicted, references = items(kind, sample)
+        equal += Counter(item[0] for item in predicted & references)
+        num_predicted += Counter(item[0] for item in predicted)
+        gold += Counter(item[0] for item in references)
+    labels = sorted({*num_predicted, *gold}, key=lambda label: (-gold[label], label))
+    return [LabelCounts(label, equal[label], num_predicted[label], gold[label]) for label in labels]
 
 
 def items(kind: AnswerKind, sample: SampleRow) -> tuple[set[Item], set[Item]]:
@@ -125,20 +126,22 @@ def _placed(tags: Iterable[str]) -> set[Item]:
 
 def intervals(kind: AnswerKind, samples: Sequence[SampleRow]) -> dict[str, Interval]:
     """Intervals of the scores that only the answers tell, by metric; those of shares of rows need none of this."""
-    found: dict[str, Interval | None] = {}
+    by_metric: dict[str, Interval | None] = {}
     if kind == "number":
-        found["rmse"] = confidence_intervals.of_rmse([float(s["answer"]) - float(s["reference"]) for s in samples])
+        by_metric["rmse"] = confidence_intervals.of_rmse([float(s["answer"]) - float(s["reference"]) for s in samples])
     if kind in ("entities", "labels"):
         counts = by_label(kind, samples)
         metric = "entity_f1" if kind == "entities" else "micro_f1"
-        found[metric] = confidence_intervals.of_f1(
-            sum(one.equal for one in counts), sum(one.found for one in counts), sum(one.gold for one in counts)
+        by_metric[metric] = confidence_intervals.of_f1(
+            sum(label.equal for label in counts),
+            sum(label.predicted for label in counts),
+            sum(label.gold for label in counts),
         )
     if kind in ("entities", "tags"):
         words = [pair for s in samples for pair in zip(s["tags"], s["gold_tags"], strict=True)]
-        right = sum(given == wanted for given, wanted in words)
-        found["accuracy"] = confidence_intervals.of_share(right / len(words), len(words)) if words else None
-    return {metric: interval for metric, interval in found.items() if interval is not None}
+        right = sum(predicted == gold for predicted, gold in words)
+        by_metric["accuracy"] = confidence_intervals.of_share(right / len(words), len(words)) if words else None
+    return {metric: interval for metric, interval in by_metric.items() if interval is not None}
 
 
 def constant_intervals(
@@ -148,9 +151,11 @@ def constant_intervals(
     if kind == "number":
         numbers = [float(sample["reference"]) for sample in samples]
         mean = sum(numbers) / len(numbers) if numbers else 0.0
-        found = confidence_intervals.of_rmse([number - mean for number in numbers])
-        return {"rmse": found} if found else {}
+        interval = confidence_intervals.of_rmse([number - mean for number in numbers])
+        return {"rmse": interval} if interval else {}
     if kind in ("entities", "tags") and "accuracy" in scores:
-        found = confidence_intervals.of_share(scores["accuracy"], sum(len(sample["gold_tags"]) for sample in samples))
-        return {"accuracy": found} if found else {}
+        interval = confidence_intervals.of_share(
+            scores["accuracy"], sum(len(sample["gold_tags"]) for sample in samples)
+        )
+        return {"accuracy": interval} if interval else {}
     return {}

@@ -46,23 +46,23 @@ class Estimate:
 
 def score(seeds: Sequence[PerExampleScores]) -> Estimate:
     """The score of one setting, the mean over its seeds, with its 95 % interval."""
-    mean = fmean(one.value for one in seeds)
+    mean = fmean(seed.value for seed in seeds)
     rows = len(seeds[0])
     if len(seeds) == 1 and seeds[0].is_right_or_wrong:
         return Estimate(mean, of_share(mean, rows))
-    found = _bootstrap(_columns(seeds), _mean_of(seeds), SURE)
-    if found is None and seeds[0].is_share and rows >= FEW_ROWS:
-        found = of_share(mean, rows)  # all rows alike: of more rows some would not be
-    return Estimate(mean, found)
+    interval = _bootstrap(_columns(seeds), _mean_of(seeds), SURE)
+    if interval is None and seeds[0].is_share and rows >= FEW_ROWS:
+        interval = of_share(mean, rows)  # all rows alike: of more rows some would not be
+    return Estimate(mean, interval)
 
 
 def difference(
     first: Sequence[PerExampleScores], second: Sequence[PerExampleScores], *, sure: float = SURE
 ) -> Estimate:
     """How much more the second setting scores than the first on the same rows."""
-    change = fmean(one.value for one in second) - fmean(one.value for one in first)
+    change = fmean(seed.value for seed in second) - fmean(seed.value for seed in first)
     both = (*first, *second)
-    if len(first) == len(second) == 1 and all(one.is_right_or_wrong for one in both):
+    if len(first) == len(second) == 1 and all(seed.is_right_or_wrong for seed in both):
         pairs = list(zip(first[0].tops, second[0].tops, strict=True))
         won, lost = sum(a < b for a, b in pairs), sum(a > b for a, b in pairs)
         return Estimate(change, of_paired_shares(won, lost, len(pairs), sure))
@@ -72,14 +72,14 @@ def difference(
     def change_of(sums: Sequence[float]) -> float:
         return after(sums[split:]) - before(sums[:split])
 
-    found = _bootstrap(_columns(both), change_of, sure)
+    interval = _bootstrap(_columns(both), change_of, sure)
     rows = len(both[0])
-    if found is None and all(one.is_share for one in both) and rows >= FEW_ROWS:
+    if interval is None and all(seed.is_share for seed in both) and rows >= FEW_ROWS:
         low, high = of_paired_shares(0, 0, rows, sure)  # no row differs
-        found = (change + low, change + high)
-    if found is None and rows >= FEW_ROWS and list(first) == list(second):
-        found = (0.0, 0.0)  # the same model twice
-    return Estimate(change, found)
+        interval = (change + low, change + high)
+    if interval is None and rows >= FEW_ROWS and list(first) == list(second):
+        interval = (0.0, 0.0)  # the same model twice
+    return Estimate(change, interval)
 
 
 def of_paired_shares(won: int, lost: int, rows: int, sure: float = SURE) -> Interval:
@@ -94,12 +94,12 @@ def of_paired_shares(won: int, lost: int, rows: int, sure: float = SURE) -> Inte
 
 
 def _columns(seeds: Sequence[PerExampleScores]) -> list[tuple[float, ...]]:
-    return list(chain.from_iterable((one.tops, one.bottoms) for one in seeds))
+    return list(chain.from_iterable((seed.tops, seed.bottoms) for seed in seeds))
 
 
 def _mean_of(seeds: Sequence[PerExampleScores]) -> Statistic:
     """The mean score of seeds from the sums of their columns, tops and bottoms in turn."""
-    return lambda sums: fmean(one.of(sums[2 * i], sums[2 * i + 1]) for i, one in enumerate(seeds))
+    return lambda sums: fmean(seed.of(sums[2 * i], sums[2 * i + 1]) for i, seed in enumerate(seeds))
 
 
 def _bootstrap(columns: Sequence[Sequence[float]], statistic: Statistic, sure: float) -> Interval | None:
@@ -114,12 +114,12 @@ def _bootstrap(columns: Sequence[Sequence[float]], statistic: Statistic, sure: f
     estimate = statistic(sums)
     left_out = [statistic([s - c[i] for s, c in zip(sums, columns, strict=True)]) for i in range(rows)]
     centre = fmean(left_out)
-    spread = math.fsum((centre - one) ** 2 for one in left_out)
+    spread = math.fsum((centre - value) ** 2 for value in left_out)
     if spread < 1e-18:
         return None
-    acceleration = math.fsum((centre - one) ** 3 for one in left_out) / (6 * spread**1.5)
+    acceleration = math.fsum((centre - value) ** 3 for value in left_out) / (6 * spread**1.5)
     drawn = sorted(_resampled(columns, statistic))
-    below = sum(one < estimate for one in drawn) + sum(one == estimate for one in drawn) / 2
+    below = sum(value < estimate for value in drawn) + sum(value == estimate for value in drawn) / 2
     bias = _NORMAL.inv_cdf(min(max(below, 1), len(drawn) - 1) / len(drawn))
     ends = []
     for share in ((1 - sure) / 2, (1 + sure) / 2):
@@ -132,11 +132,11 @@ def _resampled(columns: Sequence[Sequence[float]], statistic: Statistic) -> list
     rows = len(columns[0])
     source = random.Random(0)
     times = max(FEWEST_RESAMPLES, min(RESAMPLES, MOST_DRAWS // rows))
-    found = []
+    statistics = []
     for _time in range(times):
         drawn = source.choices(range(rows), k=rows)
-        found.append(statistic([sum(map(column.__getitem__, drawn)) for column in columns]))
-    return found
+        statistics.append(statistic([sum(map(column.__getitem__, drawn)) for column in columns]))
+    return statistics
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

@@ -69,24 +69,24 @@ def loss_marks(losses: Sequence[SampleRow]) -> PerExampleScores | None:
 def _accuracy(kind: AnswerKind, sample: SampleRow) -> ScorePart:
     if kind in ("entities", "tags"):
         both = list(zip(sample["tags"], sample["gold_tags"], strict=True))
-        return sum(given == wanted for given, wanted in both), len(both)
-    given, wanted = confusion_matrix.items(kind, sample)
-    return given == wanted, 1
+        return sum(predicted == references for predicted, references in both), len(both)
+    predicted, references = confusion_matrix.items(kind, sample)
+    return predicted == references, 1
 
 
 def _f1(kind: AnswerKind, sample: SampleRow) -> ScorePart:
-    given, wanted = confusion_matrix.items(kind, sample)
-    return 2 * len(given & wanted), len(given) + len(wanted)
+    predicted, references = confusion_matrix.items(kind, sample)
+    return 2 * len(predicted & references), len(predicted) + len(references)
 
 
 def _precision(kind: AnswerKind, sample: SampleRow) -> ScorePart:
-    given, wanted = confusion_matrix.items(kind, sample)
-    return len(given & wanted), len(given)
+    predicted, references = confusion_matrix.items(kind, sample)
+    return len(predicted & references), len(predicted)
 
 
 def _recall(kind: AnswerKind, sample: SampleRow) -> ScorePart:
-    given, wanted = confusion_matrix.items(kind, sample)
-    return len(given & wanted), len(wanted)
+    predicted, references = confusion_matrix.items(kind, sample)
+    return len(predicted & references), len(references)
 
 
 def _field_f1(kind: AnswerKind, sample: SampleRow) -> ScorePart:

@@ -28,25 +28,25 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
     """
     totals = {"rouge1": 0.0, "rouge2": 0.0, "rougeL": 0.0}
     for prediction, reference in zip(predictions, references, strict=True):
-        found, gold = (_ROUGE_WORD.findall(text.lower()) for text in (prediction, reference))
+        predicted, gold = (_ROUGE_WORD.findall(text.lower()) for text in (prediction, reference))
         for n in (1, 2):
-            both = (_ngrams(found, n) & _ngrams(gold, n)).total()
-            totals[f"rouge{n}"] += _f_measure(both, len(found) - n + 1, len(gold) - n + 1)
-        totals["rougeL"] += _f_measure(_longest_common(found, gold), len(found), len(gold))
+            both = (_ngrams(predicted, n) & _ngrams(gold, n)).total()
+            totals[f"rouge{n}"] += _f_measure(both, len(predicted) - n + 1, len(gold) - n + 1)
+        totals["rougeL"] += _f_measure(_longest_common(predicted, gold), len(predicted), len(gold))
     return {name: total / max(1, len(predictions)) for name, total in totals.items()}
 
 
-def _f_measure(both: int, found: int, gold: int) -> float:
-    return 2 * both / (found + gold) if both else 0.0
+def _f_measure(both: int, predicted: int, gold: int) -> float:
+    return 2 * both / (predicted + gold) if both else 0.0
 
 
-def _longest_common(left: Sequence[str], right: Sequence[str]) -> int:
+def _longest_common(first: Sequence[str], second: Sequence[str]) -> int:
     """Length of the longest common subsequence. Cost: len(left) * len(right) steps."""
-    row = [0] * (len(right) + 1)
-    for word in left:
+    row = [0] * (len(second) + 1)
+    for word in first:
         before = row
         row = [0]
-        for i, other in enumerate(right):
+        for i, other in enumerate(second):
             row.append(before[i] + 1 if word == other else max(before[i + 1], row[i]))
     return row[-1]
 
@@ -59,20 +59,20 @@ def bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
     """
     words = _chinese_words if any(map(_CJK.search, references)) else _words
     pairs = [(words(p), words(r)) for p, r in zip(predictions, references, strict=True)]
-    num_found, num_gold = (sum(len(pair[side]) for pair in pairs) for side in (0, 1))
+    num_predicted, num_gold = (sum(len(pair[side]) for pair in pairs) for side in (0, 1))
     logs: list[float] = []
     smooth, has_match = 1.0, False
     for n in range(1, LONGEST + 1):
-        total = sum(max(0, len(found) - n + 1) for found, _gold in pairs)
+        total = sum(max(0, len(predicted) - n + 1) for predicted, _gold in pairs)
         if total == 0:
             break
-        both = sum((_ngrams(found, n) & _ngrams(gold, n)).total() for found, gold in pairs)
+        both = sum((_ngrams(predicted, n) & _ngrams(gold, n)).total() for predicted, gold in pairs)
         has_match = has_match or both > 0
         smooth = smooth if both else smooth / 2
         logs.append(math.log((both or smooth) / total))
     if not has_match:
         return 0.0
-    brevity = min(1.0, math.exp(1 - num_gold / num_found))
+    brevity = min(1.0, math.exp(1 - num_gold / num_predicted))
     return brevity * math.exp(sum(logs) / len(logs))
 
 
@@ -81,8 +81,8 @@ def _ngrams(words: Sequence[str], n: int) -> Ngrams:
 
 
 def _words(text: str) -> list[str]:
-    for entity, meant in _ENTITIES:
-        text = text.replace(entity, meant)
+    for entity, character in _ENTITIES:
+        text = text.replace(entity, character)
     return _parted(f" {text} ".replace("\n", " "))
 
 

@@ -48,9 +48,9 @@ def json_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[s
 
 def json_counts(prediction: str, reference: str) -> tuple[int, int]:
     """Of one row: equal fields, and predicted and gold fields together."""
-    found, gold = _parse_object(prediction) or {}, _parse_object(reference) or {}
-    equal = sum(key in found and _is_same(found[key], value) for key, value in gold.items())
-    return equal, len(found) + len(gold)
+    predicted, gold = _parse_object(prediction) or {}, _parse_object(reference) or {}
+    equal = sum(key in predicted and _is_same(predicted[key], value) for key, value in gold.items())
+    return equal, len(predicted) + len(gold)
 
 
 def is_json_object(text: str) -> bool:
@@ -91,19 +91,19 @@ def _parse_object(text: str) -> dict[str, object] | None:
 def _is_equal(prediction: str, reference: str) -> bool:
     if prediction.strip() == reference.strip():
         return True
-    found, gold = _parse_object(prediction), _parse_object(reference)
-    return found is not None and gold is not None and _is_same(found, gold)
+    predicted, gold = _parse_object(prediction), _parse_object(reference)
+    return predicted is not None and gold is not None and _is_same(predicted, gold)
 
 
-def _is_same(left: object, right: object) -> bool:
+def _is_same(first: object, second: object) -> bool:
     # Python holds True == 1 and False == 0; JSON does not. 2 and 2.0 stay one number.
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_is_same(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(_is_same(*pair) for pair in zip(left, right, strict=True))
-    return left == right
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_is_same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(_is_same(*pair) for pair in zip(first, second, strict=True))
+    return first == second
 
 
 def text_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -117,35 +117,35 @@ def text_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[s
 
 def classification_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """`accuracy`, and `macro_f1`: the mean F1 of all labels that were predicted or are right."""
-    found = Counter(predictions)
+    predicted = Counter(predictions)
     gold = Counter(references)
     equal = Counter(p for p, r in zip(predictions, references, strict=True) if p == r)
-    return {"accuracy": equal.total() / max(1, len(references)), "macro_f1": _macro_f1(equal, found, gold)}
+    return {"accuracy": equal.total() / max(1, len(references)), "macro_f1": _macro_f1(equal, predicted, gold)}
 
 
 def multi_label_scores(
     predictions: Sequence[Collection[str]], references: Sequence[Collection[str]]
 ) -> dict[str, float]:
     """`accuracy` (rows whose whole set is right), `micro_f1` of all labels together, `macro_f1`: their mean."""
-    found = Counter(name for names in predictions for name in names)
+    predicted = Counter(name for names in predictions for name in names)
     gold = Counter(name for names in references for name in names)
     pairs = [(set(p), set(r)) for p, r in zip(predictions, references, strict=True)]
     equal = Counter(name for p, r in pairs for name in p & r)
     return {
         "accuracy": sum(p == r for p, r in pairs) / max(1, len(pairs)),
-        "micro_f1": f1(equal.total(), found.total(), gold.total()),
-        "macro_f1": _macro_f1(equal, found, gold),
+        "micro_f1": f1(equal.total(), predicted.total(), gold.total()),
+        "macro_f1": _macro_f1(equal, predicted, gold),
     }
 
 
-def _macro_f1(equal: Counter[str], found: Counter[str], gold: Counter[str]) -> float:
-    labels = found.keys() | gold.keys()
-    return sum(f1(equal[name], found[name], gold[name]) for name in labels) / len(labels) if labels else 0.0
+def _macro_f1(equal: Counter[str], predicted: Counter[str], gold: Counter[str]) -> float:
+    labels = predicted.keys() | gold.keys()
+    return sum(f1(equal[name], predicted[name], gold[name]) for name in labels) / len(labels) if labels else 0.0
 
 
-def f1(equal: int, found: int, gold: int) -> float:
+def f1(equal: int, predicted: int, gold: int) -> float:
     """Harmonic mean of precision and recall; 0.0 where nothing was found and nothing is right."""
-    return 2 * equal / (found + gold) if found + gold else 0.0
+    return 2 * equal / (predicted + gold) if predicted + gold else 0.0
 
 
 def regression_scores(predictions: Sequence[float], references: Sequence[float]) -> dict[str, float]:
@@ -159,10 +159,10 @@ def regression_scores(predictions: Sequence[float], references: Sequence[float])
     }
 
 
-def _correlation(left: Sequence[float], right: Sequence[float]) -> float:
-    if len(set(left)) < 2 or len(set(right)) < 2:
+def _correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    if len(set(first)) < 2 or len(set(second)) < 2:
         return 0.0
-    return statistics.correlation(left, right)
+    return statistics.correlation(first, second)
 
 
 def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -170,25 +170,25 @@ def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequen
 
     An entity counts if its type and both ends are right. Tags that mark no entities get `macro_f1` instead.
     """
-    found, gold = ([tag for row in rows for tag in row] for rows in (predictions, references))
-    plain = classification_scores(found, gold)
+    predicted, gold = ([tag for row in rows for tag in row] for rows in (predictions, references))
+    plain = classification_scores(predicted, gold)
     if not has_entities(gold):
         return plain
     both = [(set(entities(p)), set(entities(r))) for p, r in zip(predictions, references, strict=True)]
-    num_found, num_gold = (sum(len(pair[side]) for pair in both) for side in (0, 1))
+    num_predicted, num_gold = (sum(len(pair[side]) for pair in both) for side in (0, 1))
     equal = sum(len(p & r) for p, r in both)
     return {
         "accuracy": plain["accuracy"],
-        "entity_f1": f1(equal, num_found, num_gold),
-        "entity_precision": equal / max(1, num_found),
+        "entity_f1": f1(equal, num_predicted, num_gold),
+        "entity_precision": equal / max(1, num_predicted),
         "entity_recall": equal / max(1, num_gold),
     }
 
 
 def has_entities(tags: Iterable[str]) -> bool:
     """Whether these tags mark entities: all are O or begin with B, I, L, U, E or S, and one is not O."""
-    seen = set(tags)
-    return bool(seen - {"O"}) and all(_ENTITY_TAG.fullmatch(tag) for tag in seen)
+    distinct = set(tags)
+    return bool(distinct - {"O"}) and all(_ENTITY_TAG.fullmatch(tag) for tag in distinct)
 
 
 def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
@@ -197,20 +197,20 @@ def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     Lenient as seqeval's default and conlleval: an entity also begins where a type changes or follows an O, whatever its
     prefix. A tag without a type has the type "_".
     """
-    found = []
+    spans = []
     start = 0
     prefix_before, type_before = "O", ""
     for i, tag in enumerate([*tags, "O"]):
         prefix, _hyphen, kind = tag.partition("-")
         prefix, kind = _SAME_PREFIX.get(prefix, prefix), "" if prefix == "O" else kind or "_"
-        is_other = kind != type_before
-        ends = prefix_before in ("E", "S") or prefix in ("B", "S", "O") or is_other
+        is_new_type = kind != type_before
+        ends = prefix_before in ("E", "S") or prefix in ("B", "S", "O") or is_new_type
         if prefix_before != "O" and ends:
-            found.append((type_before, start, i - 1))
-        if prefix != "O" and (prefix in ("B", "S") or prefix_before in ("E", "S", "O") or is_other):
+            spans.append((type_before, start, i - 1))
+        if prefix != "O" and (prefix in ("B", "S") or prefix_before in ("E", "S", "O") or is_new_type):
             start = i
         prefix_before, type_before = prefix, kind
-    return found
+    return spans
 
 
 def majority_scores(

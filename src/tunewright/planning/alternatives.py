@@ -5,7 +5,9 @@ from typing import Any
 
 from tunewright.config.load_config import patch
 from tunewright.config.methods import METHODS, Method
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO
 from tunewright.i18n import N_
 from tunewright.planning.check_config import check
 from tunewright.planning.compatibility import check_method
@@ -19,8 +21,8 @@ BYTES_A_PARAMETER = 4
 METHODS_BESIDE: tuple[Method, ...] = ("lora", "ia3", "prompt_tuning")
 
 
-def alternatives(run: RunConfig, facts: InspectedFacts, factor: float = 1.0) -> tuple[Alternative, ...]:
-    """What else a resolved run could be; only what works for this model and task."""
+def alternatives(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0) -> tuple[Alternative, ...]:
+    """What else a run could be; only what works for this model and task."""
     asked = [*_ranks(run), *_savings(run), *_stored(run)]
     found = [
         _alternative(patch(run, changes), facts, title, changes, values, factor) for title, changes, values in asked
@@ -32,7 +34,7 @@ def alternatives(run: RunConfig, facts: InspectedFacts, factor: float = 1.0) -> 
 WantedMethods = tuple[str, dict[str, Any], dict[str, Any]]
 
 
-def _ranks(run: RunConfig) -> list[WantedMethods]:
+def _ranks(run: ResolvedConfig) -> list[WantedMethods]:
     rank = dict(run.peft).get("r")
     if not isinstance(rank, int):
         return []
@@ -43,9 +45,9 @@ def _ranks(run: RunConfig) -> list[WantedMethods]:
     ]
 
 
-def _savings(run: RunConfig) -> list[WantedMethods]:
+def _savings(run: ResolvedConfig) -> list[WantedMethods]:
     found: list[WantedMethods] = []
-    rows, batch = int(run.train.per_device_train_batch_size), effective_batch(run)
+    rows, batch = run.train.per_device_train_batch_size, effective_batch(run)
     half = rows // 2
     if half and batch % half == 0:
         changes = {"train.per_device_train_batch_size": half, "train.gradient_accumulation_steps": batch // half}
@@ -56,7 +58,7 @@ def _savings(run: RunConfig) -> list[WantedMethods]:
     return found
 
 
-def _stored(run: RunConfig) -> list[WantedMethods]:
+def _stored(run: ResolvedConfig) -> list[WantedMethods]:
     title = N_("frozen weights in {kind}")
     kinds = ("8bit", "4bit", "none")
     return [
@@ -64,20 +66,25 @@ def _stored(run: RunConfig) -> list[WantedMethods]:
     ]
 
 
-def _of_method(run: RunConfig, facts: InspectedFacts, method: Method, factor: float) -> Alternative | None:
+def _of_method(run: ResolvedConfig, facts: InspectedFacts, method: Method, factor: float) -> Alternative | None:
     """The run by another method, whose own fields the plan chooses."""
-    other = RunConfig.model_validate({**run.model_dump(), "method": method, "peft": {}})
-    other, _choices = resolve(patch(other, {"train.learning_rate": "auto"}), facts)
+    asked = RunConfig.model_validate({**run.model_dump(), "method": method, "peft": {}})
+    other, _choices = resolve(patch(asked, {"train.learning_rate": AUTO}), facts)
     title = METHODS[method].title
     return _alternative(other, facts, "{title}", {"method": method}, {"title": title}, factor)
 
 
 def _alternative(
-    run: RunConfig, facts: InspectedFacts, title: str, changes: dict[str, Any], values: Mapping[str, Any], factor: float
+    run: ResolvedConfig,
+    facts: InspectedFacts,
+    title: str,
+    changes: dict[str, Any],
+    values: Mapping[str, Any],
+    factor: float,
 ) -> Alternative | None:
     if check(run, facts) or check_method(run, facts):
         return None
-    memory = estimate_for(run, facts, checkpointing=bool(run.train.activation_checkpointing))
+    memory = estimate_for(run, facts)
     time = estimate_time(run, facts, factor)
     trained = trained_by(run, facts)
     return Alternative(
@@ -87,9 +94,9 @@ def _alternative(
     )  # fmt: skip
 
 
-def in_full(run: RunConfig, facts: InspectedFacts, factor: float = 1.0) -> FullFineTuning:
+def in_full(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0) -> FullFineTuning:
     """What training every weight of the model on the same rows would take."""
-    kind = kind_of(run, facts, checkpointing=bool(run.train.activation_checkpointing))
+    kind = kind_of(run, facts)
     memory = full_fine_tuning(
         run, facts.model, largest_step(run, facts), num_labels=len(facts.data.labels) or 1, kind=kind
     )

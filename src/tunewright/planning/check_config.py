@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from tunewright.config.methods import ALL_LINEAR, LnTuning, Lora, PeftSection, Targeted, Vera, is_full, virtual_tokens
 from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO
 from tunewright.config.tasks import Task
 from tunewright.errors import Problem
 from tunewright.i18n import N_, Phrase
@@ -40,7 +41,7 @@ WITHOUT_INPUTS = {"lora_dropout": "0", "use_dora": "false", "lora_bias": "false"
 def check(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     """Sense problems of a run on these facts; an empty list means that it can be planned."""
     model, problems = facts.model, []
-    if run.task != "auto" and run.task not in model.tasks:
+    if run.task != AUTO and run.task not in model.tasks:
         problems.append(cannot_do(model, run.task))
     wrong = _check_targets(run.peft, model, run.preset) if isinstance(run.peft, Targeted) else []
     problems += wrong or _check_tied(run, model) + _check_experts(run, model) + _check_rank(run.peft, model)
@@ -54,7 +55,7 @@ def check(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
 def check_length(run: RunConfig, model: ModelInfo) -> list[Problem]:
     """E109 for a length that was asked for and that the model does not have."""
     limit = positions(run, model)
-    if run.data.max_length == "auto" or run.data.max_length <= limit:
+    if run.data.max_length == AUTO or run.data.max_length <= limit:
         return []
     reason = Phrase(N_("the model has {limit} positions"), limit=limit)
     return [_pair("data.max_length", str(run.data.max_length), reason, f"--set data.max_length={limit}")]
@@ -131,7 +132,7 @@ def _check_targets(peft: Targeted, model: ModelInfo, preset: str) -> list[Proble
         return _check_norms(targets, model)
     if not model.linear:
         return []
-    if targets == "auto":
+    if targets == AUTO:
         return [no_preset(f"preset={preset}", model)] if family.refused and not family.roles else []
     try:
         found = matching_groups(model, targets)
@@ -212,7 +213,7 @@ def _check_experts(run: RunConfig, model: ModelInfo) -> list[Problem]:
     return [
         _pair(f"peft.{name}={fields[name]}", "peft.target_parameters", reason, f"--set peft.{name}={off}")
         for name, off in WITHOUT_INPUTS.items()
-        if fields.get(name) not in (None, "auto", 0, False)
+        if fields.get(name) not in (None, AUTO, 0, False)
     ]
 
 
@@ -273,7 +274,7 @@ def _is_tied_head(name: str, model: ModelInfo) -> bool:
 def _naming(names: Targets, paths: Iterable[str]) -> list[str]:
     """Those of the names, or the pattern, that reach one of the paths."""
     if isinstance(names, str):
-        is_pattern = names.lower() not in ("auto", ALL_LINEAR)
+        is_pattern = names.lower() not in (AUTO, ALL_LINEAR)
         return [names] if is_pattern and any(re.fullmatch(names, path) for path in paths) else []
     return [name for name in names if any(matches(name, path) for path in paths)]
 
@@ -283,7 +284,7 @@ def _check_rank(peft: PeftSection, model: ModelInfo) -> list[Problem]:
     if not isinstance(peft, Targeted) or "r" not in type(peft).model_fields or isinstance(peft, Vera):
         return []
     r, targets = dict(peft)["r"], peft.target_modules
-    if r == "auto" or targets == "auto":
+    if AUTO in (r, targets):
         return []
     small = min(matching_groups(model, targets), key=_smaller_side, default=None)
     if small is None or r <= _smaller_side(small):

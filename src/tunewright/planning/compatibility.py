@@ -5,7 +5,9 @@ Each refusal was seen to fail, or to give wrong numbers, with peft 0.21.2, trans
 """
 
 from tunewright.config.methods import METHODS, AdaLora
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO
 from tunewright.config.tasks import TASKS
 from tunewright.errors import Problem
 from tunewright.i18n import N_
@@ -26,11 +28,10 @@ PREPARED = ("corda", "lora_ga")
 
 def check_method(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     """E122 if the method does not work for this task and model, E109 for each setting it does not go with."""
-    assert run.task != "auto"
-    reason = reason_not(run.method, run.task, facts.model.kind, facts.model.model_type)
-    if reason:
+    model = facts.model
+    if run.task != AUTO and (reason := reason_not(run.method, run.task, model.kind, model.model_type)):
         values = {
-            "method": METHODS[run.method].title, "task": TASKS[run.task].task_type, "family": facts.model.model_type,
+            "method": METHODS[run.method].title, "task": TASKS[run.task].task_type, "family": model.model_type,
             "reason": reason, "works": "lora",
         }  # fmt: skip
         return [Problem("E122", values=values)]
@@ -67,7 +68,7 @@ def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     if start.startswith(PREPARED):
         reason = N_("PEFT wants a preparation of the model that Tunewright does not make")
         found.append(_pair(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
-    if run.model.quantization not in ("auto", "none"):
+    if run.model.quantization not in (AUTO, "none"):
         if run.method not in ON_QUANTISED:
             reason = N_("PEFT would compute with the stored codes, or fail")
             found.append(_pair(f"method={run.method}", quantised, reason, "--method lora"))
@@ -92,12 +93,11 @@ def _labels(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     return [_pair("data.class_weights=balanced", f"task={run.task}", reason, fix)]
 
 
-def check_schedule(run: RunConfig, num_steps: int) -> list[Problem]:
-    """E109 for a schedule of AdaLoRA that has no room to move ranks. Needs a resolved run."""
+def check_schedule(run: ResolvedConfig, num_steps: int) -> list[Problem]:
+    """E109 for a schedule of AdaLoRA that has no room to move ranks."""
     if not isinstance(run.peft, AdaLora):
         return []
     p = run.peft
-    assert p.init_r != "auto" and p.target_r != "auto" and p.tinit != "auto" and p.tfinal != "auto"
     found = []
     if p.init_r <= p.target_r:
         reason, fix = (

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tunewright.config.methods import METHODS, Scaled
-from tunewright.config.run_config import FastPath, RunConfig
+from tunewright.config.resolved_config import ResolvedConfig
+from tunewright.config.run_config import FastPath
 from tunewright.config.tasks import TASKS
 from tunewright.i18n import N_
 from tunewright.planning.resolve_adapter import choice, is_cpu
@@ -25,10 +26,10 @@ class FastPathRow:
     """What a path is for, and why a run cannot take it (None if it can)."""
 
     gain: str
-    reason_not: Callable[[RunConfig, InspectedFacts], str | None]
+    reason_not: Callable[[ResolvedConfig, InspectedFacts], str | None]
 
 
-def _onednn_matmul(run: RunConfig, facts: InspectedFacts) -> str | None:
+def _onednn_matmul(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     probe = facts.machine.probe
     if probe is None or not is_cpu(facts):
         return N_("for CPUs that were measured")
@@ -40,7 +41,7 @@ def _onednn_matmul(run: RunConfig, facts: InspectedFacts) -> str | None:
     return None
 
 
-def _int8(run: RunConfig, facts: InspectedFacts) -> str | None:
+def _int8(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     probe = facts.machine.probe
     if run.model.quantization != "8bit":
         return N_("for 8-bit bases alone")
@@ -53,13 +54,13 @@ def _int8(run: RunConfig, facts: InspectedFacts) -> str | None:
     return None if is_faster else N_("products in 8 bits are no faster here")
 
 
-def _answer_loss(run: RunConfig, facts: InspectedFacts) -> str | None:
+def _answer_loss(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if run.task != "causal_lm":
         return N_("for causal language models alone")
     return _no_learned_positions(run)
 
 
-def _packing(run: RunConfig, facts: InspectedFacts) -> str | None:
+def _packing(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     reason = _answer_loss(run, facts)
     if reason:
         return reason
@@ -73,7 +74,7 @@ def _packing(run: RunConfig, facts: InspectedFacts) -> str | None:
     return N_("flash_attn computes in bf16 and fp16 alone") if run.model.precision == "fp32" else None
 
 
-def _shared_prefix(run: RunConfig, facts: InspectedFacts) -> str | None:
+def _shared_prefix(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     reason = _packing(run, facts)
     if reason:
         return reason
@@ -85,16 +86,16 @@ def _shared_prefix(run: RunConfig, facts: InspectedFacts) -> str | None:
     return N_("with dropout each row draws its own mask") if has_dropout else None
 
 
-def _merged_lora(run: RunConfig, facts: InspectedFacts) -> str | None:
+def _merged_lora(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if run.method != "lora":
         return N_("for LoRA alone")
-    if run.task == "auto" or not TASKS[run.task].writes:
+    if not TASKS[run.task].writes:
         return N_("for models that write alone")
     is_exact = run.model.precision == "fp32" and run.model.quantization == "none"
     return None if is_exact else N_("merging is exact in fp32 alone")
 
 
-def _no_learned_positions(run: RunConfig) -> str | None:
+def _no_learned_positions(run: ResolvedConfig) -> str | None:
     return N_("prompt learning wraps the forward pass") if METHODS[run.method].is_prompt_learning else None
 
 
@@ -112,15 +113,15 @@ PATHS: Mapping[FastPath, FastPathRow] = {
 }
 
 
-def fast_paths(run: RunConfig, facts: InspectedFacts) -> tuple[FastPath, ...]:
+def fast_paths(run: ResolvedConfig, facts: InspectedFacts) -> tuple[FastPath, ...]:
     """The paths of a run: those that nothing speaks against and nobody switched off."""
     return tuple(
         name for name, row in PATHS.items() if run.fast_paths.get(name, True) and not row.reason_not(run, facts)
     )
 
 
-def path_choices(run: RunConfig, facts: InspectedFacts) -> list[PlannedChoice]:
-    """Each path with what it is for, or with why it is not taken. Needs a resolved run."""
+def path_choices(run: ResolvedConfig, facts: InspectedFacts) -> list[PlannedChoice]:
+    """Each path with what it is for, or with why it is not taken."""
     taken = fast_paths(run, facts)
     return [
         choice(f"fast_paths.{name}", name in taken, row.gain if name in taken else str(row.reason_not(run, facts)))

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from tunewright.config.methods import Targeted, is_full, virtual_tokens
-from tunewright.config.run_config import RunConfig
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.tasks import TASKS
 from tunewright.inspection.data_info import length_at
 from tunewright.inspection.model_info import ModelInfo
@@ -38,10 +38,10 @@ def frozen_numbers(model: ModelInfo) -> int:
     return sum(g.in_features * g.out_features * g.count for g in model.linear)
 
 
-def work(run: RunConfig, facts: InspectedFacts) -> ComputeWork:
-    """The work of a resolved run."""
+def work(run: ResolvedConfig, facts: InspectedFacts) -> ComputeWork:
+    """The work of a run."""
     model, paths, batch = facts.model, fast_paths(run, facts), effective_batch(run)
-    rows = int(run.train.per_device_train_batch_size)
+    rows = run.train.per_device_train_batch_size
     tokens = row_tokens(run, facts, padded_to=1 if "packing" in paths else rows)
     if "shared_prefix" in paths:
         tokens -= facts.data.common_prefix * (1 - 1 / rows)
@@ -54,14 +54,14 @@ def work(run: RunConfig, facts: InspectedFacts) -> ComputeWork:
     share = adapted.num_backward_blocks(model) / max(1, blocks)
     again = RECOMPUTED * forward if run.train.activation_checkpointing else 0.0
     backward = share * (forward + 2 * tokens * trained) + again
-    packed = math.ceil(batch * tokens / (rows * int(run.data.max_length)))
+    packed = math.ceil(batch * tokens / (rows * run.data.max_length))
     micro = packed if "packing" in paths else math.ceil(batch / rows)
     return ComputeWork(num_steps(run, facts), tokens, forward, batch * (forward + backward), micro)
 
 
-def row_tokens(run: RunConfig, facts: InspectedFacts, *, padded_to: int) -> float:
+def row_tokens(run: ResolvedConfig, facts: InspectedFacts, *, padded_to: int) -> float:
     """Tokens that a row takes when `padded_to` rows stand together, on average, with learned positions."""
-    longest = int(run.data.max_length)
+    longest = run.data.max_length
     mean = min(facts.data.mean_length, longest)
     # The longest of n rows lies at about the quantile n / (n + 1).
     padded = min(length_at(facts.data.lengths, padded_to / (padded_to + 1)), longest) if padded_to > 1 else mean
@@ -74,9 +74,9 @@ def _attention(model: ModelInfo, tokens: float) -> float:
     return 2 * tokens**2 * model.num_attention_heads * model.head_dim * blocks
 
 
-def _head(run: RunConfig, facts: InspectedFacts, tokens: float) -> float:
+def _head(run: ResolvedConfig, facts: InspectedFacts, tokens: float) -> float:
     """The output layer, at learned positions alone where that path is taken."""
-    if run.task == "auto" or not TASKS[run.task].writes:
+    if not TASKS[run.task].writes:
         return 0.0
     is_short = "answer_loss" in fast_paths(run, facts) or run.task == "seq2seq"
     positions = min(facts.data.mean_label_tokens, tokens) if is_short else tokens

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
-from tunewright.config.load_config import DEMO
+from tunewright.config.dotted_paths import value_at
+from tunewright.config.load_config import DEFAULT, DEMO
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO
 from tunewright.errors import errors_of
 from tunewright.i18n import N_
 from tunewright.planning.alternatives import alternatives, in_full
@@ -41,7 +44,7 @@ def make_plan(
     problems += check_blocks(resolved, adapted_by(resolved, facts).groups(facts.model))
     if problems:
         raise errors_of(problems)
-    memory = estimate_for(resolved, facts, checkpointing=bool(resolved.train.activation_checkpointing))
+    memory = estimate_for(resolved, facts)
     trained = trained_by(resolved, facts)
     adapter_bytes = ADAPTER_BYTES_PER_PARAMETER * trained
     return Plan(
@@ -68,15 +71,13 @@ def _merge(choices: list[PlannedChoice], savings: list[PlannedChoice]) -> list[P
     return [choice for choice in choices if choice.path not in saved] + savings
 
 
-def _asked(origins: Mapping[str, str], run: RunConfig) -> list[PlannedChoice]:
-    values = run.model_dump(mode="json")
-    rows = []
+def _asked(origins: Mapping[str, str], run: ResolvedConfig) -> list[PlannedChoice]:
+    """The values that were set, and where; `fast_paths`, a mapping, has choices of its own."""
+    choices = []
     for path, origin in origins.items():
-        section, _, name = path.partition(".")
-        value = (
-            values.get(section, {}).get(name) if name and isinstance(values.get(section), dict) else values.get(section)
-        )
-        if origin != "default" and value != "auto" and not (isinstance(value, dict) and not name):
+        value = value_at(run, path)
+        is_mapping = isinstance(value, dict) and "." not in path
+        if origin != DEFAULT and value != AUTO and not is_mapping:
             reason = N_("set by the demo, not by you") if origin == DEMO else N_("asked for")
-            rows.append(PlannedChoice(path=path, value=value, origin=origin, reason=reason))
-    return rows
+            choices.append(PlannedChoice(path=path, value=value, origin=origin, reason=reason))
+    return choices

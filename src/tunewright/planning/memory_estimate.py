@@ -8,7 +8,8 @@ layers (q, k, v share theirs; so do gate and up), the MLP's gate, activation and
 from dataclasses import dataclass
 
 from tunewright.config.methods import Scaled
-from tunewright.config.run_config import Precision, RunConfig
+from tunewright.config.resolved_config import ResolvedConfig
+from tunewright.config.run_config import Precision
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
 from tunewright.planning.parameter_count import trainable_parameters
 from tunewright.planning.run_plan import MemoryEstimate
@@ -106,7 +107,7 @@ def activation_bytes(
     return round(tokens * per_token * PRECISION_BYTES[precision] * (1 + share))
 
 
-def loss_bytes(run: RunConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode) -> int:
+def loss_bytes(run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode) -> int:
     """Logits and their gradient in fp32, for one chunk or for the whole micro-batch."""
     if run.task == "seq_cls":
         return step.rows * num_labels * 4 * 3
@@ -118,7 +119,7 @@ def loss_bytes(run: RunConfig, model: ModelInfo, step: BatchShape, *, num_labels
 
 
 def estimate(
-    run: RunConfig,
+    run: ResolvedConfig,
     model: ModelInfo,
     adapted: AdapterSize,
     step: BatchShape,
@@ -142,14 +143,14 @@ def estimate(
     return MemoryEstimate(parts=phases[max(totals, key=lambda name: totals[name])], phases=totals)
 
 
-def _held(run: RunConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
+def _held(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
     """What is there in every phase."""
     packed = KERNEL_BYTES if kind.answer_loss else 0
     libraries = GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES + packed
     return {"libraries": libraries, "weights": stored_bytes(model, kind.precision, run.model.quantization)}
 
 
-def load_parts(run: RunConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
+def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
     """Weights, and on a CPU the checkpoint's file: what is read of it stays mapped until all of it is in place."""
     held = _held(run, model, kind)
     if kind.is_gpu:
@@ -169,7 +170,7 @@ def _is_cast(model: ModelInfo, kind: ComputeMode) -> bool:
 
 
 def train_parts(
-    run: RunConfig, model: ModelInfo, adapted: AdapterSize, step: BatchShape, *, num_labels: int, kind: ComputeMode
+    run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, step: BatchShape, *, num_labels: int, kind: ComputeMode
 ) -> dict[str, int]:
     """What stands in memory while the largest micro-batch goes back through the model."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
@@ -197,7 +198,7 @@ def _recomputed(kind: ComputeMode) -> int:
     return RECOMPUTED_AT_ONCE[_device(kind)] if kind.checkpointing else 0
 
 
-def _with_holes(activations: int, run: RunConfig, kind: ComputeMode) -> int:
+def _with_holes(activations: int, run: ResolvedConfig, kind: ComputeMode) -> int:
     if kind.is_gpu:
         return activations
     stored = STORED_SHARE["int8" if kind.int8 else run.model.quantization]
@@ -205,7 +206,7 @@ def _with_holes(activations: int, run: RunConfig, kind: ComputeMode) -> int:
 
 
 def verify_parts(
-    run: RunConfig, model: ModelInfo, adapted: AdapterSize, compared: int, *, num_labels: int, kind: ComputeMode
+    run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, compared: int, *, num_labels: int, kind: ComputeMode
 ) -> dict[str, int]:
     """The comparison of the fast way with the plain one before step 1, all logits of a few short rows."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
@@ -217,7 +218,13 @@ def verify_parts(
 
 
 def write_parts(
-    run: RunConfig, model: ModelInfo, adapted: AdapterSize, written: BatchShape, *, num_labels: int, kind: ComputeMode
+    run: ResolvedConfig,
+    model: ModelInfo,
+    adapted: AdapterSize,
+    written: BatchShape,
+    *,
+    num_labels: int,
+    kind: ComputeMode,
 ) -> dict[str, int]:
     """Keys and values of a batch of answers, what one block computes of its prompts, logits of the last positions."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
@@ -236,7 +243,7 @@ def write_parts(
 
 
 def full_fine_tuning(
-    run: RunConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode
+    run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode
 ) -> MemoryEstimate:
     """What training every weight would take: gradients and both of Adam's moments as precise as the weights."""
     size = PRECISION_BYTES[kind.precision]

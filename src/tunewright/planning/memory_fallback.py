@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import patch
 from tunewright.errors import TunewrightError
 from tunewright.i18n import N_
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.memory_ladder import RUNGS, Changes, LadderStep, works
-from tunewright.planning.resolve import value_at
 from tunewright.planning.run_plan import Plan, PlannedChoice
 
 ORIGIN, LOADER_ORIGIN = "remedy D101", "remedy W504"
@@ -92,7 +92,7 @@ def what_would_help(plan: Plan) -> dict[str, Any]:
     elif run.model.quantization == "none" and not plan.facts.machine.has_bitsandbytes:
         found["package"] = "bitsandbytes"
     shorter = max(SHORTEST, plan.facts.data.lengths["median"])
-    if run.data.max_length != "auto" and shorter < run.data.max_length:
+    if shorter < run.data.max_length:
         found["shorter"] = shorter
     rank = value_at(run, "peft.r")
     if isinstance(rank, int) and rank > 1:

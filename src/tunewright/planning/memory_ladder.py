@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Any
 
+from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import patch
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO
 from tunewright.i18n import N_
 from tunewright.planning.compatibility import check_method
 from tunewright.planning.fast_paths import fast_paths
-from tunewright.planning.resolve import effective_batch, estimate_for, largest_step, value_at
+from tunewright.planning.resolve import effective_batch, estimate_for, largest_step
 from tunewright.planning.resolve_adapter import choice
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 
@@ -23,24 +26,24 @@ Changes = dict[str, Any]
 
 @dataclass(frozen=True)
 class LadderStep:
-    """One saving of a resolved run.
+    """One saving of a run.
 
     `changes` are the values it changes, None where it is used up or saves nothing. `name` and `setting` tell what is
     changed and how it stands, `reason` why a plan takes it. `is_split` changes nothing but how a step is cut into
     micro-batches; `in_training` saves memory of the training alone.
     """
 
-    changes: Callable[[RunConfig, InspectedFacts], Changes | None]
+    changes: Callable[[ResolvedConfig, InspectedFacts], Changes | None]
     name: str
-    setting: Callable[[RunConfig], str]
+    setting: Callable[[ResolvedConfig], str]
     reason: str
     is_split: bool = False
     in_training: bool = True
 
 
-def _smaller_micro_batch(run: RunConfig, facts: InspectedFacts) -> Changes | None:
+def _smaller_micro_batch(run: ResolvedConfig, facts: InspectedFacts) -> Changes | None:
     """At most half the rows, and fewer where that alone leaves the largest micro-batch as it is."""
-    rows, batch, now = int(run.train.per_device_train_batch_size), effective_batch(run), largest_step(run, facts)
+    rows, batch, now = run.train.per_device_train_batch_size, effective_batch(run), largest_step(run, facts)
     for smaller in reversed(_divisors(batch)):
         changes = {
             "train.per_device_train_batch_size": smaller, "train.gradient_accumulation_steps": batch // smaller
@@ -56,28 +59,28 @@ def _divisors(number: int) -> list[int]:
     return sorted({*small, *(number // divisor for divisor in small)})
 
 
-def _split(run: RunConfig) -> str:
+def _split(run: ResolvedConfig) -> str:
     return f"{run.train.per_device_train_batch_size} x {run.train.gradient_accumulation_steps}"
 
 
-def _checkpoint_activations(run: RunConfig, facts: InspectedFacts) -> Changes | None:
+def _checkpoint_activations(run: ResolvedConfig, facts: InspectedFacts) -> Changes | None:
     is_out = run.train.activation_checkpointing or run.method == "prefix_tuning"  # its prefix is a cache
     return None if is_out else {"train.activation_checkpointing": True}
 
 
-def _checkpointing(run: RunConfig) -> str:
+def _checkpointing(run: ResolvedConfig) -> str:
     return N_("on") if run.train.activation_checkpointing else N_("off")
 
 
-def _eight_bit(run: RunConfig, facts: InspectedFacts) -> Changes | None:
+def _eight_bit(run: ResolvedConfig, facts: InspectedFacts) -> Changes | None:
     return {"model.quantization": "8bit"} if run.model.quantization == "none" else None
 
 
-def _four_bit(run: RunConfig, facts: InspectedFacts) -> Changes | None:
+def _four_bit(run: ResolvedConfig, facts: InspectedFacts) -> Changes | None:
     return {"model.quantization": "4bit"} if run.model.quantization == "8bit" else None
 
 
-def _weights(run: RunConfig) -> str:
+def _weights(run: ResolvedConfig) -> str:
     return run.model.precision if run.model.quantization == "none" else run.model.quantization
 
 
@@ -105,14 +108,14 @@ PLAN_RUNGS = (
 )  # fmt: skip
 
 
-def fit(run: RunConfig, facts: InspectedFacts, *, asked: RunConfig) -> tuple[RunConfig, list[PlannedChoice]]:
+def fit(run: ResolvedConfig, facts: InspectedFacts, *, asked: RunConfig) -> tuple[ResolvedConfig, list[PlannedChoice]]:
     """The run made smaller until it fits; values that were asked for are never changed."""
     made: dict[str, PlannedChoice] = {}
     room = SHARE_OF_FREE * facts.room_bytes
     for rung in PLAN_RUNGS:
         while _peak(run, facts) > room:
             changes = rung.changes(run, facts)
-            if changes is None or any(value_at(asked, path) != "auto" for path in changes):
+            if changes is None or any(value_at(asked, path) != AUTO for path in changes):
                 break
             smaller = patch(run, changes)
             if not works(smaller, facts):
@@ -123,11 +126,11 @@ def fit(run: RunConfig, facts: InspectedFacts, *, asked: RunConfig) -> tuple[Run
     return run, list(made.values())
 
 
-def works(run: RunConfig, facts: InspectedFacts) -> bool:
+def works(run: ResolvedConfig, facts: InspectedFacts) -> bool:
     """Whether this method goes with a base that is stored so, and what stores it is here."""
     is_stored = run.model.quantization == "none" or facts.machine.has_bitsandbytes or "int8" in fast_paths(run, facts)
     return is_stored and not check_method(run, facts)
 
 
-def _peak(run: RunConfig, facts: InspectedFacts) -> int:
-    return estimate_for(run, facts, checkpointing=bool(run.train.activation_checkpointing)).peak_bytes
+def _peak(run: ResolvedConfig, facts: InspectedFacts) -> int:
+    return estimate_for(run, facts).peak_bytes

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from tunewright.config.run_config import RunConfig
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.inspection.architectures import matches
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
 
@@ -15,8 +15,8 @@ Groups = Sequence[LinearGroup]
 Fields = Mapping[str, object]
 
 
-def trainable_parameters(run: RunConfig, model: ModelInfo, groups: Groups, num_labels: int) -> int:
-    """Trained numbers of a resolved run: the adapter's, and a fresh head's where the task has one."""
+def trainable_parameters(run: ResolvedConfig, model: ModelInfo, groups: Groups, num_labels: int) -> int:
+    """Parameters that a run trains: the adapter's, and a fresh head's where the task has one."""
     fields = {**dict(run.peft), **run.peft.extra}
     if run.train.optim == "lorafa":  # A stays as it was drawn
         groups = [group.model_copy(update={"in_features": 0}) for group in groups]

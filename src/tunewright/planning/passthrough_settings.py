@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tunewright.config.methods import ALL_LINEAR, C3A, IA3, Targeted
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import RunConfig, TrainConfig
 from tunewright.config.section import AUTO, MOST
 from tunewright.errors import Problem
@@ -48,9 +49,9 @@ def check_passed_on(run: RunConfig, model: ModelInfo) -> list[Problem]:
     return [*_patterns(run), *_beyond(run, model)]
 
 
-def check_blocks(run: RunConfig, groups: Sequence[LinearGroup]) -> list[Problem]:
+def check_blocks(run: ResolvedConfig, groups: Sequence[LinearGroup]) -> list[Problem]:
     """E146 for the first size of an adapted layer that C3A's blocks do not divide."""
-    if not isinstance(run.peft, C3A) or run.peft.block_size == "auto":
+    if not isinstance(run.peft, C3A):
         return []
     size = run.peft.block_size
     odd = [(group.name, side) for group in groups for side in (group.in_features, group.out_features) if side % size]

@@ -7,12 +7,13 @@ each says which in its reason.
 import math
 from collections.abc import Callable, Mapping
 from statistics import fmean
-from typing import Any
 
+from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import patch
 from tunewright.config.methods import AdaLora, Targeted, virtual_tokens
-from tunewright.config.run_config import Precision, RunConfig
-from tunewright.config.section import MOST
+from tunewright.config.resolved_config import ResolvedConfig
+from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO, MOST
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.validation import most_truncated
 from tunewright.i18n import N_
@@ -30,7 +31,7 @@ from tunewright.planning.memory_estimate import (
     estimate,
 )
 from tunewright.planning.parameter_count import trainable_parameters
-from tunewright.planning.resolve_adapter import choice, is_cpu
+from tunewright.planning.resolve_adapter import choice, is_cpu, resolved
 from tunewright.planning.run_plan import InspectedFacts, MemoryEstimate, PlannedChoice
 
 GIB = 2**30
@@ -115,7 +116,7 @@ def _max_length(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 
 def _max_truncated(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    task = task_of(run)
+    task: Task = resolved(run.task)
     answers, texts = N_("an answer that is cut has no end to learn"), N_("a text is usually told by its beginning")
     return choice("data.max_truncated", most_truncated(run.data, task), answers if TASKS[task].writes else texts)
 
@@ -125,24 +126,21 @@ def _effective_batch(num_train: int) -> int:
 
 
 def _micro_batch(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    assert run.data.max_length != "auto"
-    steps = run.train.gradient_accumulation_steps
-    most = _effective_batch(facts.data.num_sequences) if steps == "auto" else 8
+    length, steps = resolved(run.data.max_length), run.train.gradient_accumulation_steps
+    most = _effective_batch(facts.data.num_sequences) if steps == AUTO else 8
     tokens = CPU_MICRO_BATCH_TOKENS if is_cpu(facts) else GPU_MICRO_BATCH_TOKENS
-    rows = max(1, min(most, tokens // run.data.max_length))
+    rows = max(1, min(most, tokens // length))
     while most % rows:
         rows -= 1
     reason = N_("rows x {max_length} tokens fill the device; more at once would only take memory")
-    return choice("train.per_device_train_batch_size", rows, reason, max_length=run.data.max_length)
+    return choice("train.per_device_train_batch_size", rows, reason, max_length=length)
 
 
 def _accumulation(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    assert run.train.per_device_train_batch_size != "auto"
-    wanted = _effective_batch(facts.data.num_sequences)
-    value = max(1, round(wanted / run.train.per_device_train_batch_size))
+    rows = resolved(run.train.per_device_train_batch_size)
+    value = max(1, round(_effective_batch(facts.data.num_sequences) / rows))
     reason = N_("effective batch {batch} for {rows} rows")
-    batch = value * run.train.per_device_train_batch_size
-    return choice("train.gradient_accumulation_steps", value, reason, batch=batch, rows=facts.data.num_sequences)
+    return choice("train.gradient_accumulation_steps", value, reason, batch=value * rows, rows=facts.data.num_sequences)
 
 
 # Rows up to which so many passes are made. A fresh head begins at chance and needs more steps than a model that can
@@ -154,7 +152,7 @@ PASSES = {
 
 
 def _epochs(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    rows, writes = facts.data.num_sequences, TASKS[task_of(run)].writes
+    rows, writes = facts.data.num_sequences, TASKS[resolved(run.task)].writes
     value = next((passes for limit, passes in PASSES[writes] if rows < limit), 1.0)
     if value == 1.0:
         reason = N_("{rows} rows are enough for one pass to teach the task")
@@ -166,13 +164,23 @@ def _epochs(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 
 def _checkpointing(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    memory = estimate_for(run, facts, checkpointing=False)
+    memory = _memory_of_training(run, facts)
     values = {"peak": f"{memory.peak_bytes / GIB:.1f}", "free": f"{facts.room_bytes / GIB:.1f}"}
     return choice("train.activation_checkpointing", False, N_("not needed: {peak} of {free} GiB free"), **values)
 
 
+def _memory_of_training(run: RunConfig, facts: InspectedFacts) -> MemoryEstimate:
+    """What a run takes that keeps its activations; without the answers of its tests where these are not settled yet."""
+    settled: dict[str, bool | int] = {"train.activation_checkpointing": False}
+    if run.train.eval_steps == AUTO:
+        settled["train.eval_steps"] = 1
+    if AUTO in (run.eval.rows, run.eval.max_new_tokens):
+        settled |= {"eval.rows": 0, "eval.max_new_tokens": 1}
+    return estimate_for(as_resolved(patch(run, settled)), facts)
+
+
 def _eval_steps(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    steps = min(num_steps(run, facts), MOST)
+    steps = _settled_steps(run, facts)
     if not facts.data.num_held_out:
         return choice(
             "train.eval_steps", max(1, math.ceil(steps / 4)), N_("no held-out rows; a checkpoint four times a run")
@@ -187,7 +195,7 @@ def _quantization(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 
 def _problem_type(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    kind = facts.data.problem_type or "auto"
+    kind = facts.data.problem_type or AUTO
     return choice("data.problem_type", kind, N_("as the labels of the rows show"))
 
 
@@ -195,7 +203,7 @@ def _eval_rows(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     held_out, longest = facts.data.num_held_out, facts.data.answer_lengths.get("p95", 0)
     if facts.data.format == "text" or not held_out:
         return choice("eval.rows", 0, N_("plain text has no answers to write") if held_out else N_("no held-out rows"))
-    if not TASKS[task_of(run)].writes:
+    if not TASKS[resolved(run.task)].writes:
         return choice("eval.rows", held_out, N_("a label costs no more than the loss: all held-out rows"))
     if longest <= SHORT_ANSWER_TOKENS:
         reason = N_("answers are short (95 % within {longest} tokens), so many can be written and compared")
@@ -206,7 +214,7 @@ def _eval_rows(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 def _max_new_tokens(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     longest = facts.data.answer_lengths.get("longest", 0)
-    if not TASKS[task_of(run)].writes:
+    if not TASKS[resolved(run.task)].writes:
         return choice("eval.max_new_tokens", 1, N_("nothing is written: labels are predicted"))
     value = max(8, min(128, longest + 8))
     if longest > value:
@@ -220,62 +228,64 @@ def _max_new_tokens(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 
 def _tinit(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    steps = min(num_steps(run, facts), MOST)
+    steps = _settled_steps(run, facts)
     return choice("peft.tinit", steps // 10, N_("a tenth of {steps} steps"), steps=steps)
 
 
 def _tfinal(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    assert isinstance(run.peft, AdaLora) and run.peft.tinit != "auto"
-    steps = min(num_steps(run, facts), MOST)
-    value = max(0, min(3 * steps // 10, steps - run.peft.tinit - 1, steps - 2))
+    assert isinstance(run.peft, AdaLora)
+    steps = _settled_steps(run, facts)
+    value = max(0, min(3 * steps // 10, steps - resolved(run.peft.tinit) - 1, steps - 2))
     return choice(
         "peft.tfinal", value, N_("three tenths of {steps} steps, to train the ranks that are left"), steps=steps
     )
 
 
-def task_of(run: RunConfig) -> Task:
-    """The task, which is found together with the facts."""
-    assert run.task != "auto"
-    return run.task
+def _settled_steps(run: RunConfig, facts: InspectedFacts) -> int:
+    """Optimizer steps of a run whose batch and epochs are settled, as far as counters hold them."""
+    train = run.train
+    batch = resolved(train.per_device_train_batch_size) * resolved(train.gradient_accumulation_steps)
+    epochs = resolved(train.num_train_epochs)
+    return min(_count_steps(train.max_steps, epochs, batch, facts.data.num_sequences), MOST)
 
 
-def num_steps(run: RunConfig, facts: InspectedFacts) -> int:
-    """Optimizer steps of a run on the rows that were seen when it was planned. Needs batch and epochs resolved."""
+def _count_steps(max_steps: int, epochs: float, batch: int, num_rows: int) -> int:
+    """Optimizer steps as transformers counts them."""
+    return max_steps if max_steps > 0 else max(1, math.ceil(epochs * math.ceil(num_rows / batch)))
+
+
+def num_steps(run: ResolvedConfig, facts: InspectedFacts) -> int:
+    """Optimizer steps of a run on the rows that were seen when it was planned."""
     return steps_for(run, facts.data.num_sequences)
 
 
-def steps_for(run: RunConfig, num_rows: int) -> int:
-    """Optimizer steps as transformers counts them for so many rows. Needs batch and epochs resolved."""
-    if run.train.max_steps > 0:
-        return run.train.max_steps
-    assert run.train.num_train_epochs != "auto"
-    return max(1, math.ceil(run.train.num_train_epochs * math.ceil(num_rows / effective_batch(run))))
+def steps_for(run: ResolvedConfig, num_rows: int) -> int:
+    """Optimizer steps of a run on so many rows."""
+    return _count_steps(run.train.max_steps, run.train.num_train_epochs, effective_batch(run), num_rows)
 
 
-def effective_batch(run: RunConfig) -> int:
-    """Rows per optimizer step. Needs batch size and accumulation resolved."""
-    rows, steps = run.train.per_device_train_batch_size, run.train.gradient_accumulation_steps
-    assert rows != "auto" and steps != "auto"
-    return rows * steps
+def effective_batch(run: ResolvedConfig) -> int:
+    """Rows per optimizer step."""
+    return run.train.per_device_train_batch_size * run.train.gradient_accumulation_steps
 
 
-def adapted_by(run: RunConfig, facts: InspectedFacts) -> AdapterSize:
-    """The layers that a resolved run adapts."""
+def adapted_by(run: ResolvedConfig, facts: InspectedFacts) -> AdapterSize:
+    """The layers that a run adapts."""
     blocks = run.peft.extra.get("layers_to_transform")
     chosen = (blocks,) if isinstance(blocks, int) else tuple(blocks) if blocks else None
     targets = run.peft.target_modules if isinstance(run.peft, Targeted) else []
     return AdapterSize(tuple(matching_groups(facts.model, targets)), chosen)
 
 
-def trained_by(run: RunConfig, facts: InspectedFacts) -> int:
-    """How many numbers a resolved run trains."""
+def trained_by(run: ResolvedConfig, facts: InspectedFacts) -> int:
+    """How many parameters a run trains."""
     groups = adapted_by(run, facts).groups(facts.model)
     return trainable_parameters(run, facts.model, groups, len(facts.data.labels) or 1)
 
 
-def largest_step(run: RunConfig, facts: InspectedFacts) -> BatchShape:
-    """The largest micro-batch of a resolved run: padded to the longest row, or packed up to the tokens there are."""
-    rows, length = int(run.train.per_device_train_batch_size), int(run.data.max_length)
+def largest_step(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape:
+    """The largest micro-batch of a run: padded to the longest row, or packed up to the tokens there are."""
+    rows, length = run.train.per_device_train_batch_size, run.data.max_length
     learned, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
     if "packing" not in (paths := fast_paths(run, facts)):
         return BatchShape(
@@ -290,13 +300,13 @@ def largest_step(run: RunConfig, facts: InspectedFacts) -> BatchShape:
     return BatchShape(rows=rows, tokens=max(longest, min(room, step)), is_whole=step <= room)
 
 
-def largest_answers(run: RunConfig, facts: InspectedFacts) -> BatchShape | None:
+def largest_answers(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape | None:
     """The largest batch of answers with their prompts; None for a run that writes none."""
     answers, longest = run.eval.rows, run.eval.max_new_tokens
-    if not TASKS[task_of(run)].writes or answers == "auto" or longest == "auto" or not answers:
+    if not TASKS[run.task].writes or not answers:
         return None
-    one = min(facts.data.longest_prompt, int(run.data.max_length)) + longest + virtual_tokens(run.peft)
-    model, size = facts.model, PRECISION_BYTES[precision_of(run)]
+    one = min(facts.data.longest_prompt, run.data.max_length) + longest + virtual_tokens(run.peft)
+    model, size = facts.model, PRECISION_BYTES[run.model.precision]
     a_token = 2 * (model.num_layers + model.num_decoder_layers) * model.num_key_value_heads * model.head_dim * size
     rows = max(1, min(answers, ROWS_WRITTEN_AT_ONCE, CACHE_BYTES // (a_token * one)))
     return BatchShape(rows=rows, tokens=rows * one)
@@ -307,26 +317,20 @@ def compared_tokens(facts: InspectedFacts) -> int:
     return COMPARED_ROWS * min(facts.data.lengths["median"], COMPARED_TOKENS)
 
 
-def kind_of(run: RunConfig, facts: InspectedFacts, *, checkpointing: bool) -> ComputeMode:
-    """How a resolved run holds and computes its model."""
+def kind_of(run: ResolvedConfig, facts: InspectedFacts) -> ComputeMode:
+    """How a run holds and computes its model."""
     paths = fast_paths(run, facts)
     return ComputeMode(
-        precision=precision_of(run), checkpointing=checkpointing, answer_loss="answer_loss" in paths,
+        precision=run.model.precision, checkpointing=run.train.activation_checkpointing, answer_loss="answer_loss" in paths,
         merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not is_cpu(facts),
     )  # fmt: skip
 
 
-def precision_of(run: RunConfig) -> Precision:
-    """The precision of a resolved run."""
-    assert run.model.precision != "auto"
-    return run.model.precision
-
-
-def estimate_for(run: RunConfig, facts: InspectedFacts, *, checkpointing: bool) -> MemoryEstimate:
-    """Memory of a run whose sizes are resolved."""
+def estimate_for(run: ResolvedConfig, facts: InspectedFacts) -> MemoryEstimate:
+    """Memory of a run."""
     return estimate(
         run, facts.model, adapted_by(run, facts), largest_step(run, facts), num_labels=len(facts.data.labels) or 1,
-        kind=kind_of(run, facts, checkpointing=checkpointing), compared=compared_tokens(facts),
+        kind=kind_of(run, facts), compared=compared_tokens(facts),
         written=largest_answers(run, facts),
     )  # fmt: skip
 
@@ -353,19 +357,21 @@ RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]
 )
 
 
-def value_at(run: RunConfig, path: str) -> Any:
-    """The value of a dotted path of two names; None where this method has no such field."""
-    section, name = path.split(".")
-    return dict(dict(run)[section]).get(name)
+def as_resolved(run: RunConfig) -> ResolvedConfig:
+    """A config in which nothing is left to the plan, as the type that says so."""
+    return ResolvedConfig.model_validate(run.model_dump())
 
 
-def resolve(run: RunConfig, facts: InspectedFacts) -> tuple[RunConfig, list[PlannedChoice]]:
+def resolve(run: RunConfig, facts: InspectedFacts) -> tuple[ResolvedConfig, list[PlannedChoice]]:
     """The run without any `auto`, and what was chosen for each."""
     choices = resolve_adapter.additions(run, facts)
     if choices:
         run = patch(run, {choice.path: choice.value for choice in choices})
     for path, resolver in RESOLVERS:
-        if value_at(run, path) == "auto" and (made := resolver(run, facts)).value != "auto":
+        if value_at(run, path) != AUTO:
+            continue
+        made = resolver(run, facts)
+        if made.value != AUTO:
             choices.append(made)
             run = patch(run, {path: made.value})
-    return run, choices
+    return as_resolved(run), choices

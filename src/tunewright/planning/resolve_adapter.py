@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tunewright.config.methods import ALL_LINEAR, C3A, IA3, METHODS, VIRTUAL_TOKENS, AdaLora, LnTuning, is_full
 from tunewright.config.preset_table import PRESETS
 from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO, Auto
 from tunewright.i18n import N_
 from tunewright.inspection.architectures import expert_parameters, ia3_modules, names_of, norm_modules, roles_of
 from tunewright.inspection.builtin_models import BUNDLED
@@ -16,10 +17,17 @@ from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 
 GIB = 2**30
 ENCODER_WIDTH = 512
+T = TypeVar("T")
 
 
 def choice(path: str, value: Any, reason: str, **values: Any) -> PlannedChoice:
     return PlannedChoice(path=path, value=value, origin="plan", reason=reason, values=values)
+
+
+def resolved(value: T | Auto) -> T:
+    """A value that an earlier resolver has settled, as their order says."""
+    assert value != AUTO
+    return value
 
 
 def is_cpu(facts: InspectedFacts) -> bool:
@@ -97,9 +105,11 @@ def _rank(path: str) -> Callable[[RunConfig, InspectedFacts], PlannedChoice]:
 
 
 def _init_rank(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    assert isinstance(run.peft, AdaLora) and run.peft.target_r != "auto"
+    assert isinstance(run.peft, AdaLora)
     return choice(
-        "peft.init_r", math.ceil(1.5 * run.peft.target_r), N_("half as much again as target_r, to choose from")
+        "peft.init_r",
+        math.ceil(1.5 * resolved(run.peft.target_r)),
+        N_("half as much again as target_r, to choose from"),
     )
 
 
@@ -197,7 +207,7 @@ def additions(run: RunConfig, facts: InspectedFacts) -> list[PlannedChoice]:
         reason = N_("vectors of words that the model knows; random ones lie outside of what it has seen")
         found.append(choice("peft.prompt_tuning_init", "SAMPLE_VOCAB", reason))
     untrained = [*(BUNDLED[facts.model.name].untrained if facts.model.name in BUNDLED else ())]
-    untrained += facts.model.fresh_heads.get(run.task, ()) if run.task != "auto" else ()
+    untrained += facts.model.fresh_heads.get(run.task, ()) if run.task != AUTO else ()
     if untrained and "modules_to_save" in has:
         reason = N_("they start random in this model, so they are trained as a whole")
         found.append(choice("peft.modules_to_save", untrained, reason))

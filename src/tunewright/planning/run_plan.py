@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tunewright.config.frozen_model import FrozenModel
 from tunewright.config.methods import virtual_tokens
-from tunewright.config.run_config import RunConfig
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.data.summary import cut_warning
 from tunewright.errors import Problem
 from tunewright.i18n import _
@@ -134,7 +134,7 @@ class FullFineTuning(FrozenModel):
 class Plan(FrozenModel):
     """What will be done. Data only; `flow` and `engine` act on it."""
 
-    run: RunConfig
+    run: ResolvedConfig
     choices: tuple[PlannedChoice, ...]
     memory: MemoryEstimate
     fits: bool
@@ -168,7 +168,7 @@ class Plan(FrozenModel):
     def warnings(self) -> list[Problem]:
         """What there is to be told of the rows, and W201 where some will be cut."""
         of_rows = [Problem.from_record(record) for record in self.facts.data.warnings]
-        cut, length = self.facts.data.num_truncated, int(self.run.data.max_length)
+        cut, length = self.facts.data.num_truncated, self.run.data.max_length
         room = self.facts.model.max_position_embeddings - virtual_tokens(self.run.peft)
         return [*of_rows, *([cut_warning(cut, length, self.facts.data.lengths["longest"], room)] if cut else [])]
 

@@ -7,12 +7,13 @@ the factor of another machine.
 import math
 
 from tunewright.config.methods import is_full
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import RunConfig
 from tunewright.config.tasks import TASKS
 from tunewright.planning.fast_paths import fast_paths
 from tunewright.planning.flops import ComputeWork, frozen_numbers, work
 from tunewright.planning.memory_estimate import stored_bytes
-from tunewright.planning.resolve import ROWS_WRITTEN_AT_ONCE, effective_batch, largest_step, precision_of, trained_by
+from tunewright.planning.resolve import ROWS_WRITTEN_AT_ONCE, effective_batch, largest_step, trained_by
 from tunewright.planning.resolve_adapter import is_cpu
 from tunewright.planning.run_plan import InspectedFacts, TimeEstimate
 
@@ -51,13 +52,13 @@ def factor_key(run: RunConfig, facts: InspectedFacts) -> str:
     return f"{facts.model.digest} {method} {run.model.quantization}"
 
 
-def estimate_time(run: RunConfig, facts: InspectedFacts, factor: float = 1.0) -> TimeEstimate | None:
-    """Time of a resolved run; None for a device of unknown speed. `factor` is what calibration found."""
+def estimate_time(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0) -> TimeEstimate | None:
+    """Time of a run; None for a device of unknown speed. `factor` is what calibration found."""
     probe = facts.machine.probe
-    if probe is None or precision_of(run) not in probe.flops:
+    if probe is None or run.model.precision not in probe.flops:
         return None
     todo, device = work(run, facts), probe.device
-    rate = probe.flops[precision_of(run)] * _gain(run, facts)
+    rate = probe.flops[run.model.precision] * _gain(run, facts)
     blocks = facts.model.num_layers + facts.model.num_decoder_layers
     one_step = todo.step / rate + todo.micro_batches * blocks * LAYER_SECONDS[device] + STEP_SECONDS[device]
     tests = _tests_while_training(run, facts, todo) / (FORWARD_GAIN * rate)
@@ -73,11 +74,11 @@ def estimate_time(run: RunConfig, facts: InspectedFacts, factor: float = 1.0) ->
         "save": SAVE_SECONDS + factor * todo.forward / (FORWARD_GAIN * rate),
     }
     low, high = SPREAD[probe.is_measured]
-    seen = round(todo.steps * effective_batch(run) * min(facts.data.mean_length, int(run.data.max_length)))
+    seen = round(todo.steps * effective_batch(run) * min(facts.data.mean_length, run.data.max_length))
     return TimeEstimate(parts=parts, low_share=low, high_share=high, tokens=seen, step_seconds=factor * one_step)
 
 
-def _gain(run: RunConfig, facts: InspectedFacts) -> float:
+def _gain(run: ResolvedConfig, facts: InspectedFacts) -> float:
     """How much faster or slower than the probe's block."""
     paths = fast_paths(run, facts)
     if "int8" in paths:
@@ -85,51 +86,53 @@ def _gain(run: RunConfig, facts: InspectedFacts) -> float:
     return STORED_GAIN[run.model.quantization] * (PACKED_GAIN if "packing" in paths else 1.0)
 
 
-def _rehearsal(run: RunConfig, facts: InspectedFacts, todo: ComputeWork, rate: float) -> float:
+def _rehearsal(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork, rate: float) -> float:
     """Seconds of the largest micro-batch, once."""
     share = largest_step(run, facts).tokens / (effective_batch(run) * todo.row_tokens)
     return FIRST_TOUCH * share * todo.step / rate + FIRST_SECONDS
 
 
-def _tests_while_training(run: RunConfig, facts: InspectedFacts, todo: ComputeWork) -> float:
+def _tests_while_training(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork) -> float:
     """Operations of the held-out losses on the way; the last step always has one."""
     tests = facts.data.num_held_out_sequences
     rows = min(tests, run.eval.loss_rows or tests)
     return _num_tests(run, todo) * rows * todo.forward
 
 
-def _num_tests(run: RunConfig, todo: ComputeWork) -> int:
-    return math.ceil(todo.steps / int(run.train.eval_steps))
+def _num_tests(run: ResolvedConfig, todo: ComputeWork) -> int:
+    return math.ceil(todo.steps / run.train.eval_steps)
 
 
-def _saves(run: RunConfig, facts: InspectedFacts, todo: ComputeWork) -> float:
+def _saves(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork) -> float:
     """Seconds of the checkpoints, one after each held-out loss."""
     return _num_tests(run, todo) * 12 * trained_by(run, facts) / SAVED_BYTES_PER_SECOND
 
 
-def _layer_seconds(run: RunConfig, facts: InspectedFacts, device: str) -> float:
+def _layer_seconds(run: ResolvedConfig, facts: InspectedFacts, device: str) -> float:
     """What each layer costs for one token of a batch, beside reading its weights."""
     way = "int8" if "int8" in fast_paths(run, facts) else run.model.quantization
     return WRITE_LAYER_SECONDS[device] * (STORED_LAYER[way] if is_cpu(facts) else 1.0)
 
 
-def _answers(run: RunConfig, facts: InspectedFacts, todo: ComputeWork, rate: float, device: str) -> tuple[float, float]:
+def _answers(
+    run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork, rate: float, device: str
+) -> tuple[float, float]:
     """Seconds of the tests before and after: all held-out losses, and answers where the model writes some."""
-    held_out, rows = facts.data.num_held_out_sequences, int(run.eval.rows)
+    held_out, rows = facts.data.num_held_out_sequences, run.eval.rows
     if not held_out:
         return 0.0, 0.0
     loss = held_out * todo.forward / (FORWARD_GAIN * rate)
-    if run.task == "auto" or not TASKS[run.task].writes or not rows:
+    if not TASKS[run.task].writes or not rows:
         return loss, loss
     model = facts.model
     numbers = frozen_numbers(model) + model.hidden_size * model.vocab_size
     read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / (FORWARD_GAIN * rate)
     batches = -(-rows // ROWS_WRITTEN_AT_ONCE)
-    weights = stored_bytes(model, precision_of(run), run.model.quantization)
+    weights = stored_bytes(model, run.model.precision, run.model.quantization)
     one = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * _layer_seconds(run, facts, device)
     one += 2 * numbers * min(rows, ROWS_WRITTEN_AT_ONCE) / rate
     written = (
-        int(run.eval.max_new_tokens),
-        min(int(run.eval.max_new_tokens), facts.data.answer_lengths.get("longest", 0)),
+        run.eval.max_new_tokens,
+        min(run.eval.max_new_tokens, facts.data.answer_lengths.get("longest", 0)),
     )
     return loss + read + batches * written[0] * one, loss + read + batches * written[1] * one

@@ -28,8 +28,8 @@ def label_tables(found: RunRecord) -> dict[str, Any]:
         "matrix": _matrix(confusion_matrix.matrix(after, MOST_IN_MATRIX)) if found.kind == "label" else {},
         "confusions": [
             {
-                "wanted": one.wanted,
-                "answered": one.answered,
+                "wanted": one.reference,
+                "answered": one.predicted,
                 "rows": _("{hits} of {rows}").format(hits=one.rows, rows=one.of),
                 "width": f"{100 * one.rows / one.of:.1f}%",
             }
@@ -42,7 +42,7 @@ def label_tables(found: RunRecord) -> dict[str, Any]:
             {
                 "label": one.label,
                 "gold": f"{one.gold:,}",
-                "found": f"{one.found:,}",
+                "found": f"{one.predicted:,}",
                 "precision": formatting.DASH if one.precision is None else formatting.percent(one.precision),
                 "recall": formatting.DASH if one.recall is None else formatting.percent(one.recall),
                 "f1": formatting.percent(one.f1),

@@ -55,9 +55,7 @@ class RunRecord:
 
     @property
     def task(self) -> Task:
-        task = self.plan.run.task
-        assert task != "auto"
-        return task
+        return self.plan.run.task
 
     @property
     def kind(self) -> AnswerKind:

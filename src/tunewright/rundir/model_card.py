@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tunewright.config.dotted_paths import leaves
 from tunewright.config.run_config import RunConfig
-from tunewright.config.schema_keys import leaves
 from tunewright.config.tasks import TASKS, TaskRow
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
@@ -82,8 +82,7 @@ def _markdown(text: str) -> str:
 
 
 def task_row(plan: Plan) -> TaskRow:
-    """The plan's task, which was resolved when the plan was made."""
-    assert plan.run.task != "auto"
+    """The plan's task."""
     return TASKS[plan.run.task]
 
 

@@ -38,7 +38,6 @@ HUB_METRICS: Mapping[str, tuple[str, str]] = {
 
 def card_data(plan: Plan, name: str, scores: CardScores, base: str, *, is_merged: bool) -> ModelCardData:
     """What a Hub shows and searches; each score is the tuned model's and named with the base's. `base` is what is shown."""
-    assert plan.run.task != "auto"
     results = _results(plan, scores)
     on_hub = is_hub_id(plan.run.data.train)
     return ModelCardData(
@@ -75,7 +74,6 @@ def _results(plan: Plan, scores: CardScores) -> list[EvalResult]:
     """The tuned model's scores; the dataset's revision is the fingerprint of the rows, so that others can be told apart."""
     if "after" not in scores:
         return []
-    assert plan.run.task != "auto"
     data = one_line(data_name(plan))
     task, before = TASKS[plan.run.task], scores.get("before", {})
     return [

@@ -229,14 +229,14 @@ class FakeSession:
             return {"before": SCORES, "after": AFTER, "rows": 4, "held_out_rows": 4, "samples": [sample]}
         if do == "merge":
             return {"path": "/somewhere/merged", "bytes": 2**20, "prompts": 8, "equal": 8, "max_logit_difference": 2e-5}
-        self.prompts += arguments["asked"]
+        self.prompts += arguments["prompts"]
         if isinstance(self.prompts[-1], dict):
             return {
-                "tuned": ["refund"] * len(arguments["asked"]),
-                "tuned_probability": [0.973] * len(arguments["asked"]),
+                "tuned": ["refund"] * len(arguments["prompts"]),
+                "tuned_probability": [0.973] * len(arguments["prompts"]),
             }
-        tuned = [f"tuned: {turns[-1]['content']}\nend" for turns in arguments["asked"]]
-        base = [f"base: {turns[-1]['content']}" for turns in arguments["asked"]]
+        tuned = [f"tuned: {turns[-1]['content']}\nend" for turns in arguments["prompts"]]
+        base = [f"base: {turns[-1]['content']}" for turns in arguments["prompts"]]
         return {"tuned": tuned, "base": base} if arguments["with_base"] else {"tuned": tuned}
 
     def close(self) -> None:

@@ -24,11 +24,11 @@ SPLITS = pytest.mark.parametrize("rows", [TRAIN, HELD_OUT], ids=["train", "held_
 
 def frames(book: Phrasebook) -> set[str]:
     """All frames of a split, without case and punctuation, so that a full stop does not make a new one."""
-    found: list[str] = []
+    texts: list[str] = []
     for field in dataclasses.fields(book):
         value = getattr(book, field.name)
-        found.extend(itertools.chain(*value.values()) if isinstance(value, dict) else value)
-    return {" ".join(re.findall(r"[{\w}'#]+", frame.casefold())) for frame in found}
+        texts.extend(itertools.chain(*value.values()) if isinstance(value, dict) else value)
+    return {" ".join(re.findall(r"[{\w}'#]+", frame.casefold())) for frame in texts}
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(TRAIN_WORDS)])
@@ -115,8 +115,8 @@ def test_rows_do_not_depend_on_the_hash_seed() -> None:
 
 def test_seeds_give_other_rows_and_fewer_rows_are_a_prefix() -> None:
     assert demo_data.generate("train", 40) == TRAIN[:40]
-    other = {row.message for row in demo_data.generate("train", 300, seed=1)}
-    assert len(other & {row.message for row in TRAIN[:300]}) < 10
+    other_messages = {row.message for row in demo_data.generate("train", 300, seed=1)}
+    assert len(other_messages & {row.message for row in TRAIN[:300]}) < 10
 
 
 def test_no_rows_are_an_empty_list() -> None:
@@ -143,18 +143,18 @@ def test_tagged_spans_equal_the_answer(rows: list[demo_data.DemoRow]) -> None:
                 spans[tag[2:]] = [word]
             elif tag != "O":
                 spans[tag[2:]].append(word)
-        found: dict[str, str | int] = {"intent": row.intent}
+        answer: dict[str, str | int] = {"intent": row.intent}
         for key, words in spans.items():
             text = " ".join(words)
             if key == "count":
-                found[key] = COUNTS.get(text.lower()) or int(text)
+                answer[key] = COUNTS.get(text.lower()) or int(text)
             elif key == "size":
-                found[key] = SIZES.get(text.upper()) or SIZES[text.lower()]
+                answer[key] = SIZES.get(text.upper()) or SIZES[text.lower()]
             elif key == "item" and demo_data.plural(str(row.answer["item"])) == text:
-                found[key] = row.answer["item"]
+                answer[key] = row.answer["item"]
             else:
-                found[key] = text
-        assert found == row.answer, row
+                answer[key] = text
+        assert answer == row.answer, row
 
 
 @SPLITS

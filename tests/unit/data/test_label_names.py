@@ -23,10 +23,10 @@ def raw(*values: dict[str, Any]) -> list[RawRow]:
     return [RawRow(n, "f.jsonl", n, value) for n, value in enumerate(values, 1)]
 
 
-def labelled(labels: Sequence[Any], asked: Any = "auto") -> tuple[list[Any], list[Problem], LabelKind]:
+def labelled(labels: Sequence[Any], problem_type: Any = "auto") -> tuple[list[Any], list[Problem], LabelKind]:
     """The targets of rows with these labels, their problems, and what kind the labels are."""
     rows = raw(*({"text": "t", "label": label} for label in labels))
-    kind = label_kind(labels, asked)
+    kind = label_kind(labels, problem_type)
     examples, problems = to_examples(rows, sniff(rows, task="seq_cls"), kind=kind)
     return [example.target for example in examples], problems, kind
 
@@ -54,8 +54,8 @@ def tagged(words: Any, tags: Any) -> tuple[list[Example], list[Problem]]:
     ],
 )
 def test_the_problem_is_told_by_the_labels(labels: list[Any], problem_type: str, targets: list[Any]) -> None:
-    found, problems, kind = labelled(labels)
-    assert (kind.problem_type, found, problems) == (problem_type, targets, [])
+    labels_read, problems, kind = labelled(labels)
+    assert (kind.problem_type, labels_read, problems) == (problem_type, targets, [])
 
 
 def test_what_is_asked_for_goes_before_what_is_seen() -> None:
@@ -65,7 +65,7 @@ def test_what_is_asked_for_goes_before_what_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("others", "damaged", "code", "sentence"),
+    ("labels", "damaged", "code", "sentence"),
     [
         (["a", "b"], None, "E207", "label is missing"),
         (["a", "b"], " ", "E203", "the label is empty"),
@@ -87,10 +87,10 @@ def test_what_is_asked_for_goes_before_what_is_seen() -> None:
         ([["a"], ["b"]], [0, 1, 0], "E224", 'label names the label "0" twice'),
     ],
 )
-def test_a_label_unlike_the_others_is_damage(others: list[Any], damaged: Any, code: str, sentence: str) -> None:
-    targets, (problem,), _kind = labelled([*others, damaged, *others])
-    assert len(targets) == 2 * len(others)
-    assert (problem.code, problem.message(), problem.where.line) == (code, sentence, len(others) + 1)
+def test_a_label_unlike_the_others_is_damage(labels: list[Any], damaged: Any, code: str, sentence: str) -> None:
+    targets, (problem,), _kind = labelled([*labels, damaged, *labels])
+    assert len(targets) == 2 * len(labels)
+    assert (problem.code, problem.message(), problem.where.line) == (code, sentence, len(labels) + 1)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_every_labelled_row_of_a_damaged_csv_is_accounted_for(tmp_path: Path) ->
     rng.shuffle(lines)
     path = tmp_path / "rows.csv"
     path.write_text("text,label\n" + "\n".join(lines) + "\n")
-    found = read_rows(str(path))
-    fmt = sniff(found.rows, task="seq_cls")
-    examples, problems = to_examples(found.rows, fmt, kind=label_kind(row.value["label"] for row in found.rows))
-    told = {(p.where.line, p.code) for p in [*found.problems, *problems]}
-    assert told == {(lines.index(line) + 2, code) for line, code in bad.items()}
+    stream = read_rows(str(path))
+    fmt = sniff(stream.rows, task="seq_cls")
+    examples, problems = to_examples(stream.rows, fmt, kind=label_kind(row.value["label"] for row in stream.rows))
+    places = {(p.where.line, p.code) for p in [*stream.problems, *problems]}
+    assert places == {(lines.index(line) + 2, code) for line, code in bad.items()}
     assert len(examples) == len(good)
 
 
@@ -177,8 +177,8 @@ def test_every_tagged_row_of_a_damaged_jsonl_is_accounted_for(tmp_path: Path) ->
     ]
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join([*good, *bad]))
-    found = read_rows(str(path))
-    examples, problems = to_examples(found.rows, sniff(found.rows, task="token_cls"))
-    told = sorted((p.where.line, p.code) for p in [*found.problems, *problems])
-    assert told == [(21, "E222"), (22, "E207"), (23, "E203"), (24, "E204")]
+    stream = read_rows(str(path))
+    examples, problems = to_examples(stream.rows, sniff(stream.rows, task="token_cls"))
+    places = sorted((p.where.line, p.code) for p in [*stream.problems, *problems])
+    assert places == [(21, "E222"), (22, "E207"), (23, "E203"), (24, "E204")]
     assert len(examples) == 20

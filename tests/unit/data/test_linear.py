@@ -100,25 +100,25 @@ class CountedEncoding:
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def _made(self, values: list[Any]) -> list[Any]:
+    def _counted(self, values: list[Any]) -> list[Any]:
         READ["made"] += self.count
         return values
 
     @property
     def ids(self) -> list[int]:
-        return self._made(list(range(self.count)))
+        return self._counted(list(range(self.count)))
 
     @property
     def type_ids(self) -> list[int]:
-        return self._made([0] * self.count)
+        return self._counted([0] * self.count)
 
     @property
     def sequence_ids(self) -> list[int | None]:
-        return self._made([0] * self.count)
+        return self._counted([0] * self.count)
 
     @property
     def offsets(self) -> list[tuple[int, int]]:
-        return self._made([(2 * i, 2 * i + 1) for i in range(self.count)])
+        return self._counted([(2 * i, 2 * i + 1) for i in range(self.count)])
 
 
 class CountedTokenizer:
@@ -132,14 +132,14 @@ class CountedTokenizer:
 
 @pytest.mark.parametrize("read", [encoder_inputs.text_inputs, encoder_inputs.word_inputs])
 def test_a_long_text_is_gone_through_a_few_times(read: Any) -> None:
-    made = []
+    times_made = []
     for count in (500, 2_000):
         READ.clear()
         words = ["a"] * count
         (row,) = read([(" ".join(words), "")] if read is encoder_inputs.text_inputs else [words], CountedTokenizer())
         assert len(row.ids) == count
-        made.append(READ["made"])
-    assert made[1] == 4 * made[0] and made[0] <= 8 * 500
+        times_made.append(READ["made"])
+    assert times_made[1] == 4 * times_made[0] and times_made[0] <= 8 * 500
 
 
 def test_a_beginning_in_common_is_no_longer_than_what_was_left_of_the_rows() -> None:

@@ -57,14 +57,14 @@ def test_packs_hold_every_row_once_within_the_budget(budget: int) -> None:
     draw = random.Random(2)
     prefixes = [draw.choice([[7] * 25, [8] * 12, []]) for _ in range(30)]
     rows = rows_with(prefixes, [draw.randrange(2, 90) for _ in range(30)])
-    found = packs(rows, [len(row) - 1 for row in rows], budget)
-    assert sorted(i for pack in found for group in pack for i in group.rows) == list(range(30))
-    for pack in found:
+    batches = packs(rows, [len(row) - 1 for row in rows], budget)
+    assert sorted(i for pack in batches for group in pack for i in group.rows) == list(range(30))
+    for pack in batches:
         rows_in_it = sum(len(group.rows) for group in pack)
         assert computed(pack, rows) <= budget or rows_in_it == 1
     if budget == 10_000:
-        assert len(found) == 1
-        assert computed(found[0], rows) < sum(map(len, rows)) - 100
+        assert len(batches) == 1
+        assert computed(batches[0], rows) < sum(map(len, rows)) - 100
 
 
 def test_rows_that_share_nothing_fill_the_budget() -> None:

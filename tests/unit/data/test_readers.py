@@ -28,12 +28,12 @@ def write(tmp_path: Path) -> Write:
     return write_file
 
 
-def lines_and_values(found: RowStream) -> list[tuple[int, dict[str, Any]]]:
-    return [(row.line, row.value) for row in found.rows]
+def lines_and_values(stream: RowStream) -> list[tuple[int, dict[str, Any]]]:
+    return [(row.line, row.value) for row in stream.rows]
 
 
-def told(found: RowStream) -> list[tuple[int, int, str, int]]:
-    return [(p.where.line, p.where.column, p.code, p.values["row"]) for p in found.problems]
+def problems_of(stream: RowStream) -> list[tuple[int, int, str, int]]:
+    return [(p.where.line, p.where.column, p.code, p.values["row"]) for p in stream.problems]
 
 
 def code_of(path: str) -> str:
@@ -43,50 +43,50 @@ def code_of(path: str) -> str:
 
 
 def test_jsonl_rows_keep_their_line_over_blank_lines_bom_and_crlf(write: Write) -> None:
-    found = read_rows(write("a.jsonl", '\ufeff{"a": 1}\r\n\r\n  \n{"a": 2}\r\n'))
-    assert lines_and_values(found) == [(1, {"a": 1}), (4, {"a": 2})]
-    assert [row.number for row in found.rows] == [1, 2]
-    assert found.problems == []
+    stream = read_rows(write("a.jsonl", '\ufeff{"a": 1}\r\n\r\n  \n{"a": 2}\r\n'))
+    assert lines_and_values(stream) == [(1, {"a": 1}), (4, {"a": 2})]
+    assert [row.number for row in stream.rows] == [1, 2]
+    assert stream.problems == []
 
 
 def test_a_line_separator_inside_a_text_does_not_end_a_jsonl_line(write: Write) -> None:
-    found = read_rows(write("a.jsonl", '{"a": "x\u2028y\u0085z"}\n{"a": "b"}\n'))
-    assert lines_and_values(found) == [(1, {"a": "x\u2028y\u0085z"}), (2, {"a": "b"})]
+    stream = read_rows(write("a.jsonl", '{"a": "x\u2028y\u0085z"}\n{"a": "b"}\n'))
+    assert lines_and_values(stream) == [(1, {"a": "x\u2028y\u0085z"}), (2, {"a": "b"})]
 
 
 def test_jsonl_errors_have_line_and_column(write: Write) -> None:
-    found = read_rows(write("a.jsonl", '{"a": 1}\n{"a": 1 "b": 2}\n{"a": 1} x\n{"a": "\\ud800"}\n[]\n'))
-    assert told(found) == [(2, 9, "E204", 2), (3, 10, "E204", 3), (4, 8, "E205", 4), (5, 0, "E206", 5)]
+    stream = read_rows(write("a.jsonl", '{"a": 1}\n{"a": 1 "b": 2}\n{"a": 1} x\n{"a": "\\ud800"}\n[]\n'))
+    assert problems_of(stream) == [(2, 9, "E204", 2), (3, 10, "E204", 3), (4, 8, "E205", 4), (5, 0, "E206", 5)]
 
 
 def test_an_escaped_pair_is_a_character_and_an_escaped_backslash_is_none(write: Write) -> None:
-    found = read_rows(write("a.jsonl", r'{"a": "\ud83d\ude00", "b": "\\ud800 \\u0000"}'))
-    assert lines_and_values(found) == [(1, {"a": "\U0001f600", "b": r"\ud800 \u0000"})]
+    stream = read_rows(write("a.jsonl", r'{"a": "\ud83d\ude00", "b": "\\ud800 \\u0000"}'))
+    assert lines_and_values(stream) == [(1, {"a": "\U0001f600", "b": r"\ud800 \u0000"})]
 
 
 def test_a_list_in_json_gives_the_line_of_each_element(write: Write) -> None:
-    found = read_rows(write("a.json", '[\n  {\n    "a": 1\n  },\n  {"a": 2}, {"a": 3},\n\n  {"a": 4}\n]\n'))
-    assert lines_and_values(found) == [(2, {"a": 1}), (5, {"a": 2}), (5, {"a": 3}), (7, {"a": 4})]
+    stream = read_rows(write("a.json", '[\n  {\n    "a": 1\n  },\n  {"a": 2}, {"a": 3},\n\n  {"a": 4}\n]\n'))
+    assert lines_and_values(stream) == [(2, {"a": 1}), (5, {"a": 2}), (5, {"a": 3}), (7, {"a": 4})]
 
 
 def test_one_damaged_element_of_a_list_does_not_lose_the_others(write: Write) -> None:
-    found = read_rows(write("a.json", '[\n{"a": 1},\n"x",\n{"a": "say "hi""},\n{"a": 4,,},\n{"a": 5}\n]'))
-    assert lines_and_values(found) == [(2, {"a": 1}), (6, {"a": 5})]
-    assert told(found) == [(3, 0, "E206", 2), (4, 13, "E204", 3), (5, 9, "E204", 4)]
+    stream = read_rows(write("a.json", '[\n{"a": 1},\n"x",\n{"a": "say "hi""},\n{"a": 4,,},\n{"a": 5}\n]'))
+    assert lines_and_values(stream) == [(2, {"a": 1}), (6, {"a": 5})]
+    assert problems_of(stream) == [(3, 0, "E206", 2), (4, 13, "E204", 3), (5, 9, "E204", 4)]
 
 
 def test_a_list_that_is_cut_off_keeps_what_came_before(write: Write) -> None:
-    found = read_rows(write("a.json", '[\n{"a": 1},\n{"a": 2}'))
-    assert lines_and_values(found) == [(2, {"a": 1}), (3, {"a": 2})]
-    assert told(found) == [(3, 9, "E204", 3)]
+    stream = read_rows(write("a.json", '[\n{"a": 1},\n{"a": 2}'))
+    assert lines_and_values(stream) == [(2, {"a": 1}), (3, {"a": 2})]
+    assert problems_of(stream) == [(3, 9, "E204", 3)]
 
 
 def test_objects_nested_in_a_damaged_element_are_not_taken_for_rows(write: Write) -> None:
     rows = [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]} for _n in range(3)]
     broken = json.dumps(rows).replace('"q"', 'q"', 2).replace('q"', '"q"', 1)
-    found = read_rows(write("a.json", broken))
-    assert [row.number for row in found.rows] == [1, 3]
-    assert [code for _line, _column, code, _row in told(found)] == ["E204"]
+    stream = read_rows(write("a.json", broken))
+    assert [row.number for row in stream.rows] == [1, 3]
+    assert [code for _line, _column, code, _row in problems_of(stream)] == ["E204"]
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_a_single_conversation_is_a_row_and_not_a_wrapper(write: Write) -> None:
 
 def test_a_wrapper_that_holds_two_lists_is_not_guessed_at(write: Write) -> None:
     twice = read_rows(write("a.json", '{"data": [{"a": 1}], "data": [{"a": 2}]}'))
-    assert (twice.rows, told(twice)) == ([], [(1, 1, "E204", 1)])
+    assert (twice.rows, problems_of(twice)) == ([], [(1, 1, "E204", 1)])
     assert code_of(write("b.json", json.dumps({"de": [{"a": 1}], "en": [{"a": 2}]}))) == "E243"
 
 
 def test_one_object_a_line_is_accepted_in_json_and_a_list_in_jsonl(write: Write) -> None:
-    found = read_rows(write("a.json", '{"a": 1}\n{"a" 2}\n{"a": 3}\n'))
-    assert lines_and_values(found) == [(1, {"a": 1}), (3, {"a": 3})]
-    assert told(found) == [(2, 6, "E204", 2)]
+    stream = read_rows(write("a.json", '{"a": 1}\n{"a" 2}\n{"a": 3}\n'))
+    assert lines_and_values(stream) == [(1, {"a": 1}), (3, {"a": 3})]
+    assert problems_of(stream) == [(2, 6, "E204", 2)]
     assert lines_and_values(read_rows(write("b.jsonl", '[\n{"a": 1},\n{"a": 2}\n]'))) == [(2, {"a": 1}), (3, {"a": 2})]
 
 
@@ -125,8 +125,8 @@ def test_a_json_document_beyond_repair_is_told_with_line_and_column(write: Write
 
 def test_csv_rows_keep_their_line_over_quoted_newlines(write: Write) -> None:
     text = '\ufeffquestion,answer\r\n"one\r\n\r\ntwo, ""quoted""",yes\r\n\r\nthree,no\r\n'
-    found = read_rows(write("a.csv", text))
-    assert lines_and_values(found) == [
+    stream = read_rows(write("a.csv", text))
+    assert lines_and_values(stream) == [
         (2, {"question": 'one\r\n\r\ntwo, "quoted"', "answer": "yes"}),
         (6, {"question": "three", "answer": "no"}),
     ]
@@ -134,13 +134,13 @@ def test_csv_rows_keep_their_line_over_quoted_newlines(write: Write) -> None:
 
 def test_csv_damage_costs_its_own_row_only(write: Write) -> None:
     text = 'a,b\n1,2\n3\n4,5,6\n7,"lost quote\n8,9\n"x"y,10\n11,"ok"\n12,bad\x00\n13,14\n'
-    found = read_rows(write("a.csv", text))
-    assert [line for line, _value in lines_and_values(found)] == [2, 6, 8, 10]
-    assert [(line, code) for line, _column, code, _row in told(found)] == [
+    stream = read_rows(write("a.csv", text))
+    assert [line for line, _value in lines_and_values(stream)] == [2, 6, 8, 10]
+    assert [(line, code) for line, _column, code, _row in problems_of(stream)] == [
         (3, "E218"), (4, "E218"), (5, "E221"), (7, "E221"), (9, "E205"),
     ]  # fmt: skip
-    assert found.problems[0].values["got"] == 1
-    assert found.problems[0].values["wanted"] == 2
+    assert stream.problems[0].values["got"] == 1
+    assert stream.problems[0].values["wanted"] == 2
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,9 @@ def test_the_separator_is_seen_in_the_header(write: Write, name: str, text: str)
 
 
 def test_a_csv_cell_may_be_larger_than_the_csv_module_allows_by_itself(write: Write) -> None:
-    found = read_rows(write("a.csv", f"text\n{'x' * 500_000}\n{'y' * 1_000_001}\nz\n"))
-    assert [len(row.value["text"]) for row in found.rows] == [500_000, 1]
-    assert told(found) == [(3, 0, "E213", 2)]
+    stream = read_rows(write("a.csv", f"text\n{'x' * 500_000}\n{'y' * 1_000_001}\nz\n"))
+    assert [len(row.value["text"]) for row in stream.rows] == [500_000, 1]
+    assert problems_of(stream) == [(3, 0, "E213", 2)]
 
 
 def test_a_header_that_names_a_column_twice_or_is_damaged_is_refused(write: Write) -> None:
@@ -166,9 +166,9 @@ def test_a_column_without_a_name_gets_one(write: Write) -> None:
 
 
 def test_txt_gives_a_row_for_each_paragraph(write: Write) -> None:
-    found = read_rows(write("a.txt", b"\n one\r\ntwo\r\n \t\r\n\r\nthree\n\nb\xffd\nfour\n\nfive"))
-    assert lines_and_values(found) == [(2, {"text": " one\ntwo"}), (6, {"text": "three"}), (11, {"text": "five"})]
-    assert told(found) == [(8, 2, "E205", 3)]
+    stream = read_rows(write("a.txt", b"\n one\r\ntwo\r\n \t\r\n\r\nthree\n\nb\xffd\nfour\n\nfive"))
+    assert lines_and_values(stream) == [(2, {"text": " one\ntwo"}), (6, {"text": "three"}), (11, {"text": "five"})]
+    assert problems_of(stream) == [(8, 2, "E205", 3)]
 
 
 def test_long_lines_are_paragraphs_of_one_text_and_short_ones_texts_of_their_own(write: Write) -> None:
@@ -185,19 +185,19 @@ def test_rows_above_1_mb_are_refused_in_each_form(write: Write) -> None:
         ("a.csv", f"a\n{big}x\nb\n"),
         ("a.txt", f"{big}\n\nb\n"),
     ]:
-        found = read_rows(write(name, text))
-        assert [problem.code for problem in found.problems] == ["E213"], name
-        assert len(found.rows) == 1, name
+        stream = read_rows(write(name, text))
+        assert [problem.code for problem in stream.problems] == ["E213"], name
+        assert len(stream.rows) == 1, name
 
 
 def test_a_folder_gives_the_rows_of_its_files_in_the_order_of_names(tmp_path: Path, write: Write) -> None:
     write("b.jsonl", '{"a": 2}\n{"a"\n')
     write("a.csv", "a\n1\n")
-    for other in ("README.md", ".c.jsonl", "dataset_info.json"):
-        write(other, "no rows")
-    found = read_rows(str(tmp_path))
-    assert [(row.number, Path(row.file).name, row.line) for row in found.rows] == [(1, "a.csv", 2), (2, "b.jsonl", 1)]
-    assert told(found) == [(2, 5, "E204", 3)]
+    for name in ("README.md", ".c.jsonl", "dataset_info.json"):
+        write(name, "no rows")
+    stream = read_rows(str(tmp_path))
+    assert [(row.number, Path(row.file).name, row.line) for row in stream.rows] == [(1, "a.csv", 2), (2, "b.jsonl", 1)]
+    assert problems_of(stream) == [(2, 5, "E204", 3)]
 
 
 def test_all_unreadable_files_of_a_folder_are_told_together(tmp_path: Path, write: Write) -> None:
@@ -218,8 +218,8 @@ def test_what_is_not_there_or_not_data_is_told(tmp_path: Path, write: Write) -> 
 
 
 def test_limit_counts_damaged_rows_too(write: Write) -> None:
-    found = read_rows(write("a.jsonl", '{"a": 1}\n{\n{"a": 3}\n{"a": 4}\n'), limit=3)
-    assert ([row.number for row in found.rows], told(found)) == ([1, 3], [(2, 2, "E204", 2)])
+    stream = read_rows(write("a.jsonl", '{"a": 1}\n{\n{"a": 3}\n{"a": 4}\n'), limit=3)
+    assert ([row.number for row in stream.rows], problems_of(stream)) == ([1, 3], [(2, 2, "E204", 2)])
 
 
 @pytest.mark.parametrize("extension", [".parquet", ".arrow"])
@@ -234,9 +234,9 @@ def test_tables_of_arrow_are_read_and_damaged_ones_told(tmp_path: Path, extensio
     else:
         with pa.ipc.new_stream(str(path), table.schema) as stream:
             stream.write_table(table)
-    found = read_rows(str(path))
-    assert lines_and_values(found) == [(0, {"q": "a", "turns": [{"role": "user"}]}), (0, {"q": None, "turns": None})]
-    assert told(found) == [(0, 0, "E205", 2)]
+    stream = read_rows(str(path))
+    assert lines_and_values(stream) == [(0, {"q": "a", "turns": [{"role": "user"}]}), (0, {"q": None, "turns": None})]
+    assert problems_of(stream) == [(0, 0, "E205", 2)]
     path.write_bytes(path.read_bytes()[:50])
     assert code_of(str(path)) == "E220"
 
@@ -248,8 +248,8 @@ def test_numbers_of_classes_that_a_table_names_become_names(tmp_path: Path) -> N
     features = datasets.Features({"text": datasets.Value("string"), "label": kinds, "tags": datasets.List(kinds)})
     rows = {"text": ["a", "b"], "label": [1, -1], "tags": [[0, 1], []]}
     datasets.Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "rows.parquet"))
-    found = read_rows(str(tmp_path / "rows.parquet"))
-    assert [row.value for row in found.rows] == [
+    stream = read_rows(str(tmp_path / "rows.parquet"))
+    assert [row.value for row in stream.rows] == [
         {"text": "a", "label": "refund", "tags": ["track", "refund"]},
         {"text": "b", "label": None, "tags": []},
     ]
@@ -261,8 +261,8 @@ def test_owner_and_name_are_read_from_the_hub(monkeypatch: pytest.MonkeyPatch, t
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hub_datasets, "hub_rows", rows_of)
-    found = read_rows("owner/name", Reading("test"), limit=2)
-    assert [(row.file, row.line, row.value["n"]) for row in found.rows] == [("owner/name", 0, 0), ("owner/name", 0, 1)]
+    stream = read_rows("owner/name", Reading("test"), limit=2)
+    assert [(row.file, row.line, row.value["n"]) for row in stream.rows] == [("owner/name", 0, 0), ("owner/name", 0, 1)]
     assert read_rows("hf://datasets/owner/name").rows[0].value == {"name": "owner/name", "split": "train", "n": 0}
     assert fingerprint("owner/name") != fingerprint("owner/name", Reading("test"))
 

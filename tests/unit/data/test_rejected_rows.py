@@ -44,13 +44,13 @@ def tokenizer() -> TextTokenizer:
     return TextTokenizer(backend, {}, TEMPLATE, (end,), frozenset({"<s>", "</s>"}), end)
 
 
-def gated(tokenizer: TextTokenizer, **asked: Any) -> tuple[ValidatedData, DataConfig]:
-    spec = DataConfig(**{"skip_bad": True, "max_bad": 0.5, "max_duplicates": 1, "max_truncated": 1, **asked})
+def validated(tokenizer: TextTokenizer, **options: Any) -> tuple[ValidatedData, DataConfig]:
+    spec = DataConfig(**{"skip_bad": True, "max_bad": 0.5, "max_duplicates": 1, "max_truncated": 1, **options})
     return validate_data(load_examples(spec, 0), spec, tokenizer, max_length=1000), spec
 
 
-def assert_nothing_is_lost(found: ValidatedData, records: list[dict[str, Any]]) -> None:
-    account = found.account
+def assert_nothing_is_lost(validated_data: ValidatedData, records: list[dict[str, Any]]) -> None:
+    account = validated_data.account
     assert account["rows"] == account["used"] + account["held_out"] + account["dropped"]
     assert account["dropped"] == len(records) == len({(r["file"], r["row"]) for r in records})
     assert all(r["code"] and r["reason"] and len(r["text"]) <= 6 * KEPT_CHARACTERS for r in records)
@@ -71,25 +71,25 @@ def test_two_hundred_rows_of_which_each_damaged_one_is_kept_with_its_text(
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(line for _code, line in lines))
 
-    found, spec = gated(tokenizer, train=str(path))
-    records = left_out(found.loaded, spec)
+    validated_data, spec = validated(tokenizer, train=str(path))
+    records = left_out(validated_data.loaded, spec)
 
-    assert found.account["rows"] == ROWS
-    assert_nothing_is_lost(found, records)
-    told = [(r["file"], r["line"], r["row"], r["code"]) for r in records]
-    assert told == [(str(path), n, n, code) for n, (code, _line) in enumerate(lines, 1) if code]
+    assert validated_data.account["rows"] == ROWS
+    assert_nothing_is_lost(validated_data, records)
+    places = [(r["file"], r["line"], r["row"], r["code"]) for r in records]
+    assert places == [(str(path), n, n, code) for n, (code, _line) in enumerate(lines, 1) if code]
     for record in records:
         raw = lines[record["line"] - 1][1].decode("utf-8", "backslashreplace")
-        assert alike(record["text"], raw), record
-    assert judge(found, spec) == []
+        assert is_same_row(record["text"], raw), record
+    assert judge(validated_data, spec) == []
 
 
-def alike(kept: str, raw: str) -> bool:
+def is_same_row(text: str, raw: str) -> bool:
     """The row as it stood, or the same values; of long rows the beginning, of bytes that are no text an escape."""
     try:
-        return bool(json.loads(kept) == json.loads(raw))
+        return bool(json.loads(text) == json.loads(raw))
     except (ValueError, RecursionError):
-        return kept.split("\\")[0] == raw.split("\\")[0][: len(kept.split("\\")[0])] and bool(kept)
+        return text.split("\\")[0] == raw.split("\\")[0][: len(text.split("\\")[0])] and bool(text)
 
 
 def test_there_are_at_least_25_kinds_of_damage() -> None:
@@ -101,21 +101,21 @@ def test_a_row_with_several_faults_stands_once_with_all_reasons(tmp_path: Path, 
     path = tmp_path / "rows.jsonl"
     turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": [3]}]
     path.write_bytes(b"\n".join([as_line({"messages": turns}), *(as_line(conversation(f"q {n}")) for n in range(4))]))
-    found, spec = gated(tokenizer, train=str(path))
-    (record,) = left_out(found.loaded, spec)
+    validated_data, spec = validated(tokenizer, train=str(path))
+    (record,) = left_out(validated_data.loaded, spec)
     assert record["code"] == "E203"
     assert "is empty; " in record["reason"] and "must be text" in record["reason"]
     assert json.loads(record["text"]) == {"messages": turns}
-    assert_nothing_is_lost(found, [record])
+    assert_nothing_is_lost(validated_data, [record])
 
 
 def test_held_out_rows_are_kept_too_with_their_own_file(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     train, held_out = tmp_path / "train.jsonl", tmp_path / "held_out.jsonl"
     train.write_bytes(b"\n".join([as_line(conversation(f"q {n}")) for n in range(6)] + [b"{half"]))
     held_out.write_bytes(b"\n".join([as_line(conversation("q 3")), b"{half too", as_line(conversation("new"))]))
-    found, spec = gated(tokenizer, train=str(train), holdout=str(held_out))
-    records = left_out(found.loaded, spec)
-    assert_nothing_is_lost(found, records)
+    validated_data, spec = validated(tokenizer, train=str(train), holdout=str(held_out))
+    records = left_out(validated_data.loaded, spec)
+    assert_nothing_is_lost(validated_data, records)
     assert [(Path(r["file"]).name, r["line"], r["code"]) for r in records] == [
         ("held_out.jsonl", 1, "W213"), ("held_out.jsonl", 2, "E204"), ("train.jsonl", 7, "E204")
     ]  # fmt: skip
@@ -123,7 +123,7 @@ def test_held_out_rows_are_kept_too_with_their_own_file(tmp_path: Path, tokenize
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "kept"),
+    ("name", "content", "texts"),
     [
         ("rows.csv", 'question,answer\nwho,me\nwhat\nwhy,"so\nwhere,here\n', ["what", 'why,"so']),
         ("rows.json", '[\n {"text": "a"},\n {"text": NaN},\n {"text": "b"}\n]', ['{"text": NaN}']),
@@ -131,14 +131,14 @@ def test_held_out_rows_are_kept_too_with_their_own_file(tmp_path: Path, tokenize
     ],
 )
 def test_the_text_is_kept_of_every_kind_of_file(
-    tmp_path: Path, tokenizer: TextTokenizer, name: str, content: str, kept: list[str]
+    tmp_path: Path, tokenizer: TextTokenizer, name: str, content: str, texts: list[str]
 ) -> None:
     path = tmp_path / name
     path.write_text(content)
-    found, spec = gated(tokenizer, train=str(path), max_bad=1)
-    records = left_out(found.loaded, spec)
-    assert_nothing_is_lost(found, records)
-    assert [r["text"] for r in records] == kept
+    validated_data, spec = validated(tokenizer, train=str(path), max_bad=1)
+    records = left_out(validated_data.loaded, spec)
+    assert_nothing_is_lost(validated_data, records)
+    assert [r["text"] for r in records] == texts
 
 
 def test_long_rows_are_kept_in_part(tmp_path: Path, tokenizer: TextTokenizer) -> None:
@@ -146,8 +146,8 @@ def test_long_rows_are_kept_in_part(tmp_path: Path, tokenizer: TextTokenizer) ->
     path.write_bytes(
         b"\n".join([b'{"text": "' + b"x" * 2_000_000, *(as_line(conversation(f"q {n}")) for n in range(4))])
     )
-    found, spec = gated(tokenizer, train=str(path))
-    (record,) = left_out(found.loaded, spec)
+    validated_data, spec = validated(tokenizer, train=str(path))
+    (record,) = left_out(validated_data.loaded, spec)
     assert (record["code"], len(record["text"])) == ("E213", KEPT_CHARACTERS)
 
 
@@ -156,11 +156,11 @@ def test_more_damage_than_allowed_stops_the_run_although_it_may_be_left_out(
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join([as_line(conversation(f"q {n}")) for n in range(7)] + [b"{half"] * 3))
-    found, spec = gated(tokenizer, train=str(path), max_bad=0.25)
-    (problem,) = judge(found, spec)
+    validated_data, spec = validated(tokenizer, train=str(path), max_bad=0.25)
+    (problem,) = judge(validated_data, spec)
     assert problem.code == "E215"
     assert problem.message() == "3 of 10 rows (30%) are damaged; the limit is 25%"
     assert problem.fixes() == ["--set data.max_bad=1"]
-    assert judge(*gated(tokenizer, train=str(path), max_bad=0.3)) == []
-    stopped, strict = gated(tokenizer, train=str(path), skip_bad=False)
+    assert judge(*validated(tokenizer, train=str(path), max_bad=0.3)) == []
+    stopped, strict = validated(tokenizer, train=str(path), skip_bad=False)
     assert [problem.code for problem in judge(stopped, strict)] == ["E204", "E204", "E204", "E216"]

@@ -19,7 +19,7 @@ def rows(*names: str) -> str:
     return "".join(json.dumps({"prompt": name, "completion": f"answer {name}"}) + "\n" for name in names)
 
 
-def written(folder: Path, files: Mapping[str, str]) -> str:
+def make_folder(folder: Path, files: Mapping[str, str]) -> str:
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
@@ -47,7 +47,7 @@ def test_what_is_trained_held_out_and_left_alone_is_said(tmp_path: Path) -> None
         "LICENSE.txt": "x",
         "q.xlsx": "x",
     }
-    (note,) = sides_of(DataConfig(train=written(tmp_path / "my data", files))).notes
+    (note,) = sides_of(DataConfig(train=make_folder(tmp_path / "my data", files))).notes
     assert note.message() == "trained: train.jsonl; held out: valid.jsonl; left alone: test.jsonl, LICENSE.txt, q.xlsx"
     place = tmp_path / "my data" / "test.jsonl"
     assert note.fixes() == [f"hold the test rows out instead: --set data.holdout='{place}'"]
@@ -56,7 +56,7 @@ def test_what_is_trained_held_out_and_left_alone_is_said(tmp_path: Path) -> None
 def test_the_run_its_fingerprint_and_its_quarantine_follow_one_choice(tmp_path: Path) -> None:
     bad = '{"prompt": "x"}\n'
     files = {"train.jsonl": rows("a", "b") + bad, "valid.jsonl": rows("c", "a") + bad, "test.jsonl": rows("d")}
-    spec = DataConfig(train=written(tmp_path, files), skip_bad=True)
+    spec = DataConfig(train=make_folder(tmp_path, files), skip_bad=True)
     loaded = load_examples(spec, 0)
     assert [example.messages[0].content for example in loaded.train] == ["a", "b"]
     assert [example.messages[0].content for example in loaded.held_out] == ["c"]
@@ -77,7 +77,7 @@ def test_the_run_its_fingerprint_and_its_quarantine_follow_one_choice(tmp_path: 
 
 
 def test_a_folder_as_second_data_gives_its_test_rows(tmp_path: Path) -> None:
-    folder = written(tmp_path, {"train.jsonl": rows("a", "b"), "test.jsonl": rows("c")})
+    folder = make_folder(tmp_path, {"train.jsonl": rows("a", "b"), "test.jsonl": rows("c")})
     loaded = load_examples(DataConfig(train=folder, holdout=folder), 0)
     assert [example.messages[0].content for example in loaded.held_out] == ["c"]
 
@@ -107,7 +107,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path, inside: 
     outside.mkdir()
     (outside / "rows.jsonl").write_text(rows("secret"))
     folder = tmp_path / "data"
-    written(folder, {"a.jsonl": rows("a"), "valid/x.jsonl": rows("b")})
+    make_folder(folder, {"a.jsonl": rows("a"), "valid/x.jsonl": rows("b")})
     (folder / inside).symlink_to(outside if inside == "train" else outside / "rows.jsonl")
     with pytest.raises(ModelError, match="E315"):
         list_folder(folder)
@@ -115,7 +115,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path, inside: 
 
 def test_a_link_that_a_person_names_is_followed_and_one_within_the_folder_too(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    written(folder, {"store/x.jsonl": rows("a")})
+    make_folder(folder, {"store/x.jsonl": rows("a")})
     (folder / "train.jsonl").symlink_to(folder / "store" / "x.jsonl")
     assert [row.value["prompt"] for row in read_rows(str(folder)).rows] == ["a"]
     (tmp_path / "mine.jsonl").symlink_to(folder / "store" / "x.jsonl")
@@ -124,7 +124,7 @@ def test_a_link_that_a_person_names_is_followed_and_one_within_the_folder_too(tm
 
 def test_a_snapshot_of_the_hub_links_into_its_own_blobs(tmp_path: Path) -> None:
     repository = tmp_path / "datasets--me--rows"
-    written(repository, {"blobs/abc": rows("a")})
+    make_folder(repository, {"blobs/abc": rows("a")})
     (repository / "snapshots" / "1").mkdir(parents=True)
     (repository / "snapshots" / "1" / "train.jsonl").symlink_to(repository / "blobs" / "abc")
     assert len(read_rows(str(repository / "snapshots" / "1")).rows) == 1
@@ -133,7 +133,7 @@ def test_a_snapshot_of_the_hub_links_into_its_own_blobs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["foo.jsonl", "test.jsonl", "notes.csv", "reviews.py"])
 def test_a_far_name_or_a_file_that_is_no_data_is_not_offered(tmp_path: Path, name: str) -> None:
     """Names that share their ending alone are far."""
-    written(tmp_path, {"train.jsonl": rows("a"), "README.md": "x", "reviews.pyc": ""})
+    make_folder(tmp_path, {"train.jsonl": rows("a"), "README.md": "x", "reviews.pyc": ""})
     with pytest.raises(DataError) as fault:
         read_rows(str(tmp_path / name))
     assert [fix for problem in fault.value.problems for fix in problem.fixes() if "did you mean" in fix] == []
@@ -141,14 +141,14 @@ def test_a_far_name_or_a_file_that_is_no_data_is_not_offered(tmp_path: Path, nam
 
 @pytest.mark.parametrize("name", ["trian.jsonl", "Train.jsonl", "train.csv", "trains.json"])
 def test_a_near_name_is_offered(tmp_path: Path, name: str) -> None:
-    written(tmp_path, {"train.jsonl": rows("a"), "other.jsonl": rows("b")})
+    make_folder(tmp_path, {"train.jsonl": rows("a"), "other.jsonl": rows("b")})
     with pytest.raises(DataError) as fault:
         read_rows(str(tmp_path / name))
     assert fault.value.problems[0].fixes()[0] == f"did you mean {tmp_path}/train.jsonl?"
 
 
 def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None:
-    written(tmp_path, {"my rows.jsonl": rows("a"), "inner/x.jsonl": rows("a"), "other/x.jsonl": rows("a")})
+    make_folder(tmp_path, {"my rows.jsonl": rows("a"), "inner/x.jsonl": rows("a"), "other/x.jsonl": rows("a")})
     with pytest.raises(DataError) as caught:
         read_rows(str(tmp_path / "my rows.jsnol"))
     (problem,) = caught.value.problems
@@ -163,7 +163,7 @@ def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None
 
 
 def test_a_part_that_is_not_there_is_told(tmp_path: Path) -> None:
-    folder = written(tmp_path, {"train.jsonl": rows("a"), "test.jsonl": rows("b")})
+    folder = make_folder(tmp_path, {"train.jsonl": rows("a"), "test.jsonl": rows("b")})
     with pytest.raises(DataError) as caught:
         load_examples(DataConfig(train=folder, split="dev"), 0)
     assert caught.value.problems[0].message() == f"{folder} has no part called validation; it has: test, train"

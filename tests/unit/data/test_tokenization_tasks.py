@@ -84,7 +84,7 @@ def tokens(ids: list[int] | list[float], tokenizer: TextTokenizer) -> list[str]:
     return [str(tokenizer.backend.id_to_token(int(i))) for i in ids]
 
 
-def written(source: str, target: str, *before: Message) -> Example:
+def as_example(source: str, target: str, *before: Message) -> Example:
     return Example(1, "f", 1, (*before, Message("user", source), Message("assistant", target)))
 
 
@@ -107,9 +107,9 @@ class TestSeq2seq:
 
     def test_thinking_is_learned_masked_or_dropped_with_the_answer(self) -> None:
         thought = Example(3, "f", 1, (Message("user", "a"), Message("assistant", "c", reasoning="b")))
-        for thinking, wanted in (("learn", "<think>\nb\n</think>\n\nc"), ("mask", "c"), ("drop", "c")):
+        for thinking, expected in (("learn", "<think>\nb\n</think>\n\nc"), ("mask", "c"), ("drop", "c")):
             (row,), _problems = encode([thought], byte_level(), task="seq2seq", max_length=None, thinking=thinking)  # type: ignore[arg-type]
-            assert byte_level().decode([int(label) for label in row.labels]) == wanted
+            assert byte_level().decode([int(label) for label in row.labels]) == expected
 
     def test_source_and_target_have_the_tokenizers_special_tokens(self) -> None:
         for tokenizer, source, target in [
@@ -117,7 +117,7 @@ class TestSeq2seq:
             (byte_level(LIKE_BART), ["<s>", "big", "</s>"], ["<s>", "city", "</s>"]),
             (byte_level(), ["big"], ["city", "</s>"]),
         ]:
-            row = only(written("big", "city"), tokenizer, "seq2seq")
+            row = only(as_example("big", "city"), tokenizer, "seq2seq")
             assert ("".join(tokens(row.ids, tokenizer)), "".join(tokens(row.labels, tokenizer))) == (
                 "".join(source), "".join(target)
             )  # fmt: skip
@@ -126,13 +126,13 @@ class TestSeq2seq:
 
     def test_the_source_is_all_that_stands_in_front_of_the_last_answer(self) -> None:
         tokenizer = byte_level(LIKE_T5)
-        row = only(written("c", "d", Message("system", "a"), Message("user", "b")), tokenizer, "seq2seq")
+        row = only(as_example("c", "d", Message("system", "a"), Message("user", "b")), tokenizer, "seq2seq")
         assert tokenizer.decode(row.ids) == "a\nb\nc"
         assert input_ids("a\nb\nc", tokenizer) == row.ids
 
     def test_a_cut_source_keeps_its_end_and_a_cut_target_does_not(self) -> None:
         tokenizer = byte_level(LIKE_T5)
-        row = only(written("berlin is a big city " * 5, "schäuble rejects lambs " * 5), tokenizer, "seq2seq", 8)
+        row = only(as_example("berlin is a big city " * 5, "schäuble rejects lambs " * 5), tokenizer, "seq2seq", 8)
         assert (len(row.ids), len(row.labels)) == (8, 8)
         assert (row.ids[-1], row.labels[-1] == 1) == (1, False)
         assert row.is_truncated
@@ -141,21 +141,21 @@ class TestSeq2seq:
 
     def test_only_the_cut_side_is_cut(self) -> None:
         tokenizer = byte_level(LIKE_T5)
-        row = only(written("berlin is a big city " * 5, "lambs"), tokenizer, "seq2seq", 8)
+        row = only(as_example("berlin is a big city " * 5, "lambs"), tokenizer, "seq2seq", 8)
         assert row.is_truncated
         assert row.labels[-1] == 1
 
     def test_a_tokenizer_without_end_tokens_names_the_row(self) -> None:
         tokenizer = byte_level()
         endless = TextTokenizer(tokenizer.backend, {}, None, (), frozenset(), None)
-        rows, (problem,) = encode([written("q", "a")], endless, task="seq2seq", max_length=None)
+        rows, (problem,) = encode([as_example("q", "a")], endless, task="seq2seq", max_length=None)
         assert (rows, problem.code) == ([], "E214")
 
     @pytest.mark.parametrize(
         ("source", "target", "field"), [("\u200b", "city", "prompt"), ("city", "\u200b", "answer")]
     )
     def test_a_text_that_no_token_comes_of_names_the_row(self, source: str, target: str, field: str) -> None:
-        rows, (problem,) = encode([written(source, target)], bert(), task="seq2seq", max_length=None)
+        rows, (problem,) = encode([as_example(source, target)], bert(), task="seq2seq", max_length=None)
         assert (rows, problem.code, problem.values["field"]) == ([], "E227", field)
 
 
@@ -196,8 +196,8 @@ class TestSeqCls:
     def test_the_longer_text_is_cut_and_closing_tokens_stay(self, text: str, pair: str, cut: str) -> None:
         tokenizer = bert()
         row = only(Example(1, "f", 1, text=text, pair=pair, target=1.0), tokenizer, "seq_cls")
-        shown = tokenizer.backend.encode(cut.replace(" [SEP]", "").replace("[CLS] ", ""))
-        limit = len(shown.ids) - 2 + cut.count("[SEP]") + 1
+        encoding = tokenizer.backend.encode(cut.replace(" [SEP]", "").replace("[CLS] ", ""))
+        limit = len(encoding.ids) - 2 + cut.count("[SEP]") + 1
         short = only(Example(1, "f", 1, text=text, pair=pair, target=1.0), tokenizer, "seq_cls", limit)
         assert tokenizer.decode(short.ids, skip_special_tokens=False) == cut
         assert (short.is_truncated, short.full_length) == (True, len(row.ids))
@@ -219,9 +219,9 @@ class TestTokenCls:
             labels=TAGS,
             label_last=label_last,
         )
-        found = tags_of(row, tokenizer)
-        assert [tag for _token, tag in found] == ["B-LOC", "I-LOC", "O", "O"]
-        assert all(token.startswith("##") == label_last for token, _tag in found[1:2])
+        tags = tags_of(row, tokenizer)
+        assert [tag for _token, tag in tags] == ["B-LOC", "I-LOC", "O", "O"]
+        assert all(token.startswith("##") == label_last for token, _tag in tags[1:2])
         assert (row.labels[0], row.labels[-1]) == (IGNORED, IGNORED)
 
     def test_words_are_joined_as_they_are_written(self) -> None:
@@ -272,8 +272,10 @@ class TestTokenCls:
 
     def test_a_word_that_alone_gets_no_token_is_named_where_nothing_is_unknown(self) -> None:
         nothing_unknown = bert()
-        blind = TextTokenizer(nothing_unknown.backend, {}, None, (3,), frozenset(), None)
-        rows, (problem,) = encode([words("big \u200b", "O O")], blind, task="token_cls", labels=TAGS, max_length=None)
+        no_unknown = TextTokenizer(nothing_unknown.backend, {}, None, (3,), frozenset(), None)
+        rows, (problem,) = encode(
+            [words("big \u200b", "O O")], no_unknown, task="token_cls", labels=TAGS, max_length=None
+        )
         assert (rows, problem.message()) == ([], "the tokenizer makes no token of words[1]")
 
     def test_new_words_are_read_where_trained_ones_were(self) -> None:
@@ -289,22 +291,22 @@ class TestTokenCls:
 def test_encoded_rows_of_every_task_come_back_from_the_cache(task: str, tmp_path: Path) -> None:
     long = "how are you today " * 3
     rows = {
-        "seq2seq": lambda: [only(written(long[: 4 * n], "fine"), bert(), "seq2seq", 9) for n in range(1, 5)],
+        "seq2seq": lambda: [only(as_example(long[: 4 * n], "fine"), bert(), "seq2seq", 9) for n in range(1, 5)],
         "seq_cls": lambda: [only(Example(1, "f", 1, text="big", target=("a",)), bert(), "seq_cls", labels=("a", "b"))],
         "token_cls": lambda: [only(words("how are", "O B-LOC"), bert(), "token_cls", labels=TAGS)],
         "regression": lambda: [only(Example(n, "f", 1, text=long, target=n / 3), bert(), "seq_cls", 8) for n in (1, 3)],
     }[task]()
     path = tmp_path / "rows"
     path.write_bytes(tokenized_cache.dump(rows))
-    found = tokenized_cache.load(path)
-    assert found == rows
-    assert [list(map(type, row.labels)) for row in found or []] == [list(map(type, row.labels)) for row in rows]
+    loaded = tokenized_cache.load(path)
+    assert loaded == rows
+    assert [list(map(type, row.labels)) for row in loaded or []] == [list(map(type, row.labels)) for row in rows]
     path.write_bytes(tokenized_cache.dump(rows)[:-1])
     assert tokenized_cache.load(path) is None
 
 
 class TestPieces:
-    def shown(self, found: list[PreviewPiece]) -> str:
+    def marked_text(self, found: list[PreviewPiece]) -> str:
         return "".join(f"[[{piece.text}]]" if piece.is_learned else piece.text for piece in found)
 
     def test_a_text_is_followed_by_what_is_learned_of_it(self) -> None:
@@ -312,7 +314,7 @@ class TestPieces:
 
         def label(target: str | tuple[str, ...] | float, problem_type: str) -> str:
             row = only(Example(1, "f", 1, text="big", target=target), tokenizer, "seq_cls", labels=("a", "b"))
-            return self.shown(pieces(row, tokenizer, "seq_cls", ("a", "b"), problem_type))  # type: ignore[arg-type]
+            return self.marked_text(pieces(row, tokenizer, "seq_cls", ("a", "b"), problem_type))  # type: ignore[arg-type]
 
         assert label("b", "single_label_classification") == "[CLS] big [SEP] -> [[b]]"
         assert label(("b", "a"), "multi_label_classification") == "[CLS] big [SEP] -> [[a, b]]"
@@ -320,22 +322,22 @@ class TestPieces:
 
     def test_a_source_is_followed_by_its_target(self) -> None:
         tokenizer = byte_level(LIKE_T5)
-        row = only(written("big", "city"), tokenizer, "seq2seq")
-        assert self.shown(pieces(row, tokenizer, "seq2seq")) == "big</s>\n[[city</s>]]"
+        row = only(as_example("big", "city"), tokenizer, "seq2seq")
+        assert self.marked_text(pieces(row, tokenizer, "seq2seq")) == "big</s>\n[[city</s>]]"
 
     def test_a_tag_stands_behind_the_token_that_answers_for_its_word(self) -> None:
         tokenizer = byte_level()
         row = only(words("北 中 big", "B-LOC I-LOC O"), tokenizer, "token_cls", labels=TAGS, label_last=True)
-        assert self.shown(pieces(row, tokenizer, "token_cls", TAGS)) == "北[[/B-LOC]]中[[/I-LOC]] big[[/O]]"
+        assert self.marked_text(pieces(row, tokenizer, "token_cls", TAGS)) == "北[[/B-LOC]]中[[/I-LOC]] big[[/O]]"
         encoder = bert()
         row = only(words("how are you", "O O O"), encoder, "token_cls", labels=TAGS, label_last=True)
-        assert self.shown(pieces(row, encoder, "token_cls", TAGS)) == "[CLS] how[[/O]] are[[/O]] you[[/O]] [SEP]"
+        assert self.marked_text(pieces(row, encoder, "token_cls", TAGS)) == "[CLS] how[[/O]] are[[/O]] you[[/O]] [SEP]"
 
     def test_learned_parts_of_a_conversation_are_cut_out(self) -> None:
         tokenizer = byte_level()
         row = TokenizedExample(1, tokenizer.encode("big city"), [IGNORED, *tokenizer.encode("big city")[1:]], 1, 2)
         first, rest = (tokenizer.decode(part) for part in (row.ids[:1], row.ids[1:]))
-        assert self.shown(pieces(row, tokenizer)) == f"{first}[[{rest}]]"
+        assert self.marked_text(pieces(row, tokenizer)) == f"{first}[[{rest}]]"
 
     def test_shortest_middle_and_longest_row_are_kept_for_files(self) -> None:
         tokenizer = byte_level()
@@ -344,8 +346,8 @@ class TestPieces:
             TokenizedExample(n, ids := tokenizer.encode(text), [IGNORED, *ids[1:]], 1, len(ids))
             for n, text in enumerate(texts)
         ]
-        kept = seen_rows(rows, tokenizer, "causal_lm")
-        assert [row["row"] for row in kept] == [1, 2, 0]
-        assert ["".join(piece["text"] for piece in row["pieces"]) for row in kept] == [texts[1], texts[2], texts[0]]
-        assert kept[0]["label_tokens"] == kept[0]["tokens"] - 1 and json.loads(json.dumps(kept)) == kept
+        samples = seen_rows(rows, tokenizer, "causal_lm")
+        assert [row["row"] for row in samples] == [1, 2, 0]
+        assert ["".join(piece["text"] for piece in row["pieces"]) for row in samples] == [texts[1], texts[2], texts[0]]
+        assert samples[0]["label_tokens"] == samples[0]["tokens"] - 1 and json.loads(json.dumps(samples)) == samples
         assert len(seen_rows(rows[:1], tokenizer, "causal_lm")) == 1 and seen_rows([], tokenizer, "causal_lm") == []

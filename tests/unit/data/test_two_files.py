@@ -52,10 +52,10 @@ def test_an_empty_row_and_a_damaged_row_of_one_number_stay_apart(tmp_path: Path,
 
 def test_held_out_rows_that_are_cut_are_counted(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     spec = write(tmp_path, [row(n) for n in range(10)], [row(n, 12) for n in range(20, 24)])
-    gated = validate_data(load_examples(spec, 0, "seq_cls"), spec, tokenizer, task="seq_cls", max_length=8)
-    assert gated.account["counts"]["truncated"] == 4
-    assert [problem.code for problem in gated.warnings if problem.code == "W201"] == ["W201"]
-    assert judge(gated, spec) == []  # 4 of the 14 rows that were looked at, not 4 of 10
+    validated = validate_data(load_examples(spec, 0, "seq_cls"), spec, tokenizer, task="seq_cls", max_length=8)
+    assert validated.account["counts"]["truncated"] == 4
+    assert [problem.code for problem in validated.warnings if problem.code == "W201"] == ["W201"]
+    assert judge(validated, spec) == []  # 4 of the 14 rows that were looked at, not 4 of 10
 
 
 def test_cut_rows_of_one_number_in_both_files_are_two(tmp_path: Path, tokenizer: TextTokenizer) -> None:

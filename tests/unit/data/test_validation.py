@@ -36,30 +36,30 @@ def look(
         (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in content))
     holdout = str(folder / "held_out.jsonl") if held_out else 0
     spec = DataConfig(**{"train": str(folder / "train.jsonl"), "holdout": holdout, "max_duplicates": 1, **options})
-    gated = validate_data(
+    validated = validate_data(
         load_examples(spec, 0, task), spec, tokenizer, task=task, max_length=options.get("max_length", 8)
     )
-    return gated, [problem.code for problem in judge(gated, spec)]
+    return validated, [problem.code for problem in judge(validated, spec)]
 
 
 def labelled(*labels: Any, text: str = "good") -> list[dict[str, Any]]:
     return [{"text": f"{text} {'very ' * n}", "label": label} for n, label in enumerate(labels)]
 
 
-def warned(gated: ValidatedData) -> dict[str, str]:
-    return {problem.code: problem.message() for problem in gated.warnings}
+def warnings_by_code(validated: ValidatedData) -> dict[str, str]:
+    return {problem.code: problem.message() for problem in validated.warnings}
 
 
 def test_labels_are_counted_in_training_rows_and_named_over_all(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     held_out = [{"text": "so good", "label": "c"}, {"text": "so bad", "label": "a"}]
-    gated, stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", "b", "b", "a", "d"), held_out=held_out)
+    validated, stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", "b", "b", "a", "d"), held_out=held_out)
     assert stops == []
-    assert gated.loaded.labels == ("a", "b", "c", "d")
-    assert gated.account["labels"] == {"a": 2, "b": 3, "c": 0, "d": 1}
-    assert (gated.account["task"], gated.account["problem_type"]) == ("seq_cls", "single_label_classification")
-    assert gated.account["label_tokens"] == gated.account["used"] == 6
-    assert [row.labels for row in gated.held_out] == [[2], [0]]
-    assert warned(gated) == {
+    assert validated.loaded.labels == ("a", "b", "c", "d")
+    assert validated.account["labels"] == {"a": 2, "b": 3, "c": 0, "d": 1}
+    assert (validated.account["task"], validated.account["problem_type"]) == ("seq_cls", "single_label_classification")
+    assert validated.account["label_tokens"] == validated.account["used"] == 6
+    assert [row.labels for row in validated.held_out] == [[2], [0]]
+    assert warnings_by_code(validated) == {
         "W216": "1 label stands in held-out rows only: c",
         "W217": "1 label has one training example: d",
     }
@@ -67,19 +67,19 @@ def test_labels_are_counted_in_training_rows_and_named_over_all(tmp_path: Path, 
 
 def test_words_are_counted_for_tags(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     rows = [{"tokens": ["good", "bad"], "tags": ["O", tag]} for tag in ("B-A", "B-A", "B-B", "B-B")]
-    gated, stops = look(tmp_path, tokenizer, "token_cls", rows)
+    validated, stops = look(tmp_path, tokenizer, "token_cls", rows)
     assert stops == []
-    assert gated.account["labels"] == {"B-A": 2, "B-B": 2, "O": 4}
-    assert (gated.account["problem_type"], gated.account["label_tokens"]) == (None, 8)
-    assert gated.account["counts"]["duplicate"] == 2
-    assert gated.account["counts"]["conflict"] == 2
+    assert validated.account["labels"] == {"B-A": 2, "B-B": 2, "O": 4}
+    assert (validated.account["problem_type"], validated.account["label_tokens"]) == (None, 8)
+    assert validated.account["counts"]["duplicate"] == 2
+    assert validated.account["counts"]["conflict"] == 2
 
 
 def test_held_out_rows_must_have_labels_of_the_same_kind(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     held_out = [{"text": "bad", "label": 0.5}, {"text": "bad", "label": ["a"]}, {"text": "bad", "label": "a"}]
-    gated, stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", "a", "b"), held_out=held_out)
+    validated, stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", "a", "b"), held_out=held_out)
     assert stops == ["E206", "E206", "E216"]
-    assert gated.account["held_out"] == 1
+    assert validated.account["held_out"] == 1
 
 
 def test_held_out_rows_with_text_and_label_of_a_training_row_are_left_out(
@@ -87,9 +87,9 @@ def test_held_out_rows_with_text_and_label_of_a_training_row_are_left_out(
 ) -> None:
     train = [{"text": "good", "label": "a"}, {"text": "bad", "label": "b"}] * 2
     held_out = [{"text": "good ", "label": "a"}, {"text": "good", "label": "b"}, {"text": "so", "label": "b"}]
-    gated, _stops = look(tmp_path, tokenizer, "seq_cls", train, held_out=held_out)
-    assert gated.account["counts"] | {"leaked": 1, "conflict": 1} == gated.account["counts"]
-    assert [example.text for example in gated.loaded.held_out] == ["good", "so"]
+    validated, _stops = look(tmp_path, tokenizer, "seq_cls", train, held_out=held_out)
+    assert validated.account["counts"] | {"leaked": 1, "conflict": 1} == validated.account["counts"]
+    assert [example.text for example in validated.loaded.held_out] == ["good", "so"]
 
 
 @pytest.mark.parametrize(
@@ -108,16 +108,16 @@ def test_rows_that_all_have_one_label_stop_the_run(
 
 
 def test_rows_that_have_a_label_or_none_may_be_learned(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    gated, stops = look(tmp_path, tokenizer, "seq_cls", labelled(["a"], [], ["a"]))
-    assert (stops, gated.account["labels"]) == ([], {"a": 2})
-    assert [row.labels for row in gated.train] == [[1], [0], [1]]
+    validated, stops = look(tmp_path, tokenizer, "seq_cls", labelled(["a"], [], ["a"]))
+    assert (stops, validated.account["labels"]) == ([], {"a": 2})
+    assert [row.labels for row in validated.train] == [[1], [0], [1]]
 
 
 def test_numbers_have_no_labels(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    gated, stops = look(tmp_path, tokenizer, "seq_cls", labelled(0.5, 1, 2))
-    assert (stops, gated.warnings, gated.account["labels"]) == ([], [], {})
-    assert gated.account["problem_type"] == "regression"
-    assert [row.labels for row in gated.train] == [[0.5], [1.0], [2.0]]
+    validated, stops = look(tmp_path, tokenizer, "seq_cls", labelled(0.5, 1, 2))
+    assert (stops, validated.warnings, validated.account["labels"]) == ([], [], {})
+    assert validated.account["problem_type"] == "regression"
+    assert [row.labels for row in validated.train] == [[0.5], [1.0], [2.0]]
     stars, _stops = look(tmp_path, tokenizer, "seq_cls", labelled(1, 2, 5), problem_type="regression")
     assert [row.labels for row in stars.train] == [[1.0], [2.0], [5.0]]
 
@@ -128,23 +128,23 @@ def test_unknown_tokens_warn_and_then_stop(
 ) -> None:
     words = ["好"] * unknown + ["good"] * (100 - unknown)
     rows = [{"text": f"{word} ", "label": "ab"[n % 2]} for n, word in enumerate(words)]
-    gated, found = look(tmp_path, tokenizer, "seq_cls", rows)
-    assert gated.account["unknown_tokens"] == unknown
-    assert [problem.code for problem in gated.warnings if problem.code == "W214"] == warns
-    assert found == stops
+    validated, codes = look(tmp_path, tokenizer, "seq_cls", rows)
+    assert validated.account["unknown_tokens"] == unknown
+    assert [problem.code for problem in validated.warnings if problem.code == "W214"] == warns
+    assert codes == stops
 
 
 def test_too_many_unknown_tokens_name_a_model_that_knows_them(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    gated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", text="好"))
-    (problem,) = judge(gated, DataConfig(train="my.csv"))
+    validated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", text="好"))
+    (problem,) = judge(validated, DataConfig(train="my.csv"))
     assert problem.message() == "67% of the tokens are unknown to this tokenizer"
     assert problem.fixes() == ["tunewright train smollm2 my.csv --task seq_cls   has no unknown tokens in any language"]
 
 
 def test_sources_and_targets_are_counted_together(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     rows = [{"source": "good " * n, "target": "bad " * 2} for n in (1, 5, 12)]
-    gated, _stops = look(tmp_path, tokenizer, "seq2seq", rows)
-    account = gated.account
+    validated, _stops = look(tmp_path, tokenizer, "seq2seq", rows)
+    account = validated.account
     assert account["tokens"] == 1 + 5 + 8 + 3 * 3
     assert account["label_tokens"] == 9
     assert (account["counts"]["truncated"], account["longest_prompt"], account["lengths"]["longest"]) == (1, 12, 12)
@@ -154,16 +154,16 @@ def test_sources_and_targets_are_counted_together(tmp_path: Path, tokenizer: Tex
 
 
 def test_a_special_token_in_a_text_or_word_is_named(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    gated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", text="so </s> good"))
-    assert gated.account["counts"]["control_tokens"] == 2
+    validated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", text="so </s> good"))
+    assert validated.account["counts"]["control_tokens"] == 2
     rows = [{"tokens": ["good", "</s>"], "tags": ["O", "X"]}]
     assert look(tmp_path, tokenizer, "token_cls", rows)[0].account["counts"]["control_tokens"] == 1
 
 
 def test_facts_name_the_labels_in_the_order_of_their_numbers(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    gated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled(10, 9, 10, 9))
-    facts = from_account("p", "f", gated.account, answer_lengths={}, is_single_turn=True)
-    assert (facts.num_train, facts.num_held_out) == (gated.account["used"], gated.account["held_out"])
+    validated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled(10, 9, 10, 9))
+    facts = from_account("p", "f", validated.account, answer_lengths={}, is_single_turn=True)
+    assert (facts.num_train, facts.num_held_out) == (validated.account["used"], validated.account["held_out"])
     assert facts.labels == ("9", "10")
     assert facts.problem_type == "single_label_classification"
     assert type(facts).model_validate_json(facts.model_dump_json()) == facts
@@ -172,9 +172,9 @@ def test_facts_name_the_labels_in_the_order_of_their_numbers(tmp_path: Path, tok
 def test_a_split_keeps_every_label_in_training(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     for holdout in (0.2, 0.9):
         rows = labelled(*"aaaaaaaaaabbbc")
-        gated, _stops = look(tmp_path, tokenizer, "seq_cls", rows, holdout=holdout, max_length=64)
-        assert all(gated.account["labels"].values())
-        assert gated.account["held_out"] > 0
+        validated, _stops = look(tmp_path, tokenizer, "seq_cls", rows, holdout=holdout, max_length=64)
+        assert all(validated.account["labels"].values())
+        assert validated.account["held_out"] > 0
 
 
 def test_what_all_prompts_begin_with_ends_before_what_is_learned() -> None:
@@ -199,16 +199,16 @@ def test_of_many_rows_the_first_are_looked_at_and_all_are_accounted_for(
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join([*(json.dumps(row) for row in rows), "{half"]))
     spec = DataConfig(train=str(path), holdout=0.1, max_duplicates=1, skip_bad=True)
-    whole, part = (
+    complete, part = (
         validate_data(load_examples(spec, 3, "seq_cls", keep=keep), spec, tokenizer, task="seq_cls", max_length=200)
         for keep in (None, 20)
     )
     assert (len(part.train), part.account["looked_at"]) == (20, 20)
-    assert part.train == whole.train[:20]
-    assert sorted(row.number for row in part.held_out) == sorted(row.number for row in whole.held_out)
-    told = ("rows", "used", "held_out", "dropped", "labels", "problem_type")
-    assert {name: part.account[name] for name in told} == {name: whole.account[name] for name in told}
+    assert part.train == complete.train[:20]
+    assert sorted(row.number for row in part.held_out) == sorted(row.number for row in complete.held_out)
+    counted = ("rows", "used", "held_out", "dropped", "labels", "problem_type")
+    assert {name: part.account[name] for name in counted} == {name: complete.account[name] for name in counted}
     for kind in ("duplicate", "conflict", "damaged"):
-        assert part.account["counts"][kind] == whole.account["counts"][kind] > 0
+        assert part.account["counts"][kind] == complete.account["counts"][kind] > 0
     account = part.account
     assert account["rows"] == account["used"] + account["held_out"] + account["dropped"] == 201

@@ -9,7 +9,7 @@ from tunewright.metrics.confusion_matrix import Confusion, ConfusionMatrix, Labe
 
 
 def rows(*answers: tuple[str, str]) -> list[dict[str, Any]]:
-    return [{"reference": wanted, "answer": given} for wanted, given in answers]
+    return [{"reference": reference, "answer": predicted} for reference, predicted in answers]
 
 
 CLASSES = rows(("a", "a"), ("a", "b"), ("a", "b"), ("b", "b"), ("b", "c"), ("c", "c"))
@@ -33,24 +33,24 @@ def test_the_matrix_holds_every_row_once() -> None:
 
 def test_of_many_labels_those_that_are_confused_are_shown_and_the_others_together() -> None:
     many = [(name, name) for name in "abcdefgh" for _ in range(3)]
-    found = confusion_matrix.matrix(rows(*many, ("g", "h"), ("b", "q")), most=4)
-    assert found.labels == ("b", "g", "h", None)
-    assert found.counts == ((3, 0, 0, 1), (0, 3, 1, 0), (0, 0, 3, 0), (0, 0, 0, 15))
+    matrix = confusion_matrix.matrix(rows(*many, ("g", "h"), ("b", "q")), most=4)
+    assert matrix.labels == ("b", "g", "h", None)
+    assert matrix.counts == ((3, 0, 0, 1), (0, 3, 1, 0), (0, 0, 3, 0), (0, 0, 0, 15))
 
 
 def test_of_each_class_it_is_counted_what_was_found() -> None:
-    found = {one.label: one for one in confusion_matrix.by_label("label", CLASSES)}
-    assert found["b"] == LabelCounts("b", equal=1, found=3, gold=2)
-    assert (found["b"].precision, found["b"].recall, found["b"].f1) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
-    assert [one.label for one in confusion_matrix.by_label("label", CLASSES)] == ["a", "b", "c"], (
+    by_name = {label.label: label for label in confusion_matrix.by_label("label", CLASSES)}
+    assert by_name["b"] == LabelCounts("b", equal=1, predicted=3, gold=2)
+    assert (by_name["b"].precision, by_name["b"].recall, by_name["b"].f1) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
+    assert [label.label for label in confusion_matrix.by_label("label", CLASSES)] == ["a", "b", "c"], (
         "the most frequent first"
     )
 
 
 def test_several_labels_of_a_row_count_each_and_none_counts_nothing() -> None:
-    found = confusion_matrix.by_label("labels", rows(("a, b", "b, c"), ("a", ""), ("", "a")))
-    assert found == [LabelCounts("a", 0, 1, 2), LabelCounts("b", 1, 1, 1), LabelCounts("c", 0, 1, 0)]
-    assert (found[2].precision, found[2].recall) == (0.0, None)
+    counts = confusion_matrix.by_label("labels", rows(("a, b", "b, c"), ("a", ""), ("", "a")))
+    assert counts == [LabelCounts("a", 0, 1, 2), LabelCounts("b", 1, 1, 1), LabelCounts("c", 0, 1, 0)]
+    assert (counts[2].precision, counts[2].recall) == (0.0, None)
 
 
 def test_an_entity_is_right_only_as_a_whole() -> None:

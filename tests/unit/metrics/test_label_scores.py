@@ -58,15 +58,15 @@ TAG_SCORES = ("accuracy", "entity_f1", "entity_precision", "entity_recall")
 
 @pytest.mark.parametrize("case", TAGGED)
 def test_entities_and_their_scores_are_those_of_seqeval(case: str) -> None:
-    found, gold, expected, scores = TAGGED[case]
-    assert entities(found.split()) == expected
-    assert tag_scores([found.split()], [gold.split()]) == pytest.approx(dict(zip(TAG_SCORES, scores, strict=True)))
+    predicted, gold, expected, scores = TAGGED[case]
+    assert entities(predicted.split()) == expected
+    assert tag_scores([predicted.split()], [gold.split()]) == pytest.approx(dict(zip(TAG_SCORES, scores, strict=True)))
 
 
 def test_entities_of_all_rows_are_counted_together() -> None:
-    found, gold = ([TAGGED[case][side].split() for case in ("bio", "iob1", "bioes")] for side in (0, 1))
+    predicted, gold = ([TAGGED[case][side].split() for case in ("bio", "iob1", "bioes")] for side in (0, 1))
     expected = dict(zip(TAG_SCORES, [0.72, 0.56, 0.5, 0.6363636363636364], strict=True))
-    assert tag_scores(found, gold) == pytest.approx(expected)
+    assert tag_scores(predicted, gold) == pytest.approx(expected)
 
 
 def test_bilou_says_the_same_as_bioes() -> None:
@@ -97,17 +97,17 @@ def test_classes_are_scored_as_scikit_learn_does() -> None:
 
 
 def test_sets_of_labels_are_scored_as_scikit_learn_does() -> None:
-    found: list[tuple[str, ...]] = [("a", "b"), ("c",), (), ("a",)]
+    predicted: list[tuple[str, ...]] = [("a", "b"), ("c",), (), ("a",)]
     gold: list[tuple[str, ...]] = [("a",), ("c",), ("b",), ("a", "d")]
     expected = {"accuracy": 0.25, "micro_f1": 0.6666666666666666, "macro_f1": 0.5}
-    assert multi_label_scores(found, gold) == pytest.approx(expected)
+    assert multi_label_scores(predicted, gold) == pytest.approx(expected)
     assert multi_label_scores([()], [()]) == {"accuracy": 1.0, "micro_f1": 0.0, "macro_f1": 0.0}
 
 
 def test_numbers_are_scored_by_distance_and_correlation() -> None:
-    found, gold = [1.0, 2.5, 3.0, 4.5], [1.5, 2.0, 3.5, 6.0]
+    predicted, gold = [1.0, 2.5, 3.0, 4.5], [1.5, 2.0, 3.5, 6.0]
     expected = {"mae": 0.75, "rmse": 0.8660254037844386, "pearson": 0.9428571428571428}
-    assert regression_scores(found, gold) == pytest.approx(expected)
+    assert regression_scores(predicted, gold) == pytest.approx(expected)
     assert regression_scores([2.0, 2.0], [1.0, 3.0])["pearson"] == 0.0
 
 
@@ -133,7 +133,7 @@ def test_texts_are_scored_as_sacrebleu_and_rouge_score_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "gold", "bleu"),
+    ("predicted", "gold", "bleu"),
     [
         (["the cat is on a mat today"], ["the dog sat on one mat now"], 0.08643019616048525),
         (["the cat sat", "a dog"], ["the cat sat", "a dog ran"], 0.8187307530779823),  # effective_order=True
@@ -146,9 +146,9 @@ def test_texts_are_scored_as_sacrebleu_and_rouge_score_do() -> None:
     ],
 )  # fmt: skip
 def test_bleu_smooths_what_is_missing_and_counts_chinese_characters(
-    found: list[str], gold: list[str], bleu: float
+    predicted: list[str], gold: list[str], bleu: float
 ) -> None:
-    assert text_scores(found, gold)["bleu"] == pytest.approx(bleu)
+    assert text_scores(predicted, gold)["bleu"] == pytest.approx(bleu)
 
 
 def test_rouge_counts_chinese_characters_as_words() -> None:

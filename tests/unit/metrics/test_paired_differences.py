@@ -72,7 +72,7 @@ def test_95_of_100_bootstrapped_intervals_hold_the_truth(name: str, monkeypatch:
 def test_95_of_100_intervals_of_a_share_hold_the_truth(truth: float) -> None:
     source = random.Random(7)
     drawn = (marks([(float(source.random() < truth), 1.0) for _ in range(120)]) for _ in range(DRAWS))
-    assert 0.93 <= sum(covered(truth, score([one])) for one in drawn) / DRAWS <= 0.97
+    assert 0.93 <= sum(covered(truth, score([first])) for first in drawn) / DRAWS <= 0.97
 
 
 @pytest.mark.parametrize(("won", "lost"), [(0.10, 0.05), (0.05, 0.05), (0.30, 0.10)])
@@ -94,7 +94,7 @@ def test_95_of_100_intervals_of_a_bootstrapped_difference_hold_the_truth(monkeyp
     hits = 0
     for _ in range(DRAWS):
         first = [overlap_row(source) for _ in range(ROWS)]
-        second = [(min(1.0, top * source.uniform(0.9, 1.3)), 1.0) for top, _one in first]
+        second = [(min(1.0, top * source.uniform(0.9, 1.3)), 1.0) for top, _bottom in first]
         hits += covered(TRUE_GAIN, difference([marks(first)], [marks(second)]))
     assert 0.93 <= hits / DRAWS <= 0.97
 
@@ -128,14 +128,14 @@ def test_the_same_answers_are_no_difference_and_still_have_an_interval() -> None
 
 
 def test_a_difference_is_turned_round_with_its_sides() -> None:
-    one, other = shares(*range(50)), shares(*range(40, 95))
-    there, back = difference([one], [other]), difference([other], [one])
+    first, second = shares(*range(50)), shares(*range(40, 95))
+    there, back = difference([first], [second]), difference([second], [first])
     assert (there.value, there.low, there.high) == pytest.approx((-back.value, -(back.high or 0), -(back.low or 0)))
 
 
 def test_more_comparisons_at_once_ask_for_wider_intervals() -> None:
-    one, other = shares(*range(50)), shares(*range(60))
-    narrow, wide = difference([one], [other]), difference([one], [other], sure=0.99)
+    first, second = shares(*range(50)), shares(*range(60))
+    narrow, wide = difference([first], [second]), difference([first], [second], sure=0.99)
     assert wide.low is not None and narrow.low is not None and wide.low < narrow.low
 
 

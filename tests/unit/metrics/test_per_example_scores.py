@@ -18,9 +18,9 @@ from tunewright.metrics.scoring import json_scores, multi_label_scores, text_sco
 
 
 def total(metric: str, kind: Any, rows: list[dict[str, Any]]) -> float:
-    found = marks(metric, kind, rows)
-    assert found is not None and len(found) == len(rows)
-    return found.value
+    scores = marks(metric, kind, rows)
+    assert scores is not None and len(scores) == len(rows)
+    return scores.value
 
 
 def test_marks_of_texts_add_up_to_their_scores() -> None:
@@ -38,10 +38,10 @@ def test_marks_of_labels_add_up_to_their_scores() -> None:
     assert total("accuracy", "label", rows) == pytest.approx(share_right(rows))
     sets = [({"a", "b"}, {"a"}), ({"b"}, {"b"}), (set(), {"c"})]
     rows = [
-        {"row": i, "prompt": "", "reference": ", ".join(sorted(gold)), "answer": ", ".join(sorted(given))}
-        for i, (given, gold) in enumerate(sets)
+        {"row": i, "prompt": "", "reference": ", ".join(sorted(gold)), "answer": ", ".join(sorted(predicted))}
+        for i, (predicted, gold) in enumerate(sets)
     ]
-    scores = multi_label_scores([given for given, _gold in sets], [gold for _given, gold in sets])
+    scores = multi_label_scores([predicted for predicted, _gold in sets], [gold for _predicted, gold in sets])
     assert total("accuracy", "labels", rows) == pytest.approx(scores["accuracy"])
     assert total("micro_f1", "labels", rows) == pytest.approx(scores["micro_f1"])
 

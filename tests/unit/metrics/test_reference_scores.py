@@ -25,8 +25,8 @@ OURS: Mapping[str, Callable[..., Mapping[str, float]]] = {
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: f"{case['package']} {case['kind']}")
 def test_a_score_is_what_its_reference_says(case: dict[str, Any]) -> None:
-    found = OURS[case["kind"]](*case["inputs"])
-    assert {name: found[name] for name in case["scores"]} == pytest.approx(case["scores"], abs=1e-9)
+    scores = OURS[case["kind"]](*case["inputs"])
+    assert {name: scores[name] for name in case["scores"]} == pytest.approx(case["scores"], abs=1e-9)
 
 
 def test_every_score_with_a_reference_was_recorded() -> None:

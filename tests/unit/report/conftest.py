@@ -262,11 +262,11 @@ def share_right(rows: list[dict[str, Any]]) -> float:
 
 def entity_scores(rows: list[dict[str, Any]]) -> dict[str, float]:
     counts = confusion_matrix.by_label("entities", rows)
-    equal, found, gold = (sum(getattr(one, part) for one in counts) for part in ("equal", "found", "gold"))
+    equal, predicted, gold = (sum(getattr(label, part) for label in counts) for part in ("equal", "predicted", "gold"))
     words = [given == wanted for row in rows for given, wanted in zip(row["tags"], row["gold_tags"], strict=True)]
     return {
-        "accuracy": sum(words) / len(words), "entity_f1": 2 * equal / (found + gold),
-        "entity_precision": equal / found if found else 0.0, "entity_recall": equal / gold,
+        "accuracy": sum(words) / len(words), "entity_f1": 2 * equal / (predicted + gold),
+        "entity_precision": equal / predicted if predicted else 0.0, "entity_recall": equal / gold,
     }  # fmt: skip
 
 

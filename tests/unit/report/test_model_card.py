@@ -3,6 +3,8 @@
 import pytest
 
 from tunewright.config.load_config import patch
+from tunewright.config.run_config import RunConfig
+from tunewright.planning.resolve import resolve
 from tunewright.report import run_record
 from tunewright.rundir.model_card import card, has_untrained_head, loading_code
 from tunewright.rundir.run_dir import RunDir
@@ -55,15 +57,22 @@ def test_a_base_that_has_a_head_is_not_called_untrained(classified: RunDir, fini
 @pytest.mark.parametrize(
     ("peft", "method"),
     [
-        ({"method": "lora", "peft": {"r": 4, "use_dora": True}}, "lora (target_modules=auto, lora_alpha=auto"),
-        ({"method": "prefix_tuning", "peft": {"num_virtual_tokens": 20}}, "prefix_tuning (num_virtual_tokens=20)"),
-        ({"method": "ia3"}, "ia3 (target_modules=auto, feedforward_modules=auto)"),
+        (
+            {"method": "lora", "peft": {"r": 4, "use_dora": True}},
+            "lora (target_modules=[q_proj, k_proj, v_proj, o_proj], lora_alpha=8",
+        ),
+        (
+            {"method": "prefix_tuning", "peft": {"num_virtual_tokens": 20}},
+            "prefix_tuning (num_virtual_tokens=20, init_weights=zero)",
+        ),
+        ({"method": "ia3"}, "ia3 (target_modules=[k_proj, v_proj, down_proj], feedforward_modules=[down_proj])"),
     ],
 )
 def test_every_method_is_said_with_its_fields(finished: RunDir, peft: dict[str, object], method: str) -> None:
     plan = run_record.read(finished).plan
-    asked = type(plan.run).model_validate({"model": "smollm2", "task": "causal_lm", "data": "support.jsonl", **peft})
-    text = card(plan.model_copy(update={"run": asked}), finished)
+    config = RunConfig.model_validate({"model": "smollm2", "task": "causal_lm", "data": "support.jsonl", **peft})
+    run, _choices = resolve(config, plan.facts)
+    text = card(plan.model_copy(update={"run": run}), finished)
     assert f"**Method**: {method}" in text
     assert ("use_dora=true" in text) == ("use_dora" in str(peft))
 

@@ -52,25 +52,27 @@ def flags_for(columns: Sequence[str], sample: Sequence[SampleRow], task: Task) -
     label = _class_column(columns, texts, sample)
     if task == "seq_cls" and label is None and len(texts) > 1:
         label = min(texts, key=lambda column: _length(column, sample))
-    others = sorted((column for column in texts if column != label), key=lambda column: -_length(column, sample))
-    if task == "seq_cls" or (label and others):
-        asked = "" if task == "seq_cls" else "--task seq_cls "
-        return asked + _mapped(text=others[0], label=label) if label and others else _blank("text", "label")
-    if asked_for := next((column for column in columns if normal(column) in _ASKED), None):
-        return _answered(asked_for, columns, others, sample)
-    if len(others) > 1:
-        first, second = sorted(others[:2], key=list(columns).index)
+    other_texts = sorted((column for column in texts if column != label), key=lambda column: -_length(column, sample))
+    if task == "seq_cls" or (label and other_texts):
+        task_flag = "" if task == "seq_cls" else "--task seq_cls "
+        return (
+            task_flag + _mapped(text=other_texts[0], label=label) if label and other_texts else _blank("text", "label")
+        )
+    if prompt := next((column for column in columns if normal(column) in _ASKED), None):
+        return _answered(prompt, columns, other_texts, sample)
+    if len(other_texts) > 1:
+        first, second = sorted(other_texts[:2], key=list(columns).index)
         return _mapped(prompt=first, completion=second)
-    return _mapped(text=others[0]) if others and task == "causal_lm" else _blank("prompt", "completion")
+    return _mapped(text=other_texts[0]) if other_texts and task == "causal_lm" else _blank("prompt", "completion")
 
 
-def _answered(asked_for: str, columns: Sequence[str], texts: Sequence[str], sample: Sequence[SampleRow]) -> str:
+def _answered(prompt: str, columns: Sequence[str], texts: Sequence[str], sample: Sequence[SampleRow]) -> str:
     """The map where a column of questions is known: the answer is no context of it, and rather a text than a list."""
-    free = [column for column in columns if column != asked_for and normal(column) not in _CONTEXTS]
+    free = [column for column in columns if column != prompt and normal(column) not in _CONTEXTS]
     answers = [column for column in texts if column in free]
     lists = [column for column in free if any(isinstance(value, list | dict) for value in _values(column, sample))]
     if answer := next(iter([*answers, *lists]), None):
-        return _mapped(prompt=asked_for, completion=answer)
+        return _mapped(prompt=prompt, completion=answer)
     return _blank("prompt", "completion")
 
 

@@ -116,11 +116,11 @@ class Format:
         if not self.unused:
             return f"{_(_NAMES[self.name])} ({roles})"
         return _("{form} ({roles}; not used: {unused})").format(
-            form=_(_NAMES[self.name]), roles=roles, unused=shown(self.unused)
+            form=_(_NAMES[self.name]), roles=roles, unused=column_list(self.unused)
         )
 
 
-def shown(columns: Sequence[str]) -> str:
+def column_list(columns: Sequence[str]) -> str:
     """Names of columns, no more than can be read."""
     more = len(columns) - COLUMNS_SHOWN
     return ", ".join(columns[:COLUMNS_SHOWN]) + (f", ... (+{more})" if more > 0 else "")
@@ -182,9 +182,9 @@ def _are_labelled(union: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> 
     others = [column for column in union if column != label]
     if label is None or _column_for("text", others, "seq_cls") is None:
         return False
-    is_written = any(_column_for(role, others, "causal_lm") for role in ("messages", "completion"))
+    is_generation = any(_column_for(role, others, "causal_lm") for role in ("messages", "completion"))
     values = [value for row in sample if (value := row.get(label)) not in (None, "")]
-    return not is_written and column_guesses.are_classes(values)
+    return not is_generation and column_guesses.are_classes(values)
 
 
 def _are_tagged(row: Mapping[str, Any], form: Format) -> bool:
@@ -212,8 +212,8 @@ def _unknown_form(union: Sequence[str], sample: Sequence[Mapping[str, Any]], fil
     if suffix in column_guesses.TABLES and list(union) != ["text"] and column_guesses.looks_like_a_row(union, sample):
         fix = column_guesses.flags_for(*column_guesses.numbered(union, sample), task)
         named = column_guesses.flags_for(union, sample, task)
-        return error("E240", file=file, columns=shown(union), fix=fix, named=named)
-    values = {"columns": shown(union), "fix": column_guesses.flags_for(union, sample, task)}
+        return error("E240", file=file, columns=column_list(union), fix=fix, named=named)
+    values = {"columns": column_list(union), "fix": column_guesses.flags_for(union, sample, task)}
     if suffix == ".txt" and list(union) == ["text"]:
         values["fix"] = (
             column_guesses.as_conll(file) if task == "token_cls" else N_("a table (.csv) with a column for each role")
@@ -237,7 +237,7 @@ def _checked_mapping(mapping: Mapping[str, str], union: Sequence[str], task: Tas
                 value=name,
             )
         if column not in union:
-            values = {"column": column, "columns": shown(union), "roles": ", ".join(ROLES[task])}
+            values = {"column": column, "columns": column_list(union), "roles": ", ".join(ROLES[task])}
             by_lower = {known.lower(): known for known in union}
             for close in get_close_matches(column.lower(), by_lower, n=1):
                 values["suggestion"] = by_lower[close]

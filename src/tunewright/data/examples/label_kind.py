@@ -63,7 +63,7 @@ def as_number(value: Any, style: NumberStyle = "plain") -> float | None:
         return math.inf
 
 
-def label_kind(values: Iterable[Any], asked: ProblemType | Auto = AUTO) -> LabelKind:
+def label_kind(values: Iterable[Any], requested: ProblemType | Auto = AUTO) -> LabelKind:
     """What most labels are: lists are several labels, numbers that are not all whole a number, all else one label."""
     present = [value for value in map(unpacked, values) if not is_missing(value) and value != ""]
     texts = Counter(value.strip() for value in present if isinstance(value, str))
@@ -72,21 +72,21 @@ def label_kind(values: Iterable[Any], asked: ProblemType | Auto = AUTO) -> Label
     names = [text for text in texts.elements() if text not in missing]
     kinds = Counter(map(kind_of_label, present))
     written_as: Kind = kinds.most_common(1)[0][0] if kinds else "text"
-    style, is_foreign = _style(names, asked)
+    style, is_foreign = _style(names, requested)
     numbers = [number for value in present if (number := as_number(value, style)) is not None]
-    problem_type = asked if asked != AUTO else "regression" if is_foreign else _problem_type(kinds, numbers)
-    mark, several_note = _several(texts, written_as, problem_type, asked)
+    problem_type = requested if requested != AUTO else "regression" if is_foreign else _problem_type(kinds, numbers)
+    mark, several_note = _several(texts, written_as, problem_type, requested)
     notes: list[Problem] = []
     if problem_type == "regression" and is_foreign:
         value = next(text for text in names if not PLAIN.fullmatch(text) and number_of(text, style) is not None)
         notes.append(Problem("W234", values={"value": value, "number": f"{number_of(value, style):g}"}))
-    elif problem_type == "regression" and asked == AUTO:
+    elif problem_type == "regression" and requested == AUTO:
         notes += _flipped(numbers)
     return LabelKind(
         problem_type, written_as, mark, style if problem_type == "regression" else "plain", missing,
         are_numerals=2 * sum(as_number(text) is not None for text in names) > len(names),
         are_booleans=2 * sum(text.casefold() in ("true", "false") for text in names) > len(names),
-        notes=(*notes, *class_note, *several_note, *_alike(texts, problem_type)),
+        notes=(*notes, *class_note, *several_note, *_similar_names(texts, problem_type)),
     )  # fmt: skip
 
 
@@ -98,9 +98,9 @@ def _problem_type(kinds: Counter[Kind], numbers: Sequence[float]) -> ProblemType
     return "single_label_classification"
 
 
-def _style(names: Sequence[str], asked: ProblemType | Auto) -> tuple[NumberStyle, bool]:
+def _style(names: Sequence[str], requested: ProblemType | Auto) -> tuple[NumberStyle, bool]:
     """How texts write numbers, and whether it is not the plain way; several commas in one cell part labels."""
-    style = style_of(names) if asked in (AUTO, "regression") and names else None
+    style = style_of(names) if requested in (AUTO, "regression") and names else None
     if style == "plain":
         return style, 2 * sum(text.rstrip().endswith(("%", "％")) for text in names) > len(names)
     if style is None or (style == "comma" and any(text.count(",") > 1 for text in names)):
@@ -127,19 +127,19 @@ def _missing(texts: Counter[str]) -> tuple[frozenset[str], list[Problem]]:
 
 
 def _several(
-    texts: Mapping[str, int], written_as: Kind, problem_type: ProblemType, asked: ProblemType | Auto
+    texts: Mapping[str, int], written_as: Kind, problem_type: ProblemType, requested: ProblemType | Auto
 ) -> tuple[str, list[Problem]]:
     """The mark that parts labels in a cell where several were asked for; else W233 if cells look as if they held several."""
     if written_as != "text" or len(texts) > MOST_NAMES:
         return "", []
-    if asked == "multi_label_classification":
+    if requested == "multi_label_classification":
         return max(_MARKS, key=lambda mark: sum(mark in text for text in texts)), []
-    if problem_type != "single_label_classification" or asked != AUTO:
+    if problem_type != "single_label_classification" or requested != AUTO:
         return "", []
     for mark in _MARKS:
         if combined := _combined(texts, mark):
-            shown = ", ".join(combined[:NAMES_SHOWN]) + (", ..." if len(combined) > NAMES_SHOWN else "")
-            return "", [Problem("W233", values={"count": len(combined), "mark": mark, "labels": shown})]
+            name_list = ", ".join(combined[:NAMES_SHOWN]) + (", ..." if len(combined) > NAMES_SHOWN else "")
+            return "", [Problem("W233", values={"count": len(combined), "mark": mark, "labels": name_list})]
     return "", []
 
 
@@ -150,15 +150,15 @@ def _combined(texts: Iterable[str], mark: str) -> list[str]:
     return [text for text, parts in parts_of.items() if len(parts) > 1 and any(with_part[part] > 1 for part in parts)]
 
 
-def _alike(texts: Iterable[str], problem_type: ProblemType) -> list[Problem]:
+def _similar_names(texts: Iterable[str], problem_type: ProblemType) -> list[Problem]:
     """W235 for labels that are the same but for case, width of characters, white space inside and what cannot be seen."""
     names: dict[str, list[str]] = {}
     for text in texts:
-        seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
-        key = " ".join(seen.casefold().split())
+        folded = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+        key = " ".join(folded.casefold().split())
         names.setdefault(key, []).append(text)
-    alike = [group for key, group in names.items() if len(group) > 1 and key not in ("true", "false")]
-    if problem_type != "single_label_classification" or not alike:
+    groups = [group for key, group in names.items() if len(group) > 1 and key not in ("true", "false")]
+    if problem_type != "single_label_classification" or not groups:
         return []
-    shown = "; ".join(" / ".join(sorted(group)) for group in alike[:NAMES_SHOWN])
-    return [Problem("W235", values={"count": sum(map(len, alike)), "labels": shown})]
+    name_list = "; ".join(" / ".join(sorted(group)) for group in groups[:NAMES_SHOWN])
+    return [Problem("W235", values={"count": sum(map(len, groups)), "labels": name_list})]

@@ -155,14 +155,14 @@ def _each(
     items: Sequence[Any], name: str, report: RowReport, read: Callable[[Any, str], str | None]
 ) -> tuple[str, ...]:
     """What is read from each item; nothing, and one problem, if one of them is damaged."""
-    found = []
+    texts = []
     before = len(report.problems)
     for index, item in enumerate(items):
         text = read(item, f"{name}[{index}]")
         if text is None or len(report.problems) > before:
             return ()
-        found.append(text)
-    return tuple(found)
+        texts.append(text)
+    return tuple(texts)
 
 
 def names_in(example: Example) -> tuple[str, ...]:

@@ -214,9 +214,9 @@ def _is_learned(turn: Mapping[str, Any], place: str, report: RowReport) -> bool:
 
 def _switch(value: Any) -> bool | None:
     """True or false, also written as text or as a weight; a weight between 0 and 1 is none."""
-    written = str(value).strip().casefold()
+    text = str(value).strip().casefold()
     if isinstance(value, bool | str | int | float):
-        return True if written in _YES else False if written in _NO else None
+        return True if text in _YES else False if text in _NO else None
     return None
 
 

@@ -54,7 +54,7 @@ def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> No
         raise DataError([Problem("E233", where, {"columns": f"{better}, {worse}", "fix": fix})])
     refuse_rankings(rows, names, mapping, _prompt(names, ""))
     if label := _label(sample, names, mapping):
-        bad = sum(_says(row.get(label)) is False for row in sample)
+        bad = sum(_verdict(row.get(label)) is False for row in sample)
         values = {"column": label, "bad": bad, "rows": len(sample), "fix": _filter(rows[0].file, label)}
         raise DataError([Problem("E234", where, values)])
 
@@ -75,9 +75,9 @@ def _pair(
 def _fix(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: str) -> str:
     """The map that learns the better answers."""
     first = next((unpacked(row[better]) for row in sample if row.get(better)), None)
-    is_whole = isinstance(first, list) and any(_speaker(turn) not in ("assistant", "gpt", "") for turn in first)
+    is_conversation = isinstance(first, list) and any(_speaker(turn) not in ("assistant", "gpt", "") for turn in first)
     prompt = _prompt(names, better)
-    if is_whole or better in ("messages", "conversations"):
+    if is_conversation or better in ("messages", "conversations"):
         return f"--map messages={better}"
     if prompt is None:
         return f"--map text={better}"
@@ -113,17 +113,17 @@ def _label(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], mappin
         column = names.get(name)
         if column is None or column in mapping.values():
             continue
-        said = [_says(row[column]) for row in sample if row.get(column) is not None]
-        if said and None not in said and False in said:
+        verdicts = [_verdict(row[column]) for row in sample if row.get(column) is not None]
+        if verdicts and None not in verdicts and False in verdicts:
             return column
     return None
 
 
-def _says(value: Any) -> bool | None:
+def _verdict(value: Any) -> bool | None:
     """Whether an answer is good; None for a value that does not say."""
-    written = str(value).strip().casefold()
+    verdict = str(value).strip().casefold()
     if isinstance(value, bool | int | float | str):
-        return True if written in _GOOD else False if written in _BAD else None
+        return True if verdict in _GOOD else False if verdict in _BAD else None
     return None
 
 

@@ -48,7 +48,7 @@ def refuse_rankings(
             values = {
                 "columns": ", ".join(answers.values()),
                 "choice": choice,
-                **_of_two(file, sample, answers, choice, prompt),
+                **_better_of_two(file, sample, answers, choice, prompt),
             }
             raise DataError([Problem("E252", where, values)])
     for column in dict.fromkeys(column for row in sample for column in row):
@@ -81,20 +81,20 @@ def _hold_answers(sample: Sequence[RankedRow], columns: Any) -> bool:
     return all(any(isinstance(row.get(column), str | list | dict) for row in sample) for column in columns)
 
 
-def _of_two(
+def _better_of_two(
     file: str, sample: Sequence[RankedRow], answers: Mapping[str, str], choice: str, prompt: str | None
 ) -> dict[str, str]:
     """How the better answers are written to a file, where the choice says so plainly; and how one of the two is learned."""
     first = next(iter(answers.values()))
-    is_whole = normal(first).startswith(_WHOLE)
-    role = [f"messages={first}"] if is_whole else [f"prompt={prompt or 'COLUMN'}", f"completion={first}"]
+    is_conversation = normal(first).startswith(_WHOLE)
+    role = [f"messages={first}"] if is_conversation else [f"prompt={prompt or 'COLUMN'}", f"completion={first}"]
     values = {"fix": " ".join(f"--map {shlex.quote(part)}" for part in role)}
-    written = {str(row.get(choice)).strip().lower() for row in sample if row.get(choice) is not None}
-    heads = [word.removesuffix(side) for word in sorted(written) for side in answers if _names(word, side)]
+    choices = {str(row.get(choice)).strip().lower() for row in sample if row.get(choice) is not None}
+    heads = [word.removesuffix(side) for word in sorted(choices) for side in answers if _names(word, side)]
     better = {head + side: column for head in heads for side, column in answers.items()}
-    if all(word in better or _TIES.fullmatch(word) for word in written) and better and (is_whole or prompt):
+    if all(word in better or _TIES.fullmatch(word) for word in choices) and better and (is_conversation or prompt):
         word = f"str(r[{json.dumps(choice, ensure_ascii=False)}]).strip().lower()"
-        row = f'{{"messages": r[better[{word}]]}}' if is_whole else pair(prompt or "", f"r[better[{word}]]")
+        row = f'{{"messages": r[better[{word}]]}}' if is_conversation else pair(prompt or "", f"r[better[{word}]]")
         before = f"better = {json.dumps(better, ensure_ascii=False)}"
         command = rewriting(file, row, "better.jsonl", only=f"{word} in better", before=before)
         values |= {"command": command} if command else {}

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
-from tunewright.data.examples.formats import Format, shown
+from tunewright.data.examples.formats import Format, column_list
 from tunewright.data.files.column_names import SPELLINGS_OF, normal
 from tunewright.data.files.readers import RawRow
 from tunewright.errors import DataError, Problem
@@ -29,7 +29,7 @@ def sentence_column(rows: Sequence[RawRow], fmt: Format) -> str | None:
     spellings = SPELLINGS_OF["token_cls"]["sentence"].split()
     if column := next((known[name] for name in spellings if name in known), None):
         return column
-    values = {"columns": shown([*fmt.columns.values(), *fmt.unused])}
+    values = {"columns": column_list([*fmt.columns.values(), *fmt.unused])}
     raise DataError([Problem("E246", values=values | ({"column": shlex.quote(fmt.unused[0])} if fmt.unused else {}))])
 
 

@@ -42,8 +42,8 @@ def _are_tagged(columns: Sequence[Sequence[str]]) -> bool:
     """Whether nearly all lines end in a tag; a first line that does not may name the columns, if there are just two."""
     tagged = sum(len(cells) > 1 and bool(_TAG.fullmatch(cells[-1])) for cells in columns)
     has_header = len(columns[0]) > 2 and not _TAG.fullmatch(columns[0][-1])
-    is_told = any(cells[-1] != "O" and _TAG.fullmatch(cells[-1]) for cells in columns if cells)
-    return tagged >= _MOST * (len(columns) - 1) and tagged > 0 and is_told and not has_header
+    has_entity = any(cells[-1] != "O" and _TAG.fullmatch(cells[-1]) for cells in columns if cells)
+    return tagged >= _MOST * (len(columns) - 1) and tagged > 0 and has_entity and not has_header
 
 
 def _cells(text: str, separator: str) -> list[str]:
@@ -70,8 +70,8 @@ def scan_conll(lines: Iterable[TextLine], separator: str = "", *, is_universal: 
         line = text.rstrip()
         if not line or line.startswith("-DOCSTART-"):
             if sentence:
-                found = _sentence(sentence, separator, is_universal=is_universal)
-                yield with_text(found, "\n".join(text for _number, text, _size in sentence))
+                row = _sentence(sentence, separator, is_universal=is_universal)
+                yield with_text(row, "\n".join(text for _number, text, _size in sentence))
             sentence = []
         elif sentence or not _is_comment(line, is_universal=is_universal):
             sentence.append((number, line, size))
@@ -90,12 +90,12 @@ def _sentence(lines: Sequence[TextLine], separator: str, *, is_universal: bool) 
         return damage
     tokens, tags = [], []
     columns = [_cells(text, separator) for _number, text, _size in lines]
-    wanted = _UNIVERSAL_COLUMNS if is_universal else max(2, len(columns[0]))
+    num_columns = _UNIVERSAL_COLUMNS if is_universal else max(2, len(columns[0]))
     for (number, text, _size), cells in zip(lines, columns, strict=True):
         if damage := text_damage(text, number):
             return damage
-        if len(cells) != wanted:
-            return DamagedRow("E228", number, 0, {"got": len(cells), "wanted": wanted})
+        if len(cells) != num_columns:
+            return DamagedRow("E228", number, 0, {"got": len(cells), "wanted": num_columns})
         if is_universal and not _WHOLE_WORD.fullmatch(cells[0]):
             continue
         word, tag = (cells[1], cells[3]) if is_universal else (cells[0], cells[-1])

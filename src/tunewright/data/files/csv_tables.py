@@ -120,13 +120,13 @@ class _Lines:
 
 
 def _next_record(
-    lines: _Lines, separator: str, wanted: int, quoting: Mapping[str, Any]
+    lines: _Lines, separator: str, num_columns: int, quoting: Mapping[str, Any]
 ) -> tuple[int, list[str] | DamagedRow] | None:
     """First line and cells of the next record, None at the end; `wanted` is the number of cells, 0 before it is known.
 
     A record that is not well quoted costs its first line only, so that one lost quote does not swallow what follows.
     """
-    if separator == "\t" and (plain := _tabbed(lines, wanted)):
+    if separator == "\t" and (plain := _tabbed(lines, num_columns)):
         return plain
     faults, is_escaped = [], False
     for dialect in _DIALECTS:
@@ -142,7 +142,7 @@ def _next_record(
             continue
         if not part:
             return None
-        if dialect and len(cells) != wanted:  # what a backslash means is a guess, unless the row comes out right
+        if dialect and len(cells) != num_columns:  # what a backslash means is a guess, unless the row comes out right
             lines.give_back(part)
             break
         return part[0][0], _damage_of(part) or cells
@@ -162,14 +162,14 @@ def _fed(lines: _Lines, part: list[TextLine]) -> Iterator[str]:
         yield line[1]
 
 
-def _tabbed(lines: _Lines, wanted: int) -> tuple[int, list[str] | DamagedRow] | None:
+def _tabbed(lines: _Lines, num_columns: int) -> tuple[int, list[str] | DamagedRow] | None:
     """A line that has as many tabs as the header is a row, with quotes around whole cells or none that mean anything."""
     line = next(lines, None)
     if line is None:
         return None
     number, text, _size = line
     cells = text.rstrip("\r\n").split("\t")
-    if len(cells) != wanted or (_is_open(cells[-1]) and not _comes_a_row(lines, wanted)):
+    if len(cells) != num_columns or (_is_open(cells[-1]) and not _comes_a_row(lines, num_columns)):
         lines.give_back([line])
         return None
     return number, _damage_of([line]) or [_unquoted(cell) for cell in cells]
@@ -180,12 +180,12 @@ def _is_open(cell: str) -> bool:
     return cell.startswith('"') and cell.count('"') % 2 == 1
 
 
-def _comes_a_row(lines: _Lines, wanted: int) -> bool:
+def _comes_a_row(lines: _Lines, num_columns: int) -> bool:
     line = next(lines, None)
     if line is None:
         return True
     lines.give_back([line])
-    return line[1].count("\t") + 1 == wanted
+    return line[1].count("\t") + 1 == num_columns
 
 
 def _unquoted(cell: str) -> str:

@@ -110,9 +110,9 @@ def _named(value: Any, names: tuple[str, ...]) -> Any:
 
 
 @contextmanager
-def offline(is_asked: bool) -> Iterator[None]:
+def offline(is_offline: bool) -> Iterator[None]:
     """Inside, data of the Hub come from this machine's cache alone, if that is asked for."""
-    token = _IS_OFFLINE.set(is_asked)
+    token = _IS_OFFLINE.set(is_offline)
     try:
         yield
     finally:

@@ -34,10 +34,10 @@ def scan_document(text: str, file: str, split: str = TRAIN) -> Iterator[ScanItem
 
     Raises: DataError E217 if no row can be told from another, E237 or E243 if none of its lists is that of the split.
     """
-    return (row for found in _founds(text, file, split) for row in unnested(found))
+    return (row for item in _items(text, file, split) for row in unnested(item))
 
 
-def _founds(text: str, file: str, split: str) -> Iterator[ScanItem]:
+def _items(text: str, file: str, split: str) -> Iterator[ScanItem]:
     document = JsonDocument(text)
     start = document.skip(0)
     if start == len(text):
@@ -64,9 +64,9 @@ def _scan_object(document: "JsonDocument", start: int, file: str, split: str) ->
     elif wrapper := _WRAPPED_LIST.match(document.text, start):
         yield from document.wrapped(wrapper.end(), file)
     else:
-        found = document.single()
-        assert isinstance(found, DamagedRow)
-        raise document.hopeless(found, file)
+        item = document.single()
+        assert isinstance(item, DamagedRow)
+        raise document.hopeless(item, file)
 
 
 @dataclass(frozen=True, slots=True)

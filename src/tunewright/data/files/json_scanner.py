@@ -43,12 +43,12 @@ class DamagedRow:
 ScanItem = ParsedRow | DamagedRow
 
 
-def with_text(found: ScanItem, text: str, start: int = 0, end: int | None = None) -> ScanItem:
+def with_text(item: ScanItem, text: str, start: int = 0, end: int | None = None) -> ScanItem:
     """A damaged row with its text, as far as it is kept; sound rows stay as they are."""
-    if isinstance(found, ParsedRow):
-        return found
-    kept = start + KEPT_CHARACTERS
-    return replace(found, text=text[start : kept if end is None else min(end, kept)])
+    if isinstance(item, ParsedRow):
+        return item
+    limit = start + KEPT_CHARACTERS
+    return replace(item, text=text[start : limit if end is None else min(end, limit)])
 
 
 class _RefusedError(ValueError):
@@ -215,19 +215,19 @@ class JsonDocument:
 
     def single(self) -> ScanItem:
         """The one value of this text."""
-        found, end = self.element(self.skip(0))
-        if isinstance(found, ParsedRow) and end is not None and (rest := self.skip(end)) < len(self.text):
+        item, end = self.element(self.skip(0))
+        if isinstance(item, ParsedRow) and end is not None and (rest := self.skip(end)) < len(self.text):
             return self.not_json(rest, _REASONS["Extra data"])
-        return found
+        return item
 
     def table_or_row(self) -> Iterator[ScanItem]:
         """The rows of the table that this text is; the one row that it is if it is no table."""
-        found = self.single()
-        rows = table_rows(found.value) if isinstance(found, ParsedRow) else None
+        item = self.single()
+        rows = table_rows(item.value) if isinstance(item, ParsedRow) else None
         if rows is None:
-            yield found
+            yield item
         else:
-            yield from (checked_values(row, found.line) for row in rows)
+            yield from (checked_values(row, item.line) for row in rows)
 
     def sequence(self, position: int, file: str) -> Iterator[ScanItem]:
         """Lists of rows and rows, one after another to the end of the text, with commas between them or not."""
@@ -238,12 +238,12 @@ class JsonDocument:
             elif text[position] == "[" and not _is_cell(self.first_of_list(position)):
                 position = yield from self.elements(position + 1, file, first=first)
             elif text[position] in "{[":
-                found, end = self.element(position)
+                item, end = self.element(position)
                 after = self.next_element(position) if end is None else end
                 if after == -1 and self.is_hopeless:
-                    assert isinstance(found, DamagedRow)
-                    raise self.hopeless(found, file)
-                yield with_text(found, text, position, after if after > position else None)
+                    assert isinstance(item, DamagedRow)
+                    raise self.hopeless(item, file)
+                yield with_text(item, text, position, after if after > position else None)
                 position = after
             else:
                 yield with_text(self.not_json(position, _REASONS["Extra data"]), text, position)
@@ -256,10 +256,10 @@ class JsonDocument:
 
     def texts(self, start: int) -> Generator[ScanItem, None, int]:
         """A list of texts: each is a row, unless more lists follow; then it is a row itself. Returns: the offset behind it."""
-        found, end = self.element(start)
+        item, end = self.element(start)
         value = [] if end is None else LENIENT.raw_decode(self.text, start)[0]
         if end is None or self.skip(end) < len(self.text) or not all(isinstance(item, str) for item in value):
-            yield with_text(found, self.text, start, end)
+            yield with_text(item, self.text, start, end)
         else:
             line, _column = self.place(start)
             yield from (checked_values({"text": item}, line) for item in value)
@@ -292,16 +292,16 @@ class JsonDocument:
                 return -1
             if text[position] == "]":
                 return position + 1
-            found, end = self.element(position)
+            item, end = self.element(position)
             after = self.skip(end) if end is not None else position
             if end is not None and after < len(text) and text[after] not in ",]":
-                found, end = self.not_json(after, _REASONS["Expecting ',' delimiter"]), None
+                item, end = self.not_json(after, _REASONS["Expecting ',' delimiter"]), None
             if end is None:
                 after = self.next_element(position)
                 if after == -1 and (first or self.is_hopeless):
-                    assert isinstance(found, DamagedRow)
-                    raise self.hopeless(found, file)
-            yield with_text(found, text, position, after if after > position else None)
+                    assert isinstance(item, DamagedRow)
+                    raise self.hopeless(item, file)
+            yield with_text(item, text, position, after if after > position else None)
             first = False
             if after == -1:
                 return -1
@@ -400,8 +400,8 @@ class JsonDocument:
             pattern = rf"[,}}\]\s]\{{(?=\s*{re.escape(key[1])}\s*:)"
         else:
             return -1
-        found = re.compile(pattern).search(self.text, start + 1)
-        return found.end() - 1 if found else -1
+        match = re.compile(pattern).search(self.text, start + 1)
+        return match.end() - 1 if match else -1
 
     @staticmethod
     def hopeless(damage: DamagedRow, file: str) -> Exception:

@@ -6,13 +6,13 @@ from typing import Any
 from tunewright.data.files.json_scanner import ParsedRow, ScanItem
 
 
-def unnested(found: ScanItem) -> Iterator[ScanItem]:
+def unnested(item: ScanItem) -> Iterator[ScanItem]:
     """The rows inside an object of such a file, each with the line of the object; any other row is itself."""
-    rows = _rows_in(found.value) if isinstance(found, ParsedRow) else None
+    rows = _rows_in(item.value) if isinstance(item, ParsedRow) else None
     if rows is None:
-        yield found
+        yield item
     else:
-        yield from (ParsedRow(found.line, row) for row in rows)
+        yield from (ParsedRow(item.line, row) for row in rows)
 
 
 def _rows_in(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:

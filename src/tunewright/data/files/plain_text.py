@@ -23,11 +23,11 @@ _LABEL = "__label__"
 
 def rows_are_lines(lines: Sequence[str]) -> bool:
     """Whether each line is a text: none is blank, they are short, and not the lines of one text that was broken to a width."""
-    whole = "\n".join(line.strip() for line in lines).strip("\n").split("\n")
-    if len(whole) < MIN_LINES or "" in whole or sum(map(len, whole)) > LONGEST_LINE * len(whole):
+    trimmed = "\n".join(line.strip() for line in lines).strip("\n").split("\n")
+    if len(trimmed) < MIN_LINES or "" in trimmed or sum(map(len, trimmed)) > LONGEST_LINE * len(trimmed):
         return False
-    longest = max(map(len, whole))
-    before_last = whole[:-1]  # the last line of a paragraph is as long as it happens to be
+    longest = max(map(len, trimmed))
+    before_last = trimmed[:-1]  # the last line of a paragraph is as long as it happens to be
     full = sum(len(line) >= 0.7 * longest for line in before_last)
     ended = sum(line.endswith(_SENTENCE_ENDS) for line in before_last)
     is_wrapped = longest <= _LONGEST_WRAPPED and 2 * full > len(before_last) and 2 * ended < len(before_last)
@@ -36,8 +36,8 @@ def rows_are_lines(lines: Sequence[str]) -> bool:
 
 def are_labelled(lines: Sequence[str]) -> bool:
     """Whether lines begin with labels as fastText writes them."""
-    whole = [line for line in lines if line.strip()]
-    return bool(whole) and all(line.startswith(_LABEL) for line in whole)
+    trimmed = [line for line in lines if line.strip()]
+    return bool(trimmed) and all(line.startswith(_LABEL) for line in trimmed)
 
 
 def scan_labelled(lines: Iterable[TextLine]) -> Iterator[ScanItem]:

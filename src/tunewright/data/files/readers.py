@@ -84,11 +84,11 @@ def read_rows(path: str, reading: Reading = PLAIN, *, limit: int | None = None) 
     Raises: DataError E201, E202, E205, E217, E220, E237, E239, E241, E243, HubError E702 if a whole file cannot be read.
     """
     result = RowStream([], [])
-    for found in iterate_rows(path, reading, limit=limit):
-        if isinstance(found, RawRow):
-            result.rows.append(found)
+    for item in iterate_rows(path, reading, limit=limit):
+        if isinstance(item, RawRow):
+            result.rows.append(item)
         else:
-            result.problems.append(found)
+            result.problems.append(item)
     return result
 
 
@@ -96,15 +96,15 @@ def iterate_rows(path: str, reading: Reading = PLAIN, *, limit: int | None = Non
     """The same one by one, in the order of the data; of a file of lines only one is in memory. Raises: as `read_rows`."""
     unreadable: list[Problem] = []
     number = 0
-    for file, founds in _sources(path, reading):
+    for file, items in _sources(path, reading):
         try:
-            for found in islice(founds, None if limit is None else limit - number):
+            for item in islice(items, None if limit is None else limit - number):
                 number += 1
-                if isinstance(found, ParsedRow):
-                    yield RawRow(number, file, found.line, cleaned(found.value) if reading.is_cleaned else found.value)
+                if isinstance(item, ParsedRow):
+                    yield RawRow(number, file, item.line, cleaned(item.value) if reading.is_cleaned else item.value)
                 else:
-                    where = Where(file, found.line, found.column)
-                    yield Problem(found.code, where, {**found.values, "row": number})
+                    where = Where(file, item.line, item.column)
+                    yield Problem(item.code, where, {**item.values, "row": number})
         except DataError as fault:
             unreadable.extend(fault.problems)
     if unreadable:
@@ -112,18 +112,18 @@ def iterate_rows(path: str, reading: Reading = PLAIN, *, limit: int | None = Non
 
 
 def texts_of(
-    path: str, wanted: Collection[tuple[str, int]], reading: Reading = PLAIN
+    path: str, places: Collection[tuple[str, int]], reading: Reading = PLAIN
 ) -> Iterator[tuple[tuple[str, int], str]]:
     """The text of the rows with these files and numbers: as it stands there, or as JSON where the row could be read.
 
     Cost: one more reading, with one row in memory.
     """
     number = 0
-    for file, founds in _sources(path, reading):
-        for found in founds:
+    for file, items in _sources(path, reading):
+        for item in items:
             number += 1
-            if (file, number) in wanted:
-                yield (file, number), found.text if isinstance(found, DamagedRow) else _as_json(found.value)
+            if (file, number) in places:
+                yield (file, number), item.text if isinstance(item, DamagedRow) else _as_json(item.value)
 
 
 def _as_json(row: Mapping[str, Any]) -> str:
@@ -202,8 +202,8 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
         case "document":
             yield from _under_names(scan_document(text.read(), file, reading.split), reading.columns)
         case "objects":
-            founds = _under_names(_scan_jsonl(text.lines()), reading.columns)
-            yield from (row for found in founds for row in unnested(found))
+            items = _under_names(_scan_jsonl(text.lines()), reading.columns)
+            yield from (row for item in items for row in unnested(item))
         case "words":
             lines = text.head_lines()
             separator = "" if kind in CONLL else separator_of(lines)
@@ -243,26 +243,26 @@ def _scan_jsonl(lines: Iterable[TextLine]) -> Iterator[ScanItem]:
             yield with_text(damage, text) if damage else scan_line(text, number)
 
 
-def _under_names(founds: Iterator[ScanItem], columns: Collection[str]) -> Iterator[ScanItem]:
+def _under_names(items: Iterator[ScanItem], columns: Collection[str]) -> Iterator[ScanItem]:
     """Lists of cells under their names, if the first list has names of columns and none is mapped by its number."""
-    first = next(founds, None)
+    first = next(items, None)
     if first is None:
         return
     names = list(first.value.values()) if _has_cells(first) and not any(map(NUMBERED.fullmatch, columns)) else []
     if not are_names(names):
         yield first
-    for found in founds:
-        if are_names(names) and _has_cells(found) and list(found.value.values()) == names:
-            yield with_text(DamagedRow("E242", found.line), _as_json(found.value))
-        elif are_names(names) and _has_cells(found) and len(found.value) == len(names):
-            yield ParsedRow(found.line, dict(zip(names, found.value.values(), strict=True)))
+    for item in items:
+        if are_names(names) and _has_cells(item) and list(item.value.values()) == names:
+            yield with_text(DamagedRow("E242", item.line), _as_json(item.value))
+        elif are_names(names) and _has_cells(item) and len(item.value) == len(names):
+            yield ParsedRow(item.line, dict(zip(names, item.value.values(), strict=True)))
         else:
-            yield found
+            yield item
 
 
-def _has_cells(found: ScanItem) -> TypeGuard[ParsedRow]:
+def _has_cells(item: ScanItem) -> TypeGuard[ParsedRow]:
     """Whether a row is a list of cells, whose columns have numbers alone."""
-    return isinstance(found, ParsedRow) and all(map(NUMBERED.fullmatch, found.value))
+    return isinstance(item, ParsedRow) and all(map(NUMBERED.fullmatch, item.value))
 
 
 def _from_values(rows: Iterable[dict[str, Any]]) -> Iterator[ScanItem]:

@@ -100,7 +100,7 @@ def _data_files(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[P
     """
     if len(above) > DEEPEST:
         raise error("E262", Where(str(folder)), file=str(folder), what=N_("a folder in too many others"))
-    if folder.is_symlink() and any(folder.samefile(other) for other in above):
+    if folder.is_symlink() and any(folder.samefile(parent) for parent in above):
         raise error("E262", Where(str(folder)), file=str(folder), what=N_("a link to a folder that it stands in"))
     for entry in _entries(folder, root):
         if entry.is_dir():
@@ -126,13 +126,13 @@ def _is_data(file: Path) -> bool:
     """Raises: DataError E261 for a data file whose name no record can hold, E262 for what is called so and holds no rows."""
     if file.suffix.lower() not in EXTENSIONS or _NO_ROWS.fullmatch(file.name):
         return False
-    _refuse_other(file)
+    _refuse_special_file(file)
     if not _is_text(file.name):
         raise error("E261", Where(str(file)), file=str(file))
     return True
 
 
-def _refuse_other(path: Path) -> None:
+def _refuse_special_file(path: Path) -> None:
     """Raises: DataError E262 for what is there and neither file nor folder."""
     if path.is_file() or path.is_dir():
         return
@@ -159,7 +159,7 @@ def data_files(path: str, split: str) -> list[Path]:
             raise error("E202", Where(str(place)), extension=place.suffix or place.name, extensions=extensions)
         return [place]
     if not place.is_dir():
-        _refuse_other(place)
+        _refuse_special_file(place)
         raise _nothing_at(place, path)
     folder = list_folder(place)
     if not folder.files:

@@ -38,17 +38,17 @@ def text_inputs(
     A pair is written in the tokenizer's own way; where it has none, the texts are joined by a new line.
     """
     knows_pairs = any(pair for _text, pair in texts) and _knows_pairs(tokenizer)
-    asked = [(text, pair) if pair and knows_pairs else f"{text}\n{pair}" if pair else text for text, pair in texts]
-    encodings = tokenizer.encode_batch(asked, add_special_tokens=True)
+    inputs = [(text, pair) if pair and knows_pairs else f"{text}\n{pair}" if pair else text for text, pair in texts]
+    encodings = tokenizer.encode_batch(inputs, add_special_tokens=True)
     return [_text_input(encoding, max_length) for encoding in encodings]
 
 
 def _text_input(encoding: Encoding, max_length: int | None) -> EncoderInput:
-    kept = _kept(encoding, max_length)
+    positions = _positions_after_cut(encoding, max_length)
     ids, all_kinds = encoding.ids, encoding.type_ids  # each look at them makes the whole list anew
-    kinds = [all_kinds[i] for i in kept]
+    kinds = [all_kinds[i] for i in positions]
     return EncoderInput(
-        ids=[ids[i] for i in kept],
+        ids=[ids[i] for i in positions],
         full_length=len(ids),
         prompt_length=kinds.index(1) if 1 in kinds else 0,
         is_empty=_is_empty(encoding),
@@ -70,20 +70,20 @@ def _knows_pairs(tokenizer: TextTokenizer) -> bool:
     return bool(set(between) - set(encoding.ids[:opening]))
 
 
-def _kept(encoding: Encoding, max_length: int | None) -> list[int]:
+def _positions_after_cut(encoding: Encoding, max_length: int | None) -> list[int]:
     """Positions of the tokens that stay: special ones all, the end of the longer text goes first."""
     texts = encoding.sequence_ids
     if max_length is None or len(texts) <= max_length:
         return list(range(len(texts)))
     room = max(0, max_length - texts.count(None))
     num_second = min(texts.count(1), max(room // 2, room - texts.count(0)))
-    left = {0: room - num_second, 1: num_second}
-    kept = []
+    room_left = {0: room - num_second, 1: num_second}
+    positions = []
     for i, text in enumerate(texts):
-        if text is None or left[text] > 0:
-            kept.append(i)
-            left |= {} if text is None else {text: left[text] - 1}
-    return kept
+        if text is None or room_left[text] > 0:
+            positions.append(i)
+            room_left |= {} if text is None else {text: room_left[text] - 1}
+    return positions
 
 
 def word_inputs(
@@ -97,7 +97,7 @@ def word_inputs(
     """
     joined = [join_words(words) for words in rows]
     encodings = tokenizer.encode_batch([text for text, _spans in joined], add_special_tokens=True)
-    found = []
+    inputs = []
     for words, (_text, spans), encoding in zip(rows, joined, encodings, strict=True):
         tokens = _tokens_of_words(spans, encoding)
         is_empty = not any(tokens)
@@ -107,46 +107,46 @@ def word_inputs(
             text, spans = join_words(known, is_spaced=_are_shared(tokens))
             (encoding,) = tokenizer.encode_batch([text], add_special_tokens=True)
             tokens = _tokens_of_words(spans, encoding)
-        kept = _kept(encoding, max_length)
-        places = {token: place for place, token in enumerate(kept)}
-        chosen = _one_each(tokens, label_last)
+        positions = _positions_after_cut(encoding, max_length)
+        places = {token: place for place, token in enumerate(positions)}
+        chosen = _token_of_each_word(tokens, label_last)
         ids = encoding.ids
-        found.append(
+        inputs.append(
             EncoderInput(
-                ids=[ids[i] for i in kept],
+                ids=[ids[i] for i in positions],
                 full_length=len(ids),
                 positions=tuple(None if token is None else places.get(token) for token in chosen),
                 lost=tuple(word for word, token in enumerate(chosen) if token is None),
                 is_empty=is_empty,
             )
         )
-    return found
+    return inputs
 
 
 def _tokens_of_words(spans: Sequence[tuple[int, int]], encoding: Encoding) -> list[list[int]]:
     """The tokens that overlap the characters of each word."""
-    found: list[list[int]] = [[] for _ in spans]
+    tokens: list[list[int]] = [[] for _ in spans]
     first = 0
     for token, ((start, end), text) in enumerate(zip(encoding.offsets, encoding.sequence_ids, strict=True)):
         while first < len(spans) and spans[first][1] <= start:
             first += 1
         word = first
         while text is not None and word < len(spans) and spans[word][0] < end:
-            found[word].append(token)
+            tokens[word].append(token)
             word += 1
-    return found
+    return tokens
 
 
 def _are_shared(tokens: Sequence[Sequence[int]]) -> bool:
     return sum(len(own) for own in tokens) > len({token for own in tokens for token in own})
 
 
-def _one_each(tokens: Sequence[Sequence[int]], label_last: bool) -> list[int | None]:
+def _token_of_each_word(tokens: Sequence[Sequence[int]], label_last: bool) -> list[int | None]:
     """The first or last token of each word; none answers for two words."""
-    taken: set[int] = set()
+    used: set[int] = set()
     chosen: list[int | None] = []
     for own in tokens:
-        free = [token for token in own if token not in taken]
+        free = [token for token in own if token not in used]
         chosen.append(free[-1 if label_last else 0] if free else None)
-        taken.update(free[-1:] if label_last else free[:1])
+        used.update(free[-1:] if label_last else free[:1])
     return chosen

@@ -62,7 +62,7 @@ class _Answer:
     """What a server gives, and what the model writes: thinking and blanks up to `learned_from`, then the rest."""
 
     prompt: str
-    written: str
+    text: str
     learned_from: int
     is_closed: bool
     notes: frozenset[RenderNote]
@@ -83,12 +83,12 @@ def render_row(
     """
     if not example.messages:
         return [RenderedConversation(example.text, (TextSpan(0, 0, len(example.text)),), is_chat=False)]
-    written = [without_thinking(m) if thinking == "drop" else m for m in example.messages]
-    messages = fitting_turns(written, example.tools, tokenizer, turns)
+    all_turns = [without_thinking(m) if thinking == "drop" else m for m in example.messages]
+    messages = fitting_turns(all_turns, example.tools, tokenizer, turns)
     learned = [i for i, message in enumerate(messages) if message.role == "assistant" and message.learn]
     answers = [_answer(messages, i, example.tools, tokenizer, thinking) for i in learned[-1 if last_only else 0 :]]
     notes = _notes(messages, answers[-1], example.tools, tokenizer)
-    notes |= {"turns_joined"} if len(messages) < len(written) else set()
+    notes |= {"turns_joined"} if len(messages) < len(all_turns) else set()
     return _joined(answers, notes, tokenizer)
 
 
@@ -106,7 +106,7 @@ def fitting_turns(
     if any(message.tool_calls for message in messages):
         forms += [[replace(m, tool_calls=with_text_arguments(m.tool_calls)) for m in form] for form in forms]
     for form in forms:
-        if _is_taken(form, tools, tokenizer):
+        if _is_accepted(form, tools, tokenizer):
             return form
     calling = next((message for message in messages if message.tool_calls), None)
     if calling and not _knows_calls(calling, tokenizer):
@@ -116,18 +116,18 @@ def fitting_turns(
 
 def _knows_calls(message: Message, tokenizer: TextTokenizer) -> bool:
     """Whether the template writes the first call of a turn, behind nothing but a question."""
-    one = replace(message, tool_calls=message.tool_calls[:1])
+    first_call = replace(message, tool_calls=message.tool_calls[:1])
     question = Message("user", "?")
-    for calls in (one.tool_calls, with_text_arguments(one.tool_calls)):
+    for calls in (first_call.tool_calls, with_text_arguments(first_call.tool_calls)):
         try:
-            text = tokenizer.render([question, replace(one, tool_calls=calls)])
-            return text != tokenizer.render([question, _without_calls(one)])
+            text = tokenizer.render([question, replace(first_call, tool_calls=calls)])
+            return text != tokenizer.render([question, _without_calls(first_call)])
         except jinja2.TemplateError:
             continue
     return False
 
 
-def _is_taken(messages: Iterable[Message], tools: Tools, tokenizer: TextTokenizer) -> bool:
+def _is_accepted(messages: Iterable[Message], tools: Tools, tokenizer: TextTokenizer) -> bool:
     try:
         tokenizer.render(messages, tools=tools)
     except jinja2.TemplateError:
@@ -169,15 +169,15 @@ def _answer(
     opening, after = _around(messages, turn, tools, tokenizer)
     prompt = _prompt(before, tools, tokenizer, opening)
     notes: set[RenderNote] = {"thinking"} if reasoning.strip() else set()
-    written = _by_template(message, before, prompt, after, tools, tokenizer)
-    if written is None:
-        written = _by_hand(message, before, prompt, opening, after, tools, tokenizer)
+    turn_text = _by_template(message, before, prompt, after, tools, tokenizer)
+    if turn_text is None:
+        turn_text = _by_hand(message, before, prompt, opening, after, tools, tokenizer)
         notes |= {"thinking_lost" if is_skipped(prompt) else "thinking_by_hand"} if reasoning.strip() else set()
-    if message.tool_calls and answer.strip() not in written:
+    if message.tool_calls and answer.strip() not in turn_text:
         notes.add("turn_lost")
-    skipped = end_of_thinking(message, written, prompt, tokenizer) if thinking == "mask" else 0
-    is_closed = written.endswith(tuple(tokenizer.added_tokens)) or bool(after.strip() and not message.tool_calls)
-    return _Answer(prompt, written, skipped, is_closed, frozenset(notes))
+    skipped = end_of_thinking(message, turn_text, prompt, tokenizer) if thinking == "mask" else 0
+    is_closed = turn_text.endswith(tuple(tokenizer.added_tokens)) or bool(after.strip() and not message.tool_calls)
+    return _Answer(prompt, turn_text, skipped, is_closed, frozenset(notes))
 
 
 def _by_template(
@@ -199,10 +199,10 @@ def _by_template(
             raise LostCallsError
         if not text.startswith(prompt):
             continue
-        written = text[len(prompt) :]
-        written = _ended(written, after, message, tokenizer)
-        if not has_tags or (answer.strip() in written and reasoning.strip() in written):
-            return written
+        turn_text = text[len(prompt) :]
+        turn_text = _ended(turn_text, after, message, tokenizer)
+        if not has_tags or (answer.strip() in turn_text and reasoning.strip() in turn_text):
+            return turn_text
     return None
 
 
@@ -281,15 +281,17 @@ def _joined(
     """As few texts as hold all answers behind their prompts, from the last answer back."""
     texts: list[RenderedConversation] = []
     for answer in reversed(answers):
-        whole = answer.prompt + answer.written
+        full_text = answer.prompt + answer.text
         for i, text in enumerate(texts):
-            if text.text.startswith(whole) and (end := _end_within(text.text, answer, len(whole), tokenizer)):
+            if text.text.startswith(full_text) and (end := _end_within(text.text, answer, len(full_text), tokenizer)):
                 spans = (_span(answer, end), *text.spans)
                 texts[i] = replace(text, spans=spans, notes=text.notes | answer.notes)
                 break
         else:
             texts.append(
-                RenderedConversation(whole, (_span(answer, len(whole)),), is_chat=True, notes=answer.notes | notes)
+                RenderedConversation(
+                    full_text, (_span(answer, len(full_text)),), is_chat=True, notes=answer.notes | notes
+                )
             )
     return texts[::-1]
 

@@ -40,25 +40,25 @@ def packs(rows: Sequence[Ids], may_share: Sequence[int], max_tokens: int) -> lis
     `may_share` says how many of its first tokens each row may have in common with others. A group that does not fit into
     what is left of a micro-batch goes on in the next one, which computes the common beginning once more.
     """
-    found: list[list[SharedPrefix]] = []
+    batches: list[list[SharedPrefix]] = []
     room = 0
     for group in sorted(shared_beginnings(rows, may_share), key=lambda g: -_size(g, rows)):
-        taken: list[int] = []
+        members: list[int] = []
         for i in sorted(group.rows, key=lambda i: -len(rows[i])):
             cost = len(rows[i]) - group.length
-            if not found or room < cost + (0 if taken else group.length):
-                _close(found, group.length, taken)
-                found.append([])
-                taken, room = [], max_tokens
-            room -= cost + (0 if taken else group.length)
-            taken.append(i)
-        _close(found, group.length, taken)
-    return found
+            if not batches or room < cost + (0 if members else group.length):
+                _close(batches, group.length, members)
+                batches.append([])
+                members, room = [], max_tokens
+            room -= cost + (0 if members else group.length)
+            members.append(i)
+        _close(batches, group.length, members)
+    return batches
 
 
-def _close(found: list[list[SharedPrefix]], length: int, rows: Sequence[int]) -> None:
+def _close(batches: list[list[SharedPrefix]], length: int, rows: Sequence[int]) -> None:
     if rows:
-        found[-1].append(SharedPrefix(length if len(rows) > 1 else 0, tuple(rows)))
+        batches[-1].append(SharedPrefix(length if len(rows) > 1 else 0, tuple(rows)))
 
 
 def _size(group: SharedPrefix, rows: Sequence[Ids]) -> int:
@@ -81,14 +81,14 @@ def _grouped(order: Sequence[int], common: Sequence[int]) -> tuple[int, list[Sha
     if len(order) == 1:
         return 0, [SharedPrefix(0, tuple(order))]
     least = min(common)
-    whole = (len(order) - 1) * least if least >= SHORTEST_PREFIX else 0
+    saved_as_one = (len(order) - 1) * least if least >= SHORTEST_PREFIX else 0
     groups: list[SharedPrefix] = []
     saved = start = 0
     for end in [*(i + 1 for i, tokens in enumerate(common) if tokens == least), len(order)]:
         part_saved, part = _grouped(order[start:end], common[start : end - 1])
         saved, groups, start = saved + part_saved, groups + part, end
-    if whole and whole >= saved:
-        return whole, [SharedPrefix(least, tuple(order))]
+    if saved_as_one and saved_as_one >= saved:
+        return saved_as_one, [SharedPrefix(least, tuple(order))]
     return saved, _alone_together(groups)
 
 
@@ -98,7 +98,7 @@ def _alone_together(groups: list[SharedPrefix]) -> list[SharedPrefix]:
     return [group for group in groups if group.length] + ([SharedPrefix(0, alone)] if alone else [])
 
 
-def common_beginning(one: Ids, other: Ids, most: int) -> int:
+def common_beginning(first: Ids, second: Ids, most: int) -> int:
     """How many of their first `most` tokens two rows have in common before they differ."""
-    most = min(most, len(one), len(other))  # a prompt may be longer than what was left of its row
-    return next((i for i in range(most) if one[i] != other[i]), most)
+    most = min(most, len(first), len(second))  # a prompt may be longer than what was left of its row
+    return next((i for i in range(most) if first[i] != second[i]), most)

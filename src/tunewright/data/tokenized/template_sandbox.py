@@ -39,11 +39,11 @@ def fault_of(source: str, special_tokens: Mapping[str, str]) -> tuple[str, int]:
 
     A template that refuses the sample rows can: it will refuse rows one by one, each with its place.
     """
-    return _tried(source, tuple(sorted(special_tokens.items())))
+    return _check(source, tuple(sorted(special_tokens.items())))
 
 
 @lru_cache(maxsize=32)
-def _tried(source: str, special_tokens: tuple[tuple[str, str], ...]) -> tuple[str, int]:
+def _check(source: str, special_tokens: tuple[tuple[str, str], ...]) -> tuple[str, int]:
     if len(source) > MAX_SOURCE:
         return f"it is longer than {MAX_SOURCE} characters", 0
     request = {"source": source, "special_tokens": dict(special_tokens), "seconds": SECONDS}
@@ -78,11 +78,11 @@ def _attempt(source: str, special_tokens: Mapping[str, str]) -> tuple[str, int]:
 
 
 def _write(text: Iterable[str]) -> None:
-    written = 0
+    length = 0
     try:
         for part in text:
-            written += len(part)
-            if written > MAX_WRITTEN:
+            length += len(part)
+            if length > MAX_WRITTEN:
                 raise OverflowError(f"it writes more than {MAX_WRITTEN} characters for a short conversation")
     except SecurityError:
         raise

@@ -77,7 +77,7 @@ def _thought(message: Message, opened: str, tokenizer: TextTokenizer) -> str:
     """The thinking between the marks of this template, behind what the prompt opened."""
     reasoning, answer = thinking_of(message)
     marks = marks_of(tokenizer)
-    thought = f"{marks.before}{reasoning.strip(chr(10))}{marks.behind}"
+    thought = f"{marks.before}{reasoning.strip(chr(10))}{marks.after}"
     if marks == USUAL and message.reasoning is None:
         thought = message.content[: len(message.content) - len(answer)].lstrip()
         thought = thought if thought.startswith(OPEN) else f"{OPEN}\n{thought}"
@@ -87,19 +87,19 @@ def _thought(message: Message, opened: str, tokenizer: TextTokenizer) -> str:
 def written_before(message: Message) -> str:
     """The answer of a turn behind its thinking between the usual tags, where no template writes it."""
     reasoning, answer = thinking_of(message)
-    return f"{USUAL.before}{reasoning.strip(chr(10))}{USUAL.behind}{answer}" if reasoning.strip() else answer
+    return f"{USUAL.before}{reasoning.strip(chr(10))}{USUAL.after}{answer}" if reasoning.strip() else answer
 
 
-def end_of_thinking(message: Message, written: str, prompt: str, tokenizer: TextTokenizer) -> int:
+def end_of_thinking(message: Message, turn: str, prompt: str, tokenizer: TextTokenizer) -> int:
     """Characters of what the model writes that are thinking, with its marks and the blanks behind it."""
-    closing = marks_of(tokenizer).behind.strip() or CLOSE
+    closing = marks_of(tokenizer).after.strip() or CLOSE
     reasoning = thinking_of(message)[0].strip()
-    if reasoning and reasoning in written:
-        start = written.index(reasoning) + len(reasoning)
-        place = written.find(closing, start)
+    if reasoning and reasoning in turn:
+        start = turn.index(reasoning) + len(reasoning)
+        place = turn.find(closing, start)
         end = start if place < 0 else place + len(closing)
-        return end + len(written[end:]) - len(written[end:].lstrip())
-    thought = re.match(r".*?</think>\s*" if opening_of(prompt) else r"\s*<think>.*?</think>\s*", written, re.DOTALL)
+        return end + len(turn[end:]) - len(turn[end:].lstrip())
+    thought = re.match(r".*?</think>\s*" if opening_of(prompt) else r"\s*<think>.*?</think>\s*", turn, re.DOTALL)
     return thought.end() if thought else 0
 
 
@@ -108,7 +108,7 @@ class ThinkingMarkers:
     """What stands before and behind thinking."""
 
     before: str
-    behind: str
+    after: str
 
 
 USUAL = ThinkingMarkers(f"{OPEN}\n", f"\n{CLOSE}\n\n")
@@ -134,7 +134,7 @@ def _marks(template: str, special_tokens: tuple[tuple[str, str], ...]) -> Thinki
             continue
         rest = plain[len(prompt) :]
         if plain.startswith(prompt) and thinking.startswith(prompt) and thinking.endswith(rest) and _REASON in thinking:
-            before, _reason, behind = thinking[len(prompt) : len(thinking) - len(rest)].partition(_REASON)
-            if before.strip() and behind.strip() and CLOSE not in behind:
-                return ThinkingMarkers(before, behind)
+            before, _reason, after = thinking[len(prompt) : len(thinking) - len(rest)].partition(_REASON)
+            if before.strip() and after.strip() and CLOSE not in after:
+                return ThinkingMarkers(before, after)
     return USUAL

@@ -169,8 +169,8 @@ def _encode_conversations(examples: Sequence[Example], rules: _Rules) -> Iterato
             rendered.append((example, texts[-1:] if rules.train_on == "all" else texts))
     parts = _encode_parts([text for _example, texts in rendered for text in texts], rules)
     for example, texts in rendered:
-        whole = [_label(example, text, next(parts), rules) for text in texts]
-        yield from _fitting(example, whole, rules) if example.messages else _in_blocks(example, whole[0], rules)
+        tokenized = [_label(example, text, next(parts), rules) for text in texts]
+        yield from _fitting(example, tokenized, rules) if example.messages else _in_blocks(example, tokenized[0], rules)
 
 
 def _fitting(
@@ -205,18 +205,20 @@ def _parts(rendered: RenderedConversation, rules: _Rules) -> list[_Part]:
 
     Tokenizers that put a blank in front of each text would put one before each part; they are given the text as a whole.
     """
-    whole = ((0, len(rendered.text)),)
+    all_characters = ((0, len(rendered.text)),)
     if not rendered.is_chat:
-        return [_Part(rendered.text, whole)]
+        return [_Part(rendered.text, all_characters)]
     if rules.tokenizer.begins_with_blank:
-        learned = whole if rules.train_on == "all" else tuple((span.start, span.end) for span in rendered.spans)
+        learned = (
+            all_characters if rules.train_on == "all" else tuple((span.start, span.end) for span in rendered.spans)
+        )
         return [_Part(rendered.text, learned)]
     parts, place = [], 0
     for span in rendered.spans:
-        read, written = rendered.text[place : span.prompt_end], rendered.text[span.prompt_end : span.end]
-        from_start = ((0, len(read)),) if rules.train_on == "all" else ()
+        prompt, answer = rendered.text[place : span.prompt_end], rendered.text[span.prompt_end : span.end]
+        from_start = ((0, len(prompt)),) if rules.train_on == "all" else ()
         start = 0 if rules.train_on == "all" else span.start - span.prompt_end
-        parts += [_Part(read, from_start), _Part(written, ((start, len(written)),))]
+        parts += [_Part(prompt, from_start), _Part(answer, ((start, len(answer)),))]
         place = span.end
     return parts
 
@@ -283,13 +285,13 @@ def _cut(row: TokenizedExample, max_length: int | None) -> TokenizedExample:
 def _check(example: Example, row: TokenizedExample, rules: _Rules) -> Problem | None:
     # The first token has nothing in front of it that could predict it, so its label does not count.
     if not any(label != IGNORED for label in row.labels[1:]):
-        return _nothing_left(example, rules, prompt_tokens=row.prompt_length, needed=row.full_length)
+        return _answer_cut_off(example, rules, prompt_tokens=row.prompt_length, needed=row.full_length)
     if not row.is_truncated and row.labels[-1] not in rules.tokenizer.end_ids:
         return _problem("E214", example)
     return None
 
 
-def _nothing_left(example: Example, rules: _Rules, *, prompt_tokens: int, needed: int) -> Problem:
+def _answer_cut_off(example: Example, rules: _Rules, *, prompt_tokens: int, needed: int) -> Problem:
     values = {"max_length": rules.max_length or 0, "prompt_tokens": prompt_tokens, "needed": needed}
     return _problem("E209", example, **values)
 
@@ -318,11 +320,11 @@ def _encode_translations(examples: Sequence[Example], rules: _Rules) -> Iterator
 
 def _encode_labelled(examples: Sequence[Example], rules: _Rules) -> Iterator[TokenizedExample | Problem]:
     texts = [(example.text, example.pair) for example in examples]
-    for example, given in zip(examples, text_inputs(texts, rules.tokenizer, rules.max_length), strict=True):
-        if given.is_empty:
+    for example, inputs in zip(examples, text_inputs(texts, rules.tokenizer, rules.max_length), strict=True):
+        if inputs.is_empty:
             yield _problem("E227", example, field=N_("text"))
         else:
-            yield _encoded(example, given, _classes(example, rules))
+            yield _encoded(example, inputs, _classes(example, rules))
 
 
 def _classes(example: Example, rules: _Rules) -> list[int] | list[float]:
@@ -338,23 +340,23 @@ def _classes(example: Example, rules: _Rules) -> list[int] | list[float]:
 
 def _encode_tagged(examples: Sequence[Example], rules: _Rules) -> Iterator[TokenizedExample | Problem]:
     words = [example.words for example in examples]
-    inputs = word_inputs(words, rules.tokenizer, rules.max_length, label_last=rules.label_last)
-    for example, given in zip(examples, inputs, strict=True):
-        labels = [IGNORED] * len(given.ids)
-        for position, tag in zip(given.positions, example.tags, strict=True):
+    rows = word_inputs(words, rules.tokenizer, rules.max_length, label_last=rules.label_last)
+    for example, inputs in zip(examples, rows, strict=True):
+        labels = [IGNORED] * len(inputs.ids)
+        for position, tag in zip(inputs.positions, example.tags, strict=True):
             if position is not None:
                 labels[position] = rules.classes[tag]
-        if given.is_empty or given.lost:
-            yield _problem("E227", example, field=N_("words") if given.is_empty else f"words[{given.lost[0]}]")
+        if inputs.is_empty or inputs.lost:
+            yield _problem("E227", example, field=N_("words") if inputs.is_empty else f"words[{inputs.lost[0]}]")
         elif all(label == IGNORED for label in labels):
-            yield _nothing_left(example, rules, prompt_tokens=0, needed=given.full_length)
+            yield _answer_cut_off(example, rules, prompt_tokens=0, needed=inputs.full_length)
         else:
-            yield _encoded(example, given, labels)
+            yield _encoded(example, inputs, labels)
 
 
-def _encoded(example: Example, given: EncoderInput, labels: list[int] | list[float]) -> TokenizedExample:
-    is_truncated = len(given.ids) < given.full_length
-    return TokenizedExample(example.number, given.ids, labels, given.prompt_length, given.full_length, is_truncated)
+def _encoded(example: Example, inputs: EncoderInput, labels: list[int] | list[float]) -> TokenizedExample:
+    is_truncated = len(inputs.ids) < inputs.full_length
+    return TokenizedExample(example.number, inputs.ids, labels, inputs.prompt_length, inputs.full_length, is_truncated)
 
 
 _CODERS: Mapping[Task, Callable[[Sequence[Example], _Rules], Iterator[TokenizedExample | Problem]]] = {

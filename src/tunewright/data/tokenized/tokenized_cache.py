@@ -57,10 +57,10 @@ def load(path: Path) -> list[TokenizedExample] | None:
     head_line, _, body = path.read_bytes().partition(b"\n")
     try:
         head = json.loads(head_line)
-        is_whole = head.pop("sha256") == _digest(head, body)
+        is_intact = head.pop("sha256") == _digest(head, body)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
-    if not is_whole or head["format"] != FORMAT or head["byteorder"] != sys.byteorder:
+    if not is_intact or head["format"] != FORMAT or head["byteorder"] != sys.byteorder:
         return None
     numbers, labels = array("i"), array(head["labels"])
     end = head["integers"] * numbers.itemsize

@@ -33,11 +33,11 @@ def pieces(
         return list(_tagged(row, tokenizer, labels))
     if task == "causal_lm":
         return list(_learned_parts(row, tokenizer))
-    given = PreviewPiece(tokenizer.decode(row.ids, skip_special_tokens=False), False)
+    prompt = PreviewPiece(tokenizer.decode(row.ids, skip_special_tokens=False), False)
     if task == "seq2seq":
         target = tokenizer.decode([int(label) for label in row.labels], skip_special_tokens=False)
-        return [given, PreviewPiece("\n", False), PreviewPiece(target, True)]
-    return [given, PreviewPiece(" -> ", False), PreviewPiece(_label(row, labels, problem_type), True)]
+        return [prompt, PreviewPiece("\n", False), PreviewPiece(target, True)]
+    return [prompt, PreviewPiece(" -> ", False), PreviewPiece(_label(row, labels, problem_type), True)]
 
 
 def seen_rows(
@@ -77,14 +77,14 @@ def _label(row: TokenizedExample, labels: Sequence[str], problem_type: ProblemTy
 
 def _tagged(row: TokenizedExample, tokenizer: TextTokenizer, labels: Sequence[str]) -> Iterator[PreviewPiece]:
     """The text, and behind each token that answers for a word that word's tag."""
-    shown, start = "", 0
+    text_so_far, start = "", 0
     for end, label in enumerate(row.labels, 1):
         if label == IGNORED and end < len(row.ids):
             continue
         # Decoded from the start, as blanks depend on what stands in front; half a character waits for its other tokens.
         text = tokenizer.decode(row.ids[:end], skip_special_tokens=False).rstrip("\ufffd")
         alone = tokenizer.decode(row.ids[start:end], skip_special_tokens=False)
-        yield PreviewPiece(text.removeprefix(shown) if text.startswith(shown) else alone, False)
+        yield PreviewPiece(text.removeprefix(text_so_far) if text.startswith(text_so_far) else alone, False)
         if label != IGNORED:
             yield PreviewPiece(f"/{labels[int(label)]}", True)
-        shown, start = text, end
+        text_so_far, start = text, end

@@ -63,8 +63,8 @@ class TextTokenizer:
     def pad_id(self) -> int:
         """The id that fills rows up; it is masked wherever it stands."""
         pad = self.special_tokens.get("pad_token")
-        found = self.backend.token_to_id(pad) if pad else None
-        return self.end_ids[0] if found is None else found
+        token_id = self.backend.token_to_id(pad) if pad else None
+        return self.end_ids[0] if token_id is None else token_id
 
     def render(self, messages: Iterable[Message], *, tools: Tools = (), add_generation_prompt: bool = False) -> str:
         """The conversation in the model's chat template. Raises jinja2.TemplateError."""
@@ -102,8 +102,8 @@ def _failures(texts: Sequence[str | tuple[str, str]]) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as fault:  # as when it is loaded
-        shown = str(texts[0] if len(texts) == 1 else texts)[:SHOWN]
-        raise error("E331", reason=str(fault)[:SHOWN], text=shown) from fault
+        text_head = str(texts[0] if len(texts) == 1 else texts)[:SHOWN]
+        raise error("E331", reason=str(fault)[:SHOWN], text=text_head) from fault
 
 
 def load_tokenizer(folder: Path, chat_template: str | None = None, day: datetime | None = None) -> TextTokenizer:
@@ -163,16 +163,16 @@ def _read_json(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
-def _template(folder: Path, config: dict[str, Any], asked: str | None, special: dict[str, str]) -> str | None:
+def _template(folder: Path, config: dict[str, Any], requested: str | None, special: dict[str, str]) -> str | None:
     """The template, tried in a process with limits unless it is one of ours."""
-    if asked is not None and asked in BUILT_IN:
-        return BUILT_IN[asked]
+    if requested is not None and requested in BUILT_IN:
+        return BUILT_IN[requested]
     own = folder / "chat_template.jinja"
-    if asked is not None and not Path(asked).is_file():
+    if requested is not None and not Path(requested).is_file():
         raise error(
-            "E101", path=asked, reason=Phrase(N_("no such template; built in: {names}"), names=", ".join(BUILT_IN))
+            "E101", path=requested, reason=Phrase(N_("no such template; built in: {names}"), names=", ".join(BUILT_IN))
         )
-    path = Path(asked) if asked is not None else own
+    path = Path(requested) if requested is not None else own
     source = _read_text(path) if path.is_file() else _stored_template(config, "default")
     if source is not None:
         _try_template(source, path if path.is_file() else folder / "tokenizer_config.json", special)
@@ -216,18 +216,18 @@ def _stored_template(config: dict[str, Any], name: str) -> str | None:
 
 def _end_ids(folder: Path, backend: Tokenizer, special: dict[str, str]) -> tuple[int, ...]:
     """The tokenizer's end token first, then whatever else ends generation by the model's own configs."""
-    found = _ids(backend, special, "eos_token")
+    ids = _ids(backend, special, "eos_token")
     for name in ("generation_config.json", "config.json"):
         value = _read_json(folder / name).get("eos_token_id")
-        found += [i for i in (value if isinstance(value, list) else [value]) if isinstance(i, int)]
+        ids += [i for i in (value if isinstance(value, list) else [value]) if isinstance(i, int)]
     # Encoders write nothing and name no end token; what closes their texts is the separator.
-    found = found or _ids(backend, special, "sep_token")
-    if not found:
+    ids = ids or _ids(backend, special, "sep_token")
+    if not ids:
         raise error("E304", folder=str(folder), reason=N_("no end token (eos_token) is named in its configs"))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(ids))
 
 
 def _ids(backend: Tokenizer, special: dict[str, str], name: str) -> list[int]:
     """The id of a special token; nothing if the tokenizer names none."""
-    found = backend.token_to_id(special[name]) if name in special else None
-    return [] if found is None else [found]
+    token_id = backend.token_to_id(special[name]) if name in special else None
+    return [] if token_id is None else [token_id]

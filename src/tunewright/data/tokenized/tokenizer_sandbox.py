@@ -105,8 +105,8 @@ def _growth_of(text: str, backend: Tokenizer, most: int) -> int:
     """The tokens, of one text or of two, or the characters that are written of them, whichever are more."""
     ids = backend.encode(text, add_special_tokens=True).ids
     pair = backend.encode(text, text, add_special_tokens=True).ids
-    written = backend.decode(ids[:most])
-    return max(len(ids), len(pair) // 2, len(written) // MOST_GROWTH)
+    decoded = backend.decode(ids[:most])
+    return max(len(ids), len(pair) // 2, len(decoded) // MOST_GROWTH)
 
 
 def _own_texts(state: Mapping[str, Any]) -> Iterator[str]:

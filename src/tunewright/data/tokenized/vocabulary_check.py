@@ -39,9 +39,9 @@ def beyond(
 
 def beyond_problem(ids: Sequence[int], tokenizer: TextTokenizer, task: Task, embedding: EmbeddingRows) -> Problem:
     """E250 with the tokens by name and the lines that make a row for each."""
-    shown = ", ".join(f"{tokenizer.backend.id_to_token(number)} ({number})" for number in ids[:NAMED])
+    token_list = ", ".join(f"{tokenizer.backend.id_to_token(number)} ({number})" for number in ids[:NAMED])
     values = {
-        "count": len(ids), "rows": embedding.rows, "names": shown + (", ..." if len(ids) > NAMED else ""),
+        "count": len(ids), "rows": embedding.rows, "names": token_list + (", ..." if len(ids) > NAMED else ""),
         "command": _resize(embedding.folder, task), "ids": "[" + ",".join(map(str, ids)) + "]",
     }  # fmt: skip
     return Problem("E250", values=values)

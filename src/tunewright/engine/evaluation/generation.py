@@ -1,7 +1,7 @@
 """Answers of a model to prompts: batched, greedy, the longest prompts first.
 
-Prompts of a decoder are padded on the left and its answer stands behind them; those of an encoder on the right, and the
-answer stands alone.
+Prompts of a decoder are padded on the left and its answer follows them; those of an encoder on the right, and the
+answer is a sequence of its own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """What a model wrote; `is_cut` if it came to no end within the tokens it was given."""
+    """What a model generated; `is_cut` if it did not end within `max_new_tokens`."""
 
     text: str
     is_cut: bool
@@ -38,15 +38,15 @@ def generate(
     max_new_tokens: int,
     merge: bool = False,
     progress: Progress = lambda done, total: None,
-    portions: BatchSizeBackoff | None = None,
+    backoff: BatchSizeBackoff | None = None,
 ) -> list[GeneratedText]:
     """The greedy answer to each prompt, in the order of the prompts, special tokens left out.
 
-    With `merge` LoRA stands in the weights while it writes. Cost: at most CACHE_BYTES of keys and values at once, or one
+    With `merge` LoRA is merged into the weights while it generates. Cost: at most CACHE_BYTES of keys and values at once, or one
     row's.
     """
     with merged_lora(model) if merge else nullcontext(), _contiguous_head(model):
-        return _generate(model, prompts, tokenizer, max_new_tokens, progress, portions or BatchSizeBackoff())
+        return _generate(model, prompts, tokenizer, max_new_tokens, progress, backoff or BatchSizeBackoff())
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def _contiguous_head(model: PreTrainedModel) -> Iterator[None]:
     prompts of SmolLM2).
     """
     head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _head, given: (given[0].contiguous(), *given[1:]))
+    hook = head.register_forward_pre_hook(lambda _head, inputs: (inputs[0].contiguous(), *inputs[1:]))
     try:
         yield
     finally:
@@ -70,7 +70,7 @@ def _generate(
     tokenizer: TextTokenizer,
     max_new_tokens: int,
     progress: Progress,
-    portions: BatchSizeBackoff,
+    backoff: BatchSizeBackoff,
 ) -> list[GeneratedText]:
     was_training = model.training
     model.eval()
@@ -90,10 +90,10 @@ def _generate(
         use_cache=True,
     )
     answers: dict[int, GeneratedText] = {}
-    lengths, most = [len(prompt) + max_new_tokens for prompt in prompts], CACHE_BYTES // _bytes_per_token(model)
-    groups = micro_batches(lengths, most)
+    lengths = [len(prompt) + max_new_tokens for prompt in prompts]
+    groups = micro_batches(lengths, CACHE_BYTES // _bytes_per_token(model))
 
-    def write(group: RowGroup) -> None:
+    def generate_group(group: RowGroup) -> None:
         longest = max(len(prompts[i]) for i in group)
         ids = torch.full((len(group), longest), pad)
         mask = torch.zeros((len(group), longest), dtype=torch.long)
@@ -103,18 +103,25 @@ def _generate(
             mask[row, place] = 1
         ids, mask = ids.to(model.device), mask.to(model.device)
         if is_prompted:
-            writer, given = model.get_base_model(), _behind_learned_prompt(model, ids, mask)
+            generator: PreTrainedModel = model.get_base_model()
+            inputs = _embeddings_with_learned_prompt(model, ids, mask)
         else:
-            writer, given = model, {"input_ids": ids, "attention_mask": mask}
-        output = writer.generate(**given, generation_config=generation)
+            generator = model
+            inputs = {"input_ids": ids, "attention_mask": mask}
+        output = generator.generate(**inputs, generation_config=generation)
+        if has_encoder:
+            start_of_answer = 1
+        elif is_prompted:
+            start_of_answer = 0
+        else:
+            start_of_answer = longest
         for row, i in enumerate(group):
-            written = output[row, 1 if has_encoder else 0 if is_prompted else longest :].tolist()
-            kept = _until_end(written, tokenizer.end_ids)
-            answers[i] = GeneratedText(tokenizer.decode(kept), is_cut=len(kept) == max_new_tokens)
+            answer_ids = _before_end(output[row, start_of_answer:].tolist(), tokenizer.end_ids)
+            answers[i] = GeneratedText(tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens)
         progress(len(answers), len(prompts))
 
-    most = ROWS_WRITTEN_AT_ONCE
-    portions.each((part[i : i + most] for part in groups for i in range(0, len(part), most)), write)
+    limit = ROWS_WRITTEN_AT_ONCE
+    backoff.for_each((group[i : i + limit] for group in groups for i in range(0, len(group), limit)), generate_group)
     model.train(was_training)
     return [answers[i] for i in range(len(prompts))]
 
@@ -125,7 +132,9 @@ def _has_learned_prompt(model: PreTrainedModel) -> bool:
     return config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
 
 
-def _behind_learned_prompt(model: PeftModel, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> dict[str, torch.Tensor]:
+def _embeddings_with_learned_prompt(
+    model: PeftModel, ids_BT: torch.Tensor, mask_BT: torch.Tensor
+) -> dict[str, torch.Tensor]:
     """The vectors of padded prompts with the learned ones right before each text, as the base takes them.
 
     PEFT puts them before the padding, which then counts as positions between them and the text.
@@ -153,6 +162,6 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
     return 2 * config.num_hidden_layers * kv_heads * width * dtype.itemsize
 
 
-def _until_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
+def _before_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
     first = next((i for i, token in enumerate(ids) if token in end_ids), len(ids))
     return ids[:first]

@@ -16,7 +16,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Prediction:
-    """Label names of one row (one, several, or one for each word), or its number; `probability` of a single label."""
+    """Label names of one row (one, several, or one for each word), or its value; `probability` of a single label."""
 
     labels: tuple[str, ...] = ()
     number: float = 0.0
@@ -26,13 +26,13 @@ class Prediction:
 @torch.inference_mode()
 def predict(
     model: nn.Module, rows: Sequence[TokenizedExample], collator: StepCollator, labels: Sequence[str], problem_type: str | None,
-    progress: Progress = lambda done, total: None, portions: BatchSizeBackoff | None = None,
+    progress: Progress = lambda done, total: None, backoff: BatchSizeBackoff | None = None,
 ) -> list[Prediction]:  # fmt: skip
-    """What the model takes each row for. Without `problem_type` every word gets a tag."""
+    """The predicted labels of each row. Without `problem_type` every word gets a tag."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    found: list[Prediction | None] = [None] * len(rows)
+    predictions: list[Prediction | None] = [None] * len(rows)
     done = 0
 
     def read(group: RowGroup) -> None:
@@ -40,16 +40,18 @@ def predict(
         batch = {k: v.to(device) for k, v in collator.collate([rows[i] for i in group], collator.pad_id).items()}
         logits = logits_of(model, batch).cpu()
         for position, i in enumerate(group):
-            found[i] = _read(logits[position], rows[i], labels, problem_type)
+            predictions[i] = _prediction_of(logits[position], rows[i], labels, problem_type)
         done += len(group)
         progress(done, len(rows))
 
-    (portions or BatchSizeBackoff()).each(collator.groups(rows), read)
+    (backoff or BatchSizeBackoff()).for_each(collator.groups(rows), read)
     model.train(was_training)
-    return [prediction for prediction in found if prediction is not None]
+    return [prediction for prediction in predictions if prediction is not None]
 
 
-def _read(logits: torch.Tensor, row: TokenizedExample, labels: Sequence[str], problem_type: str | None) -> Prediction:
+def _prediction_of(
+    logits: torch.Tensor, row: TokenizedExample, labels: Sequence[str], problem_type: str | None
+) -> Prediction:
     if problem_type is None:
         tags_T = logits.argmax(-1).tolist()
         return Prediction(tuple(labels[tags_T[i]] for i, label in enumerate(row.labels) if label != IGNORED))

@@ -1,4 +1,4 @@
-"""Activation checkpointing: of each layer only its input is kept, the rest is computed again in the backward pass."""
+"""Activation checkpointing: only the input of each layer is stored, the rest is computed again in the backward pass."""
 
 from peft import PeftModel
 
@@ -6,9 +6,9 @@ from tunewright.engine.models.quantization import quantised_layers, stored_in
 
 
 def checkpoint_activations(model: PeftModel) -> None:
-    """Switch it on for a model that has its adapter; gradients stay the same numbers.
+    """Enable it for a model that has its adapter; gradients stay the same.
 
-    Prefix tuning has none of it: its prefix is a key-value cache, and a checkpointed layer is called without one.
+    Not for prefix tuning: its prefix is a key-value cache, and a checkpointed layer is called without one.
     """
     assert model.active_peft_config.peft_type != "PREFIX_TUNING"
     base = model.get_base_model()

@@ -1,4 +1,4 @@
-"""What a training goes on with: the trained numbers themselves, where an adapter's file holds something derived of them."""
+"""The trained parameters in a checkpoint, where an adapter's file holds only what was derived from them."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ IMPORTANCE = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 def save_trained(model: PeftModel, folder: Path, method: str) -> None:
-    """Write the trained tensors of a method whose adapter file is not enough to go on with."""
+    """Write the trained tensors of a method whose adapter file is not enough to resume from."""
     if method not in DERIVED:
         return
     tensors = {f"parameter/{n}": p.detach().cpu().contiguous() for n, p in trained_tensors(model)}
@@ -27,7 +27,7 @@ def save_trained(model: PeftModel, folder: Path, method: str) -> None:
 
 
 def restore_trained(model: PeftModel, folder: Path) -> bool:
-    """Put such tensors back, all or an error; False if the folder has none. Raises: ModelError E310."""
+    """Restore such tensors, all or an error; False if the folder has none. Raises: ModelError E310."""
     path = folder / TRAINED
     if not path.is_file():
         return False
@@ -45,22 +45,22 @@ def restore_trained(model: PeftModel, folder: Path) -> bool:
 
 
 def _allocator_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
-    """AdaLoRA's running importance of each weight, and the ranks it left in each layer."""
+    """AdaLoRA's running importance of each weight, and which ranks of each layer are in use."""
     allocator, pattern = model.base_model.rankallocator, model.active_peft_config.rank_pattern or {}
-    found = {f"ranks/{name}": torch.tensor(kept) for name, kept in pattern.items()}
+    tensors = {f"ranks/{name}": torch.tensor(rank_mask) for name, rank_mask in pattern.items()}
     for kind in IMPORTANCE:
-        found |= {
+        tensors |= {
             f"{kind}/{name}": tensor.detach().cpu().contiguous() for name, tensor in vars(allocator)[kind].items()
         }
-    return found
+    return tensors
 
 
 def _restore_allocator(model: PeftModel, stored: dict[str, torch.Tensor]) -> None:
     def part(kind: str) -> dict[str, torch.Tensor]:
-        return {name.partition("/")[2]: t for name, t in stored.items() if name.startswith(f"{kind}/")}
+        return {name.partition("/")[2]: tensor for name, tensor in stored.items() if name.startswith(f"{kind}/")}
 
     allocator = model.base_model.rankallocator
     for kind in IMPORTANCE:
         vars(allocator)[kind].update({name: tensor.to(model.device) for name, tensor in part(kind).items()})
-    ranks = {name: kept.tolist() for name, kept in part("ranks").items()}
+    ranks = {name: rank_mask.tolist() for name, rank_mask in part("ranks").items()}
     model.active_peft_config.rank_pattern = ranks or None

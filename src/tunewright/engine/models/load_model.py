@@ -1,5 +1,6 @@
-"""Base model, tokenizer and adapters from folders, strictly: nothing loads partly, nothing runs code."""
+"""Base model, tokenizer and adapters from folders, strictly: nothing is loaded partly, no code of a model is run."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ from tunewright.engine.tasks.task_registry import task_of
 from tunewright.errors import error
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.weight_shards import headers
-from tunewright.kernels.cpu_matmul import is_int8_right
+from tunewright.kernels.cpu_matmul import is_int8_exact
 from tunewright.kernels.int8 import to_int8
 from tunewright.kernels.packing import FLASH
 from tunewright.planning.peft_kwargs import HEADS, LABELLED
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.checkpoints import MANIFEST, damage
 from tunewright.security import gate_adapter, gate_model_folder, safetensors_header
+
+logger = logging.getLogger(__name__)
 
 Tensors = dict[str, torch.Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -46,18 +49,16 @@ def base_name(plan: Plan) -> str:
 
 
 def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
-    """The frozen base in the planned precision, with the planned labels; a head that it lacks is drawn from the seed.
+    """The frozen base in the planned precision, with the planned labels; a head that it lacks is initialized from the seed.
 
     Raises: ModelError E302, E303, E307, E309, E311, E315 to E318, E320; ExportError E601 if quantization lacks its package.
     """
     run, folder = plan.run, Path(plan.facts.model.folder)
     gate_model_folder(folder)
-    assert run.model.precision != "auto"
     dtype = DTYPES[run.model.precision]
     kind = run.model.quantization
-    assert run.task != "auto"
     heads = (*HEADS, *plan.facts.model.fresh_heads.get(run.task, ())) if run.task in LABELLED else ()
-    by_int8 = "int8" in plan.fast_paths and is_int8_right()
+    by_int8 = "int8" in plan.fast_paths and is_int8_exact()
     set_seed(run.train.seed)
     stored = headers(folder)
     try:
@@ -86,11 +87,13 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     model.config.name_or_path = model.name_or_path = base_name(plan)
     if by_int8:
         to_int8(model, heads)
+    quantization = "int8 kernels" if by_int8 else f"quantization {kind}"
+    logger.info("loaded %s from %s: %s, %s", type(model).__name__, folder, dtype, quantization)
     return model.requires_grad_(False).to(device()) if kind == "none" or by_int8 else prepare(model)
 
 
 def label_settings(plan: Plan) -> dict[str, Any]:
-    """What a head needs to know: how many labels, their names, and what they are."""
+    """Config values of a classification head: how many labels, their names, and the problem type."""
     if plan.run.task not in LABELLED:
         return {}
     names, problem_type = plan.facts.data.labels, plan.facts.data.problem_type
@@ -129,7 +132,7 @@ def read_adapter(folder: Path) -> Tensors:
 
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """The base with an adapter from a folder, for use; whatever base the folder names, it is put on this one.
+    """The base with an adapter from a folder, for inference; which base the folder names does not matter.
 
     Raises: ModelError E310 if any tensor finds no place, E303, E307, E309, E315 if the folder is not to be trusted.
     """
@@ -139,28 +142,35 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
     stored = read_adapter(folder)
     try:
         model = PeftModel.from_pretrained(base, folder, is_trainable=False)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as fault:  # what PEFT says to an odd config
-        said = str(fault).split("\n", 2)[:2]  # of tensors that do not fit, the first line says no more than that
-        raise error("E310", reason=" ".join(map(str.strip, said))) from fault
+    except (
+        AttributeError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as fault:  # what PEFT raises for an invalid config
+        lines = str(fault).split("\n", 2)[:2]  # the first line says only that tensors do not fit
+        raise error("E310", reason=" ".join(map(str.strip, lines))) from fault
     _check_all_loaded(model, stored)
+    logger.info("loaded the adapter in %s: %d tensors", folder, len(stored))
     return model.eval()
 
 
 def _layers(base: PreTrainedModel) -> dict[str, tuple[int, int]]:
-    """Values in and out of each layer that an adapter can stand beside."""
-    found = {}
+    """Input and output size of each layer that an adapter can be attached to."""
+    sizes = {}
     for name, module in base.named_modules():
         if isinstance(module, nn.Linear):
-            found[name] = (module.in_features, module.out_features)
+            sizes[name] = (module.in_features, module.out_features)
         elif isinstance(module, nn.Embedding):
-            found[name] = (module.num_embeddings, module.embedding_dim)
+            sizes[name] = (module.num_embeddings, module.embedding_dim)
         elif isinstance(module, Conv1D):
-            found[name] = (module.nx, module.nf)
-    return found
+            sizes[name] = (module.nx, module.nf)
+    return sizes
 
 
 def restore_adapter(model: PeftModel, folder: Path) -> None:
-    """Put an adapter's tensors into a model that has one of the same shape. Raises: ModelError E310."""
+    """Copy an adapter's tensors into a model that has one of the same shape. Raises: ModelError E310."""
     if (folder / MANIFEST).is_file() and (fault := damage(folder)):
         raise error("E310", reason=fault)
     stored = read_adapter(folder)
@@ -170,6 +180,7 @@ def restore_adapter(model: PeftModel, folder: Path) -> None:
         for name, tensor in present.items():
             tensor.copy_(stored[name])
     _check_all_loaded(model, stored)
+    logger.info("restored %d adapter tensors from %s", len(stored), folder)
 
 
 def adapter_tensors(model: PeftModel) -> Tensors:
@@ -178,10 +189,10 @@ def adapter_tensors(model: PeftModel) -> Tensors:
 
 
 def check_places(present: Mapping[str, torch.Tensor], stored: Mapping[str, torch.Tensor]) -> None:
-    """Raises: ModelError E310 unless each stored tensor has a place of its shape, and each place a tensor."""
-    for what, odd in (("missing", present.keys() - stored), ("not expected", stored.keys() - present)):
-        if odd:
-            raise error("E310", reason=f"{what}: {len(odd)} tensors, first {min(odd)}")
+    """Raises: ModelError E310 unless both have the same names, with the same shapes."""
+    for what, names in (("missing", present.keys() - stored), ("not expected", stored.keys() - present)):
+        if names:
+            raise error("E310", reason=f"{what}: {len(names)} tensors, first {min(names)}")
     for name, tensor in stored.items():
         if present[name].shape != tensor.shape:
             raise error("E310", reason=f"{name}: {tuple(tensor.shape)} stored, {tuple(present[name].shape)} expected")

@@ -1,4 +1,4 @@
-"""Did every number of a base come out of its file? transformers draws what it does not find, and drops what it has no place for."""
+"""The check that all weights of a base come from its files: transformers initializes what is missing, and drops what is surplus."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -11,30 +11,30 @@ from tunewright.inspection.tensor_names import listed, natural
 from tunewright.planning.peft_kwargs import LABELLED
 from tunewright.planning.run_plan import Plan
 
-# Poolers belong to tasks that read a text as a whole; a file may have one that is not read, or lack one that is drawn.
+# Poolers belong to tasks on whole texts; a file may have one that is not used, or lack one that is then initialized.
 POOLER = re.compile(r"(^|\.)pooler\.")
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
-# Masks and tables that older versions saved beside the weights; models make them themselves.
+# Masks and tables that older versions saved with the weights; models compute them.
 COMPUTED = re.compile(
     r"(^|\.)(inv_freq|original_inv_freq|position_ids|token_type_ids|masked_bias|causal_mask|version|embed_positions\.weights)$"
 )
 
 
 def check_loaded(model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, stored: Mapping[str, Any]) -> None:
-    """`info` is what transformers says about loading; `stored` the headers of the files, by the names in them.
+    """`info` is transformers' report on loading; `stored` are the headers of the files, by tensor name.
 
-    Nothing may be missing, surplus or of another shape, but for the head of a task: of one that labels it may be new or have
-    another number of labels, and of a task that is not asked for it may be left in the file. Tensors that transformers knows
-    to be left over (its `_keys_to_ignore_on_load_unexpected`), and those that a model computes itself, are no weights.
+    Nothing may be missing, surplus or of another shape, except for heads: that of a classification task may be new or have
+    another number of labels, and one of another task may be left in the file. Tensors that transformers knows to be left
+    over (its `_keys_to_ignore_on_load_unexpected`), and those that a model computes itself, do not count as weights.
     Raises: ModelError E316, E317, E318, all of them at once.
     """
-    fresh = plan.facts.model.fresh_heads.get(plan.run.task, ()) if plan.run.task != "auto" else ()
+    fresh = plan.facts.model.fresh_heads.get(plan.run.task, ())
     labels = plan.run.task in LABELLED
     missing = [name for name in info["missing_keys"] if not (labels and _is_head(name, model, fresh))]
     surplus = [name for name in info["unexpected_keys"] if _has_no_place(name, model, stored)]
     misshapen = [
-        f"{name} ({_times(here)} / {_times(wanted)})"
-        for name, here, wanted in info["mismatched_keys"]
+        f"{name} ({_times(here)} / {_times(expected)})"
+        for name, here, expected in info["mismatched_keys"]
         if not (labels and _is_head(name, model, fresh))
     ]
     lists = (("E316", missing), ("E317", surplus), ("E318", misshapen))
@@ -49,7 +49,7 @@ def check_loaded(model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, st
 
 
 def _is_head(name: str, model: PreTrainedModel, fresh: Collection[str]) -> bool:
-    """Outside of the base, or one of the modules that are known to be new with this task."""
+    """Outside of the base, or a module that is known to be new with this task."""
     return not _is_inside(name, model) or any(part in fresh for part in name.split("."))
 
 

@@ -1,4 +1,4 @@
-"""Models as Python objects, for notebooks and the lesson's classes: load with a fresh or trained adapter, write a few tokens."""
+"""Models as Python objects, for notebooks and the lesson's classes: load with a fresh or trained adapter, generate a few tokens."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from tunewright.planning.run_plan import Plan
 def load_for_training(plan: Plan) -> tuple[PeftModel, PreTrainedTokenizerBase]:
     """The planned base with a fresh adapter, and its tokenizer; both work with a stock Trainer."""
     folder = Path(plan.facts.model.tokenizer_folder)
-    text = load_tokenizer(folder, plan.run.model.chat_template)
-    model = attach_adapter(load_base(plan, text), planned_config(plan), seed=plan.run.train.seed)
+    text_tokenizer = load_tokenizer(folder, plan.run.model.chat_template)
+    model = attach_adapter(load_base(plan, text_tokenizer), planned_config(plan), seed=plan.run.train.seed)
     if plan.run.train.activation_checkpointing:
         checkpoint_activations(model)
-    return model, load_hf_tokenizer(folder, text)
+    return model, load_hf_tokenizer(folder, text_tokenizer)
 
 
 def count_parameters(model: PreTrainedModel | PeftModel) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def count_parameters(model: PreTrainedModel | PeftModel) -> tuple[int, int]:
 
 @torch.inference_mode()
 def continue_text(model: PeftModel, tokenizer: PreTrainedTokenizerBase, prompt: str, max_new_tokens: int) -> str:
-    """The prompt and the tokens that the model writes behind it, greedily."""
+    """The prompt and the tokens that the model generates after it, greedily."""
     inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
     model.eval()
     output = model.generate(

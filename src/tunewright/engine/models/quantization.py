@@ -1,4 +1,4 @@
-"""Bases whose frozen linear layers are stored in 8 or 4 bits by bitsandbytes: loaded, made ready, counted, made plain.
+"""Bases whose frozen linear layers are stored in 8 or 4 bits by bitsandbytes: loaded, prepared, measured, dequantized.
 
 Quantised are linear layers alone. Embeddings, norms, outputs, classification heads, and experts that transformers holds
 as one tensor for all of them, stay as they are. Measured with bitsandbytes 0.50.2 on a CPU; not run on a GPU.
@@ -17,6 +17,8 @@ from transformers.pytorch_utils import Conv1D
 from tunewright.errors import error
 from tunewright.inspection.machine_info import has_bitsandbytes
 from tunewright.kernels.int8 import Int8Linear
+
+logger = logging.getLogger(__name__)
 
 
 def quantization_config(kind: str, dtype: torch.dtype, heads: Sequence[str] = ()) -> BitsAndBytesConfig | None:
@@ -57,7 +59,7 @@ def quantised_layers(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 def prepare(model: PreTrainedModel) -> PreTrainedModel:
-    """A quantised base as it is trained and used: frozen, and the same numbers in training and in evaluation mode.
+    """A quantized base, prepared for training and inference: frozen, and with the same outputs in training and evaluation mode.
 
     PEFT's preparation casts whatever is not quantised to fp32. That is nothing new for an fp32 run, and needed in fp16,
     whose sums overflow. In bf16 it is left out: SmolLM2's loss did not gain by it (4bit 3.966 with, 3.965 without; 8bit
@@ -68,6 +70,7 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
     if not layers:
         kind = "8bit" if model.config.quantization_config.load_in_8bit else "4bit"
         raise error("E313", kind=kind, architecture=type(model).__name__)
+    logger.info("%d linear layers are quantized by bitsandbytes", len(layers))
     for layer in layers:
         if stored_in(layer) == "4bit":
             # On a CPU with AVX512-BF16 the first evaluation packs the weights anew, for a kernel without a backward pass:

@@ -28,9 +28,9 @@ def disk_faults(folder: Path) -> Iterator[None]:
 
 
 def _number(text: str, folder: Path) -> int | None:
-    found = OF_SYSTEM.search(text)
-    if found:
-        return int(found[1])
+    match = OF_SYSTEM.search(text)
+    if match:
+        return int(match[1])
     if not any(word in text for word in OF_TORCH):
         return None
     return errno.ENOSPC if shutil.disk_usage(folder).free < ALMOST_NOTHING else errno.EIO

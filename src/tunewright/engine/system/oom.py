@@ -1,8 +1,9 @@
-"""Memory that runs out where a process can still say so: how that is recognised, and tests that go on in smaller batches."""
+"""Out of memory where a process can still report it: how that is recognized, and evaluation that continues in smaller batches."""
 
 import ctypes
 import errno
 import gc
+import logging
 import platform
 import sys
 from collections import deque
@@ -14,6 +15,8 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 from tunewright.errors import Problem
+
+logger = logging.getLogger(__name__)
 
 RowGroup = Sequence[int]
 
@@ -32,8 +35,8 @@ def reason_of(fault: BaseException) -> str:
 
 
 def release_memory() -> None:
-    """Free memory that the C library keeps for its next block goes back to the system, so that one phase's holes are not
-    the next one's burden. glibc only; elsewhere nothing happens.
+    """Return memory that the C library has freed but keeps to the system, so that one phase does not pay for the
+    fragmentation of the one before. glibc only; elsewhere nothing happens.
     """
     gc.collect()
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
@@ -41,45 +44,46 @@ def release_memory() -> None:
 
 
 def _to_log(problem: Problem) -> None:
-    print(f"{problem.code} {problem.message()}", file=sys.stderr)
+    logger.warning("%s %s", problem.code, problem.message())
 
 
 @dataclass
 class BatchSizeBackoff:
-    """How small the batches of tests are. Each time memory runs out they are halved, for the tests that follow too."""
+    """How small the batches of an evaluation are. Each time memory runs out they are halved, for later evaluations too."""
 
-    tell: Callable[[Problem], None] = _to_log
+    report: Callable[[Problem], None] = _to_log
     halvings: int = 0
 
-    def each(self, groups: Iterable[RowGroup], work: Callable[[RowGroup], None]) -> None:
+    def for_each(self, groups: Iterable[RowGroup], work: Callable[[RowGroup], None]) -> None:
         """Do `work` for all rows of the groups, in parts where memory does not suffice for a whole group.
 
-        `work` counts a group when it is done with it, as it may be asked again for its parts.
-        Raises: whatever `work` raises; what tells of memory only where a single row is too much.
+        `work` counts a group when it is done with it, as it may be called again for its parts.
+        Raises: whatever `work` raises; of out-of-memory errors only that of a single row.
         """
-        waiting = deque(part for group in groups for part in _parts(group, self.halvings))
-        while waiting:
-            refused = _try(work, waiting[0])
-            if refused is None:
-                waiting.popleft()
+        queue = deque(part for group in groups for part in _parts(group, self.halvings))
+        while queue:
+            reason = _run_group(work, queue[0])
+            if reason is None:
+                queue.popleft()
                 continue
             self.halvings += 1
-            waiting = deque(part for group in waiting for part in _parts(group, 1))
-            self.tell(Problem("D102", values={"reason": refused, "rows": len(waiting[0])}))
+            logger.info("out of memory with %d rows at once; the batches of evaluations are halved", len(queue[0]))
+            queue = deque(part for group in queue for part in _parts(group, 1))
+            self.report(Problem("D102", values={"reason": reason, "rows": len(queue[0])}))
 
 
-def _try(work: Callable[[RowGroup], None], group: RowGroup) -> str | None:
-    """None if the work was done; if memory ran out in it, what was said, with all that it held given back."""
+def _run_group(work: Callable[[RowGroup], None], group: RowGroup) -> str | None:
+    """None if the work was done; if memory ran out in it, the reason, after all that it held was freed."""
     try:
         work(group)
         return None
     except Exception as fault:
         if len(group) == 1 or not ran_out(fault):
             raise
-        refused = reason_of(fault)
+        reason = reason_of(fault)
     gc.collect()  # the frames that the exception kept alive
     torch.cuda.empty_cache()
-    return refused
+    return reason
 
 
 def _parts(group: RowGroup, halvings: int) -> list[RowGroup]:

@@ -1,4 +1,4 @@
-"""Encoded rows to tensors. Shapes: B rows, T tokens, L target tokens (padded right)."""
+"""Tokenized rows to tensors. Shapes: B rows, T tokens, L target tokens (padded right)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def _padded(rows: Sequence[Sequence[float]], fill: int) -> Tensor:
 
 
 def _padding(batch: dict[str, Tensor]) -> int:
-    """Positions that hold no token; packed rows have no mask, and no padding."""
+    """Padding positions; packed rows have no mask, and no padding."""
     mask = batch.get("attention_mask")
     return 0 if mask is None else int(mask.numel() - mask.sum())
 
@@ -34,7 +34,7 @@ def _inputs(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Tensor]:
 
 
 def pad_right(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Tensor]:
-    """input_ids and attention_mask (B, T), labels (B, T), or (B, L) where targets are texts of their own; padding has no label."""
+    """input_ids and attention_mask (B, T), labels (B, T), or (B, L) for targets that are texts of their own; padding is -100."""
     return _inputs(rows, pad_id) | {"labels": _padded([row.labels for row in rows], IGNORED)}
 
 
@@ -57,7 +57,7 @@ def pad_labelled(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Ten
 class StepCollator:
     """The rows of one optimizer step as micro-batches of at most `max_tokens` tokens, padding included.
 
-    `cut` takes the place of cutting by padded length, where there is no padding.
+    `cut` replaces cutting by padded length where there is no padding.
     """
 
     collate: Collate
@@ -80,7 +80,7 @@ class StepCollator:
 
     def groups(self, rows: Sequence[TokenizedExample], max_tokens: int | None = None) -> list[list[int]]:
         """Positions of the rows of each micro-batch."""
-        most = max_tokens or self.max_tokens
+        limit = max_tokens or self.max_tokens
         if self.cut:
-            return self.cut(rows, most)
-        return micro_batches([self.size(row) for row in rows], most, same_length=self.same_length)
+            return self.cut(rows, limit)
+        return micro_batches([self.size(row) for row in rows], limit, same_length=self.same_length)

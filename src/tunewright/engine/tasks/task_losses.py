@@ -1,7 +1,7 @@
 """What each task's model is trained on: the sum of the losses of a micro-batch, and what that sum is divided by.
 
 Shapes: B rows, T tokens, L target tokens, C classes. Sums, not means, so that the rows of a step weigh the same however
-they are cut into micro-batches. Causal models have theirs in `kernels/cross_entropy.py`.
+they are cut into micro-batches. Those of causal models are in `kernels/cross_entropy.py`.
 """
 
 from collections.abc import Sequence
@@ -29,27 +29,27 @@ def labelled(rows: Sequence[TokenizedExample]) -> int:
 def seq2seq_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
     """Sum of the losses of the target tokens.
 
-    The model is given the shifted targets, not the labels: of labels it would make a mean of its own.
+    The model is given the shifted targets, not the labels: from labels it would compute the mean of the micro-batch.
     """
     labels_BL = batch["labels"]
-    own = model.get_base_model() if isinstance(model, PeftModel) else model
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
     logits_BLC = model(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
-        decoder_input_ids=own.prepare_decoder_input_ids_from_labels(labels_BL),
+        decoder_input_ids=base.prepare_decoder_input_ids_from_labels(labels_BL),
     ).logits
     return summed_cross_entropy(logits_BLC, labels_BL, by_row=by_row)
 
 
 def logits_of(model: nn.Module, batch: MicroBatch) -> Tensor:
-    """A classification model's logits, without those of learned positions in front of the row: (B, C) or (B, T, C)."""
+    """A classification model's logits, without those of a learned prompt before the row: (B, C) or (B, T, C)."""
     logits = model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits.float()
     return logits[:, -batch["input_ids"].shape[1] :] if logits.dim() == 3 else logits
 
 
 @dataclass(frozen=True)
 class RowLoss:
-    """Sum of the losses of rows with one label, several, or a number. `weights_C` weigh the classes."""
+    """Sum of the losses of rows with one label, several, or a value. `weights_C` weigh the classes."""
 
     problem_type: str
     weights_C: Tensor | None = None
@@ -81,8 +81,8 @@ class TagLoss:
 
 
 def balanced_weights(rows: Sequence[TokenizedExample], num_labels: int, *, is_multi_label: bool) -> Tensor:
-    """One weight for each class, in reverse proportion to how often it is seen; seen labels weigh 1 on
-    average, and labels that are not seen weigh 1.
+    """One weight for each class, inversely proportional to its frequency; labels that occur weigh 1 on average, as do
+    labels that never occur.
 
     Source: the rule of scikit-learn's class_weight="balanced".
     """
@@ -94,5 +94,5 @@ def balanced_weights(rows: Sequence[TokenizedExample], num_labels: int, *, is_mu
             for label in row.labels:
                 if label != IGNORED:
                     counts_C[int(label)] += 1
-    seen_C = counts_C > 0
-    return torch.where(seen_C, counts_C.sum() / (counts_C.clamp(min=1) * seen_C.sum()), torch.ones(()))
+    is_present_C = counts_C > 0
+    return torch.where(is_present_C, counts_C.sum() / (counts_C.clamp(min=1) * is_present_C.sum()), torch.ones(()))

@@ -1,4 +1,4 @@
-"""The tasks as the worker does them: one row each, the other side of `config/tasks.py`."""
+"""The tasks in the worker, one row each; what the parent knows of them is in `config/tasks.py`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def _weights(plan: Plan, rows: Sequence[TokenizedExample]) -> Tensor | None:
 
 @dataclass(frozen=True)
 class EngineTask:
-    """How a task loads, collates, loses and counts: the loss is a sum, divided by the step's `units`."""
+    """How a task loads, collates, computes its loss and counts: the loss is a sum, divided by the step's `units`."""
 
     auto_class: Any
     collate: Collate
@@ -76,20 +76,19 @@ ENGINE_TASKS: Mapping[Task, EngineTask] = {
 
 
 def task_of(plan: Plan) -> EngineTask:
-    """The plan's row. Its task is resolved."""
-    assert plan.run.task != "auto"
+    """The row of the plan's task."""
     return ENGINE_TASKS[plan.run.task]
 
 
-def collator(plan: Plan, tokenizer: TextTokenizer, max_tokens: int) -> StepCollator:
-    """What cuts the rows of a step into micro-batches for this model.
+def make_collator(plan: Plan, tokenizer: TextTokenizer, max_tokens: int) -> StepCollator:
+    """The collator that cuts the rows of a step into micro-batches for this model.
 
-    A decoder that classifies finds a row's last token by its pad id; behind learned embeddings it sees no ids and takes
-    the last position, so there rows of a micro-batch must have one length.
+    A decoder that classifies finds a row's last token by its pad id. After a learned prompt it is given embeddings without
+    ids and takes the last position, so there rows of a micro-batch must have one length.
     """
     task = task_of(plan)
-    blind = plan.run.method in ("prompt_tuning", "p_tuning") and plan.run.task == "seq_cls"
+    has_no_ids = plan.run.method in ("prompt_tuning", "p_tuning") and plan.run.task == "seq_cls"
     return StepCollator(
         task.collate, task.units, task.size, tokenizer.pad_id, max_tokens,
-        same_length=blind and plan.facts.model.kind == "decoder",
+        same_length=has_no_ids and plan.facts.model.kind == "decoder",
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""The parts of a training, made from a plan: loss, Trainer, transformers' arguments, and the checkpoint to go on from."""
+"""The parts of a training, made from a plan: loss, Trainer, transformers' arguments, and the checkpoint to resume from."""
 
-import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from tunewright.engine.models.adapter_state import restore_trained
 from tunewright.engine.models.load_model import device, restore_adapter
 from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.tasks.collator import StepCollator
-from tunewright.engine.tasks.task_registry import collator
+from tunewright.engine.tasks.task_registry import make_collator
+from tunewright.engine.training.callbacks import AdaLoraCallback
 from tunewright.engine.training.dataset import TokenizedDataset
 from tunewright.engine.training.loss_backends import LossBackend
+from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.optimizers import OWN_OPTIMIZERS, make_optimizer
 from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TrainingError, error
@@ -26,50 +28,52 @@ from tunewright.inspection.model_info import Contents
 from tunewright.planning.memory_fallback import remedies
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.base_fingerprint import as_problems, changes
-from tunewright.rundir.checkpoints import TOTALS, CheckpointStore, read_manifest
+from tunewright.rundir.checkpoints import CheckpointStore, read_manifest
 from tunewright.rundir.event_log import EventLog
 
-ROWS_TO_START_FROM = 64
+logger = logging.getLogger(__name__)
+
+INITIALIZATION_ROWS = 64
 CONTENTS = tuple(f"model {part}" for part in Contents.model_fields)
-OF_LOADERS = ("dataloader_prefetch_factor", "dataloader_persistent_workers")
+LOADER_WORKER_SETTINGS = ("dataloader_prefetch_factor", "dataloader_persistent_workers")
 
 
-def step_collator(plan: Plan, tokenizer: TextTokenizer) -> StepCollator:
-    """What cuts the rows of a step into micro-batches of the planned size."""
+def make_step_collator(plan: Plan, tokenizer: TextTokenizer) -> StepCollator:
+    """The collator that cuts the rows of a step into micro-batches of the planned size."""
     rows, length = plan.run.train.per_device_train_batch_size, plan.run.data.max_length
-    assert rows != "auto" and length != "auto"
     targets = 2 if plan.run.task == "seq2seq" else 1
-    return collator(plan, tokenizer, rows * length * targets)
+    return make_collator(plan, tokenizer, rows * length * targets)
 
 
-def examiner(
-    plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, way: LossBackend, portions: BatchSizeBackoff
+def make_evaluator(
+    plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, backend: LossBackend, backoff: BatchSizeBackoff
 ) -> Evaluator:
-    """The test of a plan: made in the same way before and after."""
+    """The evaluator of a plan: the same before and after training."""
     rows, longest = plan.run.eval.rows, plan.run.eval.max_new_tokens
-    assert rows != "auto" and longest != "auto" and plan.run.task != "auto"
-    most = READ_TOKENS
-    if plan.run.task == "causal_lm" and not way.paths:
-        # All logits are made of what is read, so no more than a step reads at once.
-        most = min(most, step_collator(plan, tokenizer).max_tokens)
+    max_tokens = READ_TOKENS
+    if plan.run.task == "causal_lm" and not backend.paths:
+        # The logits of all tokens are computed, so no more are read at once than in a training step.
+        max_tokens = min(max_tokens, make_step_collator(plan, tokenizer).max_tokens)
     return Evaluator(
         task=plan.run.task, rows=data.held_out, examples=data.held_out_examples, tokenizer=tokenizer,
-        collator=way.of(collator(plan, tokenizer, most)), loss=way.loss, labels=plan.facts.data.labels,
-        problem_type=plan.facts.data.problem_type, answers=rows, max_new_tokens=longest,
-        merge="merged_lora" in plan.fast_paths, portions=portions,
+        collator=backend.adapt(make_collator(plan, tokenizer, max_tokens)), loss=backend.loss, labels=plan.facts.data.labels,
+        problem_type=plan.facts.data.problem_type, num_answers=rows, max_new_tokens=longest,
+        merge="merged_lora" in plan.fast_paths, backoff=backoff,
     )  # fmt: skip
 
 
-def first_batches(plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer) -> Iterator[dict[str, torch.Tensor]]:
-    """The first rows as micro-batches on the run's device, for start values that are taken from data."""
-    rows = data.train[:ROWS_TO_START_FROM]
-    cut = step_collator(plan, tokenizer)
-    for group in cut.groups(rows):
-        yield {k: v.to(device()) for k, v in cut.collate([rows[i] for i in group], cut.pad_id).items()}
+def initialization_batches(
+    plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer
+) -> Iterator[dict[str, torch.Tensor]]:
+    """The first rows as micro-batches on the run's device, for initializations that are computed from data."""
+    rows = data.train[:INITIALIZATION_ROWS]
+    collator = make_step_collator(plan, tokenizer)
+    for group in collator.groups(rows):
+        yield {k: v.to(device()) for k, v in collator.collate([rows[i] for i in group], collator.pad_id).items()}
 
 
 def identity(plan: Plan) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued, but for what a saving of memory changed."""
+    """What must be the same for a checkpoint to be resumed, except for what a memory fallback changed."""
     run = plan.run
     return {
         "model": plan.facts.model.digest,
@@ -91,13 +95,13 @@ def identity(plan: Plan) -> dict[str, Any]:
 
 
 def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, events: EventLog) -> Path | None:
-    """The newest sound checkpoint of this run, checked against its plan and loaded strictly; None for a first start."""
-    had_some = any(store.folder.glob("checkpoint-*")) or any(store.folder.glob(".corrupt-*"))
+    """The newest valid checkpoint of this run, checked against its plan and loaded strictly; None for a first start."""
+    has_checkpoints = any(store.folder.glob("checkpoint-*")) or any(store.folder.glob(".corrupt-*"))
     checkpoint, faults = store.newest_valid()
     for fault in faults:
         events.write("note", text=fault)
     if checkpoint is None:
-        if had_some:
+        if has_checkpoints:
             raise error(
                 "E503",
                 path=str(store.folder),
@@ -118,62 +122,62 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
     if problems:
         raise TrainingError(problems)
     restore_training(model, checkpoint)
+    logger.info("resuming from %s", checkpoint)
     events.write("note", text=f"continuing from {checkpoint.name}")
     return checkpoint
 
 
 def restore_training(model: PeftModel, checkpoint: Path) -> None:
-    """Put a checkpoint's trained numbers back, strictly. Raises: ModelError E310."""
+    """Restore a checkpoint's trained parameters, strictly. Raises: ModelError E310."""
     if not restore_trained(model, checkpoint):
         restore_adapter(model, checkpoint)
 
 
 def ended_state(checkpoint: Path | None, patience: int) -> TrainerState | None:
-    """The state of a training that had ended when its run was stopped; None if there are steps left to do."""
+    """The state of a training that had ended when its run was stopped; None if steps are left."""
     if checkpoint is None:
         return None
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     stopping = state.stateful_callbacks.get("EarlyStoppingCallback")
-    in_vain = stopping["attributes"]["early_stopping_patience_counter"] if isinstance(stopping, dict) else 0
-    is_out_of_patience = 0 < patience <= in_vain
+    evaluations_without_gain = (
+        stopping["attributes"]["early_stopping_patience_counter"] if isinstance(stopping, dict) else 0
+    )
+    is_out_of_patience = 0 < patience <= evaluations_without_gain
     return state if state.global_step >= state.max_steps or is_out_of_patience else None
 
 
-def earlier_sessions(checkpoint: Path | None) -> dict[str, float]:
-    """Meters of the training before this session."""
-    none = {"tokens": 0, "train_seconds": 0.0, "unlogged_loss": 0.0, "logged_step": 0}
-    path = checkpoint / TOTALS if checkpoint else None
-    return none | json.loads(path.read_text()) if path and path.is_file() else none
-
-
 def build_trainer(
-    model: PeftModel, plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, way: LossBackend,
-    store: CheckpointStore, callbacks: Sequence[TrainerCallback], before: dict[str, float], portions: BatchSizeBackoff,
+    model: PeftModel, plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, backend: LossBackend,
+    store: CheckpointStore, callbacks: Sequence[TrainerCallback], meters: TrainingMeters, backoff: BatchSizeBackoff,
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
-    spec, cut = plan.run.train, way.of(step_collator(plan, tokenizer))
-    tests = spread(data.held_out, plan.run.eval.loss_rows)
-    patience = [EarlyStoppingCallback(spec.early_stopping_patience)] if tests and spec.early_stopping_patience else []
+    spec = plan.run.train
+    collator = backend.adapt(make_step_collator(plan, tokenizer))
+    held_out = spread(data.held_out, plan.run.eval.loss_rows)
+    patience = (
+        [EarlyStoppingCallback(spec.early_stopping_patience)] if held_out and spec.early_stopping_patience else []
+    )
+    adalora = [AdaLoraCallback()] if plan.run.method == "adalora" else []
     return StepTrainer(
-        loss=way.loss,
-        held_out_loss=lambda m: held_out_loss(m, tests, way.loss, cut, portions=portions),
+        loss=backend.loss,
+        held_out_loss=lambda m: held_out_loss(m, held_out, backend.loss, collator, backoff=backoff),
         method=plan.run.method,
         store=store,
         identity=identity(plan),
         keep_checkpoints=spec.save_total_limit,
-        before=before,
+        meters=meters,
         model=model,
-        args=training_arguments(plan, store.folder, has_tests=bool(tests)),
+        args=training_arguments(plan, store.folder, has_tests=bool(held_out)),
         train_dataset=data.train,
-        eval_dataset=tests or None,
-        data_collator=cut,
-        callbacks=[*callbacks, *patience],
+        eval_dataset=held_out or None,
+        data_collator=collator,
+        callbacks=[*adalora, *callbacks, *patience],
         optimizers=(make_optimizer(model, plan), None),
     )
 
 
 def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> TrainingArguments:
-    """The plan in transformers' words. The batch size is that of a whole step: micro-batches are cut in the step."""
+    """The plan as TrainingArguments. The batch size is that of a whole step: micro-batches are cut in the step."""
     spec = plan.run.train
     ours: dict[str, Any] = {
         "output_dir": str(folder),
@@ -206,10 +210,10 @@ def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> Training
         "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": True,
     }
-    return TrainingArguments(**(ours | _of_loading(spec.extra)))
+    return TrainingArguments(**(ours | _without_loader_workers(spec.extra)))
 
 
-def _of_loading(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Upstream's settings without those of processes that load rows where there are none, which torch refuses."""
-    kept = extra.get("dataloader_num_workers", 0) > 0
-    return {name: value for name, value in extra.items() if kept or name not in OF_LOADERS}
+def _without_loader_workers(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Upstream's settings, without those of loader processes where there are none: torch refuses them."""
+    has_workers = extra.get("dataloader_num_workers", 0) > 0
+    return {name: value for name, value in extra.items() if has_workers or name not in LOADER_WORKER_SETTINGS}

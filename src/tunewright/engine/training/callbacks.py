@@ -1,5 +1,6 @@
-"""What a run tells while it trains: callbacks to events, stop requests to a clean end."""
+"""What a run reports while it trains: callbacks write events, stop requests lead to a clean end."""
 
+import logging
 import os
 import resource
 import signal
@@ -13,14 +14,18 @@ from types import FrameType
 from typing import Any
 
 import psutil
+from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tunewright.engine.training.trainer import StepTrainer
+from tunewright.engine.training.meters import TrainingMeters
 from tunewright.errors import Problem, error
 from tunewright.i18n import N_
 from tunewright.metrics.curve_statistics import overfitting
+from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.event_log import EventLog, read_events
 from tunewright.rundir.run_dir import RunDir
+
+logger = logging.getLogger(__name__)
 
 MOST_UNSAVED = 3
 REQUEST_SECONDS = 0.25
@@ -28,8 +33,8 @@ REQUEST_SECONDS = 0.25
 
 @dataclass
 class StopFlag:
-    """Set by a signal or a request in the run's folder, read where stopping is safe: at step ends, between batches of
-    tests and of preparation.
+    """Set by a signal or a request in the run's folder, read where stopping is safe: after steps, between batches of an
+    evaluation and of tokenization.
     """
 
     signal: int = 0
@@ -42,9 +47,9 @@ class StopFlag:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def listen(self, run: RunDir, *, at_once: Callable[[], None]) -> None:
-        """Look for requests in the run's folder until `is_over` is set; `at_once` ends the work without another step.
+        """Watch for requests in the run's folder until `is_over` is set; `at_once` ends the work without another step.
 
-        Also where there is a parent, which may be killed.
+        Also where there is a parent: it may be killed.
         """
         threading.Thread(target=self._listen, args=(run, at_once), daemon=True).start()
 
@@ -60,7 +65,7 @@ class StopFlag:
                         run.update_info(state="stopping")
 
     def _has_parent(self, run: RunDir) -> bool:
-        """Whether the run's parent lives, which writes run.json as long as it does."""
+        """Whether the run's parent is alive; it then writes run.json."""
         return (run.info().get("parent") or {}).get("pid") == os.getppid()
 
     def _set(self, number: int, frame: FrameType | None) -> None:
@@ -77,17 +82,18 @@ def rss_bytes() -> int:
 
 
 def peak_rss_bytes() -> int:
-    """The most this process ever held, as the kernel counts it."""
+    """The peak memory of this process, as the kernel counts it."""
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
 
 
 def core_seconds() -> tuple[float, float]:
-    """Seconds that the threads of this process computed, and that they waited for a core; zeros where no kernel tells."""
+    """Seconds that the threads of this process computed, and that they waited for a core; zeros where the kernel has no counts."""
     computed = waited = 0
     for path in Path("/proc/self/task").glob("*/schedstat"):
-        with suppress(OSError):  # a thread that ended meanwhile
-            ran, stood, _times = map(int, path.read_text().split())
-            computed, waited = computed + ran, waited + stood
+        with suppress(OSError):  # a thread that has ended
+            ran, waiting, _times = map(int, path.read_text().split())
+            computed += ran
+            waited += waiting
     return computed / 1e9, waited / 1e9
 
 
@@ -103,10 +109,11 @@ class Throughput:
         self.computed, self.waited = core_seconds()
 
     def shares(self, num_tokens: int, num_padding: int) -> dict[str, float]:
-        """Of what was computed and of the time so far, each from 0 to 1."""
+        """Shares of positions and of time so far, each from 0 to 1."""
         positions = num_tokens - self.num_tokens + num_padding
         computed, waited = core_seconds()
-        computed, waited = computed - self.computed, max(0.0, waited - self.waited)
+        computed -= self.computed
+        waited = max(0.0, waited - self.waited)
         return {
             "padding_share": round(num_padding / max(1, positions), 4),
             "row_wait_share": round(self.row_seconds / (time.perf_counter() - self.started), 4),
@@ -115,21 +122,21 @@ class Throughput:
 
 
 class EventCallback(TrainerCallback):
-    """Writes log, eval and checkpoint events; asks for the last evaluation; turns a stop request into a checkpoint."""
+    """Writes log, eval and checkpoint events; requests the last evaluation; turns a stop request into a checkpoint."""
 
-    def __init__(self, events: EventLog, stop: StopFlag) -> None:
+    def __init__(self, events: EventLog, stop: StopFlag, store: CheckpointStore, meters: TrainingMeters) -> None:
         self.events = events
         self.stop = stop
-        self.trainer: StepTrainer | None = None
+        self.store = store
+        self.meters = meters
         self.evaluations: list[tuple[int, float]] = []
         self.train_losses: list[tuple[int, float]] = []
         self.has_warned = False
         self.num_unsaved = 0  # checkpoints in a row that the disk refused
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        assert self.trainer is not None
         self.first_step = state.global_step
-        self.pace = Throughput(self.trainer.num_tokens)
+        self.throughput = Throughput(self.meters.num_tokens)
         for entry in state.log_history:
             if "eval_loss" in entry:
                 self.evaluations.append((entry["step"], entry["eval_loss"]))
@@ -137,30 +144,14 @@ class EventCallback(TrainerCallback):
                 self.train_losses.append((entry["step"], entry["loss"]))
         alerts = (event["problem"]["code"] for event in read_events(self.events.path) if event["kind"] == "alert")
         self.has_warned = "D301" in alerts
-        if state.global_step:
-            self.trainer.restore_meters()
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.step_started = time.perf_counter()
-        self.pace.row_seconds += self.step_started - self.pace.idle_since
-
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        assert self.trainer is not None
-        if self.trainer.method == "adalora":
-            # Needs the gradients of this step, which are gone at its end.
-            adalora = self.trainer.model.base_model
-            adalora.update_and_allocate(state.global_step + 1)
-            pattern = self.trainer.model.active_peft_config.rank_pattern
-            if pattern:
-                # Between two allocations (deltaT) a step would bring back what was taken away, and saving would drop it.
-                adalora.rankallocator.mask_using_rank_pattern(adalora.model, pattern)
+        self.throughput.row_seconds += self.step_started - self.throughput.idle_since
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        assert self.trainer is not None
-        self.pace.idle_since = time.perf_counter()
-        self.trainer.train_seconds += self.pace.idle_since - self.step_started
+        self.throughput.idle_since = time.perf_counter()
+        self.meters.train_seconds += self.throughput.idle_since - self.step_started
         self.events.step = state.global_step
         is_last = state.global_step >= state.max_steps
         if is_last:
@@ -175,9 +166,9 @@ class EventCallback(TrainerCallback):
     ) -> None:
         if "loss" not in logs:
             return
-        assert self.trainer is not None
-        tokens, seconds = self.trainer.num_tokens, self.trainer.train_seconds
-        seconds_a_step = (time.perf_counter() - self.pace.started) / max(1, state.global_step - self.first_step)
+        tokens = self.meters.num_tokens
+        seconds = self.meters.train_seconds
+        seconds_a_step = (time.perf_counter() - self.throughput.started) / max(1, state.global_step - self.first_step)
         self.train_losses.append((state.global_step, logs["loss"]))
         self.events.step = state.global_step
         self.events.write(
@@ -192,9 +183,9 @@ class EventCallback(TrainerCallback):
             eta_seconds=seconds_a_step * (state.max_steps - state.global_step),
             rss_bytes=rss_bytes(),
             max_steps=state.max_steps,
-            **self.pace.shares(tokens, self.trainer.num_padding),
+            **self.throughput.shares(tokens, self.meters.num_padding),
         )
-        self.pace.idle_since = time.perf_counter()
+        self.throughput.idle_since = time.perf_counter()
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
@@ -204,32 +195,30 @@ class EventCallback(TrainerCallback):
         self.evaluations.append((state.global_step, loss))
         self.events.write("eval", held_out_loss=loss, seconds=round(metrics["eval_seconds"], 3), is_best=is_best)
         self._warn_of_overfitting()
-        self.pace.idle_since = time.perf_counter()
+        self.throughput.idle_since = time.perf_counter()
 
     def _warn_of_overfitting(self) -> None:
-        """Once: what comes later only says it again."""
-        found = None if self.has_warned else overfitting(self.evaluations, self.train_losses)
-        if found:
-            count, best = found
+        """Alert D301, once in a run."""
+        overfit = None if self.has_warned else overfitting(self.evaluations, self.train_losses)
+        if overfit:
+            count, best = overfit
             self.events.alert(Problem("D301", values={"count": count, "best": best}))
             self.has_warned = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        assert self.trainer is not None
-        self.pace.idle_since = time.perf_counter()
-        if self.trainer.unsaved:
-            self._tell_unsaved(self.trainer.unsaved, state.global_step)
+        self.throughput.idle_since = time.perf_counter()
+        if self.meters.save_fault:
+            self._alert_unsaved(self.meters.save_fault, state.global_step)
             return
         self.num_unsaved = 0
-        path = self.trainer.store.folder / f"checkpoint-{state.global_step}"
+        path = self.store.folder / f"checkpoint-{state.global_step}"
         size = sum(file.stat().st_size for file in path.iterdir())
         self.events.write("checkpoint", path=str(path.relative_to(path.parent.parent)), bytes=size)
 
-    def _tell_unsaved(self, reason: str, step: int) -> None:
-        """Training goes on without a checkpoint, but not for long. Raises: TrainingError E510."""
-        assert self.trainer is not None
+    def _alert_unsaved(self, reason: str, step: int) -> None:
+        """Training continues without a checkpoint. Raises: TrainingError E510 after MOST_UNSAVED of them."""
         self.num_unsaved += 1
-        folder = self.trainer.store.folder
+        folder = self.store.folder
         self.events.alert(Problem("W502", values={"step": step, "reason": reason, "path": str(folder)}))
         if self.num_unsaved == MOST_UNSAVED:
             raise error(
@@ -238,9 +227,24 @@ class EventCallback(TrainerCallback):
             )  # fmt: skip
 
 
+class AdaLoraCallback(TrainerCallback):
+    """Moves AdaLoRA's ranks to the layers that need them, in each step."""
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: PeftModel, **_: Any
+    ) -> None:
+        # Needs the gradients of this step, which are gone at its end.
+        adalora = model.base_model
+        adalora.update_and_allocate(state.global_step + 1)
+        pattern = model.active_peft_config.rank_pattern
+        if pattern:
+            # Between two allocations (deltaT) a step would bring back what was pruned, and saving would drop it.
+            adalora.rankallocator.mask_using_rank_pattern(adalora.model, pattern)
+
+
 @dataclass
 class PhaseTimer:
-    """Seconds of a phase, as events and as a number."""
+    """The duration of a phase in seconds, as events and as a value."""
 
     events: EventLog
     phase: str
@@ -254,4 +258,5 @@ class PhaseTimer:
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         self.seconds = time.perf_counter() - self.started
         if kind is None:
+            logger.info("phase %s took %.1f s", self.phase, self.seconds)
             self.events.write("phase", phase=self.phase, state="end", seconds=round(self.seconds, 3))

@@ -1,5 +1,6 @@
-"""The data of a run, gated and encoded once, from the cache where it is there."""
+"""The data of a run, validated and tokenized once, or read from the cache."""
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,10 +26,12 @@ from tunewright.rundir.checkpoints import sha256
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import home, narrow, seal_object, unseal_object
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass
 class TokenizedDataset:
-    """What is trained on, what is held out, and the texts of the held-out answers by row."""
+    """The training rows, the held-out rows, and the examples of the held-out rows by number."""
 
     train: list[TokenizedExample]
     held_out: list[TokenizedExample]
@@ -39,23 +42,21 @@ class TokenizedDataset:
 
 def prepare(
     plan: Plan, run: RunDir, tokenizer: TextTokenizer, progress: Callable[[int, int], None] = lambda done, total: None,
-    note: Callable[[str], None] = lambda text: None, *, is_written: bool = True,
+    note: Callable[[str], None] = lambda text: None, *, writes_files: bool = True,
 ) -> TokenizedDataset:  # fmt: skip
-    """Encode the rows of the plan. A cache that cannot be written is noted, and done without.
+    """Validate and tokenize the rows of the plan. If the cache cannot be written, a note says so.
 
-    With `is_written` the run's folder gets the account of the rows.
+    With `writes_files` the summary of the data is written into the run's folder.
     Raises: DataError for what must stop the run, after rows.bad.jsonl is written.
     """
     spec, length = plan.run.data, plan.run.data.max_length
-    assert length != "auto"
     now = data_fingerprint(spec)
     if now != plan.facts.data.fingerprint:
         raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
-    assert plan.run.task != "auto"
     loaded = load_examples(spec, plan.run.train.data_seed, plan.run.task)
     examples = {example.number: example for example in loaded.held_out}
-    label_last = plan.facts.model.kind == "decoder"  # what only looks back knows a word at its end
-    room = positions(plan.run, plan.facts.model)
+    label_last = plan.facts.model.kind == "decoder"  # a causal model knows a word at its last token
+    max_positions = positions(plan.run, plan.facts.model)
     key = tokenized_cache.key_of(
         {
             "data": plan.facts.data.fingerprint,
@@ -67,49 +68,60 @@ def prepare(
             "template": tokenizer.chat_template,
             "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
             "end_ids": tokenizer.end_ids,
-            "room": [room, plan.facts.model.vocab_size],
+            "room": [max_positions, plan.facts.model.vocab_size],
         }
     )
     started = time.perf_counter()
     cached = _read_cache(key)
     if cached:
         account, bad_rows, train, held_out = cached
-        with suppress(OSError):  # the same rows may have been public when they were encoded
+        with suppress(OSError):  # the same rows may have been public when they were tokenized
             narrow([_paths(key)[0].parent, *_paths(key)], [run.file(file_names.RUN_JSON)])
-        if is_written:
+        if writes_files:
             _write_bad_rows(run, bad_rows)
     else:
-        gated = validate_data(
+        validated = validate_data(
             loaded,
             spec,
             tokenizer,
             task=plan.run.task,
             max_length=length,
-            positions=room,
+            positions=max_positions,
             embedding=EmbeddingRows(plan.facts.model.vocab_size, plan.facts.model.folder),
             label_last=label_last,
             progress=progress,
         )
-        bad_rows = left_out(gated.loaded, spec)
-        if is_written:
+        bad_rows = left_out(validated.loaded, spec)
+        if writes_files:
             _write_bad_rows(run, bad_rows)
-        raise_if_stopped(gated, spec)
-        account, train, held_out = gated.account, gated.train, gated.held_out
+        raise_if_stopped(validated, spec)
+        account, train, held_out = validated.account, validated.train, validated.held_out
         try:
             _write_cache(key, account, bad_rows, train, held_out)
         except OSError as fault:
-            note(f"the encoded rows are not kept for the next run: {fault.strerror or fault} ({home()})")
-    seconds, rows = time.perf_counter() - started, len(train) + len(held_out)
-    pace = {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds)}
-    if is_written:
-        atomic_io.write_json(run.file(file_names.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
-        seen = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
-        atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), seen)
+            note(f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})")
+    seconds = time.perf_counter() - started
+    rows_per_second = round((len(train) + len(held_out)) / seconds)
+    source = "from the cache" if cached else "tokenized"
+    logger.info("%d training rows and %d held-out rows, %s in %.1f s", len(train), len(held_out), source, seconds)
+    if writes_files:
+        atomic_io.write_json(
+            run.file(file_names.PREPARED),
+            {
+                "key": key,
+                "from_cache": bool(cached),
+                "seconds": round(seconds, 3),
+                "rows_per_second": rows_per_second,
+                **account,
+            },
+        )
+        preview = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
+        atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), preview)
     return TokenizedDataset(train, held_out, account, examples, _baseline(loaded, plan))
 
 
 def _baseline(loaded: LoadedExamples, plan: Plan) -> dict[str, Any] | None:
-    """What answering always the same would score on the held-out rows; None for tasks that write."""
+    """What a constant answer would score on the held-out rows; None for tasks that generate."""
     if not loaded.held_out or plan.run.task == "causal_lm" or plan.run.task == "seq2seq":
         return None
     name = "mean" if plan.facts.data.problem_type == "regression" else "majority class"
@@ -124,7 +136,7 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
 def _read_cache(
     key: str,
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[TokenizedExample], list[TokenizedExample]] | None:
-    """What was kept under this key, if all of it is as it was written, and was written together."""
+    """The cached rows of this key, if all files are intact and were written together."""
     account_path, *row_paths = _paths(key)
     stored = unseal_object(account_path)
     if stored is None or stored["key"] != key or stored["files"] != [_digest(path) for path in row_paths]:

@@ -1,8 +1,8 @@
 """Settings for transformers and PEFT, tried without weights and rows: `python -m tunewright.engine.training.dry_run`.
 
-PEFT's config is put on the base's architecture on the meta device, where tensors have shapes and no memory, and called once;
-TrainingArguments, optimizer, schedule and loader make one step of a miniature. A setting is to blame only if all goes well
-without it, so what the meta device cannot do is held against nobody. The request is a plan, the answer a list of problems.
+PEFT's config is applied to the base's architecture on the meta device, where tensors have shapes and no memory, and the model
+is called once; TrainingArguments, optimizer, schedule and loader make one step of a miniature. A setting is to blame only if
+the attempt succeeds without it, so a limit of the meta device is no problem. The request is a plan, the answer a list of problems.
 """
 
 import json
@@ -30,15 +30,17 @@ from transformers import (
 )
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
-from tunewright.config.methods import ALL_LINEAR, Lora
-from tunewright.config.run_config import RunConfig, TrainConfig
+from tunewright.config.methods import ALL_LINEAR
+from tunewright.config.resolved_config import ResolvedConfig, ResolvedLora, ResolvedTrainConfig
+from tunewright.config.run_config import TrainConfig
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.engine.models.load_model import label_settings
 from tunewright.engine.models.peft_adapter import planned_config
 from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.engine.tasks.task_registry import ENGINE_TASKS, task_of
-from tunewright.engine.training.build_trainer import earlier_sessions, training_arguments
+from tunewright.engine.training.build_trainer import training_arguments
+from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.optimizers import make_optimizer
 from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TunewrightError
@@ -50,7 +52,7 @@ from tunewright.security import gate_model_folder, printable
 from tunewright.security.processes import limit_this_process
 
 TOKENS = 8
-# Start values that are computed from weights, which are not here.
+# Initializations that are computed from weights, which do not exist here.
 FROM_WEIGHTS = ("pissa", "olora", "loftq", "eva", "corda", "lora_ga", "mica", "orthogonal")
 Settings = Mapping[str, Any]
 Attempt = Callable[[Settings], None]
@@ -62,12 +64,12 @@ def problems_of(plan: Plan) -> list[Problem]:
 
 
 def _fault(attempt: Attempt, settings: Settings) -> str:
-    """What upstream said to these settings; empty if they went."""
+    """What upstream raised for these settings; empty if they were accepted."""
     try:
         attempt(settings)
     except Exception as fault:
         if ran_out(fault):
-            raise  # the limits of this process, which its parent tells of
+            raise  # the limits of this process, which its parent reports
         cause = fault.__cause__ if isinstance(fault, TunewrightError) and fault.__cause__ else fault
         return printable(f"{type(cause).__name__}: {reason_of(cause)}")[:300]
     return ""
@@ -78,10 +80,10 @@ def blame(section: str, upstream: str, settings: Settings, attempt: Attempt) -> 
     reason = _fault(attempt, settings)
     if not reason or _fault(attempt, {}):
         return []
-    guilty = [n for n in settings if not _fault(attempt, {k: v for k, v in settings.items() if k != n})]
+    culprits = [n for n in settings if not _fault(attempt, {k: v for k, v in settings.items() if k != n})]
     return [
         Problem("E141", values={"key": f"{section}.{name}", "upstream": upstream, "reason": reason})
-        for name in (guilty or list(settings))[:1]
+        for name in (culprits or list(settings))[:1]
     ]
 
 
@@ -98,8 +100,8 @@ def _adapter(plan: Plan) -> list[Problem]:
         def attempt(chosen: Settings, is_called: bool = is_called) -> None:
             _attach(plan, chosen, is_called=is_called)
 
-        if found := blame("peft", "PEFT", settings, attempt):
-            return found
+        if problems := blame("peft", "PEFT", settings, attempt):
+            return problems
     return []
 
 
@@ -114,14 +116,14 @@ def meta_model(plan: Plan) -> PreTrainedModel:
 
 
 def _unknown(plan: Plan) -> list[Problem]:
-    """E145 for modules that are to be trained as a whole and that the model has not; PEFT says nothing of some."""
-    named = plan.run.peft.extra.get("modules_to_save") or []
-    named = [named] if isinstance(named, str) else named
+    """E145 for `modules_to_save` that the model does not have; PEFT ignores some of them."""
+    modules_to_save = plan.run.peft.extra.get("modules_to_save") or []
+    modules_to_save = [modules_to_save] if isinstance(modules_to_save, str) else modules_to_save
     try:
-        paths = [name for name, _module in meta_model(plan).named_modules()] if named else []
+        paths = [name for name, _module in meta_model(plan).named_modules()] if modules_to_save else []
     except Exception:
         return []
-    missing = [name for name in named if not any(path == name or path.endswith(f".{name}") for path in paths)]
+    missing = [name for name in modules_to_save if not any(path == name or path.endswith(f".{name}") for path in paths)]
     values = {"key": "peft.modules_to_save", "names": ", ".join(map(printable, missing))}
     return [Problem("E145", values=values)] if missing and paths else []
 
@@ -146,9 +148,9 @@ def _attach(plan: Plan, settings: Settings, *, is_called: bool) -> None:
 
 def _training(plan: Plan) -> list[Problem]:
     """One step of a miniature with the plan's settings."""
-    train, usual = plan.run.train, dict(TrainConfig())
-    unusual = {name: value for name, value in dict(train).items() if name in OPEN and value != usual[name]}
-    settings = {**unusual, **train.extra}
+    train, defaults = plan.run.train, dict(TrainConfig())
+    changed_settings = {name: value for name, value in dict(train).items() if name in OPEN and value != defaults[name]}
+    settings = {**changed_settings, **train.extra}
 
     def attempt(chosen: Settings) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +160,7 @@ def _training(plan: Plan) -> list[Problem]:
 
 
 class FirstStep(TrainerCallback):
-    """Ends the training behind its first step."""
+    """Ends the training after its first step."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -175,7 +177,7 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
     if chosen.get("dataloader_num_workers"):
         chosen["dataloader_num_workers"] = 1
     fixed = {"max_steps": plan.num_steps, "eval_steps": 1, "logging_steps": 1}
-    train = TrainConfig.model_validate({**declared, **chosen, **fixed})
+    train = ResolvedTrainConfig.model_validate({**declared, **chosen, **fixed})
     run = _miniature_run(plan.run, train)
     small = plan.model_copy(update={"run": run, "effective_batch": 2, "fast_paths": ()})
     rows = [TokenizedExample(number, [1, 2, 3, 4], [-100, 2, 3, 4], 1, 4) for number in (1, 2)]
@@ -183,7 +185,7 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
     model = _miniature()
     trainer = StepTrainer(
         loss=plain_loss, held_out_loss=lambda _model: 1.0, method="lora", store=CheckpointStore(folder, "dry"), identity={},
-        keep_checkpoints=2, before=earlier_sessions(None), model=model,
+        keep_checkpoints=2, meters=TrainingMeters(), model=model,
         args=training_arguments(small, folder, has_tests=True), train_dataset=rows, eval_dataset=rows,
         data_collator=StepCollator(task.collate, task.units, task.size, 0, 2 * TOKENS), callbacks=[FirstStep()],
         optimizers=(make_optimizer(model, small), None),
@@ -192,15 +194,15 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
 
 
 def _miniature() -> Any:
-    """A language model of a few hundred numbers with an adapter."""
+    """A language model of a few hundred parameters with an adapter."""
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     base = LlamaForCausalLM(LlamaConfig(vocab_size=16, num_key_value_heads=2, max_position_embeddings=16, **sizes))
     config = LoraConfig(r=2, lora_alpha=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
     return get_peft_model(base, config)
 
 
-def _miniature_run(run: RunConfig, train: TrainConfig) -> RunConfig:
-    peft = Lora.model_validate({"r": 2, "lora_alpha": 2, "lora_dropout": 0.0, "target_modules": ["q_proj"]})
+def _miniature_run(run: ResolvedConfig, train: ResolvedTrainConfig) -> ResolvedConfig:
+    peft = ResolvedLora.model_validate({"r": 2, "lora_alpha": 2, "lora_dropout": 0.0, "target_modules": ["q_proj"]})
     return run.model_copy(update={"train": train, "task": "causal_lm", "method": "lora", "peft": peft})
 
 
@@ -212,10 +214,10 @@ def main() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     with redirect_stdout(sys.stderr):
-        found = problems_of(from_json(request["plan"]))
-    json.dump({"problems": [problem.to_record() for problem in found]}, sys.stdout)
+        problems = problems_of(from_json(request["plan"]))
+    json.dump({"problems": [problem.to_record() for problem in problems]}, sys.stdout)
     sys.stdout.flush()
-    os._exit(0)  # not waiting for processes that loaders or trackers left
+    os._exit(0)  # does not wait for processes of loaders or trackers
 
 
 if __name__ == "__main__":

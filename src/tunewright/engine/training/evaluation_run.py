@@ -1,4 +1,4 @@
-"""The test of a run, made twice in the same way, with its progress and its files."""
+"""The evaluation of a run, before and after training, with its progress and its files."""
 
 import math
 import time
@@ -20,7 +20,7 @@ PROGRESS_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class EvaluationScore:
-    """What one test gave: `rows` were answered or labelled, the loss was taken on all `held_out_rows`."""
+    """The result of one evaluation: `rows` were answered or labelled, the loss is over all `held_out_rows`."""
 
     scores: dict[str, float]
     rows: int
@@ -30,41 +30,41 @@ class EvaluationScore:
 
 @dataclass
 class EvaluationRunner:
-    """Tests a run's model and writes down what it finds; stops between batches when asked to."""
+    """Evaluates a run's model and writes the results; stops between batches on request."""
 
     run: RunDir
     stop: StopFlag
     events: EventLog
 
-    def score(self, which: str, test: Evaluator, model: nn.Module) -> EvaluationScore | None:
-        """Scores of the model as it is; None without held-out rows. The base of a resumed run is not tested again.
+    def score(self, which: str, evaluator: Evaluator, model: nn.Module) -> EvaluationScore | None:
+        """Scores of the model as it is; None without held-out rows. The base of a resumed run is not evaluated again.
 
         Raises: TrainingError E512 for a held-out loss that is not finite.
         """
-        if not test.rows:
+        if not evaluator.rows:
             return None
-        known = self._known(which)
-        if known and which == "before":
-            return known
-        with PhaseTimer(self.events, f"evaluate_{which}") as watch:
-            evaluation = test.evaluate(model, self.progress(f"evaluate_{which}"))
+        stored = self._stored_score(which)
+        if stored and which == "before":
+            return stored
+        with PhaseTimer(self.events, f"evaluate_{which}") as timer:
+            evaluation = evaluator.evaluate(model, self.progress(f"evaluate_{which}"))
         loss = evaluation.scores["held_out_loss"]
         if not math.isfinite(loss):
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
         self.run.write_test(which, evaluation.samples, evaluation.losses)
-        found = EvaluationScore(
-            evaluation.scores, len(evaluation.samples), len(evaluation.losses), round(watch.seconds, 3)
+        score = EvaluationScore(
+            evaluation.scores, len(evaluation.samples), len(evaluation.losses), round(timer.seconds, 3)
         )
-        self.events.write("score", which=which, **vars(found))
-        return found
+        self.events.write("score", which=which, **vars(score))
+        return score
 
-    def _known(self, which: str) -> EvaluationScore | None:
+    def _stored_score(self, which: str) -> EvaluationScore | None:
         events = [e for e in self.run.read_events() if e["kind"] == "score" and e["which"] == which]
         fields: dict[str, Any] = {name: events[-1][name] for name in EvaluationScore.__annotations__} if events else {}
         return EvaluationScore(**fields) if fields else None
 
     def progress(self, phase: str) -> Callable[[int, int], None]:
-        """A callback that tells how far a phase is, at most once a second."""
+        """A callback that reports the progress of a phase, at most once a second."""
         last = time.monotonic()
 
         def report(done: int, total: int) -> None:

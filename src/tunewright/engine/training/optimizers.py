@@ -19,9 +19,7 @@ def make_optimizer(model: PeftModel, plan: Plan) -> Optimizer | None:
     spec, fields = plan.run.train, plan.run.peft
     if spec.optim not in OWN_OPTIMIZERS:
         return None
-    assert (
-        isinstance(fields, Lora) and fields.r != "auto" and fields.lora_alpha != "auto" and spec.learning_rate != "auto"
-    )
+    assert isinstance(fields, Lora)
     if spec.optim == "lorafa":
         return create_lorafa_optimizer(model, fields.r, fields.lora_alpha, spec.learning_rate, spec.weight_decay)
     return create_loraplus_optimizer(

@@ -1,5 +1,6 @@
-"""The largest micro-batch of a run, once forward and backward before anything else: memory that is too small shows now."""
+"""Warmup: the largest micro-batch of a run, forward and backward, before anything else; if memory is too small, it fails here."""
 
+import logging
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -10,13 +11,15 @@ from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
 
+logger = logging.getLogger(__name__)
+
 
 def largest_micro_batch(rows: Sequence[TokenizedExample], collator: StepCollator, step_rows: int) -> dict[str, Tensor]:
     """The micro-batch with the most tokens, padding included, that `step_rows` of these rows can make.
 
-    A step of the longest rows need not have it: two rows of half the room fill a micro-batch better than one of a bit more
-    than half. So one step is cut for each number of rows that may fill it, of the longest of which so many still fit; and
-    one of rows of all lengths that fill it together, as without padding they may.
+    A step of the longest rows need not have it: two rows of half of `max_tokens` fill a micro-batch better than one of
+    slightly more than half. So for each number of rows one step is cut, from the longest rows of which so many still fit;
+    and one step of rows of all lengths that fill it together, as they may without padding.
     """
     longest = sorted(rows, key=collator.size, reverse=True)
     sizes = [-collator.size(row) for row in longest]
@@ -24,29 +27,31 @@ def largest_micro_batch(rows: Sequence[TokenizedExample], collator: StepCollator
     steps = [longest[start : start + step_rows] for start in sorted(starts) if start < len(longest)]
     steps.append(_filling(longest, collator)[:step_rows])
     groups = ([step[i] for i in group] for step in steps for group in collator.groups(step))
-    return max((collator.collate(group, collator.pad_id) for group in groups), key=_num_numbers)
+    return max((collator.collate(group, collator.pad_id) for group in groups), key=_num_values)
 
 
 def _filling(longest: Sequence[TokenizedExample], collator: StepCollator) -> list[TokenizedExample]:
-    """Rows that together come near to the room of a micro-batch, the longest first."""
-    found, room = [longest[0]], collator.max_tokens - collator.size(longest[0])
+    """Rows that together nearly fill a micro-batch, the longest first."""
+    chosen = [longest[0]]
+    room = collator.max_tokens - collator.size(longest[0])
     for row in longest[1:]:
         if collator.size(row) <= room:
-            found.append(row)
+            chosen.append(row)
             room -= collator.size(row)
-    return found
+    return chosen
 
 
-def _num_numbers(batch: MicroBatch) -> int:
+def _num_values(batch: MicroBatch) -> int:
     return sum(tensor.numel() for tensor in batch.values())
 
 
 def run_warmup_step(model: nn.Module, loss: LossFunction, batch: MicroBatch) -> None:
-    """Forward and backward as in training, dropout on. Gradients, random state and mode stay as they were.
+    """Forward and backward as in training, dropout on. Gradients, random state and mode are restored.
 
     Cost: the time of one micro-batch. Not run on a GPU.
     """
     was_training, device = model.training, next(model.parameters()).device
+    logger.info("warmup: %s", {name: tuple(tensor.shape) for name, tensor in batch.items()})
     model.train()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         loss(model, {name: tensor.to(device) for name, tensor in batch.items()}).backward()

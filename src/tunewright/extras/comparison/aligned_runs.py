@@ -7,8 +7,8 @@ from itertools import takewhile
 from statistics import fmean
 from typing import Any
 
+from tunewright.config.dotted_paths import leaves
 from tunewright.config.methods import rank_field
-from tunewright.config.schema_keys import leaves
 from tunewright.config.tasks import Task
 from tunewright.errors import TrainingError, error
 from tunewright.i18n import N_, Phrase

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tunewright.config import load_config as spec
+from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import LoadedConfig
 from tunewright.config.methods import ALL_LINEAR, METHODS, rank_field
 from tunewright.config.run_config import RunConfig
@@ -22,7 +23,6 @@ from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
 from tunewright.launch.inspect_inputs import Progress
 from tunewright.launch.resolve_model import Notify
-from tunewright.planning.resolve import value_at
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.record_reader import read_optional

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tunewright.config.dotted_paths import leaves
 from tunewright.config.load_config import DEFAULT, parse_set
 from tunewright.config.methods import METHODS, PromptLearning, Scaled, rank_field
-from tunewright.config.run_config import RunConfig
-from tunewright.config.schema_keys import leaves
+from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.section import number_if_written
 from tunewright.planning.run_plan import Plan
 
@@ -85,16 +85,16 @@ def axes_for(axes_of_user: Sequence[SearchAxis], plan: Plan, origins: Mapping[st
     return sorted(axes, key=lambda axis: axis.path != "method")
 
 
-def _of_method(run: RunConfig) -> list[SearchAxis]:
+def _of_method(run: ResolvedConfig) -> list[SearchAxis]:
     """Ranges around what the plan would take, for fields that the method has."""
     peft = run.peft
     field = rank_field(run.method)
-    rate = float(run.train.learning_rate)
+    rate = run.train.learning_rate
     axes = [SearchAxis("train.learning_rate", low=rate / RATE_FACTOR, high=min(HIGHEST_RATE, rate * RATE_FACTOR))]
     if field:
         axes.append(_around(f"peft.{field}", dict(peft)[field]))
     if isinstance(peft, PromptLearning):
-        axes.append(_around("peft.num_virtual_tokens", int(peft.num_virtual_tokens)))
+        axes.append(_around("peft.num_virtual_tokens", peft.num_virtual_tokens))
     if isinstance(peft, Scaled):
         axes.append(SearchAxis("peft.lora_alpha", tuple(map(str, ALPHA_TIMES)), times=f"peft.{field}"))
         if not peft.extra.get("target_parameters"):  # PEFT has no dropout beside experts
@@ -102,7 +102,7 @@ def _of_method(run: RunConfig) -> list[SearchAxis]:
     return axes
 
 
-def _on_its_own(axis: SearchAxis, run: RunConfig) -> SearchAxis:
+def _on_its_own(axis: SearchAxis, run: ResolvedConfig) -> SearchAxis:
     """An axis whose other factor is not searched, as products with the plan's value of that."""
     if not axis.times:
         return axis
@@ -147,7 +147,7 @@ def read(path: str, text: str) -> Any:
     return parse_set(f"{path}={text}")[1]
 
 
-def at_plan(axes: Sequence[SearchAxis], run: RunConfig) -> dict[str, object]:
+def at_plan(axes: Sequence[SearchAxis], run: ResolvedConfig) -> dict[str, object]:
     """The plan's own value on each axis, by name; axes that do not contain it are left out."""
     flat = dict(leaves(run))
     values: dict[str, object] = {}

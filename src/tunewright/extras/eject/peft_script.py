@@ -201,7 +201,6 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
     """The script's text: every decision of the plan as a plain value."""
     spec = plan.run
     is_adalora = plan.run.method == "adalora"
-    assert spec.task != "auto"
     is_multi_label = plan.facts.data.problem_type == "multi_label_classification"
     float_labels = ".float()" if is_multi_label else ".squeeze(-1)"
     row = TASKS[spec.task]

@@ -29,7 +29,6 @@ def benchmark(
     if find_spec(HARNESS) is None:
         raise error("E601", what="--benchmark", extra="bench")
     task = from_json(run.plan()).run.task
-    assert task != "auto"
     if not TASKS[task].writes:
         raise error("E609", task=task, name=run.name)
     if include_path:

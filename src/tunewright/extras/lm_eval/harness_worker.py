@@ -19,7 +19,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from tunewright.engine.models.load_model import device, load_hf_tokenizer
-from tunewright.engine.session_server import Operations, Say, SessionServer, main
+from tunewright.engine.session_server import Operations, Send, SessionServer, main
 from tunewright.errors import error
 from tunewright.rundir.run_dir import RunDir
 
@@ -117,9 +117,9 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def operations(run: RunDir, say: Say) -> Operations:
+def operations(run: RunDir, send: Send) -> Operations:
     """The operations of this process."""
-    return {"benchmark": partial(benchmark, SessionServer(run, say))}
+    return {"benchmark": partial(benchmark, SessionServer(run, send))}
 
 
 if __name__ == "__main__":

@@ -30,8 +30,14 @@ from tunewright.engine.models.load_model import adapter_tensors, load_adapter, l
 from tunewright.engine.models.peft_adapter import trains_biases, without_adapter
 from tunewright.engine.system.oom import release_memory
 from tunewright.engine.tasks.collator import StepCollator
-from tunewright.engine.tasks.task_registry import collator
-from tunewright.engine.training.loss_backends import CANDIDATES, fast_backends, plain_backend, reason_not, shortened
+from tunewright.engine.tasks.task_registry import make_collator
+from tunewright.engine.training.loss_backends import (
+    CANDIDATES,
+    fast_backends,
+    plain_backend,
+    shortened,
+    unsupported_reason,
+)
 from tunewright.errors import ExportError, ModelError
 from tunewright.i18n import N_
 from tunewright.kernels.cpu_matmul import EXACT, default_matmul, onednn_error, onednn_matmul
@@ -139,7 +145,7 @@ def prove(
     some = few_rows(rows, plan)
     let_gradients_in(model)
     loss = plain_backend(plan, rows).loss
-    subject = _ModelUnderTest(model, plan, some, collator(plan, tokenizer, WITHOUT_LIMIT), loss)
+    subject = _ModelUnderTest(model, plan, some, make_collator(plan, tokenizer, WITHOUT_LIMIT), loss)
     add(_accumulated(subject))
     for name in PATHS:
         add(_fast_path(name, subject))
@@ -240,13 +246,13 @@ def _loss_backend(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
     plan = subject.plan
     model = subject.model
     backend = next(backend for backend in fast_backends(plan) if backend.paths[-1] == name)
-    if reason := reason_not(backend, plan, model):
+    if reason := unsupported_reason(backend, plan, model):
         return ParityCheck(name, reason=reason)
     half = sum(len(row.ids) for row in subject.rows) // 2
     expected = subject.plain
     undo = attend_by_document(model) if backend.loss is packed_loss else lambda: None
     try:
-        actual = subject.measured(backend.loss, backend.of(subject.cut), half)
+        actual = subject.measured(backend.loss, backend.adapt(subject.cut), half)
     except CannotPack as unknown:
         return ParityCheck(name, reason=str(unknown))
     finally:
@@ -321,4 +327,4 @@ def _merged(model: PeftModel, plan: Plan, rows: Sequence[TokenizedExample]) -> P
         actual = logits_of(merged_model(model, plan), plan, rows)
     except ExportError as refusal:
         return ParityCheck("merged", reason=str(refusal.problems[0].values["reason"]))
-    return ParityCheck("merged", (_same_logits(expected, actual, MERGE_TOLERANCE[str(plan.run.model.precision)]),))
+    return ParityCheck("merged", (_same_logits(expected, actual, MERGE_TOLERANCE[plan.run.model.precision]),))
