@@ -107,6 +107,11 @@ def N_(text: str) -> Phrase:
     return Phrase(text)
 
 
+def gib(num_bytes: float) -> str:
+    """Bytes as a text: 5.3 GiB."""
+    return f"{num_bytes / 2**30:.1f} GiB"
+
+
 def width(text: str) -> int:
     """Columns a text takes in a terminal: wide East Asian characters count two."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

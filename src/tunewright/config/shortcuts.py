@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from tunewright.config.deprecated_keys import TOP
+from tunewright.config.methods import METHODS, rank_field
 from tunewright.config.schema_keys import SECTIONS, fields, old_name, suggest
 from tunewright.errors import NOWHERE, Problem, SpecError
 
@@ -20,9 +21,10 @@ SHORTCUTS: Mapping[str, str] = {
 }
 
 
-def rank_of(method: object) -> str:
-    """The path that a rank sets."""
-    return "peft.target_r" if method == "adalora" else "peft.r"
+def rank_path(method: object) -> str:
+    """The path that the short word `rank` sets; `peft.r` also for a method without a rank, which then refuses it."""
+    field = rank_field(method) if isinstance(method, str) and method in METHODS else None
+    return f"peft.{field or 'r'}"
 
 
 def paths_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def paths_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     problems = []
     for name, value in settings.items():
         if name in SHORTCUTS:
-            flat[rank_of(settings.get("method")) if name == "rank" else SHORTCUTS[name]] = value
+            flat[rank_path(settings.get("method")) if name == "rank" else SHORTCUTS[name]] = value
         elif name in SECTIONS and isinstance(value, Mapping):
             flat |= {f"{name}.{key}": inner for key, inner in value.items()}
         elif name in SECTIONS or name in fields(TOP) or "." in name or _is_refused(name):

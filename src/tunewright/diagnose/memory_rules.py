@@ -3,6 +3,7 @@
 from tunewright.diagnose.evidence import Evidence
 from tunewright.diagnose.suggested_changes import less_memory
 from tunewright.errors import Problem
+from tunewright.i18n import gib
 from tunewright.rundir.finding import Finding
 
 DIED = ("E402", "E404", "E405")
@@ -15,7 +16,7 @@ def died(evidence: Evidence) -> Finding | None:
     if ended is None:
         return None
     step = ended.values.get("step", evidence.last("step") or 0)
-    values = {"step": step, "peak": _gib(evidence.peak_bytes), "room": _gib(evidence.room_bytes), "code": ended.code}
+    values = {"step": step, "peak": gib(evidence.peak_bytes), "room": gib(evidence.room_bytes), "code": ended.code}
     return Finding(Problem("D103", values=values), "error", "certain", less_memory(evidence))
 
 
@@ -40,9 +41,5 @@ def nearly_full(evidence: Evidence) -> Finding | None:
     peak, room = evidence.peak_bytes, evidence.room_bytes
     if peak < NEAR * room or died(evidence):
         return None
-    values = {"peak": _gib(peak), "room": _gib(room), "percent": round(100 * peak / room)}
+    values = {"peak": gib(peak), "room": gib(room), "percent": round(100 * peak / room)}
     return Finding(Problem("D104", values=values), "hint", "certain", less_memory(evidence))
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

@@ -4,7 +4,7 @@ from tunewright.config.load_config import patch
 from tunewright.diagnose.evidence import Evidence
 from tunewright.diagnose.suggested_changes import anew, smaller_batches
 from tunewright.errors import Problem
-from tunewright.i18n import N_
+from tunewright.i18n import N_, gib
 from tunewright.inspection.machine_info import BUSY_SHARE
 from tunewright.planning.memory_fallback import wishes
 from tunewright.planning.memory_ladder import SHARE_OF_FREE
@@ -41,7 +41,7 @@ def needless_checkpointing(evidence: Evidence) -> Finding | None:
     peak = estimate_for(without, plan.facts).peak_bytes
     if peak > SHARE_OF_FREE * evidence.room_bytes:
         return None
-    values = {"peak": f"{peak / 2**30:.1f} GiB", "room": f"{evidence.room_bytes / 2**30:.1f} GiB"}
+    values = {"peak": gib(peak), "room": gib(evidence.room_bytes)}
     remedy = anew(evidence, N_("keep the activations"), {"train.activation_checkpointing": False})
     return Finding(Problem("D502", values=values), "hint", "certain", (remedy,))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.errors import Problem
-from tunewright.i18n import N_
+from tunewright.i18n import N_, gib
 from tunewright.inspection.machine_info import has_bitsandbytes
 from tunewright.inspection.memory_monitor import MemoryMonitor
 from tunewright.planning.memory_fallback import LOADER_ORIGIN, next_saving, remedied, what_would_help
@@ -47,7 +47,7 @@ def shortage(code: int, events: Sequence[EventRow], log: str, pressure: MemoryMo
     `events` and `log` are those of this worker. A kill without evidence of memory pressure was sent by a user.
     """
     last: EventRow = events[-1] if events else {"kind": "", "step": 0}
-    peak, total = _gib(pressure.peak_bytes), _gib(pressure.total_bytes)
+    peak, total = gib(pressure.peak_bytes), gib(pressure.total_bytes)
     if last["kind"] == "failed" and last["problems"][0]["code"] == "E404":
         reported = Problem.from_record(last["problems"][0])
         values = {
@@ -141,7 +141,3 @@ def _plan(run: RunDir) -> Plan:
     plan = from_json(run.plan())
     machine = plan.facts.machine.model_copy(update={"has_bitsandbytes": has_bitsandbytes()})
     return plan.model_copy(update={"facts": plan.facts.model_copy(update={"machine": machine})})
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

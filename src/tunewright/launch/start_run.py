@@ -12,7 +12,7 @@ from tunewright.config.dotted_paths import value_at
 from tunewright.config.run_config import CHANGEABLE, RunConfig
 from tunewright.data.files.split_files import originals
 from tunewright.errors import Problem, TrainingError, error, system_faults
-from tunewright.i18n import N_, Phrase
+from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import read_factor, versions
 from tunewright.launch.inspect_inputs import Progress, inspect
@@ -154,10 +154,6 @@ def what_would_fit(plan: Plan) -> str:
         if other.fits:
             return other.flags()
     return f"--preset simple --set data.max_length={max(64, plan.facts.data.lengths['median'])}"
-
-
-def gib(count: float) -> str:
-    return f"{count / 2**30:.1f} GiB"
 
 
 def launch(run: RunDir) -> None:

@@ -46,9 +46,9 @@ def check(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     wrong = _check_targets(run.peft, model, run.preset) if isinstance(run.peft, Targeted) else []
     problems += wrong or _check_tied(run, model) + _check_experts(run, model) + _check_rank(run.peft, model)
     problems += check_length(run, model)
-    if run.model.precision == "fp16" and _is_cpu(facts):
+    if run.model.precision == "fp16" and facts.is_on_cpu:
         reason = N_("fp16 needs a loss scaler, which works on a GPU only")
-        problems.append(_pair("model.precision=fp16", "CPU", reason, "--set model.precision=auto"))
+        problems.append(conflict("model.precision=fp16", "CPU", reason, "--set model.precision=auto"))
     return problems
 
 
@@ -58,7 +58,7 @@ def check_length(run: RunConfig, model: ModelInfo) -> list[Problem]:
     if run.data.max_length == AUTO or run.data.max_length <= limit:
         return []
     reason = Phrase(N_("the model has {limit} positions"), limit=limit)
-    return [_pair("data.max_length", str(run.data.max_length), reason, f"--set data.max_length={limit}")]
+    return [conflict("data.max_length", str(run.data.max_length), reason, f"--set data.max_length={limit}")]
 
 
 def positions(run: RunConfig, model: ModelInfo) -> int:
@@ -66,12 +66,9 @@ def positions(run: RunConfig, model: ModelInfo) -> int:
     return model.max_position_embeddings - virtual_tokens(run.peft)
 
 
-def _pair(first: str, second: str, reason: str, fix: str) -> Problem:
+def conflict(first: str, second: str, reason: str, fix: str) -> Problem:
+    """E109: two settings that do not go together."""
     return Problem("E109", values={"first": first, "second": second, "reason": reason, "fix": fix})
-
-
-def _is_cpu(facts: InspectedFacts) -> bool:
-    return facts.machine.probe is None or facts.machine.probe.device == "cpu"
 
 
 def cannot_do(model: ModelInfo, task: Task) -> Problem:
@@ -164,7 +161,7 @@ def _check_norms(targets: Targets, model: ModelInfo) -> list[Problem]:
     norms = [group.name for group in model.norms]
     if not norms:
         reason = N_("its norm layers hold no numbers that could be trained")
-        return [_pair("method=ln_tuning", model.model_type, reason, "--method lora")]
+        return [conflict("method=ln_tuning", model.model_type, reason, "--method lora")]
     missing = [name for name in _names(targets) if name.rpartition(".")[2] not in norms]
     if not missing:
         return []
@@ -179,7 +176,7 @@ def no_preset(asked: str, model: ModelInfo) -> Problem:
     ends = {group.name for group in model.linear}
     names = names_of(roles, roles) or [name for name in MAMBA_INPUTS if name in ends]
     reason = N_("its mixer takes the weights of out_proj and conv1d without calling them, so PEFT rejects both")
-    return _pair(asked, model.model_type, reason, f"--set peft.target_modules='{_listed(names)}'")
+    return conflict(asked, model.model_type, reason, f"--set peft.target_modules='{_listed(names)}'")
 
 
 def _reaches_experts(targets: Targets) -> bool:
@@ -191,7 +188,7 @@ def _takes_experts(targets: Targets, model: ModelInfo) -> Problem:
     reason = N_("PEFT takes such names and patterns for the experts, at another rank, and leaves dense layers out")
     modules, parameters = _listed(names_of(roles, roles)), _listed(expert_parameters(model))
     fix = f"--set peft.target_modules='{modules}' --set peft.target_parameters='{parameters}'"
-    return _pair(f"peft.target_modules={_listed(targets)}", model.model_type, reason, fix)
+    return conflict(f"peft.target_modules={_listed(targets)}", model.model_type, reason, fix)
 
 
 def _check_experts(run: RunConfig, model: ModelInfo) -> list[Problem]:
@@ -202,7 +199,7 @@ def _check_experts(run: RunConfig, model: ModelInfo) -> list[Problem]:
         return []
     if run.method != "lora":
         reason = N_("only LoRA can adapt parameters that are no layers")
-        return [_pair("peft.target_parameters", f"method={run.method}", reason, "--method lora")]
+        return [conflict("peft.target_parameters", f"method={run.method}", reason, "--method lora")]
     ends = {group.name.rpartition(".")[2] for group in model.experts} | {"weight"}
     unknown = [name for name in named if name.rpartition(".")[2] not in ends]
     if unknown:
@@ -211,7 +208,7 @@ def _check_experts(run: RunConfig, model: ModelInfo) -> list[Problem]:
         return [Problem("E301", values=values)]
     reason = N_("an adapter of a parameter sees no inputs, so it has neither dropout nor magnitudes nor a bias")
     return [
-        _pair(f"peft.{name}={fields[name]}", "peft.target_parameters", reason, f"--set peft.{name}={off}")
+        conflict(f"peft.{name}={fields[name]}", "peft.target_parameters", reason, f"--set peft.{name}={off}")
         for name, off in WITHOUT_INPUTS.items()
         if fields.get(name) not in (None, AUTO, 0, False)
     ]
@@ -246,23 +243,23 @@ def _check_tied(run: RunConfig, model: ModelInfo) -> list[Problem]:
     in_targets = _naming(fields.get("target_modules") or (), shared)
     if in_targets:
         reason = N_("embedding and output are one matrix here, and merging would change it at both ends")
-        return [_pair(f"peft.target_modules={_listed(in_targets)}", TIED, reason, KEEP_TIED)]
+        return [conflict(f"peft.target_modules={_listed(in_targets)}", TIED, reason, KEEP_TIED)]
     saved = _naming(fields.get("modules_to_save") or (), shared)
     if not saved:
         return []
     asked = f"peft.modules_to_save={_listed(saved)}"
     if model.is_encoder_decoder:
         reason = N_("PEFT cannot keep encoder, decoder and output of such a model on one matrix")
-        return [_pair(asked, TIED, reason, N_("leave it out of peft.modules_to_save"))]
+        return [conflict(asked, TIED, reason, N_("leave it out of peft.modules_to_save"))]
     if "ensure_weight_tying" not in type(run.peft).upstream_fields():
         reason = N_("this method would train one copy of the matrix and leave the other; only LoRA keeps them one")
-        return [_pair(asked, TIED, reason, f"--method lora {KEEP_TIED}")]
+        return [conflict(asked, TIED, reason, f"--method lora {KEEP_TIED}")]
     if "ensure_weight_tying" not in fields:
         reason = N_("PEFT trains one copy of the matrix and leaves the other, unless it is told to keep them one")
-        return [_pair(asked, TIED, reason, KEEP_TIED)]
+        return [conflict(asked, TIED, reason, KEEP_TIED)]
     if fields["ensure_weight_tying"] and not _naming(saved, TIED_NAMES):
         reason = N_("PEFT keeps them one only under the names embed_tokens and lm_head")
-        return [_pair(asked, "peft.ensure_weight_tying", reason, KEEP_TIED)]
+        return [conflict(asked, "peft.ensure_weight_tying", reason, KEEP_TIED)]
     return []
 
 

@@ -11,7 +11,7 @@ from tunewright.config.section import AUTO
 from tunewright.config.tasks import TASKS
 from tunewright.errors import Problem
 from tunewright.i18n import N_
-from tunewright.planning.resolve_adapter import is_cpu
+from tunewright.planning.check_config import conflict
 from tunewright.planning.run_plan import InspectedFacts
 
 # Encoders that take keys and values from outside.
@@ -50,10 +50,6 @@ def reason_not(method: str, task: str, kind: str, model_type: str) -> str | None
     return None
 
 
-def _pair(first: str, second: str, reason: str, fix: str) -> Problem:
-    return Problem("E109", values={"first": first, "second": second, "reason": reason, "fix": fix})
-
-
 def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     """Settings that this method does not go with."""
     found, extra, quantised = [], run.peft.extra, f"model.quantization={run.model.quantization}"
@@ -61,27 +57,27 @@ def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     if run.method == "prefix_tuning" and run.train.activation_checkpointing is True:
         reason = N_("a checkpointed layer is called without the cache that the prefix is")
         fix = "--set train.activation_checkpointing=false"
-        found.append(_pair("method=prefix_tuning", "train.activation_checkpointing", reason, fix))
-    if start == "loftq" and is_cpu(facts):
+        found.append(conflict("method=prefix_tuning", "train.activation_checkpointing", reason, fix))
+    if start == "loftq" and facts.is_on_cpu:
         reason = N_("PEFT computes LoftQ's start values on a GPU only")
-        found.append(_pair("init_lora_weights=loftq", "CPU", reason, "--set peft.init_lora_weights=pissa"))
+        found.append(conflict("init_lora_weights=loftq", "CPU", reason, "--set peft.init_lora_weights=pissa"))
     if start.startswith(PREPARED):
         reason = N_("PEFT wants a preparation of the model that Tunewright does not make")
-        found.append(_pair(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
+        found.append(conflict(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
     if run.model.quantization not in (AUTO, "none"):
         if run.method not in ON_QUANTISED:
             reason = N_("PEFT would compute with the stored codes, or fail")
-            found.append(_pair(f"method={run.method}", quantised, reason, "--method lora"))
+            found.append(conflict(f"method={run.method}", quantised, reason, "--method lora"))
         if start.startswith(FROM_WEIGHTS):
             reason = N_("start values are taken from weights that are not stored as numbers")
-            found.append(_pair(f"init_lora_weights={start}", quantised, reason, "--set model.quantization=none"))
+            found.append(conflict(f"init_lora_weights={start}", quantised, reason, "--set model.quantization=none"))
         if extra.get("use_dora") and run.model.quantization == "8bit":
             reason = N_("bitsandbytes drops the scales that DoRA reads when it is tested")
-            found.append(_pair("use_dora", quantised, reason, "--set model.quantization=4bit"))
+            found.append(conflict("use_dora", quantised, reason, "--set model.quantization=4bit"))
     if run.train.optim in LORA_OPTIMIZERS and (run.method != "lora" or extra.get("rank_pattern")):
         reason = N_("this optimizer is made for LoRA with one rank")
         found.append(
-            _pair(f"train.optim={run.train.optim}", f"method={run.method}", reason, "--set train.optim=adamw_torch")
+            conflict(f"train.optim={run.train.optim}", f"method={run.method}", reason, "--set train.optim=adamw_torch")
         )
     return found
 
@@ -90,7 +86,7 @@ def _labels(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     if run.data.class_weights == "none" or (facts.data.labels and facts.data.problem_type != "regression"):
         return []
     reason, fix = N_("there are no classes to weigh"), "--set data.class_weights=none"
-    return [_pair("data.class_weights=balanced", f"task={run.task}", reason, fix)]
+    return [conflict("data.class_weights=balanced", f"task={run.task}", reason, fix)]
 
 
 def check_schedule(run: ResolvedConfig, num_steps: int) -> list[Problem]:
@@ -104,9 +100,9 @@ def check_schedule(run: ResolvedConfig, num_steps: int) -> list[Problem]:
             N_("ranks are taken away, so there must be more at the start"),
             f"--set peft.init_r={p.target_r + 1}",
         )
-        found.append(_pair(f"peft.init_r={p.init_r}", f"peft.target_r={p.target_r}", reason, fix))
+        found.append(conflict(f"peft.init_r={p.init_r}", f"peft.target_r={p.target_r}", reason, fix))
     if num_steps - p.tfinal < 2 or p.tinit >= num_steps - p.tfinal:
         reason = N_("no step is left between them in which ranks could move")
         pair = f"peft.tinit={p.tinit}, peft.tfinal={p.tfinal}"
-        found.append(_pair(pair, f"{num_steps} steps", reason, "--set peft.tinit=0 --set peft.tfinal=0 --epochs 3"))
+        found.append(conflict(pair, f"{num_steps} steps", reason, "--set peft.tinit=0 --set peft.tfinal=0 --epochs 3"))
     return found

@@ -12,7 +12,7 @@ from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import FastPath
 from tunewright.config.tasks import TASKS
 from tunewright.i18n import N_
-from tunewright.planning.resolve_adapter import choice, is_cpu
+from tunewright.planning.resolve_adapter import choice
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 
 # oneDNN must be faster by more than what one measurement differs from the next.
@@ -31,7 +31,7 @@ class FastPathRow:
 
 def _onednn_matmul(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     probe = facts.machine.probe
-    if probe is None or not is_cpu(facts):
+    if probe is None or not facts.is_on_cpu:
         return N_("for CPUs that were measured")
     if run.model.precision != "fp32":
         return N_("for fp32 alone")
@@ -45,7 +45,7 @@ def _int8(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     probe = facts.machine.probe
     if run.model.quantization != "8bit":
         return N_("for 8-bit bases alone")
-    if probe is None or not is_cpu(facts):
+    if probe is None or not facts.is_on_cpu:
         return N_("for CPUs that were measured")
     if facts.model.is_conv1d:
         return N_("this family keeps its weights transposed")
@@ -67,7 +67,7 @@ def _packing(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if not run.fast_paths.get("answer_loss", True):
         return N_("it takes answer_loss with it, which is switched off")
     probe = facts.machine.probe
-    if is_cpu(facts) or probe is None:
+    if facts.is_on_cpu or probe is None:
         return None
     if not probe.has_flash_attention:
         return N_("on a GPU without flash_attn rows are padded; one mask over all of them would cost more")
@@ -80,7 +80,7 @@ def _shared_prefix(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
         return reason
     if not run.fast_paths.get("packing", True):
         return N_("it takes packing with it, which is switched off")
-    if not is_cpu(facts):
+    if not facts.is_on_cpu:
         return N_("attention over shared beginnings was made for CPUs")
     has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
     return N_("with dropout each row draws its own mask") if has_dropout else None

@@ -31,7 +31,7 @@ from tunewright.planning.memory_estimate import (
     estimate,
 )
 from tunewright.planning.parameter_count import trainable_parameters
-from tunewright.planning.resolve_adapter import choice, is_cpu, resolved
+from tunewright.planning.resolve_adapter import choice, resolved
 from tunewright.planning.run_plan import InspectedFacts, MemoryEstimate, PlannedChoice
 
 GIB = 2**30
@@ -65,9 +65,9 @@ def _precision(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     rates = {name: rate / 1e9 for name, rate in probe.flops.items() if name in ("fp32", "bf16")}
     values = {"fp32": f"{rates['fp32']:.0f}", "bf16": f"{rates.get('bf16', 0):.0f}"}
     gain = rates.get("bf16", 0) / rates["fp32"]
-    if gain > (CPU_BF16_GAIN if is_cpu(facts) else GPU_BF16_GAIN):
+    if gain > (CPU_BF16_GAIN if facts.is_on_cpu else GPU_BF16_GAIN):
         return choice("model.precision", "bf16", BF16[probe.is_measured], **values)
-    if is_cpu(facts) and gain > 1:
+    if facts.is_on_cpu and gain > 1:
         reason = N_(
             "measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s; below {wanted} times, exact merging is worth more"
         )
@@ -128,7 +128,7 @@ def _effective_batch(num_train: int) -> int:
 def _micro_batch(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     length, steps = resolved(run.data.max_length), run.train.gradient_accumulation_steps
     most = _effective_batch(facts.data.num_sequences) if steps == AUTO else 8
-    tokens = CPU_MICRO_BATCH_TOKENS if is_cpu(facts) else GPU_MICRO_BATCH_TOKENS
+    tokens = CPU_MICRO_BATCH_TOKENS if facts.is_on_cpu else GPU_MICRO_BATCH_TOKENS
     rows = max(1, min(most, tokens // length))
     while most % rows:
         rows -= 1
@@ -322,7 +322,7 @@ def kind_of(run: ResolvedConfig, facts: InspectedFacts) -> ComputeMode:
     paths = fast_paths(run, facts)
     return ComputeMode(
         precision=run.model.precision, checkpointing=run.train.activation_checkpointing, answer_loss="answer_loss" in paths,
-        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not is_cpu(facts),
+        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not facts.is_on_cpu,
     )  # fmt: skip
 
 

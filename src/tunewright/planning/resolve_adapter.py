@@ -30,10 +30,6 @@ def resolved(value: T | Auto) -> T:
     return value
 
 
-def is_cpu(facts: InspectedFacts) -> bool:
-    return facts.machine.probe is None or facts.machine.probe.device == "cpu"
-
-
 @dataclass(frozen=True)
 class LearningRateRule:
     """The usual learning rate of a method on a large and on a small model."""
@@ -94,7 +90,7 @@ def _rank(path: str) -> Callable[[RunConfig, InspectedFacts], PlannedChoice]:
     def resolve(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
         preset = PRESETS[run.preset]
         probe = facts.machine.probe
-        memory = probe.memory_bytes if not is_cpu(facts) and probe else facts.machine.memory_bytes
+        memory = probe.memory_bytes if not facts.is_on_cpu and probe else facts.machine.memory_bytes
         most = 8 if memory < 12 * GIB else 16 if memory < 24 * 10**9 else 32
         if most >= preset.r:
             return choice(path, preset.r, N_("preset {preset}"), preset=run.preset)
@@ -121,7 +117,7 @@ def _alpha(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 def _dropout(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     if run.peft.extra.get("target_parameters"):
         return choice("peft.lora_dropout", 0.0, N_("PEFT has no dropout beside experts"))
-    if is_cpu(facts):
+    if facts.is_on_cpu:
         reason = N_("on a CPU dropout costs a quarter of the speed; the held-out loss watches for overfitting")
         return choice("peft.lora_dropout", 0.0, reason)
     return choice("peft.lora_dropout", 0.05, N_("against overfitting; costs little on a GPU"))

@@ -11,7 +11,7 @@ from tunewright.config.methods import virtual_tokens
 from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.data.summary import cut_warning
 from tunewright.errors import Problem
-from tunewright.i18n import _
+from tunewright.i18n import _, gib
 from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import MachineInfo
 from tunewright.inspection.model_info import ModelInfo
@@ -26,10 +26,15 @@ class InspectedFacts(FrozenModel):
     data: DataInfo
 
     @property
+    def is_on_cpu(self) -> bool:
+        """True if the run computes on the CPU."""
+        return self.machine.probe is None or self.machine.probe.device == "cpu"
+
+    @property
     def room_bytes(self) -> int:
         """Memory that the run may take on the device it computes on."""
         probe = self.machine.probe
-        return self.machine.free_bytes if probe is None or probe.device == "cpu" else probe.memory_bytes
+        return self.machine.free_bytes if probe is None or self.is_on_cpu else probe.memory_bytes
 
 
 class PlannedChoice(FrozenModel):
@@ -152,14 +157,14 @@ class Plan(FrozenModel):
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"
         steps = f"{self.num_steps} steps of {self.effective_batch} rows"
-        return f"Plan({self.run.model.name!r}, {self.run.data.train!r}: {steps}, peak {_gib(self.memory.peak_bytes)}, {fits})"
+        return f"Plan({self.run.model.name!r}, {self.run.data.train!r}: {steps}, peak {gib(self.memory.peak_bytes)}, {fits})"
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
         """The plan for a notebook: what it takes, and every decision with its reason."""
         took = [
-            (_("Peak memory"), _gib(self.memory.peak_bytes)),
+            (_("Peak memory"), gib(self.memory.peak_bytes)),
             (_("Time"), f"{self.time.seconds:,.0f} s" if self.time else _("not known: this device was not measured")),
             (_("Trained"), f"{self.trainable_parameters:,}"),
         ]
@@ -192,10 +197,6 @@ class Plan(FrozenModel):
             "warnings": [problem.to_json() for problem in self.warnings()],
             "run": self.run.model_dump(mode="json"),
         }
-
-
-def _gib(count: float) -> str:
-    return f"{count / 2**30:.1f} GiB"
 
 
 def from_json(stored: Mapping[str, Any]) -> Plan:

@@ -14,7 +14,6 @@ from tunewright.planning.fast_paths import fast_paths
 from tunewright.planning.flops import ComputeWork, frozen_numbers, work
 from tunewright.planning.memory_estimate import stored_bytes
 from tunewright.planning.resolve import ROWS_WRITTEN_AT_ONCE, effective_batch, largest_step, trained_by
-from tunewright.planning.resolve_adapter import is_cpu
 from tunewright.planning.run_plan import InspectedFacts, TimeEstimate
 
 # Python, torch, transformers and peft; then the weights from a file, and the comparison of the fast way with the plain one.
@@ -111,7 +110,7 @@ def _saves(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork) -> flo
 def _layer_seconds(run: ResolvedConfig, facts: InspectedFacts, device: str) -> float:
     """What each layer costs for one token of a batch, beside reading its weights."""
     way = "int8" if "int8" in fast_paths(run, facts) else run.model.quantization
-    return WRITE_LAYER_SECONDS[device] * (STORED_LAYER[way] if is_cpu(facts) else 1.0)
+    return WRITE_LAYER_SECONDS[device] * (STORED_LAYER[way] if facts.is_on_cpu else 1.0)
 
 
 def _answers(

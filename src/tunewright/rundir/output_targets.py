@@ -11,10 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tunewright.errors import error, exists_already, of_system
-from tunewright.i18n import N_, Phrase
+from tunewright.i18n import N_, Phrase, gib
 from tunewright.rundir import atomic_io
-
-GIB = 2**30
 
 
 def output_file(
@@ -55,7 +53,7 @@ def output_folder(word: str | Path, *, is_new: bool = True, num_bytes: float = 0
     _check_writable(place, word)
     free = shutil.disk_usage(place).free
     if num_bytes > free:
-        raise error("E403", needed=_gib(num_bytes), free=_gib(free), path=str(word))
+        raise error("E403", needed=gib(num_bytes), free=gib(free), path=str(word))
     return path
 
 
@@ -96,7 +94,3 @@ def _check_writable(folder: Path, word: str | Path) -> None:
     if refusal.errno in atomic_io.NO_ROOM:
         raise of_system(refusal, folder)
     raise error("E524", path=str(word), reason=refusal.strerror)
-
-
-def _gib(count: float) -> str:
-    return f"{count / GIB:.1f} GiB"

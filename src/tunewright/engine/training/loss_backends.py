@@ -30,7 +30,6 @@ from tunewright.kernels.packing import (
     varlen_loss,
 )
 from tunewright.planning.memory_estimate import COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS
-from tunewright.planning.resolve_adapter import is_cpu
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.event_log import EventLog
 
@@ -63,7 +62,7 @@ def plain_backend(plan: Plan, rows: Sequence[TokenizedExample]) -> LossBackend:
 def fast_backends(plan: Plan) -> Iterator[LossBackend]:
     """The backends of the plan's fast paths, the fastest first."""
     paths = plan.fast_paths
-    if "packing" in paths and not is_cpu(plan.facts):
+    if "packing" in paths and not plan.facts.is_on_cpu:
         yield LossBackend(varlen_loss, partial(_packed, share=False), partial(pack_groups, share=False), ("packing",))
     elif "packing" in paths:
         for share in (True, False):
