@@ -136,12 +136,12 @@ class Evaluator:
             last = {
                 row.number: row for row in self.rows
             }  # of a conversation in several texts the one of its last answer
-            return spread([row for row in last.values() if 0 < row.prompt_length < len(row.ids)], self.answers)
+            return spread([row for row in last.values() if 0 < row.prompt_length < len(row.input_ids)], self.answers)
         return spread(self.rows, self.answers) if self.task == "seq2seq" else list(self.rows)
 
     def _written(self, model: nn.Module, asked: Sequence[TokenizedExample], progress: Progress) -> EvaluatedRow:
         """What the model answers to the rows."""
-        prompts = [row.ids[: row.prompt_length] if self.task == "causal_lm" else row.ids for row in asked]
+        prompts = [row.input_ids[: row.prompt_length] if self.task == "causal_lm" else row.input_ids for row in asked]
         options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "merge": self.merge, "progress": progress}
         written = generate(model, prompts, self.tokenizer, portions=self.portions, **options)
         answers = [without_thinking(answer.text) for answer in written]
@@ -159,7 +159,7 @@ class Evaluator:
         """What the row's last answer is compared with: its text without thinking, or its calls as they are written."""
         last = self.examples[row.number].messages[-1]
         if last.tool_calls:
-            return without_thinking(self.tokenizer.decode(row.ids[row.prompt_length :]))
+            return without_thinking(self.tokenizer.decode(row.input_ids[row.prompt_length :]))
         return thinking_of(last)[1]
 
     def _text_scores(self, answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:

@@ -128,7 +128,7 @@ def select_backend(
 def short_rows(rows: Sequence[TokenizedExample]) -> list[TokenizedExample]:
     """A few rows with the beginning of their prompts and of what is learned: the same tokens for both ways."""
     short = (shortened(row, COMPARED_TOKENS) for row in rows[:CANDIDATES])
-    return sorted(short, key=lambda row: len(row.ids))[:COMPARED_ROWS]
+    return sorted(short, key=lambda row: len(row.input_ids))[:COMPARED_ROWS]
 
 
 def shortened(row: TokenizedExample, tokens: int) -> TokenizedExample:
@@ -136,4 +136,6 @@ def shortened(row: TokenizedExample, tokens: int) -> TokenizedExample:
     learned = next((i for i, label in enumerate(row.labels) if i > 0 and label >= 0), 0)
     begin = tokens - LEARNED_TOKENS
     rest = slice(max(begin, learned), max(begin, learned) + LEARNED_TOKENS)
-    return replace(row, ids=[*row.ids[:begin], *row.ids[rest]], labels=[*row.labels[:begin], *row.labels[rest]])
+    return replace(
+        row, input_ids=[*row.input_ids[:begin], *row.input_ids[rest]], labels=[*row.labels[:begin], *row.labels[rest]]
+    )
