@@ -64,9 +64,9 @@ def useful(rows: list[TokenizedExample], plan: Any) -> float:
     """Floating point operations that a step cannot do without."""
     model = plan.facts.model
     frozen = sum(g.in_features * g.out_features * g.count for g in model.linear)
-    tokens = sum(len(row.ids) for row in rows)
+    tokens = sum(len(row.input_ids) for row in rows)
     labels = sum(label != IGNORED for row in rows for label in row.labels[1:])
-    pairs = sum(len(row.ids) ** 2 / 2 for row in rows)
+    pairs = sum(len(row.input_ids) ** 2 / 2 for row in rows)
     attention = 6 * 2 * pairs * model.num_attention_heads * model.head_dim * model.num_layers
     head = 4 * model.hidden_size * model.vocab_size * labels
     return 4 * frozen * tokens + 6 * plan.trainable_parameters * tokens + head + attention

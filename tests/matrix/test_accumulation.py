@@ -61,7 +61,7 @@ def test_a_step_is_the_same_however_it_is_cut(
         label_last=plan.facts.model.kind == "decoder",
     )  # fmt: skip
     rows = gated.train[:ROWS]
-    assert len({len(row.ids) for row in rows}) > 4
+    assert len({len(row.input_ids) for row in rows}) > 4
     model = attach_adapter(load_base(plan, tokenizer), planned_config(plan), seed=1).eval()
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

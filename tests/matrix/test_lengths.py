@@ -155,7 +155,7 @@ def test_a_long_text_goes_on_in_the_next_block_and_is_learned_whole(
     assert [warning.code for warning in found.warnings] == (["W237"] if name.endswith("txt") else [])
     account, rows = found.validated.account, found.validated.train
     assert (account["rows"], account["used"], account["blocks"]["train"]) == (1, 1, len(rows))
-    assert len(rows) > 10 and max(len(row.ids) for row in rows) == 64
+    assert len(rows) > 10 and max(len(row.input_ids) for row in rows) == 64
     learned = [label for row in rows for label in row.labels if label != -100]
     assert found.tokenizer.decode(learned).strip() == words.strip()
     plan = planned(path, folder, **{"data.holdout": 0})

@@ -40,7 +40,7 @@ def rows_of(*lengths: int) -> list[TokenizedExample]:
 
 
 def cut_by(max_tokens: int) -> StepCollator:
-    return StepCollator(pad_right, predicted_tokens, lambda row: len(row.ids), 0, max_tokens)
+    return StepCollator(pad_right, predicted_tokens, lambda row: len(row.input_ids), 0, max_tokens)
 
 
 def refuse_large_batches(model: Any, limit: int) -> Any:
@@ -56,7 +56,7 @@ def refuse_large_batches(model: Any, limit: int) -> Any:
 def test_losses_and_answers_are_the_same_in_smaller_batches(tiny_model: Callable[..., Path], shop_rows: Path) -> None:
     model, _ = api.load_for_training(api.load(named={"model.name": str(tiny_model()), "data.train": str(shop_rows)}))
     tokenizer, rows, cut = load_tokenizer(tiny_model(), None), rows_of(9, 12, 7, 15, 11, 8), cut_by(64)
-    prompts = [row.ids[:5] for row in rows]
+    prompts = [row.input_ids[:5] for row in rows]
 
     def measure(backoff: BatchSizeBackoff) -> tuple[float, Any]:
         answers = generate(model, prompts, tokenizer, max_new_tokens=4, backoff=backoff)

@@ -47,9 +47,9 @@ def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured
     for row, alone in zip(rows, data.held_out, strict=True):
         assert learned(row) == learned(alone)
         assert all(label == IGNORED for label in row.labels[: row.prompt_length])
-        assert len(row.ids) > len(alone.ids)
-        assert row.ids[-len(learned(row)) :] == learned(row)
-    texts = [session.tokenizer.decode(row.ids) for row in rows]
+        assert len(row.input_ids) > len(alone.input_ids)
+        assert row.input_ids[-len(learned(row)) :] == learned(row)
+    texts = [session.tokenizer.decode(row.input_ids) for row in rows]
     beginning = texts[0][: texts[0].index(data.held_out_examples[rows[0].number].messages[-2].content)]
     assert all(text.startswith(beginning) for text in texts), "the same examples for all"
     assert not {row.number for row in data.train} & {row.number for row in rows}
@@ -66,16 +66,16 @@ def test_the_loss_is_that_of_the_answers_behind_the_examples(session: SessionSer
         found = replace(test, rows=rows, num_answers=2).evaluate(base)
         row = rows[0]
         with torch.no_grad():
-            logits_TV = base(input_ids=torch.tensor([row.ids])).logits[0]
+            logits_TV = base(input_ids=torch.tensor([row.input_ids])).logits[0]
     chances_TV = logits_TV.log_softmax(-1)
-    right = [-float(chances_TV[t - 1, row.ids[t]]) for t in range(row.prompt_length, len(row.ids))]
+    right = [-float(chances_TV[t - 1, row.input_ids[t]]) for t in range(row.prompt_length, len(row.input_ids))]
     assert found.losses[0]["loss"] == pytest.approx(sum(right), rel=1e-4)
     assert found.losses[0]["units"] == len(right)
 
 
 def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: SessionServer) -> None:
     data, plan = session.data(), session.plan
-    longest = max(len(row.ids) for row in with_examples(plan, data, session.tokenizer, 3)[0])
+    longest = max(len(row.input_ids) for row in with_examples(plan, data, session.tokenizer, 3)[0])
     room = plan.facts.model.max_position_embeddings
 
     def shown(max_new_tokens: int) -> int:

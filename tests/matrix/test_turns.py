@@ -219,9 +219,9 @@ def test_masked_and_dropped_thinking(name: str) -> None:
         (masked,) = learned(rows_of({"messages": [USER, turn]}, name, thinking="mask"))
         assert masked.lstrip().startswith("There are 3."), masked
         full = rows_of({"messages": [USER, turn]}, name, thinking="mask")[0]
-        assert "I count" in ours(name).decode(full.ids, skip_special_tokens=False)
+        assert "I count" in ours(name).decode(full.input_ids, skip_special_tokens=False)
         dropped = rows_of({"messages": [USER, turn]}, name, thinking="drop")
-        assert "I count" not in ours(name).decode(dropped[0].ids, skip_special_tokens=False)
+        assert "I count" not in ours(name).decode(dropped[0].input_ids, skip_special_tokens=False)
         assert dropped == rows_of({"messages": [USER, {"role": "assistant", "content": "There are 3."}]}, name)
 
 
@@ -279,9 +279,11 @@ def test_transformers_own_mask_of_what_is_generated() -> None:
     )
     ids = told["input_ids"]
     (row,) = rows_of({"messages": turns}, "marked")
-    assert row.ids == ids[: len(row.ids)]
-    assert [label != IGNORED for label in row.labels] == [bool(m) for m in told["assistant_masks"][: len(row.ids)]]
-    assert not any(told["assistant_masks"][len(row.ids) :])
+    assert row.input_ids == ids[: len(row.input_ids)]
+    assert [label != IGNORED for label in row.labels] == [
+        bool(m) for m in told["assistant_masks"][: len(row.input_ids)]
+    ]
+    assert not any(told["assistant_masks"][len(row.input_ids) :])
 
 
 WORDS = st.lists(

@@ -115,7 +115,7 @@ def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
     with torch.no_grad():
         losses = torch.stack([plain_loss(alone, pad_right([row], 0)) for row in rows])
     undo = attend_by_document(model)
-    assert whole["input_ids"].shape[1] == sum(len(row.ids) for row in rows) - (3 * len(SYSTEM) if share else 0)
+    assert whole["input_ids"].shape[1] == sum(len(row.input_ids) for row in rows) - (3 * len(SYSTEM) if share else 0)
     assert_alike(plain, measure(model, packed_loss, whole))
     torch.testing.assert_close(packed_loss(alone, whole, by_row=True), losses, atol=0, rtol=LOSS)
     parts = [pack([rows[i] for i in group], share=share) for group in pack_groups(rows, 24, share=share)]
@@ -176,10 +176,10 @@ def test_few_and_short_rows_are_compared() -> None:
     lengths = [(900, 950), (3000, 3300), (500, 520), (20, 400), (30, 60)]
     rows = [TokenizedExample(i, [5] * n, [-100] * p + [5] * (n - p), p, n) for i, (p, n) in enumerate(lengths)]
     some = short_rows(rows)
-    assert [(row.number, len(row.ids)) for row in some] == [(2, 44), (0, 48)]
+    assert [(row.number, len(row.input_ids)) for row in some] == [(2, 44), (0, 48)]
     assert all(any(label >= 0 for label in row.labels) for row in some)
-    assert [len(row.ids) for row in short_rows(rows[:2])] == [48, 48]
-    assert all(len(row.ids) == len(row.labels) for row in some)
+    assert [len(row.input_ids) for row in short_rows(rows[:2])] == [48, 48]
+    assert all(len(row.input_ids) == len(row.labels) for row in some)
 
 
 @pytest.mark.parametrize("off", [(), ("shared_prefix",), ("packing",), ("packing", "answer_loss")])

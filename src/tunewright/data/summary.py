@@ -65,7 +65,9 @@ def make_account(
         for rows in (train, held_out)
         for length in {row.number: _needed_length(row, task) for row in rows}.values()
     )
-    sequences = [ids for row in train for ids in ((row.ids, row.labels) if task == "seq2seq" else (row.ids,))]
+    sequences = [
+        ids for row in train for ids in ((row.input_ids, row.labels) if task == "seq2seq" else (row.input_ids,))
+    ]
     unknown = sum(ids.count(tokenizer.unk_id) for ids in sequences) if tokenizer.unk_id is not None else 0
     return {
         "task": task,
@@ -98,7 +100,7 @@ def common_prefix(train: Sequence[TokenizedExample], task: Task) -> int:
     if task != "causal_lm" or not train:
         return 0
     # What the first and the last in the order of their tokens have in common, all between them have.
-    rows, most = [row.ids for row in train], min(row.prompt_length for row in train) - 1
+    rows, most = [row.input_ids for row in train], min(row.prompt_length for row in train) - 1
     length = common_beginning(min(rows), max(rows), max(0, most))
     return length if length >= SHORTEST_PREFIX else 0
 

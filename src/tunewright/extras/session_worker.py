@@ -22,7 +22,7 @@ def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
     if not data.held_out:
         raise error("E210", path=f"{session.plan.run.data.train} (held out)")
     rows, num_shown = with_examples(session.plan, data, session.tokenizer, shots)
-    longest = max(len(row.ids) for row in rows)
+    longest = max(len(row.input_ids) for row in rows)
     with session.base() as base:
         backend = known_backend(session.plan, base, data.train, longest)
         test = make_evaluator(session.plan, data, session.tokenizer, backend, BatchSizeBackoff())

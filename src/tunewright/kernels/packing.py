@@ -24,7 +24,7 @@ ATTENTION_DROPOUT = ("attention_dropout", "attn_pdrop", "attention_probs_dropout
 
 def shareable(row: TokenizedExample) -> int:
     """How many of a row's first tokens may be a shared prefix: those before the position that predicts its first label token."""
-    first = next((i for i, label in enumerate(row.labels) if i > 0 and label != IGNORED), len(row.ids))
+    first = next((i for i, label in enumerate(row.labels) if i > 0 and label != IGNORED), len(row.input_ids))
     return first - 1
 
 
@@ -33,10 +33,10 @@ def pack_groups(rows: Sequence[TokenizedExample], max_tokens: int, *, share: boo
 
     Smaller micro-batches then reuse the memory of the largest: in another order SmolLM2 held half a gigabyte more.
     """
-    micro_batches = packs([row.ids for row in rows], _limits(rows, share), max_tokens)
+    micro_batches = packs([row.input_ids for row in rows], _limits(rows, share), max_tokens)
 
     def computed(pack: Sequence[SharedPrefix]) -> int:
-        return sum(g.length + sum(len(rows[i].ids) - g.length for i in g.rows) for g in pack)
+        return sum(g.length + sum(len(rows[i].input_ids) - g.length for i in g.rows) for g in pack)
 
     return [[i for group in pack for i in group.rows] for pack in sorted(micro_batches, key=computed, reverse=True)]
 
@@ -49,18 +49,18 @@ def pack(rows: Sequence[TokenizedExample], *, share: bool) -> dict[str, Tensor]:
     predicts: list[int] = []
     labels: list[int] = []
     row_indices: list[int] = []
-    for group in shared_beginnings([row.ids for row in rows], _limits(rows, share)):
+    for group in shared_beginnings([row.input_ids for row in rows], _limits(rows, share)):
         first = len(ids)
         if group.length:
-            ids += rows[group.rows[0]].ids[: group.length]
+            ids += rows[group.rows[0]].input_ids[: group.length]
             positions += range(group.length)
             spans.append((first, len(ids), 0, 0))
         for i in group.rows:
             row, start = rows[i], len(ids)
-            ids += row.ids[group.length :]
-            positions += range(group.length, len(row.ids))
+            ids += row.input_ids[group.length :]
+            positions += range(group.length, len(row.input_ids))
             spans.append((start, len(ids), first, first + group.length))
-            label_positions = [t for t in range(1, len(row.ids)) if row.labels[t] != IGNORED]
+            label_positions = [t for t in range(1, len(row.input_ids)) if row.labels[t] != IGNORED]
             predicts += [start + t - 1 - group.length for t in label_positions]
             labels += [int(row.labels[t]) for t in label_positions]
             row_indices += [i] * len(label_positions)

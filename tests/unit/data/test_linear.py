@@ -137,7 +137,7 @@ def test_a_long_text_is_gone_through_a_few_times(read: Any) -> None:
         READ.clear()
         words = ["a"] * count
         (row,) = read([(" ".join(words), "")] if read is encoder_inputs.text_inputs else [words], CountedTokenizer())
-        assert len(row.ids) == count
+        assert len(row.input_ids) == count
         times_made.append(READ["made"])
     assert times_made[1] == 4 * times_made[0] and times_made[0] <= 8 * 500
 

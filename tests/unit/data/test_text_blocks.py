@@ -39,13 +39,15 @@ def test_each_token_is_learned_once_and_predicted_by_the_one_before(
 ) -> None:
     (whole,) = blocks_of([text(1, length)], tokenizer, None)
     blocks = blocks_of([text(1, length)], tokenizer, max_length)
-    assert whole.ids[0] == BEGIN and whole.ids[-1] == END
-    assert all(len(block.ids) <= max_length and not block.is_truncated for block in blocks)
+    assert whole.input_ids[0] == BEGIN and whole.input_ids[-1] == END
+    assert all(len(block.input_ids) <= max_length and not block.is_truncated for block in blocks)
     # What the loss is taken on: a label at a place is predicted from the places before it.
-    pairs = [(b.ids[i - 1], b.labels[i]) for b in blocks for i in range(1, len(b.ids)) if b.labels[i] != IGNORED]
-    assert pairs == list(zip(whole.ids, whole.ids[1:], strict=False))
-    assert [block.ids[-1] == END for block in blocks] == [False] * (len(blocks) - 1) + [True]
-    assert [block.ids[0] == BEGIN for block in blocks] == [True] + [False] * (len(blocks) - 1)
+    pairs = [
+        (b.input_ids[i - 1], b.labels[i]) for b in blocks for i in range(1, len(b.input_ids)) if b.labels[i] != IGNORED
+    ]
+    assert pairs == list(zip(whole.input_ids, whole.input_ids[1:], strict=False))
+    assert [block.input_ids[-1] == END for block in blocks] == [False] * (len(blocks) - 1) + [True]
+    assert [block.input_ids[0] == BEGIN for block in blocks] == [True] + [False] * (len(blocks) - 1)
     assert all(block.labels[0] == IGNORED for block in blocks[1:])
     assert sum(block.num_label_tokens for block in blocks) == whole.num_label_tokens
 

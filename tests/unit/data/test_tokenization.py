@@ -90,7 +90,7 @@ def test_every_answer_and_its_end_is_learned_and_nothing_else(
 def test_the_prompt_of_training_is_the_prompt_of_use(backend: Tokenizer, template: str) -> None:
     tokenizer = with_template(backend, template, "</s>")
     (row,), _ = encode([Example(1, "f", 1, TWO_TURNS)], tokenizer, max_length=None)
-    assert row.ids[: row.prompt_length] == prompt_ids(TWO_TURNS[:-1], tokenizer)
+    assert row.input_ids[: row.prompt_length] == prompt_ids(TWO_TURNS[:-1], tokenizer)
 
 
 def test_the_content_of_an_answer_may_look_like_the_prompt(backend: Tokenizer) -> None:
@@ -113,11 +113,11 @@ def test_built_in_templates_begin_as_the_tokenizer_begins_a_text(
     tokenizer = load_tokenizer(tmp_path, form)
     (row,), problems = encode([Example(1, "f", 1, TWO_TURNS[:2])], tokenizer, max_length=None)
     assert not problems
-    is_first = [i for i, token in enumerate(row.ids) if token == own.token_to_id("<s>")]
+    is_first = [i for i, token in enumerate(row.input_ids) if token == own.token_to_id("<s>")]
     assert is_first == ([0] if puts_bos else [])
-    assert row.ids[: row.prompt_length] == prompt_ids(TWO_TURNS[:1], tokenizer)
+    assert row.input_ids[: row.prompt_length] == prompt_ids(TWO_TURNS[:1], tokenizer)
     if form == "plain":
-        assert row.ids[: row.prompt_length] == tokenizer.encode("hi\n", add_special_tokens=True)
+        assert row.input_ids[: row.prompt_length] == tokenizer.encode("hi\n", add_special_tokens=True)
 
 
 def test_chinese_and_emoji_are_learned_whole(backend: Tokenizer) -> None:
@@ -136,7 +136,7 @@ def test_a_cut_row_keeps_no_end_token_and_counts_as_cut(backend: Tokenizer) -> N
     (row,), problems = encode([Example(1, "f", 1, TWO_TURNS)], tokenizer, max_length=20)
     assert not problems
     assert row.is_truncated
-    assert len(row.ids) == 20 < row.full_length
+    assert len(row.input_ids) == 20 < row.full_length
     assert row.labels[-1] != tokenizer.end_ids[0]
 
 

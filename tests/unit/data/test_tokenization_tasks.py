@@ -94,7 +94,7 @@ def words(text: str, tags: str) -> Example:
 
 def tags_of(row: TokenizedExample, tokenizer: TextTokenizer) -> list[tuple[str, str]]:
     """The tokens that have a tag, with it."""
-    pairs = zip(tokens(row.ids, tokenizer), row.labels, strict=True)
+    pairs = zip(tokens(row.input_ids, tokenizer), row.labels, strict=True)
     return [(token, TAGS[int(label)]) for token, label in pairs if label != IGNORED]
 
 
@@ -118,23 +118,23 @@ class TestSeq2seq:
             (byte_level(), ["big"], ["city", "</s>"]),
         ]:
             row = only(as_example("big", "city"), tokenizer, "seq2seq")
-            assert ("".join(tokens(row.ids, tokenizer)), "".join(tokens(row.labels, tokenizer))) == (
+            assert ("".join(tokens(row.input_ids, tokenizer)), "".join(tokens(row.labels, tokenizer))) == (
                 "".join(source), "".join(target)
             )  # fmt: skip
-            assert (row.prompt_length, row.full_length) == (len(row.ids), len(row.ids) + len(row.labels))
+            assert (row.prompt_length, row.full_length) == (len(row.input_ids), len(row.input_ids) + len(row.labels))
             assert not row.is_truncated
 
     def test_the_source_is_all_that_stands_in_front_of_the_last_answer(self) -> None:
         tokenizer = byte_level(LIKE_T5)
         row = only(as_example("c", "d", Message("system", "a"), Message("user", "b")), tokenizer, "seq2seq")
-        assert tokenizer.decode(row.ids) == "a\nb\nc"
-        assert input_ids("a\nb\nc", tokenizer) == row.ids
+        assert tokenizer.decode(row.input_ids) == "a\nb\nc"
+        assert input_ids("a\nb\nc", tokenizer) == row.input_ids
 
     def test_a_cut_source_keeps_its_end_and_a_cut_target_does_not(self) -> None:
         tokenizer = byte_level(LIKE_T5)
         row = only(as_example("berlin is a big city " * 5, "schäuble rejects lambs " * 5), tokenizer, "seq2seq", 8)
-        assert (len(row.ids), len(row.labels)) == (8, 8)
-        assert (row.ids[-1], row.labels[-1] == 1) == (1, False)
+        assert (len(row.input_ids), len(row.labels)) == (8, 8)
+        assert (row.input_ids[-1], row.labels[-1] == 1) == (1, False)
         assert row.is_truncated
         assert row.prompt_length > 8
         assert row.full_length - row.prompt_length > 8
@@ -180,10 +180,10 @@ class TestSeqCls:
             (byte_level(), "big\ncity", ""),
         ]:
             row = only(example, tokenizer, "seq_cls")
-            assert tokenizer.decode(row.ids, skip_special_tokens=False) == text
-            assert tokenizer.decode(row.ids[: row.prompt_length], skip_special_tokens=False) == first
+            assert tokenizer.decode(row.input_ids, skip_special_tokens=False) == text
+            assert tokenizer.decode(row.input_ids[: row.prompt_length], skip_special_tokens=False) == first
             (new,) = text_rows([("big", "city")], tokenizer)
-            assert (new.ids, new.prompt_length, new.labels) == (row.ids, row.prompt_length, [])
+            assert (new.input_ids, new.prompt_length, new.labels) == (row.input_ids, row.prompt_length, [])
 
     @pytest.mark.parametrize(
         ("text", "pair", "cut"),
@@ -199,8 +199,8 @@ class TestSeqCls:
         encoding = tokenizer.backend.encode(cut.replace(" [SEP]", "").replace("[CLS] ", ""))
         limit = len(encoding.ids) - 2 + cut.count("[SEP]") + 1
         short = only(Example(1, "f", 1, text=text, pair=pair, target=1.0), tokenizer, "seq_cls", limit)
-        assert tokenizer.decode(short.ids, skip_special_tokens=False) == cut
-        assert (short.is_truncated, short.full_length) == (True, len(row.ids))
+        assert tokenizer.decode(short.input_ids, skip_special_tokens=False) == cut
+        assert (short.is_truncated, short.full_length) == (True, len(row.input_ids))
 
     def test_a_text_of_nothing_but_invisible_characters_names_the_row(self) -> None:
         example = Example(3, "f", 5, text="\u200b\u200d", target="a")
@@ -228,7 +228,7 @@ class TestTokenCls:
         tokenizer = byte_level()
         for text, joined in [("big city", "big city"), ("北 中 city 京", "北中 city 京"), ("서울 은", "서울 은")]:
             row = only(words(text, "O " * len(text.split())), tokenizer, "token_cls", labels=TAGS)
-            assert tokenizer.decode(row.ids) == joined
+            assert tokenizer.decode(row.input_ids) == joined
             assert sum(label != IGNORED for label in row.labels) == len(text.split())
 
     @pytest.mark.parametrize("label_last", [False, True])
@@ -236,7 +236,7 @@ class TestTokenCls:
         tokenizer = byte_level()
         assert len(tokenizer.encode("北京")) == 1
         row = only(words("北 京 big", "B-LOC I-LOC O"), tokenizer, "token_cls", labels=TAGS, label_last=label_last)
-        assert tokenizer.decode(row.ids) == "北 京 big"
+        assert tokenizer.decode(row.input_ids) == "北 京 big"
         assert [tag for _token, tag in tags_of(row, tokenizer)] == ["B-LOC", "I-LOC", "O"]
 
     def test_a_character_of_several_tokens_has_one_tag(self) -> None:
@@ -248,7 +248,7 @@ class TestTokenCls:
 
     def test_words_that_are_cut_off_have_no_tag(self) -> None:
         row = only(words("how are you today", "O O O O"), bert(), "token_cls", 5, labels=TAGS)
-        assert (len(row.ids), row.is_truncated) == (5, True)
+        assert (len(row.input_ids), row.is_truncated) == (5, True)
         assert 0 < sum(label != IGNORED for label in row.labels) < 4
 
     def test_a_row_of_which_no_tag_is_left_is_named(self) -> None:
@@ -283,7 +283,7 @@ class TestTokenCls:
             for label_last in (False, True):
                 row = only(words("schäuble 北 京", "O O O"), tokenizer, "token_cls", labels=TAGS, label_last=label_last)
                 (new,) = word_rows([("schäuble", "北", "京")], tokenizer, label_last=label_last)
-                assert new.ids == row.ids
+                assert new.input_ids == row.input_ids
                 assert [label != IGNORED for label in new.labels] == [label != IGNORED for label in row.labels]
 
 
@@ -336,7 +336,7 @@ class TestPieces:
     def test_learned_parts_of_a_conversation_are_cut_out(self) -> None:
         tokenizer = byte_level()
         row = TokenizedExample(1, tokenizer.encode("big city"), [IGNORED, *tokenizer.encode("big city")[1:]], 1, 2)
-        first, rest = (tokenizer.decode(part) for part in (row.ids[:1], row.ids[1:]))
+        first, rest = (tokenizer.decode(part) for part in (row.input_ids[:1], row.input_ids[1:]))
         assert self.marked_text(pieces(row, tokenizer)) == f"{first}[[{rest}]]"
 
     def test_shortest_middle_and_longest_row_are_kept_for_files(self) -> None:

@@ -12,7 +12,7 @@ PAD = 0
 
 
 def step_collator(max_tokens: int, *, same_length: bool = False) -> StepCollator:
-    return StepCollator(pad_right, predicted_tokens, lambda row: len(row.ids), PAD, max_tokens, same_length)
+    return StepCollator(pad_right, predicted_tokens, lambda row: len(row.input_ids), PAD, max_tokens, same_length)
 
 
 def test_padding_is_on_the_right_and_has_no_label(causal_rows: Rows) -> None:

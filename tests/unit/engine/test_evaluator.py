@@ -45,7 +45,7 @@ class FirstTokenDecides(nn.Module):
 
 
 def collator(collate: Any, units: Any = len) -> StepCollator:
-    return StepCollator(collate, units, lambda row: len(row.ids), 0, 8)
+    return StepCollator(collate, units, lambda row: len(row.input_ids), 0, 8)
 
 
 def rows_with_labels(*pairs: tuple[int, int]) -> list[TokenizedExample]:

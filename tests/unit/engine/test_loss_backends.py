@@ -118,7 +118,7 @@ def test_the_backend_of_a_finished_run_is_not_compared_again(
 
 def test_a_backend_brings_its_own_micro_batches(causal_rows: Rows) -> None:
     plan, rows = plan_with("packing"), causal_rows(6, 5, 4)
-    collator = StepCollator(pad_right, predicted_tokens, lambda row: len(row.ids), 0, 16)
+    collator = StepCollator(pad_right, predicted_tokens, lambda row: len(row.input_ids), 0, 16)
     (packing,) = fast_backends(plan)
     step = packing.adapt(collator)(rows)
     assert sorted(batch["input_ids"].shape for batch in step["micro_batches"]) == [(1, 15)]
@@ -129,8 +129,8 @@ def test_a_backend_brings_its_own_micro_batches(causal_rows: Rows) -> None:
 def test_rows_to_compare_keep_the_beginning_of_prompt_and_of_label_tokens(causal_rows: Rows) -> None:
     (row,) = causal_rows(4 * COMPARED_TOKENS)
     first_label = 2 * COMPARED_TOKENS
-    row = loss_backends.replace(row, labels=[-100] * first_label + row.ids[first_label:])
+    row = loss_backends.replace(row, labels=[-100] * first_label + row.input_ids[first_label:])
     short = shortened(row, COMPARED_TOKENS)
-    assert len(short.ids) == len(short.labels) == COMPARED_TOKENS
-    assert short.ids[: COMPARED_TOKENS - LEARNED_TOKENS] == row.ids[: COMPARED_TOKENS - LEARNED_TOKENS]
+    assert len(short.input_ids) == len(short.labels) == COMPARED_TOKENS
+    assert short.input_ids[: COMPARED_TOKENS - LEARNED_TOKENS] == row.input_ids[: COMPARED_TOKENS - LEARNED_TOKENS]
     assert short.labels[-LEARNED_TOKENS:] == row.labels[first_label : first_label + LEARNED_TOKENS]

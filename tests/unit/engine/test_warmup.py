@@ -18,7 +18,7 @@ from .conftest import Rows
 
 
 def padded(max_tokens: int) -> StepCollator:
-    return StepCollator(pad_right, predicted_tokens, lambda row: len(row.ids), 0, max_tokens)
+    return StepCollator(pad_right, predicted_tokens, lambda row: len(row.input_ids), 0, max_tokens)
 
 
 def packed(max_tokens: int) -> StepCollator:

@@ -215,18 +215,18 @@ def _row_json(row: "TokenizedExample", checked: "DataCheck") -> dict[str, object
     return {
         "row": row.number,
         "held_out": row in checked.validated.held_out,
-        "tokens": len(row.ids),
+        "tokens": len(row.input_ids),
         "label_tokens": row.num_label_tokens,
         "full_length": row.full_length,
         "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in checked.pieces(row)],
-        "ids": row.ids,
+        "ids": row.input_ids,
         "labels": row.labels,
     }
 
 
 def _print_row(row: "TokenizedExample", checked: "DataCheck", channel: Channel) -> None:
 
-    tokens = ngettext("{count} token", "{count} tokens", len(row.ids)).format(count=len(row.ids))
+    tokens = ngettext("{count} token", "{count} tokens", len(row.input_ids)).format(count=len(row.input_ids))
     learned = _("{count} in the loss").format(count=row.num_label_tokens)
     head = f"{_('row')} {row.number} · {tokens} · {learned}"
     if row in checked.validated.held_out:

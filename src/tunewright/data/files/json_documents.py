@@ -1,6 +1,6 @@
 """JSON documents to rows: what is a list of rows, a table by column, a list for each split, or a row by itself.
 
-How single values are read, with their places, is for `scan.py`. Nothing here opens a file.
+How single values are read, with their places, is for `json_scanner.py`. Nothing here opens a file.
 """
 
 import re

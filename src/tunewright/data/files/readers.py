@@ -1,7 +1,7 @@
 """Files to raw rows: json, jsonl, csv, tsv, txt and CoNLL with row numbers, by the standard library alone.
 
-What the columns mean is for `formats.py`, which files of a folder are meant for `splits.py`. A row that cannot be read becomes
-a problem with its place and never costs its neighbours. Parquet, arrow and the Hub come through `hub.py`. Archives and
+What the columns mean is for `formats.py`, which files of a folder are read for `split_files.py`. A row that cannot be read becomes
+a problem with its place and never costs its neighbours. Parquet, arrow and the Hub come through `hub_datasets.py`. Archives and
 pickles are not read.
 """
 

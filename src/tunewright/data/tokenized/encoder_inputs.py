@@ -22,7 +22,7 @@ class EncoderInput:
     `is_empty` says that nothing but special tokens came of the row.
     """
 
-    ids: list[int]
+    input_ids: list[int]
     full_length: int
     prompt_length: int = 0
     positions: tuple[int | None, ...] = ()
@@ -48,7 +48,7 @@ def _text_input(encoding: Encoding, max_length: int | None) -> EncoderInput:
     ids, all_kinds = encoding.ids, encoding.type_ids  # each look at them makes the whole list anew
     kinds = [all_kinds[i] for i in positions]
     return EncoderInput(
-        ids=[ids[i] for i in positions],
+        input_ids=[ids[i] for i in positions],
         full_length=len(ids),
         prompt_length=kinds.index(1) if 1 in kinds else 0,
         is_empty=_is_empty(encoding),
@@ -113,7 +113,7 @@ def word_inputs(
         ids = encoding.ids
         inputs.append(
             EncoderInput(
-                ids=[ids[i] for i in positions],
+                input_ids=[ids[i] for i in positions],
                 full_length=len(ids),
                 positions=tuple(None if token is None else places.get(token) for token in chosen),
                 lost=tuple(word for word, token in enumerate(chosen) if token is None),

@@ -16,10 +16,10 @@ def blocks(row: "TokenizedExample", max_length: int | None) -> Iterator["Tokeniz
     The first token of a block has nothing in front that could predict it, so a later block begins with the last token of
     the block before, which is not learned again. All blocks keep the number of the row and its full length.
     """
-    if max_length is None or len(row.ids) <= max_length:
+    if max_length is None or len(row.input_ids) <= max_length:
         yield row
         return
-    yield replace(row, ids=row.ids[:max_length], labels=row.labels[:max_length])
-    for start in range(max_length - 1, len(row.ids) - 1, max_length - 1):
+    yield replace(row, input_ids=row.input_ids[:max_length], labels=row.labels[:max_length])
+    for start in range(max_length - 1, len(row.input_ids) - 1, max_length - 1):
         end = start + max_length
-        yield replace(row, ids=row.ids[start:end], labels=[IGNORED, *row.labels[start + 1 : end]])
+        yield replace(row, input_ids=row.input_ids[start:end], labels=[IGNORED, *row.labels[start + 1 : end]])

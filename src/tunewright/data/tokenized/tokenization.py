@@ -30,13 +30,13 @@ CHUNK = 1000
 
 @dataclass(frozen=True, slots=True)
 class TokenizedExample:
-    """One row for the model: what it is given (`ids`), and what it learns (`labels`).
+    """One row for the model: what it is given (`input_ids`), and what it learns (`labels`).
 
     A conversation may be several of these with one `number`, its last answer in the last of them. `notes` say what became of
     its turns; the cache does not keep them.
-    causal_lm: `labels` equals `ids` where trained, else IGNORED; `prompt_length` counts the tokens in front of the last
+    causal_lm: `labels` equals `input_ids` where trained, else IGNORED; `prompt_length` counts the tokens in front of the last
     answer (0 for plain text), `full_length` those before cutting to max_length.
-    seq2seq: `ids` is the source, `labels` the target with its end token; before cutting the source has `prompt_length`
+    seq2seq: `input_ids` is the source, `labels` the target with its end token; before cutting the source has `prompt_length`
     tokens, both together `full_length`.
     seq_cls: `labels` is one class, 0 or 1 for each label, or one float; of a pair whose second text the tokenizer marks
     with type id 1 `prompt_length` counts the tokens in front of that text.
@@ -44,7 +44,7 @@ class TokenizedExample:
     """
 
     number: int
-    ids: list[int]
+    input_ids: list[int]
     labels: list[int] | list[float]
     prompt_length: int
     full_length: int
@@ -113,7 +113,7 @@ def prompt_ids(
 
 def input_ids(text: str, tokenizer: TextTokenizer, max_length: int | None = None) -> list[int]:
     """Ids of a new text as an encoder is given it in training; a conversation is its turns, joined by new lines."""
-    return text_inputs([(text, "")], tokenizer, max_length)[0].ids
+    return text_inputs([(text, "")], tokenizer, max_length)[0].input_ids
 
 
 def text_rows(
@@ -121,7 +121,7 @@ def text_rows(
 ) -> list[TokenizedExample]:
     """New texts, each with a second text or "", as rows without labels."""
     inputs = text_inputs(texts, tokenizer, max_length)
-    return [TokenizedExample(n, row.ids, [], row.prompt_length, row.full_length) for n, row in enumerate(inputs)]
+    return [TokenizedExample(n, row.input_ids, [], row.prompt_length, row.full_length) for n, row in enumerate(inputs)]
 
 
 def word_rows(
@@ -131,7 +131,11 @@ def word_rows(
     inputs = word_inputs(rows, tokenizer, max_length, label_last=label_last)
     return [
         TokenizedExample(
-            n, row.ids, [0 if i in row.positions else IGNORED for i in range(len(row.ids))], 0, row.full_length
+            n,
+            row.input_ids,
+            [0 if i in row.positions else IGNORED for i in range(len(row.input_ids))],
+            0,
+            row.full_length,
         )
         for n, row in enumerate(inputs)
     ]
@@ -277,9 +281,9 @@ def _prompt_length(rendered: RenderedConversation, parts: Sequence[tuple[_Part, 
 
 
 def _cut(row: TokenizedExample, max_length: int | None) -> TokenizedExample:
-    if max_length is None or len(row.ids) <= max_length:
+    if max_length is None or len(row.input_ids) <= max_length:
         return row
-    return replace(row, ids=row.ids[:max_length], labels=row.labels[:max_length], is_truncated=True)
+    return replace(row, input_ids=row.input_ids[:max_length], labels=row.labels[:max_length], is_truncated=True)
 
 
 def _check(example: Example, row: TokenizedExample, rules: _Rules) -> Problem | None:
@@ -304,18 +308,20 @@ def _encode_translations(examples: Sequence[Example], rules: _Rules) -> Iterator
         if example.tools or any(message.tool_calls for message in example.messages):
             yield _problem("E235", example)
             continue
-        is_closed = answer.ids[-1:] and answer.ids[-1] in tokenizer.end_ids
-        target = answer.ids if is_closed else [*answer.ids, *tokenizer.end_ids[:1]]
+        is_closed = answer.input_ids[-1:] and answer.input_ids[-1] in tokenizer.end_ids
+        target = answer.input_ids if is_closed else [*answer.input_ids, *tokenizer.end_ids[:1]]
         full_length = source.full_length + len(target)
         # A cut answer did not end where it was cut, so the end token goes with the rest.
         labels = target[:limit]
-        is_truncated = len(source.ids) + len(labels) < full_length
+        is_truncated = len(source.input_ids) + len(labels) < full_length
         if source.is_empty or answer.is_empty:
             yield _problem("E227", example, field=N_("prompt") if source.is_empty else N_("answer"))
         elif not tokenizer.end_ids:
             yield _problem("E214", example)
         else:
-            yield TokenizedExample(example.number, source.ids, labels, source.full_length, full_length, is_truncated)
+            yield TokenizedExample(
+                example.number, source.input_ids, labels, source.full_length, full_length, is_truncated
+            )
 
 
 def _encode_labelled(examples: Sequence[Example], rules: _Rules) -> Iterator[TokenizedExample | Problem]:
@@ -342,7 +348,7 @@ def _encode_tagged(examples: Sequence[Example], rules: _Rules) -> Iterator[Token
     words = [example.words for example in examples]
     rows = word_inputs(words, rules.tokenizer, rules.max_length, label_last=rules.label_last)
     for example, inputs in zip(examples, rows, strict=True):
-        labels = [IGNORED] * len(inputs.ids)
+        labels = [IGNORED] * len(inputs.input_ids)
         for position, tag in zip(inputs.positions, example.tags, strict=True):
             if position is not None:
                 labels[position] = rules.classes[tag]
@@ -355,8 +361,10 @@ def _encode_tagged(examples: Sequence[Example], rules: _Rules) -> Iterator[Token
 
 
 def _encoded(example: Example, inputs: EncoderInput, labels: list[int] | list[float]) -> TokenizedExample:
-    is_truncated = len(inputs.ids) < inputs.full_length
-    return TokenizedExample(example.number, inputs.ids, labels, inputs.prompt_length, inputs.full_length, is_truncated)
+    is_truncated = len(inputs.input_ids) < inputs.full_length
+    return TokenizedExample(
+        example.number, inputs.input_ids, labels, inputs.prompt_length, inputs.full_length, is_truncated
+    )
 
 
 _CODERS: Mapping[Task, Callable[[Sequence[Example], _Rules], Iterator[TokenizedExample | Problem]]] = {

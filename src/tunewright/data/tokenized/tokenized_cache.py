@@ -30,10 +30,10 @@ def dump(rows: Sequence[TokenizedExample]) -> bytes:
     numbers = array("i")
     labels: array[Any] = array("d" if has_floats else "i")
     for row in rows:
-        sizes = (len(row.ids), len(row.labels))
+        sizes = (len(row.input_ids), len(row.labels))
         numbers.extend((row.number, *sizes, row.prompt_length, row.full_length, row.is_truncated))
     for row in rows:
-        numbers.extend(row.ids)
+        numbers.extend(row.input_ids)
         labels.extend(row.labels)
     body = numbers.tobytes() + labels.tobytes()
     head = {

@@ -33,7 +33,7 @@ def pieces(
         return list(_tagged(row, tokenizer, labels))
     if task == "causal_lm":
         return list(_learned_parts(row, tokenizer))
-    prompt = PreviewPiece(tokenizer.decode(row.ids, skip_special_tokens=False), False)
+    prompt = PreviewPiece(tokenizer.decode(row.input_ids, skip_special_tokens=False), False)
     if task == "seq2seq":
         target = tokenizer.decode([int(label) for label in row.labels], skip_special_tokens=False)
         return [prompt, PreviewPiece("\n", False), PreviewPiece(target, True)]
@@ -52,7 +52,7 @@ def seen_rows(
     chosen = {place: ordered[place] for place in (0, len(ordered) // 2, len(ordered) - 1)} if ordered else {}
     return [
         {
-            "row": row.number, "tokens": len(row.ids), "label_tokens": row.num_label_tokens,
+            "row": row.number, "tokens": len(row.input_ids), "label_tokens": row.num_label_tokens,
             "full_length": row.full_length, "is_truncated": row.is_truncated,
             "pieces": [asdict(piece) for piece in pieces(row, tokenizer, task, labels, problem_type)],
         }
@@ -64,7 +64,7 @@ def _learned_parts(row: TokenizedExample, tokenizer: TextTokenizer) -> Iterator[
     learned = [label != IGNORED for label in row.labels]
     cuts = [0, *(i for i in range(1, len(learned)) if learned[i] != learned[i - 1]), len(learned)]
     for start, end in pairwise(cuts):
-        yield PreviewPiece(tokenizer.decode(row.ids[start:end], skip_special_tokens=False), learned[start])
+        yield PreviewPiece(tokenizer.decode(row.input_ids[start:end], skip_special_tokens=False), learned[start])
 
 
 def _label(row: TokenizedExample, labels: Sequence[str], problem_type: ProblemType | None) -> str:
@@ -79,11 +79,11 @@ def _tagged(row: TokenizedExample, tokenizer: TextTokenizer, labels: Sequence[st
     """The text, and behind each token that answers for a word that word's tag."""
     text_so_far, start = "", 0
     for end, label in enumerate(row.labels, 1):
-        if label == IGNORED and end < len(row.ids):
+        if label == IGNORED and end < len(row.input_ids):
             continue
         # Decoded from the start, as blanks depend on what stands in front; half a character waits for its other tokens.
-        text = tokenizer.decode(row.ids[:end], skip_special_tokens=False).rstrip("\ufffd")
-        alone = tokenizer.decode(row.ids[start:end], skip_special_tokens=False)
+        text = tokenizer.decode(row.input_ids[:end], skip_special_tokens=False).rstrip("\ufffd")
+        alone = tokenizer.decode(row.input_ids[start:end], skip_special_tokens=False)
         yield PreviewPiece(text.removeprefix(text_so_far) if text.startswith(text_so_far) else alone, False)
         if label != IGNORED:
             yield PreviewPiece(f"/{labels[int(label)]}", True)

@@ -31,7 +31,7 @@ def beyond(
     """Ids in use that lie behind the last row of the embedding: those of rows, and the one that fills rows up."""
     used = {tokenizer.pad_id}
     for row in rows:
-        used.update(row.ids)
+        used.update(row.input_ids)
         if task == "seq2seq":
             used.update(int(label) for label in row.labels)
     return sorted(number for number in used if number >= embedding.rows)

@@ -141,14 +141,16 @@ class Evaluator:
         if self.task == "causal_lm":
             # Of a conversation in several texts the one of its last answer.
             last = {row.number: row for row in self.rows}
-            return spread([row for row in last.values() if 0 < row.prompt_length < len(row.ids)], self.num_answers)
+            return spread(
+                [row for row in last.values() if 0 < row.prompt_length < len(row.input_ids)], self.num_answers
+            )
         return spread(self.rows, self.num_answers) if self.task == "seq2seq" else list(self.rows)
 
     def _generation_scores(
         self, model: nn.Module, rows: Sequence[TokenizedExample], progress: Progress
     ) -> ScoresAndSamples:
         """Scores of the answers that the model generates."""
-        prompts = [row.ids[: row.prompt_length] if self.task == "causal_lm" else row.ids for row in rows]
+        prompts = [row.input_ids[: row.prompt_length] if self.task == "causal_lm" else row.input_ids for row in rows]
         generated = generate(
             model,
             prompts,
@@ -173,7 +175,7 @@ class Evaluator:
         """What the row's last answer is compared with: its text without thinking, or its calls as the template writes them."""
         last = self.examples[row.number].messages[-1]
         if last.tool_calls:
-            return without_thinking(self.tokenizer.decode(row.ids[row.prompt_length :]))
+            return without_thinking(self.tokenizer.decode(row.input_ids[row.prompt_length :]))
         return thinking_of(last)[1]
 
     def _text_scores(self, answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:

@@ -116,8 +116,8 @@ def _save_labels(model: PeftModel, folder: Path) -> None:
 def merge_inputs(rows: Sequence[TokenizedExample], plan: Plan) -> list[list[int]]:
     """Inputs that a merge is checked on: the prompts of rows, or whole rows where they hold no answer."""
     if plan.run.task != "causal_lm":
-        return [list(row.ids) for row in rows]
-    return [list(row.ids[: row.prompt_length]) for row in rows if 0 < row.prompt_length < len(row.ids)]
+        return [list(row.input_ids) for row in rows]
+    return [list(row.input_ids[: row.prompt_length]) for row in rows if 0 < row.prompt_length < len(row.input_ids)]
 
 
 @dataclass(frozen=True)

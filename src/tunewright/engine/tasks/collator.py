@@ -29,8 +29,8 @@ def _padding(batch: dict[str, Tensor]) -> int:
 
 
 def _inputs(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Tensor]:
-    mask_BT = _padded([[1] * len(row.ids) for row in rows], 0)
-    return {"input_ids": _padded([row.ids for row in rows], pad_id), "attention_mask": mask_BT}
+    mask_BT = _padded([[1] * len(row.input_ids) for row in rows], 0)
+    return {"input_ids": _padded([row.input_ids for row in rows], pad_id), "attention_mask": mask_BT}
 
 
 def pad_right(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ def pad_labelled(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Ten
         labels = torch.tensor([row.labels for row in rows])
         batch["labels"] = labels if labels.shape[1] > 1 else labels[:, 0]
     if any(row.prompt_length for row in rows):
-        kinds = [[int(0 < row.prompt_length <= i) for i in range(len(row.ids))] for row in rows]
+        kinds = [[int(0 < row.prompt_length <= i) for i in range(len(row.input_ids))] for row in rows]
         batch["token_type_ids"] = _padded(kinds, 0)
     return batch
 

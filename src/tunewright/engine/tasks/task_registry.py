@@ -29,11 +29,11 @@ from tunewright.planning.run_plan import Plan
 
 
 def _tokens(row: TokenizedExample) -> int:
-    return len(row.ids)
+    return len(row.input_ids)
 
 
 def _tokens_and_targets(row: TokenizedExample) -> int:
-    return len(row.ids) + len(row.labels)
+    return len(row.input_ids) + len(row.labels)
 
 
 def _rows(rows: Sequence[TokenizedExample]) -> int:

@@ -137,7 +137,7 @@ def select_backend(
 def short_rows(rows: Sequence[TokenizedExample]) -> list[TokenizedExample]:
     """A few rows, cut to the beginning of their prompts and of their label tokens: the same tokens for both backends."""
     short = (shortened(row, COMPARED_TOKENS) for row in rows[:CANDIDATES])
-    return sorted(short, key=lambda row: len(row.ids))[:COMPARED_ROWS]
+    return sorted(short, key=lambda row: len(row.input_ids))[:COMPARED_ROWS]
 
 
 def shortened(row: TokenizedExample, tokens: int) -> TokenizedExample:
@@ -147,5 +147,7 @@ def shortened(row: TokenizedExample, tokens: int) -> TokenizedExample:
     start = max(prompt_end, first_label)
     rest = slice(start, start + LEARNED_TOKENS)
     return replace(
-        row, ids=[*row.ids[:prompt_end], *row.ids[rest]], labels=[*row.labels[:prompt_end], *row.labels[rest]]
+        row,
+        input_ids=[*row.input_ids[:prompt_end], *row.input_ids[rest]],
+        labels=[*row.labels[:prompt_end], *row.labels[rest]],
     )

@@ -146,8 +146,8 @@ def _not_plain(plan: Plan) -> Iterator[str]:
 
 
 def _as_json(rows: Sequence[TokenizedExample], *, has_pairs: bool) -> list[dict[str, Any]]:
-    kinds = [[int(0 < row.prompt_length <= i) for i in range(len(row.ids))] for row in rows]
-    named = [{"input_ids": row.ids, "labels": row.labels} for row in rows]
+    kinds = [[int(0 < row.prompt_length <= i) for i in range(len(row.input_ids))] for row in rows]
+    named = [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
     return [{**row, "token_type_ids": kind} for row, kind in zip(named, kinds, strict=True)] if has_pairs else named
 
 

@@ -33,7 +33,7 @@ def with_examples(
     room = plan.facts.model.max_position_embeddings - plan.run.eval.max_new_tokens
     while examples:
         rows = _with_turns_before([message for example in examples for message in _turns(example)], data, tokenizer)
-        if max(len(row.ids) for row in rows) <= room:
+        if max(len(row.input_ids) for row in rows) <= room:
             return rows, len(examples)
         examples = examples[:-1]
     raise error("E230", reason=N_("with an example before it a row is longer than the model reads"))
@@ -50,8 +50,8 @@ def _drawn(plan: Plan, rows: Sequence[TokenizedExample], shots: int) -> list[Exa
     candidates = [row for row in rows if row.number in pairs]
     if not candidates:
         return []
-    half = median(len(row.ids) for row in candidates)
-    short = [pairs[row.number] for row in candidates if len(row.ids) <= half]
+    half = median(len(row.input_ids) for row in candidates)
+    short = [pairs[row.number] for row in candidates if len(row.input_ids) <= half]
     return random.Random(plan.run.train.seed).sample(short, min(shots, len(short)))
 
 
@@ -88,4 +88,4 @@ def _with_tested_labels(
     measured = [label for label in labels if label != IGNORED]
     if measured != [label for label in tested.labels if label != IGNORED]:
         raise error("E230", reason=N_("the template formats an answer differently after other turns"))
-    return replace(longer, ids=longer.ids[:end], labels=labels[:end])
+    return replace(longer, input_ids=longer.input_ids[:end], labels=labels[:end])

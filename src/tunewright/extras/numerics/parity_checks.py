@@ -170,7 +170,7 @@ def prove(
 
 def few_rows(rows: Sequence[TokenizedExample], plan: Plan) -> list[TokenizedExample]:
     """A few of the first rows, of all lengths among them, and none longer than TOKENS."""
-    ordered = sorted((_short(row, plan) for row in rows[:CANDIDATES]), key=lambda row: len(row.ids))
+    ordered = sorted((_short(row, plan) for row in rows[:CANDIDATES]), key=lambda row: len(row.input_ids))
     count = min(ROWS, len(ordered))
     return [ordered[i * (len(ordered) - 1) // max(1, count - 1)] for i in range(count)]
 
@@ -179,7 +179,7 @@ def _short(row: TokenizedExample, plan: Plan) -> TokenizedExample:
     if plan.run.task == "causal_lm":
         return shortened(row, TOKENS)
     labels = row.labels if plan.run.task == "seq_cls" else row.labels[:TOKENS]
-    return replace(row, ids=row.ids[:TOKENS], labels=labels)
+    return replace(row, input_ids=row.input_ids[:TOKENS], labels=labels)
 
 
 def let_gradients_in(model: PeftModel) -> None:
@@ -201,7 +201,7 @@ def let_gradients_in(model: PeftModel) -> None:
 def logits_of(model: nn.Module, plan: Plan, rows: Sequence[TokenizedExample]) -> BatchInputs:
     """Logits after each row, as a merge compares them."""
     model.eval()
-    return [next_logits(model, plan, row.ids) for row in rows]
+    return [next_logits(model, plan, row.input_ids) for row in rows]
 
 
 def _summed(model: nn.Module, loss: LossFunction, batches: Sequence[MicroBatch]) -> LossAndGradients:
@@ -248,7 +248,7 @@ def _loss_backend(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
     backend = next(backend for backend in fast_backends(plan) if backend.paths[-1] == name)
     if reason := unsupported_reason(backend, plan, model):
         return ParityCheck(name, reason=reason)
-    half = sum(len(row.ids) for row in subject.rows) // 2
+    half = sum(len(row.input_ids) for row in subject.rows) // 2
     expected = subject.plain
     undo = attend_by_document(model) if backend.loss is packed_loss else lambda: None
     try:
