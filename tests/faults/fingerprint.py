@@ -20,28 +20,28 @@ Fingerprint = dict[str, Any]
 
 def digest(value: Any) -> str:
     """sha256 of nested values with tensors and arrays in them, by what they hold."""
-    found = hashlib.sha256()
-    _feed(found, value)
-    return found.hexdigest()[:16]
+    digest = hashlib.sha256()
+    _feed(digest, value)
+    return digest.hexdigest()[:16]
 
 
-def _feed(found: Any, value: Any) -> None:
+def _feed(digest: Any, value: Any) -> None:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().contiguous().numpy() if value.dtype != torch.bfloat16 else value.float().numpy()
     if isinstance(value, np.ndarray):
-        found.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+        digest.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
     elif isinstance(value, Mapping):
         for key in sorted(value, key=str):
-            found.update(str(key).encode())
-            _feed(found, value[key])
+            digest.update(str(key).encode())
+            _feed(digest, value[key])
     elif isinstance(value, list | tuple):
         for item in value:
-            _feed(found, item)
+            _feed(digest, item)
     else:
-        found.update(repr(value).encode())
+        digest.update(repr(value).encode())
 
 
-def told(run: RunDir) -> dict[str, list[Any]]:
+def curves_of(run: RunDir) -> dict[str, list[Any]]:
     """The log and the measurements by step; of a step made twice, the later one."""
     lines = {
         (event["kind"], event["step"]): [event[name] for name in TOLD[event["kind"]]]
@@ -60,8 +60,8 @@ def last_state(run: RunDir) -> dict[str, str]:
         for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")
     }
     trainer = json.loads((folder / "trainer_state.json").read_text())
-    kept = {name: trainer[name] for name in ("best_metric", "best_global_step", "global_step", "stateful_callbacks")}
-    return {"step": str(step), **{name: digest(state) for name, state in states.items()}, "trainer": digest(kept)}
+    kept_state = {name: trainer[name] for name in ("best_metric", "best_global_step", "global_step", "stateful_callbacks")}
+    return {"step": str(step), **{name: digest(state) for name, state in states.items()}, "trainer": digest(kept_state)}
 
 
 def adapter(folder: Path) -> dict[str, torch.Tensor]:
@@ -78,6 +78,6 @@ def fingerprint(run: RunDir) -> Fingerprint:
     return {
         "adapter": digest(adapter(run.adapter_dir)),
         "result": {name: done["result"][name] for name in RESULT},
-        "told": told(run),
+        "told": curves_of(run),
         "state": last_state(run),
     }

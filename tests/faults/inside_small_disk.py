@@ -26,8 +26,8 @@ SETTINGS = {
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk(tmp_path / "disk", "30m") as made:
-        yield made
+    with small_disk(tmp_path / "disk", "30m") as mounted:
+        yield mounted
 
 
 def command(*words: str) -> list[str]:
@@ -58,9 +58,9 @@ def test_a_run_on_a_disk_that_is_filled_ends_in_order_and_goes_on(
         time.sleep(0.01)
     disk.fill()
     out, err = started.communicate(timeout=WAIT_SECONDS)
-    told: dict[str, Any] = json.loads(out)
-    assert (started.returncode, told["exit_code"], told["state"]) == (EXIT_MEMORY, EXIT_MEMORY, "failed"), err
-    problem = told["problems"][0]
+    output: dict[str, Any] = json.loads(out)
+    assert (started.returncode, output["exit_code"], output["state"]) == (EXIT_MEMORY, EXIT_MEMORY, "failed"), err
+    problem = output["problems"][0]
     assert problem["code"] == ("E510" if moment == "checkpoint" else problem["code"])
     assert problem["code"] in ("E510", "E520")
     assert "No space left on device" in problem["message"] and problem["message"] in err

@@ -60,7 +60,7 @@ def _alone(run: RunDir) -> None:
         Path(f"{run.path}.two").touch()
 
 
-def serve_one(connection: socket.socket) -> None:
+def serve_connection(connection: socket.socket) -> None:
     """Fork the worker, wait for it, tell what became of it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection, connection.makefile("w") as line:
@@ -92,7 +92,7 @@ def main() -> None:
             connection.settimeout(None)
             if os.fork() == 0:
                 listener.close()
-                serve_one(connection)
+                serve_connection(connection)
                 os._exit(0)
             connection.close()
 

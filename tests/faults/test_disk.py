@@ -81,7 +81,7 @@ def saved(run: RunDir) -> list[int]:
     return [event["step"] for event in run.read_events() if event["kind"] == "checkpoint"]
 
 
-def left(run: RunDir) -> list[str]:
+def leftovers(run: RunDir) -> list[str]:
     return sorted(path.name for path in run.checkpoints_dir.iterdir())
 
 
@@ -91,17 +91,17 @@ def test_training_goes_on_without_some_of_its_checkpoints(size: int, run: RunDir
     assert unsaved(run) == [4, 6, 12]
     assert saved(run) == [2, 8, 10]
     assert run.result()["best_step"] in (8, 10)  # the loss falls, but what is not saved cannot be gone back to
-    assert left(run) == ["checkpoint-10", "checkpoint-8"]
-    kept = run.checkpoints_dir / "checkpoint-10"
-    assert (kept / "optimizer.pt").stat().st_size > OPTIMIZER_LIMIT
-    assert OPTIMIZER_LIMIT > (kept / "adapter_model.safetensors").stat().st_size > ADAPTER_LIMIT
+    assert leftovers(run) == ["checkpoint-10", "checkpoint-8"]
+    checkpoint = run.checkpoints_dir / "checkpoint-10"
+    assert (checkpoint / "optimizer.pt").stat().st_size > OPTIMIZER_LIMIT
+    assert OPTIMIZER_LIMIT > (checkpoint / "adapter_model.safetensors").stat().st_size > ADAPTER_LIMIT
 
 
 def test_three_in_a_row_end_the_run_and_it_goes_on_from_the_last_that_was_saved(run: RunDir) -> None:
     assert in_process.work(run, [Refusing({4, 6, 8}, OPTIMIZER_LIMIT)]) == EXIT_MEMORY
     problem = run.info()["problems"][0]
     assert (problem["code"], problem["values"]["step"]) == ("E510", 8)
-    assert left(run) == ["checkpoint-2"]
+    assert leftovers(run) == ["checkpoint-2"]
     limit(resource.RLIM_INFINITY)
     assert in_process.work(run) == 0
     assert saved(run) == [2, 4, 6, 8, 10, 12]
@@ -164,8 +164,8 @@ def test_what_libraries_say_of_the_disk_is_understood(library: str, fault: str, 
         limit(ADAPTER_LIMIT)
     with pytest.raises(OSError) as caught, disk_faults(tmp_path):
         WRITERS[library](path)
-    wanted = errno.ENOSPC if fault == "full" else errno.EFBIG
-    assert caught.value.errno == (errno.EIO if library == "torch" else wanted)  # torch does not pass the number on
+    expected = errno.ENOSPC if fault == "full" else errno.EFBIG
+    assert caught.value.errno == (errno.EIO if library == "torch" else expected)  # torch does not pass the number on
 
 
 def test_other_faults_of_libraries_stay_what_they_are(tmp_path: Path) -> None:

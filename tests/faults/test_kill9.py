@@ -45,12 +45,12 @@ class Command:
 
     def unbroken(self) -> Fingerprint:
         """Of one run that nobody disturbs, in processes of their own as well: made once."""
-        whole = self.toys.folder / "by-command" / "whole"
-        if not whole.exists():
-            whole.parent.mkdir()
-            run, face = Command(self.toys, whole.parent).train("whole")
+        unbroken = self.toys.folder / "by-command" / "whole"
+        if not unbroken.exists():
+            unbroken.parent.mkdir()
+            run, face = Command(self.toys, unbroken.parent).train("whole")
             assert face.wait() == 0, run.info()
-        return fingerprint(RunDir(whole))
+        return fingerprint(RunDir(unbroken))
 
 
 @pytest.fixture

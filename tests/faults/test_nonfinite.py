@@ -16,8 +16,8 @@ DIVERGED = 10
 def problem(run: RunDir) -> dict[str, Any]:
     last = run.read_events()[-1]
     assert last["kind"] == "failed"
-    found: dict[str, Any] = last["problems"][0]
-    return found
+    record: dict[str, Any] = last["problems"][0]
+    return record
 
 
 def sealed_steps(run: RunDir) -> list[int]:
@@ -40,13 +40,13 @@ def sealed_steps(run: RunDir) -> list[int]:
     ],
 )
 def test_a_number_that_is_none_ends_the_run(
-    deed: str, moment: str, step: int, what: str, told_step: int, toys: Toys, tmp_path: Path
+    deed: str, moment: str, step: int, what: str, reported_step: int, toys: Toys, tmp_path: Path
 ) -> None:
     run = toys.new(tmp_path / "run")
     assert toys.work(run, at=moment, step=step, do=deed) == DIVERGED
-    told = problem(run)
-    assert (told["code"], told["values"]["what"], told["values"]["step"]) == ("E501", what, told_step)
-    assert sealed_steps(run) == [step for step in (4, 8) if step < told_step]
+    record_of_run = problem(run)
+    assert (record_of_run["code"], record_of_run["values"]["what"], record_of_run["values"]["step"]) == ("E501", what, reported_step)
+    assert sealed_steps(run) == [step for step in (4, 8) if step < reported_step]
     assert not run.adapter_dir.exists()
     assert all(event["held_out_loss"] is not None for event in run.read_events() if event["kind"] == "eval")
 

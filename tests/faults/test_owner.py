@@ -216,7 +216,7 @@ def test_a_worker_listens_until_it_is_over(tmp_path: Path) -> None:
     assert not ended.is_set()
     run.request(now=True)
     assert ended.wait(LONGEST_SECONDS * 10)
-    other, over = StopFlag(), threading.Event()
-    other.is_over.set()
-    other.listen(run, at_once=over.set)
-    assert not over.wait(1) and not other.signal
+    second, over = StopFlag(), threading.Event()
+    second.is_over.set()
+    second.listen(run, at_once=over.set)
+    assert not over.wait(1) and not second.signal

@@ -44,7 +44,7 @@ def reseal(run: RunDir) -> None:
     seal(run.adapter_dir, run_id=run.info()["id"], step=0, identity={})
 
 
-def change_one_number(run: RunDir) -> None:
+def change_a_value(run: RunDir) -> None:
     path = run.adapter_dir / "adapter_model.safetensors"
     tensors = load_file(path)
     next(iter(tensors.values())).view(-1)[0] += 1e-7
@@ -52,7 +52,7 @@ def change_one_number(run: RunDir) -> None:
     reseal(run)
 
 
-def leave_one_out(run: RunDir) -> None:
+def drop_a_tensor(run: RunDir) -> None:
     path = run.adapter_dir / "adapter_model.safetensors"
     tensors = load_file(path)
     tensors.popitem()
@@ -77,7 +77,7 @@ def test_what_was_published_is_what_is_in_memory(run: RunDir, model: PeftModel) 
     assert run.adapter_dir.is_dir()
 
 
-@pytest.mark.parametrize("harm", [change_one_number, leave_one_out, flip_a_bit, spoil_the_config])
+@pytest.mark.parametrize("harm", [change_a_value, drop_a_tensor, flip_a_bit, spoil_the_config])
 def test_an_adapter_that_is_another_on_the_disk_is_taken_away(
     harm: Callable[[RunDir], None], run: RunDir, model: PeftModel
 ) -> None:

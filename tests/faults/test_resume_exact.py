@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import STEPS, VARIANTS, Toys
-from tests.faults.fingerprint import adapter, fingerprint, told
+from tests.faults.fingerprint import adapter, fingerprint, curves_of
 from tunewright.launch import start_run
 from tunewright.launch.oom_recovery import load_rows_itself
 from tunewright.rundir import run_dir
@@ -42,12 +42,12 @@ def test_stopped_in_every_kind_of_run(variant: str, toys: Toys, tmp_path: Path) 
 
 
 def test_patience_is_not_renewed_by_a_stop(toys: Toys, tmp_path: Path) -> None:
-    whole = toys.unbroken("early stopping")
-    last = whole["result"]["steps"]
-    assert whole["result"]["best_step"] < last < STEPS, "the run this test needs stops early"
+    unbroken = toys.unbroken("early stopping")
+    last = unbroken["result"]["steps"]
+    assert unbroken["result"]["best_step"] < last < STEPS, "the run this test needs stops early"
     run = toys.new(tmp_path / "run", "early stopping")
     stopped_at(toys, run, range(3, last, 3))
-    assert fingerprint(run) == whole
+    assert fingerprint(run) == unbroken
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_a_killed_run_goes_on_at_its_last_checkpoint(toys: Toys, tmp_path: Path)
     assert toys.work(run) == 0
     logged = [event["step"] for event in run.read_events()[before:] if event["kind"] == "log"]
     assert logged == list(range(13, STEPS + 1))
-    assert len(told(run)) == STEPS + STEPS // 4
+    assert len(curves_of(run)) == STEPS + STEPS // 4
     assert json.loads((run.checkpoints_dir / "checkpoint-32" / "totals.json").read_text())["logged_step"] == STEPS
 
 
@@ -83,13 +83,13 @@ def test_changed_settings_count_from_the_next_step(toys: Toys, tmp_path: Path) -
     with run_dir.owning(run):
         start_run.requeue(run, changes)
     assert toys.work(run) == 0
-    whole, found = toys.unbroken()["told"], told(run)
-    measured = [int(line.removeprefix("eval ")) for line in found if line.startswith("eval")]
+    unbroken, resumed = toys.unbroken()["told"], curves_of(run)
+    measured = [int(line.removeprefix("eval ")) for line in resumed if line.startswith("eval")]
     assert sorted(measured) == [4, 8, *range(12, STEPS, 3), STEPS]
-    assert [step for step in range(1, STEPS + 1) if f"log {step}" in found] == [*range(1, 10), *range(10, STEPS + 1, 2)]
+    assert [step for step in range(1, STEPS + 1) if f"log {step}" in resumed] == [*range(1, 10), *range(10, STEPS + 1, 2)]
     for step in range(10, STEPS, 2):
-        assert found[f"log {step}"][1] == pytest.approx(whole[f"log {step}"][1] / 2)
-    assert found["log 9"] == whole["log 9"]
+        assert resumed[f"log {step}"][1] == pytest.approx(unbroken[f"log {step}"][1] / 2)
+    assert resumed["log 9"] == unbroken["log 9"]
     assert adapter(run.adapter_dir).keys() == adapter(toys.finished().adapter_dir).keys()
 
 

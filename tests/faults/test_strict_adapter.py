@@ -66,7 +66,7 @@ def refusal(load: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_adapter_is_not_used(name: str, run: RunDir, adapter: Path) -> None:
-    damage, _said = DAMAGES[name]
+    damage, _message = DAMAGES[name]
     tensor = spoil(adapter, damage)
     assert tensor.removesuffix(".weight") in refusal(lambda: loaded(run, adapter))  # PEFT adds the adapter's name
 
@@ -77,9 +77,9 @@ def test_a_damaged_adapter_leaves_a_model_as_it_was(name: str, run: RunDir, adap
     with torch.no_grad():
         for tensor in adapter_tensors(model).values():
             tensor.fill_(0.5)
-    damage, said = DAMAGES[name]
+    damage, message = DAMAGES[name]
     spoil(adapter, damage)
-    assert said in refusal(lambda: restore_adapter(model, adapter))
+    assert message in refusal(lambda: restore_adapter(model, adapter))
     assert all(torch.all(tensor == 0.5) for tensor in adapter_tensors(model).values())
 
 
@@ -108,9 +108,9 @@ def test_a_run_goes_on_with_all_its_trained_numbers_or_with_none(name: str, toys
             if parameter.requires_grad:
                 parameter.fill_(0.5)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    damage, said = DAMAGES[name]
+    damage, message = DAMAGES[name]
     tensors = load_file(folder / TRAINED)
     damage(tensors, sorted(tensors)[-1])
     save_file(tensors, folder / TRAINED)
-    assert said in refusal(lambda: restore_trained(model, folder))
+    assert message in refusal(lambda: restore_trained(model, folder))
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())

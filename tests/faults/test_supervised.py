@@ -100,12 +100,12 @@ def test_a_worker_whose_parent_was_killed_goes_on_to_its_end(toys: Toys, tmp_pat
     parent.kill()
     parent.wait()
     assert run.state() in run_dir.LIVE
-    with pytest.raises(TunewrightError) as taken:
+    with pytest.raises(TunewrightError) as refused:
         start_run.resume(run, {})
-    assert taken.value.problems[0].code == "E505"
+    assert refused.value.problems[0].code == "E505"
     wait_for(lambda: run.state() not in run_dir.LIVE)
     listed = run_dir.list_runs(tmp_path / "runs")
-    assert [(found.name, found.state()) for found in listed] == [("run", "finished")]
+    assert [(run_found.name, run_found.state()) for run_found in listed] == [("run", "finished")]
     assert fingerprint(run) == toys.unbroken()
 
 

@@ -96,12 +96,12 @@ def test_a_run_survives_its_terminal(tunewright: Command, rows: Path, small: Seq
 def test_accumulated_micro_batches_are_one_big_batch_and_fast_is_plain(
     tunewright: Command, rows: Path, small: Sequence[str]
 ) -> None:
-    one = train(tunewright, rows, small)
+    single = train(tunewright, rows, small)
     big = ("--set", "train.per_device_train_batch_size=4", "--set", "train.gradient_accumulation_steps=1")
-    assert_same(losses(one["run"]), losses(train(tunewright, rows, small, *big)["run"]))
+    assert_same(losses(single["run"]), losses(train(tunewright, rows, small, *big)["run"]))
     off = [word for name in get_args(FastPath) for word in ("--set", f"fast_paths.{name}=false")]
     plain = train(tunewright, rows, small, *off)
-    assert losses(one["run"]) == pytest.approx(losses(plain["run"]), abs=MASKED_ATTENTION)
+    assert losses(single["run"]) == pytest.approx(losses(plain["run"]), abs=MASKED_ATTENTION)
 
 
 # Everything of training that is exact, and what it is compared with: all of it switched off, packing, shared beginnings.
@@ -180,13 +180,13 @@ def answer_all(folder: str | Path, prompts: Sequence[str]) -> list[str]:
 
     kind = AutoPeftModelForCausalLM if (Path(folder) / "adapter_config.json").is_file() else AutoModelForCausalLM
     model, tokenizer = kind.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    found = []
+    differences = []
     for prompt in prompts:
         turns = [{"role": "user", "content": prompt}]
         inputs = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
         output = model.generate(**inputs, max_new_tokens=8, do_sample=False, pad_token_id=2)
-        found.append(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :]))
-    return found
+        differences.append(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :]))
+    return differences
 
 
 def test_python_and_command_line_are_one(rows: Path, tunewright: Command, small: Sequence[str]) -> None:

@@ -109,17 +109,17 @@ def _measured(home: Path) -> None:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A folder with a random model of a family; made once for each family and template."""
-    made: dict[tuple[str, bool], Path] = {}
+    folders: dict[tuple[str, bool], Path] = {}
 
     def build(family: str = "llama", *, chat: bool = True) -> Path:
-        if (family, chat) not in made:
+        if (family, chat) not in folders:
             torch.manual_seed(0)
             model = tiny_causal(family) if family in FAMILIES else READERS[family]()
             folder = tmp_path_factory.mktemp(f"{family}-{chat}")
             model.save_pretrained(folder)
             tiny_tokenizer(folder, CHATML if chat else None)
-            made[family, chat] = folder
-        return made[family, chat]
+            folders[family, chat] = folder
+        return folders[family, chat]
 
     return build
 

@@ -56,31 +56,31 @@ def test_a_step_is_the_same_however_it_is_cut(
     tokenizer = load_tokenizer(folder, plan.run.model.chat_template)
     assert plan.run.task != "auto" and plan.run.data.max_length != "auto"
     loaded = load_examples(plan.run.data, 42, plan.run.task)
-    gated = validate_data(
+    validated = validate_data(
         loaded, plan.run.data, tokenizer, task=plan.run.task, max_length=plan.run.data.max_length,
         label_last=plan.facts.model.kind == "decoder",
     )  # fmt: skip
-    rows = gated.train[:ROWS]
+    rows = validated.train[:ROWS]
     assert len({len(row.input_ids) for row in rows}) > 4
     model = attach_adapter(load_base(plan, tokenizer), planned_config(plan), seed=1).eval()
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
     sizes = [make_collator(plan, tokenizer, 1).size(row) for row in rows]
-    whole = loss_and_gradient(model, plan, rows, tokenizer, 10**6)
-    some = loss_and_gradient(model, plan, rows, tokenizer, 4 * max(sizes))
+    at_once = loss_and_gradient(model, plan, rows, tokenizer, 10**6)
+    in_parts = loss_and_gradient(model, plan, rows, tokenizer, 4 * max(sizes))
     single = loss_and_gradient(model, plan, rows, tokenizer, 1)
-    assert whole[2] <= some[2] < single[2] == ROWS
-    for cut in (some, single):
-        assert cut[0] == pytest.approx(whole[0], rel=2e-6)
-        torch.testing.assert_close(cut[1], whole[1], atol=2e-6, rtol=2e-4)
-    cut_whole = make_collator(plan, tokenizer, 10**6)
+    assert at_once[2] <= in_parts[2] < single[2] == ROWS
+    for cut in (in_parts, single):
+        assert cut[0] == pytest.approx(at_once[0], rel=2e-6)
+        torch.testing.assert_close(cut[1], at_once[1], atol=2e-6, rtol=2e-4)
+    collator = make_collator(plan, tokenizer, 10**6)
     loss = task_of(plan).loss(plan, rows)
-    found = row_losses(model, rows, loss, cut_whole, lambda done, total: None, BatchSizeBackoff())
-    alone = [float(loss(model, cut_whole.collate([row], cut_whole.pad_id))) for row in rows]
-    assert [row["loss"] for row in found] == pytest.approx(alone, rel=1e-5)
-    assert [row["row"] for row in found] == [row.number for row in rows]
-    assert sum(row["units"] for row in found) == cut_whole.units(rows)
+    losses = row_losses(model, rows, loss, collator, lambda done, total: None, BatchSizeBackoff())
+    alone = [float(loss(model, collator.collate([row], collator.pad_id))) for row in rows]
+    assert [row["loss"] for row in losses] == pytest.approx(alone, rel=1e-5)
+    assert [row["row"] for row in losses] == [row.number for row in rows]
+    assert sum(row["units"] for row in losses) == collator.units(rows)
 
 
 class Fixed(nn.Module):

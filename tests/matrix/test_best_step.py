@@ -29,11 +29,11 @@ def test_the_best_step_is_kept_and_training_ends_early(tiny_model: Callable[...,
     assert result["steps"] < 40, evaluations
     assert result["best_step"] == min(evaluations, key=lambda step: evaluations[step])
     assert result["best_step"] < result["steps"]
-    kept = load_file(run.adapter / "adapter_model.safetensors")
+    saved = load_file(run.adapter / "adapter_model.safetensors")
     best = load_file(run.dir.checkpoints_dir / f"checkpoint-{result['best_step']}" / "adapter_model.safetensors")
     last = load_file(run.dir.checkpoints_dir / f"checkpoint-{result['steps']}" / "adapter_model.safetensors")
-    assert all(torch.equal(kept[name], best[name]) for name in best)
-    assert any(not torch.equal(kept[name], last[name]) for name in last)
+    assert all(torch.equal(saved[name], best[name]) for name in best)
+    assert any(not torch.equal(saved[name], last[name]) for name in last)
     # The two tests read other numbers of rows at once.
     assert result["after"]["held_out_loss"] == pytest.approx(evaluations[result["best_step"]], rel=1e-6)
 

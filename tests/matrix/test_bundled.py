@@ -75,9 +75,9 @@ def test_bert2bert_is_minilm_twice_and_writes(minilm: Path, joined: Path) -> Non
         weights = half.state_dict()
         for name, weight in AutoModel.from_pretrained(minilm).state_dict().items():
             assert name.startswith("pooler.") or torch.equal(weights[name], weight), name
-    written = model.generate(input_ids=torch.tensor([[CLS, 7592, SEP]]), max_new_tokens=4, do_sample=False)
-    assert written.shape[1] <= 5
-    assert written[0, 0] == CLS
+    generated = model.generate(input_ids=torch.tensor([[CLS, 7592, SEP]]), max_new_tokens=4, do_sample=False)
+    assert generated.shape[1] <= 5
+    assert generated[0, 0] == CLS
 
 
 def test_bert2bert_is_the_same_wherever_it_is_built(joined: Path, minilm: Path, tmp_path: Path) -> None:
@@ -100,5 +100,5 @@ def test_a_build_that_breaks_off_leaves_nothing(minilm: Path, tmp_path: Path, mo
 @pytest.mark.parametrize("split", ["train", "held_out"])
 def test_bert2berts_tokenizer_gives_the_demos_targets_back(tokenizer: TextTokenizer, split: demo_data.Split) -> None:
     for row in demo_data.generate(split, 600):
-        wanted = demo_data.as_pair(row)["target"]
-        assert tokenizer.decode(tokenizer.encode(wanted)) == wanted
+        target = demo_data.as_pair(row)["target"]
+        assert tokenizer.decode(tokenizer.encode(target)) == target

@@ -79,10 +79,10 @@ def test_every_verb_names_what_is_another_one_now(
     with pytest.raises(TrainingError) as caught:
         start_run.resume(run.dir, {})
     assert [(p.code, p.values["key"]) for p in caught.value.problems] == [("E502", what)]
-    told = CliRunner().invoke(app, ["verify", str(run.path)])
-    assert told.exit_code == 8
-    assert "E516" in told.output
-    assert what in " ".join(told.output.split())
+    output = CliRunner().invoke(app, ["verify", str(run.path)])
+    assert output.exit_code == 8
+    assert "E516" in output.output
+    assert what in " ".join(output.output.split())
 
 
 def test_an_answer_is_given_with_a_warning(trained: tuple[Path, api.TrainedRun]) -> None:

@@ -28,8 +28,8 @@ def begun(folder: Path, rows: Path, output: Path) -> Begun:
 
 def prepared(run: Begun, notes: list[str] | None = None) -> TokenizedDataset:
     plan, folder = run
-    said = notes if notes is not None else []
-    return prepare(plan, folder, load_tokenizer(Path(plan.facts.model.folder)), note=said.append)
+    lines = notes if notes is not None else []
+    return prepare(plan, folder, load_tokenizer(Path(plan.facts.model.folder)), note=lines.append)
 
 
 @pytest.fixture
@@ -75,17 +75,17 @@ def test_rows_of_a_resized_model_are_not_taken_for_one_that_is_not(
     tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Same rows, same tokenizer, another embedding: what one may use is behind the end of the other."""
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    shutil.copytree(tiny_model("llama"), whole)
-    tokenizer = AutoTokenizer.from_pretrained(whole)
-    model = AutoModelForCausalLM.from_pretrained(whole)
+    uncut, cut = tmp_path / "whole", tmp_path / "cut"
+    shutil.copytree(tiny_model("llama"), uncut)
+    tokenizer = AutoTokenizer.from_pretrained(uncut)
+    model = AutoModelForCausalLM.from_pretrained(uncut)
     model.resize_token_embeddings(100)
-    shutil.copytree(whole, cut)
+    shutil.copytree(uncut, cut)
     model.save_pretrained(cut)
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"prompt": f"z{n}", "completion": "answer"}) + "\n" for n in range(20)))
     assert max(tokenizer("answer").input_ids) >= 100
-    first = begun(whole, rows, tmp_path / "first")
+    first = begun(uncut, rows, tmp_path / "first")
     prepared(first)
     with pytest.raises(DataError, match="E250"):
         begun(cut, rows, tmp_path / "second")

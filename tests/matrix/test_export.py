@@ -75,9 +75,9 @@ def test_start_values_from_the_base_are_given_back(
         torch.testing.assert_close(model(input_ids=IDS).logits, untouched, atol=LOGITS, rtol=LOGITS)
         with model.disable_adapter():
             assert not torch.allclose(model(input_ids=IDS).logits, untouched, atol=LOGITS), "nothing was taken"
-    taken = initial_weights_from_base(model)
+    initial_weights = initial_weights_from_base(model)
     train_a_little(model, IDS)
-    save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), taken)
+    save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), initial_weights)
 
     bare = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), run.adapter_dir).eval()
     with torch.no_grad():
@@ -96,9 +96,9 @@ def test_a_head_stays_in_an_adapter_whose_start_values_are_given_back(
     run = planned(folder, task_rows["seq_cls"], tmp_path / "run", task="seq_cls")
     config = LoraConfig(task_type="SEQ_CLS", r=4, target_modules=["query"], init_lora_weights="pissa")
     model = get_peft_model(AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3), config)
-    taken = initial_weights_from_base(model)
+    initial_weights = initial_weights_from_base(model)
     train_a_little(model, torch.tensor([1]))
-    save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), taken)
+    save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), initial_weights)
     names = load_file(run.adapter_dir / "adapter_model.safetensors")
     assert {name for name in names if "classifier" in name} == {
         "base_model.model.classifier.weight",
@@ -133,10 +133,10 @@ def test_a_merged_model_of_any_task_gives_what_its_adapter_gives(
     inputs = merge_inputs(session.data().held_out, session.plan)
     assert inputs
     assert all(inputs)
-    told = session.merge(str(tmp_path / "merged"))
-    assert told["equal"] == told["prompts"] > 0
-    assert told["max_logit_difference"] < LOGITS
-    assert ("base" in told) == ("quantised" in told) == (quantization != "none")
+    result = session.merge(str(tmp_path / "merged"))
+    assert result["equal"] == result["prompts"] > 0
+    assert result["max_logit_difference"] < LOGITS
+    assert ("base" in result) == ("quantised" in result) == (quantization != "none")
 
     merged = vars(transformers)[TASKS[session.plan.run.task].auto_class].from_pretrained(tmp_path / "merged")
     assert "quantization_config" not in json.loads((tmp_path / "merged" / "config.json").read_text())
@@ -169,8 +169,8 @@ def test_labels_of_several_kinds_are_compared(tiny_model: Callable[..., Path], t
         path = tmp_path / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in content))
         run = run_for(tiny_model("bert"), path, tmp_path / name, task="seq_cls")
-        told = SessionServer(run.dir, lambda message: None).merge(str(tmp_path / f"{name}-merged"))
-        assert told["equal"] == told["prompts"] > 0
+        result = SessionServer(run.dir, lambda message: None).merge(str(tmp_path / f"{name}-merged"))
+        assert result["equal"] == result["prompts"] > 0
 
 
 def test_what_peft_cannot_merge_says_why(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> None:

@@ -50,12 +50,12 @@ def _quiet() -> None:
 @pytest.fixture(scope="session")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     """Facts of an animal, read from the headers of its folder; written once."""
-    made: dict[str, ModelInfo] = {}
+    infos: dict[str, ModelInfo] = {}
 
     def of(name: str) -> ModelInfo:
-        if name not in made:
-            made[name] = read_model(saved(_tiny(name).build(), tmp_path_factory.mktemp(name)), name)
-        return made[name]
+        if name not in infos:
+            infos[name] = read_model(saved(_tiny(name).build(), tmp_path_factory.mktemp(name)), name)
+        return infos[name]
 
     return of
 
@@ -218,11 +218,11 @@ def test_experts_train_reload_in_bare_peft_and_merge(name: str, read: Read, tmp_
     base = AutoModelForCausalLM.from_pretrained(facts.folder)
     again = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     with torch.no_grad():
-        wanted = adapted(**batch).logits
-        assert torch.equal(again(**batch).logits, wanted)
+        expected = adapted(**batch).logits
+        assert torch.equal(again(**batch).logits, expected)
         again.merge_and_unload().save_pretrained(tmp_path / "merged")
         merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
-        assert (merged(**batch).logits - wanted).abs().max() < MERGED
+        assert (merged(**batch).logits - expected).abs().max() < MERGED
 
 
 @pytest.mark.parametrize("name", MAMBAS)
@@ -257,8 +257,8 @@ def test_lora_on_tied_embeddings_still_merges_wrongly(name: str) -> None:
     adapted = get_peft_model(model, LoraConfig(r=RANK, target_modules=targets, init_lora_weights=False)).eval()
     batch = inputs(model)
     with torch.no_grad():
-        wanted = adapted(**batch).logits
-        assert (adapted.merge_and_unload()(**batch).logits - wanted).abs().max() > MERGED
+        expected = adapted(**batch).logits
+        assert (adapted.merge_and_unload()(**batch).logits - expected).abs().max() > MERGED
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "opt", "bloom"])
@@ -269,10 +269,10 @@ def test_a_tied_output_is_saved_and_merged_if_told_to_stay_tied(name: str, tmp_p
     model = AutoModelForCausalLM.from_config(config).eval()
     model.save_pretrained(tmp_path / "base")
     targets = names_of(FAMILIES[name].roles, ("q",))
-    asked = LoraConfig(
+    lora_config = LoraConfig(
         r=RANK, target_modules=targets, modules_to_save=["lm_head"], ensure_weight_tying=True, task_type="CAUSAL_LM"
     )
-    adapted, batch = get_peft_model(model, asked), inputs(model)
+    adapted, batch = get_peft_model(model, lora_config), inputs(model)
     adapted(**batch, labels=batch["input_ids"]).loss.backward()
     torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=1.0).step()
     embedding = adapted.get_base_model().get_input_embeddings().weight
@@ -280,10 +280,10 @@ def test_a_tied_output_is_saved_and_merged_if_told_to_stay_tied(name: str, tmp_p
     adapted.eval().save_pretrained(tmp_path / "adapter")
     base = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     with torch.no_grad():
-        wanted = adapted(**batch).logits
+        expected = adapted(**batch).logits
         again = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
-        assert torch.equal(again(**batch).logits, wanted)
-        assert (again.merge_and_unload()(**batch).logits - wanted).abs().max() < MERGED
+        assert torch.equal(again(**batch).logits, expected)
+        assert (again.merge_and_unload()(**batch).logits - expected).abs().max() < MERGED
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -334,8 +334,8 @@ def test_presets_of_a_family_work_on_a_model_that_gives_sense(
     model = relabelled(smollm2, family)
     batch = {"input_ids": torch.tensor([[1, 4093, 198, 19556, 905]])}
     with torch.no_grad():
-        wanted = smollm2(**batch).logits
-        assert torch.equal(model(**batch).logits, wanted)
+        expected = smollm2(**batch).logits
+        assert torch.equal(model(**batch).logits, expected)
     facts = read_model(saved(model, tmp_path / family), family)
     assert facts.model_type == family
     for row in rows_of(facts):
@@ -346,9 +346,9 @@ def test_presets_of_a_family_work_on_a_model_that_gives_sense(
                 torch.nn.init.normal_(parameter, std=0.01, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             tuned = adapted(**batch).logits
-            assert not torch.equal(tuned, wanted)
+            assert not torch.equal(tuned, expected)
             with adapted.disable_adapter():
-                assert torch.equal(adapted(**batch).logits, wanted)
+                assert torch.equal(adapted(**batch).logits, expected)
             model = adapted.merge_and_unload()
             assert (model(**batch).logits - tuned).abs().max() < 1e-3  # logits near 20, weights rounded in 30 layers
         model = relabelled(smollm2, family)

@@ -38,8 +38,8 @@ def fast_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     probe_path().write_text(probe.model_dump_json())
 
 
-def apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).norm() / other.norm())
+def apart(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float((first - second).norm() / second.norm())
 
 
 def layer(bias: bool = True) -> nn.Linear:
@@ -66,16 +66,16 @@ def test_a_layer_and_its_gradient_are_close_to_fp32(bias: bool, shape: tuple[int
 def test_columns_that_tower_over_the_others_do_not_cost_them_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, x = layer(), torch.randn(64, 96)
     x[:, 5] *= 300
-    others = x.clone()
-    others[:, 5] = 0
+    changed = x.clone()
+    changed[:, 5] = 0
     plain.weight.data[:, 5] *= 1e-3  # so that the others decide the sum
     with torch.no_grad():
         expected = plain(x)
-        kept = apart(Int8Linear.of(plain, LastInput())(x), expected)
+        error_kept = apart(Int8Linear.of(plain, LastInput())(x), expected)
         monkeypatch.setattr(int8, "OUTLIER", float("inf"))
         lost = apart(Int8Linear.of(plain, LastInput())(x), expected)
-    assert kept < 2 * CLOSE  # the outlier's own part is rounded in the weights alone
-    assert lost > 10 * kept
+    assert error_kept < 2 * CLOSE  # the outlier's own part is rounded in the weights alone
+    assert lost > 10 * error_kept
 
 
 def test_inputs_are_rounded_once_for_layers_that_read_the_same_and_anew_for_others() -> None:
@@ -132,9 +132,9 @@ def test_it_is_merged_by_way_of_a_plain_base(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, fast_int8: None
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"model.quantization": "8bit"})
-    found = SessionServer(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
-    assert found["base"] == "dequantised from 8bit"
-    assert found["equal"] == found["prompts"] > 0
+    result = SessionServer(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+    assert result["base"] == "dequantised from 8bit"
+    assert result["equal"] == result["prompts"] > 0
 
 
 @pytest.mark.parametrize(("task", "family"), [("seq_cls", "bert"), ("token_cls", "llama"), ("seq2seq", "t5")])

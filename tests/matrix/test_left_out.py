@@ -17,7 +17,7 @@ def test_left_out_rows_are_kept_and_told_also_when_rows_come_from_the_cache(
     too_long = json.dumps({"messages": turns})
     path.write_text("\n".join(["{half", *shop_rows.read_text().splitlines()[:24], too_long]))
     settings = {"data.skip_bad": True, "data.max_length": 400, "data.max_truncated": 1, "train.max_steps": 2}
-    kept = []
+    numbers = []
     for name in ("first", "second"):
         run = run_for(tiny_model(), path, tmp_path / name, **settings)
         prepared = json.loads(run.dir.file(file_names.PREPARED).read_text())
@@ -30,5 +30,5 @@ def test_left_out_rows_are_kept_and_told_also_when_rows_come_from_the_cache(
         ]
         notes = [event["text"] for event in run.dir.read_events() if event["kind"] == "note"]
         assert f"2 of 26 rows are left out; they stand in {file_names.BAD_ROWS}" in notes
-        kept.append(rows)
-    assert kept[0] == kept[1]
+        numbers.append(rows)
+    assert numbers[0] == numbers[1]

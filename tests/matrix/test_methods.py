@@ -56,8 +56,8 @@ def inputs(task: str) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def logits(model: nn.Module, task: str) -> torch.Tensor:
-    found = model.eval()(**inputs(task)).logits
-    return found[:, -5:] if task in ("causal_lm", "token_cls") else found  # without learned positions
+    logits = model.eval()(**inputs(task)).logits
+    return logits[:, -5:] if task in ("causal_lm", "token_cls") else logits  # without learned positions
 
 
 def bare_base(plan: Plan) -> Any:
@@ -153,7 +153,7 @@ def test_a_run_that_broke_off_ends_as_if_it_had_not(
         "train.learning_rate": 1e-2,
     }
     settings |= {"eval.max_new_tokens": 3, **SMALL.get(method, {})}
-    whole = run_for(tiny_model(family), task_rows[task], tmp_path / "whole", **settings)
+    unbroken = run_for(tiny_model(family), task_rows[task], tmp_path / "whole", **settings)
     named = {
         "model.name": str(tiny_model(family)),
         "data.train": str(task_rows[task]),
@@ -166,10 +166,10 @@ def test_a_run_that_broke_off_ends_as_if_it_had_not(
     assert in_process.work(broken, [Breaking()]) != 0
     assert [folder.name for folder in broken.checkpoints_dir.glob("checkpoint-*")] == ["checkpoint-4"]
     assert in_process.work(broken) == 0
-    first, second = (load_file(run / "adapter_model.safetensors") for run in (whole.adapter, broken.adapter_dir))
+    first, second = (load_file(run / "adapter_model.safetensors") for run in (unbroken.adapter, broken.adapter_dir))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    losses = [{e["step"]: e["loss"] for e in run.read_events() if e["kind"] == "log"} for run in (whole.dir, broken)]
+    losses = [{e["step"]: e["loss"] for e in run.read_events() if e["kind"] == "log"} for run in (unbroken.dir, broken)]
     assert losses[0] == losses[1]
 
 

@@ -145,14 +145,14 @@ def test_each_kind_of_base_is_named_as_others_have_it(
         "~/mine.gguf": ("mine.gguf", "", "it has to be had from there"),
     }
     for name, (called, hub_id, note) in expected.items():
-        made = named(plan, name, cached if name.startswith("Qwen") else None)
-        base = base_of(made)
+        named_plan = named(plan, name, cached if name.startswith("Qwen") else None)
+        base = base_of(named_plan)
         assert (base.name, base.hub_id) == (called, hub_id)
         assert note in base.note
-        for text in (card(made, run.dir), card(made, run.dir, shared_as="shared")):
+        for text in (card(named_plan, run.dir), card(named_plan, run.dir, shared_as="shared")):
             assert str(tmp_path) not in text
             assert f'from_pretrained("{called}")' in text
-        script = peft_script.render(made, run.dir, has_tests=False, has_pairs=False, pad_id=0)
+        script = peft_script.render(named_plan, run.dir, has_tests=False, has_pairs=False, pad_id=0)
         is_own = name in ("models/mine", "~/mine.gguf")
         assert (str(plan.facts.model.folder) in script) == is_own, "only the user's own folder is named by its path"
         assert ("required=True" in script) == (name == "bert2bert")

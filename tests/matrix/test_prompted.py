@@ -41,8 +41,8 @@ def learned(row: TokenizedExample) -> list[float]:
 
 def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured(session: SessionServer) -> None:
     data = session.data()
-    rows, shown = with_examples(session.plan, data, session.tokenizer, 2)
-    assert shown == 2
+    rows, num_shown = with_examples(session.plan, data, session.tokenizer, 2)
+    assert num_shown == 2
     assert [row.number for row in rows] == [row.number for row in data.held_out]
     for row, alone in zip(rows, data.held_out, strict=True):
         assert learned(row) == learned(alone)
@@ -57,20 +57,20 @@ def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured
 
 def test_the_loss_is_that_of_the_answers_behind_the_examples(session: SessionServer) -> None:
     data = session.data()
-    rows, _shown = with_examples(session.plan, data, session.tokenizer, 2)
+    rows, _num_shown = with_examples(session.plan, data, session.tokenizer, 2)
     test = make_evaluator(
         session.plan, data, session.tokenizer, plain_backend(session.plan, data.train), BatchSizeBackoff()
     )
     with session.base() as base:
         assert isinstance(base, nn.Module)
-        found = replace(test, rows=rows, num_answers=2).evaluate(base)
+        result = replace(test, rows=rows, num_answers=2).evaluate(base)
         row = rows[0]
         with torch.no_grad():
             logits_TV = base(input_ids=torch.tensor([row.input_ids])).logits[0]
     chances_TV = logits_TV.log_softmax(-1)
-    right = [-float(chances_TV[t - 1, row.input_ids[t]]) for t in range(row.prompt_length, len(row.input_ids))]
-    assert found.losses[0]["loss"] == pytest.approx(sum(right), rel=1e-4)
-    assert found.losses[0]["units"] == len(right)
+    expected_losses = [-float(chances_TV[t - 1, row.input_ids[t]]) for t in range(row.prompt_length, len(row.input_ids))]
+    assert result.losses[0]["loss"] == pytest.approx(sum(expected_losses), rel=1e-4)
+    assert result.losses[0]["units"] == len(expected_losses)
 
 
 def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: SessionServer) -> None:
@@ -78,14 +78,14 @@ def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: Session
     longest = max(len(row.input_ids) for row in with_examples(plan, data, session.tokenizer, 3)[0])
     room = plan.facts.model.max_position_embeddings
 
-    def shown(max_new_tokens: int) -> int:
+    def shots_within(max_new_tokens: int) -> int:
         short = plan.model_copy(update={"run": patch(plan.run, {"eval.max_new_tokens": max_new_tokens})})
         return with_examples(short, data, session.tokenizer, 3)[1]
 
-    assert shown(room - longest) == 3
-    assert 0 < shown(room - longest + 1) < 3
+    assert shots_within(room - longest) == 3
+    assert 0 < shots_within(room - longest + 1) < 3
     with pytest.raises(DataError, match="longer than the model reads"):
-        shown(room - 2)
+        shots_within(room - 2)
 
 
 def test_of_conversations_and_cut_rows_the_same_is_measured_as_without_examples(
@@ -100,20 +100,20 @@ def test_of_conversations_and_cut_rows_the_same_is_measured_as_without_examples(
     (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = {"data.max_length": 100, "data.max_truncated": 1.0, "data.max_duplicates": 1.0}
     run = run_for(tiny_model(), tmp_path / "chat.jsonl", tmp_path / "run", **settings)
-    found = run.prompted(1)
+    result = run.prompted(1)
     run.close()
-    alone, behind = run.dir.losses("before"), run.dir.losses("prompted")
+    alone, prompted = run.dir.losses("before"), run.dir.losses("prompted")
     assert any(row.is_truncated for row in SessionServer(run.dir, lambda message: None).data().held_out)
-    assert [(row["row"], row["units"]) for row in behind] == [(row["row"], row["units"]) for row in alone]
+    assert [(row["row"], row["units"]) for row in prompted] == [(row["row"], row["units"]) for row in alone]
     assert [row["row"] for row in run.dir.samples("prompted")] == [row["row"] for row in run.dir.samples("before")]
-    assert found["shots"] == 1
+    assert result["shots"] == 1
 
 
 def test_whole_texts_and_long_talks_are_no_examples(session: SessionServer) -> None:
     data, plan = session.data(), session.plan
-    whole = plan.model_copy(update={"run": patch(plan.run, {"data.train_on": "all"})})
+    plan_on_all = plan.model_copy(update={"run": patch(plan.run, {"data.train_on": "all"})})
     with pytest.raises(DataError, match="the loss is on whole texts"):
-        with_examples(whole, data, session.tokenizer, 2)
+        with_examples(plan_on_all, data, session.tokenizer, 2)
     with pytest.raises(DataError, match="no row is one question"):
         with_examples(plan, replace(data, train=[]), session.tokenizer, 2)
 
@@ -131,13 +131,13 @@ def test_rows_of_several_exchanges_are_not_shown(tiny_model: Callable[..., Path]
 def test_what_it_reached_is_kept_and_compared(run: TrainedRun) -> None:
     import tunewright
 
-    found = run.prompted(2)
+    result = run.prompted(2)
     run.close()
-    assert found["shots"] == 2 and found["rows"] == run.result["rows"]
-    told: dict[str, Any] = tunewright.compare_runs([run]).to_json()
-    assert [row["name"] for row in told["rows"]] == ["base", "prompted", run.name]
-    assert told["rows"][1]["metrics"]["held_out_loss"]["value"] == pytest.approx(found["scores"]["held_out_loss"])
-    assert told["shots"] == 2
+    assert result["shots"] == 2 and result["rows"] == run.result["rows"]
+    comparison: dict[str, Any] = tunewright.compare_runs([run]).to_json()
+    assert [row["name"] for row in comparison["rows"]] == ["base", "prompted", run.name]
+    assert comparison["rows"][1]["metrics"]["held_out_loss"]["value"] == pytest.approx(result["scores"]["held_out_loss"])
+    assert comparison["shots"] == 2
     assert json.loads((run.path / "eval" / "prompted.json").read_text())["asked"] == 2
 
 

@@ -22,7 +22,7 @@ from tunewright.rundir.checkpoints import seal
 
 from .test_causal_lm import run_for
 
-Told = dict[str, dict[str, Any]]
+Checks = dict[str, dict[str, Any]]
 ALWAYS = {"accumulated", "switched_off", "reloaded", "merged"}
 FAST = {"answer_loss", "packing", "shared_prefix"}
 CELLS: list[tuple[str, str, str, set[str]]] = [
@@ -50,9 +50,9 @@ def trained(
     tiny_model: Callable[..., Path], task_rows: dict[str, Path], tmp_path: Path
 ) -> Callable[..., api.TrainedRun]:
     def train(method: str = "lora", task: str = "causal_lm", family: str = "llama", **settings: object) -> Any:
-        asked = {"task": task, "method": method, "train.learning_rate": 2e-2, "eval.max_new_tokens": 3}
+        requests = {"task": task, "method": method, "train.learning_rate": 2e-2, "eval.max_new_tokens": 3}
         return run_for(
-            tiny_model(family), task_rows[task], tmp_path / "run", **asked, **SMALL.get(method, {}), **settings
+            tiny_model(family), task_rows[task], tmp_path / "run", **requests, **SMALL.get(method, {}), **settings
         )
 
     return train
@@ -62,28 +62,28 @@ def loaded(run: api.TrainedRun) -> SessionServer:
     return SessionServer(run.dir, lambda message: None)
 
 
-def proven(session: SessionServer) -> Told:
-    told = session_worker.prove(session)
-    json.dumps(told, allow_nan=False)
-    assert told["rows"] == parity_checks.ROWS
-    return {check["name"]: check for check in told["checks"]}
+def proven(session: SessionServer) -> Checks:
+    checks = session_worker.prove(session)
+    json.dumps(checks, allow_nan=False)
+    assert checks["rows"] == parity_checks.ROWS
+    return {check["name"]: check for check in checks["checks"]}
 
 
-def outcomes(told: Told, outcome: str) -> set[str]:
-    return {name for name, check in told.items() if check["outcome"] == outcome}
+def outcomes(checks: Checks, outcome: str) -> set[str]:
+    return {name for name, check in checks.items() if check["outcome"] == outcome}
 
 
 @pytest.mark.parametrize(("method", "task", "family", "equal"), CELLS)
 def test_what_must_be_equal_is_and_the_rest_says_why_it_does_not_apply(
     method: str, task: str, family: str, equal: set[str], trained: Callable[..., api.TrainedRun]
 ) -> None:
-    told = proven(loaded(trained(method, task, family)))
-    assert outcomes(told, "failed") == set(), told
-    assert outcomes(told, "ok") == equal & ({*fast_paths.PATHS} | ALWAYS)
-    assert set(told) == {*fast_paths.PATHS} | ALWAYS
-    assert all(told[name]["reason"] for name in outcomes(told, "not_applicable"))
-    assert {one["what"] for one in told["accumulated"]["compared"]} == {"loss", "gradients"}
-    assert told["reloaded"]["compared"][0] == {"what": "tensors", "difference": 0.0, "tolerance": 0.0}
+    checks = proven(loaded(trained(method, task, family)))
+    assert outcomes(checks, "failed") == set(), checks
+    assert outcomes(checks, "ok") == equal & ({*fast_paths.PATHS} | ALWAYS)
+    assert set(checks) == {*fast_paths.PATHS} | ALWAYS
+    assert all(checks[name]["reason"] for name in outcomes(checks, "not_applicable"))
+    assert {entry["what"] for entry in checks["accumulated"]["compared"]} == {"loss", "gradients"}
+    assert checks["reloaded"]["compared"][0] == {"what": "tensors", "difference": 0.0, "tolerance": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def test_what_must_be_equal_is_and_the_rest_says_why_it_does_not_apply(
     ],
 )
 def test_settings_that_change_what_is_trained_are_proven_too(
-    settings: dict[str, object], left_out: set[str], trained: Callable[..., api.TrainedRun]
+    settings: dict[str, object], skipped: set[str], trained: Callable[..., api.TrainedRun]
 ) -> None:
-    told = proven(loaded(trained(family="qwen2", **settings)))
-    assert outcomes(told, "failed") == set(), told
-    assert outcomes(told, "not_applicable") & ALWAYS == left_out
+    checks = proven(loaded(trained(family="qwen2", **settings)))
+    assert outcomes(checks, "failed") == set(), checks
+    assert outcomes(checks, "not_applicable") & ALWAYS == skipped
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "prefix_tuning", "adalora"])
@@ -125,9 +125,9 @@ def test_a_fast_path_with_another_loss_is_found(
 
     monkeypatch.setattr("tunewright.engine.training.loss_backends.packed_loss", scaled)
     monkeypatch.setattr("tunewright.extras.numerics.parity_checks.packed_loss", scaled)
-    told = proven(session)
-    assert outcomes(told, "failed") == {"packing", "shared_prefix"}
-    assert told["packing"]["compared"][0]["difference"] == pytest.approx(0.01, rel=1e-2)
+    checks = proven(session)
+    assert outcomes(checks, "failed") == {"packing", "shared_prefix"}
+    assert checks["packing"]["compared"][0]["difference"] == pytest.approx(0.01, rel=1e-2)
 
 
 def test_a_loss_that_is_a_mean_of_each_micro_batch_is_found(
@@ -161,13 +161,13 @@ def test_an_adapter_file_that_changed_after_it_was_loaded_is_found(
     save_file(changed, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     if is_sealed_again:
         seal(folder, run_id="r", step=0, identity={})
-    told = proven(session)
-    assert outcomes(told, "failed") == {"reloaded"}
+    checks = proven(session)
+    assert outcomes(checks, "failed") == {"reloaded"}
     if is_sealed_again:
-        assert 0 < told["reloaded"]["compared"][0]["difference"] < 0.1
+        assert 0 < checks["reloaded"]["compared"][0]["difference"] < 0.1
     else:
-        assert "adapter_model.safetensors is damaged" in told["reloaded"]["reason"]
-        assert told["merged"]["outcome"] == "not_applicable"
+        assert "adapter_model.safetensors is damaged" in checks["reloaded"]["reason"]
+        assert checks["merged"]["outcome"] == "not_applicable"
 
 
 def test_a_merge_that_lost_the_adapter_is_found(
@@ -180,21 +180,21 @@ def test_a_merge_that_lost_the_adapter_is_found(
 
 def test_numbers_that_are_none_are_no_agreement() -> None:
     nothing = torch.tensor([float("nan"), 1.0])
-    found = parity_checks.ParityCheck("merged", (parity_checks._same_logits([torch.ones(2)], [nothing], 1.0),))
-    assert (found.outcome, found.to_json()["compared"][0]["difference"]) == ("failed", None)
+    parity = parity_checks.ParityCheck("merged", (parity_checks._same_logits([torch.ones(2)], [nothing], 1.0),))
+    assert (parity.outcome, parity.to_json()["compared"][0]["difference"]) == ("failed", None)
 
 
 def test_a_session_answers_again_after_a_proof(trained: Callable[..., api.TrainedRun]) -> None:
-    said: list[dict[str, Any]] = []
-    asked = [{"do": "prove"}, {"do": "evaluate", "rows": 1}]
+    replies: list[dict[str, Any]] = []
+    requests = [{"do": "prove"}, {"do": "evaluate", "rows": 1}]
     serve(
         trained().dir,
-        io.StringIO("".join(json.dumps(one) + "\n" for one in asked)),
-        said.append,
+        io.StringIO("".join(json.dumps(entry) + "\n" for entry in requests)),
+        replies.append,
         session_worker.operations,
         ("merge", "prove"),
     )
-    results = [message["result"] for message in said if message["kind"] == "result"]
+    results = [message["result"] for message in replies if message["kind"] == "result"]
     assert [set(result) >= keys for result, keys in zip(results, ({"checks"}, {"before", "after"}), strict=True)]
-    told = [message for message in said if message["kind"] == "progress"]
-    assert max(message["done"] for message in told) > 0
+    checks = [message for message in replies if message["kind"] == "progress"]
+    assert max(message["done"] for message in checks) > 0

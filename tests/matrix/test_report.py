@@ -18,10 +18,10 @@ def test_a_run_keeps_rows_as_the_model_saw_them(
     task: str, family: str, tiny_model: Callable[..., Path], task_rows: dict[str, Path], tmp_path: Path
 ) -> None:
     run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", task=task, **WRITTEN)
-    seen, account = run.dir.seen_rows(), run.dir.prepared()
-    assert [row["full_length"] for row in seen] == sorted(row["full_length"] for row in seen)
-    assert len({row["row"] for row in seen}) == 3
-    for row in seen:
+    preview, account = run.dir.seen_rows(), run.dir.prepared()
+    assert [row["full_length"] for row in preview] == sorted(row["full_length"] for row in preview)
+    assert len({row["row"] for row in preview}) == 3
+    for row in preview:
         assert row["label_tokens"] and any(piece["is_learned"] for piece in row["pieces"])
     assert sum(account["histogram"]["rows"]) == account["used"] + account["held_out"]
     page = write_report(run.dir, diagnose(run.dir).findings).read_text(encoding="utf-8")

@@ -37,7 +37,7 @@ def test_the_closed_form_is_near_the_trace(
     )  # fmt: skip
     lora = LoraConfig(r=r, lora_alpha=2 * r, target_modules=targets)
     traced = traced_peak(config, lora, rows=rows, tokens=tokens, checkpointing=checkpointing)
-    asked = {
+    settings = {
         "model": {"name": name, "quantization": "none"},
         "data": "rows.jsonl",
         "task": "causal_lm",
@@ -48,7 +48,7 @@ def test_the_closed_form_is_near_the_trace(
         precision="fp32", checkpointing=checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
     )  # without holes
     parts = train_parts(
-        RunConfig.model_validate(asked),
+        RunConfig.model_validate(settings),
         model,
         AdapterSize(groups),
         BatchShape(rows, rows * tokens),

@@ -17,19 +17,19 @@ def test_onednn_is_used_inside_the_block_alone() -> None:
 def test_a_library_that_is_not_exact_is_neither_measured_nor_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_matmul, "onednn_error", lambda: 3e-3)
     assert "onednn" not in cpu_matmul.matmul_rates()
-    said: list[str] = []
+    notes: list[str] = []
     before = torch.backends.mkldnn.matmul.fp32_precision
-    with cpu_matmul.planned_matmul(["onednn_matmul"], said.append):
+    with cpu_matmul.planned_matmul(["onednn_matmul"], notes.append):
         assert torch.backends.mkldnn.matmul.fp32_precision == before
-    assert said == ["onednn_matmul: products are off by 0.003 in this process"]
+    assert notes == ["onednn_matmul: products are off by 0.003 in this process"]
 
 
 def test_planned_products_are_those_of_fp32() -> None:
     x, w = torch.randn(64, 576), torch.randn(1536, 576)
-    right = x.double() @ w.T.double()
+    exact = x.double() @ w.T.double()
     with cpu_matmul.planned_matmul(["onednn_matmul"]):
-        found = torch.nn.functional.linear(x, w)
-    assert float((found - right).norm() / right.norm()) < cpu_matmul.EXACT
+        product = torch.nn.functional.linear(x, w)
+    assert float((product - exact).norm() / exact.norm()) < cpu_matmul.EXACT
 
 
 def test_without_a_plan_for_it_torch_multiplies_as_ever() -> None:
@@ -42,6 +42,6 @@ def test_the_error_of_halved_inputs_would_be_seen() -> None:
     """The bound lies between what fp32 and what bf16 inputs give, on the very shapes that are looked at."""
     for tokens, width, out in cpu_matmul.SHAPES:
         x, w = torch.randn(tokens, width), torch.randn(out, width)
-        right = x.double() @ w.T.double()
+        exact = x.double() @ w.T.double()
         low = x.bfloat16().double() @ w.T.bfloat16().double()
-        assert float((low - right).norm() / right.norm()) > 100 * cpu_matmul.EXACT
+        assert float((low - exact).norm() / exact.norm()) > 100 * cpu_matmul.EXACT
