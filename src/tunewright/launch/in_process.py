@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.diagnose.rules import diagnose
-from tunewright.errors.catalogue.codes import EXIT_INTERRUPTED, EXIT_TERMINATED
+from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.planning.run_plan import Plan
 from tunewright.report.run_report import write_report
 from tunewright.rundir.full_disk import EndingWriter
