@@ -14,7 +14,7 @@ from tunewright.config.deprecated_keys import OWNED, REMOVED, RENAMED
 from tunewright.config.glossary import spell_out
 from tunewright.config.json_schema import option_rows
 from tunewright.config.schema_keys import SECTIONS, upstream
-from tunewright.errors.catalogue import CATALOGUE, Entry
+from tunewright.errors.catalogue import Entry, load_catalogue
 from tunewright.i18n import _, speaking
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -25,7 +25,7 @@ def errors_page() -> str:
     """One heading for each code, so that `docs/errors.md#e102` is its address."""
     about = _("E = error, W = warning, D = diagnosis. `tunewright explain CODE` shows the same offline.")
     head = f"# {_('Codes')}\n\n{NOTE}\n{about}\n"
-    return head + "".join(_entry(code, entry) for code, entry in sorted(CATALOGUE.items()))
+    return head + "".join(_entry(code, entry) for code, entry in sorted(load_catalogue().items()))
 
 
 def _entry(code: str, entry: Entry) -> str:

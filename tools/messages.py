@@ -26,6 +26,7 @@ import ast
 import io
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -43,6 +44,7 @@ PAGES = ROOT / "tools/docs.py"
 FOLDER = SOURCE / "locale/zh/LC_MESSAGES"
 PO, MO = FOLDER / "tunewright.po", FOLDER / "tunewright.mo"
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "counted": (1, 2)}
+TOML_KEYS = {"sentence", "singular", "cause", "fixes"}  # of resources/*.toml
 FIXED = datetime(2026, 1, 1, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"\{(\w*)[^{}]*\}")
 
@@ -58,7 +60,30 @@ def extract_python(
                 yield node.lineno, node.func.id, texts if len(texts) > 1 else texts[0], []
 
 
-METHODS: Any = [("**/templates/**.j2", "jinja2"), ("**.py", extract_python)]
+def extract_toml(
+    file: IO[bytes], keywords: Any, comment_tags: Any, options: Any
+) -> Iterator[tuple[int, str, str, list[str]]]:
+    """Texts of a resource file: what stands under one of `TOML_KEYS`."""
+    for text in texts_of(tomllib.load(file)):
+        yield 0, "_", text, []
+
+
+def texts_of(content: Any) -> Iterator[str]:
+    """Texts to translate in a table or an array of TOML, at any depth."""
+    if isinstance(content, list):
+        for item in content:
+            yield from texts_of(item)
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            if key in TOML_KEYS and isinstance(value, str):
+                yield value
+            elif key in TOML_KEYS:
+                yield from value
+            else:
+                yield from texts_of(value)
+
+
+METHODS: Any = [("**/templates/**.j2", "jinja2"), ("**.py", extract_python), ("resources/**.toml", extract_toml)]
 
 
 def template() -> Catalog:

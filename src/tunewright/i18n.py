@@ -41,7 +41,7 @@ def language() -> str:
 
 
 @cache
-def catalogue(lang: str) -> gettext.NullTranslations:
+def translations(lang: str) -> gettext.NullTranslations:
     """Translations of one language; English is the key itself."""
     if lang == "en":
         return gettext.NullTranslations()
@@ -50,12 +50,12 @@ def catalogue(lang: str) -> gettext.NullTranslations:
 
 def _(text: str) -> str:
     """Translate into this process's language."""
-    return catalogue(language()).gettext(text) if text else text
+    return translations(language()).gettext(text) if text else text
 
 
 def ngettext(one: str, many: str, count: int) -> str:
     """Translate a sentence that depends on a count."""
-    return catalogue(language()).ngettext(one, many, count)
+    return translations(language()).ngettext(one, many, count)
 
 
 class Phrase(str):

@@ -60,7 +60,9 @@ def last_state(run: RunDir) -> dict[str, str]:
         for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")
     }
     trainer = json.loads((folder / "trainer_state.json").read_text())
-    kept_state = {name: trainer[name] for name in ("best_metric", "best_global_step", "global_step", "stateful_callbacks")}
+    kept_state = {
+        name: trainer[name] for name in ("best_metric", "best_global_step", "global_step", "stateful_callbacks")
+    }
     return {"step": str(step), **{name: digest(state) for name, state in states.items()}, "trainer": digest(kept_state)}
 
 

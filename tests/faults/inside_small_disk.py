@@ -12,7 +12,7 @@ import pytest
 
 from tests.matrix.conftest import _measured, shop_rows, tiny_model
 from tests.small_disk import SmallDisk, small_disk
-from tunewright.errors.catalogue.codes import EXIT_MEMORY
+from tunewright.errors.exit_codes import EXIT_MEMORY
 from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["_measured", "shop_rows", "tiny_model"]

@@ -22,7 +22,7 @@ import transformers.models.llama.modeling_llama
 from tests.faults.injected import installed
 from tunewright.engine.training.callbacks import StopFlag
 from tunewright.engine.worker import configure_logging, end_at_once, work
-from tunewright.errors.catalogue.codes import EXIT_LOCKED
+from tunewright.errors.exit_codes import EXIT_LOCKED
 from tunewright.rundir import file_names, run_lock
 from tunewright.rundir.run_dir import RunDir
 

@@ -21,7 +21,7 @@ from tests.matrix.conftest import _measured, shop_rows, tiny_model
 from tunewright import api
 from tunewright.engine import worker
 from tunewright.engine.system.io_errors import disk_faults
-from tunewright.errors.catalogue.codes import EXIT_MEMORY
+from tunewright.errors.exit_codes import EXIT_MEMORY
 from tunewright.launch import in_process, start_run
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_end import end_problems

@@ -45,7 +45,8 @@ def test_a_number_that_is_none_ends_the_run(
     run = toys.new(tmp_path / "run")
     assert toys.work(run, at=moment, step=step, do=deed) == DIVERGED
     record_of_run = problem(run)
-    assert (record_of_run["code"], record_of_run["values"]["what"], record_of_run["values"]["step"]) == ("E501", what, reported_step)
+    values = record_of_run["values"]
+    assert (record_of_run["code"], values["what"], values["step"]) == ("E501", what, reported_step)
     assert sealed_steps(run) == [step for step in (4, 8) if step < reported_step]
     assert not run.adapter_dir.exists()
     assert all(event["held_out_loss"] is not None for event in run.read_events() if event["kind"] == "eval")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import STEPS, VARIANTS, Toys
-from tests.faults.fingerprint import adapter, fingerprint, curves_of
+from tests.faults.fingerprint import adapter, curves_of, fingerprint
 from tunewright.launch import start_run
 from tunewright.launch.oom_recovery import load_rows_itself
 from tunewright.rundir import run_dir
@@ -86,7 +86,10 @@ def test_changed_settings_count_from_the_next_step(toys: Toys, tmp_path: Path) -
     unbroken, resumed = toys.unbroken()["told"], curves_of(run)
     measured = [int(line.removeprefix("eval ")) for line in resumed if line.startswith("eval")]
     assert sorted(measured) == [4, 8, *range(12, STEPS, 3), STEPS]
-    assert [step for step in range(1, STEPS + 1) if f"log {step}" in resumed] == [*range(1, 10), *range(10, STEPS + 1, 2)]
+    assert [step for step in range(1, STEPS + 1) if f"log {step}" in resumed] == [
+        *range(1, 10),
+        *range(10, STEPS + 1, 2),
+    ]
     for step in range(10, STEPS, 2):
         assert resumed[f"log {step}"][1] == pytest.approx(unbroken[f"log {step}"][1] / 2)
     assert resumed["log 9"] == unbroken["log 9"]

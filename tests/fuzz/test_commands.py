@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from tests.fuzz.values import DIGITS, SEED, part, record, some
 from tunewright.cli.main import app
-from tunewright.errors import CATALOGUE, error
-from tunewright.errors.catalogue.codes import Entry
+from tunewright.errors import error
+from tunewright.errors.catalogue import load_catalogue
 from tunewright.launch import calibration, resolve_model, start_run
 
 SECONDS = 60  # in which a verb answers; far more than any takes
@@ -30,7 +30,7 @@ WORDS = (
     "train.seed=4294967296", "train.adam_beta1=abc", "peft.rank_pattern={'(': 4}", "E999", "E103", "peft.r", "\u4f60\u597d",
     "\x1b[31m", "a\nb", "\udc80", "x" * 300, "x" * 5_000, "'", '"', "*", "{", "[", "%s", "{0}", "24GB GPU", "-1GB GPU",
 )  # fmt: skip
-CODES = {entry.exit_code for entry in CATALOGUE.values() if isinstance(entry, Entry)} | {0, 130, 143}
+CODES = {entry.exit_code for entry in load_catalogue().values()} | {0, 130, 143}
 
 
 def verbs() -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -118,7 +118,7 @@ def _told(err: str, code: int) -> str:
         return f"exit code {code} without JSON: {err[-120:]}"
     if told["code"] == "E802":
         return f"E802 {told['message'][:150]}"
-    wanted = CATALOGUE[told["code"]].exit_code
+    wanted = load_catalogue()[told["code"]].exit_code
     return "" if code == wanted else f"{told['code']} with exit code {code}, not {wanted}"
 
 

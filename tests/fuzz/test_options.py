@@ -23,7 +23,8 @@ from tunewright.engine.system.oom import ran_out
 from tunewright.engine.training import dry_run
 from tunewright.engine.training.callbacks import StopFlag
 from tunewright.engine.worker import work
-from tunewright.errors import CATALOGUE, TunewrightError
+from tunewright.errors import TunewrightError
+from tunewright.errors.catalogue import load_catalogue
 from tunewright.launch import start_run
 from tunewright.planning.run_plan import Plan, from_json
 
@@ -95,7 +96,7 @@ def judged(planner: Planner, case: Case) -> tuple[str, Any]:
     except TunewrightError as fault:
         for problem in fault.problems:
             json.dumps(problem.to_json())
-            assert problem.code in CATALOGUE and problem.message()
+            assert problem.code in load_catalogue() and problem.message()
         assert fault.exit_code == next(p.entry.exit_code for p in fault.problems if not p.is_warning)
         return fault.problems[0].code, None
     except Exception as fault:
@@ -130,7 +131,7 @@ def broken(planner: Planner, chosen: Sequence[Case]) -> tuple[dict[str, int], li
         outcome, plan = judged(planner, case)
         if plan:
             plans.append((case, plan))
-        elif outcome not in CATALOGUE or outcome == "E802":
+        elif outcome not in load_catalogue() or outcome == "E802":
             faults.append(f"{case.key}={case.value[:60]}: {outcome}")
         counts[outcome[:30]] = counts.get(outcome[:30], 0) + 1
     return counts, faults, plans
@@ -157,7 +158,7 @@ def test_every_option_with_every_value_is_refused_or_begins(
     for case, (loaded, plan) in one_of_each_first(plans, STEPS):
         outcome = begun(loaded, plan)
         outcomes[outcome[:40]] = outcomes.get(outcome[:40], 0) + 1
-        if outcome != "trained" and outcome not in CATALOGUE:
+        if outcome != "trained" and outcome not in load_catalogue():
             faults.append(f"{case.key}={case.value[:60]}: {outcome}")
     print("first steps:", outcomes)
     record(faults)

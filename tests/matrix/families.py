@@ -193,7 +193,10 @@ def _relabelled_weights(weights: dict[str, torch.Tensor], family: str) -> dict[s
     for path, tensor in weights.items():
         name = path.split(".")[-2]
         parts.setdefault(path.replace(name, fused.get(name, name)), {})[order.get(name, 0)] = tensor
-    return {path: torch.cat([parts_by_place[place] for place in sorted(parts_by_place)]) for path, parts_by_place in parts.items()}
+    return {
+        path: torch.cat([parts_by_place[place] for place in sorted(parts_by_place)])
+        for path, parts_by_place in parts.items()
+    }
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Path:

@@ -22,7 +22,9 @@ class _NoHook:
 
 def traced_peak(config: LlamaConfig, lora: LoraConfig, *, rows: int, tokens: int, checkpointing: bool = False) -> float:
     """Bytes at the peak of a training step of `rows` packed rows with Adam, in fp32, without the process around it."""
-    one_layer, two_layers = (_peak(config, lora, layers, rows, tokens, checkpointing=checkpointing) for layers in (1, 2))
+    one_layer, two_layers = (
+        _peak(config, lora, layers, rows, tokens, checkpointing=checkpointing) for layers in (1, 2)
+    )
     return one_layer + (config.num_hidden_layers - 1) * (two_layers - one_layer)
 
 

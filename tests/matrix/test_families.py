@@ -25,7 +25,7 @@ from tests.matrix.families import CLASSES, EXPERTS, MAMBAS, RELABELLED, ZOO, Tin
 from tests.real_model import model_home
 from tunewright.config.preset_table import PRESETS, Level
 from tunewright.config.tasks import TASKS, Task
-from tunewright.config.upstream import MODEL_TASKS
+from tunewright.config.upstream import model_tasks
 from tunewright.inspection.architectures import FAMILIES, ia3_modules, matches, names_of, norm_modules, roles_of
 from tunewright.inspection.model_info import ModelInfo, read_model
 from tunewright.planning.check_config import matching_groups
@@ -180,7 +180,7 @@ HEADED = [
     (name, task)
     for name, tiny in ZOO.items()
     for task in LABELS
-    if tiny.task != "causal_lm" and task in MODEL_TASKS[tiny.model_type]
+    if tiny.task != "causal_lm" and task in model_tasks()[tiny.model_type]
 ]
 
 

@@ -68,7 +68,9 @@ def test_the_loss_is_that_of_the_answers_behind_the_examples(session: SessionSer
         with torch.no_grad():
             logits_TV = base(input_ids=torch.tensor([row.input_ids])).logits[0]
     chances_TV = logits_TV.log_softmax(-1)
-    expected_losses = [-float(chances_TV[t - 1, row.input_ids[t]]) for t in range(row.prompt_length, len(row.input_ids))]
+    expected_losses = [
+        -float(chances_TV[t - 1, row.input_ids[t]]) for t in range(row.prompt_length, len(row.input_ids))
+    ]
     assert result.losses[0]["loss"] == pytest.approx(sum(expected_losses), rel=1e-4)
     assert result.losses[0]["units"] == len(expected_losses)
 
@@ -136,7 +138,9 @@ def test_what_it_reached_is_kept_and_compared(run: TrainedRun) -> None:
     assert result["shots"] == 2 and result["rows"] == run.result["rows"]
     comparison: dict[str, Any] = tunewright.compare_runs([run]).to_json()
     assert [row["name"] for row in comparison["rows"]] == ["base", "prompted", run.name]
-    assert comparison["rows"][1]["metrics"]["held_out_loss"]["value"] == pytest.approx(result["scores"]["held_out_loss"])
+    assert comparison["rows"][1]["metrics"]["held_out_loss"]["value"] == pytest.approx(
+        result["scores"]["held_out_loss"]
+    )
     assert comparison["shots"] == 2
     assert json.loads((run.path / "eval" / "prompted.json").read_text())["asked"] == 2
 

@@ -126,7 +126,7 @@ def oracle_labels(turns: Sequence[Turn], index: int, name: str, tools: Any) -> s
     if text.startswith(prompt) and (not thought or thought.strip() in text[len(prompt) :]):
         answer_text = text[len(prompt) :]
     else:
-        answer_text = f"{_block(thought, family)}{_behind(whole, plain[index], answer, name)}"
+        answer_text = f"{_block(thought, family)}{_after_prompt(text, plain[index], answer, name)}"
     return _ended(answer_text, family)
 
 
@@ -280,7 +280,9 @@ def test_transformers_own_mask_of_what_is_generated() -> None:
     ids = rendered["input_ids"]
     (row,) = rows_of({"messages": turns}, "marked")
     assert row.input_ids == ids[: len(row.input_ids)]
-    assert [label != IGNORED for label in row.labels] == [bool(m) for m in rendered["assistant_masks"][: len(row.input_ids)]]
+    assert [label != IGNORED for label in row.labels] == [
+        bool(m) for m in rendered["assistant_masks"][: len(row.input_ids)]
+    ]
     assert not any(rendered["assistant_masks"][len(row.input_ids) :])
 
 

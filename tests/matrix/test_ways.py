@@ -67,7 +67,9 @@ def adapted(folder: Path, rows: Path, **settings: object) -> PeftModel:
 
 def summed(model: PeftModel, loss: LossFunction, batches: list[dict[str, torch.Tensor]]) -> LossAndGradients:
     measured = [measure(model, loss, batch) for batch in batches]
-    return LossAndGradients(sum(part.loss for part in measured), torch.stack([part.gradients for part in measured]).sum(0))
+    return LossAndGradients(
+        sum(part.loss for part in measured), torch.stack([part.gradients for part in measured]).sum(0)
+    )
 
 
 def assert_equal_losses(plain: LossAndGradients, fast: LossAndGradients) -> None:

@@ -36,7 +36,7 @@ from tunewright.cli.commands import (
     verify,
 )
 from tunewright.cli.parser import Application, Verbs, sentence
-from tunewright.errors.catalogue.codes import EXIT_INTERRUPTED
+from tunewright.errors.exit_codes import EXIT_INTERRUPTED
 from tunewright.i18n import N_, _, speaking, width
 
 GROUPS = (

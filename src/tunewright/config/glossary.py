@@ -18,8 +18,8 @@ from tunewright.config.run_config import RunConfig
 from tunewright.config.schema_keys import SECTIONS, old_name, upstream
 from tunewright.config.terms import TERMS, Term
 from tunewright.errors import NOWHERE, error
-from tunewright.errors.catalogue import CATALOGUE
-from tunewright.i18n import _, catalogue
+from tunewright.errors.catalogue import load_catalogue
+from tunewright.i18n import _, translations
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def spell_out(template: str) -> str:
 
 def _words() -> Iterator[str]:
     """Every word that can be explained, as one would type it."""
-    yield from CATALOGUE
+    yield from load_catalogue()
     yield from PRESETS
     yield from METHODS
     yield from (TOP, *SECTIONS)
@@ -80,7 +80,7 @@ def _plain(word: str) -> str:
 
 
 def _code(word: str) -> Explanation | None:
-    entry = CATALOGUE.get(word)
+    entry = load_catalogue().get(word)
     if entry is None:
         return None
     ends = _("Exit code {code}.").format(code=entry.exit_code)
@@ -168,7 +168,7 @@ def _section(name: str, rows: list[OptionRow]) -> Explanation:
 def _names(term: Term) -> Iterator[str]:
     """What a term is called in English and in Chinese, whatever the language is, and what else stands for it."""
     yield from (term.name, *term.keys)
-    yield from re.split("[（）]", catalogue("zh").gettext(term.name).rstrip("）"))
+    yield from re.split("[（）]", translations("zh").gettext(term.name).rstrip("）"))
 
 
 def _term(word: str) -> Explanation | None:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tunewright.config.deprecated_keys import refused
 from tunewright.config.section import AUTO, Auto, Count, Int, Positive, Share, Text, UpstreamSection
-from tunewright.config.upstream import PEFT_FIELDS
+from tunewright.config.upstream import peft_fields
 from tunewright.i18n import N_
 
 VIRTUAL_TOKENS = 20
@@ -36,7 +36,7 @@ class PeftSection(UpstreamSection):
     @classmethod
     def upstream_fields(cls) -> Mapping[str, Any]:
         names = refused("peft")
-        kinds = PEFT_FIELDS[cls.model_fields["method"].default]
+        kinds = peft_fields(cls.model_fields["method"].default)
         return {name: kind for name, kind in kinds.items() if name not in names}
 
 

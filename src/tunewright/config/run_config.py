@@ -29,7 +29,8 @@ from tunewright.config.section import (
     number_if_written,
 )
 from tunewright.config.tasks import TASKS, ProblemType, Task
-from tunewright.config.upstream import TRAINING_ARGUMENTS, Optimizer, Scheduler, Tracker
+from tunewright.config.upstream import training_arguments
+from tunewright.config.upstream_choices import Optimizer, Scheduler, Tracker
 from tunewright.i18n import N_
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -250,7 +251,7 @@ class TrainConfig(UpstreamSection):
     @classmethod
     def upstream_fields(cls) -> Mapping[str, Any]:
         names = refused("train")
-        return {name: kind for name, kind in TRAINING_ARGUMENTS.items() if name not in names}
+        return {name: kind for name, kind in training_arguments().items() if name not in names}
 
 
 class EvalConfig(Section):

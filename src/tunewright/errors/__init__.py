@@ -10,7 +10,7 @@ TunewrightError
 |- HubError(OSError)            E7  network, Hub, package index
 `- SetupError(RuntimeError)     E8  this installation
 
-An error holds problems and nothing else, so it pickles. The words stand in `CATALOGUE` alone; `raise` names a code.
+An error holds problems and nothing else, so it pickles. The texts are in `resources/errors.toml` alone; `raise` names a code.
 """
 
 import errno
@@ -24,7 +24,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors.catalogue import CATALOGUE, Entry
+from tunewright.errors.catalogue import Entry, load_catalogue
 from tunewright.i18n import Phrase, _, spoken
 
 
@@ -55,11 +55,11 @@ class Problem:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        assert self.code in CATALOGUE, self.code
+        assert self.code in load_catalogue(), self.code
 
     @property
     def entry(self) -> Entry:
-        return CATALOGUE[self.code]
+        return load_catalogue()[self.code]
 
     @property
     def is_warning(self) -> bool:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tunewright.config.frozen_model import FrozenModel
 from tunewright.config.tasks import Task
-from tunewright.config.upstream import MODEL_TASKS
+from tunewright.config.upstream import model_tasks
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.inspection.architectures import (
@@ -181,7 +181,7 @@ def read_model(
 def _purpose(config: ConfigJson, model_type: str, architecture: str) -> tuple[ModelKind, tuple[Task, ...]]:
     """What kind of model this is, and the tasks that transformers has a class for; unknown types by their class."""
     is_writer = architecture.endswith(("ForCausalLM", "LMHeadModel"))
-    tasks = MODEL_TASKS.get(model_type, ("causal_lm",) if is_writer else ())
+    tasks = model_tasks().get(model_type, ("causal_lm",) if is_writer else ())
     if config.get("is_encoder_decoder", "seq2seq" in tasks):
         return "encoder_decoder", tuple(task for task in tasks if task != "causal_lm")
     kind: ModelKind = "decoder" if "causal_lm" in tasks else "encoder"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunewright.diagnose.rules import diagnose
-from tunewright.errors.catalogue.codes import EXIT_INTERRUPTED, EXIT_TERMINATED
+from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.report.run_report import write_report
 from tunewright.rundir.full_disk import EndingWriter
 from tunewright.rundir.run_dir import RunDir, own, process_record

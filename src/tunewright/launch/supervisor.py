@@ -20,7 +20,7 @@ from typing import Any
 
 from tunewright.diagnose.rules import diagnose
 from tunewright.errors import Problem
-from tunewright.errors.catalogue.codes import EXIT_INTERRUPTED, EXIT_MEMORY, EXIT_TERMINATED
+from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_MEMORY, EXIT_TERMINATED
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.memory_monitor import Cgroup, MemoryMonitor, own_groups
 from tunewright.inspection.watchdog import STILL_SECONDS, Watchdog

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tunewright.errors import TrainingError, TunewrightError, error, errors_of
-from tunewright.errors.catalogue.codes import EXIT_INTERRUPTED, EXIT_TERMINATED
+from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, file_names, run_lock
 from tunewright.rundir.adapter_hint import adapter_in, adapter_problem

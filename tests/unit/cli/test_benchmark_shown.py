@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tunewright import api
-from tunewright.errors.catalogue.codes import EXIT_USAGE
+from tunewright.errors.exit_codes import EXIT_USAGE
 
 MakeRun = Callable[..., api.TrainedRun]
 FOUND = {

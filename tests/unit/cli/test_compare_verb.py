@@ -11,7 +11,7 @@ from tests.unit.cli.conftest import tell as tell_events
 from tunewright.api.run_handle import TrainedRun
 from tunewright.config.load_config import LoadedConfig
 from tunewright.errors import error
-from tunewright.errors.catalogue.codes import EXIT_DOES_NOT_FIT
+from tunewright.errors.exit_codes import EXIT_DOES_NOT_FIT
 from tunewright.launch import start_run
 from tunewright.launch.session_client import Progress
 from tunewright.planning.run_plan import Plan

@@ -7,7 +7,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 from tunewright.config.preset_table import PRESETS
-from tunewright.errors.catalogue.codes import EXIT_USAGE
+from tunewright.errors.exit_codes import EXIT_USAGE
 from tunewright.inspection.architectures import FAMILIES
 from tunewright.planning.preset_targets import all_rows
 

@@ -4,10 +4,10 @@ import pytest
 
 from tunewright.cli import paste_commands
 from tunewright.errors import Problem
-from tunewright.errors.catalogue import CATALOGUE
+from tunewright.errors.catalogue import load_catalogue
 from tunewright.i18n import _, speaking
 
-COUNTING = [code for code, entry in CATALOGUE.items() if entry.singular]
+COUNTING = [code for code, entry in load_catalogue().items() if entry.singular]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_count_of_one_is_told_in_the_singular(
 
 @pytest.mark.parametrize("code", COUNTING)
 def test_chinese_says_both_alike(code: str) -> None:
-    entry = CATALOGUE[code]
+    entry = load_catalogue()[code]
     assert "{count}" in entry.sentence
     with speaking("zh"):
         single, several = (_(text) for text in (entry.singular, entry.sentence))

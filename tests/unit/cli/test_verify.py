@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tunewright import api
-from tunewright.errors.catalogue.codes import EXIT_CHECK_FAILED, EXIT_USAGE
+from tunewright.errors.exit_codes import EXIT_CHECK_FAILED, EXIT_USAGE
 from tunewright.rundir.checkpoints import MANIFEST, CheckpointStore, faults, seal
 
 MakeRun = Callable[..., api.TrainedRun]

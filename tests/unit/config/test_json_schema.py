@@ -11,7 +11,7 @@ from tunewright.config.load_config import load
 from tunewright.config.preset_table import PRESETS, Level
 from tunewright.config.run_config import RunConfig
 from tunewright.config.schema_keys import SECTIONS, fields, old_name, options, upstream
-from tunewright.config.upstream import TRAINING_ARGUMENTS
+from tunewright.config.upstream import training_arguments
 
 
 def words(node: Any) -> set[str]:
@@ -90,7 +90,7 @@ def test_no_name_is_both_accepted_and_refused() -> None:
 
 
 def test_training_arguments_are_typed_handed_on_or_answered() -> None:
-    for name in TRAINING_ARGUMENTS:
+    for name in training_arguments():
         assert (name in fields("train")) + (name in upstream("train")) + (old_name("train", name) is not None) == 1, (
             name
         )

@@ -12,7 +12,7 @@ from tests.unit.planning.conftest import facts
 from tunewright.api import TrainedRun
 from tunewright.config.run_config import RunConfig
 from tunewright.errors import TunewrightError
-from tunewright.errors.catalogue.codes import EXIT_MISSING_PART
+from tunewright.errors.exit_codes import EXIT_MISSING_PART
 from tunewright.extras.lm_eval import harness_client
 from tunewright.launch import session_client
 from tunewright.planning.make_plan import make_plan

@@ -21,7 +21,7 @@ from tests.unit.planning.conftest import facts
 from tests.unit.rundir.disk import snapshot
 from tunewright.config.run_config import RunConfig
 from tunewright.errors import TrainingError
-from tunewright.errors.catalogue.codes import EXIT_LOCKED
+from tunewright.errors.exit_codes import EXIT_LOCKED
 from tunewright.launch import start_run
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.run_plan import InspectedFacts

@@ -304,7 +304,7 @@ def test_the_language_of_the_page_is_that_of_the_process(finished: RunDir, monke
         def ngettext(self, one: str, many: str, count: int) -> str:
             return many
 
-    monkeypatch.setattr("tunewright.i18n.catalogue", lambda lang: Capitals())
+    monkeypatch.setattr("tunewright.i18n.translations", lambda lang: Capitals())
     monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
     page = page_of(finished)
     assert page.all("html") == [{"lang": "zh-CN"}]
@@ -447,7 +447,7 @@ def test_every_new_part_can_be_read_in_chinese_and_asks_for_nothing(
         def ngettext(self, one: str, many: str, count: int) -> str:
             return many
 
-    monkeypatch.setattr("tunewright.i18n.catalogue", lambda lang: Listening())
+    monkeypatch.setattr("tunewright.i18n.translations", lambda lang: Listening())
     monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
     page = page_of(classified)
     for words in ("Confusion matrix", "Length of the rows", "What the model was trained on", "This is learned"):

@@ -9,7 +9,7 @@ import typer
 
 from tunewright.cli import console, live_display, options, plan_summary
 from tunewright.cli.problem_display import printable
-from tunewright.errors.catalogue.codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
+from tunewright.errors.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.i18n import _, ngettext
 from tunewright.i18n import width as columns_of
 

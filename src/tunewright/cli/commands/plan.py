@@ -8,7 +8,7 @@ import typer
 from tunewright.cli import console, live_display, options, paste_commands, plan_summary, run_and_follow
 from tunewright.cli.console import Channel
 from tunewright.cli.problem_display import print_problems, printable
-from tunewright.errors.catalogue.codes import EXIT_DOES_NOT_FIT
+from tunewright.errors.exit_codes import EXIT_DOES_NOT_FIT
 from tunewright.i18n import _
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 from tunewright.cli import console, live_display, options, paste_commands, plan_summary
 from tunewright.cli.commands.compare import PAGE
 from tunewright.cli.problem_display import print_problems, printable
-from tunewright.errors.catalogue.codes import EXIT_FAILED, EXIT_INTERRUPTED
+from tunewright.errors.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from tunewright.i18n import N_, _, ngettext
 
 if TYPE_CHECKING:
