@@ -10,7 +10,7 @@ from pathlib import Path
 
 os.environ["TUNEWRIGHT_LANG"] = "en"  # whoever runs this; pages in another language say so
 
-from tunewright.config.deprecated_keys import OWNED, REMOVED, RENAMED
+from tunewright.config.deprecated_keys import deprecated_keys
 from tunewright.config.glossary import spell_out
 from tunewright.config.json_schema import option_rows
 from tunewright.config.schema_keys import SECTIONS, upstream
@@ -60,11 +60,12 @@ def options_page() -> str:
 def _not_accepted() -> str:
     about = _("None of these is accepted; each is answered with what to write instead.")
     text = f"\n## {_('Other names')}\n\n{about}\n\n| {_('Name')} | {_('Instead')} |\n| --- | --- |\n"
-    for section, names in RENAMED.items():
+    keys = deprecated_keys()
+    for section, names in keys.renamed.items():
         text += "".join(f"| `{section}.{old}` | `{new}` |\n" for old, new in names.items())
-    for table in (REMOVED, OWNED):
+    for table in (keys.removed, keys.owned):
         for section, names in table.items():
-            text += "".join(f"| `{section}.{old}` | {_cell(_(reason))} |\n" for old, reason in names.items())
+            text += "".join(f"| `{section}.{old}` | {_cell(_(reason))} |\n" for old, reason in sorted(names.items()))
     return text
 
 

@@ -44,7 +44,7 @@ PAGES = ROOT / "tools/docs.py"
 FOLDER = SOURCE / "locale/zh/LC_MESSAGES"
 PO, MO = FOLDER / "tunewright.po", FOLDER / "tunewright.mo"
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "counted": (1, 2)}
-TOML_KEYS = {"sentence", "singular", "cause", "fixes"}  # of resources/*.toml
+TOML_KEYS = {"sentence", "singular", "cause", "fixes", "name", "text", "reason", "instead"}  # of resources/*.toml
 FIXED = datetime(2026, 1, 1, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"\{(\w*)[^{}]*\}")
 

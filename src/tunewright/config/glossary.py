@@ -1,6 +1,6 @@
 """`explain WORD`: an error code, a config key, a preset or a term of the field, in a few sentences, offline.
 
-Codes are explained from the catalogue, keys from their fields, terms from `spec.terms`; no text of its own.
+Codes are explained from the catalogue, keys from their fields, terms from `config.terms`; no text of its own.
 """
 
 import re
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from tunewright.config.deprecated_keys import OWNED, REMOVED, RENAMED, TOP
+from tunewright.config.deprecated_keys import TOP, deprecated_keys
 from tunewright.config.json_schema import OptionRow, option_rows
 from tunewright.config.methods import METHODS
 from tunewright.config.preset_table import PRESETS
 from tunewright.config.run_config import RunConfig
 from tunewright.config.schema_keys import SECTIONS, old_name, upstream
-from tunewright.config.terms import TERMS, Term
+from tunewright.config.terms import Term, load_terms
 from tunewright.errors import NOWHERE, error
 from tunewright.errors.catalogue import load_catalogue
 from tunewright.i18n import _, translations
@@ -71,7 +71,7 @@ def _words() -> Iterator[str]:
         yield row.path.rpartition(".")[2]
     for section in SECTIONS:
         yield from sorted(upstream(section))
-    for term in TERMS:
+    for term in load_terms():
         yield from _names(term)
 
 
@@ -107,7 +107,7 @@ def _method(word: str) -> Explanation | None:
     row = METHODS[name]
     own = [key for key, field in row.model.model_fields.items() if not field.exclude]
     paragraphs = [_(row.about), _("Fields: {names}").format(names=", ".join(own))]
-    paragraphs += [_(term.text) for term in TERMS if _plain(term.name) == _plain(row.title)]
+    paragraphs += [_(term.text) for term in load_terms() if _plain(term.name) == _plain(row.title)]
     if row.model.upstream_fields():
         paragraphs.append(
             _("Handed on as they are: {names}").format(
@@ -136,7 +136,8 @@ def _key(word: str) -> Explanation | None:
     text = _(
         "A field of transformers or peft that Tunewright neither chooses nor checks: its value is handed on as it is."
     )
-    return Explanation(f"{owner}.{name}", "key", (text,), (f"--set {owner}.{name}=VALUE",))
+    same = [_(term.text) for term in load_terms() if _plain(name) in map(_plain, _names(term))]
+    return Explanation(f"{owner}.{name}", "key", (text, *same), (f"--set {owner}.{name}=VALUE",))
 
 
 def _options(rows: list[OptionRow]) -> Explanation:
@@ -144,8 +145,10 @@ def _options(rows: list[OptionRow]) -> Explanation:
     for row in rows:
         line = _("{path}: {type}; default: {default}")
         paragraphs += [row.description, line.format(path=row.path, type=row.type, default=row.default)]
-    paragraphs += [_(term.text) for term in TERMS if rows[0].path.rpartition(".")[2] in term.keys]
-    paragraphs += [_(term.text) for term in TERMS if _plain(term.name) == _plain(rows[0].path.rpartition(".")[2])]
+    paragraphs += [_(term.text) for term in load_terms() if rows[0].path.rpartition(".")[2] in term.keys]
+    paragraphs += [
+        _(term.text) for term in load_terms() if _plain(term.name) == _plain(rows[0].path.rpartition(".")[2])
+    ]
     fixes = tuple(f"--set {row.path}=VALUE" for row in rows)
     return Explanation(", ".join(row.path for row in rows), "key", tuple(dict.fromkeys(paragraphs)), fixes)
 
@@ -161,7 +164,7 @@ def _section(name: str, rows: list[OptionRow]) -> Explanation:
     paragraphs = [about, "\n".join(f"{key}: {meaning}" for key, meaning in keys)]
     if upstream(name):
         paragraphs.append(_("Handed on as they are: {names}").format(names=", ".join(sorted(upstream(name)))))
-    same = [_(term.text) for term in TERMS if _plain(term.name) == name]
+    same = [_(term.text) for term in load_terms() if _plain(term.name) == name]
     return Explanation(name, "key", (*paragraphs, *same))
 
 
@@ -172,7 +175,7 @@ def _names(term: Term) -> Iterator[str]:
 
 
 def _term(word: str) -> Explanation | None:
-    for term in TERMS:
+    for term in load_terms():
         if word in map(_plain, _names(term)):
             related = [
                 f"tunewright explain {row.path}" for row in option_rows() if row.path.rpartition(".")[2] in term.keys
@@ -189,6 +192,7 @@ def _old_key(word: str) -> Explanation | None:
         return None
     table, code = known
     if code == "E104":
-        return Explanation(key, "key", (_('"{old}" is called "{new}" here').format(old=key, new=RENAMED[table][key]),))
-    reason = REMOVED[table][key] if code == "E112" else OWNED[table][key]
-    return Explanation(key, "key", (_(reason),))
+        new = deprecated_keys().renamed[table][key]
+        return Explanation(key, "key", (_('"{old}" is called "{new}" here').format(old=key, new=new),))
+    reasons = deprecated_keys().removed if code == "E112" else deprecated_keys().owned
+    return Explanation(key, "key", (_(reasons[table][key]),))

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from tunewright.config.deprecated_keys import OWNED, REMOVED, RENAMED, TOP
+from tunewright.config.deprecated_keys import TOP, deprecated_keys
 from tunewright.config.methods import METHODS
 from tunewright.config.run_config import RunConfig
 from tunewright.config.section import Section, UpstreamSection
@@ -69,8 +69,9 @@ def old_name(section: str, key: str) -> tuple[str, str] | None:
 
     At the top level the tables of all sections count, as people write flat configs.
     """
+    keys = deprecated_keys()
     for place in (TOP, *SECTIONS) if section == TOP else (section,):
-        for code, table in (("E104", RENAMED), ("E112", REMOVED), ("E118", OWNED)):
+        for code, table in (("E104", keys.renamed), ("E112", keys.removed), ("E118", keys.owned)):
             if key in table.get(place, {}):
                 return place, code
     return None
@@ -94,10 +95,11 @@ def _answers(section: str) -> tuple[dict[str, str], dict[str, str]]:
     """What each known name stands for: the names of this section, those of the others; own options first."""
     own = [*SECTIONS, *fields(TOP)] if section == TOP else list(fields(section))
     here = {name: name for name in (*own, *sorted(upstream(section)))}
-    here |= {old: new.removeprefix(section + ".") for old, new in RENAMED.get(section, {}).items() if old not in here}
+    renamed = deprecated_keys().renamed
+    here |= {old: new.removeprefix(section + ".") for old, new in renamed.get(section, {}).items() if old not in here}
     others = [other for other in reversed(list(SECTIONS)) if other != section]
     elsewhere = {name: f"{other}.{name}" for other in others for name in upstream(other)}
-    elsewhere |= {old: new for other in others for old, new in RENAMED.get(other, {}).items()}
+    elsewhere |= {old: new for other in others for old, new in renamed.get(other, {}).items()}
     elsewhere |= {name: f"{other}.{name}" for other in others for name in fields(other)}
     return here, elsewhere
 

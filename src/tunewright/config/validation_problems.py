@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from tunewright.config.deprecated_keys import OWNED, REMOVED, RENAMED, TOP, elsewhere
+from tunewright.config.deprecated_keys import TOP, deprecated_keys, other_method
 from tunewright.config.run_config import NAME_PATTERN
 from tunewright.config.schema_keys import methods_with, old_name, suggest
 from tunewright.config.yaml_reader import Path, Position, place, printable
@@ -97,10 +97,9 @@ def _problem(
             return Problem("E108", key_at, {"key": dotted(path)})
     typed = marks[path].text if path in marks else ""
     value = _shown(details[-1]["input"], typed)
-    if path == ("method",) and (here := elsewhere(str(data["method"]))):
-        instead, fix = here
+    if path == ("method",) and (other := other_method(str(data["method"]))):
         names = {name: _asked_for(data, name, key) for name, key in (("model", "name"), ("data", "train"))}
-        values = {"key": "method", "value": value, "instead": instead, "fix": fix.format_map(names)}
+        values = {"key": "method", "value": value, "instead": other.instead, "fix": other.fix.format_map(names)}
         return Problem("E131", value_at, values)
     return Problem("E103", value_at, {"key": dotted(path), "reason": _reason(details, typed), "value": value})
 
@@ -124,11 +123,11 @@ def unknown_key(path: Path, data: Mapping[str, Any], where: Where) -> Problem:
         return Problem("E102", where, values | ({"suggestion": suggestion} if suggestion else {}))
     table, code = known
     if code == "E104":
-        new = RENAMED[table][key]
+        new = deprecated_keys().renamed[table][key]
         return Problem("E104", where, {"old": key, "new": new.removeprefix(f"{section}.") if where.line else new})
     if code == "E112":
-        return Problem("E112", where, {"old": key, "reason": REMOVED[table][key]})
-    return Problem("E118", where, {"key": key, "instead": OWNED[table][key]})
+        return Problem("E112", where, {"old": key, "reason": deprecated_keys().removed[table][key]})
+    return Problem("E118", where, {"key": key, "instead": deprecated_keys().owned[table][key]})
 
 
 def one_of(names: Iterable[str]) -> Phrase:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tunewright.config.run_config import RunConfig
 from tunewright.config.tasks import Task
-from tunewright.config.terms import TERMS
+from tunewright.config.terms import load_terms
 from tunewright.i18n import N_, Phrase, _, counted
 from tunewright.metrics import metric_table
 from tunewright.metrics.metric_table import in_reading_order as in_reading_order
@@ -67,7 +67,7 @@ MEANINGS: Mapping[str, str] = {
     **{
         metric: term.text
         for metric, name in (("perplexity", "perplexity"), ("field_f1", "field F1"), ("exact_match", "exact match"))
-        for term in TERMS if term.name == name
+        for term in load_terms() if term.name == name
     },
 }  # fmt: skip
 # Who decided a value; a place in a file and a flag stand for themselves.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tunewright.config.everyday import EVERYDAY
 from tunewright.config.glossary import explain
+from tunewright.config.terms import Term, load_terms
 
 from .conftest import Run
 
@@ -33,8 +33,8 @@ def test_a_score_of_no_rows_is_not_judged(tw: Run) -> None:
     assert ended.code != 0
 
 
-@pytest.mark.parametrize("term", EVERYDAY, ids=lambda term: term.name)
-def test_words_of_the_first_days_are_explained_under_all_their_names(term: object) -> None:
-    for word in (term.name, *term.keys):  # type: ignore[attr-defined]
+@pytest.mark.parametrize("term", load_terms(), ids=lambda term: term.name)
+def test_terms_are_explained_under_all_their_names(term: Term) -> None:
+    for word in (term.name, *term.keys):
         explanation = explain(word)
-        assert term.text in explanation.paragraphs, word  # type: ignore[attr-defined]
+        assert term.text in explanation.paragraphs, word

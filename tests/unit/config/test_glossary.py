@@ -4,12 +4,12 @@ import shlex
 
 import pytest
 
-from tunewright.config.deprecated_keys import METHODS_ELSEWHERE, OWNED, REMOVED, RENAMED
+from tunewright.config.deprecated_keys import deprecated_keys
 from tunewright.config.glossary import explain
 from tunewright.config.load_config import load
 from tunewright.config.methods import METHODS
 from tunewright.config.schema_keys import SECTIONS, options, upstream
-from tunewright.config.terms import TERMS
+from tunewright.config.terms import load_terms
 from tunewright.errors import SpecError
 from tunewright.errors.catalogue import load_catalogue
 from tunewright.i18n import speaking
@@ -36,14 +36,15 @@ def test_every_other_word_that_messages_send_people_to_is_known() -> None:
     for section in SECTIONS:
         for name in upstream(section):
             assert explain(f"{section}.{name}").title == f"{section}.{name}"
-    for table in (RENAMED, REMOVED, OWNED):
+    keys = deprecated_keys()
+    for table in (keys.renamed, keys.removed, keys.owned):
         for names in table.values():
             assert all(explain(name).paragraphs for name in names)
 
 
 def test_every_term_is_found_by_its_name_in_any_spelling() -> None:
-    assert len(TERMS) >= 30
-    for term in TERMS:
+    assert len(load_terms()) >= 30
+    for term in load_terms():
         for word in (term.name, term.name.upper(), term.name.replace(" ", "_"), term.name.replace("-", " ")):
             assert any(term.text in paragraph for paragraph in explain(word).paragraphs), word
         assert 2 <= term.text.count(". ") + term.text.count("? ") + 1 <= 4, term.name
@@ -114,13 +115,13 @@ def test_the_commonest_words_are_explained_in_either_language_whatever_the_langu
 def test_what_other_tools_call_a_method_is_explained_and_answered_where_it_is_asked_for() -> None:
     for word in ("dora", "DoRA", "qlora", "full", "full fine-tuning", "fine tuning"):
         assert explain(word).kind == "term"
-    for name, (_instead, fix) in METHODS_ELSEWHERE.items():
+    for name, method in deprecated_keys().other_methods.items():
         for typed in (name, name.upper(), f"{name[0]}-{name[1:]}"):
             with pytest.raises(SpecError) as caught:
                 load(named={"model.name": "a model", "data.train": "my rows.jsonl", "method": typed})
             (problem,) = caught.value.problems
             assert problem.code == "E131"
-        if "compare" in fix:
+        if "compare" in method.fix:
             assert problem.fixes() == ["tunewright compare 'a model' 'my rows.jsonl' --full"]
             continue
         words = shlex.split(problem.fixes()[0])

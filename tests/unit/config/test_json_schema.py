@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tunewright.config.deprecated_keys import OWNED, REMOVED, RENAMED, TOP
+from tunewright.config.deprecated_keys import TOP, deprecated_keys
 from tunewright.config.json_schema import json_schema, option_rows, template
 from tunewright.config.load_config import load
 from tunewright.config.preset_table import PRESETS, Level
@@ -73,7 +73,7 @@ def test_what_the_template_says_as_a_comment_can_be_uncommented(tmp_path: Path) 
 
 def test_every_new_name_in_the_tables_is_a_key_or_a_loadable_value() -> None:
     known = {path for path, _field in options()} | set(SECTIONS) | {f"{s}.{n}" for s in SECTIONS for n in upstream(s)}
-    for section, names in RENAMED.items():
+    for section, names in deprecated_keys().renamed.items():
         for old, new in names.items():
             path, _colon, value = new.partition(": ")
             assert path in known, (section, old)
@@ -82,7 +82,8 @@ def test_every_new_name_in_the_tables_is_a_key_or_a_loadable_value() -> None:
 
 
 def test_no_name_is_both_accepted_and_refused() -> None:
-    for table in (RENAMED, REMOVED, OWNED):
+    keys = deprecated_keys()
+    for table in (keys.renamed, keys.removed, keys.owned):
         for section, names in table.items():
             accepted = upstream(section) | set(fields(section)) | (set(SECTIONS) if section == TOP else set())
             assert not accepted & names.keys()

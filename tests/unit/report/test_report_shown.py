@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tunewright import api
-from tunewright.config.terms import TERMS
+from tunewright.config.terms import load_terms
 from tunewright.diagnose.rules import diagnose
 from tunewright.errors import Problem
 from tunewright.i18n import speaking
@@ -200,7 +200,7 @@ def test_most_answers_are_folded_away(finished: RunDir) -> None:
 def test_metrics_are_explained_where_they_stand(start: Start) -> None:
     text = page_of(one_row(start))
     assert 'title="How badly the reference answers were predicted' in text
-    assert formatting.meaning("perplexity") in [term.text for term in TERMS]
+    assert formatting.meaning("perplexity") in [term.text for term in load_terms()]
     assert "两个比例" in _in_chinese("entity_f1") and formatting.meaning("rmse") == ""
 
 
