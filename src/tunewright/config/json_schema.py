@@ -76,10 +76,10 @@ def option_rows() -> list[OptionRow]:
 
 def _own_properties(schema: dict[str, Any], section: str) -> dict[str, Any]:
     """The own options of a section as pydantic describes them, over all its models."""
-    found: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     for model in SECTIONS[section]:
-        found = schema["$defs"][model.__name__]["properties"] | found
-    return {name: found[name] for name in fields(section)}
+        properties = schema["$defs"][model.__name__]["properties"] | properties
+    return {name: properties[name] for name in fields(section)}
 
 
 @cache

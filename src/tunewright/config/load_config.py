@@ -83,10 +83,10 @@ def parse_set(text: str) -> tuple[str, Any]:
 
     Raises: SpecError E105, E107, E110.
     """
-    path, found = _read_set(text)
-    if found.problems:
-        raise SpecError(found.problems)
-    return path, found.value
+    path, document = _read_set(text)
+    if document.problems:
+        raise SpecError(document.problems)
+    return path, document.value
 
 
 def to_yaml(run: RunConfig) -> str:
@@ -123,28 +123,28 @@ class _ConfigLayers:
     problems: list[Problem] = field(default_factory=list)
 
     def add_file(self, config: Path) -> None:
-        found = yaml_marks.read(_read_text(config), str(config))
-        self.problems += found.problems
-        self.broken |= found.broken
-        self.marks |= found.marks
-        if isinstance(found.value, dict):
-            for key, value in found.value.items():
+        document = yaml_marks.read(_read_text(config), str(config))
+        self.problems += document.problems
+        self.broken |= document.broken
+        self.marks |= document.marks
+        if isinstance(document.value, dict):
+            for key, value in document.value.items():
                 self.put((key,), value)
             return
-        if found.value is not None:
-            reason, value = N_("must be lines of `key: value`"), printable(str(found.value))
+        if document.value is not None:
+            reason, value = N_("must be lines of `key: value`"), printable(str(document.value))
             self.problems.append(Problem("E103", self.nowhere, {"key": dotted(()), "reason": reason, "value": value}))
         if self.problems:
             self.broken.add(())  # what else is missing is not known
 
     def add_set(self, text: str) -> None:
-        path, found = _read_set(text)
-        self.problems += found.problems
-        if not found.problems:
+        path, document = _read_set(text)
+        self.problems += document.problems
+        if not document.problems:
             where = Where(SET, source=printable(text, 200))
             parts = tuple(path.split("."))
-            self.put(parts, found.value, Position(where, where, SET, text.partition("=")[2].strip()))
-            self.marks |= {(*parts, *inner): Position(where, where, SET, m.text) for inner, m in found.marks.items()}
+            self.put(parts, document.value, Position(where, where, SET, text.partition("=")[2].strip()))
+            self.marks |= {(*parts, *inner): Position(where, where, SET, m.text) for inner, m in document.marks.items()}
 
     def put(self, path: yaml_marks.Path, value: Any, mark: Position | None = None) -> None:
         """Write one value over what earlier layers said; a mapping for a section is merged key by key.
@@ -178,8 +178,8 @@ class _ConfigLayers:
         try:
             run = model.model_validate(self.data)
         except ValidationError as failed:
-            found = problems_of(failed, self.data, self.marks, self.nowhere)
-            self.problems += [problem for path, problem in found.items() if not self._is_broken(path)]
+            problems = problems_of(failed, self.data, self.marks, self.nowhere)
+            self.problems += [problem for path, problem in problems.items() if not self._is_broken(path)]
         if self.problems or run is None:
             raise SpecError(sorted(self.problems, key=_order))
         return run

@@ -30,10 +30,10 @@ def fields(section: str) -> dict[str, FieldInfo]:
     """
     if section == TOP:
         return {name: field for name, field in RunConfig.model_fields.items() if name not in SECTIONS}
-    found: dict[str, FieldInfo] = {}
+    options: dict[str, FieldInfo] = {}
     for model in SECTIONS[section]:
-        found |= {n: field for n, field in model.model_fields.items() if not field.exclude and n not in found}
-    return found
+        options |= {n: field for n, field in model.model_fields.items() if not field.exclude and n not in options}
+    return options
 
 
 def methods_with(key: str) -> list[str]:
@@ -86,8 +86,8 @@ def suggest(section: str, key: str, present: Iterable[str] = ()) -> str | None:
     here, elsewhere = _answers(section)
     if len(key) > 1 and key in elsewhere:
         return elsewhere[key]
-    found = _nearest(key, here, set(present)) or (_nearest(key, elsewhere, set()) if len(key) > 2 else None)
-    return found or next((here[name] for name in get_close_matches(key, here, 1, 0.7)), None)
+    suggestion = _nearest(key, here, set(present)) or (_nearest(key, elsewhere, set()) if len(key) > 2 else None)
+    return suggestion or next((here[name] for name in get_close_matches(key, here, 1, 0.7)), None)
 
 
 @cache
@@ -114,15 +114,15 @@ def _nearest(key: str, answers: Mapping[str, str], present: set[str]) -> str | N
     return answers[min(ranked)[3]] if ranked else None
 
 
-def _distance(one: str, other: str) -> int:
+def _distance(first: str, second: str) -> int:
     """Letters to add, delete, replace or swap with their neighbour to make one word the other."""
     before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
+    row = list(range(len(second) + 1))
+    for i, letter in enumerate(first, 1):
         before_last, before, row = before, row, [i]
-        for j, wanted in enumerate(other, 1):
+        for j, wanted in enumerate(second, 1):
             cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+            if i > 1 and j > 1 and letter == second[j - 2] and first[i - 2] == wanted:
                 cost = min(cost, before_last[j - 2] + 1)
             row.append(cost)
     return row[-1]

@@ -62,12 +62,14 @@ def problems_of(
     Of a union, pydantic reports each branch; the branches of one path become one sentence, and the branch that got
     deepest into the value speaks for it.
     """
-    found: dict[Path, list[ErrorDetails]] = {}
+    errors_by_path: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        found.setdefault(_path(detail, data), []).append(detail)
-    shallow = {path[:n] for path in found for n in range(len(path))}
+        errors_by_path.setdefault(_path(detail, data), []).append(detail)
+    shallow = {path[:n] for path in errors_by_path for n in range(len(path))}
     return {
-        path: _problem(path, details, data, marks, nowhere) for path, details in found.items() if path not in shallow
+        path: _problem(path, details, data, marks, nowhere)
+        for path, details in errors_by_path.items()
+        if path not in shallow
     }
 
 

@@ -76,9 +76,9 @@ def read_value(text: str, where: Where) -> YamlDocument:
         return YamlDocument(
             _scalar(loader, yaml.ScalarNode(loader.resolve(yaml.ScalarNode, text, (True, False)), text))
         )
-    found = read(text, where.file)
-    found.problems = [Problem(problem.code, where, problem.values) for problem in found.problems]
-    return found
+    document = read(text, where.file)
+    document.problems = [Problem(problem.code, where, problem.values) for problem in document.problems]
+    return document
 
 
 def _scalar(loader: Any, node: yaml.ScalarNode) -> Any:
@@ -130,7 +130,7 @@ class _YamlReader:
         self.text = text
         self.file = file
         self.lines = text.splitlines()
-        self.found = YamlDocument()
+        self.document = YamlDocument()
 
     def read(self) -> YamlDocument:
         try:
@@ -142,23 +142,23 @@ class _YamlReader:
                 self._at_index(error.position),
                 reason=Phrase(N_("the character U+{code:04X} is not allowed"), code=error.character),
             )
-            return self.found
+            return self.document
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             assert mark is not None
             self._say("E105", self._where(mark, mark), reason=_syntax(error.problem or ""))
-            return self.found
+            return self.document
         for mark in self.loader.refused:
             where = self._where(mark, mark)
             what = where.source[where.column - 1 :].split(maxsplit=1)[0]
             self._say("E107", replace(where, length=len(what)), what=printable(what))
         if node is not None:
-            self.found.value = self._walk(node, ())
-        return self.found
+            self.document.value = self._walk(node, ())
+        return self.document
 
     def _walk(self, node: yaml.Node, path: Path) -> Any:
         if node.start_mark.index in self.loader.without_value:
-            self.found.broken.add(path)
+            self.document.broken.add(path)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -174,7 +174,7 @@ class _YamlReader:
 
     def _item(self, node: yaml.Node, path: Path) -> Any:
         where = self._where(node.start_mark, node.end_mark)
-        self.found.marks[path] = Position(where, where, self._origin(where), self._typed(node))
+        self.document.marks[path] = Position(where, where, self._origin(where), self._typed(node))
         return self._walk(node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
@@ -190,11 +190,11 @@ class _YamlReader:
             self._refuse_unwritable(key_node)
             key = str(key_node.value)
             if key in values:
-                first = self.found.marks[(*path, key)].key.line
+                first = self.document.marks[(*path, key)].key.line
                 self._say("E106", where, key=printable(key), first=first)
                 continue
             value_at = self._where(value_node.start_mark, value_node.end_mark)
-            self.found.marks[(*path, key)] = Position(where, value_at, self._origin(where), self._typed(value_node))
+            self.document.marks[(*path, key)] = Position(where, value_at, self._origin(where), self._typed(value_node))
             values[key] = self._walk(value_node, (*path, key))
         return values
 
@@ -204,7 +204,7 @@ class _YamlReader:
         )
 
     def _say(self, code: str, where: Where, **values: Any) -> None:
-        self.found.problems.append(Problem(code, where, values))
+        self.document.problems.append(Problem(code, where, values))
 
     def _origin(self, where: Where) -> str:
         return f"{self.file}:{where.line}:{where.column}"
@@ -223,7 +223,7 @@ class _YamlReader:
 
 
 def _syntax(problem: str) -> str:
-    return next((_(said) for begins, said in _SYNTAX if problem.startswith(begins)), problem)
+    return next((_(message) for begins, message in _SYNTAX if problem.startswith(begins)), problem)
 
 
 def place(marks: Mapping[Path, Position], path: Path) -> Position | None:

@@ -22,8 +22,8 @@ Roles = Mapping[Role, Names]
 
 def _roles(q: str, k: str, v: str, o: str, gate: str = "", up: str = "", down: str = "") -> Roles:
     """Names by role, several divided by blanks; fused projections play several roles."""
-    given: dict[Role, str] = {"q": q, "k": k, "v": v, "o": o, "gate": gate, "up": up, "down": down}
-    return {role: tuple(names.split()) for role, names in given.items() if names}
+    modules: dict[Role, str] = {"q": q, "k": k, "v": v, "o": o, "gate": gate, "up": up, "down": down}
+    return {role: tuple(names.split()) for role, names in modules.items() if names}
 
 
 def _fused(qkv: str, o: str, gate: str = "", up: str = "", down: str = "") -> Roles:
@@ -205,12 +205,12 @@ def roles_of(model: "ModelInfo") -> tuple[Roles, bool]:
 
 def same_roles(names: Iterable[str], model: "ModelInfo") -> list[str]:
     """What plays in this model the roles that the names play in the family that knows most of them."""
-    asked = list(names)
+    patterns = list(names)
 
     def played(family: Architecture) -> dict[str, set[Role]]:
         return {
             name: {role for role, own in family.roles.items() if any(matches(name, f".{other}") for other in own)}
-            for name in asked
+            for name in patterns
         }
 
     best = max((played(family) for _names, family in ROWS), key=lambda roles: sum(map(bool, roles.values())))

@@ -18,7 +18,7 @@ def license_of(folder: Path, name: str) -> dict[str, str]:
     """
     if name in BUNDLED:
         return {"license": BUNDLED[name].licence.lower()}
-    told = front_matter(folder / "README.md")
+    metadata = front_matter(folder / "README.md")
     forms = {"license": _IDENTIFIER, "license_name": _NAME, "license_link": _LINK}
-    found = {key: str(told[key]) for key, form in forms.items() if form.fullmatch(str(told.get(key, "")))}
-    return found if "license" in found else {}
+    fields = {key: str(metadata[key]) for key, form in forms.items() if form.fullmatch(str(metadata.get(key, "")))}
+    return fields if "license" in fields else {}

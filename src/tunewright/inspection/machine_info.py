@@ -107,13 +107,13 @@ def _cgroup_used() -> int:
 
 def versions() -> dict[str, str]:
     """Installed versions of what a run depends on."""
-    found = {}
+    results = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            results[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return results
 
 
 def probe_path() -> Path:

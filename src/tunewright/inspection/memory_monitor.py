@@ -56,8 +56,8 @@ def own_groups(listed: Path = OWN_GROUPS, mount: Path = MOUNT) -> tuple[Cgroup, 
     if not listed.is_file():
         return ()
     lines = (line.split(":", 2) for line in listed.read_text().splitlines())
-    found = [group for _id, names, place in lines for group in _groups(names.split(","), place, mount)]
-    return tuple(group for group in found if group.limit_bytes() is not None or group.kills() is not None)
+    groups = [group for _id, names, place in lines for group in _groups(names.split(","), place, mount)]
+    return tuple(group for group in groups if group.limit_bytes() is not None or group.kills() is not None)
 
 
 def _groups(controllers: list[str], place: str, mount: Path) -> Iterator[Cgroup]:

@@ -192,8 +192,8 @@ def _located(tensors: Tensors, family: Architecture) -> Shapes:
     """Shapes by the tensors' places in the loaded model; heads of pre-training are left out."""
     prefix = f"{family.base}."
     is_bare = bool(family.base) and not any(name.startswith(prefix) for name in tensors)
-    kept = {name: shape for name, (shape, _dtype) in tensors.items() if not name.startswith(PRETRAINING_HEADS)}
-    return {f"{prefix}{name}": shape for name, shape in kept.items()} if is_bare else kept
+    model_shapes = {name: shape for name, (shape, _dtype) in tensors.items() if not name.startswith(PRETRAINING_HEADS)}
+    return {f"{prefix}{name}": shape for name, shape in model_shapes.items()} if is_bare else model_shapes
 
 
 def _fresh_heads(family: Architecture, tensors: Tensors) -> dict[Task, tuple[str, ...]]:
@@ -242,13 +242,13 @@ def _vocabulary_groups(shapes: Shapes, vocab_size: int) -> Iterator[LinearGroup]
 
 def _expert_groups(shapes: Shapes) -> list[ExpertGroup]:
     """The experts as transformers 5 loads them, whether the checkpoint holds them one by one or together."""
-    found: dict[tuple[str, str], dict[str, list[Sequence[int]]]] = {}
+    shapes_by_group: dict[tuple[str, str], dict[str, list[Sequence[int]]]] = {}
     for parts, shape in _in_blocks(shapes, 2, 3):
         part = next((part for part in reversed(parts) if part in EXPERT_PARTS), None)
         if part and (len(shape) == 3 or "experts" in parts):
             block = ".".join(parts[: next(i for i, number in enumerate(parts) if number.isdigit()) + 1])
-            found.setdefault((block, EXPERT_PARTS[part]), {}).setdefault(part, []).append(shape)
-    counts = Counter((name, *_joined([*by_part.values()])) for (_block, name), by_part in found.items())
+            shapes_by_group.setdefault((block, EXPERT_PARTS[part]), {}).setdefault(part, []).append(shape)
+    counts = Counter((name, *_joined([*by_part.values()])) for (_block, name), by_part in shapes_by_group.items())
     return [
         ExpertGroup(name=name, num_experts=experts, in_features=into, out_features=out, count=count)
         for (name, experts, into, out), count in counts.items()

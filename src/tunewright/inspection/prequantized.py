@@ -19,12 +19,12 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 def refuse_packed(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, tuple[Sequence[int], str]]) -> None:
     """Whatever says that weights are packed is taken at its word. Raises: ModelError E321."""
-    said = config.get("quantization_config") or config.get("text_config", {}).get("quantization_config")
+    quantization = config.get("quantization_config") or config.get("text_config", {}).get("quantization_config")
     packed = [name for name, (_shape, kind) in tensors.items() if PACKED.search(name) or kind.startswith("F8_")]
-    if not said and not packed:
+    if not quantization and not packed:
         return
     path = folder / "config.json"
-    values = {"folder": str(folder), "method": _method(said) if said else packed[0]}
+    values = {"folder": str(folder), "method": _method(quantization) if quantization else packed[0]}
     if base := _base(folder):
         values["base"] = base
     if not packed and all(kind in PLAIN for _shape, kind in tensors.values()):

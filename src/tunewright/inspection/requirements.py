@@ -26,12 +26,12 @@ def too_old(floors: Mapping[str, str] = FLOORS) -> list[Problem]:
 def _problems(floors: Mapping[str, str]) -> Iterator[Problem]:
     for package, wanted in floors.items():
         try:
-            found = version(package)
+            installed = version(package)
         except PackageNotFoundError:
             yield Problem("E803", values={"package": package, "wanted": wanted})
             continue
-        if _numbers(found) < _numbers(wanted):
-            yield Problem("E801", values={"package": package, "found": found, "wanted": wanted})
+        if _numbers(installed) < _numbers(wanted):
+            yield Problem("E801", values={"package": package, "found": installed, "wanted": wanted})
 
 
 def _numbers(text: str) -> tuple[int, ...]:

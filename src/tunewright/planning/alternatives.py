@@ -23,12 +23,13 @@ METHODS_BESIDE: tuple[Method, ...] = ("lora", "ia3", "prompt_tuning")
 
 def alternatives(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0) -> tuple[Alternative, ...]:
     """What else a run could be; only what works for this model and task."""
-    asked = [*_ranks(run), *_savings(run), *_stored(run)]
-    found = [
-        _alternative(patch(run, changes), facts, title, changes, values, factor) for title, changes, values in asked
+    candidates = [*_ranks(run), *_savings(run), *_stored(run)]
+    results = [
+        _alternative(patch(run, changes), facts, title, changes, values, factor)
+        for title, changes, values in candidates
     ]
-    found += [_of_method(run, facts, method, factor) for method in METHODS_BESIDE if method != run.method]
-    return tuple(one for one in found if one is not None)
+    results += [_of_method(run, facts, method, factor) for method in METHODS_BESIDE if method != run.method]
+    return tuple(alternative for alternative in results if alternative is not None)
 
 
 WantedMethods = tuple[str, dict[str, Any], dict[str, Any]]
@@ -46,16 +47,16 @@ def _ranks(run: ResolvedConfig) -> list[WantedMethods]:
 
 
 def _savings(run: ResolvedConfig) -> list[WantedMethods]:
-    found: list[WantedMethods] = []
+    savings: list[WantedMethods] = []
     rows, batch = run.train.per_device_train_batch_size, effective_batch(run)
     half = rows // 2
     if half and batch % half == 0:
         changes = {"train.per_device_train_batch_size": half, "train.gradient_accumulation_steps": batch // half}
         values = {"rows": half, "now": rows, "batch": batch}
-        found.append((N_("{rows} rows at once instead of {now}, the effective batch stays {batch}"), changes, values))
+        savings.append((N_("{rows} rows at once instead of {now}, the effective batch stays {batch}"), changes, values))
     if not run.train.activation_checkpointing and run.method != "prefix_tuning":
-        found.append((N_("activations computed twice (checkpointing)"), {"train.activation_checkpointing": True}, {}))
-    return found
+        savings.append((N_("activations computed twice (checkpointing)"), {"train.activation_checkpointing": True}, {}))
+    return savings
 
 
 def _stored(run: ResolvedConfig) -> list[WantedMethods]:
@@ -68,10 +69,10 @@ def _stored(run: ResolvedConfig) -> list[WantedMethods]:
 
 def _of_method(run: ResolvedConfig, facts: InspectedFacts, method: Method, factor: float) -> Alternative | None:
     """The run by another method, whose own fields the plan chooses."""
-    asked = RunConfig.model_validate({**run.model_dump(), "method": method, "peft": {}})
-    other, _choices = resolve(patch(asked, {"train.learning_rate": AUTO}), facts)
+    open_config = RunConfig.model_validate({**run.model_dump(), "method": method, "peft": {}})
+    resolved, _choices = resolve(patch(open_config, {"train.learning_rate": AUTO}), facts)
     title = METHODS[method].title
-    return _alternative(other, facts, "{title}", {"method": method}, {"title": title}, factor)
+    return _alternative(resolved, facts, "{title}", {"method": method}, {"title": title}, factor)
 
 
 def _alternative(

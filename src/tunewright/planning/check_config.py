@@ -97,11 +97,11 @@ def matching_groups(model: ModelInfo, targets: Targets) -> list[LinearGroup]:
     is_all = isinstance(targets, str) and targets.lower() == ALL_LINEAR
     for group in model.linear if is_all else (*model.linear, *model.vocabulary):
         paths = group.paths or (group.name,)
-        found = tuple(path for path in paths if is_all or _is_target(targets, path))
-        if found == paths:
+        targeted = tuple(path for path in paths if is_all or _is_target(targets, path))
+        if targeted == paths:
             groups.append(group)
-        elif found:
-            groups.append(group.model_copy(update={"count": len(found), "paths": found}))
+        elif targeted:
+            groups.append(group.model_copy(update={"count": len(targeted), "paths": targeted}))
     return groups
 
 
@@ -132,13 +132,13 @@ def _check_targets(peft: Targeted, model: ModelInfo, preset: str) -> list[Proble
     if targets == AUTO:
         return [no_preset(f"preset={preset}", model)] if family.refused and not family.roles else []
     try:
-        found = matching_groups(model, targets)
+        groups = matching_groups(model, targets)
     except re.error as fault:
         reason = N_("is not a regular expression")
         return [
             Problem("E103", values={"key": "peft.target_modules", "reason": reason, "value": f"{targets} ({fault})"})
         ]
-    rejected = [path for group in found for path in group.paths if any(matches(name, path) for name in family.refused)]
+    rejected = [path for group in groups for path in group.paths if any(matches(name, path) for name in family.refused)]
     if rejected:
         return [no_preset(f"peft.target_modules={_listed(targets)}", model)]
     if isinstance(peft, Lora) and family.is_rewritten and _reaches_experts(targets):
@@ -146,7 +146,7 @@ def _check_targets(peft: Targeted, model: ModelInfo, preset: str) -> list[Proble
     missing = [
         name for name in _names(targets) if not matching_groups(model, [name]) and not _is_tied_head(name, model)
     ]
-    return [] if found and not missing else [_unknown(missing or targets, model)]
+    return [] if groups and not missing else [_unknown(missing or targets, model)]
 
 
 def _names(targets: Targets) -> list[str]:
@@ -170,13 +170,13 @@ def _check_norms(targets: Targets, model: ModelInfo) -> list[Problem]:
     return [Problem("E301", values=values | {"example": _listed(norms[:2])})]
 
 
-def no_preset(asked: str, model: ModelInfo) -> Problem:
+def no_preset(setting: str, model: ModelInfo) -> Problem:
     """E109 for a family in which PEFT rejects layers that were asked for, with those it takes."""
     roles, _is_known = roles_of(model)
     ends = {group.name for group in model.linear}
     names = names_of(roles, roles) or [name for name in MAMBA_INPUTS if name in ends]
     reason = N_("its mixer takes the weights of out_proj and conv1d without calling them, so PEFT rejects both")
-    return conflict(asked, model.model_type, reason, f"--set peft.target_modules='{_listed(names)}'")
+    return conflict(setting, model.model_type, reason, f"--set peft.target_modules='{_listed(names)}'")
 
 
 def _reaches_experts(targets: Targets) -> bool:
@@ -247,19 +247,19 @@ def _check_tied(run: RunConfig, model: ModelInfo) -> list[Problem]:
     saved = _naming(fields.get("modules_to_save") or (), shared)
     if not saved:
         return []
-    asked = f"peft.modules_to_save={_listed(saved)}"
+    setting = f"peft.modules_to_save={_listed(saved)}"
     if model.is_encoder_decoder:
         reason = N_("PEFT cannot keep encoder, decoder and output of such a model on one matrix")
-        return [conflict(asked, TIED, reason, N_("leave it out of peft.modules_to_save"))]
+        return [conflict(setting, TIED, reason, N_("leave it out of peft.modules_to_save"))]
     if "ensure_weight_tying" not in type(run.peft).upstream_fields():
         reason = N_("this method would train one copy of the matrix and leave the other; only LoRA keeps them one")
-        return [conflict(asked, TIED, reason, f"--method lora {KEEP_TIED}")]
+        return [conflict(setting, TIED, reason, f"--method lora {KEEP_TIED}")]
     if "ensure_weight_tying" not in fields:
         reason = N_("PEFT trains one copy of the matrix and leaves the other, unless it is told to keep them one")
-        return [conflict(asked, TIED, reason, KEEP_TIED)]
+        return [conflict(setting, TIED, reason, KEEP_TIED)]
     if fields["ensure_weight_tying"] and not _naming(saved, TIED_NAMES):
         reason = N_("PEFT keeps them one only under the names embed_tokens and lm_head")
-        return [conflict(asked, "peft.ensure_weight_tying", reason, KEEP_TIED)]
+        return [conflict(setting, "peft.ensure_weight_tying", reason, KEEP_TIED)]
     return []
 
 

@@ -52,34 +52,34 @@ def reason_not(method: str, task: str, kind: str, model_type: str) -> str | None
 
 def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     """Settings that this method does not go with."""
-    found, extra, quantised = [], run.peft.extra, f"model.quantization={run.model.quantization}"
+    problems, extra, quantised = [], run.peft.extra, f"model.quantization={run.model.quantization}"
     start = str(extra.get("init_lora_weights", ""))
     if run.method == "prefix_tuning" and run.train.activation_checkpointing is True:
         reason = N_("a checkpointed layer is called without the cache that the prefix is")
         fix = "--set train.activation_checkpointing=false"
-        found.append(conflict("method=prefix_tuning", "train.activation_checkpointing", reason, fix))
+        problems.append(conflict("method=prefix_tuning", "train.activation_checkpointing", reason, fix))
     if start == "loftq" and facts.is_on_cpu:
         reason = N_("PEFT computes LoftQ's start values on a GPU only")
-        found.append(conflict("init_lora_weights=loftq", "CPU", reason, "--set peft.init_lora_weights=pissa"))
+        problems.append(conflict("init_lora_weights=loftq", "CPU", reason, "--set peft.init_lora_weights=pissa"))
     if start.startswith(PREPARED):
         reason = N_("PEFT wants a preparation of the model that Tunewright does not make")
-        found.append(conflict(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
+        problems.append(conflict(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
     if run.model.quantization not in (AUTO, "none"):
         if run.method not in ON_QUANTISED:
             reason = N_("PEFT would compute with the stored codes, or fail")
-            found.append(conflict(f"method={run.method}", quantised, reason, "--method lora"))
+            problems.append(conflict(f"method={run.method}", quantised, reason, "--method lora"))
         if start.startswith(FROM_WEIGHTS):
             reason = N_("start values are taken from weights that are not stored as numbers")
-            found.append(conflict(f"init_lora_weights={start}", quantised, reason, "--set model.quantization=none"))
+            problems.append(conflict(f"init_lora_weights={start}", quantised, reason, "--set model.quantization=none"))
         if extra.get("use_dora") and run.model.quantization == "8bit":
             reason = N_("bitsandbytes drops the scales that DoRA reads when it is tested")
-            found.append(conflict("use_dora", quantised, reason, "--set model.quantization=4bit"))
+            problems.append(conflict("use_dora", quantised, reason, "--set model.quantization=4bit"))
     if run.train.optim in LORA_OPTIMIZERS and (run.method != "lora" or extra.get("rank_pattern")):
         reason = N_("this optimizer is made for LoRA with one rank")
-        found.append(
+        problems.append(
             conflict(f"train.optim={run.train.optim}", f"method={run.method}", reason, "--set train.optim=adamw_torch")
         )
-    return found
+    return problems
 
 
 def _labels(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
@@ -94,15 +94,17 @@ def check_schedule(run: ResolvedConfig, num_steps: int) -> list[Problem]:
     if not isinstance(run.peft, AdaLora):
         return []
     p = run.peft
-    found = []
+    problems = []
     if p.init_r <= p.target_r:
         reason, fix = (
             N_("ranks are taken away, so there must be more at the start"),
             f"--set peft.init_r={p.target_r + 1}",
         )
-        found.append(conflict(f"peft.init_r={p.init_r}", f"peft.target_r={p.target_r}", reason, fix))
+        problems.append(conflict(f"peft.init_r={p.init_r}", f"peft.target_r={p.target_r}", reason, fix))
     if num_steps - p.tfinal < 2 or p.tinit >= num_steps - p.tfinal:
         reason = N_("no step is left between them in which ranks could move")
         pair = f"peft.tinit={p.tinit}, peft.tfinal={p.tfinal}"
-        found.append(conflict(pair, f"{num_steps} steps", reason, "--set peft.tinit=0 --set peft.tfinal=0 --epochs 3"))
-    return found
+        problems.append(
+            conflict(pair, f"{num_steps} steps", reason, "--set peft.tinit=0 --set peft.tfinal=0 --epochs 3")
+        )
+    return problems

@@ -48,23 +48,23 @@ DEVICES: Mapping[str, DeviceRow] = {
 }
 
 
-def device_of(asked: str) -> DeviceRow:
+def device_of(device_name: str) -> DeviceRow:
     """The card that is meant; of a mere size, one that is as fast as the slowest of that size. Raises: SpecError E124."""
-    name = asked.strip().lower().replace(" ", "-")
+    name = device_name.strip().lower().replace(" ", "-")
     if name in DEVICES:
         return DEVICES[name]
-    size = SIZE.fullmatch(asked.strip())
+    size = SIZE.fullmatch(device_name.strip())
     if size is None or not int(size[1]):
-        raise error("E124", device=asked, known=", ".join(DEVICES))
+        raise error("E124", device=device_name, known=", ".join(DEVICES))
     gib = int(size[1])
     as_large = [device for device in DEVICES.values() if device.gib >= gib and device.bf16] or list(DEVICES.values())
     like = min(as_large, key=lambda device: (device.gib, device.bf16))
     return DeviceRow(f"GPU {gib} GB", gib, like.fp32, like.bf16, like.fp16)
 
 
-def facts_on(facts: InspectedFacts, asked: str) -> InspectedFacts:
+def facts_on(facts: InspectedFacts, device_name: str) -> InspectedFacts:
     """The same model and data on another device. Raises: SpecError E124."""
-    device = device_of(asked)
+    device = device_of(device_name)
     peaks = {"fp32": device.fp32, "bf16": device.bf16, "fp16": device.fp16}
     memory = device.gib * GIB
     probe = SpeedProbe(

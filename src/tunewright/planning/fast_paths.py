@@ -122,9 +122,9 @@ def fast_paths(run: ResolvedConfig, facts: InspectedFacts) -> tuple[FastPath, ..
 
 def path_choices(run: ResolvedConfig, facts: InspectedFacts) -> list[PlannedChoice]:
     """Each path with what it is for, or with why it is not taken."""
-    taken = fast_paths(run, facts)
+    enabled = fast_paths(run, facts)
     return [
-        choice(f"fast_paths.{name}", name in taken, row.gain if name in taken else str(row.reason_not(run, facts)))
+        choice(f"fast_paths.{name}", name in enabled, row.gain if name in enabled else str(row.reason_not(run, facts)))
         for name, row in PATHS.items()
         if name not in run.fast_paths
     ]

@@ -24,7 +24,7 @@ CHECKPOINTS_AT_ONCE = 4  # the newest two, the best, and the one being written
 
 
 def make_plan(
-    run: RunConfig, facts: InspectedFacts, origins: Mapping[str, str] | None = None, given: tuple[PlannedChoice, ...] = (),
+    run: RunConfig, facts: InspectedFacts, origins: Mapping[str, str] | None = None, detected: tuple[PlannedChoice, ...] = (),
     factor: float = 1.0,
 ) -> Plan:  # fmt: skip
     """The plan of a run on these facts. Pure: the same input gives the same plan.
@@ -39,7 +39,7 @@ def make_plan(
     resolved, choices = resolve(run, facts)
     if problems := check_counts(effective_batch(resolved), num_steps(resolved, facts)):
         raise errors_of(problems)
-    resolved, savings = fit(resolved, facts, asked=run)
+    resolved, savings = fit(resolved, facts, config=run)
     problems = check(resolved, facts) + check_schedule(resolved, num_steps(resolved, facts))
     problems += check_blocks(resolved, adapted_by(resolved, facts).groups(facts.model))
     if problems:
@@ -49,7 +49,12 @@ def make_plan(
     adapter_bytes = ADAPTER_BYTES_PER_PARAMETER * trained
     return Plan(
         run=resolved,
-        choices=(*_asked(origins or {}, resolved), *given, *_merge(choices, savings), *path_choices(resolved, facts)),
+        choices=(
+            *_asked(origins or {}, resolved),
+            *detected,
+            *_merge(choices, savings),
+            *path_choices(resolved, facts),
+        ),
         memory=memory,
         fits=memory.peak_bytes <= facts.room_bytes,
         num_steps=num_steps(resolved, facts),

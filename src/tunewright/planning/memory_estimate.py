@@ -99,10 +99,10 @@ def activation_bytes(
     d, i = model.hidden_size, model.intermediate_size
     layers, groups = max(1, adapted.num_backward_blocks(model)), adapted.groups(model)
     inputs = {(g.in_features, g.name in INNER) for g in groups}
-    kept = 6 * d + 3 * i + sum(size for size, _ in inputs)
+    saved = 6 * d + 3 * i + sum(size for size, _ in inputs)
     # With dropout each adapted layer draws its own mask, and keeps the mask and its own dropped input.
-    kept += sum(round(dropped * g.in_features * g.count / layers) for g in groups)
-    per_token = layers * d + recomputed * kept if recomputed else layers * kept
+    saved += sum(round(dropped * g.in_features * g.count / layers) for g in groups)
+    per_token = layers * d + recomputed * saved if recomputed else layers * saved
     share = 0.0 if precision == "fp32" else HALF_SHARE
     return round(tokens * per_token * PRECISION_BYTES[precision] * (1 + share))
 
@@ -180,13 +180,13 @@ def train_parts(
         model, adapted, step.tokens, precision=kind.precision, dropped=dropped, recomputed=_recomputed(kind)
     )
     loss = loss_bytes(run, model, step, num_labels=num_labels, kind=kind)
-    kept = _with_holes(activations, run, kind) + loss
+    saved = _with_holes(activations, run, kind) + loss
     # Gradients of an only micro-batch come while what autograd kept goes.
-    gradients = max(0, 4 * trained - kept) if step.is_whole else 4 * trained
+    gradients = max(0, 4 * trained - saved) if step.is_whole else 4 * trained
     return {
         **_held(run, model, kind),
         "adapter": 4 * trained, "gradients": gradients, "optimizer": 8 * trained,
-        "activations": kept - loss, "loss": loss,
+        "activations": saved - loss, "loss": loss,
     }  # fmt: skip
 
 

@@ -35,12 +35,12 @@ class MemoryFallback:
 
 def wishes(plan: Plan) -> dict[str, str]:
     """Origin of each value that was asked for."""
-    return {made.path: made.origin for made in plan.choices if made.origin not in ("plan", *REASONS)}
+    return {choice.path: choice.origin for choice in plan.choices if choice.origin not in ("plan", *REASONS)}
 
 
 def remedies(plan: Plan, origin: str = ORIGIN) -> Changes:
     """Values that savings, or what else has such an origin, have changed since the run was planned."""
-    return {made.path: made.value for made in plan.choices if made.origin == origin}
+    return {choice.path: choice.value for choice in plan.choices if choice.origin == origin}
 
 
 def next_saving(plan: Plan, *, in_training: bool) -> MemoryFallback | None:
@@ -70,31 +70,31 @@ def remedied(plan: Plan, changes: Mapping[str, Any], origin: str = ORIGIN) -> Pl
 
     Raises: SpecError if the values do not go together.
     """
-    made = make_plan(patch(plan.run, changes), plan.facts)
-    assert made.effective_batch == plan.effective_batch
+    new_plan = make_plan(patch(plan.run, changes), plan.facts)
+    assert new_plan.effective_batch == plan.effective_batch
     new = [
         PlannedChoice(path=path, value=value, origin=origin, reason=REASONS[origin]) for path, value in changes.items()
     ]
-    replaced = changes.keys() | {choice.path for choice in made.choices}
-    kept = [choice for choice in plan.choices if choice.path not in replaced]
-    changed = {"run": made.run, "memory": made.memory, "fits": made.fits, "fast_paths": made.fast_paths}
-    return plan.model_copy(update={**changed, "choices": (*kept, *new, *made.choices)})
+    replaced = changes.keys() | {choice.path for choice in new_plan.choices}
+    unchanged = [choice for choice in plan.choices if choice.path not in replaced]
+    changed = {"run": new_plan.run, "memory": new_plan.memory, "fits": new_plan.fits, "fast_paths": new_plan.fast_paths}
+    return plan.model_copy(update={**changed, "choices": (*unchanged, *new, *new_plan.choices)})
 
 
 def what_would_help(plan: Plan) -> dict[str, Any]:
     """Values for the fixes of E405 that this run has not used yet."""
-    run, asked = plan.run, wishes(plan)
-    found: dict[str, Any] = {}
-    if "train.activation_checkpointing" in asked and not run.train.activation_checkpointing:
-        found["checkpointing"] = "true"
-    if run.model.quantization == "none" and "model.quantization" in asked:
-        found["quantization"] = "8bit"
+    run, user_settings = plan.run, wishes(plan)
+    advice: dict[str, Any] = {}
+    if "train.activation_checkpointing" in user_settings and not run.train.activation_checkpointing:
+        advice["checkpointing"] = "true"
+    if run.model.quantization == "none" and "model.quantization" in user_settings:
+        advice["quantization"] = "8bit"
     elif run.model.quantization == "none" and not plan.facts.machine.has_bitsandbytes:
-        found["package"] = "bitsandbytes"
+        advice["package"] = "bitsandbytes"
     shorter = max(SHORTEST, plan.facts.data.lengths["median"])
     if shorter < run.data.max_length:
-        found["shorter"] = shorter
+        advice["shorter"] = shorter
     rank = value_at(run, "peft.r")
     if isinstance(rank, int) and rank > 1:
-        found["rank"] = rank // 2
-    return found
+        advice["rank"] = rank // 2
+    return advice

@@ -108,22 +108,22 @@ PLAN_RUNGS = (
 )  # fmt: skip
 
 
-def fit(run: ResolvedConfig, facts: InspectedFacts, *, asked: RunConfig) -> tuple[ResolvedConfig, list[PlannedChoice]]:
+def fit(run: ResolvedConfig, facts: InspectedFacts, *, config: RunConfig) -> tuple[ResolvedConfig, list[PlannedChoice]]:
     """The run made smaller until it fits; values that were asked for are never changed."""
-    made: dict[str, PlannedChoice] = {}
+    choices: dict[str, PlannedChoice] = {}
     room = SHARE_OF_FREE * facts.room_bytes
     for rung in PLAN_RUNGS:
         while _peak(run, facts) > room:
             changes = rung.changes(run, facts)
-            if changes is None or any(value_at(asked, path) != AUTO for path in changes):
+            if changes is None or any(value_at(config, path) != AUTO for path in changes):
                 break
             smaller = patch(run, changes)
             if not works(smaller, facts):
                 break
             run = smaller
             values = {"free": f"{facts.room_bytes / 2**30:.1f}", "batch": effective_batch(run)}
-            made.update({path: choice(path, value, rung.reason, **values) for path, value in changes.items()})
-    return run, list(made.values())
+            choices.update({path: choice(path, value, rung.reason, **values) for path, value in changes.items()})
+    return run, list(choices.values())
 
 
 def works(run: ResolvedConfig, facts: InspectedFacts) -> bool:

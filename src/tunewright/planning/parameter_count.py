@@ -43,8 +43,8 @@ def _experts(fields: Fields, model: ModelInfo) -> int:
     """LoRA beside each expert of the parameters that are named."""
     named = fields.get("target_parameters") or []
     assert isinstance(named, list)
-    found = [group for group in model.experts if any(matches(name, group.name) for name in named)]
-    return sum(_number(fields, "r") * g.num_experts * (g.in_features + g.out_features) * g.count for g in found)
+    experts = [group for group in model.experts if any(matches(name, group.name) for name in named)]
+    return sum(_number(fields, "r") * g.num_experts * (g.in_features + g.out_features) * g.count for g in experts)
 
 
 def _tokens(fields: Fields, model: ModelInfo) -> int:

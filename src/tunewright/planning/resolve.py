@@ -305,11 +305,11 @@ def largest_answers(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape | 
     answers, longest = run.eval.rows, run.eval.max_new_tokens
     if not TASKS[run.task].writes or not answers:
         return None
-    one = min(facts.data.longest_prompt, run.data.max_length) + longest + virtual_tokens(run.peft)
+    row_tokens = min(facts.data.longest_prompt, run.data.max_length) + longest + virtual_tokens(run.peft)
     model, size = facts.model, PRECISION_BYTES[run.model.precision]
     a_token = 2 * (model.num_layers + model.num_decoder_layers) * model.num_key_value_heads * model.head_dim * size
-    rows = max(1, min(answers, ROWS_WRITTEN_AT_ONCE, CACHE_BYTES // (a_token * one)))
-    return BatchShape(rows=rows, tokens=rows * one)
+    rows = max(1, min(answers, ROWS_WRITTEN_AT_ONCE, CACHE_BYTES // (a_token * row_tokens)))
+    return BatchShape(rows=rows, tokens=rows * row_tokens)
 
 
 def compared_tokens(facts: InspectedFacts) -> int:
@@ -370,8 +370,8 @@ def resolve(run: RunConfig, facts: InspectedFacts) -> tuple[ResolvedConfig, list
     for path, resolver in RESOLVERS:
         if value_at(run, path) != AUTO:
             continue
-        made = resolver(run, facts)
-        if made.value != AUTO:
-            choices.append(made)
-            run = patch(run, {path: made.value})
+        planned = resolver(run, facts)
+        if planned.value != AUTO:
+            choices.append(planned)
+            run = patch(run, {path: planned.value})
     return as_resolved(run), choices

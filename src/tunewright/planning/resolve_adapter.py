@@ -134,8 +134,8 @@ def _targets(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
         )
     preset = PRESETS[run.preset]
     roles, is_known = roles_of(facts.model)
-    found = names_of(roles, preset.roles)
-    if not found:
+    names = names_of(roles, preset.roles)
+    if not names:
         return choice("peft.target_modules", ALL_LINEAR, N_("no layer names of {family} are known"), family=family)
     reason = (
         N_("preset {preset}: {roles} of {family}, found in the model's tensors")
@@ -143,7 +143,7 @@ def _targets(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
         else N_("preset {preset}: {roles}; {family} is not in the table, the names were found in the model's tensors")
     )
     values = {"preset": run.preset, "roles": ", ".join(preset.roles), "family": family}
-    return choice("peft.target_modules", found, reason, **values)
+    return choice("peft.target_modules", names, reason, **values)
 
 
 def _feedforward(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
@@ -188,23 +188,23 @@ def _takes_experts(run: RunConfig, facts: InspectedFacts) -> bool:
 
 def additions(run: RunConfig, facts: InspectedFacts) -> list[PlannedChoice]:
     """Fields of PEFT's config that the model asks for and nobody set: experts, transposed weights, layers that start random."""
-    has, found = run.peft.upstream_fields().keys() - run.peft.extra.keys(), []
+    has, choices = run.peft.upstream_fields().keys() - run.peft.extra.keys(), []
     if run.method == "lora" and "target_parameters" in has and _takes_experts(run, facts):
         experts = expert_parameters(facts.model)
         reason = N_("the experts of all blocks stand in one parameter, which is no layer")
-        found.append(choice("peft.target_parameters", experts, reason))
+        choices.append(choice("peft.target_parameters", experts, reason))
     if "fan_in_fan_out" in has and facts.model.is_conv1d:
         reason = N_("this family keeps its weights transposed")
-        found.append(choice("peft.fan_in_fan_out", True, reason))
+        choices.append(choice("peft.fan_in_fan_out", True, reason))
     if run.method == "prefix_tuning" and "init_weights" in has:
         reason = N_("the prefix starts as nothing, so training starts at the base; random ones start far from it")
-        found.append(choice("peft.init_weights", "zero", reason))
+        choices.append(choice("peft.init_weights", "zero", reason))
     if run.method == "prompt_tuning" and "prompt_tuning_init" in has:
         reason = N_("vectors of words that the model knows; random ones lie outside of what it has seen")
-        found.append(choice("peft.prompt_tuning_init", "SAMPLE_VOCAB", reason))
+        choices.append(choice("peft.prompt_tuning_init", "SAMPLE_VOCAB", reason))
     untrained = [*(BUNDLED[facts.model.name].untrained if facts.model.name in BUNDLED else ())]
     untrained += facts.model.fresh_heads.get(run.task, ()) if run.task != AUTO else ()
     if untrained and "modules_to_save" in has:
         reason = N_("they start random in this model, so they are trained as a whole")
-        found.append(choice("peft.modules_to_save", untrained, reason))
-    return found
+        choices.append(choice("peft.modules_to_save", untrained, reason))
+    return choices

@@ -128,10 +128,10 @@ def _answers(
     read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / (FORWARD_GAIN * rate)
     batches = -(-rows // ROWS_WRITTEN_AT_ONCE)
     weights = stored_bytes(model, run.model.precision, run.model.quantization)
-    one = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * _layer_seconds(run, facts, device)
-    one += 2 * numbers * min(rows, ROWS_WRITTEN_AT_ONCE) / rate
+    token_seconds = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * _layer_seconds(run, facts, device)
+    token_seconds += 2 * numbers * min(rows, ROWS_WRITTEN_AT_ONCE) / rate
     written = (
         run.eval.max_new_tokens,
         min(run.eval.max_new_tokens, facts.data.answer_lengths.get("longest", 0)),
     )
-    return loss + read + batches * written[0] * one, loss + read + batches * written[1] * one
+    return loss + read + batches * written[0] * token_seconds, loss + read + batches * written[1] * token_seconds
