@@ -10,6 +10,7 @@ from typing import Any
 from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import LoadedExamples, data_fingerprint, load_examples
 from tunewright.data.rejected_rows import left_out
+from tunewright.data.summary import DataSummary
 from tunewright.data.tokenized import tokenized_cache
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenized_preview import seen_rows
@@ -32,7 +33,7 @@ class TokenizedDataset:
 
     train: list[TokenizedExample]
     held_out: list[TokenizedExample]
-    account: dict[str, Any]
+    summary: DataSummary
     held_out_examples: dict[int, Example]
     baseline: dict[str, Any] | None
 
@@ -73,7 +74,7 @@ def prepare(
     started = time.perf_counter()
     cached = _read_cache(key)
     if cached:
-        account, bad_rows, train, held_out = cached
+        summary, bad_rows, train, held_out = cached
         with suppress(OSError):  # the same rows may have been public when they were encoded
             narrow([_paths(key)[0].parent, *_paths(key)], [run.file(file_names.RUN_JSON)])
         if is_written:
@@ -94,18 +95,21 @@ def prepare(
         if is_written:
             _write_bad_rows(run, bad_rows)
         raise_if_stopped(gated, spec)
-        account, train, held_out = gated.account, gated.train, gated.held_out
+        summary, train, held_out = gated.summary, gated.train, gated.held_out
         try:
-            _write_cache(key, account, bad_rows, train, held_out)
+            _write_cache(key, summary, bad_rows, train, held_out)
         except OSError as fault:
             note(f"the encoded rows are not kept for the next run: {fault.strerror or fault} ({home()})")
     seconds, rows = time.perf_counter() - started, len(train) + len(held_out)
     pace = {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds)}
     if is_written:
-        atomic_io.write_json(run.file(file_names.PREPARED), {"key": key, "from_cache": bool(cached), **pace, **account})
+        atomic_io.write_json(
+            run.file(file_names.PREPARED),
+            {"key": key, "from_cache": bool(cached), **pace, **summary.model_dump(mode="json")},
+        )
         seen = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
         atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), seen)
-    return TokenizedDataset(train, held_out, account, examples, _baseline(loaded, plan))
+    return TokenizedDataset(train, held_out, summary, examples, _baseline(loaded, plan))
 
 
 def _baseline(loaded: LoadedExamples, plan: Plan) -> dict[str, Any] | None:
@@ -123,14 +127,16 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
 
 def _read_cache(
     key: str,
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[TokenizedExample], list[TokenizedExample]] | None:
+) -> tuple[DataSummary, list[dict[str, Any]], list[TokenizedExample], list[TokenizedExample]] | None:
     """What was kept under this key, if all of it is as it was written, and was written together."""
     account_path, *row_paths = _paths(key)
     stored = unseal_object(account_path)
     if stored is None or stored["key"] != key or stored["files"] != [_digest(path) for path in row_paths]:
         return None
     train, held_out = (tokenized_cache.load(path) for path in row_paths)
-    return None if train is None or held_out is None else (stored["account"], stored["left_out"], train, held_out)
+    if train is None or held_out is None:
+        return None
+    return DataSummary.model_validate(stored["account"]), stored["left_out"], train, held_out
 
 
 def _digest(path: Path) -> str:
@@ -139,7 +145,7 @@ def _digest(path: Path) -> str:
 
 def _write_cache(
     key: str,
-    account: dict[str, Any],
+    summary: DataSummary,
     bad_rows: list[dict[str, Any]],
     train: list[TokenizedExample],
     held_out: list[TokenizedExample],
@@ -148,7 +154,7 @@ def _write_cache(
     for path, rows in zip(row_paths, (train, held_out), strict=True):
         atomic_io.write_cached(path, tokenized_cache.dump(rows))
     files = [_digest(path) for path in row_paths]
-    stored = {"key": key, "account": account, "left_out": bad_rows, "files": files}
+    stored = {"key": key, "account": summary.model_dump(mode="json"), "left_out": bad_rows, "files": files}
     atomic_io.write_cached(account_path, seal_object(account_path, stored))
 
 

@@ -64,9 +64,9 @@ def train(plan: Plan, scorer: EvaluationRunner, callbacks: Sequence[TrainerCallb
     with PhaseTimer(events, "prepare"):
         data = prepare(plan, run, tokenizer, scorer.progress("prepare"), lambda text: events.write("note", text=text))
     stop.check(name=run.name)
-    if dropped := data.account["dropped"]:
+    if dropped := data.summary.dropped:
         events.write(
-            "note", text=f"{dropped} of {data.account['rows']} rows are left out; they stand in {file_names.BAD_ROWS}"
+            "note", text=f"{dropped} of {data.summary.rows} rows are left out; they stand in {file_names.BAD_ROWS}"
         )
 
     with PhaseTimer(events, "load"):
