@@ -110,7 +110,7 @@ def test_names_of_classes_in_a_table_are_data(tmp_path: Path, meta: bytes) -> No
 MUTATE = """
 import sys
 from pathlib import Path
-from tunewright.data.read import read_rows
+from tunewright.data.files.readers import read_rows
 from tunewright.errors import TunewrightError
 folder, refused = Path(sys.argv[1]), 0
 for path in sorted(folder.iterdir()):
