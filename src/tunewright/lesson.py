@@ -149,7 +149,7 @@ class LoraTrainer:
         return self.model, self.tokenizer
 
     def prepare_data(self, dataset_name: str = "wikitext", max_length: int = 512) -> dict[str, Any]:
-        """Check and account for "wikitext" (from the Hub) or a file of yours; its account.
+        """Check and account for "wikitext" (from the Hub) or a file of yours. Returns its summary.
 
         Raises: HubError E702 if wikitext cannot be had, and says what to pass instead; DataError for damaged rows.
         """
@@ -165,11 +165,9 @@ class LoraTrainer:
             row = json.dumps({"text": "..."})
             raise HubError([Problem("E702", values={"name": "wikitext", "reason": Phrase(reason, row=row)})]) from fault
         check.raise_if_stopped()
-        account: dict[str, Any] = check.validated.account
-        print(
-            _("{used} rows to train on, {held_out} held out").format(used=account["used"], held_out=account["held_out"])
-        )
-        return account
+        summary = check.validated.summary
+        print(_("{used} rows to train on, {held_out} held out").format(used=summary.used, held_out=summary.held_out))
+        return summary.model_dump(mode="json")
 
     def _blank_lines(self) -> dict[str, Any]:
         """A third of wikitext's lines are blank, and no rows."""

@@ -47,18 +47,18 @@ def test_what_does_not_hold_is_made_anew(run: Begun, home: Path, name: str, cont
     (home / "encoded" / run[1].prepared()["key"] / name).write_text(content)
     again = prepared(run)
     assert not run[1].prepared()["from_cache"]
-    assert (again.account, again.train) == (first.account, first.train)
+    assert (again.summary, again.train) == (first.summary, first.train)
     prepared(run)
     assert run[1].prepared()["from_cache"]
 
 
 def test_counts_that_were_changed_by_hand_are_not_believed(run: Begun, home: Path) -> None:
-    rows = prepared(run).account["rows"]
+    rows = prepared(run).summary.rows
     path = home / "encoded" / run[1].prepared()["key"] / "account.json"
     stored = json.loads(path.read_text())
     stored["account"]["rows"] = 7
     path.write_text(json.dumps(stored))
-    assert prepared(run).account["rows"] == rows
+    assert prepared(run).summary.rows == rows
 
 
 def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
@@ -67,7 +67,7 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
     (tmp_path / "a-file").write_text("")
     monkeypatch.setenv("TUNEWRIGHT_HOME", str(tmp_path / "a-file"))
     notes: list[str] = []
-    assert prepared(run, notes).account["rows"] == 40
+    assert prepared(run, notes).summary.rows == 40
     assert len(notes) == 1 and "a-file" in notes[0]
 
 

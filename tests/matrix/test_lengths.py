@@ -87,9 +87,9 @@ def test_texts_to_be_labelled_are_cut_with_a_word(short: Callable[[str], Path], 
 def test_tokens_of_the_plan_are_those_of_cut_rows(short: Callable[[str], Path], tmp_path: Path) -> None:
     folder, data = short("bert"), write_rows(tmp_path / "r.jsonl", reviews(30))
     plan = planned(data, folder, task="seq_cls")
-    account = api.data_check(data, str(folder), task="seq_cls").validated.account
-    assert plan.facts.data.mean_length == account["tokens"] / account["used"] < 64
-    assert account["lengths"]["longest"] > 64
+    summary = api.data_check(data, str(folder), task="seq_cls").validated.summary
+    assert plan.facts.data.mean_length == summary.tokens / summary.used < 64
+    assert summary.lengths["longest"] > 64
 
 
 def test_answers_that_are_cut_stop_all_three_alike_and_the_pasted_fix_leads_on(
@@ -153,8 +153,8 @@ def test_a_long_text_goes_on_in_the_next_block_and_is_learned_whole(
     check = api.data_check(path, str(folder))
     assert check.stopping == ()
     assert [warning.code for warning in check.warnings] == (["W237"] if name.endswith("txt") else [])
-    account, rows = check.validated.account, check.validated.train
-    assert (account["rows"], account["used"], account["blocks"]["train"]) == (1, 1, len(rows))
+    summary, rows = check.validated.summary, check.validated.train
+    assert (summary.rows, summary.used, summary.blocks.train) == (1, 1, len(rows))
     assert len(rows) > 10 and max(len(row.input_ids) for row in rows) == 64
     learned = [label for row in rows for label in row.labels if label != -100]
     assert check.tokenizer.decode(learned).strip() == words.strip()
@@ -183,5 +183,5 @@ def test_a_run_on_long_texts_counts_rows_and_tests_all_of_them(short: Callable[[
 
 def test_a_short_text_is_one_block_as_before(short: Callable[[str], Path], tmp_path: Path) -> None:
     rows = [{"text": f"story {n}"} for n in range(12)]
-    account = api.data_check(write_rows(tmp_path / "t.jsonl", rows), str(short("gpt2"))).validated.account
-    assert account["blocks"]["train"] == account["used"]
+    summary = api.data_check(write_rows(tmp_path / "t.jsonl", rows), str(short("gpt2"))).validated.summary
+    assert summary.blocks.train == summary.used

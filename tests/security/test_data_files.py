@@ -194,6 +194,6 @@ def test_damaged_rows_of_two_files_are_counted_each(tmp_path: Path, home: Path) 
         (tmp_path / f"{name}.jsonl").write_text("\n".join([*rows[:2], "{bad", *rows[3:]]) + "\n")
     model = str(model_folder(tmp_path / "model"))
     sets = [f"data.holdout={tmp_path / 'held-out.jsonl'}", "data.skip_bad=true"]
-    account = api.data_check(str(tmp_path / "train.jsonl"), model, sets=sets).validated.account
-    assert account["dropped"] == account["counts"]["damaged"] == 2
-    assert account["numbers"]["damaged"] == [3, 3]
+    summary = api.data_check(str(tmp_path / "train.jsonl"), model, sets=sets).validated.summary
+    assert summary.dropped == summary.counts["damaged"] == 2
+    assert summary.numbers["damaged"] == [3, 3]

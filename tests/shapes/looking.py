@@ -45,8 +45,8 @@ def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
     texts = (checked.pieces(row) for row in rows)
     learned = tuple("".join(piece.text for piece in pieces if piece.is_learned) for pieces in texts)
     learned = tuple(text.removesuffix("<|im_end|>") for text in learned)
-    account = validated.account
-    return Seen(learned, account["held_out"], account["dropped"], checked.stopping, tuple(checked.warnings))
+    summary = validated.summary
+    return Seen(learned, summary.held_out, summary.dropped, checked.stopping, tuple(checked.warnings))
 
 
 def settings_of(flags: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tunewright.data.examples.label_names import read_words
 from tunewright.data.examples.row_cells import RowReport
 from tunewright.data.files.column_names import normal
 from tunewright.data.files.readers import RawRow, Reading, read_rows
+from tunewright.data.files.row import Row
 from tunewright.data.train_eval_split import train_source
 from tunewright.data.word_text import split_words
 from tunewright.errors import Problem, error, errors_of
@@ -99,7 +100,7 @@ _COMPLETED: Mapping[Task, Callable[[Sequence[RawRow], Mapping[str, str], Task], 
 }
 
 
-def _with_answer(row: Mapping[str, Any]) -> dict[str, Any]:
+def _with_answer(row: Row) -> dict[str, Any]:
     """The row as it would be with an answer: a conversation that ends with the user gets a last turn."""
     turns = {column: _as_turns(cell) for column, cell in row.items()}
     conversations = {column: turns for column, turns in turns.items() if turns}
@@ -119,7 +120,7 @@ def _as_turns(cell: Any) -> list[Any] | None:
     return list(turns_of(cell)) if is_turns else None
 
 
-def _ended(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _ended(turns: Sequence[Row]) -> list[Any]:
     last = next((value for key, value in turns[-1].items() if str(key).casefold() in SPEAKER_KEYS), "")
     is_answered = SPEAKERS.get(normal(str(last))) == "assistant"
     return list(turns) if is_answered else [*turns, {"role": "assistant", "content": PENDING}]

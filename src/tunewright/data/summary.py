@@ -1,13 +1,15 @@
-"""The account of every row: how many there are of each kind, how long they are, and what there is to be told of them."""
+"""The summary of a data set: rows of each kind, lengths, tokens in the loss, and the warnings that follow from them."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tunewright.config.tasks import Task
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunewright.config.tasks import ProblemType, Task
 from tunewright.data.examples.formats import Example
 from tunewright.data.files.column_names import UNUSED
-from tunewright.data.histogram import histogram
+from tunewright.data.histogram import Count, LengthHistogram, histogram
 from tunewright.data.load_examples import LoadedExamples, place_of
 from tunewright.data.tokenized.loss_mask import RenderNote
 from tunewright.data.tokenized.micro_batches import SHORTEST_PREFIX, common_beginning
@@ -49,14 +51,73 @@ UNKNOWN_TOLD = 0.01
 UNKNOWN_REFUSED = 0.2
 
 
-def make_account(
+def _field(default: Any = ..., *, description: str) -> Any:
+    return Field(default, description=description)
+
+
+class SequenceCounts(BaseModel):
+    """Tokenized sequences on each side; a plain text may become several of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    train: Count = _field(description="sequences")
+    held_out: Count = _field(description="sequences")
+
+
+class DataSummary(BaseModel):
+    """What the rows of a data set became: how many of each kind, how long they are, what is in the loss.
+
+    It is stored as JSON in prepared.json, whose other keys are not part of it. Fields with a default are missing in files
+    of earlier versions.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Task = _field("causal_lm", description="the task the rows are tokenized for")
+    format: str = _field(description="the recognized format of the rows")
+    columns: dict[str, str] = _field({}, description="column by role")
+    rows: Count = _field(description="rows read, damaged ones included: used + held_out + dropped")
+    used: Count = _field(description="training rows")
+    looked_at: Count = _field(0, description="training rows in memory, which lengths and tokens are measured on")
+    held_out: Count = _field(description="held-out rows")
+    blocks: SequenceCounts = _field(SequenceCounts(train=0, held_out=0), description="tokenized sequences")
+    dropped: Count = _field(description="rows left out: damaged, or also in the training rows")
+    counts: dict[str, Count] = _field(description="rows of each kind of KINDS")
+    numbers: dict[str, list[Count]] = _field(description="row numbers of each kind, the first SHOWN_NUMBERS")
+    lengths: dict[str, Count] = _field(description="tokens per row before truncation, by name of QUANTILES")
+    histogram: LengthHistogram | None = _field(None, description="rows by length in tokens")
+    max_length: Count = _field(description="the limit of a sequence, in tokens")
+    common_prefix: Count = _field(0, description="tokens that all prompts begin with; 0 if too few to share")
+    longest_prompt: Count = _field(0, description="tokens of the longest prompt")
+    tokens: Count = _field(description="tokens of the training rows after truncation")
+    label_tokens: Count = _field(description="tokens of them in the loss; rows for seq_cls")
+    unknown_tokens: Count = _field(0, description="tokens of them that the tokenizer has no entry for")
+    labels: dict[str, Count] = _field(description="training rows with each label; words for tags")
+    problem_type: ProblemType | None = _field(description="the kind of labels, for seq_cls")
+    unused: dict[str, Count] = _field({}, description="rows that hold something in each column or key that is not used")
+    positions: Count = _field(NO_LIMIT, description="the largest max_length of the model, in tokens")
+
+    @property
+    def unknown_share(self) -> float:
+        """The share of tokens that the tokenizer has no entry for, from 0 to 1."""
+        return self.unknown_tokens / max(1, self.tokens)
+
+
+def read_summary(prepared: Mapping[str, object]) -> DataSummary | None:
+    """The summary that a run has stored in prepared.json; None for an empty record, before the data were prepared."""
+    return DataSummary.model_validate(prepared) if prepared else None
+
+
+def summarize(
     loaded: LoadedExamples,
     train: Sequence[TokenizedExample],
     held_out: Sequence[TokenizedExample],
     tokenizer: TextTokenizer,
     task: Task,
     max_length: int,
-) -> dict[str, Any]:
+    positions: int,
+) -> DataSummary:
+    """Counts, lengths and tokens of the rows that were tokenized and of those that could not be."""
     kinds = _kinds(loaded, train, held_out, tokenizer)
     numbers = {row.number for row in train}
     # A text that goes on in further blocks has one length.
@@ -69,30 +130,31 @@ def make_account(
         ids for row in train for ids in ((row.input_ids, row.labels) if task == "seq2seq" else (row.input_ids,))
     ]
     unknown = sum(ids.count(tokenizer.unk_id) for ids in sequences) if tokenizer.unk_id is not None else 0
-    return {
-        "task": task,
-        "format": loaded.format.name,
-        "columns": dict(loaded.format.columns),
-        "rows": loaded.rows_in,
-        "used": loaded.num_train - (len(loaded.train) - len(numbers)),
-        "looked_at": len(numbers),
-        "held_out": len({row.number for row in held_out}),
-        "blocks": {"train": len(train), "held_out": len(held_out)},
-        "dropped": loaded.bad_rows + len(loaded.leaked),
-        "counts": {kind: len(kinds[kind]) for kind in KINDS},
-        "numbers": {kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
-        "lengths": {name: quantile(lengths, share) for name, share in QUANTILES.items()},
-        "histogram": histogram(lengths, NO_LIMIT if loaded.format.name == "text" else max_length),  # texts are not cut
-        "max_length": max_length,
-        "common_prefix": common_prefix(train, task),
-        "longest_prompt": max((row.prompt_length for row in (*train, *held_out)), default=0),
-        "tokens": sum(len(ids) for ids in sequences),
-        "label_tokens": len(train) if task == "seq_cls" else sum(row.num_label_tokens for row in train),
-        "unknown_tokens": unknown,
-        "labels": loaded.label_counts,
-        "problem_type": loaded.problem_type,
-        "unused": dict(loaded.unused),
-    }
+    return DataSummary(
+        task=task,
+        format=loaded.format.name,
+        columns=dict(loaded.format.columns),
+        rows=loaded.rows_in,
+        used=loaded.num_train - (len(loaded.train) - len(numbers)),
+        looked_at=len(numbers),
+        held_out=len({row.number for row in held_out}),
+        blocks=SequenceCounts(train=len(train), held_out=len(held_out)),
+        dropped=loaded.bad_rows + len(loaded.leaked),
+        counts={kind: len(kinds[kind]) for kind in KINDS},
+        numbers={kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
+        lengths={name: quantile(lengths, share) for name, share in QUANTILES.items()},
+        histogram=histogram(lengths, NO_LIMIT if loaded.format.name == "text" else max_length),  # texts are not cut
+        max_length=max_length,
+        common_prefix=common_prefix(train, task),
+        longest_prompt=max((row.prompt_length for row in (*train, *held_out)), default=0),
+        tokens=sum(len(ids) for ids in sequences),
+        label_tokens=len(train) if task == "seq_cls" else sum(row.num_label_tokens for row in train),
+        unknown_tokens=unknown,
+        labels=loaded.label_counts,
+        problem_type=loaded.problem_type,
+        unused=dict(loaded.unused),
+        positions=positions,
+    )
 
 
 def common_prefix(train: Sequence[TokenizedExample], task: Task) -> int:
@@ -155,36 +217,36 @@ WARNED: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def warnings_of(account: Mapping[str, Any]) -> list[Problem]:
-    counts = account["counts"]
+def warnings_of(summary: DataSummary) -> list[Problem]:
+    counts = summary.counts
     problems = []
     if counts["truncated"]:
         problems.append(
-            cut_warning(counts["truncated"], account["max_length"], account["lengths"]["longest"], account["positions"])
+            cut_warning(counts["truncated"], summary.max_length, summary.lengths["longest"], summary.positions)
         )
     for code, kind in WARNED.items():
         if counts[kind]:
             problems.append(Problem(code, values={"count": counts[kind]}))
-    if UNKNOWN_TOLD < unknown_share(account) <= UNKNOWN_REFUSED:
-        values = {"count": account["unknown_tokens"], "percent": f"{unknown_share(account):.1%}"}
+    if UNKNOWN_TOLD < summary.unknown_share <= UNKNOWN_REFUSED:
+        values = {"count": summary.unknown_tokens, "percent": f"{summary.unknown_share:.1%}"}
         problems.append(Problem("W214", values=values))
-    problems += _of_turns(account)
+    problems += _of_turns(summary)
     for code, rare in (("W216", 0), ("W217", 1)):
-        names = [name for name, count in account["labels"].items() if count == rare]
+        names = [name for name, count in summary.labels.items() if count == rare]
         if names:
             problems.append(Problem(code, values={"count": len(names), "labels": _listed(names)}))
     return problems
 
 
-def _of_turns(account: Mapping[str, Any]) -> Iterator[Problem]:
+def _of_turns(summary: DataSummary) -> Iterator[Problem]:
     """Rows of two kinds in one file, and columns that people expect to be used."""
-    count, rows = account["counts"]["thinking"], account["looked_at"] + account["held_out"]
+    count, rows = summary.counts["thinking"], summary.looked_at + summary.held_out
     if 0 < count < rows:
         yield Problem("W222", values={"count": count, "rows": rows})
     for code, names in UNUSED.items():
-        columns = [column for column in account["unused"] if column.rpartition(".")[2].casefold() in names]
+        columns = [column for column in summary.unused if column.rpartition(".")[2].casefold() in names]
         if columns:
-            values = {"columns": ", ".join(columns), "count": max(account["unused"][column] for column in columns)}
+            values = {"columns": ", ".join(columns), "count": max(summary.unused[column] for column in columns)}
             yield Problem(code, values=values)
 
 
@@ -192,10 +254,6 @@ def cut_warning(count: int, max_length: int, longest: int, positions: int) -> Pr
     """W201, with the max_length that would cut nothing where the model has it."""
     fix = {"needed": longest} if longest <= positions else {}
     return Problem("W201", values={"count": count, "max_length": max_length, **fix})
-
-
-def unknown_share(account: Mapping[str, Any]) -> float:
-    return account["unknown_tokens"] / max(1, account["tokens"])  # type: ignore[no-any-return]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,13 +6,12 @@ leaving such rows out was asked for.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tunewright.config.run_config import DataConfig
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import LoadedExamples
-from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, make_account, unknown_share, warnings_of
+from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, DataSummary, summarize, warnings_of
 from tunewright.data.tokenized.tokenization import TokenizedExample, encode
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows, beyond, beyond_problem
@@ -29,7 +28,7 @@ class ValidatedData:
     loaded: LoadedExamples
     train: list[TokenizedExample]
     held_out: list[TokenizedExample]
-    account: dict[str, Any]
+    summary: DataSummary
     warnings: list[Problem]
     outside: Problem | None = None  # tokens in use that the model has no row for
 
@@ -72,10 +71,10 @@ def validate_data(
     problems = [*loaded.problems, *(_without_vain_advice(problem, positions) for problem in (*bad, *bad_held_out))]
     problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))
     loaded = replace(loaded, problems=problems)
-    account = make_account(loaded, train, held_out, tokenizer, task, max_length) | {"positions": positions}
+    summary = summarize(loaded, train, held_out, tokenizer, task, max_length, positions)
     ids = beyond([*train, *held_out], tokenizer, task, embedding) if embedding else []
     outside = beyond_problem(ids, tokenizer, task, embedding) if ids and embedding else None
-    return ValidatedData(loaded, train, held_out, account, [*loaded.notes, *warnings_of(account)], outside)
+    return ValidatedData(loaded, train, held_out, summary, [*loaded.notes, *warnings_of(summary)], outside)
 
 
 def _without_vain_advice(problem: Problem, positions: int) -> Problem:
@@ -94,7 +93,7 @@ def most_truncated(spec: DataConfig, task: Task) -> float:
 
 def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
     """What must stop the run: damaged rows that were not knowingly left out, and thresholds that are passed."""
-    loaded, counts = validated.loaded, validated.account["counts"]
+    loaded, counts = validated.loaded, validated.summary.counts
     problems: list[Problem] = []
     if loaded.problems and not spec.skip_bad:
         problems += loaded.problems
@@ -103,13 +102,13 @@ def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
         problems.append(Problem("E210", values={"path": spec.train}))
     if validated.outside:
         problems.append(validated.outside)
-    longest, task = validated.account["lengths"]["longest"], validated.account["task"]
-    is_room = longest <= validated.account["positions"]
+    longest, task = validated.summary.lengths["longest"], validated.summary.task
+    is_room = longest <= validated.summary.positions
     longer = f"--set data.max_length={longest}" if is_room else "--set data.max_truncated=1"
     skipped = loaded.bad_rows if spec.skip_bad else 0
     most_bad = spec.max_bad if validated.train else 1.0  # where no row is left, that is what is wrong
     repeated = 0 if loaded.format.name == "text" else counts["duplicate"]  # texts repeat lines, answers should not
-    looked_at = validated.account["looked_at"] + validated.account["held_out"]
+    looked_at = validated.summary.looked_at + validated.summary.held_out
     limits = (
         (N_("damaged"), skipped, most_bad, loaded.rows_in, "--set data.max_bad=1"),
         (N_("truncated"), counts["truncated"], most_truncated(spec, task), looked_at, longer),
@@ -122,8 +121,8 @@ def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
                 "what": kind, "limit": f"{limit:.0%}", "fix": fix,
             }  # fmt: skip
             problems.append(Problem("E215", values=values))
-    if unknown_share(validated.account) > UNKNOWN_REFUSED:
-        share = unknown_share(validated.account)
+    if validated.summary.unknown_share > UNKNOWN_REFUSED:
+        share = validated.summary.unknown_share
         values = {"percent": f"{share:.0%}", "path": spec.train, "task": task}
         problems.append(Problem("E225", values=values))
     if validated.train and _all_the_same(loaded):

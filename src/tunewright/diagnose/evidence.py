@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.tasks import TASKS
+from tunewright.data.summary import DataSummary, read_summary
 from tunewright.errors import Problem
 from tunewright.planning.resolve_adapter import learning_rate
 from tunewright.planning.run_plan import Plan, from_json
@@ -20,16 +21,16 @@ EventRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class Evidence:
-    """One run: plan, account of its rows, curves in the order of steps, scores, answers, how it ended.
+    """One run: plan, summary of its data, curves in the order of steps, scores, answers, how it ended.
 
-    `handle` is how a command names it; `account` is empty before the rows were prepared.
+    `handle` is how a command names it; `summary` is None before the rows were prepared.
     """
 
     handle: str
     config: str
     state: str
     plan: Plan
-    account: dict[str, Any]
+    summary: DataSummary | None
     logs: Sequence[EventRow]
     evals: Sequence[EventRow]
     before: dict[str, float]
@@ -87,11 +88,11 @@ class Evidence:
     @property
     def rows(self) -> int:
         """Rows that were used or held out."""
-        return int(self.account.get("used", 0) + self.account.get("held_out", 0))
+        return self.summary.used + self.summary.held_out if self.summary else 0
 
     def count(self, kind: str) -> int:
-        """Rows of a kind of the data gate's account."""
-        return int(self.account.get("counts", {}).get(kind, 0))
+        """Rows of a kind of the data summary."""
+        return self.summary.counts.get(kind, 0) if self.summary else 0
 
     def last(self, name: str) -> Any:
         """A field of the last logged step; None where it is not there."""
@@ -122,7 +123,7 @@ def read(run: RunDir) -> Evidence:
         config=_as_seen_from_here(run.file(file_names.CONFIG)),
         state=run.state(),
         plan=from_json(run.plan()),
-        account=run.prepared(),
+        summary=read_summary(run.prepared()),
         logs=history.curves.logs.events,
         evals=history.curves.evals.events,
         logged_bytes=history.peak_bytes,

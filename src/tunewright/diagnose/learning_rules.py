@@ -89,17 +89,17 @@ def no_gradient(evidence: Evidence) -> Finding | None:
 
 def answers_cut_away(evidence: Evidence) -> Finding | None:
     """D204: of many rows nothing is left to learn, or nothing but the end token."""
-    account, has_no_labels = evidence.account, any(problem.code == "E504" for problem in evidence.problems)
-    if not account or not evidence.writes or account["format"] == "text":
+    summary, has_no_labels = evidence.summary, any(problem.code == "E504" for problem in evidence.problems)
+    if not summary or not evidence.writes or summary.format == "text":
         return None
     rows, lost = evidence.rows + evidence.count("masked_out"), evidence.count("masked_out")
-    mean = account["label_tokens"] / max(1, account["used"])
+    mean = summary.label_tokens / max(1, summary.used)
     if not has_no_labels and lost < ROWS_LOST * rows and mean >= ONLY_THE_END:
         return None
-    values = {"lost": lost, "rows": rows, "mean": rounded(mean), "max_length": account["max_length"]}
+    values = {"lost": lost, "rows": rows, "mean": rounded(mean), "max_length": summary.max_length}
     longest = evidence.plan.facts.data.lengths["longest"]
     remedies: list[Remedy] = []
-    if longest > account["max_length"]:
+    if longest > summary.max_length:
         text = N_("make room for the longest row: {tokens} tokens")
         remedies.append(anew(evidence, text, {"data.max_length": longest}, tokens=longest))
     remedies.append(look_at_rows(evidence, N_("see what is learned of each row")))

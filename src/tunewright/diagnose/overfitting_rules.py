@@ -39,7 +39,7 @@ def by_heart(evidence: Evidence) -> Finding | None:
     best = min(held_out, key=lambda pair: pair[1])[0]
     values = {
         "trained": rounded(trained), "tested": rounded(tested), "passes": rounded(evidence.passes),
-        "rows": int(evidence.account.get("used", evidence.plan.facts.data.num_train)), "best": best,
+        "rows": evidence.summary.used if evidence.summary else evidence.plan.facts.data.num_train, "best": best,
     }  # fmt: skip
     return Finding(Problem("D302", values=values), "warning", "likely", _remedies(evidence, best))
 

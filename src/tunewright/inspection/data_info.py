@@ -1,12 +1,11 @@
 """The data in numbers: rows, format, lengths in tokens, how much of them is learned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from tunewright.config.frozen_model import FrozenModel
 from tunewright.config.tasks import ProblemType
-from tunewright.errors import Problem
 
 
 class DataInfo(FrozenModel):
@@ -50,39 +49,6 @@ class DataInfo(FrozenModel):
     @property
     def num_held_out_sequences(self) -> int:
         return self.held_out_blocks or self.num_held_out
-
-
-def from_account(
-    path: str, fingerprint: str, account: Mapping[str, Any], *, answer_lengths: Mapping[str, int],
-    is_single_turn: bool, holdout: float | str = 0.1, warnings: Sequence[Problem] = (),
-) -> DataInfo:  # fmt: skip
-    """Facts from the gate's account ; lengths are those of the rows that were looked at."""
-    blocks, rows = account["blocks"], max(1, account["looked_at"])
-    sampled = max(1, blocks["train"])
-    return DataInfo(
-        path=path,
-        fingerprint=fingerprint,
-        format=account["format"],
-        columns=account["columns"],
-        num_train=account["used"],
-        num_held_out=account["held_out"],
-        num_bad=account["dropped"],
-        is_single_turn=is_single_turn,
-        lengths=account["lengths"],
-        longest_prompt=account["longest_prompt"],
-        common_prefix=account["common_prefix"],
-        mean_length=account["tokens"] / sampled,
-        mean_label_tokens=account["label_tokens"] / sampled,
-        answer_lengths=dict(answer_lengths),
-        sampled_rows=account["looked_at"],
-        labels=tuple(account["labels"]),
-        problem_type=account["problem_type"],
-        holdout=holdout,
-        warnings=tuple(problem.to_record() for problem in warnings),
-        num_truncated=account["counts"]["truncated"],
-        train_blocks=round(account["used"] * blocks["train"] / rows),
-        held_out_blocks=blocks["held_out"],
-    )
 
 
 def length_at(lengths: Mapping[str, int], share: float) -> float:

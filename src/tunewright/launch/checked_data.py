@@ -23,17 +23,17 @@ class DataCheck:
 
     def __repr__(self) -> str:
         """The summary in one line, in English."""
-        account = self.validated.account
-        counts = {"to train": "used", "held out": "held_out", "left out": "dropped"}
-        rows = "1 row" if account["rows"] == 1 else f"{account['rows']} rows"
-        parts = [rows, *(f"{account[key]} {what}" for what, key in counts.items())]
+        summary = self.validated.summary
+        counts = {"to train": summary.used, "held out": summary.held_out, "left out": summary.dropped}
+        rows = "1 row" if summary.rows == 1 else f"{summary.rows} rows"
+        parts = [rows, *(f"{count} {what}" for what, count in counts.items())]
         return f"DataCheck({', '.join(parts)}: {'stops a run' if self.stopping else 'sound'})"
 
     def _repr_html_(self) -> str:
         """The summary for a notebook: how many rows of each kind, and what is wrong."""
         counts = [
             (_(formatting.KINDS[kind][0]), f"{count:,}")
-            for kind, count in self.validated.account["counts"].items()
+            for kind, count in self.validated.summary.counts.items()
             if count
         ]
         problems = [(problem.code, problem.message()) for problem in (*self.stopping, *self.warnings)]
@@ -42,7 +42,7 @@ class DataCheck:
     def pieces(self, row: TokenizedExample) -> list[PreviewPiece]:
         """The text of a row as the model sees it, cut where the tokens in the loss begin and end."""
         loaded = self.validated.loaded
-        return pieces(row, self.tokenizer, self.validated.account["task"], loaded.labels, loaded.problem_type)
+        return pieces(row, self.tokenizer, self.validated.summary.task, loaded.labels, loaded.problem_type)
 
     def raise_if_stopped(self) -> None:
         """Raises: DataError with everything that would stop a run."""

@@ -12,15 +12,15 @@ from tunewright.data.examples.formats import Example, looks_like
 from tunewright.data.files.hub_datasets import offline
 from tunewright.data.files.readers import read_rows
 from tunewright.data.load_examples import data_fingerprint, load_examples
-from tunewright.data.summary import NO_LIMIT, quantile
+from tunewright.data.summary import NO_LIMIT, DataSummary, quantile
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
 from tunewright.data.train_eval_split import sides_of, train_source
 from tunewright.data.validation import ValidatedData, raise_if_stopped, validate_data
-from tunewright.errors import error, errors_of, system_faults
+from tunewright.errors import Problem, error, errors_of, system_faults
 from tunewright.i18n import N_, _
-from tunewright.inspection.data_info import DataInfo, from_account
+from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import is_idle, probe_path, read_machine, read_probe
 from tunewright.inspection.model_info import ModelInfo, read_model
 from tunewright.launch.resolve_model import Notify, resolve_model, with_tokenizer_json
@@ -123,13 +123,13 @@ def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:
     Lengths stay those of the untruncated rows, so that the plan makes the same choice.
     """
     whole = check(max_length=NO_LIMIT)
-    lengths = whole.account["lengths"]
-    longest_prompt = whole.account["longest_prompt"]
-    length = fitting_length(lengths, longest_prompt, room, is_text=whole.account["format"] == "text")
+    lengths = whole.summary.lengths
+    longest_prompt = whole.summary.longest_prompt
+    length = fitting_length(lengths, longest_prompt, room, is_text=whole.summary.format == "text")
     if lengths["longest"] <= length:
-        return replace(whole, account={**whole.account, "max_length": length})
+        return replace(whole, summary=whole.summary.model_copy(update={"max_length": length}))
     cut = check(max_length=length)
-    return replace(cut, account={**cut.account, "lengths": lengths, "longest_prompt": longest_prompt})
+    return replace(cut, summary=cut.summary.model_copy(update={"lengths": lengths, "longest_prompt": longest_prompt}))
 
 
 def _task_of(run: RunConfig, model: ModelInfo) -> tuple[Task, tuple[PlannedChoice, ...]]:
@@ -176,13 +176,46 @@ def answer_lengths(rows: Sequence[TokenizedExample]) -> dict[str, int]:
     return {"p95": quantile(ordered, 0.95), "longest": quantile(ordered, 1.0)}
 
 
+def data_info(
+    path: str, fingerprint: str, summary: DataSummary, *, answer_lengths: Mapping[str, int],
+    is_single_turn: bool, holdout: float | str = 0.1, warnings: Sequence[Problem] = (),
+) -> DataInfo:  # fmt: skip
+    """Facts from the data summary; lengths are those of the rows that were looked at."""
+    blocks, rows = summary.blocks, max(1, summary.looked_at)
+    sampled = max(1, blocks.train)
+    return DataInfo(
+        path=path,
+        fingerprint=fingerprint,
+        format=summary.format,
+        columns=summary.columns,
+        num_train=summary.used,
+        num_held_out=summary.held_out,
+        num_bad=summary.dropped,
+        is_single_turn=is_single_turn,
+        lengths=summary.lengths,
+        longest_prompt=summary.longest_prompt,
+        common_prefix=summary.common_prefix,
+        mean_length=summary.tokens / sampled,
+        mean_label_tokens=summary.label_tokens / sampled,
+        answer_lengths=dict(answer_lengths),
+        sampled_rows=summary.looked_at,
+        labels=tuple(summary.labels),
+        problem_type=summary.problem_type,
+        holdout=holdout,
+        warnings=tuple(problem.to_record() for problem in warnings),
+        num_truncated=summary.counts["truncated"],
+        train_blocks=round(summary.used * blocks.train / rows),
+        held_out_blocks=blocks.held_out,
+    )
+
+
 def _data_facts(spec: DataConfig, validated: ValidatedData) -> DataInfo:
     sides = sides_of(spec)
     turns = (sum(m.role == "assistant" for m in example.messages) for example in validated.loaded.train)
-    return from_account(
+    return data_info(
         spec.train,
         data_fingerprint(spec),
-        validated.account,
+        validated.summary,
         answer_lengths=answer_lengths([*validated.train, *validated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
         holdout=sides.held_out.path if sides.held_out else sides.share,

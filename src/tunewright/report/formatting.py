@@ -10,6 +10,7 @@ from typing import Any
 from tunewright.config.run_config import RunConfig
 from tunewright.config.tasks import Task
 from tunewright.config.terms import load_terms
+from tunewright.data.summary import DataSummary
 from tunewright.i18n import N_, Phrase, _, counted
 from tunewright.metrics import metric_table
 from tunewright.metrics.metric_table import in_reading_order as in_reading_order
@@ -280,16 +281,16 @@ def file_name(path: str) -> str:
     return Path(path).name if Path(path).is_absolute() else path
 
 
-def learned(account: Mapping[str, Any]) -> str:
+def learned(summary: DataSummary) -> str:
     """What stands to be learned: labels with the rarest and the most frequent, numbers, or the share of tokens."""
-    counts = account["labels"]
+    counts = summary.labels
     if counts:
         ordered = sorted(counts, key=counts.__getitem__)  # where all are equal, still two different ones
         rare, frequent = ordered[0], ordered[-1]
         return _("labels: {count}, from {rare} ({least}) to {frequent} ({most})").format(
             count=len(counts), rare=rare, least=f"{counts[rare]:,}", frequent=frequent, most=f"{counts[frequent]:,}"
         )
-    if account["problem_type"] == "regression":
+    if summary.problem_type == "regression":
         return _("a number for each row")
-    share = percent(account["label_tokens"] / account["tokens"]) if account["tokens"] else DASH
-    return _("{share} of {tokens} tokens are label tokens").format(share=share, tokens=f"{account['tokens']:,}")
+    share = percent(summary.label_tokens / summary.tokens) if summary.tokens else DASH
+    return _("{share} of {tokens} tokens are label tokens").format(share=share, tokens=f"{summary.tokens:,}")

@@ -1,21 +1,21 @@
 """The histogram of row lengths as bars for inline SVG, with its table."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from tunewright.data.summary import DataSummary
 from tunewright.report.svg_axes import LEFT, RIGHT, TOP, WIDTH, ChartAxis, framed
 
 BASE = 190  # where the bars stand, from the top
 GAP = 1.5  # between two bars, in units of the chart
 
 
-def histogram(account: Mapping[str, Any]) -> dict[str, Any]:
+def histogram(summary: DataSummary) -> dict[str, Any]:
     """Bars with the rows that were cut on top, and the limit where it falls among them; empty for runs without one."""
-    told = account.get("histogram")
-    if not told:
+    bins = summary.histogram
+    if not bins:
         return {}
-    width, rows, cut = told["width"], told["rows"], told["cut"]
-    whole, longest = width * len(rows), account["lengths"]["longest"]
+    width, rows, cut = bins.width, bins.rows, bins.cut
+    whole, longest = width * len(rows), summary.lengths["longest"]
     x_axis = ChartAxis(0, whole, LEFT, WIDTH - RIGHT, _number, least_step=1)
     y_axis = ChartAxis(0, 1.08 * max(1, *rows), BASE, TOP, _number, least_step=1)
     bars, table = [], []
@@ -29,7 +29,7 @@ def histogram(account: Mapping[str, Any]) -> dict[str, Any]:
                      "bottom": bottom, "told": f"{ends}: {num_rows:,}"})  # fmt: skip
         if num_rows:
             table.append((ends, f"{num_rows:,}", f"{num_cut:,}" if num_cut else ""))
-    limit = account["max_length"]
+    limit = summary.max_length
     place = x_axis.at(limit) if limit < whole else None
     return framed(x_axis, y_axis, bars=bars, table=table, limit=place, num_cut=sum(cut))
 

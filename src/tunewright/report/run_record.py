@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from tunewright.config.tasks import Task
+from tunewright.data.summary import DataSummary, read_summary
 from tunewright.errors import Problem
 from tunewright.metrics import confusion_matrix, paired_differences
 from tunewright.metrics.confidence_intervals import Interval
@@ -30,7 +31,7 @@ class RunRecord:
     info: dict[str, Any]
     state: str
     plan: Plan
-    account: dict[str, Any]
+    summary: DataSummary | None
     history: RunHistory
 
     @property
@@ -137,7 +138,7 @@ class RunRecord:
 
     @property
     def num_held_out(self) -> int:
-        return int(self.account.get("held_out", self.plan.facts.data.num_held_out))
+        return self.summary.held_out if self.summary else self.plan.facts.data.num_held_out
 
     @property
     def result(self) -> dict[str, Any]:
@@ -191,7 +192,7 @@ def read(run: RunDir) -> RunRecord:
         info=run.info(),
         state=run.state(),
         plan=from_json(run.plan()),
-        account=run.prepared(),
+        summary=read_summary(run.prepared()),
         history=read_history(run),
     )
 

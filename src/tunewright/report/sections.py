@@ -149,7 +149,7 @@ def caveats(found: RunRecord) -> list[str]:
             )
     if 0 < rows < SURE_FROM_ROWS:
         said.append(_("With {rows} only large differences can be shown.").format(rows=formatting.rows(rows).spoken()))
-    leaked = found.account.get("counts", {}).get("leaked", 0)
+    leaked = found.summary.counts.get("leaked", 0) if found.summary else 0
     if leaked:
         said.append(
             ngettext(
@@ -220,28 +220,28 @@ def samples(found: RunRecord) -> dict[str, Any]:
 
 
 def gate(found: RunRecord) -> dict[str, Any]:
-    account = found.account
-    if not account:
+    summary = found.summary
+    if not summary:
         return {}
-    parts = {name: account[name] for name in ("used", "held_out", "dropped")}
+    parts = {"used": summary.used, "held_out": summary.held_out, "dropped": summary.dropped}
     kinds = [
         {
             "label": _(formatting.KINDS[kind][0]) if kind in formatting.KINDS else kind,
             "fate": _(formatting.KINDS[kind][1]) if kind in formatting.KINDS else "",
             "count": count,
-            "numbers": account["numbers"].get(kind, [])[:SHOWN_NUMBERS],
+            "numbers": summary.numbers.get(kind, [])[:SHOWN_NUMBERS],
         }
-        for kind, count in account["counts"].items()
+        for kind, count in summary.counts.items()
         if count
     ]
     return {
-        **account,
-        "bar": loss_charts.stack(parts, account["rows"]),
-        "adds_up": sum(parts.values()) == account["rows"],
+        **summary.model_dump(mode="json"),
+        "bar": loss_charts.stack(parts, summary.rows),
+        "adds_up": sum(parts.values()) == summary.rows,
         "kinds": kinds,
-        "lengths": [(formatting.label(formatting.LENGTHS, name), value) for name, value in account["lengths"].items()],
-        "histogram": length_histogram.histogram(account),
-        "learned": formatting.learned(account),
+        "lengths": [(formatting.label(formatting.LENGTHS, name), value) for name, value in summary.lengths.items()],
+        "histogram": length_histogram.histogram(summary),
+        "learned": formatting.learned(summary),
         "has_bad_rows": found.run.file(file_names.BAD_ROWS).is_file(),
     }
 

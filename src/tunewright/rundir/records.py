@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from tunewright.data.summary import DataSummary
 from tunewright.errors import Problem
 
 Number = Annotated[float, Field(ge=-1e150, le=1e150)]
@@ -189,30 +190,12 @@ def event_shape(event: Mapping[str, Any]) -> type[EventRecord]:
     return _OF_KIND.get(kind, EventRecord) if isinstance(kind, str) else EventRecord
 
 
-class Histogram(Record):
-    width: Annotated[int, Field(ge=1, lt=2**63)]
-    rows: list[Count]
-    cut: list[Count]
+class DataRecord(DataSummary):
+    """prepared.json: the data summary, and the key of the tokenized rows in the cache."""
 
-
-class DataRecord(Record):
-    """prepared.json: the account of the rows."""
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     key: str
-    format: str
-    rows: Count
-    used: Count
-    held_out: Count
-    dropped: Count
-    counts: dict[str, Count]
-    numbers: dict[str, list[int]]
-    lengths: dict[str, Count]
-    max_length: Count
-    tokens: Count
-    label_tokens: Count
-    labels: dict[str, Count]
-    problem_type: str | None
-    histogram: Histogram | None = None
 
 
 class PieceRecord(Record):

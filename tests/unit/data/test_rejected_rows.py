@@ -50,9 +50,9 @@ def validated(tokenizer: TextTokenizer, **options: Any) -> tuple[ValidatedData, 
 
 
 def assert_nothing_is_lost(validated_data: ValidatedData, records: list[dict[str, Any]]) -> None:
-    account = validated_data.account
-    assert account["rows"] == account["used"] + account["held_out"] + account["dropped"]
-    assert account["dropped"] == len(records) == len({(r["file"], r["row"]) for r in records})
+    summary = validated_data.summary
+    assert summary.rows == summary.used + summary.held_out + summary.dropped
+    assert summary.dropped == len(records) == len({(r["file"], r["row"]) for r in records})
     assert all(r["code"] and r["reason"] and len(r["text"]) <= 6 * KEPT_CHARACTERS for r in records)
     text = "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) for r in records)
     assert text.encode("utf-8")
@@ -74,7 +74,7 @@ def test_two_hundred_rows_of_which_each_damaged_one_is_kept_with_its_text(
     validated_data, spec = validated(tokenizer, train=str(path))
     records = left_out(validated_data.loaded, spec)
 
-    assert validated_data.account["rows"] == ROWS
+    assert validated_data.summary.rows == ROWS
     assert_nothing_is_lost(validated_data, records)
     places = [(r["file"], r["line"], r["row"], r["code"]) for r in records]
     assert places == [(str(path), n, n, code) for n, (code, _line) in enumerate(lines, 1) if code]

@@ -15,7 +15,7 @@ from tunewright.data.summary import common_prefix
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.validation import ValidatedData, judge, validate_data
-from tunewright.inspection.data_info import from_account
+from tunewright.launch.inspect_inputs import data_info
 
 VOCABULARY = {"[UNK]": 0, "</s>": 1, "good": 2, "bad": 3, "so": 4, "very": 5}
 
@@ -55,9 +55,9 @@ def test_labels_are_counted_in_training_rows_and_named_over_all(tmp_path: Path, 
     validated, stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", "b", "b", "a", "d"), held_out=held_out)
     assert stops == []
     assert validated.loaded.labels == ("a", "b", "c", "d")
-    assert validated.account["labels"] == {"a": 2, "b": 3, "c": 0, "d": 1}
-    assert (validated.account["task"], validated.account["problem_type"]) == ("seq_cls", "single_label_classification")
-    assert validated.account["label_tokens"] == validated.account["used"] == 6
+    assert validated.summary.labels == {"a": 2, "b": 3, "c": 0, "d": 1}
+    assert (validated.summary.task, validated.summary.problem_type) == ("seq_cls", "single_label_classification")
+    assert validated.summary.label_tokens == validated.summary.used == 6
     assert [row.labels for row in validated.held_out] == [[2], [0]]
     assert warnings_by_code(validated) == {
         "W216": "1 label stands in held-out rows only: c",
@@ -69,17 +69,17 @@ def test_words_are_counted_for_tags(tmp_path: Path, tokenizer: TextTokenizer) ->
     rows = [{"tokens": ["good", "bad"], "tags": ["O", tag]} for tag in ("B-A", "B-A", "B-B", "B-B")]
     validated, stops = look(tmp_path, tokenizer, "token_cls", rows)
     assert stops == []
-    assert validated.account["labels"] == {"B-A": 2, "B-B": 2, "O": 4}
-    assert (validated.account["problem_type"], validated.account["label_tokens"]) == (None, 8)
-    assert validated.account["counts"]["duplicate"] == 2
-    assert validated.account["counts"]["conflict"] == 2
+    assert validated.summary.labels == {"B-A": 2, "B-B": 2, "O": 4}
+    assert (validated.summary.problem_type, validated.summary.label_tokens) == (None, 8)
+    assert validated.summary.counts["duplicate"] == 2
+    assert validated.summary.counts["conflict"] == 2
 
 
 def test_held_out_rows_must_have_labels_of_the_same_kind(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     held_out = [{"text": "bad", "label": 0.5}, {"text": "bad", "label": ["a"]}, {"text": "bad", "label": "a"}]
     validated, stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", "a", "b"), held_out=held_out)
     assert stops == ["E206", "E206", "E216"]
-    assert validated.account["held_out"] == 1
+    assert validated.summary.held_out == 1
 
 
 def test_held_out_rows_with_text_and_label_of_a_training_row_are_left_out(
@@ -88,7 +88,7 @@ def test_held_out_rows_with_text_and_label_of_a_training_row_are_left_out(
     train = [{"text": "good", "label": "a"}, {"text": "bad", "label": "b"}] * 2
     held_out = [{"text": "good ", "label": "a"}, {"text": "good", "label": "b"}, {"text": "so", "label": "b"}]
     validated, _stops = look(tmp_path, tokenizer, "seq_cls", train, held_out=held_out)
-    assert validated.account["counts"] | {"leaked": 1, "conflict": 1} == validated.account["counts"]
+    assert validated.summary.counts | {"leaked": 1, "conflict": 1} == validated.summary.counts
     assert [example.text for example in validated.loaded.held_out] == ["good", "so"]
 
 
@@ -109,14 +109,14 @@ def test_rows_that_all_have_one_label_stop_the_run(
 
 def test_rows_that_have_a_label_or_none_may_be_learned(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     validated, stops = look(tmp_path, tokenizer, "seq_cls", labelled(["a"], [], ["a"]))
-    assert (stops, validated.account["labels"]) == ([], {"a": 2})
+    assert (stops, validated.summary.labels) == ([], {"a": 2})
     assert [row.labels for row in validated.train] == [[1], [0], [1]]
 
 
 def test_numbers_have_no_labels(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     validated, stops = look(tmp_path, tokenizer, "seq_cls", labelled(0.5, 1, 2))
-    assert (stops, validated.warnings, validated.account["labels"]) == ([], [], {})
-    assert validated.account["problem_type"] == "regression"
+    assert (stops, validated.warnings, validated.summary.labels) == ([], [], {})
+    assert validated.summary.problem_type == "regression"
     assert [row.labels for row in validated.train] == [[0.5], [1.0], [2.0]]
     stars, _stops = look(tmp_path, tokenizer, "seq_cls", labelled(1, 2, 5), problem_type="regression")
     assert [row.labels for row in stars.train] == [[1.0], [2.0], [5.0]]
@@ -129,7 +129,7 @@ def test_unknown_tokens_warn_and_then_stop(
     words = ["好"] * unknown + ["good"] * (100 - unknown)
     rows = [{"text": f"{word} ", "label": "ab"[n % 2]} for n, word in enumerate(words)]
     validated, codes = look(tmp_path, tokenizer, "seq_cls", rows)
-    assert validated.account["unknown_tokens"] == unknown
+    assert validated.summary.unknown_tokens == unknown
     assert [problem.code for problem in validated.warnings if problem.code == "W214"] == warns
     assert codes == stops
 
@@ -144,26 +144,26 @@ def test_too_many_unknown_tokens_name_a_model_that_knows_them(tmp_path: Path, to
 def test_sources_and_targets_are_counted_together(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     rows = [{"source": "good " * n, "target": "bad " * 2} for n in (1, 5, 12)]
     validated, _stops = look(tmp_path, tokenizer, "seq2seq", rows)
-    account = validated.account
-    assert account["tokens"] == 1 + 5 + 8 + 3 * 3
-    assert account["label_tokens"] == 9
-    assert (account["counts"]["truncated"], account["longest_prompt"], account["lengths"]["longest"]) == (1, 12, 12)
-    assert account["lengths"]["median"] == 5
-    assert [length for length, rows in enumerate(account["histogram"]["rows"]) if rows] == [3, 5, 12]
-    assert account["histogram"]["cut"] == [0] * 12 + [1]
+    summary = validated.summary
+    assert summary.tokens == 1 + 5 + 8 + 3 * 3
+    assert summary.label_tokens == 9
+    assert (summary.counts["truncated"], summary.longest_prompt, summary.lengths["longest"]) == (1, 12, 12)
+    assert summary.lengths["median"] == 5
+    assert [length for length, rows in enumerate(summary.histogram.rows) if rows] == [3, 5, 12]
+    assert summary.histogram.cut == [0] * 12 + [1]
 
 
 def test_a_special_token_in_a_text_or_word_is_named(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     validated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled("a", "b", text="so </s> good"))
-    assert validated.account["counts"]["control_tokens"] == 2
+    assert validated.summary.counts["control_tokens"] == 2
     rows = [{"tokens": ["good", "</s>"], "tags": ["O", "X"]}]
-    assert look(tmp_path, tokenizer, "token_cls", rows)[0].account["counts"]["control_tokens"] == 1
+    assert look(tmp_path, tokenizer, "token_cls", rows)[0].summary.counts["control_tokens"] == 1
 
 
 def test_facts_name_the_labels_in_the_order_of_their_numbers(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     validated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled(10, 9, 10, 9))
-    facts = from_account("p", "f", validated.account, answer_lengths={}, is_single_turn=True)
-    assert (facts.num_train, facts.num_held_out) == (validated.account["used"], validated.account["held_out"])
+    facts = data_info("p", "f", validated.summary, answer_lengths={}, is_single_turn=True)
+    assert (facts.num_train, facts.num_held_out) == (validated.summary.used, validated.summary.held_out)
     assert facts.labels == ("9", "10")
     assert facts.problem_type == "single_label_classification"
     assert type(facts).model_validate_json(facts.model_dump_json()) == facts
@@ -173,8 +173,8 @@ def test_a_split_keeps_every_label_in_training(tmp_path: Path, tokenizer: TextTo
     for holdout in (0.2, 0.9):
         rows = labelled(*"aaaaaaaaaabbbc")
         validated, _stops = look(tmp_path, tokenizer, "seq_cls", rows, holdout=holdout, max_length=64)
-        assert all(validated.account["labels"].values())
-        assert validated.account["held_out"] > 0
+        assert all(validated.summary.labels.values())
+        assert validated.summary.held_out > 0
 
 
 def test_what_all_prompts_begin_with_ends_before_what_is_learned() -> None:
@@ -203,12 +203,14 @@ def test_of_many_rows_the_first_are_looked_at_and_all_are_accounted_for(
         validate_data(load_examples(spec, 3, "seq_cls", keep=keep), spec, tokenizer, task="seq_cls", max_length=200)
         for keep in (None, 20)
     )
-    assert (len(part.train), part.account["looked_at"]) == (20, 20)
+    assert (len(part.train), part.summary.looked_at) == (20, 20)
     assert part.train == complete.train[:20]
     assert sorted(row.number for row in part.held_out) == sorted(row.number for row in complete.held_out)
     counted = ("rows", "used", "held_out", "dropped", "labels", "problem_type")
-    assert {name: part.account[name] for name in counted} == {name: complete.account[name] for name in counted}
+    assert {name: getattr(part.summary, name) for name in counted} == {
+        name: getattr(complete.summary, name) for name in counted
+    }
     for kind in ("duplicate", "conflict", "damaged"):
-        assert part.account["counts"][kind] == complete.account["counts"][kind] > 0
-    account = part.account
-    assert account["rows"] == account["used"] + account["held_out"] + account["dropped"] == 201
+        assert part.summary.counts[kind] == complete.summary.counts[kind] > 0
+    summary = part.summary
+    assert summary.rows == summary.used + summary.held_out + summary.dropped == 201

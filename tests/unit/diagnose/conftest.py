@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tunewright.config.load_config import load
+from tunewright.data.summary import DataSummary
 from tunewright.diagnose.evidence import Evidence
 from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import MachineInfo, SpeedProbe
@@ -76,12 +77,12 @@ def measured(losses: Sequence[float], *, steps: int = STEPS) -> list[dict[str, A
     return [{"kind": "eval", "step": every * (i + 1), "held_out_loss": loss} for i, loss in enumerate(losses)]
 
 
-def account(**counts: int) -> dict[str, Any]:
-    """The data gate's account, with rows of some kinds."""
-    return {
-        "format": "messages", "used": 480, "held_out": 48, "counts": {**dict.fromkeys(KINDS, 0), **counts},
-        "max_length": 128, "tokens": 28_800, "label_tokens": 11_520,
-    }  # fmt: skip
+def summary(**counts: int) -> DataSummary:
+    """A data summary with rows of some kinds."""
+    return DataSummary(
+        format="messages", rows=528, used=480, held_out=48, dropped=0, counts={**dict.fromkeys(KINDS, 0), **counts},
+        numbers={}, lengths={}, max_length=128, tokens=28_800, label_tokens=11_520, labels={}, problem_type=None,
+    )  # fmt: skip
 
 
 def answers(count: int, text: str = '{"intent":"order"}', *, is_cut: bool = False) -> list[dict[str, Any]]:
@@ -96,7 +97,7 @@ def answers(count: int, text: str = '{"intent":"order"}', *, is_cut: bool = Fals
 def healthy() -> Evidence:
     """A run that learned: nothing is wrong with it."""
     return Evidence(
-        handle="mita", config="/runs/mita/config.yaml", state="finished", plan=plan_of(), account=account(),
+        handle="mita", config="/runs/mita/config.yaml", state="finished", plan=plan_of(), summary=summary(),
         logs=logged(falling()), evals=measured([1.2, 0.7, 0.5, 0.42, 0.41]), before={"held_out_loss": 2.7},
         after={"held_out_loss": 0.41}, samples=answers(20), result={"peak_rss_bytes": 3 * GIB, "peak_device_bytes": None},
     )  # fmt: skip

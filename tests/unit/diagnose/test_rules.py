@@ -13,7 +13,7 @@ from tunewright.errors.catalogue import load_catalogue
 from tunewright.planning.memory_fallback import remedied
 from tunewright.rundir.finding import Finding
 
-from .conftest import GIB, STEPS, account, answers, falling, logged, measured, plan_of
+from .conftest import GIB, STEPS, answers, falling, logged, measured, plan_of, summary
 
 Sick = Callable[..., Evidence]
 
@@ -33,7 +33,7 @@ def test_a_healthy_run_has_no_finding(healthy: Evidence) -> None:
 
 
 def test_a_run_that_has_done_nothing_yet_has_no_finding(sick: Sick) -> None:
-    nothing = sick(account={}, logs=[], evals=[], before={}, after={}, samples=[], result={}, state="preparing")
+    nothing = sick(summary=None, logs=[], evals=[], before={}, after={}, samples=[], result={}, state="preparing")
     assert codes(nothing) == []
 
 
@@ -126,21 +126,23 @@ def test_an_adapter_without_gradient_is_named_whatever_the_learning_rate(sick: S
 
 
 def test_rows_that_lost_their_answers_are_named(sick: Sick) -> None:
-    cut = {**account(masked_out=100), "max_length": 48}
-    found = only(sick(account=cut), "D204")
+    cut = summary(masked_out=100).model_copy(update={"max_length": 48})
+    found = only(sick(summary=cut), "D204")
     assert "100 of 628 rows" in found.message()
     assert found.remedies[0].patch == {"data.max_length": 100}
-    assert codes(sick(account=account(masked_out=20))) == []
+    assert codes(sick(summary=summary(masked_out=20))) == []
 
 
 def test_rows_that_teach_only_an_end_token_are_named(sick: Sick) -> None:
-    assert codes(sick(account={**account(), "label_tokens": 480})) == ["D204"]
-    assert codes(sick(account={**account(), "label_tokens": 960})) == [], "an answer of one token is an answer"
+    assert codes(sick(summary=summary().model_copy(update={"label_tokens": 480}))) == ["D204"]
+    assert codes(sick(summary=summary().model_copy(update={"label_tokens": 960}))) == [], (
+        "an answer of one token is an answer"
+    )
 
 
 def test_texts_that_were_written_in_a_template_before_are_named(sick: Sick) -> None:
-    assert codes(sick(account=account(control_tokens=400))) == ["D205"]
-    assert codes(sick(account=account(control_tokens=20))) == []
+    assert codes(sick(summary=summary(control_tokens=400))) == ["D205"]
+    assert codes(sick(summary=summary(control_tokens=20))) == []
 
 
 def test_a_very_small_adapter_that_came_to_rest_is_named(sick: Sick) -> None:
@@ -154,14 +156,14 @@ def test_a_very_small_adapter_that_came_to_rest_is_named(sick: Sick) -> None:
 
 
 def test_contradictory_rows_are_certain_for_labels_and_possible_for_texts(sick: Sick) -> None:
-    assert only(sick(account=account(conflict=200)), "D207").confidence == "possible"
-    assert only(sick({"task": "seq_cls"}, account=account(conflict=200)), "D207").confidence == "certain"
-    assert codes(sick(account=account(conflict=40))) == []
+    assert only(sick(summary=summary(conflict=200)), "D207").confidence == "possible"
+    assert only(sick({"task": "seq_cls"}, summary=summary(conflict=200)), "D207").confidence == "certain"
+    assert codes(sick(summary=summary(conflict=40))) == []
 
 
 def test_repeated_rows_are_named(sick: Sick) -> None:
-    assert codes(sick(account=account(duplicate=200))) == ["D208"]
-    assert codes(sick(account=account(duplicate=60))) == []
+    assert codes(sick(summary=summary(duplicate=200))) == ["D208"]
+    assert codes(sick(summary=summary(duplicate=60))) == []
 
 
 def classified(sick: Sick, accuracy: float, **changes: Any) -> Evidence:
@@ -174,7 +176,7 @@ def test_a_model_no_better_than_one_answer_for_all_is_named_if_nothing_else_is(s
     assert codes(classified(sick, 0.4)) == ["D209"]
     assert codes(classified(sick, 0.7)) == []
     assert codes(classified(sick, 0.4, evals=measured([0.8, 0.9, 1.0, 1.1]))) == ["D209", "D301"]
-    assert codes(classified(sick, 0.4, account=account(conflict=200))) == ["D207"]
+    assert codes(classified(sick, 0.4, summary=summary(conflict=200))) == ["D207"]
 
 
 # D3
@@ -282,7 +284,7 @@ ENDLESS = '{"intent":"order"}{"intent":"order"}{"intent":"order"}'
 
 def test_answers_without_end_are_named_with_the_rows_that_were_cut(sick: Sick) -> None:
     endless = answers(12, ENDLESS, is_cut=True) + answers(8)
-    found = only(sick(samples=endless, account=account(truncated=300)), "D601")
+    found = only(sick(samples=endless, summary=summary(truncated=300)), "D601")
     assert "12 of 20 answers" in found.message()
     assert found.remedies[0].patch == {"data.max_length": 100}
 
@@ -303,7 +305,7 @@ def test_marks_of_another_template_are_named(sick: Sick) -> None:
 
 def test_what_matters_most_comes_first(sick: Sick) -> None:
     evidence = sick(
-        {"train__activation_checkpointing": True}, account=account(duplicate=200), samples=answers(20, "[INST] hello")
+        {"train__activation_checkpointing": True}, summary=summary(duplicate=200), samples=answers(20, "[INST] hello")
     )
     assert codes(evidence) == ["D602", "D208", "D502"]
 

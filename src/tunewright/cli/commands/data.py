@@ -1,6 +1,6 @@
 """`tunewright data check` and `tunewright data show`"""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from tunewright.config.tasks import TASKS
 from tunewright.i18n import _, ngettext
 
 if TYPE_CHECKING:
+    from tunewright.data.summary import DataSummary
     from tunewright.data.tokenized.tokenization import TokenizedExample
     from tunewright.launch.checked_data import DataCheck
 
@@ -75,7 +76,7 @@ def _check_json(file: str, checked: "DataCheck") -> dict[str, object]:
         "schema": 1,
         "path": file,
         "ok": not checked.stopping,
-        "account": checked.validated.account,
+        "account": checked.validated.summary.model_dump(mode="json"),
         "stopping": [problem.to_json() for problem in checked.stopping],
         "left_out": [problem.to_json() for problem in checked.validated.loaded.problems]
         if not checked.stopping
@@ -88,51 +89,56 @@ def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
 
     from tunewright.report import formatting
 
-    account = checked.validated.account
+    summary = checked.validated.summary
     rows = ngettext(
         "{rows} row · {used} to train, {held_out} held out, {dropped} left out",
         "{rows} rows · {used} to train, {held_out} held out, {dropped} left out",
-        account["rows"],
+        summary.rows,
     )
-    used = rows.format(**{name: f"{account[name]:,}" for name in ("rows", "used", "held_out", "dropped")})
+    used = rows.format(
+        rows=f"{summary.rows:,}",
+        used=f"{summary.used:,}",
+        held_out=f"{summary.held_out:,}",
+        dropped=f"{summary.dropped:,}",
+    )
     plan_summary.labelled(channel, _("Data"), f"{plan_summary.one_line(file)}   {used}")
-    if checked.validated.loaded.share and not account["held_out"]:
+    if checked.validated.loaded.share and not summary.held_out:
         none = _("nothing: too few rows, or none that can be spared; rows of their own: {option}")
         plan_summary.labelled(channel, _("Held out"), none.format(option="--set data.holdout=FILE"))
-    task = TASKS[account["task"]]
+    task = TASKS[summary.task]
     change = _("change: {option}").format(option="--task")
     plan_summary.labelled(channel, _("Task"), f"{task.name} · {_(task.meaning)}   {change}")
     plan_summary.labelled(
         channel, _("Format"), f"{checked.validated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}"
     )
-    if keys := [f"{name} ({count:,})" for name, count in account["unused"].items() if name.startswith("turns[].")]:
+    if keys := [f"{name} ({count:,})" for name, count in summary.unused.items() if name.startswith("turns[].")]:
         plan_summary.labelled(
             channel,
             _("Not used"),
             _("keys of turns, with the rows that have them: {keys}").format(keys=", ".join(keys)),
         )
     lengths = " · ".join(
-        f"{formatting.label(formatting.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items()
+        f"{formatting.label(formatting.LENGTHS, name)} {count:,}" for name, count in summary.lengths.items()
     )
     plan_summary.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
-    if (blocks := account["blocks"]["train"]) > account["looked_at"]:
-        lines = plan_summary.texts_of(account["format"], account["looked_at"], blocks, account["max_length"])
+    if (blocks := summary.blocks.train) > summary.looked_at:
+        lines = plan_summary.texts_of(summary.format, summary.looked_at, blocks, summary.max_length)
         plan_summary.labelled(channel, *lines)
-    plan_summary.labelled(channel, _("Learned"), formatting.learned(account))
-    if account["looked_at"] < account["used"]:
+    plan_summary.labelled(channel, _("Learned"), formatting.learned(summary))
+    if summary.looked_at < summary.used:
         text = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
-        plan_summary.labelled(channel, _("Looked at"), text.format(count=f"{account['looked_at']:,}"))
+        plan_summary.labelled(channel, _("Looked at"), text.format(count=f"{summary.looked_at:,}"))
     counts = [
-        (f"{count:,}", _(formatting.KINDS[kind][0]), _what_happens(kind, checked), _numbers(kind, account))
-        for kind, count in account["counts"].items()
+        (f"{count:,}", _(formatting.KINDS[kind][0]), _what_happens(kind, checked), _numbers(kind, summary))
+        for kind, count in summary.counts.items()
         if count
     ]
     if counts:
         channel.line()
         console.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
-    if account["dropped"] and not checked.stopping:
+    if summary.dropped and not checked.stopping:
         channel.line()
-        plan_summary.labelled(channel, _("Left out"), _left_out(account["dropped"]))
+        plan_summary.labelled(channel, _("Left out"), _left_out(summary.dropped))
     if checked.warnings or checked.stopping:
         channel.line()
     print_problems(checked.warnings, channel)
@@ -158,10 +164,10 @@ def _what_happens(kind: str, checked: "DataCheck") -> str:
     return _("stops the run") if is_fatal and happens == "left out" and kind != "leaked" else _(happens)
 
 
-def _numbers(kind: str, account: dict[str, Any]) -> str:
-    numbers = account["numbers"].get(kind, [])
+def _numbers(kind: str, summary: "DataSummary") -> str:
+    numbers = summary.numbers.get(kind, [])
     text = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
-    return text + (", ..." if account["counts"][kind] > NUMBERS_SHOWN else "")
+    return text + (", ..." if summary.counts[kind] > NUMBERS_SHOWN else "")
 
 
 def show_rows(

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from tunewright.config.tasks import Task
 from tunewright.data.examples.conversation_forms import has_no_speakers, holds_turns
 from tunewright.data.examples.row_cells import cell, unpacked
 from tunewright.data.files.column_names import CLASSES, SPELLINGS_OF, normal
+from tunewright.data.files.row import Row
 
-SampleRow = Mapping[str, Any]
+SampleRow = Row
 LONGEST_CLASS = 40  # characters, on average; longer ones are answers
 MOST_DISTINCT = 0.9  # of the rows; a class that hardly ever comes again is none
 FEW_ROWS = 10

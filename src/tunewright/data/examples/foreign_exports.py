@@ -3,12 +3,12 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tunewright.data.examples.conversation_forms import CONTENT_KEYS, SPEAKER_KEYS, SPEAKERS
 from tunewright.data.examples.rewrite_commands import rewriting
 from tunewright.data.files.column_names import normal
 from tunewright.data.files.readers import RawRow
+from tunewright.data.files.row import Row
 from tunewright.errors import DataError, Problem, Where
 
 _GROUPS = ("conversation_id", "conv_id", "dialog_id", "dialogue_id", "session_id", "chat_id", "thread_id", "conversation",
@@ -53,7 +53,7 @@ def _decided(file: str, names: Mapping[str, str]) -> str | None:
     return rewriting(file, row, "labelled.jsonl", only='r["answer"] != "ignore"')
 
 
-def _are_turns(sample: Sequence[Mapping[str, Any]], speaker: str, content: str) -> bool:
+def _are_turns(sample: Sequence[Row], speaker: str, content: str) -> bool:
     """Whether these are turns: known speakers, more than one of them, beside texts."""
     words = [str(row.get(speaker)) for row in sample]
     roles = [SPEAKERS.get(normal(word)) for word in words]

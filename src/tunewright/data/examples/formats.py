@@ -16,6 +16,7 @@ from tunewright.data.examples.conversation_forms import has_no_speakers, holds_t
 from tunewright.data.examples.row_cells import cell, unpacked
 from tunewright.data.files.column_names import CLASSES, PAIRS, SPELLINGS_OF, VAGUE, normal
 from tunewright.data.files.readers import RawRow
+from tunewright.data.files.row import Row
 from tunewright.errors import DataError, Problem, error
 from tunewright.i18n import N_, Phrase, _
 
@@ -147,12 +148,12 @@ def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task
     return replace(best, unused=_unused(union, best.columns))
 
 
-def _is_vague(column: str, sample: Sequence[Mapping[str, Any]]) -> bool:
+def _is_vague(column: str, sample: Sequence[Row]) -> bool:
     """Whether a name of conversations that others use too (`data`, `chat`) stands above something else."""
     return normal(column) in VAGUE and not any(holds_turns(row.get(column)) for row in sample)
 
 
-def _may_be_a_list(form: Format, sample: Sequence[Mapping[str, Any]]) -> bool:
+def _may_be_a_list(form: Format, sample: Sequence[Row]) -> bool:
     """Whether the conversations of this form are texts alone under a vague name, so that any other form goes before."""
     column = form.columns.get("messages", "")
     return normal(column) in VAGUE and any(has_no_speakers(unpacked(row.get(column))) for row in sample)
@@ -177,7 +178,7 @@ def looks_like(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None)
     return "seq_cls" if _are_labelled(union, sample) else None
 
 
-def _are_labelled(union: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> bool:
+def _are_labelled(union: Sequence[str], sample: Sequence[Row]) -> bool:
     label = next((column for column in union if normal(column) in CLASSES), None)
     others = [column for column in union if column != label]
     if label is None or _column_for("text", others, "seq_cls") is None:
@@ -187,7 +188,7 @@ def _are_labelled(union: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> 
     return not is_generation and column_guesses.are_classes(values)
 
 
-def _are_tagged(row: Mapping[str, Any], form: Format) -> bool:
+def _are_tagged(row: Row, form: Format) -> bool:
     words, tags = (unpacked(row.get(form.columns[role])) for role in ("words", "tags"))
     if isinstance(words, str) and isinstance(tags, str):
         is_word = len(words.split()) < 2 and len(tags.split()) < 2
@@ -198,7 +199,7 @@ def _are_tagged(row: Mapping[str, Any], form: Format) -> bool:
     )  # fmt: skip
 
 
-def _columns_of(row: Mapping[str, Any], task: Task) -> Iterator[str]:
+def _columns_of(row: Row, task: Task) -> Iterator[str]:
     """The row's columns; for seq2seq those inside a `translation` too, one for each language."""
     for column, value in row.items():
         yield column
@@ -206,7 +207,7 @@ def _columns_of(row: Mapping[str, Any], task: Task) -> Iterator[str]:
             yield from (f"{column}.{inner}" for inner in value)
 
 
-def _unknown_form(union: Sequence[str], sample: Sequence[Mapping[str, Any]], file: str, task: Task) -> Exception:
+def _unknown_form(union: Sequence[str], sample: Sequence[Row], file: str, task: Task) -> Exception:
     """E211 or E229 with the most likely roles of these columns; E240 if their names are those of no columns."""
     suffix = Path(file).suffix.lower()
     if suffix in column_guesses.TABLES and list(union) != ["text"] and column_guesses.looks_like_a_row(union, sample):
@@ -345,7 +346,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def _fits(row: Mapping[str, Any], form: Format) -> bool:
+def _fits(row: Row, form: Format) -> bool:
     if "messages" in form.columns:
         return isinstance(unpacked(cell(row, form.columns["messages"])), list | dict)
     required = [(role, column) for role, column in form.columns.items() if role not in _OPTIONAL]

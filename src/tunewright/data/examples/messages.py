@@ -21,6 +21,7 @@ from tunewright.data.examples.row_cells import RowReport, is_structured
 from tunewright.data.examples.tool_calls import read_calls, read_tools
 from tunewright.data.files.column_names import normal
 from tunewright.data.files.json_scanner import kind_of
+from tunewright.data.files.row import Row
 from tunewright.data.tokenized.thinking import has_no_end, thinking_of
 from tunewright.i18n import N_, Phrase
 
@@ -96,13 +97,13 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
     return _spoken(turn, role, content_key, place, report)
 
 
-def _in_usual_case(turn: Mapping[str, Any]) -> dict[str, Any]:
+def _in_usual_case(turn: Row) -> dict[str, Any]:
     """The turn with the keys that are known written as they are known: `Role`, `Content`, `From`, `Value`."""
     names = {key: _KEYS.get(str(key).casefold(), key) for key in turn}
     return {key if name in turn else name: turn[key] for key, name in names.items()}
 
 
-def _key_of(turn: Mapping[str, Any], keys: Sequence[str]) -> str:
+def _key_of(turn: Row, keys: Sequence[str]) -> str:
     """The first of these keys that says something; tables fill the others with null. Else the first that is there."""
     filled = [key for key in keys if turn.get(key) is not None]
     return next(iter([*filled, *(key for key in keys if key in turn)]), keys[0])
@@ -119,7 +120,7 @@ def _turn_of_calls(content: Any, name: str, report: RowReport) -> Message:
     return Message("assistant", "" if calls else report.text(content, name), tool_calls=calls)
 
 
-def _spoken(turn: Mapping[str, Any], role: str, content_key: str, place: str, report: RowReport) -> Message:
+def _spoken(turn: Row, role: str, content_key: str, place: str, report: RowReport) -> Message:
     """A turn with its content, and with what stands beside it; an object as the result of a tool is its JSON."""
     calls: tuple[Mapping[str, Any], ...] = ()
     if role == "assistant":
@@ -161,7 +162,7 @@ def _parts(content: Any) -> tuple[Any, str | None]:
     return [part for part in content if part not in thoughts], "\n".join(map(str, texts))
 
 
-def _is_thought(part: Mapping[str, Any]) -> bool:
+def _is_thought(part: Row) -> bool:
     return part.get("type") in ("thinking", "reasoning") or part.get("thought") is True  # the latter is Gemini's
 
 
@@ -190,14 +191,14 @@ def _is_refusal(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == _REFUSAL
 
 
-def _reasoning(turn: Mapping[str, Any], thoughts: str | None, place: str, report: RowReport) -> str | None:
+def _reasoning(turn: Row, thoughts: str | None, place: str, report: RowReport) -> str | None:
     key = next((key for key in _REASONING if turn.get(key) is not None), None)
     if key is None:
         return thoughts
     return report.text(turn[key], f"{place}.{key}", may_be_empty=True)
 
 
-def _is_learned(turn: Mapping[str, Any], place: str, report: RowReport) -> bool:
+def _is_learned(turn: Row, place: str, report: RowReport) -> bool:
     """Whether the turn's own switches leave it learned; all of them must. Problem: E206 for a value that is no switch."""
     learned = True
     for key in (*_LEARNED, *_MASKED):

@@ -12,10 +12,11 @@ from tunewright.data.examples.rewrite_commands import rewriting
 from tunewright.data.examples.row_cells import unpacked
 from tunewright.data.files.column_names import normal
 from tunewright.data.files.readers import RawRow
+from tunewright.data.files.row import Row
 from tunewright.errors import DataError, Problem, Where
 from tunewright.i18n import N_
 
-RankedRow = Mapping[str, Any]
+RankedRow = Row
 
 _NUMBERED = re.compile(r"(.+?)_?([0-2ab])")
 _SIDES = (("a", "b"), ("0", "1"), ("1", "2"))

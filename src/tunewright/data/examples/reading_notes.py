@@ -1,12 +1,12 @@
 """What is worth a word in how rows were read, by the warning that says it; rows are counted, none is changed."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from tunewright.data.examples.conversation_forms import has_no_speakers
 from tunewright.data.examples.formats import Format
 from tunewright.data.examples.row_cells import accepted_answers, cell, is_structured, is_written_missing, unpacked
 from tunewright.data.files.readers import RawRow
+from tunewright.data.files.row import Row
 
 _NAN = frozenset(("nan", "NaN", "NAN", "<NA>"))
 _MAY_BE_EMPTY = ("input", "system", "history", "reasoning")
@@ -18,7 +18,7 @@ def remarks_of(rows: Iterable[RawRow], form: Format) -> Iterator[str]:
         yield from _of_row(row.value, form.columns)
 
 
-def _of_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> Iterator[str]:
+def _of_row(row: Row, columns: Mapping[str, str]) -> Iterator[str]:
     if "messages" in columns and has_no_speakers(unpacked(cell(row, columns["messages"]))):
         yield "W241"
     if any(is_written_missing(cell(row, columns[role])) for role in _MAY_BE_EMPTY if role in columns):

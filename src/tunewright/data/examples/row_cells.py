@@ -13,6 +13,7 @@ from tunewright.data.files.columnar_json import is_turn
 from tunewright.data.files.control_characters import CONTROL
 from tunewright.data.files.json_scanner import kind_of
 from tunewright.data.files.readers import RawRow
+from tunewright.data.files.row import Row
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
 
@@ -53,7 +54,7 @@ def unpacked(value: Any) -> Any:
     return turns if isinstance(turns, list) and turns and all(map(is_turn, turns)) else value
 
 
-def cell(row: Mapping[str, Any], column: str) -> Any:
+def cell(row: Row, column: str) -> Any:
     """The value of a column, also of one inside another: `translation.de`. None if there is none."""
     outer, dot, inner = column.partition(".")
     holder = row.get(outer)

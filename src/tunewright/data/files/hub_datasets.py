@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tunewright.data.files.row import Row
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.security import redact
@@ -89,7 +90,7 @@ def _label_names(schema: Any) -> LabelNames:
     return names_of_labels(datasets.Features.from_arrow_schema(schema))
 
 
-def names_of_labels(features: Mapping[str, Any]) -> LabelNames:
+def names_of_labels(features: Row) -> LabelNames:
     """Columns that hold numbers of named classes, alone or in lists."""
     import datasets
 

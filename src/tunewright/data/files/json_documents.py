@@ -4,7 +4,7 @@ How single values are read, with their places, is for `json_scanner.py`. Nothing
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from tunewright.data.files.json_scanner import (
     scan_line,
 )
 from tunewright.data.files.nested_rows import unnested
+from tunewright.data.files.row import Row
 from tunewright.data.files.split_files import TRAIN, split_of
 from tunewright.errors import Where, error
 from tunewright.i18n import N_
@@ -158,7 +159,7 @@ def _members_of_rows(text: str, start: int) -> list[_Member] | None:
     return _members(text, holders[0].start) if len(holders) == 1 else members
 
 
-def _holds_splits(value: Mapping[str, Any]) -> bool:
+def _holds_splits(value: Row) -> bool:
     """Whether each member is a list of objects or a table by column, and some are called train, valid or test."""
     return any(map(split_of, value)) and all(map(_are_rows, value.values()))
 

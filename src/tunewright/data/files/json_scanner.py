@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunewright.data.files.columnar_json import is_turn, table_rows
+from tunewright.data.files.row import Row
 from tunewright.errors import Where, error
 from tunewright.i18n import N_
 
@@ -36,7 +37,7 @@ class DamagedRow:
     code: str
     line: int
     column: int = 0
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Row = field(default_factory=dict)
     text: str = ""
 
 
@@ -132,7 +133,7 @@ def size_damage(size: int, line: int) -> DamagedRow | None:
     return DamagedRow("E213", line, 0, {"size": size, "limit": MAX_ROW_BYTES}) if size > MAX_ROW_BYTES else None
 
 
-def value_damage(value: Mapping[str, Any], line: int) -> DamagedRow | None:
+def value_damage(value: Row, line: int) -> DamagedRow | None:
     """E205 or E213 for a row that came as values: half characters and NUL in its texts, or too much of them."""
     size = 0
     for text in _texts(value):

@@ -8,7 +8,7 @@ pickles are not read.
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from tunewright.data.files.json_scanner import (
     with_text,
 )
 from tunewright.data.files.nested_rows import unnested
+from tunewright.data.files.row import Row
 from tunewright.data.files.split_files import CONLL, EXTENSIONS, TRAIN, data_files
 from tunewright.data.files.text_encodings import UTF8
 from tunewright.data.files.text_file import TextFile, TextLine, open_text
@@ -126,7 +127,7 @@ def texts_of(
                 yield (file, number), item.text if isinstance(item, DamagedRow) else _as_json(item.value)
 
 
-def _as_json(row: Mapping[str, Any]) -> str:
+def _as_json(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False, default=str)
 
 

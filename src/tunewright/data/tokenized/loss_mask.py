@@ -1,9 +1,9 @@
-"""A conversation to the texts that are trained on: what the model is given, and what it has to write behind it.
+"""A conversation as rendered text, and which characters of it are in the loss.
 
-For each answer that is learned the prompt is what `apply_chat_template(turns before it, add_generation_prompt=True)` writes,
-which is what a server hands to the model; the answer is what the model then has to write to be that turn. Templates are asked
-by rendering, none is known by name. Answers whose prompts begin one another share one text; where a template writes earlier
-turns otherwise than they were generated (without their thinking, say), an answer has a text of its own.
+For each answer in the loss the prompt is what `apply_chat_template(turns before it, add_generation_prompt=True)` writes,
+which is what a server gives to the model; the answer is what the model then generates to complete that turn. Templates are
+probed by rendering, none is known by name. Answers whose prompts begin one another share one text; where a template writes earlier
+turns differently from how they were generated (without their thinking, say), an answer has a text of its own.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class LostCallsError(jinja2.TemplateError):
 
 @dataclass(frozen=True, slots=True)
 class TextSpan:
-    """Characters of one answer: the model takes over at `prompt_end`, and what it learns is from `start` to `end`."""
+    """Characters of one answer: generation begins at `prompt_end`, and `start` to `end` is in the loss."""
 
     prompt_end: int
     start: int
@@ -78,7 +78,7 @@ def render_row(
 ) -> list[RenderedConversation]:
     """The texts of a row in the model's template, in the order of their answers; plain text is itself.
 
-    `last_only` learns the last answer alone; `turns` are as `fitting_turns` takes them.
+    `last_only` puts the last answer alone in the loss; `turns` are as `fitting_turns` takes them.
     Raises jinja2.TemplateError for a row that the template refuses, LostCallsError for one whose calls of tools it leaves out.
     """
     if not example.messages:
@@ -136,7 +136,7 @@ def _is_accepted(messages: Iterable[Message], tools: Tools, tokenizer: TextToken
 
 
 def _neighbours_joined(messages: Sequence[Message]) -> list[Message]:
-    """Turns of one role behind one another as one, parted by a blank line, if both are learned or both are not."""
+    """Consecutive turns of one role as one, separated by a blank line, if both are in the loss or both are not."""
     joined: list[Message] = []
     for message in messages:
         before = joined[-1] if joined else None

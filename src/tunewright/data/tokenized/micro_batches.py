@@ -1,4 +1,4 @@
-"""Rows to micro-batches: padded rows of about one length, or rows behind one another without any padding."""
+"""Rows to micro-batches: padded rows of similar length, or packed sequences without padding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

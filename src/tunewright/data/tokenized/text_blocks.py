@@ -1,4 +1,4 @@
-"""Plain text that is longer than a row may be goes on in the next one: nothing of it is thrown away."""
+"""Plain text longer than max_length is split into blocks; nothing is discarded."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,10 +11,10 @@ IGNORED = -100
 
 
 def blocks(row: "TokenizedExample", max_length: int | None) -> Iterator["TokenizedExample"]:
-    """A row of plain text in blocks of at most `max_length` tokens, in which each of its tokens is learned once.
+    """A row of plain text in blocks of at most `max_length` tokens, in which each of its tokens is in the loss once.
 
     The first token of a block has nothing in front that could predict it, so a later block begins with the last token of
-    the block before, which is not learned again. All blocks keep the number of the row and its full length.
+    the block before, which is not in the loss again. All blocks keep the number of the row and its full length.
     """
     if max_length is None or len(row.input_ids) <= max_length:
         yield row

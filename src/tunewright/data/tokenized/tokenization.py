@@ -1,4 +1,4 @@
-"""Examples to token ids with the trained positions marked, for each task. Lists of numbers, no tensors."""
+"""Examples to token ids and labels with a loss mask, for each task. Lists of numbers, no tensors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,11 +30,11 @@ CHUNK = 1000
 
 @dataclass(frozen=True, slots=True)
 class TokenizedExample:
-    """One row for the model: what it is given (`input_ids`), and what it learns (`labels`).
+    """One row for the model: its input (`input_ids`) and its targets (`labels`).
 
     A conversation may be several of these with one `number`, its last answer in the last of them. `notes` say what became of
     its turns; the cache does not keep them.
-    causal_lm: `labels` equals `input_ids` where trained, else IGNORED; `prompt_length` counts the tokens in front of the last
+    causal_lm: `labels` equals `input_ids` in the loss, else IGNORED; `prompt_length` counts the tokens in front of the last
     answer (0 for plain text), `full_length` those before cutting to max_length.
     seq2seq: `input_ids` is the source, `labels` the target with its end token; before cutting the source has `prompt_length`
     tokens, both together `full_length`.
@@ -86,7 +86,7 @@ def encode(
 
     `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token.
     Problems: E219 (the template refuses the row), E231 (it leaves out calls of tools), E209 (nothing of the answer fits),
-    E214 (no end token is learned), E235 (calls of tools without a template), E227 (the tokenizer makes nothing of the text).
+    E214 (no end token is in the loss), E235 (calls of tools without a template), E227 (the tokenizer makes nothing of the text).
     """
     classes = {name: number for number, name in enumerate(labels)}
     rules = _Rules(tokenizer, max_length, train_on, thinking, turns, classes, label_last)
@@ -198,7 +198,7 @@ def _in_blocks(example: Example, text: TokenizedExample, rules: _Rules) -> Itera
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a text that is tokenized for itself, and what is learned of it: characters from `start` to `end`."""
+    """A part of a text that is tokenized on its own, and what is in the loss: characters from `start` to `end`."""
 
     text: str
     learned: tuple[tuple[int, int], ...] = ()
@@ -249,7 +249,7 @@ def _encode_parts(texts: Sequence[RenderedConversation], rules: _Rules) -> Itera
 def _label(
     example: Example, rendered: RenderedConversation, parts: Sequence[tuple[_Part, Encoding]], rules: _Rules
 ) -> TokenizedExample:
-    """Mark the tokens that overlap what is learned; the row ends with the last of them, closed by an end token."""
+    """Mark the tokens in the loss; the row ends with the last of them, closed by an end token."""
     ids: list[int] = []
     trained: list[bool] = []
     for part, encoding in parts:

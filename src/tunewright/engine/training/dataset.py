@@ -11,6 +11,7 @@ from typing import Any
 from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import LoadedExamples, data_fingerprint, load_examples
 from tunewright.data.rejected_rows import left_out
+from tunewright.data.summary import DataSummary
 from tunewright.data.tokenized import tokenized_cache
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenized_preview import seen_rows
@@ -35,7 +36,7 @@ class TokenizedDataset:
 
     train: list[TokenizedExample]
     held_out: list[TokenizedExample]
-    account: dict[str, Any]
+    summary: DataSummary
     held_out_examples: dict[int, Example]
     baseline: dict[str, Any] | None
 
@@ -74,7 +75,7 @@ def prepare(
     started = time.perf_counter()
     cached = _read_cache(key)
     if cached:
-        account, bad_rows, train, held_out = cached
+        summary, bad_rows, train, held_out = cached
         with suppress(OSError):  # the same rows may have been public when they were tokenized
             narrow([_paths(key)[0].parent, *_paths(key)], [run.file(file_names.RUN_JSON)])
         if writes_files:
@@ -95,9 +96,9 @@ def prepare(
         if writes_files:
             _write_bad_rows(run, bad_rows)
         raise_if_stopped(validated, spec)
-        account, train, held_out = validated.account, validated.train, validated.held_out
+        summary, train, held_out = validated.summary, validated.train, validated.held_out
         try:
-            _write_cache(key, account, bad_rows, train, held_out)
+            _write_cache(key, summary, bad_rows, train, held_out)
         except OSError as fault:
             note(f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})")
     seconds = time.perf_counter() - started
@@ -112,12 +113,12 @@ def prepare(
                 "from_cache": bool(cached),
                 "seconds": round(seconds, 3),
                 "rows_per_second": rows_per_second,
-                **account,
+                **summary.model_dump(mode="json"),
             },
         )
         preview = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
         atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), preview)
-    return TokenizedDataset(train, held_out, account, examples, _baseline(loaded, plan))
+    return TokenizedDataset(train, held_out, summary, examples, _baseline(loaded, plan))
 
 
 def _baseline(loaded: LoadedExamples, plan: Plan) -> dict[str, Any] | None:
@@ -135,14 +136,16 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
 
 def _read_cache(
     key: str,
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[TokenizedExample], list[TokenizedExample]] | None:
+) -> tuple[DataSummary, list[dict[str, Any]], list[TokenizedExample], list[TokenizedExample]] | None:
     """The cached rows of this key, if all files are intact and were written together."""
     account_path, *row_paths = _paths(key)
     stored = unseal_object(account_path)
     if stored is None or stored["key"] != key or stored["files"] != [_digest(path) for path in row_paths]:
         return None
     train, held_out = (tokenized_cache.load(path) for path in row_paths)
-    return None if train is None or held_out is None else (stored["account"], stored["left_out"], train, held_out)
+    if train is None or held_out is None:
+        return None
+    return DataSummary.model_validate(stored["account"]), stored["left_out"], train, held_out
 
 
 def _digest(path: Path) -> str:
@@ -151,7 +154,7 @@ def _digest(path: Path) -> str:
 
 def _write_cache(
     key: str,
-    account: dict[str, Any],
+    summary: DataSummary,
     bad_rows: list[dict[str, Any]],
     train: list[TokenizedExample],
     held_out: list[TokenizedExample],
@@ -160,7 +163,7 @@ def _write_cache(
     for path, rows in zip(row_paths, (train, held_out), strict=True):
         atomic_io.write_cached(path, tokenized_cache.dump(rows))
     files = [_digest(path) for path in row_paths]
-    stored = {"key": key, "account": account, "left_out": bad_rows, "files": files}
+    stored = {"key": key, "account": summary.model_dump(mode="json"), "left_out": bad_rows, "files": files}
     atomic_io.write_cached(account_path, seal_object(account_path, stored))
 
 

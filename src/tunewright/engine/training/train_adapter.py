@@ -64,10 +64,10 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
     with PhaseTimer(events, "prepare"):
         data = prepare(plan, run, tokenizer, runner.progress("prepare"), lambda text: events.write("note", text=text))
     stop.check(name=run.name)
-    if num_dropped := data.account["dropped"]:
+    if num_dropped := data.summary.dropped:
         events.write(
             "note",
-            text=f"{num_dropped} of {data.account['rows']} rows are left out; they stand in {file_names.BAD_ROWS}",
+            text=f"{num_dropped} of {data.summary.rows} rows are left out; they stand in {file_names.BAD_ROWS}",
         )
 
     with PhaseTimer(events, "load"):
