@@ -53,9 +53,9 @@ def _(text: str) -> str:
     return translations(language()).gettext(text) if text else text
 
 
-def ngettext(one: str, many: str, count: int) -> str:
+def ngettext(singular: str, plural: str, count: int) -> str:
     """Translate a sentence that depends on a count."""
-    return translations(language()).ngettext(one, many, count)
+    return translations(language()).ngettext(singular, plural, count)
 
 
 class Phrase(str):
@@ -97,9 +97,9 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else text.translate(_ENDS)
 
 
-def counted(one: str, many: str, count: int) -> Phrase:
+def counted(singular: str, plural: str, count: int) -> Phrase:
     """A number of things, to stand in a sentence: "1 row", "2 rows"."""
-    return Phrase(one, many, count=count)
+    return Phrase(singular, plural, count=count)
 
 
 def N_(text: str) -> Phrase:

@@ -37,21 +37,21 @@ def explain(word: str) -> Explanation:
 
     Raises: SpecError E111 for a word that is none of these, with the nearest known one.
     """
-    asked = word.strip()
-    found = (
-        _code(asked.upper())
-        or _preset(asked.lower())
-        or _method(asked)
-        or _key(asked)
-        or _term(_plain(asked))
-        or _old_key(asked)
+    query = word.strip()
+    explanation = (
+        _code(query.upper())
+        or _preset(query.lower())
+        or _method(query)
+        or _key(query)
+        or _term(_plain(query))
+        or _old_key(query)
     )
-    if found is None:
+    if explanation is None:
         known = {_plain(name): name for name in _words()}
-        near = get_close_matches(_plain(asked), known, 1, 0.6)
+        near = get_close_matches(_plain(query), known, 1, 0.6)
         suggestion = {"suggestion": known[near[0]]} if near else {}
-        raise error("E111", NOWHERE, word=asked, **suggestion)
-    return found
+        raise error("E111", NOWHERE, word=query, **suggestion)
+    return explanation
 
 
 def spell_out(template: str) -> str:

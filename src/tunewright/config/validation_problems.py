@@ -100,13 +100,13 @@ def _problem(
     typed = marks[path].text if path in marks else ""
     value = _shown(details[-1]["input"], typed)
     if path == ("method",) and (other := other_method(str(data["method"]))):
-        names = {name: _asked_for(data, name, key) for name, key in (("model", "name"), ("data", "train"))}
+        names = {name: _requested(data, name, key) for name, key in (("model", "name"), ("data", "train"))}
         values = {"key": "method", "value": value, "instead": other.instead, "fix": other.fix.format_map(names)}
         return Problem("E131", value_at, values)
     return Problem("E103", value_at, {"key": dotted(path), "reason": _reason(details, typed), "value": value})
 
 
-def _asked_for(data: Mapping[str, Any], section: str, key: str) -> str:
+def _requested(data: Mapping[str, Any], section: str, key: str) -> str:
     """A value of the config as a shell takes it, or what it is called."""
     values = data.get(section)
     return shlex.quote(str(values[key])) if isinstance(values, Mapping) and key in values else section.upper()

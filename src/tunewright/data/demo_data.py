@@ -86,17 +86,17 @@ def generate(split: Split, rows: int, seed: int = 0) -> list[DemoRow]:
     # A string seeds through SHA-512, not through hash(), so PYTHONHASHSEED has no part in it.
     rng = random.Random(f"tunewright demo {split} {seed}")
     decks = _Decks(rng)
-    found: dict[str, DemoRow] = {}
+    unique_rows: dict[str, DemoRow] = {}
     intents: list[str] = []
-    while len(found) < rows:
+    while len(unique_rows) < rows:
         if not intents:
             intents = list(INTENTS)
             rng.shuffle(intents)
         row = _Writer(rng, decks, split, intents[-1]).row()
-        if row.message not in found:
-            found[row.message] = row
+        if row.message not in unique_rows:
+            unique_rows[row.message] = row
             intents.pop()
-    return list(found.values())
+    return list(unique_rows.values())
 
 
 def as_messages(row: DemoRow) -> dict[str, list[dict[str, str]]]:
@@ -170,10 +170,10 @@ class _Writer:
         pieces = self._fill(sentences)
         pieces = self._type(_articles(pieces))
         answer: DemoAnswer = {"intent": self._intent}
-        found = {piece.key: piece.text for piece in pieces if piece.key}
+        values = {piece.key: piece.text for piece in pieces if piece.key}
         for key in KEYS[1:]:
-            if key in found:
-                answer[key] = self._value(key, found[key])
+            if key in values:
+                answer[key] = self._value(key, values[key])
         words: list[str] = []
         tags: list[str] = []
         for piece in pieces:

@@ -25,7 +25,7 @@ def endless(evidence: Evidence) -> Finding | None:
     samples, losses = evidence.samples, evidence.losses
     if len(samples) < ENOUGH_ANSWERS or len(losses) < ENOUGH_STEPS:
         return None
-    cut = [one for one in samples if one.get("is_cut") and len(one["answer"]) > len(one["reference"])]
+    cut = [sample for sample in samples if sample.get("is_cut") and len(sample["answer"]) > len(sample["reference"])]
     if len(cut) < ENDLESS * len(samples) or curve_statistics.end(losses) > LEARNED * curve_statistics.beginning(losses):
         return None
     truncated, longest = evidence.count("truncated"), evidence.plan.facts.data.lengths["longest"]
@@ -42,12 +42,12 @@ def endless(evidence: Evidence) -> Finding | None:
 
 def foreign_template(evidence: Evidence) -> Finding | None:
     """D602: answers hold marks of another chat template as text."""
-    found = [[mark for mark in MARKS if mark in one["answer"]] for one in evidence.samples]
-    count = sum(bool(marks) for marks in found)
-    if len(found) < ENOUGH_ANSWERS or count < FOREIGN * len(found):
+    marks_by_answer = [[mark for mark in MARKS if mark in sample["answer"]] for sample in evidence.samples]
+    count = sum(bool(marks) for marks in marks_by_answer)
+    if len(marks_by_answer) < ENOUGH_ANSWERS or count < FOREIGN * len(marks_by_answer):
         return None
-    marks = sorted({mark for marks in found for mark in marks})
-    values = {"count": count, "answers": len(found), "marks": " ".join(marks)}
+    marks = sorted({mark for marks in marks_by_answer for mark in marks})
+    values = {"count": count, "answers": len(marks_by_answer), "marks": " ".join(marks)}
     remedy = look_at_rows(
         evidence, N_("take the marks of the template out of the texts, or give the turns as messages")
     )

@@ -141,19 +141,19 @@ def too_small_adapter(evidence: Evidence) -> Finding | None:
 def _what_is_small(evidence: Evidence) -> tuple[list[str], dict[str, object]]:
     """What makes an adapter very small, as settings, and what would mend it."""
     peft = {**dict(evidence.plan.run.peft), **evidence.plan.run.peft.extra}
-    found: list[str] = []
+    reasons: list[str] = []
     patch: dict[str, object] = {}
     if isinstance(peft.get("r"), int) and peft["r"] < LOWEST_RANK:
-        found.append(f"r={peft['r']}")
+        reasons.append(f"r={peft['r']}")
         patch["peft.r"] = "auto"
     if isinstance(peft.get("target_modules"), list) and len(peft["target_modules"]) < 2:
-        found.append(f"target_modules={','.join(peft['target_modules'])}")
+        reasons.append(f"target_modules={','.join(peft['target_modules'])}")
         patch["peft.target_modules"] = "auto"
     blocks = peft.get("layers_to_transform")
     if isinstance(blocks, list) and len(blocks) < FEW_BLOCKS * evidence.plan.facts.model.num_layers:
-        found.append(f"layers_to_transform={','.join(map(str, blocks))}")
+        reasons.append(f"layers_to_transform={','.join(map(str, blocks))}")
         patch["peft.layers_to_transform"] = None
-    return found, patch
+    return reasons, patch
 
 
 def contradictory(evidence: Evidence) -> Finding | None:

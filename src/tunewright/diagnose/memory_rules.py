@@ -22,18 +22,18 @@ def died(evidence: Evidence) -> Finding | None:
 
 def saved_in_training(evidence: Evidence) -> Finding | None:
     """D101: memory ran out, and the run went on with a saving."""
-    return _told(evidence, "D101")
+    return _memory_alert(evidence, "D101")
 
 
 def saved_in_tests(evidence: Evidence) -> Finding | None:
     """D102: memory ran out in a test, which went on in smaller batches."""
-    return _told(evidence, "D102")
+    return _memory_alert(evidence, "D102")
 
 
-def _told(evidence: Evidence, code: str) -> Finding | None:
+def _memory_alert(evidence: Evidence, code: str) -> Finding | None:
     """The last alert of a code, in the words it had when it was raised; the run has mended this itself."""
-    told = [alert for alert in evidence.alerts if alert.code == code]
-    return Finding(told[-1], "hint", "certain", ()) if told else None
+    alerts = [alert for alert in evidence.alerts if alert.code == code]
+    return Finding(alerts[-1], "hint", "certain", ()) if alerts else None
 
 
 def nearly_full(evidence: Evidence) -> Finding | None:

@@ -24,21 +24,26 @@ def not_finite(evidence: Evidence) -> Finding | None:
     lost = [log["step"] for log in evidence.logs if log["loss"] is None]
     if stopped is None and not lost:
         return None
-    told = {"value": "nan", "step": lost[0]} if stopped is None else {"value": "nan", **stopped.values}
-    values = {"step": told["step"], "value": told["value"], "rate": evidence.rate, "usual": evidence.usual_rate}
+    stopped_at = {"value": "nan", "step": lost[0]} if stopped is None else {"value": "nan", **stopped.values}
+    values = {
+        "step": stopped_at["step"],
+        "value": stopped_at["value"],
+        "rate": evidence.rate,
+        "usual": evidence.usual_rate,
+    }
     return Finding(Problem("D401", values=values), "error", "certain", tuple(_calmer(evidence)))
 
 
 def _calmer(evidence: Evidence) -> list[Remedy]:
     """A smaller learning rate, shorter gradients, a wider range of numbers: whatever is not so already."""
-    found = [lower_rate(evidence, change)]
+    remedies = [lower_rate(evidence, change)]
     if evidence.plan.run.train.max_grad_norm == 0:
-        found.append(change(evidence, N_("shorten long gradients"), {"train.max_grad_norm": CLIPPED}))
+        remedies.append(change(evidence, N_("shorten long gradients"), {"train.max_grad_norm": CLIPPED}))
     if evidence.plan.run.model.precision == "fp16":
-        found.append(
+        remedies.append(
             change(evidence, N_("compute in fp32, whose numbers do not overflow"), {"model.precision": "fp32"})
         )
-    return found
+    return remedies
 
 
 def zero_loss(evidence: Evidence) -> Finding | None:

@@ -17,10 +17,10 @@ SMALL_RANK = 8
 
 def rises(evidence: Evidence) -> Finding | None:
     """D301: the held-out loss rose while the training loss went on falling."""
-    found = curve_statistics.overfitting(evidence.held_out, evidence.train)
-    if found is None:
+    overfit = curve_statistics.overfitting(evidence.held_out, evidence.train)
+    if overfit is None:
         return None
-    count, best = found
+    count, best = overfit
     losses = dict(evidence.held_out)
     values = {
         "count": count, "best": best, "best_loss": rounded(losses[best]), "last_loss": rounded(evidence.held_out[-1][1]),
@@ -48,11 +48,11 @@ def _remedies(evidence: Evidence, best: int) -> tuple[Remedy, ...]:
     """Fewer passes, a lower rank, dropout, ending early: whatever is not so already."""
     run, last = evidence.plan.run, evidence.last("step")
     peft = dict(run.peft)
-    found = [fewer_passes(evidence, evidence.passes * best / last)]
+    remedies = [fewer_passes(evidence, evidence.passes * best / last)]
     if isinstance(peft.get("r"), int) and peft["r"] > SMALL_RANK:
-        found.append(anew(evidence, N_("take a lower rank, which remembers less"), {"peft.r": SMALL_RANK}))
+        remedies.append(anew(evidence, N_("take a lower rank, which remembers less"), {"peft.r": SMALL_RANK}))
     if peft.get("lora_dropout") == 0.0:
-        found.append(anew(evidence, N_("drop some inputs while training"), {"peft.lora_dropout": 0.1}))
+        remedies.append(anew(evidence, N_("drop some inputs while training"), {"peft.lora_dropout": 0.1}))
     if not run.train.early_stopping_patience:
-        found.append(anew(evidence, N_("let training end by itself"), {"train.early_stopping_patience": 3}))
-    return tuple(found)
+        remedies.append(anew(evidence, N_("let training end by itself"), {"train.early_stopping_patience": 3}))
+    return tuple(remedies)

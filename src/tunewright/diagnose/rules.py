@@ -80,10 +80,10 @@ class Diagnosis:
 
 def judge(evidence: Evidence) -> list[Finding]:
     """What all rules find, what matters most first."""
-    found = _ask(RULES, evidence)
-    if not any(finding.code.startswith(("D2", "D4")) for finding in found):
-        found += _ask(LAST_RULES, evidence)
-    return sorted(found, key=lambda finding: finding.rank)
+    findings = _ask(RULES, evidence)
+    if not any(finding.code.startswith(("D2", "D4")) for finding in findings):
+        findings += _ask(LAST_RULES, evidence)
+    return sorted(findings, key=lambda finding: finding.rank)
 
 
 def diagnose(run: RunDir) -> Diagnosis:

@@ -52,18 +52,18 @@ def lower_rate(evidence: Evidence, how: Callable[..., Remedy] = anew) -> Remedy:
 
 def smaller_batches(evidence: Evidence) -> list[Remedy]:
     """The same step in smaller micro-batches; nothing where that changes nothing."""
-    return [made for rung in RUNGS if rung.is_split and (made := _saving(evidence, rung))]
+    return [remedy for rung in RUNGS if rung.is_split and (remedy := _saving(evidence, rung))]
 
 
 def less_memory(evidence: Evidence) -> tuple[Remedy, ...]:
     """The ladder of savings, then shorter rows, which cost a little of the result."""
     run, lengths = evidence.plan.run, evidence.plan.facts.data.lengths
-    found = [made for rung in RUNGS if (made := _saving(evidence, rung))]
+    remedies = [remedy for rung in RUNGS if (remedy := _saving(evidence, rung))]
     shorter = lengths["p95"]
     if shorter < min(run.data.max_length, lengths["longest"]):
         text = N_("cut the longest 5 % of the rows at {tokens} tokens")
-        found.append(change(evidence, text, {"data.max_length": shorter}, tokens=shorter))
-    return tuple(found)
+        remedies.append(change(evidence, text, {"data.max_length": shorter}, tokens=shorter))
+    return tuple(remedies)
 
 
 def _saving(evidence: Evidence, rung: LadderStep) -> Remedy | None:

@@ -107,8 +107,8 @@ def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
 def _restored(record: Mapping[str, Any]) -> dict[str, Any]:
     """The values that `_stored` wrote."""
     phrases = {
-        name: Phrase(made["template"], made["many"], **_restored(made))
-        for name, made in record.get("phrases", {}).items()
+        name: Phrase(phrase["template"], phrase["many"], **_restored(phrase))
+        for name, phrase in record.get("phrases", {}).items()
     }
     return {**record["values"], **phrases}
 
@@ -235,6 +235,6 @@ def system_faults(place: Path | str = ".") -> Iterator[None]:
 
 def errors_of(problems: Iterable[Problem]) -> TunewrightError:
     """The error of several problems, in the class of the first one that is not a warning."""
-    found = tuple(problems)
-    first = next(p for p in found if not p.is_warning)
-    return FAMILIES[first.code[:2]](found)
+    listed = tuple(problems)
+    first = next(p for p in listed if not p.is_warning)
+    return FAMILIES[first.code[:2]](listed)

@@ -50,7 +50,7 @@ def make_plan(
     return Plan(
         run=resolved,
         choices=(
-            *_asked(origins or {}, resolved),
+            *_user_choices(origins or {}, resolved),
             *detected,
             *_merge(choices, savings),
             *path_choices(resolved, facts),
@@ -76,7 +76,7 @@ def _merge(choices: list[PlannedChoice], savings: list[PlannedChoice]) -> list[P
     return [choice for choice in choices if choice.path not in saved] + savings
 
 
-def _asked(origins: Mapping[str, str], run: ResolvedConfig) -> list[PlannedChoice]:
+def _user_choices(origins: Mapping[str, str], run: ResolvedConfig) -> list[PlannedChoice]:
     """The values that were set, and where; `fast_paths`, a mapping, has choices of its own."""
     choices = []
     for path, origin in origins.items():

@@ -37,16 +37,16 @@ class BenchmarkRow:
         return dict(vars(self))
 
 
-def lines(found: Mapping[str, Any]) -> list[BenchmarkRow]:
+def lines(benchmark: Mapping[str, Any]) -> list[BenchmarkRow]:
     """The rows of the table from what a benchmark gave."""
-    return [line for name, task in found.get("tasks", {}).items() for line in _lines(name, task)]
+    return [line for name, task in benchmark.get("tasks", {}).items() for line in _lines(name, task)]
 
 
 def _lines(name: str, task: Mapping[str, Any]) -> Iterator[BenchmarkRow]:
-    for one in task["metrics"]:
-        filtered = "" if one["filter"] in ("", "none") else f" ({one['filter']})"
-        outcome = judge(one["before"], one["after"], one["is_higher_better"])
-        yield BenchmarkRow(name, task["rows"], one["metric"] + filtered, one["before"], one["after"], outcome)
+    for metric in task["metrics"]:
+        filtered = "" if metric["filter"] in ("", "none") else f" ({metric['filter']})"
+        outcome = judge(metric["before"], metric["after"], metric["is_higher_better"])
+        yield BenchmarkRow(name, task["rows"], metric["metric"] + filtered, metric["before"], metric["after"], outcome)
 
 
 def judge(

@@ -10,9 +10,9 @@ MOST_PIECES = 400
 BEGINNING, ENDING = 1000, 400  # characters kept of a long piece; what is learned stands mostly at the end
 
 
-def rows(found: RunRecord) -> list[dict[str, Any]]:
+def rows(record: RunRecord) -> list[dict[str, Any]]:
     """Rows of the run's file with their pieces; none for runs that did not keep any."""
-    return [{**row, "pieces": list(_pieces(row))} for row in found.run.seen_rows()]
+    return [{**row, "pieces": list(_pieces(row))} for row in record.run.seen_rows()]
 
 
 def _pieces(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -122,8 +122,8 @@ class RunRecord:
             paired_differences.score([after]),
             paired_differences.difference([before], [after]),
         )
-        told = [{LOSS: one.interval} if one.interval else {} for one in estimates]
-        return told[0], told[1], told[2]
+        intervals = [{LOSS: estimate.interval} if estimate.interval else {} for estimate in estimates]
+        return intervals[0], intervals[1], intervals[2]
 
     @property
     def verdict(self) -> Verdict:

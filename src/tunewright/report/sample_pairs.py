@@ -77,10 +77,10 @@ class SamplePair:
     @cached_property
     def parts(self) -> tuple[list[DiffPart], list[DiffPart]]:
         """Reference and tuned answer, as far as they are shown; in each is marked what the other does not have."""
-        gold, given = self.reference, self.tuned or ""
+        gold, answer = self.reference, self.tuned or ""
         if self.is_tuned_right:
-            return [DiffPart(cut(gold))], [DiffPart(cut(given))]
-        return _marked(gold, given), _marked(given, gold)
+            return [DiffPart(cut(gold))], [DiffPart(cut(answer))]
+        return _marked(gold, answer), _marked(answer, gold)
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def pairs(
     base = {sample["row"]: sample for sample in before}
     rows = {**tuned, **base}
     is_marked = kind != "number" and (kind != "text" or _can_be_marked(list(rows.values()), [*before, *after]))
-    found = [_pair(kind, row, base.get(number), tuned.get(number), is_marked) for number, row in rows.items()]
-    return [replace(pair, losses=losses.get(pair.row)) for pair in found] if kind == "text" else found
+    samples = [_pair(kind, row, base.get(number), tuned.get(number), is_marked) for number, row in rows.items()]
+    return [replace(pair, losses=losses.get(pair.row)) for pair in samples] if kind == "text" else samples
 
 
 def _can_be_marked(rows: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bool:
@@ -161,17 +161,17 @@ def _closeness(kind: AnswerKind, answer: str, reference: str, probability: float
 
 def _in_common(answer: Sequence[str], reference: Sequence[str]) -> float:
     """F1 of the parts of an answer, whatever their order."""
-    given, wanted = Counter(answer), Counter(reference)
-    total = given.total() + wanted.total()
-    return 2 * (given & wanted).total() / total if total else 1.0
+    in_answer, in_reference = Counter(answer), Counter(reference)
+    total = in_answer.total() + in_reference.total()
+    return 2 * (in_answer & in_reference).total() / total if total else 1.0
 
 
-def shown(found: Sequence[SamplePair]) -> list[SamplePair]:
+def shown(sample_pairs: Sequence[SamplePair]) -> list[SamplePair]:
     """Up to 20 to look at: some that became right, all kinds of wrong with the worst first, then the near misses.
 
     Of answers that are not marked: the worst and the best.
     """
-    of = _by_outcome(found)
+    of = _by_outcome(sample_pairs)
     first = [pair for kind in (of["fixed"], of["broken"], of["wrong"]) for pair in kind[:MOST_OF_A_KIND]]
     near_misses = of["wrong"][: MOST_OF_A_KIND - 1 : -1]
     worst, others = of["unmarked"][: MOST_SHOWN // 2], of["unmarked"][MOST_SHOWN // 2 :]
@@ -187,25 +187,25 @@ def groups(chosen: Sequence[SamplePair]) -> list[SampleGroup]:
     of = _by_outcome(chosen)
     unmarked = of.pop("unmarked")
     half = len(unmarked) // 2
-    told = [
-        *(SampleGroup(_(OUTCOMES[kind]), found) for kind, found in of.items()),
+    sample_groups = [
+        *(SampleGroup(_(OUTCOMES[kind]), sample_pairs) for kind, sample_pairs in of.items()),
         SampleGroup(_("Nearest to the reference"), unmarked[half:][::-1]),
         SampleGroup(_("Farthest from the reference"), unmarked[:half]),
     ]
-    return [group for group in told if group.pairs]
+    return [group for group in sample_groups if group.pairs]
 
 
-def _by_outcome(found: Sequence[SamplePair]) -> dict[PairOutcome, list[SamplePair]]:
+def _by_outcome(sample_pairs: Sequence[SamplePair]) -> dict[PairOutcome, list[SamplePair]]:
     """Of the right answers the surest stand first, of all others the worst."""
     of: dict[PairOutcome, list[SamplePair]] = {outcome: [] for outcome in OUTCOMES}
-    for pair in sorted(found, key=lambda pair: -pair.closeness if pair.is_tuned_right else pair.closeness):
+    for pair in sorted(sample_pairs, key=lambda pair: -pair.closeness if pair.is_tuned_right else pair.closeness):
         of[pair.outcome].append(pair)
     return of
 
 
-def count(found: Sequence[SamplePair]) -> dict[PairOutcome, int]:
+def count(sample_pairs: Sequence[SamplePair]) -> dict[PairOutcome, int]:
     """How many rows had each outcome; only marked ones."""
-    counted = Counter(pair.outcome for pair in found)
+    counted = Counter(pair.outcome for pair in sample_pairs)
     return {outcome: counted[outcome] for outcome in OUTCOMES if outcome != "unmarked"}
 
 
@@ -217,26 +217,26 @@ def differences(kind: AnswerKind, answer: str, reference: str) -> tuple[str, ...
 
 
 def _field_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
-    gold, found = _fields(reference), _fields(answer)
+    gold, answered = _fields(reference), _fields(answer)
     if gold is None:
         return []
-    if found is None:
+    if answered is None:
         return [_("not a JSON object")]
     hints = []
-    for key in dict.fromkeys((*gold, *found)):
-        if key not in found:
+    for key in dict.fromkeys((*gold, *answered)):
+        if key not in answered:
             hints.append(_("{key} is missing").format(key=key))
         elif key not in gold:
             hints.append(_("{key} was not asked for").format(key=key))
-        elif not _is_right(kind, *(json.dumps({key: side[key]}) for side in (found, gold))):
+        elif not _is_right(kind, *(json.dumps({key: side[key]}) for side in (answered, gold))):
             hints.append(_("{key} should be {value}").format(key=key, value=json.dumps(gold[key], ensure_ascii=False)))
     return hints
 
 
 def _part_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
-    given, wanted = Counter(parts(kind, answer)), Counter(parts(kind, reference))
-    missing = [_("{key} is missing").format(key=part) for part in (wanted - given).elements()]
-    return missing + [_("{key} was not asked for").format(key=part) for part in (given - wanted).elements()]
+    in_answer, in_reference = Counter(parts(kind, answer)), Counter(parts(kind, reference))
+    missing = [_("{key} is missing").format(key=part) for part in (in_reference - in_answer).elements()]
+    return missing + [_("{key} was not asked for").format(key=part) for part in (in_answer - in_reference).elements()]
 
 
 def _tag_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:

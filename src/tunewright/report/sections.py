@@ -30,30 +30,30 @@ _STATE_TITLES = {
 }
 
 
-def headline(found: RunRecord) -> dict[str, str]:
-    verdict = found.verdict
-    said: dict[str, str] = {
+def headline(record: RunRecord) -> dict[str, str]:
+    verdict = record.verdict
+    texts: dict[str, str] = {
         "title": verdict.title(),
         "kind": verdict.kind,
         "sentence": formatting.unbroken(verdict.sentence()),
     }
-    state = "live" if found.is_live else found.state
+    state = "live" if record.is_live else record.state
     if state == "live" or (state in _STATE_TITLES and verdict.kind == "unknown"):
-        title = _(_STATE_TITLES[state]).format(step=found.last_step, steps=found.plan.num_steps)
-        said |= {"title": title, "kind": state}
-    return said
+        title = _(_STATE_TITLES[state]).format(step=record.last_step, steps=record.plan.num_steps)
+        texts |= {"title": title, "kind": state}
+    return texts
 
 
-def tiles(found: RunRecord) -> list[dict[str, Any]]:
+def tiles(record: RunRecord) -> list[dict[str, Any]]:
     """The big numbers. Losses stand in front where they decide, as in free text; else behind the scores of answers."""
-    by_loss = is_loss(found.verdict.metric)
-    ordered = sorted(found.scores, key=lambda score: is_loss(score.metric) != by_loss)
-    return [_tile(score, sides(found)) for score in ordered]
+    by_loss = is_loss(record.verdict.metric)
+    ordered = sorted(record.scores, key=lambda score: is_loss(score.metric) != by_loss)
+    return [_tile(score, sides(record)) for score in ordered]
 
 
-def sides(found: RunRecord) -> dict[Side, str]:
+def sides(record: RunRecord) -> dict[Side, str]:
     """What stands beside each other: base, baseline where there is one, tuned."""
-    base, baseline = found.references
+    base, baseline = record.references
     named: dict[Side, str] = {"before": formatting.label(formatting.REFERENCES, base)}
     if baseline:
         named["baseline"] = formatting.label(formatting.REFERENCES, baseline)
@@ -63,14 +63,14 @@ def sides(found: RunRecord) -> dict[Side, str]:
 def _tile(score: ScoreChange, names: dict[Side, str]) -> dict[str, Any]:
     values = {side: value for side in names if (value := _value(score, side)) is not None}
     is_share = score.metric in METRICS and METRICS[score.metric].kind == "share"
-    told = [side for side in values if side in score.intervals or side == "baseline"]
+    with_interval = [side for side in values if side in score.intervals or side == "baseline"]
     return {
         "label": formatting.label(formatting.METRICS, score.metric),
         "meaning": formatting.meaning(score.metric),
         "before": formatting.score(score.metric, score.before),
         "after": formatting.score(score.metric, score.after),
         "marks": [_mark(score, side, value) for side, value in values.items()] if is_share else [],
-        "lines": [_line(score, side, names[side], values[side]) for side in told],
+        "lines": [_line(score, side, names[side], values[side]) for side in with_interval],
         "rows": "" if score.is_count else _("on {rows}").format(rows=formatting.rows(score.rows).spoken()),
     }
 
@@ -88,102 +88,112 @@ def _mark(score: ScoreChange, side: Side, share: float) -> dict[str, str]:
 
 def _line(score: ScoreChange, side: Side, name: str, value: float) -> str:
     """A measurement in words: rows that are right are counted, everything else is given as it is read."""
-    told = formatting.score(score.metric, value)
+    text = formatting.score(score.metric, value)
     if score.is_count:
-        told = _("{hits} of {rows}").format(hits=round(value * score.rows), rows=score.rows)
+        text = _("{hits} of {rows}").format(hits=round(value * score.rows), rows=score.rows)
     if side not in score.intervals:
-        return f"{name} {told}"
+        return f"{name} {text}"
     low, high = (formatting.rounded(score.metric, end) for end in score.intervals[side])
-    return _("{name} {told} ({low} to {high})").format(name=name, told=told, low=low, high=high)
+    return _("{name} {told} ({low} to {high})").format(name=name, told=text, low=low, high=high)
 
 
-def costs(found: RunRecord) -> list[tuple[str, str]]:
-    result, model = found.result, found.plan.facts.model
-    trained = result.get("trainable_parameters", found.plan.trainable_parameters)
+def costs(record: RunRecord) -> list[tuple[str, str]]:
+    result, model = record.result, record.plan.facts.model
+    trained = result.get("trainable_parameters", record.plan.trainable_parameters)
     share = formatting.percent(trained / model.num_parameters)
     return [
-        (_("Time"), formatting.duration(sum(found.seconds.values()))),
-        (_("Peak memory"), formatting.size(found.peak_bytes)),
+        (_("Time"), formatting.duration(sum(record.seconds.values()))),
+        (_("Peak memory"), formatting.size(record.peak_bytes)),
         (_("Trained parameters"), f"{formatting.count(trained)} ({share})"),
         (_("Adapter"), formatting.size(result.get("adapter_bytes"))),
     ]
 
 
-def caveats(found: RunRecord) -> list[str]:
+def caveats(record: RunRecord) -> list[str]:
     """What a careful reader should know about the figures above."""
-    before, after = found.before, found.after
-    said = []
-    if any("after" in score.intervals for score in found.scores):
-        said.append(_("In brackets and as bars: 95 % intervals, where the score would lie on other rows of this kind."))
-    said += _about_references(found)
+    before, after = record.before, record.after
+    sentences = []
+    if any("after" in score.intervals for score in record.scores):
+        sentences.append(
+            _("In brackets and as bars: 95 % intervals, where the score would lie on other rows of this kind.")
+        )
+    sentences += _about_references(record)
     if before and after:
-        said.append(
+        sentences.append(
             _("Base and tuned model were measured in the same way, on the same rows; none of them was trained on.")
         )
     if after and 0 < after["rows"] < after["held_out_rows"]:
-        said.append(
+        sentences.append(
             _("Answers were written for {rows} of {held_out}; the loss is that of all.").format(
                 rows=after["rows"], held_out=formatting.held_out(after["held_out_rows"]).spoken()
             )
         )
-    if found.info.get("generated_data"):
-        said.append(
+    if record.info.get("generated_data"):
+        sentences.append(
             _(
                 "The data were generated by Tunewright to show that training works. "
                 "The figures say nothing about other tasks."
             )
         )
-        said.append(_("The demo sets most values itself, to be done in minutes. With your data the plan chooses them."))
-    by_loss = is_loss(found.verdict.metric)
+        sentences.append(
+            _("The demo sets most values itself, to be done in minutes. With your data the plan chooses them.")
+        )
+    by_loss = is_loss(record.verdict.metric)
     rows = after["held_out_rows" if by_loss else "rows"] if after else 0
     if by_loss:
-        said.append(
+        sentences.append(
             _("A loss says how well answers were predicted, not how good they are. Read the answers before you decide.")
         )
-        fell = sum(after < before for before, after in found.row_losses.values())
-        if found.row_losses:
-            said.append(
+        fell = sum(after < before for before, after in record.row_losses.values())
+        if record.row_losses:
+            sentences.append(
                 _("The loss fell on {fell} of {held_out}.").format(
-                    fell=fell, held_out=formatting.held_out(len(found.row_losses)).spoken()
+                    fell=fell, held_out=formatting.held_out(len(record.row_losses)).spoken()
                 )
             )
     if 0 < rows < SURE_FROM_ROWS:
-        said.append(_("With {rows} only large differences can be shown.").format(rows=formatting.rows(rows).spoken()))
-    leaked = found.summary.counts.get("leaked", 0) if found.summary else 0
+        sentences.append(
+            _("With {rows} only large differences can be shown.").format(rows=formatting.rows(rows).spoken())
+        )
+    leaked = record.summary.counts.get("leaked", 0) if record.summary else 0
     if leaked:
-        said.append(
+        sentences.append(
             ngettext(
                 "{count} held-out row also stood in training; it was left out of the test.",
                 "{count} held-out rows also stood in training; they were left out of the test.",
                 leaked,
             ).format(count=leaked)
         )
-    if _losses_disagree(found):
-        said.append(_("The held-out loss says the opposite of the answers. Look at the samples before you decide."))
-    return list(map(formatting.unbroken, said))
+    if _losses_disagree(record):
+        sentences.append(
+            _("The held-out loss says the opposite of the answers. Look at the samples before you decide.")
+        )
+    return list(map(formatting.unbroken, sentences))
 
 
-def _about_references(found: RunRecord) -> list[str]:
+def _about_references(record: RunRecord) -> list[str]:
     """What the tuned model is held against, where it is more than the base model."""
-    said = []
-    if found.before and found.references[0] == "untrained head":
-        said.append(
+    sentences = []
+    if record.before and record.references[0] == "untrained head":
+        sentences.append(
             _("The base model has no head for this task: one of random numbers was measured, which only guesses.")
         )
-    if found.before and found.baseline:
-        said.append(_("The better of base and baseline is what counts; the baseline gives every row the same answer."))
-    shares = found.baseline["scores"] if found.baseline else {}
+    if record.before and record.baseline:
+        sentences.append(
+            _("The better of base and baseline is what counts; the baseline gives every row the same answer.")
+        )
+    shares = record.baseline["scores"] if record.baseline else {}
     if shares.get("accuracy", 0.0) >= UNEVEN and "macro_f1" in shares:
-        said.append(
+        sentences.append(
             _("One class is {share} of all rows, so accuracy says little; the mean over the labels says more.").format(
                 share=formatting.percent(shares["accuracy"])
             )
         )
-    return said
+    return sentences
 
 
-def _losses_disagree(found: RunRecord) -> bool:
-    verdict, losses = found.verdict, [score for score in found.scores if score.metric == "held_out_loss"]
+def _losses_disagree(record: RunRecord) -> bool:
+    verdict, losses = record.verdict, [score for score in record.scores if score.metric == "held_out_loss"]
     if (
         verdict.metric is None
         or is_loss(verdict.metric)
@@ -196,13 +206,13 @@ def _losses_disagree(found: RunRecord) -> bool:
     return (verdict.kind == "better" and change > SAME_LOSS) or (verdict.kind == "worse" and change < -SAME_LOSS)
 
 
-def pairs(found: RunRecord) -> list[answers.SamplePair]:
-    return answers.pairs(found.kind, *found.samples, found.row_losses)
+def pairs(record: RunRecord) -> list[answers.SamplePair]:
+    return answers.pairs(record.kind, *record.samples, record.row_losses)
 
 
-def samples(found: RunRecord) -> dict[str, Any]:
-    both = pairs(found)
-    shown, is_short = answers.shown(both), found.kind in ("label", "labels", "number")
+def samples(record: RunRecord) -> dict[str, Any]:
+    both = pairs(record)
+    shown, is_short = answers.shown(both), record.kind in ("label", "labels", "number")
     counts: dict[str, int] = {kind: count for kind, count in answers.count(both).items() if count}
     kinds = [{"kind": k, "label": label, "count": counts[k]} for k, label in answers.OUTCOMES.items() if k in counts]
     total = sum(counts.values())
@@ -215,12 +225,12 @@ def samples(found: RunRecord) -> dict[str, Any]:
         "bar": loss_charts.stack(counts, total),
         "is_short": is_short,
         "has_marks": not is_short and any(part.is_only_here for pair in shown for part in pair.parts[1]),
-        "unmarked": _UNMARKED.get(found.kind, _UNMARKED["text"]),
+        "unmarked": _UNMARKED.get(record.kind, _UNMARKED["text"]),
     }
 
 
-def gate(found: RunRecord) -> dict[str, Any]:
-    summary = found.summary
+def gate(record: RunRecord) -> dict[str, Any]:
+    summary = record.summary
     if not summary:
         return {}
     parts = {"used": summary.used, "held_out": summary.held_out, "dropped": summary.dropped}
@@ -242,29 +252,29 @@ def gate(found: RunRecord) -> dict[str, Any]:
         "lengths": [(formatting.label(formatting.LENGTHS, name), value) for name, value in summary.lengths.items()],
         "histogram": length_histogram.histogram(summary),
         "learned": formatting.learned(summary),
-        "has_bad_rows": found.run.file(file_names.BAD_ROWS).is_file(),
+        "has_bad_rows": record.run.file(file_names.BAD_ROWS).is_file(),
     }
 
 
-def promise(found: RunRecord) -> dict[str, Any]:
-    plan, result, peak = found.plan, found.result, found.peak_bytes
-    speed = result.get("tokens_per_second", found.last_log("tokens_per_second"))
+def promise(record: RunRecord) -> dict[str, Any]:
+    plan, result, peak = record.plan, record.result, record.peak_bytes
+    speed = result.get("tokens_per_second", record.last_log("tokens_per_second"))
     rows = [
         (_("Peak memory"), formatting.size(plan.memory.peak_bytes), formatting.size(peak), _off(plan.memory.peak_bytes, peak)),
-        (_("Time"), formatting.duration(plan.time.seconds if plan.time else None), formatting.duration(found.run.seconds()),
-         _off(round(plan.time.seconds), round(took)) if plan.time and (took := found.run.seconds()) else ""),
-        (_("Steps"), f"{plan.num_steps:,}", f"{found.last_step:,}", ""),
+        (_("Time"), formatting.duration(plan.time.seconds if plan.time else None), formatting.duration(record.run.seconds()),
+         _off(round(plan.time.seconds), round(took)) if plan.time and (took := record.run.seconds()) else ""),
+        (_("Steps"), f"{plan.num_steps:,}", f"{record.last_step:,}", ""),
         (_("Trainable parameters"), f"{plan.trainable_parameters:,}", formatting.number(result.get("trainable_parameters")),
          _off(plan.trainable_parameters, result.get("trainable_parameters"))),
         (_("Adapter"), formatting.size(plan.adapter_bytes), formatting.size(result.get("adapter_bytes")),
          _off(plan.adapter_bytes, result.get("adapter_bytes"))),
-        (_("Tokens trained on"), formatting.DASH, formatting.number(result.get("tokens", found.last_log("tokens"))), ""),
+        (_("Tokens trained on"), formatting.DASH, formatting.number(result.get("tokens", record.last_log("tokens"))), ""),
         (_("Tokens per second"), formatting.DASH, formatting.number(round(speed)) if speed else formatting.DASH, ""),
     ]  # fmt: skip
     if result.get("peak_device_bytes"):
         rows.insert(1, (_("Peak memory of the GPU"), formatting.DASH, formatting.size(result["peak_device_bytes"]), ""))
     whole = 1.04 * max(plan.memory.peak_bytes, peak or 0)
-    total = sum(found.seconds.values())
+    total = sum(record.seconds.values())
     return {
         "rows": rows,
         "bar": loss_charts.stack(plan.memory.parts, whole),
@@ -275,7 +285,7 @@ def promise(found: RunRecord) -> dict[str, Any]:
                 formatting.duration(seconds),
                 formatting.percent(seconds / total if total else 0.0),
             )
-            for name, seconds in found.seconds.items()
+            for name, seconds in record.seconds.items()
         ],
         "total": formatting.duration(total),
     }
@@ -288,21 +298,21 @@ def _off(promised: int, measured: int | None) -> str:
     return formatting.with_sign(f"{change:+d}".replace("-", "−")) if change else _("as planned")
 
 
-def alerts(found: RunRecord) -> list[Problem]:
-    return [Problem.from_record(event["problem"]) for event in found.history.alerts.last]
+def alerts(record: RunRecord) -> list[Problem]:
+    return [Problem.from_record(event["problem"]) for event in record.history.alerts.last]
 
 
-def repeat(found: RunRecord) -> dict[str, Any]:
-    run, train, base = found.run, found.plan.run.train, base_of(found.plan)
+def repeat(record: RunRecord) -> dict[str, Any]:
+    run, train, base = record.run, record.plan.run.train, base_of(record.plan)
     name = shlex.quote(run.name)
     return {
         "command": f"tunewright train {file_names.CONFIG}",
         "config": formatting.without_folders(run_record.config_text(run)),
-        "versions": found.info.get("versions", {}),
+        "versions": record.info.get("versions", {}),
         "seeds": {"train.seed": train.seed, "train.data_seed": train.data_seed},
         "adapter": f"{file_names.ADAPTER}/" if run.adapter_dir.is_dir() else None,
-        "load": model_card.loading_code(found.plan, file_names.ADAPTER),
-        "elsewhere": model_card.loading_code_elsewhere(found.plan, base.name, file_names.ADAPTER),
+        "load": model_card.loading_code(record.plan, file_names.ADAPTER),
+        "elsewhere": model_card.loading_code_elsewhere(record.plan, base.name, file_names.ADAPTER),
         "files": [(file, _(what)) for file, what in run_readme.CONTENTS],
         "uses": [
             (f"tunewright chat {name} --with base", _("talk to both models")),

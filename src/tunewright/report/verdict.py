@@ -263,31 +263,35 @@ def pair(
     event = after or before
     if event is None:
         return []
-    given: dict[Side, Mapping[str, float]] = {
+    scores_by_side: dict[Side, Mapping[str, float]] = {
         "before": before["scores"] if before else {},
         "baseline": baseline or {},
         "after": after["scores"] if after else {},
     }
     names, won = in_reading_order(event["scores"]), paired or {}
-    return [_score(task, name, event, given, intervals or {}, won.get(name)) for name in names]
+    return [_score(task, name, event, scores_by_side, intervals or {}, won.get(name)) for name in names]
 
 
 def _score(
     task: Task,
     name: str,
     event: EventRow,
-    given: Mapping[Side, Mapping[str, float]],
+    scores_by_side: Mapping[Side, Mapping[str, float]],
     intervals: Mapping[Side, Mapping[str, Interval]],
     paired: Interval | None,
 ) -> ScoreChange:
     metric = METRICS.get(name)
     is_count = metric is not None and task in metric.counts_rows
     rows = event["held_out_rows" if is_loss(name) else "rows"]
-    values = {side: scores.get(name) for side, scores in given.items()}
-    around: dict[Side, Interval] = {side: told[name] for side, told in intervals.items() if name in told}
+    values = {side: scores.get(name) for side, scores in scores_by_side.items()}
+    around: dict[Side, Interval] = {
+        side: side_intervals[name] for side, side_intervals in intervals.items() if name in side_intervals
+    }
     if is_count or (metric is not None and metric.is_mean_of_rows):
-        made = {side: confidence_intervals.of_share(value, rows) for side, value in values.items() if value is not None}
-        around |= {side: interval for side, interval in made.items() if interval is not None}
+        share_intervals = {
+            side: confidence_intervals.of_share(value, rows) for side, value in values.items() if value is not None
+        }
+        around |= {side: interval for side, interval in share_intervals.items() if interval is not None}
     return ScoreChange(
         name, rows, values["before"], values["baseline"], values["after"], around, is_count=is_count, paired=paired
     )
@@ -309,13 +313,13 @@ def judge(
     if (before["rows"], before["held_out_rows"]) != (after["rows"], after["held_out_rows"]):
         return Verdict("unknown", None, NOT_ALIKE)
     by_name = {score.metric: score for score in scores}
-    said: dict[str, Verdict] = {}
+    by_kind: dict[str, Verdict] = {}
     for name in DECIDING[task]:
-        if name in by_name and ASKED_WITHOUT.get(name) not in said and _has_something_to_say(by_name[name]):
-            said[name] = _judged(by_name[name], references)
-    clear = [verdict for verdict in said.values() if verdict.kind != "unclear"]
-    found = [*clear, *said.values()]
-    return found[0] if found else _judge_loss(by_name)
+        if name in by_name and ASKED_WITHOUT.get(name) not in by_kind and _has_something_to_say(by_name[name]):
+            by_kind[name] = _judged(by_name[name], references)
+    clear = [verdict for verdict in by_kind.values() if verdict.kind != "unclear"]
+    verdicts = [*clear, *by_kind.values()]
+    return verdicts[0] if verdicts else _judge_loss(by_name)
 
 
 def _has_something_to_say(score: ScoreChange) -> bool:

@@ -74,9 +74,12 @@ def refuse_without_base(plan: Plan) -> None:
         raise errors_of([Problem("E324", values={"folder": str(folder)} | ({"name": name} if can_be_fetched else {}))])
 
 
-def as_problems(code: str, found: list[BaseChange], **values: Any) -> list[Problem]:
+def as_problems(code: str, base_changes: list[BaseChange], **values: Any) -> list[Problem]:
     """A problem for each change."""
-    return [Problem(code, values={"key": one.what, "old": one.old, "new": one.new, **values}) for one in found]
+    return [
+        Problem(code, values={"key": change.what, "old": change.old, "new": change.new, **values})
+        for change in base_changes
+    ]
 
 
 def _weights(model: ModelInfo, note: Notify, anew: bool) -> str:
@@ -129,12 +132,12 @@ def _tokenizer(model: ModelInfo) -> str:
     return _of([sha256(folder / "tokenizer.json"), special, ends])
 
 
-def _template(model: ModelInfo, asked: str | None) -> str:
+def _template(model: ModelInfo, chat_template: str | None) -> str:
     """The source of the template in use: built in, of a file, or the folder's own."""
     folder = Path(model.tokenizer_folder)
-    if asked is not None and asked in BUILT_IN:
-        return _of(BUILT_IN[asked])
-    path = Path(asked) if asked else folder / "chat_template.jinja"
+    if chat_template is not None and chat_template in BUILT_IN:
+        return _of(BUILT_IN[chat_template])
+    path = Path(chat_template) if chat_template else folder / "chat_template.jinja"
     if path.is_file():
         return _of(path.read_bytes().decode("utf-8", "surrogateescape"))
     return _of(_config(folder / "tokenizer_config.json").get("chat_template"))

@@ -35,9 +35,9 @@ def base_of(plan: Plan) -> BaseReference:
 
 def _built_in(model: BuiltinModel) -> BaseReference:
     if isinstance(model.source, str):
-        made = f"of {model.repository}: tunewright doctor --fetch {model.name}"
+        origin = f"of {model.repository}: tunewright doctor --fetch {model.name}"
         return BaseReference(
-            model.name, "", f"The base is Tunewright's built-in {model.name}, which it makes out {made}", model.name
+            model.name, "", f"The base is Tunewright's built-in {model.name}, which it makes out {origin}", model.name
         )
     note = f"The base was Tunewright's built-in {model.name}: {model.repository}, "
     if any(file.endswith(".gguf") for file in model.source.files):

@@ -39,9 +39,9 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 def _files(folder: Path) -> dict[str, Path]:
     """Every file of a folder but its manifest, by relative name."""
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
-    found.pop(MANIFEST, None)
-    return found
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
+    files.pop(MANIFEST, None)
+    return files
 
 
 def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -> None:
@@ -162,8 +162,8 @@ class CheckpointStore:
 
     def _named(self) -> list[tuple[int, Path]]:
         """Folders with a checkpoint's name, by step, whoever made them."""
-        found = [(NAME.fullmatch(path.name), path) for path in self.folder.glob("checkpoint-*") if path.is_dir()]
-        return sorted((int(match[1]), path) for match, path in found if match)
+        matches = [(NAME.fullmatch(path.name), path) for path in self.folder.glob("checkpoint-*") if path.is_dir()]
+        return sorted((int(match[1]), path) for match, path in matches if match)
 
     def _is_foreign(self, folder: Path) -> bool:
         """Made by somebody else: a whole manifest of another run, or none of the files that only we write."""
@@ -202,16 +202,16 @@ class CheckpointStore:
 
         Those of ours are set aside under another name, not deleted; those of others are left as they are.
         """
-        told: list[str] = []
+        messages: list[str] = []
         for step, path in reversed(self._named()):
             if self._is_foreign(path):
-                told.append(f"{path.name}: not a checkpoint of this run, left alone")
+                messages.append(f"{path.name}: not a checkpoint of this run, left alone")
                 continue
             fault = self._fault(step, path)
             if not fault:
-                return path, told
-            told.append(f"{fault}; set aside as {self._set_aside(step, path).name}")
-        return None, told
+                return path, messages
+            messages.append(f"{fault}; set aside as {self._set_aside(step, path).name}")
+        return None, messages
 
     def rotate(self, keep: int, best_steps: Collection[int | None] = ()) -> list[int]:
         """Remove old checkpoints by step: the newest `keep` and the best stay; what cannot be removed now stays too.

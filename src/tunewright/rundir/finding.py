@@ -56,14 +56,14 @@ class Finding:
         return _(self.problem.entry.cause)
 
     def to_json(self) -> dict[str, Any]:
-        told = self.problem.to_json()
+        record = self.problem.to_json()
         return {
             "code": self.code,
             "severity": self.severity,
             "confidence": self.confidence,
-            "message": told["message"],
+            "message": record["message"],
             "evidence": dict(self.problem.values),
             "cause": self.problem.entry.cause,
             "remedies": [remedy.to_json() for remedy in self.remedies],
-            "docs": told["docs"],
+            "docs": record["docs"],
         }

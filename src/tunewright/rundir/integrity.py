@@ -40,8 +40,8 @@ def check_run(run: RunDir) -> list[IntegrityReport]:
 
     A checkpoint that a live run removes meanwhile is left out; so is a base of which nothing was written down.
     """
-    found = [checked for checked in _of_run(run) if checked.path.exists() or checked.kind == "adapter"]
-    return [*_base(from_json(run.plan())), *found] if run.file(file_names.PLAN).is_file() else found
+    reports = [checked for checked in _of_run(run) if checked.path.exists() or checked.kind == "adapter"]
+    return [*_base(from_json(run.plan())), *reports] if run.file(file_names.PLAN).is_file() else reports
 
 
 def _base(plan: Plan) -> Iterator[IntegrityReport]:
@@ -59,8 +59,8 @@ def _base(plan: Plan) -> Iterator[IntegrityReport]:
 
 
 def _of_run(run: RunDir) -> Iterator[IntegrityReport]:
-    found = ((NAME.fullmatch(path.name), path) for path in run.checkpoints_dir.glob("checkpoint-*"))
-    for step, path in sorted((int(match[1]), path) for match, path in found if match):
+    matches = ((NAME.fullmatch(path.name), path) for path in run.checkpoints_dir.glob("checkpoint-*"))
+    for step, path in sorted((int(match[1]), path) for match, path in matches if match):
         yield _checked(path, "checkpoint", step)
     if run.adapter_dir.exists() or run.state() == "finished":
         yield _checked(run.adapter_dir, "adapter")

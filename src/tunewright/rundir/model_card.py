@@ -95,8 +95,8 @@ def has_untrained_head(plan: Plan) -> bool:
 def method(plan: Plan) -> str:
     """The method and its fields, those of the plan and those that were asked for: lora (r=16, lora_alpha=32, ...)."""
     fields = plan.run.peft.model_dump()
-    said = ", ".join(f"{name}={_plain(value)}" for name, value in fields.items() if value is not None)
-    return f"{plan.run.method} ({said})" if said else plan.run.method
+    fields_text = ", ".join(f"{name}={_plain(value)}" for name, value in fields.items() if value is not None)
+    return f"{plan.run.method} ({fields_text})" if fields_text else plan.run.method
 
 
 def _plain(value: Any) -> str:
@@ -162,8 +162,8 @@ def _scores(plan: Plan, scores: CardScores, baseline: Mapping[str, Any] | None, 
 
 
 def _versions(run: RunDir) -> str:
-    told = ", ".join(f"{name} {version}" for name, version in run.info().get("versions", {}).items())
-    return f"Trained with {told}." if told else "The versions it was trained with are not known."
+    versions = ", ".join(f"{name} {version}" for name, version in run.info().get("versions", {}).items())
+    return f"Trained with {versions}." if versions else "The versions it was trained with are not known."
 
 
 def loading_code(plan: Plan, adapter: str | Path) -> str:

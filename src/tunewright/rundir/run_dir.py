@@ -343,9 +343,9 @@ def _exists(path: Path) -> bool:
 def open_exactly(word: str) -> RunDir:
     """A run by path or whole name, for what cannot be undone; a link stays a link. Raises: SpecError E113, E130."""
     places = (Path(word).expanduser(), runs_root() / word)
-    found = next((place for place in places if word and is_run(place)), None)
-    if found:
-        return RunDir(found.absolute() if found.is_symlink() else found.resolve())
+    folder = next((place for place in places if word and is_run(place)), None)
+    if folder:
+        return RunDir(folder.absolute() if folder.is_symlink() else folder.resolve())
     run = open_run(word)
     raise error("E130", name=word, matches=shlex.quote(run.name))
 

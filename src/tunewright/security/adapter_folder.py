@@ -81,10 +81,10 @@ def _check_names(config: Mapping[str, Any], names: list[str]) -> None:
             raise _misfit(Phrase(N_("{name} names no modules"), name=key))
         if isinstance(value, list | dict) and len(value) > MAX_NAMES:
             raise _misfit(f"{key} has {len(value)} entries")
-        found = [value] if isinstance(value, str) else [*(value or ())]
-        if not all(isinstance(name, str) for name in found):
+        listed = [value] if isinstance(value, str) else [*(value or ())]
+        if not all(isinstance(name, str) for name in listed):
             raise _misfit(Phrase(N_("{name} names no modules"), name=key))
-        patterns.update(found)
+        patterns.update(listed)
     if fault := pattern_fault(patterns, names):
         raise _misfit(fault)
 

@@ -42,7 +42,7 @@ def gate_task_folder(folder: Path) -> None:
 
 def _included(folder: Path, file: Path) -> list[Path]:
     """The files that a task is made of besides its own, once nothing in it names code."""
-    found = []
+    included = []
     for key, node in _values(_root(file), file):
         reason = _fault(key, node)
         if reason:
@@ -57,8 +57,8 @@ def _included(folder: Path, file: Path) -> list[Path]:
                     Where(str(file), node.start_mark.line + 1),
                     reason=Phrase(N_("{name} is missing"), name=f"include: {node.value}"),
                 )
-            found.append(path)
-    return found
+            included.append(path)
+    return included
 
 
 def _root(file: Path) -> yaml.Node | None:

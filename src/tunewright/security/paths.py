@@ -13,8 +13,8 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 def home() -> Path:
     """Where models, encoded data and measurements are kept: TUNEWRIGHT_HOME, else ~/.cache/tunewright."""
-    asked = os.environ.get("TUNEWRIGHT_HOME")
-    return Path(asked).expanduser() if asked else Path.home() / ".cache" / "tunewright"
+    folder = os.environ.get("TUNEWRIGHT_HOME")
+    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "tunewright"
 
 
 @contextmanager
@@ -33,9 +33,9 @@ def jail(root: Path, name: object, source: Path | None = None) -> Path:
 
     Raises: ModelError E315 for a name that leads elsewhere, by itself or through a link.
     """
-    told = source or root
+    place = source or root
     if not isinstance(name, str) or not is_plain(name):
-        raise error("E315", Where(str(told)), file=str(told), name=str(name)[:200])
+        raise error("E315", Where(str(place)), file=str(place), name=str(name)[:200])
     check_link(root, root / name)
     return root / name
 

@@ -55,14 +55,14 @@ def spawn(
 
     None of them is given the Hub's token: only benchmarks ask the Hub at all, if they are told to, for public data.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in (*SECRETS, *INTERACTIVE)}
+    own_environment = {name: value for name, value in os.environ.items() if name not in (*SECRETS, *INTERACTIVE)}
     return subprocess.Popen(
         list(argv),
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         start_new_session=detached,
-        env={**kept, **STREAMS, **(environment or {})},
+        env={**own_environment, **STREAMS, **(environment or {})},
         text=True,
         encoding="utf-8",
     )
