@@ -87,7 +87,7 @@ def test_what_must_be_equal_is_and_the_rest_says_why_it_does_not_apply(
 
 
 @pytest.mark.parametrize(
-    ("settings", "left_out"),
+    ("settings", "skipped"),
     [
         ({"peft.bias": "all"}, {"switched_off"}),
         ({"peft.lora_bias": True}, {"merged"}),

@@ -243,7 +243,7 @@ PLAIN: Turn = {"role": "assistant", "content": "It is 3."}
 
 
 @pytest.mark.parametrize(
-    ("template", "end", "turn", "wanted", "notes"),
+    ("template", "end", "turn", "expected", "notes"),
     [
         (COMPACT, "<|im_end|>", PLAIN, "</think>It is 3.", set()),
         (COMPACT, "<|im_end|>", THINKS, "1, 2, 3.\n</think>\nIt is 3.", {"thinking"}),

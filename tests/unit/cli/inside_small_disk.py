@@ -253,7 +253,7 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
     prepared = prepare(plan, run, load_tokenizer(model, None), note=notes.append)
     assert len(prepared.train) + len(prepared.held_out) == 40
     (note,) = notes
-    assert note.startswith("the encoded rows are not kept for the next run: ") and str(disk.path) in note
+    assert note.startswith("the tokenized rows are not cached for the next run: ") and str(disk.path) in note
     assert run.prepared()["from_cache"] is False
 
 

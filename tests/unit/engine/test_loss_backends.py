@@ -18,9 +18,11 @@ from tunewright.engine.training.loss_backends import (
     select_backend,
     shortened,
 )
+from tunewright.inspection.machine_info import MachineInfo, SpeedProbe
 from tunewright.kernels.cross_entropy import answer_loss, plain_loss
 from tunewright.kernels.packing import packed_loss, varlen_loss
 from tunewright.planning.memory_estimate import COMPARED_TOKENS, LEARNED_TOKENS
+from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir.event_log import EventLog, read_events
 
 from .conftest import Rows
@@ -32,7 +34,9 @@ def plan_with(*paths: str, device: str = "cpu", max_length: int = 32) -> Any:
     return SimpleNamespace(
         fast_paths=paths,
         run=SimpleNamespace(task="causal_lm", data=SimpleNamespace(max_length=max_length, class_weights="none")),
-        facts=SimpleNamespace(machine=SimpleNamespace(probe=SimpleNamespace(device=device))),
+        facts=InspectedFacts.model_construct(
+            machine=MachineInfo.model_construct(probe=SpeedProbe.model_construct(device=device))
+        ),
     )
 
 
