@@ -30,7 +30,7 @@ def sealed_steps(run: RunDir) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("deed", "moment", "step", "what", "told_step"),
+    ("deed", "moment", "step", "what", "reported_step"),
     [
         ("nan loss once", "step_begin", 9, "the loss", 10),
         ("nan loss from now on", "step_begin", 7, "the loss", 8),
