@@ -119,7 +119,11 @@ def measure_prompted(
     """
     candidates = [run for run in runs if run.state == "finished" and (shots is not None or run.task == "causal_lm")]
     shots = SHOTS if shots is None else shots
-    if not shots or not candidates or any(run.dir.prompted().get("asked") == shots for run in candidates):
+    if (
+        not shots
+        or not candidates
+        or any((record := run.dir.few_shot()) and record.asked == shots for run in candidates)
+    ):
         return []
     first = candidates[0]
     try:

@@ -12,6 +12,7 @@ from tunewright.report import benchmark_table, run_record, run_report
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_overview
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.integrity import IntegrityReport, check_folder, check_run
+from tunewright.rundir.records import BenchmarkRecord
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_overview import RunOverview
 
@@ -65,7 +66,7 @@ def diagnose(run: RunDir) -> Diagnosis:
 
 def benchmark_lines(result: dict[str, object]) -> list[benchmark_table.BenchmarkRow]:
     """The result of `TrainedRun.benchmark`, base and tuned model side by side, and whether they differ."""
-    return benchmark_table.lines(result)
+    return benchmark_table.lines(BenchmarkRecord.model_validate(result))
 
 
 def verify(word: str | Path) -> list[IntegrityReport]:

@@ -17,17 +17,22 @@ from tunewright.extras.lm_eval import harness_client
 from tunewright.launch import adapter_copy, start_run
 from tunewright.launch.session_client import Progress, SessionClient
 from tunewright.planning.memory_estimate import stored_bytes
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.report import formatting
 from tunewright.report.run_report import write_report
 from tunewright.rundir import base_fingerprint, file_names, output_targets
 from tunewright.rundir.base_model import BaseReference
+from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import DAMAGED, RunDir
 from tunewright.rundir.run_end import end_problems
 from tunewright.security import html_table
 
 CHAT_TOKENS = 256
 SHOTS = 3
+RESULT_KEYS = (
+    "before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
+    "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes",
+)  # fmt: skip
 PromptInput = (
     Sequence[Mapping[str, str]] | Mapping[str, Any]
 )  # a conversation; or text and pair, or words, to be labelled
@@ -41,23 +46,22 @@ def _result(run: RunDir) -> dict[str, Any]:
     """The result of a run for programs, as `--json` prints it: path, state, scores, seconds, speed, memory, adapter."""
     info = run.info()
     result = run.result()
-    keys = ("before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
-            "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes")  # fmt: skip
+    measured = result.model_dump(mode="json") if result.steps is not None else {}
     problems = [problem.to_json() for problem in end_problems(run)]
     report = run.file(file_names.REPORT)
-    plan = from_json(run.plan())
+    plan = run.plan()
     return {
         "schema": file_names.SCHEMA,
         "run": str(run.path),
         "name": run.name,
         "state": run.state(),
-        "exit_code": info.get("exit_code"),
-        **{key: result.get(key) for key in keys},
+        "exit_code": info.exit_code,
+        **{key: measured.get(key) for key in RESULT_KEYS},
         "promised": {
             "memory": {"peak_bytes": plan.memory.peak_bytes},
             "time": plan.time.to_json() if plan.time else None,
         },
-        "measured": {"memory": {"peak_bytes": result.get("peak_rss_bytes")}, "time": {"seconds": run.seconds()}},
+        "measured": {"memory": {"peak_bytes": result.peak_rss_bytes}, "time": {"seconds": run.seconds()}},
         "report": str(report) if report.is_file() else None,
         "problems": problems,
     }
@@ -83,9 +87,9 @@ class TrainedRun:
 
     def _changes(self) -> list[tuple[str, str, str]]:
         """Every score by its name: before, after; none before the run has any."""
-        result = self.dir.result() if self.state != DAMAGED else {}
-        before = result.get("before") or {}
-        after = result.get("after") or {}
+        result = self.dir.result() if self.state != DAMAGED else RunResult()
+        before = result.before or {}
+        after = result.after or {}
         return [
             (
                 formatting.METRICS.get(name, name),
@@ -115,7 +119,7 @@ class TrainedRun:
     @property
     def plan(self) -> Plan:
         """The plan that the run follows, with every decision. Raises: TrainingError E525 for a run that is damaged."""
-        return from_json(self.dir.plan())
+        return self.dir.plan()
 
     @property
     def problems(self) -> list[Problem]:
@@ -125,14 +129,13 @@ class TrainedRun:
     @property
     def exit_code(self) -> int | None:
         """The exit code of the run's worker; None before its end."""
-        code = self.dir.info().get("exit_code")
-        return None if code is None else int(code)
+        return self.dir.info().exit_code
 
     @property
     def last_seq(self) -> int:
         """Number of the last event so far, -1 before the first."""
         event = self.dir.last_event()
-        return event["seq"] if event else -1
+        return event.seq if event else -1
 
     @property
     def adapter(self) -> Path:

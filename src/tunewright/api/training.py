@@ -17,6 +17,7 @@ from tunewright.launch.resolve_model import Notify
 from tunewright.launch.session_client import Progress
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
+from tunewright.rundir.events import Event
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_end import end_problems
 
@@ -62,7 +63,7 @@ def begin(loaded: LoadedConfig, plan: Plan, *, force: bool = False, note: Notify
     return run
 
 
-def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] | None]:
+def follow(run: RunDir, *, from_start: bool = True) -> Iterator[Event | None]:
     """The run's events as they happen, None whenever nothing is new; ends when the run has ended."""
     return start_run.follow(run, from_start=from_start)
 
@@ -84,7 +85,7 @@ def train(
     config: str | Path | None = None,
     inline_process: bool = False,
     callbacks: Sequence[Any] = (),
-    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    on_event: Callable[[Event], None] = lambda event: None,
     **settings: Any,
 ) -> TrainedRun:
     """Train an adapter and wait for it: `train("smollm2", "my.jsonl", epochs=3, peft={"lora_dropout": 0.1})`.
@@ -107,7 +108,7 @@ def _train_to_end(
     loaded: LoadedConfig,
     *,
     inline_process: bool,
-    on_event: Callable[[dict[str, Any]], None],
+    on_event: Callable[[Event], None],
     callbacks: Sequence[Any] = (),
 ) -> TrainedRun:
     run = start_run.create(loaded, plan(loaded), force=False, note=silent)

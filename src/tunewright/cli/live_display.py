@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tunewright.cli import console, paste_commands, plan_summary
 from tunewright.cli.console import Channel
 from tunewright.cli.problem_display import print_problems, printable
-from tunewright.cli.progress_view import EventRow, ProgressView, bar, frame, log_line, trained_line
+from tunewright.cli.progress_view import ProgressView, bar, frame, log_line, trained_line
 from tunewright.cli.redrawn_lines import RedrawnLines
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
+    from tunewright.rundir.events import Event
 
 REDRAW_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
@@ -25,7 +26,7 @@ PROGRESS_LINE_SECONDS = 10.0
 class Renderer(Protocol):
     """What shows a run's events."""
 
-    def show(self, event: EventRow) -> None: ...
+    def show(self, event: "Event") -> None: ...
     def tick(self) -> None: ...
     def say(self, text: str) -> None: ...
 
@@ -38,10 +39,10 @@ class LineRenderer:
     is_quiet: bool = False
     last_progress: float = 0.0
 
-    def show(self, event: EventRow) -> None:
-        if self.is_quiet and event["kind"] != "alert":
+    def show(self, event: "Event") -> None:
+        if self.is_quiet and event.kind != "alert":
             return
-        if event["kind"] == "progress":
+        if event.kind == "progress":
             if time.monotonic() - self.last_progress < PROGRESS_LINE_SECONDS:
                 return
             self.last_progress = time.monotonic()
@@ -67,15 +68,17 @@ class ScreenRenderer:
     phases: dict[str, str]
     drawn: float = 0.0
 
-    def show(self, event: EventRow) -> None:
+    def show(self, event: "Event") -> None:
+        from tunewright.rundir.events import PhaseEndEvent, ScoreEvent
+
         above = _Printed(console.err())
         channel = above.channel
         _show_message(event, channel)
-        if event["kind"] == "score":
-            label = _("Before") if event["which"] == "before" else _("After")
-            plan_summary.labelled(channel, label, plan_summary.score_line(self.view.task, dict(event)))
-        if event["kind"] == "phase" and event["phase"] == "train" and event["state"] == "end":
-            plan_summary.labelled(channel, _("Train"), trained_line(self.view, channel, event["seconds"]))
+        if isinstance(event, ScoreEvent):
+            label = _("Before") if event.which == "before" else _("After")
+            plan_summary.labelled(channel, label, plan_summary.score_line(self.view.task, event))
+        if isinstance(event, PhaseEndEvent) and event.phase == "train":
+            plan_summary.labelled(channel, _("Train"), trained_line(self.view, channel, event.seconds))
         if text := above.text():
             self.drawing.say(text)
         self.tick()
@@ -103,14 +106,14 @@ class _Printed:
         return self.stream.getvalue().removesuffix("\n")
 
 
-def _show_message(event: EventRow, channel: Channel) -> None:
+def _show_message(event: "Event", channel: Channel) -> None:
     """Print alerts and notes, which stay on the screen."""
-    from tunewright.errors import Problem
+    from tunewright.rundir.events import AlertEvent, NoteEvent
 
-    if event["kind"] == "alert":
-        print_problems([Problem.from_record(event["problem"])], channel)
-    elif event["kind"] == "note":
-        channel.paragraph(channel.paint(printable(event["text"]), "dim"))
+    if isinstance(event, AlertEvent):
+        print_problems([event.problem], channel)
+    elif isinstance(event, NoteEvent):
+        channel.paragraph(channel.paint(printable(event.text), "dim"))
 
 
 @contextmanager
@@ -155,7 +158,7 @@ def see_through(
     is_verbose: bool = False,
     is_json: bool = False,
     after: int = -1,
-    events: Iterable[EventRow | None] = (),
+    events: Iterable["Event | None"] = (),
 ) -> int:
     """Show a run that was started here to its end; the exit code. Events up to number `after` are known already.
 
@@ -170,7 +173,7 @@ def see_through(
         for event in events or _follow(run):
             if event is not None:
                 view.take(event)
-                if event["seq"] > after:
+                if event.seq > after:
                     renderer.show(event)
             else:
                 renderer.tick()
@@ -185,7 +188,7 @@ def see_through(
     return exit_code(run, interrupted_by=interrupts.number)
 
 
-def _follow(run: "TrainedRun") -> Iterator[dict[str, Any] | None]:
+def _follow(run: "TrainedRun") -> Iterator["Event | None"]:
     from tunewright import api
 
     return api.follow(run.dir)

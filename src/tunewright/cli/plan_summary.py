@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunewright import i18n
 from tunewright.cli import console, paste_commands
@@ -14,8 +14,11 @@ from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
+    from tunewright.config.stored_record import Scores
     from tunewright.config.tasks import Task
     from tunewright.planning.run_plan import Plan
+    from tunewright.rundir.events import ScoreEvent
+    from tunewright.rundir.records import BaselineRecord
 
 LABEL = 10
 MOST_DECISIONS = 10
@@ -144,34 +147,34 @@ def decided(plan: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
         channel.line(" " * LABEL + channel.paint(text.format(count=num_hidden), "dim"))
 
 
-def score_line(task: "Task", event: dict[str, Any]) -> str:
+def score_line(task: "Task", event: "ScoreEvent") -> str:
     """A `score` event in one sentence: the rows that are right where they were counted, else the first two scores."""
     from tunewright.report import formatting
 
-    scores, rows = event["scores"], event["rows"]
+    scores, rows = event.scores, event.rows
     names = formatting.in_reading_order(scores)[:2]
     counted = next((name for name in names if name in COUNTED and formatting.counts_rows(task, name)), None)
-    if counted and rows:
-        return _(COUNTED[counted]).format(right=f"{round(scores[counted] * rows):,}", rows=f"{rows:,}")
+    if counted and rows and (share := scores[counted]) is not None:
+        return _(COUNTED[counted]).format(right=f"{round(share * rows):,}", rows=f"{rows:,}")
     return ", ".join(
         f"{formatting.label(formatting.METRICS, name)} {formatting.score(name, scores[name])}" for name in names
     )
 
 
 def score_table(
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
+    before: "Scores | None",
+    after: "Scores | None",
     channel: Channel,
     *,
     base: str,
-    baseline: dict[str, Any] | None = None,
+    baseline: "BaselineRecord | None" = None,
 ) -> None:
     """Scores of base, baseline and tuned model side by side; `base` names the first in `formatting.REFERENCES`."""
     from tunewright.report import formatting
 
     columns = {formatting.label(formatting.REFERENCES, base): before or {}}
     if baseline:
-        columns[formatting.label(formatting.REFERENCES, baseline["name"])] = baseline["scores"]
+        columns[formatting.label(formatting.REFERENCES, baseline.name)] = baseline.scores
     columns[_("tuned")] = after or {}
     rows = [
         (
@@ -191,13 +194,11 @@ def outcome(run: "TrainedRun", channel: Channel) -> None:
 
     record = api.account(run.dir)
     result = record.result
-    score_table(
-        result.get("before"), result.get("after"), channel, base=record.references[0], baseline=result.get("baseline")
-    )
+    score_table(result.before, result.after, channel, base=record.references[0], baseline=result.baseline)
     verdict = record.verdict
     answer = _("{answer}. {reason}").format(answer=verdict.title(), reason=verdict.sentence())
     labelled(channel, _("Verdict"), answer)
-    seconds = result.get("seconds") or {}
+    seconds = result.seconds
     took = _("{total} in all, {train} of it training").format(
         total=formatting.duration(seconds.get("total")), train=formatting.duration(seconds.get("train"))
     )
@@ -208,7 +209,7 @@ def outcome(run: "TrainedRun", channel: Channel) -> None:
     labelled(
         channel,
         _("Saved"),
-        f"{shorten(run.adapter)} ({_('PEFT format')}, {formatting.size(result.get('adapter_bytes'))})",
+        f"{shorten(run.adapter)} ({_('PEFT format')}, {formatting.size(result.adapter_bytes)})",
     )
     report = run.path / "report.html"
     if report.is_file():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tunewright.cli import console
 from tunewright.cli.console import Channel
@@ -11,11 +11,13 @@ from tunewright.config.tasks import Task
 from tunewright.i18n import _
 from tunewright.i18n import width as columns_of
 
+if TYPE_CHECKING:
+    from tunewright.rundir.events import Event, LogEvent
+
 BARS = "▁▂▃▄▅▆▇█"
 BAR_WIDTH = 20
 NARROWEST_BAR = 6
 SPARKS = 16
-EventRow = Mapping[str, Any]
 
 
 @dataclass
@@ -53,34 +55,36 @@ class ProgressView:
     rss_bytes: int = 0
     checkpoint_step: int | None = None
 
-    def take(self, event: EventRow) -> None:
-        """Update from one event; unknown kinds and fields are ignored."""
-        kind = event["kind"]
-        if kind == "phase" and event["state"] == "begin":
-            self.phase = event["phase"]
-            self.done = 0
-            self.total = 0
-        elif kind == "progress":
-            self.phase = event["phase"]
-            self.done = event["done"]
-            self.total = event["total"]
-        elif kind == "log":
-            self._take_log(event)
-        elif kind == "eval" and event["held_out_loss"] is not None:
-            self.held_out.add(event["step"], event["held_out_loss"])
-        elif kind == "checkpoint":
-            self.checkpoint_step = event["step"]
+    def take(self, event: "Event") -> None:
+        """Update from one event; those of unknown kinds are ignored."""
+        from tunewright.rundir import events
 
-    def _take_log(self, event: EventRow) -> None:
-        self.step = event["step"]
-        if event["loss"] is not None:
-            self.losses.add(event["step"], event["loss"])
-        self.max_steps = event.get("max_steps") or self.max_steps
-        self.learning_rate = event.get("learning_rate")
-        self.grad_norm = event.get("grad_norm")
-        self.tokens_per_second = event.get("tokens_per_second")
-        self.eta_seconds = event.get("eta_seconds")
-        self.rss_bytes = event.get("rss_bytes") or self.rss_bytes
+        match event:
+            case events.PhaseBeginEvent():
+                self.phase = event.phase
+                self.done = 0
+                self.total = 0
+            case events.ProgressEvent():
+                self.phase = event.phase
+                self.done = event.done
+                self.total = event.total
+            case events.LogEvent():
+                self._take_log(event)
+            case events.EvalEvent() if event.held_out_loss is not None:
+                self.held_out.add(event.step, event.held_out_loss)
+            case events.CheckpointEvent():
+                self.checkpoint_step = event.step
+
+    def _take_log(self, event: "LogEvent") -> None:
+        self.step = event.step
+        if event.loss is not None:
+            self.losses.add(event.step, event.loss)
+        self.max_steps = event.max_steps or self.max_steps
+        self.learning_rate = event.learning_rate
+        self.grad_norm = event.grad_norm
+        self.tokens_per_second = event.tokens_per_second
+        self.eta_seconds = event.eta_seconds
+        self.rss_bytes = event.rss_bytes or self.rss_bytes
 
 
 def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
@@ -192,27 +196,35 @@ def _fit(parts: Sequence[str], channel: Channel) -> str:
     return line
 
 
-def log_line(event: EventRow) -> str:
+def log_line(event: "Event") -> str:
     """A line for a log, where no terminal is: names and numbers that programs can read, in English."""
-    kind = event["kind"]
-    if kind == "log":
-        seconds = round(event["eta_seconds"] or 0)
-        eta = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-        return (
-            f"step={event['step']}/{event.get('max_steps', '?')} loss={short(event['loss'])} lr={short(event['learning_rate'])} "
-            f"tok_s={short(event['tokens_per_second'])} eta={eta} mem_gib={event['rss_bytes'] / 2**30:.1f}"
-        )
-    if kind == "eval":
-        best = " best" if event["is_best"] else ""
-        return f"eval step={event['step']} held_out_loss={short(event['held_out_loss'])}{best}"
-    if kind == "phase":
-        seconds_text = f" seconds={event['seconds']:.1f}" if event["state"] == "end" else ""
-        return f"phase={event['phase']} {event['state']}{seconds_text}"
-    if kind == "progress":
-        return f"progress phase={event['phase']} {event['done']}/{event['total']}"
-    if kind == "checkpoint":
-        return f"checkpoint step={event['step']} path={event['path']}"
-    if kind == "score":
-        scores = " ".join(f"{name}={short(value)}" for name, value in event["scores"].items())
-        return f"score {event['which']} {scores}"
+    from tunewright.rundir import events
+
+    match event:
+        case events.LogEvent():
+            return _step_text(event)
+        case events.EvalEvent():
+            best = " best" if event.is_best else ""
+            return f"eval step={event.step} held_out_loss={short(event.held_out_loss)}{best}"
+        case events.PhaseBeginEvent():
+            return f"phase={event.phase} {event.state}"
+        case events.PhaseEndEvent():
+            return f"phase={event.phase} {event.state} seconds={event.seconds:.1f}"
+        case events.ProgressEvent():
+            return f"progress phase={event.phase} {event.done}/{event.total}"
+        case events.CheckpointEvent():
+            return f"checkpoint step={event.step} path={event.path}"
+        case events.ScoreEvent():
+            scores = " ".join(f"{name}={short(value)}" for name, value in event.scores.items())
+            return f"score {event.which} {scores}"
     return ""
+
+
+def _step_text(event: "LogEvent") -> str:
+    seconds = round(event.eta_seconds or 0)
+    eta = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    max_steps = "?" if event.max_steps is None else event.max_steps
+    return (
+        f"step={event.step}/{max_steps} loss={short(event.loss)} lr={short(event.learning_rate)} "
+        f"tok_s={short(event.tokens_per_second)} eta={eta} mem_gib={event.rss_bytes / 2**30:.1f}"
+    )

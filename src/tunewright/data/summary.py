@@ -103,11 +103,6 @@ class DataSummary(BaseModel):
         return self.unknown_tokens / max(1, self.tokens)
 
 
-def read_summary(prepared: Mapping[str, object]) -> DataSummary | None:
-    """The summary that a run has stored in prepared.json; None for an empty record, before the data were prepared."""
-    return DataSummary.model_validate(prepared) if prepared else None
-
-
 def summarize(
     loaded: LoadedExamples,
     train: Sequence[TokenizedExample],

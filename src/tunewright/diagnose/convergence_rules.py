@@ -55,7 +55,8 @@ def _has_a_scale(evidence: Evidence) -> bool:
 
 def _before(evidence: Evidence) -> float:
     """The held-out loss of the untrained model, else the training loss at the start."""
-    return evidence.before.get("held_out_loss", curve_statistics.start(evidence.losses))
+    held_out = evidence.before.get("held_out_loss")
+    return curve_statistics.start(evidence.losses) if held_out is None else held_out
 
 
 def _is_falling(evidence: Evidence) -> bool:
@@ -77,11 +78,11 @@ def _is_falling_by_rows(losses: list[float]) -> bool:
 
 def _pace(evidence: Evidence) -> float:
     """How fast the held-out loss fell at the end for the learning rate that was spent, as a share of the whole run's."""
-    steps, before = evidence.logs[-1]["step"], _before(evidence)
+    steps, before = evidence.logs[-1].step, _before(evidence)
     spent, earlier = 0.0, {0: 0.0}
     for log in evidence.logs:
-        spent += log.get("learning_rate") or 0.0
-        earlier[log["step"]] = spent
+        spent += log.learning_rate or 0.0
+        earlier[log.step] = spent
     step, middle = max(((s, loss) for s, loss in evidence.held_out if s <= MIDDLE * steps), default=(0, before))
     last = evidence.held_out[-1][1]
     rest = spent - earlier.get(step, spent)

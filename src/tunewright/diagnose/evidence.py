@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from tunewright.config.stored_record import Scores
 from tunewright.config.tasks import TASKS
-from tunewright.data.summary import DataSummary, read_summary
+from tunewright.data.summary import DataSummary
 from tunewright.errors import Problem
+from tunewright.metrics.evaluated_rows import Sample
 from tunewright.planning.resolve_adapter import learning_rate
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names, run_dir
+from tunewright.rundir.events import EvalEvent, LogEvent
+from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_end import end_problems
 from tunewright.rundir.run_history import read_history
-
-EventRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Evidence:
     state: str
     plan: Plan
     summary: DataSummary | None
-    logs: Sequence[EventRow]
-    evals: Sequence[EventRow]
-    before: dict[str, float]
-    after: dict[str, float]
-    samples: Sequence[EventRow]
-    result: dict[str, Any]
+    logs: Sequence[LogEvent]
+    evals: Sequence[EvalEvent]
+    before: Scores
+    after: Scores
+    samples: Sequence[Sample]
+    result: RunResult
     problems: Sequence[Problem] = ()
     alerts: Sequence[Problem] = ()
     logged_bytes: int = 0  # the most memory that was logged
@@ -48,27 +49,27 @@ class Evidence:
     @cached_property
     def losses(self) -> list[float]:
         """Training losses that are numbers."""
-        return [log["loss"] for log in self.logs if log["loss"] is not None]
+        return [log.loss for log in self.logs if log.loss is not None]
 
     @cached_property
     def train(self) -> list[tuple[int, float]]:
         """Step and training loss."""
-        return [(log["step"], log["loss"]) for log in self.logs if log["loss"] is not None]
+        return [(log.step, log.loss) for log in self.logs if log.loss is not None]
 
     @cached_property
     def held_out(self) -> list[tuple[int, float]]:
         """Step and held-out loss."""
-        return [(e["step"], e["held_out_loss"]) for e in self.evals if e["held_out_loss"] is not None]
+        return [(e.step, e.held_out_loss) for e in self.evals if e.held_out_loss is not None]
 
     @cached_property
     def norms(self) -> list[tuple[int, float]]:
         """Step and gradient norm, before it was shortened."""
-        return [(log["step"], log["grad_norm"]) for log in self.logs if log.get("grad_norm") is not None]
+        return [(log.step, log.grad_norm) for log in self.logs if log.grad_norm is not None]
 
     @property
     def passes(self) -> float:
         """How often the rows were seen."""
-        return float((self.logs[-1].get("epoch") or 0.0) if self.logs else 0.0)
+        return (self.logs[-1].epoch or 0.0) if self.logs else 0.0
 
     @property
     def rate(self) -> float:
@@ -94,9 +95,10 @@ class Evidence:
         """Rows of a kind of the data summary."""
         return self.summary.counts.get(kind, 0) if self.summary else 0
 
-    def last(self, name: str) -> Any:
-        """A field of the last logged step; None where it is not there."""
-        return self.logs[-1].get(name) if self.logs else None
+    @property
+    def last_log(self) -> LogEvent | None:
+        """The last logged step."""
+        return self.logs[-1] if self.logs else None
 
     @property
     def room_bytes(self) -> int:
@@ -106,7 +108,7 @@ class Evidence:
     @property
     def peak_bytes(self) -> int:
         """The most memory the run held on its device; 0 if that is not known."""
-        return int(self.result.get("peak_device_bytes") or self.result.get("peak_rss_bytes") or self.logged_bytes)
+        return self.result.peak_device_bytes or self.result.peak_rss_bytes or self.logged_bytes
 
 
 def _as_seen_from_here(path: Path) -> str:
@@ -117,13 +119,13 @@ def _as_seen_from_here(path: Path) -> str:
 def read(run: RunDir) -> Evidence:
     """The evidence in a run's folder."""
     history = read_history(run)
-    scores = {which: event["scores"] for which, event in history.scores.items()}
+    scores = {which: event.scores for which, event in history.scores.items()}
     return Evidence(
         handle=run.name if run.path.parent == run_dir.runs_root() else str(run.path),
         config=_as_seen_from_here(run.file(file_names.CONFIG)),
         state=run.state(),
-        plan=from_json(run.plan()),
-        summary=read_summary(run.prepared()),
+        plan=run.plan(),
+        summary=run.data_summary(),
         logs=history.curves.logs.events,
         evals=history.curves.evals.events,
         logged_bytes=history.peak_bytes,
@@ -132,5 +134,5 @@ def read(run: RunDir) -> Evidence:
         samples=run.samples("after"),
         result=run.result(),
         problems=end_problems(run),
-        alerts=[Problem.from_record(event["problem"]) for event in history.alerts.last],
+        alerts=[event.problem for event in history.alerts.last],
     )

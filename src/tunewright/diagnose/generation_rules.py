@@ -25,7 +25,7 @@ def endless(evidence: Evidence) -> Finding | None:
     samples, losses = evidence.samples, evidence.losses
     if len(samples) < ENOUGH_ANSWERS or len(losses) < ENOUGH_STEPS:
         return None
-    cut = [sample for sample in samples if sample.get("is_cut") and len(sample["answer"]) > len(sample["reference"])]
+    cut = [sample for sample in samples if sample.is_cut and len(sample.answer) > len(sample.reference)]
     if len(cut) < ENDLESS * len(samples) or curve_statistics.end(losses) > LEARNED * curve_statistics.beginning(losses):
         return None
     truncated, longest = evidence.count("truncated"), evidence.plan.facts.data.lengths["longest"]
@@ -42,7 +42,7 @@ def endless(evidence: Evidence) -> Finding | None:
 
 def foreign_template(evidence: Evidence) -> Finding | None:
     """D602: answers hold marks of another chat template as text."""
-    marks_by_answer = [[mark for mark in MARKS if mark in sample["answer"]] for sample in evidence.samples]
+    marks_by_answer = [[mark for mark in MARKS if mark in sample.answer] for sample in evidence.samples]
     count = sum(bool(marks) for marks in marks_by_answer)
     if len(marks_by_answer) < ENOUGH_ANSWERS or count < FOREIGN * len(marks_by_answer):
         return None

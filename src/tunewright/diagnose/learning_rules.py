@@ -179,8 +179,8 @@ def repeated(evidence: Evidence) -> Finding | None:
 
 def no_better_than_constant(evidence: Evidence) -> Finding | None:
     """D209: the labels are no better than one label for all rows; told only where nothing else explains it."""
-    baseline = (evidence.result.get("baseline") or {}).get("scores", {}).get("accuracy")
-    after, rows = evidence.after.get("accuracy"), int(evidence.result.get("rows") or 0)
+    baseline = evidence.result.baseline.scores.get("accuracy") if evidence.result.baseline else None
+    after, rows = evidence.after.get("accuracy"), evidence.result.rows
     if evidence.plan.run.task != "seq_cls" or baseline is None or after is None or rows < ENOUGH_ROWS:
         return None
     low, _high = interval(round(after * rows), rows)

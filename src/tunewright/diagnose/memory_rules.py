@@ -15,7 +15,7 @@ def died(evidence: Evidence) -> Finding | None:
     ended = next((problem for problem in evidence.problems if problem.code in DIED), None)
     if ended is None:
         return None
-    step = ended.values.get("step", evidence.last("step") or 0)
+    step = ended.values.get("step", evidence.last_log.step if evidence.last_log else 0)
     values = {"step": step, "peak": gib(evidence.peak_bytes), "room": gib(evidence.room_bytes), "code": ended.code}
     return Finding(Problem("D103", values=values), "error", "certain", less_memory(evidence))
 

@@ -21,7 +21,7 @@ CLIPPED = 1.0  # transformers' own limit of the gradient norm
 def not_finite(evidence: Evidence) -> Finding | None:
     """D401: the loss or a gradient became NaN or infinite."""
     stopped = next((problem for problem in evidence.problems if problem.code in NOT_FINITE), None)
-    lost = [log["step"] for log in evidence.logs if log["loss"] is None]
+    lost = [log.step for log in evidence.logs if log.loss is None]
     if stopped is None and not lost:
         return None
     stopped_at = {"value": "nan", "step": lost[0]} if stopped is None else {"value": "nan", **stopped.values}

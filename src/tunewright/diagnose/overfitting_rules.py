@@ -46,9 +46,9 @@ def by_heart(evidence: Evidence) -> Finding | None:
 
 def _remedies(evidence: Evidence, best: int) -> tuple[Remedy, ...]:
     """Fewer passes, a lower rank, dropout, ending early: whatever is not so already."""
-    run, last = evidence.plan.run, evidence.last("step")
+    run = evidence.plan.run
     peft = dict(run.peft)
-    remedies = [fewer_passes(evidence, evidence.passes * best / last)]
+    remedies = [fewer_passes(evidence, evidence.passes * best / evidence.logs[-1].step)]
     if isinstance(peft.get("r"), int) and peft["r"] > SMALL_RANK:
         remedies.append(anew(evidence, N_("take a lower rank, which remembers less"), {"peft.r": SMALL_RANK}))
     if peft.get("lora_dropout") == 0.0:

@@ -19,7 +19,7 @@ WAITED = 0.2  # rows are encoded before training: handing them out takes far bel
 
 def padding(evidence: Evidence) -> Finding | None:
     """D501: much of what was computed is padding."""
-    share = evidence.last("padding_share") or 0.0
+    share = (evidence.last_log.padding_share if evidence.last_log else None) or 0.0
     if len(evidence.logs) < ENOUGH_STEPS or share < PADDED:
         return None
     run, lengths = evidence.plan.run, evidence.plan.facts.data.lengths
@@ -70,7 +70,7 @@ def slow_precision(evidence: Evidence) -> Finding | None:
 
 def busy_neighbours(evidence: Evidence) -> Finding | None:
     """D504: other processes had the cores that this run wanted."""
-    share = evidence.last("core_wait_share") or 0.0
+    share = (evidence.last_log.core_wait_share if evidence.last_log else None) or 0.0
     if len(evidence.logs) < ENOUGH_STEPS or share < BUSY_SHARE:
         return None
     return Finding(Problem("D504", values={"percent": round(100 * share)}), "hint", "certain", ())
@@ -78,7 +78,7 @@ def busy_neighbours(evidence: Evidence) -> Finding | None:
 
 def waiting_for_rows(evidence: Evidence) -> Finding | None:
     """D505: training stood still while rows were handed out."""
-    share = evidence.last("row_wait_share") or 0.0
+    share = (evidence.last_log.row_wait_share if evidence.last_log else None) or 0.0
     if len(evidence.logs) < ENOUGH_STEPS or share < WAITED:
         return None
     workers = evidence.plan.run.train.extra.get("dataloader_num_workers", 0)

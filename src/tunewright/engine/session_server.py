@@ -43,7 +43,6 @@ from tunewright.engine.worker import configure_logging
 from tunewright.errors import TunewrightError, error, of_system
 from tunewright.kernels.cpu_matmul import planned_matmul
 from tunewright.planning.peft_kwargs import LABELLED
-from tunewright.planning.run_plan import from_json
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.full_disk import keep_talking
 from tunewright.rundir.model_card import card
@@ -124,7 +123,7 @@ class SessionServer:
     send: Send
 
     def __post_init__(self) -> None:
-        self.plan = from_json(self.run.plan())
+        self.plan = self.run.plan()
         folder = Path(self.plan.facts.model.tokenizer_folder)
         self.tokenizer = load_tokenizer(folder, self.plan.run.model.chat_template, self.run.day())
         self.model: PeftModel = load_adapter(load_base(self.plan, self.tokenizer), self.run.adapter_dir)
@@ -232,8 +231,10 @@ class SessionServer:
             "after": after.scores,
             "rows": len(after.samples),
             "held_out_rows": len(after.losses),
-            "samples": [{**tuned, "base": base_sample["answer"]} for tuned, base_sample in pairs],
-            "baseline": data.baseline,
+            "samples": [
+                {**tuned.model_dump(mode="json", exclude_unset=True), "base": base.answer} for tuned, base in pairs
+            ],
+            "baseline": data.baseline.model_dump(mode="json") if data.baseline else None,
         }
 
     def _merge_inputs(self) -> list[list[int]]:
@@ -250,7 +251,7 @@ class SessionServer:
         if not inputs:
             inputs = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
         folder = Path(target) if target else self.run.path / file_names.MERGED
-        readme = card(self.plan, self.run, self.run.result().get("baseline"), is_merged=True)
+        readme = card(self.plan, self.run, self.run.result().baseline, is_merged=True)
         return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens, readme)
 
     def hand_over(self) -> PeftModel:
@@ -321,7 +322,7 @@ def main(
         replies.flush()
 
     run = RunDir(Path(sys.argv[1]))
-    with planned_matmul(from_json(run.plan()).fast_paths):
+    with planned_matmul(run.plan().fast_paths):
         serve(run, sys.stdin, send, load, consumes_model)
 
 

@@ -22,10 +22,10 @@ from tunewright.engine.training.evaluation_run import EvaluationRunner
 from tunewright.engine.training.train_adapter import TrainingResult, train
 from tunewright.errors import TunewrightError, error, of_system
 from tunewright.kernels.cpu_matmul import planned_matmul
-from tunewright.planning.run_plan import from_json
 from tunewright.rundir import run_lock
 from tunewright.rundir.event_log import EventLog
 from tunewright.rundir.full_disk import keep_talking, last_words, reserve_of
+from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir, owned
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCa
 
 def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any], started: float) -> int:
     try:
-        plan = from_json(run.plan())
+        plan = run.plan()
         with planned_matmul(plan.fast_paths, lambda text: events.write("note", text=text)):
             outcome = train(plan, EvaluationRunner(run, stop, events), callbacks)
         events.write("done", result=result(run, outcome, time.perf_counter() - started))
@@ -78,38 +78,38 @@ def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any
         return _failed(events, error("E802", reason=f"{type(fault).__name__}: {fault}"), stop)
 
 
-def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> dict[str, Any]:
+def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> RunResult:
     """The result that `--json`, the report and comparisons read."""
     before, after = outcome.before, outcome.after
-    return {
-        "before": before.scores if before else None,
-        "after": after.scores if after else None,
-        "baseline": outcome.baseline,
-        "rows": after.rows if after else 0,
-        "held_out_rows": after.held_out_rows if after else 0,
-        "seconds": {
+    return RunResult(
+        before=dict(before.scores) if before else None,
+        after=dict(after.scores) if after else None,
+        baseline=outcome.baseline,
+        rows=after.rows if after else 0,
+        held_out_rows=after.held_out_rows if after else 0,
+        seconds={
             "train": round(outcome.train_seconds, 3),
             "evaluate_before": before.seconds if before else 0.0,
             "evaluate_after": after.seconds if after else 0.0,
             "total": round(total_seconds, 3),
         },
-        "tokens": outcome.tokens,
-        "tokens_per_second": outcome.tokens / outcome.train_seconds if outcome.train_seconds else None,
-        "peak_rss_bytes": peak_rss_bytes(),
-        "peak_device_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
-        "steps": outcome.steps,
-        "best_step": outcome.best_step,
-        "trainable_parameters": outcome.trainable_parameters,
-        "adapter": str(run.adapter_dir),
-        "adapter_bytes": sum(file.stat().st_size for file in run.adapter_dir.glob("adapter_model*")),
-    }
+        tokens=outcome.tokens,
+        tokens_per_second=outcome.tokens / outcome.train_seconds if outcome.train_seconds else None,
+        peak_rss_bytes=peak_rss_bytes(),
+        peak_device_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+        steps=outcome.steps,
+        best_step=outcome.best_step,
+        trainable_parameters=outcome.trainable_parameters,
+        adapter=str(run.adapter_dir),
+        adapter_bytes=sum(file.stat().st_size for file in run.adapter_dir.glob("adapter_model*")),
+    )
 
 
 def _failed(events: EventLog, fault: TunewrightError, stop: StopFlag) -> int:
     was_stopped = stop.signal and fault.problems[0].code == "E507"
     code = 128 + stop.signal if was_stopped else fault.exit_code
     logger.error("%s", fault)
-    events.write("failed", problems=[problem.to_record() for problem in fault.problems], exit_code=code)
+    events.write("failed", problems=list(fault.problems), exit_code=code)
     return code
 
 

@@ -12,7 +12,7 @@ from tunewright.engine.training.loss_backends import known_backend
 from tunewright.errors import error
 from tunewright.extras.few_shot.few_shot_prompts import with_examples
 from tunewright.extras.numerics import parity_checks
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import RunDir, dumped
 
 
 def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
@@ -28,9 +28,14 @@ def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
         test = make_evaluator(session.plan, data, session.tokenizer, backend, BatchSizeBackoff())
         result = replace(test, rows=rows).evaluate(base, session.progress)
     return {
-        "shots": num_shown, "scores": result.scores, "rows": len(result.samples), "held_out_rows": len(result.losses),
-        "seconds": round(time.perf_counter() - started, 3), "samples": result.samples, "losses": result.losses,
-    }  # fmt: skip
+        "shots": num_shown,
+        "scores": result.scores,
+        "rows": len(result.samples),
+        "held_out_rows": len(result.losses),
+        "seconds": round(time.perf_counter() - started, 3),
+        "samples": dumped(result.samples),
+        "losses": dumped(result.losses),
+    }
 
 
 def prove(session: SessionServer) -> dict[str, object]:

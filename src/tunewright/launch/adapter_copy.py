@@ -8,7 +8,7 @@ from typing import Any
 from tunewright.errors import error
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.model_info import ModelInfo
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, output_targets
 from tunewright.rundir.base_model import BaseReference, base_of
 from tunewright.rundir.checkpoints import MANIFEST, read_manifest, seal
@@ -28,15 +28,15 @@ def export(run: RunDir, target: Path) -> BaseReference:
     """
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="export", needed=N_("finished"), name=run.name)
-    plan = from_json(run.plan())
+    plan = run.plan()
     target = output_targets.output_folder(target)
     base = base_of(plan)
     with run.private(), atomic_io.staging(target.parent) as staged:
         _copy(run.adapter_dir, staged, plan, base)
-        text = card(plan, run, run.result().get("baseline"), shared_as=target.name)
+        text = card(plan, run, run.result().baseline, shared_as=target.name)
         (staged / README).write_text(text, encoding="utf-8")
         manifest = read_manifest(run.adapter_dir)
-        seal(staged, run_id=run.info()["id"], step=0, identity=manifest["identity"] if manifest else {})
+        seal(staged, run_id=run.info().id, step=0, identity=manifest["identity"] if manifest else {})
         atomic_io.publish_folder(staged, target)
     return base
 

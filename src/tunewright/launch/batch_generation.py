@@ -6,6 +6,7 @@ request continues after the last whole batch, and gives the same file.
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from tunewright.launch.resolve_model import Notify
 from tunewright.launch.session_client import Progress
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import MANIFEST, sha256
-from tunewright.rundir.event_log import finite
 from tunewright.rundir.run_dir import RunDir
 
 PromptRows = list[dict[str, object]]
@@ -38,7 +38,7 @@ def identity(run: RunDir, ask: Sequence[Any]) -> str:
     """A short digest of a request to a run, its adapter included."""
     manifest = run.adapter_dir / MANIFEST
     adapter = sha256(manifest) if manifest.is_file() else ""
-    text = json.dumps([run.info()["id"], adapter, ask], sort_keys=True, default=str)
+    text = json.dumps([run.info().id, adapter, ask], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -108,7 +108,7 @@ class GenerationRequest:
         key = "tuned_answer" if any("answer" in prompt.row for prompt in self.prompts) else "answer"
         names = {"tuned": key, "base": "base_answer", "tuned_probability": "probability"}
         return [
-            finite({**prompt.row, **{names.get(who, who): text for who, text in answer.items() if text is not None}})
+            _finite({**prompt.row, **{names.get(who, who): text for who, text in answer.items() if text is not None}})
             for prompt, answer in zip(batch, answers, strict=True)
         ]
 
@@ -121,6 +121,17 @@ class GenerationRequest:
         own = [as_turn(turn) for turn in prompt.turns]
         turns = own if own[0]["role"] == "system" else [*self.opening, *own]
         return {"turns": turns, "tools": list(prompt.tools)} if prompt.tools else turns
+
+
+def _finite(value: Any) -> Any:
+    """Numbers that JSON can hold; NaN and infinities become None, wherever they are."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def as_line(row: Mapping[str, object]) -> str:

@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from tunewright.config import load_config as spec
 from tunewright.errors import errors_of
@@ -13,6 +12,7 @@ from tunewright.launch.start_run import create, launch, plan_for, wait
 from tunewright.planning.run_plan import Plan
 from tunewright.planning.time_estimate import factor_key
 from tunewright.rundir import atomic_io
+from tunewright.rundir.events import Event, LogEvent
 from tunewright.rundir.run_end import end_problems
 from tunewright.security import cache_faults, home, seal_object
 
@@ -51,11 +51,12 @@ def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) ->
     return factor
 
 
-def _slower(plan: Plan, events: list[dict[str, Any]]) -> float:
+def _slower(plan: Plan, events: list[Event]) -> float:
     """Seconds a token over those promised, of the steps after the first ones."""
-    logs = [event for event in events if event["kind"] == "log"]
+    logs = [event for event in events if isinstance(event, LogEvent)]
     first, last = logs[WARM_UP - 1], logs[-1]
     assert plan.time is not None
     promised = plan.time.step_seconds * plan.num_steps / plan.time.tokens
-    measured = (last["train_seconds"] - first["train_seconds"]) / (last["tokens"] - first["tokens"])
-    return float(measured / promised)
+    assert first.train_seconds is not None and last.train_seconds is not None
+    assert first.tokens is not None and last.tokens is not None
+    return (last.train_seconds - first.train_seconds) / (last.tokens - first.tokens) / promised

@@ -9,6 +9,7 @@ from typing import Any
 from tunewright.diagnose.rules import diagnose
 from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.report.run_report import write_report
+from tunewright.rundir.events import DoneEvent, FailedEvent
 from tunewright.rundir.full_disk import EndingWriter
 from tunewright.rundir.run_dir import RunDir, own, process_record
 from tunewright.rundir.run_lock import release
@@ -45,15 +46,15 @@ def _owned(run: RunDir, callbacks: Sequence[Any]) -> int:
     finally:
         stop.is_over.set()
         run.forget_requests()
-    last = (run.read_events() or [{}])[-1]
+    last = run.last_event()
     ended: dict[str, object] = {
         "worker": None,
         "ended": time.time(),
         "seconds": time.monotonic() - begun,
         "exit_code": code,
-        "problems": last.get("problems", []),
+        "problems": last.problems if isinstance(last, FailedEvent) else [],
     }
     state = "stopped" if code in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed" if code else "finished"
-    ledger.close(state=state, result=last.get("result"), **ended)
+    ledger.close(state=state, result=last.result if isinstance(last, DoneEvent) else None, **ended)
     write_report(run, diagnose(run).findings)
     return code

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 from tunewright.errors import Problem, error, errors_of
 from tunewright.i18n import N_, Phrase
 from tunewright.launch.supervisor import WORKER_ENVIRONMENT, first_gpu
-from tunewright.planning.run_plan import from_json
 from tunewright.rundir import file_names
 from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
 from tunewright.rundir.run_dir import RunDir
@@ -49,7 +48,7 @@ class SessionClient:
         if self._process is not None and self._process.poll() is not None:
             self._process = None
         if self._process is None:
-            plan = from_json(self.run.plan())
+            plan = self.run.plan()
             refuse_without_base(plan)
             self._changed = changes(plan)
         if do != ANSWER and self._changed:

@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from tunewright.config import load_config as spec
 from tunewright.config.dotted_paths import value_at
@@ -21,12 +20,13 @@ from tunewright.launch.trial_settings import check_patterns, try_settings
 from tunewright.planning.device_table import facts_on
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.memory_fallback import REASONS, remedied, remedies, wishes
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.planning.time_estimate import factor_key
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_readme
 from tunewright.rundir.base_fingerprint import as_problems, read_contents, refuse_without_base
 from tunewright.rundir.base_fingerprint import changes as base_changes
 from tunewright.rundir.checkpoints import MANIFEST
+from tunewright.rundir.events import Event
 from tunewright.rundir.full_disk import reserve_of
 from tunewright.rundir.run_dir import ENDED, LIVE, RunDir
 from tunewright.rundir.run_lock import is_held
@@ -171,7 +171,7 @@ def start_parent(run: RunDir, lock: int) -> None:
             spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
 
 
-def follow(run: RunDir, *, from_start: bool = True) -> Iterator[dict[str, Any] | None]:
+def follow(run: RunDir, *, from_start: bool = True) -> Iterator[Event | None]:
     """Events as they are written, until the run has ended; None whenever nothing was new, so that a face can draw.
 
     Raises: TrainingError E525 for a run that is damaged.
@@ -257,7 +257,7 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> 
         raise error("E116", state=Phrase(state), verb="resume", needed=N_("stopped, failed or lost"), name=run.name)
     refused = [path for path in changes if path not in CHANGEABLE]
     if refused:
-        old = from_json(run.plan()).run
+        old = run.plan().run
         raise TrainingError(
             Problem("E502", values={"key": path, "old": value_at(old, path), "new": changes[path]}) for path in refused
         )
@@ -265,7 +265,7 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> 
 
 def _change(run: RunDir, changes: Mapping[str, object]) -> None:
     """Config and plan with some settings changed; the plan is recomputed from its stored facts."""
-    plan = from_json(run.plan())
+    plan = run.plan()
     config = spec.load(config=run.file(file_names.CONFIG)).run
     changed = spec.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
@@ -284,7 +284,7 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
 
 def check_base(run: RunDir) -> None:
     """Raises: ModelError E324 if the base is gone; TrainingError E502 for each part of it that is another one now."""
-    plan = from_json(run.plan())
+    plan = run.plan()
     if plan.facts.model.contents.weights:
         refuse_without_base(plan)
     if problems := as_problems("E502", base_changes(plan)):

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -35,7 +35,9 @@ from tunewright.launch.oom_recovery import (
 )
 from tunewright.report.run_report import write_report
 from tunewright.rundir import atomic_io, file_names, run_lock
+from tunewright.rundir.events import AlertEvent, DoneEvent, Event, FailedEvent, PhaseBeginEvent
 from tunewright.rundir.full_disk import EndingWriter, keep_talking, last_words
+from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir, owned, process_record
 from tunewright.security import command, spawn
 
@@ -63,6 +65,16 @@ WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "true",
     "PYTHONUNBUFFERED": "1",
 }
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """The fields of run.json that tell how a session ended."""
+
+    state: str
+    exit_code: int
+    problems: list[Problem] = field(default_factory=list)
+    result: RunResult | None = None
 
 
 @dataclass
@@ -123,12 +135,12 @@ class Supervisor:
                 break
         end = self._end(code, short)
         self.run.forget_requests()
-        self.ledger.close(ended=time.time(), seconds=time.monotonic() - begun, worker=None, **end)
+        self.ledger.close(ended=time.time(), seconds=time.monotonic() - begun, worker=None, **vars(end))
         try:
             write_report(self.run, diagnose(self.run).findings)
         except OSError as fault:
             self.run.log(f"the report was not written: {fault}; tunewright report makes it")
-        return int(end["exit_code"])
+        return end.exit_code
 
     def _begins_anew(self, code: int, short: MemoryShortage | None) -> bool:
         """Whether another worker is to go on; not where the disk refuses what has to be changed for that."""
@@ -166,12 +178,12 @@ class Supervisor:
         while True:
             code = self.worker.poll()
             self._look_for_requests()  # behind the poll: a worker that obeyed one was not killed by somebody
-            kinds = {(event["kind"], event.get("phase")) for event in tail.read()}
-            if kinds:
+            events = tail.read()
+            if events:
                 watchdog.heard()
             if self.stops:
                 new_state = "stopping"
-            elif ("phase", "load") in kinds:
+            elif any(isinstance(event, PhaseBeginEvent) and event.phase == "load" for event in events):
                 new_state = "running"
             else:
                 new_state = state
@@ -189,7 +201,7 @@ class Supervisor:
                     self.worker.kill()
             time.sleep(POLL_SECONDS)
 
-    def _events(self) -> list[dict[str, Any]]:
+    def _events(self) -> list[Event]:
         """What the last worker wrote."""
         return self.run.read_events()[self.known_events :]
 
@@ -201,44 +213,45 @@ class Supervisor:
 
     def _goes_on(self, code: int) -> bool:
         """Whether another worker is to go on after an end that has nothing to do with memory."""
-        last = (self._events() or [{"kind": "", "step": 0}])[-1]
+        events = self._events()
+        last = events[-1] if events else None
         return not self.stops and (load_rows_itself(self.run, last) or self._tries_again(code, last))
 
-    def _tries_again(self, code: int, last: Mapping[str, Any]) -> bool:
+    def _tries_again(self, code: int, last: Event | None) -> bool:
         """Whether another worker is to go on where this one died by a signal that nobody asked for; said as an alert."""
-        if code >= 0 or -code in ASKED_TO_END or last["kind"] in ("done", "failed"):
+        if code >= 0 or -code in ASKED_TO_END or isinstance(last, DoneEvent | FailedEvent):
             return False
         furthest = self._furthest()
         self.tries = 1 if furthest > self.furthest else self.tries + 1
         self.furthest = furthest
         if self.tries > MOST_TRIES:
             return False
-        values = {"step": last["step"], "how": self._how(code), "start": last_sealed(self.run)}
+        step = last.step if last else 0
+        values = {"step": step, "how": self._how(code), "start": last_sealed(self.run)}
         problem = Problem("W503", values={**values, "count": self.tries, "most": MOST_TRIES})
-        tell(self.run, problem, last["step"])
+        tell(self.run, problem, step)
         return True
 
     def _furthest(self) -> int:
         """The last step that any worker of this run has reached."""
-        return max((event["step"] for event in self.run.read_events()), default=0)
+        return max((event.step for event in self.run.each_event()), default=0)
 
-    def _end(self, code: int, short: MemoryShortage | None) -> dict[str, Any]:
+    def _end(self, code: int, short: MemoryShortage | None) -> RunEnd:
         """State, exit code, result and problems of a run whose last worker has ended."""
         events = self._events()
-        last: dict[str, Any] = events[-1] if events else {"kind": "", "step": 0}
-        if last["kind"] == "done":
-            return {"state": "finished", "exit_code": 0, "result": last["result"], "problems": []}
+        last = events[-1] if events else None
+        step = last.step if last else 0
+        if isinstance(last, DoneEvent):
+            return RunEnd("finished", 0, result=last.result)
         if short:
             return self._failed(nothing_left(self.run, short), short.step)
-        if last["kind"] == "failed":
-            state = "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
-            return {"state": state, "exit_code": last["exit_code"], "problems": last["problems"]}
+        if isinstance(last, FailedEvent):
+            is_stopped = last.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED)
+            return RunEnd("stopped" if is_stopped else "failed", last.exit_code, last.problems)
         if code < 0 and (self.stops or -code in ASKED_TO_END):
-            problem = Problem("E509", values={"step": last["step"], "name": self.run.name})
-            return {"state": "stopped", "exit_code": problem.entry.exit_code, "problems": [problem.to_record()]}
-        return self._failed(
-            [self._refused(last["step"]) if self._is_refused(code) else self._cause(code)], last["step"]
-        )
+            problem = Problem("E509", values={"step": step, "name": self.run.name})
+            return RunEnd("stopped", problem.entry.exit_code, [problem])
+        return self._failed([self._refused(step) if self._is_refused(code) else self._cause(code)], step)
 
     def _is_refused(self, code: int) -> bool:
         """Whether a worker that could not say so ended because the disk refused its files; its exit code is that of E510."""
@@ -246,25 +259,24 @@ class Supervisor:
 
     def _unsaved(self) -> str | None:
         """Why the last checkpoint was not saved, as far as the events tell."""
-        alerts = [event["problem"] for event in self._events() if event["kind"] == "alert"]
-        return next((str(alert["values"]["reason"]) for alert in reversed(alerts) if alert["code"] == "W502"), None)
+        alerts = [event.problem for event in self._events() if isinstance(event, AlertEvent)]
+        return next((str(alert.values["reason"]) for alert in reversed(alerts) if alert.code == "W502"), None)
 
     def _refused(self, step: int) -> Problem:
         reason = self._unsaved() or (self.refusal.strerror if self.refusal else os.strerror(errno.ENOSPC))
         values = {"what": N_("what the run made"), "reason": reason, "step": step}
         return Problem("E510", values={**values, "path": str(self.run.path), "name": self.run.name})
 
-    def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, object]:
-        """The end of a run whose worker could not say why it ended; the parent says it in its place."""
-        records = [problem.to_record() for problem in problems]
+    def _failed(self, problems: Sequence[Problem], step: int) -> RunEnd:
+        """The end of a run whose worker could not report why it ended; the parent reports it."""
         code = problems[0].entry.exit_code
         events = self.run.events
         events.step = step
-        events.write("failed", problems=records, exit_code=code)
+        events.write("failed", problems=list(problems), exit_code=code)
         last_words(events, self.ledger.reserve)
         for problem in problems:
             self.run.log(f"{problem.code} {problem.message()}")
-        return {"state": "failed", "exit_code": code, "problems": records}
+        return RunEnd("failed", code, list(problems))
 
     def _how(self, code: int) -> str:
         if self.stood_still:

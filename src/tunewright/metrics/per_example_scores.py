@@ -7,14 +7,13 @@ Scores that are none of these (macro F1, BLEU, correlation) have no marks.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.metrics import confusion_matrix
+from tunewright.metrics.evaluated_rows import RowLoss, Sample
 from tunewright.metrics.metric_table import METRICS, AnswerKind
 from tunewright.metrics.rouge_bleu import rouge
 from tunewright.metrics.scoring import exact_match, is_json_object, json_counts
 
-SampleRow = Mapping[str, Any]
 ScorePart = tuple[float, float]
 
 
@@ -45,7 +44,7 @@ class PerExampleScores:
         return math.sqrt(max(0.0, ratio)) if self.is_root else ratio
 
 
-def marks(metric: str, kind: AnswerKind, samples: Sequence[SampleRow]) -> PerExampleScores | None:
+def marks(metric: str, kind: AnswerKind, samples: Sequence[Sample]) -> PerExampleScores | None:
     """The marks of written answers; None for a score that has none, and without rows."""
     if metric not in _PARTS or not samples:
         return None
@@ -58,53 +57,54 @@ def marks(metric: str, kind: AnswerKind, samples: Sequence[SampleRow]) -> PerExa
     )
 
 
-def loss_marks(losses: Sequence[SampleRow]) -> PerExampleScores | None:
+def loss_marks(losses: Sequence[RowLoss]) -> PerExampleScores | None:
     """The marks of the held-out loss, of the losses of single rows; None without any."""
     if not losses:
         return None
-    tops, bottoms = (tuple(float(row[name]) for row in losses) for name in ("loss", "units"))
-    return PerExampleScores(tops, bottoms, is_share=False)
+    return PerExampleScores(
+        tops=tuple(row.loss for row in losses), bottoms=tuple(float(row.units) for row in losses), is_share=False
+    )
 
 
-def _accuracy(kind: AnswerKind, sample: SampleRow) -> ScorePart:
+def _accuracy(kind: AnswerKind, sample: Sample) -> ScorePart:
     if kind in ("entities", "tags"):
-        both = list(zip(sample["tags"], sample["gold_tags"], strict=True))
+        both = list(zip(sample.tags, sample.gold_tags, strict=True))
         return sum(predicted == references for predicted, references in both), len(both)
     predicted, references = confusion_matrix.items(kind, sample)
     return predicted == references, 1
 
 
-def _f1(kind: AnswerKind, sample: SampleRow) -> ScorePart:
+def _f1(kind: AnswerKind, sample: Sample) -> ScorePart:
     predicted, references = confusion_matrix.items(kind, sample)
     return 2 * len(predicted & references), len(predicted) + len(references)
 
 
-def _precision(kind: AnswerKind, sample: SampleRow) -> ScorePart:
+def _precision(kind: AnswerKind, sample: Sample) -> ScorePart:
     predicted, references = confusion_matrix.items(kind, sample)
     return len(predicted & references), len(predicted)
 
 
-def _recall(kind: AnswerKind, sample: SampleRow) -> ScorePart:
+def _recall(kind: AnswerKind, sample: Sample) -> ScorePart:
     predicted, references = confusion_matrix.items(kind, sample)
     return len(predicted & references), len(references)
 
 
-def _field_f1(kind: AnswerKind, sample: SampleRow) -> ScorePart:
-    equal, fields = json_counts(sample["answer"], sample["reference"])
+def _field_f1(kind: AnswerKind, sample: Sample) -> ScorePart:
+    equal, fields = json_counts(sample.answer, sample.reference)
     return 2 * equal, fields
 
 
-def _rouge(name: str) -> Callable[[AnswerKind, SampleRow], ScorePart]:
-    return lambda kind, sample: (rouge([sample["answer"]], [sample["reference"]])[name], 1)
+def _rouge(name: str) -> Callable[[AnswerKind, Sample], ScorePart]:
+    return lambda kind, sample: (rouge([sample.answer], [sample.reference])[name], 1)
 
 
-def _error(kind: AnswerKind, sample: SampleRow) -> float:
-    return float(sample["answer"]) - float(sample["reference"])
+def _error(kind: AnswerKind, sample: Sample) -> float:
+    return float(sample.answer) - float(sample.reference)
 
 
-_PARTS: Mapping[str, Callable[[AnswerKind, SampleRow], ScorePart]] = {
-    "exact_match": lambda kind, sample: (exact_match([sample["answer"]], [sample["reference"]]), 1),
-    "valid": lambda kind, sample: (is_json_object(sample["answer"]), 1),
+_PARTS: Mapping[str, Callable[[AnswerKind, Sample], ScorePart]] = {
+    "exact_match": lambda kind, sample: (exact_match([sample.answer], [sample.reference]), 1),
+    "valid": lambda kind, sample: (is_json_object(sample.answer), 1),
     "field_f1": _field_f1,
     "accuracy": _accuracy,
     "micro_f1": _f1,

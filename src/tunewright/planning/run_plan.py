@@ -1,7 +1,6 @@
 """The plan: every `auto` resolved, each choice with its reason, the memory it takes, the facts it rests on."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -197,8 +196,3 @@ class Plan(FrozenModel):
             "warnings": [problem.to_json() for problem in self.warnings()],
             "run": self.run.model_dump(mode="json"),
         }
-
-
-def from_json(stored: Mapping[str, Any]) -> Plan:
-    """A plan read back from plan.json."""
-    return Plan.model_validate(stored)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tunewright.i18n import N_, _
 from tunewright.metrics.scoring import Z95
 from tunewright.report import formatting
+from tunewright.rundir.records import BenchmarkRecord, BenchmarkTask, BenchmarkValue
 
 BenchmarkOutcome = Literal["better", "worse", "level", "unknown"]
 OUTCOMES: Mapping[BenchmarkOutcome, str] = {
@@ -25,8 +26,8 @@ class BenchmarkRow:
     task: str
     rows: int | None
     metric: str
-    before: Mapping[str, float | None]
-    after: Mapping[str, float | None]
+    before: BenchmarkValue
+    after: BenchmarkValue
     outcome: BenchmarkOutcome
 
     def cells(self) -> tuple[str, str, str, str, str]:
@@ -34,30 +35,28 @@ class BenchmarkRow:
         return self.task, self.metric, _score(self.before), _score(self.after), _(OUTCOMES[self.outcome])
 
     def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return {**vars(self), "before": self.before.model_dump(), "after": self.after.model_dump()}
 
 
-def lines(benchmark: Mapping[str, Any]) -> list[BenchmarkRow]:
+def lines(benchmark: BenchmarkRecord | None) -> list[BenchmarkRow]:
     """The rows of the table from what a benchmark gave."""
-    return [line for name, task in benchmark.get("tasks", {}).items() for line in _lines(name, task)]
+    return [line for name, task in (benchmark.tasks if benchmark else {}).items() for line in _lines(name, task)]
 
 
-def _lines(name: str, task: Mapping[str, Any]) -> Iterator[BenchmarkRow]:
-    for metric in task["metrics"]:
-        filtered = "" if metric["filter"] in ("", "none") else f" ({metric['filter']})"
-        outcome = judge(metric["before"], metric["after"], metric["is_higher_better"])
-        yield BenchmarkRow(name, task["rows"], metric["metric"] + filtered, metric["before"], metric["after"], outcome)
+def _lines(name: str, task: BenchmarkTask) -> Iterator[BenchmarkRow]:
+    for metric in task.metrics:
+        filtered = "" if metric.filter in ("", "none") else f" ({metric.filter})"
+        outcome = judge(metric.before, metric.after, metric.is_higher_better)
+        yield BenchmarkRow(name, task.rows, metric.metric + filtered, metric.before, metric.after, outcome)
 
 
-def judge(
-    before: Mapping[str, float | None], after: Mapping[str, float | None], is_higher_better: bool | None
-) -> BenchmarkOutcome:
+def judge(before: BenchmarkValue, after: BenchmarkValue, is_higher_better: bool | None) -> BenchmarkOutcome:
     """Better or worse only where the difference is beyond 95 % of chance.
 
     The errors are added as those of two samples. Both models answered the same rows, which makes the true error smaller:
     what is called a difference is one.
     """
-    numbers = (before["value"], before["stderr"], after["value"], after["stderr"])
+    numbers = (before.value, before.stderr, after.value, after.stderr)
     if is_higher_better is None or None in numbers:
         return "unknown"
     value, error, new, new_error = (float(number or 0.0) for number in numbers)
@@ -67,8 +66,7 @@ def judge(
     return "better" if change > 0 else "worse"
 
 
-def _score(side: Mapping[str, float | None]) -> str:
-    value, stderr = side["value"], side["stderr"]
-    if value is None:
+def _score(side: BenchmarkValue) -> str:
+    if side.value is None:
         return formatting.DASH
-    return f"{value:.4g}" if stderr is None else f"{value:.3f} ± {stderr:.3f}"
+    return f"{side.value:.4g}" if side.stderr is None else f"{side.value:.3f} ± {side.stderr:.3f}"

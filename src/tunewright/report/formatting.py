@@ -173,7 +173,7 @@ def signed(metric: str, change: float) -> str:
     return (f"{100 * change:+.0f}" if is_share else f"{change:+.3g}").replace("-", "−")
 
 
-def main_score(scores: Mapping[str, float]) -> str | None:
+def main_score(scores: Mapping[str, float | None]) -> str | None:
     """The name of the score that people read first."""
     return next(iter(metric_table.in_reading_order(scores)), None)
 

@@ -36,15 +36,15 @@ def smooth(values: Sequence[float | None]) -> list[float | None]:
 def curves(record: RunRecord) -> dict[str, Any]:
     """Series for the page's script: steps, losses, learning rate, and the words beside them. Plain JSON."""
     logs = record.logs
-    losses = [event["loss"] for event in logs]
-    running = dict(zip((e["step"] for e in logs), smooth(losses) if len(losses) >= SMOOTH_FROM else [], strict=False))
-    train = {event["step"]: event["loss"] for event in thin(logs, MOST_POINTS)}
-    held_out = {event["step"]: event["held_out_loss"] for event in thin(record.evals, MOST_POINTS)}
+    losses = [event.loss for event in logs]
+    running = dict(zip((e.step for e in logs), smooth(losses) if len(losses) >= SMOOTH_FROM else [], strict=False))
+    train = {event.step: event.loss for event in thin(logs, MOST_POINTS)}
+    held_out = {event.step: event.held_out_loss for event in thin(record.evals, MOST_POINTS)}
     base = base_loss(record)
     if base is not None:
         held_out = {0: base, **held_out}
     steps = sorted({*train, *held_out})
-    rates = thin([(event["step"], event["learning_rate"]) for event in logs], MOST_POINTS)
+    rates = thin([(event.step, event.learning_rate) for event in logs], MOST_POINTS)
     return {
         "loss": {
             "steps": steps,
@@ -70,23 +70,22 @@ def curves(record: RunRecord) -> dict[str, Any]:
 def base_loss(record: RunRecord) -> float | None:
     """The base model's held-out loss if it was measured on the rows that training measures."""
     before = record.before
-    if before is None or not record.logs or before["held_out_rows"] > record.plan.run.eval.loss_rows:
+    if before is None or not record.logs or before.held_out_rows > record.plan.run.eval.loss_rows:
         return None
-    loss = before["scores"].get("held_out_loss")
-    return float(loss) if loss is not None else None
+    return before.scores.get("held_out_loss")
 
 
 def loss_table(record: RunRecord) -> list[tuple[str, str, str]]:
     """Step, training loss, held-out loss: as many of each, evenly spread, as a table can hold."""
-    train = {event["step"]: event["loss"] for event in record.logs}
-    held_out = {event["step"]: event["held_out_loss"] for event in record.evals}
+    train = {event.step: event.loss for event in record.logs}
+    held_out = {event.step: event.held_out_loss for event in record.evals}
     steps = sorted({*thin(list(train), MOST_TABLE_ROWS), *thin(list(held_out), MOST_TABLE_ROWS)})
     return [(f"{s:,}", formatting.number(train.get(s)), formatting.number(held_out.get(s))) for s in steps]
 
 
 def rate_table(record: RunRecord) -> list[tuple[str, str]]:
     events = thin(record.logs, MOST_TABLE_ROWS)
-    return [(f"{event['step']:,}", formatting.number(event["learning_rate"])) for event in events]
+    return [(f"{event.step:,}", formatting.number(event.learning_rate)) for event in events]
 
 
 def stack(parts: Mapping[str, float], whole: float) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """A few rows as the model sees them, cut to what fits a page."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from tunewright.data.tokenized.tokenized_preview import PreviewPiece, PreviewRow
 from tunewright.i18n import _
 from tunewright.report.run_record import RunRecord
 
@@ -10,17 +10,17 @@ MOST_PIECES = 400
 BEGINNING, ENDING = 1000, 400  # characters kept of a long piece; what is learned stands mostly at the end
 
 
-def rows(record: RunRecord) -> list[dict[str, Any]]:
+def rows(record: RunRecord) -> list[PreviewRow]:
     """Rows of the run's file with their pieces; none for runs that did not keep any."""
-    return [{**row, "pieces": list(_pieces(row))} for row in record.run.seen_rows()]
+    return [row.model_copy(update={"pieces": list(_pieces(row))}) for row in record.run.preview_rows()]
 
 
-def _pieces(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for piece in row["pieces"][:MOST_PIECES]:
-        yield {**piece, "text": _without_middle(piece["text"])}
-    left = len(row["pieces"]) - MOST_PIECES
+def _pieces(row: PreviewRow) -> Iterator[PreviewPiece]:
+    for piece in row.pieces[:MOST_PIECES]:
+        yield piece.model_copy(update={"text": _without_middle(piece.text)})
+    left = len(row.pieces) - MOST_PIECES
     if left > 0:
-        yield {"text": " … " + _("[{count} more pieces]").format(count=left), "is_learned": False}
+        yield PreviewPiece(text=" … " + _("[{count} more pieces]").format(count=left), is_learned=False)
 
 
 def _without_middle(text: str) -> str:

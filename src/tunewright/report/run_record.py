@@ -1,25 +1,25 @@
 """One run as its files tell it, read once: events of all sessions, put together as if it had never been interrupted."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from tunewright.config.tasks import Task
-from tunewright.data.summary import DataSummary, read_summary
+from tunewright.data.summary import DataSummary
 from tunewright.errors import Problem
 from tunewright.metrics import confusion_matrix, paired_differences
 from tunewright.metrics.confidence_intervals import Interval
+from tunewright.metrics.evaluated_rows import RowLoss, Sample
 from tunewright.metrics.metric_table import LOSS, AnswerKind, answer_kind
 from tunewright.metrics.per_example_scores import loss_marks
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.report.verdict import ScoreChange, Verdict, judge, pair
 from tunewright.rundir import file_names, model_card
+from tunewright.rundir.events import EvalEvent, LogEvent, ScoreEvent
+from tunewright.rundir.records import BaselineRecord, RunInfo, RunResult
 from tunewright.rundir.run_dir import LIVE, RunDir
 from tunewright.rundir.run_end import end_problems
 from tunewright.rundir.run_history import RunHistory, read_history
 
-EventRow = dict[str, Any]
 Intervals = dict[str, Interval]
 
 
@@ -28,29 +28,29 @@ class RunRecord:
     """What the report and the summary are made of."""
 
     run: RunDir
-    info: dict[str, Any]
+    info: RunInfo
     state: str
     plan: Plan
     summary: DataSummary | None
     history: RunHistory
 
     @property
-    def logs(self) -> list[EventRow]:
+    def logs(self) -> list[LogEvent]:
         """Logged steps in their order; of a very long run some, evenly spread."""
         return self.history.curves.logs.events
 
     @property
-    def evals(self) -> list[EventRow]:
+    def evals(self) -> list[EvalEvent]:
         """Measurements of the held-out loss, likewise."""
         return self.history.curves.evals.events
 
     @property
-    def before(self) -> EventRow | None:
+    def before(self) -> ScoreEvent | None:
         """The scores of the base model."""
         return self.history.scores.get("before")
 
     @property
-    def after(self) -> EventRow | None:
+    def after(self) -> ScoreEvent | None:
         """The scores of the tuned model."""
         return self.history.scores.get("after")
 
@@ -62,26 +62,26 @@ class RunRecord:
     def kind(self) -> AnswerKind:
         """What the answers of this run are: texts, labels, numbers, ..."""
         event = self.after or self.before
-        return answer_kind(self.task, event["scores"] if event else {})
+        return answer_kind(self.task, event.scores if event else {})
 
     @property
-    def baseline(self) -> Mapping[str, Any] | None:
+    def baseline(self) -> BaselineRecord | None:
         """Name and scores of giving every row the same answer; None where there is no such thing."""
-        return self.result.get("baseline")
+        return self.result.baseline
 
     @property
     def references(self) -> tuple[str, str]:
         """Names of what the tuned model is held against: the base model, and the baseline or nothing."""
         base = "untrained head" if model_card.has_untrained_head(self.plan) else "base"
-        return base, self.baseline["name"] if self.baseline else ""
+        return base, self.baseline.name if self.baseline else ""
 
     @cached_property
-    def samples(self) -> tuple[list[EventRow], list[EventRow]]:
+    def samples(self) -> tuple[list[Sample], list[Sample]]:
         """The answers of base and tuned model."""
         return self.run.samples("before"), self.run.samples("after")
 
     @cached_property
-    def losses(self) -> tuple[list[EventRow], list[EventRow]]:
+    def losses(self) -> tuple[list[RowLoss], list[RowLoss]]:
         """The losses of single rows, of base and tuned model; empty for runs of before they were kept."""
         return self.run.losses("before"), self.run.losses("after")
 
@@ -89,15 +89,15 @@ class RunRecord:
     def row_losses(self) -> dict[int, tuple[float, float]]:
         """Mean losses before and after of each held-out row, by its number; empty where they were not kept alike."""
         before, after = self.losses
-        if [(row["row"], row["units"]) for row in before] != [(row["row"], row["units"]) for row in after]:
+        if [(row.row, row.units) for row in before] != [(row.row, row.units) for row in after]:
             return {}
         both = zip(before, after, strict=True)
-        return {was["row"]: (was["loss"] / was["units"], now["loss"] / now["units"]) for was, now in both}
+        return {was.row: (was.mean, now.mean) for was, now in both}
 
     @cached_property
     def scores(self) -> list[ScoreChange]:
         before, after = self.samples
-        baseline = self.baseline["scores"] if self.baseline else {}
+        baseline = self.baseline.scores if self.baseline else {}
         loss_before, loss_after, change = self._loss_intervals()
         return pair(
             self.task,
@@ -141,9 +141,9 @@ class RunRecord:
         return self.summary.held_out if self.summary else self.plan.facts.data.num_held_out
 
     @property
-    def result(self) -> dict[str, Any]:
-        """Of the `done` event, or as the parent wrote it down; empty if the run did not end well."""
-        return self.history.result or self.info.get("result") or {}
+    def result(self) -> RunResult:
+        """Of the `done` event, or as the parent wrote it; every field is missing if the run did not finish."""
+        return self.history.result or self.info.result or RunResult()
 
     @property
     def is_live(self) -> bool:
@@ -157,27 +157,38 @@ class RunRecord:
     @property
     def best_step(self) -> int | None:
         """The step whose adapter is kept: the worker's word, else the lowest held-out loss so far."""
-        if self.result:
-            return int(self.result["best_step"])
-        known = [event for event in self.evals if event["held_out_loss"] is not None]
-        return int(min(known, key=lambda event: event["held_out_loss"])["step"]) if known else None
+        if self.result.best_step is not None:
+            return self.result.best_step
+        losses = [(event.held_out_loss, event.step) for event in self.evals if event.held_out_loss is not None]
+        return min(losses)[1] if losses else None
 
     @property
     def last_step(self) -> int:
-        return max([int(event["step"]) for event in (*self.logs, *self.evals)], default=0)
+        return max([event.step for event in (*self.logs, *self.evals)], default=0)
 
     @property
     def num_sessions(self) -> int:
         """How often training was begun."""
         return self.history.num_sessions
 
-    def last_log(self, name: str) -> Any:
-        return self.logs[-1].get(name) if self.logs else None
+    @property
+    def tokens(self) -> int | None:
+        """Tokens that were trained on so far."""
+        if self.result.tokens is not None:
+            return self.result.tokens
+        return self.logs[-1].tokens if self.logs else None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The speed of training so far."""
+        if self.result.tokens_per_second is not None:
+            return self.result.tokens_per_second
+        return self.logs[-1].tokens_per_second if self.logs else None
 
     @property
     def peak_bytes(self) -> int | None:
         """The most memory the worker held: the kernel's count at the end, else the largest that was logged."""
-        return self.result.get("peak_rss_bytes") or self.history.peak_bytes or None
+        return self.result.peak_rss_bytes or self.history.peak_bytes or None
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -191,8 +202,8 @@ def read(run: RunDir) -> RunRecord:
         run=run,
         info=run.info(),
         state=run.state(),
-        plan=from_json(run.plan()),
-        summary=read_summary(run.prepared()),
+        plan=run.plan(),
+        summary=run.data_summary(),
         history=read_history(run),
     )
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from tunewright.data.word_text import split_words
 from tunewright.i18n import N_, _
 from tunewright.metrics.confusion_matrix import SEPARATORS, parts
+from tunewright.metrics.evaluated_rows import Sample
 from tunewright.metrics.metric_table import AnswerKind
 from tunewright.metrics.scoring import exact_match, is_json_object, is_json_task, json_scores
 from tunewright.report import formatting
@@ -93,46 +94,46 @@ class SampleGroup:
 
 def pairs(
     kind: AnswerKind,
-    before: Sequence[Mapping[str, Any]],
-    after: Sequence[Mapping[str, Any]],
+    before: Sequence[Sample],
+    after: Sequence[Sample],
     losses: Mapping[int, tuple[float, float]] = MappingProxyType({}),
 ) -> list[SamplePair]:
     """The samples of both measurements by row. Numbers are not marked, nor is free text that never equals its reference.
 
     `losses` are the mean losses of rows before and after.
     """
-    tuned = {sample["row"]: sample for sample in after}
-    base = {sample["row"]: sample for sample in before}
+    tuned = {sample.row: sample for sample in after}
+    base = {sample.row: sample for sample in before}
     rows = {**tuned, **base}
     is_marked = kind != "number" and (kind != "text" or _can_be_marked(list(rows.values()), [*before, *after]))
     samples = [_pair(kind, row, base.get(number), tuned.get(number), is_marked) for number, row in rows.items()]
     return [replace(pair, losses=losses.get(pair.row)) for pair in samples] if kind == "text" else samples
 
 
-def _can_be_marked(rows: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bool:
-    is_json = is_json_task([sample["reference"] for sample in rows])
-    return is_json or any(_is_right("text", sample["answer"], sample["reference"]) for sample in answers)
+def _can_be_marked(rows: Sequence[Sample], answers: Sequence[Sample]) -> bool:
+    is_json = is_json_task([sample.reference for sample in rows])
+    return is_json or any(_is_right("text", sample.answer, sample.reference) for sample in answers)
 
 
 def _pair(
     kind: AnswerKind,
-    row: Mapping[str, Any],
-    base: Mapping[str, Any] | None,
-    tuned: Mapping[str, Any] | None,
+    row: Sample,
+    base: Sample | None,
+    tuned: Sample | None,
     is_marked: bool,
 ) -> SamplePair:
-    reference = row["reference"]
-    was = base is not None and _is_right(kind, base["answer"], reference)
-    now = tuned is not None and _is_right(kind, tuned["answer"], reference)
+    reference = row.reference
+    was = base is not None and _is_right(kind, base.answer, reference)
+    now = tuned is not None and _is_right(kind, tuned.answer, reference)
     outcome: PairOutcome = ("right" if now else "broken") if was else ("fixed" if now else "wrong")
-    last = (tuned or row)["answer"]
-    probability = tuned.get("probability") if tuned else None
+    last = (tuned or row).answer
+    probability = tuned.probability if tuned else None
     return SamplePair(
-        row=row["row"],
-        prompt=row["prompt"],
+        row=row.row,
+        prompt=row.prompt,
         reference=reference,
-        base=base["answer"] if base else None,
-        tuned=tuned["answer"] if tuned else None,
+        base=base.answer if base else None,
+        tuned=tuned.answer if tuned else None,
         outcome=outcome if is_marked and base and tuned else "unmarked",
         closeness=_closeness(kind, last, reference, probability),
         differences=differences(kind, last, reference) if (is_marked and not now) or kind == "number" else (),

@@ -16,10 +16,10 @@ from tunewright.metrics import confidence_intervals
 from tunewright.metrics.confidence_intervals import FEW_ROWS, Interval
 from tunewright.metrics.metric_table import ASKED_WITHOUT, DECIDING, METRICS, in_reading_order, is_loss
 from tunewright.report import formatting
+from tunewright.rundir.events import ScoreEvent
 
 VerdictKind = Literal["better", "unclear", "worse", "unknown"]
 Side = Literal["before", "baseline", "after"]
-EventRow = Mapping[str, Any]
 
 SAME_LOSS = 0.01  # a share of the loss before
 
@@ -248,10 +248,10 @@ NOT_ALIKE = N_("Base and tuned model were measured on different rows, so they ca
 
 def pair(
     task: Task,
-    before: EventRow | None,
-    after: EventRow | None,
+    before: ScoreEvent | None,
+    after: ScoreEvent | None,
     *,
-    baseline: Mapping[str, float] | None = None,
+    baseline: Mapping[str, float | None] | None = None,
     intervals: Mapping[Side, Mapping[str, Interval]] | None = None,
     paired: Mapping[str, Interval] | None = None,
 ) -> list[ScoreChange]:
@@ -263,26 +263,26 @@ def pair(
     event = after or before
     if event is None:
         return []
-    scores_by_side: dict[Side, Mapping[str, float]] = {
-        "before": before["scores"] if before else {},
+    scores_by_side: dict[Side, Mapping[str, float | None]] = {
+        "before": before.scores if before else {},
         "baseline": baseline or {},
-        "after": after["scores"] if after else {},
+        "after": after.scores if after else {},
     }
-    names, won = in_reading_order(event["scores"]), paired or {}
+    names, won = in_reading_order(event.scores), paired or {}
     return [_score(task, name, event, scores_by_side, intervals or {}, won.get(name)) for name in names]
 
 
 def _score(
     task: Task,
     name: str,
-    event: EventRow,
-    scores_by_side: Mapping[Side, Mapping[str, float]],
+    event: ScoreEvent,
+    scores_by_side: Mapping[Side, Mapping[str, float | None]],
     intervals: Mapping[Side, Mapping[str, Interval]],
     paired: Interval | None,
 ) -> ScoreChange:
     metric = METRICS.get(name)
     is_count = metric is not None and task in metric.counts_rows
-    rows = event["held_out_rows" if is_loss(name) else "rows"]
+    rows = event.held_out_rows if is_loss(name) else event.rows
     values = {side: scores.get(name) for side, scores in scores_by_side.items()}
     around: dict[Side, Interval] = {
         side: side_intervals[name] for side, side_intervals in intervals.items() if name in side_intervals
@@ -299,8 +299,8 @@ def _score(
 
 def judge(
     task: Task,
-    before: EventRow | None,
-    after: EventRow | None,
+    before: ScoreEvent | None,
+    after: ScoreEvent | None,
     scores: Sequence[ScoreChange],
     *,
     num_held_out: int,
@@ -310,7 +310,7 @@ def judge(
     if before is None or after is None:
         reason = NOTHING_HELD_OUT if not num_held_out else ONLY_BEFORE if before else NOT_REACHED
         return Verdict("unknown", None, reason)
-    if (before["rows"], before["held_out_rows"]) != (after["rows"], after["held_out_rows"]):
+    if (before.rows, before.held_out_rows) != (after.rows, after.held_out_rows):
         return Verdict("unknown", None, NOT_ALIKE)
     by_name = {score.metric: score for score in scores}
     by_kind: dict[str, Verdict] = {}

@@ -1,48 +1,22 @@
-"""events.jsonl: one strict JSON object a line, appended by the worker, tailed by whoever watches.
-
-| kind | fields besides schema, seq, t, step |
-|---|---|
-| phase | phase (prepare, load, rehearse, evaluate_before, train, save, evaluate_after), state (begin, end), seconds |
-| progress | phase, done, total: inside a phase that takes longer than two seconds |
-| log | loss, learning_rate, grad_norm, epoch, tokens, tokens_per_second, eta_seconds, rss_bytes, padding/row_wait/core_wait_share |
-| eval | held_out_loss, seconds, is_best |
-| score | which (before, after), scores, rows, seconds |
-| checkpoint | path, bytes, reason |
-| note | text: something decided or measured that a person wants to know |
-| alert | problem |
-| done | result |
-| failed | problems, exit_code |
-"""
+"""events.jsonl: one strict JSON object a line (rundir/events.py), appended by the worker, tailed by whoever watches."""
 
 import json
-import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tunewright.errors import Problem
 from tunewright.rundir import atomic_io
+from tunewright.rundir.events import KINDS, Event, parse_event
 from tunewright.rundir.file_names import SCHEMA
 from tunewright.rundir.record_reader import event_of, events_of
-from tunewright.rundir.records import KINDS
 
 BLOCK_BYTES = 2**16
-
-
-def finite(value: Any) -> Any:
-    """Numbers that JSON can hold; NaN and infinities become None, wherever they stand."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
 
 
 @dataclass
@@ -57,19 +31,18 @@ class EventLog:
     _seq: int = field(default=-1, init=False)
     _waiting: deque[str] = field(default_factory=deque, init=False)  # lines that the disk refused
 
-    def write(self, kind: str, **fields: Any) -> None:
+    def write(self, kind: str, **fields: object) -> None:
+        """Append an event of this kind. Raises: pydantic.ValidationError for fields that are not those of the kind."""
         assert kind in KINDS, kind
         if self._seq < 0:
-            self._seq = (last_event(self.path) or {"seq": -1})["seq"]
+            last = last_event(self.path)
+            self._seq = last.seq if last else -1
         self._seq += 1
-        head: dict[str, Any] = {
-            "schema": SCHEMA,
-            "seq": self._seq,
-            "t": round(time.time(), 3),
-            "step": self.step,
-            "kind": kind,
-        }
-        self._waiting.append(json.dumps(finite({**head, **fields}), ensure_ascii=False, allow_nan=False))
+        head = {"seq": self._seq, "t": round(time.time(), 3), "step": self.step, "kind": kind}
+        event = parse_event({**head, **fields})
+        assert fields.keys() <= type(event).model_fields.keys(), fields
+        record = {"schema": SCHEMA, **event.model_dump(mode="json", exclude_unset=True)}
+        self._waiting.append(json.dumps(record, ensure_ascii=False, allow_nan=False))
         self.flush()
 
     def flush(self) -> bool:
@@ -84,20 +57,20 @@ class EventLog:
         return not self._waiting
 
     def alert(self, problem: Problem) -> None:
-        self.write("alert", problem=problem.to_record())
+        self.write("alert", problem=problem)
 
 
-def each_event(path: Path) -> Iterator[dict[str, Any]]:
+def each_event(path: Path) -> Iterator[Event]:
     """All events that are whole, read one by one; torn lines are left out. Raises: TrainingError E525."""
     return (event for event, _place in events_of(path))
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path) -> list[Event]:
     """All events that are whole; torn lines are left out. Raises: TrainingError E525."""
     return list(each_event(path))
 
 
-def last_event(path: Path) -> dict[str, Any] | None:
+def last_event(path: Path) -> Event | None:
     """The last whole event, found from the end; None if there is none. Lines that are no events are left out."""
     if not path.is_file():
         return None
@@ -129,12 +102,12 @@ class Tail:
     path: Path
     position: int = 0
 
-    def each(self) -> Iterator[dict[str, Any]]:
+    def each(self) -> Iterator[Event]:
         """Events written since the last call, one by one. Raises: TrainingError E525."""
         for event, place in events_of(self.path, self.position):
             self.position = place
             yield event
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[Event]:
         """All of them. Raises: TrainingError E525."""
         return list(self.each())

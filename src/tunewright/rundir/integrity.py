@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tunewright.errors import ModelError
 from tunewright.inspection.weight_shards import weight_files
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
 from tunewright.rundir.base_fingerprint import changes
 from tunewright.rundir.checkpoints import NAME, CheckpointFault, faults, read_manifest
@@ -41,7 +41,7 @@ def check_run(run: RunDir) -> list[IntegrityReport]:
     A checkpoint that a live run removes meanwhile is left out; so is a base of which nothing was written down.
     """
     reports = [checked for checked in _of_run(run) if checked.path.exists() or checked.kind == "adapter"]
-    return [*_base(from_json(run.plan())), *reports] if run.file(file_names.PLAN).is_file() else reports
+    return [*_base(run.plan()), *reports] if run.file(file_names.PLAN).is_file() else reports
 
 
 def _base(plan: Plan) -> Iterator[IntegrityReport]:

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from tunewright.config.tasks import TASKS, TaskRow
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
 from tunewright.rundir.base_model import base_of
+from tunewright.rundir.events import ScoreEvent
 from tunewright.rundir.model_card_metadata import CardScores, base_model, card_data, data_name, one_line
+from tunewright.rundir.records import BaselineRecord
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import printable
 
@@ -24,7 +26,7 @@ _OF_THE_PLACE = ("run.", "fast_paths", "model.name", "data.train")
 
 
 def card(
-    plan: Plan, run: RunDir, baseline: Mapping[str, Any] | None = None, *, is_merged: bool = False, shared_as: str = ""
+    plan: Plan, run: RunDir, baseline: BaselineRecord | None = None, *, is_merged: bool = False, shared_as: str = ""
 ) -> str:
     """Markdown with the metadata block that Hubs read. English: it travels with the file.
 
@@ -33,7 +35,7 @@ def card(
     spec, data, task = plan.run, plan.facts.data, task_row(plan)
     known = base_of(plan).name if shared_as else base_model(plan)
     base, quantized = _code(known), _QUANTIZED.get(spec.model.quantization)
-    scores = {e["which"]: e["scores"] for e in run.read_events() if e["kind"] == "score"}
+    scores = {e.which: e.scores for e in run.each_event() if isinstance(e, ScoreEvent)}
     rows = f"{data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out"
     what = f"{base} with an adapter merged into its weights" if is_merged else f"An adapter for {base}"
     return f"""---
@@ -144,25 +146,29 @@ def _labels(plan: Plan) -> str:
     return f"- **Labels** ({len(labels)}): {', '.join(map(_code, labels))}\n" if labels else ""
 
 
-def _scores(plan: Plan, scores: CardScores, baseline: Mapping[str, Any] | None, *, is_merged: bool) -> str:
+def _scores(plan: Plan, scores: CardScores, baseline: BaselineRecord | None, *, is_merged: bool) -> str:
     """The table of scores; nothing if base or adapter were not measured."""
     if not {"before", "after"} <= set(scores):
         return ""
     is_untrained = has_untrained_head(plan)
     columns = {"base, untrained head" if is_untrained else "base": scores["before"]}
-    columns |= {f"always the {baseline['name']}": baseline["scores"]} if baseline else {}
+    columns |= {f"always the {baseline.name}": baseline.scores} if baseline else {}
     columns |= {"the adapter, before it was merged" if is_merged else "this adapter": scores["after"]}
     lines = [f"| metric | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     lines += [
-        f"| {name} | {' | '.join(f'{column[name]:.4g}' if name in column else '' for column in columns.values())} |"
+        f"| {name} | {' | '.join(_number(column.get(name)) for column in columns.values())} |"
         for name in scores["after"]
     ]
     note = "\nThe base has no head for this task; an untrained one only guesses.\n" if is_untrained else ""
     return "\n## Held-out scores\n\n" + "\n".join(lines) + "\n" + note
 
 
+def _number(score: float | None) -> str:
+    return "" if score is None else f"{score:.4g}"
+
+
 def _versions(run: RunDir) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in run.info().get("versions", {}).items())
+    versions = ", ".join(f"{name} {version}" for name, version in run.info().versions.items())
     return f"Trained with {versions}." if versions else "The versions it was trained with are not known."
 
 

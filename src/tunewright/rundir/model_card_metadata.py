@@ -11,7 +11,7 @@ from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.planning.run_plan import Plan
 from tunewright.security import printable
 
-CardScores = Mapping[str, Mapping[str, float]]  # "before" and "after" -> metric -> value
+CardScores = Mapping[str, Mapping[str, float | None]]  # "before" and "after" -> metric -> value
 HELD_OUT = "held-out"
 # Our scores by the Hub's names (https://hf.co/metrics), and what people call them.
 HUB_METRICS: Mapping[str, tuple[str, str]] = {
@@ -88,10 +88,11 @@ def _results(plan: Plan, scores: CardScores) -> list[EvalResult]:
             metric_value=float(f"{value:.6g}"),
         )
         for metric, value in scores["after"].items()
+        if value is not None
     ]
 
 
-def _named(metric: str, before: Mapping[str, float]) -> str:
+def _named(metric: str, before: Mapping[str, float | None]) -> str:
     """A metric's name with the base's value: `model-index` has no place for another model's score."""
-    name = HUB_METRICS[metric][1]
-    return f"{name} (base model: {before[metric]:.4g})" if metric in before else name
+    name, value = HUB_METRICS[metric][1], before.get(metric)
+    return name if value is None else f"{name} (base model: {value:.4g})"

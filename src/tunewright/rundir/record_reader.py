@@ -1,13 +1,13 @@
 """The one place where a file of a run is read: it has its shape, or it is an error with place, reason and a way on.
 
-Whoever reads a run gets values that hold what `shapes` says, and looks at nothing again. What a kill or a power cut leaves at
-the end of a line of events is no damage: see `event_of`.
+Whoever reads a run gets the models of rundir/records.py and rundir/events.py, and checks nothing again. What a kill or a power
+cut leaves at the end of a line of events is no damage: see `event_of`.
 """
 
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -15,7 +15,9 @@ from pydantic_core import from_json
 from tunewright.errors import TunewrightError, Where, error
 from tunewright.i18n import N_, Phrase
 from tunewright.rundir import file_names
-from tunewright.rundir.records import event_shape
+from tunewright.rundir.events import Event, parse_event
+
+M = TypeVar("M", bound=BaseModel)
 
 TORN = "EOF while parsing"  # how pydantic's reader begins what it says of the beginning of a JSON text
 HEAD = b'{"schema": '  # how all lines of events begin; inside a string of JSON its quotes would be escaped
@@ -24,7 +26,7 @@ NEEDED = (file_names.RUN_JSON, file_names.PLAN)  # without any other file a run 
 
 def unreadable(path: Path, reason: str, line: int = 0) -> TunewrightError:
     """E525 for a file of a run, with a way on that keeps what there is."""
-    values: dict[str, Any] = {"file": path.name, "reason": reason}
+    values: dict[str, object] = {"file": path.name, "reason": reason}
     if path.name in NEEDED:
         config = path.parent / file_names.CONFIG
         values |= {"run": shlex.quote(str(path.parent))}
@@ -46,28 +48,30 @@ def read_bytes(path: Path) -> bytes:
         raise unreadable(path, fault.strerror or str(fault)) from fault
 
 
-def read_object(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
-    """The JSON object of a file. Raises: TrainingError E525."""
-    return _checked(path, _parsed(path, read_bytes(path)), shape)
+def read_object(path: Path, model: type[M]) -> M:
+    """The record in a file. Raises: TrainingError E525."""
+    return _validated(path, _parsed(path, read_bytes(path)), model)
 
 
-def read_optional(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
-    """The JSON object of a file; empty if there is no such file. Raises: TrainingError E525."""
-    return read_object(path, shape) if path.exists() else {}
+def read_optional(path: Path, model: type[M]) -> M | None:
+    """The record in a file; None if there is no such file. Raises: TrainingError E525."""
+    return read_object(path, model) if path.exists() else None
 
 
-def read_rows(path: Path, shape: type[BaseModel]) -> list[dict[str, Any]]:
-    """The JSON objects of a file with one a line; none if there is no such file. Raises: TrainingError E525."""
+def read_rows(path: Path, model: type[M]) -> list[M]:
+    """The records of a file with one a line; none if there is no such file. Raises: TrainingError E525."""
     if not path.exists():
         return []
     # Not splitlines(): it also breaks at U+2028 and other characters that JSON leaves as they are.
     lines = read_bytes(path).split(b"\n")
     return [
-        _checked(path, _parsed(path, line, number), shape, number) for number, line in enumerate(lines, start=1) if line
+        _validated(path, _parsed(path, line, number), model, number)
+        for number, line in enumerate(lines, start=1)
+        if line
     ]
 
 
-def events_of(path: Path, start: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
+def events_of(path: Path, start: int = 0) -> Iterator[tuple[Event, int]]:
     """The whole events of a file from byte `start` on, each with the place behind it; nothing if there is no such file.
 
     They are read one by one. A last line without an end is left for later. Raises: TrainingError E525.
@@ -93,7 +97,7 @@ def events_of(path: Path, start: int = 0) -> Iterator[tuple[dict[str, Any], int]
         raise unreadable(path, _reason(fault, line), _line_at(path, place)) from fault
 
 
-def event_of(line: bytes) -> dict[str, Any] | None:
+def event_of(line: bytes) -> Event | None:
     """The event of a line; None for the beginning of one.
 
     A process that was killed leaves the beginning of a line, two of them may share one, and a power cut leaves NUL bytes
@@ -101,7 +105,7 @@ def event_of(line: bytes) -> dict[str, Any] | None:
     """
     line = line.rstrip(b"\n\x00")
     try:
-        event = from_json(line, allow_inf_nan=False)
+        record = from_json(line, allow_inf_nan=False)
     except ValueError as fault:
         if str(fault).startswith(TORN):
             return None
@@ -109,10 +113,9 @@ def event_of(line: bytes) -> dict[str, Any] | None:
         if first or len(others) < 2:
             raise
         return [event_of(HEAD + piece) for piece in others][-1]
-    if not isinstance(event, dict):
+    if not isinstance(record, dict):
         raise ValueError("not a JSON object")
-    event_shape(event).model_validate(event)
-    return event
+    return parse_event(record)
 
 
 def _line_at(path: Path, place: int) -> int:
@@ -121,21 +124,20 @@ def _line_at(path: Path, place: int) -> int:
         return 1 + sum(1 for _line in iter(file.readline, b"") if file.tell() <= place)
 
 
-def _parsed(path: Path, content: bytes, line: int = 0) -> Any:
+def _parsed(path: Path, content: bytes, line: int = 0) -> object:
     try:
         return from_json(content, allow_inf_nan=False)
     except ValueError as fault:
         raise unreadable(path, _reason(fault, content), line) from fault
 
 
-def _checked(path: Path, value: Any, shape: type[BaseModel], line: int = 0) -> dict[str, Any]:
+def _validated(path: Path, value: object, model: type[M], line: int = 0) -> M:
     if not isinstance(value, dict):
         raise unreadable(path, N_("not a JSON object"), line)
     try:
-        shape.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as fault:
         raise unreadable(path, _first(fault), line) from fault
-    return value
 
 
 def _reason(fault: ValueError, content: bytes) -> str:

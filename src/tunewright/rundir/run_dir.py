@@ -6,7 +6,7 @@ import shlex
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,22 +14,25 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tunewright.config.stored_record import StoredRecord
+from tunewright.data.tokenized.tokenized_preview import PreviewRow
 from tunewright.errors import TrainingError, TunewrightError, error, errors_of
 from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
+from tunewright.metrics.evaluated_rows import RowLoss, Sample
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, file_names, run_lock
 from tunewright.rundir.adapter_hint import adapter_in, adapter_problem
 from tunewright.rundir.checkpoints import seal
 from tunewright.rundir.event_log import EventLog, Tail, each_event, last_event, read_events
+from tunewright.rundir.events import DoneEvent, Event, FailedEvent
 from tunewright.rundir.record_reader import read_object, read_optional, read_rows
 from tunewright.rundir.records import (
     BenchmarkRecord,
     DataRecord,
     FewShotRecord,
-    PreviewRow,
-    RowLossRecord,
+    ProcessRecord,
     RunInfo,
-    SampleRecord,
+    RunResult,
 )
 from tunewright.rundir.staging_folder import making
 from tunewright.security import as_private_as
@@ -79,28 +82,34 @@ class RunDir:
     def tail(self) -> Tail:
         return Tail(self.file(file_names.EVENTS))
 
-    def read_events(self) -> list[dict[str, Any]]:
+    def read_events(self) -> list[Event]:
         return read_events(self.file(file_names.EVENTS))
 
-    def each_event(self) -> Iterator[dict[str, Any]]:
+    def each_event(self) -> Iterator[Event]:
         """The events one by one, for runs of any length."""
         return each_event(self.file(file_names.EVENTS))
 
-    def last_event(self) -> dict[str, Any] | None:
+    def last_event(self) -> Event | None:
         """The last event that is whole; None if there is none."""
         return last_event(self.file(file_names.EVENTS))
 
-    def info(self) -> dict[str, Any]:
-        """run.json as it is."""
+    def info(self) -> RunInfo:
+        """run.json."""
         return read_object(self.file(file_names.RUN_JSON), RunInfo)
 
     def day(self) -> datetime:
         """The day of its creation, which its rows are written with for as long as it lives."""
-        return datetime.fromtimestamp(self.info()["created"]).replace(hour=0, minute=0, second=0, microsecond=0)
+        return datetime.fromtimestamp(self.info().created).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def update_info(self, **changes: Any) -> None:
-        """For the process that owns the run: the parent, or the run itself when it is inline."""
-        atomic_io.write_json(self.file(file_names.RUN_JSON), {**self.info(), **changes})
+        """Write some fields of run.json; for the process that owns the run: the parent, or the run itself when it is inline.
+
+        Raises: pydantic.ValidationError for values that are not those of the fields.
+        """
+        assert changes.keys() <= RunInfo.model_fields.keys(), changes
+        stored = self.info().model_dump(by_alias=True, exclude_unset=True)
+        info = RunInfo.model_validate({**stored, **changes})
+        atomic_io.write_json(self.file(file_names.RUN_JSON), dumped([info])[0])
 
     def log(self, line: str) -> None:
         """A line for people in log.txt; left out where the disk refuses it."""
@@ -109,7 +118,7 @@ class RunDir:
 
     def publish_adapter(self, staged: Path, identity: Mapping[str, Any]) -> None:
         """Seal a staged adapter and put it in its place; at every moment `adapter_dir` is the older or the newer one."""
-        seal(staged, run_id=self.info()["id"], step=0, identity=identity)
+        seal(staged, run_id=self.info().id, step=0, identity=identity)
         atomic_io.replace_folder(staged, self.path / file_names.ADAPTER, aside=self.path / file_names.ADAPTER_BEFORE)
 
     def sweep(self) -> None:
@@ -123,56 +132,56 @@ class RunDir:
         The last session's length is `seconds`, of a clock that does not jump; earlier versions wrote its two ends alone.
         """
         info = self.info()
-        if not info.get("started") or not info.get("ended"):
+        if not info.started or not info.ended:
             return None
-        spent = info.get("seconds")
-        return float(info.get("seconds_before", 0.0)) + float(
-            info["ended"] - info["started"] if spent is None else spent
-        )
+        return info.seconds_before + (info.ended - info.started if info.seconds is None else info.seconds)
 
-    def plan(self) -> dict[str, Any]:
-        """plan.json as it is; `planning.plan.from_json` makes a plan of it."""
+    def plan(self) -> Plan:
+        """plan.json."""
         return read_object(self.file(file_names.PLAN), Plan)
 
-    def prepared(self) -> dict[str, Any]:
-        """The data gate's account of every row; empty before the data were prepared."""
+    def data_summary(self) -> DataRecord | None:
+        """prepared.json: what became of every row; None before the data were prepared."""
         return read_optional(self.file(file_names.PREPARED), DataRecord)
 
-    def seen_rows(self) -> list[dict[str, Any]]:
-        """A few rows as the model sees them, with what it learns of them; empty before the data were prepared."""
+    def preview_rows(self) -> list[PreviewRow]:
+        """A few rows as the model reads them, with the tokens in the loss; none before the data were prepared."""
         return read_rows(self.file(file_names.SEEN_ROWS), PreviewRow)
 
-    def samples(self, which: str) -> list[dict[str, Any]]:
+    def samples(self, which: str) -> list[Sample]:
         """Written answers of `before`, `after` or `prompted`: row, prompt, reference, answer."""
-        return read_rows(self.path / file_names.EVAL / f"{which}.jsonl", SampleRecord)
+        return read_rows(self.path / file_names.EVAL / f"{which}.jsonl", Sample)
 
-    def losses(self, which: str) -> list[dict[str, Any]]:
+    def losses(self, which: str) -> list[RowLoss]:
         """Held-out rows of such a test: number, sum of losses, and the units that these are of."""
-        return read_rows(self.path / file_names.EVAL / f"{which}.losses.jsonl", RowLossRecord)
+        return read_rows(self.path / file_names.EVAL / f"{which}.losses.jsonl", RowLoss)
 
-    def write_test(self, which: str, samples: list[dict[str, Any]], losses: list[dict[str, Any]]) -> None:
+    def write_test(self, which: str, samples: Sequence[Sample], losses: Sequence[RowLoss]) -> None:
         """Keep the rows of a test."""
         atomic_io.make_folder(self.path / file_names.EVAL)
-        atomic_io.write_jsonl(self.path / file_names.EVAL / f"{which}.jsonl", samples)
-        atomic_io.write_jsonl(self.path / file_names.EVAL / f"{which}.losses.jsonl", losses)
+        atomic_io.write_jsonl(self.path / file_names.EVAL / f"{which}.jsonl", dumped(samples))
+        atomic_io.write_jsonl(self.path / file_names.EVAL / f"{which}.losses.jsonl", dumped(losses))
 
-    def prompted(self) -> dict[str, Any]:
-        """What the base model reached with examples in its prompt: shots, scores, rows; empty if it was not asked."""
+    def few_shot(self) -> FewShotRecord | None:
+        """Scores of the base model with examples in its prompt; None if they were not measured."""
         return read_optional(self.path / file_names.EVAL / f"{file_names.PROMPTED}.json", FewShotRecord)
 
-    def benchmark(self) -> dict[str, Any]:
-        """What lm-evaluation-harness gave for base and tuned model; empty if it was not asked."""
+    def benchmark(self) -> BenchmarkRecord | None:
+        """Base and tuned model under lm-evaluation-harness; None if it was not run."""
         return read_optional(self.benchmark_path, BenchmarkRecord)
 
     @property
     def benchmark_path(self) -> Path:
         return self.path / file_names.EVAL / file_names.BENCHMARK
 
-    def result(self) -> dict[str, Any]:
-        """What the run gave: as the parent wrote it, or, if the parent was gone by then, as the worker said it."""
-        stored = self.info().get("result")
+    def result(self) -> RunResult:
+        """What the run measured: as the parent wrote it, or, if the parent was gone by then, as the worker wrote it.
+
+        Every field is missing for a run that did not finish.
+        """
+        stored = self.info().result
         last = None if stored else self.last_event()
-        return dict(stored or (last["result"] if last and last["kind"] == "done" else {}))
+        return stored or (last.result if isinstance(last, DoneEvent) else RunResult())
 
     def check(self) -> None:
         """Read what a run cannot go on without: run.json, plan.json, events. Raises: TrainingError E525."""
@@ -186,13 +195,13 @@ class RunDir:
         """
         try:
             info = self.info()
-            while info["state"] in LIVE and not run_lock.is_held(self.path):
+            while info.state in LIVE and not run_lock.is_held(self.path):
                 before, info = info, self.info()
                 if info == before:  # else its owner wrote its end, or a new one its beginning, between the two looks
                     return self.left_as()
         except TrainingError:
             return DAMAGED
-        return str(info["state"])
+        return info.state
 
     def left_as(self) -> str:
         """State of a run that nobody owns, or its reader alone: `queued` if it is about to be started, or how it ended.
@@ -200,10 +209,10 @@ class RunDir:
         Raises: TrainingError E525.
         """
         info = self.info()
-        if info["state"] not in LIVE:
-            return str(info["state"])
-        age = time.time() - info.get("queued", info["created"])
-        return "queued" if info["state"] == "queued" and 0 <= age < STARTING_SECONDS else self._state_by_events()
+        if info.state not in LIVE:
+            return info.state
+        age = time.time() - (info.created if info.queued is None else info.queued)
+        return "queued" if info.state == "queued" and 0 <= age < STARTING_SECONDS else self._state_by_events()
 
     def request(self, *, now: bool) -> None:
         """Ask the run's processes, wherever they are, to save and end, or to end at once. Its owners look for it."""
@@ -220,25 +229,31 @@ class RunDir:
 
     def _state_by_events(self) -> str:
         """What a worker whose parent is gone came to; `lost` if it got to no end and was not asked to end at once."""
-        last = self.last_event() or {"kind": ""}
-        if last["kind"] == "failed":
-            return "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
-        left = "stopped" if self.is_asked_to_stop(now=True) else "lost"
-        return "finished" if last["kind"] == "done" else left
+        last = self.last_event()
+        if isinstance(last, FailedEvent):
+            return "stopped" if last.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
+        if isinstance(last, DoneEvent):
+            return "finished"
+        return "stopped" if self.is_asked_to_stop(now=True) else "lost"
 
 
-def process_record(pid: int) -> dict[str, Any]:
-    """A process as people are shown it. Whether it lives is never asked of it, but of the run's lock."""
-    return {"pid": pid, "host": socket.gethostname()}
+def dumped(records: Sequence[StoredRecord]) -> list[dict[str, object]]:
+    """Records as they are stored: without the fields that were left to their defaults."""
+    return [record.model_dump(mode="json", by_alias=True, exclude_unset=True) for record in records]
+
+
+def process_record(pid: int) -> ProcessRecord:
+    """A process of this machine."""
+    return ProcessRecord(pid=pid, host=socket.gethostname())
 
 
 def owned(run: RunDir, code: str = "E505") -> TunewrightError:
     """E505, or another error about the run's owner, with that as run.json names it."""
-    info: dict[str, Any] = {}
+    process = None
     with suppress(TrainingError):  # damaged, but owned all the same
         info = run.info()
-    record = info.get("parent") or info.get("worker") or {}
-    return error(code, pid=record.get("pid", "?"), host=record.get("host", "?"), name=run.name)
+        process = info.parent or info.worker
+    return error(code, pid=process.pid if process else "?", host=process.host if process else "?", name=run.name)
 
 
 def own(run: RunDir) -> int:
@@ -272,10 +287,11 @@ def create(folder: Path, name: str, files: Mapping[str, str] = NO_FILES, **recor
         "state": "queued",
         "created": time.time(),
     }
+    info = RunInfo.model_validate({**head, **record})
     with making(run.path) as staged:
         for file, text in files.items():
             atomic_io.write_text(staged / file, text)
-        atomic_io.write_json(staged / file_names.RUN_JSON, head | record)
+        atomic_io.write_json(staged / file_names.RUN_JSON, dumped([info])[0])
     return run
 
 
@@ -303,7 +319,7 @@ def is_run(folder: Path) -> bool:
 
 def _created(run: RunDir) -> float:
     try:
-        return float(run.info()["created"])
+        return run.info().created
     except TrainingError:
         return run.path.stat().st_mtime
 
@@ -322,7 +338,7 @@ def open_run(word: str) -> RunDir:
     if word == "last" and sound:
         return sound[-1]
     matches = [run for run in runs if run.name.startswith(word) or run.name[11:].startswith(word)]
-    matches += [run for run in sound if run not in matches and word == run.info()["name"]]
+    matches += [run for run in sound if run not in matches and word == run.info().name]
     if word and not matches and _exists(path) and adapter_in(path):
         raise errors_of([adapter_problem("E323", path)])
     if not matches or not word:

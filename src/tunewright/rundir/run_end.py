@@ -2,6 +2,7 @@
 
 from tunewright.errors import Problem, of_system
 from tunewright.rundir import atomic_io
+from tunewright.rundir.events import FailedEvent
 from tunewright.rundir.run_dir import LIVE, RunDir
 
 
@@ -12,14 +13,14 @@ def end_problems(run: RunDir) -> list[Problem]:
     report. Without it (the supervisor died first) the worker's `failed` event counts. A lost run has neither; if its disk
     refuses to be written now, that is the reason. Raises: TrainingError E525.
     """
-    stored = run.info().get("problems")
+    stored = run.info().problems
     state = run.state()
     if state in LIVE or state == "finished":
         return []
     if stored:
-        return [Problem.from_record(record) for record in stored]
+        return list(stored)
     last = run.last_event()
-    if last is not None and last["kind"] == "failed":
-        return [Problem.from_record(record) for record in last["problems"]]
+    if isinstance(last, FailedEvent):
+        return list(last.problems)
     refusal = atomic_io.refusal(run.path) if state == "lost" else None
     return list(of_system(refusal, run.path).problems) if refusal else []

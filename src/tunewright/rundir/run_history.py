@@ -2,22 +2,36 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
-from tunewright.rundir.curves import MOST, Curves, EventRow
+from tunewright.rundir.curves import MOST, Curves
+from tunewright.rundir.events import (
+    AlertEvent,
+    DoneEvent,
+    Event,
+    FailedEvent,
+    LogEvent,
+    NoteEvent,
+    PhaseBeginEvent,
+    PhaseEndEvent,
+    ScoreEvent,
+)
+from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir
 
 MOST_SAID = 100  # notes, and alerts, that are held: the last ones
 
+E = TypeVar("E", bound=Event)
+
 
 @dataclass
-class RunMessages:
+class RunMessages(Generic[E]):
     """The last events of a kind, and how many there were before them."""
 
-    last: deque[EventRow] = field(default_factory=lambda: deque(maxlen=MOST_SAID))
+    last: deque[E] = field(default_factory=lambda: deque(maxlen=MOST_SAID))
     count: int = 0
 
-    def add(self, event: EventRow) -> None:
+    def add(self, event: E) -> None:
         self.last.append(event)
         self.count += 1
 
@@ -35,14 +49,15 @@ class PhaseClock:
     begun: float = 0.0
     seen: float = 0.0
 
-    def take(self, event: EventRow) -> None:
-        if event["kind"] == "phase" and event["state"] == "end":
-            self.ended[event["phase"]] = self.ended.get(event["phase"], 0.0) + event["seconds"]
+    def take(self, event: Event) -> None:
+        if isinstance(event, PhaseEndEvent):
+            self.ended[event.phase] = self.ended.get(event.phase, 0.0) + event.seconds
             self.phase = ""
-        elif event["kind"] == "phase":
+        elif isinstance(event, PhaseBeginEvent):
             self.ended = self.seconds
-            self.phase, self.begun = event["phase"], event["t"]
-        self.seen = event["t"]
+            self.phase = event.phase
+            self.begun = event.t
+        self.seen = event.t
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -58,32 +73,34 @@ class RunHistory:
 
     curves: Curves = field(default_factory=Curves)
     clock: PhaseClock = field(default_factory=PhaseClock)
-    scores: dict[str, EventRow] = field(default_factory=dict)
-    notes: RunMessages = field(default_factory=RunMessages)
-    alerts: RunMessages = field(default_factory=RunMessages)
-    result: dict[str, Any] = field(default_factory=dict)  # of the last `done` event
-    end: EventRow | None = None  # the last `done` or `failed`
+    scores: dict[str, ScoreEvent] = field(default_factory=dict)
+    notes: RunMessages[NoteEvent] = field(default_factory=RunMessages)
+    alerts: RunMessages[AlertEvent] = field(default_factory=RunMessages)
+    result: RunResult | None = None  # of the last `done` event
+    end: DoneEvent | FailedEvent | None = None  # the last of them
     num_sessions: int = 0  # how often training was begun
     peak_bytes: int = 0  # the most memory that was logged
 
-    def take(self, event: EventRow) -> None:
+    def take(self, event: Event) -> None:
         """The next event."""
-        kind = event["kind"]
         self.clock.take(event)
         self.curves.take(event)
-        if kind == "log":
-            self.peak_bytes = max(self.peak_bytes, event["rss_bytes"])
-        elif kind == "score":
-            self.scores[event["which"]] = event
-        elif kind == "note":
-            self.notes.add(event)
-        elif kind == "alert":
-            self.alerts.add(event)
-        elif kind == "phase":
-            self.num_sessions += event["phase"] == "train" and event["state"] == "begin"
-        elif kind in ("done", "failed"):
-            self.end = event
-            self.result = event["result"] if kind == "done" else self.result
+        match event:
+            case LogEvent():
+                self.peak_bytes = max(self.peak_bytes, event.rss_bytes)
+            case ScoreEvent():
+                self.scores[event.which] = event
+            case NoteEvent():
+                self.notes.add(event)
+            case AlertEvent():
+                self.alerts.add(event)
+            case PhaseBeginEvent(phase="train"):
+                self.num_sessions += 1
+            case DoneEvent():
+                self.end = event
+                self.result = event.result
+            case FailedEvent():
+                self.end = event
 
 
 def read_history(run: RunDir, most: int = MOST) -> RunHistory:

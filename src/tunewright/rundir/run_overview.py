@@ -1,9 +1,10 @@
 """A run in one row: its state, its scores, its curves; or what is wrong with its folder."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tunewright.errors import Problem, TrainingError
+from tunewright.rundir.records import RunInfo, RunResult
 from tunewright.rundir.run_dir import DAMAGED, RunDir
 from tunewright.rundir.run_history import read_history
 
@@ -16,8 +17,8 @@ class RunOverview:
 
     run: RunDir
     state: str
-    info: dict[str, Any] = field(default_factory=dict)
-    result: dict[str, Any] = field(default_factory=dict)
+    info: RunInfo | None = None
+    result: RunResult | None = None
     losses: tuple[float, ...] = ()
     held_out: tuple[float, ...] = ()
     damage: Problem | None = None
@@ -27,11 +28,13 @@ class RunOverview:
         return {
             "name": self.run.name,
             "path": str(self.run.path),
-            "created": self.info.get("created"),
-            "model": self.info.get("model"),
+            "created": self.info.created if self.info else None,
+            "model": self.info.model if self.info else None,
             "state": self.state,
-            "exit_code": self.info.get("exit_code"),
-            **{key: self.result.get(key) for key in ("before", "after", "adapter")},
+            "exit_code": self.info.exit_code if self.info else None,
+            "before": self.result.before if self.result else None,
+            "after": self.result.after if self.result else None,
+            "adapter": self.result.adapter if self.result else None,
             "damage": self.damage.to_json() if self.damage else None,
         }
 
@@ -46,12 +49,12 @@ def overview(run: RunDir) -> RunOverview:
         run.plan()
         history = read_history(run, POINTS)
     except TrainingError as fault:
-        return RunOverview(run, DAMAGED, info, info.get("result") or {}, damage=fault.problems[0])
+        return RunOverview(run, DAMAGED, info, info.result, damage=fault.problems[0])
     return RunOverview(
         run,
         run.state(),
         info,
-        info.get("result") or history.result,
-        tuple(event["loss"] for event in history.curves.logs.events if event["loss"] is not None),
-        tuple(event["held_out_loss"] for event in history.curves.evals.events if event["held_out_loss"] is not None),
+        info.result or history.result,
+        tuple(event.loss for event in history.curves.logs.events if event.loss is not None),
+        tuple(event.held_out_loss for event in history.curves.evals.events if event.held_out_loss is not None),
     )

@@ -78,8 +78,8 @@ def _row(row: "RunOverview") -> tuple[str, ...]:
     """Name, state, when it started, model, scores; in the place of these what is wrong with a damaged run."""
     from tunewright.report import formatting
 
-    started = formatting.moment(row.info["created"]) if row.info else ""
-    model = printable(Path(str(row.info.get("model") or "")).name)
+    started = formatting.moment(row.info.created) if row.info else ""
+    model = printable(Path((row.info.model if row.info else None) or "").name)
     state = formatting.label(formatting.STATES, row.state)
     last = plan_summary.one_line(row.damage.message()) if row.damage else _scores(row)
     return plan_summary.one_line(row.run.name), state, started, model, last
@@ -88,7 +88,8 @@ def _row(row: "RunOverview") -> tuple[str, ...]:
 def _scores(row: "RunOverview") -> str:
     from tunewright.report import formatting
 
-    before, after = row.result.get("before") or {}, row.result.get("after") or {}
+    before = (row.result.before if row.result else None) or {}
+    after = (row.result.after if row.result else None) or {}
     main = formatting.main_score(after)
     if not main:
         return ""

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,12 +18,12 @@ from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
 from tunewright.metrics import scoring
+from tunewright.metrics.evaluated_rows import RowLoss, Sample
 from tunewright.metrics.scoring import exact_match, is_json_task, json_scores
 from tunewright.planning.peft_kwargs import LABELLED
-from tunewright.rundir.event_log import finite
 
 Progress = Callable[[int, int], None]
-ScoresAndSamples = tuple[dict[str, float], list[dict[str, Any]]]  # scores, and the samples that they were computed from
+ScoresAndSamples = tuple[dict[str, float], list[Sample]]  # scores, and the samples that they were computed from
 READ_TOKENS = 2048
 
 
@@ -46,7 +45,7 @@ def held_out_loss(
 def row_losses(
     model: nn.Module, rows: Sequence[TokenizedExample], loss: LossFunction, collator: StepCollator, progress: Progress,
     backoff: BatchSizeBackoff,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[RowLoss]:  # fmt: skip
     """For each row its number, the sum of its losses, and how many units that sum is over; blocks of a long text are one row."""
     losses_by_position: dict[int, float] = {}
 
@@ -55,12 +54,12 @@ def row_losses(
         progress(len(losses_by_position), len(rows))
 
     _for_each_micro_batch(model, rows, collator, add, backoff)
-    losses: dict[int, dict[str, Any]] = {}
+    losses: dict[int, float] = {}
+    units: dict[int, int] = {}
     for i, row in enumerate(rows):  # a conversation may be several texts
-        of_row = losses.setdefault(row.number, {"row": row.number, "loss": 0.0, "units": 0})
-        of_row["loss"] += losses_by_position[i]
-        of_row["units"] += collator.units([row])
-    return list(losses.values())
+        losses[row.number] = losses.get(row.number, 0.0) + losses_by_position[i]
+        units[row.number] = units.get(row.number, 0) + collator.units([row])
+    return [RowLoss(row=number, loss=loss, units=units[number]) for number, loss in losses.items()]
 
 
 @torch.no_grad()
@@ -92,8 +91,8 @@ class EvaluationResult:
     """Plain scores, the samples that they were computed from, and the losses of single rows."""
 
     scores: dict[str, float]
-    samples: list[dict[str, Any]]
-    losses: list[dict[str, Any]]
+    samples: list[Sample]
+    losses: list[RowLoss]
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Evaluator:
             progress(len(self.rows) + 3 * done, weight)
 
         losses = row_losses(model, self.rows, self.loss, self.collator, loss_progress, self.backoff)
-        mean = math.fsum(row["loss"] for row in losses) / self.collator.units(self.rows)
+        mean = math.fsum(row.loss for row in losses) / self.collator.units(self.rows)
         scores = {"held_out_loss": mean}
         if self.task == "causal_lm":
             scores["perplexity"] = math.exp(min(mean, 700.0))
@@ -163,12 +162,15 @@ class Evaluator:
         answers = [without_thinking(answer.text) for answer in generated]
         references = [self._reference(row) for row in rows]
         samples = [
-            {
-                "row": row.number, "prompt": _question(self.examples[row.number]), "reference": reference,
-                "answer": answer.text, "is_cut": answer.is_cut,
-            }
+            Sample(
+                row=row.number,
+                prompt=_question(self.examples[row.number]),
+                reference=reference,
+                answer=answer.text,
+                is_cut=answer.is_cut,
+            )
             for row, reference, answer in zip(rows, references, generated, strict=True)
-        ]  # fmt: skip
+        ]
         return self._text_scores(answers, references) if rows else {}, samples
 
     def _reference(self, row: TokenizedExample) -> str:
@@ -198,13 +200,13 @@ class Evaluator:
             scores = scoring.tag_scores(tags, [e.tags for e in examples])
             return scores, [self._tag_sample(*pair) for pair in zip(examples, tags, strict=True)]
         samples = [
-            {
-                "row": e.number,
-                "prompt": _example_text(e),
-                "reference": _format_target(e.target),
-                "answer": format_prediction(p, self.problem_type),
-                "probability": finite(p.probability),
-            }
+            Sample(
+                row=e.number,
+                prompt=_example_text(e),
+                reference=_format_target(e.target),
+                answer=format_prediction(p, self.problem_type),
+                probability=p.probability,
+            )
             for e, p in zip(examples, predictions, strict=True)
         ]
         return self._label_scores(predictions, examples), samples
@@ -216,13 +218,15 @@ class Evaluator:
             return scoring.multi_label_scores([p.labels for p in predictions], [_names(e) for e in examples])
         return scoring.classification_scores([p.labels[0] for p in predictions], [str(e.target) for e in examples])
 
-    def _tag_sample(self, example: Example, tags: Sequence[str]) -> dict[str, Any]:
-        return {
-            "row": example.number, "prompt": " ".join(example.words),
-            "reference": format_tags(example.words, example.tags, self.labels),
-            "answer": format_tags(example.words, tags, self.labels),
-            "gold_tags": list(example.tags), "tags": list(tags),
-        }  # fmt: skip
+    def _tag_sample(self, example: Example, tags: Sequence[str]) -> Sample:
+        return Sample(
+            row=example.number,
+            prompt=" ".join(example.words),
+            reference=format_tags(example.words, example.tags, self.labels),
+            answer=format_tags(example.words, tags, self.labels),
+            gold_tags=list(example.tags),
+            tags=list(tags),
+        )
 
 
 def without_thinking(answer: str) -> str:

@@ -28,6 +28,7 @@ from tunewright.planning.peft_kwargs import LABELLED
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io
 from tunewright.rundir.model_card import card
+from tunewright.rundir.records import BaselineRecord
 from tunewright.rundir.run_dir import RunDir
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def initial_weights_from_base(model: PeftModel) -> dict[str, Tensor]:
 
 def save_adapter(
     model: PeftModel, plan: Plan, run: RunDir, tokenizer: TextTokenizer, initial_weights: Mapping[str, Tensor] | None = None,
-    baseline: Mapping[str, Any] | None = None,
+    baseline: BaselineRecord | None = None,
 ) -> Path:  # fmt: skip
     """The adapter with tokenizer, template and card; loads in bare PEFT. Published whole, with a manifest.
 

@@ -23,6 +23,7 @@ from tunewright.i18n import N_
 from tunewright.metrics.curve_statistics import overfitting
 from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.event_log import EventLog, read_events
+from tunewright.rundir.events import AlertEvent
 from tunewright.rundir.run_dir import RunDir
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class StopFlag:
 
     def _has_parent(self, run: RunDir) -> bool:
         """Whether the run's parent is alive; it then writes run.json."""
-        return (run.info().get("parent") or {}).get("pid") == os.getppid()
+        parent = run.info().parent
+        return parent is not None and parent.pid == os.getppid()
 
     def _set(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
@@ -142,7 +144,7 @@ class EventCallback(TrainerCallback):
                 self.evaluations.append((entry["step"], entry["eval_loss"]))
             elif "loss" in entry:
                 self.train_losses.append((entry["step"], entry["loss"]))
-        alerts = (event["problem"]["code"] for event in read_events(self.events.path) if event["kind"] == "alert")
+        alerts = (event.problem.code for event in read_events(self.events.path) if isinstance(event, AlertEvent))
         self.has_warned = "D301" in alerts
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

@@ -14,7 +14,7 @@ from tunewright.data.rejected_rows import left_out
 from tunewright.data.summary import DataSummary
 from tunewright.data.tokenized import tokenized_cache
 from tunewright.data.tokenized.tokenization import TokenizedExample
-from tunewright.data.tokenized.tokenized_preview import seen_rows
+from tunewright.data.tokenized.tokenized_preview import preview_rows
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
 from tunewright.data.validation import raise_if_stopped, validate_data
@@ -24,7 +24,8 @@ from tunewright.planning.check_config import positions
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.checkpoints import sha256
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.records import BaselineRecord
+from tunewright.rundir.run_dir import RunDir, dumped
 from tunewright.security import home, narrow, seal_object, unseal_object
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class TokenizedDataset:
     held_out: list[TokenizedExample]
     summary: DataSummary
     held_out_examples: dict[int, Example]
-    baseline: dict[str, Any] | None
+    baseline: BaselineRecord | None
 
 
 def prepare(
@@ -116,17 +117,18 @@ def prepare(
                 **summary.model_dump(mode="json"),
             },
         )
-        preview = seen_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
-        atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), preview)
+        preview = preview_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
+        atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), dumped(preview))
     return TokenizedDataset(train, held_out, summary, examples, _baseline(loaded, plan))
 
 
-def _baseline(loaded: LoadedExamples, plan: Plan) -> dict[str, Any] | None:
+def _baseline(loaded: LoadedExamples, plan: Plan) -> BaselineRecord | None:
     """What a constant answer would score on the held-out rows; None for tasks that generate."""
     if not loaded.held_out or plan.run.task == "causal_lm" or plan.run.task == "seq2seq":
         return None
     name = "mean" if plan.facts.data.problem_type == "regression" else "majority class"
-    return {"name": name, "scores": majority_scores(loaded.train, loaded.held_out, plan.facts.data.problem_type)}
+    scores = majority_scores(loaded.train, loaded.held_out, plan.facts.data.problem_type)
+    return BaselineRecord(name=name, scores=dict(scores))
 
 
 def _paths(key: str) -> tuple[Path, Path, Path]:

@@ -46,7 +46,7 @@ from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TunewrightError
 from tunewright.kernels.cross_entropy import plain_loss
 from tunewright.planning.passthrough_settings import OPEN, target_pattern
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.security import gate_model_folder, printable
 from tunewright.security.processes import limit_this_process
@@ -214,7 +214,7 @@ def main() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     with redirect_stdout(sys.stderr):
-        problems = problems_of(from_json(request["plan"]))
+        problems = problems_of(Plan.model_validate(request["plan"]))
     json.dump({"problems": [problem.to_record() for problem in problems]}, sys.stdout)
     sys.stdout.flush()
     os._exit(0)  # does not wait for processes of loaders or trackers

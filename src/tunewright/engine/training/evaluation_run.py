@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -13,6 +12,7 @@ from tunewright.engine.training.callbacks import PhaseTimer, StopFlag
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.rundir.event_log import EventLog
+from tunewright.rundir.events import ScoreEvent
 from tunewright.rundir.run_dir import RunDir
 
 PROGRESS_SECONDS = 1.0
@@ -22,7 +22,7 @@ PROGRESS_SECONDS = 1.0
 class EvaluationScore:
     """The result of one evaluation: `rows` were answered or labelled, the loss is over all `held_out_rows`."""
 
-    scores: dict[str, float]
+    scores: Mapping[str, float | None]
     rows: int
     held_out_rows: int
     seconds: float
@@ -55,13 +55,15 @@ class EvaluationRunner:
         score = EvaluationScore(
             evaluation.scores, len(evaluation.samples), len(evaluation.losses), round(timer.seconds, 3)
         )
-        self.events.write("score", which=which, **vars(score))
+        self.events.write("score", which=which, **{**vars(score), "scores": dict(score.scores)})
         return score
 
     def _stored_score(self, which: str) -> EvaluationScore | None:
-        events = [e for e in self.run.read_events() if e["kind"] == "score" and e["which"] == which]
-        fields: dict[str, Any] = {name: events[-1][name] for name in EvaluationScore.__annotations__} if events else {}
-        return EvaluationScore(**fields) if fields else None
+        events = [e for e in self.run.each_event() if isinstance(e, ScoreEvent) and e.which == which]
+        if not events:
+            return None
+        last = events[-1]
+        return EvaluationScore(last.scores, last.rows, last.held_out_rows, last.seconds)
 
     def progress(self, phase: str) -> Callable[[int, int], None]:
         """A callback that reports the progress of a phase, at most once a second."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from transformers import TrainerCallback
 
@@ -36,6 +35,7 @@ from tunewright.planning.resolve import steps_for
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
 from tunewright.rundir.checkpoints import CheckpointStore
+from tunewright.rundir.records import BaselineRecord
 from tunewright.rundir.run_dir import RunDir
 
 
@@ -50,7 +50,7 @@ class TrainingResult:
     tokens: int
     train_seconds: float
     trainable_parameters: int
-    baseline: dict[str, Any] | None
+    baseline: BaselineRecord | None
 
 
 def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallback] = ()) -> TrainingResult:
@@ -85,7 +85,7 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
         collator = backend.adapt(make_step_collator(plan, tokenizer))
         run_warmup_step(model, backend.loss, largest_micro_batch(data.train, collator, plan.effective_batch))
         release_memory()
-    backoff = BatchSizeBackoff(events.alert, int(run.info().get("test_halvings", 0)))
+    backoff = BatchSizeBackoff(events.alert, run.info().test_halvings)
     evaluator = make_evaluator(plan, data, tokenizer, backend, backoff)
     # Where the initialization moved weights out of the base, base and fresh adapter together are the base model.
     with nullcontext(model) if initial_weights else without_adapter(model) as base_model:
@@ -93,7 +93,7 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
     release_memory()
 
     with PhaseTimer(events, "train"):  # 4. train
-        store = CheckpointStore(run.checkpoints_dir, run.info()["id"])
+        store = CheckpointStore(run.checkpoints_dir, run.info().id)
         checkpoint = checkpoint_to_resume(store, plan, model, events)
         meters = TrainingMeters.from_checkpoint(checkpoint)
         event_callback = EventCallback(events, stop, store, meters)

@@ -1,6 +1,6 @@
 """Several runs side by side: their settings, their scores on the same rows, and their cost."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -9,17 +9,20 @@ from typing import Any
 
 from tunewright.config.dotted_paths import leaves
 from tunewright.config.methods import rank_field
+from tunewright.config.stored_record import Scores
 from tunewright.config.tasks import Task
 from tunewright.errors import TrainingError, error
 from tunewright.i18n import N_, Phrase
 from tunewright.metrics import paired_differences
+from tunewright.metrics.evaluated_rows import RowLoss, Sample
 from tunewright.metrics.metric_table import DECIDING, LOSS, AnswerKind, in_reading_order, is_loss
 from tunewright.metrics.paired_differences import Estimate
-from tunewright.metrics.per_example_scores import PerExampleScores, SampleRow, loss_marks, marks
+from tunewright.metrics.per_example_scores import PerExampleScores, loss_marks, marks
 from tunewright.report import formatting
 from tunewright.report.run_record import RunRecord
 from tunewright.report.run_record import read as read_record
 from tunewright.rundir import file_names
+from tunewright.rundir.records import BaselineRecord
 from tunewright.rundir.run_dir import DAMAGED, RunDir
 
 SEED = "train.seed"
@@ -34,9 +37,9 @@ class Candidate:
     """
 
     name: str
-    scores: tuple[Mapping[str, float], ...]
-    samples: tuple[tuple[SampleRow, ...], ...]
-    losses: tuple[tuple[SampleRow, ...], ...]
+    scores: tuple[Scores, ...]
+    samples: tuple[tuple[Sample, ...], ...]
+    losses: tuple[tuple[RowLoss, ...], ...]
     records: tuple[RunRecord, ...] = ()
 
     @property
@@ -59,7 +62,7 @@ class Candidate:
 
     @property
     def tokens_per_second(self) -> float | None:
-        return self._mean(record.result.get("tokens_per_second") for record in self.records)
+        return self._mean(record.result.tokens_per_second for record in self.records)
 
     @property
     def peak_bytes(self) -> int | None:
@@ -68,11 +71,11 @@ class Candidate:
 
     @property
     def trainable_parameters(self) -> int | None:
-        return self.records[0].result.get("trainable_parameters") if self.records else None
+        return self.records[0].result.trainable_parameters if self.records else None
 
     @property
     def adapter_bytes(self) -> int | None:
-        return self.records[0].result.get("adapter_bytes") if self.records else None
+        return self.records[0].result.adapter_bytes if self.records else None
 
     @staticmethod
     def _mean(values: Iterable[float | None]) -> float | None:
@@ -95,7 +98,7 @@ class Comparison:
     prompted: Candidate | None
     shots: int
     tuned: tuple[Candidate, ...]
-    baseline: Mapping[str, Any] | None
+    baseline: BaselineRecord | None
     rows: int
     held_out_rows: int
     left_out: tuple[RunDir, ...] = ()
@@ -144,7 +147,7 @@ class Comparison:
         estimates = {}
         for metric in in_reading_order({name: None for scores in candidate.scores for name in scores}):
             rows = self.marks(candidate, metric)
-            known = [scores[metric] for scores in candidate.scores if scores.get(metric) is not None]
+            known = [score for scores in candidate.scores if (score := scores.get(metric)) is not None]
             if rows:
                 estimates[metric] = paired_differences.score(rows)
             elif known:
@@ -221,7 +224,7 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
         tuned=tuned,
         baseline=first.baseline,
         rows=len(shared),
-        held_out_rows=first.after["held_out_rows"] if first.after else 0,
+        held_out_rows=first.after.held_out_rows if first.after else 0,
         left_out=tuple(record.run for record in records if record not in finished),
         damaged=tuple(run for run, _fault in damaged),
     )
@@ -241,7 +244,7 @@ def _read(runs: Sequence[RunDir]) -> tuple[list[RunRecord], list[tuple[RunDir, T
 def _shared_rows(records: Sequence[RunRecord]) -> list[Key]:
     """The rows that all runs were evaluated on, in the order of the first."""
     first = records[0]
-    tests = {(record.task, record.kind, record.after["held_out_rows"]) for record in records if record.after}
+    tests = {(record.task, record.kind, record.after.held_out_rows) for record in records if record.after}
     keys_of_runs = [{_key(sample) for sample in record.samples[1]} for record in records]
     shared = [key for key in map(_key, first.samples[1]) if all(key in keys for keys in keys_of_runs)]
     has_rows = (
@@ -262,19 +265,19 @@ def _rows_read(records: Sequence[RunRecord]) -> list[tuple[int, int]]:
     return read[0] if len(data) == 1 and all(rows == read[0] for rows in read) else []
 
 
-def _units(losses: Sequence[SampleRow]) -> list[tuple[int, int]]:
-    return [(row["row"], row["units"]) for row in losses]
+def _units(losses: Sequence[RowLoss]) -> list[tuple[int, int]]:
+    return [(row.row, row.units) for row in losses]
 
 
-def _losses(losses: Sequence[SampleRow], read: Sequence[tuple[int, int]]) -> tuple[SampleRow, ...]:
+def _losses(losses: Sequence[RowLoss], read: Sequence[tuple[int, int]]) -> tuple[RowLoss, ...]:
     return tuple(losses) if _units(losses) == read else ()
 
 
-def _key(sample: SampleRow) -> Key:
-    return sample["row"], sample["prompt"], sample["reference"]
+def _key(sample: Sample) -> Key:
+    return sample.row, sample.prompt, sample.reference
 
 
-def _picked(samples: Sequence[SampleRow], shared: Sequence[Key]) -> tuple[SampleRow, ...]:
+def _picked(samples: Sequence[Sample], shared: Sequence[Key]) -> tuple[Sample, ...]:
     by_key = {_key(sample): sample for sample in samples}
     return tuple(by_key[key] for key in shared if key in by_key)
 
@@ -284,7 +287,7 @@ def _candidate(
 ) -> Candidate:
     return Candidate(
         name=name,
-        scores=tuple(record.after["scores"] for record in records if record.after),
+        scores=tuple(record.after.scores for record in records if record.after),
         samples=tuple(_picked(record.samples[1], shared) for record in records),
         losses=tuple(_losses(record.losses[1], read) for record in records),
         records=tuple(records),
@@ -298,7 +301,7 @@ def _base(records: Sequence[RunRecord], shared: Sequence[Key], read: Sequence[tu
     if first.before is None:
         return Candidate(name, (), (), ())
     samples, losses = _picked(first.samples[0], shared), _losses(first.losses[0], read)
-    scores = (first.before["scores"],)
+    scores = (first.before.scores,)
     return Candidate(name, scores, (samples,) if len(samples) == len(shared) else (), (losses,))
 
 
@@ -314,11 +317,11 @@ def _prompted(
 ) -> tuple[Candidate | None, int]:
     """The base model with examples in its prompt, from the first run that measured it on the same rows; and how many."""
     for run in runs:
-        record = run.prompted()
+        record = run.few_shot()
         samples = _picked(run.samples(file_names.PROMPTED), shared)
-        if record and shots in (None, record["asked"]) and len(samples) == len(shared):
+        if record and shots in (None, record.asked) and len(samples) == len(shared):
             losses = _losses(run.losses(file_names.PROMPTED), read)
-            return Candidate(file_names.PROMPTED, (record["scores"],), (samples,), (losses,)), record["shots"]
+            return Candidate(file_names.PROMPTED, (record.scores,), (samples,), (losses,)), record.shots
     return None, 0
 
 

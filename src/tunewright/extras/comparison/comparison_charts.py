@@ -60,9 +60,9 @@ def losses(comparison: Comparison) -> dict[str, Any]:
     for number, candidate in enumerate(comparison.tuned):
         for record in candidate.records:
             known = {
-                event["step"]: event["held_out_loss"]
+                event.step: event.held_out_loss
                 for event in thin(record.evals, MOST_TABLE_ROWS)
-                if event["held_out_loss"] is not None
+                if event.held_out_loss is not None
             }
             base = base_loss(record)
             points = ({0: base} if base is not None else {}) | known

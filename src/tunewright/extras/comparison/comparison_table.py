@@ -122,7 +122,7 @@ def _spread(comparison: Comparison, candidate: Candidate) -> str:
     """The scores of single seeds."""
     rows = comparison.marks(candidate, comparison.metric)
     values = [scores.value for scores in rows] or [
-        scores[comparison.metric] for scores in candidate.scores if comparison.metric in scores
+        score for scores in candidate.scores if (score := scores.get(comparison.metric)) is not None
     ]
     return " ".join(formatting.score(comparison.metric, value) for value in values)
 

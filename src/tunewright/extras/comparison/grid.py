@@ -205,8 +205,8 @@ def _equal(
     path = folder / EQUAL_FILE
     digest = _digest(grid)
     stored = read_optional(path, SettingRecord)
-    if stored.get("ask") == digest:
-        return dict(stored["values"])
+    if stored and stored.ask == digest:
+        return dict(stored.values)
     if run_dir.list_runs(folder):
         raise error("E126", path=str(folder))
     values = next(iter(combinations.values()))

@@ -211,7 +211,7 @@ def _doubt(
 def _doubt_by_baseline(comparison: Comparison, candidate: Candidate) -> Phrase | None:
     """The same of giving every row the same answer."""
     around = comparison.estimates[candidate.name][comparison.metric]
-    constant = (comparison.baseline or {"scores": {}})["scores"].get(comparison.metric)
+    constant = comparison.baseline.scores.get(comparison.metric) if comparison.baseline else None
     if constant is None or not around.interval or _is_above(comparison, around.interval, constant):
         return None
     low, high = (formatting.rounded(comparison.metric, end) for end in around.interval)

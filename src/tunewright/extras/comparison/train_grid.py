@@ -65,7 +65,7 @@ def train_cells(cells: Sequence[Cell], *, force: bool = False, note: Notify) -> 
             continue
         if run is None:
             continue
-        yield CellStarted(number, len(cells), cell, run, last_event["seq"] if last_event else -1)
+        yield CellStarted(number, len(cells), cell, run, last_event.seq if last_event else -1)
         start_run.wait(run)
         state = run.state()
         yield CellEnded(cell, run, state)

@@ -14,7 +14,7 @@ from tunewright.errors import Problem, error, errors_of
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.planning.peft_kwargs import LABELLED, known_fields
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, output_targets
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.run_dir import RunDir
@@ -92,12 +92,13 @@ def eject(run: RunDir, folder: Path) -> Path:
 
     Raises: SpecError E115, E116; TrainingError E520, E524; ExportError E604 for settings that a plain script cannot reproduce.
     """
-    plan = from_json(run.plan())
+    plan = run.plan()
     problems = [Problem("E604", values={"what": what}) for what in _not_plain(plan)]
     if problems:
         raise errors_of(problems)
     target = output_targets.output_folder(folder)
-    key = run.prepared().get("key", "")
+    summary = run.data_summary()
+    key = summary.key if summary else ""
     train, held_out = (tokenized_cache.load(home() / "encoded" / key / f"{part}.i32") for part in ("train", "held_out"))
     if train is None or held_out is None:
         raise error(

@@ -3,7 +3,7 @@
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.launch.session_client import Progress, SessionClient
-from tunewright.planning.run_plan import from_json
+from tunewright.metrics.evaluated_rows import RowLoss, Sample
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
@@ -13,10 +13,12 @@ def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress
 
     Raises: SpecError E116; DataError E210, E230.
     """
-    if from_json(run.plan()).run.task != "causal_lm":
+    if run.plan().run.task != "causal_lm":
         raise error("E230", reason=N_("its task does not generate answers in turns"))
     result = session.request("prompted", progress, shots=shots)
-    run.write_test(file_names.PROMPTED, result.pop("samples"), result.pop("losses"))
+    samples = [Sample.model_validate(sample) for sample in result.pop("samples")]
+    losses = [RowLoss.model_validate(loss) for loss in result.pop("losses")]
+    run.write_test(file_names.PROMPTED, samples, losses)
     atomic_io.write_json(
         run.path / file_names.EVAL / f"{file_names.PROMPTED}.json",
         {"schema": file_names.SCHEMA, "asked": shots, **result},

@@ -7,7 +7,6 @@ from pathlib import Path
 from tunewright.config.tasks import TASKS
 from tunewright.errors import error
 from tunewright.launch.session_client import Progress, SessionClient
-from tunewright.planning.run_plan import from_json
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import gate_task_folder
@@ -28,7 +27,7 @@ def benchmark(
     """
     if find_spec(HARNESS) is None:
         raise error("E601", what="--benchmark", extra="bench")
-    task = from_json(run.plan()).run.task
+    task = run.plan().run.task
     if not TASKS[task].writes:
         raise error("E609", task=task, name=run.name)
     if include_path:
@@ -37,8 +36,9 @@ def benchmark(
     with SessionClient(run, module="tunewright.extras.lm_eval.harness_worker", environment=environment) as session:
         folder = str(include_path.resolve()) if include_path else None
         result = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
-    earlier = run.benchmark().get("tasks", {})
-    stored = {"schema": file_names.SCHEMA, **result, "tasks": {**earlier, **result["tasks"]}}
+    earlier = run.benchmark()
+    tasks_before = earlier.model_dump(mode="json")["tasks"] if earlier else {}
+    stored = {"schema": file_names.SCHEMA, **result, "tasks": {**tasks_before, **result["tasks"]}}
     with run.private():
         atomic_io.make_folder(run.benchmark_path.parent)
         atomic_io.write_json(run.benchmark_path, stored)

@@ -4,11 +4,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from tunewright.errors import Problem
 from tunewright.extras.sweep.trials import Sweep, SweepEnd, TrialRun
 from tunewright.launch.resolve_model import Notify
+from tunewright.rundir.events import Event
 from tunewright.rundir.run_dir import RunDir
 
 
@@ -22,7 +23,7 @@ class TrialStarted:
     trial: TrialRun
     run: RunDir
     values: dict[str, object]
-    events: Iterator[dict[str, Any] | None]
+    events: Iterator[Event | None]
     kind: Literal["started"] = "started"
 
 

@@ -29,6 +29,7 @@ from tunewright.launch.resolve_model import Notify
 from tunewright.metrics.metric_table import METRICS
 from tunewright.report import run_record
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir
+from tunewright.rundir.events import EvalEvent, Event
 from tunewright.rundir.record_reader import read_object, read_optional
 from tunewright.rundir.records import ComparisonIdentity
 from tunewright.rundir.run_dir import RunDir
@@ -158,7 +159,7 @@ class Sweep:
         state = trial.run.state()
         if state in ("stopped", "lost") and not self._is_pruned(trial):
             start_run.resume(trial.run, {})
-        elif state == "queued" and not trial.run.info().get("is_launched"):
+        elif state == "queued" and not trial.run.info().is_launched:
             trial.run.update_info(is_launched=True)  # before the launch, so that no other process launches it again
             start_run.launch(trial.run)
         return []
@@ -175,24 +176,24 @@ class Sweep:
             raise error("E127", path=loaded.run.data.train)
         return start_run.create(loaded, plan, force=force, note=note)
 
-    def follow(self, trial: TrialRun) -> Iterator[dict[str, Any] | None]:
+    def follow(self, trial: TrialRun) -> Iterator[Event | None]:
         """The run's events until it has ended; a trial worse than most others is pruned."""
         assert trial.run is not None
         if self._is_pruned(trial) and trial.run.state() != "stopping":
             start_run.stop(trial.run)
         for event in start_run.follow(trial.run):
-            if event and event["kind"] == "eval" and self._is_hopeless(trial, event):
+            if isinstance(event, EvalEvent) and self._is_hopeless(trial, event):
                 # Before the stop, so that the reason is known after a kill.
-                self.search.note(trial.number, pruned=event["step"])
+                self.search.note(trial.number, pruned=event.step)
                 start_run.stop(trial.run)
             yield event
 
-    def _is_hopeless(self, trial: TrialRun, event: Mapping[str, Any]) -> bool:
+    def _is_hopeless(self, trial: TrialRun, event: EvalEvent) -> bool:
         """Whether a held-out loss prunes the trial; False if that was decided before."""
-        loss = event["held_out_loss"]
+        loss = event.held_out_loss
         if loss is None or self._is_pruned(trial):
             return False
-        return self.search.report(trial.number, event["step"], loss)
+        return self.search.report(trial.number, event.step, loss)
 
     def _is_pruned(self, trial: TrialRun) -> bool:
         return "pruned" in self.search.trial(trial.number).notes
@@ -224,7 +225,7 @@ class Sweep:
     def _score(self, trial: TrialRun) -> SweepEnd:
         assert trial.run is not None
         after = run_record.read(trial.run).after
-        scores = after["scores"] if after else {}
+        scores = after.scores if after else {}
         metric = self.settings.metric
         if metric not in scores:
             self._end(trial, "failed", reason=f"no {metric}")
@@ -311,13 +312,13 @@ def open_sweep(
                 raise error("E126", path=str(folder))
             atomic_io.write_json(file, {"schema": file_names.SCHEMA, "id": secrets.token_hex(8), "ask": identity})
         own = read_object(file, ComparisonIdentity)
-        if own["ask"] != identity:
+        if own.ask != identity:
             raise error("E126", path=str(folder))
         url = settings.storage or f"sqlite:///{folder / STORAGE_FILE}"
         search = open_search(url, settings.name, is_higher_better=METRICS[settings.metric].is_higher_better)
         shared = search.shared() or search.share(planned or _shared(settings, note=note, progress=progress))
     axes = [SearchAxis.from_json(axis) for axis in shared["axes"]]
-    return Sweep(settings, folder, own["id"], search, axes, shared["first"], shared["equal"], shared["rows"])
+    return Sweep(settings, folder, own.id, search, axes, shared["first"], shared["equal"], shared["rows"])
 
 
 def _shared(settings: SweepSettings, *, note: Notify, progress: Progress) -> dict[str, Any]:
