@@ -37,7 +37,7 @@ class Watcher:
 
     def __init__(self, parent: Supervisor, group: Path, limit: int, later: int) -> None:
         self.parent, self.group, self.limit, self.later = parent, group, limit, later
-        self.checkpoints = CheckpointStore(parent.run.checkpoints_dir, parent.run.info()["id"])
+        self.checkpoints = CheckpointStore(parent.run.checkpoints_dir, parent.run.info().id)
         self.kills = self.peak = self.killed = 0
         self.write()
 

@@ -83,7 +83,7 @@ def measure(option: str, folder: Path, steps: int, place: Path) -> dict[str, Any
 def sample(run: RunDir) -> list[tuple[float, int]]:
     """What the run's worker holds now, if there is one."""
     try:
-        worker = run.info().get("worker")
+        worker = run.info().worker
         status = Path(f"/proc/{worker['pid']}/status").read_text() if worker else ""
     except (OSError, ValueError):
         return []
@@ -92,7 +92,7 @@ def sample(run: RunDir) -> list[tuple[float, int]]:
 
 def training_phase(run: RunDir) -> tuple[float, float]:
     """When training began and ended."""
-    at = {e["state"]: e["t"] for e in run.read_events() if e["kind"] == "phase" and e["phase"] == "train"}
+    at = {e.state: e.t for e in run.read_events() if e.kind == "phase" and e.phase == "train"}
     return at["begin"], at["end"]
 
 

@@ -183,20 +183,20 @@ class Watch(threading.Thread):
         while not self.is_over.wait(0.02):
             try:
                 if worker is None:
-                    worker = psutil.Process(self.run_dir.info()["worker"]["pid"])
+                    worker = psutil.Process(self.run_dir.info().worker.pid)
                 self.seen.append((time.time(), worker.memory_info().rss))
             except (OSError, ValueError, TypeError, KeyError, psutil.Error):
                 continue
 
     def seconds(self) -> dict[str, float]:
         """How long each phase took."""
-        phases = [event for event in self.run_dir.read_events() if event["kind"] == "phase"]
-        return {event["phase"]: event["seconds"] for event in phases if event["state"] == "end"}
+        phases = [event for event in self.run_dir.read_events() if event.kind == "phase"]
+        return {event.phase: event.seconds for event in phases if event.state == "end"}
 
     def by_phase(self) -> dict[str, int]:
         """The largest amount seen in each phase."""
-        phases = [event for event in self.run_dir.read_events() if event["kind"] == "phase"]
-        begins = [(event["t"], event["phase"]) for event in phases if event["state"] == "begin"]
+        phases = [event for event in self.run_dir.read_events() if event.kind == "phase"]
+        begins = [(event.t, event.phase) for event in phases if event.state == "begin"]
         found: dict[str, int] = {}
         for at, rss in self.seen:
             phase = max((begin for begin in begins if begin[0] <= at), default=(0.0, "start"))[1]

@@ -28,7 +28,6 @@ from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.engine.models.load_model import load_adapter, load_base
 from tunewright.kernels.cpu_matmul import planned_matmul
 from tunewright.kernels.merged_lora import merged_lora
-from tunewright.planning.run_plan import from_json
 
 PROMPTS = 20
 TOLERANCE = 1e-5
@@ -49,7 +48,7 @@ def _environment() -> dict[str, str]:
 
 def our_logits(run: api.TrainedRun, prompts: Sequence[str]) -> tuple[dict[str, list[torch.Tensor]], list[list[int]]]:
     """Logits of each prompt from our own loader, by torch's products and as a run computes; and the prompts' tokens."""
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     ids = [prompt_ids([from_turn(turn) for turn in run.as_prompt(prompt)], tokenizer) for prompt in prompts]
     model = load_adapter(load_base(plan, tokenizer), run.adapter)
@@ -69,7 +68,7 @@ def refuses(python: Path) -> bool:
 
 def there(python: Path, folder: Path, run: api.TrainedRun, prompts: Sequence[str]) -> dict[str, list[torch.Tensor]]:
     """The logits of each way to load the run in the clean environment."""
-    base = from_json(run.dir.plan()).facts.model.folder
+    base = run.dir.plan().facts.model.folder
     run.merge(folder / "merged")
     run.close()
     asked = {

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright.rundir.checkpoints import CheckpointStore, damage
+from tunewright.rundir.events import DoneEvent
 from tunewright.rundir.run_dir import RunDir
 
 TOLD = {"log": ("loss", "learning_rate", "grad_norm", "epoch", "tokens"), "eval": ("held_out_loss", "is_best")}
@@ -44,16 +45,16 @@ def _feed(digest: Any, value: Any) -> None:
 def curves_of(run: RunDir) -> dict[str, list[Any]]:
     """The log and the measurements by step; of a step made twice, the later one."""
     lines = {
-        (event["kind"], event["step"]): [event[name] for name in TOLD[event["kind"]]]
+        (event.kind, event.step): [getattr(event, name) for name in TOLD[event.kind]]
         for event in run.read_events()
-        if event["kind"] in TOLD
+        if event.kind in TOLD
     }
     return {f"{kind} {step}": line for (kind, step), line in sorted(lines.items(), key=str)}
 
 
 def last_state(run: RunDir) -> dict[str, str]:
     """Digests of what the newest checkpoint holds to go on with."""
-    step, folder = CheckpointStore(run.checkpoints_dir, run.info()["id"]).own()[-1]
+    step, folder = CheckpointStore(run.checkpoints_dir, run.info().id).own()[-1]
     assert not damage(folder)
     states = {
         name: torch.load(folder / name, weights_only=False)
@@ -75,11 +76,11 @@ def fingerprint(run: RunDir) -> Fingerprint:
     is killed while it removes one keeps it.
     """
     done = run.read_events()[-1]
-    assert done["kind"] == "done", (done, run.file("log.txt").read_text()[-3000:])
+    assert isinstance(done, DoneEvent), (done, run.file("log.txt").read_text()[-3000:])
     assert not damage(run.adapter_dir)
     return {
         "adapter": digest(adapter(run.adapter_dir)),
-        "result": {name: done["result"][name] for name in RESULT},
+        "result": {name: getattr(done.result, name) for name in RESULT},
         "told": curves_of(run),
         "state": last_state(run),
     }

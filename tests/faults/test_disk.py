@@ -73,12 +73,12 @@ def run(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> Run
 
 
 def unsaved(run: RunDir) -> list[int]:
-    alerts = [event["problem"] for event in run.read_events() if event["kind"] == "alert"]
-    return [alert["values"]["step"] for alert in alerts if alert["code"] == "W502"]
+    alerts = [event.problem for event in run.read_events() if event.kind == "alert"]
+    return [alert.values["step"] for alert in alerts if alert.code == "W502"]
 
 
 def saved(run: RunDir) -> list[int]:
-    return [event["step"] for event in run.read_events() if event["kind"] == "checkpoint"]
+    return [event.step for event in run.read_events() if event.kind == "checkpoint"]
 
 
 def leftovers(run: RunDir) -> list[str]:
@@ -90,7 +90,7 @@ def test_training_goes_on_without_some_of_its_checkpoints(size: int, run: RunDir
     assert in_process.work(run, [Refusing({4, 6, 12}, size)]) == 0
     assert unsaved(run) == [4, 6, 12]
     assert saved(run) == [2, 8, 10]
-    assert run.result()["best_step"] in (8, 10)  # the loss falls, but what is not saved cannot be gone back to
+    assert run.result().best_step in (8, 10)  # the loss falls, but what is not saved cannot be gone back to
     assert leftovers(run) == ["checkpoint-10", "checkpoint-8"]
     checkpoint = run.checkpoints_dir / "checkpoint-10"
     assert (checkpoint / "optimizer.pt").stat().st_size > OPTIMIZER_LIMIT
@@ -99,8 +99,8 @@ def test_training_goes_on_without_some_of_its_checkpoints(size: int, run: RunDir
 
 def test_three_in_a_row_end_the_run_and_it_goes_on_from_the_last_that_was_saved(run: RunDir) -> None:
     assert in_process.work(run, [Refusing({4, 6, 8}, OPTIMIZER_LIMIT)]) == EXIT_MEMORY
-    problem = run.info()["problems"][0]
-    assert (problem["code"], problem["values"]["step"]) == ("E510", 8)
+    problem = run.info().problems[0]
+    assert (problem.code, problem.values["step"]) == ("E510", 8)
     assert leftovers(run) == ["checkpoint-2"]
     limit(resource.RLIM_INFINITY)
     assert in_process.work(run) == 0
@@ -109,8 +109,8 @@ def test_three_in_a_row_end_the_run_and_it_goes_on_from_the_last_that_was_saved(
 
 def test_an_adapter_that_cannot_be_saved_is_no_fault_of_ours_and_can_be_saved_later(run: RunDir) -> None:
     assert in_process.work(run, [Refusing((), ADAPTER_LIMIT, at_end=True)]) == EXIT_MEMORY
-    problem = run.info()["problems"][0]
-    assert (problem["code"], problem["values"]["what"]) == ("E510", "the adapter")
+    problem = run.info().problems[0]
+    assert (problem.code, problem.values["what"]) == ("E510", "the adapter")
     assert not run.adapter_dir.exists()
     assert not list(run.path.glob(".staging-*"))
     limit(resource.RLIM_INFINITY)
@@ -135,7 +135,7 @@ def test_what_the_system_refuses_a_worker_is_no_fault_of_ours(
     monkeypatch.setattr(worker, "train", refuse)
     assert in_process.work(run) == exit_code
     (problem,) = end_problems(run)
-    assert (problem.code, run.info()["exit_code"]) == (code, exit_code)
+    assert (problem.code, run.info().exit_code) == (code, exit_code)
     assert (os.strerror(number) if number else "a library's own words") in problem.message()
     assert code == "E404" or ("/some/where" if number else str(run.path)) in problem.message()
 

@@ -40,7 +40,7 @@ class Command:
         data = str(self.toys.folder / "train.jsonl")
         face = self.start("train", str(self.toys.folder / "model"), data, *settings, "-o", name, "-q")
         run = RunDir(self.folder / name)
-        wait_for(lambda: run.file("run.json").is_file() and bool(run.info().get("worker")))
+        wait_for(lambda: run.file("run.json").is_file() and bool(run.info().worker))
         return run, face
 
     def unbroken(self) -> Fingerprint:

@@ -147,8 +147,8 @@ class Victim:
         if self.parent:
             self.parent.wait()
         events = self.run.read_events()
-        assert [event["seq"] for event in events] == list(range(len(events)))
-        assert sum(event["kind"] == "done" for event in events) == 1
+        assert [event.seq for event in events] == list(range(len(events)))
+        assert sum(event.kind == "done" for event in events) == 1
         assert not Path(f"{self.run.path}.two").exists(), "two workers in one run"
         assert fingerprint(self.run) == self.toys.unbroken()
 
@@ -183,7 +183,7 @@ def test_a_worker_that_run_json_never_named_owns_its_run(toys: Toys, tmp_path: P
     """The parent was killed between starting it and writing it down, more than half a minute ago."""
     victim = Victim(toys, toys.new(tmp_path / "run"), intruder)
     victim.go_on()
-    wait_for(lambda: any(event["kind"] == "log" for event in victim.run.read_events()))
+    wait_for(lambda: any(event.kind == "log" for event in victim.run.read_events()))
     victim.kill("parent")
     victim.run.update_info(state="queued", queued=time.time() - 40, parent=None, worker=None)
     standing = victim.stand_still()
@@ -198,7 +198,7 @@ def test_a_worker_that_run_json_never_named_owns_its_run(toys: Toys, tmp_path: P
 def test_a_worker_without_parent_is_stopped_by_request(toys: Toys, tmp_path: Path, intruder: Ask, now: bool) -> None:
     victim = Victim(toys, toys.new(tmp_path / "run"), intruder)
     victim.go_on()
-    wait_for(lambda: any(event["kind"] == "log" for event in victim.run.read_events()))
+    wait_for(lambda: any(event.kind == "log" for event in victim.run.read_events()))
     victim.kill("parent")
     assert start_run.stop(victim.run, now=now)
     start_run.wait_for_stop(victim.run)

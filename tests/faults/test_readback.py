@@ -41,7 +41,7 @@ def model(toys: Toys, run: RunDir) -> PeftModel:
 def reseal(run: RunDir) -> None:
     """A manifest that agrees with whatever stands in the folder."""
     (run.adapter_dir / "manifest.json").unlink()
-    seal(run.adapter_dir, run_id=run.info()["id"], step=0, identity={})
+    seal(run.adapter_dir, run_id=run.info().id, step=0, identity={})
 
 
 def change_a_value(run: RunDir) -> None:

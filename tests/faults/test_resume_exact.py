@@ -24,7 +24,7 @@ def stopped_at(toys: Toys, run: RunDir, steps: Sequence[int]) -> None:
     for step in steps:
         code = toys.work(run, at="step_begin", step=step - 1, do="term")
         assert code == STOPPED, f"step {step}: {run.file('log.txt').read_text()[-3000:]}"
-        assert run.read_events()[-1]["step"] == step
+        assert run.read_events()[-1].step == step
     assert toys.work(run) == 0, run.file("log.txt").read_text()[-3000:]
 
 
@@ -64,7 +64,7 @@ def test_a_killed_run_goes_on_at_its_last_checkpoint(toys: Toys, tmp_path: Path)
     assert toys.work(run, at="step_end", step=15, do="kill") == -signal.SIGKILL
     before = len(run.read_events())
     assert toys.work(run) == 0
-    logged = [event["step"] for event in run.read_events()[before:] if event["kind"] == "log"]
+    logged = [event.step for event in run.read_events()[before:] if event.kind == "log"]
     assert logged == list(range(13, STEPS + 1))
     assert len(curves_of(run)) == STEPS + STEPS // 4
     assert json.loads((run.checkpoints_dir / "checkpoint-32" / "totals.json").read_text())["logged_step"] == STEPS
@@ -101,8 +101,8 @@ def test_rows_are_loaded_by_the_worker_itself_after_a_process_for_it_died(toys: 
     run = toys.new(tmp_path / "run", variant)
     assert toys.work(run, at="step_end", step=9, do="kill a loader") == 1
     last = run.read_events()[-1]
-    assert (last["kind"], last["problems"][0]["code"]) == ("failed", "E514")
-    assert "signal: Killed" in last["problems"][0]["values"]["reason"]
+    assert (last.kind, last.problems[0].code) == ("failed", "E514")
+    assert "signal: Killed" in last.problems[0].values["reason"]
     assert load_rows_itself(run, last)
     assert toys.work(run) == 0
     assert fingerprint(run) == toys.unbroken(variant)

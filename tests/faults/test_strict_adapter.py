@@ -15,7 +15,6 @@ from tunewright.engine.models.adapter_state import TRAINED, restore_trained, sav
 from tunewright.engine.models.load_model import Tensors, adapter_tensors, load_adapter, load_base, restore_adapter
 from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
 from tunewright.errors import TunewrightError
-from tunewright.planning.run_plan import from_json
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.run_dir import RunDir
 
@@ -45,7 +44,7 @@ def adapter(run: RunDir, tmp_path: Path) -> Path:
 
 
 def loaded(run: RunDir, adapter: Path) -> PeftModel:
-    plan = from_json(run.plan())
+    plan = run.plan()
     return load_adapter(load_base(plan, load_tokenizer(Path(plan.facts.model.folder))), adapter)
 
 
@@ -98,7 +97,7 @@ def test_a_whole_one_is_put_in(run: RunDir, adapter: Path) -> None:
 def test_a_run_goes_on_with_all_its_trained_numbers_or_with_none(name: str, toys: Toys, tmp_path: Path) -> None:
     """Of a method whose adapter file is not what was trained: AdaLoRA."""
     run = toys.finished("adalora")
-    plan, folder = from_json(run.plan()), tmp_path / "checkpoint"
+    plan, folder = run.plan(), tmp_path / "checkpoint"
     base = load_base(plan, load_tokenizer(Path(plan.facts.model.folder)))
     model = attach_adapter(base, planned_config(plan), seed=1)
     folder.mkdir()

@@ -45,11 +45,11 @@ def next_worker(run: RunDir, known: int) -> int:
 
 
 def logged(run: RunDir) -> int:
-    return max((event["step"] for event in run.read_events() if event["kind"] == "log"), default=0)
+    return max((event.step for event in run.read_events() if event.kind == "log"), default=0)
 
 
 def codes(run: RunDir) -> list[str]:
-    return [event["problem"]["code"] for event in run.read_events() if event["kind"] == "alert"]
+    return [event.problem.code for event in run.read_events() if event.kind == "alert"]
 
 
 def kill_workers(run: RunDir, kills: int, chance: random.Random) -> None:
@@ -73,7 +73,7 @@ def supervised_kills(toys: Toys, folder: Path, kills: int, seed: int) -> None:
         killer.start()
         code = Supervisor(run, toys.argv(run), ()).supervise()
         killer.join()
-        assert (code, run.state()) == (0, "finished"), run.info()["problems"]
+        assert (code, run.state()) == (0, "finished"), run.info().problems
         assert set(codes(run)) <= {"W503"}
         assert fingerprint(run) == toys.unbroken()
         done += len(codes(run))

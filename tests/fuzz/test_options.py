@@ -26,7 +26,7 @@ from tunewright.engine.worker import work
 from tunewright.errors import TunewrightError
 from tunewright.errors.catalogue import load_catalogue
 from tunewright.launch import start_run
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 
 COUNT = int(os.environ.get("TUNEWRIGHT_FUZZ_CASES", "6500"))
 STEPS = int(os.environ.get("TUNEWRIGHT_FUZZ_STEPS", "300"))
@@ -90,7 +90,7 @@ def judged(planner: Planner, case: Case) -> tuple[str, Any]:
     """What became of a case: a code, "planned", or what broke; and its plan."""
     try:
         loaded, plan = planner.plan(case)
-        again = from_json(json.loads(plan.model_dump_json()))
+        again = Plan.model_validate(json.loads(plan.model_dump_json()))
         assert again.run == plan.run
         assert "\n" in to_yaml(loaded.run)
     except TunewrightError as fault:
@@ -118,9 +118,9 @@ def begun(loaded: Any, plan: Plan) -> str:
         return f"before the run: {type(fault).__name__}: {str(fault)[:200]}"
     code = work(run, StopFlag(), [dry_run.FirstStep()])
     events = run.read_events()
-    if code == 0 or any(event["kind"] == "log" for event in events):
+    if code == 0 or any(event.kind == "log" for event in events):
         return "trained"
-    return "in the run: " + "; ".join(f"{p['code']} {p['values']}"[:300] for p in events[-1]["problems"])
+    return "in the run: " + "; ".join(f"{p['code']} {p['values']}"[:300] for p in events[-1].problems)
 
 
 def broken(planner: Planner, chosen: Sequence[Case]) -> tuple[dict[str, int], list[str], list[tuple[Case, Any]]]:

@@ -19,7 +19,6 @@ from tunewright.data import demo_data
 from tunewright.inspection.memory_monitor import own_groups
 from tunewright.launch import start_run
 from tunewright.planning.memory_fallback import remedies
-from tunewright.planning.run_plan import from_json
 from tunewright.rundir.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent.parent
@@ -69,8 +68,8 @@ def test_a_run_killed_for_memory_twice_is_the_run_started_with_its_last_settings
 
     killed = planned(long_rows, tmp_path / "killed", 8)
     peak = see_through(killed, limit=peak_of_four + more, later=peak_of_two + more // 2)
-    alerts = [event["problem"]["values"] for event in killed.read_events() if event["kind"] == "alert"]
-    plan = from_json(killed.plan())
+    alerts = [event.problem.values for event in killed.read_events() if event.kind == "alert"]
+    plan = killed.plan()
     print(
         f"held at most: 8 rows at once {peak / 2**30:.2f} GiB (killed), 4 {peak_of_four / 2**30:.2f}, 2 {peak_of_two / 2**30:.2f}"
     )
@@ -120,7 +119,7 @@ def test_a_run_that_the_kernel_kills_twice_is_the_run_started_with_its_last_sett
     inside = f"echo $$ > {own_group}/cgroup.procs; exec {sys.executable} -m tunewright.launch.supervisor {killed.path}"
     done = subprocess.run(["bash", "-c", inside], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stderr}\n{killed.info()}\n{killed.file('log.txt').read_text()[-2000:]}"
-    alerts = [event["problem"]["values"] for event in killed.read_events() if event["kind"] == "alert"]
+    alerts = [event.problem.values for event in killed.read_events() if event.kind == "alert"]
     assert [(alert["was"], alert["now"], alert["batch"]) for alert in alerts] == [
         ("8 x 1", "4 x 2", 8), ("4 x 2", "2 x 4", 8)
     ]  # fmt: skip

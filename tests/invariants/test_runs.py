@@ -33,7 +33,7 @@ Command = Callable[..., Any]
 def losses(run: str | Path) -> list[float]:
     """The loss of every step; of a step made twice, the later one."""
     events = RunDir(Path(run)).read_events()
-    return list({event["step"]: event["loss"] for event in events if event["kind"] == "log"}.values())
+    return list({event.step: event.loss for event in events if event.kind == "log"}.values())
 
 
 def adapter(run: str | Path) -> dict[str, torch.Tensor]:
@@ -59,7 +59,7 @@ def test_a_stopped_and_resumed_run_is_the_unbroken_run(
     command = [sys.executable, "-m", "tunewright", "train", "smollm2", str(rows), *small, "-o", "broken"]
     face = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     run = RunDir(tmp_path / "broken")
-    wait_for(lambda: any(e["kind"] == "log" and e["step"] >= 2 for e in run.read_events()))
+    wait_for(lambda: any(e.kind == "log" and e.step >= 2 for e in run.read_events()))
     face.send_signal(signal.SIGINT)
     output, _ = face.communicate(timeout=120)
     assert face.returncode == 130, output
@@ -85,7 +85,7 @@ def test_a_run_survives_its_terminal(tunewright: Command, rows: Path, small: Seq
         command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     run = RunDir(tmp_path / "alone")
-    wait_for(lambda: any(e["kind"] == "phase" for e in run.read_events()))
+    wait_for(lambda: any(e.kind == "phase" for e in run.read_events()))
     os.killpg(face.pid, signal.SIGKILL)
     face.wait()
     watched = tunewright("runs", "watch", str(run.path))

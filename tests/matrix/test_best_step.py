@@ -24,7 +24,7 @@ def test_the_best_step_is_kept_and_training_ends_early(tiny_model: Callable[...,
     }
     wild |= {"data.holdout": str(tmp_path / "test.jsonl"), "data.max_duplicates": 1.0}
     run = run_for(tiny_model(), tmp_path / "train.jsonl", tmp_path / "run", **wild)
-    evaluations = {e["step"]: e["held_out_loss"] for e in run.dir.read_events() if e["kind"] == "eval"}
+    evaluations = {e.step: e.held_out_loss for e in run.dir.read_events() if e.kind == "eval"}
     result = run.result
     assert result["steps"] < 40, evaluations
     assert result["best_step"] == min(evaluations, key=lambda step: evaluations[step])
@@ -47,9 +47,9 @@ def test_a_second_file_is_held_out_without_what_was_trained_on(
     run = run_for(
         tiny_model(), tmp_path / "train.jsonl", tmp_path / "run", **{"data.holdout": str(tmp_path / "test.jsonl")}
     )
-    account = run.dir.prepared()
-    assert (account["used"], account["held_out"], account["counts"]["leaked"]) == (30, 10, 2)
-    assert account["rows"] == account["used"] + account["held_out"] + account["dropped"]
+    account = run.dir.data_summary()
+    assert (account.used, account.held_out, account.counts["leaked"]) == (30, 10, 2)
+    assert account.rows == account.used + account.held_out + account.dropped
 
 
 def test_biases_and_dora_are_saved_and_loaded_whole(

@@ -19,7 +19,6 @@ from tunewright.engine.models.load_model import load_adapter, load_base
 from tunewright.engine.tasks.collator import StepCollator, pad_right
 from tunewright.engine.tasks.task_losses import predicted_tokens
 from tunewright.launch import in_process, start_run
-from tunewright.planning.run_plan import from_json
 
 from .conftest import FAMILIES
 
@@ -36,7 +35,7 @@ def run_for(folder: Path, rows: Path, output: Path, **settings: object) -> api.T
     loaded = api.load(named=named)
     run = start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
     code = in_process.work(run)
-    log = [event for event in run.read_events() if event["kind"] == "failed"]
+    log = [event for event in run.read_events() if event.kind == "failed"]
     assert code == 0, log[-1]["problems"] if log else code
     return api.TrainedRun(run)
 
@@ -47,12 +46,12 @@ def test_a_family_trains_saves_loads_and_merges(
 ) -> None:
     folder = tiny_model(family)
     run = run_for(folder, shop_rows, tmp_path / "run", preset="complex")
-    losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
+    losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert losses[-1] < losses[0]
 
     ids = torch.tensor([[5, 6, 7, 8]])
     bare = AutoPeftModelForCausalLM.from_pretrained(run.adapter).eval()
-    ours = load_adapter(load_base(from_json(run.dir.plan()), load_tokenizer(folder)), run.adapter)
+    ours = load_adapter(load_base(run.dir.plan(), load_tokenizer(folder)), run.adapter)
     with torch.no_grad():
         tuned = bare(input_ids=ids).logits
         torch.testing.assert_close(ours(input_ids=ids).logits, tuned, atol=0, rtol=0)
@@ -114,7 +113,7 @@ def test_a_base_model_without_template_learns_prompt_and_answer(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
 ) -> None:
     run = run_for(tiny_model(chat=False), shop_rows, tmp_path / "run")
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
     assert plan.run.model.chat_template == "plain"
 
 
@@ -123,5 +122,5 @@ def test_activation_checkpointing_gives_the_same_loss(
 ) -> None:
     plain = run_for(tiny_model(), shop_rows, tmp_path / "a")
     saved = run_for(tiny_model(), shop_rows, tmp_path / "b", **{"train.activation_checkpointing": True})
-    first, second = ([e["loss"] for e in r.dir.read_events() if e["kind"] == "log"] for r in (plain, saved))
+    first, second = ([e.loss for e in r.dir.read_events() if e.kind == "log"] for r in (plain, saved))
     assert first == pytest.approx(second, abs=1e-6)

@@ -41,8 +41,8 @@ def test_two_ranks_are_trained_and_compared(tiny_model: Callable[..., Path], sho
     assert {run.result["tokens"] for run in runs.values()} == {runs["lora-r2"].result["tokens"]}
     assert {run.result["steps"] for run in runs.values()} == {6}
     assert "lora-r8" in Path(output["report"]).read_text(encoding="utf-8")
-    begun = {name: run.dir.info()["started"] for name, run in runs.items()}
+    begun = {name: run.dir.info().started for name, run in runs.items()}
     again = compare(shop_rows, tiny_model(), tmp_path / "cmp")
     assert again["rows"] == output["rows"]
-    assert {name: run.dir.info()["started"] for name, run in runs.items()} == begun
+    assert {name: run.dir.info().started for name, run in runs.items()} == begun
     assert tunewright.compare_runs(list(runs.values())).to_json()["rows"] == output["rows"]

@@ -43,18 +43,18 @@ def run(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> Beg
 @pytest.mark.parametrize("name", ["account.json", "train.i32"])
 def test_what_does_not_hold_is_made_anew(run: Begun, home: Path, name: str, content: str) -> None:
     first = prepared(run)
-    assert not run[1].prepared()["from_cache"]
-    (home / "encoded" / run[1].prepared()["key"] / name).write_text(content)
+    assert not run[1].data_summary().from_cache
+    (home / "encoded" / run[1].data_summary().key / name).write_text(content)
     again = prepared(run)
-    assert not run[1].prepared()["from_cache"]
+    assert not run[1].data_summary().from_cache
     assert (again.summary, again.train) == (first.summary, first.train)
     prepared(run)
-    assert run[1].prepared()["from_cache"]
+    assert run[1].data_summary().from_cache
 
 
 def test_counts_that_were_changed_by_hand_are_not_believed(run: Begun, home: Path) -> None:
     rows = prepared(run).summary.rows
-    path = home / "encoded" / run[1].prepared()["key"] / "account.json"
+    path = home / "encoded" / run[1].data_summary().key / "account.json"
     stored = json.loads(path.read_text())
     stored["account"]["rows"] = 7
     path.write_text(json.dumps(stored))

@@ -23,7 +23,6 @@ from tunewright.engine.export.save_model import initial_weights_from_base, merge
 from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
 from tunewright.launch import start_run
-from tunewright.planning.run_plan import from_json
 from tunewright.rundir.run_dir import RunDir
 
 from .test_causal_lm import run_for
@@ -77,7 +76,7 @@ def test_start_values_from_the_base_are_given_back(
             assert not torch.allclose(model(input_ids=IDS).logits, untouched, atol=LOGITS), "nothing was taken"
     initial_weights = initial_weights_from_base(model)
     train_a_little(model, IDS)
-    save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), initial_weights)
+    save_adapter(model, run.plan(), run, load_tokenizer(folder), initial_weights)
 
     bare = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), run.adapter_dir).eval()
     with torch.no_grad():
@@ -98,7 +97,7 @@ def test_a_head_stays_in_an_adapter_whose_start_values_are_given_back(
     model = get_peft_model(AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3), config)
     initial_weights = initial_weights_from_base(model)
     train_a_little(model, torch.tensor([1]))
-    save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), initial_weights)
+    save_adapter(model, run.plan(), run, load_tokenizer(folder), initial_weights)
     names = load_file(run.adapter_dir / "adapter_model.safetensors")
     assert {name for name in names if "classifier" in name} == {
         "base_model.model.classifier.weight",

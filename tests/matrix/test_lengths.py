@@ -81,7 +81,7 @@ def test_texts_to_be_labelled_are_cut_with_a_word(short: Callable[[str], Path], 
     plan_text = planned(data, folder, "data.max_length=64", task="seq_cls")  # the very value that was chosen
     assert plan_text.time is not None and plan_text.time.tokens == plan.time.tokens
     run = run_for(folder, data, tmp_path / "run", task="seq_cls", **{"data.holdout": 0.1})
-    assert run.dir.prepared()["counts"]["truncated"] == 10
+    assert run.dir.data_summary().counts["truncated"] == 10
 
 
 def test_tokens_of_the_plan_are_those_of_cut_rows(short: Callable[[str], Path], tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_answers_that_are_cut_stop_all_three_alike_and_the_pasted_fix_leads_on(
     assert verdict(data, folder, *sets)[0] == []
     assert planned(data, folder, *sets).run.data.max_length == 64
     named = {"data.max_truncated": 1.0, "data.holdout": 0.1}
-    assert run_for(folder, data, tmp_path / "run", **named).dir.prepared()["counts"]["truncated"] == 12
+    assert run_for(folder, data, tmp_path / "run", **named).dir.data_summary().counts["truncated"] == 12
 
 
 def test_where_the_model_has_room_the_fix_is_a_longer_row(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
@@ -169,12 +169,12 @@ def test_a_run_on_long_texts_counts_rows_and_tests_all_of_them(short: Callable[[
     rows = [{"text": f"story {n} " + "once upon a time " * (30 if n % 2 else 2)} for n in range(20)]
     folder, data = short("gpt2"), write_rows(tmp_path / "t.jsonl", rows)
     run = run_for(folder, data, tmp_path / "run", **{"train.max_steps": 2})
-    account = run.dir.prepared()
-    assert account["used"] + account["held_out"] + account["dropped"] == account["rows"] == 20
-    assert account["blocks"]["held_out"] > account["held_out"] == 4
+    account = run.dir.data_summary()
+    assert account.used + account.held_out + account.dropped == account.rows == 20
+    assert account.blocks.held_out > account.held_out == 4
     assert run.result["held_out_rows"] == 4
     losses = run.dir.losses("after")
-    assert len({row["row"] for row in losses}) == len(losses) == 4
+    assert len({row.row for row in losses}) == len(losses) == 4
     again = run.evaluate()
     assert again["held_out_rows"] == 4
     assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], rel=1e-5)

@@ -22,7 +22,6 @@ from tunewright.engine.training.build_trainer import checkpoint_to_resume
 from tunewright.errors import Problem, TrainingError
 from tunewright.kernels.cross_entropy import plain_loss
 from tunewright.planning.memory_fallback import remedied
-from tunewright.planning.run_plan import from_json
 from tunewright.rundir.checkpoints import CheckpointStore
 
 from .test_causal_lm import run_for
@@ -81,9 +80,7 @@ def test_a_run_is_the_same_with_and_without_its_warmup(
     with_warmup = run_for(tiny_model(), shop_rows, tmp_path / "warmup", **settings)
     monkeypatch.setattr(train_adapter, "run_warmup_step", lambda model, loss, batch: None)
     plain = run_for(tiny_model(), shop_rows, tmp_path / "plain", **settings)
-    curves = [
-        [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"] for run in (with_warmup, plain)
-    ]
+    curves = [[event.loss for event in run.dir.read_events() if event.kind == "log"] for run in (with_warmup, plain)]
     assert curves[0] == curves[1]
     first, second = (load_file(run.adapter / "adapter_model.safetensors") for run in (with_warmup, plain))
     assert all(torch.equal(first[name], second[name]) for name in second)
@@ -93,7 +90,7 @@ def test_a_checkpoint_is_resumed_on_an_8_bit_base_if_a_memory_fallback_chose_it(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run").dir
-    plan, store = from_json(run.plan()), CheckpointStore(run.checkpoints_dir, run.info()["id"])
+    plan, store = run.plan(), CheckpointStore(run.checkpoints_dir, run.info().id)
     model, _ = api.load_for_training(api.load(config=run.file("config.yaml")))
     smaller = remedied(plan, {"model.quantization": "8bit"})
     checkpoint = checkpoint_to_resume(store, smaller, model, run.events)

@@ -26,7 +26,7 @@ from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
 from tunewright.launch import in_process, start_run
 from tunewright.planning.compatibility import reason_not
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 
 from .test_causal_lm import run_for
 
@@ -88,7 +88,7 @@ def test_a_cell_trains_saves_loads_merges_and_switches_off(
     }
     settings |= {"eval.max_new_tokens": 3, **SMALL.get(method, {})}
     run = run_for(folder, task_rows[task], tmp_path / "run", **settings)
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
 
     fresh = attach_adapter(load_base(plan, load_tokenizer(folder)), planned_config(plan), seed=42)
     trained = sum(p.numel() for p in fresh.parameters() if p.requires_grad)
@@ -121,12 +121,12 @@ def test_what_is_trained_is_held_in_fp32_and_moves(
         **({"peft.modules_to_save": ["crossattention"]} if task == "seq2seq" else {}),
     }
     run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **settings)
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
     model = attach_adapter(load_base(plan, load_tokenizer(tiny_model(family))), planned_config(plan), seed=42)
     assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
     again = SessionServer(run.dir, lambda message: None).evaluate(0)
     assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], rel=2e-2)
-    losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
+    losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert losses[0] != losses[-1]
 
 
@@ -169,7 +169,7 @@ def test_a_run_that_broke_off_ends_as_if_it_had_not(
     first, second = (load_file(run / "adapter_model.safetensors") for run in (unbroken.adapter, broken.adapter_dir))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    losses = [{e["step"]: e["loss"] for e in run.read_events() if e["kind"] == "log"} for run in (unbroken.dir, broken)]
+    losses = [{e.step: e.loss for e in run.read_events() if e.kind == "log"} for run in (unbroken.dir, broken)]
     assert losses[0] == losses[1]
 
 

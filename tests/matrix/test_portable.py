@@ -20,7 +20,7 @@ from tunewright.config.tasks import TASKS
 from tunewright.errors import SpecError
 from tunewright.extras.eject import peft_script
 from tunewright.inspection.builtin_models import BUNDLED
-from tunewright.planning.run_plan import Plan, from_json
+from tunewright.planning.run_plan import Plan
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.model_card import card
 
@@ -130,7 +130,7 @@ def test_each_kind_of_base_is_named_as_others_have_it(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run")
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
     cached = str(tmp_path / "hub" / "models--Qwen--Qwen3-0.6B" / "snapshots" / "c1899de")
     expected = {
         "smollm2": (

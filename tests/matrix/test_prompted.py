@@ -71,8 +71,8 @@ def test_the_loss_is_that_of_the_answers_behind_the_examples(session: SessionSer
     expected_losses = [
         -float(chances_TV[t - 1, row.input_ids[t]]) for t in range(row.prompt_length, len(row.input_ids))
     ]
-    assert result.losses[0]["loss"] == pytest.approx(sum(expected_losses), rel=1e-4)
-    assert result.losses[0]["units"] == len(expected_losses)
+    assert result.losses[0].loss == pytest.approx(sum(expected_losses), rel=1e-4)
+    assert result.losses[0].units == len(expected_losses)
 
 
 def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: SessionServer) -> None:
@@ -106,8 +106,8 @@ def test_of_conversations_and_cut_rows_the_same_is_measured_as_without_examples(
     run.close()
     alone, prompted = run.dir.losses("before"), run.dir.losses("prompted")
     assert any(row.is_truncated for row in SessionServer(run.dir, lambda message: None).data().held_out)
-    assert [(row["row"], row["units"]) for row in prompted] == [(row["row"], row["units"]) for row in alone]
-    assert [row["row"] for row in run.dir.samples("prompted")] == [row["row"] for row in run.dir.samples("before")]
+    assert [(row.row, row.units) for row in prompted] == [(row.row, row.units) for row in alone]
+    assert [row.row for row in run.dir.samples("prompted")] == [row.row for row in run.dir.samples("before")]
     assert result["shots"] == 1
 
 

@@ -30,7 +30,7 @@ def begin(rows: Path, model: Path, folder: Path) -> "subprocess.Popen[str]":
 
 def measured(run: RunDir) -> list[int]:
     """Steps at which the held-out loss was measured."""
-    return [event["step"] for event in run.read_events() if event["kind"] == "eval"]
+    return [event.step for event in run.read_events() if event.kind == "eval"]
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from tunewright.engine.models.peft_adapter import planned_config
 from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
 from tunewright.planning.resolve import steps_for
-from tunewright.planning.run_plan import from_json
 
 from .test_causal_lm import run_for
 
@@ -41,10 +40,10 @@ def test_a_variant_trains_and_is_loaded_as_it_was_trained(
     variant: str, tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
 ) -> None:
     run = run_for(tiny_model("qwen2"), shop_rows, tmp_path / "run", **TRAINED, **VARIANTS[variant])
-    losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
+    losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert losses[-1] < losses[0]
     # Learned tokens, magnitudes of biases and start values are small beside the adapter.
-    assert from_json(run.dir.plan()).trainable_parameters == pytest.approx(run.result["trainable_parameters"], rel=0.05)
+    assert run.dir.plan().trainable_parameters == pytest.approx(run.result["trainable_parameters"], rel=0.05)
     again = SessionServer(run.dir, lambda message: None).evaluate(0)
     assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], abs=2e-5)
     assert again["before"]["held_out_loss"] == pytest.approx(run.result["before"]["held_out_loss"], abs=2e-5)

@@ -16,7 +16,6 @@ from tunewright.diagnose.rules import diagnose
 from tunewright.engine.training.dataset import prepare
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
 from tunewright.launch import adapter_copy, start_run
-from tunewright.planning.run_plan import from_json
 from tunewright.report.run_report import write_report
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
@@ -53,7 +52,7 @@ def created(model: Path, data: Path, folder: Path, **more: str) -> RunDir:
 
 
 def prepared(run: RunDir) -> RunDir:
-    plan = from_json(run.plan())
+    plan = run.plan()
     with run.private():  # as the processes that `start.launch` starts
         prepare(plan, run, load_tokenizer(Path(plan.facts.model.tokenizer_folder)))
     return run
@@ -142,7 +141,7 @@ def test_a_cache_made_of_public_rows_is_closed_for_private_ones(model: Path, hom
     assert open_to_others(home / "encoded") != []
     data.chmod(0o600)
     second = prepared(created(model, data, tmp_path / "second"))
-    assert second.prepared()["key"] == first.prepared()["key"] and second.prepared()["from_cache"]
+    assert second.data_summary().key == first.data_summary().key and second.data_summary().from_cache
     assert open_to_others(*(home / "encoded").iterdir()) == []
 
 

@@ -28,7 +28,7 @@ class Sample(StoredRecord):
     """for token_cls: the predicted tags, one a word"""
 
 
-class RowLoss(StoredRecord):
+class ExampleLoss(StoredRecord):
     """eval/*.losses.jsonl: the loss of one held-out row."""
 
     row: Count

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewright.metrics import confusion_matrix
-from tunewright.metrics.evaluated_rows import RowLoss, Sample
+from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.metrics.metric_table import METRICS, AnswerKind
 from tunewright.metrics.rouge_bleu import rouge
 from tunewright.metrics.scoring import exact_match, is_json_object, json_counts
@@ -57,7 +57,7 @@ def marks(metric: str, kind: AnswerKind, samples: Sequence[Sample]) -> PerExampl
     )
 
 
-def loss_marks(losses: Sequence[RowLoss]) -> PerExampleScores | None:
+def loss_marks(losses: Sequence[ExampleLoss]) -> PerExampleScores | None:
     """The marks of the held-out loss, of the losses of single rows; None without any."""
     if not losses:
         return None

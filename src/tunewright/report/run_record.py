@@ -8,7 +8,7 @@ from tunewright.data.summary import DataSummary
 from tunewright.errors import Problem
 from tunewright.metrics import confusion_matrix, paired_differences
 from tunewright.metrics.confidence_intervals import Interval
-from tunewright.metrics.evaluated_rows import RowLoss, Sample
+from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.metrics.metric_table import LOSS, AnswerKind, answer_kind
 from tunewright.metrics.per_example_scores import loss_marks
 from tunewright.planning.run_plan import Plan
@@ -81,7 +81,7 @@ class RunRecord:
         return self.run.samples("before"), self.run.samples("after")
 
     @cached_property
-    def losses(self) -> tuple[list[RowLoss], list[RowLoss]]:
+    def losses(self) -> tuple[list[ExampleLoss], list[ExampleLoss]]:
         """The losses of single rows, of base and tuned model; empty for runs of before they were kept."""
         return self.run.losses("before"), self.run.losses("after")
 

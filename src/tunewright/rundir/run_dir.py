@@ -18,7 +18,7 @@ from tunewright.config.stored_record import StoredRecord
 from tunewright.data.tokenized.tokenized_preview import PreviewRow
 from tunewright.errors import TrainingError, TunewrightError, error, errors_of
 from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
-from tunewright.metrics.evaluated_rows import RowLoss, Sample
+from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, file_names, run_lock
 from tunewright.rundir.adapter_hint import adapter_in, adapter_problem
@@ -152,11 +152,11 @@ class RunDir:
         """Written answers of `before`, `after` or `prompted`: row, prompt, reference, answer."""
         return read_rows(self.path / file_names.EVAL / f"{which}.jsonl", Sample)
 
-    def losses(self, which: str) -> list[RowLoss]:
+    def losses(self, which: str) -> list[ExampleLoss]:
         """Held-out rows of such a test: number, sum of losses, and the units that these are of."""
-        return read_rows(self.path / file_names.EVAL / f"{which}.losses.jsonl", RowLoss)
+        return read_rows(self.path / file_names.EVAL / f"{which}.losses.jsonl", ExampleLoss)
 
-    def write_test(self, which: str, samples: Sequence[Sample], losses: Sequence[RowLoss]) -> None:
+    def write_test(self, which: str, samples: Sequence[Sample], losses: Sequence[ExampleLoss]) -> None:
         """Keep the rows of a test."""
         atomic_io.make_folder(self.path / file_names.EVAL)
         atomic_io.write_jsonl(self.path / file_names.EVAL / f"{which}.jsonl", dumped(samples))

@@ -53,7 +53,7 @@ def test_a_change_without_room_waits_and_is_written_with_the_next(run: RunDir, d
     disk.fill()
     ledger = EndingWriter(run)
     assert not ledger.update(state="running", long="x" * 5000)
-    assert run.info()["state"] == "queued"
+    assert run.info().state == "queued"
     disk.free()
     assert ledger.update(started=1.0)
     info = run.info()
@@ -70,9 +70,9 @@ def test_the_room_that_was_put_aside_is_enough_for_the_end_of_a_run(run: RunDir,
         events.write("note", text=f"{number} " + "x" * 200)
     assert len(run.read_events()) < 41
     assert last_words(events, reserve)
-    assert [event["seq"] for event in run.read_events()] == list(range(41))
+    assert [event.seq for event in run.read_events()] == list(range(41))
     assert ledger.close(state="failed", result={"text": "y" * 3000}, exit_code=7)
-    assert (run.info()["state"], run.info()["exit_code"]) == ("failed", 7)
+    assert (run.info().state, run.info().exit_code) == ("failed", 7)
     assert not list(run.path.glob(".*")), "nothing is left of the reserves"
 
 
@@ -83,7 +83,7 @@ def test_a_disk_that_became_read_only_does_not_end_a_writer_of_events(run: RunDi
     assert not EndingWriter(run).update(state="running")
     disk.make_writable()
     events.write("note", text="is written behind it")
-    assert [event["text"] for event in run.read_events()] == ["waits", "is written behind it"]
+    assert [event.text for event in run.read_events()] == ["waits", "is written behind it"]
 
 
 @pytest.mark.parametrize("inodes", ["nr_inodes=12"])
@@ -98,7 +98,7 @@ def test_a_disk_without_room_for_another_name_is_full_too(tmp_path: Path, inodes
                 (names.path / f"{number}").touch()
         assert refused.value.errno == errno.ENOSPC
         assert ledger.close(state="failed", exit_code=7)
-        assert run.info()["exit_code"] == 7
+        assert run.info().exit_code == 7
 
 
 # A parent
@@ -134,8 +134,8 @@ def test_the_parent_outlives_a_full_disk_and_says_so(supervise: Any, run: RunDir
     assert info["problems"][0]["values"]["reason"] == NO_ROOM
     assert run.state() == "failed"
     last = run.read_events()[-1]
-    assert (last["kind"], last["problems"][0]["code"], last["step"]) == ("failed", "E510", 7)
-    numbers = [event["seq"] for event in run.read_events()]
+    assert (last.kind, last.problems[0].code, last.step) == ("failed", "E510", 7)
+    numbers = [event.seq for event in run.read_events()]
     assert numbers == sorted(set(numbers))
     assert "Traceback" not in run.file(file_names.LOG).read_text()
     disk.free()
@@ -254,7 +254,7 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
     assert len(prepared.train) + len(prepared.held_out) == 40
     (note,) = notes
     assert note.startswith("the tokenized rows are not cached for the next run: ") and str(disk.path) in note
-    assert run.prepared()["from_cache"] is False
+    assert run.data_summary().from_cache is False
 
 
 @pytest.mark.parametrize(("how", "words"), [("full", "full"), ("read only", "unable to open")])

@@ -32,9 +32,9 @@ def answer(run: RunDir, right: int) -> None:
         atomic_io.write_jsonl(run.path / file_names.EVAL / f"{which}.jsonl", rows)
     events = story()
     for event in events:
-        if event["kind"] == "score":
-            share = (5 if event["which"] == "before" else right) / ROWS
-            event |= {"scores": {**event["scores"], "exact_match": share}, "rows": ROWS, "held_out_rows": ROWS}
+        if event.kind == "score":
+            share = (5 if event.which == "before" else right) / ROWS
+            event |= {"scores": {**event.scores, "exact_match": share}, "rows": ROWS, "held_out_rows": ROWS}
     tell_events(run, events, seq=len(run.read_events()))
     conclude(run)
 

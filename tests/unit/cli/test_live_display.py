@@ -150,7 +150,7 @@ def test_a_failure_is_json_where_json_was_asked_for(tw, make_run: MakeRun) -> No
 
 def test_what_is_known_already_is_not_said_again(make_run: MakeRun, capsys: Any) -> None:
     run = make_run()
-    last = run.dir.read_events()[-1]["seq"]
+    last = run.dir.read_events()[-1].seq
     assert live_display.see_through(run, after=last) == 0
     assert "step=" not in capsys.readouterr().err
 

@@ -3,9 +3,11 @@
 import io
 from typing import Any
 
+from tests.records import as_event
 from tunewright.cli.console import Channel, plain
 from tunewright.cli.progress_view import ProgressView, clock, frame, log_line, short, sparkline, trained_line
 from tunewright.i18n import width
+from tunewright.rundir.events import Event
 
 PHASES = {"train": "Training", "evaluate_before": "Measuring the base model"}
 
@@ -14,21 +16,21 @@ def channel(columns: int | None = None, *, color: bool = False) -> Channel:
     return Channel(io.StringIO(), True, color, columns)
 
 
-def log(step: int, loss: float | None = 1.92, **fields: Any) -> dict[str, Any]:
-    return {
+def log(step: int, loss: float | None = 1.92, **fields: Any) -> Event:
+    return as_event({
         "kind": "log", "seq": step, "step": step, "loss": loss, "learning_rate": 1.8e-4, "grad_norm": 0.8,
         "tokens_per_second": 412.3, "eta_seconds": 190.0, "rss_bytes": 2_254_857_830, "max_steps": 120, **fields,
-    }  # fmt: skip
+    })  # fmt: skip
 
 
-def view_of(*events: dict[str, Any]) -> ProgressView:
+def view_of(*events: Event) -> ProgressView:
     view = ProgressView(total_memory=24 * 2**30)
     for event in events:
         view.take(event)
     return view
 
 
-BEGIN = {"kind": "phase", "phase": "train", "state": "begin", "step": 0}
+BEGIN = as_event({"kind": "phase", "phase": "train", "state": "begin", "step": 0})
 
 
 def test_a_log_line_is_what_programs_read() -> None:
@@ -40,22 +42,25 @@ def test_a_loss_that_is_no_number_is_still_a_line() -> None:
 
 
 def test_other_kinds_have_lines_too() -> None:
-    event = {"kind": "eval", "step": 40, "held_out_loss": 1.31, "is_best": True, "seconds": 1.0}
+    event = as_event({"kind": "eval", "step": 40, "held_out_loss": 1.31, "is_best": True, "seconds": 1.0})
     assert log_line(event) == "eval step=40 held_out_loss=1.31 best"
-    assert log_line({"kind": "phase", "phase": "load", "state": "begin"}) == "phase=load begin"
-    assert log_line({"kind": "phase", "phase": "load", "state": "end", "seconds": 3.41}) == "phase=load end seconds=3.4"
-    assert log_line({"kind": "something new"}) == ""
+    assert log_line(as_event({"kind": "phase", "phase": "load", "state": "begin"})) == "phase=load begin"
+    assert (
+        log_line(as_event({"kind": "phase", "phase": "load", "state": "end", "seconds": 3.41}))
+        == "phase=load end seconds=3.4"
+    )
+    assert log_line(as_event({"kind": "something new"})) == ""
 
 
 def test_training_shows_bar_loss_speed_rest_memory_and_curves() -> None:
-    held_out = {"kind": "eval", "held_out_loss": 1.31, "step": 60, "is_best": True}
+    held_out = as_event({"kind": "eval", "held_out_loss": 1.31, "step": 60, "is_best": True})
     first, second = frame(view_of(BEGIN, log(1, 3.0), log(60, 1.5), held_out), channel(200), PHASES)
     assert first == "step 60/120  ━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌  50%   412 tok/s   ETA 3:10   mem 2.1 of 24.0 GiB"
     assert second == "train 1.5 █▁   held-out 1.31 ▁   lr 1.8e-4   grad 0.8"
 
 
 def test_a_phase_with_progress_shows_how_far_it_is() -> None:
-    progress = {"kind": "progress", "phase": "evaluate_before", "done": 40, "total": 120, "step": 0}
+    progress = as_event({"kind": "progress", "phase": "evaluate_before", "done": 40, "total": 120, "step": 0})
     assert frame(view_of(progress), channel(80), PHASES) == ["Measuring the base model  ━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌ 40/120"]
 
 
@@ -69,11 +74,13 @@ def test_the_lines_fit_into_a_narrow_terminal() -> None:
 
 
 def test_an_unknown_kind_is_left_alone() -> None:
-    assert view_of(log(3), {"kind": "remedy", "step": 0}).step == 3
+    assert view_of(log(3), as_event({"kind": "remedy", "step": 0})).step == 3
 
 
 def test_what_a_resumed_run_does_again_replaces_what_it_did_before() -> None:
-    view = view_of(log(1, 3.0), log(2, 2.0), log(3, 1.9), {"kind": "note", "text": "resumed", "step": 0}, log(3, 1.0))
+    view = view_of(
+        log(1, 3.0), log(2, 2.0), log(3, 1.9), as_event({"kind": "note", "text": "resumed", "step": 0}), log(3, 1.0)
+    )
     assert view.losses.values == [3.0, 2.0, 1.0]
     assert view.step == 3
 

@@ -20,7 +20,7 @@ MakeRun = Callable[..., api.TrainedRun]
 def sealed(make_run: MakeRun) -> api.TrainedRun:
     """A run with two checkpoints and an adapter, all sealed."""
     run = make_run()
-    identity = run.dir.info()["id"]
+    identity = run.dir.info().id
     store = CheckpointStore(run.dir.checkpoints_dir, identity)
     for step in (10, 5):
 

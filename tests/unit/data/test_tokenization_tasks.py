@@ -1,6 +1,5 @@
 """Rows of seq2seq, seq_cls and token_cls as a model gets them, for tokenizers of several kinds."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from tunewright.config.tasks import Task
 from tunewright.data.examples.formats import Example, Message
 from tunewright.data.tokenized import tokenized_cache
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample, encode, input_ids, text_rows, word_rows
-from tunewright.data.tokenized.tokenized_preview import PreviewPiece, pieces, seen_rows
+from tunewright.data.tokenized.tokenized_preview import PreviewPiece, pieces, preview_rows
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 
 TAGS = ("B-LOC", "I-LOC", "O")
@@ -346,8 +345,10 @@ class TestPieces:
             TokenizedExample(n, ids := tokenizer.encode(text), [IGNORED, *ids[1:]], 1, len(ids))
             for n, text in enumerate(texts)
         ]
-        samples = seen_rows(rows, tokenizer, "causal_lm")
-        assert [row["row"] for row in samples] == [1, 2, 0]
-        assert ["".join(piece["text"] for piece in row["pieces"]) for row in samples] == [texts[1], texts[2], texts[0]]
-        assert samples[0]["label_tokens"] == samples[0]["tokens"] - 1 and json.loads(json.dumps(samples)) == samples
-        assert len(seen_rows(rows[:1], tokenizer, "causal_lm")) == 1 and seen_rows([], tokenizer, "causal_lm") == []
+        samples = preview_rows(rows, tokenizer, "causal_lm")
+        assert [row.row for row in samples] == [1, 2, 0]
+        assert ["".join(piece.text for piece in row.pieces) for row in samples] == [texts[1], texts[2], texts[0]]
+        assert samples[0].label_tokens == samples[0].tokens - 1
+        assert (
+            len(preview_rows(rows[:1], tokenizer, "causal_lm")) == 1 and preview_rows([], tokenizer, "causal_lm") == []
+        )

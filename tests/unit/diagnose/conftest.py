@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
+from tests.records import event
 from tunewright.config.load_config import load
 from tunewright.data.summary import DataSummary
 from tunewright.diagnose.evidence import Evidence
 from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import MachineInfo, SpeedProbe
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
+from tunewright.metrics.evaluated_rows import Sample
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.run_plan import InspectedFacts, Plan
+from tunewright.rundir.events import EvalEvent, LogEvent
+from tunewright.rundir.records import RunResult
 
 GIB = 2**30
 SHAPES = {
@@ -56,25 +60,25 @@ def falling(steps: int = STEPS, *, start: float = 2.6, end: float = 0.3) -> list
     return [end + (start - end) * math.exp(-6 * i / steps) + 0.05 * math.sin(2.3 * i) for i in range(steps)]
 
 
-def logged(
-    losses: Sequence[float | None], *, passes: float = 1.0, norm: float = 0.8, **fields: Any
-) -> list[dict[str, Any]]:
+def logged(losses: Sequence[float | None], *, passes: float = 1.0, norm: float = 0.8, **fields: Any) -> list[LogEvent]:
     """Events as the worker logs them, one for each loss."""
     steps = len(losses)
     return [
-        {
-            "kind": "log", "step": i + 1, "loss": loss, "grad_norm": norm, "learning_rate": 5e-4,
-            "epoch": passes * (i + 1) / steps, "rss_bytes": 2 * GIB, "padding_share": 0.02, "row_wait_share": 0.003,
-            "core_wait_share": 0.01, **fields,
-        }
+        event(
+            "log", **{
+                "step": i + 1, "loss": loss, "grad_norm": norm, "learning_rate": 5e-4,
+                "epoch": passes * (i + 1) / steps, "rss_bytes": 2 * GIB, "padding_share": 0.02, "row_wait_share": 0.003,
+                "core_wait_share": 0.01, **fields,
+            }
+        )
         for i, loss in enumerate(losses)
     ]  # fmt: skip
 
 
-def measured(losses: Sequence[float], *, steps: int = STEPS) -> list[dict[str, Any]]:
+def measured(losses: Sequence[float], *, steps: int = STEPS) -> list[EvalEvent]:
     """Held-out losses at even distances up to the last step."""
     every = steps // len(losses)
-    return [{"kind": "eval", "step": every * (i + 1), "held_out_loss": loss} for i, loss in enumerate(losses)]
+    return [event("eval", step=every * (i + 1), held_out_loss=loss) for i, loss in enumerate(losses)]
 
 
 def summary(**counts: int) -> DataSummary:
@@ -85,12 +89,9 @@ def summary(**counts: int) -> DataSummary:
     )  # fmt: skip
 
 
-def answers(count: int, text: str = '{"intent":"order"}', *, is_cut: bool = False) -> list[dict[str, Any]]:
+def answers(count: int, text: str = '{"intent":"order"}', *, is_cut: bool = False) -> list[Sample]:
     """Written answers to rows whose reference is short."""
-    return [
-        {"row": i, "prompt": "?", "reference": '{"intent":"order"}', "answer": text, "is_cut": is_cut}
-        for i in range(count)
-    ]
+    return [Sample(row=i, prompt="?", reference='{"intent":"order"}', answer=text, is_cut=is_cut) for i in range(count)]
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def healthy() -> Evidence:
     return Evidence(
         handle="mita", config="/runs/mita/config.yaml", state="finished", plan=plan_of(), summary=summary(),
         logs=logged(falling()), evals=measured([1.2, 0.7, 0.5, 0.42, 0.41]), before={"held_out_loss": 2.7},
-        after={"held_out_loss": 0.41}, samples=answers(20), result={"peak_rss_bytes": 3 * GIB, "peak_device_bytes": None},
+        after={"held_out_loss": 0.41}, samples=answers(20), result=RunResult(peak_rss_bytes=3 * GIB),
     )  # fmt: skip
 
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from tests.records import event
 from tunewright.diagnose.evidence import Evidence
 from tunewright.diagnose.rules import LAST_RULES, RULES, judge
 from tunewright.errors import Problem
 from tunewright.errors.catalogue import load_catalogue
 from tunewright.planning.memory_fallback import remedied
 from tunewright.rundir.finding import Finding
+from tunewright.rundir.records import BaselineRecord, RunResult
 
 from .conftest import GIB, STEPS, answers, falling, logged, measured, plan_of, summary
 
@@ -33,7 +35,9 @@ def test_a_healthy_run_has_no_finding(healthy: Evidence) -> None:
 
 
 def test_a_run_that_has_done_nothing_yet_has_no_finding(sick: Sick) -> None:
-    nothing = sick(summary=None, logs=[], evals=[], before={}, after={}, samples=[], result={}, state="preparing")
+    nothing = sick(
+        summary=None, logs=[], evals=[], before={}, after={}, samples=[], result=RunResult(), state="preparing"
+    )
     assert codes(nothing) == []
 
 
@@ -72,7 +76,7 @@ def test_a_saving_made_on_the_way_is_told_in_the_words_of_its_alert(sick: Sick) 
 
 @pytest.mark.parametrize(("peak", "found"), [(19.5, ["D104"]), (18.5, [])])
 def test_a_peak_near_the_limit_is_a_hint(sick: Sick, peak: float, found: list[str]) -> None:
-    assert codes(sick(result={"peak_rss_bytes": int(peak * GIB)})) == found
+    assert codes(sick(result=RunResult(peak_rss_bytes=int(peak * GIB)))) == found
 
 
 # D2
@@ -167,9 +171,9 @@ def test_repeated_rows_are_named(sick: Sick) -> None:
 
 
 def classified(sick: Sick, accuracy: float, **changes: Any) -> Evidence:
-    baseline = {"name": "majority class", "scores": {"accuracy": 0.4, "macro_f1": 0.19}}
+    baseline = BaselineRecord(name="majority class", scores={"accuracy": 0.4, "macro_f1": 0.19})
     scores = {"accuracy": accuracy, "macro_f1": accuracy - 0.21, "held_out_loss": 1.1}
-    return sick({"task": "seq_cls"}, after=scores, result={"baseline": baseline, "rows": 48}, **changes)
+    return sick({"task": "seq_cls"}, after=scores, result=RunResult(baseline=baseline, rows=48), **changes)
 
 
 def test_a_model_no_better_than_one_answer_for_all_is_named_if_nothing_else_is(sick: Sick) -> None:
@@ -238,10 +242,10 @@ def test_a_loss_of_nothing_within_one_pass_is_named(sick: Sick) -> None:
 def test_a_gradient_that_exploded_and_left_damage_is_named(sick: Sick) -> None:
     losses = [*falling(40), *[3.0] * 20]
     logs = logged(losses)
-    logs[40]["grad_norm"] = 900.0
+    logs[40] = logs[40].model_copy(update={"grad_norm": 900.0})
     assert "D403" in codes(sick(logs=logs, evals=measured([1.2, 0.7, 2.9])))
     harmless = logged(falling())
-    harmless[40]["grad_norm"] = 900.0
+    harmless[40] = harmless[40].model_copy(update={"grad_norm": 900.0})
     assert codes(sick(logs=harmless)) == []
 
 
@@ -273,7 +277,8 @@ def test_busy_neighbours_and_late_rows_are_hints(sick: Sick) -> None:
 
 
 def test_runs_of_older_versions_that_did_not_measure_waiting_are_read(sick: Sick) -> None:
-    logs = [{k: v for k, v in log.items() if not k.endswith("_share")} for log in logged(falling())]
+    shares = dict.fromkeys(("padding_share", "row_wait_share", "core_wait_share"))
+    logs = [log.model_copy(update=shares) for log in logged(falling())]
     assert codes(sick(logs=logs)) == []
 
 
@@ -293,7 +298,7 @@ def test_few_endless_answers_short_ones_or_those_of_an_untrained_model_are_no_ha
     assert codes(sick(samples=answers(5, ENDLESS, is_cut=True) + answers(15))) == []
     assert codes(sick(samples=answers(20, "{", is_cut=True))) == [], "the limit was shorter than the reference"
     assert codes(sick(samples=answers(20, ENDLESS, is_cut=True), logs=logged(flat()), evals=measured([2.6]))) == []
-    old = [{k: v for k, v in one.items() if k != "is_cut"} for one in answers(20, ENDLESS)]
+    old = answers(20, ENDLESS)
     assert codes(sick(samples=old)) == []
 
 
@@ -320,10 +325,10 @@ def _cosine(steps: int, peak: float = 5e-4) -> list[float]:
 def _curve(sick: Sick, before: float, held_out: list[tuple[int, float]], losses: list[float], **more: Any) -> Evidence:
     passes = more.pop("passes", 5.0)
     logs = [
-        {**log, "learning_rate": rate}
+        log.model_copy(update={"learning_rate": rate})
         for log, rate in zip(logged(losses, passes=passes), _cosine(len(losses)), strict=True)
     ]
-    evals = [{"kind": "eval", "step": step, "held_out_loss": loss} for step, loss in held_out]
+    evals = [event("eval", step=step, held_out_loss=loss) for step, loss in held_out]
     after = {"held_out_loss": held_out[-1][1]} if held_out else {}
     return sick(logs=logs, evals=evals, before={"held_out_loss": before}, after=after, **more)
 

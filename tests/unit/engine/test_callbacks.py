@@ -42,7 +42,7 @@ class Training:
         return self.call("on_step_end")
 
     def written(self, kind: str) -> list[dict[str, Any]]:
-        return [event for event in read_events(self.events.path) if event["kind"] == kind]
+        return [event for event in read_events(self.events.path) if event.kind == kind]
 
 
 @pytest.fixture
@@ -87,16 +87,16 @@ def test_a_logged_line_is_an_event_with_rates(training: Training) -> None:
     training.call("on_log", logs=LINE)
     training.call("on_log", logs={"eval_loss": 1.0})
     (event,) = training.written("log")
-    assert (event["loss"], event["tokens"], event["max_steps"]) == (2.0, 40, 10)
-    assert event["tokens_per_second"] == pytest.approx(40 / training.meters.train_seconds)
-    assert event["eta_seconds"] >= 0
+    assert (event.loss, event.tokens, event.max_steps) == (2.0, 40, 10)
+    assert event.tokens_per_second == pytest.approx(40 / training.meters.train_seconds)
+    assert event.eta_seconds >= 0
 
 
 def test_an_evaluation_is_an_event_that_says_whether_it_is_the_best(training: Training) -> None:
     for step, loss in ((2, 1.0), (4, 1.2), (6, 0.9)):
         training.state.global_step = step
         training.call("on_evaluate", metrics={"eval_loss": loss, "eval_seconds": 0.1})
-    assert [event["is_best"] for event in training.written("eval")] == [True, False, True]
+    assert [event.is_best for event in training.written("eval")] == [True, False, True]
 
 
 def overfit(training: Training) -> None:
@@ -108,7 +108,7 @@ def overfit(training: Training) -> None:
 
 def test_overfitting_is_an_alert_once_in_a_run(training: Training, tmp_path: Path, events: EventLog) -> None:
     overfit(training)
-    assert [event["problem"]["code"] for event in training.written("alert")] == ["D301"]
+    assert [event.problem.code for event in training.written("alert")] == ["D301"]
     overfit(Training(tmp_path, events))
     assert len(training.written("alert")) == 1, "a resumed run has alerted already"
 
@@ -128,14 +128,14 @@ def test_a_checkpoint_is_an_event_with_its_size(training: Training) -> None:
     training.state.global_step = 4
     training.call("on_save")
     (event,) = training.written("checkpoint")
-    assert (event["path"], event["bytes"]) == ("checkpoints/checkpoint-4", 5)
+    assert (event.path, event["bytes"]) == ("checkpoints/checkpoint-4", 5)
 
 
 def test_three_refused_checkpoints_in_a_row_end_the_run(training: Training) -> None:
     training.meters.save_fault = "No space left on device"
     training.call("on_save")
     training.call("on_save")
-    assert [event["problem"]["code"] for event in training.written("alert")] == ["W502", "W502"]
+    assert [event.problem.code for event in training.written("alert")] == ["W502", "W502"]
     with pytest.raises(TrainingError) as refused:
         training.call("on_save")
     assert [problem.code for problem in refused.value.problems] == ["E510"]
@@ -190,6 +190,6 @@ def test_a_phase_that_fails_has_no_end(events: EventLog) -> None:
         pass
     with pytest.raises(ValueError, match="no"), PhaseTimer(events, "train"):
         raise ValueError("no")
-    phases = [(event["phase"], event["state"]) for event in read_events(events.path)]
+    phases = [(event.phase, event.state) for event in read_events(events.path)]
     assert phases == [("load", "begin"), ("load", "end"), ("train", "begin")]
     assert timer.seconds >= 0

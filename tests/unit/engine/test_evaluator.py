@@ -77,7 +77,7 @@ def test_losses_of_one_conversation_in_several_texts_are_one_row() -> None:
         BatchSizeBackoff(),
     )  # fmt: skip
     (loss,) = losses
-    assert (loss["row"], loss["units"]) == (7, 2)
+    assert (loss.row, loss.units) == (7, 2)
     assert done[-1] == (2, 2)
 
 
@@ -94,10 +94,10 @@ def test_labels_are_scored_and_shown_with_their_probability() -> None:
     ]
     result = evaluator(rows, examples).evaluate(FirstTokenDecides(by_token=False))
     assert result.scores["accuracy"] == pytest.approx(2 / 3)
-    assert [(sample["reference"], sample["answer"]) for sample in result.samples] == [
+    assert [(sample.reference, sample.answer) for sample in result.samples] == [
         ("hot", "hot"), ("cold", "cold"), ("cold", "hot"),
     ]  # fmt: skip
-    assert result.samples[0]["probability"] == pytest.approx(float(torch.tensor([-2.0, 2.0]).softmax(0)[1]))
+    assert result.samples[0].probability == pytest.approx(float(torch.tensor([-2.0, 2.0]).softmax(0)[1]))
     assert len(result.losses) == 3
 
 
@@ -109,8 +109,8 @@ def test_tags_are_scored_by_word_and_words_that_were_cut_off_have_none() -> None
         collator=collator(pad_right, labelled),
     )  # fmt: skip
     (sample,) = tagging.evaluate(FirstTokenDecides(by_token=True)).samples
-    assert sample["tags"] == ["B-city", "B-city", "O"]
-    assert sample["answer"] == "city: a; city: b"
+    assert sample.tags == ["B-city", "B-city", "O"]
+    assert sample.answer == "city: a; city: b"
 
 
 def test_scores_are_the_same_when_memory_allows_single_rows_only() -> None:

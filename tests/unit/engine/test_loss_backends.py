@@ -41,11 +41,11 @@ def plan_with(*paths: str, device: str = "cpu", max_length: int = 32) -> Any:
 
 
 def alerts(events: EventLog) -> list[str]:
-    return [event["problem"]["code"] for event in read_events(events.path) if event["kind"] == "alert"]
+    return [event.problem.code for event in read_events(events.path) if event.kind == "alert"]
 
 
 def notes(events: EventLog) -> list[str]:
-    return [event["text"] for event in read_events(events.path) if event["kind"] == "note"]
+    return [event.text for event in read_events(events.path) if event.kind == "note"]
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ def work_that_raises(
     monkeypatch.setattr(worker, "train", train)
     code = worker.work(run, StopFlag(signal=signal))
     last = run.read_events()[-1]
-    assert last["kind"] == "failed"
-    assert last["exit_code"] == code
-    return code, last["problems"][0]["code"]
+    assert last.kind == "failed"
+    assert last.exit_code == code
+    return code, last.problems[0].code
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.records import samples
 from tests.unit.report.conftest import (
     START,
     Story,
@@ -281,7 +282,7 @@ def test_no_run_is_advised_whose_loss_can_be_the_base_models(cell: Cell) -> None
 def ask_with_examples(run: RunDir, share: float, shots: int = 3) -> None:
     """What a base model with examples in its prompt reached on the rows of a run that tells intents apart."""
     rows = intent_rows(ROWS, right(share))
-    run.write_test(file_names.PROMPTED, rows, [])
+    run.write_test(file_names.PROMPTED, samples(rows), [])
     scores = {"held_out_loss": 1.5, "accuracy": share_right(rows)}
     path = run.path / file_names.EVAL / f"{file_names.PROMPTED}.json"
     atomic_io.write_json(path, {"shots": shots, "asked": shots, "scores": scores})
@@ -343,7 +344,7 @@ def test_the_examples_that_were_asked_for_are_compared(cell: Cell) -> None:
 
 def test_the_same_model_twice_is_a_tie_and_no_doubt(cell: Cell) -> None:
     _comparison, choice = by_rows(cell, r4=(lambda i: -0.6, 100))
-    again = [row["loss"] / 5 for row in RunDir(choice.take.records[0].run.path).losses("after")]  # type: ignore[union-attr]
+    again = [row.loss / 5 for row in RunDir(choice.take.records[0].run.path).losses("after")]  # type: ignore[union-attr]
     twin = cell("r8", 0.5, seconds=50, losses=(HARD, again), **NOTHING, **{"peft.r": 8})
     _comparison, choice = compared(choice.take.records[0].run, twin)  # type: ignore[union-attr]
     assert choice.take is not None and choice.take.name == "r8", "the faster of the two"

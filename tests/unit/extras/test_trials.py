@@ -91,10 +91,10 @@ def test_twelve_trials_with_kills_in_between_are_all_there_and_none_is_run_twice
 def test_a_run_that_was_killed_with_the_sweep_goes_on_where_it_was(command: list[str]) -> None:
     process = begin(command, "--trials", "2", pace=0.4)
     run = RunDir(Path("found/trial-000").resolve())
-    wait_for(lambda: run.path.is_dir() and sum(event["kind"] == "eval" for event in run.read_events()) >= 2)
+    wait_for(lambda: run.path.is_dir() and sum(event.kind == "eval" for event in run.read_events()) >= 2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    os.kill(run.info()["parent"]["pid"], signal.SIGKILL)
+    os.kill(run.info().parent.pid, signal.SIGKILL)
     result = end(begin(command, "--trials", "2"))
     assert is_whole(result, 2)
     first, second = started()["trial-000"], started()["trial-001"]
@@ -264,7 +264,7 @@ def test_hopeless_trials_are_stopped_and_said_to_be_pruned(command: list[str]) -
     assert pruned and all(trial["value"] is None and trial["number"] >= 6 for trial in pruned), result
     for trial in pruned:
         run = RunDir(Path(trial["run"]))
-        assert run.state() == "stopped" and run.read_events()[-1]["text"].startswith("pruned at step ")
+        assert run.state() == "stopped" and run.read_events()[-1].text.startswith("pruned at step ")
     assert result["trials"][result["best"]]["state"] == "complete"
     assert end(begin(command, "--trials", "10"))["trials"] == result["trials"], "what was pruned stays so"
 
@@ -393,7 +393,7 @@ def test_a_score_that_is_better_when_higher_is_searched_upwards(
 def _with_share(real: Callable[[RunDir], Any], shares: Iterator[float]) -> Callable[[RunDir], Any]:
     def read(run: RunDir) -> Any:
         record = real(run)
-        record.after["scores"]["exact_match"] = next(shares, 0.0)
+        record.after.scores["exact_match"] = next(shares, 0.0)
         return record
 
     return read

@@ -28,7 +28,7 @@ def loss_of(train: dict[str, Any], peft: dict[str, Any], step: int) -> float:
 
 def train(run: RunDir) -> None:
     assert run_lock.own(run.path) is not None, "another process owns the run"
-    known = [event["step"] for event in run.read_events() if event["kind"] == "eval"]
+    known = [event.step for event in run.read_events() if event.kind == "eval"]
     atomic_io.append_line(run.file("starts.jsonl"), json.dumps({"from": max(known, default=0)}))
     run.update_info(state="running", parent=process_record(os.getpid()), started=time.time())
     events, plan = run.events, run.plan()["run"]

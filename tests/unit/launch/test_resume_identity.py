@@ -14,7 +14,7 @@ from tunewright.config.run_config import APPLIED, CHANGEABLE, FREE, RunConfig
 from tunewright.errors import TunewrightError
 from tunewright.launch import start_run
 from tunewright.planning.make_plan import make_plan
-from tunewright.planning.run_plan import InspectedFacts, from_json
+from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.run_dir import RunDir
 
@@ -83,10 +83,10 @@ def test_what_would_make_another_run_is_refused_by_name(key: str, run: RunDir) -
 def test_what_may_change_is_in_the_plan_that_goes_on(key: str, run: RunDir) -> None:
     pair = {"train.per_device_train_batch_size", "train.gradient_accumulation_steps"}
     changes = {name: NEW[name] for name in (pair if key in pair else {key})}
-    before = from_json(run.plan())
+    before = run.plan()
     with run_dir.owning(run):
         start_run.requeue(run, changes)
-    after = from_json(run.plan())
+    after = run.plan()
     section, name = key.split(".")
     assert after.run.model_dump()[section][name] == NEW[key]
     assert (after.effective_batch, after.run.task) == (before.effective_batch, before.run.task)

@@ -17,7 +17,7 @@ from tunewright.inspection.memory_monitor import Cgroup
 from tunewright.launch.supervisor import Supervisor
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.memory_fallback import LOADER_ORIGIN, remedies
-from tunewright.planning.run_plan import InspectedFacts, from_json
+from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.run_dir import RunDir
@@ -42,7 +42,7 @@ def supervise(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> Supervise
         origins = {f"train.{name}": "--set" for name in train}
         atomic_io.write_text(run.file(file_names.PLAN), make_plan(config, facts(), origins).model_dump_json())
         if checkpoint:
-            checkpoints = CheckpointStore(run.checkpoints_dir, run.info()["id"])
+            checkpoints = CheckpointStore(run.checkpoints_dir, run.info().id)
             checkpoints.save(checkpoint, lambda content: None, {}, keep=2)
         group = tmp_path / "group"
         group.mkdir()
@@ -51,7 +51,7 @@ def supervise(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> Supervise
         (group / "memory.events").write_text("oom_kill 0\n")
         argv = [sys.executable, str(FAKE), str(run.path), str(group), json.dumps(ends)]
         code = Supervisor(run, argv, (Cgroup(group),), still_seconds).supervise()
-        assert code == run.info()["exit_code"]
+        assert code == run.info().exit_code
         return run
 
     return see_through
@@ -63,11 +63,11 @@ def starts(run: RunDir) -> list[list[int]]:
 
 
 def alerts(run: RunDir) -> list[dict[str, Any]]:
-    return [event["problem"]["values"] for event in run.read_events() if event["kind"] == "alert"]
+    return [event.problem.values for event in run.read_events() if event.kind == "alert"]
 
 
 def codes(run: RunDir) -> list[str]:
-    return [problem["code"] for problem in run.info()["problems"]]
+    return [problem.code for problem in run.info().problems]
 
 
 def test_two_kills_for_memory_and_the_run_ends_by_itself(supervise: Supervise) -> None:
@@ -79,11 +79,11 @@ def test_two_kills_for_memory_and_the_run_ends_by_itself(supervise: Supervise) -
     assert first["evidence"] == "the kernel counted a kill for memory"
     assert first["total"] == "2.0 GiB"
     assert (second["step"], second["start"], second["now"]) == (7, 5, "2 x 8")
-    plan = from_json(run.plan())
+    plan = run.plan()
     assert plan.effective_batch == 16
     assert remedies(plan) == {"train.per_device_train_batch_size": 2, "train.gradient_accumulation_steps": 8}
-    assert [line["now"] for line in run.info()["remedies"]] == ["4 x 4", "2 x 8"]
-    sequence = [event["seq"] for event in run.read_events()]
+    assert [line.now for line in run.info().remedies] == ["4 x 4", "2 x 8"]
+    sequence = [event.seq for event in run.read_events()]
     assert sequence == sorted(set(sequence))
 
 
@@ -112,7 +112,7 @@ def test_rows_are_loaded_without_the_process_that_died(supervise: Supervise) -> 
     run = supervise(("train", 7, "loader"), ("train", 9, "done"), checkpoint=5)
     assert run.state() == "finished"
     assert alerts(run) == [{"step": 7, "start": 5}]
-    plan = from_json(run.plan())
+    plan = run.plan()
     assert plan.run.train.extra == {"dataloader_num_workers": 0}
     assert [choice.origin for choice in plan.choices if choice.path == "train.dataloader_num_workers"] == [
         LOADER_ORIGIN
@@ -133,17 +133,17 @@ def test_a_worker_that_stands_still_is_followed_by_another(supervise: Supervise)
 def test_a_worker_that_stands_still_again_and_again_is_given_up(supervise: Supervise) -> None:
     run = supervise(*[("train", 3, "hang")] * 9, still_seconds=1)
     assert (run.state(), codes(run), len(starts(run))) == ("failed", ["E506"], 4)
-    assert run.info()["problems"][0]["values"]["how"] == STILL
+    assert run.info().problems[0].values["how"] == STILL
 
 
 def test_a_worker_that_dies_without_a_new_step_is_given_up(supervise: Supervise) -> None:
     run = supervise(*[("train", 3, "kill")] * 9)
-    assert (run.state(), run.info()["exit_code"]) == ("failed", 1)
+    assert (run.state(), run.info().exit_code) == ("failed", 1)
     assert codes(run) == ["E506"]
-    assert run.info()["problems"][0]["values"]["how"] == "signal 9 from somebody; memory was not short"
+    assert run.info().problems[0].values["how"] == "signal 9 from somebody; memory was not short"
     assert [alert["count"] for alert in alerts(run)] == [1, 2, 3]
     assert len(starts(run)) == 4
-    assert run.read_events()[-1]["kind"] == "failed"
+    assert run.read_events()[-1].kind == "failed"
 
 
 def test_a_new_step_renews_the_tries(supervise: Supervise) -> None:
@@ -195,11 +195,11 @@ def test_an_end_of_another_kind_is_an_end(supervise: Supervise) -> None:
 @pytest.mark.parametrize("how", ["oom", "refused", "bad_alloc"])
 def test_the_ladder_ends_with_what_happened_and_what_would_help(supervise: Supervise, how: str) -> None:
     run = supervise(*[("train", 3, how)] * 9)
-    assert (run.state(), run.info()["exit_code"]) == ("failed", 7)
+    assert (run.state(), run.info().exit_code) == ("failed", 7)
     assert codes(run) == [{"oom": "E402", "refused": "E404", "bad_alloc": "E404"}[how], "E405"]
     tried = [alert["what"] for alert in alerts(run)]
     assert tried == [*["rows at once x micro-batches"] * 3, "activation checkpointing", "weights of the base"]
-    last = run.info()["problems"][-1]["values"]
+    last = run.info().problems[-1].values
     assert (last["count"], last["name"], last["rank"]) == (5, "shop", 8)
     assert len(starts(run)) == 6
 

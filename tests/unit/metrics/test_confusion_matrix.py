@@ -1,22 +1,24 @@
 """Label answers counted: confusions, what is found of each label, and the intervals these give."""
 
-from typing import Any
-
 import pytest
 
+from tests.records import samples
 from tunewright.metrics import confidence_intervals, confusion_matrix
 from tunewright.metrics.confusion_matrix import Confusion, ConfusionMatrix, LabelCounts
+from tunewright.metrics.evaluated_rows import Sample
 
 
-def rows(*answers: tuple[str, str]) -> list[dict[str, Any]]:
-    return [{"reference": reference, "answer": predicted} for reference, predicted in answers]
+def rows(*answers: tuple[str, str]) -> list[Sample]:
+    return samples({"reference": reference, "answer": predicted} for reference, predicted in answers)
 
 
 CLASSES = rows(("a", "a"), ("a", "b"), ("a", "b"), ("b", "b"), ("b", "c"), ("c", "c"))
-TAGGED: list[dict[str, Any]] = [
-    {"gold_tags": ["B-city", "I-city", "O", "B-count"], "tags": ["B-city", "I-city", "O", "O"]},
-    {"gold_tags": ["B-city", "O"], "tags": ["B-city", "I-city"]},
-]
+TAGGED = samples(
+    [
+        {"gold_tags": ["B-city", "I-city", "O", "B-count"], "tags": ["B-city", "I-city", "O", "O"]},
+        {"gold_tags": ["B-city", "O"], "tags": ["B-city", "I-city"]},
+    ]
+)
 
 
 def test_confusions_come_with_the_rows_they_could_have_been() -> None:
@@ -61,7 +63,7 @@ def test_an_entity_is_right_only_as_a_whole() -> None:
 
 
 def test_plain_tags_count_word_by_word() -> None:
-    tagged = [{"gold_tags": ["DET", "NOUN"], "tags": ["DET", "VERB"]}]
+    tagged = samples([{"gold_tags": ["DET", "NOUN"], "tags": ["DET", "VERB"]}])
     assert confusion_matrix.by_label("tags", tagged) == [
         LabelCounts("DET", 1, 1, 1),
         LabelCounts("NOUN", 0, 0, 1),

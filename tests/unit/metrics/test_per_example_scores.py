@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.records import samples
 from tests.unit.report.conftest import (
     entity_scores,
     intent_rows,
@@ -18,7 +19,7 @@ from tunewright.metrics.scoring import json_scores, multi_label_scores, text_sco
 
 
 def total(metric: str, kind: Any, rows: list[dict[str, Any]]) -> float:
-    scores = marks(metric, kind, rows)
+    scores = marks(metric, kind, samples(rows))
     assert scores is not None and len(scores) == len(rows)
     return scores.value
 
@@ -60,5 +61,5 @@ def test_marks_of_numbers_add_up_to_their_errors() -> None:
 
 @pytest.mark.parametrize("metric", ["macro_f1", "bleu", "pearson", "held_out_loss", "perplexity"])
 def test_scores_that_are_no_sums_over_rows_have_no_marks(metric: str) -> None:
-    assert marks(metric, "text", sample_rows(10, right_from=0)) is None
+    assert marks(metric, "text", samples(sample_rows(10, right_from=0))) is None
     assert marks("exact_match", "text", []) is None

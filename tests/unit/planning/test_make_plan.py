@@ -9,7 +9,7 @@ from tunewright.errors import ModelError, SpecError
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.planning.check_config import matching
 from tunewright.planning.make_plan import make_plan
-from tunewright.planning.run_plan import InspectedFacts, Plan, from_json
+from tunewright.planning.run_plan import InspectedFacts, Plan
 
 from .conftest import smollm2
 
@@ -44,8 +44,8 @@ def test_the_same_input_gives_the_same_plan(facts: Build) -> None:
 
 def test_a_stored_plan_is_the_plan(facts: Build) -> None:
     plan = make_plan(ask(peft={"use_rslora": True}, train={"adam_beta2": 0.95}), facts())
-    assert from_json(plan.model_dump(mode="json")) == plan
-    assert from_json(plan.model_dump(mode="json")).run.peft.extra == {"use_rslora": True}
+    assert Plan.model_validate(plan.model_dump(mode="json")) == plan
+    assert Plan.model_validate(plan.model_dump(mode="json")).run.peft.extra == {"use_rslora": True}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.records import samples as samples_of
 from tunewright.config.load_config import to_yaml
 from tunewright.config.run_config import RunConfig
 from tunewright.errors import Problem
@@ -261,7 +262,7 @@ def share_right(rows: list[dict[str, Any]]) -> float:
 
 
 def entity_scores(rows: list[dict[str, Any]]) -> dict[str, float]:
-    counts = confusion_matrix.by_label("entities", rows)
+    counts = confusion_matrix.by_label("entities", samples_of(rows))
     equal, predicted, gold = (sum(getattr(label, part) for label in counts) for part in ("equal", "predicted", "gold"))
     words = [given == wanted for row in rows for given, wanted in zip(row["tags"], row["gold_tags"], strict=True)]
     return {

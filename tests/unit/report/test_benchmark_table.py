@@ -9,15 +9,23 @@ from tunewright.diagnose.rules import diagnose
 from tunewright.report import run_record, run_report
 from tunewright.report.benchmark_table import judge, lines
 from tunewright.rundir import atomic_io
+from tunewright.rundir.records import BenchmarkRecord, BenchmarkValue
 from tunewright.rundir.run_dir import RunDir
 
 
-def side(value: float | None, stderr: float | None = 0.05) -> dict[str, float | None]:
-    return {"value": value, "stderr": stderr}
+def side(value: float | None, stderr: float | None = 0.05) -> BenchmarkValue:
+    return BenchmarkValue(value=value, stderr=stderr)
 
 
-def metric(before: dict[str, float | None], after: dict[str, float | None], **more: Any) -> dict[str, Any]:
-    return {"metric": "acc", "filter": "none", "is_higher_better": True, "before": before, "after": after, **more}
+def metric(before: BenchmarkValue, after: BenchmarkValue, **more: Any) -> dict[str, Any]:
+    return {
+        "metric": "acc",
+        "filter": "none",
+        "is_higher_better": True,
+        "before": before.model_dump(),
+        "after": after.model_dump(),
+        **more,
+    }
 
 
 FOUND = {
@@ -50,19 +58,19 @@ FOUND = {
     ],
 )
 def test_a_difference_is_named_only_beyond_chance(
-    before: dict[str, float | None], after: dict[str, float | None], is_higher_better: bool | None, outcome: str
+    before: BenchmarkValue, after: BenchmarkValue, is_higher_better: bool | None, outcome: str
 ) -> None:
     assert judge(before, after, is_higher_better) == outcome
 
 
 def test_lines_are_those_of_all_tasks() -> None:
-    assert [line.cells() for line in lines(FOUND)] == [
+    assert [line.cells() for line in lines(BenchmarkRecord.model_validate(FOUND))] == [
         ("arc_easy", "acc", "0.700 ± 0.050", "0.400 ± 0.050", "worse than the base"),
         ("arc_easy", "acc (strict)", "0.700 ± 0.050", "0.690 ± 0.050", "no difference shown"),
         ("<b>wiki</b>", "word_perplexity", "21.25", "20.5", "not judged"),
     ]
-    assert lines({}) == []
-    json.dumps([line.to_json() for line in lines(FOUND)], allow_nan=False)
+    assert lines(None) == []
+    json.dumps([line.to_json() for line in lines(BenchmarkRecord.model_validate(FOUND))], allow_nan=False)
 
 
 def test_the_report_shows_what_was_asked(finished: RunDir) -> None:

@@ -60,9 +60,9 @@ def test_the_hubs_parser_reads_the_scores_and_writes_them_back(
     found = run_record.read(run)
     assert found.after is not None and found.before is not None
     assert {result.metric_name.split(" (base model")[0] for result in results} == {
-        HUB_METRICS[metric][1] for metric in found.after["scores"]
+        HUB_METRICS[metric][1] for metric in found.after.scores
     }
-    assert [result.metric_value for result in results] == pytest.approx(list(found.after["scores"].values()), rel=1e-5)
+    assert [result.metric_value for result in results] == pytest.approx(list(found.after.scores.values()), rel=1e-5)
     assert all(f"(base model: {value:.4g})" in result.metric_name for result, value in both(results, found.before))
     for result in results:
         assert (result.dataset_name, result.dataset_split) == ("support.jsonl", "held-out")
@@ -70,8 +70,8 @@ def test_the_hubs_parser_reads_the_scores_and_writes_them_back(
         assert result.task_type == metadata["pipeline_tag"]
 
 
-def both(results: list[EvalResult], before: dict[str, Any]) -> list[tuple[EvalResult, float]]:
-    return list(zip(results, before["scores"].values(), strict=True))
+def both(results: list[EvalResult], before: Any) -> list[tuple[EvalResult, float]]:
+    return list(zip(results, before.scores.values(), strict=True))
 
 
 def test_what_hubs_search_by_is_there(finished: RunDir, tmp_path: Path) -> None:

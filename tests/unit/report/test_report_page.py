@@ -86,9 +86,9 @@ def test_the_answer_comes_first_and_every_section_is_there(finished: RunDir) -> 
 
 def test_findings_stand_behind_the_verdict_with_cause_and_commands(finished: RunDir) -> None:
     assert "findings" not in [section["id"] for section in page_of(finished).all("section")]
-    account = finished.prepared()
-    counts = {**account["counts"], "duplicate": 500}
-    atomic_io.write_json(finished.file(file_names.PREPARED), {**account, "counts": counts})
+    summary_of_data = finished.data_summary().model_dump(mode="json")
+    counts = {**summary_of_data["counts"], "duplicate": 500}
+    atomic_io.write_json(finished.file(file_names.PREPARED), {**summary_of_data, "counts": counts})
     page = page_of(finished)
     assert [section["id"] for section in page.all("section")][2] == "findings"
     assert "warning D208 500 of 1200 rows (42 %) repeat another row" in page.text
@@ -199,7 +199,10 @@ def test_hostile_rows_stay_text(start: Callable[..., Any]) -> None:
     story.write("note", text=HOSTILE)
     story.score("after", 1.0, [{**rows[0], "answer": keys}], 1)
     atomic_io.write_text(story.run.file(file_names.CONFIG), HOSTILE)
-    atomic_io.write_json(story.run.file(file_names.PREPARED), {**story.run.prepared(), "columns": {"prompt": HOSTILE}})
+    atomic_io.write_json(
+        story.run.file(file_names.PREPARED),
+        {**story.run.data_summary().model_dump(mode="json"), "columns": {"prompt": HOSTILE}},
+    )
     page = page_of(story.run)
     assert len(page.scripts) == 2 and "alert(1)" not in "".join(page.scripts)
     assert page.all("img") == []
@@ -335,7 +338,7 @@ SEEN: list[dict[str, Any]] = [
 
 
 def prepared(run: RunDir, **changes: Any) -> None:
-    atomic_io.write_json(run.file(file_names.PREPARED), {**run.prepared(), **changes})
+    atomic_io.write_json(run.file(file_names.PREPARED), {**run.data_summary().model_dump(mode="json"), **changes})
 
 
 def test_rows_are_shown_as_the_model_sees_them_with_what_it_learns(finished: RunDir) -> None:
@@ -424,7 +427,7 @@ def test_hostile_text_stays_text_where_it_is_marked(start: Callable[..., Any]) -
 
 def test_a_long_path_is_told_by_its_last_part(start: Callable[..., Any]) -> None:
     run = start("far").run
-    plan = run.plan()
+    plan = run.plan().model_dump(mode="json")
     plan["run"]["data"]["train"] = "/home/somebody/very/far/away/support.jsonl"
     atomic_io.write_json(run.file(file_names.PLAN), plan)
     text = page_of(run).text

@@ -54,7 +54,7 @@ def test_no_two_parts_share_a_colour() -> None:
 
 
 def test_every_part_that_a_plan_can_have_is_drawn(finished: RunDir) -> None:
-    plan = finished.plan()
+    plan = finished.plan().model_dump(mode="json")
     plan["memory"]["parts"] = dict.fromkeys(formatting.PARTS, 2**27)
     atomic_io.write_json(finished.file(file_names.PLAN), plan)
     text = page_of(finished)
@@ -109,7 +109,7 @@ def test_durations_and_shares_in_both_languages(seconds: float, english: str, ch
 
 
 def test_the_page_holds_no_path_of_the_machine(finished: RunDir, tmp_path: Path) -> None:
-    plan = finished.plan()
+    plan = finished.plan().model_dump(mode="json")
     far = tmp_path / "far away" / "data"
     plan["run"]["data"]["train"] = str(far / "my rows.jsonl")
     plan["run"]["model"]["name"] = plan["facts"]["model"]["name"] = str(far / "base")
@@ -162,7 +162,7 @@ def test_the_demos_values_are_told_as_the_demos(home: Path) -> None:
 
 
 def test_the_report_of_the_demo_says_whose_values_these_are(finished: RunDir) -> None:
-    plan = finished.plan()
+    plan = finished.plan().model_dump(mode="json")
     reason = "set by the demo, not by you"
     plan["choices"] = [{"path": "peft.r", "value": 16, "origin": "demo", "reason": reason, "values": {}}]
     atomic_io.write_json(finished.file(file_names.PLAN), plan)

@@ -5,40 +5,43 @@ from typing import Any
 
 import pytest
 
+from tests.records import as_event, samples
+from tunewright.metrics.evaluated_rows import Sample
 from tunewright.report import loss_charts, run_record, sample_pairs
 from tunewright.rundir.curves import curves
+from tunewright.rundir.events import Event
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_history import PhaseClock
 
 
-def log(step: int, loss: float) -> dict[str, Any]:
-    return {"kind": "log", "step": step, "loss": loss}
+def log(step: int, loss: float) -> Event:
+    return as_event({"kind": "log", "step": step, "loss": loss})
 
 
-def held_out(step: int, loss: float) -> dict[str, Any]:
-    return {"kind": "eval", "step": step, "held_out_loss": loss}
+def held_out(step: int, loss: float) -> Event:
+    return as_event({"kind": "eval", "step": step, "held_out_loss": loss})
 
 
 def test_a_later_session_replaces_the_steps_it_did_again() -> None:
     first = [log(1, 3.0), log(2, 2.0), held_out(2, 2.2), log(3, 1.5), log(4, 1.4), held_out(4, 1.6)]
     second = [log(3, 1.51), log(4, 1.41), held_out(4, 1.61)]
     logs, evals = curves([*first, *second])
-    assert [(e["step"], e["loss"]) for e in logs] == [(1, 3.0), (2, 2.0), (3, 1.51), (4, 1.41)]
-    assert [(e["step"], e["held_out_loss"]) for e in evals] == [(2, 2.2), (4, 1.61)]
+    assert [(e.step, e.loss) for e in logs] == [(1, 3.0), (2, 2.0), (3, 1.51), (4, 1.41)]
+    assert [(e.step, e.held_out_loss) for e in evals] == [(2, 2.2), (4, 1.61)]
 
 
 def test_a_later_session_that_ends_sooner_leaves_nothing_of_the_earlier_behind_it() -> None:
     logs, evals = curves([log(1, 3.0), log(2, 2.0), log(3, 1.0), held_out(3, 1.1), log(2, 2.5)])
-    assert [(e["step"], e["loss"]) for e in logs] == [(1, 3.0), (2, 2.5)]
+    assert [(e.step, e.loss) for e in logs] == [(1, 3.0), (2, 2.5)]
     assert evals == []
 
 
 def test_a_phase_that_was_cut_off_counts_to_the_last_sign_of_life() -> None:
-    def phase(t: float, name: str, state: str, **more: float) -> dict[str, Any]:
-        return {"kind": "phase", "t": t, "phase": name, "state": state, **more}
+    def phase(t: float, name: str, state: str, **more: float) -> Event:
+        return as_event({"kind": "phase", "t": float(t), "phase": name, "state": state, **more})
 
     events = [
-        phase(0, "train", "begin"), {"kind": "log", "t": 40.0, "step": 9},
+        phase(0, "train", "begin"), as_event({"kind": "log", "t": 40.0, "step": 9}),
         phase(1000, "load", "begin"), phase(1003, "load", "end", seconds=3.0),
         phase(1003, "train", "begin"), phase(1013, "train", "end", seconds=10.0),
     ]  # fmt: skip
@@ -59,9 +62,7 @@ def test_the_kept_step_is_the_workers_and_else_the_lowest_loss_so_far(
 
 def test_answers_that_are_equal_objects_are_right_whatever_their_order() -> None:
     reference = '{"a": 1, "b": [2]}'
-    before = [{"row": 1, "prompt": "p", "reference": reference, "answer": "no"}]
-    after = [{"row": 1, "prompt": "p", "reference": reference, "answer": '{"b":[2],"a":1}'}]
-    (pair,) = sample_pairs.pairs("text", before, after)
+    (pair,) = sample_pairs.pairs("text", *both(reference, '{"b":[2],"a":1}', "no"))
     assert (pair.outcome, pair.is_base_right, pair.is_tuned_right, pair.differences) == ("fixed", False, True, ())
 
 
@@ -73,14 +74,17 @@ def test_fields_that_differ_are_named() -> None:
 
 
 def test_free_text_is_not_marked() -> None:
-    before = [{"row": 1, "prompt": "p", "reference": "A long answer.", "answer": "Hm."}]
-    after = [{"row": 1, "prompt": "p", "reference": "A long answer.", "answer": "Another long answer."}]
-    assert [pair.outcome for pair in sample_pairs.pairs("text", before, after)] == ["unmarked"]
+    rows = both("A long answer.", "Another long answer.", "Hm.")
+    assert [pair.outcome for pair in sample_pairs.pairs("text", *rows)] == ["unmarked"]
 
 
-def both(reference: str, answer: str, base: str = "?") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    row = {"row": 1, "prompt": "p", "reference": reference}
-    return [{**row, "answer": base}], [{**row, "answer": answer}]
+def both(reference: str, answer: str, base: str = "?") -> tuple[list[Sample], list[Sample]]:
+    return samples([{"reference": reference, "answer": base}]), samples([{"reference": reference, "answer": answer}])
+
+
+def answered(rows: list[Sample], answer: str) -> list[Sample]:
+    """The same rows with this answer."""
+    return [row.model_copy(update={"answer": answer}) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -109,9 +113,8 @@ def test_numbers_are_not_marked_but_their_distance_is_told() -> None:
 
 
 def test_of_many_numbers_the_worst_and_the_best_are_shown() -> None:
-    row = {"prompt": "p", "reference": "0"}
-    after = [{**row, "row": n, "answer": str(n)} for n in range(50)]
-    shown = sample_pairs.shown(sample_pairs.pairs("number", [{**sample, "answer": "9"} for sample in after], after))
+    after = samples({"reference": "0", "row": n, "answer": str(n)} for n in range(50))
+    shown = sample_pairs.shown(sample_pairs.pairs("number", answered(after, "9"), after))
     assert [pair.row for pair in shown] == [*range(49, 39, -1), *range(9, -1, -1)]
 
 
@@ -132,19 +135,17 @@ def told(found: list[sample_pairs.SamplePair]) -> list[tuple[str, list[int]]]:
 
 def test_the_surest_right_labels_and_the_surest_wrong_ones_stand_first() -> None:
     answers = [("a", 0.6), ("a", 0.9), ("b", 0.7), ("b", 0.99)]
-    after = [
-        {"row": n, "prompt": "p", "reference": "a", "answer": a, "probability": p} for n, (a, p) in enumerate(answers)
-    ]
-    found = sample_pairs.pairs("label", [{**sample, "answer": "c"} for sample in after], after)
+    after = samples({"row": n, "reference": "a", "answer": a, "probability": p} for n, (a, p) in enumerate(answers))
+    found = sample_pairs.pairs("label", answered(after, "c"), after)
     assert told(found) == [("now right", [1, 0]), ("wrong before and now", [3, 2])]
     assert found[3].hints == ("99.0\u00a0% sure",)
-    assert sample_pairs.pairs("label", after, [{**after[0], "probability": None}])[0].hints == ()
+    assert sample_pairs.pairs("label", after, [after[0].model_copy(update={"probability": None})])[0].hints == ()
 
 
 def test_free_text_is_ordered_by_the_words_it_shares_with_the_reference() -> None:
     answers = ["asks for a parcel back", "no", "asks about a parcel", "parcel parcel"]
-    after = [{"row": n, "prompt": "p", "reference": "asks for a parcel", "answer": a} for n, a in enumerate(answers)]
-    found = sample_pairs.pairs("text", [{**sample, "answer": "hm"} for sample in after], after)
+    after = samples({"row": n, "reference": "asks for a parcel", "answer": a} for n, a in enumerate(answers))
+    found = sample_pairs.pairs("text", answered(after, "hm"), after)
     assert told(found) == [("Nearest to the reference", [0, 2]), ("Farthest from the reference", [1, 3])]
 
 

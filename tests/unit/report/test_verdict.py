@@ -4,21 +4,23 @@ from typing import Any
 
 import pytest
 
+from tests.records import as_event
 from tunewright.config.tasks import TASKS, Task
 from tunewright.metrics.metric_table import DECIDING, METRICS
 from tunewright.metrics.scoring import interval
 from tunewright.report.verdict import Verdict, judge, pair
+from tunewright.rundir.events import ScoreEvent
 
 Scores = dict[str, float]
 
 
-def event(rows: int = 100, held_out: int = 100, **scores: float) -> dict[str, Any]:
-    return {"scores": scores, "rows": rows, "held_out_rows": held_out}
+def event(rows: int = 100, held_out: int = 100, **scores: float) -> ScoreEvent:
+    return as_event({"kind": "score", "scores": scores, "rows": rows, "held_out_rows": held_out})  # type: ignore[return-value]
 
 
 def verdict_of(
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
+    before: ScoreEvent | None,
+    after: ScoreEvent | None,
     task: Task = "causal_lm",
     *,
     baseline: Scores | None = None,
@@ -57,7 +59,7 @@ SAME, LOW, HIGH = {"held_out_loss": 1.0}, {"held_out_loss": 0.5}, {"held_out_los
     ],
 )
 def test_the_first_metric_with_something_to_say_decides(
-    before: dict[str, Any], after: dict[str, Any] | None, kind: str, metric: str | None
+    before: ScoreEvent, after: ScoreEvent | None, kind: str, metric: str | None
 ) -> None:
     verdict = verdict_of(before, after)
     assert (verdict.kind, verdict.metric) == (kind, metric)
@@ -76,7 +78,7 @@ def test_the_first_metric_with_something_to_say_decides(
     ],
 )
 def test_where_exact_matches_are_too_few_common_words_decide(
-    before: dict[str, Any], after: dict[str, Any], kind: str, metric: str
+    before: ScoreEvent, after: ScoreEvent, kind: str, metric: str
 ) -> None:
     verdict = verdict_of(before, after, "seq2seq")
     assert (verdict.kind, verdict.metric) == (kind, metric)

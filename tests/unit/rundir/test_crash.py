@@ -148,7 +148,7 @@ CASES = {
     "adapter over an older one": Case(with_adapter, lambda root: write_adapter(root, "new"), adapter),
     "adapter over a half replaced one": Case(half_replaced, lambda root: write_adapter(root, "new"), adapter),
     "run.json": Case(
-        new_run, lambda root: RunDir(root).update_info(state="running"), lambda root: RunDir(root).info()["state"]
+        new_run, lambda root: RunDir(root).update_info(state="running"), lambda root: RunDir(root).info().state
     ),
 }
 
@@ -281,7 +281,7 @@ def test_events_written_before_and_after_a_torn_line_are_read(tmp_path: Path) ->
         ended = on(Disk(0, how), lambda path=path: EventLog(path).write("note", text="torn"))
         assert isinstance(ended, Died) == (how in ("exit", "half")), "what the disk refuses waits"
         EventLog(path).write("note", text="after")
-        assert [event["text"] for event in run_dir.read_events(path)] == ["before", "after"]
+        assert [event.text for event in run_dir.read_events(path)] == ["before", "after"]
 
 
 @pytest.mark.parametrize("number", atomic_io.REFUSALS)
@@ -295,7 +295,7 @@ def test_events_wait_while_the_disk_refuses(tmp_path: Path, number: int) -> None
 
     assert on(Disk(0, number, is_lasting=True), write_two) is None
     log.write("note", text="3")
-    assert [(event["seq"], event["text"]) for event in run_dir.read_events(log.path)] == [(n, str(n)) for n in range(4)]
+    assert [(event.seq, event.text) for event in run_dir.read_events(log.path)] == [(n, str(n)) for n in range(4)]
 
 
 def test_only_atomic_io_changes_files_in_runs() -> None:

@@ -33,11 +33,11 @@ def test_a_history_holds_as_much_of_a_long_run_as_of_a_short_one(run: RunDir, co
     write_events(run, count)
     history = read_history(run, most=100)
     logs = history.curves.logs.events
-    assert len(logs) <= 200 and logs[-1]["step"] == count - 1
-    gaps = {after["step"] - before["step"] for before, after in pairwise(logs[:-1])}
+    assert len(logs) <= 200 and logs[-1].step == count - 1
+    gaps = {after.step - before.step for before, after in pairwise(logs[:-1])}
     assert len(gaps) == 1
     assert (history.peak_bytes, history.notes.count) == (count - 1, count)
-    assert len(history.notes.last) == min(MOST_SAID, count) and history.notes.last[-1]["text"] == f"note {count - 1}"
+    assert len(history.notes.last) == min(MOST_SAID, count) and history.notes.last[-1].text == f"note {count - 1}"
 
 
 def test_the_state_is_read_from_the_end(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,9 +51,9 @@ def test_the_state_is_read_from_the_end(run: RunDir, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(event_log, "event_of", counting)
     last = run.last_event()
-    assert last and last["text"] == "note 4999" and read == 1
+    assert last and last.text == "note 4999" and read == 1
     run.events.write("note", text="more")
-    assert read == 2 and run.read_events()[-1]["seq"] == 5_000
+    assert read == 2 and run.read_events()[-1].seq == 5_000
 
 
 def test_a_tail_reads_every_line_once(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_a_tail_reads_every_line_once(run: RunDir, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(record_reader, "event_of", counting)
     for number in range(100):
         run.events.write("note", text=str(number))
-        assert [event["text"] for event in tail.read()] == [str(number)]
+        assert [event.text for event in tail.read()] == [str(number)]
     assert read <= 200
 
 
@@ -76,19 +76,19 @@ def test_a_thinned_curve_takes_back_what_a_resumed_run_does_again() -> None:
     for step in range(100):
         curve.add({"step": step, "session": 1})
     curve.drop_from(50)
-    assert curve.events[-1]["step"] < 50
+    assert curve.events[-1].step < 50
     for step in range(50, 120):
         curve.add({"step": step, "session": 2})
     assert len(curve.events) <= 20 and curve.events[-1] == {"step": 119, "session": 2}
-    steps = [event["step"] for event in curve.events]
-    assert steps == sorted(set(steps)) and all((e["session"] == 1) == (e["step"] < 50) for e in curve.events)
+    steps = [event.step for event in curve.events]
+    assert steps == sorted(set(steps)) and all((e["session"] == 1) == (e.step < 50) for e in curve.events)
 
 
 def test_short_curves_are_whole() -> None:
     curves = Curves()
     for step in range(1, 500):
         curves.take({"kind": "log", "step": step, "loss": 1.0})
-    assert [event["step"] for event in curves.logs.events] == list(range(1, 500))
+    assert [event.step for event in curves.logs.events] == list(range(1, 500))
 
 
 def test_smoothing_is_the_mean_around_each_point_and_reads_each_once() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tunewright.errors import SpecError, TrainingError
 from tunewright.rundir import atomic_io, file_names, run_dir, run_lock
 from tunewright.rundir.event_log import EventLog, Tail, read_events
+from tunewright.rundir.records import RunResult
 
 LOG = {"loss": 1.0, "learning_rate": 1e-4, "tokens_per_second": 9.0, "eta_seconds": 1.0, "rss_bytes": 2**20}
 
@@ -97,7 +98,7 @@ def test_of_a_link_to_a_run_only_the_link_is_removed(run: run_dir.RunDir, tmp_pa
     assert run_dir.folder_bytes(linked.path) == 0 < run_dir.folder_bytes(run.path)
     run_dir.remove(linked)
     assert not link.is_symlink()
-    assert run.info()["name"] == "shop"
+    assert run.info().name == "shop"
     assert [path.name for path in run.path.parent.iterdir()] == [run.name]
 
 
@@ -105,17 +106,18 @@ def test_a_run_whose_parent_died_is_what_its_worker_made_of_it(run: run_dir.RunD
     run.update_info(state="running", worker=run_dir.process_record(os.getpid()))
     run.events.write("done", result={"after": {"exact_match": 1.0}})
     assert run.state() == "finished"
-    assert run.result() == {"after": {"exact_match": 1.0}}
+    assert run.result() == RunResult(after={"exact_match": 1.0})
     run.events.write("failed", problems=[], exit_code=143)
     assert run.state() == "stopped"
 
 
 def test_events_are_strict_json_in_one_sequence_over_sessions(run: run_dir.RunDir) -> None:
-    run.events.write("log", **LOG | {"loss": float("nan"), "nested": {"x": [float("inf"), 1.0]}})
+    run.events.write("log", **LOG | {"loss": float("nan"), "grad_norm": float("inf")})
     EventLog(run.file(file_names.EVENTS), step=3).write("log", **LOG)
     events = run.read_events()
-    assert [(e["seq"], e["step"], e["loss"]) for e in events] == [(0, 0, None), (1, 3, 1.0)]
-    assert events[0]["nested"] == {"x": [None, 1.0]}
+    assert [(e.seq, e.step, e.loss) for e in events] == [(0, 0, None), (1, 3, 1.0)]
+    assert events[0].grad_norm is None
+    assert "NaN" not in run.file(file_names.EVENTS).read_text()
 
 
 def test_a_torn_last_line_is_left_for_later(run: run_dir.RunDir) -> None:
@@ -124,16 +126,16 @@ def test_a_torn_last_line_is_left_for_later(run: run_dir.RunDir) -> None:
     with path.open("a") as file:
         file.write('{"schema": 1, "seq": 1, "t": 1.5, "step": 0, "kind": "note", "te')
     tail = Tail(path)
-    assert [e["text"] for e in tail.read()] == ["whole"]
-    assert [e["text"] for e in read_events(path)] == ["whole"]
+    assert [e.text for e in tail.read()] == ["whole"]
+    assert [e.text for e in read_events(path)] == ["whole"]
     with path.open("a") as file:
         file.write('xt": "late"}\n')
-    assert [e["text"] for e in tail.read()] == ["late"]
+    assert [e.text for e in tail.read()] == ["late"]
 
 
 def test_run_json_is_always_whole(run: run_dir.RunDir) -> None:
-    run.update_info(result={"scores": [0.5]})
-    assert json.loads(run.file(file_names.RUN_JSON).read_text())["result"] == {"scores": [0.5]}
+    run.update_info(result=RunResult(after={"exact_match": 0.5}))
+    assert json.loads(run.file(file_names.RUN_JSON).read_text())["result"] == {"after": {"exact_match": 0.5}}
     assert not list(run.path.glob(".run.json*"))
 
 
@@ -144,8 +146,8 @@ def test_answers_with_any_character_are_read_as_they_were_written(run: run_dir.R
     atomic_io.write_jsonl(
         run.path / file_names.EVAL / "after.jsonl", [row | {"row": 1, "answer": text}, row | {"row": 2}]
     )
-    assert [sample["answer"] for sample in run.samples("after")] == [text, ""]
-    assert run.samples("before") == run.seen_rows() == []
+    assert [sample.answer for sample in run.samples("after")] == [text, ""]
+    assert run.samples("before") == run.preview_rows() == []
 
 
 @pytest.mark.parametrize("word", ["x" * 300, "x" * 5000, "1" + "0" * 400, "a/" + "x" * 300])

@@ -33,7 +33,7 @@ def test_killed_at_any_operation_the_run_is_whole_or_no_run(tmp_path: Path, how:
         run = RunDir(root / "run")
         if run.file(file_names.RUN_JSON).exists():
             assert {name for name in names(run.path) if not name.startswith(".")} == WHOLE
-            assert run.info()["name"] == "run"
+            assert run.info().name == "run"
         elif not is_there:
             assert run_dir.list_runs(root) == []
 

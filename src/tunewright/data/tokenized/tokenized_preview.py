@@ -54,7 +54,7 @@ def pieces(
     if task == "seq2seq":
         target = tokenizer.decode([int(label) for label in row.labels], skip_special_tokens=False)
         return [prompt, _piece("\n", False), _piece(target, True)]
-    return [prompt, _piece(" -> ", False), PreviewPiece(_label(row, labels, problem_type), True)]
+    return [prompt, _piece(" -> ", False), _piece(_label(row, labels, problem_type), True)]
 
 
 def _piece(text: str, is_learned: bool) -> PreviewPiece:

@@ -18,7 +18,7 @@ from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
 from tunewright.metrics import scoring
-from tunewright.metrics.evaluated_rows import RowLoss, Sample
+from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.metrics.scoring import exact_match, is_json_task, json_scores
 from tunewright.planning.peft_kwargs import LABELLED
 
@@ -45,7 +45,7 @@ def held_out_loss(
 def row_losses(
     model: nn.Module, rows: Sequence[TokenizedExample], loss: LossFunction, collator: StepCollator, progress: Progress,
     backoff: BatchSizeBackoff,
-) -> list[RowLoss]:  # fmt: skip
+) -> list[ExampleLoss]:  # fmt: skip
     """For each row its number, the sum of its losses, and how many units that sum is over; blocks of a long text are one row."""
     losses_by_position: dict[int, float] = {}
 
@@ -59,7 +59,7 @@ def row_losses(
     for i, row in enumerate(rows):  # a conversation may be several texts
         losses[row.number] = losses.get(row.number, 0.0) + losses_by_position[i]
         units[row.number] = units.get(row.number, 0) + collator.units([row])
-    return [RowLoss(row=number, loss=loss, units=units[number]) for number, loss in losses.items()]
+    return [ExampleLoss(row=number, loss=loss, units=units[number]) for number, loss in losses.items()]
 
 
 @torch.no_grad()
@@ -92,7 +92,7 @@ class EvaluationResult:
 
     scores: dict[str, float]
     samples: list[Sample]
-    losses: list[RowLoss]
+    losses: list[ExampleLoss]
 
 
 @dataclass(frozen=True)

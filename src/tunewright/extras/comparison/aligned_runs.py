@@ -14,7 +14,7 @@ from tunewright.config.tasks import Task
 from tunewright.errors import TrainingError, error
 from tunewright.i18n import N_, Phrase
 from tunewright.metrics import paired_differences
-from tunewright.metrics.evaluated_rows import RowLoss, Sample
+from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.metrics.metric_table import DECIDING, LOSS, AnswerKind, in_reading_order, is_loss
 from tunewright.metrics.paired_differences import Estimate
 from tunewright.metrics.per_example_scores import PerExampleScores, loss_marks, marks
@@ -39,7 +39,7 @@ class Candidate:
     name: str
     scores: tuple[Scores, ...]
     samples: tuple[tuple[Sample, ...], ...]
-    losses: tuple[tuple[RowLoss, ...], ...]
+    losses: tuple[tuple[ExampleLoss, ...], ...]
     records: tuple[RunRecord, ...] = ()
 
     @property
@@ -265,11 +265,11 @@ def _rows_read(records: Sequence[RunRecord]) -> list[tuple[int, int]]:
     return read[0] if len(data) == 1 and all(rows == read[0] for rows in read) else []
 
 
-def _units(losses: Sequence[RowLoss]) -> list[tuple[int, int]]:
+def _units(losses: Sequence[ExampleLoss]) -> list[tuple[int, int]]:
     return [(row.row, row.units) for row in losses]
 
 
-def _losses(losses: Sequence[RowLoss], read: Sequence[tuple[int, int]]) -> tuple[RowLoss, ...]:
+def _losses(losses: Sequence[ExampleLoss], read: Sequence[tuple[int, int]]) -> tuple[ExampleLoss, ...]:
     return tuple(losses) if _units(losses) == read else ()
 
 

@@ -3,7 +3,7 @@
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.launch.session_client import Progress, SessionClient
-from tunewright.metrics.evaluated_rows import RowLoss, Sample
+from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
@@ -17,7 +17,7 @@ def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress
         raise error("E230", reason=N_("its task does not generate answers in turns"))
     result = session.request("prompted", progress, shots=shots)
     samples = [Sample.model_validate(sample) for sample in result.pop("samples")]
-    losses = [RowLoss.model_validate(loss) for loss in result.pop("losses")]
+    losses = [ExampleLoss.model_validate(loss) for loss in result.pop("losses")]
     run.write_test(file_names.PROMPTED, samples, losses)
     atomic_io.write_json(
         run.path / file_names.EVAL / f"{file_names.PROMPTED}.json",
