@@ -110,7 +110,7 @@ def _method(word: str) -> Explanation | None:
     paragraphs += [_(term.text) for term in load_terms() if _plain(term.name) == _plain(row.title)]
     if row.model.upstream_fields():
         paragraphs.append(
-            _("Handed on as they are: {names}").format(
+            _("Passed on unchanged: {names}").format(
                 names=", ".join(sorted(row.model.upstream_fields().keys() - set(own)))
             )
         )
@@ -134,7 +134,7 @@ def _key(word: str) -> Explanation | None:
     if owner is None:
         return None
     text = _(
-        "A field of transformers or peft that Tunewright neither chooses nor checks: its value is handed on as it is."
+        "A field of transformers or peft that Tunewright neither chooses nor checks: its value is passed on unchanged."
     )
     same = [_(term.text) for term in load_terms() if _plain(name) in map(_plain, _names(term))]
     return Explanation(f"{owner}.{name}", "key", (text, *same), (f"--set {owner}.{name}=VALUE",))
@@ -163,7 +163,7 @@ def _section(name: str, rows: list[OptionRow]) -> Explanation:
         keys = [(row.path, row.description) for row in rows if row.path.startswith(name + ".")]
     paragraphs = [about, "\n".join(f"{key}: {meaning}" for key, meaning in keys)]
     if upstream(name):
-        paragraphs.append(_("Handed on as they are: {names}").format(names=", ".join(sorted(upstream(name)))))
+        paragraphs.append(_("Passed on unchanged: {names}").format(names=", ".join(sorted(upstream(name)))))
     same = [_(term.text) for term in load_terms() if _plain(term.name) == name]
     return Explanation(name, "key", (*paragraphs, *same))
 

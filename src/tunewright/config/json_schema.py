@@ -42,7 +42,7 @@ def json_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     for section, models in SECTIONS.items():
         definition = schema["$defs"][models[0].__name__]
-        handed_on = {"description": _("Handed on to transformers or peft as it is.")}
+        handed_on = {"description": _("Passed on to transformers or peft unchanged.")}
         definition["properties"] = _own_properties(schema, section) | {
             name: dict(handed_on) for name in sorted(upstream(section))
         }

@@ -27,7 +27,7 @@ _KINDS = {
     "string_type": N_("text"),
     "string_unicode": N_("text in UTF-8; rename the file or folder whose name holds other bytes"),
     "encoding": N_("the name of a text encoding such as gb18030"),
-    "not_writable": N_("text without NUL and without halves of characters"),
+    "not_writable": N_("text without NUL and lone surrogates"),
     "list_type": N_("a list"),
     "none_required": N_("null"),
     "dict_type": N_("a mapping of keys to values"),

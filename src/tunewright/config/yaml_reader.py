@@ -13,7 +13,7 @@ import yaml
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_, Phrase, _
 
-UNWRITABLE = N_("a text holds NUL or half a character")
+UNWRITABLE = N_("a text contains NUL or a lone surrogate")
 MAX_DEPTH = 20
 MAX_NODES = 5_000
 Path = tuple[str | int, ...]
@@ -24,7 +24,7 @@ _QUOTES_AND_BRACKETS = ("'", '"', "[", "{")
 
 # beginning of what PyYAML says -> what a person can do with it
 _SYNTAX = (
-    ("mapping values are not allowed", N_("a colon stands where no key can be; put the value in quotes")),
+    ("mapping values are not allowed", N_("there is a colon where no key can be; put the value in quotes")),
     ("found character '\\t'", N_("a tab; indent with spaces")),
     ("could not find expected ':'", N_("a colon is missing after the key")),
     ("expected <block end>", N_("the indent does not fit the lines above")),

@@ -34,9 +34,9 @@ def endless(evidence: Evidence) -> Finding | None:
     }  # fmt: skip
     remedies: list[Remedy] = []
     if truncated:
-        text = N_("do not cut the rows, so that their end is learned: {tokens} tokens")
+        text = N_("do not cut the rows, so that their end is in the loss: {tokens} tokens")
         remedies.append(anew(evidence, text, {"data.max_length": longest}, tokens=longest))
-    remedies.append(look_at_rows(evidence, N_("see whether the end token of each answer is learned")))
+    remedies.append(look_at_rows(evidence, N_("see whether the end token of each answer is in the loss")))
     return Finding(Problem("D601", values=values), "error", "likely", tuple(remedies))
 
 

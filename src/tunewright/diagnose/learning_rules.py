@@ -102,7 +102,7 @@ def answers_cut_away(evidence: Evidence) -> Finding | None:
     if longest > summary.max_length:
         text = N_("make room for the longest row: {tokens} tokens")
         remedies.append(anew(evidence, text, {"data.max_length": longest}, tokens=longest))
-    remedies.append(look_at_rows(evidence, N_("see what is learned of each row")))
+    remedies.append(look_at_rows(evidence, N_("see which tokens of each row are in the loss")))
     return Finding(Problem("D204", values=values), "error", "certain", tuple(remedies))
 
 

@@ -38,11 +38,9 @@ def _calmer(evidence: Evidence) -> list[Remedy]:
     """A smaller learning rate, shorter gradients, a wider range of numbers: whatever is not so already."""
     remedies = [lower_rate(evidence, change)]
     if evidence.plan.run.train.max_grad_norm == 0:
-        remedies.append(change(evidence, N_("shorten long gradients"), {"train.max_grad_norm": CLIPPED}))
+        remedies.append(change(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))
     if evidence.plan.run.model.precision == "fp16":
-        remedies.append(
-            change(evidence, N_("compute in fp32, whose numbers do not overflow"), {"model.precision": "fp32"})
-        )
+        remedies.append(change(evidence, N_("compute in fp32, whose range is wider"), {"model.precision": "fp32"}))
     return remedies
 
 
@@ -73,5 +71,5 @@ def exploded(evidence: Evidence) -> Finding | None:
     }  # fmt: skip
     remedies = [lower_rate(evidence)]
     if evidence.plan.run.train.max_grad_norm == 0:
-        remedies.append(anew(evidence, N_("shorten long gradients"), {"train.max_grad_norm": CLIPPED}))
+        remedies.append(anew(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))
     return Finding(Problem("D403", values=values), "error", "likely", tuple(remedies))

@@ -50,7 +50,7 @@ def _remedies(evidence: Evidence, best: int) -> tuple[Remedy, ...]:
     peft = dict(run.peft)
     remedies = [fewer_passes(evidence, evidence.passes * best / last)]
     if isinstance(peft.get("r"), int) and peft["r"] > SMALL_RANK:
-        remedies.append(anew(evidence, N_("take a lower rank, which remembers less"), {"peft.r": SMALL_RANK}))
+        remedies.append(anew(evidence, N_("take a lower rank, which memorizes less"), {"peft.r": SMALL_RANK}))
     if peft.get("lora_dropout") == 0.0:
         remedies.append(anew(evidence, N_("drop some inputs while training"), {"peft.lora_dropout": 0.1}))
     if not run.train.early_stopping_patience:

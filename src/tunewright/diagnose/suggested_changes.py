@@ -79,7 +79,7 @@ def _saving(evidence: Evidence, rung: LadderStep) -> Remedy | None:
 def fewer_passes(evidence: Evidence, passes: float) -> Remedy:
     """So many passes over the rows, as a whole number."""
     count = max(1, round(passes))
-    text = N_("end where the held-out loss was best: after {count} passes over the rows")
+    text = N_("end where the held-out loss was best: after {count} epochs")
     by_steps = {"train.max_steps": -1} if evidence.plan.run.train.max_steps > 0 else {}
     return anew(evidence, text, {"train.num_train_epochs": float(count), **by_steps}, count=count)
 

@@ -65,7 +65,7 @@ def _uneven(part: ConfigJson) -> Iterator[tuple[str, int, str]]:
         yield (
             "max_position_embeddings",
             part["max_position_embeddings"],
-            N_("none of them is left behind the padding's id"),
+            N_("none of them is left after the padding's id"),
         )
 
 

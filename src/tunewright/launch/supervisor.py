@@ -251,7 +251,7 @@ class Supervisor:
 
     def _refused(self, step: int) -> Problem:
         reason = self._unsaved() or (self.refusal.strerror if self.refusal else os.strerror(errno.ENOSPC))
-        values = {"what": N_("what the run made"), "reason": reason, "step": step}
+        values = {"what": N_("what the run produced"), "reason": reason, "step": step}
         return Problem("E510", values={**values, "path": str(self.run.path), "name": self.run.name})
 
     def _failed(self, problems: Sequence[Problem], step: int) -> dict[str, object]:
@@ -270,7 +270,7 @@ class Supervisor:
         if self.stood_still:
             return N_("signal 9 from its parent, as it computed and wrote nothing for ten minutes")
         if code == -signal.SIGKILL:
-            return N_("signal 9 from somebody; memory was not short")
+            return N_("signal 9 from another process; memory was not short")
         if code < 0:
             return Phrase(N_("signal {number}"), number=-code)
         return Phrase(N_("exit code {number}"), number=code)

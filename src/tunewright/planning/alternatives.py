@@ -55,7 +55,7 @@ def _savings(run: ResolvedConfig) -> list[WantedMethods]:
         values = {"rows": half, "now": rows, "batch": batch}
         savings.append((N_("{rows} rows at once instead of {now}, the effective batch stays {batch}"), changes, values))
     if not run.train.activation_checkpointing and run.method != "prefix_tuning":
-        savings.append((N_("activations computed twice (checkpointing)"), {"train.activation_checkpointing": True}, {}))
+        savings.append((N_("activations recomputed (checkpointing)"), {"train.activation_checkpointing": True}, {}))
     return savings
 
 

@@ -83,6 +83,6 @@ def _user_choices(origins: Mapping[str, str], run: ResolvedConfig) -> list[Plann
         value = value_at(run, path)
         is_mapping = isinstance(value, dict) and "." not in path
         if origin != DEFAULT and value != AUTO and not is_mapping:
-            reason = N_("set by the demo, not by you") if origin == DEMO else N_("asked for")
+            reason = N_("set by the demo, not by you") if origin == DEMO else N_("set by you")
             choices.append(PlannedChoice(path=path, value=value, origin=origin, reason=reason))
     return choices

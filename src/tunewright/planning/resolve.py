@@ -117,7 +117,10 @@ def _max_length(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 def _max_truncated(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     task: Task = resolved(run.task)
-    answers, texts = N_("an answer that is cut has no end to learn"), N_("a text is usually told by its beginning")
+    answers, texts = (
+        N_("an answer that is cut has no end to learn"),
+        N_("the beginning of a text usually shows what it is"),
+    )
     return choice("data.max_truncated", most_truncated(run.data, task), answers if TASKS[task].writes else texts)
 
 
@@ -155,11 +158,11 @@ def _epochs(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     rows, writes = facts.data.num_sequences, TASKS[resolved(run.task)].writes
     value = next((passes for limit, passes in PASSES[writes] if rows < limit), 1.0)
     if value == 1.0:
-        reason = N_("{rows} rows are enough for one pass to teach the task")
+        reason = N_("{rows} rows are enough to learn the task in one epoch")
     elif writes:
-        reason = N_("only {rows} rows: several passes; early stopping watches")
+        reason = N_("only {rows} rows: several epochs; early stopping watches")
     else:
-        reason = N_("{rows} short rows and a head that starts untrained: several passes; early stopping watches")
+        reason = N_("{rows} short rows and a head that starts untrained: several epochs; early stopping watches")
     return choice("train.num_train_epochs", value, reason, rows=rows)
 
 
@@ -202,11 +205,13 @@ def _problem_type(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 def _eval_rows(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     held_out, longest = facts.data.num_held_out, facts.data.answer_lengths.get("p95", 0)
     if facts.data.format == "text" or not held_out:
-        return choice("eval.rows", 0, N_("plain text has no answers to write") if held_out else N_("no held-out rows"))
+        return choice(
+            "eval.rows", 0, N_("plain text has no answers to generate") if held_out else N_("no held-out rows")
+        )
     if not TASKS[resolved(run.task)].writes:
         return choice("eval.rows", held_out, N_("a label costs no more than the loss: all held-out rows"))
     if longest <= SHORT_ANSWER_TOKENS:
-        reason = N_("answers are short (95 % within {longest} tokens), so many can be written and compared")
+        reason = N_("answers are short (95 % within {longest} tokens), so many can be generated and compared")
         return choice("eval.rows", min(held_out, 120), reason, longest=longest)
     reason = N_("answers are long (95 % within {longest} tokens): a few samples to look at")
     return choice("eval.rows", min(held_out, 6), reason, longest=longest)
@@ -215,7 +220,7 @@ def _eval_rows(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 def _max_new_tokens(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     longest = facts.data.answer_lengths.get("longest", 0)
     if not TASKS[resolved(run.task)].writes:
-        return choice("eval.max_new_tokens", 1, N_("nothing is written: labels are predicted"))
+        return choice("eval.max_new_tokens", 1, N_("nothing is generated: labels are predicted"))
     value = max(8, min(128, longest + 8))
     if longest > value:
         reason = N_(

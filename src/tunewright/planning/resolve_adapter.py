@@ -78,10 +78,10 @@ def learning_rate(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
         value = 1e-3 if billions < 0.1 else 3e-4 if 0.5 <= billions < 2 else value
     if facts.model.name in BUNDLED and BUNDLED[facts.model.name].untrained and value > WHOLE_LAYERS_RATE:
         return choice(
-            "train.learning_rate", WHOLE_LAYERS_RATE, N_("layers that start random are trained as a whole beside it")
+            "train.learning_rate", WHOLE_LAYERS_RATE, N_("randomly initialized layers are trained in full beside it")
         )
     reason = N_(
-        "{method} on {millions} million parameters; small models, and methods that learn few numbers, take larger steps"
+        "{method} on {millions} million parameters; small models, and methods with few parameters, take larger steps"
     )
     return choice("train.learning_rate", value, reason, method=title, millions=round(1000 * billions))
 
@@ -191,13 +191,16 @@ def additions(run: RunConfig, facts: InspectedFacts) -> list[PlannedChoice]:
     has, choices = run.peft.upstream_fields().keys() - run.peft.extra.keys(), []
     if run.method == "lora" and "target_parameters" in has and _takes_experts(run, facts):
         experts = expert_parameters(facts.model)
-        reason = N_("the experts of all blocks stand in one parameter, which is no layer")
+        reason = N_("the experts of all blocks are one parameter, which is not a layer")
         choices.append(choice("peft.target_parameters", experts, reason))
     if "fan_in_fan_out" in has and facts.model.is_conv1d:
         reason = N_("this family keeps its weights transposed")
         choices.append(choice("peft.fan_in_fan_out", True, reason))
     if run.method == "prefix_tuning" and "init_weights" in has:
-        reason = N_("the prefix starts as nothing, so training starts at the base; random ones start far from it")
+        reason = N_(
+            "the prefix is initialized to have no effect, so training starts at the base; a random one "
+            "starts far from it"
+        )
         choices.append(choice("peft.init_weights", "zero", reason))
     if run.method == "prompt_tuning" and "prompt_tuning_init" in has:
         reason = N_("vectors of words that the model knows; random ones lie outside of what it has seen")
@@ -205,6 +208,6 @@ def additions(run: RunConfig, facts: InspectedFacts) -> list[PlannedChoice]:
     untrained = [*(BUNDLED[facts.model.name].untrained if facts.model.name in BUNDLED else ())]
     untrained += facts.model.fresh_heads.get(run.task, ()) if run.task != AUTO else ()
     if untrained and "modules_to_save" in has:
-        reason = N_("they start random in this model, so they are trained as a whole")
+        reason = N_("they are randomly initialized in this model, so they are trained in full")
         choices.append(choice("peft.modules_to_save", untrained, reason))
     return choices

@@ -227,7 +227,7 @@ def _field_differences(kind: AnswerKind, answer: str, reference: str) -> list[st
         if key not in answered:
             hints.append(_("{key} is missing").format(key=key))
         elif key not in gold:
-            hints.append(_("{key} was not asked for").format(key=key))
+            hints.append(_("{key} is not in the reference").format(key=key))
         elif not _is_right(kind, *(json.dumps({key: side[key]}) for side in (answered, gold))):
             hints.append(_("{key} should be {value}").format(key=key, value=json.dumps(gold[key], ensure_ascii=False)))
     return hints
@@ -236,7 +236,7 @@ def _field_differences(kind: AnswerKind, answer: str, reference: str) -> list[st
 def _part_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
     in_answer, in_reference = Counter(parts(kind, answer)), Counter(parts(kind, reference))
     missing = [_("{key} is missing").format(key=part) for part in (in_reference - in_answer).elements()]
-    return missing + [_("{key} was not asked for").format(key=part) for part in (in_answer - in_reference).elements()]
+    return missing + [_("{key} is not in the reference").format(key=part) for part in (in_answer - in_reference).elements()]
 
 
 def _tag_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:

@@ -14,7 +14,7 @@ from tunewright.rundir import file_names, model_card, run_readme
 from tunewright.rundir.base_model import base_of
 
 _UNMARKED = {
-    "text": N_("These answers are not marked: they are free text, or only one of the two models was measured."),
+    "text": N_("These answers are not marked: they are free text, or only one of the two models was evaluated."),
     "number": N_("Numbers are not marked as right or wrong; each is shown with how far the tuned model is off."),
 }
 SHOWN_NUMBERS = 30
@@ -120,11 +120,11 @@ def caveats(record: RunRecord) -> list[str]:
     sentences += _about_references(record)
     if before and after:
         sentences.append(
-            _("Base and tuned model were measured in the same way, on the same rows; none of them was trained on.")
+            _("Base and tuned model were evaluated in the same way, on the same rows; none of them was trained on.")
         )
     if after and 0 < after["rows"] < after["held_out_rows"]:
         sentences.append(
-            _("Answers were written for {rows} of {held_out}; the loss is that of all.").format(
+            _("Answers were generated for {rows} of {held_out}; the loss is over all of them.").format(
                 rows=after["rows"], held_out=formatting.held_out(after["held_out_rows"]).spoken()
             )
         )
@@ -136,7 +136,7 @@ def caveats(record: RunRecord) -> list[str]:
             )
         )
         sentences.append(
-            _("The demo sets most values itself, to be done in minutes. With your data the plan chooses them.")
+            _("The demo sets most values itself, to finish in minutes. With your data the plan chooses them.")
         )
     by_loss = is_loss(record.verdict.metric)
     rows = after["held_out_rows" if by_loss else "rows"] if after else 0
@@ -159,8 +159,8 @@ def caveats(record: RunRecord) -> list[str]:
     if leaked:
         sentences.append(
             ngettext(
-                "{count} held-out row also stood in training; it was left out of the test.",
-                "{count} held-out rows also stood in training; they were left out of the test.",
+                "{count} held-out row was also in training; it was left out of the test.",
+                "{count} held-out rows were also in training; they were left out of the test.",
                 leaked,
             ).format(count=leaked)
         )
@@ -176,7 +176,7 @@ def _about_references(record: RunRecord) -> list[str]:
     sentences = []
     if record.before and record.references[0] == "untrained head":
         sentences.append(
-            _("The base model has no head for this task: one of random numbers was measured, which only guesses.")
+            _("The base model has no head for this task: a randomly initialized one was evaluated, which only guesses.")
         )
     if record.before and record.baseline:
         sentences.append(

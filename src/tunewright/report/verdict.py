@@ -241,9 +241,9 @@ _LOSS_REASONS: Mapping[str, str] = {
 NOTHING_HELD_OUT = N_(
     "No rows were held out, so nothing can be said about new data. Hold some out: --set data.holdout=0.1"
 )
-ONLY_BEFORE = N_("The base model was measured, the tuned one was not: the run did not get that far.")
+ONLY_BEFORE = N_("The base model was evaluated, the tuned one was not: the run did not get that far.")
 NOT_REACHED = N_("The run did not get as far as measuring the held-out rows.")
-NOT_ALIKE = N_("Base and tuned model were measured on different rows, so they cannot be compared.")
+NOT_ALIKE = N_("Base and tuned model were evaluated on different rows, so they cannot be compared.")
 
 
 def pair(

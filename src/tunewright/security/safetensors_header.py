@@ -57,7 +57,7 @@ def _place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
         raise _damaged(path, Phrase(N_("{name} is not described by dtype, shape and data_offsets"), name=name))
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _are_counts(shape) or len(shape) > _MAX_AXES or not _are_counts(offsets) or len(offsets) != 2:
-        raise _damaged(path, Phrase(N_("{name} has a shape or a place that is none"), name=name))
+        raise _damaged(path, Phrase(N_("{name} has an invalid shape or position"), name=name))
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in BITS:
         raise _damaged(path, Phrase(N_("{name} has an unknown type"), name=name))
     bits = math.prod(shape) * BITS[entry["dtype"]]

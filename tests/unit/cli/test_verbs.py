@@ -203,7 +203,7 @@ def test_a_place_that_is_taken_comes_with_one_that_is_free(tw, model: Path, rows
     assert "fix: a place that is free: 'my run-3'" in refused.err
     Path("my.yaml").write_text("")
     refused = tw("init", str(model), "my.jsonl")
-    assert "fix: write over it: --force" in refused.err and "or:  a place that is free: my-2.yaml" in refused.err
+    assert "fix: overwrite it: --force" in refused.err and "or:  a place that is free: my-2.yaml" in refused.err
 
 
 def test_stop_and_logs_of_a_run_that_has_ended(tw, make_run: MakeRun) -> None:

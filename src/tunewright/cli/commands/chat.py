@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 def chat(
     run: options.RunOrLastArgument = "last",
     base: options.WithBaseFlag = None,
-    prompt: Annotated[str | None, typer.Option("-p", "--prompt", help=_("Ask only this."), show_default=False)] = None,
+    prompt: Annotated[
+        str | None, typer.Option("-p", "--prompt", help=_("Send only this message."), show_default=False)
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help=_("Longest answer in tokens."))] = 256,
     as_json: options.JsonFlag = False,
 ) -> None:

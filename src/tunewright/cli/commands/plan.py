@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("What a run would do: every decision with its reason, memory, disk; writes no run"))(plan)
+    app.command(help=_("What a run would do: every decision with its reason, memory, disk; starts nothing"))(plan)
 
 
 def plan(
@@ -43,7 +43,7 @@ def plan(
     as_json: options.JsonFlag = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Show no progress."))] = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help=_("Show every decision with its whole reason."))
+        bool, typer.Option("-v", "--verbose", help=_("Show every decision with its full reason."))
     ] = False,
 ) -> None:
     flags = options.training(
@@ -63,7 +63,7 @@ def plan(
 def _calibrate(loaded: "LoadedConfig", *, is_quiet: bool) -> None:
     from tunewright import api
 
-    with live_display.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
+    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as progress:
         factor = api.calibrate(loaded, note=console.note, progress=progress)
     if not is_quiet:
         console.note(_("measured: {factor} times the time of the formula").format(factor=f"{factor:.2f}"))
@@ -131,7 +131,7 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
     plan_summary.decided(planned, channel, is_whole=is_whole)
     chosen = [choice for choice in planned.choices if choice.origin not in ("plan", "default")]
     if chosen:
-        plan_summary.labelled(channel, _("Asked"), _("set by you"))
+        plan_summary.labelled(channel, _("Settings"), _("set by you"))
         rows = [
             (
                 c.path,
@@ -142,7 +142,7 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
         ]
         console.table(channel, rows, indent=" " * plan_summary.LABEL)
     if not planned.fits:
-        text = _("does not fit: {needed} needed, {free} free. Start it all the same with --force").format(
+        text = _("does not fit: {needed} needed, {free} free. Start it anyway with --force").format(
             needed=formatting.size(planned.memory.peak_bytes), free=formatting.size(planned.facts.room_bytes)
         )
         plan_summary.labelled(channel, _("Memory"), channel.paint(text, "red"))

@@ -141,7 +141,7 @@ def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
             raise error("E220", path=name, reason=_first_line(fault)) from fault
         except (ConnectionError, TimeoutError, httpx.TransportError) as fault:
             if is_offline:
-                why = N_("--offline was asked for") if _IS_OFFLINE.get() else "HF_HUB_OFFLINE"
+                why = N_("--offline is set") if _IS_OFFLINE.get() else "HF_HUB_OFFLINE"
                 raise error("E701", name=name, data=name, why=why) from fault
             raise error("E702", name=name, reason=_first_line(fault)) from fault
         except (ValueError, OSError) as fault:

@@ -88,13 +88,13 @@ FEW_FAULTS, PART = 20, 8192
 DEEPEST_INDENT = 200
 
 _REASONS = {
-    "Extra data": N_("something stands after its end"),
+    "Extra data": N_("there is something after its end"),
     "Expecting value": N_("a value is missing here"),
     "Expecting ',' delimiter": N_('a comma is missing here, or a quote " inside a text is not written as \\"'),
     "Expecting ':' delimiter": N_("a colon is missing here"),
     "Expecting property name enclosed in double quotes": N_("a key in double quotes is missing here"),
-    "Illegal trailing comma before end of object": N_("a comma stands before the end of the object"),
-    "Illegal trailing comma before end of array": N_("a comma stands before the end of the list"),
+    "Illegal trailing comma before end of object": N_("there is a comma before the end of the object"),
+    "Illegal trailing comma before end of array": N_("there is a comma before the end of the list"),
     "Unterminated string starting at": N_("the text that begins here does not end"),
     "Invalid control character at": N_("a line break or control character inside a text is not escaped"),
     "Invalid \\escape": N_("a backslash is not written as \\\\"),
@@ -102,7 +102,7 @@ _REASONS = {
 }
 _NOT_UTF8 = N_("the bytes are not UTF-8")
 _NUL = N_("a NUL character")
-_HALF = N_("half a character (a lone surrogate)")
+_HALF = N_("a lone surrogate (half a character)")
 
 _KINDS: Mapping[type, str] = {
     dict: N_("an object"),

@@ -101,7 +101,7 @@ def _data_files(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[P
     if len(above) > DEEPEST:
         raise error("E262", Where(str(folder)), file=str(folder), what=N_("a folder in too many others"))
     if folder.is_symlink() and any(folder.samefile(parent) for parent in above):
-        raise error("E262", Where(str(folder)), file=str(folder), what=N_("a link to a folder that it stands in"))
+        raise error("E262", Where(str(folder)), file=str(folder), what=N_("a link to a folder that contains it"))
     for entry in _entries(folder, root):
         if entry.is_dir():
             yield from _data_files(entry, root, (*above, folder))
