@@ -34,7 +34,7 @@ def runs(root: str | Path | None = None) -> list[TrainedRun]:
 
 
 def overview(run: TrainedRun) -> RunOverview:
-    """A run for a list of runs: a damaged folder is no error here."""
+    """A run for a list of runs: a damaged folder is not an error here."""
     return run_overview.overview(run.dir)
 
 

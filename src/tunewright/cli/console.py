@@ -167,7 +167,7 @@ def table(
 ) -> None:
     """Cells in columns without any lines, `gap` apart; the last column is broken at the width.
 
-    `right` aligns columns to the right. `below` holds what stands unbroken under each row, where it is not empty.
+    `right` aligns columns to the right. `below` holds the text shown unbroken under each row, where it is not empty.
     """
     body = [[one_line(cell) for cell in row] for row in rows]
     heads = _stacked(header, body, columns_of(indent), channel.width, gap) if header else []
@@ -251,7 +251,7 @@ def as_json(value: Mapping[str, object], channel: Channel | None = None) -> None
 def note(text: str) -> None:
     """A step that takes a moment."""
     channel = err()
-    if channel.is_tty:  # a progress bar may stand on the line
+    if channel.is_tty:  # a progress bar may be on the line
         channel.stream.write(ERASE)
     channel.line(channel.paint(text.replace("\n", "\\n"), "dim"))
 

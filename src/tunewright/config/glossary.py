@@ -118,7 +118,7 @@ def _method(word: str) -> Explanation | None:
 
 
 def _key(word: str) -> Explanation | None:
-    """A whole path, its last part, a section, or a field of upstream; what stands inside a value is left out."""
+    """A whole path, its last part, a section, or a field of upstream; what is inside a value is left out."""
     path = word.partition("[")[0]
     rows = option_rows()
     matching = [row for row in rows if path == row.path or path.startswith(row.path + ".")]
@@ -169,7 +169,7 @@ def _section(name: str, rows: list[OptionRow]) -> Explanation:
 
 
 def _names(term: Term) -> Iterator[str]:
-    """What a term is called in English and in Chinese, whatever the language is, and what else stands for it."""
+    """What a term is called in English and in Chinese, whatever the language is, and its other names."""
     yield from (term.name, *term.keys)
     yield from re.split("[（）]", translations("zh").gettext(term.name).rstrip("）"))
 
@@ -185,7 +185,7 @@ def _term(word: str) -> Explanation | None:
 
 
 def _old_key(word: str) -> Explanation | None:
-    """A name that is no longer, or nowhere, written in a config: where it stands today."""
+    """A name that a config no longer has, or never had: where it is today."""
     section, _dot, key = word.rpartition(".")
     known = old_name(section if section in SECTIONS else TOP, key) if not section or section in SECTIONS else None
     if known is None:

@@ -26,7 +26,7 @@ SECTIONS: Mapping[str, tuple[type[Section], ...]] = {
 def fields(section: str) -> dict[str, FieldInfo]:
     """The own options of a section by name; "config" is the top level, sections themselves left out.
 
-    Those of `peft` are the options of all methods; `methods_with` tells which of them a method has.
+    Those of `peft` are the options of all methods; `methods_with` gives the methods that have one.
     """
     if section == TOP:
         return {name: field for name, field in RunConfig.model_fields.items() if name not in SECTIONS}

@@ -133,7 +133,7 @@ def unknown_key(path: Path, data: Mapping[str, Any], where: Where) -> Problem:
 
 
 def one_of(names: Iterable[str]) -> Phrase:
-    """A reason for E103: what may stand there."""
+    """A reason for E103: what is allowed there."""
     return Phrase(N_("must be {what}"), what=Phrase(N_("one of {choices}"), choices=", ".join(names)))
 
 

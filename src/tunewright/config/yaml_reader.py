@@ -1,4 +1,4 @@
-"""YAML text to plain values, with the place of every key and value. No schema here: what may be written is not judged.
+"""YAML text to plain values, with the place of every key and value. No schema here: what may be written is not checked.
 
 Only plain values are read: text, numbers, true and false, null, lists, mappings. Repeated keys, anchors, aliases and
 tags are problems, not surprises. All problems of a text are collected; a syntax error ends the reading.
@@ -49,7 +49,7 @@ class Position:
 
 @dataclass
 class YamlDocument:
-    """A text that was read: value, marks by path, problems, and paths whose value could not be taken."""
+    """A text that was read: value, marks by path, problems, and paths whose value could not be read."""
 
     value: Any = None
     marks: dict[Path, Position] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def printable(text: str, limit: int = 60) -> str:
 
 
 def read(text: str, file: str) -> YamlDocument:
-    """Value and marks of a whole YAML text; what is wrong with it stands in `problems`."""
+    """Value and marks of a whole YAML text; what is wrong with it is in `problems`."""
     return _YamlReader(text, file).read()
 
 
@@ -92,7 +92,7 @@ def _scalar(loader: Any, node: yaml.ScalarNode) -> Any:
 
 
 class _Composer(yaml.SafeLoader):
-    """PyYAML's composer, but anchors, aliases and tags are noted and taken away, and depth is limited."""
+    """PyYAML's composer, but anchors, aliases and tags are noted and removed, and depth is limited."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

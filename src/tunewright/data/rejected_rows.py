@@ -48,5 +48,5 @@ def _texts(spec: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, str]
 
 
 def _writable(text: str) -> str:
-    """Bytes and half characters that are no text as escapes, so that the record itself is sound."""
+    """Bytes and lone surrogates that are not text as escapes, so that the record itself is valid."""
     return text[:KEPT_CHARACTERS].encode("utf-8", "backslashreplace").decode()

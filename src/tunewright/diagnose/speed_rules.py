@@ -77,7 +77,7 @@ def busy_neighbours(evidence: Evidence) -> Finding | None:
 
 
 def waiting_for_rows(evidence: Evidence) -> Finding | None:
-    """D505: training stood still while rows were handed out."""
+    """D505: training waited for rows to be loaded."""
     share = evidence.last("row_wait_share") or 0.0
     if len(evidence.logs) < ENOUGH_STEPS or share < WAITED:
         return None

@@ -12,7 +12,7 @@ _LINK = re.compile(r"https://[^\s<>\"'`]{1,300}")
 
 
 def license_of(folder: Path, name: str) -> dict[str, str]:
-    """`license`, and `license_name` and `license_link` where it is none of the Hub's list; empty if nobody says it.
+    """`license`, and `license_name` and `license_link` where it is none of the Hub's list; empty if it is not stated.
 
     Links into the base's own repository are left out: they would lead nowhere from another folder.
     """

@@ -139,7 +139,7 @@ def factors_path() -> Path:
 
 
 def read_factors() -> dict[str, float]:
-    """The factors that were learned here; empty if none were, or the file is not as it was written."""
+    """The factors that were measured here; empty if none were, or the file has changed."""
     stored = unseal_object(factors_path(), by_hand=True)
     try:
         return _FACTORS.validate_python(stored or {})
@@ -148,7 +148,7 @@ def read_factors() -> dict[str, float]:
 
 
 def read_factor(key: str) -> float:
-    """One of them; 1.0 where nothing was learned."""
+    """One of them; 1.0 where nothing was measured."""
     return read_factors().get(key, 1.0)
 
 

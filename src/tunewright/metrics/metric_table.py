@@ -1,4 +1,4 @@
-"""The metrics, as a table: what people call them, which way is better, and which of them decide the verdict of a task.
+"""The metrics, as a table: what people call them, which direction is better, and which of them decide the verdict of a task.
 
 A new score is one row here. The order of the rows is the order in which people read them.
 """

@@ -32,7 +32,7 @@ class Estimate:
     interval: Interval | None = None
 
     def __neg__(self) -> "Estimate":
-        """The other way round."""
+        """The reversed difference."""
         return Estimate(0.0 - self.value, (0.0 - self.interval[1], 0.0 - self.interval[0]) if self.interval else None)
 
     @property
@@ -52,7 +52,7 @@ def score(seeds: Sequence[PerExampleScores]) -> Estimate:
         return Estimate(mean, of_share(mean, rows))
     interval = _bootstrap(_columns(seeds), _mean_of(seeds), SURE)
     if interval is None and seeds[0].is_share and rows >= FEW_ROWS:
-        interval = of_share(mean, rows)  # all rows alike: of more rows some would not be
+        interval = of_share(mean, rows)  # all rows equal: with more rows some would differ
     return Estimate(mean, interval)
 
 

@@ -1,4 +1,4 @@
-"""The same run otherwise: other ranks, methods and ways to hold the model side by side, each with what it takes."""
+"""Variants of a run: other ranks, methods and storage of the model side by side, each with its cost."""
 
 from collections.abc import Mapping
 from typing import Any

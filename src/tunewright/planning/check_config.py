@@ -192,7 +192,7 @@ def _takes_experts(targets: Targets, model: ModelInfo) -> Problem:
 
 
 def _check_experts(run: RunConfig, model: ModelInfo) -> list[Problem]:
-    """Parameters that are no layers: PEFT ignores unknown ones, and fails late on what cannot be done beside them."""
+    """Parameters that are not layers: PEFT ignores unknown ones, and fails late on what cannot be done beside them."""
     fields = run.peft.model_dump()
     named = fields.get("target_parameters") or []
     if not named:

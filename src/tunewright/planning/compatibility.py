@@ -1,6 +1,6 @@
 """Which methods exist for which tasks, models and settings, as far as PEFT and transformers really run them.
 
-Each refusal was seen to fail, or to give wrong numbers, with peft 0.21.2, transformers 5.23 and bitsandbytes 0.50.2;
+Each refusal was seen to fail, or to give wrong results, with peft 0.21.2, transformers 5.23 and bitsandbytes 0.50.2;
 `tests/matrix/test_methods.py` runs the others.
 """
 

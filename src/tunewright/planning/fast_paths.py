@@ -1,6 +1,6 @@
-"""Which fast paths a run takes, and why not the others. What each does stands in `kernels/`, with its plain twin.
+"""Which fast paths a run takes, and why not the others. What each does is in `kernels/`, with its plain counterpart.
 
-The plan decides by what it knows; the worker looks at the loaded model as well, compares each path with its twin before
+The plan decides by what it knows; the worker inspects the loaded model as well, compares each path with the plain one before
 step 1, and says when it leaves one out.
 """
 
@@ -110,14 +110,14 @@ PATHS: Mapping[FastPath, FastPathRow] = {
 
 
 def fast_paths(run: ResolvedConfig, facts: InspectedFacts) -> tuple[FastPath, ...]:
-    """The paths of a run: those that nothing speaks against and nobody switched off."""
+    """The paths of a run: those that are possible and not switched off."""
     return tuple(
         name for name, row in PATHS.items() if run.fast_paths.get(name, True) and not row.reason_not(run, facts)
     )
 
 
 def path_choices(run: ResolvedConfig, facts: InspectedFacts) -> list[PlannedChoice]:
-    """Each path with what it is for, or with why it is not taken."""
+    """Each path with what it is for, or with why it is not used."""
     enabled = fast_paths(run, facts)
     return [
         choice(f"fast_paths.{name}", name in enabled, row.gain if name in enabled else str(row.reason_not(run, facts)))

@@ -1,4 +1,4 @@
-"""`make_plan`: the one way from a run and facts to a plan."""
+"""`make_plan`: the only function from a run and facts to a plan."""
 
 from collections.abc import Mapping
 

@@ -75,7 +75,7 @@ def _number(fields: Fields, name: str, default: int = 0) -> int:
 
 
 def _low_rank(name: str, extra: int = 0) -> Callable[[Fields, ModelInfo, Groups], int]:
-    """r x (in + out) for each layer, and `extra` numbers more of each rank."""
+    """r x (in + out) for each layer, and `extra` more parameters for each rank."""
 
     def count(fields: Fields, model: ModelInfo, groups: Groups) -> int:
         ranks = [_mean_rank(fields, name, group) for group in groups]
@@ -114,7 +114,7 @@ def _ia3(fields: Fields, model: ModelInfo, groups: Groups) -> int:
 
 
 def _halves(model: ModelInfo) -> int:
-    """Learned prompts stand in front of the encoder and of the decoder."""
+    """Learned prompts precede the encoder and of the decoder."""
     return 2 if model.is_encoder_decoder else 1
 
 

@@ -39,7 +39,7 @@ CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
 TEXT_BLOCK_TOKENS = 2048  # as models were trained on text; longer blocks cost memory that grows with their square
-# As answers are written (engine/evaluation/generation.py): so many at once, and so much for their keys and values.
+# For generation (engine/evaluation/generation.py): so many at once, and so much for their keys and values.
 ROWS_WRITTEN_AT_ONCE = 64
 CACHE_BYTES = 2**29
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.
@@ -47,7 +47,7 @@ CPU_BF16_GAIN = 3.0
 GPU_BF16_GAIN = 1.3
 
 
-# Reasons by whether the device was measured, or stands in the table of planning/device_table.py.
+# Reasons by whether the device was measured, or is in the table of planning/device_table.py.
 BF16 = {
     True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
     False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
@@ -318,7 +318,7 @@ def largest_answers(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape | 
 
 
 def compared_tokens(facts: InspectedFacts) -> int:
-    """Tokens of the rows that the fast way is compared on."""
+    """Tokens of the rows that the fast path is compared on."""
     return COMPARED_ROWS * min(facts.data.lengths["median"], COMPARED_TOKENS)
 
 

@@ -39,7 +39,7 @@ class LearningRateRule:
 
 
 # LoRA's from measurements here and the field's practice; the others from their papers' and PEFT's own examples: what
-# learns few numbers needs larger steps. Small: below half a billion parameters.
+# trains few parameters needs larger steps. Small: below half a billion parameters.
 RATES: Mapping[str, LearningRateRule] = {
     "lora": LearningRateRule(2e-4, 5e-4),
     "adalora": LearningRateRule(1e-3, 1e-2),
@@ -61,7 +61,7 @@ RATES: Mapping[str, LearningRateRule] = {
 }
 
 
-# Of whole layers: what is learned is as large as the model, and what it knew is lost by large steps.
+# Of whole layers: the update is as large as the model, and large steps destroy what it knew.
 FULL_RATE = LearningRateRule(2e-5, 1e-4)
 
 # Measured on bert2bert (benchmarks/matrix): with 1e-2 and more its cross-attention learns little or nothing.
@@ -187,7 +187,7 @@ def _takes_experts(run: RunConfig, facts: InspectedFacts) -> bool:
 
 
 def additions(run: RunConfig, facts: InspectedFacts) -> list[PlannedChoice]:
-    """Fields of PEFT's config that the model asks for and nobody set: experts, transposed weights, layers that start random."""
+    """Fields of PEFT's config that the model asks for and nobody set: experts, transposed weights, randomly initialized layers."""
     has, choices = run.peft.upstream_fields().keys() - run.peft.extra.keys(), []
     if run.method == "lora" and "target_parameters" in has and _takes_experts(run, facts):
         experts = expert_parameters(facts.model)

@@ -16,7 +16,7 @@ from tunewright.metrics import metric_table
 from tunewright.metrics.metric_table import in_reading_order as in_reading_order
 
 METRICS: Mapping[str, str] = {name: metric.label for name, metric in metric_table.METRICS.items()}
-# Whose scores stand beside those of the tuned model: a model, or one answer to every row.
+# Whose scores are shown beside those of the tuned model: a model, or one answer to every row.
 REFERENCES: Mapping[str, str] = {
     "base": N_("base"),
     "untrained head": N_("untrained head"),
@@ -138,7 +138,7 @@ LENGTHS: Mapping[str, str] = {
     "median": N_("median"), "p95": N_("95 % within"), "p99": N_("99 % within"), "longest": N_("longest"),
 }  # fmt: skip
 DASH = "–"
-# A path as it stands in a command, a config or a sentence; addresses and the system's own folders are none.
+# A path in a command, a config or a sentence; addresses and the system's own folders do not count.
 _NAME = r"[^\s/'\"`|]+"
 _FOLDERS = re.compile(rf"(?<![\w:/.~*-])(?!/(?:dev|proc|sys)/)(?:~/|/{_NAME}/)(?:{_NAME}/)*(?={_NAME})")
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|[KMG]iB\b|points\b|GFLOP)")
@@ -282,7 +282,7 @@ def file_name(path: str) -> str:
 
 
 def learned(summary: DataSummary) -> str:
-    """What stands to be learned: labels with the rarest and the most frequent, numbers, or the share of tokens."""
+    """What there is to learn: labels with the rarest and the most frequent, numbers, or the share of tokens."""
     counts = summary.labels
     if counts:
         ordered = sorted(counts, key=counts.__getitem__)  # where all are equal, still two different ones

@@ -1,4 +1,4 @@
-"""What stands in each section of the report: figures of a record, put into words. The template only sets them."""
+"""What each section of the report shows: figures of a record, put into words. The template only sets them."""
 
 import shlex
 from typing import Any
@@ -45,14 +45,14 @@ def headline(record: RunRecord) -> dict[str, str]:
 
 
 def tiles(record: RunRecord) -> list[dict[str, Any]]:
-    """The big numbers. Losses stand in front where they decide, as in free text; else behind the scores of answers."""
+    """The big numbers. Losses come first where they decide, as in free text; else after the scores of answers."""
     by_loss = is_loss(record.verdict.metric)
     ordered = sorted(record.scores, key=lambda score: is_loss(score.metric) != by_loss)
     return [_tile(score, sides(record)) for score in ordered]
 
 
 def sides(record: RunRecord) -> dict[Side, str]:
-    """What stands beside each other: base, baseline where there is one, tuned."""
+    """The columns side by side: base, baseline where there is one, tuned."""
     base, baseline = record.references
     named: dict[Side, str] = {"before": formatting.label(formatting.REFERENCES, base)}
     if baseline:
@@ -172,7 +172,7 @@ def caveats(record: RunRecord) -> list[str]:
 
 
 def _about_references(record: RunRecord) -> list[str]:
-    """What the tuned model is held against, where it is more than the base model."""
+    """What the tuned model is compared with, where it is more than the base model."""
     sentences = []
     if record.before and record.references[0] == "untrained head":
         sentences.append(

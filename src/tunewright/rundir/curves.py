@@ -21,7 +21,7 @@ class RunCurve:
     _behind: int = 0  # events since the last one that stays
 
     def add(self, event: EventRow) -> None:
-        """The next event, whose step is behind those of all others."""
+        """The next event, whose step is after those of all others."""
         if self._behind:
             self.events.pop()
         self.events.append(event)
@@ -31,7 +31,7 @@ class RunCurve:
             self._stride *= 2
 
     def drop_from(self, step: int) -> None:
-        """Forget this step and all behind it."""
+        """Forget this step and all after it."""
         while self.events and self.events[-1]["step"] >= step:
             self.events.pop()
             self._behind = 0

@@ -35,7 +35,7 @@ BLOCK_BYTES = 2**16
 
 
 def finite(value: Any) -> Any:
-    """Numbers that JSON can hold; NaN and infinities become None, wherever they stand."""
+    """Numbers that JSON can hold; NaN and infinities become None, at any depth."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -98,12 +98,12 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 
 
 def last_event(path: Path) -> dict[str, Any] | None:
-    """The last whole event, found from the end; None if there is none. Lines that are no events are left out."""
+    """The last whole event, found from the end; None if there is none. Lines that are not events are left out."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
         lines = _from_the_end(file)
-        next(lines)  # what stands behind the last end of a line
+        next(lines)  # what follows the last end of a line
         for line in lines:
             with suppress(ValueError):
                 if event := event_of(line):

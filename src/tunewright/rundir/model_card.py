@@ -19,7 +19,7 @@ from tunewright.security import printable
 
 _QUANTIZED = {"8bit": "in 8 bit (LLM.int8)", "4bit": "in 4 bit (NF4)"}
 _PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
-# Not part of what is trained: where things are, and which way of computing the same is the fastest on this machine.
+# Not part of what is trained: where things are, and which computation is the fastest on this machine.
 _OF_THE_PLACE = ("run.", "fast_paths", "model.name", "data.train")
 
 
@@ -113,7 +113,7 @@ def _code(text: str) -> str:
 def command(plan: Plan, model: str = "") -> str:
     """The command that trains this again: whatever is not as the defaults say, asked for or chosen by the plan.
 
-    Of a file only the name is told, as its folder is nobody's business; `model` is what the base is called elsewhere.
+    Of a file only the name is shown, as its folder is private; `model` is what the base is called elsewhere.
     """
     names = (shlex.quote(one_line(name)) for name in (model or plan.facts.model.name, data_name(plan)))
     lines = [f"tunewright train {' '.join(names)}", *_sets(plan)]

@@ -1,4 +1,4 @@
-"""Where results go, looked at before a model is loaded: nothing is lost to a name that cannot be written to, and nothing is
+"""Where results go, checked before a model is loaded: nothing is lost to a name that cannot be written to, and nothing is
 written over that Tunewright did not make.
 
 A link is followed: what it leads to is written, and the link stays.

@@ -1,7 +1,7 @@
-"""The one place where a file of a run is read: it has its shape, or it is an error with place, reason and a way on.
+"""The one place where a file of a run is read: it has its shape, or it is an error with place, reason and a fix.
 
 Whoever reads a run gets values that hold what `shapes` says, and looks at nothing again. What a kill or a power cut leaves at
-the end of a line of events is no damage: see `event_of`.
+the end of a line of events is not damage: see `event_of`.
 """
 
 import shlex
@@ -23,7 +23,7 @@ NEEDED = (file_names.RUN_JSON, file_names.PLAN)  # without any other file a run 
 
 
 def unreadable(path: Path, reason: str, line: int = 0) -> TunewrightError:
-    """E525 for a file of a run, with a way on that keeps what there is."""
+    """E525 for a file of a run, with a fix that keeps what there is."""
     values: dict[str, Any] = {"file": path.name, "reason": reason}
     if path.name in NEEDED:
         config = path.parent / file_names.CONFIG
@@ -68,7 +68,7 @@ def read_rows(path: Path, shape: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def events_of(path: Path, start: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
-    """The whole events of a file from byte `start` on, each with the place behind it; nothing if there is no such file.
+    """The whole events of a file from byte `start` on, each with the offset after it; nothing if there is no such file.
 
     They are read one by one. A last line without an end is left for later. Raises: TrainingError E525.
     """
@@ -139,7 +139,7 @@ def _checked(path: Path, value: Any, shape: type[BaseModel], line: int = 0) -> d
 
 
 def _reason(fault: ValueError, content: bytes) -> str:
-    """Why a text is no record of ours, in words where there are some."""
+    """Why a text is not a record of ours, in words where there are some."""
     if isinstance(fault, ValidationError):
         return _first(fault)
     if not content.strip():

@@ -1,4 +1,4 @@
-"""What stands in the files of a run, as far as anybody reads it: a file is held against this once, when it is read.
+"""What the files of a run hold, as far as anybody reads it: a file is checked against this once, when it is read.
 
 Fields beyond these are let through, so that an older version reads the runs of a newer one. Numbers are bounded: a square of
 them is finite, and a time is a date.
@@ -19,7 +19,7 @@ Scores = dict[str, float | None]
 
 
 def _is_problem(record: dict[str, Any]) -> dict[str, Any]:
-    """A record from which the sentence and the fixes can be said. Raises: ValueError for any other."""
+    """A record from which the sentence and the fixes can be formed. Raises: ValueError for any other."""
     try:
         problem = Problem.from_record(record)
         problem.message(), problem.fixes(), problem.to_json()

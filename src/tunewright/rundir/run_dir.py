@@ -169,7 +169,7 @@ class RunDir:
         return self.path / file_names.EVAL / file_names.BENCHMARK
 
     def result(self) -> dict[str, Any]:
-        """What the run gave: as the parent wrote it, or, if the parent was gone by then, as the worker said it."""
+        """What the run gave: as the parent wrote it, or, if the parent was gone by then, as the worker reported it."""
         stored = self.info().get("result")
         last = None if stored else self.last_event()
         return dict(stored or (last["result"] if last and last["kind"] == "done" else {}))
@@ -213,7 +213,7 @@ class RunDir:
         return self.file(file_names.STOP_NOW).exists() or (not now and self.file(file_names.STOP).exists())
 
     def forget_requests(self) -> None:
-        """For who is about to begin a run anew."""
+        """For who is about to start a run again."""
         for name in (file_names.STOP, file_names.STOP_NOW):
             if self.file(name).exists():
                 atomic_io.drop(self.file(name))

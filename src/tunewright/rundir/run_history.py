@@ -1,4 +1,4 @@
-"""The events of a run in one pass and in bounded memory, whatever their number: curves, scores, times, what was said, the end."""
+"""The events of a run in one pass and in bounded memory, whatever their number: curves, scores, times, alerts, the end."""
 
 from collections import deque
 from dataclasses import dataclass, field

@@ -128,7 +128,7 @@ def _tensors(reader: "_GgufReader", count: int) -> Iterator[tuple[int, int, str]
 
 
 class _GgufReader:
-    """A place in the file that never moves behind its end."""
+    """A place in the file that never moves past its end."""
 
     def __init__(self, content: mmap.mmap) -> None:
         self.content, self.size, self.position = content, len(content), 0

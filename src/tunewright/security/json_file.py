@@ -30,7 +30,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
 
 
 def parse_object(content: bytes, path: Path, *, unique: bool = False) -> dict[str, Any]:
-    """The JSON object of these bytes of `path`; `unique` refuses keys that stand twice. Raises: ModelError E309."""
+    """The JSON object of these bytes of `path`; `unique` refuses duplicate keys. Raises: ModelError E309."""
     try:
         value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique if unique else None)
     except (ValueError, RecursionError) as fault:

@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[\w.-]*")
 
 
 def pattern_fault(patterns: Collection[object], names: Sequence[str]) -> str:
-    """Why these patterns cannot be held against these names, in one phrase; empty if they can."""
+    """Why these patterns cannot be matched against these names, in one phrase; empty if they can."""
     odd = [pattern for pattern in patterns if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN]
     if odd:
         return f"a name of modules that is no text of up to {MAX_PATTERN} characters"

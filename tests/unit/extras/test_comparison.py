@@ -369,7 +369,10 @@ def test_a_faster_run_is_not_taken_unless_it_beats_what_costs_no_training(cell: 
     assert {candidate.name for candidate in choice.tied} == {"r4", "r8"}
     text = english(choice)
     assert text.startswith("r8 scores best on 120 held-out rows: Held-out loss 1.476. Take r8.")
-    assert "Not distinguishable from r8 on these rows, but not shown to be better than what needs no training either: r4." in text
+    assert (
+        "Not distinguishable from r8 on these rows, but not shown to be better than what needs no training either: r4."
+        in text
+    )
     assert "clearly faster" not in text
 
 

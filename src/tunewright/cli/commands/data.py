@@ -207,7 +207,7 @@ def show_rows(
 
 
 def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
-    """Why nothing is shown, and the command that tells more."""
+    """Why nothing is shown, and the command that shows more."""
     text = _("There is no such row.") if is_row else _("No row can be shown: none of them is valid.")
     console.err().line(text)
     options = paste_commands.typed(context, "data check")

@@ -165,7 +165,7 @@ def _print_time(planned: "Plan", channel: Channel, cost: float | None) -> None:
 
 
 def _print_alternatives(planned: "Plan", channel: Channel) -> None:
-    """The run otherwise, side by side; what does not fit is red. Full fine-tuning stands last."""
+    """Variants of the run, side by side; what does not fit is red. Full fine-tuning comes last."""
     from tunewright.report import formatting
 
     full = planned.full_fine_tuning

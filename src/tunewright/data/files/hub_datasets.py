@@ -1,6 +1,6 @@
 """Rows of parquet and arrow files and of the Hugging Face Hub: the one door to `datasets` and pyarrow.
 
-The imports stand inside the functions, because most data are text files and need neither.
+The imports are inside the functions, because most data are text files and need neither.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,7 +82,7 @@ class _InflatedError(ValueError):
 
 
 def _label_names(schema: Any) -> LabelNames:
-    """The names behind the numbers of a table that `datasets` has written; none for tables of others."""
+    """The class names for the numbers of a table that `datasets` has written; none for tables of others."""
     if b"huggingface" not in (schema.metadata or {}):
         return {}
     import datasets
@@ -123,7 +123,7 @@ def offline(is_offline: bool) -> Iterator[None]:
 def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
     """Rows of one split of a data set on the Hub, from the local cache where it is there.
 
-    `name` is an id, with the name of a configuration behind a colon where the data set has several.
+    `name` is an id, with the name of a configuration after a colon where the data set has several.
 
     Raises: HubError E701 if it is not here and the network is not to be used, E702 if the Hub does not answer,
     DataError E220 if it does and the data cannot be loaded.

@@ -1,6 +1,6 @@
 """Texts and words to the ids that an encoder or a classifier is given, special tokens as the tokenizer puts them.
 
-Training rows and new texts come through here alike. What is too long is cut so that the closing special tokens stay.
+Training rows and new texts both come through here. What is too long is cut so that the closing special tokens stay.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def text_inputs(
 
 def _text_input(encoding: Encoding, max_length: int | None) -> EncoderInput:
     positions = _positions_after_cut(encoding, max_length)
-    ids, all_kinds = encoding.ids, encoding.type_ids  # each look at them makes the whole list anew
+    ids, all_kinds = encoding.ids, encoding.type_ids  # each access builds the whole list again
     kinds = [all_kinds[i] for i in positions]
     return EncoderInput(
         input_ids=[ids[i] for i in positions],

@@ -61,7 +61,7 @@ class TextTokenizer:
 
     @property
     def pad_id(self) -> int:
-        """The id that fills rows up; it is masked wherever it stands."""
+        """The id that fills rows up; it is masked everywhere."""
         pad = self.special_tokens.get("pad_token")
         token_id = self.backend.token_to_id(pad) if pad else None
         return self.end_ids[0] if token_id is None else token_id

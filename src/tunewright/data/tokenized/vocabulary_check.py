@@ -28,7 +28,7 @@ class EmbeddingRows:
 def beyond(
     rows: Sequence["TokenizedExample"], tokenizer: TextTokenizer, task: Task, embedding: EmbeddingRows
 ) -> list[int]:
-    """Ids in use that lie behind the last row of the embedding: those of rows, and the one that fills rows up."""
+    """Ids in use beyond the last row of the embedding: those of rows, and the one that fills rows up."""
     used = {tokenizer.pad_id}
     for row in rows:
         used.update(row.input_ids)

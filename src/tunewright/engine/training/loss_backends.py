@@ -54,7 +54,7 @@ class LossBackend:
 
 
 def plain_backend(plan: Plan, rows: Sequence[TokenizedExample]) -> LossBackend:
-    """The plain twin of every fast backend."""
+    """The plain backend that every fast one is compared with."""
     task = task_of(plan)
     return LossBackend(task.loss(plan, rows), task.collate)
 

@@ -309,7 +309,7 @@ def _gain_over_base(comparison: Comparison, take: Candidate) -> list[Phrase]:
 def _resolution(comparison: Comparison, differences: Sequence[Estimate | None]) -> list[Phrase]:
     """The smallest difference that these rows can show, where one was too small."""
     widths = [(change.interval[1] - change.interval[0]) / 2 for change in differences if change and change.interval]
-    if not any(widths):  # where all rows are alike, nothing was too small to be seen
+    if not any(widths):  # where all rows are equal, no difference was too small to detect
         return []
     return [
         Phrase(

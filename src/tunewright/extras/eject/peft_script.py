@@ -266,5 +266,5 @@ def _base(plan: Plan) -> dict[str, str]:
 
 
 def _in_docstring(text: str) -> str:
-    """Foreign names that cannot end the docstring they stand in; lines of ours stay lines."""
+    """Foreign names that cannot end the docstring they are in; lines of ours stay lines."""
     return "\n".join(printable(line).replace("\\", "/").replace('"', "'") for line in text.split("\n"))

@@ -1,6 +1,6 @@
 """The numerical equalities that a run relies on, measured on its own model and a few of its rows.
 
-Each check compares two ways to one result: a step at once and row by row, a fast path and the plain one, the model without
+Each check compares two computations of one result: a step at once and row by row, a fast path and the plain one, the model without
 its adapter and the base, the adapter in memory and on disk, the merged model and its adapter. Dropout is off. A difference is
 a share of what it is measured by, so that one tolerance fits every model.
 """
@@ -71,7 +71,7 @@ class ParityResult:
 
     @property
     def is_within(self) -> bool:
-        return self.difference <= self.tolerance  # what is no number is not within
+        return self.difference <= self.tolerance  # NaN is not within
 
     def to_json(self) -> dict[str, object]:
         return {**vars(self), "difference": self.difference if math.isfinite(self.difference) else None}
