@@ -54,7 +54,7 @@ def account(run: RunDir) -> run_record.RunRecord:
 
 
 def summary(run: RunDir) -> dict[str, object]:
-    """Verdict and numbers of a run's report, for scripts."""
+    """Verdict and figures of a run's report, for scripts."""
     return run_report.summary(run, rules.diagnose(run).findings)
 
 

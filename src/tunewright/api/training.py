@@ -33,7 +33,7 @@ def plan(
 ) -> Plan:
     """What `train` would do with the same arguments, with every decision's reason: `plan("smollm2", "my.jsonl", rank=8)`.
 
-    `device` names one that is not here ("a100-80", "24GB GPU"). A loaded config stands for all other arguments.
+    `device` names one that is not here ("a100-80", "24GB GPU"). A loaded config replaces all other arguments.
     Raises: every error that can be known before a run; SpecError E124 for an unknown device.
     """
     loaded = (

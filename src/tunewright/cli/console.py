@@ -70,7 +70,7 @@ class Channel:
         print(text, file=self.stream, flush=True)
 
     def paint(self, text: str, *styles: ConsoleStyle) -> str:
-        """The text in a style, or as it is where there is no colour."""
+        """The text in a style, or unchanged where there is no colour."""
         if not self.has_color or not styles or not text:
             return text
         return f"{_MARK}{';'.join(_CODES[style] for style in styles)}m{text}{_MARK}0m"

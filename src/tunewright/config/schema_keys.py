@@ -92,7 +92,7 @@ def suggest(section: str, key: str, present: Iterable[str] = ()) -> str | None:
 
 @cache
 def _answers(section: str) -> tuple[dict[str, str], dict[str, str]]:
-    """What each known name stands for: the names of this section, those of the others; own options first."""
+    """What each known name means: the names of this section, those of the others; own options first."""
     own = [*SECTIONS, *fields(TOP)] if section == TOP else list(fields(section))
     here = {name: name for name in (*own, *sorted(upstream(section)))}
     renamed = deprecated_keys().renamed

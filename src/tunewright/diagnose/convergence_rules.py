@@ -48,7 +48,7 @@ def still_falling(evidence: Evidence) -> Finding | None:
 
 
 def _has_a_scale(evidence: Evidence) -> bool:
-    """Whether the loss may come near to zero: that of plain text never does, and that of numbers has its own unit."""
+    """Whether the loss may come close to zero: that of plain text never does, and that of numbers has its own unit."""
     data = evidence.plan.facts.data
     return data.format != "text" and data.problem_type != "regression"
 

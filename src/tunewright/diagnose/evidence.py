@@ -47,7 +47,7 @@ class Evidence:
 
     @cached_property
     def losses(self) -> list[float]:
-        """Training losses that are numbers."""
+        """Training losses that are finite."""
         return [log["loss"] for log in self.logs if log["loss"] is not None]
 
     @cached_property

@@ -10,7 +10,9 @@ from tunewright.metrics.scoring import interval
 from tunewright.rundir.finding import Confidence, Finding, Remedy
 
 ENOUGH_STEPS = 10  # with fewer, the warm-up and the noise of single rows are most of the curve
-FLAT = 0.1  # a loss that fell by less than a tenth; with a usual rate plain text may do so too, hence the next line
+FLAT = (
+    0.1  # a loss that fell by less than a tenth; with a usual rate plain text may do so too, so the next line decides
+)
 FAR_BELOW = 10  # learning rates work within a factor of about three on both sides; ten is outside of that anywhere
 FAR_ABOVE = 3
 RISEN = 1.2  # a training loss that ends a fifth above its start; noise of means over a fifth of the run is below that
@@ -119,7 +121,7 @@ def templated_twice(evidence: Evidence) -> Finding | None:
 
 
 def too_small_adapter(evidence: Evidence) -> Finding | None:
-    """D206: a very small adapter that came to rest far from having learned rows it saw several times."""
+    """D206: a very small adapter whose loss stopped falling, although it had not learned rows it saw several times."""
     small, patch = _what_is_small(evidence)
     losses = evidence.losses
     if not small or len(losses) < 5 * 3 or evidence.passes < SEEN_OFTEN or not evidence.held_out:

@@ -35,7 +35,7 @@ def not_finite(evidence: Evidence) -> Finding | None:
 
 
 def _calmer(evidence: Evidence) -> list[Remedy]:
-    """A smaller learning rate, shorter gradients, a wider range of numbers: whichever is not set already."""
+    """A smaller learning rate, shorter gradients, a wider number format: whichever is not set already."""
     remedies = [lower_rate(evidence, change)]
     if evidence.plan.run.train.max_grad_norm == 0:
         remedies.append(change(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))

@@ -1,4 +1,4 @@
-"""The data in numbers: rows, format, lengths in tokens, how much of them is in the loss."""
+"""The data in figures: rows, format, lengths in tokens, how much of them is in the loss."""
 
 from collections.abc import Mapping
 from itertools import pairwise

@@ -1,6 +1,6 @@
 """How sure a score and a difference of two scores are, by the held-out rows they were measured on.
 
-All runs answered the same rows, so differences are taken row by row: what a hard row costs both cancels out. Shares of
+All runs answered the same rows, so differences are computed row by row: what a hard row costs both cancels out. Shares of
 rows have closed forms; every other score is bootstrapped, with a seed of its own, so that the same rows always give
 the same interval. Several seeds of one setting count as one score, their mean.
 """

@@ -23,7 +23,7 @@ RECOMPUTED = 0.55
 
 @dataclass(frozen=True)
 class ComputeWork:
-    """A training in numbers: `row_tokens` with padding and learned positions, `forward` operations of one row without the
+    """A training in figures: `row_tokens` with padding and learned positions, `forward` operations of one row without the
     backward pass, `step` operations of one optimizer step, `micro_batches` of one step."""
 
     steps: int

@@ -29,7 +29,7 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """The plan of a run on these facts. Pure: the same input gives the same plan.
 
-    `origins` tells where each asked value comes from; `given` are choices made on the way to the facts; `factor` is how
+    `origins` says where each configured value comes from; `given` are choices made on the way to the facts; `factor` is how
     much slower than the formula this machine was found to be.
     Raises: SpecError, ModelError with all problems found.
     """

@@ -1,4 +1,4 @@
-"""What PEFT needs besides the fields of a config: steps, tokenizer, sizes of the model. For worker and script alike."""
+"""What PEFT needs besides the fields of a config: steps, tokenizer, sizes of the model. For both worker and script."""
 
 from typing import Any
 

@@ -71,7 +71,7 @@ MEANINGS: Mapping[str, str] = {
         for term in load_terms() if term.name == name
     },
 }  # fmt: skip
-# Who decided a value; a place in a file and a flag stand for themselves.
+# Who decided a value; a place in a file and a flag are shown as they are.
 ORIGINS: Mapping[str, str] = {
     "argument": N_("command line"), "default": N_("default"), "demo": N_("demo"), "plan": N_("plan"),
 }  # fmt: skip
@@ -146,7 +146,7 @@ METHOD_SIZES = ("r", "target_r", "num_virtual_tokens", "block_size")  # the fiel
 
 
 def label(table: Mapping[str, str], name: str) -> str:
-    """The word for a name; a name without one stands for itself."""
+    """The word for a name; a name without one is shown unchanged."""
     return _(table[name]) if name in table else name
 
 
@@ -200,7 +200,7 @@ def unbroken(sentence: str) -> str:
 
 
 def with_sign(number: str) -> str:
-    """A number of percent; in English a blank that does not break stands before the sign."""
+    """A number of percent; in English a non-breaking space precedes the sign."""
     return _("{number}\u00a0%").format(number=number)
 
 
@@ -272,7 +272,7 @@ def plain(value: Any) -> str:
 
 
 def without_folders(text: str) -> str:
-    """A text in which absolute paths are their last parts: the folders of a machine are nobody's business."""
+    """A text in which absolute paths are their last parts: the folders of a machine are private."""
     return _FOLDERS.sub("", text)
 
 

@@ -45,7 +45,7 @@ def headline(record: RunRecord) -> dict[str, str]:
 
 
 def tiles(record: RunRecord) -> list[dict[str, Any]]:
-    """The big numbers. Losses come first where they decide, as in free text; else after the scores of answers."""
+    """The headline figures. Losses come first where they decide, as in free text; else after the scores of answers."""
     by_loss = is_loss(record.verdict.metric)
     ordered = sorted(record.scores, key=lambda score: is_loss(score.metric) != by_loss)
     return [_tile(score, sides(record)) for score in ordered]

@@ -1,7 +1,7 @@
 """Was it worth it? The answer that the held-out scores give, and how sure it is.
 
 The tuned model is compared with the better of two: the base model, and, where there is one, the baseline that gives
-every row the same answer. A score with an interval is judged by the interval of its difference. A loss that changed by
+every row the same answer. A score with an interval is decided by the interval of its difference. A loss that changed by
 less than `SAME_LOSS` counts as the same, however sure the rows are of the change.
 """
 

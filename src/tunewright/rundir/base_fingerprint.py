@@ -41,7 +41,7 @@ class BaseChange:
 
 
 def read_contents(plan: Plan, *, note: Notify = lambda text: None, anew: bool = False) -> Contents:
-    """Digests of the base as it is now. With `anew` weights are read even where their digest is known.
+    """Digests of the current base. With `anew` weights are read even where their digest is known.
 
     Raises: ModelError E309, E315, E320; OSError where a file cannot be read.
     """

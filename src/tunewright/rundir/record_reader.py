@@ -97,7 +97,7 @@ def event_of(line: bytes) -> dict[str, Any] | None:
     """The event of a line; None for the beginning of one.
 
     A process that was killed leaves the beginning of a line, two of them may share one, and a power cut leaves NUL bytes
-    behind it or in the place of it. Raises: ValueError, of which ValidationError is a kind, for a line that no kill explains.
+    after it or instead of it. Raises: ValueError, of which ValidationError is a kind, for a line that no kill explains.
     """
     line = line.rstrip(b"\n\x00")
     try:

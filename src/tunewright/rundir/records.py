@@ -47,7 +47,7 @@ class BaselineRecord(Record):
 
 
 class RunResult(Record):
-    """The numbers of a run that came to its end."""
+    """The figures of a finished run."""
 
     before: Scores | None = None
     after: Scores | None = None

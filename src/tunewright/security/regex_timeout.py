@@ -33,7 +33,7 @@ def pattern_fault(patterns: Collection[object], names: Sequence[str]) -> str:
 
 
 def _hold(patterns: Sequence[str], names: Sequence[str]) -> str:
-    """The three ways in which PEFT uses a pattern."""
+    """The three uses PEFT makes of a pattern."""
     for pattern in patterns:
         try:
             forms = [

@@ -39,7 +39,7 @@ def diagnose(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag 
 
 
 def _print(finding: "Finding", channel: "Channel") -> None:
-    """Code and numbers, the cause with its confidence, each remedy with its command, which is never broken."""
+    """Code and figures, the cause with its confidence, each remedy with its command, which is never broken."""
     from tunewright.report import formatting
 
     severity = formatting.label(formatting.SEVERITIES, finding.severity)

@@ -7,7 +7,7 @@ import typer
 from tunewright.cli import console, options, paste_commands, run_and_follow
 from tunewright.i18n import N_, _
 
-# The part that is not trained yet: without this note, the score before looks like the base model's fault.
+# The part that is not trained yet: without this note, the score before would be blamed on the base model.
 UNTRAINED = {
     "seq2seq": N_(
         "bert2bert is one encoder twice: what joins its halves (cross-attention) is randomly "

@@ -29,7 +29,7 @@ TABLES = (".csv", ".tsv", ".txt")
 
 
 def are_classes(values: Sequence[Any]) -> bool:
-    """Whether these could be labels: numbers, lists, or texts that are short and come again."""
+    """Whether these could be labels: numbers, lists, or texts that are short and repeat."""
     texts = [value for value in values if isinstance(value, str)]
     if 2 * len(texts) <= len(values):
         return bool(values)

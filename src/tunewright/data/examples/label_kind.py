@@ -99,7 +99,7 @@ def _problem_type(kinds: Counter[Kind], numbers: Sequence[float]) -> ProblemType
 
 
 def _style(names: Sequence[str], requested: ProblemType | Auto) -> tuple[NumberStyle, bool]:
-    """How texts write numbers, and whether it is not the plain way; several commas in one cell separate labels."""
+    """How texts write numbers, and whether it is not the plain format; several commas in one cell separate labels."""
     style = style_of(names) if requested in (AUTO, "regression") and names else None
     if style == "plain":
         return style, 2 * sum(text.rstrip().endswith(("%", "％")) for text in names) > len(names)

@@ -70,7 +70,7 @@ def _rows_of(batches: Iterable[Any], names: LabelNames, size: int) -> Iterator[d
 
 
 def _with_floats(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose decimal numbers are numbers as those of other tables."""
+    """A row whose Decimal values are ordinary numbers, as in other tables."""
     return {column: float(value) if isinstance(value, Decimal) else value for column, value in row.items()}
 
 

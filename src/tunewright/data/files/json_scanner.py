@@ -222,7 +222,7 @@ class JsonDocument:
         return item
 
     def table_or_row(self) -> Iterator[ScanItem]:
-        """The rows of the table that this text is; the one row that it is if it is no table."""
+        """The rows of the table that this text is; a single row if it is not a table."""
         item = self.single()
         rows = table_rows(item.value) if isinstance(item, ParsedRow) else None
         if rows is None:

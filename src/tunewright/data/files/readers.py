@@ -262,7 +262,7 @@ def _under_names(items: Iterator[ScanItem], columns: Collection[str]) -> Iterato
 
 
 def _has_cells(item: ScanItem) -> TypeGuard[ParsedRow]:
-    """Whether a row is a list of cells, whose columns have numbers alone."""
+    """Whether a row is a list of cells, whose columns have only numbers."""
     return isinstance(item, ParsedRow) and all(map(NUMBERED.fullmatch, item.value))
 
 

@@ -35,7 +35,7 @@ def text_inputs(
 ) -> list[EncoderInput]:
     """Inputs of texts, each with a second text or "".
 
-    A pair is written in the tokenizer's own way; where it has none, the texts are joined by a new line.
+    A pair is joined in the tokenizer's own format; where it has none, the texts are joined by a new line.
     """
     knows_pairs = any(pair for _text, pair in texts) and _knows_pairs(tokenizer)
     inputs = [(text, pair) if pair and knows_pairs else f"{text}\n{pair}" if pair else text for text, pair in texts]

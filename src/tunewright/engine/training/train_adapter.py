@@ -41,7 +41,7 @@ from tunewright.rundir.run_dir import RunDir
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The numbers of a run."""
+    """The figures of a run."""
 
     before: EvaluationScore | None
     after: EvaluationScore | None
