@@ -20,7 +20,7 @@ _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 
 @contextmanager
 def speaking(lang: str) -> Iterator[None]:
-    """Everything inside uses this language, whatever the environment asks for."""
+    """Everything inside uses this language, whatever the environment sets."""
     token = _chosen.set(lang)
     try:
         yield

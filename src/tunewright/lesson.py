@@ -94,7 +94,7 @@ def _say_parameters(model: Any) -> None:
 
 
 class PEFTQuickStart:
-    """LoRA in four lines: load, configure, apply, write a few tokens; `run` is `tunewright quickstart`."""
+    """LoRA in four lines: load, configure, apply, generate a few tokens; `run` is `tunewright quickstart`."""
 
     def __init__(self, model_name: str = "smollm2") -> None:
         self.model_name = model_name
@@ -151,7 +151,7 @@ class LoraTrainer:
     def prepare_data(self, dataset_name: str = "wikitext", max_length: int = 512) -> dict[str, Any]:
         """Check and account for "wikitext" (from the Hub) or a file of yours. Returns its summary.
 
-        Raises: HubError E702 if wikitext cannot be had, and says what to pass instead; DataError for damaged rows.
+        Raises: HubError E702 if wikitext cannot be fetched, naming what to pass instead; DataError for damaged rows.
         """
         self.data = WIKITEXT if dataset_name == "wikitext" else dataset_name
         self.max_length = max_length

@@ -97,7 +97,7 @@ SHAPES = (
     form("jsonl-turns-number", "a.jsonl", lines({"messages": [TURNS[0], {"role": "assistant", "content": 42}]}), "numbers as turns", ("42",)),
     form("jsonl-turns-elsewhere", "a.jsonl", lines({"id": 1, "items": TURNS}, {"id": 2, "items": MORE}),
          "turns in a column of another name", ("good day", "so long"), code="E211", fix="--map messages=items"),
-    form("jsonl-key-twice", "a.jsonl", lines(*ROWS) + '{"prompt": "q", "prompt": "r", "completion": "b"}\n', "a key that stands twice",
+    form("jsonl-key-twice", "a.jsonl", lines(*ROWS) + '{"prompt": "q", "prompt": "r", "completion": "b"}\n', "a key that appears twice",
          LEARNED, left_out=1, code="E204", fix="--skip-bad"),
     form("jsonl-empty", "a.jsonl", "\n\n", "nothing is there", code="E210"),
 )  # fmt: skip

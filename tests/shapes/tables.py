@@ -97,7 +97,7 @@ SHAPES = (
           code="E240", fix="--map text=column_1 --map label=column_2", reader="encoder"),
     table("csv-without-header-mapped", "a.csv", rows(",", header=()), "numbers of columns in a map say that there is no header",
           settings={"data.map": {"prompt": "column_1", "completion": "column_2"}}),
-    table("csv-same-name-twice", "a.csv", "same,same\nq,a\nr,b\n", "a name that stands twice names no column; it may be a row",
+    table("csv-same-name-twice", "a.csv", "same,same\nq,a\nr,b\n", "a name that appears twice names no column; it may be a row",
           code="E241", fix="--map prompt=column_1 --map completion=column_2",
           learned=("same", "a", "b")),
     table("csv-unknown-names", "a.csv", "frage,antwort\nwo ist es,hier\nwer kommt,niemand\n", "the fix has the columns' own names",

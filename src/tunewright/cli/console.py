@@ -21,7 +21,7 @@ from tunewright.i18n import width as columns_of
 ConsoleStyle = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Mapping[ConsoleStyle, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 WIDEST_CELL = 36
-LEAST_BROKEN = 16  # a column that is broken has at least so much room
+LEAST_BROKEN = 16  # a wrapped column has at least this width
 ERASE = "\r\x1b[2K"
 # A style in a text is marked by a noncharacter, which Unicode leaves to a program's own use (23.7) and no text may hold;
 # it becomes the terminal's code when the line is written.

@@ -169,7 +169,7 @@ def _section(name: str, rows: list[OptionRow]) -> Explanation:
 
 
 def _names(term: Term) -> Iterator[str]:
-    """What a term is called in English and in Chinese, whatever the language is, and its other names."""
+    """What a term is called in English and in Chinese, independent of the language, and its other names."""
     yield from (term.name, *term.keys)
     yield from re.split("[（）]", translations("zh").gettext(term.name).rstrip("）"))
 

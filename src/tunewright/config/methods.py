@@ -107,7 +107,7 @@ class IA3(Targeted):
 
 
 class PromptLearning(PeftSection):
-    """A method that learns vectors in front of the input and leaves the layers as they are."""
+    """A method that trains vectors in front of the input and leaves the layers unchanged."""
 
     num_virtual_tokens: Positive | Auto = Field(
         default=AUTO, description=N_("Learned vectors put in front of the input.")

@@ -41,7 +41,7 @@ LearningRate = Annotated[Number, Field(gt=0, lt=1)]
 RowShare = Annotated[Number, Field(ge=0, le=1)]
 FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8", "merged_lora"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-# What may differ when a run goes on; all else makes another run of it (docs/resume.md). Free settings change no number of
+# What may differ when a run is resumed; all else makes it a different run (docs/resume.md). Free settings change no result of
 # the result; applied ones count from the first step of the session on.
 FREE = frozenset(
     {

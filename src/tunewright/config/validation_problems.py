@@ -47,7 +47,7 @@ _LIMITS = {
 }
 _PATTERNS = {
     NAME_PATTERN: N_("1 to 64 small letters, digits, dots, dashes and underscores"),
-    r"^pissa_niter_[0-9]{1,3}$": N_("pissa_niter_ with a number behind it"),
+    r"^pissa_niter_[0-9]{1,3}$": N_("pissa_niter_ followed by a number"),
 }
 
 # Of more choices than a few lines hold, those nearest to what was written are named.

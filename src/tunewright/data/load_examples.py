@@ -70,7 +70,7 @@ def place_of(problem: Problem) -> tuple[str, int]:
 def load_examples(spec: DataConfig, seed: int, task: Task = "causal_lm", *, keep: int | None = None) -> LoadedExamples:
     """Read, recognise and split the rows; held-out rows that are also in training are removed.
 
-    With `keep` only so many training rows are held in memory, the first; all others are read, counted and compared.
+    With `keep` only the first `keep` training rows are held in memory; all others are read, counted and compared.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254.
     """
     sides = sides_of(spec)
@@ -103,7 +103,7 @@ def load_examples(spec: DataConfig, seed: int, task: Task = "causal_lm", *, keep
 
 
 def recognise(spec: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, Any], Format]:
-    """What a config has to say of these data, by path: their encoding and their task where they show it; and their format.
+    """The settings a config needs for these data, by path: their encoding and their task where they show it; and their format.
 
     Raises: as `load_examples`.
     """

@@ -10,7 +10,7 @@ from tunewright.data.load_examples import LoadedExamples
 from tunewright.data.train_eval_split import sides_of
 
 _Place = tuple[str, int]  # file, and number of the row
-_LEAKED = "W213", "this held-out row also stands in the training rows"
+_LEAKED = "W213", "this held-out row is also in the training rows"
 
 
 def left_out(loaded: LoadedExamples, spec: DataConfig) -> list[dict[str, Any]]:

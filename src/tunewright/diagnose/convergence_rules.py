@@ -19,7 +19,7 @@ from tunewright.rundir.finding import Finding, Remedy
 FEWEST_STEPS = 5
 ENOUGH_MEASURED = 3  # held-out losses that make a curve
 FALLEN = 0.03  # of the loss before: less is D201's, or there is nothing to learn
-LEARNED = 0.1  # of the loss before: what is left then is mostly the wording, and falls for ever
+LEARNED = 0.1  # of the loss before: what is left then is mostly the wording, and never stops falling
 LITTLE = 0.5  # of the loss before: most of it is still there
 AS_FAST = 1.0  # the end's fall for the learning rate spent, as a share of the whole run's
 FELL_LATELY = 0.1  # of the training loss, from the third fifth to the last: noise of rows is mostly below that

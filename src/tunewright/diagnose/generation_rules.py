@@ -10,7 +10,7 @@ from tunewright.rundir.finding import Finding, Remedy
 
 ENOUGH_ANSWERS = 4
 ENDLESS = 0.5  # a half: single answers that ramble are mistakes, not a habit
-LEARNED = 0.5  # of the loss at the start; a model that did not learn half of it goes on as the base does
+LEARNED = 0.5  # of the loss at the start; a model that did not learn half of it answers as the base does
 FOREIGN = 0.2
 # As text in an answer: the control tokens of this model's own template are left out when answers are read.
 MARKS = (

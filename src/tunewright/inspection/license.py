@@ -1,4 +1,4 @@
-"""The licence of a base model, as its own card says it: what is made of it is bound by it."""
+"""The licence of a base model, as its own card states it: it also binds what is derived from the model."""
 
 import re
 from pathlib import Path

@@ -47,7 +47,7 @@ class SpeedProbe(FrozenModel):
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether others used so much of the processor meanwhile that the figures may be several times too low."""
+        """Whether other programs used so much of the processor that the figures may be several times too low."""
         return self.busy_share > BUSY_SHARE
 
 
@@ -153,7 +153,7 @@ def read_factor(key: str) -> float:
 
 
 def read_probe() -> SpeedProbe | None:
-    """The cached measurement, if there is one that is as it was written; one without a digest was written by hand."""
+    """The cached measurement, if there is an intact one; one without a digest was written by hand."""
     stored = unseal_object(probe_path(), by_hand=True)
     try:
         return SpeedProbe.model_validate(stored) if stored else None

@@ -46,7 +46,7 @@ class Cgroup:
         return limit - used + sum(cached)
 
     def kills(self) -> int | None:
-        """Processes of the group that were killed for memory, by whatever limit."""
+        """Processes of the group that were killed for memory, by any limit."""
         counts = [_entry(self.folder / name, ("oom_kill",)) for name in KILLS]
         return next((count for count in counts if count is not None), None)
 
@@ -83,7 +83,7 @@ class MemorySample:
 
 @dataclass
 class MemoryMonitor:
-    """Looks at a process again and again, and says after its death whether memory ran out.
+    """Samples a process, and tells after its death whether memory ran out.
 
     Cost of a look: less than a millisecond.
     """

@@ -141,5 +141,5 @@ def answer_loss_unsupported(model: nn.Module) -> str | None:
     if used:
         return f"the head uses {used[0]}"
     if causal.base_model is causal:
-        return "the backbone cannot be told apart from the head"
+        return "the backbone cannot be separated from the head"
     return None

@@ -90,7 +90,7 @@ def _dequantised(weight_OI: Tensor, scale_O: Tensor) -> Tensor:
 
 
 class _ExactProduct(torch.autograd.Function):
-    """Inputs as they are; the wide weight is made again in the backward pass, as a model of them would not fit."""
+    """Unrounded inputs; the wide weight is made again in the backward pass, as a model of them would not fit."""
 
     @staticmethod
     def forward(ctx, input_TI: Tensor, weight_OI: Tensor, scale_O: Tensor) -> Tensor:

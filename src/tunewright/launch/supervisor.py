@@ -131,7 +131,7 @@ class Supervisor:
         return int(end["exit_code"])
 
     def _begins_anew(self, code: int, short: MemoryShortage | None) -> bool:
-        """Whether another worker is to go on; not where the disk refuses what has to be changed for that."""
+        """Whether another worker should continue; not where the disk refuses what has to be changed for that."""
         try:
             return save(self.run, short) if short else self._goes_on(code)
         except OSError as fault:
@@ -200,12 +200,12 @@ class Supervisor:
             return log.read().decode("utf-8", errors="replace")
 
     def _goes_on(self, code: int) -> bool:
-        """Whether another worker is to go on after an end that has nothing to do with memory."""
+        """Whether another worker should continue after an end that has nothing to do with memory."""
         last = (self._events() or [{"kind": "", "step": 0}])[-1]
         return not self.stops and (load_rows_itself(self.run, last) or self._tries_again(code, last))
 
     def _tries_again(self, code: int, last: Mapping[str, Any]) -> bool:
-        """Whether another worker is to go on where this one died by an unrequested signal; raised as an alert."""
+        """Whether another worker should continue where this one died by an unrequested signal; raised as an alert."""
         if code >= 0 or -code in ASKED_TO_END or last["kind"] in ("done", "failed"):
             return False
         furthest = self._furthest()

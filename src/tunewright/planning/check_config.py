@@ -81,7 +81,7 @@ def cannot_do(model: ModelInfo, task: Task) -> Problem:
 
 
 def lacks_output(task: Task, model: ModelInfo) -> list[Problem]:
-    """E316 for a decoder that is to write, says that its output is a matrix of its own, and has none in its file."""
+    """E316 for a decoder that should generate text, says that its output is a matrix of its own, and has none in its file."""
     is_writing = task == "causal_lm" and model.kind == "decoder" and model.model_type in FAMILIES
     if not is_writing or model.tie_word_embeddings or len(model.vocabulary) != 1:
         return []
@@ -215,7 +215,7 @@ def _check_experts(run: RunConfig, model: ModelInfo) -> list[Problem]:
 
 
 def _unknown(targets: Targets, model: ModelInfo) -> Problem:
-    """E301: what there is, and what was probably meant."""
+    """E301: what there is, and the likely intention."""
     counts: Counter[str] = Counter()
     for group in model.linear:
         counts[group.name] += group.count

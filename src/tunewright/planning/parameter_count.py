@@ -1,4 +1,4 @@
-"""How many parameters a method trains, in closed form; `tests/matrix/test_methods.py` holds each against PEFT's own count.
+"""How many parameters a method trains, in closed form; `tests/matrix/test_methods.py` compares each with PEFT's own count.
 
 Sizes of a layer: `i` values in, `o` values out; `n` layers of a kind.
 """
@@ -33,7 +33,7 @@ def trainable_parameters(run: ResolvedConfig, model: ModelInfo, groups: Groups, 
 
 
 def _biases(fields: Fields, model: ModelInfo, groups: Groups) -> int:
-    """The bias vectors that are trained besides: of the adapted layers, or all there are."""
+    """The bias vectors that are also trained: of the adapted layers, or all there are."""
     if fields.get("bias") == "all":
         return model.num_bias_parameters
     return sum(g.out_features * g.count for g in groups if g.has_bias) if fields.get("bias") == "lora_only" else 0

@@ -11,7 +11,7 @@ from tunewright.errors import Problem
 from tunewright.i18n import N_
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
 
-# Fields of PEFT whose keys, or whose text, are held as patterns against the names of layers.
+# Fields of PEFT whose keys, or whose text, are matched as patterns against the names of layers.
 KEYS_ARE_PATTERNS = ("rank_pattern", "alpha_pattern", "lambda_pattern", "n_frequency_pattern", "block_size_pattern")
 TEXT_IS_PATTERN = ("exclude_modules", "layers_pattern")
 # Declared options whose values need parts that may be missing here, or other settings beside them.

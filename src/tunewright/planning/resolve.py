@@ -39,7 +39,7 @@ CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
 TEXT_BLOCK_TOKENS = 2048  # as models were trained on text; longer blocks cost memory that grows with their square
-# For generation (engine/evaluation/generation.py): so many at once, and so much for their keys and values.
+# For generation (engine/evaluation/generation.py): how many at once, and how much memory for their keys and values.
 ROWS_WRITTEN_AT_ONCE = 64
 CACHE_BYTES = 2**29
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.
@@ -146,7 +146,7 @@ def _accumulation(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     return choice("train.gradient_accumulation_steps", value, reason, batch=value * rows, rows=facts.data.num_sequences)
 
 
-# Rows up to which so many passes are made. A fresh head begins at chance and needs more steps than a model that can
+# Rows up to which this many epochs are trained. A fresh head begins at chance and needs more steps than a model that can
 # already write.
 PASSES = {
     True: ((100, 5.0), (500, 3.0), (800, 2.0)),
@@ -224,7 +224,7 @@ def _max_new_tokens(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     value = max(8, min(128, longest + 8))
     if longest > value:
         reason = N_(
-            "the longest reference answer has {longest} tokens; what is written is cut here, and counts as wrong"
+            "the longest reference answer has {longest} tokens; what is generated is cut here, and counts as wrong"
         )
         return choice("eval.max_new_tokens", value, reason, longest=longest)
     return choice(
@@ -265,7 +265,7 @@ def num_steps(run: ResolvedConfig, facts: InspectedFacts) -> int:
 
 
 def steps_for(run: ResolvedConfig, num_rows: int) -> int:
-    """Optimizer steps of a run on so many rows."""
+    """Optimizer steps of a run on this many rows."""
     return _count_steps(run.train.max_steps, run.train.num_train_epochs, effective_batch(run), num_rows)
 
 

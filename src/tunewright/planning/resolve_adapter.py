@@ -25,7 +25,7 @@ def choice(path: str, value: Any, reason: str, **values: Any) -> PlannedChoice:
 
 
 def resolved(value: T | Auto) -> T:
-    """A value that an earlier resolver has settled, as their order says."""
+    """A value that an earlier resolver has set, as their order guarantees."""
     assert value != AUTO
     return value
 

@@ -1,6 +1,6 @@
 """Seconds of a run by part, before it starts: from the device's measured speed, or from the table of devices.
 
-Constants were measured on two CPU cores (benchmarks/plan, which holds promised against measured); `plan --calibrate` learns
+Constants were measured on two CPU cores (benchmarks/plan, which compares estimated with measured); `plan --calibrate` learns
 the factor of another machine.
 """
 

@@ -256,7 +256,7 @@ def held_out(number: int) -> Phrase:
 
 
 def meaning(metric: str) -> str:
-    """What a metric says, in a sentence or two; nothing for those that their names explain."""
+    """What a metric means, in a sentence or two; nothing where the name is enough."""
     return _(MEANINGS[metric]) if metric in MEANINGS else ""
 
 

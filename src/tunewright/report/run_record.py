@@ -41,7 +41,7 @@ class RunRecord:
 
     @property
     def evals(self) -> list[EventRow]:
-        """Measurements of the held-out loss, likewise."""
+        """The same for evaluations of the held-out loss."""
         return self.history.curves.evals.events
 
     @property

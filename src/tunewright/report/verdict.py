@@ -330,7 +330,7 @@ def _has_something_to_say(score: ScoreChange) -> bool:
 
 
 def _judged(score: ScoreChange, references: tuple[str, str]) -> Verdict:
-    """What the interval of the difference says."""
+    """The sentence for the interval of the difference."""
     assert score.difference is not None and score.after is not None and score.to_beat is not None
     metric = METRICS[score.metric]
     low, high = score.difference

@@ -18,7 +18,7 @@ from typing import Any
 from tunewright.security import as_private_as
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-# What a disk says of itself, not of a path: the same write may succeed later.
+# Errors of a disk, not of a path: the same write may succeed later.
 REFUSALS = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
 TRIAL_BYTES = 4096
 
@@ -107,7 +107,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_random(path: Path, size: int) -> None:
-    """A file that takes so many bytes on every file system, also on one that compresses."""
+    """A file that takes this many bytes on every file system, also on one that compresses."""
     write_bytes(path, os.urandom(size))
 
 
@@ -133,7 +133,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def mark(path: Path) -> None:
-    """An empty file, whose name is all it says; a full disk mostly has room for it."""
+    """An empty file, whose name is its content; a full disk mostly has room for it."""
     perform(_write, path, b"")
     fsync(path.parent)
 

@@ -198,9 +198,9 @@ class CheckpointStore:
         return [(step, path) for step, path in self._named() if not self._unsealed(step, path)]
 
     def newest_valid(self) -> tuple[Path | None, list[str]]:
-        """The newest checkpoint that verifies, and what there was to say about newer ones.
+        """The newest checkpoint that verifies, and the problems of newer ones.
 
-        Those of ours are set aside under another name, not deleted; those of others are left as they are.
+        Those of ours are set aside under another name, not deleted; those of others stay unchanged.
         """
         messages: list[str] = []
         for step, path in reversed(self._named()):

@@ -1,4 +1,4 @@
-"""events.jsonl: one strict JSON object a line, appended by the worker, tailed by whoever watches.
+"""events.jsonl: one strict JSON object a line, appended by the worker, tailed by readers.
 
 | kind | fields besides schema, seq, t, step |
 |---|---|

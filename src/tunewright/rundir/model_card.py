@@ -64,7 +64,7 @@ def merged_use(plan: Plan) -> str:
 
 
 def shared_use(plan: Plan, folder: str) -> str:
-    """How an adapter is loaded on any machine: the base is given by hand."""
+    """How an adapter is loaded on any machine: the base is named by the user."""
     base = base_of(plan)
     note = f"\n{_markdown(base.note)}\n" if base.note else ""
     return f"\n```python\n{loading_code_elsewhere(plan, base.name, folder)}\n```\n{note}"
@@ -111,7 +111,7 @@ def _code(text: str) -> str:
 
 
 def command(plan: Plan, model: str = "") -> str:
-    """The command that trains this again: whatever is not as the defaults say, asked for or chosen by the plan.
+    """The command that trains this again: with every value that is not the default, set or chosen by the plan.
 
     Of a file only the name is shown, as its folder is private; `model` is what the base is called elsewhere.
     """
@@ -189,7 +189,7 @@ tokenizer = AutoTokenizer.from_pretrained({folder})"""
 
 
 def loading_code_elsewhere(plan: Plan, base: str, adapter: str | Path) -> str:
-    """Lines of Python that load the adapter on a base that is given by hand, as on a machine without the run."""
+    """Lines of Python that load the adapter on a base named by the user, as on a machine without the run."""
     task, folder, base = task_row(plan), _quoted(adapter), _quoted(base)
     if task.writes:
         return f"""from peft import PeftModel

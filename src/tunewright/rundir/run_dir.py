@@ -91,7 +91,7 @@ class RunDir:
         return last_event(self.file(file_names.EVENTS))
 
     def info(self) -> dict[str, Any]:
-        """run.json as it is."""
+        """run.json, unchanged."""
         return read_object(self.file(file_names.RUN_JSON), RunInfo)
 
     def day(self) -> datetime:
@@ -118,7 +118,7 @@ class RunDir:
         atomic_io.sweep(self.checkpoints_dir)
 
     def seconds(self) -> float | None:
-        """From the worker's start to its end, all sessions together; None while it goes on, or if it never began.
+        """From the worker's start to its end, all sessions together; None while it runs, or if it never started.
 
         The last session's length is `seconds`, of a clock that does not jump; earlier versions wrote its two ends alone.
         """
@@ -131,7 +131,7 @@ class RunDir:
         )
 
     def plan(self) -> dict[str, Any]:
-        """plan.json as it is; `planning.plan.from_json` makes a plan of it."""
+        """plan.json, unchanged; `planning.plan.from_json` makes a plan of it."""
         return read_object(self.file(file_names.PLAN), Plan)
 
     def prepared(self) -> dict[str, Any]:
@@ -175,14 +175,14 @@ class RunDir:
         return dict(stored or (last["result"] if last and last["kind"] == "done" else {}))
 
     def check(self) -> None:
-        """Read what a run cannot go on without: run.json, plan.json, events. Raises: TrainingError E525."""
+        """Read what a run cannot continue without: run.json, plan.json, events. Raises: TrainingError E525."""
         self.info(), self.plan()
         deque(self.each_event(), maxlen=0)
 
     def state(self) -> str:
         """State as a reader sees it, `damaged` where run.json cannot be read.
 
-        Live is what is owned (rundir/run_lock.py): of processes that are gone, what they came to.
+        Live is what is owned (rundir/run_lock.py): of processes that are gone, how they ended.
         """
         try:
             info = self.info()
@@ -219,7 +219,7 @@ class RunDir:
                 atomic_io.drop(self.file(name))
 
     def _state_by_events(self) -> str:
-        """What a worker whose parent is gone came to; `lost` if it got to no end and was not asked to end at once."""
+        """How a worker whose parent is gone ended; `lost` if it did not finish and was not asked to end at once."""
         last = self.last_event() or {"kind": ""}
         if last["kind"] == "failed":
             return "stopped" if last["exit_code"] in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
@@ -364,7 +364,7 @@ def remove(run: RunDir) -> None:
         return
     with owning(run):
         is_live = False
-        with suppress(TrainingError):  # of a damaged run the lock alone says whether it lives
+        with suppress(TrainingError):  # of a damaged run only the lock says whether it is alive
             is_live = run.left_as() in LIVE
         if is_live:
             raise owned(run)

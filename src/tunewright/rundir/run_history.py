@@ -46,7 +46,7 @@ class PhaseClock:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """The phases in the order of the work, with the one that goes on."""
+        """The phases in the order of the work, with the current one."""
         if not self.phase:
             return dict(self.ended)
         return {**self.ended, self.phase: self.ended.get(self.phase, 0.0) + self.seen - self.begun}

@@ -50,7 +50,7 @@ def gate_model_folder(folder: Path) -> dict[str, Any]:
 
 
 def _other_configs(folder: Path) -> Iterator[Path]:
-    """Configs of tokenizer, generation, processors and whatever else calls itself one."""
+    """Configs of tokenizer, generation, processors and other files named config."""
     return (path for path in sorted(folder.glob("*config*.json")) if path.name != "config.json")
 
 

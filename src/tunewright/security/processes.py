@@ -81,7 +81,7 @@ def tried(module: str, request: Mapping[str, Any], *, wait_seconds: float = WAIT
 
 
 def limit_this_process(seconds: int, megabytes: int, *, only_held: bool = False) -> None:
-    """End by SIGXCPU after so much computing, a second later by SIGKILL, and let no more memory be had.
+    """End by SIGXCPU after this much CPU time, a second later by SIGKILL, and limit the memory.
 
     With `only_held` addresses that are reserved and hold nothing do not count: a GPU's driver reserves very many.
     """

@@ -27,7 +27,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     Raises: ModelError E309.
     """
     if not path.is_file():
-        raise _damaged(path, "it is a folder" if path.is_dir() else "it is no file")
+        raise _damaged(path, "it is a folder" if path.is_dir() else "it is not a file")
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)

@@ -103,7 +103,7 @@ def test_of_equals_the_fastest_is_taken_and_what_rows_cannot_show_is_said(cell: 
     text = english(choice)
     assert "r8 is as good as r32, the best, as far as 120 held-out rows can tell" in text
     assert "trains 20 % faster. Take r8." in text
-    assert "cannot be seen on 120 rows; four times as many would halve that" in text
+    assert "cannot be detected with 120 rows; four times as many would halve that" in text
 
 
 def test_of_equals_that_are_as_fast_the_smallest_is_taken(cell: Cell) -> None:

@@ -176,7 +176,7 @@ def test_memory_that_was_refused_is_saved_as_well(supervise: Supervise, how: str
     run = supervise(("train", 3, how), ("train", 9, "done"))
     assert run.state() == "finished"
     assert starts(run) == [[8, 0], [4, 0]]
-    assert alerts(run)[0]["evidence"] == "the worker was refused the memory it asked for"
+    assert alerts(run)[0]["evidence"] == "the worker was refused the memory it requested"
 
 
 def test_a_test_is_retried_in_smaller_batches_and_with_the_same_training(supervise: Supervise) -> None:

@@ -111,7 +111,7 @@ def test_classes_are_shown_with_what_they_are_taken_for(classified: RunDir) -> N
         "AutoModelForSequenceClassification", "PeftModel.from_pretrained",
     ):  # fmt: skip
         assert words in text, words
-    for words in ("Perplexity", "tokens are label tokens", "AutoPeftModelForCausalLM"):
+    for words in ("Perplexity", "tokens are in the loss", "AutoPeftModelForCausalLM"):
         assert words not in text, words
 
 

@@ -84,7 +84,11 @@ def _lines() -> Iterator[str]:
 def _hint(run: "TrainedRun") -> str:
     """What a person should know before they type."""
     if TASKS[run.task].writes:
-        return _("Each question stands alone, as in the training rows.") if run.is_single_turn else _("It remembers.")
+        return (
+            _("Each question is answered on its own, as in the training rows.")
+            if run.is_single_turn
+            else _("It remembers.")
+        )
     if "pair" in run.plan.facts.data.columns:
         return _("Each line is a pair of texts with a tab between them.")
     return _("Each line is a text of its own.")

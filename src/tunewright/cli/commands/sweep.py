@@ -141,7 +141,7 @@ def _train(
 
 
 def _show_end(event: "TrialEnded", code: int, *, is_quiet: bool) -> None:
-    """How a trial ended; `code` is the exit code of its run. Raises: typer.Exit for one that was stopped by hand."""
+    """How a trial ended; `code` is the exit code of its run. Raises: typer.Exit for one that was stopped by the user."""
     from tunewright import api
 
     channel = console.err()

@@ -28,7 +28,7 @@ NAMES_SHOWN = 6
 class LabelKind:
     """What all labels are: a kind of problem, and for single labels what most of them are written as.
 
-    `mark` separates the labels of a cell, for several labels; `style` says how numbers are written; `missing` are texts
+    `mark` separates the labels of a cell, for several labels; `style` is the number format; `missing` are texts
     that mean no label. `are_numerals` and `are_booleans` say what texts mean. `notes` is what people should know.
     """
 

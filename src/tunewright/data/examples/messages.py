@@ -1,6 +1,6 @@
 """Turns of a conversation, as OpenAI, ShareGPT and their relatives write them, to messages.
 
-Whatever a turn holds is used, refused by name, or counted as not used: nothing is dropped in silence.
+Whatever a turn holds is used, refused by name, or counted as not used: nothing is dropped silently.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What is worth a word in how rows were read, by the warning that says it; rows are counted, none is changed."""
+"""What is worth a warning in how rows were read, by its code; rows are counted, none is changed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -129,11 +129,11 @@ class RowReport:
         self.problems.append(Problem(code, where, {**values, "row": self.row.number}))
 
     def text_of(self, role: str) -> str:
-        """The text that plays a role, if it is sound and says something."""
+        """The text that plays a role, if it is valid and not empty."""
         return self.text(self.cell(role), self.columns[role])
 
     def text(self, value: Any, name: str, *, may_be_empty: bool = False) -> str:
-        """The value as text, if that is sound and says something."""
+        """The value as text, if that is valid and not empty."""
         if is_missing(value):
             if not may_be_empty:
                 self.add("E207", field=name)

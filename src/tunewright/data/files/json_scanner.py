@@ -69,7 +69,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) == len(pairs):
         return value
     twice = next(key for key, count in Counter(key for key, _value in pairs).items() if count > 1)
-    raise _RefusedError(f'the key "{twice}" stands twice in one object')
+    raise _RefusedError(f'the key "{twice}" appears twice in one object')
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique)
@@ -81,7 +81,7 @@ _FLAW_ESCAPE = re.compile(
 )
 _MAYBE_FLAW = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.)*")\s*:')
-# Reading what turns out to be damaged may cost so many times the text; a text that is open brackets would cost its square.
+# Reading what turns out to be damaged may cost this many times the text; a text that is open brackets would cost its square.
 MAX_WASTE = 8
 DEEP = 5000  # characters that are read before nesting is too deep, about
 FEW_FAULTS, PART = 20, 8192
@@ -201,7 +201,7 @@ class JsonDocument:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether so much was read in vain that no more is tried."""
+        """Whether the budget for reading in vain is used up."""
         return self.waste > MAX_WASTE * (len(self.text) + DEEP)
 
     def place(self, offset: int) -> tuple[int, int]:

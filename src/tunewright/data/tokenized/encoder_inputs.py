@@ -19,7 +19,7 @@ class EncoderInput:
     `prompt_length` counts the tokens in front of a second text that the tokenizer marks with type id 1 (else 0).
     `positions` has the token that answers for each word, None for a word that was cut off; `lost` are the words that had
     no token of their own in the first place.
-    `is_empty` says that nothing but special tokens came of the row.
+    `is_empty`: the row has nothing but special tokens.
     """
 
     input_ids: list[int]
@@ -92,7 +92,7 @@ def word_inputs(
     """Inputs of rows of words; a word's token is its first, or with `label_last` its last.
 
     Words are joined as they would be written. Where a token would then hold parts of two words, as it happens between
-    Chinese characters, the row is written with a blank between all words; a word that the tokenizer makes nothing of is
+    Chinese characters, the row is written with a blank between all words; a word without any token is
     written as its unknown token.
     """
     joined = [join_words(words) for words in rows]

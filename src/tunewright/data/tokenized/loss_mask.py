@@ -221,7 +221,7 @@ def _by_hand(
     text = tokenizer.render([*before, replace(message, content=answer, reasoning=None)], tools=tools)
     turn = text[len(head) :] if text.startswith(head) else _behind_head(head, text, opening, before, tools, tokenizer)
     if message.tool_calls and not turn:
-        raise jinja2.TemplateError("the calls cannot be found behind the prompt that the template writes")
+        raise jinja2.TemplateError("the calls cannot be found after the prompt that the template renders")
     if message.tool_calls or (after and turn.endswith(after) and answer.strip() in turn):
         turn = _ended(turn, after, message, tokenizer)
     else:

@@ -38,7 +38,7 @@ def packs(rows: Sequence[Ids], may_share: Sequence[int], max_tokens: int) -> lis
     """Micro-batches of at most `max_tokens` tokens without padding; a row longer than that is alone.
 
     `may_share` says how many of its first tokens each row may have in common with others. A group that does not fit into
-    what is left of a micro-batch goes on in the next one, which computes the common beginning once more.
+    what is left of a micro-batch goes on in the next one, which computes the shared prefix once more.
     """
     batches: list[list[SharedPrefix]] = []
     room = 0

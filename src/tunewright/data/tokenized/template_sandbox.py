@@ -67,7 +67,7 @@ def _attempt(source: str, special_tokens: Mapping[str, str]) -> tuple[str, int]:
         for messages, tools, add_generation_prompt in SAMPLES:
             _write(parts(template, messages, special_tokens, add_generation_prompt, tools))
     except jinja2.TemplateSyntaxError as fault:
-        return fault.message or "it is no template", fault.lineno
+        return fault.message or "it is not a template", fault.lineno
     except SecurityError as fault:
         return f"it reaches for what a template must not have: {fault}", _line(fault)
     except MemoryError as fault:

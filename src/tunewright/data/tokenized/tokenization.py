@@ -86,7 +86,7 @@ def encode(
 
     `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token.
     Problems: E219 (the template refuses the row), E231 (it leaves out calls of tools), E209 (nothing of the answer fits),
-    E214 (no end token is in the loss), E235 (calls of tools without a template), E227 (the tokenizer makes nothing of the text).
+    E214 (no end token is in the loss), E235 (calls of tools without a template), E227 (the tokenizer makes no token of the text).
     """
     classes = {name: number for number, name in enumerate(labels)}
     rules = _Rules(tokenizer, max_length, train_on, thinking, turns, classes, label_last)

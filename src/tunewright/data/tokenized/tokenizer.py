@@ -215,7 +215,7 @@ def _stored_template(config: dict[str, Any], name: str) -> str | None:
 
 
 def _end_ids(folder: Path, backend: Tokenizer, special: dict[str, str]) -> tuple[int, ...]:
-    """The tokenizer's end token first, then whatever else ends generation by the model's own configs."""
+    """The tokenizer's end token first, then the other tokens that end generation by the model's own configs."""
     ids = _ids(backend, special, "eos_token")
     for name in ("generation_config.json", "config.json"):
         value = _read_json(folder / name).get("eos_token_id")

@@ -87,7 +87,7 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """Bytes of all weights as they are stored, scales included, tied ones once."""
+    """Bytes of all weights as stored, scales included, tied ones once."""
     return sum({t.data_ptr(): t.nbytes for t in model.state_dict().values() if isinstance(t, torch.Tensor)}.values())
 
 

@@ -1,6 +1,6 @@
 """The fence around transformers' Trainer: every private part of it that Tunewright overrides, calls or reads.
 
-A minor version of transformers may change any of them without a word. So they are here and nowhere else, each with its
+A minor version of transformers may change any of them without notice. So they are here and nowhere else, each with its
 reason and its place in transformers (read in 5.23.0, `src/transformers/trainer.py`);
 `tests/contract/test_upstream_private.py` compares their signatures and source with the version that was read, and
 pyproject.toml has an upper bound. Why a fence and not a step loop of our own: docs/decisions/0009-trainer-fence.md.
@@ -128,7 +128,7 @@ class TrainerOverrides(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Nothing: the trained parameters were restored strictly before the Trainer was built.
 
-        Reason: upstream loads an adapter without a word about missing tensors, and not what AdaLoRA and prompt learning
+        Reason: upstream loads an adapter without a warning about missing tensors, and not what AdaLoRA and prompt learning
         need beside it. Called by `Trainer.train`, and by `Trainer._prepare_for_training` for sharded models.
         """
 

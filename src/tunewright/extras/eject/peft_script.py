@@ -25,8 +25,8 @@ SCRIPT = '''\
 
 {base_note}
 
-rows.jsonl and held-out.jsonl hold the rows as they were trained on: token ids, and labels that are -100 where nothing is
-learned (the prompt). Every optimizer step sees the same rows with the same weight; only sums are made in another order.
+rows.jsonl and held-out.jsonl hold the rows as they were trained on: token ids, and labels that are -100 outside the
+loss (the prompt). Every optimizer step sees the same rows with the same weight; only sums are made in another order.
 """
 
 import argparse

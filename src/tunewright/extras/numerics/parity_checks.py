@@ -108,7 +108,7 @@ class _ModelUnderTest:
     loss: LossFunction
 
     def measured(self, loss: LossFunction, cut: StepCollator, max_tokens: int) -> LossAndGradients:
-        """Loss and gradients of the rows in micro-batches of so many tokens, summed as a step sums them."""
+        """Loss and gradients of the rows in micro-batches of this many tokens, summed as a step sums them."""
         groups = cut.groups(self.rows, max_tokens)
         batches = [cut.collate([self.rows[i] for i in group], cut.pad_id) for group in groups]
         with unrounded_inputs(self.model):

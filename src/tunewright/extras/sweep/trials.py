@@ -198,7 +198,7 @@ class Sweep:
         return "pruned" in self.search.trial(trial.number).notes
 
     def conclude(self, trial: TrialRun) -> SweepEnd:
-        """Report the end of the run to the search. A run that was stopped by hand, or lost, leaves its trial open.
+        """Report the end of the run to the search. A run that was stopped by the user, or lost, leaves its trial open.
 
         Raises: SpecError E103 if the run has no such score.
         """
