@@ -209,7 +209,7 @@ THINKING = (
          "<think>\n\n</think>\n\nYes, 2.", template="qwen3", settings={"data.thinking": "drop"}),
     *(chat(f"thinking-{name}", what, [USER, {**ANSWER, "content": content}], code="E206", template="qwen3")
       for name, what, content in (("alone", "no answer behind it", THOUGHT), ("cut", "thinking that has no end", "<think>\nI count"))),
-    chat("thinking-differs", "rows that differ in their thinking alone are no duplicates", [
+    chat("thinking-differs", "rows that differ in their only thinking are no duplicates", [
         USER, {**ANSWER, "reasoning_content": "I count two."}], f"{THOUGHT}Yes, 2.", f"{THOUGHT}Yes, 2.".replace("two", "2"),
         "<think>\nI see.\n</think>\n\nYes, 2.", template="qwen3", warns=("W212",),
         more=[[USER, {**ANSWER, "reasoning_content": reason}] for reason in ("I count 2.", "I see.")]),

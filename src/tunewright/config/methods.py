@@ -83,7 +83,7 @@ class AdaLora(Scaled):
         default=AUTO, description=N_("Rank of each layer at the start; half as much again as target_r is usual.")
     )
     target_r: Rank | Auto = Field(
-        default=AUTO, description=N_("Average rank at the end, after ranks went to the layers that need them.")
+        default=AUTO, description=N_("Average rank at the end, after AdaLoRA has distributed it over the layers.")
     )
     tinit: Count | Auto = Field(default=AUTO, description=N_("Steps before ranks start to be pruned."))
     tfinal: Count | Auto = Field(default=AUTO, description=N_("Steps at the end in which ranks stay as they are."))
@@ -305,7 +305,7 @@ METHODS: Mapping[str, MethodRow] = {
     ),
     "ln_tuning": MethodRow(
         LnTuning,
-        N_("the norm layers alone are trained (Zhao et al. 2023, arXiv:2312.11420)."),
+        N_("only the norm layers are trained (Zhao et al. 2023, arXiv:2312.11420)."),
         "LN Tuning",
         "LNTuningConfig",
     ),

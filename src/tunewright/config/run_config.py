@@ -97,8 +97,8 @@ class ModelConfig(Section):
     quantization: Quantization | Auto = Field(
         default=AUTO,
         description=N_(
-            "How the frozen weights are stored; 8bit halves their memory, 4bit quarters it; `auto` leaves them as they are "
-            "unless nothing else makes the run fit."
+            "How the frozen weights are stored; 8bit halves their memory, 4bit quarters it; `auto` "
+            "leaves them unquantized unless nothing else makes the run fit."
         ),
     )
     chat_template: Text | None = Field(

@@ -33,7 +33,7 @@ _SYNTAX = (
     ("found character", N_("a value that begins with this character needs quotes")),
     ("but found another document", N_("one file holds one config; remove the line ---")),
     ("nested", N_("the lists and mappings are nested too deeply")),
-    ("too many values", N_("a config of so many values is refused")),
+    ("too many values", N_("a config with this many values is refused")),
 )
 
 

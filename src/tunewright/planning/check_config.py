@@ -185,7 +185,7 @@ def _reaches_experts(targets: Targets) -> bool:
 
 def _takes_experts(targets: Targets, model: ModelInfo) -> Problem:
     roles, _is_known = roles_of(model)
-    reason = N_("PEFT takes such names and patterns for the experts, at another rank, and leaves dense layers out")
+    reason = N_("PEFT treats such names and patterns as those of experts, at another rank, and leaves dense layers out")
     modules, parameters = _listed(names_of(roles, roles)), _listed(expert_parameters(model))
     fix = f"--set peft.target_modules='{modules}' --set peft.target_parameters='{parameters}'"
     return conflict(f"peft.target_modules={_listed(targets)}", model.model_type, reason, fix)

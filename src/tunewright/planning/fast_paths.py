@@ -92,7 +92,7 @@ def _merged_lora(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if not TASKS[run.task].writes:
         return N_("only for models that generate text")
     is_exact = run.model.precision == "fp32" and run.model.quantization == "none"
-    return None if is_exact else N_("merging is exact in fp32 alone")
+    return None if is_exact else N_("merging is exact only in fp32")
 
 
 def _no_learned_positions(run: ResolvedConfig) -> str | None:

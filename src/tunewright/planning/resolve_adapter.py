@@ -203,7 +203,7 @@ def additions(run: RunConfig, facts: InspectedFacts) -> list[PlannedChoice]:
         )
         choices.append(choice("peft.init_weights", "zero", reason))
     if run.method == "prompt_tuning" and "prompt_tuning_init" in has:
-        reason = N_("vectors of words that the model knows; random ones lie outside of what it has seen")
+        reason = N_("vectors of words that the model knows; random ones are outside of what it has seen")
         choices.append(choice("peft.prompt_tuning_init", "SAMPLE_VOCAB", reason))
     untrained = [*(BUNDLED[facts.model.name].untrained if facts.model.name in BUNDLED else ())]
     untrained += facts.model.fresh_heads.get(run.task, ()) if run.task != AUTO else ()

@@ -115,7 +115,7 @@ def caveats(record: RunRecord) -> list[str]:
     sentences = []
     if any("after" in score.intervals for score in record.scores):
         sentences.append(
-            _("In brackets and as bars: 95 % intervals, where the score would lie on other rows of this kind.")
+            _("In brackets and as bars: 95 % intervals, where the score would be on other rows of this kind.")
         )
     sentences += _about_references(record)
     if before and after:

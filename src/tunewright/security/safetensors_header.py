@@ -44,7 +44,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     end = 0
     for begin, stop, name in places:
         if begin != end:
-            raise _damaged(path, Phrase(N_("{name} does not begin where the tensor before it ends"), name=name))
+            raise _damaged(path, Phrase(N_("{name} does not start where the tensor before it ends"), name=name))
         end = stop
     if 8 + length + end != size:
         raise _damaged(path, f"{8 + length + end} bytes expected, {size} found")

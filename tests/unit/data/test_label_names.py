@@ -124,7 +124,7 @@ def test_numbers_of_tags_become_names_and_odd_tags_stay_as_they_are() -> None:
         ([], ["O"], "E203", "the tokens is empty"),
         (None, ["O"], "E207", "tokens is missing"),
         ({"a": 1}, ["O"], "E206", "tokens must be a list of texts, got an object"),
-        ("['a', 'b' 'c']", ["O", "O"], "E206", "tokens must be a list of texts, got brackets that are no JSON"),
+        ("['a', 'b' 'c']", ["O", "O"], "E206", "tokens must be a list of texts, got brackets that are not JSON"),
         (["a"], ["I-"], "E223", '"I-" in tags is not a tag: its type is missing'),
         (["a"], [""], "E203", "the tags[0] is empty"),
         (["a"], [None], "E207", "tags[0] is missing"),

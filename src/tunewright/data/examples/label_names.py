@@ -29,7 +29,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
 _WHOLE_AS_DECIMAL = re.compile(r"([+-]?[0-9]+)\.0*")
 _TAG_WITHOUT_TYPE = re.compile(r"[BILUES]-")
 _BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
-_BRACKETS_THAT_ARE_NONE = N_("brackets that are no JSON")
+_BRACKETS_THAT_ARE_NONE = N_("brackets that are not JSON")
 
 
 def read_target(report: RowReport, kind: LabelKind) -> Target | None:

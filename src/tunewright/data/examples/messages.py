@@ -147,7 +147,7 @@ def _spoken(turn: Row, role: str, content_key: str, place: str, report: RowRepor
     )
     is_thought = has_no_end(message) or (bool(message.content.strip()) and not thinking_of(message)[1].strip())
     if role == "assistant" and is_thought and not calls:
-        report.add("E206", field=name, wanted=N_("an answer after its thinking"), got=N_("thinking alone"))
+        report.add("E206", field=name, wanted=N_("an answer after its thinking"), got=N_("only thinking"))
     return message
 
 

@@ -101,7 +101,7 @@ def _better_of_two(
         values |= {"command": command} if command else {}
     if "command" not in values:
         values["by_hand"] = N_(
-            "write the better answer of each row into a column of its own, and name it: --map completion=COLUMN"
+            "write the better answer of each row into a separate column, and name it: --map completion=COLUMN"
         )
     return values
 
