@@ -131,7 +131,7 @@ def decided(plan: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
         return
     paths = list(choices) if is_whole else [path for path in MATTERS if path in choices][:MOST_DECISIONS]
     cells = [(f"{path} {printable(formatting.plain(choices[path].value))}", choices[path].why()) for path in paths]
-    labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
+    labelled(channel, _("Decisions"), _("every value can be set: --set PATH=VALUE"))
     if is_whole:
         console.table(channel, [(cell, channel.paint(why, "dim")) for cell, why in cells], indent=" " * LABEL)
         return

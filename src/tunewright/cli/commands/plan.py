@@ -184,6 +184,6 @@ def _print_alternatives(planned: "Plan", channel: Channel) -> None:
         for name, peak, seconds, trained, _flags in (own, *lines)
     ]  # fmt: skip
     flags = [channel.paint(line[-1], "dim") for line in (own, *lines)]
-    plan_summary.labelled(channel, _("Otherwise"), _("the same run with one thing changed"))
+    plan_summary.labelled(channel, _("Variants"), _("the same run with one thing changed"))
     header = ("", _("Peak memory"), _("Time"), _("Trained"))
     console.table(channel, rows, header, indent=" " * plan_summary.LABEL, right=range(1, 4), below=flags)
