@@ -46,7 +46,7 @@ PLAIN = (
           "a conversation as JSON text in a cell", ("Yes, 2.",)),
     Shape("prompt-completion-turns", GROUP, "a.jsonl", lines({
         "prompt": [USER, {"role": "assistant", "content": "FEWSHOT"}, AGAIN], "completion": [LAST]}),
-        "a prompt of turns: only the completion is learned", ("No.",)),
+        "a prompt of turns: only the completion is in the loss", ("No.",)),
     Shape("completion-one-turn", GROUP, "a.jsonl", lines({"prompt": [USER], "completion": ANSWER}),
           "a completion that is one turn, not a list", ("Yes, 2.",)),
     Shape("messages-by-key", GROUP, "a.jsonl", lines({"messages": {"role": ["user", "assistant"], "content": ["Is it?", "Yes."]}}),
@@ -58,7 +58,7 @@ PLAIN = (
           ("Yes.<|im_end|>No.",)),
     chat("system-null", "a system turn that says nothing", [{"role": "system", "content": None}, USER, ANSWER], "Yes, 2."),
     chat("systems", "several system turns", [SYSTEM, {**SYSTEM, "content": "Be brief."}, USER, ANSWER], "Yes, 2."),
-    chat("parts-of-responses", "parts as OpenAI's responses have them, and texts alone", [
+    chat("parts-of-responses", "parts as OpenAI's responses have them, and plain texts", [
         {"role": "user", "content": [{"type": "input_text", "text": "Is it?"}]},
         {"role": "assistant", "content": [{"type": "output_text", "text": "Yes, "}, "2."]}], "Yes, 2."),
     chat("keys-mixed", "role with value, from with content, role with text", [
@@ -68,20 +68,20 @@ PLAIN = (
         {"role": "user", "content": "Is it?", "from": None, "value": None},
         {"role": None, "content": None, "from": "gpt", "value": "Yes."}], "Yes."),
     Shape("alpaca-only-input", GROUP, "a.jsonl", lines({"instruction": "", "input": "Is it?", "output": "Yes."},
-          {"instruction": "Say it.", "input": None, "output": "It."}), "the request stands in the input alone", ("Yes.", "It.")),
+          {"instruction": "Say it.", "input": None, "output": "It."}), "the request is only in the input", ("Yes.", "It.")),
     Shape("alpaca-history", GROUP, "a.json", json.dumps([{"instruction": "And?", "input": "", "output": "No.",
-          "history": [["Is it?", "Yes."]]}]), "earlier turns in a history column are learned too", ("Yes.<|im_end|>No.",)),
+          "history": [["Is it?", "Yes."]]}]), "earlier turns in a history column are in the loss too", ("Yes.<|im_end|>No.",)),
 )  # fmt: skip
 ORDERS = (
-    chat("two-users-in-a-row", "taken as the template takes it", [USER, AGAIN, LAST], "No."),
-    chat("two-assistants-in-a-row", "both are learned", [USER, ANSWER, LAST], "Yes, 2.<|im_end|>No."),
+    chat("two-users-in-a-row", "passed to the template as it is", [USER, AGAIN, LAST], "No."),
+    chat("two-assistants-in-a-row", "both are in the loss", [USER, ANSWER, LAST], "Yes, 2.<|im_end|>No."),
     chat("assistant-first", "its first turn has no prompt but the template's own beginning", [ANSWER, AGAIN, LAST],
          "Yes, 2.<|im_end|>No."),
     chat("assistant-alone", "one turn, the assistant's", [ANSWER], "Yes, 2."),
-    chat("ends-with-user", "what stands behind the last answer is cut, counted", [USER, ANSWER, AGAIN], "Yes, 2."),
+    chat("ends-with-user", "what follows the last answer is cut, counted", [USER, ANSWER, AGAIN], "Yes, 2."),
     chat("ends-with-tool", "as above", [USER, ANSWER, {"role": "tool", "content": "2"}], "Yes, 2."),
-    chat("system-in-the-middle", "taken as the template takes it", [USER, ANSWER, SYSTEM, AGAIN, LAST], "Yes, 2.<|im_end|>No."),
-    chat("user-behind-tool", "taken as the template takes it", [USER, ANSWER, RESULT, AGAIN, LAST], "Yes, 2.<|im_end|>No."),
+    chat("system-in-the-middle", "passed to the template as it is", [USER, ANSWER, SYSTEM, AGAIN, LAST], "Yes, 2.<|im_end|>No."),
+    chat("user-behind-tool", "passed to the template as it is", [USER, ANSWER, RESULT, AGAIN, LAST], "Yes, 2.<|im_end|>No."),
     chat("joined", "`data.turns=join`: neighbours are one turn", [USER, AGAIN, ANSWER, LAST], "Yes, 2.\n\nNo.",
          settings={"data.turns": "join"}),
     chat("roles-must-alternate", "a template that refuses neighbours", [USER, AGAIN, LAST], "No.<end_of_turn>",
@@ -97,19 +97,19 @@ SWITCHES = (
     chat("weight-0", "OpenAI's weight", [USER, {**ANSWER, "weight": 0}, AGAIN, {**LAST, "weight": 1}], "No."),
     chat("train-false", "Axolotl's train", [USER, {**ANSWER, "train": False}, AGAIN, LAST], "No."),
     chat("loss-false", "ms-swift's loss", [USER, {**ANSWER, "loss": False}, AGAIN, {**LAST, "loss": True}], "No."),
-    chat("mask-true", "mask: true is not learned", [USER, {**ANSWER, "mask": True}, AGAIN, LAST], "No."),
+    chat("mask-true", "mask: true is not in the loss", [USER, {**ANSWER, "mask": True}, AGAIN, LAST], "No."),
     chat("weight-as-text", "the same as text", [USER, {**ANSWER, "weight": "0"}, AGAIN, LAST], "No."),
-    chat("last-switched-off", "what stands behind the last learned answer is cut", [USER, ANSWER, AGAIN, {**LAST, "weight": 0}],
+    chat("last-switched-off", "what follows the last answer in the loss is cut", [USER, ANSWER, AGAIN, {**LAST, "weight": 0}],
          "Yes, 2."),
     chat("all-switched-off", "no turn to learn", [USER, {**ANSWER, "weight": 0}], code="E232"),
     chat("weight-half", "a weight between is refused by name", [USER, {**ANSWER, "weight": 0.5}], code="E206"),
     chat("last-answer", "`data.train_on=last_answer`", [USER, ANSWER, AGAIN, LAST], "No.",
          settings={"data.train_on": "last_answer"}),
-    chat("loss_mask", "loss_mask: 0 is not learned", [USER, {**ANSWER, "loss_mask": 0}, AGAIN, {**LAST, "loss_mask": 1}], "No."),
-    chat("ignore", "ignore: true is not learned", [USER, {**ANSWER, "ignore": True}, AGAIN, LAST], "No."),
+    chat("loss_mask", "loss_mask: 0 is not in the loss", [USER, {**ANSWER, "loss_mask": 0}, AGAIN, {**LAST, "loss_mask": 1}], "No."),
+    chat("ignore", "ignore: true is not in the loss", [USER, {**ANSWER, "ignore": True}, AGAIN, LAST], "No."),
     chat("weight-of-a-user", "switches of other turns change nothing", [{**USER, "weight": 0}, ANSWER, AGAIN, LAST],
          "Yes, 2.<|im_end|>No."),
-    chat("switch-of-a-row", "a switch of a whole row is not used, and that is said", [USER, ANSWER], "Yes, 2.",
+    chat("switch-of-a-row", "a switch of a whole row is not used, with a warning", [USER, ANSWER], "Yes, 2.",
          beside={"train": False}, warns=("W226",)),
     chat("unused-keys", "other keys of turns are counted and named", [{**USER, "emotion": "calm"}, ANSWER], "Yes, 2."),
 )  # fmt: skip
@@ -146,9 +146,9 @@ CALLS = (
         "the same under other names", (f"{WRITTEN}<|im_end|>Yes.",), settings=HERMES),
     Shape("sharegpt-calls-broken", GROUP, "a.jsonl", lines({"conversations": [
         {"from": "human", "value": "Is it?"}, {"from": "function_call", "value": '{"name": "stock", "arguments": {"item": lamp}}'},
-        {"from": "observation", "value": "2"}, {"from": "gpt", "value": "Yes."}]}), "a call that is broken JSON is no text to learn",
+        {"from": "observation", "value": "2"}, {"from": "gpt", "value": "Yes."}]}), "a call that is broken JSON is refused",
         code="E206", settings=HERMES),
-    chat("tools-in-the-system-turn", "tools that stand in a turn", [{**SYSTEM, "tools": [TOOL]}, USER, ANSWER], "Yes, 2.",
+    chat("tools-in-the-system-turn", "tools inside a turn", [{**SYSTEM, "tools": [TOOL]}, USER, ANSWER], "Yes, 2.",
          warns=("W221",)),
     chat("calls-unknown-to-the-template", "a template without tools", calling({"role": "assistant", "tool_calls": [CALL]}),
          f"{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, code="E231",
@@ -158,7 +158,7 @@ CALLS = (
     *(chat(f"calls-in-{key}", f"calls under {key}", calling({**LAST, "content": "I look.", key: CALL}),
            f"I look.\n{WRITTEN}<|im_end|>Yes, 2.", beside={"tools": [TOOL]}, settings=HERMES)
       for key in ("tool_call", "toolCalls", "function_calls")),
-    chat("calls-differ", "rows that differ in their calls alone are no duplicates", [
+    chat("calls-differ", "rows that differ only in their calls are not duplicates", [
         USER, {"role": "assistant", "tool_calls": [CALL]}], WRITTEN, WRITTEN.replace("lamp", "vase"), WRITTEN.replace("lamp", "cup"),
         beside={"tools": [TOOL]}, settings=HERMES, warns=("W212",),
         more=[[USER, {"role": "assistant", "tool_calls": [{**CALL, "function": {"name": "stock", "arguments": {"item": item}}}]}]
@@ -190,7 +190,7 @@ THINKING = (
          template="qwen3"),
     chat("no-thinking", "the empty block is what the model has to write", [USER, ANSWER], "<think>\n\n</think>\n\nYes, 2.",
          template="qwen3"),
-    chat("no-thinking-two-answers", "each behind the prompt of its turn, in two texts", [USER, ANSWER, AGAIN, LAST],
+    chat("no-thinking-two-answers", "each after the prompt of its turn, in two texts", [USER, ANSWER, AGAIN, LAST],
          "<think>\n\n</think>\n\nYes, 2.", "<think>\n\n</think>\n\nNo.", template="qwen3"),
     chat("tag-mentioned", "an answer that mentions a tag", [USER, {**ANSWER, "content": "The tag </think> ends it."}],
          "<think>\n\n</think>\n\nThe tag </think> ends it.", template="qwen3"),
@@ -199,7 +199,7 @@ THINKING = (
     chat("template-cuts-thinking", "a template that cuts it, and opens it in the prompt",
          [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}], "I count two.\n</think>\n\nYes, 2.", template="deepseek-r1",
          warns=("W223",)),
-    chat("template-opens-thinking", "no thinking behind a prompt that opens it", [USER, ANSWER], "\n</think>\n\nYes, 2.",
+    chat("template-opens-thinking", "no thinking after a prompt that opens it", [USER, ANSWER], "\n</think>\n\nYes, 2.",
          template="deepseek-r1"),
     chat("template-knows-no-thinking", "a key that the template does not read", [
         USER, {**ANSWER, "reasoning_content": "I count two."}], f"{THOUGHT}Yes, 2.", warns=("W223",)),
@@ -208,8 +208,8 @@ THINKING = (
     chat("thinking-dropped", "`data.thinking=drop`", [USER, {**ANSWER, "content": f"{THOUGHT}Yes, 2."}],
          "<think>\n\n</think>\n\nYes, 2.", template="qwen3", settings={"data.thinking": "drop"}),
     *(chat(f"thinking-{name}", what, [USER, {**ANSWER, "content": content}], code="E206", template="qwen3")
-      for name, what, content in (("alone", "no answer behind it", THOUGHT), ("cut", "thinking that has no end", "<think>\nI count"))),
-    chat("thinking-differs", "rows that differ in their only thinking are no duplicates", [
+      for name, what, content in (("alone", "no answer after it", THOUGHT), ("cut", "thinking that has no end", "<think>\nI count"))),
+    chat("thinking-differs", "rows that differ only in their thinking are not duplicates", [
         USER, {**ANSWER, "reasoning_content": "I count two."}], f"{THOUGHT}Yes, 2.", f"{THOUGHT}Yes, 2.".replace("two", "2"),
         "<think>\nI see.\n</think>\n\nYes, 2.", template="qwen3", warns=("W212",),
         more=[[USER, {**ANSWER, "reasoning_content": reason}] for reason in ("I count 2.", "I see.")]),
@@ -219,10 +219,10 @@ THINKING = (
     Shape("thinking-column-of-lists", GROUP, "a.jsonl", lines({"question": "Is it?", "reasoning": ["x", "y"], "response": "Yes, 2."}),
           "a column of that name that holds no text is not used, and counted", ("Yes, 2.",)),
     Shape("thinking-column-and-tags", GROUP, "a.jsonl", lines({"question": "Is it?", "cot": "x", "response": f"{THOUGHT}Yes, 2."}),
-          "thinking that stands in the answer already", (f"{THOUGHT}Yes, 2.",), template="qwen3"),
+          "thinking that is in the answer already", (f"{THOUGHT}Yes, 2.",), template="qwen3"),
     Shape("thinking-in-half", GROUP, "a.jsonl", lines(
         {"messages": [USER, ANSWER]}, {"messages": [AGAIN, {**LAST, "content": f"{THOUGHT}No."}]}),
-        "told with a count", ("Yes, 2.", f"{THOUGHT}No."), warns=("W222",)),
+        "reported with a count", ("Yes, 2.", f"{THOUGHT}No."), warns=("W222",)),
 )  # fmt: skip
 PREFERENCES = (
     Shape("dpo", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "chosen": "Yes.", "rejected": "No."}),
@@ -258,7 +258,7 @@ PREFERENCES = (
     Shape("dpo-winner", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "winner": "Yes.", "loser": "No."}),
           "other names", ("Yes.",), code="E233", fix="--map prompt=prompt --map completion=winner"),
     Shape("rejected-is-a-mark", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "completion": "Yes.", "rejected": False}),
-          "true and false are no answers", ("Yes.",)),
+          "true and false are not answers", ("Yes.",)),
     Shape("kto-all-good", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "completion": "Yes.", "label": True}),
           "none is bad: a column that is not used", ("Yes.",)),
 )  # fmt: skip
