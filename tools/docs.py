@@ -51,8 +51,8 @@ def options_page() -> str:
     for section in SECTIONS:
         if upstream(section):
             names = ", ".join(f"`{name}`" for name in sorted(upstream(section)))
-            title = _("Handed on in {section}").format(section=f"`{section}`")
-            about = _("Names of transformers or peft, passed on as they are: {names}").format(names=names)
+            title = _("Passed on in {section}").format(section=f"`{section}`")
+            about = _("Names of transformers or peft, passed on unchanged: {names}").format(names=names)
             text += f"\n## {title}\n\n{about}\n"
     return text + _not_accepted()
 

@@ -11,12 +11,14 @@ Terms of the Chinese, one for each thing:
     quantization        量化            how weights are stored 权重精度       precision            精度
     precision (metric)  精确率          recall               召回率           accuracy             准确率
     token               词元（token）    tokenizer            分词器           end token            结束符（EOS）
-    learned tokens      学习的词元      base (model)         基座（模型）     tuned                微调后
+    tokens in the loss  计入损失的词元  base (model)         基座（模型）     tuned                微调后
     adapter             适配器          rank                 秩               head                 输出头
     run                 运行            plan                 计划             preset               预设
-    to measure, to test 评估            benchmark            基准测试         interval             区间
+    to evaluate         评估            benchmark            基准测试         interval             区间
     left out            剔除            found by a tagger    检出             labels, tags         标签、标注
     examples in a prompt few-shot 提示  traceback            错误堆栈         epoch                轮次
+    to pack, packing    打包            shared prefix        共享前缀         initialization       初始化
+    to generate         生成            parameter            参数             held-out loss        留出损失
 
 Chinese marks between Chinese words (，；：（）“”), a blank between Chinese and Latin letters or digits, none before %.
 What a person types or may find in a file (keys, commands, codes, column names) stays as it is.

@@ -20,7 +20,7 @@ _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 
 @contextmanager
 def speaking(lang: str) -> Iterator[None]:
-    """Everything inside is said in this language, whatever the environment asks for."""
+    """Everything inside uses this language, whatever the environment sets."""
     token = _chosen.set(lang)
     try:
         yield
@@ -98,7 +98,7 @@ def one_line(text: str) -> str:
 
 
 def counted(singular: str, plural: str, count: int) -> Phrase:
-    """A number of things, to stand in a sentence: "1 row", "2 rows"."""
+    """A number of things, for a sentence: "1 row", "2 rows"."""
     return Phrase(singular, plural, count=count)
 
 

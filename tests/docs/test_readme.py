@@ -38,7 +38,7 @@ PRINTED = (
     "question and answer (question -> prompt, answer -> completion)",
     "note W240  trained: train.csv; held out: valid.csv",
     "[[The trial lasts thirty days.<|im_end|>]]",
-    "Otherwise the same run with one thing changed",
+    "Variants  the same run with one thing changed",
     "--set model.quantization=8bit",
     "full fine-tuning, for comparison",
     "not here; memory and speed are from a table, nothing of them was measured",

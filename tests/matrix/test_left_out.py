@@ -29,6 +29,6 @@ def test_left_out_rows_are_kept_and_told_also_when_rows_come_from_the_cache(
             (26, "E209", too_long),
         ]
         notes = [event.text for event in run.dir.read_events() if event.kind == "note"]
-        assert f"2 of 26 rows are left out; they stand in {file_names.BAD_ROWS}" in notes
+        assert f"2 of 26 rows are left out; they are in {file_names.BAD_ROWS}" in notes
         numbers.append(rows)
     assert numbers[0] == numbers[1]

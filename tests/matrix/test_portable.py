@@ -72,7 +72,7 @@ def test_an_export_holds_no_path_and_loads_elsewhere(
     assert (shared / "LICENSE").read_text() == "as you like"
     assert [(checked.files > 0, checked.faults) for checked in api.verify(shared)] == [(True, ())]
     readme = (shared / "README.md").read_text()
-    assert f'"{folder.name}"' in readme and "it has to be had from there" in readme
+    assert f'"{folder.name}"' in readme and "it has to be obtained from there" in readme
 
     auto_class = vars(transformers)[TASKS[task].auto_class]
     config = {"config": transformers.AutoConfig.from_pretrained(shared)} if task in ("seq_cls", "token_cls") else {}
@@ -141,8 +141,8 @@ def test_each_kind_of_base_is_named_as_others_have_it(
         "minilm": (BUNDLED["minilm"].repository, BUNDLED["minilm"].repository, "byte for byte"),
         "bert2bert": ("bert2bert", "", "tunewright doctor --fetch bert2bert"),
         "Qwen/Qwen3-0.6B": ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B", ""),
-        "models/mine": ("mine", "", "it has to be had from there"),
-        "~/mine.gguf": ("mine.gguf", "", "it has to be had from there"),
+        "models/mine": ("mine", "", "it has to be obtained from there"),
+        "~/mine.gguf": ("mine.gguf", "", "it has to be obtained from there"),
     }
     for name, (called, hub_id, note) in expected.items():
         named_plan = named(plan, name, cached if name.startswith("Qwen") else None)

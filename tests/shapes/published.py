@@ -121,7 +121,7 @@ SQUAD = {"version": "1.1", "data": [{"title": "Lamp", "paragraphs": [{"context":
     {"id": "1", "question": LAMP["question"], "answers": [{"text": "brass", "answer_start": 15}]},
     {"id": "2", "question": "And who?", "answers": [{"text": "it", "answer_start": 4}]}]}]}]}  # fmt: skip
 OF_QUESTIONS = (
-    row_shape("squad-flat", "the context stands behind the question", {**LAMP, "answers": SPAN}, "brass", group=ASKED),
+    row_shape("squad-flat", "the context comes after the question", {**LAMP, "answers": SPAN}, "brass", group=ASKED),
     Shape("squad-csv", ASKED, "a.csv", "context,question,answers\nThe lamp is of brass.,Of what?,\"{'text': ['brass'], 'answer_start': "
           "[15]}\"\nIt is red.,What?,\"{'text': array(['red'], dtype=object), 'answer_start': array([6], dtype=int32)}\"\n",
           "answers as pandas writes them to csv", ("brass", "red")),
@@ -131,7 +131,7 @@ OF_QUESTIONS = (
         *({**LAMP, "question": f"Of what {n}?", "answers": SPAN} for n in range(3)), {**LAMP, "answers": {"text": [], "answer_start": []}}],
         "brass", "brass", "brass", group=ASKED, left_out=1, code="E203", fix="--skip-bad", settings={"data.max_bad": 1}),
     Shape("squad-file", ASKED, "a.json", json.dumps(SQUAD), "articles, paragraphs, questions, as SQuAD's own files", ("brass", "it")),
-    row_shape("dialogue-as-text", "a dialogue that is a text is no list of turns", {"dialogue": "A: hi B: yo", "summary": "They greet."},
+    row_shape("dialogue-as-text", "a dialogue that is a text is not a list of turns", {"dialogue": "A: hi B: yo", "summary": "They greet."},
         "They greet.", group=ASKED, code="E211", fix="--map prompt=dialogue --map completion=summary"),
     row_shape("boolq", "a passage is shown with the question", [
         {"question": "is it", "passage": "It is.", "answer": True}, {"question": "is it not", "passage": "It is.", "answer": False}],
@@ -147,11 +147,11 @@ OF_QUESTIONS = (
 
 OF_FILES = (
     file("json-dataset-train", "a.json", json.dumps({"dataset": {"train": ROWS}}), "a list for each split inside an object", *LEARNED),
-    file("json-dataset-train-test", "a.json", json.dumps({"version": 1, "dataset": SPLITS}), "beside a version: test is left alone",
+    file("json-dataset-train-test", "a.json", json.dumps({"version": 1, "dataset": SPLITS}), "beside a version: test is not used",
          *LEARNED[:2], warns=("W231",)),
     file("json-data-train-dev", "a.json", json.dumps({"data": {"train": ROWS[:2], "dev": ROWS[2:]}}), "under data: dev is held out",
          *LEARNED, held_out=2, warns=("W240",)),
-    file("json-dataset-split-asked", "a.json", json.dumps({"dataset": SPLITS}), "a split that is asked for", *LEARNED[2:],
+    file("json-dataset-split-asked", "a.json", json.dumps({"dataset": SPLITS}), "a split that is set", *LEARNED[2:],
          settings={"data.split": "test", "data.holdout": 0}, warns=("W231",)),
     file("json-dataset-tables", "a.json", json.dumps({"dataset": {"train": COLUMNS, "test": {key: ["x"] for key in COLUMNS}}}),
          "tables by column inside an object", *LEARNED, warns=("W231",)),
@@ -164,12 +164,12 @@ OF_FILES = (
         *(task(text, [label]) for text, label in CLASSED), task("a plain lid", ["good"], ["bad"])]),
         "each class that people gave is a row", *GOOD_BAD, "good", "bad", warns=("W212",)),
     file("label-studio-undone", "a.json", json.dumps([*(task(text, [label]) for text, label in CLASSED), task("a lid")]),
-         "a task that nobody did has no label", *GOOD_BAD, code="E207", fix="--skip-bad", left_out=1,
+         "a task without annotation has no label", *GOOD_BAD, code="E207", fix="--skip-bad", left_out=1,
          settings={"data.max_bad": 1}, **FEW),
     file("label-studio-spans", "a.json", json.dumps([{"data": {"text": "Ann sleeps"}, "annotations": [
         {"result": [{"value": {"start": 0, "end": 3, "labels": ["PER"]}}]}]}]), "other labels are refused by name", code="E254"),
     file("prodigy", "a.jsonl", lines(*({"text": text, "label": "good", "answer": "accept" if label == "good" else "reject"}
-         for text, label in CLASSED)), "accept and reject are no answers", "accept", "reject", "accept", "reject", code="E255",
+         for text, label in CLASSED)), "accept and reject are not answers", "accept", "reject", "accept", "reject", code="E255",
          fix="--task seq_cls --map text=text --map label=answer", **FEW),
     file("alpaca-nan-text", "a.csv", "instruction,input,output\nSay a,nan,a\nSay b,NaN,b\nSay c,x,c\n", "nan as input is none",
          *"abc", warns=("W243",)),
@@ -177,7 +177,7 @@ OF_FILES = (
     file("history-nan", "a.csv", "instruction,output,history\nq,a,nan\nr,b,[]\n", "nan as history is none", "a", "b", warns=("W243",)),
     file("alpaca-noinput", "a.jsonl", lines({"instruction": "Say a", "input": "<noinput>", "output": "a"}), "and Alpaca's own word", "a",
          warns=("W243",)),
-    file("nan-as-answer", "a.csv", "prompt,completion\nq,a\nr,nan\n", "nan as answer is learned, with a word", "a", "nan", warns=("W244",)),
+    file("nan-as-answer", "a.csv", "prompt,completion\nq,a\nr,nan\n", "nan as answer is trained on, with a warning", "a", "nan", warns=("W244",)),
     file("csv-joined-headers-other-case", "a.csv", "prompt,completion\nq,a\nPrompt,Completion\nr,b\n", "a header again in another case",
          "a", "b", left_out=1, code="E242", fix="--skip-bad", settings={"data.max_bad": 1}),
     file("jsonl-joined-names", "a.jsonl", lines(["question", "answer"], ["q", "a"], ["question", "answer"], ["r", "b"]),

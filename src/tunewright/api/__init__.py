@@ -1,4 +1,4 @@
-"""The surface: one function for each verb, for Python and for the command line alike. Torch-free.
+"""The surface: one function for each verb, for both Python and the command line. Torch-free.
 
 Each subject has a module; this is the table of their public functions.
 """

@@ -22,7 +22,7 @@ from tunewright.launch.session_client import Progress
 def compare_runs(runs: Sequence[TrainedRun | str | Path], *, shots: int | None = None) -> ComparisonResult:
     """Finished runs side by side: scores on the same rows with intervals, cost of each, and a recommendation.
 
-    The base model with examples in its prompt stands beside them where `TrainedRun.prompted` measured it with `shots` of
+    The base model with examples in its prompt is added where `TrainedRun.prompted` measured it with `shots` of
     them, or with any number if that is None.
     Raises: SpecError E113, E114 for a run that does not exist, E116 if none is finished, E125 if their rows differ.
     """

@@ -35,7 +35,7 @@ def runs(root: str | Path | None = None) -> list[TrainedRun]:
 
 
 def overview(run: TrainedRun) -> RunOverview:
-    """A run for a list of runs: a damaged folder is no error here."""
+    """A run for a list of runs: a damaged folder is not an error here."""
     return run_overview.overview(run.dir)
 
 
@@ -55,7 +55,7 @@ def account(run: RunDir) -> run_record.RunRecord:
 
 
 def summary(run: RunDir) -> dict[str, object]:
-    """Verdict and numbers of a run's report, for scripts."""
+    """Verdict and figures of a run's report, for scripts."""
     return run_report.summary(run, rules.diagnose(run).findings)
 
 

@@ -158,7 +158,7 @@ class TrainedRun:
         return self._session
 
     def evaluate(self, rows: int | None = None, progress: Progress = no_progress) -> dict[str, Any]:
-        """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are generated."""
+        """Scores of base and tuned model on the run's held-out rows, evaluated again; `rows` answers are generated."""
         return self.session().request("evaluate", progress, rows=rows)
 
     def prompted(self, shots: int = SHOTS, progress: Progress = no_progress) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class TrainedRun:
         """The tuned model's answer to a text or a conversation; with `with_base` a dict of both models' answers.
 
         A text becomes a prompt like those of the training rows: after the system turn that they all share, if they do. To
-        be labelled it stands alone; a tab separates the two texts of a pair.
+        be labelled it is sent alone; a tab separates the two texts of a pair.
         """
         prompt = self.as_prompt(text) if isinstance(text, str) else [dict(turn) for turn in text]
         answers = self.answers([prompt], with_base=with_base, max_new_tokens=max_new_tokens)[0]
@@ -288,7 +288,7 @@ class TrainedRun:
 
 @dataclass
 class Conversation:
-    """Question by question with a run; where training rows had only one answer each, every question stands alone."""
+    """Question by question with a run; where training rows had only one answer each, every question is independent."""
 
     run: TrainedRun
     with_base: bool = False

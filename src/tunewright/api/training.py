@@ -34,7 +34,7 @@ def plan(
 ) -> Plan:
     """What `train` would do with the same arguments, with every decision's reason: `plan("smollm2", "my.jsonl", rank=8)`.
 
-    `device` names one that is not here ("a100-80", "24GB GPU"). A loaded config stands for all other arguments.
+    `device` names one that is not here ("a100-80", "24GB GPU"). A loaded config replaces all other arguments.
     Raises: every error that can be known before a run; SpecError E124 for an unknown device.
     """
     loaded = (
@@ -90,7 +90,7 @@ def train(
 ) -> TrainedRun:
     """Train an adapter and wait for it: `train("smollm2", "my.jsonl", epochs=3, peft={"lora_dropout": 0.1})`.
 
-    `data` is a path, a Hub id or a list of rows; `settings` are the words of the command line (epochs, lr, rank, seed, task,
+    `data` is a path, a Hub id or a list of rows; `settings` are the short names of the command line (epochs, lr, rank, seed, task,
     method, preset, output, map, skip_bad, offline) and sections of the config (peft, train, eval, ...). The run has a
     process of its own, unless `inline_process` asks for this one; `callbacks`, transformers' TrainerCallbacks, imply it.
     Raises: TunewrightError with everything that went wrong.

@@ -21,7 +21,7 @@ from tunewright.i18n import width as columns_of
 ConsoleStyle = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Mapping[ConsoleStyle, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 WIDEST_CELL = 36
-LEAST_BROKEN = 16  # a column that is broken has at least so much room
+LEAST_BROKEN = 16  # a wrapped column has at least this width
 ERASE = "\r\x1b[2K"
 # A style in a text is marked by a noncharacter, which Unicode leaves to a program's own use (23.7) and no text may hold;
 # it becomes the terminal's code when the line is written.
@@ -70,7 +70,7 @@ class Channel:
         print(text, file=self.stream, flush=True)
 
     def paint(self, text: str, *styles: ConsoleStyle) -> str:
-        """The text in a style, or as it is where there is no colour."""
+        """The text in a style, or unchanged where there is no colour."""
         if not self.has_color or not styles or not text:
             return text
         return f"{_MARK}{';'.join(_CODES[style] for style in styles)}m{text}{_MARK}0m"
@@ -167,7 +167,7 @@ def table(
 ) -> None:
     """Cells in columns without any lines, `gap` apart; the last column is broken at the width.
 
-    `right` aligns columns to the right. `below` holds what stands unbroken under each row, where it is not empty.
+    `right` aligns columns to the right. `below` holds the text shown unbroken under each row, where it is not empty.
     """
     body = [[one_line(cell) for cell in row] for row in rows]
     heads = _stacked(header, body, columns_of(indent), channel.width, gap) if header else []
@@ -251,7 +251,7 @@ def as_json(value: Mapping[str, object], channel: Channel | None = None) -> None
 def note(text: str) -> None:
     """A step that takes a moment."""
     channel = err()
-    if channel.is_tty:  # a progress bar may stand on the line
+    if channel.is_tty:  # a progress bar may be on the line
         channel.stream.write(ERASE)
     channel.line(channel.paint(text.replace("\n", "\\n"), "dim"))
 

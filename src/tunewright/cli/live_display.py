@@ -267,7 +267,7 @@ def _say_stopped(run: "TrainedRun", view: ProgressView, channel: Channel) -> Non
 
 
 def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False) -> bool:
-    """Show a run without owning it: Ctrl-C leaves only the view. True if the run came to its end."""
+    """Show a run without owning it: Ctrl-C leaves only the view. True if the run ended."""
     view = _view(run)
     try:
         with renderer_for(view) as renderer:

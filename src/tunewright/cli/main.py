@@ -43,7 +43,7 @@ GROUPS = (
     (N_("Start"), ("quickstart", "doctor", "init")),
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
-    (N_("Judge"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
+    (N_("Evaluate"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
     (N_("Use"), ("chat", "generate", "merge", "export", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
@@ -109,8 +109,10 @@ def help_text(group: TyperGroup) -> str:
         lines.append(_(title))
         lines += [f"  {name:<12}{(group.commands[name].help or '').splitlines()[0]}" for name in verbs]
     lines += [""]
-    lines += [_("tunewright COMMAND --help tells its options. RUN is a path, a name, the beginning of one, or `last`.")]
-    lines += [_("Every command takes --json; --version tells the version, --install-completion teaches the shell tab.")]
+    lines += [_("tunewright COMMAND --help shows its options. RUN is a path, a name, the beginning of one, or `last`.")]
+    lines += [
+        _("Every command takes --json; --version shows the version, --install-completion sets up tab completion.")
+    ]
     lines += [_("TUNEWRIGHT_LANG=en or zh chooses the language (中文: TUNEWRIGHT_LANG=zh).")]
     lines += ["", _("Examples")]
     column = max(width(command) for command, _why in EXAMPLES) + 3
@@ -212,7 +214,7 @@ app = Application(
 @app.callback()
 def _top(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("-V", "--version", help=_("Show the version and end."))] = False,
+    version: Annotated[bool, typer.Option("-V", "--version", help=_("Show the version and exit."))] = False,
 ) -> None:
     from tunewright import __version__
 

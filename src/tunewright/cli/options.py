@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 JsonFlag = Annotated[bool, typer.Option("--json", help=_("One JSON object on stdout, for programs."))]
 QuietFlag = Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the name of the run."))]
 VerboseFlag = Annotated[bool, typer.Option("-v", "--verbose", help=_("Show what the libraries print, too."))]
-DetachFlag = Annotated[bool, typer.Option("--detach", help=_("Come back at once; the run goes on in the background."))]
-ForceFlag = Annotated[bool, typer.Option("--force", help=_("Start although the plan does not fit this machine."))]
+DetachFlag = Annotated[bool, typer.Option("--detach", help=_("Return at once; the run goes on in the background."))]
+ForceFlag = Annotated[bool, typer.Option("--force", help=_("Start even if the plan does not fit this machine."))]
 DeviceFlag = Annotated[
     str | None,
     typer.Option(
@@ -30,7 +30,7 @@ PriceFlag = Annotated[
     ),
 ]
 CalibrateFlag = Annotated[
-    bool, typer.Option("--calibrate", help=_("Train a few steps first, and learn how fast this machine is at them."))
+    bool, typer.Option("--calibrate", help=_("Train a few steps first, and measure how fast this machine runs them."))
 ]
 OfflineFlag = Annotated[bool, typer.Option("--offline", help=_("Use no network at all."))]
 SetFlag = Annotated[
@@ -76,7 +76,7 @@ MethodFlag = Annotated[str | None, typer.Option("--method", metavar="NAME", help
 RankFlag = Annotated[
     int | None, typer.Option("--rank", metavar="R", help=_("Rank of the update (peft.r; peft.target_r of adalora)."))
 ]
-EpochsFlag = Annotated[float | None, typer.Option("--epochs", metavar="N", help=_("How often every row is seen."))]
+EpochsFlag = Annotated[float | None, typer.Option("--epochs", metavar="N", help=_("Number of epochs."))]
 LearningRateFlag = Annotated[float | None, typer.Option("--lr", metavar="RATE", help=_("Learning rate."))]
 SeedFlag = Annotated[int | None, typer.Option("--seed", metavar="N", help=_("Seed of initialization and dropout."))]
 WithBaseFlag = Annotated[

@@ -1,7 +1,7 @@
 """The parser's own texts in this process's language: help pages and usage errors.
 
 Typer writes its own words in English. Help passes through a formatter of ours, made by the context of each verb; an error
-is recognised by its sentence and told as one of the catalogue. A sentence that is not known stays as it is.
+is recognised by its sentence and reported as one of the catalogue. An unknown sentence stays unchanged.
 """
 
 import math

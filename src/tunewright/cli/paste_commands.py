@@ -104,5 +104,5 @@ def shorten(path: Path) -> str:
 
 
 def operand(word: str) -> str:
-    """A word that is no option, even if it begins with a dash."""
+    """A word that is not an option, even if it begins with a dash."""
     return f"./{word}" if word.startswith("-") else word

@@ -134,7 +134,7 @@ def decided(plan: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
         return
     paths = list(choices) if is_whole else [path for path in MATTERS if path in choices][:MOST_DECISIONS]
     cells = [(f"{path} {printable(formatting.plain(choices[path].value))}", choices[path].why()) for path in paths]
-    labelled(channel, _("Decided"), _("every value can be set: --set PATH=VALUE"))
+    labelled(channel, _("Decisions"), _("every value can be set: --set PATH=VALUE"))
     if is_whole:
         console.table(channel, [(cell, channel.paint(why, "dim")) for cell, why in cells], indent=" " * LABEL)
         return
@@ -143,7 +143,7 @@ def decided(plan: "Plan", channel: Channel, *, is_whole: bool = False) -> None:
         room = channel.width - columns_of(head) if channel.width else columns_of(why)
         channel.line((head + channel.paint(console.crop(re.split("[;；]", why)[0], room), "dim")).rstrip())
     if num_hidden := len(choices) - len(paths):
-        text = ngettext("{count} more, and whole reasons: -v", "{count} more, and whole reasons: -v", num_hidden)
+        text = ngettext("{count} more, and full reasons: -v", "{count} more, and full reasons: -v", num_hidden)
         channel.line(" " * LABEL + channel.paint(text.format(count=num_hidden), "dim"))
 
 
@@ -202,7 +202,7 @@ def outcome(run: "TrainedRun", channel: Channel) -> None:
     took = _("{total} in all, {train} of it training").format(
         total=formatting.duration(seconds.get("total")), train=formatting.duration(seconds.get("train"))
     )
-    peak = _("peak memory {peak} (promised {promised})").format(
+    peak = _("peak memory {peak} (estimated {promised})").format(
         peak=formatting.size(record.peak_bytes), promised=formatting.size(record.plan.memory.peak_bytes)
     )
     labelled(channel, _("Cost"), f"{took} · {peak}")

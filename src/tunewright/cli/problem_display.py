@@ -87,7 +87,7 @@ def _kind(problem: "Problem") -> tuple[str, console.ConsoleStyle]:
 
 
 def _place(where: "Where") -> str:
-    """File, line and column; for what stood on the command line, that text itself."""
+    """File, line and column; for an argument of the command line, that text itself."""
     if where.line or not where.source:
         return str(where)
     return where.source if where.file == "argument" else f"{where.file} {where.source}"

@@ -15,7 +15,7 @@ _CLEAR_BELOW = "\x1b[J"
 class RedrawnLines:
     """The lines there now, in columns of each line.
 
-    A terminal that was made narrower has broken these lines into more; so the way up is counted at the width of now.
+    A terminal that was made narrower has broken these lines into more; so lines to go up are counted at the current width.
     """
 
     stream: TextIO

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def plan(loaded: "LoadedConfig", *, device: str | None = None, is_quiet: bool = False) -> "Plan":
-    """The plan, with notes and progress on stderr. Raises: whatever is wrong with model, data or machine."""
+    """The plan, with notes and progress on stderr. Raises: the errors of model, data or machine."""
     from tunewright import api
 
-    with live_display.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
+    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as progress:
         return api.plan(loaded, device=device, note=console.note, progress=progress)
 
 

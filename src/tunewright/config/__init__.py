@@ -1,1 +1,1 @@
-"""What is asked: frozen, strict values and the way from files and flags to them. pydantic and PyYAML only."""
+"""The config: frozen, strict values, and how files and flags become them. pydantic and PyYAML only."""

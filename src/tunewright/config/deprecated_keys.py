@@ -1,4 +1,4 @@
-"""Keys that people write and that stand elsewhere today: old names, other tools' names, fields Tunewright sets itself.
+"""Keys that people write and that have moved: old names, other tools' names, fields Tunewright sets itself.
 
 They are listed in `resources/deprecated_keys.toml`, each by section ("config" is the top level). None of these keys is
 accepted; each gets its own answer.
@@ -39,7 +39,7 @@ class DeprecatedKeys:
 
 @cache
 def deprecated_keys() -> DeprecatedKeys:
-    """What the file holds; reasons are phrases, as they stand among the values of problems."""
+    """What the file holds; reasons are phrases, as in the values of problems."""
     content = read_toml("deprecated_keys.toml")
     answers: dict[str, dict[str, dict[str, str]]] = {"removed": {}, "owned": {}}
     for table, sections in answers.items():

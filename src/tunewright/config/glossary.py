@@ -110,7 +110,7 @@ def _method(word: str) -> Explanation | None:
     paragraphs += [_(term.text) for term in load_terms() if _plain(term.name) == _plain(row.title)]
     if row.model.upstream_fields():
         paragraphs.append(
-            _("Handed on as they are: {names}").format(
+            _("Passed on unchanged: {names}").format(
                 names=", ".join(sorted(row.model.upstream_fields().keys() - set(own)))
             )
         )
@@ -118,7 +118,7 @@ def _method(word: str) -> Explanation | None:
 
 
 def _key(word: str) -> Explanation | None:
-    """A whole path, its last part, a section, or a field of upstream; what stands inside a value is left out."""
+    """A whole path, its last part, a section, or a field of upstream; what is inside a value is left out."""
     path = word.partition("[")[0]
     rows = option_rows()
     matching = [row for row in rows if path == row.path or path.startswith(row.path + ".")]
@@ -134,7 +134,7 @@ def _key(word: str) -> Explanation | None:
     if owner is None:
         return None
     text = _(
-        "A field of transformers or peft that Tunewright neither chooses nor checks: its value is handed on as it is."
+        "A field of transformers or peft that Tunewright neither chooses nor checks: its value is passed on unchanged."
     )
     same = [_(term.text) for term in load_terms() if _plain(name) in map(_plain, _names(term))]
     return Explanation(f"{owner}.{name}", "key", (text, *same), (f"--set {owner}.{name}=VALUE",))
@@ -163,13 +163,13 @@ def _section(name: str, rows: list[OptionRow]) -> Explanation:
         keys = [(row.path, row.description) for row in rows if row.path.startswith(name + ".")]
     paragraphs = [about, "\n".join(f"{key}: {meaning}" for key, meaning in keys)]
     if upstream(name):
-        paragraphs.append(_("Handed on as they are: {names}").format(names=", ".join(sorted(upstream(name)))))
+        paragraphs.append(_("Passed on unchanged: {names}").format(names=", ".join(sorted(upstream(name)))))
     same = [_(term.text) for term in load_terms() if _plain(term.name) == name]
     return Explanation(name, "key", (*paragraphs, *same))
 
 
 def _names(term: Term) -> Iterator[str]:
-    """What a term is called in English and in Chinese, whatever the language is, and what else stands for it."""
+    """What a term is called in English and in Chinese, independent of the language, and its other names."""
     yield from (term.name, *term.keys)
     yield from re.split("[（）]", translations("zh").gettext(term.name).rstrip("）"))
 
@@ -185,7 +185,7 @@ def _term(word: str) -> Explanation | None:
 
 
 def _old_key(word: str) -> Explanation | None:
-    """A name that is no longer, or nowhere, written in a config: where it stands today."""
+    """A name that a config no longer has, or never had: where it is today."""
     section, _dot, key = word.rpartition(".")
     known = old_name(section if section in SECTIONS else TOP, key) if not section or section in SECTIONS else None
     if known is None:

@@ -1,4 +1,4 @@
-"""The schema told to others: JSON Schema for editors and forms, rows for the reference, the file that `init` writes.
+"""The schema for others: JSON Schema for editors and forms, rows for the reference, the file that `init` writes.
 
 The only text about an option is its `Field(description=...)`; everything here is made of it.
 """
@@ -16,7 +16,7 @@ from tunewright.config.schema_keys import SECTIONS, fields, options, upstream
 from tunewright.config.section import MOST
 from tunewright.i18n import N_, _, width
 
-# JSON Schema's words for limits that pydantic leaves under its own where a validator stands before the type
+# JSON Schema's words for limits that pydantic leaves under its own where a validator precedes the type
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 _KINDS = {"integer": N_("whole number"), "number": N_("number"), "string": N_("text")}
@@ -36,20 +36,20 @@ class OptionRow:
 def json_schema() -> dict[str, Any]:
     """JSON Schema of a config file, with descriptions in this process's language.
 
-    Upstream's names stand among the properties of `train` and `peft`, without a type: upstream checks their values.
+    Upstream's names are among the properties of `train` and `peft`, without a type: upstream checks their values.
     """
     schema = RunConfig.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     for section, models in SECTIONS.items():
         definition = schema["$defs"][models[0].__name__]
-        handed_on = {"description": _("Handed on to transformers or peft as it is.")}
+        handed_on = {"description": _("Passed on to transformers or peft unchanged.")}
         definition["properties"] = _own_properties(schema, section) | {
             name: dict(handed_on) for name in sorted(upstream(section))
         }
         definition["description"] = schema["properties"][section]["description"]
         for other in models[1:]:
             del schema["$defs"][other.__name__]
-    # One mapping with the fields of all methods: which of them go together is said when the file is read.
+    # One mapping with the fields of all methods: which of them go together is checked when the file is read.
     schema["properties"]["peft"] = {"$ref": f"#/$defs/{SECTIONS['peft'][0].__name__}"}
     for section, short in (("model", "name"), ("data", "train")):
         reference = {"$ref": schema["properties"][section]["$ref"]}
@@ -91,8 +91,8 @@ def _pydantic_schema() -> dict[str, Any]:
 def template(model: str, data: str, level: Level, values: Mapping[str, Any] | None = None) -> str:
     """The commented config that `tunewright init` writes: what most people change, each line with its meaning.
 
-    `values` are further ones by their paths. What the preset decides stands there as a comment, so that another preset, or
-    `--preset`, decides it anew.
+    `values` are further ones by their paths. What the preset decides is a comment, so that another preset, or
+    `--preset`, decides it again.
     """
     preset = PRESETS[level]
     rows: list[tuple[str, str, str]] = [

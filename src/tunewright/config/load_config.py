@@ -114,7 +114,7 @@ def _read_set(text: str) -> tuple[str, YamlDocument]:
 
 @dataclass
 class _ConfigLayers:
-    """The layers put together so far, with all that was wrong on the way."""
+    """The layers put together so far, with all problems found so far."""
 
     data: dict[str, Any] = field(default_factory=dict)
     nowhere: Where = NOWHERE
@@ -147,7 +147,7 @@ class _ConfigLayers:
             self.marks |= {(*parts, *inner): Position(where, where, SET, m.text) for inner, m in document.marks.items()}
 
     def put(self, path: yaml_marks.Path, value: Any, mark: Position | None = None) -> None:
-        """Write one value over what earlier layers said; a mapping for a section is merged key by key.
+        """Write one value over that of earlier layers; a mapping for a section is merged key by key.
 
         `mark` is the one place of all that is written; without it the marks are there already.
         """
@@ -209,7 +209,7 @@ def _order(problem: Problem) -> tuple[int, int, int]:
 
 
 def _read_text(config: Path) -> str:
-    """The file as text. Raises: SpecError E101 if it cannot be read, E105 if it is no text."""
+    """The file as text. Raises: SpecError E101 if it cannot be read, E105 if it is not text."""
     try:
         with config.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)

@@ -83,9 +83,9 @@ class AdaLora(Scaled):
         default=AUTO, description=N_("Rank of each layer at the start; half as much again as target_r is usual.")
     )
     target_r: Rank | Auto = Field(
-        default=AUTO, description=N_("Average rank at the end, after ranks went to the layers that need them.")
+        default=AUTO, description=N_("Average rank at the end, after AdaLoRA has distributed it over the layers.")
     )
-    tinit: Count | Auto = Field(default=AUTO, description=N_("Steps before ranks begin to be taken away."))
+    tinit: Count | Auto = Field(default=AUTO, description=N_("Steps before ranks start to be pruned."))
     tfinal: Count | Auto = Field(default=AUTO, description=N_("Steps at the end in which ranks stay as they are."))
 
     @classmethod
@@ -107,7 +107,7 @@ class IA3(Targeted):
 
 
 class PromptLearning(PeftSection):
-    """A method that learns vectors in front of the input and leaves the layers as they are."""
+    """A method that trains vectors in front of the input and leaves the layers unchanged."""
 
     num_virtual_tokens: Positive | Auto = Field(
         default=AUTO, description=N_("Learned vectors put in front of the input.")
@@ -138,7 +138,7 @@ class PTuning(PromptLearning):
 
     method: Literal["p_tuning"] = _method("p_tuning")
     encoder_hidden_size: Positive | Auto = Field(
-        default=AUTO, description=N_("Width of the network that writes the vectors.")
+        default=AUTO, description=N_("Width of the network that generates the vectors.")
     )
 
 
@@ -146,7 +146,7 @@ class Vera(Targeted):
     """Fields of VeRA."""
 
     method: Literal["vera"] = _method("vera")
-    r: Rank = Field(default=256, description=N_("Rank of the shared random matrices; only two vectors are learned."))
+    r: Rank = Field(default=256, description=N_("Rank of the shared random matrices; only two vectors are trained."))
 
 
 class Oft(Targeted):
@@ -277,7 +277,7 @@ METHODS: Mapping[str, MethodRow] = {
     ),
     "p_tuning": MethodRow(
         PTuning,
-        N_("a small network writes the learned embeddings (Liu et al. 2021, arXiv:2103.10385)."),
+        N_("a small network generates the learned embeddings (Liu et al. 2021, arXiv:2103.10385)."),
         "P-Tuning",
         "PromptEncoderConfig",
         merges=False,
@@ -305,7 +305,7 @@ METHODS: Mapping[str, MethodRow] = {
     ),
     "ln_tuning": MethodRow(
         LnTuning,
-        N_("the norm layers alone are trained (Zhao et al. 2023, arXiv:2312.11420)."),
+        N_("only the norm layers are trained (Zhao et al. 2023, arXiv:2312.11420)."),
         "LN Tuning",
         "LNTuningConfig",
     ),
@@ -329,7 +329,7 @@ METHODS: Mapping[str, MethodRow] = {
     ),
     "delora": MethodRow(
         Delora,
-        N_("a low-rank update whose strength is learned apart (Bini et al. 2025, arXiv:2503.18225)."),
+        N_("a low-rank update whose strength is trained separately (Bini et al. 2025, arXiv:2503.18225)."),
         "DeLoRA",
         "DeloraConfig",
     ),

@@ -1,4 +1,4 @@
-"""Presets by how hard the task is: roles of layers, rank, alpha. No model's layer names stand here.
+"""Presets by how hard the task is: roles of layers, rank, alpha. No model's layer names are here.
 
 Source: lesson 94 (S11, S22); dropout and alpha keep to its ranges (0.05 to 0.1; alpha twice the rank).
 """

@@ -41,7 +41,7 @@ LearningRate = Annotated[Number, Field(gt=0, lt=1)]
 RowShare = Annotated[Number, Field(ge=0, le=1)]
 FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8", "merged_lora"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-# What may differ when a run goes on; all else makes another run of it (docs/resume.md). Free settings change no number of
+# What may differ when a run is resumed; all else makes it a different run (docs/resume.md). Free settings change no result of
 # the result; applied ones count from the first step of the session on.
 FREE = frozenset(
     {
@@ -97,13 +97,13 @@ class ModelConfig(Section):
     quantization: Quantization | Auto = Field(
         default=AUTO,
         description=N_(
-            "How the frozen weights are stored; 8bit halves their memory, 4bit quarters it; `auto` leaves them as they are "
-            "unless nothing else makes the run fit."
+            "How the frozen weights are stored; 8bit halves their memory, 4bit quarters it; `auto` "
+            "leaves them unquantized unless nothing else makes the run fit."
         ),
     )
     chat_template: Text | None = Field(
         default=None,
-        description=N_("How turns are written: none takes the tokenizer's own, `chatml`, or a path to a .jinja file."),
+        description=N_("Chat template: unset takes the tokenizer's own; `chatml`, or a path to a .jinja file."),
     )
 
 
@@ -138,7 +138,9 @@ class DataConfig(Section):
     )
     control_characters: Literal["refuse", "remove"] = Field(
         default="refuse",
-        description=N_("Whether rows with control characters are damaged, or such characters are taken out of them."),
+        description=N_(
+            "Whether rows with control characters count as damaged, or the characters are removed from them."
+        ),
     )
     system: Text | None = Field(
         default=None, description=N_("A system message put in front of conversations that have none.")
@@ -148,11 +150,13 @@ class DataConfig(Section):
     )
     train_on: Literal["answers", "last_answer", "all"] = Field(
         default="answers",
-        description=N_("Which tokens are learned: every assistant turn, the last one, or everything."),
+        description=N_("Which tokens are in the loss: every assistant turn, the last one, or everything."),
     )
     thinking: Literal["learn", "mask", "drop"] = Field(
         default="learn",
-        description=N_("Thinking in front of answers: learned, read but not learned, or taken out of the rows."),
+        description=N_(
+            "Thinking before answers: in the loss, masked (read but not in the loss), or removed from the rows."
+        ),
     )
     turns: Literal["as_written", "join"] = Field(
         default="as_written",
@@ -170,7 +174,7 @@ class DataConfig(Section):
     problem_type: ProblemType | Auto = Field(
         default=AUTO,
         description=N_(
-            "What the labels of seq_cls are: one class, several at once, or a number; `auto` looks at them."
+            "What the labels of seq_cls are: one class, several at once, or a number; `auto` infers it from them."
         ),
     )
     class_weights: Literal["none", "balanced"] = Field(
@@ -180,8 +184,8 @@ class DataConfig(Section):
     max_truncated: RowShare | Auto = Field(
         default=AUTO,
         description=N_(
-            "Share of rows that may be cut at max_length before the run is stopped; `auto` is 0.25 where answers are written "
-            "and 1 where texts are labelled."
+            "Share of rows that may be cut at max_length before the run is stopped; `auto` is 0.25 where "
+            "answers are generated and 1 where texts are labelled."
         ),
     )
     max_duplicates: RowShare = Field(
@@ -193,11 +197,12 @@ class TrainConfig(UpstreamSection):
     """How long and how fast; names are those of transformers' TrainingArguments."""
 
     num_train_epochs: Epochs | Auto = Field(
-        default=AUTO, description=N_("How often every row is seen; small data need more, and overfit sooner.")
+        default=AUTO,
+        description=N_("Number of epochs: how often every row is seen; small data need more, and overfit sooner."),
     )
     max_steps: Annotated[Int, Field(ge=-1, le=MOST)] = Field(
         default=-1,
-        description=N_("Ends after this many optimizer steps whatever the epochs say; -1 leaves it to the epochs."),
+        description=N_("Stops after this many optimizer steps, regardless of the epochs; -1 leaves it to the epochs."),
     )
     learning_rate: LearningRate | Auto = Field(
         default=AUTO, description=N_("Step size; for LoRA usually 1e-4 to 5e-4, small models take more.")
@@ -217,7 +222,7 @@ class TrainConfig(UpstreamSection):
     )
     weight_decay: NotNegative = Field(default=0.0, description=N_("Pull of the trained weights towards zero."))
     max_grad_norm: NotNegative = Field(
-        default=1.0, description=N_("Gradients longer than this are shortened to it; 0 leaves them as they are.")
+        default=1.0, description=N_("Gradients with a larger norm are clipped to this; 0 turns clipping off.")
     )
     optim: Optimizer = Field(
         default="adamw_torch", description=N_("Optimizer, by transformers' name; for LoRA also loraplus and lorafa.")
@@ -229,19 +234,21 @@ class TrainConfig(UpstreamSection):
         default=AUTO,
         description=N_("Recompute activations instead of keeping them: much less memory, about a quarter slower."),
     )
-    seed: Seed = Field(default=42, description=N_("Seed of the adapter's start values and of dropout."))
+    seed: Seed = Field(default=42, description=N_("Seed of the adapter's initialization and of dropout."))
     data_seed: Seed = Field(default=42, description=N_("Seed of the order and the split of rows."))
     logging_steps: Positive = Field(default=1, description=N_("Steps between two logged lines."))
     eval_steps: Positive | Auto = Field(
         default=AUTO,
-        description=N_("Steps between two measurements of the held-out loss; each also saves a checkpoint."),
+        description=N_("Steps between two evaluations of the held-out loss; each also saves a checkpoint."),
     )
     save_total_limit: Annotated[Count, Field(ge=2)] = Field(
         default=2, description=N_("Newest checkpoints kept, besides the best one.")
     )
     early_stopping_patience: Count = Field(
         default=3,
-        description=N_("Measurements of the held-out loss without a gain before training ends; 0 never ends early."),
+        description=N_(
+            "Evaluations of the held-out loss without improvement before training stops; 0 turns early stopping off."
+        ),
     )
     report_to: list[Tracker] | Tracker = Field(
         default="none",
@@ -260,15 +267,19 @@ class EvalConfig(Section):
     rows: Count | Auto = Field(
         default=AUTO,
         description=N_(
-            "Held-out rows whose answers are written and compared, base and tuned, evenly from all; 0 writes none."
+            "Number of held-out rows for which base and tuned model generate answers to compare, spread "
+            "evenly over all; 0 generates none."
         ),
     )
     loss_rows: Positive = Field(
-        default=64, description=N_("Held-out rows whose loss is measured while training, evenly from all.")
+        default=64,
+        description=N_("Number of held-out rows whose loss is measured during training, spread evenly over all."),
     )
     max_new_tokens: Positive | Auto = Field(
         default=AUTO,
-        description=N_("Longest answer written in a test, in tokens; `auto` takes the longest reference answer."),
+        description=N_(
+            "Longest answer generated in an evaluation, in tokens; `auto` takes the longest reference answer."
+        ),
     )
 
 
@@ -287,10 +298,10 @@ class RunConfig(Section):
 
     model: ModelConfig = Field(description=N_("The base model; a plain name is short for {name: ...}."))
     task: Annotated[Task | Auto, BeforeValidator(_task_name)] = Field(
-        default=AUTO, description=N_("What the model learns to do; `auto` looks at the model and at the data.")
+        default=AUTO, description=N_("What the model learns to do; `auto` infers it from the model and the data.")
     )
     data: DataConfig = Field(description=N_("The examples; a plain path is short for {train: ...}."))
-    method: Method = Field(default="lora", description=N_("The PEFT method; its fields stand under peft."))
+    method: Method = Field(default="lora", description=N_("The PEFT method; its fields are under peft."))
     preset: Level = Field(default="medium", description=N_("How hard the task is: simple, medium or complex."))
     peft: Peft = Field(default_factory=Lora, description=N_("Fields of PEFT's config, by PEFT's names."))
     train: TrainConfig = Field(

@@ -26,7 +26,7 @@ SECTIONS: Mapping[str, tuple[type[Section], ...]] = {
 def fields(section: str) -> dict[str, FieldInfo]:
     """The own options of a section by name; "config" is the top level, sections themselves left out.
 
-    Those of `peft` are the options of all methods; `methods_with` tells which of them a method has.
+    Those of `peft` are the options of all methods; `methods_with` gives the methods that have one.
     """
     if section == TOP:
         return {name: field for name, field in RunConfig.model_fields.items() if name not in SECTIONS}
@@ -92,7 +92,7 @@ def suggest(section: str, key: str, present: Iterable[str] = ()) -> str | None:
 
 @cache
 def _answers(section: str) -> tuple[dict[str, str], dict[str, str]]:
-    """What each known name stands for: the names of this section, those of the others; own options first."""
+    """What each known name means: the names of this section, those of the others; own options first."""
     own = [*SECTIONS, *fields(TOP)] if section == TOP else list(fields(section))
     here = {name: name for name in (*own, *sorted(upstream(section)))}
     renamed = deprecated_keys().renamed

@@ -71,7 +71,7 @@ class Section(BaseModel):
 class UpstreamSection(Section):
     """A section that also takes every field of one upstream class under upstream's own name.
 
-    Fields that Tunewright does not choose are held against upstream's types, kept in `extra` and handed on; a subclass names
+    Fields that Tunewright does not choose are checked against upstream's types, kept in `extra` and passed on; a subclass names
     them with their types in `upstream_fields`. `extra` itself cannot be written.
     """
 

@@ -55,7 +55,7 @@ def _is_refused(name: str) -> bool:
 
 
 def _unknown(name: str, value: Any) -> Problem:
-    """What a name that is no argument was meant to be, as it is written here."""
+    """The argument that a misspelt name most likely means."""
     owners = [f"{section}.{name}" for section in SECTIONS if name in fields(section)]
     meant = (owners[0] if owners else suggest(TOP, name) or "").partition(":")[0]
     near = [] if owners or old_name(TOP, name) else get_close_matches(name, SHORTCUTS, 1, 0.6)
@@ -69,7 +69,7 @@ def _unknown(name: str, value: Any) -> Problem:
 
 
 def _written(path: str, value: Any) -> str:
-    """A value of the config as an argument; model and data are arguments already, so theirs stand by path."""
+    """A value of the config as an argument; model and data are arguments already, so theirs are given by path."""
     section, _dot, key = path.rpartition(".")
     if not section:
         return f"{key}={value!r}"

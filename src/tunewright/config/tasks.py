@@ -27,7 +27,7 @@ class TaskRow:
 
 TASKS: Mapping[Task, TaskRow] = {
     "causal_lm": TaskRow(
-        "causal_lm", "CAUSAL_LM", "AutoModelForCausalLM", "text-generation", True, N_("write an answer behind a prompt")
+        "causal_lm", "CAUSAL_LM", "AutoModelForCausalLM", "text-generation", True, N_("generate an answer to a prompt")
     ),
     "seq2seq": TaskRow(
         "seq2seq", "SEQ_2_SEQ_LM", "AutoModelForSeq2SeqLM", "text2text-generation", True, N_("turn one text into another")

@@ -63,7 +63,7 @@ def _types(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _type(form: Any) -> Any:
-    """The type that one form of the file stands for."""
+    """The type for one form of the file."""
     if isinstance(form, str):
         return TYPES[form]
     if isinstance(form, list):

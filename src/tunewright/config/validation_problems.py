@@ -27,7 +27,7 @@ _KINDS = {
     "string_type": N_("text"),
     "string_unicode": N_("text in UTF-8; rename the file or folder whose name holds other bytes"),
     "encoding": N_("the name of a text encoding such as gb18030"),
-    "not_writable": N_("text without NUL and without halves of characters"),
+    "not_writable": N_("text without NUL and lone surrogates"),
     "list_type": N_("a list"),
     "none_required": N_("null"),
     "dict_type": N_("a mapping of keys to values"),
@@ -47,7 +47,7 @@ _LIMITS = {
 }
 _PATTERNS = {
     NAME_PATTERN: N_("1 to 64 small letters, digits, dots, dashes and underscores"),
-    r"^pissa_niter_[0-9]{1,3}$": N_("pissa_niter_ with a number behind it"),
+    r"^pissa_niter_[0-9]{1,3}$": N_("pissa_niter_ followed by a number"),
 }
 
 # Of more choices than a few lines hold, those nearest to what was written are named.
@@ -133,7 +133,7 @@ def unknown_key(path: Path, data: Mapping[str, Any], where: Where) -> Problem:
 
 
 def one_of(names: Iterable[str]) -> Phrase:
-    """A reason for E103: what may stand there."""
+    """A reason for E103: what is allowed there."""
     return Phrase(N_("must be {what}"), what=Phrase(N_("one of {choices}"), choices=", ".join(names)))
 
 

@@ -1,4 +1,4 @@
-"""YAML text to plain values, with the place of every key and value. No schema here: what may be written is not judged.
+"""YAML text to plain values, with the place of every key and value. No schema here: what may be written is not checked.
 
 Only plain values are read: text, numbers, true and false, null, lists, mappings. Repeated keys, anchors, aliases and
 tags are problems, not surprises. All problems of a text are collected; a syntax error ends the reading.
@@ -13,7 +13,7 @@ import yaml
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_, Phrase, _
 
-UNWRITABLE = N_("a text holds NUL or half a character")
+UNWRITABLE = N_("a text contains NUL or a lone surrogate")
 MAX_DEPTH = 20
 MAX_NODES = 5_000
 Path = tuple[str | int, ...]
@@ -24,7 +24,7 @@ _QUOTES_AND_BRACKETS = ("'", '"', "[", "{")
 
 # beginning of what PyYAML says -> what a person can do with it
 _SYNTAX = (
-    ("mapping values are not allowed", N_("a colon stands where no key can be; put the value in quotes")),
+    ("mapping values are not allowed", N_("there is a colon where no key can be; put the value in quotes")),
     ("found character '\\t'", N_("a tab; indent with spaces")),
     ("could not find expected ':'", N_("a colon is missing after the key")),
     ("expected <block end>", N_("the indent does not fit the lines above")),
@@ -33,7 +33,7 @@ _SYNTAX = (
     ("found character", N_("a value that begins with this character needs quotes")),
     ("but found another document", N_("one file holds one config; remove the line ---")),
     ("nested", N_("the lists and mappings are nested too deeply")),
-    ("too many values", N_("a config of so many values is refused")),
+    ("too many values", N_("a config with this many values is refused")),
 )
 
 
@@ -49,7 +49,7 @@ class Position:
 
 @dataclass
 class YamlDocument:
-    """A text that was read: value, marks by path, problems, and paths whose value could not be taken."""
+    """A text that was read: value, marks by path, problems, and paths whose value could not be read."""
 
     value: Any = None
     marks: dict[Path, Position] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def printable(text: str, limit: int = 60) -> str:
 
 
 def read(text: str, file: str) -> YamlDocument:
-    """Value and marks of a whole YAML text; what is wrong with it stands in `problems`."""
+    """Value and marks of a whole YAML text; what is wrong with it is in `problems`."""
     return _YamlReader(text, file).read()
 
 
@@ -92,7 +92,7 @@ def _scalar(loader: Any, node: yaml.ScalarNode) -> Any:
 
 
 class _Composer(yaml.SafeLoader):
-    """PyYAML's composer, but anchors, aliases and tags are noted and taken away, and depth is limited."""
+    """PyYAML's composer, but anchors, aliases and tags are noted and removed, and depth is limited."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -19,7 +19,7 @@ from tunewright.data.examples.label_names import names_in
 MAX_HELD_OUT_ROWS = 1000
 # How many times more rows are drawn than are held out: equal rows, and last rows of a label, may not fit.
 DRAWN = 8
-_KEY, _SHORT = 16, 8  # bytes of a digest, and those of it by which rows are told apart
+_KEY, _SHORT = 16, 8  # bytes of a digest, and those of it by which rows are distinguished
 
 
 class RowHashes:
@@ -51,7 +51,7 @@ class RowHashes:
         return bytes(self._wholes[_KEY * place : _KEY * (place + 1)])
 
     def short(self) -> Iterator[int]:
-        """The digests of all rows as numbers, which take less room in a set."""
+        """The digests of all rows as numbers, which need less memory in a set."""
         for start in range(0, len(self._wholes), _KEY):
             yield int.from_bytes(self._wholes[start : start + _SHORT])
 
@@ -62,7 +62,7 @@ class RowHashes:
 
 
 def duplicates(rows: RowHashes) -> list[int]:
-    """Numbers of the rows that stand in an earlier row as a whole."""
+    """Numbers of the rows that are contained in an earlier row."""
     seen: set[int] = set()
     numbers = []
     for number, key in zip(rows.numbers, rows.short(), strict=True):
@@ -89,7 +89,7 @@ def conflicts(rows: RowHashes) -> list[int]:
 
 
 def _seen_again(keys: Iterable[int]) -> set[int]:
-    """The keys that stand twice or more; 0 is none."""
+    """The keys that appear twice or more; 0 is none."""
     seen, again = {0}, set()
     for key in keys:
         if key in seen:
@@ -99,7 +99,7 @@ def _seen_again(keys: Iterable[int]) -> set[int]:
 
 
 def leaks(train: RowHashes, held_out: RowHashes) -> list[int]:
-    """Numbers of the held-out rows that stand in the training rows as a whole."""
+    """Numbers of the held-out rows that are contained in the training rows."""
     trained = set(train.short())
     return [number for number, key in zip(held_out.numbers, held_out.short(), strict=True) if key in trained]
 

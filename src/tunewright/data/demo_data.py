@@ -1,11 +1,11 @@
-"""The demo data of `tunewright quickstart`: shop messages and the JSON object that each stands for.
+"""The demo data of `tunewright quickstart`: shop messages and the JSON object that each means.
 
 One generator makes all rows from a split and a seed, without network and without a model. Held-out rows are made from
 other sentence frames and other values than training rows, so a score on them cannot come from memory. Four views show
 the same rows as chat messages, as source and target, as a label, and as one tag per word. Scoring is in `metrics.scoring`.
 
 What the answer asks of a model: the intent is a class (6); `size` and `count` are normalised ("extra large" is "XL",
-"three" is 3, and "three mugs" are the item "mug"); all other values are copied as they stand in the message.
+"three" is 3, and "three mugs" are the item "mug"); all other values are copied from the message.
 """
 
 from __future__ import annotations

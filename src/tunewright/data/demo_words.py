@@ -3,7 +3,7 @@
 Only tables live here; the sentences are in `demo_frames.py`. The two splits share no item, colour, city, name or
 reason (tests/unit/data/test_demo_data.py). For items the rule is stricter: they share no word either. Which value went
 where was drawn at random. Then rare words left both splits: the first word of a value is at most two tokens of SmolLM2
-behind a quotation mark, because longer ones measure how a small model spells (it made "laboratorian" of a laundry
+after a quotation mark, because longer ones measure how a small model spells (it made "laboratorian" of a laundry
 basket).
 """
 

@@ -1,4 +1,4 @@
-"""Data to examples: read, recognised, split, and compared row by row, with what was wrong on the way."""
+"""Data to examples: read, recognised, split, and compared row by row, with the problems found on the way."""
 
 import hashlib
 from collections import Counter
@@ -32,9 +32,9 @@ class LoadedExamples:
     """The data as examples: what was read, how it was understood, what was wrong.
 
     `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
-    `label_counts` says how many training rows have each (for tags: how many words), 0 for those that stand in held-out rows
-    only. `duplicates` and `conflicts` are numbers of rows, `remarks` counts the rows of which something is said, by the code of
-    the warning, `grouped_by` is the column that tells the sentences of single words apart, `share` what part of the training
+    `label_counts` says how many training rows have each (for tags: how many words), 0 for those that appear in held-out rows
+    only. `duplicates` and `conflicts` are numbers of rows, `remarks` counts the rows with a warning, by the code of
+    the warning, `grouped_by` is the column that identifies the sentence of each word, `share` what part of the training
     rows was to be held out; `notes` are warnings about the reading, `unused` counts the rows that hold something in a column,
     or in a key of their turns, that is not used.
     """
@@ -68,9 +68,9 @@ def place_of(problem: Problem) -> tuple[str, int]:
 
 
 def load_examples(spec: DataConfig, seed: int, task: Task = "causal_lm", *, keep: int | None = None) -> LoadedExamples:
-    """Read, recognise and split the rows; held-out rows that also stand in training are left out of held-out.
+    """Read, recognise and split the rows; held-out rows that are also in training are removed.
 
-    With `keep` only so many training rows are held in memory, the first; all others are read, counted and compared.
+    With `keep` only the first `keep` training rows are held in memory; all others are read, counted and compared.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254.
     """
     sides = sides_of(spec)
@@ -103,7 +103,7 @@ def load_examples(spec: DataConfig, seed: int, task: Task = "causal_lm", *, keep
 
 
 def recognise(spec: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, Any], Format]:
-    """What a config has to say of these data, by path: their encoding and their task where they show it; and their format.
+    """The settings a config needs for these data, by path: their encoding and their task where they show it; and their format.
 
     Raises: as `load_examples`.
     """
@@ -131,7 +131,7 @@ def _first_rows(spec: DataConfig) -> list[RawRow | Problem]:
 
 
 def _refuse(rows: Sequence[RawRow], spec: DataConfig) -> None:
-    """Raises: DataError E233, E234, E251 to E254 for rows that are no examples by themselves."""
+    """Raises: DataError E233, E234, E251 to E254 for rows that are not examples on their own."""
     refuse_preferences(rows, spec.map)
     refuse_foreign(rows, spec.map)
 

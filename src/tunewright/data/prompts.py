@@ -21,7 +21,7 @@ from tunewright.data.train_eval_split import train_source
 from tunewright.data.word_text import split_words
 from tunewright.errors import Problem, error, errors_of
 
-PENDING = "..."  # stands where the answer will be, so that the rules for training rows hold for prompts too
+PENDING = "..."  # in the place of the answer, so that the rules for training rows hold for prompts too
 ROWS_LOOKED_AT = 50
 _ANY_NAME = LabelKind("single_label_classification")
 

@@ -10,7 +10,7 @@ from tunewright.data.load_examples import LoadedExamples
 from tunewright.data.train_eval_split import sides_of
 
 _Place = tuple[str, int]  # file, and number of the row
-_LEAKED = "W213", "this held-out row also stands in the training rows"
+_LEAKED = "W213", "this held-out row is also in the training rows"
 
 
 def left_out(loaded: LoadedExamples, spec: DataConfig) -> list[dict[str, Any]]:
@@ -48,5 +48,5 @@ def _texts(spec: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, str]
 
 
 def _writable(text: str) -> str:
-    """Bytes and half characters that are no text as escapes, so that the record itself is sound."""
+    """Bytes and lone surrogates that are not text as escapes, so that the record itself is valid."""
     return text[:KEPT_CHARACTERS].encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Which rows are trained on and which are held out, as the ask says or, where it leaves that open, as the data are laid out."""
+"""Which rows are trained on and which are held out, as the request says or, where it leaves that open, as the data are laid out."""
 
 import shlex
 from collections.abc import Mapping, Sequence

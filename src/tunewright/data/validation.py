@@ -45,9 +45,9 @@ def validate_data(
     label_last: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ValidatedData:
-    """Encode all rows and account for each of them. Nothing is judged here; `judge` does that.
+    """Encode all rows and account for each of them. Nothing is refused here; `judge` does that.
 
-    `positions` are the most that `max_length` could be with this model; ids are held against its `embedding`.
+    `positions` are the most that `max_length` could be with this model; ids are checked against its `embedding`.
     `label_last` puts a word's tag on its last token, for models that only look back.
     """
     total = len(loaded.train) + len(loaded.held_out)
@@ -85,7 +85,7 @@ def _without_vain_advice(problem: Problem, positions: int) -> Problem:
 
 
 def most_truncated(spec: DataConfig, task: Task) -> float:
-    """The share of rows that may be cut: a text to be labelled is usually told by its beginning, an answer is not."""
+    """The share of rows that may be cut: a text to be labelled is usually clear from its beginning, an answer is not."""
     if spec.max_truncated != "auto":
         return spec.max_truncated
     return MOST_TRUNCATED if TASKS[task].writes else 1.0

@@ -1,4 +1,4 @@
-"""Words and the text they stand in: joined as they would be written, and split again.
+"""Words and the text they form: joined as they would be written, and split again.
 
 Chinese and Japanese are written without blanks; everything else has one between two words.
 """
@@ -16,7 +16,7 @@ _WORD = re.compile(
 
 
 def join_words(words: Sequence[str], *, is_spaced: bool = False) -> tuple[str, list[tuple[int, int]]]:
-    """The words as one text, and the characters of each; no blank stands between two of Chinese unless `is_spaced`."""
+    """The words as one text, and the characters of each; there is no blank between two of Chinese unless `is_spaced`."""
     text = ""
     spans = []
     for word in words:

@@ -1,7 +1,7 @@
 """D210: training ended before there was nothing more to learn.
 
 A schedule lets the learning rate fall to zero, and with it the loss comes to rest in every run, finished or not. So what
-the loss fell is held against the learning rate that was spent on it, not against steps.
+the loss fell is compared with the learning rate that was spent on it, not against steps.
 """
 
 import math
@@ -19,12 +19,12 @@ from tunewright.rundir.finding import Finding, Remedy
 FEWEST_STEPS = 5
 ENOUGH_MEASURED = 3  # held-out losses that make a curve
 FALLEN = 0.03  # of the loss before: less is D201's, or there is nothing to learn
-LEARNED = 0.1  # of the loss before: what is left then is mostly the wording, and falls for ever
+LEARNED = 0.1  # of the loss before: what is left then is mostly the wording, and never stops falling
 LITTLE = 0.5  # of the loss before: most of it is still there
 AS_FAST = 1.0  # the end's fall for the learning rate spent, as a share of the whole run's
 FELL_LATELY = 0.1  # of the training loss, from the third fifth to the last: noise of rows is mostly below that
 MIDDLE = 0.6  # of the steps: what comes later is the end
-AGAIN = 4  # so many times the passes: what is still falling has mostly a good deal to go
+AGAIN = 4  # times the epochs: a loss that still falls usually has a long way to go
 
 
 def still_falling(evidence: Evidence) -> Finding | None:
@@ -48,7 +48,7 @@ def still_falling(evidence: Evidence) -> Finding | None:
 
 
 def _has_a_scale(evidence: Evidence) -> bool:
-    """Whether the loss may come near to zero: that of plain text never does, and that of numbers has its own unit."""
+    """Whether the loss may come close to zero: that of plain text never does, and that of numbers has its own unit."""
     data = evidence.plan.facts.data
     return data.format != "text" and data.problem_type != "regression"
 
@@ -90,7 +90,7 @@ def _pace(evidence: Evidence) -> float:
 
 
 def _more_passes(evidence: Evidence) -> Remedy:
-    """The run once more, with several times the passes."""
+    """The run once more, with several times the epochs."""
     run, text = evidence.plan.run, N_("train {times} times as long")
     if run.train.max_steps > 0:
         return anew(evidence, text, {"train.max_steps": AGAIN * run.train.max_steps}, times=AGAIN)

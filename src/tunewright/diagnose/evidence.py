@@ -1,4 +1,4 @@
-"""What the files of a run tell, read once. Rules look at nothing else, so each can be tried on numbers made up."""
+"""What the files of a run show, read once. Rules read nothing else, so each can be tested on made-up numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Evidence:
 
     @cached_property
     def losses(self) -> list[float]:
-        """Training losses that are numbers."""
+        """Training losses that are finite."""
         return [log.loss for log in self.logs if log.loss is not None]
 
     @cached_property

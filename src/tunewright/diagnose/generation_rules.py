@@ -10,7 +10,7 @@ from tunewright.rundir.finding import Finding, Remedy
 
 ENOUGH_ANSWERS = 4
 ENDLESS = 0.5  # a half: single answers that ramble are mistakes, not a habit
-LEARNED = 0.5  # of the loss at the start; a model that did not learn half of it goes on as the base does
+LEARNED = 0.5  # of the loss at the start; a model that did not learn half of it answers as the base does
 FOREIGN = 0.2
 # As text in an answer: the control tokens of this model's own template are left out when answers are read.
 MARKS = (
@@ -34,9 +34,9 @@ def endless(evidence: Evidence) -> Finding | None:
     }  # fmt: skip
     remedies: list[Remedy] = []
     if truncated:
-        text = N_("do not cut the rows, so that their end is learned: {tokens} tokens")
+        text = N_("do not cut the rows, so that their end is in the loss: {tokens} tokens")
         remedies.append(anew(evidence, text, {"data.max_length": longest}, tokens=longest))
-    remedies.append(look_at_rows(evidence, N_("see whether the end token of each answer is learned")))
+    remedies.append(look_at_rows(evidence, N_("see whether the end token of each answer is in the loss")))
     return Finding(Problem("D601", values=values), "error", "likely", tuple(remedies))
 
 

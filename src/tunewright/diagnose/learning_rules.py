@@ -10,7 +10,9 @@ from tunewright.metrics.scoring import interval
 from tunewright.rundir.finding import Confidence, Finding, Remedy
 
 ENOUGH_STEPS = 10  # with fewer, the warm-up and the noise of single rows are most of the curve
-FLAT = 0.1  # a loss that fell by less than a tenth; with a usual rate plain text may do so too, hence the next line
+FLAT = (
+    0.1  # a loss that fell by less than a tenth; with a usual rate plain text may do so too, so the next line decides
+)
 FAR_BELOW = 10  # learning rates work within a factor of about three on both sides; ten is outside of that anywhere
 FAR_ABOVE = 3
 RISEN = 1.2  # a training loss that ends a fifth above its start; noise of means over a fifth of the run is below that
@@ -19,18 +21,18 @@ NO_GRADIENT = 1e-6  # healthy norms lie between 0.01 and 100; rounding of fp32 a
 LEARNED_ALREADY = 0.01  # nats; a loss this low has small gradients because nothing is left to learn
 ROWS_LOST = 0.1
 ONLY_THE_END = 2.0  # label tokens a row: an end token and one more
-MARKED_ROWS = 0.05  # a few odd rows are told by the data gate (W215); one in twenty is how the file was made
+MARKED_ROWS = 0.05  # a few odd rows are reported by the data gate (W215); one in twenty is how the file was made
 CONFLICTING = 0.2  # below, the right answer still wins by far
 REPEATED = 0.25  # half of what stops a run (data.max_duplicates)
 FEW_BLOCKS = 0.25  # quickstart's half of the blocks learns as much as all of them
 LOWEST_RANK = 4  # the lesson's lowest, for machines under 12 GB
-SEEN_OFTEN = 3.0  # passes after which rows that fit into an adapter are learned
+SEEN_OFTEN = 3.0  # epochs after which rows that fit into an adapter are learned
 UNLEARNED = 0.5  # of the loss at the start
 STILL_FALLING = 0.03  # from the third fifth of the steps to the fourth, while the learning rate is still high
 ENOUGH_ROWS = 30  # with fewer, an interval holds nearly everything
 NEAR_BASELINE = 0.1
 UNEVEN = 0.8  # where one class is most of the rows, a useful model may still name it nearly always
-CLOSE = 0.8  # training loss against held-out loss: what is not learned is not remembered either
+CLOSE = 0.8  # training loss against held-out loss: what is not learned is not memorized either
 
 
 def too_small_rate(evidence: Evidence) -> Finding | None:
@@ -102,7 +104,7 @@ def answers_cut_away(evidence: Evidence) -> Finding | None:
     if longest > summary.max_length:
         text = N_("make room for the longest row: {tokens} tokens")
         remedies.append(anew(evidence, text, {"data.max_length": longest}, tokens=longest))
-    remedies.append(look_at_rows(evidence, N_("see what is learned of each row")))
+    remedies.append(look_at_rows(evidence, N_("see which tokens of each row are in the loss")))
     return Finding(Problem("D204", values=values), "error", "certain", tuple(remedies))
 
 
@@ -119,7 +121,7 @@ def templated_twice(evidence: Evidence) -> Finding | None:
 
 
 def too_small_adapter(evidence: Evidence) -> Finding | None:
-    """D206: a very small adapter that came to rest far from having learned rows it saw several times."""
+    """D206: a very small adapter whose loss stopped falling, although it had not learned rows it saw several times."""
     small, patch = _what_is_small(evidence)
     losses = evidence.losses
     if not small or len(losses) < 5 * 3 or evidence.passes < SEEN_OFTEN or not evidence.held_out:
@@ -139,7 +141,7 @@ def too_small_adapter(evidence: Evidence) -> Finding | None:
 
 
 def _what_is_small(evidence: Evidence) -> tuple[list[str], dict[str, object]]:
-    """What makes an adapter very small, as settings, and what would mend it."""
+    """What makes an adapter very small, as settings, and what would fix it."""
     peft = {**dict(evidence.plan.run.peft), **evidence.plan.run.peft.extra}
     reasons: list[str] = []
     patch: dict[str, object] = {}
@@ -178,7 +180,7 @@ def repeated(evidence: Evidence) -> Finding | None:
 
 
 def no_better_than_constant(evidence: Evidence) -> Finding | None:
-    """D209: the labels are no better than one label for all rows; told only where nothing else explains it."""
+    """D209: the labels are no better than one label for all rows; reported only where nothing else explains it."""
     baseline = evidence.result.baseline.scores.get("accuracy") if evidence.result.baseline else None
     after, rows = evidence.after.get("accuracy"), evidence.result.rows
     if evidence.plan.run.task != "seq_cls" or baseline is None or after is None or rows < ENOUGH_ROWS:

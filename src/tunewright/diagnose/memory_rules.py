@@ -31,7 +31,7 @@ def saved_in_tests(evidence: Evidence) -> Finding | None:
 
 
 def _memory_alert(evidence: Evidence, code: str) -> Finding | None:
-    """The last alert of a code, in the words it had when it was raised; the run has mended this itself."""
+    """The last alert of a code, as it was raised; the run has fixed this itself."""
     alerts = [alert for alert in evidence.alerts if alert.code == code]
     return Finding(alerts[-1], "hint", "certain", ()) if alerts else None
 

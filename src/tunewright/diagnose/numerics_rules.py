@@ -1,4 +1,4 @@
-"""D4: numbers that are no numbers, a loss of nothing, gradients that explode."""
+"""D4: values that are not finite, a loss of zero, gradients that explode."""
 
 from statistics import fmean, median
 
@@ -12,7 +12,7 @@ from tunewright.metrics.curve_statistics import rounded
 from tunewright.rundir.finding import Finding, Remedy
 
 NOTHING = 1e-3  # nats a token: each is foreseen with 99.9 %, which no answer that depends on its question allows
-FEW_PASSES = 3.0  # with more, rows may be known by heart, which is another fault
+FEW_PASSES = 3.0  # with more, rows may be memorized, which is another problem
 EXPLODED = 100  # times the typical norm; single odd rows stay below twenty
 NOT_FINITE = ("E501", "E511")
 CLIPPED = 1.0  # transformers' own limit of the gradient norm
@@ -35,14 +35,12 @@ def not_finite(evidence: Evidence) -> Finding | None:
 
 
 def _calmer(evidence: Evidence) -> list[Remedy]:
-    """A smaller learning rate, shorter gradients, a wider range of numbers: whatever is not so already."""
+    """A smaller learning rate, shorter gradients, a wider number format: whichever is not set already."""
     remedies = [lower_rate(evidence, change)]
     if evidence.plan.run.train.max_grad_norm == 0:
-        remedies.append(change(evidence, N_("shorten long gradients"), {"train.max_grad_norm": CLIPPED}))
+        remedies.append(change(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))
     if evidence.plan.run.model.precision == "fp16":
-        remedies.append(
-            change(evidence, N_("compute in fp32, whose numbers do not overflow"), {"model.precision": "fp32"})
-        )
+        remedies.append(change(evidence, N_("compute in fp32, whose range is wider"), {"model.precision": "fp32"}))
     return remedies
 
 
@@ -57,7 +55,7 @@ def zero_loss(evidence: Evidence) -> Finding | None:
 
 
 def exploded(evidence: Evidence) -> Finding | None:
-    """D403: one gradient was far longer than all others, and the loss was worse behind it than before."""
+    """D403: one gradient was far longer than all others, and the loss was worse after it than before."""
     norms = evidence.norms
     if len(norms) < ENOUGH_STEPS:
         return None
@@ -73,5 +71,5 @@ def exploded(evidence: Evidence) -> Finding | None:
     }  # fmt: skip
     remedies = [lower_rate(evidence)]
     if evidence.plan.run.train.max_grad_norm == 0:
-        remedies.append(anew(evidence, N_("shorten long gradients"), {"train.max_grad_norm": CLIPPED}))
+        remedies.append(anew(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))
     return Finding(Problem("D403", values=values), "error", "likely", tuple(remedies))

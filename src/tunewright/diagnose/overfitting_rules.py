@@ -1,4 +1,4 @@
-"""D3: the rows are learned by heart instead of the task."""
+"""D3: the rows are memorized instead of the task learned."""
 
 from tunewright.diagnose.evidence import Evidence
 from tunewright.diagnose.suggested_changes import anew, fewer_passes
@@ -11,7 +11,7 @@ from tunewright.rundir.finding import Finding, Remedy
 BY_HEART = 0.05  # nats a token: each is foreseen with more than 95 %
 NOT_UNDERSTOOD = 0.5  # nats a token on rows that were not trained on: three in five, at best
 TIMES = 10  # the one against the other
-PASSES = 3.0  # rows seen fewer times are hardly known by heart
+PASSES = 3.0  # rows seen fewer times are hardly memorized
 SMALL_RANK = 8
 
 
@@ -45,12 +45,12 @@ def by_heart(evidence: Evidence) -> Finding | None:
 
 
 def _remedies(evidence: Evidence, best: int) -> tuple[Remedy, ...]:
-    """Fewer passes, a lower rank, dropout, ending early: whatever is not so already."""
+    """Fewer epochs, a lower rank, dropout, early stopping: whichever is not set already."""
     run = evidence.plan.run
     peft = dict(run.peft)
     remedies = [fewer_passes(evidence, evidence.passes * best / evidence.logs[-1].step)]
     if isinstance(peft.get("r"), int) and peft["r"] > SMALL_RANK:
-        remedies.append(anew(evidence, N_("take a lower rank, which remembers less"), {"peft.r": SMALL_RANK}))
+        remedies.append(anew(evidence, N_("take a lower rank, which memorizes less"), {"peft.r": SMALL_RANK}))
     if peft.get("lora_dropout") == 0.0:
         remedies.append(anew(evidence, N_("drop some inputs while training"), {"peft.lora_dropout": 0.1}))
     if not run.train.early_stopping_patience:

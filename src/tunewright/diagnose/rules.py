@@ -46,19 +46,19 @@ RULES: tuple[Rule, ...] = (
     generation_rules.endless,
     generation_rules.foreign_template,
 )
-# Asked only where no fault of learning or of numbers was found that explains what came of a run.
+# Checked only if no problem of learning or numerics explains the result of a run.
 LAST_RULES: tuple[Rule, ...] = (learning_rules.no_better_than_constant, convergence_rules.still_falling)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The findings of a run, what matters most first, and what was looked at."""
+    """The findings of a run, what matters most first, and what was checked."""
 
     evidence: Evidence
     findings: tuple[Finding, ...]
 
     def looked_at(self) -> dict[str, int]:
-        """How much there was to judge by."""
+        """How much evidence there was."""
         seen = self.evidence
         return {
             "steps": len(seen.logs),

@@ -26,7 +26,7 @@ def padding(evidence: Evidence) -> Finding | None:
     values = {"percent": round(100 * share), "median": lengths["median"], "longest": lengths["longest"]}
     remedies: list[Remedy] = []
     if run.fast_paths.get("packing") is False:
-        text = N_("put rows behind one another without padding")
+        text = N_("pack rows into one sequence without padding")
         remedies.append(anew(evidence, text, {"fast_paths.packing": True}))
     remedies += smaller_batches(evidence)
     return Finding(Problem("D501", values=values), "hint", "certain", tuple(remedies))
@@ -77,12 +77,12 @@ def busy_neighbours(evidence: Evidence) -> Finding | None:
 
 
 def waiting_for_rows(evidence: Evidence) -> Finding | None:
-    """D505: training stood still while rows were handed out."""
+    """D505: training waited for rows to be loaded."""
     share = (evidence.last_log.row_wait_share if evidence.last_log else None) or 0.0
     if len(evidence.logs) < ENOUGH_STEPS or share < WAITED:
         return None
     workers = evidence.plan.run.train.extra.get("dataloader_num_workers", 0)
-    text = N_("hand out the rows in the same process; they are encoded already")
+    text = N_("load the rows in the same process; they are encoded already")
     remedies = (anew(evidence, text, {"train.dataloader_num_workers": 0}),) if workers else ()
     values = {"percent": round(100 * share), "workers": workers}
     return Finding(Problem("D505", values=values), "hint", "certain", remedies)

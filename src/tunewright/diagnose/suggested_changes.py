@@ -25,7 +25,7 @@ def change(evidence: Evidence, text: str, changes: Mapping[str, Any], **values: 
 
 
 def anew(evidence: Evidence, text: str, changes: Mapping[str, Any], **values: Any) -> Remedy:
-    """A remedy that starts from the beginning, as what was learned so far is spoiled."""
+    """A remedy that starts from the beginning, as the adapter so far is useless."""
     return Remedy(text, _command(["train", evidence.config], changes), changes, values)
 
 
@@ -77,9 +77,9 @@ def _saving(evidence: Evidence, rung: LadderStep) -> Remedy | None:
 
 
 def fewer_passes(evidence: Evidence, passes: float) -> Remedy:
-    """So many passes over the rows, as a whole number."""
+    """The number of epochs, rounded to a whole number."""
     count = max(1, round(passes))
-    text = N_("end where the held-out loss was best: after {count} passes over the rows")
+    text = N_("end where the held-out loss was best: after {count} epochs")
     by_steps = {"train.max_steps": -1} if evidence.plan.run.train.max_steps > 0 else {}
     return anew(evidence, text, {"train.num_train_epochs": float(count), **by_steps}, count=count)
 

@@ -139,7 +139,7 @@ class TunewrightError(Exception):
 
 
 class TunewrightWarning(UserWarning):
-    """What a notebook is told where a command line shows a warning of the catalogue."""
+    """What a notebook sees where a command line shows a warning of the catalogue."""
 
 
 class SpecError(TunewrightError, ValueError):
@@ -210,7 +210,7 @@ SYSTEM_CODES: Mapping[str, frozenset[int]] = {
 
 
 def of_system(fault: OSError, place: Path | str) -> TunewrightError:
-    """What the system refused, with its path and its own words: E520 to E523. `place` stands in where it names no path.
+    """What the system refused, with its path and its own words: E520 to E523. `place` is used where it names no path.
 
     It names both paths of a rename; the second is the one that a person knows.
     """
@@ -224,7 +224,7 @@ def of_system(fault: OSError, place: Path | str) -> TunewrightError:
 
 @contextmanager
 def system_faults(place: Path | str = ".") -> Iterator[None]:
-    """What the system refuses inside is told with its code, from Python as on the command line. Raises: E520 to E523."""
+    """What the system refuses inside is reported with its code, from Python as on the command line. Raises: E520 to E523."""
     try:
         yield
     except OSError as fault:

@@ -16,7 +16,7 @@ class Entry:
     """One code: what is wrong, why it usually happens, what to do, how the process ends.
 
     `singular` is the sentence where `count` is 1; empty where the sentence fits every number. A note reports what was
-    done and is no warning.
+    done and is not a warning.
     """
 
     sentence: str

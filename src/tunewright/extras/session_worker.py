@@ -16,7 +16,7 @@ from tunewright.rundir.run_dir import RunDir, dumped
 
 
 def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
-    """The base model's evaluation with so many training rows before each question. Raises: DataError E210, E230."""
+    """The base model's evaluation with this many training rows before each question. Raises: DataError E210, E230."""
     data = session.data()
     started = time.perf_counter()
     if not data.held_out:

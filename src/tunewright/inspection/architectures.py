@@ -1,4 +1,4 @@
-"""Families of models: which layer names play which role. The only place where layer names stand.
+"""Families of models: which layer names play which role. The only place with layer names.
 
 A name is the end of a module's path, as PEFT matches it: `attention.output.dense`. PEFT's own table
 (`peft/utils/constants.py`) is the oracle for q, v and (IA)3; a family outside the table is read from the names in the
@@ -74,7 +74,7 @@ RWKV7 = _roles("r_proj", "k_proj", "v_proj", "o_proj", up="key", down="value")
 BLIP2 = _roles("q q_proj", "k k_proj", "v v_proj", "o out_proj")
 T5 = _roles("q", "k", "v", "o", gate="wi_0", up="wi wi_1", down="wo")
 BART = _roles("q_proj", "k_proj", "v_proj", "out_proj", up="fc1", down="fc2")
-# "output.dense" is the end of "attention.output.dense" too: no name of PEFT's tells the two apart.
+# "output.dense" is the end of "attention.output.dense" too: no name for PEFT distinguishes the two.
 BERT = _roles("query", "key", "value", "attention.output.dense", up="intermediate.dense", down="output.dense")
 BERT2BERT: Roles = {**BERT, "o": ("attention.output.dense", "crossattention.output.dense")}
 MPNET = _roles("q", "k", "v", "o", up="intermediate.dense", down="output.dense")
@@ -188,7 +188,7 @@ def names_of(roles: Roles, wanted: Iterable[Role]) -> list[str]:
 
 
 def roles_of(model: "ModelInfo") -> tuple[Roles, bool]:
-    """Role to the names that this model really has; and whether its family stands in the table."""
+    """Role to the names that this model really has; and whether its family is in the table."""
     paths = model.linear_paths
     family = FAMILIES.get(model.model_type)
     if family:

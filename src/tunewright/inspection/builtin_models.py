@@ -98,7 +98,7 @@ LIKE: Mapping[str, str] = {
 
 
 def meant(name: str) -> dict[str, Any]:
-    """What a name that is no model may stand for, as values of E302: a built-in name, a Hub id with its owner."""
+    """What a name that is not a model may mean, as values of E302: a built-in name, a Hub id with its owner."""
     if "/" in name or "\\" in name or not name:
         return {}
     near = get_close_matches(name.lower(), BUNDLED, 1, 0.75)

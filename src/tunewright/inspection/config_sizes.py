@@ -9,7 +9,7 @@ from tunewright.i18n import N_
 
 ConfigJson = Mapping[str, Any]
 Sizes = dict[str, int]
-# Types whose first position is that behind the padding's id, so that their table has fewer places than rows.
+# Types whose first position is that after the padding's id, so that their table has fewer places than rows.
 PADDED_POSITIONS = frozenset({
     "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
     "xlm-roberta", "xlm-roberta-xl", "xmod",
@@ -37,7 +37,7 @@ def read_sizes(config: ConfigJson, path: Path) -> Sizes:
 
 
 def _nonsense(config: ConfigJson) -> Iterator[tuple[str, Any, str]]:
-    """Keys whose value is no size, and heads that do not share the hidden size evenly."""
+    """Keys whose value is not a size, and heads that do not share the hidden size evenly."""
     inner = {name: config[name] for name in ("text_config", "encoder", "decoder") if isinstance(config.get(name), dict)}
     for where, part in {"": config, **inner}.items():
         dot = f"{where}." if where else ""
@@ -48,7 +48,7 @@ def _nonsense(config: ConfigJson) -> Iterator[tuple[str, Any, str]]:
 
 
 def _is_size(value: Any) -> bool:
-    """Nothing and a list (one size for each layer) are taken as they are."""
+    """Nothing and a list (one size for each layer) stay unchanged."""
     return value is None or isinstance(value, list) or (type(value) is int and 1 <= value <= LARGEST)
 
 
@@ -65,7 +65,7 @@ def _uneven(part: ConfigJson) -> Iterator[tuple[str, int, str]]:
         yield (
             "max_position_embeddings",
             part["max_position_embeddings"],
-            N_("none of them is left behind the padding's id"),
+            N_("none of them is left after the padding's id"),
         )
 
 

@@ -1,4 +1,4 @@
-"""The data in numbers: rows, format, lengths in tokens, how much of them is learned."""
+"""The data in figures: rows, format, lengths in tokens, how much of them is in the loss."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -12,7 +12,7 @@ class DataInfo(FrozenModel):
     """What the plan needs to know about the rows; lengths are tokens before cutting.
 
     `holdout` is what is held out where the ask leaves it open: a share of the rows, or a path. `warnings`
-    are what the gate found to be told (records of problems).
+    are the warnings of the gate (records of problems).
     `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers. `num_truncated`
     training rows are cut. Where long texts go on in further blocks there are more blocks than rows; the mean lengths are
     those of blocks.

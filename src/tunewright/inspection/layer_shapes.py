@@ -1,6 +1,6 @@
 """Layers of the Llama build against the sizes of the config: a tensor that a block lacks, or that has another shape.
 
-Only for types whose blocks are all alike and whose layers have these names; of others transformers tells when it loads.
+Only for types whose blocks are all equal and whose layers have these names; others transformers checks when it loads.
 """
 
 import re
@@ -17,7 +17,7 @@ Shapes = Mapping[str, Sequence[int]]
 OF_OWN_SIZES = ("gemma4", "gemma4_text")
 BLOCK = re.compile(r"^model\.layers\.(\d+)\.(.+\.(?:weight|bias))$")
 ENDS = ("model.embed_tokens.weight", "model.norm.weight")
-WITHOUT_NORM = ("olmo",)  # its norms hold no numbers
+WITHOUT_NORM = ("olmo",)  # its norms have no parameters
 
 
 def layer_problems(
@@ -46,7 +46,7 @@ def layer_problems(
 
 
 def _missing_in_blocks(shapes: Shapes, count: int) -> Iterator[str]:
-    """What one of the first `count` blocks has and another lacks; blocks that are missing as a whole are told elsewhere."""
+    """What one of the first `count` blocks has and another lacks; blocks that are missing entirely are reported elsewhere."""
     blocks: dict[str, set[str]] = {}
     for name in shapes:
         if (match := BLOCK.match(name)) and int(match[1]) < count:

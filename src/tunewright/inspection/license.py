@@ -1,4 +1,4 @@
-"""The licence of a base model, as its own card says it: what is made of it is bound by it."""
+"""The licence of a base model, as its own card states it: it also binds what is derived from the model."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ _LINK = re.compile(r"https://[^\s<>\"'`]{1,300}")
 
 
 def license_of(folder: Path, name: str) -> dict[str, str]:
-    """`license`, and `license_name` and `license_link` where it is none of the Hub's list; empty if nobody says it.
+    """`license`, and `license_name` and `license_link` where it is none of the Hub's list; empty if it is not stated.
 
     Links into the base's own repository are left out: they would lead nowhere from another folder.
     """

@@ -47,7 +47,7 @@ class SpeedProbe(FrozenModel):
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether others used so much of the processor meanwhile that the figures may be several times too low."""
+        """Whether other programs used so much of the processor that the figures may be several times too low."""
         return self.busy_share > BUSY_SHARE
 
 
@@ -139,7 +139,7 @@ def factors_path() -> Path:
 
 
 def read_factors() -> dict[str, float]:
-    """The factors that were learned here; empty if none were, or the file is not as it was written."""
+    """The factors that were measured here; empty if none were, or the file has changed."""
     stored = unseal_object(factors_path(), by_hand=True)
     try:
         return _FACTORS.validate_python(stored or {})
@@ -148,12 +148,12 @@ def read_factors() -> dict[str, float]:
 
 
 def read_factor(key: str) -> float:
-    """One of them; 1.0 where nothing was learned."""
+    """One of them; 1.0 where nothing was measured."""
     return read_factors().get(key, 1.0)
 
 
 def read_probe() -> SpeedProbe | None:
-    """The cached measurement, if there is one that is as it was written; one without a digest was written by hand."""
+    """The cached measurement, if there is an intact one; one without a digest was written by hand."""
     stored = unseal_object(probe_path(), by_hand=True)
     try:
         return SpeedProbe.model_validate(stored) if stored else None

@@ -1,6 +1,6 @@
 """Whether memory ran out for a process, seen from beside it: what the kernel counted, what was held, what was left.
 
-The kernel ends a process for memory by signal 9 and tells it nothing. But it counts such kills: in the control group that
+The kernel ends a process for memory by signal 9 without a message. But it counts such kills: in the control group that
 the process is in (cgroup version 2 or 1), and for the whole machine.
 """
 
@@ -38,7 +38,7 @@ class Cgroup:
         return limit if limit is not None and limit < NO_LIMIT else None
 
     def left_bytes(self) -> int | None:
-        """What the group may still take; what is held of files counts as left, as it gives way."""
+        """What the group may still use; page cache counts as free, as it is evicted."""
         limit, used = self.limit_bytes(), _number(self.folder, USED)
         if limit is None or used is None:
             return None
@@ -46,7 +46,7 @@ class Cgroup:
         return limit - used + sum(cached)
 
     def kills(self) -> int | None:
-        """Processes of the group that were killed for memory, by whatever limit."""
+        """Processes of the group that were killed for memory, by any limit."""
         counts = [_entry(self.folder / name, ("oom_kill",)) for name in KILLS]
         return next((count for count in counts if count is not None), None)
 
@@ -83,7 +83,7 @@ class MemorySample:
 
 @dataclass
 class MemoryMonitor:
-    """Looks at a process again and again, and says after its death whether memory ran out.
+    """Samples a process, and tells after its death whether memory ran out.
 
     Cost of a look: less than a millisecond.
     """
@@ -97,7 +97,7 @@ class MemoryMonitor:
         self.look()
 
     def look(self) -> None:
-        """Note how things stand; only the last looks are kept, and the most that was ever held."""
+        """Record the current use; only the last samples are kept, and the peak."""
         held = self._held_bytes()
         self.looks.append(MemorySample(held, *self._room(), self._kills()))
         self.peak_bytes = max(self.peak_bytes, held)

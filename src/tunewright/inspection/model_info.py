@@ -61,7 +61,7 @@ class ExpertGroup(FrozenModel):
 
 
 class NormGroup(FrozenModel):
-    """All norm layers with one name, and how many numbers they hold together."""
+    """All norm layers with one name, and how many parameters they have together."""
 
     name: str
     num_parameters: int
@@ -69,7 +69,7 @@ class NormGroup(FrozenModel):
 
 
 class Contents(FrozenModel):
-    """Digests of a base's weights, of its tokenizer, and of the chat template in use; empty where they were not taken."""
+    """Digests of a base's weights, of its tokenizer, and of the chat template in use; empty where they were not computed."""
 
     weights: str = ""
     tokenizer: str = ""
@@ -82,7 +82,7 @@ class ModelInfo(FrozenModel):
     `linear` are the layers inside the blocks, `vocabulary` the matrices with a row for each token. Of an encoder-decoder
     `num_layers` are the encoder's, `num_decoder_layers` the decoder's, and the heads are the decoder's. `fresh_heads` are
     modules of a task's head that start random, and that PEFT leaves frozen unless `modules_to_save` names them.
-    `license` are the fields of the model's card that say it. `contents` are taken when a run is made of a plan.
+    `license` are the fields of the model's card that say it. `contents` are computed when a plan becomes a run.
     """
 
     name: str

@@ -18,7 +18,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def refuse_packed(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, tuple[Sequence[int], str]]) -> None:
-    """Whatever says that weights are packed is taken at its word. Raises: ModelError E321."""
+    """Any sign that weights are packed counts. Raises: ModelError E321."""
     quantization = config.get("quantization_config") or config.get("text_config", {}).get("quantization_config")
     packed = [name for name, (_shape, kind) in tensors.items() if PACKED.search(name) or kind.startswith("F8_")]
     if not quantization and not packed:
@@ -33,7 +33,7 @@ def refuse_packed(folder: Path, config: Mapping[str, Any], tensors: Mapping[str,
 
 
 def _method(config: Any) -> str:
-    """transformers' name of the method, with the bits where they are told."""
+    """transformers' name of the method, with the bits where they are given."""
     if not isinstance(config, dict):
         return "quantization_config"
     method = str(config.get("quant_method") or "quantization_config")[:40]

@@ -35,7 +35,7 @@ def _problems(floors: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """The release of a version, without what stands behind it: 2.13.0+cpu is (2, 13, 0)."""
+    """The release of a version, without its suffix: 2.13.0+cpu is (2, 13, 0)."""
     release = re.match(r"\d+(\.\d+)*", text)
     return tuple(int(part) for part in release[0].split(".")) if release else ()
 

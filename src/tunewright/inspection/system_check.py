@@ -111,7 +111,7 @@ def _hub(hub: bool | None) -> Iterator[SystemFinding]:
     if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE"):
         yield SystemFinding("hub", N_("HF_HUB_OFFLINE is set: only models that are here"))
     elif hub is None:
-        yield SystemFinding("hub", N_("not asked; --online asks the Hub whether it answers"))
+        yield SystemFinding("hub", N_("not checked; --online checks whether the Hub answers"))
     elif hub:
         yield SystemFinding("hub", N_("the Hub answers: any model and data set of it can be named"))
     else:

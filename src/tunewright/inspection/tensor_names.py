@@ -11,6 +11,6 @@ def listed(names: Sequence[str]) -> str:
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
-    """Order in which block 10 stands behind block 9."""
+    """Order in which block 10 comes after block 9."""
     parts = name.split(".")
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

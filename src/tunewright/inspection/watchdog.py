@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import psutil
 
 STILL_SECONDS = 600.0
-# Threads that wait and look now and then take less in ten minutes; whatever trains, loads or writes takes more.
+# Threads that only wait and poll use less in ten minutes; training, loading or writing uses more.
 LEAST_COMPUTED_SECONDS = 1.0
 # Looks that lie so far apart were paused themselves, and the process with them.
 PAUSE_SECONDS = 30.0

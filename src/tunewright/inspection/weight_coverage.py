@@ -1,6 +1,6 @@
 """Do a model's weights hold the blocks and the rows of the vocabulary that its config names? By headers alone.
 
-What can be seen without the model's class is told here, before anything starts; whether every tensor finds its place is
+What can be seen without the model's class is reported here, before anything starts; whether every tensor finds its place is
 asked of transformers when the weights are loaded (engine/models/loaded_weights.py).
 """
 
@@ -32,7 +32,7 @@ def is_known(config: ConfigJson) -> bool:
 def check_whole(
     folder: Path, config: ConfigJson, sizes: Mapping[str, int], shapes: Shapes, *, is_encoder_decoder: bool
 ) -> None:
-    """`shapes` by the tensors' places in the loaded model. Only families whose checkpoints are known are looked at.
+    """`shapes` by the tensors' places in the loaded model. Only families whose checkpoints are known are checked.
 
     Raises: ModelError E316 for blocks and layers that are missing, E317 for blocks too many, E318 for another vocabulary and
     for layers of another shape.

@@ -1,4 +1,4 @@
-"""Which files make up a model, and whether an index tells the truth about them. By headers alone."""
+"""Which files make up a model, and whether an index is right about them. By headers only."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""Fast paths: each has a plain twin that gives the same numbers, and is compared with it before it is used."""
+"""Fast paths: each has a plain counterpart that gives the same result, and is compared with it before it is used."""

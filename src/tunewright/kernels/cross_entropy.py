@@ -36,7 +36,7 @@ HEAD_SETTINGS = (
 def plain_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
     """Sum of the next-token losses over the label tokens, from the model's own logits.
 
-    Cost: B x T x V x 4 bytes three times. The twin that every other loss is compared with.
+    Cost: B x T x V x 4 bytes three times. The loss that every other one is compared with.
     """
     logits_BTV = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     labels_BT = batch["labels"]
@@ -122,7 +122,7 @@ def chunked_cross_entropy(hidden_ND: Tensor, head_VD: Tensor, labels_N: Tensor, 
 
 
 def causal_model(model: nn.Module) -> nn.Module:
-    """The model without PEFT's wrapper; adapters stand inside it."""
+    """The model without PEFT's wrapper; adapters are inside it."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
@@ -141,5 +141,5 @@ def answer_loss_unsupported(model: nn.Module) -> str | None:
     if used:
         return f"the head uses {used[0]}"
     if causal.base_model is causal:
-        return "the backbone cannot be told apart from the head"
+        return "the backbone cannot be separated from the head"
     return None

@@ -28,7 +28,7 @@ DocumentBounds = tuple[int, int, int, int]
 
 
 class CannotPack(Exception):
-    """This model computes attention in a way that document attention does not know."""
+    """This model computes attention in a form that document attention does not support."""
 
 
 class _DocumentAttention(torch.autograd.Function):

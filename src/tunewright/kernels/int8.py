@@ -1,6 +1,6 @@
 """Frozen linear layers in 8 bits that are also multiplied in 8 bits (W8A8), on CPUs with VNNI.
 
-Weights have one scale for each value out, inputs one for each token, made anew in each pass. A few columns of a language
+Weights have one scale for each value out, inputs one for each token, computed in each pass. A few columns of a language
 model's activations are far larger than all others and would leave the others no bits: where a column's largest value is
 more than OUTLIER times the median column's, it is multiplied in fp32 instead, as in LLM.int8 (Dettmers et al. 2022,
 arXiv:2208.07339). The gradient into the inputs is a product of 8 bits too. Adapters and everything else stay fp32.
@@ -44,7 +44,7 @@ class LastInput:
         self._rounded: RoundedInputs | None = None
 
     def rounded(self, input_TI: Tensor) -> RoundedInputs:
-        """The inputs in 8 bits, computed anew unless they are the last ones."""
+        """The inputs in 8 bits, computed again unless they are the last ones."""
         if input_TI.is_inference():  # torch does not count its changes
             return _round_inputs(input_TI.float())
         now = (input_TI.data_ptr(), input_TI.shape, input_TI._version)
@@ -55,7 +55,7 @@ class LastInput:
 
 
 class Int8Linear(nn.Linear):
-    """A linear layer with an int8 weight (O, I) and a scale for each row; PEFT's adapters stand on it as on any."""
+    """A linear layer with an int8 weight (O, I) and a scale for each row; PEFT's adapters wrap it as any other."""
 
     scale: Tensor
     last_input: LastInput
@@ -90,7 +90,7 @@ def _dequantised(weight_OI: Tensor, scale_O: Tensor) -> Tensor:
 
 
 class _ExactProduct(torch.autograd.Function):
-    """Inputs as they are; the wide weight is made again in the backward pass, as a model of them would not fit."""
+    """Unrounded inputs; the wide weight is made again in the backward pass, as a model of them would not fit."""
 
     @staticmethod
     def forward(ctx, input_TI: Tensor, weight_OI: Tensor, scale_O: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def _rounded(values: Tensor) -> tuple[Tensor, Tensor]:
 def unrounded_inputs(model: nn.Module) -> Iterator[None]:
     """Exact products of the stored weights with unrounded inputs, for as long as the block lasts.
 
-    What is rounded depends on which rows stand together, so two loss backends can be compared only without it.
+    What is rounded depends on which rows are batched together, so two loss backends can be compared only without it.
     """
     shared = {id(m.last_input): m.last_input for m in model.modules() if isinstance(m, Int8Linear)}
     for last_input in shared.values():

@@ -1,4 +1,4 @@
-"""A fast path against its plain twin, on the first rows of the run: loss and gradients."""
+"""A fast path against its plain counterpart, on the first rows of the run: loss and gradients."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ def measure(model: nn.Module, loss_function: LossFunction, batch: MicroBatch) ->
     model.eval()
     for module in model.modules():
         if isinstance(module, nn.Linear) and get_bnb_param_type(module.weight) == "8bit":
-            module.train()  # in evaluation mode they round inputs by which rows stand together
+            module.train()  # in evaluation mode rounding of inputs depends on which rows are batched together
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         loss = loss_function(model, batch)
         gradients = torch.autograd.grad(loss, trained, allow_unused=True)

@@ -1,7 +1,7 @@
 """LoRA merged into the weights while text is generated: a token then takes half the operations.
 
 Used in fp32 alone, where the sum rounds each weight once more (1e-7 of it); afterwards the weights are bit-equal to before,
-because the sums are copies. Its plain twin is the model itself.
+because the sums are copies. Its plain counterpart is the model itself.
 """
 
 from collections.abc import Iterator

@@ -93,7 +93,7 @@ def packed_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) ->
 def varlen_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
     """The same where transformers itself keeps attention inside rows, as it sees from positions that restart.
 
-    With flash_attn nothing outside of them is computed (not run: no GPU was at hand); with torch's attention it is masked.
+    With flash_attn nothing outside of them is computed (not run: no GPU was available); with torch's attention it is masked.
     """
     causal = causal_model(model)
     hidden_1PD = causal.base_model(

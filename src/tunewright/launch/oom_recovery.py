@@ -23,7 +23,7 @@ from tunewright.rundir.run_dir import RunDir
 TESTS = ("evaluate_before", "evaluate_after")
 TRAINING = ("rehearse", "train")
 WITHOUT_MODEL = ("", "prepare")
-REFUSED = N_("the worker was refused the memory it asked for")
+REFUSED = N_("the worker was refused the memory it requested")
 BAD_ALLOC = "std::bad_alloc"  # what C++ prints before it aborts for lack of memory
 # A new worker has to load the model again, so its evaluation starts with a quarter of the batch, not with half.
 HALVINGS_AT_ONCE = 2

@@ -261,7 +261,7 @@ def _hub_switched_off() -> str:
 
 
 def _why_offline(is_offline_flag: bool) -> str:
-    return N_("--offline was asked for") if is_offline_flag else _hub_switched_off()
+    return N_("--offline is set") if is_offline_flag else _hub_switched_off()
 
 
 def _from_hub(
@@ -272,7 +272,7 @@ def _from_hub(
     patterns = [*SMALL_FILES, "*.safetensors"] if weights or is_offline else SMALL_FILES
     try:
         if not is_offline:
-            note(_("Asking the Hugging Face Hub for {name}").format(name=name))
+            note(_("Looking up {name} on the Hugging Face Hub").format(name=name))
         folder = huggingface_hub.snapshot_download(
             name, revision=revision, allow_patterns=patterns, local_files_only=is_offline
         )

@@ -36,7 +36,7 @@ POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
 ANSWER_SECONDS = 30
 DEAF = tuple(state for state in LIVE if state != "stopping")  # states before a run has noticed a request
-SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were looked at, before there was a plan
+SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were inspected, before there was a plan
 
 
 @system_faults()

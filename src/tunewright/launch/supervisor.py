@@ -1,7 +1,7 @@
 """The parent of a run: `python -m tunewright.launch.supervisor RUN`. Torch-free, one for each live run.
 
 Only a parent sees the signal its child died of, so only it can say that memory ran out, and start another worker that
-needs less (launch/oom_recovery.py), or one that does the same again if somebody killed it or it stood still; and it goes on when
+needs less (launch/oom_recovery.py), or one that does the same again if it was killed or hung; and it goes on when
 the terminal is closed. It alone writes run.json. If it is killed itself, the worker goes on to its end, and owns the run until
 then: it holds the same lock (rundir/run_lock.py).
 """
@@ -49,12 +49,12 @@ POLL_SECONDS = 0.1
 LOOK_SECONDS = 0.5
 
 WORKER_ENVIRONMENT = {
-    # glibc gives large blocks back to the kernel and gets them anew, page by page, on every step; kept blocks made
+    # glibc gives large blocks back to the kernel and gets them again, page by page, on every step; kept blocks made
     # training and writing answers about a quarter faster (2-core virtual machine, Linux x86-64).
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "MALLOC_TOP_PAD_": str(2**28),
-    # oneDNN and what stands between it and torch keep code for each shape of a product, about a megabyte: with their 1,024
+    # oneDNN and what is between it and torch keep code for each shape of a product, about a megabyte: with their 1,024
     # places a run over rows of all lengths took 7 GiB instead of 2. A micro-batch has about a hundred shapes.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
     "LRU_CACHE_CAPACITY": "128",
@@ -143,7 +143,7 @@ class Supervisor:
         return end.exit_code
 
     def _begins_anew(self, code: int, short: MemoryShortage | None) -> bool:
-        """Whether another worker is to go on; not where the disk refuses what has to be changed for that."""
+        """Whether another worker should continue; not where the disk refuses what has to be changed for that."""
         try:
             return save(self.run, short) if short else self._goes_on(code)
         except OSError as fault:
@@ -168,7 +168,7 @@ class Supervisor:
         self.ledger.update(worker=process_record(self.worker.pid))
 
     def _wait(self) -> int:
-        """Wait for the worker; the state follows its events, its memory is looked at, and whether it does anything."""
+        """Wait for the worker; the state follows its events, its memory and its progress are watched."""
         state = "preparing"
         tail = self.run.tail()
         tail.read()
@@ -177,7 +177,7 @@ class Supervisor:
         self.stood_still = False
         while True:
             code = self.worker.poll()
-            self._look_for_requests()  # behind the poll: a worker that obeyed one was not killed by somebody
+            self._look_for_requests()  # after the poll: a worker that obeyed one was not killed by somebody
             events = tail.read()
             if events:
                 watchdog.heard()
@@ -212,13 +212,13 @@ class Supervisor:
             return log.read().decode("utf-8", errors="replace")
 
     def _goes_on(self, code: int) -> bool:
-        """Whether another worker is to go on after an end that has nothing to do with memory."""
+        """Whether another worker should continue after an end that has nothing to do with memory."""
         events = self._events()
         last = events[-1] if events else None
         return not self.stops and (load_rows_itself(self.run, last) or self._tries_again(code, last))
 
     def _tries_again(self, code: int, last: Event | None) -> bool:
-        """Whether another worker is to go on where this one died by a signal that nobody asked for; said as an alert."""
+        """Whether another worker should continue where this one died by an unrequested signal; raised as an alert."""
         if code >= 0 or -code in ASKED_TO_END or isinstance(last, DoneEvent | FailedEvent):
             return False
         furthest = self._furthest()
@@ -264,7 +264,7 @@ class Supervisor:
 
     def _refused(self, step: int) -> Problem:
         reason = self._unsaved() or (self.refusal.strerror if self.refusal else os.strerror(errno.ENOSPC))
-        values = {"what": N_("what the run made"), "reason": reason, "step": step}
+        values = {"what": N_("what the run produced"), "reason": reason, "step": step}
         return Problem("E510", values={**values, "path": str(self.run.path), "name": self.run.name})
 
     def _failed(self, problems: Sequence[Problem], step: int) -> RunEnd:
@@ -282,7 +282,7 @@ class Supervisor:
         if self.stood_still:
             return N_("signal 9 from its parent, as it computed and wrote nothing for ten minutes")
         if code == -signal.SIGKILL:
-            return N_("signal 9 from somebody; memory was not short")
+            return N_("signal 9 from another process; memory was not short")
         if code < 0:
             return Phrase(N_("signal {number}"), number=-code)
         return Phrase(N_("exit code {number}"), number=code)

@@ -1,7 +1,7 @@
 """How sure a score is: 95 % intervals, made from the rows it was measured on.
 
-Where two measurements are compared they are taken as independent; they are of the same rows, so the interval of their
-difference is rather too wide than too narrow. Words and entities of one row count as if each stood alone.
+Where two measurements are compared they are treated as independent; they are of the same rows, so the interval of their
+difference is rather too wide than too narrow. Words and entities of one row count as if they were independent.
 """
 
 import math

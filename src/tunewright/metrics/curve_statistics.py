@@ -1,9 +1,9 @@
-"""Signs in curves: pure functions on numbers, used by the rules and by the alerts of a live run alike."""
+"""Signs in curves: pure functions on numbers, used by the rules and by the alerts of a live run."""
 
 from collections.abc import Sequence
 from statistics import fmean, median
 
-# An evaluation reads the same rows every time, so a rise is no noise of rows; below a twentieth keeping the best step is
+# An evaluation reads the same rows every time, so a rise is not noise of sampling rows; below a twentieth keeping the best step is
 # remedy enough.
 RISE = 1.05
 EVALUATIONS_SINCE_BEST = 2  # one may be a slip

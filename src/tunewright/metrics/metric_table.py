@@ -1,4 +1,4 @@
-"""The metrics, as a table: what people call them, which way is better, and which of them decide the verdict of a task.
+"""The metrics, as a table: what people call them, which direction is better, and which of them decide the verdict of a task.
 
 A new score is one row here. The order of the rows is the order in which people read them.
 """
@@ -50,7 +50,7 @@ METRICS: Mapping[str, MetricRow] = {
     "rougeL": MetricRow(N_("Common subsequence (ROUGE-L)"), "share", is_mean_of_rows=True),
     "rouge1": MetricRow(N_("Common words (ROUGE-1)"), "share", is_mean_of_rows=True),
     "rouge2": MetricRow(N_("Common pairs of words (ROUGE-2)"), "share", is_mean_of_rows=True),
-    "bleu": MetricRow(N_("Common runs of words (BLEU)"), "share"),
+    "bleu": MetricRow(N_("Common n-grams (BLEU)"), "share"),
     LOSS: MetricRow(N_("Held-out loss"), "loss"),
     "perplexity": MetricRow(N_("Perplexity"), "loss"),
 }

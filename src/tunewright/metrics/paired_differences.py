@@ -1,6 +1,6 @@
 """How sure a score and a difference of two scores are, by the held-out rows they were measured on.
 
-All runs answered the same rows, so differences are taken row by row: what a hard row costs both cancels out. Shares of
+All runs answered the same rows, so differences are computed row by row: what a hard row costs both cancels out. Shares of
 rows have closed forms; every other score is bootstrapped, with a seed of its own, so that the same rows always give
 the same interval. Several seeds of one setting count as one score, their mean.
 """
@@ -32,7 +32,7 @@ class Estimate:
     interval: Interval | None = None
 
     def __neg__(self) -> "Estimate":
-        """The other way round."""
+        """The reversed difference."""
         return Estimate(0.0 - self.value, (0.0 - self.interval[1], 0.0 - self.interval[0]) if self.interval else None)
 
     @property
@@ -52,7 +52,7 @@ def score(seeds: Sequence[PerExampleScores]) -> Estimate:
         return Estimate(mean, of_share(mean, rows))
     interval = _bootstrap(_columns(seeds), _mean_of(seeds), SURE)
     if interval is None and seeds[0].is_share and rows >= FEW_ROWS:
-        interval = of_share(mean, rows)  # all rows alike: of more rows some would not be
+        interval = of_share(mean, rows)  # all rows equal: with more rows some would differ
     return Estimate(mean, interval)
 
 

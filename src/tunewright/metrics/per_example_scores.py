@@ -45,7 +45,7 @@ class PerExampleScores:
 
 
 def marks(metric: str, kind: AnswerKind, samples: Sequence[Sample]) -> PerExampleScores | None:
-    """The marks of written answers; None for a score that has none, and without rows."""
+    """The marks of generated answers; None for a score that has none, and without rows."""
     if metric not in _PARTS or not samples:
         return None
     parts = [_PARTS[metric](kind, sample) for sample in samples]

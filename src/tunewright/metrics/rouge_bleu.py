@@ -15,7 +15,7 @@ _ROUGE_WORD = re.compile(rf"(?=\w)[{CJK}]|[^\W_{CJK}]+")
 # What sacrebleu's zh parts: Chinese, and the marks from U+2001 on, quotes and dashes among them; kana is ours.
 _ALONE = re.compile(f"([{CJK}\u2001-\u2a6d])")
 _ENTITIES = (("<skipped>", ""), ("-\n", ""), ("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
-# mteval-v13a: marks stand alone; a full stop or comma stays within a number, a hyphen behind one stands alone.
+# mteval-v13a: marks are tokens; a full stop or comma stays within a number, a hyphen after one is a token.
 _MARKS = re.compile(r"([{-~\[-` -&(-+:-@/])")
 _STOPS = ((re.compile(r"([^0-9])([.,])"), r"\1 \2 "), (re.compile(r"([.,])([^0-9])"), r" \1 \2"))
 _HYPHEN = re.compile(r"([0-9])(-)")

@@ -34,7 +34,7 @@ def json_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[s
     """`valid` (parses as a JSON object), `exact_match` and `field_f1`, each from 0 to 1.
 
     `field_f1` is 2 * equal fields / (predicted + gold fields), summed over all rows before dividing; a prediction
-    that is no object has no fields.
+    that is not an object has no fields.
     """
     pairs = list(zip(predictions, references, strict=True))
     counts = [json_counts(prediction, reference) for prediction, reference in pairs]

@@ -1,4 +1,4 @@
-"""The same run otherwise: other ranks, methods and ways to hold the model side by side, each with what it takes."""
+"""Variants of a run: other ranks, methods and storage of the model side by side, each with its cost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,7 +55,7 @@ def _savings(run: ResolvedConfig) -> list[WantedMethods]:
         values = {"rows": half, "now": rows, "batch": batch}
         savings.append((N_("{rows} rows at once instead of {now}, the effective batch stays {batch}"), changes, values))
     if not run.train.activation_checkpointing and run.method != "prefix_tuning":
-        savings.append((N_("activations computed twice (checkpointing)"), {"train.activation_checkpointing": True}, {}))
+        savings.append((N_("activations recomputed (checkpointing)"), {"train.activation_checkpointing": True}, {}))
     return savings
 
 

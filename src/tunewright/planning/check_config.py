@@ -81,7 +81,7 @@ def cannot_do(model: ModelInfo, task: Task) -> Problem:
 
 
 def lacks_output(task: Task, model: ModelInfo) -> list[Problem]:
-    """E316 for a decoder that is to write, says that its output is a matrix of its own, and has none in its file."""
+    """E316 for a decoder that should generate text, says that its output is a matrix of its own, and has none in its file."""
     is_writing = task == "causal_lm" and model.kind == "decoder" and model.model_type in FAMILIES
     if not is_writing or model.tie_word_embeddings or len(model.vocabulary) != 1:
         return []
@@ -160,7 +160,7 @@ def _listed(names: Targets) -> str:
 def _check_norms(targets: Targets, model: ModelInfo) -> list[Problem]:
     norms = [group.name for group in model.norms]
     if not norms:
-        reason = N_("its norm layers hold no numbers that could be trained")
+        reason = N_("its norm layers have no parameters that could be trained")
         return [conflict("method=ln_tuning", model.model_type, reason, "--method lora")]
     missing = [name for name in _names(targets) if name.rpartition(".")[2] not in norms]
     if not missing:
@@ -185,20 +185,20 @@ def _reaches_experts(targets: Targets) -> bool:
 
 def _takes_experts(targets: Targets, model: ModelInfo) -> Problem:
     roles, _is_known = roles_of(model)
-    reason = N_("PEFT takes such names and patterns for the experts, at another rank, and leaves dense layers out")
+    reason = N_("PEFT treats such names and patterns as those of experts, at another rank, and leaves dense layers out")
     modules, parameters = _listed(names_of(roles, roles)), _listed(expert_parameters(model))
     fix = f"--set peft.target_modules='{modules}' --set peft.target_parameters='{parameters}'"
     return conflict(f"peft.target_modules={_listed(targets)}", model.model_type, reason, fix)
 
 
 def _check_experts(run: RunConfig, model: ModelInfo) -> list[Problem]:
-    """Parameters that are no layers: PEFT ignores unknown ones, and fails late on what cannot be done beside them."""
+    """Parameters that are not layers: PEFT ignores unknown ones, and fails late on what cannot be done beside them."""
     fields = run.peft.model_dump()
     named = fields.get("target_parameters") or []
     if not named:
         return []
     if run.method != "lora":
-        reason = N_("only LoRA can adapt parameters that are no layers")
+        reason = N_("only LoRA can adapt parameters that are not layers")
         return [conflict("peft.target_parameters", f"method={run.method}", reason, "--method lora")]
     ends = {group.name.rpartition(".")[2] for group in model.experts} | {"weight"}
     unknown = [name for name in named if name.rpartition(".")[2] not in ends]
@@ -215,7 +215,7 @@ def _check_experts(run: RunConfig, model: ModelInfo) -> list[Problem]:
 
 
 def _unknown(targets: Targets, model: ModelInfo) -> Problem:
-    """E301: what there is, and what was probably meant."""
+    """E301: what there is, and the likely intention."""
     counts: Counter[str] = Counter()
     for group in model.linear:
         counts[group.name] += group.count
@@ -249,16 +249,16 @@ def _check_tied(run: RunConfig, model: ModelInfo) -> list[Problem]:
         return []
     setting = f"peft.modules_to_save={_listed(saved)}"
     if model.is_encoder_decoder:
-        reason = N_("PEFT cannot keep encoder, decoder and output of such a model on one matrix")
+        reason = N_("PEFT cannot keep encoder, decoder and output of such a model tied to one matrix")
         return [conflict(setting, TIED, reason, N_("leave it out of peft.modules_to_save"))]
     if "ensure_weight_tying" not in type(run.peft).upstream_fields():
-        reason = N_("this method would train one copy of the matrix and leave the other; only LoRA keeps them one")
+        reason = N_("this method would train one copy of the matrix and leave the other; only LoRA keeps them tied")
         return [conflict(setting, TIED, reason, f"--method lora {KEEP_TIED}")]
     if "ensure_weight_tying" not in fields:
-        reason = N_("PEFT trains one copy of the matrix and leaves the other, unless it is told to keep them one")
+        reason = N_("PEFT trains one copy of the matrix and leaves the other, unless it is set to keep them tied")
         return [conflict(setting, TIED, reason, KEEP_TIED)]
     if fields["ensure_weight_tying"] and not _naming(saved, TIED_NAMES):
-        reason = N_("PEFT keeps them one only under the names embed_tokens and lm_head")
+        reason = N_("PEFT keeps them tied only under the names embed_tokens and lm_head")
         return [conflict(setting, "peft.ensure_weight_tying", reason, KEEP_TIED)]
     return []
 

@@ -1,6 +1,6 @@
 """Which methods exist for which tasks, models and settings, as far as PEFT and transformers really run them.
 
-Each refusal was seen to fail, or to give wrong numbers, with peft 0.21.2, transformers 5.23 and bitsandbytes 0.50.2;
+Each refusal was seen to fail, or to give wrong results, with peft 0.21.2, transformers 5.23 and bitsandbytes 0.50.2;
 `tests/matrix/test_methods.py` runs the others.
 """
 
@@ -59,17 +59,17 @@ def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
         fix = "--set train.activation_checkpointing=false"
         problems.append(conflict("method=prefix_tuning", "train.activation_checkpointing", reason, fix))
     if start == "loftq" and facts.is_on_cpu:
-        reason = N_("PEFT computes LoftQ's start values on a GPU only")
+        reason = N_("PEFT computes LoftQ's initialization only on a GPU")
         problems.append(conflict("init_lora_weights=loftq", "CPU", reason, "--set peft.init_lora_weights=pissa"))
     if start.startswith(PREPARED):
-        reason = N_("PEFT wants a preparation of the model that Tunewright does not make")
+        reason = N_("PEFT requires a preparation of the model that Tunewright does not do")
         problems.append(conflict(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
     if run.model.quantization not in (AUTO, "none"):
         if run.method not in ON_QUANTISED:
             reason = N_("PEFT would compute with the stored codes, or fail")
             problems.append(conflict(f"method={run.method}", quantised, reason, "--method lora"))
         if start.startswith(FROM_WEIGHTS):
-            reason = N_("start values are taken from weights that are not stored as numbers")
+            reason = N_("initialization is computed from the weights, which are stored quantized")
             problems.append(conflict(f"init_lora_weights={start}", quantised, reason, "--set model.quantization=none"))
         if extra.get("use_dora") and run.model.quantization == "8bit":
             reason = N_("bitsandbytes drops the scales that DoRA reads when it is tested")
@@ -97,7 +97,7 @@ def check_schedule(run: ResolvedConfig, num_steps: int) -> list[Problem]:
     problems = []
     if p.init_r <= p.target_r:
         reason, fix = (
-            N_("ranks are taken away, so there must be more at the start"),
+            N_("ranks are pruned, so there must be more at the start"),
             f"--set peft.init_r={p.target_r + 1}",
         )
         problems.append(conflict(f"peft.init_r={p.init_r}", f"peft.target_r={p.target_r}", reason, fix))

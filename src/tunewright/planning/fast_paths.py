@@ -1,6 +1,6 @@
-"""Which fast paths a run takes, and why not the others. What each does stands in `kernels/`, with its plain twin.
+"""Which fast paths a run takes, and why not the others. What each does is in `kernels/`, with its plain counterpart.
 
-The plan decides by what it knows; the worker looks at the loaded model as well, compares each path with its twin before
+The plan decides by what it knows; the worker inspects the loaded model as well, compares each path with the plain one before
 step 1, and says when it leaves one out.
 """
 
@@ -34,7 +34,7 @@ def _onednn_matmul(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if probe is None or not facts.is_on_cpu:
         return N_("for CPUs that were measured")
     if run.model.precision != "fp32":
-        return N_("for fp32 alone")
+        return N_("only for fp32")
     rates = probe.matmul
     if rates.get("onednn", 0) < ONEDNN_GAIN * rates.get("mkl", float("inf")):
         return N_("MKL is as fast here, or oneDNN is not exact")
@@ -44,7 +44,7 @@ def _onednn_matmul(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
 def _int8(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     probe = facts.machine.probe
     if run.model.quantization != "8bit":
-        return N_("for 8-bit bases alone")
+        return N_("only for 8-bit bases")
     if probe is None or not facts.is_on_cpu:
         return N_("for CPUs that were measured")
     if facts.model.is_conv1d:
@@ -56,7 +56,7 @@ def _int8(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
 
 def _answer_loss(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if run.task != "causal_lm":
-        return N_("for causal language models alone")
+        return N_("only for causal language models")
     return _no_learned_positions(run)
 
 
@@ -65,13 +65,13 @@ def _packing(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if reason:
         return reason
     if not run.fast_paths.get("answer_loss", True):
-        return N_("it takes answer_loss with it, which is switched off")
+        return N_("it needs answer_loss, which is switched off")
     probe = facts.machine.probe
     if facts.is_on_cpu or probe is None:
         return None
     if not probe.has_flash_attention:
         return N_("on a GPU without flash_attn rows are padded; one mask over all of them would cost more")
-    return N_("flash_attn computes in bf16 and fp16 alone") if run.model.precision == "fp32" else None
+    return N_("flash_attn computes only in bf16 and fp16") if run.model.precision == "fp32" else None
 
 
 def _shared_prefix(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
@@ -79,20 +79,20 @@ def _shared_prefix(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if reason:
         return reason
     if not run.fast_paths.get("packing", True):
-        return N_("it takes packing with it, which is switched off")
+        return N_("it needs packing, which is switched off")
     if not facts.is_on_cpu:
-        return N_("attention over shared beginnings was made for CPUs")
+        return N_("attention over shared prefixes is for CPUs only")
     has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
     return N_("with dropout each row draws its own mask") if has_dropout else None
 
 
 def _merged_lora(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     if run.method != "lora":
-        return N_("for LoRA alone")
+        return N_("only for LoRA")
     if not TASKS[run.task].writes:
-        return N_("for models that write alone")
+        return N_("only for models that generate text")
     is_exact = run.model.precision == "fp32" and run.model.quantization == "none"
-    return None if is_exact else N_("merging is exact in fp32 alone")
+    return None if is_exact else N_("merging is exact only in fp32")
 
 
 def _no_learned_positions(run: ResolvedConfig) -> str | None:
@@ -102,26 +102,22 @@ def _no_learned_positions(run: ResolvedConfig) -> str | None:
 PATHS: Mapping[FastPath, FastPathRow] = {
     "onednn_matmul": FastPathRow(N_("measured here: fp32 products are faster by oneDNN, and as exact"), _onednn_matmul),
     "int8": FastPathRow(N_("frozen layers are multiplied in 8 bits, which is faster here; outliers in fp32"), _int8),
-    "answer_loss": FastPathRow(N_("the output layer is computed where something is learned, in chunks"), _answer_loss),
-    "packing": FastPathRow(
-        N_("rows stand behind one another without padding; attention stays inside each row"), _packing
-    ),
-    "shared_prefix": FastPathRow(
-        N_("what rows of a step have in common at their beginning is computed once"), _shared_prefix
-    ),
-    "merged_lora": FastPathRow(N_("while answers are written LoRA stands in the weights"), _merged_lora),
+    "answer_loss": FastPathRow(N_("logits are computed only for tokens in the loss, in chunks"), _answer_loss),
+    "packing": FastPathRow(N_("sequences are packed without padding; attention stays inside each row"), _packing),
+    "shared_prefix": FastPathRow(N_("the shared prefix of the rows of a step is computed once"), _shared_prefix),
+    "merged_lora": FastPathRow(N_("LoRA is merged into the weights during generation"), _merged_lora),
 }
 
 
 def fast_paths(run: ResolvedConfig, facts: InspectedFacts) -> tuple[FastPath, ...]:
-    """The paths of a run: those that nothing speaks against and nobody switched off."""
+    """The paths of a run: those that are possible and not switched off."""
     return tuple(
         name for name, row in PATHS.items() if run.fast_paths.get(name, True) and not row.reason_not(run, facts)
     )
 
 
 def path_choices(run: ResolvedConfig, facts: InspectedFacts) -> list[PlannedChoice]:
-    """Each path with what it is for, or with why it is not taken."""
+    """Each path with what it is for, or with why it is not used."""
     enabled = fast_paths(run, facts)
     return [
         choice(f"fast_paths.{name}", name in enabled, row.gain if name in enabled else str(row.reason_not(run, facts)))

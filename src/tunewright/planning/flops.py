@@ -2,7 +2,7 @@
 
 Of a frozen transformer with adapters a token costs two operations for each frozen number in the forward pass and two for
 the gradient of the layer's input; frozen weights have no gradient of their own. Each trained number beside the layers costs
-six. Attention inside rows and the output layer where something is learned come on top.
+six. Attention inside rows and the output layer at tokens in the loss come on top.
 """
 
 import math
@@ -23,7 +23,7 @@ RECOMPUTED = 0.55
 
 @dataclass(frozen=True)
 class ComputeWork:
-    """A training in numbers: `row_tokens` with padding and learned positions, `forward` operations of one row without the
+    """A training in figures: `row_tokens` with padding and learned positions, `forward` operations of one row without the
     backward pass, `step` operations of one optimizer step, `micro_batches` of one step."""
 
     steps: int
@@ -60,7 +60,7 @@ def work(run: ResolvedConfig, facts: InspectedFacts) -> ComputeWork:
 
 
 def row_tokens(run: ResolvedConfig, facts: InspectedFacts, *, padded_to: int) -> float:
-    """Tokens that a row takes when `padded_to` rows stand together, on average, with learned positions."""
+    """Tokens that a row takes when `padded_to` rows are batched together, on average, with learned positions."""
     longest = run.data.max_length
     mean = min(facts.data.mean_length, longest)
     # The longest of n rows lies at about the quantile n / (n + 1).
@@ -75,7 +75,7 @@ def _attention(model: ModelInfo, tokens: float) -> float:
 
 
 def _head(run: ResolvedConfig, facts: InspectedFacts, tokens: float) -> float:
-    """The output layer, at learned positions alone where that path is taken."""
+    """The output layer, only at positions in the loss where that path is used."""
     if not TASKS[run.task].writes:
         return 0.0
     is_short = "answer_loss" in fast_paths(run, facts) or run.task == "seq2seq"

@@ -1,4 +1,4 @@
-"""`make_plan`: the one way from a run and facts to a plan."""
+"""`make_plan`: the only function from a run and facts to a plan."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """The plan of a run on these facts. Pure: the same input gives the same plan.
 
-    `origins` tells where each asked value comes from; `given` are choices made on the way to the facts; `factor` is how
+    `origins` says where each configured value comes from; `given` are choices made on the way to the facts; `factor` is how
     much slower than the formula this machine was found to be.
     Raises: SpecError, ModelError with all problems found.
     """
@@ -83,6 +83,6 @@ def _user_choices(origins: Mapping[str, str], run: ResolvedConfig) -> list[Plann
         value = value_at(run, path)
         is_mapping = isinstance(value, dict) and "." not in path
         if origin != DEFAULT and value != AUTO and not is_mapping:
-            reason = N_("set by the demo, not by you") if origin == DEMO else N_("asked for")
+            reason = N_("set by the demo, not by you") if origin == DEMO else N_("set by you")
             choices.append(PlannedChoice(path=path, value=value, origin=origin, reason=reason))
     return choices

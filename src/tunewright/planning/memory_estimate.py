@@ -23,7 +23,7 @@ KERNEL_BYTES = 60 * 2**20
 CACHE_COPIES, INT8_RESULTS = 1.5, 3
 # What a training leaves in the heap of a CPU, between what is still held.
 LEFT_BEHIND = 90 * 2**20
-# On a CPU: holes between blocks, and blocks on their way, as a share of what autograd keeps (benchmarks/plan).
+# On a CPU: holes between blocks, and blocks in transit, as a share of what autograd keeps (benchmarks/plan).
 HEAP_SHARE = 0.27
 # What torch's CPU keeps more of each value: inputs rounded or copied for products of stored weights (benchmarks/plan).
 STORED_SHARE = {"int8": 0.1, "8bit": 0.35, "4bit": 0.14, "none": 0.0}
@@ -165,14 +165,14 @@ def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict
 
 
 def _is_cast(model: ModelInfo, kind: ComputeMode) -> bool:
-    """Whether the checkpoint's numbers are stored otherwise than the run holds them; files hold a few numbers more or less."""
+    """Whether the checkpoint stores its values in another format than the run; files hold a few values more or less."""
     return abs(model.weight_bytes / (model.num_parameters * PRECISION_BYTES[kind.precision]) - 1) > 0.1
 
 
 def train_parts(
     run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, step: BatchShape, *, num_labels: int, kind: ComputeMode
 ) -> dict[str, int]:
-    """What stands in memory while the largest micro-batch goes back through the model."""
+    """What is in memory while the largest micro-batch goes back through the model."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
     has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
     dropped = DROPPED_COPIES[_device(kind)] if has_dropout else 0.0
@@ -208,7 +208,7 @@ def _with_holes(activations: int, run: ResolvedConfig, kind: ComputeMode) -> int
 def verify_parts(
     run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, compared: int, *, num_labels: int, kind: ComputeMode
 ) -> dict[str, int]:
-    """The comparison of the fast way with the plain one before step 1, all logits of a few short rows."""
+    """The comparison of the fast path with the plain one before step 1, all logits of a few short rows."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
     # Dropout is off and nothing is checkpointed, as in every evaluation.
     activations = activation_bytes(model, adapted, compared, precision=kind.precision, dropped=0.0)

@@ -1,6 +1,6 @@
 """A plan with one saving more: what becomes of a run in which memory ran out. The effective batch is never changed.
 
-What else is changed while a run goes on is kept in its plan in the same way.
+Other changes during a run are recorded in its plan in the same way.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def remedies(plan: Plan, origin: str = ORIGIN) -> Changes:
 
 
 def next_saving(plan: Plan, *, in_training: bool) -> MemoryFallback | None:
-    """The first saving of the ladder that is left and that nobody asked against; None at its end.
+    """The first saving left on the ladder that no setting excludes; None at its end.
 
     How a step is cut into micro-batches may have been asked otherwise: its result is the same. What saves memory in
     training alone is of no use elsewhere.

@@ -29,7 +29,7 @@ class LadderStep:
     """One saving of a run.
 
     `changes` are the values it changes, None where it is used up or saves nothing. `name` and `setting` tell what is
-    changed and how it stands, `reason` why a plan takes it. `is_split` changes nothing but how a step is cut into
+    changed and its value, `reason` why a plan takes it. `is_split` changes nothing but how a step is cut into
     micro-batches; `in_training` saves memory of the training alone.
     """
 

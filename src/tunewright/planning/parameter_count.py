@@ -1,4 +1,4 @@
-"""How many parameters a method trains, in closed form; `tests/matrix/test_methods.py` holds each against PEFT's own count.
+"""How many parameters a method trains, in closed form; `tests/matrix/test_methods.py` compares each with PEFT's own count.
 
 Sizes of a layer: `i` values in, `o` values out; `n` layers of a kind.
 """
@@ -33,7 +33,7 @@ def trainable_parameters(run: ResolvedConfig, model: ModelInfo, groups: Groups, 
 
 
 def _biases(fields: Fields, model: ModelInfo, groups: Groups) -> int:
-    """The bias vectors that are trained besides: of the adapted layers, or all there are."""
+    """The bias vectors that are also trained: of the adapted layers, or all there are."""
     if fields.get("bias") == "all":
         return model.num_bias_parameters
     return sum(g.out_features * g.count for g in groups if g.has_bias) if fields.get("bias") == "lora_only" else 0
@@ -75,7 +75,7 @@ def _number(fields: Fields, name: str, default: int = 0) -> int:
 
 
 def _low_rank(name: str, extra: int = 0) -> Callable[[Fields, ModelInfo, Groups], int]:
-    """r x (in + out) for each layer, and `extra` numbers more of each rank."""
+    """r x (in + out) for each layer, and `extra` more parameters for each rank."""
 
     def count(fields: Fields, model: ModelInfo, groups: Groups) -> int:
         ranks = [_mean_rank(fields, name, group) for group in groups]
@@ -114,7 +114,7 @@ def _ia3(fields: Fields, model: ModelInfo, groups: Groups) -> int:
 
 
 def _halves(model: ModelInfo) -> int:
-    """Learned prompts stand in front of the encoder and of the decoder."""
+    """Learned prompts precede the encoder and of the decoder."""
     return 2 if model.is_encoder_decoder else 1
 
 

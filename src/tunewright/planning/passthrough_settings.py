@@ -1,4 +1,4 @@
-"""Settings that go to PEFT or to a counter as they are, held against the model: what can be said of them without torch."""
+"""Settings that go to PEFT or to a counter as they are, checked against the model: what can be checked without torch."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from tunewright.errors import Problem
 from tunewright.i18n import N_
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
 
-# Fields of PEFT whose keys, or whose text, are held as patterns against the names of layers.
+# Fields of PEFT whose keys, or whose text, are matched as patterns against the names of layers.
 KEYS_ARE_PATTERNS = ("rank_pattern", "alpha_pattern", "lambda_pattern", "n_frequency_pattern", "block_size_pattern")
 TEXT_IS_PATTERN = ("exclude_modules", "layers_pattern")
 # Declared options whose values need parts that may be missing here, or other settings beside them.
@@ -19,7 +19,7 @@ OPEN = ("optim", "lr_scheduler_type", "report_to")
 
 
 def passed_on(run: RunConfig) -> list[str]:
-    """The settings of a run that upstream alone can judge, by dotted path."""
+    """The settings of a run that only upstream can check, by dotted path."""
     usual = dict(TrainConfig())
     unusual = [f"train.{name}" for name in OPEN if dict(run.train)[name] != usual[name]]
     targets = ["peft.target_modules"] if target_pattern(run) else []
@@ -27,7 +27,7 @@ def passed_on(run: RunConfig) -> list[str]:
 
 
 def target_pattern(run: RunConfig) -> str:
-    """The pattern that names the adapted layers, and may fit what is no layer; empty where they are named otherwise."""
+    """The pattern that names the adapted layers, and may match what is not a layer; empty where they are named otherwise."""
     targets = run.peft.target_modules if isinstance(run.peft, Targeted) else ""
     return targets if isinstance(targets, str) and targets.lower() not in (AUTO, ALL_LINEAR) else ""
 
@@ -45,7 +45,7 @@ def patterns(run: RunConfig) -> Mapping[str, list[str]]:
 
 
 def check_passed_on(run: RunConfig, model: ModelInfo) -> list[Problem]:
-    """E143 for texts that are no pattern, E140 for layers and tokens beyond those of the model."""
+    """E143 for texts that are not a pattern, E140 for layers and tokens beyond those of the model."""
     return [*_patterns(run), *_beyond(run, model)]
 
 

@@ -1,4 +1,4 @@
-"""What PEFT must be told besides the fields of a config: steps, tokenizer, sizes of the model. For worker and script alike."""
+"""What PEFT needs besides the fields of a config: steps, tokenizer, sizes of the model. For both worker and script."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tunewright.planning.run_plan import Plan
 
 # PEFT looks for the sizes of a model under other names, and not in nested configs.
 SHAPES_PEFT_MISSES = frozenset({"encoder-decoder", "distilbert"})
-# Trained as a whole, so that no adapter may stand on them.
+# Trained as a whole, so that no adapter may wrap them.
 HEADS = ["classifier", "score", "pre_classifier"]
 LABELLED = ("seq_cls", "token_cls")
 LOFTQ = {"loftq_bits": 4, "loftq_iter": 1}

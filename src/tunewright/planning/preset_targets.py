@@ -14,7 +14,7 @@ from tunewright.planning.check_config import lora_parameters, no_preset
 
 @dataclass(frozen=True)
 class PresetRow:
-    """One level of a family; the counts are those of a model, if one was looked at."""
+    """One level of a family; the counts are those of a model, if one was inspected."""
 
     family: str
     preset: Preset

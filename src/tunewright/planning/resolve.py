@@ -39,7 +39,7 @@ CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
 TEXT_BLOCK_TOKENS = 2048  # as models were trained on text; longer blocks cost memory that grows with their square
-# As answers are written (engine/evaluation/generation.py): so many at once, and so much for their keys and values.
+# For generation (engine/evaluation/generation.py): how many at once, and how much memory for their keys and values.
 ROWS_WRITTEN_AT_ONCE = 64
 CACHE_BYTES = 2**29
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.
@@ -47,7 +47,7 @@ CPU_BF16_GAIN = 3.0
 GPU_BF16_GAIN = 1.3
 
 
-# Reasons by whether the device was measured, or stands in the table of planning/device_table.py.
+# Reasons by whether the device was measured, or is in the table of planning/device_table.py.
 BF16 = {
     True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
     False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
@@ -117,7 +117,10 @@ def _max_length(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 def _max_truncated(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     task: Task = resolved(run.task)
-    answers, texts = N_("an answer that is cut has no end to learn"), N_("a text is usually told by its beginning")
+    answers, texts = (
+        N_("an answer that is cut has no end to learn"),
+        N_("the beginning of a text usually shows what it is"),
+    )
     return choice("data.max_truncated", most_truncated(run.data, task), answers if TASKS[task].writes else texts)
 
 
@@ -143,7 +146,7 @@ def _accumulation(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     return choice("train.gradient_accumulation_steps", value, reason, batch=value * rows, rows=facts.data.num_sequences)
 
 
-# Rows up to which so many passes are made. A fresh head begins at chance and needs more steps than a model that can
+# Rows up to which this many epochs are trained. A fresh head begins at chance and needs more steps than a model that can
 # already write.
 PASSES = {
     True: ((100, 5.0), (500, 3.0), (800, 2.0)),
@@ -155,11 +158,11 @@ def _epochs(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     rows, writes = facts.data.num_sequences, TASKS[resolved(run.task)].writes
     value = next((passes for limit, passes in PASSES[writes] if rows < limit), 1.0)
     if value == 1.0:
-        reason = N_("{rows} rows are enough for one pass to teach the task")
+        reason = N_("{rows} rows are enough to learn the task in one epoch")
     elif writes:
-        reason = N_("only {rows} rows: several passes; early stopping watches")
+        reason = N_("only {rows} rows: several epochs; early stopping watches")
     else:
-        reason = N_("{rows} short rows and a head that starts untrained: several passes; early stopping watches")
+        reason = N_("{rows} short rows and a head that starts untrained: several epochs; early stopping watches")
     return choice("train.num_train_epochs", value, reason, rows=rows)
 
 
@@ -202,11 +205,13 @@ def _problem_type(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 def _eval_rows(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     held_out, longest = facts.data.num_held_out, facts.data.answer_lengths.get("p95", 0)
     if facts.data.format == "text" or not held_out:
-        return choice("eval.rows", 0, N_("plain text has no answers to write") if held_out else N_("no held-out rows"))
+        return choice(
+            "eval.rows", 0, N_("plain text has no answers to generate") if held_out else N_("no held-out rows")
+        )
     if not TASKS[resolved(run.task)].writes:
         return choice("eval.rows", held_out, N_("a label costs no more than the loss: all held-out rows"))
     if longest <= SHORT_ANSWER_TOKENS:
-        reason = N_("answers are short (95 % within {longest} tokens), so many can be written and compared")
+        reason = N_("answers are short (95 % within {longest} tokens), so many can be generated and compared")
         return choice("eval.rows", min(held_out, 120), reason, longest=longest)
     reason = N_("answers are long (95 % within {longest} tokens): a few samples to look at")
     return choice("eval.rows", min(held_out, 6), reason, longest=longest)
@@ -215,11 +220,11 @@ def _eval_rows(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 def _max_new_tokens(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     longest = facts.data.answer_lengths.get("longest", 0)
     if not TASKS[resolved(run.task)].writes:
-        return choice("eval.max_new_tokens", 1, N_("nothing is written: labels are predicted"))
+        return choice("eval.max_new_tokens", 1, N_("nothing is generated: labels are predicted"))
     value = max(8, min(128, longest + 8))
     if longest > value:
         reason = N_(
-            "the longest reference answer has {longest} tokens; what is written is cut here, and counts as wrong"
+            "the longest reference answer has {longest} tokens; what is generated is cut here, and counts as wrong"
         )
         return choice("eval.max_new_tokens", value, reason, longest=longest)
     return choice(
@@ -260,7 +265,7 @@ def num_steps(run: ResolvedConfig, facts: InspectedFacts) -> int:
 
 
 def steps_for(run: ResolvedConfig, num_rows: int) -> int:
-    """Optimizer steps of a run on so many rows."""
+    """Optimizer steps of a run on this many rows."""
     return _count_steps(run.train.max_steps, run.train.num_train_epochs, effective_batch(run), num_rows)
 
 
@@ -313,7 +318,7 @@ def largest_answers(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape | 
 
 
 def compared_tokens(facts: InspectedFacts) -> int:
-    """Tokens of the rows that the fast way is compared on."""
+    """Tokens of the rows that the fast path is compared on."""
     return COMPARED_ROWS * min(facts.data.lengths["median"], COMPARED_TOKENS)
 
 

@@ -25,7 +25,7 @@ def choice(path: str, value: Any, reason: str, **values: Any) -> PlannedChoice:
 
 
 def resolved(value: T | Auto) -> T:
-    """A value that an earlier resolver has settled, as their order says."""
+    """A value that an earlier resolver has set, as their order guarantees."""
     assert value != AUTO
     return value
 
@@ -39,7 +39,7 @@ class LearningRateRule:
 
 
 # LoRA's from measurements here and the field's practice; the others from their papers' and PEFT's own examples: what
-# learns few numbers needs larger steps. Small: below half a billion parameters.
+# trains few parameters needs larger steps. Small: below half a billion parameters.
 RATES: Mapping[str, LearningRateRule] = {
     "lora": LearningRateRule(2e-4, 5e-4),
     "adalora": LearningRateRule(1e-3, 1e-2),
@@ -61,7 +61,7 @@ RATES: Mapping[str, LearningRateRule] = {
 }
 
 
-# Of whole layers: what is learned is as large as the model, and what it knew is lost by large steps.
+# Of whole layers: the update is as large as the model, and large steps destroy what it knew.
 FULL_RATE = LearningRateRule(2e-5, 1e-4)
 
 # Measured on bert2bert (benchmarks/matrix): with 1e-2 and more its cross-attention learns little or nothing.
@@ -78,10 +78,10 @@ def learning_rate(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
         value = 1e-3 if billions < 0.1 else 3e-4 if 0.5 <= billions < 2 else value
     if facts.model.name in BUNDLED and BUNDLED[facts.model.name].untrained and value > WHOLE_LAYERS_RATE:
         return choice(
-            "train.learning_rate", WHOLE_LAYERS_RATE, N_("layers that start random are trained as a whole beside it")
+            "train.learning_rate", WHOLE_LAYERS_RATE, N_("randomly initialized layers are trained in full beside it")
         )
     reason = N_(
-        "{method} on {millions} million parameters; small models, and methods that learn few numbers, take larger steps"
+        "{method} on {millions} million parameters; small models, and methods with few parameters, take larger steps"
     )
     return choice("train.learning_rate", value, reason, method=title, millions=round(1000 * billions))
 
@@ -187,24 +187,27 @@ def _takes_experts(run: RunConfig, facts: InspectedFacts) -> bool:
 
 
 def additions(run: RunConfig, facts: InspectedFacts) -> list[PlannedChoice]:
-    """Fields of PEFT's config that the model asks for and nobody set: experts, transposed weights, layers that start random."""
+    """Fields of PEFT's config that the model asks for and nobody set: experts, transposed weights, randomly initialized layers."""
     has, choices = run.peft.upstream_fields().keys() - run.peft.extra.keys(), []
     if run.method == "lora" and "target_parameters" in has and _takes_experts(run, facts):
         experts = expert_parameters(facts.model)
-        reason = N_("the experts of all blocks stand in one parameter, which is no layer")
+        reason = N_("the experts of all blocks are one parameter, which is not a layer")
         choices.append(choice("peft.target_parameters", experts, reason))
     if "fan_in_fan_out" in has and facts.model.is_conv1d:
         reason = N_("this family keeps its weights transposed")
         choices.append(choice("peft.fan_in_fan_out", True, reason))
     if run.method == "prefix_tuning" and "init_weights" in has:
-        reason = N_("the prefix starts as nothing, so training starts at the base; random ones start far from it")
+        reason = N_(
+            "the prefix is initialized to have no effect, so training starts at the base; a random one "
+            "starts far from it"
+        )
         choices.append(choice("peft.init_weights", "zero", reason))
     if run.method == "prompt_tuning" and "prompt_tuning_init" in has:
-        reason = N_("vectors of words that the model knows; random ones lie outside of what it has seen")
+        reason = N_("vectors of words that the model knows; random ones are outside of what it has seen")
         choices.append(choice("peft.prompt_tuning_init", "SAMPLE_VOCAB", reason))
     untrained = [*(BUNDLED[facts.model.name].untrained if facts.model.name in BUNDLED else ())]
     untrained += facts.model.fresh_heads.get(run.task, ()) if run.task != AUTO else ()
     if untrained and "modules_to_save" in has:
-        reason = N_("they start random in this model, so they are trained as a whole")
+        reason = N_("they are randomly initialized in this model, so they are trained in full")
         choices.append(choice("peft.modules_to_save", untrained, reason))
     return choices

@@ -170,7 +170,7 @@ class Plan(FrozenModel):
         return html_table(repr(self), [*took, *((c.path, str(c.value), c.why()) for c in self.choices)])
 
     def warnings(self) -> list[Problem]:
-        """What there is to be told of the rows, and W201 where some will be cut."""
+        """The warnings about the rows, and W201 where some will be cut."""
         of_rows = [Problem.from_record(record) for record in self.facts.data.warnings]
         cut, length = self.facts.data.num_truncated, self.run.data.max_length
         room = self.facts.model.max_position_embeddings - virtual_tokens(self.run.peft)

@@ -1,6 +1,6 @@
 """Seconds of a run by part, before it starts: from the device's measured speed, or from the table of devices.
 
-Constants were measured on two CPU cores (benchmarks/plan, which holds promised against measured); `plan --calibrate` learns
+Constants were measured on two CPU cores (benchmarks/plan, which compares estimated with measured); `plan --calibrate` learns
 the factor of another machine.
 """
 
@@ -16,7 +16,7 @@ from tunewright.planning.memory_estimate import stored_bytes
 from tunewright.planning.resolve import ROWS_WRITTEN_AT_ONCE, effective_batch, largest_step, trained_by
 from tunewright.planning.run_plan import InspectedFacts, TimeEstimate
 
-# Python, torch, transformers and peft; then the weights from a file, and the comparison of the fast way with the plain one.
+# Python, torch, transformers and peft; then the weights from a file, and the comparison of the fast path with the plain one.
 START_SECONDS, LOAD_BYTES_PER_SECOND, COMPARE_SECONDS = 6.3, 1e9, 0.9
 # The largest micro-batch is tried with memory that no page was written of yet.
 FIRST_TOUCH, FIRST_SECONDS = 1.3, 0.4
@@ -29,7 +29,7 @@ PREPARE_SECONDS_A_ROW = 4e-4
 LAYER_SECONDS = {"cpu": 3e-3, "cuda": 4e-4}
 STEP_SECONDS = {"cpu": 0.02, "cuda": 0.01}
 TRAINER_SECONDS = 0.4
-# The probe's block trains its weights and pads nothing; a step of adapters by the fast ways does more of it in products.
+# The probe's block trains its weights and pads nothing; a step of adapters with fast paths does more of it in products.
 PACKED_GAIN = 1.12
 # A pass forward alone comes nearer to the rate of bare products.
 FORWARD_GAIN = 1.15
@@ -46,7 +46,7 @@ SPREAD = {True: (0.8, 1.3), False: (0.5, 2.0)}
 
 
 def factor_key(run: RunConfig, facts: InspectedFacts) -> str:
-    """What a calibration holds for: this model, method and way to store it."""
+    """What a calibration holds for: this model, method and storage."""
     method = "full" if is_full(run.peft) else run.method
     return f"{facts.model.digest} {method} {run.model.quantization}"
 
@@ -92,7 +92,7 @@ def _rehearsal(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork, ra
 
 
 def _tests_while_training(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork) -> float:
-    """Operations of the held-out losses on the way; the last step always has one."""
+    """Operations of the held-out losses during training; the last step always has one."""
     tests = facts.data.num_held_out_sequences
     rows = min(tests, run.eval.loss_rows or tests)
     return _num_tests(run, todo) * rows * todo.forward

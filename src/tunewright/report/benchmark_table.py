@@ -15,7 +15,7 @@ OUTCOMES: Mapping[BenchmarkOutcome, str] = {
     "better": N_("better than the base"),
     "worse": N_("worse than the base"),
     "level": N_("no difference shown"),
-    "unknown": N_("not judged"),
+    "unknown": N_("not evaluated"),
 }
 
 

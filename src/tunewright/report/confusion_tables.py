@@ -60,7 +60,7 @@ def _matrix(confusion: ConfusionMatrix) -> dict[str, Any]:
     rows = []
     for i, counts in enumerate(confusion.counts):
         total = sum(counts)
-        # Among the others right and wrong stand in one cell, so it is neither.
+        # Among the others right and wrong are in one cell, so it is neither.
         shades = [
             0 if confusion.labels[i] is confusion.labels[j] is None else _shade(n, total) for j, n in enumerate(counts)
         ]

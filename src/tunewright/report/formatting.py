@@ -16,7 +16,7 @@ from tunewright.metrics import metric_table
 from tunewright.metrics.metric_table import in_reading_order as in_reading_order
 
 METRICS: Mapping[str, str] = {name: metric.label for name, metric in metric_table.METRICS.items()}
-# Whose scores stand beside those of the tuned model: a model, or one answer to every row.
+# Whose scores are shown beside those of the tuned model: a model, or one answer to every row.
 REFERENCES: Mapping[str, str] = {
     "base": N_("base"),
     "untrained head": N_("untrained head"),
@@ -39,10 +39,10 @@ PHASES: Mapping[str, str] = {
     "prepare": N_("Preparing the data"),
     "load": N_("Loading the model"),
     "rehearse": N_("Trying the largest micro-batch"),
-    "evaluate_before": N_("Measuring the base model"),
+    "evaluate_before": N_("Evaluating the base model"),
     "train": N_("Training"),
     "save": N_("Saving"),
-    "evaluate_after": N_("Measuring the tuned model"),
+    "evaluate_after": N_("Evaluating the tuned model"),
 }
 PARTS: Mapping[str, str] = {
     "libraries": N_("libraries"),
@@ -71,7 +71,7 @@ MEANINGS: Mapping[str, str] = {
         for term in load_terms() if term.name == name
     },
 }  # fmt: skip
-# Who decided a value; a place in a file and a flag stand for themselves.
+# Who decided a value; a place in a file and a flag are shown as they are.
 ORIGINS: Mapping[str, str] = {
     "argument": N_("command line"), "default": N_("default"), "demo": N_("demo"), "plan": N_("plan"),
 }  # fmt: skip
@@ -90,23 +90,23 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "empty": (N_("empty"), N_("left out")),
     "missing_field": (N_("a field is missing"), N_("left out")),
     "role_order": (N_("turns in the wrong order"), N_("left out")),
-    "nothing_learned": (N_("no turn is learned"), N_("left out")),
+    "nothing_learned": (N_("no turn is in the loss"), N_("left out")),
     "refused_by_template": (N_("refused by the chat template"), N_("left out")),
     "masked_out": (N_("nothing of the answer fits"), N_("left out")),
-    "without_end_token": (N_("no end token to learn"), N_("left out")),
-    "leaked": (N_("held-out row that also stands in training"), N_("left out")),
+    "without_end_token": (N_("no end token in the loss"), N_("left out")),
+    "leaked": (N_("held-out row that is also in training"), N_("left out")),
     "truncated": (N_("longer than max_length"), N_("used, cut")),
     "duplicate": (N_("repeats an earlier row"), N_("used")),
     "conflict": (N_("same question, another answer"), N_("used")),
     "control_tokens": (N_("control tokens in the text"), N_("used")),
-    "unlearned_turns": (N_("answers that are read and not learned"), N_("used")),
-    "cut_turns": (N_("turns behind the last answer"), N_("used without them")),
+    "unlearned_turns": (N_("answers that are read but not in the loss"), N_("used")),
+    "cut_turns": (N_("turns after the last answer"), N_("used without them")),
     "turns_joined": (N_("neighbouring turns made one"), N_("used")),
     "turn_lost": (N_("turns that the chat template leaves out"), N_("used without them")),
     "tools_unseen": (N_("tools that the chat template does not show"), N_("used without them")),
-    "thinking": (N_("thinking in front of an answer"), N_("used")),
-    "thinking_by_hand": (N_("thinking that the chat template would leave out"), N_("used, written in front")),
-    "thinking_lost": (N_("thinking behind a prompt that ends it"), N_("used without it")),
+    "thinking": (N_("thinking before an answer"), N_("used")),
+    "thinking_by_hand": (N_("thinking that the chat template would leave out"), N_("used, inserted in front")),
+    "thinking_lost": (N_("thinking after a prompt that ends it"), N_("used without it")),
 }
 FOLDERS: Mapping[str, str] = {"adapter": N_("adapter"), "checkpoint": N_("checkpoint"), "folder": N_("folder")}
 HARMS: Mapping[str, str] = {
@@ -119,7 +119,7 @@ CHECKS: Mapping[str, str] = {
     "int8": N_("products in 8 bits = in fp32"),
     "answer_loss": N_("loss in chunks = from all logits"),
     "packing": N_("packed rows = padded rows"),
-    "shared_prefix": N_("shared beginnings = each row's own"),
+    "shared_prefix": N_("shared prefixes = each row's own"),
     "merged_lora": N_("LoRA in the weights = beside them"),
     "switched_off": N_("adapter switched off = base"),
     "reloaded": N_("read again from disk = in memory"),
@@ -132,13 +132,13 @@ COMPARED: Mapping[str, str] = {
     "logits": N_("of the largest logit"),
     "tensors": N_("in any number"),
 }
-SEVERITIES: Mapping[str, str] = {"error": N_("fault"), "warning": N_("warning"), "hint": N_("hint")}
+SEVERITIES: Mapping[str, str] = {"error": N_("error"), "warning": N_("warning"), "hint": N_("hint")}
 CONFIDENCES: Mapping[str, str] = {"certain": N_("certain"), "likely": N_("likely"), "possible": N_("possible")}
 LENGTHS: Mapping[str, str] = {
     "median": N_("median"), "p95": N_("95 % within"), "p99": N_("99 % within"), "longest": N_("longest"),
 }  # fmt: skip
 DASH = "–"
-# A path as it stands in a command, a config or a sentence; addresses and the system's own folders are none.
+# A path in a command, a config or a sentence; addresses and the system's own folders do not count.
 _NAME = r"[^\s/'\"`|]+"
 _FOLDERS = re.compile(rf"(?<![\w:/.~*-])(?!/(?:dev|proc|sys)/)(?:~/|/{_NAME}/)(?:{_NAME}/)*(?={_NAME})")
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|[KMG]iB\b|points\b|GFLOP)")
@@ -146,7 +146,7 @@ METHOD_SIZES = ("r", "target_r", "num_virtual_tokens", "block_size")  # the fiel
 
 
 def label(table: Mapping[str, str], name: str) -> str:
-    """The word for a name; a name without one stands for itself."""
+    """The word for a name; a name without one is shown unchanged."""
     return _(table[name]) if name in table else name
 
 
@@ -200,7 +200,7 @@ def unbroken(sentence: str) -> str:
 
 
 def with_sign(number: str) -> str:
-    """A number of percent; in English a blank that does not break stands before the sign."""
+    """A number of percent; in English a non-breaking space precedes the sign."""
     return _("{number}\u00a0%").format(number=number)
 
 
@@ -256,7 +256,7 @@ def held_out(number: int) -> Phrase:
 
 
 def meaning(metric: str) -> str:
-    """What a metric says, in a sentence or two; nothing for those that their names explain."""
+    """What a metric means, in a sentence or two; nothing where the name is enough."""
     return _(MEANINGS[metric]) if metric in MEANINGS else ""
 
 
@@ -272,7 +272,7 @@ def plain(value: Any) -> str:
 
 
 def without_folders(text: str) -> str:
-    """A text in which absolute paths are their last parts: the folders of a machine are nobody's business."""
+    """A text in which absolute paths are their last parts: the folders of a machine are private."""
     return _FOLDERS.sub("", text)
 
 
@@ -282,7 +282,7 @@ def file_name(path: str) -> str:
 
 
 def learned(summary: DataSummary) -> str:
-    """What stands to be learned: labels with the rarest and the most frequent, numbers, or the share of tokens."""
+    """What there is to learn: labels with the rarest and the most frequent, numbers, or the share of tokens."""
     counts = summary.labels
     if counts:
         ordered = sorted(counts, key=counts.__getitem__)  # where all are equal, still two different ones
@@ -293,4 +293,4 @@ def learned(summary: DataSummary) -> str:
     if summary.problem_type == "regression":
         return _("a number for each row")
     share = percent(summary.label_tokens / summary.tokens) if summary.tokens else DASH
-    return _("{share} of {tokens} tokens are label tokens").format(share=share, tokens=f"{summary.tokens:,}")
+    return _("{share} of {tokens} tokens are in the loss").format(share=share, tokens=f"{summary.tokens:,}")

@@ -1,4 +1,4 @@
-"""A page as one file that needs nothing but itself: styles, scripts and data stand in it, and its policy forbids every request.
+"""A page as one file that needs nothing but itself: styles, scripts and data are in it, and its policy forbids every request.
 
 Data rows are hostile: the templates escape, and only the script whose digest the policy names may run.
 """

@@ -5,7 +5,7 @@ from typing import Any
 from tunewright.data.summary import DataSummary
 from tunewright.report.svg_axes import LEFT, RIGHT, TOP, WIDTH, ChartAxis, framed
 
-BASE = 190  # where the bars stand, from the top
+BASE = 190  # where the bars start, from the top
 GAP = 1.5  # between two bars, in units of the chart
 
 

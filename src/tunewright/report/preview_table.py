@@ -7,7 +7,7 @@ from tunewright.i18n import _
 from tunewright.report.run_record import RunRecord
 
 MOST_PIECES = 400
-BEGINNING, ENDING = 1000, 400  # characters kept of a long piece; what is learned stands mostly at the end
+BEGINNING, ENDING = 1000, 400  # characters kept of a long piece; tokens in the loss are mostly at the end
 
 
 def rows(record: RunRecord) -> list[PreviewRow]:

@@ -41,7 +41,7 @@ class RunRecord:
 
     @property
     def evals(self) -> list[EvalEvent]:
-        """Measurements of the held-out loss, likewise."""
+        """The same for evaluations of the held-out loss."""
         return self.history.curves.evals.events
 
     @property
@@ -71,7 +71,7 @@ class RunRecord:
 
     @property
     def references(self) -> tuple[str, str]:
-        """Names of what the tuned model is held against: the base model, and the baseline or nothing."""
+        """Names of what the tuned model is compared with: the base model, and the baseline or nothing."""
         base = "untrained head" if model_card.has_untrained_head(self.plan) else "base"
         return base, self.baseline.name if self.baseline else ""
 
@@ -87,7 +87,7 @@ class RunRecord:
 
     @property
     def row_losses(self) -> dict[int, tuple[float, float]]:
-        """Mean losses before and after of each held-out row, by its number; empty where they were not kept alike."""
+        """Mean losses before and after of each held-out row, by its number; empty where they were not stored for the same rows."""
         before, after = self.losses
         if [(row.row, row.units) for row in before] != [(row.row, row.units) for row in after]:
             return {}

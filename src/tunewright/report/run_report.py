@@ -1,4 +1,4 @@
-"""The report of a run as one HTML file, and its numbers as JSON. Every figure comes from the run's own files."""
+"""The report of a run as one HTML file, and its figures as JSON. Every figure comes from the run's own files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def write_report(run: RunDir, findings: Sequence[Finding], path: Path | None = N
 
     `findings` are what a diagnosis of the run found.
 
-    Raises: SpecError E115 where `path` is a file that is no page of ours; TrainingError E520, E524.
+    Raises: SpecError E115 where `path` is a file that is not a page of ours; TrainingError E520, E524.
     """
     with run.private():
         target = output_targets.output_file(path, is_ours=html_page.is_ours) if path else run.file(file_names.REPORT)
@@ -34,7 +34,7 @@ def write_report(run: RunDir, findings: Sequence[Finding], path: Path | None = N
 
 
 def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The verdict and the numbers of a run for scripts: stable names, English, bytes and seconds."""
+    """The verdict and the figures of a run for scripts: stable names, English, bytes and seconds."""
     record = run_record.read(run)
     plan, result = record.plan, record.result
     return {

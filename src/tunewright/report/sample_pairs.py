@@ -35,7 +35,7 @@ OUTCOMES: Mapping[PairOutcome, str] = {
 
 @dataclass(frozen=True)
 class SamplePair:
-    """One held-out row with both answers; None stands for an answer that was not written.
+    """One held-out row with both answers; None means that no answer was generated.
 
     `closeness` is larger the nearer the last answer comes to the reference. `probability` is what the tuned model gives its
     label, None for other answers; `losses` are the mean losses of the reference before and after, None if not known.
@@ -62,7 +62,7 @@ class SamplePair:
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """What is told below the tuned model's answer: what is wrong with it, and what was measured of it."""
+        """What is shown below the tuned model's answer: what is wrong with it, and what was measured of it."""
         return (*self.differences, *self.measured)
 
     @property
@@ -197,7 +197,7 @@ def groups(chosen: Sequence[SamplePair]) -> list[SampleGroup]:
 
 
 def _by_outcome(sample_pairs: Sequence[SamplePair]) -> dict[PairOutcome, list[SamplePair]]:
-    """Of the right answers the surest stand first, of all others the worst."""
+    """Of the right answers the surest come first, of all others the worst."""
     of: dict[PairOutcome, list[SamplePair]] = {outcome: [] for outcome in OUTCOMES}
     for pair in sorted(sample_pairs, key=lambda pair: -pair.closeness if pair.is_tuned_right else pair.closeness):
         of[pair.outcome].append(pair)
@@ -228,7 +228,7 @@ def _field_differences(kind: AnswerKind, answer: str, reference: str) -> list[st
         if key not in answered:
             hints.append(_("{key} is missing").format(key=key))
         elif key not in gold:
-            hints.append(_("{key} was not asked for").format(key=key))
+            hints.append(_("{key} is not in the reference").format(key=key))
         elif not _is_right(kind, *(json.dumps({key: side[key]}) for side in (answered, gold))):
             hints.append(_("{key} should be {value}").format(key=key, value=json.dumps(gold[key], ensure_ascii=False)))
     return hints
@@ -237,7 +237,9 @@ def _field_differences(kind: AnswerKind, answer: str, reference: str) -> list[st
 def _part_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
     in_answer, in_reference = Counter(parts(kind, answer)), Counter(parts(kind, reference))
     missing = [_("{key} is missing").format(key=part) for part in (in_reference - in_answer).elements()]
-    return missing + [_("{key} was not asked for").format(key=part) for part in (in_answer - in_reference).elements()]
+    return missing + [
+        _("{key} is not in the reference").format(key=part) for part in (in_answer - in_reference).elements()
+    ]
 
 
 def _tag_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:

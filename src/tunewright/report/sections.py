@@ -1,4 +1,4 @@
-"""What stands in each section of the report: figures of a record, put into words. The template only sets them."""
+"""What each section of the report shows: figures of a record, put into words. The template only sets them."""
 
 import shlex
 from typing import Any
@@ -14,7 +14,7 @@ from tunewright.rundir import file_names, model_card, run_readme
 from tunewright.rundir.base_model import base_of
 
 _UNMARKED = {
-    "text": N_("These answers are not marked: they are free text, or only one of the two models was measured."),
+    "text": N_("These answers are not marked: they are free text, or only one of the two models was evaluated."),
     "number": N_("Numbers are not marked as right or wrong; each is shown with how far the tuned model is off."),
 }
 SHOWN_NUMBERS = 30
@@ -45,14 +45,14 @@ def headline(record: RunRecord) -> dict[str, str]:
 
 
 def tiles(record: RunRecord) -> list[dict[str, Any]]:
-    """The big numbers. Losses stand in front where they decide, as in free text; else behind the scores of answers."""
+    """The headline figures. Losses come first where they decide, as in free text; else after the scores of answers."""
     by_loss = is_loss(record.verdict.metric)
     ordered = sorted(record.scores, key=lambda score: is_loss(score.metric) != by_loss)
     return [_tile(score, sides(record)) for score in ordered]
 
 
 def sides(record: RunRecord) -> dict[Side, str]:
-    """What stands beside each other: base, baseline where there is one, tuned."""
+    """The columns side by side: base, baseline where there is one, tuned."""
     base, baseline = record.references
     named: dict[Side, str] = {"before": formatting.label(formatting.REFERENCES, base)}
     if baseline:
@@ -115,16 +115,16 @@ def caveats(record: RunRecord) -> list[str]:
     sentences = []
     if any("after" in score.intervals for score in record.scores):
         sentences.append(
-            _("In brackets and as bars: 95 % intervals, where the score would lie on other rows of this kind.")
+            _("In brackets and as bars: 95 % intervals, where the score would be on other rows of this kind.")
         )
     sentences += _about_references(record)
     if before and after:
         sentences.append(
-            _("Base and tuned model were measured in the same way, on the same rows; none of them was trained on.")
+            _("Base and tuned model were evaluated in the same way, on the same rows; none of them was trained on.")
         )
     if after and 0 < after.rows < after.held_out_rows:
         sentences.append(
-            _("Answers were written for {rows} of {held_out}; the loss is that of all.").format(
+            _("Answers were generated for {rows} of {held_out}; the loss is over all of them.").format(
                 rows=after.rows, held_out=formatting.held_out(after.held_out_rows).spoken()
             )
         )
@@ -136,7 +136,7 @@ def caveats(record: RunRecord) -> list[str]:
             )
         )
         sentences.append(
-            _("The demo sets most values itself, to be done in minutes. With your data the plan chooses them.")
+            _("The demo sets most values itself, to finish in minutes. With your data the plan chooses them.")
         )
     by_loss = is_loss(record.verdict.metric)
     rows = (after.held_out_rows if by_loss else after.rows) if after else 0
@@ -159,8 +159,8 @@ def caveats(record: RunRecord) -> list[str]:
     if leaked:
         sentences.append(
             ngettext(
-                "{count} held-out row also stood in training; it was left out of the test.",
-                "{count} held-out rows also stood in training; they were left out of the test.",
+                "{count} held-out row was also in training; it was left out of the test.",
+                "{count} held-out rows were also in training; they were left out of the test.",
                 leaked,
             ).format(count=leaked)
         )
@@ -172,11 +172,11 @@ def caveats(record: RunRecord) -> list[str]:
 
 
 def _about_references(record: RunRecord) -> list[str]:
-    """What the tuned model is held against, where it is more than the base model."""
+    """What the tuned model is compared with, where it is more than the base model."""
     sentences = []
     if record.before and record.references[0] == "untrained head":
         sentences.append(
-            _("The base model has no head for this task: one of random numbers was measured, which only guesses.")
+            _("The base model has no head for this task: a randomly initialized one was evaluated, which only guesses.")
         )
     if record.before and record.baseline:
         sentences.append(

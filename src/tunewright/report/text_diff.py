@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from tunewright.data.word_text import split_words
 from tunewright.metrics.scoring import is_json_object
 
-LEAST_IN_COMMON = 0.4  # below, nearly every word would be marked, which tells nothing
+LEAST_IN_COMMON = 0.4  # below, nearly every word would be marked, which shows nothing
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Was it worth it? The answer that the held-out scores give, and how sure it is.
 
-The tuned model is held against the better of two: the base model, and, where there is one, the baseline that gives
-every row the same answer. A score with an interval is judged by the interval of its difference. A loss that changed by
+The tuned model is compared with the better of two: the base model, and, where there is one, the baseline that gives
+every row the same answer. A score with an interval is decided by the interval of its difference. A loss that changed by
 less than `SAME_LOSS` counts as the same, however sure the rows are of the change.
 """
 
@@ -29,7 +29,7 @@ class ScoreChange:
     """One metric on the held-out rows: of the base model, of the baseline, of the tuned model; None if not measured.
 
     `rows` are those it was measured on; `is_count` says that it is the share of them that are right; `paired` is the
-    interval of what training won, where it was taken row by row.
+    interval of what training won, where it was computed row by row.
     """
 
     metric: str
@@ -43,7 +43,7 @@ class ScoreChange:
 
     @property
     def reference(self) -> Side:
-        """What the tuned model is held against: the better of base and baseline."""
+        """What the tuned model is compared with: the better of base and baseline."""
         if self.before is None or self.baseline is None or self.metric not in METRICS:
             return "before"
         is_better = (
@@ -85,7 +85,7 @@ class ScoreChange:
 class Verdict:
     """The answer: `reason` is a sentence of the catalogue, `values` fill it, `metric` is the one that decided.
 
-    `reference` is what the tuned model was held against, by its name in `words.REFERENCES`.
+    `reference` is what the tuned model was compared with, by its name in `words.REFERENCES`.
     """
 
     kind: VerdictKind
@@ -241,9 +241,9 @@ _LOSS_REASONS: Mapping[str, str] = {
 NOTHING_HELD_OUT = N_(
     "No rows were held out, so nothing can be said about new data. Hold some out: --set data.holdout=0.1"
 )
-ONLY_BEFORE = N_("The base model was measured, the tuned one was not: the run did not get that far.")
+ONLY_BEFORE = N_("The base model was evaluated, the tuned one was not: the run did not get that far.")
 NOT_REACHED = N_("The run did not get as far as measuring the held-out rows.")
-NOT_ALIKE = N_("Base and tuned model were measured on different rows, so they cannot be compared.")
+NOT_ALIKE = N_("Base and tuned model were evaluated on different rows, so they cannot be compared.")
 
 
 def pair(
@@ -257,7 +257,7 @@ def pair(
 ) -> list[ScoreChange]:
     """The scores of two `score` events and of the baseline side by side, in the order in which people read them.
 
-    `intervals` are those that the rows tell, `paired` those of differences that were taken row by row; intervals of shares
+    `intervals` are those over rows, `paired` those of differences row by row; intervals of shares
     of rows are made here.
     """
     event = after or before
@@ -330,7 +330,7 @@ def _has_something_to_say(score: ScoreChange) -> bool:
 
 
 def _judged(score: ScoreChange, references: tuple[str, str]) -> Verdict:
-    """What the interval of the difference says."""
+    """The sentence for the interval of the difference."""
     assert score.difference is not None and score.after is not None and score.to_beat is not None
     metric = METRICS[score.metric]
     low, high = score.difference
@@ -355,7 +355,7 @@ def _judged(score: ScoreChange, references: tuple[str, str]) -> Verdict:
 
 
 def _rows(count: int) -> dict[str, Any]:
-    """A number of rows, alone and as it stands in sentences."""
+    """A number of rows, alone and in sentences."""
     answers = counted("{count} held-out answer", "{count} held-out answers", count)
     return {
         "rows": count,

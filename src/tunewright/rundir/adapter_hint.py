@@ -1,4 +1,4 @@
-"""An adapter's folder that is named where a model or a run is meant: what it is, and the way on."""
+"""An adapter's folder that is named where a model or a run is meant: what it is, and what to do."""
 
 import shlex
 from pathlib import Path
@@ -11,7 +11,7 @@ from tunewright.security import python_line, read_json
 
 CONFIG = "adapter_config.json"
 UNKNOWN = "?"
-# What PEFT puts an adapter of a task that writes on its base with; heads of labels need to be told how many there are.
+# How PEFT loads an adapter of a generating task; classification heads also need the number of labels.
 LOADERS = {
     TASKS["causal_lm"].task_type: "AutoPeftModelForCausalLM",
     TASKS["seq2seq"].task_type: "AutoPeftModelForSeq2SeqLM",

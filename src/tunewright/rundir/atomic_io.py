@@ -18,13 +18,13 @@ from typing import Any
 from tunewright.security import as_private_as
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-# What a disk says of itself, not of a path: the same write may succeed later.
+# Errors of a disk, not of a path: the same write may succeed later.
 REFUSALS = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
 TRIAL_BYTES = 4096
 
 
 def perform(operation: Callable[..., None], *arguments: Any) -> None:
-    """The seam: looked up at each call, so that another disk can stand here. Raises: OSError, always with its path."""
+    """The seam: looked up at each call, so that another disk can be used here. Raises: OSError, always with its path."""
     try:
         operation(*arguments)
     except OSError as fault:
@@ -96,7 +96,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file by new content in one step: a reader sees the old or the new one, never a part."""
     staged = _hidden(path.parent, "staging")
     try:
-        with as_private_as([path]):  # a file that is written anew stays as private as it was
+        with as_private_as([path]):  # a file that is rewritten stays as private as it was
             perform(_write, staged, content)
         fsync(staged)
         perform(_rename, staged, path)
@@ -107,7 +107,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_random(path: Path, size: int) -> None:
-    """A file that takes so many bytes on every file system, also on one that compresses."""
+    """A file that takes this many bytes on every file system, also on one that compresses."""
     write_bytes(path, os.urandom(size))
 
 
@@ -121,7 +121,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_cached(path: Path, content: bytes) -> None:
-    """Put a file into the cache, in the place of whatever stands there, be it a folder."""
+    """Put a file into the cache, in the place of whatever is there, be it a folder."""
     make_folder(path.parent)
     if path.is_dir():
         drop(path)
@@ -133,7 +133,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def mark(path: Path) -> None:
-    """An empty file, whose name is all it says; a full disk mostly has room for it."""
+    """An empty file, whose name is its content; a full disk mostly has room for it."""
     perform(_write, path, b"")
     fsync(path.parent)
 
@@ -153,7 +153,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def staging(parent: Path) -> Iterator[Path]:
-    """A hidden folder beside the place where its content will stand; what has not moved there at the end is dropped."""
+    """A hidden folder beside the final place of its content; what has not moved there at the end is dropped."""
     make_folder(parent)
     folder = _hidden(parent, "staging")
     perform(_make, folder)
@@ -193,7 +193,7 @@ def publish_folder(staged: Path, target: Path) -> None:
 def replace_folder(staged: Path, target: Path, *, aside: Path) -> None:
     """Put a folder that is on the disk in the place of an older one.
 
-    Between two renames the older one stands under the name `aside`, and nothing at `target`: who cannot do without looks
+    Between two renames the older one has the name `aside`, and nothing at `target`: who cannot do without looks
     there. An exchange in one call (RENAME_EXCHANGE) would need the same on every file system that lacks it.
     """
     if target.exists():

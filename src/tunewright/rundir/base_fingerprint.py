@@ -41,7 +41,7 @@ class BaseChange:
 
 
 def read_contents(plan: Plan, *, note: Notify = lambda text: None, anew: bool = False) -> Contents:
-    """Digests of the base as it is now. With `anew` weights are read even where their digest is known.
+    """Digests of the current base. With `anew` weights are read even where their digest is known.
 
     Raises: ModelError E309, E315, E320; OSError where a file cannot be read.
     """
@@ -86,7 +86,9 @@ def _weights(model: ModelInfo, note: Notify, anew: bool) -> str:
     files = weight_files(Path(model.folder))
     size = sum(file.stat().st_size for file in files)
     if size > LONG_BYTES and any(_known(file) is None for file in files):
-        note(_("Reading the weights once, to know them again ({gigabytes} GB)").format(gigabytes=round(size / 1e9)))
+        note(
+            _("Reading the weights once, to recognise them later ({gigabytes} GB)").format(gigabytes=round(size / 1e9))
+        )
     digests = sorted(sha256(file) if anew else digest(file) for file in files)
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 

@@ -29,7 +29,7 @@ def base_of(plan: Plan) -> BaseReference:
         return BaseReference(model.name, model.name, "", model.name)
     name = Path(model.name).name
     return BaseReference(
-        name, "", f"The base, {name}, is a folder of the one who trained this: it has to be had from there.", name
+        name, "", f"The base, {name}, is a folder of whoever trained this: it has to be obtained from there.", name
     )
 
 
@@ -41,8 +41,6 @@ def _built_in(model: BuiltinModel) -> BaseReference:
         )
     note = f"The base was Tunewright's built-in {model.name}: {model.repository}, "
     if any(file.endswith(".gguf") for file in model.source.files):
-        note += (
-            "quantised in GGUF and turned back into plain numbers. With the Hub's own weights logits differ a little."
-        )
+        note += "quantised in GGUF and dequantized. With the Hub's own weights logits differ a little."
         return BaseReference(model.repository, model.repository, note, model.name)
     return BaseReference(model.repository, model.repository, note + "byte for byte.", model.name)

@@ -24,7 +24,7 @@ TOTALS = "totals.json"  # tokens and seconds of training up to this step
 NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
 FIELDS = {"format", "run", "step", "files", "identity"}
 Harm = Literal["damaged", "missing", "extra", "unreadable", "changed"]
-LEAST_KEPT = 2  # with one alone, a fault in it would be the end of the run
+LEAST_KEPT = 2  # with only one, damage to it would be the end of the run
 
 
 def sha256(path: Path) -> str:
@@ -77,7 +77,7 @@ class CheckpointFault:
 
 
 def faults(folder: Path, digest: Callable[[Path], str] = sha256) -> Iterator[CheckpointFault]:
-    """Every file that is not as it was sealed. Without a sound manifest that is the one fault, as nothing else is known."""
+    """Every file that has changed since it was sealed. Without a valid manifest this is the only problem, as no more is known."""
     manifest = read_manifest(folder)
     if manifest is None:
         yield CheckpointFault(MANIFEST, "damaged" if (folder / MANIFEST).is_file() else "missing")
@@ -131,7 +131,7 @@ class CheckpointStore:
 
         Where the disk refuses there is a second try; if it is full, older checkpoints make room for that, all but the
         newest two and both best ones.
-        Raises: OSError if that failed too, with nothing of it left; SpecError E115 where a foreign folder has the name.
+        Raises: OSError if that failed too, with no part of it left; SpecError E115 where a foreign folder has the name.
         """
         try:
             self._publish(step, fill, identity)
@@ -173,7 +173,7 @@ class CheckpointStore:
         return bool(manifest["run"] != self.run_id)
 
     def _unsealed(self, step: int, folder: Path) -> str:
-        """Why a folder of ours is no checkpoint, by its manifest and its files' names; empty if it is one."""
+        """Why a folder of ours is not a checkpoint, by its manifest and its files' names; empty if it is one."""
         manifest = read_manifest(folder)
         if manifest is None:
             return damage(folder)
@@ -198,9 +198,9 @@ class CheckpointStore:
         return [(step, path) for step, path in self._named() if not self._unsealed(step, path)]
 
     def newest_valid(self) -> tuple[Path | None, list[str]]:
-        """The newest checkpoint that verifies, and what there was to say about newer ones.
+        """The newest checkpoint that verifies, and the problems of newer ones.
 
-        Those of ours are set aside under another name, not deleted; those of others are left as they are.
+        Those of ours are set aside under another name, not deleted; those of others stay unchanged.
         """
         messages: list[str] = []
         for step, path in reversed(self._named()):

@@ -23,7 +23,7 @@ class RunCurve(Generic[E]):
     _behind: int = 0  # events since the last one that stays
 
     def add(self, event: E) -> None:
-        """The next event, whose step is behind those of all others."""
+        """The next event, whose step is after those of all others."""
         if self._behind:
             self.events.pop()
         self.events.append(event)
@@ -33,7 +33,7 @@ class RunCurve(Generic[E]):
             self._stride *= 2
 
     def drop_from(self, step: int) -> None:
-        """Forget this step and all behind it."""
+        """Forget this step and all after it."""
         while self.events and self.events[-1].step >= step:
             self.events.pop()
             self._behind = 0

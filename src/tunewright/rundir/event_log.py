@@ -71,12 +71,12 @@ def read_events(path: Path) -> list[Event]:
 
 
 def last_event(path: Path) -> Event | None:
-    """The last whole event, found from the end; None if there is none. Lines that are no events are left out."""
+    """The last whole event, found from the end; None if there is none. Lines that are not events are left out."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
         lines = _from_the_end(file)
-        next(lines)  # what stands behind the last end of a line
+        next(lines)  # what follows the last end of a line
         for line in lines:
             with suppress(ValueError):
                 if event := event_of(line):

@@ -1,4 +1,4 @@
-"""What a diagnosis is made of: findings with their numbers, and remedies that can be pasted."""
+"""What a diagnosis is made of: findings with their figures, and remedies that can be pasted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of a run: a code of the catalogue with the numbers that show it, how sure that is, what helps."""
+    """One problem of a run: a code of the catalogue with the figures that show it, how sure that is, what helps."""
 
     problem: Problem
     severity: Severity
@@ -49,7 +49,7 @@ class Finding:
         return SEVERITIES.index(self.severity), CONFIDENCES.index(self.confidence)
 
     def message(self) -> str:
-        """What was found, with its numbers, in this process's language."""
+        """What was found, with its figures, in this process's language."""
         return self.problem.message()
 
     def cause(self) -> str:

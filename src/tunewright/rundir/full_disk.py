@@ -1,7 +1,7 @@
-"""How a run says how it ended on a disk that is full: with room that was put aside for it, and by trying again.
+"""How a run says how it ended on a disk that is full: with reserved space, and by trying again.
 
 Parent and worker each hold a few kilobytes in the run's folder. They are given back when the disk refuses run.json or the
-last events, which then have room, and are held anew as soon as there is some.
+last events, which then have room, and are reserved again as soon as there is some.
 """
 
 import io
@@ -62,7 +62,7 @@ class EndingWriter:
         return self.flush()
 
     def flush(self) -> bool:
-        """Write what waits, with the room that was put aside if need be; False if the disk still refuses it."""
+        """Write what waits, with the reserved space if necessary; False if the disk still refuses it."""
         if self._waiting and not self._write():
             self.reserve.give_back()
             if not self._write():
@@ -104,7 +104,7 @@ def _until(is_done: Callable[[], bool]) -> bool:
 
 
 class _Lossy(io.FileIO):
-    """A log that does not end its process: what a full disk has no room for is not said."""
+    """A log that does not end its process: what a full disk has no room for is dropped."""
 
     def write(self, data: Any, /) -> int:
         try:

@@ -21,7 +21,7 @@ from tunewright.security import printable
 
 _QUANTIZED = {"8bit": "in 8 bit (LLM.int8)", "4bit": "in 4 bit (NF4)"}
 _PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
-# Not part of what is trained: where things are, and which way of computing the same is the fastest on this machine.
+# Not part of what is trained: where things are, and which computation is the fastest on this machine.
 _OF_THE_PLACE = ("run.", "fast_paths", "model.name", "data.train")
 
 
@@ -66,7 +66,7 @@ def merged_use(plan: Plan) -> str:
 
 
 def shared_use(plan: Plan, folder: str) -> str:
-    """How an adapter is loaded on any machine: the base is given by hand."""
+    """How an adapter is loaded on any machine: the base is named by the user."""
     base = base_of(plan)
     note = f"\n{_markdown(base.note)}\n" if base.note else ""
     return f"\n```python\n{loading_code_elsewhere(plan, base.name, folder)}\n```\n{note}"
@@ -113,9 +113,9 @@ def _code(text: str) -> str:
 
 
 def command(plan: Plan, model: str = "") -> str:
-    """The command that trains this again: whatever is not as the defaults say, asked for or chosen by the plan.
+    """The command that trains this again: with every value that is not the default, set or chosen by the plan.
 
-    Of a file only the name is told, as its folder is nobody's business; `model` is what the base is called elsewhere.
+    Of a file only the name is shown, as its folder is private; `model` is what the base is called elsewhere.
     """
     names = (shlex.quote(one_line(name)) for name in (model or plan.facts.model.name, data_name(plan)))
     lines = [f"tunewright train {' '.join(names)}", *_sets(plan)]
@@ -195,7 +195,7 @@ tokenizer = AutoTokenizer.from_pretrained({folder})"""
 
 
 def loading_code_elsewhere(plan: Plan, base: str, adapter: str | Path) -> str:
-    """Lines of Python that load the adapter on a base that is given by hand, as on a machine without the run."""
+    """Lines of Python that load the adapter on a base named by the user, as on a machine without the run."""
     task, folder, base = task_row(plan), _quoted(adapter), _quoted(base)
     if task.writes:
         return f"""from peft import PeftModel

@@ -71,7 +71,7 @@ def one_line(text: str) -> str:
 
 
 def _results(plan: Plan, scores: CardScores) -> list[EvalResult]:
-    """The tuned model's scores; the dataset's revision is the fingerprint of the rows, so that others can be told apart."""
+    """The tuned model's scores; the dataset's revision is the fingerprint of the rows, so that others can be distinguished."""
     if "after" not in scores:
         return []
     data = one_line(data_name(plan))

@@ -1,4 +1,4 @@
-"""Where results go, looked at before a model is loaded: nothing is lost to a name that cannot be written to, and nothing is
+"""Where results go, checked before a model is loaded: nothing is lost to a name that cannot be written to, and nothing is
 written over that Tunewright did not make.
 
 A link is followed: what it leads to is written, and the link stays.
@@ -29,9 +29,9 @@ def output_file(
     path = _followed(word)
     mode = _mode(path, word)
     if mode and stat.S_ISDIR(mode):
-        raise error("E524", path=str(word), reason=N_("it is a folder, and a file is meant"))
+        raise error("E524", path=str(word), reason=N_("it is a folder, and a file is expected"))
     if mode and not stat.S_ISREG(mode):
-        raise error("E524", path=str(word), reason=N_("it is a device, a pipe or a socket, and a file is meant"))
+        raise error("E524", path=str(word), reason=N_("it is a device, a pipe or a socket, and a file is expected"))
     _check_parent(path.parent, word)
     if mode and not force and not is_ours(path):
         raise exists_already(Path(word), **({"force": "--force"} if can_force else {}))
@@ -46,7 +46,7 @@ def output_folder(word: str | Path, *, is_new: bool = True, num_bytes: float = 0
     path = _followed(word)
     mode = _mode(path, word)
     if mode and not stat.S_ISDIR(mode):
-        raise error("E524", path=str(word), reason=N_("it is a file, and a folder is meant"))
+        raise error("E524", path=str(word), reason=N_("it is a file, and a folder is expected"))
     if mode and is_new and any(path.iterdir()):
         raise exists_already(Path(word))
     place = next(above for above in (path, *path.parents) if _mode(above, word))
@@ -72,7 +72,7 @@ def _mode(path: Path, word: str | Path) -> int:
         return 0
     except NotADirectoryError:
         file = next(above for above in path.parents if above.exists())
-        reason = Phrase(N_("{file} is no folder"), file=str(file))
+        reason = Phrase(N_("{file} is not a folder"), file=str(file))
         raise error("E524", path=str(word), reason=reason) from None
     except OSError as fault:
         raise error("E524", path=str(word), reason=fault.strerror) from fault
@@ -87,7 +87,7 @@ def _check_parent(parent: Path, word: str | Path) -> None:
 
 def _check_writable(folder: Path, word: str | Path) -> None:
     if not folder.is_dir():
-        raise error("E524", path=str(word), reason=Phrase(N_("{file} is no folder"), file=str(folder)))
+        raise error("E524", path=str(word), reason=Phrase(N_("{file} is not a folder"), file=str(folder)))
     refusal = atomic_io.refusal(folder)
     if refusal is None:
         return

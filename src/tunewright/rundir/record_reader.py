@@ -1,4 +1,4 @@
-"""The one place where a file of a run is read: it has its shape, or it is an error with place, reason and a way on.
+"""The one place where a file of a run is read: it has its shape, or it is an error with place, reason and a fix.
 
 Whoever reads a run gets the models of rundir/records.py and rundir/events.py, and checks nothing again. What a kill or a power
 cut leaves at the end of a line of events is no damage: see `event_of`.
@@ -25,7 +25,7 @@ NEEDED = (file_names.RUN_JSON, file_names.PLAN)  # without any other file a run 
 
 
 def unreadable(path: Path, reason: str, line: int = 0) -> TunewrightError:
-    """E525 for a file of a run, with a way on that keeps what there is."""
+    """E525 for a file of a run, with a fix that keeps what there is."""
     values: dict[str, object] = {"file": path.name, "reason": reason}
     if path.name in NEEDED:
         config = path.parent / file_names.CONFIG
@@ -72,7 +72,7 @@ def read_rows(path: Path, model: type[M]) -> list[M]:
 
 
 def events_of(path: Path, start: int = 0) -> Iterator[tuple[Event, int]]:
-    """The whole events of a file from byte `start` on, each with the place behind it; nothing if there is no such file.
+    """The whole events of a file from byte `start` on, each with the offset after it; nothing if there is no such file.
 
     They are read one by one. A last line without an end is left for later. Raises: TrainingError E525.
     """
@@ -101,7 +101,7 @@ def event_of(line: bytes) -> Event | None:
     """The event of a line; None for the beginning of one.
 
     A process that was killed leaves the beginning of a line, two of them may share one, and a power cut leaves NUL bytes
-    behind it or in the place of it. Raises: ValueError, of which ValidationError is a kind, for a line that no kill explains.
+    after it or instead of it. Raises: ValueError, of which ValidationError is a kind, for a line that no kill explains.
     """
     line = line.rstrip(b"\n\x00")
     try:
@@ -141,7 +141,7 @@ def _validated(path: Path, value: object, model: type[M], line: int = 0) -> M:
 
 
 def _reason(fault: ValueError, content: bytes) -> str:
-    """Why a text is no record of ours, in words where there are some."""
+    """Why a text is not a record of ours, in words where there are some."""
     if isinstance(fault, ValidationError):
         return _first(fault)
     if not content.strip():

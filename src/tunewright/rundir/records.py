@@ -1,4 +1,4 @@
-"""What stands in the files of a run, one model for each kind of record; docs/run-folder.md is made from these.
+"""What the files of a run hold, one model for each kind of record; docs/run-folder.md is made from these.
 
 Whoever reads a run gets these models, from `rundir.run_dir.RunDir` alone: report, diagnose, comparison, sweep, CLI and API.
 Events are in rundir/events.py, single rows of an evaluation in metrics/evaluated_rows.py.
@@ -53,7 +53,7 @@ class BaselineRecord(StoredRecord):
 
 
 class RunResult(StoredRecord):
-    """What a finished run measured."""
+    """The figures of a finished run."""
 
     before: Scores | None = None
     """scores of the base model on the held-out rows; missing without held-out rows"""

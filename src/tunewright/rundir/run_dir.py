@@ -127,7 +127,7 @@ class RunDir:
         atomic_io.sweep(self.checkpoints_dir)
 
     def seconds(self) -> float | None:
-        """From the worker's start to its end, all sessions together; None while it goes on, or if it never began.
+        """From the worker's start to its end, all sessions together; None while it runs, or if it never started.
 
         The last session's length is `seconds`, of a clock that does not jump; earlier versions wrote its two ends alone.
         """
@@ -184,14 +184,14 @@ class RunDir:
         return stored or (last.result if isinstance(last, DoneEvent) else RunResult())
 
     def check(self) -> None:
-        """Read what a run cannot go on without: run.json, plan.json, events. Raises: TrainingError E525."""
+        """Read what a run cannot continue without: run.json, plan.json, events. Raises: TrainingError E525."""
         self.info(), self.plan()
         deque(self.each_event(), maxlen=0)
 
     def state(self) -> str:
         """State as a reader sees it, `damaged` where run.json cannot be read.
 
-        Live is what is owned (rundir/run_lock.py): of processes that are gone, what they came to.
+        Live is what is owned (rundir/run_lock.py): of processes that are gone, how they ended.
         """
         try:
             info = self.info()
@@ -222,13 +222,13 @@ class RunDir:
         return self.file(file_names.STOP_NOW).exists() or (not now and self.file(file_names.STOP).exists())
 
     def forget_requests(self) -> None:
-        """For who is about to begin a run anew."""
+        """For who is about to start a run again."""
         for name in (file_names.STOP, file_names.STOP_NOW):
             if self.file(name).exists():
                 atomic_io.drop(self.file(name))
 
     def _state_by_events(self) -> str:
-        """What a worker whose parent is gone came to; `lost` if it got to no end and was not asked to end at once."""
+        """How a worker whose parent is gone ended; `lost` if it did not finish and was not asked to end at once."""
         last = self.last_event()
         if isinstance(last, FailedEvent):
             return "stopped" if last.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
@@ -306,7 +306,7 @@ def runs_root() -> Path:
 
 
 def list_runs(root: Path | None = None) -> list[RunDir]:
-    """Runs of the folder `runs/` here, oldest first; also those that are damaged, which stand where their folder's time is."""
+    """Runs of the folder `runs/` here, oldest first; also those that are damaged, which are placed by the time of their folder."""
     root = root or runs_root()
     runs = [RunDir(path) for path in root.iterdir() if is_run(path)] if root.is_dir() else []
     return sorted(runs, key=lambda run: (_created(run), run.name))
@@ -380,7 +380,7 @@ def remove(run: RunDir) -> None:
         return
     with owning(run):
         is_live = False
-        with suppress(TrainingError):  # of a damaged run the lock alone says whether it lives
+        with suppress(TrainingError):  # of a damaged run only the lock says whether it is alive
             is_live = run.left_as() in LIVE
         if is_live:
             raise owned(run)

@@ -1,4 +1,4 @@
-"""The events of a run in one pass and in bounded memory, whatever their number: curves, scores, times, what was said, the end."""
+"""The events of a run in one pass and in bounded memory, whatever their number: curves, scores, times, alerts, the end."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class PhaseClock:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """The phases in the order of the work, with the one that goes on."""
+        """The phases in the order of the work, with the current one."""
         if not self.phase:
             return dict(self.ended)
         return {**self.ended, self.phase: self.ended.get(self.phase, 0.0) + self.seen - self.begun}

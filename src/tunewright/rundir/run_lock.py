@@ -51,13 +51,13 @@ def own(folder: Path) -> int | None:
 
 
 def release(descriptor: int) -> None:
-    """Free a run, whatever forked processes still have of its lock; for an owner who handed it on to nobody."""
+    """Free a run, whatever forked processes still have of its lock; for an owner who did not hand it on."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
 
 
 def is_held(folder: Path) -> bool:
-    """Whether any process, on whatever side of a container's border, owns the run; also if that cannot be looked up."""
+    """Whether any process, inside or outside a container, owns the run; also if that cannot be looked up."""
     try:
         descriptor = os.open(folder / file_names.LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except PermissionError:

@@ -1,4 +1,4 @@
-"""A folder of a run while it is made: hidden, and locked by its maker, so that what a dead one left behind can be told.
+"""A folder of a run while it is made: hidden, and locked by its maker, so that what a dead one left behind can be recognised.
 
 The lock is the system's own (flock) on the folder itself. It leaves no file, ends with its process however that ends, and is
 seen by every process that sees the folder, in other containers too. A file system without such locks (some NFS) makes runs all
@@ -22,7 +22,7 @@ FULL = (errno.ENOTEMPTY, errno.EEXIST)
 
 @contextmanager
 def making(target: Path) -> Iterator[Path]:
-    """A hidden folder to fill; at the end it gets the name `target` in one step, or nothing of it stays.
+    """A hidden folder to fill; at the end it gets the name `target` in one step, or all of it is removed.
 
     An empty folder that is there already may be mounted, or lie where nobody else may write: its files are moved in, run.json
     last. Raises: SpecError E115 if there is something in `target`.

@@ -15,7 +15,7 @@ from tunewright.security.safetensors_header import safetensors_header
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MAX_CONFIG_BYTES = 16 * 2**20  # AdaLoRA lists a truth value for every rank of every layer
 MAX_NAMES = 10_000
-# PEFT imports what stands in the first two by name, and hands the third to a loader of tokenizers.
+# PEFT imports what the first two name, and hands the third to a loader of tokenizers.
 _IMPORTED = ("auto_mapping", "megatron_config", "tokenizer_kwargs")
 _USUAL_CORE = "megatron.core"
 _KNOWN_PATHS = ("base_model_name_or_path", "tokenizer_name_or_path")
@@ -38,7 +38,7 @@ def gate_adapter(folder: Path, layers: Layers, kinds: Collection[str]) -> dict[s
     """The adapter's config, once it asks for nothing but what its tensors and this base explain.
 
     `layers` are the base's layers with values in and out, `kinds` the types of adapters that are known. The base that
-    the config names is not looked at: the adapter is put on the one that was asked for.
+    the config names is ignored: the adapter is put on the requested one.
     Raises: ModelError E303 (pickled), E307 (code), E309 (damaged), E310 (does not fit), E315 (links that leave).
     """
     path, weights = folder / CONFIG, folder / WEIGHTS
@@ -93,7 +93,7 @@ def _check_sizes(config: Mapping[str, Any], layers: Layers, header: Mapping[str,
     """PEFT makes room for the sizes of the config before it looks at the file."""
     sides = [side for pair in layers.values() for side in pair]
     stored = [side for entry in header.values() for side in entry["shape"]]
-    # Start values taken out of the base are given back at twice the rank (engine/export/save_model.py).
+    # Initial values subtracted from the base are restored at twice the rank (engine/export/save_model.py).
     for_ranks = max(2 * max(sides, default=0), _USUAL_SIZE)
     for key in _SIZES:
         limit = for_ranks if key in ("r", "init_r", "target_r", "rank_pattern") else max(for_ranks, *stored, 0)

@@ -99,7 +99,7 @@ def _fault(key: str, node: yaml.Node) -> str:
         return Phrase(N_("{name} names code"), name=key)
     text = node.value if isinstance(node, yaml.ScalarNode) else ""
     if key == "metric" and text and not _WORD.fullmatch(text):
-        return Phrase(N_("{name} is no metric of the harness"), name=f"metric: {text}")
+        return Phrase(N_("{name} is not a metric of the harness"), name=f"metric: {text}")
     if key == "dataset_path" and text and text not in _LOADERS and not _HUB_ID.fullmatch(text):
         return f"dataset_path: {text} is none of {', '.join(_LOADERS)} and no Hub id"
     return ""

@@ -19,7 +19,7 @@ _MAX_AXES = 4
 _MAX_ALIGNMENT = 4096
 _STRING, _ARRAY, _BOOL, _U32 = 8, 9, 7, 4
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, _U32: 4, 5: 4, 6: 4, _BOOL: 1, 10: 8, 11: 8, 12: 8}
-# Numbers in a block and its bytes, by type; tests/security/test_gguf.py holds them against gguf's own table.
+# Numbers in a block and its bytes, by type; tests/security/test_gguf.py compares them with gguf's own table.
 BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 40), 10: (256, 84),
     11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74),
@@ -64,22 +64,22 @@ def _check(reader: "_GgufReader") -> None:
             raise _UnsoundError(f"the tensor {name} lies over another one")
         end = offset + size
         if data + end > reader.size:
-            raise _UnsoundError(f"the tensor {name} ends behind the file")
+            raise _UnsoundError(f"the tensor {name} ends beyond the file")
 
 
 def _alignment(reader: "_GgufReader", num_values: int) -> int:
-    """Skip over all values; the one that says on which bytes tensors begin."""
+    """Skip over all values; the one with the alignment of tensors."""
     alignment = 32
     seen: set[str] = set()
     for _ in range(num_values):
         key, kind = reader.text(_MAX_NAME), reader.number("<I")
         if key in seen:
-            raise _UnsoundError(f"the key {key} stands twice")
+            raise _UnsoundError(f"the key {key} appears twice")
         seen.add(key)
         if key == "general.alignment":
             alignment = reader.number("<I") if kind == _U32 else 0
             if not 1 <= alignment <= _MAX_ALIGNMENT or alignment & (alignment - 1):
-                raise _UnsoundError("general.alignment is no power of two up to 4096")
+                raise _UnsoundError("general.alignment is not a power of two up to 4096")
         elif kind == _ARRAY:
             _skip_array(reader, key)
         else:
@@ -112,7 +112,7 @@ def _tensors(reader: "_GgufReader", count: int) -> Iterator[tuple[int, int, str]
     for _ in range(count):
         name, num_axes = reader.text(_MAX_NAME), reader.number("<I")
         if name in seen:
-            raise _UnsoundError(f"the tensor {name} stands twice")
+            raise _UnsoundError(f"the tensor {name} appears twice")
         seen.add(name)
         if not 1 <= num_axes <= _MAX_AXES:
             raise _UnsoundError(f"the tensor {name} has {num_axes} axes")
@@ -128,7 +128,7 @@ def _tensors(reader: "_GgufReader", count: int) -> Iterator[tuple[int, int, str]
 
 
 class _GgufReader:
-    """A place in the file that never moves behind its end."""
+    """A place in the file that never moves past its end."""
 
     def __init__(self, content: mmap.mmap) -> None:
         self.content, self.size, self.position = content, len(content), 0
@@ -139,7 +139,7 @@ class _GgufReader:
 
     def skip(self, count: int) -> None:
         if count > self.left:
-            raise _UnsoundError("a value ends behind the file")
+            raise _UnsoundError("a value ends beyond the file")
         self.position += count
 
     def take(self, count: int) -> bytes:

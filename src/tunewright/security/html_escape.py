@@ -22,7 +22,7 @@ def html_table(title: str, rows: Iterable[Sequence[str]]) -> str:
 def in_page(value: Any) -> Any:
     """What a template writes: of plain texts the controls and marks that turn the direction of writing are shown.
 
-    Marks inside of letters and emoji stay, which a page, other than a terminal, writes as they are meant.
+    Marks inside of letters and emoji stay, which a page, other than a terminal, renders correctly.
     """
     if type(value) is not str or value.isprintable():
         return value

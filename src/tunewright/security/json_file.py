@@ -30,7 +30,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
 
 
 def parse_object(content: bytes, path: Path, *, unique: bool = False) -> dict[str, Any]:
-    """The JSON object of these bytes of `path`; `unique` refuses keys that stand twice. Raises: ModelError E309."""
+    """The JSON object of these bytes of `path`; `unique` refuses duplicate keys. Raises: ModelError E309."""
     try:
         value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique if unique else None)
     except (ValueError, RecursionError) as fault:
@@ -52,7 +52,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Readers in other languages take another one of two equal keys, and would see another file than the one checked here.
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key appears twice in one object")
     return value
 
 

@@ -32,7 +32,7 @@ def gate_model_folder(folder: Path) -> dict[str, Any]:
     if not config_path.is_file():
         raise error("E302", name=str(folder), reason=N_("config.json is missing"), builtin="smollm2")
     if (folder / _ADAPTER).exists():
-        # transformers would load the base that stands in it, unseen by this gate.
+        # transformers would load the base named in it, unseen by this gate.
         reason = Phrase(N_("it holds an adapter ({file}); name the base model"), file=_ADAPTER)
         raise error("E302", name=str(folder), reason=reason, builtin="smollm2")
     config = read_json(config_path, max_bytes=_MAX_CONFIG_BYTES)
@@ -50,7 +50,7 @@ def gate_model_folder(folder: Path) -> dict[str, Any]:
 
 
 def _other_configs(folder: Path) -> Iterator[Path]:
-    """Configs of tokenizer, generation, processors and whatever else calls itself one."""
+    """Configs of tokenizer, generation, processors and other files named config."""
     return (path for path in sorted(folder.glob("*config*.json")) if path.name != "config.json")
 
 

@@ -1,4 +1,4 @@
-"""Steps of a tokenizer that make texts longer, one after another: forty doublings of one letter are no normalizer."""
+"""Steps of a tokenizer that make texts longer, one after another: forty doublings of one letter are not a normalizer."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -19,7 +19,7 @@ def home() -> Path:
 
 @contextmanager
 def cache_faults() -> Iterator[None]:
-    """What the system refuses while something is put into `home` is told as that. Raises: TrainingError E517."""
+    """What the system refuses while something is put into `home` is reported as that. Raises: TrainingError E517."""
     try:
         yield
     except TunewrightError:
@@ -29,9 +29,9 @@ def cache_faults() -> Iterator[None]:
 
 
 def jail(root: Path, name: object, source: Path | None = None) -> Path:
-    """The file of this name below `root`; `source` is the file that the name stands in.
+    """The file of this name below `root`; `source` is the file that contains the name.
 
-    Raises: ModelError E315 for a name that leads elsewhere, by itself or through a link.
+    Raises: ModelError E315 for a name that leads elsewhere, directly or through a link.
     """
     place = source or root
     if not isinstance(name, str) or not is_plain(name):

@@ -1,4 +1,4 @@
-"""Foreign text for people's eyes: shown, not obeyed, and without the keys of whoever runs us."""
+"""Foreign text for people's eyes: shown, not obeyed, and without the user's keys."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def python_line(*statements: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text without Hub tokens, those of the environment and whatever looks like one."""
+    """The text without Hub tokens, those of the environment and what looks like one."""
     for name in SECRETS:
         if value := os.environ.get(name):
             text = text.replace(value, "***")

@@ -36,7 +36,7 @@ WAIT_SECONDS = 60  # for a child whose own limit is in seconds of computing, on 
 def command(module: str, *arguments: str) -> list[str]:
     """The argv that starts one of our own modules; nothing of the user's becomes code or an option.
 
-    -P, as without it a module is looked for in the current folder first, which may be one that was downloaded.
+    -P, as without it Python looks in the current folder first, which may be one that was downloaded.
     """
     assert module in MODULES, module
     return [sys.executable, "-P", "-m", module, *(str(argument) for argument in arguments)]
@@ -53,7 +53,7 @@ def spawn(
 ) -> subprocess.Popen[str]:
     """The only place that starts a process: no shell; detached ones get a session of their own.
 
-    None of them is given the Hub's token: only benchmarks ask the Hub at all, if they are told to, for public data.
+    None of them is given the Hub's token: only benchmarks ask the Hub at all, for public data, with `--online`.
     """
     own_environment = {name: value for name, value in os.environ.items() if name not in (*SECRETS, *INTERACTIVE)}
     return subprocess.Popen(
@@ -81,7 +81,7 @@ def tried(module: str, request: Mapping[str, Any], *, wait_seconds: float = WAIT
 
 
 def limit_this_process(seconds: int, megabytes: int, *, only_held: bool = False) -> None:
-    """End by SIGXCPU after so much computing, a second later by SIGKILL, and let no more memory be had.
+    """End by SIGXCPU after this much CPU time, a second later by SIGKILL, and limit the memory.
 
     With `only_held` addresses that are reserved and hold nothing do not count: a GPU's driver reserves very many.
     """

@@ -1,6 +1,6 @@
 """Regular expressions of strangers, tried where they may take for ever: `python -m tunewright.security.regex_timeout`.
 
-PEFT holds patterns of an adapter's config against the names of all modules. Here it is done once before, within limits.
+PEFT matches patterns of an adapter's config with the names of all modules. Here it is done once before, within limits.
 """
 
 import json
@@ -16,10 +16,10 @@ _PLAIN = re.compile(r"[\w.-]*")
 
 
 def pattern_fault(patterns: Collection[object], names: Sequence[str]) -> str:
-    """Why these patterns cannot be held against these names, in one phrase; empty if they can."""
+    """Why these patterns cannot be matched against these names, in one phrase; empty if they can."""
     odd = [pattern for pattern in patterns if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN]
     if odd:
-        return f"a name of modules that is no text of up to {MAX_PATTERN} characters"
+        return f"a name of modules that is not a text of up to {MAX_PATTERN} characters"
     unsure = sorted({pattern for pattern in patterns if isinstance(pattern, str) and not _PLAIN.fullmatch(pattern)})
     if not unsure:
         return ""
@@ -33,7 +33,7 @@ def pattern_fault(patterns: Collection[object], names: Sequence[str]) -> str:
 
 
 def _hold(patterns: Sequence[str], names: Sequence[str]) -> str:
-    """The three ways in which PEFT uses a pattern."""
+    """The three uses PEFT makes of a pattern."""
     for pattern in patterns:
         try:
             forms = [

@@ -27,7 +27,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     Raises: ModelError E309.
     """
     if not path.is_file():
-        raise _damaged(path, "it is a folder" if path.is_dir() else "it is no file")
+        raise _damaged(path, "it is a folder" if path.is_dir() else "it is not a file")
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)
@@ -44,7 +44,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     end = 0
     for begin, stop, name in places:
         if begin != end:
-            raise _damaged(path, Phrase(N_("{name} does not begin where the tensor before it ends"), name=name))
+            raise _damaged(path, Phrase(N_("{name} does not start where the tensor before it ends"), name=name))
         end = stop
     if 8 + length + end != size:
         raise _damaged(path, f"{8 + length + end} bytes expected, {size} found")
@@ -57,7 +57,7 @@ def _place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
         raise _damaged(path, Phrase(N_("{name} is not described by dtype, shape and data_offsets"), name=name))
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _are_counts(shape) or len(shape) > _MAX_AXES or not _are_counts(offsets) or len(offsets) != 2:
-        raise _damaged(path, Phrase(N_("{name} has a shape or a place that is none"), name=name))
+        raise _damaged(path, Phrase(N_("{name} has an invalid shape or position"), name=name))
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in BITS:
         raise _damaged(path, Phrase(N_("{name} has an unknown type"), name=name))
     bits = math.prod(shape) * BITS[entry["dtype"]]

@@ -1,6 +1,6 @@
 """What is kept in the cache carries one digest over all it holds and over its name: a changed, cut or renamed file is none.
 
-A cache never ends a command and is never believed when it does not hold: what reads None makes the thing anew.
+A cache never ends a command and is never trusted when damaged: whoever reads None computes it again.
 """
 
 import hashlib

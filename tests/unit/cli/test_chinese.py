@@ -77,14 +77,14 @@ def test_a_phrase_is_translated_and_english_in_json(code: str) -> None:
     entry = load_catalogue()[code]
     for name in _fields(entry.sentence):
         values = dict.fromkeys(_fields(entry.sentence, *entry.fixes), "7") | {
-            name: N_("signal 9 from somebody; memory was not short")
+            name: N_("signal 9 from another process; memory was not short")
         }
         problem = Problem(code, values=values)
         with speaking("zh"):
-            assert "有人发送了信号 9" in problem.message()
-            assert "signal 9 from somebody" in problem.to_json()["message"]
+            assert "其他进程发来的信号 9" in problem.message()
+            assert "signal 9 from another process" in problem.to_json()["message"]
         with speaking("en"):
-            assert "signal 9 from somebody" in problem.message()
+            assert "signal 9 from another process" in problem.message()
 
 
 def test_a_phrase_survives_a_file_and_another_process() -> None:

@@ -30,7 +30,7 @@ def test_nothing_found_is_said_plainly_with_what_was_looked_at(tw, make_run: Mak
     make_run()
     shown = tw("diagnose")
     assert shown.code == 0
-    assert shown.out.startswith("Nothing was found. Looked at: 4 logged steps, 1 held-out measurement, ")
+    assert shown.out.startswith("No problems found. Checked: 4 logged steps, 1 held-out measurement, ")
 
 
 def test_a_finding_comes_with_numbers_cause_and_commands(tw, make_run: MakeRun) -> None:
@@ -77,7 +77,7 @@ def test_an_end_that_no_rule_explains_is_shown_as_it_was(tw, make_run: MakeRun) 
     make_run(state="failed", problem=problem)
     shown = tw("diagnose")
     assert shown.code == 0
-    assert "E802" in shown.out and "Nothing was found." in shown.out
+    assert "E802" in shown.out and "No problems found." in shown.out
 
 
 def test_a_run_that_does_not_exist_is_an_error(tw) -> None:

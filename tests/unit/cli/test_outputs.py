@@ -167,7 +167,7 @@ def test_with_force_a_file_goes_but_no_folder_and_no_device(
 ) -> None:
     make_run()
     assert (
-        "write over it: --force"
+        "overwrite it: --force"
         in refused(tw("generate", "last", "asking.jsonl", "-o", "file", "--json"), "E115")["fixes"]
     )
     for name in ("folder", "null", "pipe"):

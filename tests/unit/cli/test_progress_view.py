@@ -9,7 +9,7 @@ from tunewright.cli.progress_view import ProgressView, clock, frame, log_line, s
 from tunewright.i18n import width
 from tunewright.rundir.events import Event
 
-PHASES = {"train": "Training", "evaluate_before": "Measuring the base model"}
+PHASES = {"train": "Training", "evaluate_before": "Evaluating the base model"}
 
 
 def channel(columns: int | None = None, *, color: bool = False) -> Channel:
@@ -61,7 +61,7 @@ def test_training_shows_bar_loss_speed_rest_memory_and_curves() -> None:
 
 def test_a_phase_with_progress_shows_how_far_it_is() -> None:
     progress = as_event({"kind": "progress", "phase": "evaluate_before", "done": 40, "total": 120, "step": 0})
-    assert frame(view_of(progress), channel(80), PHASES) == ["Measuring the base model  ━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌ 40/120"]
+    assert frame(view_of(progress), channel(80), PHASES) == ["Evaluating the base model  ━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌ 40/120"]
 
 
 def test_before_the_first_event_something_is_shown() -> None:

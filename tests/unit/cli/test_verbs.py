@@ -21,7 +21,7 @@ MakeRun = Callable[..., api.TrainedRun]
 def test_train_says_what_it_does_and_what_came_of_it(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
     shown = tw("train", str(model), "my.jsonl", "--rank", "4", "--map", "prompt=question")
     assert shown.code == 0
-    for label in ("Machine", "Model", "Data", "Decided", "Plan", "Run", "Next"):
+    for label in ("Machine", "Model", "Data", "Decisions", "Plan", "Run", "Next"):
         assert any(line.startswith(label) for line in shown.err.splitlines()), label
     assert "36 rows to train, 4 held out · prompt and answer (question -> prompt, answer -> completion)" in shown.err
     assert "lora_alpha" in shown.err and "twice the rank" in shown.err
@@ -83,7 +83,7 @@ def test_a_plan_writes_no_run_and_names_the_command_that_does(
     shown = tw("plan", str(model), "my.jsonl")
     assert shown.code == 0
     assert not Path("runs").exists()
-    assert "Memory" in shown.out and "Decided" in shown.out
+    assert "Memory" in shown.out and "Decisions" in shown.out
     plan = tw("plan", str(model), "my.jsonl", "--json").json
     assert (plan["schema"], plan["fits"]) == (1, True)
     assert tw("train", str(model), "my.jsonl", "--dry-run", "--json").json["num_steps"] == plan["num_steps"]
@@ -203,7 +203,7 @@ def test_a_place_that_is_taken_comes_with_one_that_is_free(tw, model: Path, rows
     assert "fix: a place that is free: 'my run-3'" in refused.err
     Path("my.yaml").write_text("")
     refused = tw("init", str(model), "my.jsonl")
-    assert "fix: write over it: --force" in refused.err and "or:  a place that is free: my-2.yaml" in refused.err
+    assert "fix: overwrite it: --force" in refused.err and "or:  a place that is free: my-2.yaml" in refused.err
 
 
 def test_stop_and_logs_of_a_run_that_has_ended(tw, make_run: MakeRun) -> None:
@@ -429,7 +429,7 @@ def test_a_plan_for_another_device_measures_nothing_and_says_what_is_from_a_tabl
 
 def test_decisions_stand_by_their_whole_paths(tw, model: Path, rows: Path) -> None:
     lines = tw("plan", str(model), "my.jsonl", "-v").out.splitlines()
-    decided = lines[[line.startswith("Decided") for line in lines].index(True) + 1 :]
+    decided = lines[[line.startswith("Decisions") for line in lines].index(True) + 1 :]
     paths = [line.split()[0] for line in decided if line.startswith(" " * 10)]
     assert {"peft.r", "eval.rows", "fast_paths.packing", "train.learning_rate"} <= set(paths)
     assert all(tw("explain", path).code == 0 for path in paths if "." in path)

@@ -67,7 +67,7 @@ def test_each_file_that_is_not_as_it_was_is_named(tw, sealed: api.TrainedRun) ->
     assert shown.code == EXIT_CHECK_FAILED
     assert "adapter_model.safetensors: damaged; trainer_state.json: missing" in shown.out
     assert "notes.txt: not in the manifest" in shown.out
-    assert "E605" in shown.err and "3 files are not as they were written" in shown.err
+    assert "E605" in shown.err and "3 files have changed since they were written" in shown.err
     shown = tw("verify", "last", "--json")
     assert shown.code == EXIT_CHECK_FAILED
     assert shown.json["sound"] is False

@@ -46,7 +46,7 @@ def test_five_mistakes_in_one_file_give_five_located_problems_in_order(tmp_path:
         "peft.r must be at least 1 or auto, got 0",
         'unknown key "learing_rate" in train',
         '"gradient_checkpointing" is called "activation_checkpointing" here',
-        '"evaluation_strategy" is not written here: it is now called eval_strategy, '
+        '"evaluation_strategy" is not set here: it is now called eval_strategy, '
         "and Tunewright decides it by train.eval_steps",
         "train.max_steps must be a whole number, got many",
     ]

@@ -193,7 +193,7 @@ def test_columns_of_no_known_form_are_told(rows: Sequence[dict[str, Any]]) -> No
         ({"prompt": "q", "completion": None}, [("E207", "completion is missing")]),
         ({"prompt": "q", "completion": float("nan")}, [("E207", "completion is missing")]),
         ({"prompt": " \n", "completion": ""}, [("E203", "the prompt is empty"), ("E203", "the completion is empty")]),
-        ({"prompt": "q", "completion": "a\x07"}, [("E244", "the control character U+0007 stands in completion")]),
+        ({"prompt": "q", "completion": "a\x07"}, [("E244", "the control character U+0007 is in completion")]),
         ({"prompt": [], "completion": "a"}, [("E203", "the prompt is empty")]),
     ],
 )

@@ -48,7 +48,7 @@ def test_what_is_trained_held_out_and_left_alone_is_said(tmp_path: Path) -> None
         "q.xlsx": "x",
     }
     (note,) = sides_of(DataConfig(train=make_folder(tmp_path / "my data", files))).notes
-    assert note.message() == "trained: train.jsonl; held out: valid.jsonl; left alone: test.jsonl, LICENSE.txt, q.xlsx"
+    assert note.message() == "trained: train.jsonl; held out: valid.jsonl; not used: test.jsonl, LICENSE.txt, q.xlsx"
     place = tmp_path / "my data" / "test.jsonl"
     assert note.fixes() == [f"hold the test rows out instead: --set data.holdout='{place}'"]
 

@@ -60,7 +60,7 @@ def test_labels_are_counted_in_training_rows_and_named_over_all(tmp_path: Path, 
     assert validated.summary.label_tokens == validated.summary.used == 6
     assert [row.labels for row in validated.held_out] == [[2], [0]]
     assert warnings_by_code(validated) == {
-        "W216": "1 label stands in held-out rows only: c",
+        "W216": "1 label appears only in held-out rows: c",
         "W217": "1 label has one training example: d",
     }
 

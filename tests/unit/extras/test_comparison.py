@@ -104,7 +104,7 @@ def test_of_equals_the_fastest_is_taken_and_what_rows_cannot_show_is_said(cell: 
     text = english(choice)
     assert "r8 is as good as r32, the best, as far as 120 held-out rows can tell" in text
     assert "trains 20 % faster. Take r8." in text
-    assert "cannot be seen on 120 rows; four times as many would halve that" in text
+    assert "cannot be detected with 120 rows; four times as many would halve that" in text
 
 
 def test_of_equals_that_are_as_fast_the_smallest_is_taken(cell: Cell) -> None:
@@ -300,7 +300,7 @@ def test_examples_in_a_prompt_stand_beside_the_base_and_count_like_it(cell: Cell
     ]
     assert choice.take is comparison.tuned[1]
     assert "Against the base model with examples in its prompt, r16 gains" in english(choice)
-    assert "The base model was also asked with 3 training rows in its prompt." in notes(comparison, choice)
+    assert "The base model was also evaluated with 3 training rows in its prompt." in notes(comparison, choice)
     assert [row["name"] for row in to_json(comparison, choice)["rows"]][1:] == ["prompted", "r4", "r16"]
     assert "base, examples in prompt" in comparison_page.render(comparison, choice)
 
@@ -370,7 +370,10 @@ def test_a_faster_run_is_not_taken_unless_it_beats_what_costs_no_training(cell: 
     assert {candidate.name for candidate in choice.tied} == {"r4", "r8"}
     text = english(choice)
     assert text.startswith("r8 scores best on 120 held-out rows: Held-out loss 1.476. Take r8.")
-    assert "Not told from r8 by these rows, but not shown to be better than what costs no training either: r4." in text
+    assert (
+        "Not distinguishable from r8 on these rows, but not shown to be better than what needs no training either: r4."
+        in text
+    )
     assert "clearly faster" not in text
 
 

@@ -59,7 +59,9 @@ def test_parts_that_are_missing_are_named_with_how_to_get_them() -> None:
     assert "can be trained" in of("quantization", meanings(machine(), {"bitsandbytes": "0.50"}))[0].text()
 
 
-@pytest.mark.parametrize(("hub", "words"), [(None, "not asked"), (True, "the Hub answers"), (False, "does not answer")])
+@pytest.mark.parametrize(
+    ("hub", "words"), [(None, "not checked"), (True, "the Hub answers"), (False, "does not answer")]
+)
 def test_the_hub_is_told_as_it_was_found(hub: bool | None, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     assert words in of("hub", meanings(machine(), {}, hub))[0].text()

@@ -112,7 +112,7 @@ def test_a_cache_folder_that_cannot_be_written_is_named(
 
 @pytest.mark.parametrize(
     ("offline", "variable", "why"),
-    [(True, "", "--offline was asked for"), (False, "1", "HF_HUB_OFFLINE=1"), (False, "true", "HF_HUB_OFFLINE=TRUE")],
+    [(True, "", "--offline is set"), (False, "1", "HF_HUB_OFFLINE=1"), (False, "true", "HF_HUB_OFFLINE=TRUE")],
 )
 def test_why_nothing_is_fetched_is_said_truly(
     monkeypatch: pytest.MonkeyPatch, offline: bool, variable: str, why: str

@@ -122,7 +122,7 @@ def test_what_is_no_list_is_no_data(data: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "text"), [("text", "row 2 of the list is no row: str"), ({"a": {1, 2}}, "set"), ({("a",): 1}, "tuple")]
+    ("row", "text"), [("text", "row 2 of the list is not a row: str"), ({"a": {1, 2}}, "set"), ({("a",): 1}, "tuple")]
 )
 def test_a_row_that_json_cannot_hold_is_told_by_its_number(row: Any, text: str) -> None:
     with pytest.raises(SpecError, match="E138 row 2") as caught:

@@ -98,7 +98,7 @@ def test_a_kill_by_somebody_is_no_end_of_the_run(supervise: Supervise) -> None:
     run = supervise(("train", 7, "kill"), ("train", 9, "done"), checkpoint=5)
     assert run.state() == "finished"
     assert starts(run) == [[8, 0], [8, 0]], "nothing of the plan was changed"
-    how = "signal 9 from somebody; memory was not short"
+    how = "signal 9 from another process; memory was not short"
     assert alerts(run) == [{"step": 7, "how": how, "start": 5, "count": 1, "most": 3}]
     assert "W503" in run.file(file_names.LOG).read_text()
 
@@ -140,7 +140,7 @@ def test_a_worker_that_dies_without_a_new_step_is_given_up(supervise: Supervise)
     run = supervise(*[("train", 3, "kill")] * 9)
     assert (run.state(), run.info().exit_code) == ("failed", 1)
     assert codes(run) == ["E506"]
-    assert run.info().problems[0].values["how"] == "signal 9 from somebody; memory was not short"
+    assert run.info().problems[0].values["how"] == "signal 9 from another process; memory was not short"
     assert [alert["count"] for alert in alerts(run)] == [1, 2, 3]
     assert len(starts(run)) == 4
     assert run.read_events()[-1].kind == "failed"
@@ -176,7 +176,7 @@ def test_memory_that_was_refused_is_saved_as_well(supervise: Supervise, how: str
     run = supervise(("train", 3, how), ("train", 9, "done"))
     assert run.state() == "finished"
     assert starts(run) == [[8, 0], [4, 0]]
-    assert alerts(run)[0]["evidence"] == "the worker was refused the memory it asked for"
+    assert alerts(run)[0]["evidence"] == "the worker was refused the memory it requested"
 
 
 def test_a_test_is_retried_in_smaller_batches_and_with_the_same_training(supervise: Supervise) -> None:

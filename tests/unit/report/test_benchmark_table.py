@@ -67,7 +67,7 @@ def test_lines_are_those_of_all_tasks() -> None:
     assert [line.cells() for line in lines(BenchmarkRecord.model_validate(FOUND))] == [
         ("arc_easy", "acc", "0.700 ± 0.050", "0.400 ± 0.050", "worse than the base"),
         ("arc_easy", "acc (strict)", "0.700 ± 0.050", "0.690 ± 0.050", "no difference shown"),
-        ("<b>wiki</b>", "word_perplexity", "21.25", "20.5", "not judged"),
+        ("<b>wiki</b>", "word_perplexity", "21.25", "20.5", "not evaluated"),
     ]
     assert lines(None) == []
     json.dumps([line.to_json() for line in lines(BenchmarkRecord.model_validate(FOUND))], allow_nan=False)

@@ -12,7 +12,7 @@ def measure(name: str, tasks: str, *, rows: int | None, folder: str | None, onli
     run = api.open_run(name)
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(run.name)))
     names = [task.strip() for task in tasks.split(",") if task.strip()]
-    with live_display.meter(_("Measuring")) as progress:
+    with live_display.meter(_("Evaluating")) as progress:
         result = run.benchmark(names, rows=rows, include_path=folder, online=online, progress=progress)
     lines = api.benchmark_lines(result)
     if as_json:
@@ -23,7 +23,12 @@ def measure(name: str, tasks: str, *, rows: int | None, folder: str | None, onli
     header = (_("Task"), _("Metric"), _("base"), _("tuned"), "")
     console.table(channel, [tuple(map(printable, line.cells())) for line in lines], header, right=(2, 3))
     channel.line()
-    channel.paragraph(_("± is the standard error. A difference is named if 95 % of chance does not explain it."))
+    channel.paragraph(
+        _(
+            "± is the standard error. A difference is marked if it is outside the range that chance "
+            "covers in 95 % of cases."
+        )
+    )
     path = plan_summary.shorten(run.dir.benchmark_path)
     report = paste_commands.command("report", paste_commands.handle(run))
     console.note(_("Kept in {path}; `{command}` shows it.").format(path=path, command=report))

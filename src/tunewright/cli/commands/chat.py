@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 def chat(
     run: options.RunOrLastArgument = "last",
     base: options.WithBaseFlag = None,
-    prompt: Annotated[str | None, typer.Option("-p", "--prompt", help=_("Ask only this."), show_default=False)] = None,
+    prompt: Annotated[
+        str | None, typer.Option("-p", "--prompt", help=_("Send only this message."), show_default=False)
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help=_("Longest answer in tokens."))] = 256,
     as_json: options.JsonFlag = False,
 ) -> None:
@@ -82,7 +84,11 @@ def _lines() -> Iterator[str]:
 def _hint(run: "TrainedRun") -> str:
     """What a person should know before they type."""
     if TASKS[run.task].writes:
-        return _("Each question stands alone, as in the training rows.") if run.is_single_turn else _("It remembers.")
+        return (
+            _("Each question is answered on its own, as in the training rows.")
+            if run.is_single_turn
+            else _("It remembers.")
+        )
     if "pair" in run.plan.facts.data.columns:
         return _("Each line is a pair of texts with a tab between them.")
     return _("Each line is a text of its own.")

@@ -161,7 +161,7 @@ def _train(grid: "Grid", folder: Path, *, force: bool, is_quiet: bool, is_verbos
     """Train what is not trained yet and show it; the exit code. Raises: typer.Exit when it is interrupted."""
     from tunewright import api
 
-    with live_display.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
+    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as progress:
         cells = api.plan_grid(grid, folder, note=console.note, progress=progress)
     channel = console.err()
     if not is_quiet:

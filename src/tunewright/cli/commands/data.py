@@ -38,7 +38,7 @@ def _look(
     mapping = options.mapping(columns)
     if mapping:
         settings["data.map"] = mapping
-    with live_display.meter(_("Looking at the data")) as progress:
+    with live_display.meter(_("Inspecting the data")) as progress:
         return api.data_check(file, model, sets=sets or (), note=console.note, progress=progress, **settings)
 
 
@@ -103,7 +103,7 @@ def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
     )
     plan_summary.labelled(channel, _("Data"), f"{plan_summary.one_line(file)}   {used}")
     if checked.validated.loaded.share and not summary.held_out:
-        none = _("nothing: too few rows, or none that can be spared; rows of their own: {option}")
+        none = _("nothing: too few rows, or none to spare; name rows of their own: {option}")
         plan_summary.labelled(channel, _("Held out"), none.format(option="--set data.holdout=FILE"))
     task = TASKS[summary.task]
     change = _("change: {option}").format(option="--task")
@@ -124,10 +124,10 @@ def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
     if (blocks := summary.blocks.train) > summary.looked_at:
         lines = plan_summary.texts_of(summary.format, summary.looked_at, blocks, summary.max_length)
         plan_summary.labelled(channel, *lines)
-    plan_summary.labelled(channel, _("Learned"), formatting.learned(summary))
+    plan_summary.labelled(channel, _("Loss"), formatting.learned(summary))
     if summary.looked_at < summary.used:
         text = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
-        plan_summary.labelled(channel, _("Looked at"), text.format(count=f"{summary.looked_at:,}"))
+        plan_summary.labelled(channel, _("Checked"), text.format(count=f"{summary.looked_at:,}"))
     counts = [
         (f"{count:,}", _(formatting.KINDS[kind][0]), _what_happens(kind, checked), _numbers(kind, summary))
         for kind, count in summary.counts.items()
@@ -207,8 +207,8 @@ def show_rows(
 
 
 def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
-    """Why nothing is shown, and the command that tells more."""
-    text = _("There is no such row.") if is_row else _("No row can be shown: none of them is sound.")
+    """Why nothing is shown, and the command that shows more."""
+    text = _("There is no such row.") if is_row else _("No row can be shown: none of them is valid.")
     console.err().line(text)
     options = paste_commands.typed(context, "data check")
     console.next_steps(

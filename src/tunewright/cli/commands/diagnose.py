@@ -39,7 +39,7 @@ def diagnose(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag 
 
 
 def _print(finding: "Finding", channel: "Channel") -> None:
-    """Code and numbers, the cause with its confidence, each remedy with its command, which is never broken."""
+    """Code and figures, the cause with its confidence, each remedy with its command, which is never broken."""
     from tunewright.report import formatting
 
     severity = formatting.label(formatting.SEVERITIES, finding.severity)
@@ -62,7 +62,7 @@ def _print_rest(diagnosis: "Diagnosis", channel: "Channel") -> None:
     if not diagnosis.findings:
         if problems:
             print_problems(problems, channel)
-        channel.paragraph(_("Nothing was found. Looked at: {what}.").format(what=_looked_at(diagnosis)))
+        channel.paragraph(_("No problems found. Checked: {what}.").format(what=_looked_at(diagnosis)))
     else:
         console.err().line(channel.paint(paste_commands.command("explain", diagnosis.findings[0].code), "dim"))
 

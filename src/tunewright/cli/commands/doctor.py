@@ -20,7 +20,7 @@ def doctor(
     fetch: Annotated[
         str | None, typer.Option("--fetch", metavar="NAME", help=_("Get a model now, to work offline later."))
     ] = None,
-    online: Annotated[bool, typer.Option("--online", help=_("Ask the Hub whether it answers."))] = False,
+    online: Annotated[bool, typer.Option("--online", help=_("Check whether the Hub answers."))] = False,
     as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api

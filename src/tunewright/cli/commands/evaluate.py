@@ -11,7 +11,7 @@ from tunewright.i18n import N_, _, ngettext
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("eval", help=_("Measure base and tuned model anew on the held-out rows"))(evaluate)
+    app.command("eval", help=_("Evaluate base and tuned model again on the held-out rows"))(evaluate)
 
 
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
         str | None,
         typer.Option(
             "--benchmark", metavar="TASK[,TASK]", show_default=False,
-            help=_("Ask lm-evaluation-harness's tasks instead, of base and tuned model: what was forgotten?"),
+            help=_("Run lm-evaluation-harness tasks instead, on base and tuned model: what was forgotten?"),
         ),
     ] = None,
     include_path: Annotated[
@@ -49,14 +49,14 @@ def evaluate(
         measure(run, benchmark, rows=rows, folder=include_path, online=online, as_json=as_json)
         return
     if rows == 0 and min_score:
-        reason = N_("without an answered row there is no score to judge")
+        reason = N_("without an answered row there is no score to check")
         fix = N_("leave --rows out, or answer at least one row: --rows 20")
         raise error("E109", first="--rows 0", second="--min-score", reason=reason, fix=fix)
     thresholds = parse_minimum(min_score or ())
     trained = api.open_run(run)
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     try:
-        with live_display.meter(_("Measuring")) as progress:
+        with live_display.meter(_("Evaluating")) as progress:
             scores = trained.evaluate(rows, progress)
     finally:
         trained.close()
@@ -74,8 +74,8 @@ def evaluate(
         for sample in scores["samples"][:samples]:
             channel.line()
             for label, key in (
-                (_("asked"), "prompt"),
-                (_("wanted"), "reference"),
+                (_("prompt"), "prompt"),
+                (_("reference"), "reference"),
                 (_("base"), "base"),
                 (_("tuned"), "answer"),
             ):

@@ -27,7 +27,7 @@ def generate(
     columns: options.MapFlag = None,
     skip_bad: options.SkipBadFlag = False,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help=_("Longest answer in tokens."))] = 256,
-    force: Annotated[bool, typer.Option("--force", help=_("Write over an existing file."))] = False,
+    force: Annotated[bool, typer.Option("--force", help=_("Overwrite an existing file."))] = False,
     as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api

@@ -28,7 +28,7 @@ def init(
     task: options.TaskFlag = None,
     columns: options.MapFlag = None,
     sets: options.SetFlag = None,
-    force: Annotated[bool, typer.Option("--force", help=_("Write over an existing file."))] = False,
+    force: Annotated[bool, typer.Option("--force", help=_("Overwrite an existing file."))] = False,
     as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api

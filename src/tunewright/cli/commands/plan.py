@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("What a run would do: every decision with its reason, memory, disk; writes no run"))(plan)
+    app.command(help=_("What a run would do: every decision with its reason, memory, disk; starts nothing"))(plan)
 
 
 def plan(
@@ -43,7 +43,7 @@ def plan(
     as_json: options.JsonFlag = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Show no progress."))] = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help=_("Show every decision with its whole reason."))
+        bool, typer.Option("-v", "--verbose", help=_("Show every decision with its full reason."))
     ] = False,
 ) -> None:
     flags = options.training(
@@ -63,7 +63,7 @@ def plan(
 def _calibrate(loaded: "LoadedConfig", *, is_quiet: bool) -> None:
     from tunewright import api
 
-    with live_display.meter(_("Looking at the data"), is_quiet=is_quiet) as progress:
+    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as progress:
         factor = api.calibrate(loaded, note=console.note, progress=progress)
     if not is_quiet:
         console.note(_("measured: {factor} times the time of the formula").format(factor=f"{factor:.2f}"))
@@ -131,7 +131,7 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
     plan_summary.decided(planned, channel, is_whole=is_whole)
     chosen = [choice for choice in planned.choices if choice.origin not in ("plan", "default")]
     if chosen:
-        plan_summary.labelled(channel, _("Asked"), _("set by you"))
+        plan_summary.labelled(channel, _("Settings"), _("set by you"))
         rows = [
             (
                 c.path,
@@ -142,7 +142,7 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
         ]
         console.table(channel, rows, indent=" " * plan_summary.LABEL)
     if not planned.fits:
-        text = _("does not fit: {needed} needed, {free} free. Start it all the same with --force").format(
+        text = _("does not fit: {needed} needed, {free} free. Start it anyway with --force").format(
             needed=formatting.size(planned.memory.peak_bytes), free=formatting.size(planned.facts.room_bytes)
         )
         plan_summary.labelled(channel, _("Memory"), channel.paint(text, "red"))
@@ -165,7 +165,7 @@ def _print_time(planned: "Plan", channel: Channel, cost: float | None) -> None:
 
 
 def _print_alternatives(planned: "Plan", channel: Channel) -> None:
-    """The run otherwise, side by side; what does not fit is red. Full fine-tuning stands last."""
+    """Variants of the run, side by side; what does not fit is red. Full fine-tuning comes last."""
     from tunewright.report import formatting
 
     full = planned.full_fine_tuning
@@ -184,6 +184,6 @@ def _print_alternatives(planned: "Plan", channel: Channel) -> None:
         for name, peak, seconds, trained, _flags in (own, *lines)
     ]  # fmt: skip
     flags = [channel.paint(line[-1], "dim") for line in (own, *lines)]
-    plan_summary.labelled(channel, _("Otherwise"), _("the same run with one thing changed"))
+    plan_summary.labelled(channel, _("Variants"), _("the same run with one thing changed"))
     header = ("", _("Peak memory"), _("Time"), _("Trained"))
     console.table(channel, rows, header, indent=" " * plan_summary.LABEL, right=range(1, 4), below=flags)

@@ -99,7 +99,7 @@ def _print_levels(rows: Sequence["PresetRow"], channel: Channel) -> None:
 
 
 def _print_families(rows: Sequence["PresetRow"], channel: Channel) -> None:
-    """Families that share their names stand together; a level's names come on top of those of the level above."""
+    """Families that share their names are grouped; a level's names come on top of those of the level above."""
     shared: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     levels = list(dict.fromkeys(row.preset.level for row in rows))
     for start in range(0, len(rows), len(levels)):

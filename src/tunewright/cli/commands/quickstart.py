@@ -7,11 +7,11 @@ import typer
 from tunewright.cli import console, options, paste_commands, run_and_follow
 from tunewright.i18n import N_, _
 
-# The part that is not trained yet: without this note, the score before looks like the base model's fault.
+# The part that is not trained yet: without this note, the score before would be blamed on the base model.
 UNTRAINED = {
     "seq2seq": N_(
-        "bert2bert is one encoder twice: what joins its halves (cross-attention) starts at random, so before training it"
-        " writes nothing of use."
+        "bert2bert is one encoder twice: what joins its halves (cross-attention) is randomly "
+        "initialized, so before training it generates nothing useful."
     ),
     "seq_cls": N_("The head that names the label is new and untrained: before training its answers are chance."),
     "token_cls": N_(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LIST_SPARKS = 8
 
-YesFlag = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask."))]
+YesFlag = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask for confirmation."))]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -192,9 +192,7 @@ def resume(
 def remove(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN...", help=_("One or more runs, by their whole names or paths."), show_default=False
-        ),
+        typer.Argument(metavar="RUN...", help=_("One or more runs, by their full names or paths."), show_default=False),
     ],
     yes: YesFlag = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("Only show what would be deleted."))] = False,

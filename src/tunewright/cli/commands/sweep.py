@@ -28,7 +28,7 @@ TrialsFlag = Annotated[
     typer.Option("--trials", metavar="N", min=1, help=_("How many runs in all; 20 unless --minutes is given.")),
 ]
 MinutesFlag = Annotated[
-    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Start no further run after so many minutes."))
+    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Start no further run after this many minutes."))
 ]
 SpaceFlag = Annotated[
     list[str] | None,
@@ -79,7 +79,7 @@ def sweep(
     flags = {"task": task, "preset": preset, "method": method, "train.seed": seed, "run.offline": offline}
     config, named = options.inputs_of(inputs or (), flags)
     settings = api.sweep_settings(config, named, sets or (), space=_axes(space), metric=metric, storage=storage)
-    with live_display.meter(_("Looking at the data"), is_quiet=quiet) as progress:
+    with live_display.meter(_("Inspecting the data"), is_quiet=quiet) as progress:
         search = api.open_sweep(settings, Path(output) if output else None, note=console.note, progress=progress)
     if not quiet:
         plan_summary.labelled(console.err(), _("Sweep"), _announced(search))
@@ -141,7 +141,7 @@ def _train(
 
 
 def _show_end(event: "TrialEnded", code: int, *, is_quiet: bool) -> None:
-    """How a trial ended; `code` is the exit code of its run. Raises: typer.Exit for one that was stopped by hand."""
+    """How a trial ended; `code` is the exit code of its run. Raises: typer.Exit for one that was stopped by the user."""
     from tunewright import api
 
     channel = console.err()

@@ -1,4 +1,4 @@
-"""What columns of unknown names most likely are, by what stands in them: for messages with a fix that can be pasted."""
+"""What columns of unknown names most likely are, by their content: for messages with a fix that can be pasted."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ TABLES = (".csv", ".tsv", ".txt")
 
 
 def are_classes(values: Sequence[Any]) -> bool:
-    """Whether these could be labels: numbers, lists, or texts that are short and come again."""
+    """Whether these could be labels: numbers, lists, or texts that are short and repeat."""
     texts = [value for value in values if isinstance(value, str)]
     if 2 * len(texts) <= len(values):
         return bool(values)
@@ -68,7 +68,7 @@ def flags_for(columns: Sequence[str], sample: Sequence[SampleRow], task: Task) -
 
 
 def _answered(prompt: str, columns: Sequence[str], texts: Sequence[str], sample: Sequence[SampleRow]) -> str:
-    """The map where a column of questions is known: the answer is no context of it, and rather a text than a list."""
+    """The map where a column of questions is known: the answer is not its context, and is a text rather than a list."""
     free = [column for column in columns if column != prompt and normal(column) not in _CONTEXTS]
     answers = [column for column in texts if column in free]
     lists = [column for column in free if any(isinstance(value, list | dict) for value in _values(column, sample))]
@@ -83,7 +83,7 @@ def _keys_in(column: str, sample: Sequence[SampleRow]) -> list[str]:
 
 
 def looks_like_a_row(columns: Sequence[str], sample: Sequence[SampleRow]) -> bool:
-    """Whether names of columns are cells of a first row: numbers, sentences, or values that stand below themselves again."""
+    """Whether names of columns are cells of a first row: numbers, sentences, or values that appear again below."""
     if len(columns) > 1 and any(str(row.get(name)).strip() == name for name in columns for row in sample):
         return True
     most = LONGEST_NAME if len(columns) > 1 else 1

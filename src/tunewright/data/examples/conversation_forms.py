@@ -39,7 +39,7 @@ _QUESTION_ANSWER = (("question", "answer"), ("prompt", "response"), ("prompt", "
 
 
 def turns_of(value: Any) -> Any:
-    """The turns of a conversation, each with its speaker; what is no conversation as it is.
+    """The turns of a conversation, each with its speaker; anything else unchanged.
 
     Texts alone, and pairs of texts, are the user's and the assistant's in turn (UltraChat, Baize).
     """

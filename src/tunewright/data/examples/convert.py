@@ -70,7 +70,7 @@ def _from_turns(report: RowReport, example: Example) -> Example:
 
 
 def _from_pair(report: RowReport, example: Example) -> Example:
-    """Of a prompt that is a conversation only the completion is learned, whoever speaks in the prompt."""
+    """Of a prompt that is a conversation only the completion is in the loss, whoever speaks in the prompt."""
     messages = [*_system(report), *_history(report)]
     addition = _optional_text("input", report)
     prompt = None if addition else _turns_in(report.cell("prompt"))
@@ -91,7 +91,7 @@ def _from_pair(report: RowReport, example: Example) -> Example:
 
 
 def _with_reasoning(answer: Message, report: RowReport) -> Message:
-    """The answer behind the thinking of a column of its own, unless it has some already."""
+    """The answer after the thinking of a column of its own, unless it has some already."""
     if "reasoning" in report.columns and not isinstance(report.cell("reasoning"), str | None):
         report.unused_keys.append(report.columns["reasoning"])
         return answer

@@ -1,4 +1,4 @@
-"""Rows of other programs that are no examples by themselves: turns in rows of their own, exports of labelling programs."""
+"""Rows of other programs that are not examples on their own: turns in rows of their own, exports of labelling programs."""
 
 import json
 import shlex

@@ -1,6 +1,6 @@
 """Rows to forms: which column is prompt, answer, conversation, text, label or list of words.
 
-The form is recognised from the column names and from what stands in them; `--map` corrects it. What the rows become is
+The form is recognised from the column names and from their content; `--map` corrects it. What the rows become is
 for `convert.py`.
 """
 
@@ -61,9 +61,9 @@ COLUMNS_SHOWN = 12
 class Message:
     """One turn; `role` is system, user, assistant or tool.
 
-    `reasoning` is thinking that stands in a key of its own (None: in none; thinking may also stand in `content`, between
+    `reasoning` is thinking in a key of its own (None: in none; thinking may also be in `content`, between
     tags). `tool_calls` are calls as transformers' `apply_chat_template` takes them: `{"type", "function": {"name",
-    "arguments"}}`. `learn` is False for turns of the assistant that are read and not learned.
+    "arguments"}}`. `learn` is False for turns of the assistant that are read but not in the loss.
     """
 
     role: str
@@ -80,7 +80,7 @@ class Example:
     """What is trained on, with the place of its row.
 
     For tasks that write: a conversation that ends with an answer to learn, and the `tools` that may be called in it, or
-    plain text; `cut_turns` stood behind the last answer, `unused_keys` in turns. For seq_cls: `text`, the second
+    plain text; `cut_turns` came after the last answer, `unused_keys` in turns. For seq_cls: `text`, the second
     text of a `pair`, and as `target` a label's name, the names of several, or a number. For token_cls: `words` and as
     many `tags`.
     """
@@ -149,7 +149,7 @@ def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task
 
 
 def _is_vague(column: str, sample: Sequence[Row]) -> bool:
-    """Whether a name of conversations that others use too (`data`, `chat`) stands above something else."""
+    """Whether a name of conversations that others use too (`data`, `chat`) holds something else."""
     return normal(column) in VAGUE and not any(holds_turns(row.get(column)) for row in sample)
 
 
@@ -163,7 +163,7 @@ def looks_like(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None)
     """The task that the mapping or the rows leave no doubt about; None if they leave one.
 
     Lists of words with lists of tags, and words with a tag and a sentence each, are for token_cls. A text beside a column that
-    is called label, and has nothing to be written behind it, is for seq_cls.
+    is called label, and has no answer to generate, is for seq_cls.
     """
     for role in mapping or {}:
         if role in _TELLING:

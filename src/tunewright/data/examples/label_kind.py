@@ -20,7 +20,7 @@ _MARKS = (",", ";", "|", "/", "、", "，", "；")
 _NO_VALUE = frozenset({"NaN", "nan", "-NaN", "-nan", "<NA>", "#N/A", "#NA", "#N/A N/A", "NaT", "1.#QNAN", "-1.#IND"})
 _MAYBE_NO_VALUE = frozenset({"NA", "N/A", "n/a", "NULL", "null", "None"})
 RARE = 0.5  # of the rows that other labels have on average; fewer mean no value, more a class
-MOST_NAMES = 100_000  # that are looked at for slips and for several labels in a cell
+MOST_NAMES = 100_000  # that are checked for typos and for several labels in a cell
 NAMES_SHOWN = 6
 
 
@@ -28,8 +28,8 @@ NAMES_SHOWN = 6
 class LabelKind:
     """What all labels are: a kind of problem, and for single labels what most of them are written as.
 
-    `mark` parts the labels of a cell, where several were asked for; `style` says how numbers are written; `missing` are texts
-    that stand for no label. `are_numerals` and `are_booleans` say what texts mean. `notes` is what people should know.
+    `mark` separates the labels of a cell, for several labels; `style` is the number format; `missing` are texts
+    that mean no label. `are_numerals` and `are_booleans` say what texts mean. `notes` is what people should know.
     """
 
     problem_type: ProblemType
@@ -64,7 +64,7 @@ def as_number(value: Any, style: NumberStyle = "plain") -> float | None:
 
 
 def label_kind(values: Iterable[Any], requested: ProblemType | Auto = AUTO) -> LabelKind:
-    """What most labels are: lists are several labels, numbers that are not all whole a number, all else one label."""
+    """What most labels are: lists are several labels, numbers that are not all whole are a number, all else one label."""
     present = [value for value in map(unpacked, values) if not is_missing(value) and value != ""]
     texts = Counter(value.strip() for value in present if isinstance(value, str))
     missing, class_note = _missing(texts)
@@ -99,7 +99,7 @@ def _problem_type(kinds: Counter[Kind], numbers: Sequence[float]) -> ProblemType
 
 
 def _style(names: Sequence[str], requested: ProblemType | Auto) -> tuple[NumberStyle, bool]:
-    """How texts write numbers, and whether it is not the plain way; several commas in one cell part labels."""
+    """How texts write numbers, and whether it is not the plain format; several commas in one cell separate labels."""
     style = style_of(names) if requested in (AUTO, "regression") and names else None
     if style == "plain":
         return style, 2 * sum(text.rstrip().endswith(("%", "％")) for text in names) > len(names)
@@ -117,7 +117,7 @@ def _flipped(numbers: Sequence[float]) -> list[Problem]:
 
 
 def _missing(texts: Counter[str]) -> tuple[frozenset[str], list[Problem]]:
-    """The texts that stand for no label, and W236 for those that could but are more likely a class."""
+    """The texts that mean no label, and W236 for those that could but are more likely a class."""
     doubtful = [text for text in _MAYBE_NO_VALUE if text in texts]
     others = [count for text, count in texts.items() if text not in _NO_VALUE | _MAYBE_NO_VALUE]
     usual = sum(others) / len(others) if others else 0.0
@@ -144,7 +144,7 @@ def _several(
 
 
 def _combined(texts: Iterable[str], mark: str) -> list[str]:
-    """The labels that consist of parts of which at least one is a label by itself or a part of another one."""
+    """The labels that consist of parts of which at least one is a label of its own or a part of another one."""
     parts_of = {text: {part.strip() for part in text.split(mark) if part.strip()} for text in texts}
     with_part = Counter(part for parts in parts_of.values() for part in parts)
     return [text for text, parts in parts_of.items() if len(parts) > 1 and any(with_part[part] > 1 for part in parts)]

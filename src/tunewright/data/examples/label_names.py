@@ -1,4 +1,4 @@
-"""Labels and tags of rows: what they say, in what order they are numbered, and how often each stands there.
+"""Labels and tags of rows: what they say, in what order they are numbered, and how often each appears.
 
 A label is a name (text, a whole number, true or false), a list of names, or a number to be estimated. Which of these is
 decided once, by looking at all rows (`label_kind.py`); a row that does not follow the others is damage.
@@ -23,13 +23,13 @@ _WANTED: Mapping[Kind, str] = {
     "list": N_("a list of labels"),
     "other": N_("text"),
 }
-LONGEST_NAME = 300  # of a label or tag; it stands in the model's config, in tables and in reports
+LONGEST_NAME = 300  # of a label or tag; it appears in the model's config, in tables and in reports
 EXACT = 2**53  # from here on not every whole number is a float
 _WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
 _WHOLE_AS_DECIMAL = re.compile(r"([+-]?[0-9]+)\.0*")
 _TAG_WITHOUT_TYPE = re.compile(r"[BILUES]-")
 _BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
-_BRACKETS_THAT_ARE_NONE = N_("brackets that are no JSON")
+_BRACKETS_THAT_ARE_NONE = N_("brackets that are not JSON")
 
 
 def read_target(report: RowReport, kind: LabelKind) -> Target | None:
@@ -111,7 +111,7 @@ def _read_name(value: Any, name: str, report: RowReport) -> str | None:
 
 
 def _name(text: str, name: str, report: RowReport) -> str | None:
-    """The text, if it is short enough to be a name and no text by itself."""
+    """The text, if it is short enough to be a name and not a whole text."""
     if len(text) > LONGEST_NAME:
         report.add("E260", field=name, count=len(text), most=LONGEST_NAME)
         return None

@@ -1,6 +1,6 @@
 """Turns of a conversation, as OpenAI, ShareGPT and their relatives write them, to messages.
 
-Whatever a turn holds is used, refused by name, or counted as not used: nothing is dropped in silence.
+Whatever a turn holds is used, refused by name, or counted as not used: nothing is dropped silently.
 """
 
 import json
@@ -35,7 +35,7 @@ _CALL_KEYS = ("tool_calls", CALLS, "tool_call", "function_calls", "toolCalls")
 _REFUSAL = "refusal"
 # Keys of thinking beside the answer, as transformers' `render_jinja_template` knows them.
 _REASONING = ("reasoning_content", "thinking", "reasoning")
-# Keys that say whether a turn of the assistant is learned: OpenAI, Axolotl, ms-swift and others. Of `mask` true means no.
+# Keys that say whether a turn of the assistant is in the loss: OpenAI, Axolotl, ms-swift and others. Of `mask` true means no.
 _LEARNED = (
     "weight",
     "train",
@@ -48,7 +48,7 @@ _LEARNED = (
     "should_train",
     "is_trainable",
 )
-MOST_TURNS = 1000  # a template writes a conversation anew up to each of its turns
+MOST_TURNS = 1000  # a template renders a conversation again for each of its turns
 _MASKED = ("mask", "masked", "ignore", "ignore_loss")
 _YES, _NO = frozenset(("true", "yes", "1", "1.0")), frozenset(("false", "no", "0", "0.0"))
 _PLACES = frozenset((*_REASONING, *_LEARNED, *_MASKED, *_CALL_KEYS, "name", "tool_call_id"))
@@ -121,7 +121,7 @@ def _turn_of_calls(content: Any, name: str, report: RowReport) -> Message:
 
 
 def _spoken(turn: Row, role: str, content_key: str, place: str, report: RowReport) -> Message:
-    """A turn with its content, and with what stands beside it; an object as the result of a tool is its JSON."""
+    """A turn with its content, and with its other keys; an object as the result of a tool is its JSON."""
     calls: tuple[Mapping[str, Any], ...] = ()
     if role == "assistant":
         key = next((key for key in _CALL_KEYS if turn.get(key)), CALLS)
@@ -147,7 +147,7 @@ def _spoken(turn: Row, role: str, content_key: str, place: str, report: RowRepor
     )
     is_thought = has_no_end(message) or (bool(message.content.strip()) and not thinking_of(message)[1].strip())
     if role == "assistant" and is_thought and not calls:
-        report.add("E206", field=name, wanted=N_("an answer behind its thinking"), got=N_("thinking alone"))
+        report.add("E206", field=name, wanted=N_("an answer after its thinking"), got=N_("only thinking"))
     return message
 
 
@@ -199,7 +199,7 @@ def _reasoning(turn: Row, thoughts: str | None, place: str, report: RowReport) -
 
 
 def _is_learned(turn: Row, place: str, report: RowReport) -> bool:
-    """Whether the turn's own switches leave it learned; all of them must. Problem: E206 for a value that is no switch."""
+    """Whether the turn's own switches keep it in the loss; all of them must. Problem: E206 for a value that is not a switch."""
     learned = True
     for key in (*_LEARNED, *_MASKED):
         value = turn.get(key)
@@ -222,20 +222,20 @@ def _switch(value: Any) -> bool | None:
 
 
 def system_turn(value: Any, name: str, report: RowReport) -> Message | None:
-    """What stands in a column of the system as a turn, or as the parts of one (Gemini, Bedrock)."""
+    """The content of a system column as a turn, or as the parts of one (Gemini, Bedrock)."""
     turn = value if isinstance(value, dict) else {"content": value}
     return _turn({**turn, "role": "system"}, name, report)
 
 
 def not_learned(messages: Sequence[Message]) -> list[Message]:
-    """The same turns, as what is read and not learned: those of a prompt."""
+    """The same turns, without loss: those of a prompt."""
     return [replace(message, learn=False) for message in messages]
 
 
 def to_the_last_answer(messages: Sequence[Message], report: RowReport) -> tuple[Message, ...]:
-    """The turns up to the last answer that is learned; nothing behind it can be learned, and the model never sees it.
+    """The turns up to the last answer in the loss; the model never sees what comes after it.
 
-    Problems: E208 if no turn is the assistant's, E232 if none of these is learned.
+    Problems: E208 if no turn is the assistant's, E232 if none of these is in the loss.
     """
     if report.problems:
         return ()

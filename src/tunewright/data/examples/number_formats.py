@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-# How digits are parted: "plain" has a decimal point at most; "comma" a decimal comma; "grouped" commas between thousands.
+# How digits are grouped: "plain" has a decimal point at most; "comma" a decimal comma; "grouped" commas between thousands.
 NumberStyle = Literal["plain", "comma", "grouped"]
 
 PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -16,7 +16,7 @@ _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": 
 
 
 def style_of(texts: Sequence[str]) -> NumberStyle | None:
-    """How most of these texts write numbers; None if they do not. Commas before three digits, and no others, part thousands."""
+    """How most of these texts write numbers; None if they do not. Commas before three digits, and no others, separate thousands."""
     bare = [_bare(text) for text in texts]
     patterns: tuple[tuple[NumberStyle, re.Pattern[str]], ...] = (
         ("plain", PLAIN),

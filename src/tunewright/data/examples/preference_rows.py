@@ -1,7 +1,7 @@
 """Rows that say which answers are good and which are bad: recognised, and refused as plain examples.
 
 Pairs (DPO and its kin): a better and a worse answer, as TRL, LLaMA-Factory, ms-swift and OpenAI name them. Labels (KTO and its
-kin): an answer, and whether it is good. Trained as plain examples, worse answers would be learned without a word.
+kin): an answer, and whether it is good. Trained as plain examples, the model would silently learn the worse answers.
 """
 
 import json
@@ -93,7 +93,7 @@ def _prompt(names: Mapping[str, str], better: str) -> str | None:
 
 
 def _first_of(file: str, sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: str) -> str | None:
-    """The command for better answers that stand as the only text of a list (LLaMA-Factory's older form)."""
+    """The command for better answers that are the only text of a list (LLaMA-Factory's older form)."""
     values = [unpacked(row[better]) for row in sample if row.get(better)]
     prompt = _prompt(names, better)
     if not prompt or not all(isinstance(value, list) and value and isinstance(value[0], str) for value in values):

@@ -85,7 +85,7 @@ def _hold_answers(sample: Sequence[RankedRow], columns: Any) -> bool:
 def _better_of_two(
     file: str, sample: Sequence[RankedRow], answers: Mapping[str, str], choice: str, prompt: str | None
 ) -> dict[str, str]:
-    """How the better answers are written to a file, where the choice says so plainly; and how one of the two is learned."""
+    """How the better answers are written to a file, where the choice is clear; and how to train on one of the two."""
     first = next(iter(answers.values()))
     is_conversation = normal(first).startswith(_WHOLE)
     role = [f"messages={first}"] if is_conversation else [f"prompt={prompt or 'COLUMN'}", f"completion={first}"]
@@ -101,7 +101,7 @@ def _better_of_two(
         values |= {"command": command} if command else {}
     if "command" not in values:
         values["by_hand"] = N_(
-            "write the better answer of each row into a column of its own, and name it: --map completion=COLUMN"
+            "write the better answer of each row into a separate column, and name it: --map completion=COLUMN"
         )
     return values
 

@@ -1,4 +1,4 @@
-"""What is worth a word in how rows were read, by the warning that says it; rows are counted, none is changed."""
+"""What is worth a warning in how rows were read, by its code; rows are counted, none is changed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -13,7 +13,7 @@ _MAY_BE_EMPTY = ("input", "system", "history", "reasoning")
 
 
 def remarks_of(rows: Iterable[RawRow], form: Format) -> Iterator[str]:
-    """Codes of warnings, one for each row and thing that is said of it."""
+    """Codes of warnings, one for each row and remark about it."""
     for row in rows:
         yield from _of_row(row.value, form.columns)
 

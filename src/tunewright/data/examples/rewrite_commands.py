@@ -1,4 +1,4 @@
-"""Commands that write rows anew, for fixes that can be pasted: one line of Python that needs nothing but Python."""
+"""Commands that rewrite rows, for fixes that can be pasted: one line of Python that needs nothing but Python."""
 
 import json
 import shlex
@@ -17,7 +17,7 @@ def rewriting(
 ) -> str | None:
     """The command that writes `row`, an expression of the row `r`, for all rows or those of which `only` is true.
 
-    `before` are statements in front, `between` such behind the reading, `rows` an expression of what `r` runs through.
+    `before` are statements at the start, `between` those after reading, `rows` an expression of what `r` runs through.
     None for files that Python alone does not read.
     """
     reader = _READERS.get(Path(file).suffix.lower())

@@ -1,4 +1,4 @@
-"""One row on its way to an example: its cells by role, and what is wrong with them."""
+"""One row before it becomes an example: its cells by role, and what is wrong with them."""
 
 import ast
 import json
@@ -62,18 +62,18 @@ def cell(row: Row, column: str) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether there is no value: nothing, or a number that is none, as tables write it."""
+    """Whether there is no value: nothing, or a NaN, as tables write it."""
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
 def is_structured(value: Any) -> bool:
-    """Whether an answer is an object or a list, and no conversation; its JSON is what is learned."""
+    """Whether an answer is an object or a list, and not a conversation; its JSON is trained on."""
     items = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
     return bool(items) and not any(isinstance(item, dict) and ("role" in item or "from" in item) for item in items)
 
 
 def accepted_answers(value: Any) -> list[str] | None:
-    """The answers that stand side by side with their places in a context, as SQuAD has them; None if it is something else.
+    """The answers listed beside their positions in a context, as SQuAD has them; None if it is something else.
 
     A cell of a csv file holds them as Python or numpy writes them.
     """
@@ -111,7 +111,7 @@ class RowReport:
         self.columns = columns
         self.problems: list[Problem] = []
         self.unused_keys: list[str] = []  # keys of turns that play no part
-        self.tools: tuple[Mapping[str, Any], ...] = ()  # those that stand in a system turn
+        self.tools: tuple[Mapping[str, Any], ...] = ()  # those of a system turn
 
     def cell(self, role: str) -> Any:
         """What plays a role; an answer that is an object or a list of no turns is its JSON."""
@@ -129,11 +129,11 @@ class RowReport:
         self.problems.append(Problem(code, where, {**values, "row": self.row.number}))
 
     def text_of(self, role: str) -> str:
-        """The text that plays a role, if it is sound and says something."""
+        """The text that plays a role, if it is valid and not empty."""
         return self.text(self.cell(role), self.columns[role])
 
     def text(self, value: Any, name: str, *, may_be_empty: bool = False) -> str:
-        """The value as text, if that is sound and says something."""
+        """The value as text, if that is valid and not empty."""
         if is_missing(value):
             if not may_be_empty:
                 self.add("E207", field=name)

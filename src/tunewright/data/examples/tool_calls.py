@@ -36,7 +36,7 @@ def read_tools(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, A
 
 
 def _by_name(tools: Mapping[str, Any]) -> list[Any]:
-    """The tools that stand under their names, each as an object with its parameters or as the schema of these; or one tool."""
+    """The tools listed under their names, each as an object with its parameters or as the schema of these; or one tool."""
     is_single_tool = isinstance(tools.get("name"), str) or isinstance(tools.get("function"), dict)
     if is_single_tool or not all(isinstance(tool, dict) for tool in tools.values()):
         return [tools]

@@ -12,9 +12,9 @@ _MOST = 0.9
 
 
 def sentence_column(rows: Sequence[RawRow], fmt: Format) -> str | None:
-    """The column that tells sentences apart, if each row is one word; None if rows are sentences.
+    """The column that identifies the sentence, if each row is one word; None if rows are sentences.
 
-    Raises: DataError E246 if each row is a word and no column tells.
+    Raises: DataError E246 if each row is a word and no column names the sentence.
     """
     words, tags = fmt.columns.get("words"), fmt.columns.get("tags")
     if not words or not rows:

@@ -37,13 +37,13 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
     },
     "token_cls": {
         "words": "tokens words token word text sentence 词语 词 单词 分词 字 文本 句子",
-        # Entities before parts of speech, which stand beside them in tables of both.
+        # Entities before parts of speech, which tables of both also have.
         "tags": "tags ner_tags ner tag labels label entity entities ner_tag pos_tags upos pos xpos chunk_tags 标签 标注 实体 词性",
         "sentence": "sentence_# sentence_id sentence_no sentence_number sentence_idx sent_id sent_no sentence_index sentid sent"
         " sentence 句子编号 句子序号 句子id 句子",
     },
 }
-# Names of conversations that may be something else: what stands there decides.
+# Names of conversations that may be something else: their content decides.
 VAGUE = frozenset(("dialogue", "dialog", "contents", "turns", "chat", "chats", "dialogs", "data"))
 # Columns of two texts that belong together.
 PAIRS = (

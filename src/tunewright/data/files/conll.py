@@ -1,7 +1,7 @@
-"""CoNLL files to rows: a word and its tag a line, a blank line behind each sentence.
+"""CoNLL files to rows: a word and its tag a line, a blank line after each sentence.
 
-The first column is the word and the last its tag, parted by tabs, blanks or commas; a CoNLL-U file names its columns itself:
-form and universal part of speech. Tags are taken as they stand. A damaged line costs its sentence and no other.
+The first column is the word and the last its tag, separated by tabs, blanks or commas; a CoNLL-U file names its columns itself:
+form and universal part of speech. Tags are read unchanged. A damaged line costs its sentence and no other.
 """
 
 import csv
@@ -23,7 +23,7 @@ _MOST = 0.9
 def separator_of(lines: Sequence[str]) -> str:
     """What parts words and tags in a file of any name: a tab, a blank or a comma; "" if it does not look like CoNLL.
 
-    Nearly all lines then end in a tag such as O or B-PER, and blank lines stand between sentences.
+    Nearly all lines then end in a tag such as O or B-PER, and blank lines separate sentences.
     """
     parts = "\n".join(line.strip() for line in lines).strip("\n").split("\n")
     words = [line for line in parts if line and not line.startswith(("#", "-DOCSTART-"))]
@@ -33,7 +33,7 @@ def separator_of(lines: Sequence[str]) -> str:
 
 
 def is_universal(lines: Sequence[str]) -> bool:
-    """Whether lines are those of CoNLL-U: ten columns parted by tabs, a number first."""
+    """Whether lines are those of CoNLL-U: ten columns separated by tabs, a number first."""
     words = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")]
     return bool(words) and all(len(cells) == _UNIVERSAL_COLUMNS and cells[0][:1].isdecimal() for cells in words[:20])
 
@@ -78,7 +78,7 @@ def scan_conll(lines: Iterable[TextLine], separator: str = "", *, is_universal: 
 
 
 def _is_comment(line: str, *, is_universal: bool) -> bool:
-    """Comments stand in front of a sentence; a line whose word is a # has a tab or ends in a tag."""
+    """Comments come before a sentence; a line whose word is a # has a tab or ends in a tag."""
     if is_universal:
         return line.startswith("#")
     return bool(_COMMENT.fullmatch(line)) and not _TAG.fullmatch(_BLANKS.split(line)[-1])

@@ -1,4 +1,4 @@
-"""Control characters in texts: which are white space, which are none of a text, and how they are taken out."""
+"""Control characters in texts: which are white space, which do not belong in a text, and how they are removed."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ _TERMINAL = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:
 
 
 def cleaned(value: Any) -> Any:
-    """The value with control characters taken out of all its texts; those that are marks of cp1252 become what they mean."""
+    """The value with control characters removed from all its texts; those that are marks of cp1252 become what they mean."""
     if isinstance(value, str):
         return CONTROL.sub(_meaning, _TERMINAL.sub("", value)) if CONTROL.search(value) else value
     if isinstance(value, dict):

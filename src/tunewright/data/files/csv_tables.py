@@ -38,7 +38,7 @@ def scan_table(
     """Rows under the header of the first line; cells are text.
 
     A table has no header if `columns`, those that `--map` names, are called column_1, column_2, ... and no header has them.
-    Raises: DataError E205, E213, E221 if the header is damaged, E241 if a name stands in it twice.
+    Raises: DataError E205, E213, E221 if the header is damaged, E241 if a name appears in it twice.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))  # global, and 128 KiB from the start
     waiting = _Lines(lines)
@@ -79,7 +79,7 @@ def has_even_tabs(lines: list[str]) -> bool:
 
 
 def _below_title(lines: list[TextLine], preferred: str) -> list[TextLine]:
-    """The lines without a title or a comment that stands alone above the names of columns."""
+    """The lines without a title or a comment alone above the names of columns."""
     if len(lines) < 3:
         return lines
     separator = _separator_of([text for _number, text, _size in lines[1:]], preferred)
@@ -91,7 +91,7 @@ def _below_title(lines: list[TextLine], preferred: str) -> list[TextLine]:
 def _row(number: int, record: list[str], header: list[str], separator: str) -> ScanItem:
     if len(header) > 1 and [normal(cell) for cell in record] == [normal(name) for name in header]:
         return with_text(DamagedRow("E242", number), separator.join(record))
-    if len(header) == 1 and len(record) > 1:  # nothing but the text stands there, so its commas need no quotes
+    if len(header) == 1 and len(record) > 1:  # it holds nothing but the text, so its commas need no quotes
         record = [separator.join(record)]
     while len(record) > len(header) and not record[-1].strip():  # a separator at the end of each line
         record = record[:-1]
@@ -202,7 +202,7 @@ def _damage_of(part: list[TextLine]) -> DamagedRow | None:
 
 
 def _separator_of(lines: list[str], preferred: str) -> str:
-    """The separator that parts the first lines most evenly, of those that stand in the first one outside quotes."""
+    """The separator that splits the first lines most evenly, of those in the first one outside quotes."""
     bare = Counter(re.sub(r'"[^"]*"', "", lines[0]))
     if preferred and (bare[preferred] or not any(bare[mark] for mark in _SEPARATORS)):
         return preferred
@@ -211,7 +211,7 @@ def _separator_of(lines: list[str], preferred: str) -> str:
 
 
 def _quoting_of(header: str, separator: str) -> dict[str, Any]:
-    """How the header quotes its names, and whether a blank stands behind each separator; cells are written so too."""
+    """How the header quotes its names, and whether a blank follows each separator; cells are written so too."""
     names = header.rstrip("\r\n").split(separator)
     is_single = all(len(name) > 2 and name.strip()[:1] == name.strip()[-1:] == "'" for name in names)
     is_spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])

@@ -1,6 +1,6 @@
 """Rows of parquet and arrow files and of the Hugging Face Hub: the one door to `datasets` and pyarrow.
 
-The imports stand inside the functions, because most data are text files and need neither.
+The imports are inside the functions, because most data are text files and need neither.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -70,7 +70,7 @@ def _rows_of(batches: Iterable[Any], names: LabelNames, size: int) -> Iterator[d
 
 
 def _with_floats(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose decimal numbers are numbers as those of other tables."""
+    """A row whose Decimal values are ordinary numbers, as in other tables."""
     return {column: float(value) if isinstance(value, Decimal) else value for column, value in row.items()}
 
 
@@ -82,7 +82,7 @@ class _InflatedError(ValueError):
 
 
 def _label_names(schema: Any) -> LabelNames:
-    """The names behind the numbers of a table that `datasets` has written; none for tables of others."""
+    """The class names for the numbers of a table that `datasets` has written; none for tables of others."""
     if b"huggingface" not in (schema.metadata or {}):
         return {}
     import datasets
@@ -123,7 +123,7 @@ def offline(is_offline: bool) -> Iterator[None]:
 def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
     """Rows of one split of a data set on the Hub, from the local cache where it is there.
 
-    `name` is an id, with the name of a configuration behind a colon where the data set has several.
+    `name` is an id, with the name of a configuration after a colon where the data set has several.
 
     Raises: HubError E701 if it is not here and the network is not to be used, E702 if the Hub does not answer,
     DataError E220 if it does and the data cannot be loaded.
@@ -141,7 +141,7 @@ def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
             raise error("E220", path=name, reason=_first_line(fault)) from fault
         except (ConnectionError, TimeoutError, httpx.TransportError) as fault:
             if is_offline:
-                why = N_("--offline was asked for") if _IS_OFFLINE.get() else "HF_HUB_OFFLINE"
+                why = N_("--offline is set") if _IS_OFFLINE.get() else "HF_HUB_OFFLINE"
                 raise error("E701", name=name, data=name, why=why) from fault
             raise error("E702", name=name, reason=_first_line(fault)) from fault
         except (ValueError, OSError) as fault:

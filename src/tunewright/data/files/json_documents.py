@@ -1,4 +1,4 @@
-"""JSON documents to rows: what is a list of rows, a table by column, a list for each split, or a row by itself.
+"""JSON documents to rows: what is a list of rows, a table by column, a list for each split, or a single row.
 
 How single values are read, with their places, is for `json_scanner.py`. Nothing here opens a file.
 """
@@ -33,7 +33,7 @@ def scan_document(text: str, file: str, split: str = TRAIN) -> Iterator[ScanItem
     """The rows of a JSON document: lists of objects, objects one after another, an object around one list or one for each
     split, a table by column, or one object a line.
 
-    Raises: DataError E217 if no row can be told from another, E237 or E243 if none of its lists is that of the split.
+    Raises: DataError E217 if rows cannot be separated, E237 or E243 if none of its lists is that of the split.
     """
     return (row for item in _items(text, file, split) for row in unnested(item))
 

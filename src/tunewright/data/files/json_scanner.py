@@ -1,6 +1,6 @@
 """JSON to rows with exact places: single values, lists of them, and values one after another.
 
-A damaged row is told with line and column and never costs its neighbours. Stricter than Python's reader: a key that stands
+A damaged row is reported with line and column and never costs its neighbours. Stricter than Python's reader: a key that is
 twice, NUL and half characters are damage; NaN and Infinity, which Python writes, are read as missing. Nothing here opens
 a file.
 """
@@ -19,7 +19,7 @@ from tunewright.errors import Where, error
 from tunewright.i18n import N_
 
 MAX_ROW_BYTES = 1_000_000
-KEPT_CHARACTERS = 4096  # of a damaged row, for whoever is to mend it
+KEPT_CHARACTERS = 4096  # of a damaged row, for whoever repairs it
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) == len(pairs):
         return value
     twice = next(key for key, count in Counter(key for key, _value in pairs).items() if count > 1)
-    raise _RefusedError(f'the key "{twice}" stands twice in one object')
+    raise _RefusedError(f'the key "{twice}" appears twice in one object')
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique)
@@ -81,20 +81,20 @@ _FLAW_ESCAPE = re.compile(
 )
 _MAYBE_FLAW = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.)*")\s*:')
-# Reading what turns out to be damaged may cost so many times the text; a text that is open brackets would cost its square.
+# Reading what turns out to be damaged may cost this many times the text; a text that is open brackets would cost its square.
 MAX_WASTE = 8
 DEEP = 5000  # characters that are read before nesting is too deep, about
 FEW_FAULTS, PART = 20, 8192
 DEEPEST_INDENT = 200
 
 _REASONS = {
-    "Extra data": N_("something stands after its end"),
+    "Extra data": N_("there is something after its end"),
     "Expecting value": N_("a value is missing here"),
     "Expecting ',' delimiter": N_('a comma is missing here, or a quote " inside a text is not written as \\"'),
     "Expecting ':' delimiter": N_("a colon is missing here"),
     "Expecting property name enclosed in double quotes": N_("a key in double quotes is missing here"),
-    "Illegal trailing comma before end of object": N_("a comma stands before the end of the object"),
-    "Illegal trailing comma before end of array": N_("a comma stands before the end of the list"),
+    "Illegal trailing comma before end of object": N_("there is a comma before the end of the object"),
+    "Illegal trailing comma before end of array": N_("there is a comma before the end of the list"),
     "Unterminated string starting at": N_("the text that begins here does not end"),
     "Invalid control character at": N_("a line break or control character inside a text is not escaped"),
     "Invalid \\escape": N_("a backslash is not written as \\\\"),
@@ -102,7 +102,7 @@ _REASONS = {
 }
 _NOT_UTF8 = N_("the bytes are not UTF-8")
 _NUL = N_("a NUL character")
-_HALF = N_("half a character (a lone surrogate)")
+_HALF = N_("a lone surrogate (half a character)")
 
 _KINDS: Mapping[type, str] = {
     dict: N_("an object"),
@@ -167,7 +167,7 @@ def _is_cell(value: Any) -> bool:
 
 
 def _as_row(value: Any) -> Any:
-    """The object that a list stands for: a conversation, or cells whose columns have numbers; other values as they are."""
+    """The object that a list represents: a conversation, or cells whose columns have numbers; other values as they are."""
     if isinstance(value, list) and value and is_turn(value[0]):
         return {"messages": value}
     if isinstance(value, list) and len(value) > 1 and all(isinstance(v, str | int | float | None) for v in value):
@@ -201,7 +201,7 @@ class JsonDocument:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether so much was read in vain that no more is tried."""
+        """Whether the budget for reading in vain is used up."""
         return self.waste > MAX_WASTE * (len(self.text) + DEEP)
 
     def place(self, offset: int) -> tuple[int, int]:
@@ -222,7 +222,7 @@ class JsonDocument:
         return item
 
     def table_or_row(self) -> Iterator[ScanItem]:
-        """The rows of the table that this text is; the one row that it is if it is no table."""
+        """The rows of the table that this text is; a single row if it is not a table."""
         item = self.single()
         rows = table_rows(item.value) if isinstance(item, ParsedRow) else None
         if rows is None:
@@ -256,7 +256,7 @@ class JsonDocument:
             first = False
 
     def texts(self, start: int) -> Generator[ScanItem, None, int]:
-        """A list of texts: each is a row, unless more lists follow; then it is a row itself. Returns: the offset behind it."""
+        """A list of texts: each is a row, unless more lists follow; then it is a row itself. Returns: the offset after it."""
         item, end = self.element(start)
         value = [] if end is None else LENIENT.raw_decode(self.text, start)[0]
         if end is None or self.skip(end) < len(self.text) or not all(isinstance(item, str) for item in value):
@@ -274,14 +274,14 @@ class JsonDocument:
             return None
 
     def wrapped(self, position: int, file: str) -> Iterator[ScanItem]:
-        """The elements of the list inside an object; what stands behind it belongs to that."""
+        """The elements of the list inside an object; what follows belongs to that object."""
         end = yield from self.elements(position, file)
         closing = self.text[self.skip(end) :].strip() if end != -1 else ""
         if closing and not closing.endswith("}"):
             yield with_text(self.not_json(self.skip(end), _REASONS["Extra data"]), self.text, end)
 
     def elements(self, position: int, file: str, *, first: bool = True) -> Generator[ScanItem, None, int]:
-        """The elements of the list that opens before this offset. Returns: the offset behind it, -1 if it has no end."""
+        """The elements of the list that opens before this offset. Returns: the offset after it, -1 if it has no end."""
         text = self.text
         while True:
             position = self.skip(position)
@@ -309,7 +309,7 @@ class JsonDocument:
             position = after + 1 if text[after : after + 1] == "," else after
 
     def element(self, start: int) -> tuple[ScanItem, int | None]:
-        """The value at an offset and the offset of its end; no end if it is so damaged that it cannot be told."""
+        """The value at an offset and the offset of its end; no end if it is so damaged that it cannot be found."""
         try:
             value, end = self.decoded(_STRICT, start)
         except _BrokenError as fault:
@@ -386,10 +386,10 @@ class JsonDocument:
         return DamagedRow("E204", line, column, {"reason": reason})
 
     def next_element(self, start: int) -> int:
-        """Offset of the element after a damaged one, -1 if none can be told or too much was read in vain.
+        """Offset of the element after a damaged one, -1 if none can be found or too much was read in vain.
 
         In a list written over several lines elements begin a line with no more indent than this one; within one
-        line they begin with the same key. So objects nested in the damaged element are not taken for rows.
+        line they begin with the same key. So objects nested in the damaged element are not mistaken for rows.
         """
         if self.is_hopeless:
             return -1

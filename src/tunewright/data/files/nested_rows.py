@@ -1,4 +1,4 @@
-"""Rows that stand deep inside the objects of known files: the questions of SQuAD, the choices of Label Studio."""
+"""Rows nested in the objects of known files: the questions of SQuAD, the choices of Label Studio."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

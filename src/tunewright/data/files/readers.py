@@ -62,7 +62,7 @@ PLAIN = Reading()
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as it stands in the data: `number` over the whole data set, `line` in its file (0 if it has no lines)."""
+    """One row of the data, unchanged: `number` over the whole data set, `line` in its file (0 if it has no lines)."""
 
     number: int
     file: str
@@ -115,7 +115,7 @@ def iterate_rows(path: str, reading: Reading = PLAIN, *, limit: int | None = Non
 def texts_of(
     path: str, places: Collection[tuple[str, int]], reading: Reading = PLAIN
 ) -> Iterator[tuple[tuple[str, int], str]]:
-    """The text of the rows with these files and numbers: as it stands there, or as JSON where the row could be read.
+    """The text of the rows with these files and numbers: unchanged, or as JSON where the row could be read.
 
     Cost: one more reading, with one row in memory.
     """
@@ -262,7 +262,7 @@ def _under_names(items: Iterator[ScanItem], columns: Collection[str]) -> Iterato
 
 
 def _has_cells(item: ScanItem) -> TypeGuard[ParsedRow]:
-    """Whether a row is a list of cells, whose columns have numbers alone."""
+    """Whether a row is a list of cells, whose columns have only numbers."""
     return isinstance(item, ParsedRow) and all(map(NUMBERED.fullmatch, item.value))
 
 

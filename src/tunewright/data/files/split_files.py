@@ -1,4 +1,4 @@
-"""What a folder holds: files that are trained, validated and tested on, told by their names, and files that are no rows.
+"""What a folder holds: files that are trained, validated and tested on, by their names, and files that hold no rows.
 
 The words are those of `datasets` (data_files.SPLIT_KEYWORDS), with Chinese ones and with `eval` as a name of what is held
 out, as trainers use it.
@@ -16,7 +16,7 @@ from tunewright.i18n import N_
 from tunewright.security.paths import check_link
 
 DEEPEST = 32  # folders in one another
-NEAR = 0.75  # how alike a name must be to be offered for one that is not there
+NEAR = 0.75  # how similar a name must be to be suggested for a missing one
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2")
 EXTENSIONS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".txt", *CONLL)
@@ -32,7 +32,7 @@ _CHINESE = {"训练": TRAIN, "验证": VALIDATION, "开发集": VALIDATION, "测
 _PARTING = re.compile(r"[^a-zA-Z]+|(?<=[a-z])(?=[A-Z])")
 # What `Dataset.save_to_disk` and Hub snapshots put beside the rows; it is part of the data and no word is lost about it.
 _OF_DATASETS = re.compile(r"(?:dataset_infos?|dataset_dict|state)\.json|cache-[0-9a-f]+\.arrow")
-# What stands beside data and is none: texts and settings for people and programs.
+# What lies beside data and is not data: texts and settings for people and programs.
 _NO_ROWS = re.compile(
     r"(?:readme|licen[cs]e|copying|notice|authors?|contributors|contributing|citation|changelog|changes|history|manifest|"
     r"sources?|version|requirements|todo)(?:[-_. ].*)?|"
@@ -43,7 +43,7 @@ _NO_ROWS = re.compile(
 
 
 def split_of(name: str) -> str:
-    """The split that a name of a file or folder tells: train, validation or test; "" if none or several."""
+    """The split that the name of a file or folder means: train, validation or test; "" if none or several."""
     tellings = {_WORDS[word] for part in _PARTING.split(name) if (word := part.casefold()) in _WORDS}
     tellings |= {split for word, split in _CHINESE.items() if word in name}
     return tellings.pop() if len(tellings) == 1 else ""
@@ -94,14 +94,14 @@ def _listed(place: Path, root: Path) -> DataFolder:
 
 
 def _data_files(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    """The data files of a folder and of those in it, in the order of their names; `above` are those that it stands in.
+    """The data files of a folder and of those in it, in the order of their names; `above` are its parent folders.
 
     Raises: DataError E262 for a link that leads back into one of these, and for more than DEEPEST of them.
     """
     if len(above) > DEEPEST:
         raise error("E262", Where(str(folder)), file=str(folder), what=N_("a folder in too many others"))
     if folder.is_symlink() and any(folder.samefile(parent) for parent in above):
-        raise error("E262", Where(str(folder)), file=str(folder), what=N_("a link to a folder that it stands in"))
+        raise error("E262", Where(str(folder)), file=str(folder), what=N_("a link to a folder that contains it"))
     for entry in _entries(folder, root):
         if entry.is_dir():
             yield from _data_files(entry, root, (*above, folder))
@@ -110,7 +110,7 @@ def _data_files(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[P
 
 
 def _entries(folder: Path, root: Path) -> Iterator[Path]:
-    """What stands in a folder and may be data. Raises: ModelError E315 for a link that leads out of `root`."""
+    """What a folder holds that may be data. Raises: ModelError E315 for a link that leads out of `root`."""
     for entry in sorted(folder.iterdir()):
         if not _is_hidden(entry):
             if entry.is_symlink():
@@ -186,7 +186,7 @@ def originals(path: str) -> list[Path]:
 
 
 def _nothing_at(place: Path, path: str) -> Exception:
-    """E201 with the nearest name beside which it was looked for."""
+    """E201 with the nearest existing name."""
     values = {"path": path, "reason": N_("nothing is there")}
     try:
         around = [entry for entry in place.parent.iterdir() if _is_text(entry.name)]

@@ -1,4 +1,4 @@
-"""Which encoding bytes are in: told by a byte-order mark, or guessed by whether what they say is common in its language.
+"""Which encoding bytes are in: known by a byte-order mark, or guessed by whether the text is common in its language.
 
 charset_normalizer, which comes with other packages, was tried on short tables and was wrong in most; what is guessed here
 is only ever put into a message, never read without being asked for.
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 UTF8 = "utf-8"
-# UTF-32 stands first, as its mark begins with that of UTF-16.
+# UTF-32 comes first, as its mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -54,12 +54,12 @@ _LATIN = ("cp1252", "cp1250", "cp1254")
 _OTHER_ALPHABETS = ("cp1251", "koi8-r", "cp1253", "cp1256")
 _EASTERN = _COMMON["gb18030"] | _COMMON["big5"] | _COMMON["cp932"] | _COMMON["cp949"]
 _NO_TEXT = re.compile(b"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-MOST_CONTROLS = 0.002  # of all bytes; more are no text in any encoding
+MOST_CONTROLS = 0.002  # of all bytes; more are not text in any encoding
 _ESCAPED = ("\udc80", "\udcff")
 
 
 def marked_encoding(head: bytes) -> str:
-    """The encoding that a byte-order mark tells; "" if there is none."""
+    """The encoding of a byte-order mark; "" if there is none."""
     return next((name for mark, name in _MARKS if head.startswith(mark)), "")
 
 
@@ -103,9 +103,9 @@ def likely_encoding(head: bytes) -> str:
 
 
 def _share(head: bytes, name: str) -> float:
-    """How many of the characters beyond ASCII are common ones, and stand as they do in such a language; 0 if unreadable.
+    """How many of the characters beyond ASCII are common ones, and placed as in such a language; 0 if unreadable.
 
-    Letters of another alphabet stand beside each other, those of the Latin one with a mark mostly alone.
+    Letters of another alphabet come side by side, those of the Latin one with a mark mostly alone.
     """
     try:
         text = codecs.getincrementaldecoder(name)().decode(head)

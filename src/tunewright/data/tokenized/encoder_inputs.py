@@ -1,6 +1,6 @@
 """Texts and words to the ids that an encoder or a classifier is given, special tokens as the tokenizer puts them.
 
-Training rows and new texts come through here alike. What is too long is cut so that the closing special tokens stay.
+Training rows and new texts both come through here. What is too long is cut so that the closing special tokens stay.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class EncoderInput:
     `prompt_length` counts the tokens in front of a second text that the tokenizer marks with type id 1 (else 0).
     `positions` has the token that answers for each word, None for a word that was cut off; `lost` are the words that had
     no token of their own in the first place.
-    `is_empty` says that nothing but special tokens came of the row.
+    `is_empty`: the row has nothing but special tokens.
     """
 
     input_ids: list[int]
@@ -35,7 +35,7 @@ def text_inputs(
 ) -> list[EncoderInput]:
     """Inputs of texts, each with a second text or "".
 
-    A pair is written in the tokenizer's own way; where it has none, the texts are joined by a new line.
+    A pair is joined in the tokenizer's own format; where it has none, the texts are joined by a new line.
     """
     knows_pairs = any(pair for _text, pair in texts) and _knows_pairs(tokenizer)
     inputs = [(text, pair) if pair and knows_pairs else f"{text}\n{pair}" if pair else text for text, pair in texts]
@@ -45,7 +45,7 @@ def text_inputs(
 
 def _text_input(encoding: Encoding, max_length: int | None) -> EncoderInput:
     positions = _positions_after_cut(encoding, max_length)
-    ids, all_kinds = encoding.ids, encoding.type_ids  # each look at them makes the whole list anew
+    ids, all_kinds = encoding.ids, encoding.type_ids  # each access builds the whole list again
     kinds = [all_kinds[i] for i in positions]
     return EncoderInput(
         input_ids=[ids[i] for i in positions],
@@ -92,7 +92,7 @@ def word_inputs(
     """Inputs of rows of words; a word's token is its first, or with `label_last` its last.
 
     Words are joined as they would be written. Where a token would then hold parts of two words, as it happens between
-    Chinese characters, the row is written with a blank between all words; a word that the tokenizer makes nothing of is
+    Chinese characters, the row is written with a blank between all words; a word without any token is
     written as its unknown token.
     """
     joined = [join_words(words) for words in rows]

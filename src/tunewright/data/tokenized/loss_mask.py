@@ -115,7 +115,7 @@ def fitting_turns(
 
 
 def _knows_calls(message: Message, tokenizer: TextTokenizer) -> bool:
-    """Whether the template writes the first call of a turn, behind nothing but a question."""
+    """Whether the template writes the first call of a turn, after nothing but a question."""
     first_call = replace(message, tool_calls=message.tool_calls[:1])
     question = Message("user", "?")
     for calls in (first_call.tool_calls, with_text_arguments(first_call.tool_calls)):
@@ -163,7 +163,7 @@ def _without_calls(message: Message) -> Message:
 def _answer(
     messages: Sequence[Message], turn: int, tools: Tools, tokenizer: TextTokenizer, thinking: Thinking
 ) -> _Answer:
-    """One answer behind its prompt, as the template writes it or, where that loses something, by hand."""
+    """One answer after its prompt, as the template renders it or, where that loses something, inserted directly."""
     message, before = messages[turn], messages[:turn]
     reasoning, answer = thinking_of(message)
     opening, after = _around(messages, turn, tools, tokenizer)
@@ -183,9 +183,9 @@ def _answer(
 def _by_template(
     message: Message, before: Sequence[Message], prompt: str, after: str, tools: Tools, tokenizer: TextTokenizer
 ) -> str | None:
-    """The turn as the template writes it behind its prompt; None if that is not what the model has to write.
+    """The turn as the template renders it after its prompt; None if that is not what the model has to generate.
 
-    Thinking is tried where it stands in the row, then in a key of its own, which also keeps templates from taking a tag that
+    Thinking is tried where it is in the row, then in a key of its own, which also keeps templates from taking a tag that
     an answer only mentions for the end of thinking.
     """
     reasoning, answer = thinking_of(message)
@@ -215,13 +215,13 @@ def _by_hand(
     tools: Tools,
     tokenizer: TextTokenizer,
 ) -> str:
-    """Thinking, and what the template writes of the turn without it behind the head of the turn."""
+    """Thinking, and what the template writes of the turn without it after the head of the turn."""
     answer = thinking_of(message)[1]
     head = prompt.removesuffix(opening_of(prompt))
     text = tokenizer.render([*before, replace(message, content=answer, reasoning=None)], tools=tools)
     turn = text[len(head) :] if text.startswith(head) else _behind_head(head, text, opening, before, tools, tokenizer)
     if message.tool_calls and not turn:
-        raise jinja2.TemplateError("the calls cannot be found behind the prompt that the template writes")
+        raise jinja2.TemplateError("the calls cannot be found after the prompt that the template renders")
     if message.tool_calls or (after and turn.endswith(after) and answer.strip() in turn):
         turn = _ended(turn, after, message, tokenizer)
     else:
@@ -232,7 +232,7 @@ def _by_hand(
 def _behind_head(
     head: str, text: str, opening: str, before: Sequence[Message], tools: Tools, tokenizer: TextTokenizer
 ) -> str:
-    """The turn behind what a prompt adds to the turns before it, as earlier turns may be written otherwise by now."""
+    """The turn after what a prompt adds to the turns before it, as earlier turns may be rendered differently by now."""
     known = tokenizer.render(before, tools=tools)
     added = head.removeprefix(known) if head.startswith(known) else ""
     place = (opening or text).rfind(added) if added else -1
@@ -248,7 +248,7 @@ def _ended(turn: str, after: str, message: Message, tokenizer: TextTokenizer) ->
 
 
 def _around(messages: Sequence[Message], turn: int, tools: Tools, tokenizer: TextTokenizer) -> tuple[str, str]:
-    """What the template writes before and behind the content of a turn that ends a conversation."""
+    """What the template writes before and after the content of a turn that ends a conversation."""
     marked = replace(messages[turn], content=SENTINEL, reasoning=None)
     before, mark, after = tokenizer.render([*messages[:turn], marked], tools=tools).partition(SENTINEL)
     if mark:
@@ -278,7 +278,7 @@ def _prompt(before: Sequence[Message], tools: Tools, tokenizer: TextTokenizer, o
 def _joined(
     answers: Sequence[_Answer], notes: frozenset[RenderNote], tokenizer: TextTokenizer
 ) -> list[RenderedConversation]:
-    """As few texts as hold all answers behind their prompts, from the last answer back."""
+    """As few texts as hold all answers after their prompts, from the last answer back."""
     texts: list[RenderedConversation] = []
     for answer in reversed(answers):
         full_text = answer.prompt + answer.text

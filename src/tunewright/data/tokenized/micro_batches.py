@@ -12,7 +12,7 @@ SHORTEST_PREFIX = 8
 def micro_batches(lengths: Sequence[int], max_tokens: int, *, same_length: bool = False) -> list[list[int]]:
     """Positions of rows grouped by length so that rows x longest of a group stays within `max_tokens`.
 
-    A row longer than that stands alone. Long groups come first: the peak of memory shows at once. With `same_length` all
+    A row longer than that is alone. Long groups come first: the peak of memory shows at once. With `same_length` all
     rows of a group have one length, for models that cannot tell padding from text.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
@@ -35,10 +35,10 @@ class SharedPrefix:
 
 
 def packs(rows: Sequence[Ids], may_share: Sequence[int], max_tokens: int) -> list[list[SharedPrefix]]:
-    """Micro-batches of at most `max_tokens` tokens without padding; a row longer than that stands alone.
+    """Micro-batches of at most `max_tokens` tokens without padding; a row longer than that is alone.
 
     `may_share` says how many of its first tokens each row may have in common with others. A group that does not fit into
-    what is left of a micro-batch goes on in the next one, which computes the common beginning once more.
+    what is left of a micro-batch goes on in the next one, which computes the shared prefix once more.
     """
     batches: list[list[SharedPrefix]] = []
     room = 0
@@ -66,9 +66,9 @@ def _size(group: SharedPrefix, rows: Sequence[Ids]) -> int:
 
 
 def shared_beginnings(rows: Sequence[Ids], may_share: Sequence[int]) -> list[SharedPrefix]:
-    """The rows in groups with common beginnings, chosen so that the fewest tokens are computed.
+    """The rows in groups with shared prefixes, chosen so that the fewest tokens are computed.
 
-    In the order of their tokens, rows with a common beginning stand together; a stretch of them is one group, or is cut
+    In the order of their tokens, rows with a shared prefix are adjacent; a stretch of them is one group, or is cut
     where neighbours have the least in common, whichever saves more.
     """
     order = sorted(range(len(rows)), key=lambda i: tuple(rows[i][: may_share[i]]))

@@ -54,7 +54,7 @@ def _check(source: str, special_tokens: tuple[tuple[str, str], ...]) -> tuple[st
 
 
 class _OutOfTimeError(Exception):
-    """The signal that comes before the kill, so that the line can be told."""
+    """The signal that comes before the kill, so that the line can be named."""
 
 
 def _on_limit(number: int, frame: FrameType | None) -> None:
@@ -67,7 +67,7 @@ def _attempt(source: str, special_tokens: Mapping[str, str]) -> tuple[str, int]:
         for messages, tools, add_generation_prompt in SAMPLES:
             _write(parts(template, messages, special_tokens, add_generation_prompt, tools))
     except jinja2.TemplateSyntaxError as fault:
-        return fault.message or "it is no template", fault.lineno
+        return fault.message or "it is not a template", fault.lineno
     except SecurityError as fault:
         return f"it reaches for what a template must not have: {fault}", _line(fault)
     except MemoryError as fault:
@@ -87,7 +87,7 @@ def _write(text: Iterable[str]) -> None:
     except SecurityError:
         raise
     except (jinja2.TemplateError, AttributeError, LookupError, TypeError, ValueError, ZeroDivisionError):
-        return  # a row that it does not take; such rows are told with their places
+        return  # a row that it does not take; such rows are reported with their places
 
 
 def _line(fault: BaseException) -> int:

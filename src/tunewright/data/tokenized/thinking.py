@@ -1,4 +1,4 @@
-"""Thinking in front of an answer: where it stands in a row, and how a chat template writes it."""
+"""Thinking before an answer: where it is in a row, and how a chat template writes it."""
 
 import re
 from dataclasses import dataclass, replace
@@ -58,7 +58,7 @@ def is_skipped(prompt: str) -> bool:
 
 
 def behind_prompt(message: Message, prompt: str, turn: str, tokenizer: TextTokenizer) -> str:
-    """A turn without thinking, as the template wrote it behind the head of the turn, with the thinking it has to begin with.
+    """A turn without thinking, as the template wrote it after the head of the turn, with the thinking it has to begin with.
 
     An empty block that the template put there goes, unless the prompt opened it and it is to be closed.
     """
@@ -74,7 +74,7 @@ def behind_prompt(message: Message, prompt: str, turn: str, tokenizer: TextToken
 
 
 def _thought(message: Message, opened: str, tokenizer: TextTokenizer) -> str:
-    """The thinking between the marks of this template, behind what the prompt opened."""
+    """The thinking between the marks of this template, after what the prompt opened."""
     reasoning, answer = thinking_of(message)
     marks = marks_of(tokenizer)
     thought = f"{marks.before}{reasoning.strip(chr(10))}{marks.after}"
@@ -85,13 +85,13 @@ def _thought(message: Message, opened: str, tokenizer: TextTokenizer) -> str:
 
 
 def written_before(message: Message) -> str:
-    """The answer of a turn behind its thinking between the usual tags, where no template writes it."""
+    """The answer of a turn after its thinking between the usual tags, where no template writes it."""
     reasoning, answer = thinking_of(message)
     return f"{USUAL.before}{reasoning.strip(chr(10))}{USUAL.after}{answer}" if reasoning.strip() else answer
 
 
 def end_of_thinking(message: Message, turn: str, prompt: str, tokenizer: TextTokenizer) -> int:
-    """Characters of what the model writes that are thinking, with its marks and the blanks behind it."""
+    """Characters of what the model generates that are thinking, with its marks and the blanks after it."""
     closing = marks_of(tokenizer).after.strip() or CLOSE
     reasoning = thinking_of(message)[0].strip()
     if reasoning and reasoning in turn:
@@ -105,7 +105,7 @@ def end_of_thinking(message: Message, turn: str, prompt: str, tokenizer: TextTok
 
 @dataclass(frozen=True)
 class ThinkingMarkers:
-    """What stands before and behind thinking."""
+    """What comes before and after thinking."""
 
     before: str
     after: str

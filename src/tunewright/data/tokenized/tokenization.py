@@ -86,7 +86,7 @@ def encode(
 
     `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token.
     Problems: E219 (the template refuses the row), E231 (it leaves out calls of tools), E209 (nothing of the answer fits),
-    E214 (no end token is in the loss), E235 (calls of tools without a template), E227 (the tokenizer makes nothing of the text).
+    E214 (no end token is in the loss), E235 (calls of tools without a template), E227 (the tokenizer makes no token of the text).
     """
     classes = {name: number for number, name in enumerate(labels)}
     rules = _Rules(tokenizer, max_length, train_on, thinking, turns, classes, label_last)
@@ -257,7 +257,7 @@ def _label(
         trained += [any(_overlap(token, learned) for learned in part.learned) for token in encoding.offsets]
     last = max((i for i, is_trained in enumerate(trained) if is_trained), default=-1)
     prompt_length = _prompt_length(rendered, parts) if rendered.is_chat else 0
-    # Nothing behind the last trained token can reach the loss of a causal model, so it is not computed.
+    # Nothing after the last label token can reach the loss of a causal model, so it is not computed.
     ids, trained = ids[: last + 1], trained[: last + 1]
     if last >= 0 and ids[-1] not in rules.tokenizer.end_ids:
         ids.append(rules.tokenizer.end_ids[0])
@@ -267,7 +267,7 @@ def _label(
 
 
 def _overlap(token: tuple[int, int], learned: tuple[int, int]) -> bool:
-    """Whether a token's characters overlap those that are learned; blanks may have no width of their own."""
+    """Whether a token's characters overlap those in the loss; blanks may have no width of their own."""
     (a, b), (start, end) = token, learned
     return a < end and (b > start or start == 0)
 

@@ -1,7 +1,7 @@
 """Encoded rows on disk, by content: the same data, tokenizer and settings are encoded once.
 
 One file: a JSON line that describes the arrays, then 32-bit integers in this machine's byte order; labels that are
-numbers to be estimated follow as 64-bit floats. No pickle.
+numbers to predict follow as 64-bit floats. No pickle.
 """
 
 import hashlib

@@ -10,7 +10,7 @@ from tunewright.data.tokenized.tokenizer import TextTokenizer
 
 
 class PreviewPiece(StoredRecord):
-    """A piece of a row as the model reads it, all of it in the loss or none."""
+    """Text of a row as the model sees it, all of it in the loss or none."""
 
     text: str
     """decoded tokens"""
@@ -42,7 +42,7 @@ def pieces(
     labels: Sequence[str] = (),
     problem_type: ProblemType | None = None,
 ) -> list[PreviewPiece]:
-    """A row's text, cut where learned tokens begin and end.
+    """A row's text, cut where tokens in the loss begin and end.
 
     A text to be labelled is followed by its label, a source by its target, the token that answers for a word by its tag.
     """
@@ -100,12 +100,12 @@ def _label(row: TokenizedExample, labels: Sequence[str], problem_type: ProblemTy
 
 
 def _tagged(row: TokenizedExample, tokenizer: TextTokenizer, labels: Sequence[str]) -> Iterator[PreviewPiece]:
-    """The text, and behind each token that answers for a word that word's tag."""
+    """The text, and after each token that answers for a word that word's tag."""
     text_so_far, start = "", 0
     for end, label in enumerate(row.labels, 1):
         if label == IGNORED and end < len(row.input_ids):
             continue
-        # Decoded from the start, as blanks depend on what stands in front; half a character waits for its other tokens.
+        # Decoded from the start, as blanks depend on what comes before; half a character waits for its other tokens.
         text = tokenizer.decode(row.input_ids[:end], skip_special_tokens=False).rstrip("\ufffd")
         alone = tokenizer.decode(row.input_ids[start:end], skip_special_tokens=False)
         yield _piece(text.removeprefix(text_so_far) if text.startswith(text_so_far) else alone, False)

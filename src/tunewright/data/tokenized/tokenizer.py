@@ -61,7 +61,7 @@ class TextTokenizer:
 
     @property
     def pad_id(self) -> int:
-        """The id that fills rows up; it is masked wherever it stands."""
+        """The id that fills rows up; it is masked everywhere."""
         pad = self.special_tokens.get("pad_token")
         token_id = self.backend.token_to_id(pad) if pad else None
         return self.end_ids[0] if token_id is None else token_id
@@ -215,7 +215,7 @@ def _stored_template(config: dict[str, Any], name: str) -> str | None:
 
 
 def _end_ids(folder: Path, backend: Tokenizer, special: dict[str, str]) -> tuple[int, ...]:
-    """The tokenizer's end token first, then whatever else ends generation by the model's own configs."""
+    """The tokenizer's end token first, then the other tokens that end generation by the model's own configs."""
     ids = _ids(backend, special, "eos_token")
     for name in ("generation_config.json", "config.json"):
         value = _read_json(folder / name).get("eos_token_id")

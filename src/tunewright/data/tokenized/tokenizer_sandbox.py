@@ -1,6 +1,6 @@
 """A stranger's tokenizer.json is tried before it is used, in a process with limits.
 
-Steps of a tokenizer may double a text forty times, write one text a thousand times, or go on for ever on a long word. What
+Steps of a tokenizer may double a text forty times, repeat one text a thousand times, or never end on a long word. What
 held once is remembered by its digest, so that a sound tokenizer is tried once.
 """
 
@@ -78,10 +78,10 @@ def _remember(mark: Path) -> None:
 
 
 def _attempt(file: Path) -> Mapping[str, Any]:
-    """What is wrong, in numbers; nothing for a file that is no tokenizer, which is told where it is loaded."""
+    """What is wrong, in numbers; nothing for a file that is not a tokenizer, which is reported when loaded."""
     try:
         backend = Tokenizer.from_file(str(file))
-    except BaseException:  # tokenizers' panics are no Exception
+    except BaseException:  # tokenizers' panics are not an Exception
         return {}
     state = json.loads(file.read_bytes())
     if (factor := max(growth(state.get(step)) for step in ("normalizer", "decoder"))) > MOST_GROWTH:

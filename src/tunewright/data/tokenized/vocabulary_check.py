@@ -28,7 +28,7 @@ class EmbeddingRows:
 def beyond(
     rows: Sequence["TokenizedExample"], tokenizer: TextTokenizer, task: Task, embedding: EmbeddingRows
 ) -> list[int]:
-    """Ids in use that lie behind the last row of the embedding: those of rows, and the one that fills rows up."""
+    """Ids in use beyond the last row of the embedding: those of rows, and the one that fills rows up."""
     used = {tokenizer.pad_id}
     for row in rows:
         used.update(row.input_ids)
@@ -61,9 +61,9 @@ def _resize(folder: str, task: Task) -> str:
 
 
 def has_control_token(example: Example, tokenizer: TextTokenizer) -> bool:
-    """Whether a text that is not meant to have any holds a token that ends a turn or a text; plain text may.
+    """Whether a text that should not have any holds a token that ends a turn or a text; plain text may.
 
-    Tokens that were added for the task are meant: only those count that the model's configs name or its template writes.
+    Tokens that were added for the task are intended: only those count that the model's configs name or its template writes.
     """
     texts = [message.content for message in example.messages] + list(example.words)
     texts += [example.text, example.pair] if example.target is not None else []

@@ -81,7 +81,7 @@ def _for_each_micro_batch(
 
 
 def spread(rows: Sequence[TokenizedExample], limit: int) -> list[TokenizedExample]:
-    """At most so many rows, evenly from the first to the last: files often stand in the order of their labels."""
+    """At most this many rows, evenly from the first to the last: files are often sorted by label."""
     count = min(limit, len(rows))
     return [rows[i * len(rows) // count] for i in range(count)]
 

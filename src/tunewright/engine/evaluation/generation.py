@@ -127,7 +127,7 @@ def _generate(
 
 
 def _has_learned_prompt(model: PreTrainedModel) -> bool:
-    """Whether learned vectors stand before the text (a prefix is keys and values instead)."""
+    """Whether learned vectors precede the text (a prefix is keys and values instead)."""
     config = model.active_peft_config if isinstance(model, PeftModel) else None
     return config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
 

@@ -179,7 +179,7 @@ def merge(
 
     A quantized base is dequantized first: a sum of quantized weights and an update would be rounded to quantized ones
     again. The merged model is then compared with the adapter on that plain base; how far this is from the quantized
-    model stands under `quantised`. `readme` is the text of its card.
+    model is under `quantised`. `readme` is the text of its card.
     Raises: SpecError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
     logits differ; TrainingError E511 if a sum of base and adapter is not finite.
     Cost: memory of the plain base model; disk of the merged one.

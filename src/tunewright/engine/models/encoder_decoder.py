@@ -32,7 +32,7 @@ def join(source: Path, target: Path) -> None:
             config.decoder_start_token_id = config.bos_token_id = tokenizer.bos_token_id
             config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
         for half in (model.config.encoder, model.config.decoder):
-            half.name_or_path = ""  # else the path on this machine stands in the config
+            half.name_or_path = ""  # else the config holds the path on this machine
         model.save_pretrained(staged)
         tokenizer.save_pretrained(staged)
         seal(staged, run_id="", step=0, identity={})

@@ -1,7 +1,7 @@
 """A model's tensors from its config alone, without weights: `python -m tunewright.engine.models.meta_shapes FOLDER FILE`.
 
 The architecture is built on the meta device, where tensors have names and shapes and no memory. FILE then holds, sealed, name ->
-[shape, type], as a checkpoint's header would; tied tensors stand in it once.
+[shape, type], as a checkpoint's header would; tied tensors are in it once.
 """
 
 import sys

@@ -100,7 +100,7 @@ def without_adapter(model: PeftModel) -> Iterator[PeftModel | PreTrainedModel]:
     """The model without its adapter, the original head included, for as long as the block lasts.
 
     `PeftModel.disable_adapter` of peft 0.21.2 fails for prompt learning on models that cannot generate; there the base is
-    complete by itself.
+    complete on its own.
     """
     if not model.active_peft_config.is_prompt_learning:
         with model.disable_adapter():

@@ -73,9 +73,9 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
     logger.info("%d linear layers are quantized by bitsandbytes", len(layers))
     for layer in layers:
         if stored_in(layer) == "4bit":
-            # On a CPU with AVX512-BF16 the first evaluation packs the weights anew, for a kernel without a backward pass:
+            # On a CPU with AVX512-BF16 the first evaluation packs the weights again, for a kernel without a backward pass:
             # from then on adapters on q and v got no gradient, and those on all layers a wrong one (off by 98 % of its
-            # length, SmolLM2). Sizes that are no multiple of 64 crash it.
+            # length, SmolLM2). Sizes that are not a multiple of 64 crash it.
             layer.support_avx512bf16_for_cpu = False
     for parameter in model.parameters():
         if not get_bnb_param_type(parameter):
@@ -87,7 +87,7 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """Bytes of all weights as they are stored, scales included, tied ones once."""
+    """Bytes of all weights as stored, scales included, tied ones once."""
     return sum({t.data_ptr(): t.nbytes for t in model.state_dict().values() if isinstance(t, torch.Tensor)}.values())
 
 

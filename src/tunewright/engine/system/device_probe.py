@@ -26,7 +26,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def flops(dtypes: dict[str, torch.dtype], device: torch.device) -> dict[str, float]:
     """Useful floating point operations per second of a transformer block, forward and backward.
 
-    A block and not a bare matrix product: on some CPUs bf16 products are fast while all that stands between them is slow.
+    A block and not a bare matrix product: on some CPUs bf16 products are fast while everything between them is slow.
     The precisions take turns and the best round of each counts, so that a busy neighbour does not decide.
     """
     best = dict.fromkeys(dtypes, 0.0)

@@ -58,7 +58,7 @@ class BatchSizeBackoff:
         """Do `work` for all rows of the groups, in parts where memory does not suffice for a whole group.
 
         `work` counts a group when it is done with it, as it may be called again for its parts.
-        Raises: whatever `work` raises; of out-of-memory errors only that of a single row.
+        Raises: what `work` raises; of out-of-memory errors only that of a single row.
         """
         queue = deque(part for group in groups for part in _parts(group, self.halvings))
         while queue:
@@ -87,6 +87,6 @@ def _run_group(work: Callable[[RowGroup], None], group: RowGroup) -> str | None:
 
 
 def _parts(group: RowGroup, halvings: int) -> list[RowGroup]:
-    """A group in parts of about the same size, halved so many times; parts of one row stay."""
+    """A group in parts of about the same size, halved this many times; parts of one row stay."""
     size = ceil(len(group) / 2**halvings)
     return [group[i : i + size] for i in range(0, len(group), size)]

@@ -2,7 +2,7 @@
 
 PEFT's config is applied to the base's architecture on the meta device, where tensors have shapes and no memory, and the model
 is called once; TrainingArguments, optimizer, schedule and loader make one step of a miniature. A setting is to blame only if
-the attempt succeeds without it, so a limit of the meta device is no problem. The request is a plan, the answer a list of problems.
+the attempt succeeds without it, so a limit of the meta device does no harm. The request is a plan, the answer a list of problems.
 """
 
 import json
@@ -76,7 +76,7 @@ def _fault(attempt: Attempt, settings: Settings) -> str:
 
 
 def blame(section: str, upstream: str, settings: Settings, attempt: Attempt) -> list[Problem]:
-    """E141 for the setting without which the attempt succeeds; for all of them if that is none by itself."""
+    """E141 for the setting without which the attempt succeeds; for all of them if it is none alone."""
     reason = _fault(attempt, settings)
     if not reason or _fault(attempt, {}):
         return []

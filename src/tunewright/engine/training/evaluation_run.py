@@ -37,7 +37,7 @@ class EvaluationRunner:
     events: EventLog
 
     def score(self, which: str, evaluator: Evaluator, model: nn.Module) -> EvaluationScore | None:
-        """Scores of the model as it is; None without held-out rows. The base of a resumed run is not evaluated again.
+        """Scores of the current model; None without held-out rows. The base of a resumed run is not evaluated again.
 
         Raises: TrainingError E512 for a held-out loss that is not finite.
         """

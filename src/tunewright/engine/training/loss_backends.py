@@ -54,7 +54,7 @@ class LossBackend:
 
 
 def plain_backend(plan: Plan, rows: Sequence[TokenizedExample]) -> LossBackend:
-    """The plain twin of every fast backend."""
+    """The plain backend that every fast one is compared with."""
     task = task_of(plan)
     return LossBackend(task.loss(plan, rows), task.collate)
 
@@ -141,7 +141,7 @@ def short_rows(rows: Sequence[TokenizedExample]) -> list[TokenizedExample]:
 
 
 def shortened(row: TokenizedExample, tokens: int) -> TokenizedExample:
-    """A causal model's row with at most so many tokens, from the beginning of its prompt and of its label tokens."""
+    """A causal model's row with at most this many tokens, from the beginning of its prompt and of its label tokens."""
     first_label = next((i for i, label in enumerate(row.labels) if i > 0 and label >= 0), 0)
     prompt_end = tokens - LEARNED_TOKENS
     start = max(prompt_end, first_label)

@@ -41,7 +41,7 @@ from tunewright.rundir.run_dir import RunDir
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The numbers of a run."""
+    """The figures of a run."""
 
     before: EvaluationScore | None
     after: EvaluationScore | None
@@ -67,7 +67,7 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
     if num_dropped := data.summary.dropped:
         events.write(
             "note",
-            text=f"{num_dropped} of {data.summary.rows} rows are left out; they stand in {file_names.BAD_ROWS}",
+            text=f"{num_dropped} of {data.summary.rows} rows are left out; they are in {file_names.BAD_ROWS}",
         )
 
     with PhaseTimer(events, "load"):

@@ -1,7 +1,7 @@
 """The Trainer of a run: one loader item is one optimizer step, and the loss is ours.
 
-Here stand the step (micro-batches of one step, normalized by the step's label tokens) and the held-out loss (weighted by
-tokens). What is private to transformers stands in `trainer_overrides.py`.
+Here are the step (micro-batches of one step, normalized by the step's label tokens) and the held-out loss (weighted by
+tokens). What is private to transformers is in `trainer_overrides.py`.
 """
 
 import math
@@ -33,7 +33,7 @@ class StepTrainer(TrainerOverrides):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | None = None
     ) -> Tensor:
-        """Forward and backward of all micro-batches; the mean loss over the step's label tokens, on every device alike.
+        """Forward and backward of all micro-batches; the mean loss over the step's label tokens, the same on every device.
 
         Raises: TrainingError E501 before the optimizer sees a loss that is not finite; E504 for a step without labels.
         """

@@ -1,6 +1,6 @@
 """The fence around transformers' Trainer: every private part of it that Tunewright overrides, calls or reads.
 
-A minor version of transformers may change any of them without a word. So they stand here and nowhere else, each with its
+A minor version of transformers may change any of them without notice. So they are here and nowhere else, each with its
 reason and its place in transformers (read in 5.23.0, `src/transformers/trainer.py`);
 `tests/contract/test_upstream_private.py` compares their signatures and source with the version that was read, and
 pyproject.toml has an upper bound. Why a fence and not a step loop of our own: docs/decisions/0009-trainer-fence.md.
@@ -57,7 +57,7 @@ class TrainerOverrides(Trainer):
     def restore_meters(self) -> None:
         """Let the next logged line average over unlogged steps of the session before; does nothing after the first call.
 
-        Fields: `_tr_loss`, `_globalstep_last_logged`. `Trainer._inner_training_loop` sets both anew in each session, and
+        Fields: `_tr_loss`, `_globalstep_last_logged`. `Trainer._inner_training_loop` sets both again in each session, and
         `Trainer._maybe_log_save_evaluate` divides the one by the steps since the other. Without this the first line
         after a resume would differ from that of an unbroken run.
         """
@@ -114,7 +114,7 @@ class TrainerOverrides(Trainer):
     def _load_callback_state(self) -> None:
         """Counters come from the checkpoint, the patience from the plan.
 
-        Reason: upstream makes the callbacks anew from the checkpoint, with the patience of the session before.
+        Reason: upstream restores the callbacks from the checkpoint, with the patience of the session before.
         Called by `Trainer._init_training_state`, when it resumes.
         """
         planned = [callback.early_stopping_patience for callback in self._early_stopping()]
@@ -128,7 +128,7 @@ class TrainerOverrides(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Nothing: the trained parameters were restored strictly before the Trainer was built.
 
-        Reason: upstream loads an adapter without a word about missing tensors, and not what AdaLoRA and prompt learning
+        Reason: upstream loads an adapter without a warning about missing tensors, and not what AdaLoRA and prompt learning
         need beside it. Called by `Trainer.train`, and by `Trainer._prepare_for_training` for sharded models.
         """
 

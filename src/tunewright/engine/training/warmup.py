@@ -18,7 +18,7 @@ def largest_micro_batch(rows: Sequence[TokenizedExample], collator: StepCollator
     """The micro-batch with the most tokens, padding included, that `step_rows` of these rows can make.
 
     A step of the longest rows need not have it: two rows of half of `max_tokens` fill a micro-batch better than one of
-    slightly more than half. So for each number of rows one step is cut, from the longest rows of which so many still fit;
+    slightly more than half. So for each number of rows one step is cut, from the longest rows of which that many still fit;
     and one step of rows of all lengths that fill it together, as they may without padding.
     """
     longest = sorted(rows, key=collator.size, reverse=True)

@@ -256,7 +256,7 @@ def _shared_rows(records: Sequence[RunRecord]) -> list[Key]:
 
 
 def _rows_read(records: Sequence[RunRecord]) -> list[tuple[int, int]]:
-    """Row numbers and units of the held-out rows whose losses all runs stored; none where one stored none, or other rows.
+    """Row numbers and units of the held-out rows whose losses all runs stored; empty where a run stored none, or other rows.
 
     Another tokenizer gives a row other units, and then losses cannot be compared.
     """

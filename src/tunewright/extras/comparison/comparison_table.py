@@ -77,15 +77,15 @@ def notes(comparison: Comparison, choice: Recommendation) -> list[str]:
     ):
         notes.append(
             _(
-                "Behind the scores and in brackets: 95 % intervals over held-out rows. Differences are those to the best, row by "
-                "row; their intervals hold for all of them together."
+                "After the scores and in brackets: 95 % intervals over held-out rows. Differences are from "
+                "the best setting, row by row; their intervals hold simultaneously."
             )
         )
     if comparison.prompted:
         notes.append(
             ngettext(
-                "The base model was also asked with {count} training row in its prompt.",
-                "The base model was also asked with {count} training rows in its prompt.",
+                "The base model was also evaluated with {count} training row in its prompt.",
+                "The base model was also evaluated with {count} training rows in its prompt.",
                 comparison.shots,
             ).format(count=comparison.shots)
         )
@@ -114,7 +114,7 @@ def notes(comparison: Comparison, choice: Recommendation) -> list[str]:
         names = ", ".join(
             f"{run.name} ({formatting.label(formatting.STATES, state)})" for run, state in comparison.absent
         )
-        notes.append(_("Left out, as they have not come to their end: {runs}.").format(runs=names))
+        notes.append(_("Left out, as they have not finished: {runs}.").format(runs=names))
     return notes
 
 

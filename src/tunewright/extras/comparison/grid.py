@@ -162,7 +162,7 @@ def _combinations(grid: Grid) -> dict[str, Values]:
 
 
 def check(grid: Grid, combinations: Iterable[Mapping[str, str]]) -> None:
-    """Raises: SpecError with what is wrong in any cell, each fault once."""
+    """Raises: SpecError with what is wrong in any cell, each problem once."""
     problems: list[Problem] = []
     for values in combinations:
         try:

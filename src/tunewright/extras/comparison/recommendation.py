@@ -52,10 +52,10 @@ TIED = N_(
     "(95 % interval {low} to {high}), and it {gain}. Take {take}."
 )
 TIED_AND_BEST = N_(
-    "{best} scores best, {metric} {value}, though {held_out} cannot tell it from {others}; none of these "
-    "trains clearly faster. Take {best}."
+    "{best} scores best, {metric} {value}, though {held_out} cannot distinguish it from "
+    "{others}; none of these trains clearly faster. Take {best}."
 )
-RESOLUTION = N_("Differences below {least} cannot be seen on {of_rows}; four times as many would halve that.")
+RESOLUTION = N_("Differences below {least} cannot be detected with {of_rows}; four times as many would halve that.")
 AGAINST_BASE = N_("Against {who}, {name} gains {change} (95 % interval {low} to {high}).")
 BELOW_BASE = N_("{metric} of {name} against {who}: {change} (95 % interval {low} to {high}); less is better.")
 NOT_BETTER = N_(
@@ -85,14 +85,15 @@ LOSS_TIED = N_(
     "(95 % interval {low} to {high}), and it {gain}. Take {take}."
 )
 LOSS_TIED_AND_BEST = N_(
-    "{best} has the lowest loss on {held_out}, {value}. {others}: within 1 % of it, or not to be told from it; none "
-    "of these trains clearly faster. Take {best}."
+    "{best} has the lowest loss on {held_out}, {value}. {others}: within 1 % of it, or not "
+    "distinguishable from it; none of these trains clearly faster. Take {best}."
 )
 ALONE = N_("{best} scores best on {held_out}: {metric} {value}. Take {best}.")
 NOT_WORTH = N_(
-    "Not told from {best} by these rows, but not shown to be better than what costs no training either: {others}."
+    "Not distinguishable from {best} on these rows, but not shown to be better than what needs "
+    "no training either: {others}."
 )
-NOTHING = N_("No held-out rows were measured, so nothing can be said about new data.")
+NOTHING = N_("No held-out rows were evaluated, so nothing can be said about new data.")
 WHO: Mapping[str, str] = {
     "base": N_("the base model"),
     "untrained head": N_("the base model with an untrained head"),
@@ -308,7 +309,7 @@ def _gain_over_base(comparison: Comparison, take: Candidate) -> list[Phrase]:
 def _resolution(comparison: Comparison, differences: Sequence[Estimate | None]) -> list[Phrase]:
     """The smallest difference that these rows can show, where one was too small."""
     widths = [(change.interval[1] - change.interval[0]) / 2 for change in differences if change and change.interval]
-    if not any(widths):  # where all rows are alike, nothing was too small to be seen
+    if not any(widths):  # where all rows are equal, no difference was too small to detect
         return []
     return [
         Phrase(

@@ -51,7 +51,7 @@ GridEvent = CellStarted | CellRefused | CellEnded
 
 
 def train_cells(cells: Sequence[Cell], *, force: bool = False, note: Notify) -> Iterator[GridEvent]:
-    """Train the cells that are not finished, in their order; ends early after a run that was stopped by hand.
+    """Train the cells that are not finished, in their order; ends early after a run that was stopped by the user.
 
     After `CellStarted` the iterator waits for the end of that run; a caller that shows it follows it before going on.
     Raises: TrainingError E505 for a cell that another process owns.

@@ -25,8 +25,8 @@ SCRIPT = '''\
 
 {base_note}
 
-rows.jsonl and held-out.jsonl hold the rows as they were trained on: token ids, and labels that are -100 where nothing is
-learned (the prompt). Every optimizer step sees the same rows with the same weight; only sums are made in another order.
+rows.jsonl and held-out.jsonl hold the rows as they were trained on: token ids, and labels that are -100 outside the
+loss (the prompt). Every optimizer step sees the same rows with the same weight; only sums are made in another order.
 """
 
 import argparse
@@ -267,5 +267,5 @@ def _base(plan: Plan) -> dict[str, str]:
 
 
 def _in_docstring(text: str) -> str:
-    """Foreign names that cannot end the docstring they stand in; lines of ours stay lines."""
+    """Foreign names that cannot end the docstring they are in; lines of ours stay lines."""
     return "\n".join(printable(line).replace("\\", "/").replace('"', "'") for line in text.split("\n"))

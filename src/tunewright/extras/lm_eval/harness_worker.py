@@ -1,7 +1,7 @@
 """Base and tuned model under lm-evaluation-harness: `python -m tunewright.extras.lm_eval.harness_worker RUN`, like a session.
 
 A module of its own, as the harness is an optional part and is imported here alone. No code comes with a task: metrics that
-are scripts are not looked for, templates are rendered in jinja2's sandbox, tasks marked as unsafe are refused.
+are scripts are not searched for, templates are rendered in jinja2's sandbox, tasks marked as unsafe are refused.
 """
 
 import math

@@ -1,6 +1,6 @@
 """The numerical equalities that a run relies on, measured on its own model and a few of its rows.
 
-Each check compares two ways to one result: a step at once and row by row, a fast path and the plain one, the model without
+Each check compares two computations of one result: a step at once and row by row, a fast path and the plain one, the model without
 its adapter and the base, the adapter in memory and on disk, the merged model and its adapter. Dropout is off. A difference is
 a share of what it is measured by, so that one tolerance fits every model.
 """
@@ -71,7 +71,7 @@ class ParityResult:
 
     @property
     def is_within(self) -> bool:
-        return self.difference <= self.tolerance  # what is no number is not within
+        return self.difference <= self.tolerance  # NaN is not within
 
     def to_json(self) -> dict[str, object]:
         return {**vars(self), "difference": self.difference if math.isfinite(self.difference) else None}
@@ -108,7 +108,7 @@ class _ModelUnderTest:
     loss: LossFunction
 
     def measured(self, loss: LossFunction, cut: StepCollator, max_tokens: int) -> LossAndGradients:
-        """Loss and gradients of the rows in micro-batches of so many tokens, summed as a step sums them."""
+        """Loss and gradients of the rows in micro-batches of this many tokens, summed as a step sums them."""
         groups = cut.groups(self.rows, max_tokens)
         batches = [cut.collate([self.rows[i] for i in group], cut.pad_id) for group in groups]
         with unrounded_inputs(self.model):

@@ -1,4 +1,4 @@
-"""The search itself: Optuna proposes settings and gets their scores (ask and tell). It knows nothing of runs.
+"""The search itself: Optuna proposes settings and gets their scores (ask and tell). It knows nothing about runs.
 
 Optuna is imported inside functions only, as it is optional (the extra `sweep`). Trials are created through its storage
 together with the name of their owner, in one transaction, so that every trial has an owner.

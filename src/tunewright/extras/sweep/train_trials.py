@@ -55,7 +55,7 @@ def train_trials(
 ) -> Iterator[TrialEvent]:
     """Train trials until there are `limit` of them, or `deadline` (of time.monotonic) has passed.
 
-    Ends early after a run that was stopped by hand. After `TrialStarted` the iterator waits for the end of that run.
+    Ends early after a run that was stopped by the user. After `TrialStarted` the iterator waits for the end of that run.
     Raises: what `Sweep.begin` and `Sweep.conclude` raise.
     """
     while deadline is None or time.monotonic() < deadline:

@@ -199,7 +199,7 @@ class Sweep:
         return "pruned" in self.search.trial(trial.number).notes
 
     def conclude(self, trial: TrialRun) -> SweepEnd:
-        """Report the end of the run to the search. A run that was stopped by hand, or lost, leaves its trial open.
+        """Report the end of the run to the search. A run that was stopped by the user, or lost, leaves its trial open.
 
         Raises: SpecError E103 if the run has no such score.
         """
@@ -327,7 +327,7 @@ def _shared(settings: SweepSettings, *, note: Notify, progress: Progress) -> dic
     plan = start_run.plan_for(loaded, note=note, progress=progress)
     if not plan.facts.data.num_held_out:
         values: dict[str, Any] = {"first": "sweep", "second": "data.holdout=0", "fix": "--set data.holdout=0.1"}
-        raise error("E109", reason=N_("there are no held-out rows to tell a good trial by"), **values)
+        raise error("E109", reason=N_("there are no held-out rows to rank trials by"), **values)
     axes = search_space.axes_for(settings.space, plan, loaded.origins)
     return {
         "axes": [axis.to_json() for axis in axes],
