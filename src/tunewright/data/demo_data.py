@@ -15,12 +15,10 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from tunewright.data.demo_frames import HELD_OUT_FRAMES, TRAIN_FRAMES, Phrasebook
-from tunewright.data.demo_words import COUNTS, HELD_OUT_WORDS, SIZES, TRAIN_WORDS, Vocabulary
+from tunewright.data.demo_tables import Split, load_demo_tables
 
-Split = Literal["train", "held_out"]
 DemoAnswer = dict[str, str | int]
 
 SYSTEM: Final = "Reply in JSON."
@@ -36,10 +34,6 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
 """What an answer has, by intent; an order and an exchange have `color` or `size` too."""
 KEYS: Final = ("intent", "order_id", "item", "color", "size", "count", "reason", "city", "name")
 
-_WORDS: Final[dict[Split, Vocabulary]] = {"train": TRAIN_WORDS, "held_out": HELD_OUT_WORDS}
-_FRAMES: Final[dict[Split, Phrasebook]] = {"train": TRAIN_FRAMES, "held_out": HELD_OUT_FRAMES}
-_COUNT_FORMS: Final = (*COUNTS, *(str(count) for count in COUNTS.values()))
-_SIZE_WORDS: Final = tuple(size for size in SIZES if len(size) > 2)
 _SLOT: Final = re.compile(r"\{(\w+)\}")
 _WORD: Final = re.compile(r"[A-Za-z]?\d+|[^\W\d_]+(?:['-][^\W\d_]+)*|[^\w\s]")
 _SHORT: Final = {"please": "pls", "Please": "Pls", "Thanks": "Thx", "you": "u", "and": "&", "your": "ur"}
@@ -162,8 +156,9 @@ class _Writer:
         self._draw = decks.draw
         self._split = split
         self._intent = intent
-        self._words = _WORDS[split]
-        self._frames = _FRAMES[split]
+        self._tables = load_demo_tables()
+        self._words = self._tables.words[split]
+        self._frames = self._tables.frames[split]
 
     def row(self) -> DemoRow:
         sentences = self._sentences()
@@ -217,9 +212,9 @@ class _Writer:
             "item": lambda: item,
             "items": lambda: plural(item),
             "color": lambda: self._draw(words.colors),
-            "size": lambda: self._draw(tuple(SIZES)),
-            "size_word": lambda: self._draw(_SIZE_WORDS),
-            "count": lambda: self._draw(_COUNT_FORMS),
+            "size": lambda: self._draw(tuple(self._tables.sizes)),
+            "size_word": lambda: self._draw(self._tables.size_words),
+            "count": lambda: self._draw(self._tables.count_forms),
             "city": lambda: self._draw(words.cities),
             "name": self._name,
             "reason": lambda: self._draw(words.regrets if self._intent == "cancel" else faults),
@@ -288,9 +283,11 @@ class _Writer:
 
     def _value(self, key: str, text: str) -> str | int:
         if key == "count":
-            return COUNTS[text.lower()] if text.lower() in COUNTS else int(text)
+            counts = self._tables.counts
+            return counts[text.lower()] if text.lower() in counts else int(text)
         if key == "size":
-            return SIZES.get(text) or SIZES.get(text.lower()) or text.upper()
+            sizes = self._tables.sizes
+            return sizes.get(text) or sizes.get(text.lower()) or text.upper()
         if key == "item":
             return self._singular(text)
         return text

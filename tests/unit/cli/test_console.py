@@ -49,6 +49,15 @@ def test_wide_characters_count_two_columns() -> None:
     assert console.pad("训练", 6) == "训练  "
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [("e\u0301", 1), ("\U0001f468\u200d\U0001f469\u200d\U0001f467", 2), ("\U0001f1e9\U0001f1ea", 2),
+     ("\u2764\ufe0f", 2), ("한국어", 6), ("训练 3 轮", 9), ("━╌▁█·–…±×→•", 11), ("a\xa0b·", 4)],
+)  # fmt: skip
+def test_a_character_of_several_code_points_is_counted_once(text: str, columns: int) -> None:
+    assert console.columns_of(text) == columns
+
+
 def test_the_last_column_is_broken_under_itself() -> None:
     at = channel(30)
     console.table(at, [("r", "16", "preset medium asks for this rank")], ("key", "value", "why"))

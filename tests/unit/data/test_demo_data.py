@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -14,9 +13,9 @@ import sys
 import pytest
 
 from tunewright.data import demo_data
-from tunewright.data.demo_frames import HELD_OUT_FRAMES, TRAIN_FRAMES, Phrasebook
-from tunewright.data.demo_words import COUNTS, HELD_OUT_WORDS, SIZES, TRAIN_WORDS
+from tunewright.data.demo_tables import Phrasebook, Vocabulary, load_demo_tables
 
+TABLES = load_demo_tables()
 TRAIN = demo_data.generate("train", 2000)
 HELD_OUT = demo_data.generate("held_out", 600)
 SPLITS = pytest.mark.parametrize("rows", [TRAIN, HELD_OUT], ids=["train", "held_out"])
@@ -25,15 +24,15 @@ SPLITS = pytest.mark.parametrize("rows", [TRAIN, HELD_OUT], ids=["train", "held_
 def frames(book: Phrasebook) -> set[str]:
     """All frames of a split, without case and punctuation, so that a full stop does not make a new one."""
     texts: list[str] = []
-    for field in dataclasses.fields(book):
-        value = getattr(book, field.name)
+    for field in Phrasebook.model_fields:
+        value = getattr(book, field)
         texts.extend(itertools.chain(*value.values()) if isinstance(value, dict) else value)
     return {" ".join(re.findall(r"[{\w}'#]+", frame.casefold())) for frame in texts}
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(TRAIN_WORDS)])
+@pytest.mark.parametrize("field", Vocabulary.model_fields)
 def test_splits_share_no_value(field: str) -> None:
-    train, held_out = getattr(TRAIN_WORDS, field), getattr(HELD_OUT_WORDS, field)
+    train, held_out = getattr(TABLES.words["train"], field), getattr(TABLES.words["held_out"], field)
     assert len(set(train)) == len(train)
     assert len(set(held_out)) == len(held_out)
     assert not {value.casefold() for value in train} & {value.casefold() for value in held_out}
@@ -41,21 +40,21 @@ def test_splits_share_no_value(field: str) -> None:
 
 def test_values_of_one_key_are_disjoint_over_all_tables() -> None:
     for fields in (("wearables", "goods"), ("faults", "misfits", "regrets"), ("first_names", "last_names")):
-        train = {value.casefold() for field in fields for value in getattr(TRAIN_WORDS, field)}
-        held_out = {value.casefold() for field in fields for value in getattr(HELD_OUT_WORDS, field)}
+        train = {value.casefold() for field in fields for value in getattr(TABLES.words["train"], field)}
+        held_out = {value.casefold() for field in fields for value in getattr(TABLES.words["held_out"], field)}
         assert not train & held_out
 
 
 def test_items_share_no_word() -> None:
     train, held_out = (
         {word for item in words.wearables + words.goods for word in item.casefold().split()}
-        for words in (TRAIN_WORDS, HELD_OUT_WORDS)
+        for words in TABLES.words.values()
     )
     assert not train & held_out
 
 
 def test_splits_share_no_frame() -> None:
-    assert not frames(TRAIN_FRAMES) & frames(HELD_OUT_FRAMES)
+    assert not frames(TABLES.frames["train"]) & frames(TABLES.frames["held_out"])
 
 
 def test_answers_of_the_splits_share_no_open_value() -> None:
@@ -147,9 +146,9 @@ def test_tagged_spans_equal_the_answer(rows: list[demo_data.DemoRow]) -> None:
         for key, words in spans.items():
             text = " ".join(words)
             if key == "count":
-                answer[key] = COUNTS.get(text.lower()) or int(text)
+                answer[key] = TABLES.counts.get(text.lower()) or int(text)
             elif key == "size":
-                answer[key] = SIZES.get(text.upper()) or SIZES[text.lower()]
+                answer[key] = TABLES.sizes.get(text.upper()) or TABLES.sizes[text.lower()]
             elif key == "item" and demo_data.plural(str(row.answer["item"])) == text:
                 answer[key] = row.answer["item"]
             else:
@@ -176,7 +175,9 @@ def test_plural(item: str, expected: str) -> None:
 def test_plurals_number_words_and_sizes_are_normalised() -> None:
     for words in (TRAIN, HELD_OUT):
         plurals = [row for row in words if "count" in row.answer and str(row.answer["item"]) + "s" in row.message]
-        spoken = [row for row in words if any(f" {word} " in row.message for word in COUNTS) and "count" in row.answer]
+        spoken = [
+            row for row in words if any(f" {word} " in row.message for word in TABLES.counts) and "count" in row.answer
+        ]
         sizes = [row for row in words if "extra large" in row.message]
         assert plurals
         assert spoken
