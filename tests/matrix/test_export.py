@@ -24,6 +24,7 @@ from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
 from tunewright.launch import start_run
 from tunewright.planning.run_plan import from_json
+from tunewright.reporting import SILENT
 from tunewright.rundir.run_dir import RunDir
 
 from .test_causal_lm import run_for
@@ -47,7 +48,7 @@ def planned(folder: Path, rows: Path, output: Path, **settings: object) -> RunDi
     loaded = api.load(
         named={"model.name": str(folder), "data.train": str(rows), "run.output_dir": str(output), **settings}
     )
-    return start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
 
 
 def train_a_little(model: PeftModel, labels: torch.Tensor) -> None:

@@ -27,6 +27,7 @@ from tunewright.errors import TunewrightError
 from tunewright.launch import in_process, start_run
 from tunewright.planning.compatibility import reason_not
 from tunewright.planning.run_plan import Plan, from_json
+from tunewright.reporting import SILENT
 
 from .test_causal_lm import run_for
 
@@ -162,7 +163,7 @@ def test_a_run_that_broke_off_ends_as_if_it_had_not(
         **settings,
     }
     loaded = api.load(named={**named, "run.output_dir": str(tmp_path / "broken")})
-    broken = start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    broken = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
     assert in_process.work(broken, [Breaking()]) != 0
     assert [folder.name for folder in broken.checkpoints_dir.glob("checkpoint-*")] == ["checkpoint-4"]
     assert in_process.work(broken) == 0

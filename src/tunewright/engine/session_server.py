@@ -116,6 +116,19 @@ Answers = dict[str, list[Any]]
 Operations = Mapping[str, Callable[..., Mapping[str, object]]]
 
 
+@dataclass(frozen=True)
+class ReplyReporter:
+    """Sends progress as replies. Notes have none and are dropped: those of a session are about its own cache."""
+
+    send: Send
+
+    def progress(self, done: int, total: int) -> None:
+        self.send({"kind": "progress", "done": done, "total": total})
+
+    def note(self, text: str) -> None:
+        pass
+
+
 @dataclass
 class SessionServer:
     """Base and adapter of one run, in memory; `disable_adapter` gives the base's answers."""
@@ -124,6 +137,7 @@ class SessionServer:
     send: Send
 
     def __post_init__(self) -> None:
+        self.reporter = ReplyReporter(self.send)
         self.plan = from_json(self.run.plan())
         folder = Path(self.plan.facts.model.tokenizer_folder)
         self.tokenizer = load_tokenizer(folder, self.plan.run.model.chat_template, self.run.day())
@@ -138,13 +152,10 @@ class SessionServer:
             with without_adapter(self.model) as base:
                 yield base
 
-    def progress(self, done: int, total: int) -> None:
-        self.send({"kind": "progress", "done": done, "total": total})
-
     def data(self) -> TokenizedDataset:
         """The run's rows; their summary is written again if the run's folder is writable."""
         is_writable = atomic_io.refusal(self.run.path) is None
-        return prepare(self.plan, self.run, self.tokenizer, self.progress, writes_files=is_writable)
+        return prepare(self.plan, self.run, self.tokenizer, self.reporter, writes_files=is_writable)
 
     def answer(self, prompts: list[Any], max_new_tokens: int, with_base: bool) -> Answers:
         """Answers or labels, with `with_base` also the base's; for single labels also the probabilities.
@@ -166,7 +177,7 @@ class SessionServer:
             self.tokenizer,
             max_new_tokens=max_new_tokens,
             merge="merged_lora" in self.plan.fast_paths,
-            progress=self.progress,
+            reporter=self.reporter,
         )
         return {which: [answer.text for answer in answers]}
 
@@ -208,7 +219,7 @@ class SessionServer:
     def _predictions(self, model: Any, rows: Sequence[TokenizedExample]) -> list[Prediction]:
         data = self.plan.facts.data
         collator = make_collator(self.plan, self.tokenizer, READ_TOKENS)
-        return predict(model, rows, collator, data.labels, data.problem_type, self.progress)
+        return predict(model, rows, collator, data.labels, data.problem_type, self.reporter)
 
     def evaluate(self, rows: int | None) -> EvaluateResult:
         """Scores of base and tuned model on the run's held-out rows, computed again as in the run."""
@@ -221,7 +232,7 @@ class SessionServer:
             evaluator = make_evaluator(self.plan, data, self.tokenizer, backend, BatchSizeBackoff())
             if rows is not None:
                 evaluator = replace(evaluator, num_answers=rows)
-            return evaluator.evaluate(model, self.progress)
+            return evaluator.evaluate(model, self.reporter)
 
         with self.base() as base:
             before = evaluate_model(base)

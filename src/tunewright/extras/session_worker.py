@@ -26,7 +26,7 @@ def few_shot(session: SessionServer, shots: int) -> dict[str, object]:
     with session.base() as base:
         backend = known_backend(session.plan, base, data.train, longest)
         test = make_evaluator(session.plan, data, session.tokenizer, backend, BatchSizeBackoff())
-        result = replace(test, rows=rows).evaluate(base, session.progress)
+        result = replace(test, rows=rows).evaluate(base, session.reporter)
     return {
         "shots": num_shown, "scores": result.scores, "rows": len(result.samples), "held_out_rows": len(result.losses),
         "seconds": round(time.perf_counter() - started, 3), "samples": result.samples, "losses": result.losses,
@@ -37,7 +37,7 @@ def prove(session: SessionServer) -> dict[str, object]:
     """The numerical equalities that the run relies on, measured on a few of its rows."""
     rows = session.data().train
     return parity_checks.prove(
-        session.hand_over(), session.plan, session.run.adapter_dir, session.tokenizer, rows, session.progress
+        session.hand_over(), session.plan, session.run.adapter_dir, session.tokenizer, rows, session.reporter
     )
 
 

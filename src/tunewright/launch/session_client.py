@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,13 +13,13 @@ from tunewright.errors import Problem, error, errors_of
 from tunewright.i18n import N_, Phrase
 from tunewright.launch.supervisor import WORKER_ENVIRONMENT, first_gpu
 from tunewright.planning.run_plan import from_json
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
 from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import command, spawn
 
 ANSWER = "answer"
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -38,7 +38,7 @@ class SessionClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def request(self, do: str, progress: Progress = lambda done, total: None, **arguments: Any) -> dict[str, Any]:
+    def request(self, do: str, reporter: Reporter = SILENT, **arguments: Any) -> dict[str, Any]:
         """The result of one operation of the session.
 
         If the base has changed since the training, only answers are allowed: every measurement would be wrong.
@@ -62,7 +62,7 @@ class SessionClient:
         for line in process.stdout:
             reply = json.loads(line)
             if reply["kind"] == "progress":
-                progress(reply["done"], reply["total"])
+                reporter.progress(reply["done"], reply["total"])
             elif reply["kind"] == "error":
                 raise errors_of(Problem.from_record(record) for record in reply["problems"])
             else:

@@ -18,6 +18,7 @@ from tunewright.errors import Problem
 from tunewright.inspection import builtin_models, machine_info
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.launch import start_run
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
@@ -192,7 +193,7 @@ def make_run(tw: Run, model: Path, rows: Path) -> Callable[..., api.TrainedRun]:
         events: Sequence[Event] | None = None,
     ) -> api.TrainedRun:
         loaded = api.load(named={"model.name": str(model), "data.train": str(rows), "run.name": name})
-        run = start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+        run = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
         tell(run, story(state=state, problem=problem) if events is None else events)
         run.file(file_names.LOG).write_text("transformers says \x1b[31mhello\x1b[0m\n")
         run.adapter_dir.mkdir()
@@ -223,7 +224,7 @@ class FakeSession:
     def __init__(self) -> None:
         self.prompts: list[Any] = []
 
-    def request(self, do: str, progress: Any = None, **arguments: Any) -> dict[str, Any]:
+    def request(self, do: str, reporter: Reporter = SILENT, **arguments: Any) -> dict[str, Any]:
         if do == "evaluate":
             sample = {"row": 3, "prompt": "How much?", "reference": "6", "answer": "6\x1b[31m", "base": "well"}
             return {"before": SCORES, "after": AFTER, "rows": 4, "held_out_rows": 4, "samples": [sample]}

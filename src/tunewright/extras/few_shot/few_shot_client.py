@@ -2,20 +2,21 @@
 
 from tunewright.errors import error
 from tunewright.i18n import N_
-from tunewright.launch.session_client import Progress, SessionClient
+from tunewright.launch.session_client import SessionClient
 from tunewright.planning.run_plan import from_json
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
 
-def prompted(run: RunDir, shots: int, session: SessionClient, progress: Progress) -> dict[str, object]:
+def prompted(run: RunDir, shots: int, session: SessionClient, reporter: Reporter) -> dict[str, object]:
     """Scores of the base model on the run's held-out rows with `shots` training rows before each question.
 
     Raises: SpecError E116; DataError E210, E230.
     """
     if from_json(run.plan()).run.task != "causal_lm":
         raise error("E230", reason=N_("its task does not generate answers in turns"))
-    result = session.request("prompted", progress, shots=shots)
+    result = session.request("prompted", reporter, shots=shots)
     run.write_test(file_names.PROMPTED, result.pop("samples"), result.pop("losses"))
     atomic_io.write_json(
         run.path / file_names.EVAL / f"{file_names.PROMPTED}.json",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tunewright.config.tasks import TASKS
 from tunewright.errors import error
-from tunewright.launch.session_client import Progress, SessionClient
+from tunewright.launch.session_client import SessionClient
 from tunewright.planning.run_plan import from_json
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import gate_task_folder
@@ -19,7 +20,7 @@ ONLINE = {**OFFLINE, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
 
 
 def benchmark(
-    run: RunDir, tasks: Sequence[str], *, rows: int | None, include_path: Path | None, online: bool, progress: Progress
+    run: RunDir, tasks: Sequence[str], *, rows: int | None, include_path: Path | None, online: bool, reporter: Reporter
 ) -> dict[str, object]:
     """What the tasks give for base and tuned model; earlier results of other tasks are kept beside them.
 
@@ -36,7 +37,7 @@ def benchmark(
     environment = ONLINE if online else OFFLINE
     with SessionClient(run, module="tunewright.extras.lm_eval.harness_worker", environment=environment) as session:
         folder = str(include_path.resolve()) if include_path else None
-        result = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
+        result = session.request("benchmark", reporter, tasks=list(tasks), rows=rows, include_path=folder)
     earlier = run.benchmark().get("tasks", {})
     stored = {"schema": file_names.SCHEMA, **result, "tasks": {**earlier, **result["tasks"]}}
     with run.private():

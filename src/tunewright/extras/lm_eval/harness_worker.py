@@ -41,7 +41,7 @@ def benchmark(
         raise error("E610", names=", ".join(unknown))
 
     def measure(model: Any, number: int) -> dict[str, object]:
-        session.progress(number, 2)
+        session.reporter.progress(number, 2)
         try:
             return _measured(session, model, tasks, manager, rows)
         except Exception as fault:  # a task may fail in any library that it uses
@@ -52,7 +52,7 @@ def benchmark(
     with session.base() as base:
         before = measure(base, 0)
     after = measure(session.model, 1)
-    session.progress(2, 2)
+    session.reporter.progress(2, 2)
     return {"harness": lm_eval.__version__, "tasks": _side_by_side(before, after)}
 
 

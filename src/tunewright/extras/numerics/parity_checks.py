@@ -49,6 +49,7 @@ from tunewright.kernels.merged_lora import merged_lora
 from tunewright.kernels.packing import attend_by_document, packed_loss
 from tunewright.planning.fast_paths import PATHS
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import Reporter
 
 ROWS, TOKENS = 6, 96  # the reference computes all logits of all rows at once
 WITHOUT_LIMIT = 2**31
@@ -129,7 +130,7 @@ class _ModelUnderTest:
 
 def prove(
     model: PeftModel, plan: Plan, adapter: Path, tokenizer: TextTokenizer, rows: Sequence[TokenizedExample],
-    progress: Callable[[int, int], None],
+    reporter: Reporter,
 ) -> dict[str, object]:  # fmt: skip
     """All checks of a run. `model` was loaded from `adapter`, and is used up.
 
@@ -140,7 +141,7 @@ def prove(
 
     def add(check: ParityCheck) -> None:
         checks.append(check)
-        progress(len(checks), total)
+        reporter.progress(len(checks), total)
 
     some = few_rows(rows, plan)
     let_gradients_in(model)
