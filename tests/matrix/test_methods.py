@@ -28,6 +28,7 @@ from tunewright.launch import in_process, start_run
 from tunewright.planning.compatibility import reason_not
 from tunewright.planning.run_plan import Plan, from_json
 from tunewright.reporting import SILENT
+from tunewright.rundir.session_protocol import EvaluateRequest
 
 from .test_causal_lm import run_for
 
@@ -125,8 +126,8 @@ def test_what_is_trained_is_held_in_fp32_and_moves(
     plan = from_json(run.dir.plan())
     model = attach_adapter(load_base(plan, load_tokenizer(tiny_model(family))), planned_config(plan), seed=42)
     assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
-    again = SessionServer(run.dir, lambda message: None).evaluate(0)
-    assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], rel=2e-2)
+    again = SessionServer(run.dir, lambda message: None).evaluate(EvaluateRequest(0))
+    assert again.after["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], rel=2e-2)
     losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
     assert losses[0] != losses[-1]
 

@@ -14,6 +14,7 @@ from tunewright.errors import Problem, TunewrightError, TunewrightWarning
 from tunewright.extras.eject import peft_script
 from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
+from tunewright.extras.session_requests import ProveRequest, ProveResult
 from tunewright.launch import adapter_copy, start_run
 from tunewright.launch.session_client import SessionClient
 from tunewright.planning.memory_estimate import stored_bytes
@@ -25,13 +26,19 @@ from tunewright.rundir import base_fingerprint, file_names, output_targets
 from tunewright.rundir.base_model import BaseReference
 from tunewright.rundir.run_dir import DAMAGED, RunDir
 from tunewright.rundir.run_end import end_problems
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    AnswerResult,
+    EvaluateRequest,
+    EvaluateResult,
+    MergeRequest,
+    MergeResult,
+    PromptInput,
+)
 from tunewright.security import html_table
 
 CHAT_TOKENS = 256
 SHOTS = 3
-PromptInput = (
-    Sequence[Mapping[str, str]] | Mapping[str, Any]
-)  # a conversation; or text and pair, or words, to be labelled
 
 
 def _result(run: RunDir) -> dict[str, Any]:
@@ -153,7 +160,7 @@ class TrainedRun:
 
     def evaluate(self, rows: int | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
         """Scores of base and tuned model on the run's held-out rows, measured anew; `rows` answers are generated."""
-        return self.session().request("evaluate", reporter, rows=rows)
+        return self.session().request(EvaluateRequest(rows), EvaluateResult, reporter).to_json()
 
     def prompted(self, shots: int = SHOTS, reporter: Reporter = SILENT) -> dict[str, Any]:
         """Scores of the base model on the run's held-out rows with `shots` training rows in its prompt; the run keeps them.
@@ -231,10 +238,8 @@ class TrainedRun:
         if self._session is None:
             for problem in self.base_problems():
                 warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=2)
-        replies = self.session().request(
-            "answer", reporter, prompts=list(prompts), max_new_tokens=max_new_tokens, with_base=with_base
-        )
-        return [{key: values[i] for key, values in replies.items()} for i in range(len(prompts))]
+        request = AnswerRequest(list(prompts), max_new_tokens=max_new_tokens, with_base=with_base)
+        return self.session().request(request, AnswerResult, reporter).by_prompt()
 
     def merge(self, target: str | Path | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
         """Base and adapter as one plain transformers folder, checked against the adapter's answers.
@@ -245,11 +250,12 @@ class TrainedRun:
         precision = plan.run.model.precision
         place = target or self.path / file_names.MERGED
         output_targets.output_folder(place, num_bytes=stored_bytes(plan.facts.model, precision, "none"))
-        return self.session().request("merge", reporter, target=str(Path(target).resolve()) if target else None)
+        request = MergeRequest(str(Path(target).resolve()) if target else None)
+        return self.session().request(request, MergeResult, reporter).to_json()
 
     def prove(self, reporter: Reporter = SILENT) -> dict[str, Any]:
         """The numerical equalities that the run relies on, measured on its model with a few of its rows: `rows` and `checks`."""
-        return self.session().request("prove", reporter)
+        return self.session().request(ProveRequest(), ProveResult, reporter).to_json()
 
     def report(self, path: str | Path | None = None) -> Path:
         """One self-contained HTML file."""

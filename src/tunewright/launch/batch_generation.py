@@ -19,6 +19,7 @@ from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import MANIFEST, sha256
 from tunewright.rundir.event_log import finite
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import PromptInput
 
 PromptRows = list[dict[str, object]]
 FIRST_ROWS = 8
@@ -107,7 +108,7 @@ class GenerationRequest:
             for prompt, answer in zip(batch, answers, strict=True)
         ]
 
-    def _as_request(self, prompt: Prompt) -> Any:
+    def _as_request(self, prompt: Prompt) -> PromptInput:
         """The prompt as a session takes it."""
         if prompt.words:
             return {"words": list(prompt.words)}

@@ -1,6 +1,7 @@
 """The base model of a run with training rows in its prompt; its scores are stored in the run's folder."""
 
 from tunewright.errors import error
+from tunewright.extras.session_requests import PromptedRequest, PromptedResult
 from tunewright.i18n import N_
 from tunewright.launch.session_client import SessionClient
 from tunewright.planning.run_plan import from_json
@@ -16,10 +17,11 @@ def prompted(run: RunDir, shots: int, session: SessionClient, reporter: Reporter
     """
     if from_json(run.plan()).run.task != "causal_lm":
         raise error("E230", reason=N_("its task does not generate answers in turns"))
-    result = session.request("prompted", reporter, shots=shots)
-    run.write_test(file_names.PROMPTED, result.pop("samples"), result.pop("losses"))
+    result = session.request(PromptedRequest(shots), PromptedResult, reporter)
+    run.write_test(file_names.PROMPTED, result.samples, result.losses)
+    record = {name: value for name, value in result.to_json().items() if name not in ("samples", "losses")}
     atomic_io.write_json(
         run.path / file_names.EVAL / f"{file_names.PROMPTED}.json",
-        {"schema": file_names.SCHEMA, "asked": shots, **result},
+        {"schema": file_names.SCHEMA, "asked": shots, **record},
     )
-    return result
+    return record

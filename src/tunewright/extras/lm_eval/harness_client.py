@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tunewright.config.tasks import TASKS
 from tunewright.errors import error
+from tunewright.extras.session_requests import BenchmarkRequest, BenchmarkResult
 from tunewright.launch.session_client import SessionClient
 from tunewright.planning.run_plan import from_json
 from tunewright.reporting import Reporter
@@ -37,10 +38,11 @@ def benchmark(
     environment = ONLINE if online else OFFLINE
     with SessionClient(run, module="tunewright.extras.lm_eval.harness_worker", environment=environment) as session:
         folder = str(include_path.resolve()) if include_path else None
-        result = session.request("benchmark", reporter, tasks=list(tasks), rows=rows, include_path=folder)
+        request = BenchmarkRequest(tasks=list(tasks), rows=rows, include_path=folder)
+        result = session.request(request, BenchmarkResult, reporter)
     earlier = run.benchmark().get("tasks", {})
-    stored = {"schema": file_names.SCHEMA, **result, "tasks": {**earlier, **result["tasks"]}}
+    stored = {"schema": file_names.SCHEMA, **result.to_json(), "tasks": {**earlier, **result.tasks}}
     with run.private():
         atomic_io.make_folder(run.benchmark_path.parent)
         atomic_io.write_json(run.benchmark_path, stored)
-    return result
+    return result.to_json()

@@ -39,6 +39,7 @@ from tunewright.engine.training.loss_backends import (
     unsupported_reason,
 )
 from tunewright.errors import ExportError, ModelError
+from tunewright.extras.session_requests import ProveResult
 from tunewright.i18n import N_
 from tunewright.kernels.cpu_matmul import EXACT, default_matmul, onednn_error, onednn_matmul
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
@@ -131,7 +132,7 @@ class _ModelUnderTest:
 def prove(
     model: PeftModel, plan: Plan, adapter: Path, tokenizer: TextTokenizer, rows: Sequence[TokenizedExample],
     reporter: Reporter,
-) -> dict[str, object]:  # fmt: skip
+) -> ProveResult:  # fmt: skip
     """All checks of a run. `model` was loaded from `adapter`, and is used up.
 
     Cost: memory of one model (of two where the base is quantised and merged); a few forward and backward passes of six short rows.
@@ -166,7 +167,7 @@ def prove(
     else:
         add(_reloaded(tensors, tuned, again, logits_of(again, plan, some), kind))
         add(_merged(again, plan, some))
-    return {"rows": len(some), "checks": [check.to_json() for check in checks]}
+    return ProveResult(len(some), [check.to_json() for check in checks])
 
 
 def few_rows(rows: Sequence[TokenizedExample], plan: Plan) -> list[TokenizedExample]:
