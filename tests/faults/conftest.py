@@ -20,6 +20,7 @@ from tests.matrix.conftest import CHATML, _measured, tiny_tokenizer
 from tunewright import api
 from tunewright.launch import start_run
 from tunewright.launch.supervisor import WORKER_ENVIRONMENT
+from tunewright.reporting import SILENT
 from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["_measured"]
@@ -64,7 +65,7 @@ class Toys:
             loaded = api.load(
                 named={**named, "data.train": str(self.folder / "train.jsonl"), "run.output_dir": str(folder)}
             )
-            start_run.create(loaded, api.plan(loaded), force=True, note=lambda text: None)
+            start_run.create(loaded, api.plan(loaded), force=True, reporter=SILENT)
         return folder
 
     def new(self, name: str | Path, variant: str = "plain") -> RunDir:

@@ -23,6 +23,7 @@ from tunewright.engine import worker
 from tunewright.engine.system.io_errors import disk_faults
 from tunewright.errors.exit_codes import EXIT_MEMORY
 from tunewright.launch import in_process, start_run
+from tunewright.reporting import SILENT
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_end import end_problems
 
@@ -69,7 +70,7 @@ def run(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> Run
         "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 1, "train.eval_steps": 2,
     }  # fmt: skip
     loaded = api.load(named=named)
-    return start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
 
 
 def unsaved(run: RunDir) -> list[int]:

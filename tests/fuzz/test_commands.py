@@ -80,7 +80,7 @@ def place(tmp_path: Path, model: Path, rows: Path, monkeypatch: pytest.MonkeyPat
 
     for module in (start_run, calibration):
         monkeypatch.setattr(module, "create", refuse)
-    monkeypatch.setattr(start_run, "try_settings", lambda plan, note: None)
+    monkeypatch.setattr(start_run, "try_settings", lambda plan, reporter: None)
     monkeypatch.setattr(resolve_model, "_bundled", lambda *_, **__: model)  # the built-in models are not fetched
     return tmp_path
 

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright import api
 from tunewright.engine.training import dry_run
 from tunewright.errors import SpecError, TunewrightError
 from tunewright.launch import start_run, trial_settings
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT
 
 
 @pytest.fixture
 def plan_of(model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch):
     """The plan of some settings, which are not tried."""
-    monkeypatch.setattr(start_run, "try_settings", lambda plan, note: None)
+    monkeypatch.setattr(start_run, "try_settings", lambda plan, reporter: None)
 
     def plan(*sets: str) -> Plan:
         return api.plan(api.load(named={"model.name": str(model), "data.train": str(rows)}, sets=sets))
@@ -101,11 +103,11 @@ def test_training_is_refused_before_its_folder_is_made(
 
 
 def test_a_trial_that_takes_too_much_is_refused_with_its_settings(plan_of, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, notes = plan_of("train.adam_beta1=0.8"), []
+    plan, reporter = plan_of("train.adam_beta1=0.8"), CollectingReporter()
     monkeypatch.setattr(trial_settings, "MEGABYTES", 64)  # less than torch itself takes
     with pytest.raises(TunewrightError, match=r"E142.*train\.adam_beta1"):
-        trial_settings.try_settings(plan, notes.append)
-    assert "train.adam_beta1" in notes[0]
+        trial_settings.try_settings(plan, reporter)
+    assert "train.adam_beta1" in reporter.notes[0]
 
 
 def test_plain_settings_start_no_process(plan_of, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +115,7 @@ def test_plain_settings_start_no_process(plan_of, monkeypatch: pytest.MonkeyPatc
         raise AssertionError("a process was started")
 
     monkeypatch.setattr(trial_settings, "tried", refuse)
-    trial_settings.try_settings(plan_of("train.learning_rate=1e-3", "peft.r=4", "train.seed=0"), print)
+    trial_settings.try_settings(plan_of("train.learning_rate=1e-3", "peft.r=4", "train.seed=0"), SILENT)
 
 
 def test_a_pattern_that_takes_for_ever_is_refused_in_time(plan_of) -> None:

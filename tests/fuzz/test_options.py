@@ -27,6 +27,7 @@ from tunewright.errors import TunewrightError
 from tunewright.errors.catalogue import load_catalogue
 from tunewright.launch import start_run
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT
 
 COUNT = int(os.environ.get("TUNEWRIGHT_FUZZ_CASES", "6500"))
 STEPS = int(os.environ.get("TUNEWRIGHT_FUZZ_STEPS", "300"))
@@ -60,7 +61,7 @@ class Planner:
         self.base = {"model.name": str(model), "data.train": str(rows), **SMALL}
         self.loaded = api.load(named=self.base)
         inspect = start_run.inspect
-        self.known = inspect(self.loaded.run, note=lambda text: None)
+        self.known = inspect(self.loaded.run, reporter=SILENT)
         self.is_known = True
 
         def inspected(run: Any, **options: Any) -> Any:
@@ -76,14 +77,14 @@ class Planner:
             )
 
         monkeypatch.setattr(start_run, "inspect", inspected)
-        monkeypatch.setattr(start_run, "try_settings", lambda plan, note: None)
+        monkeypatch.setattr(start_run, "try_settings", lambda plan, reporter: None)
 
     def plan(self, case: Case) -> tuple[Any, Plan]:
         """Raises: TunewrightError."""
         self.is_known = case.key.partition(".")[0] not in FOR_ALL_DATA
         named = {key: value for key, value in self.base.items() if key != case.key}
         loaded = load(named=named, sets=case.settings())
-        return loaded, start_run.plan_for(loaded, note=lambda text: None)
+        return loaded, start_run.plan_for(loaded, reporter=SILENT)
 
 
 def judged(planner: Planner, case: Case) -> tuple[str, Any]:
@@ -109,7 +110,7 @@ def begun(loaded: Any, plan: Plan) -> str:
     try:
         if problems := dry_run.problems_of(plan):
             return problems[0].code
-        run = start_run.create(loaded, plan, force=False, note=lambda text: None)
+        run = start_run.create(loaded, plan, force=False, reporter=SILENT)
     except TunewrightError as fault:
         return fault.problems[0].code
     except Exception as fault:

@@ -19,6 +19,7 @@ from tunewright.data import demo_data
 from tunewright.inspection.memory_monitor import own_groups
 from tunewright.launch import start_run
 from tunewright.planning.memory_fallback import remedies
+from tunewright.reporting import SILENT
 from tunewright.rundir.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent.parent
@@ -45,7 +46,7 @@ def planned(rows: Path, output: Path, at_once: int) -> RunDir:
         "train.per_device_train_batch_size": at_once, "train.gradient_accumulation_steps": 8 // at_once,
     }  # fmt: skip
     loaded = api.load(named=named)
-    return start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
 
 
 def see_through(run: RunDir, limit: int = 0, later: int = 0) -> int:

@@ -20,6 +20,7 @@ from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.tasks.task_losses import RowLoss
 from tunewright.engine.tasks.task_registry import make_collator, task_of
 from tunewright.launch import start_run
+from tunewright.reporting import SILENT
 
 CELLS = [
     ("causal_lm", "llama", "lora"), ("causal_lm", "llama", "prompt_tuning"), ("seq2seq", "t5", "lora"),
@@ -52,7 +53,7 @@ def test_a_step_is_the_same_however_it_is_cut(
     folder = tiny_model(family)
     named = {"model.name": str(folder), "data.train": str(task_rows[task]), "task": task, "method": method}
     named |= {"data.class_weights": "balanced"} if task.endswith("cls") else {}
-    plan = start_run.plan_for(api.load(named=named), note=lambda text: None)
+    plan = start_run.plan_for(api.load(named=named), reporter=SILENT)
     tokenizer = load_tokenizer(folder, plan.run.model.chat_template)
     assert plan.run.task != "auto" and plan.run.data.max_length != "auto"
     loaded = load_examples(plan.run.data, 42, plan.run.task)
@@ -76,7 +77,7 @@ def test_a_step_is_the_same_however_it_is_cut(
         torch.testing.assert_close(cut[1], at_once[1], atol=2e-6, rtol=2e-4)
     collator = make_collator(plan, tokenizer, 10**6)
     loss = task_of(plan).loss(plan, rows)
-    losses = row_losses(model, rows, loss, collator, lambda done, total: None, BatchSizeBackoff())
+    losses = row_losses(model, rows, loss, collator, SILENT, BatchSizeBackoff())
     alone = [float(loss(model, collator.collate([row], collator.pad_id))) for row in rows]
     assert [row["loss"] for row in losses] == pytest.approx(alone, rel=1e-5)
     assert [row["row"] for row in losses] == [row.number for row in rows]

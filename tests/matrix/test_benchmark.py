@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright import api
 from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
@@ -57,9 +58,9 @@ def test_base_and_tuned_model_are_asked_the_same(
 ) -> None:  # fmt: skip
     settings_of_run = {"task": task, "train.learning_rate": 2e-2, **settings}
     run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **settings_of_run)
-    steps: list[tuple[int, int]] = []
-    result = run.benchmark(["counts"], rows=3, progress=lambda done, total: steps.append((done, total)))
-    assert steps == [(0, 2), (1, 2), (2, 2)]
+    reporter = CollectingReporter()
+    result = run.benchmark(["counts"], rows=3, reporter=reporter)
+    assert reporter.steps == [(0, 2), (1, 2), (2, 2)]
     output = values(result)
     session = SessionServer(run.dir, lambda message: None)
     more = {"decoder_input_ids": torch.tensor([[5, 6, 7]])} if task == "seq2seq" else {}

@@ -19,6 +19,7 @@ from tunewright.engine.models.load_model import load_adapter, load_base
 from tunewright.engine.tasks.collator import StepCollator, pad_right
 from tunewright.engine.tasks.task_losses import predicted_tokens
 from tunewright.launch import in_process, start_run
+from tunewright.reporting import SILENT
 
 from .conftest import FAMILIES
 
@@ -33,7 +34,7 @@ def run_for(folder: Path, rows: Path, output: Path, **settings: object) -> api.T
         "train.eval_steps": 3, "eval.rows": 2, "eval.max_new_tokens": 8, **settings,
     }  # fmt: skip
     loaded = api.load(named=named)
-    run = start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    run = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
     code = in_process.work(run)
     log = [event for event in run.read_events() if event.kind == "failed"]
     assert code == 0, log[-1]["problems"] if log else code

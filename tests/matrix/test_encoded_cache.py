@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright import api
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.engine.training.dataset import TokenizedDataset, prepare
 from tunewright.errors import DataError
 from tunewright.launch import start_run
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir.run_dir import RunDir
 
 Begun = tuple[Plan, RunDir]
@@ -23,13 +25,12 @@ def begun(folder: Path, rows: Path, output: Path) -> Begun:
     named = {"model.name": str(folder), "data.train": str(rows), "run.output_dir": str(output)}
     loaded = api.load(named=named)
     plan = api.plan(loaded)
-    return plan, start_run.create(loaded, plan, force=True, note=lambda text: None)
+    return plan, start_run.create(loaded, plan, force=True, reporter=SILENT)
 
 
-def prepared(run: Begun, notes: list[str] | None = None) -> TokenizedDataset:
+def prepared(run: Begun, reporter: Reporter = SILENT) -> TokenizedDataset:
     plan, folder = run
-    lines = notes if notes is not None else []
-    return prepare(plan, folder, load_tokenizer(Path(plan.facts.model.folder)), note=lines.append)
+    return prepare(plan, folder, load_tokenizer(Path(plan.facts.model.folder)), reporter)
 
 
 @pytest.fixture
@@ -66,9 +67,9 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
 ) -> None:
     (tmp_path / "a-file").write_text("")
     monkeypatch.setenv("TUNEWRIGHT_HOME", str(tmp_path / "a-file"))
-    notes: list[str] = []
-    assert prepared(run, notes).summary.rows == 40
-    assert len(notes) == 1 and "a-file" in notes[0]
+    reporter = CollectingReporter()
+    assert prepared(run, reporter).summary.rows == 40
+    assert len(reporter.notes) == 1 and "a-file" in reporter.notes[0]
 
 
 def test_rows_of_a_resized_model_are_not_taken_for_one_that_is_not(

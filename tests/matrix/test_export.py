@@ -23,7 +23,9 @@ from tunewright.engine.export.save_model import initial_weights_from_base, merge
 from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
 from tunewright.launch import start_run
+from tunewright.reporting import SILENT
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import MergeRequest
 
 from .test_causal_lm import run_for
 
@@ -46,7 +48,7 @@ def planned(folder: Path, rows: Path, output: Path, **settings: object) -> RunDi
     loaded = api.load(
         named={"model.name": str(folder), "data.train": str(rows), "run.output_dir": str(output), **settings}
     )
-    return start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
 
 
 def train_a_little(model: PeftModel, labels: torch.Tensor) -> None:
@@ -132,10 +134,10 @@ def test_a_merged_model_of_any_task_gives_what_its_adapter_gives(
     inputs = merge_inputs(session.data().held_out, session.plan)
     assert inputs
     assert all(inputs)
-    result = session.merge(str(tmp_path / "merged"))
-    assert result["equal"] == result["prompts"] > 0
-    assert result["max_logit_difference"] < LOGITS
-    assert ("base" in result) == ("quantised" in result) == (quantization != "none")
+    result = session.merge(MergeRequest(str(tmp_path / "merged")))
+    assert result.equal == result.prompts > 0
+    assert result.max_logit_difference < LOGITS
+    assert (result.base is not None) == (result.quantised is not None) == (quantization != "none")
 
     merged = vars(transformers)[TASKS[session.plan.run.task].auto_class].from_pretrained(tmp_path / "merged")
     assert "quantization_config" not in json.loads((tmp_path / "merged" / "config.json").read_text())
@@ -153,7 +155,7 @@ def test_a_merge_that_answers_otherwise_is_refused_and_leaves_no_folder(
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"train.learning_rate": 2e-2})
     monkeypatch.setattr("tunewright.engine.export.save_model.merged_model", lambda model, plan: model.unload())
     with pytest.raises(TunewrightError) as caught:
-        SessionServer(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+        SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / "merged")))
     assert [problem.code for problem in caught.value.problems] == ["E602"]
     assert not (tmp_path / "merged").exists()
 
@@ -168,13 +170,13 @@ def test_labels_of_several_kinds_are_compared(tiny_model: Callable[..., Path], t
         path = tmp_path / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in content))
         run = run_for(tiny_model("bert"), path, tmp_path / name, task="seq_cls")
-        result = SessionServer(run.dir, lambda message: None).merge(str(tmp_path / f"{name}-merged"))
-        assert result["equal"] == result["prompts"] > 0
+        result = SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / f"{name}-merged")))
+        assert result.equal == result.prompts > 0
 
 
 def test_what_peft_cannot_merge_says_why(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"peft.lora_bias": True})
     with pytest.raises(TunewrightError, match="lora_bias") as caught:
-        SessionServer(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+        SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / "merged")))
     assert caught.value.problems[0].code == "E603"
     assert not (tmp_path / "merged").exists()

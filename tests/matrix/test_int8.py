@@ -20,6 +20,7 @@ from tunewright.kernels import int8
 from tunewright.kernels.cpu_matmul import is_int8_exact
 from tunewright.kernels.int8 import Int8Linear, LastInput
 from tunewright.planning.compatibility import ON_QUANTISED
+from tunewright.rundir.session_protocol import MergeRequest
 
 from .test_causal_lm import run_for
 from .test_methods import SMALL
@@ -132,9 +133,9 @@ def test_it_is_merged_by_way_of_a_plain_base(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, fast_int8: None
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"model.quantization": "8bit"})
-    result = SessionServer(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
-    assert result["base"] == "dequantised from 8bit"
-    assert result["equal"] == result["prompts"] > 0
+    result = SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / "merged")))
+    assert result.base == "dequantised from 8bit"
+    assert result.equal == result.prompts > 0
 
 
 @pytest.mark.parametrize(("task", "family"), [("seq_cls", "bert"), ("token_cls", "llama"), ("seq2seq", "t5")])

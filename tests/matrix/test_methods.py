@@ -27,6 +27,8 @@ from tunewright.errors import TunewrightError
 from tunewright.launch import in_process, start_run
 from tunewright.planning.compatibility import reason_not
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT
+from tunewright.rundir.session_protocol import EvaluateRequest
 
 from .test_causal_lm import run_for
 
@@ -124,8 +126,8 @@ def test_what_is_trained_is_held_in_fp32_and_moves(
     plan = run.dir.plan()
     model = attach_adapter(load_base(plan, load_tokenizer(tiny_model(family))), planned_config(plan), seed=42)
     assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
-    again = SessionServer(run.dir, lambda message: None).evaluate(0)
-    assert again["after"]["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], rel=2e-2)
+    again = SessionServer(run.dir, lambda message: None).evaluate(EvaluateRequest(0))
+    assert again.after["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], rel=2e-2)
     losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert losses[0] != losses[-1]
 
@@ -162,7 +164,7 @@ def test_a_run_that_broke_off_ends_as_if_it_had_not(
         **settings,
     }
     loaded = api.load(named={**named, "run.output_dir": str(tmp_path / "broken")})
-    broken = start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    broken = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
     assert in_process.work(broken, [Breaking()]) != 0
     assert [folder.name for folder in broken.checkpoints_dir.glob("checkpoint-*")] == ["checkpoint-4"]
     assert in_process.work(broken) == 0

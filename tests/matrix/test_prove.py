@@ -15,10 +15,12 @@ from tunewright import api
 from tunewright.engine.session_server import SessionServer, serve
 from tunewright.extras import session_worker
 from tunewright.extras.numerics import parity_checks
+from tunewright.extras.session_requests import ProveRequest
 from tunewright.kernels.cross_entropy import plain_loss
 from tunewright.kernels.packing import packed_loss
 from tunewright.planning import fast_paths
 from tunewright.rundir.checkpoints import seal
+from tunewright.rundir.session_protocol import EvaluateRequest, ProgressReply, Reply, ResultReply
 
 from .test_causal_lm import run_for
 
@@ -63,10 +65,10 @@ def loaded(run: api.TrainedRun) -> SessionServer:
 
 
 def proven(session: SessionServer) -> Checks:
-    checks = session_worker.prove(session)
-    json.dumps(checks, allow_nan=False)
-    assert checks["rows"] == parity_checks.ROWS
-    return {check["name"]: check for check in checks["checks"]}
+    result = session_worker.prove(session, ProveRequest())
+    json.dumps(result.to_json(), allow_nan=False)
+    assert result.rows == parity_checks.ROWS
+    return {str(check["name"]): check for check in result.checks}
 
 
 def outcomes(checks: Checks, outcome: str) -> set[str]:
@@ -185,16 +187,14 @@ def test_numbers_that_are_none_are_no_agreement() -> None:
 
 
 def test_a_session_answers_again_after_a_proof(trained: Callable[..., api.TrainedRun]) -> None:
-    replies: list[dict[str, Any]] = []
-    requests = [{"do": "prove"}, {"do": "evaluate", "rows": 1}]
+    replies: list[Reply] = []
+    requests = [ProveRequest(), EvaluateRequest(1)]
     serve(
         trained().dir,
-        io.StringIO("".join(json.dumps(entry) + "\n" for entry in requests)),
+        io.StringIO("".join(request.to_line() + "\n" for request in requests)),
         replies.append,
         session_worker.operations,
-        ("merge", "prove"),
     )
-    results = [message["result"] for message in replies if message["kind"] == "result"]
+    results = [reply.result for reply in replies if isinstance(reply, ResultReply)]
     assert [set(result) >= keys for result, keys in zip(results, ({"checks"}, {"before", "after"}), strict=True)]
-    checks = [message for message in replies if message["kind"] == "progress"]
-    assert max(message["done"] for message in checks) > 0
+    assert max(reply.done for reply in replies if isinstance(reply, ProgressReply)) > 0

@@ -32,6 +32,7 @@ from tunewright.engine.models.quantization import (
 from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
 from tunewright.planning.peft_kwargs import HEADS
+from tunewright.rundir.session_protocol import MergeRequest
 
 from .test_causal_lm import run_for
 
@@ -170,14 +171,14 @@ def test_a_method_trains_on_a_quantised_base_and_leaves_as_a_plain_adapter(
 
     if method in ("prefix_tuning", "prompt_tuning", "p_tuning"):
         with pytest.raises(TunewrightError) as caught:
-            session.merge(str(tmp_path / "merged"))
+            session.merge(MergeRequest(str(tmp_path / "merged")))
         assert caught.value.problems[0].code == "E603"
         return
-    result = session.merge(str(tmp_path / "merged"))
-    assert result["base"] == f"dequantised from {kind}"
-    assert result["equal"] == result["prompts"]
-    assert result["max_logit_difference"] < 1e-4
-    assert (result["quantised"]["max_logit_difference"] < 1e-4) == (kind == "4bit"), result
+    result = session.merge(MergeRequest(str(tmp_path / "merged")))
+    assert result.base == f"dequantised from {kind}"
+    assert result.equal == result.prompts
+    assert result.max_logit_difference < 1e-4
+    assert (result.quantised["max_logit_difference"] < 1e-4) == (kind == "4bit"), result
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
     assert merged.dtype == torch.float32
     with torch.no_grad():

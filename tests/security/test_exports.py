@@ -13,6 +13,7 @@ from tunewright.extras.eject import peft_script
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
 from tunewright.launch import start_run
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT
 from tunewright.rundir import atomic_io
 from tunewright.rundir.model_card import card
 from tunewright.rundir.run_dir import RunDir
@@ -43,7 +44,7 @@ def labelled(tmp_path: Path, home: Path) -> tuple[Plan, RunDir]:
     }  # fmt: skip
     loaded = api.load(named=named)
     made = api.plan(loaded)
-    return made, start_run.create(loaded, made, force=False, note=lambda text: None)
+    return made, start_run.create(loaded, made, force=False, reporter=SILENT)
 
 
 def test_the_script_of_a_run_calls_nothing_that_a_name_asks_for(labelled: tuple[Plan, RunDir]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
+from tests.collecting_reporter import CollectingReporter
 from tests.hostile import TRIED, model_folder
 from tunewright import api
 from tunewright.cli.main import main
@@ -16,6 +17,7 @@ from tunewright.config.load_config import LoadedConfig
 from tunewright.errors import TunewrightError
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
 from tunewright.launch import resolve_model, start_run
+from tunewright.reporting import SILENT
 from tunewright.rundir import atomic_io, file_names
 from tunewright.security import command, redact, spawn
 from tunewright.security.printable_text import SECRETS
@@ -51,9 +53,9 @@ def files_with(secret: str, folder: Path) -> list[Path]:
 
 
 def test_a_planned_and_created_run_holds_no_key(tiny: LoadedConfig, tmp_path: Path, home: Path) -> None:
-    notes: list[str] = []
-    run = start_run.create(tiny, api.plan(tiny, note=notes.append), force=False, note=notes.append)
-    run.events.write("note", text="\n".join(notes))
+    reporter = CollectingReporter()
+    run = start_run.create(tiny, api.plan(tiny, reporter=reporter), force=False, reporter=reporter)
+    run.events.write("note", text="\n".join(reporter.notes))
     assert {path.name for path in run.path.iterdir()} >= {
         file_names.CONFIG,
         file_names.PLAN,
@@ -62,7 +64,7 @@ def test_a_planned_and_created_run_holds_no_key(tiny: LoadedConfig, tmp_path: Pa
     }
     assert files_with(CANARY, tmp_path) == []
     assert files_with(CANARY, home) == []
-    assert not any(CANARY in note for note in notes)
+    assert not any(CANARY in note for note in reporter.notes)
     TRIED["keys"] += 1
 
 
@@ -83,7 +85,7 @@ def test_what_the_hub_says_is_told_without_keys(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(TunewrightError, match="E702") as caught:
-        resolve_model.resolve_model("owner/name", None, offline=False, note=lambda text: None)
+        resolve_model.resolve_model("owner/name", None, offline=False, reporter=SILENT)
     told = json.dumps([caught.value.problems[0].to_json(), caught.value.problems[0].to_record()])
     assert "hf_C" not in told and "hf_S" not in told and "***" in told
     TRIED["keys"] += 1

@@ -17,6 +17,7 @@ from tunewright.engine.training.dataset import prepare
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
 from tunewright.launch import adapter_copy, start_run
 from tunewright.report.run_report import write_report
+from tunewright.reporting import SILENT
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import as_private_as, narrow
@@ -48,7 +49,7 @@ def write_rows(path: Path, mode: int) -> Path:
 def created(model: Path, data: Path, folder: Path, **more: str) -> RunDir:
     named = {"model.name": str(model), "data.train": str(data), "run.output_dir": str(folder), **more}
     loaded = api.load(named=named)
-    return start_run.create(loaded, api.plan(loaded), force=True, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=True, reporter=SILENT)
 
 
 def prepared(run: RunDir) -> RunDir:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewright.api.configs import Rows, named_values, silent
+from tunewright.api.configs import Rows, named_values
 from tunewright.api.run_folders import open_run, runs
-from tunewright.api.run_handle import SHOTS, TrainedRun, no_progress
+from tunewright.api.run_handle import SHOTS, TrainedRun
 from tunewright.errors import Problem, TunewrightError, of_system
 from tunewright.extras.comparison import aligned_runs, comparison_page
 from tunewright.extras.comparison import grid as grids
@@ -15,8 +15,7 @@ from tunewright.extras.comparison.grid import Cell, Grid
 from tunewright.extras.comparison.recommendation import recommend
 from tunewright.extras.comparison.search_space import split_values
 from tunewright.extras.comparison.train_grid import GridEvent, train_cells
-from tunewright.launch.resolve_model import Notify
-from tunewright.launch.session_client import Progress
+from tunewright.reporting import SILENT, Reporter
 
 
 def compare_runs(runs: Sequence[TrainedRun | str | Path], *, shots: int | None = None) -> ComparisonResult:
@@ -45,7 +44,7 @@ def grid(
     folder: str | Path | None = None,
     force: bool = False,
     on_event: Callable[[GridEvent], None] = lambda event: None,
-    note: Notify = silent,
+    reporter: Reporter = SILENT,
     **settings: Any,
 ) -> ComparisonResult:
     """Train a run for each combination and compare them: `grid("smollm2", "my.jsonl", ranks=[4, 8], methods=["lora"])`.
@@ -65,11 +64,11 @@ def grid(
         full=full,
     )
     place = Path(folder) if folder else grids.default_folder(settings_of_grid)
-    for event in train_grid(plan_grid(settings_of_grid, place, note=note), force=force, note=note):
+    for event in train_grid(plan_grid(settings_of_grid, place, reporter=reporter), force=force, reporter=reporter):
         on_event(event)
     trained = runs(place)
     for problem in measure_prompted(trained, shots):
-        note(problem.message())
+        reporter.note(problem.message())
     return compare_runs(trained, shots=SHOTS if shots is None else shots)
 
 
@@ -94,24 +93,24 @@ def grid_folder(grid: Grid) -> Path:
     return grids.default_folder(grid)
 
 
-def plan_grid(grid: Grid, folder: Path, *, note: Notify = silent, progress: Progress = no_progress) -> list[Cell]:
+def plan_grid(grid: Grid, folder: Path, *, reporter: Reporter = SILENT) -> list[Cell]:
     """The runs of a grid, those that were never started with their plans.
 
     Raises: every error that can be known before a run; SpecError E126 if the folder holds another comparison.
     """
-    return grids.prepare(grid, folder, note=note, progress=progress)
+    return grids.prepare(grid, folder, reporter=reporter)
 
 
-def train_grid(cells: Sequence[Cell], *, force: bool = False, note: Notify = silent) -> Iterator[GridEvent]:
+def train_grid(cells: Sequence[Cell], *, force: bool = False, reporter: Reporter = SILENT) -> Iterator[GridEvent]:
     """Train the runs of a grid that are not finished, one after another; an event for the start and the end of each.
 
     Raises: TrainingError E505 for a run that another process owns.
     """
-    return train_cells(cells, force=force, note=note)
+    return train_cells(cells, force=force, reporter=reporter)
 
 
 def measure_prompted(
-    runs: Sequence[TrainedRun], shots: int | None = None, *, progress: Progress = no_progress
+    runs: Sequence[TrainedRun], shots: int | None = None, *, reporter: Reporter = SILENT
 ) -> list[Problem]:
     """Measure the base model with `shots` training rows in its prompt, once for all runs; why that is impossible, if it is.
 
@@ -127,7 +126,7 @@ def measure_prompted(
         return []
     first = candidates[0]
     try:
-        first.prompted(shots, progress)
+        first.prompted(shots, reporter)
     except TunewrightError as fault:
         return list(fault.problems)
     except OSError as fault:  # the runs may lie on a disk that is full, or read-only

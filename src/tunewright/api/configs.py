@@ -14,10 +14,6 @@ from tunewright.launch import python_rows
 Rows = str | Path | Sequence[Mapping[str, object]]  # a path, a Hub id, or the rows themselves
 
 
-def silent(text: str) -> None:
-    """A note that nobody reads."""
-
-
 def load(
     *, config: str | Path | None = None, named: Mapping[str, object] | None = None, sets: Sequence[str] = ()
 ) -> LoadedConfig:

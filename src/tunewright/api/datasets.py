@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tunewright.api.configs import Rows, load, named_values, silent
-from tunewright.api.run_handle import no_progress
+from tunewright.api.configs import Rows, load, named_values
 from tunewright.data.validation import judge
 from tunewright.launch import inspect_inputs
 from tunewright.launch.checked_data import DataCheck
-from tunewright.launch.resolve_model import Notify
-from tunewright.launch.session_client import Progress
+from tunewright.reporting import SILENT, Reporter
 
 
 def data_check(
@@ -17,8 +15,7 @@ def data_check(
     model: str = "smollm2",
     *,
     sets: Sequence[str] = (),
-    note: Notify = silent,
-    progress: Progress = no_progress,
+    reporter: Reporter = SILENT,
     **settings: Any,
 ) -> DataCheck:
     """Every row accounted for, without training: `data_check("my.csv", task="seq_cls")`.
@@ -27,5 +24,5 @@ def data_check(
     Raises: DataError for a file that cannot be read at all; ModelError for the tokenizer's model.
     """
     loaded = load(named=named_values(model, data, settings), sets=sets)
-    validated, tokenizer = inspect_inputs.look_at_data(loaded.run, note=note, progress=progress)
+    validated, tokenizer = inspect_inputs.look_at_data(loaded.run, reporter=reporter)
     return DataCheck(validated, tuple(judge(validated, loaded.run.data)), tuple(validated.warnings), tokenizer)

@@ -3,15 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tunewright.api.configs import silent
-from tunewright.api.run_handle import CHAT_TOKENS, TrainedRun, no_progress
+from tunewright.api.run_handle import CHAT_TOKENS, TrainedRun
 from tunewright.config.tasks import Task
 from tunewright.data.prompts import Prompt, read_prompts
 from tunewright.errors import DataError, Problem
 from tunewright.launch import batch_generation
 from tunewright.launch.batch_generation import GenerationRequest
-from tunewright.launch.resolve_model import Notify
-from tunewright.launch.session_client import Progress
+from tunewright.reporting import SILENT, Reporter
 from tunewright.security import as_private_as
 
 
@@ -34,14 +32,14 @@ def answer_prompts(
     *,
     with_base: bool = False,
     max_new_tokens: int = CHAT_TOKENS,
-    progress: Progress = no_progress,
+    reporter: Reporter = SILENT,
 ) -> Iterator[dict[str, object]]:
     """Each prompt's row with the answer added: as `answer`, or `tuned_answer` where the rows have an `answer` already.
 
     They come in batches, as they are generated. Prompts without a system turn get that of the training rows.
     """
     request = GenerationRequest(prompts, run.answers, run.opening(), with_base, max_new_tokens)
-    return request.each(progress)
+    return request.each(reporter)
 
 
 def answer_to_file(
@@ -52,8 +50,7 @@ def answer_to_file(
     source: Path,
     with_base: bool = False,
     max_new_tokens: int = CHAT_TOKENS,
-    progress: Progress = no_progress,
-    note: Notify = silent,
+    reporter: Reporter = SILENT,
 ) -> None:
     """The same rows as JSON lines in a file that appears when it is whole; after a kill the same request continues.
 
@@ -63,7 +60,7 @@ def answer_to_file(
     changes = [problem.to_record() for problem in run.base_problems()]
     request = GenerationRequest(prompts, run.answers, run.opening(), with_base, max_new_tokens)
     with run.dir.private(), as_private_as([source]):
-        request.write(path, batch_generation.identity(run.dir, [changes, *request.settings()]), progress, note)
+        request.write(path, batch_generation.identity(run.dir, [changes, *request.settings()]), reporter)
 
 
 def odd_numbers(prompts: Sequence[Prompt]) -> list[Problem]:

@@ -6,24 +6,25 @@ Functions that load a model import the engine, and torch with it, when they are 
 from pathlib import Path
 from typing import Any
 
-from tunewright.api.configs import Rows, load, named_values, silent
+from tunewright.api.configs import Rows, load, named_values
 from tunewright.api.run_handle import TrainedRun
 from tunewright.api.training import plan
 from tunewright.config.load_config import LoadedConfig
 from tunewright.inspection.model_info import read_model
 from tunewright.launch import quickstart_tasks
-from tunewright.launch.resolve_model import Notify, fetch_weights, resolve_model
+from tunewright.launch.resolve_model import fetch_weights, resolve_model
 from tunewright.planning.preset_targets import PresetRow, all_rows, find_row, row_of, rows_of
+from tunewright.reporting import SILENT, Reporter
 
 
-def fetch(name: str, *, note: Notify = silent) -> Path:
+def fetch(name: str, *, reporter: Reporter = SILENT) -> Path:
     """Download a model to this machine; its folder. Raises: HubError E701 to E705."""
-    folder, _tensors = resolve_model(name, None, offline=False, note=note)
-    fetch_weights(name, None, offline=False, note=note)
+    folder, _tensors = resolve_model(name, None, offline=False, reporter=reporter)
+    fetch_weights(name, None, offline=False, reporter=reporter)
     return folder
 
 
-def preset_rows(word: str = "", *, model: str | None = None, note: Notify = silent) -> list[PresetRow]:
+def preset_rows(word: str = "", *, model: str | None = None, reporter: Reporter = SILENT) -> list[PresetRow]:
     """The presets in detail: one of them by FAMILY/LEVEL, those of a model with what they train, or all.
 
     With both, the row of that level for that model, which must be of that family.
@@ -31,7 +32,7 @@ def preset_rows(word: str = "", *, model: str | None = None, note: Notify = sile
     """
     if not model:
         return [find_row(word)] if word else all_rows()
-    folder, tensors = resolve_model(model, None, offline=False, note=note)
+    folder, tensors = resolve_model(model, None, offline=False, reporter=reporter)
     rows = rows_of(read_model(folder, model, tensors))
     return [row_of(word, rows)] if word else rows
 
@@ -63,7 +64,7 @@ def load_for_training(loaded: LoadedConfig) -> tuple[Any, Any]:
 
     resolved = plan(loaded)
     model = resolved.run.model
-    fetch_weights(model.name, model.revision, offline=resolved.run.run.offline, note=silent)
+    fetch_weights(model.name, model.revision, offline=resolved.run.run.offline, reporter=SILENT)
     return python_models.load_for_training(resolved)
 
 

@@ -14,17 +14,28 @@ from tunewright.errors import Problem, TunewrightError, TunewrightWarning
 from tunewright.extras.eject import peft_script
 from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
+from tunewright.extras.session_requests import ProveRequest, ProveResult
 from tunewright.launch import adapter_copy, start_run
-from tunewright.launch.session_client import Progress, SessionClient
+from tunewright.launch.session_client import SessionClient
 from tunewright.planning.memory_estimate import stored_bytes
 from tunewright.planning.run_plan import Plan
 from tunewright.report import formatting
 from tunewright.report.run_report import write_report
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import base_fingerprint, file_names, output_targets
 from tunewright.rundir.base_model import BaseReference
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import DAMAGED, RunDir
 from tunewright.rundir.run_end import end_problems
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    AnswerResult,
+    EvaluateRequest,
+    EvaluateResult,
+    MergeRequest,
+    MergeResult,
+    PromptInput,
+)
 from tunewright.security import html_table
 
 CHAT_TOKENS = 256
@@ -33,13 +44,6 @@ RESULT_KEYS = (
     "before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
     "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes",
 )  # fmt: skip
-PromptInput = (
-    Sequence[Mapping[str, str]] | Mapping[str, Any]
-)  # a conversation; or text and pair, or words, to be labelled
-
-
-def no_progress(done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def _result(run: RunDir) -> dict[str, Any]:
@@ -157,20 +161,20 @@ class TrainedRun:
         self._session = self._session or SessionClient(self.dir, module="tunewright.extras.session_worker")
         return self._session
 
-    def evaluate(self, rows: int | None = None, progress: Progress = no_progress) -> dict[str, Any]:
+    def evaluate(self, rows: int | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
         """Scores of base and tuned model on the run's held-out rows, evaluated again; `rows` answers are generated."""
-        return self.session().request("evaluate", progress, rows=rows)
+        return self.session().request(EvaluateRequest(rows), EvaluateResult, reporter).to_json()
 
-    def prompted(self, shots: int = SHOTS, progress: Progress = no_progress) -> dict[str, Any]:
+    def prompted(self, shots: int = SHOTS, reporter: Reporter = SILENT) -> dict[str, Any]:
         """Scores of the base model on the run's held-out rows with `shots` training rows in its prompt; the run keeps them.
 
         Raises: DataError E210, E230 where there are no rows for it.
         """
-        return few_shot_client.prompted(self.dir, shots, self.session(), progress)
+        return few_shot_client.prompted(self.dir, shots, self.session(), reporter)
 
     def benchmark(
         self, tasks: Sequence[str], *, rows: int | None = None, include_path: str | Path | None = None, online: bool = False,
-        progress: Progress = no_progress,
+        reporter: Reporter = SILENT,
     ) -> dict[str, Any]:  # fmt: skip
         """Base and tuned model under lm-evaluation-harness: `tasks` by its names, with those of the folder `include_path`.
 
@@ -178,7 +182,7 @@ class TrainedRun:
         Raises: SpecError E116; ExportError E601, E608 to E611; TrainingError E506.
         """
         folder = Path(include_path) if include_path else None
-        options: dict[str, Any] = {"rows": rows, "include_path": folder, "online": online, "progress": progress}
+        options: dict[str, Any] = {"rows": rows, "include_path": folder, "online": online, "reporter": reporter}
         return harness_client.benchmark(self.dir, tasks, **options)
 
     @property
@@ -227,7 +231,7 @@ class TrainedRun:
         *,
         with_base: bool = False,
         max_new_tokens: int = CHAT_TOKENS,
-        progress: Progress = no_progress,
+        reporter: Reporter = SILENT,
     ) -> list[dict[str, Any]]:
         """Greedy answers or labels, each a dict with `tuned` and, with `with_base`, `base`.
 
@@ -237,12 +241,10 @@ class TrainedRun:
         if self._session is None:
             for problem in self.base_problems():
                 warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=2)
-        replies = self.session().request(
-            "answer", progress, prompts=list(prompts), max_new_tokens=max_new_tokens, with_base=with_base
-        )
-        return [{key: values[i] for key, values in replies.items()} for i in range(len(prompts))]
+        request = AnswerRequest(list(prompts), max_new_tokens=max_new_tokens, with_base=with_base)
+        return self.session().request(request, AnswerResult, reporter).by_prompt()
 
-    def merge(self, target: str | Path | None = None, progress: Progress = no_progress) -> dict[str, Any]:
+    def merge(self, target: str | Path | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
         """Base and adapter as one plain transformers folder, checked against the adapter's answers.
 
         Raises: SpecError E115; ResourceError E403; TrainingError E520, E524, before the model is loaded.
@@ -251,11 +253,12 @@ class TrainedRun:
         precision = plan.run.model.precision
         place = target or self.path / file_names.MERGED
         output_targets.output_folder(place, num_bytes=stored_bytes(plan.facts.model, precision, "none"))
-        return self.session().request("merge", progress, target=str(Path(target).resolve()) if target else None)
+        request = MergeRequest(str(Path(target).resolve()) if target else None)
+        return self.session().request(request, MergeResult, reporter).to_json()
 
-    def prove(self, progress: Progress = no_progress) -> dict[str, Any]:
+    def prove(self, reporter: Reporter = SILENT) -> dict[str, Any]:
         """The numerical equalities that the run relies on, measured on its model with a few of its rows: `rows` and `checks`."""
-        return self.session().request("prove", progress)
+        return self.session().request(ProveRequest(), ProveResult, reporter).to_json()
 
     def report(self, path: str | Path | None = None) -> Path:
         """One self-contained HTML file."""

@@ -5,15 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewright.api.configs import Rows, named_values, silent
-from tunewright.api.run_handle import no_progress
+from tunewright.api.configs import Rows, named_values
 from tunewright.extras.comparison.grid import Grid
 from tunewright.extras.comparison.search_space import SearchAxis, parse_axis
 from tunewright.extras.sweep import trials
 from tunewright.extras.sweep.train_trials import TrialEvent, train_trials
 from tunewright.extras.sweep.trials import LOSS, Sweep, SweepSettings
-from tunewright.launch.resolve_model import Notify
-from tunewright.launch.session_client import Progress
+from tunewright.reporting import SILENT, Reporter
 
 USUAL_TRIALS = 20
 
@@ -31,7 +29,7 @@ def sweep(
     folder: str | Path | None = None,
     force: bool = False,
     on_event: Callable[[TrialEvent], None] = lambda event: None,
-    note: Notify = silent,
+    reporter: Reporter = SILENT,
     **settings: Any,
 ) -> Sweep:
     """Search for the best setting, and write it to best.yaml: `sweep("smollm2", "my.jsonl", space=[search_axis("peft.r=4,8")])`.
@@ -43,8 +41,12 @@ def sweep(
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     named = named_values(model, data, settings)
     grid = Grid(Path(config) if config else None, named)
-    search = open_sweep(SweepSettings(grid, space, metric, storage), Path(folder) if folder else None, note=note)
-    for event in train_sweep(search, limit=trial_limit(num_trials, minutes), deadline=deadline, force=force, note=note):
+    search = open_sweep(
+        SweepSettings(grid, space, metric, storage), Path(folder) if folder else None, reporter=reporter
+    )
+    for event in train_sweep(
+        search, limit=trial_limit(num_trials, minutes), deadline=deadline, force=force, reporter=reporter
+    ):
         on_event(event)
     search.write_best()
     return search
@@ -73,18 +75,21 @@ def sweep_settings(
     return SweepSettings(Grid(config, named, sets), space, metric, storage)
 
 
-def open_sweep(
-    settings: SweepSettings, folder: Path | None = None, *, note: Notify = silent, progress: Progress = no_progress
-) -> Sweep:
+def open_sweep(settings: SweepSettings, folder: Path | None = None, *, reporter: Reporter = SILENT) -> Sweep:
     """A sweep, started now or earlier; without `folder` in one that is always the same for the same settings.
 
     Raises: ExportError E601 without Optuna; SpecError E103, E109, E126, E128; every error of a plan.
     """
-    return trials.open_sweep(settings, folder or trials.default_folder(settings), note=note, progress=progress)
+    return trials.open_sweep(settings, folder or trials.default_folder(settings), reporter=reporter)
 
 
 def train_sweep(
-    sweep: Sweep, *, limit: int | None = None, deadline: float | None = None, force: bool = False, note: Notify = silent
+    sweep: Sweep,
+    *,
+    limit: int | None = None,
+    deadline: float | None = None,
+    force: bool = False,
+    reporter: Reporter = SILENT,
 ) -> Iterator[TrialEvent]:
     """Train trials, one after another, until there are `limit` or `deadline` (of time.monotonic) has passed."""
-    return train_trials(sweep, limit=limit, deadline=deadline, force=force, note=note)
+    return train_trials(sweep, limit=limit, deadline=deadline, force=force, reporter=reporter)

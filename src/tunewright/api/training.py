@@ -4,18 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewright.api.configs import Rows, load, named_values, silent
+from tunewright.api.configs import Rows, load, named_values
 from tunewright.api.run_folders import open_run
-from tunewright.api.run_handle import TrainedRun, no_progress
+from tunewright.api.run_handle import TrainedRun
 from tunewright.config import load_config
 from tunewright.config.load_config import LoadedConfig
 from tunewright.data.examples.formats import Format
 from tunewright.errors import Problem, errors_of
 from tunewright.i18n import Phrase
 from tunewright.launch import calibration, in_process, quickstart_tasks, start_run
-from tunewright.launch.resolve_model import Notify
-from tunewright.launch.session_client import Progress
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
 from tunewright.rundir.events import Event
 from tunewright.rundir.run_dir import RunDir
@@ -28,8 +27,7 @@ def plan(
     *,
     config: str | Path | None = None,
     device: str | None = None,
-    note: Notify = silent,
-    progress: Progress = no_progress,
+    reporter: Reporter = SILENT,
     **settings: Any,
 ) -> Plan:
     """What `train` would do with the same arguments, with every decision's reason: `plan("smollm2", "my.jsonl", rank=8)`.
@@ -40,7 +38,7 @@ def plan(
     loaded = (
         model if isinstance(model, LoadedConfig) else load(config=config, named=named_values(model, data, settings))
     )
-    return start_run.plan_for(loaded, device=device, note=note, progress=progress)
+    return start_run.plan_for(loaded, device=device, reporter=reporter)
 
 
 def describe_data(plan: Plan) -> str:
@@ -48,17 +46,17 @@ def describe_data(plan: Plan) -> str:
     return Format(plan.facts.data.format, plan.facts.data.columns).describe()
 
 
-def calibrate(loaded: LoadedConfig, *, note: Notify = silent, progress: Progress = no_progress) -> float:
+def calibrate(loaded: LoadedConfig, *, reporter: Reporter = SILENT) -> float:
     """Train a few steps of this run and store how many times slower they are than planned; later plans use it.
 
     Raises: every error that planning or training raises.
     """
-    return calibration.calibrate(loaded, note=note, progress=progress)
+    return calibration.calibrate(loaded, reporter=reporter)
 
 
-def begin(loaded: LoadedConfig, plan: Plan, *, force: bool = False, note: Notify = silent) -> RunDir:
+def begin(loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Reporter = SILENT) -> RunDir:
     """Start a planned run in the background. Raises: ResourceError E401, E403; SpecError E115."""
-    run = start_run.create(loaded, plan, force=force, note=note)
+    run = start_run.create(loaded, plan, force=force, reporter=reporter)
     start_run.launch(run)
     return run
 
@@ -111,7 +109,7 @@ def _train_to_end(
     on_event: Callable[[Event], None],
     callbacks: Sequence[Any] = (),
 ) -> TrainedRun:
-    run = start_run.create(loaded, plan(loaded), force=False, note=silent)
+    run = start_run.create(loaded, plan(loaded), force=False, reporter=SILENT)
     if inline_process or callbacks:
         in_process.work(run, callbacks)
     else:

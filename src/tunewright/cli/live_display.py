@@ -298,28 +298,41 @@ def data_line(text: str) -> None:
     console.out().data(text)
 
 
-@contextmanager
-def meter(title: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Progress of one long call: a bar in a terminal, a line every ten seconds elsewhere."""
-    channel = console.err()
-    last = time.monotonic()
+@dataclass
+class ConsoleReporter:
+    """Shows notes, and under a title the progress of one long call: a bar in a terminal, a line every ten seconds elsewhere."""
 
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        pause = REDRAW_SECONDS if channel.is_tty else PROGRESS_LINE_SECONDS
-        if is_quiet or (time.monotonic() - last < pause):
+    title: str = ""
+    channel: Channel = field(default_factory=console.err, init=False)
+    last: float = field(default_factory=time.monotonic, init=False)
+
+    def progress(self, done: int, total: int) -> None:
+        pause = REDRAW_SECONDS if self.channel.is_tty else PROGRESS_LINE_SECONDS
+        if not self.title or time.monotonic() - self.last < pause:
             return
-        last = time.monotonic()
-        if channel.is_tty:
-            line = f"{title}  {bar(done / max(1, total), channel)} {done}/{total}"
-            channel.stream.write(console.ERASE + console.render(line))
-            channel.stream.flush()
+        self.last = time.monotonic()
+        if self.channel.is_tty:
+            line = f"{self.title}  {bar(done / max(1, total), self.channel)} {done}/{total}"
+            self.channel.stream.write(console.ERASE + console.render(line))
+            self.channel.stream.flush()
         else:
-            channel.line(f"progress {done}/{total}")
+            self.channel.line(f"progress {done}/{total}")
 
+    def note(self, text: str) -> None:
+        console.note(text)
+
+    def erase(self) -> None:
+        """Remove the bar."""
+        if self.channel.is_tty and self.title:
+            self.channel.stream.write(console.ERASE)
+            self.channel.stream.flush()
+
+
+@contextmanager
+def meter(title: str, *, is_quiet: bool = False) -> Iterator[ConsoleReporter]:
+    """The reporter of one long call, whose bar is removed at its end; without a bar where it is quiet."""
+    reporter = ConsoleReporter("" if is_quiet else title)
     try:
-        yield report
+        yield reporter
     finally:
-        if channel.is_tty and not is_quiet:
-            channel.stream.write(console.ERASE)
-            channel.stream.flush()
+        reporter.erase()

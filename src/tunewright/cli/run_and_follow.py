@@ -19,8 +19,8 @@ def plan(loaded: "LoadedConfig", *, device: str | None = None, is_quiet: bool = 
     """The plan, with notes and progress on stderr. Raises: the errors of model, data or machine."""
     from tunewright import api
 
-    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as progress:
-        return api.plan(loaded, device=device, note=console.note, progress=progress)
+    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as reporter:
+        return api.plan(loaded, device=device, reporter=reporter)
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
             plan_summary.decided(planned, channel, is_whole=is_verbose)
         plan_summary.labelled(channel, _("Plan"), plan_summary.plan_line(planned))
         print_problems(planned.warnings(), channel)
-    started = api.TrainedRun(api.begin(loaded, planned, force=force, note=console.note))
+    started = api.TrainedRun(api.begin(loaded, planned, force=force, reporter=live_display.ConsoleReporter()))
     if detach:
         announce(started, is_json=is_json, is_quiet=is_quiet)
         return

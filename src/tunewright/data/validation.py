@@ -4,7 +4,7 @@ rows in = used + held out + dropped, and each dropped row has file, line and rea
 leaving such rows out was asked for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tunewright.config.run_config import DataConfig
@@ -17,6 +17,7 @@ from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows, beyond, beyond_problem
 from tunewright.errors import DataError, Problem
 from tunewright.i18n import N_
+from tunewright.reporting import SILENT, PartReporter, Reporter
 
 MOST_TRUNCATED = 0.25
 
@@ -43,7 +44,7 @@ def validate_data(
     positions: int = NO_LIMIT,
     embedding: EmbeddingRows | None = None,
     label_last: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    reporter: Reporter = SILENT,
 ) -> ValidatedData:
     """Encode all rows and account for each of them. Nothing is refused here; `judge` does that.
 
@@ -52,7 +53,7 @@ def validate_data(
     """
     total = len(loaded.train) + len(loaded.held_out)
 
-    def encoded(examples: Sequence[Example], done_before: int) -> tuple[list[TokenizedExample], list[Problem]]:
+    def encoded(examples: Sequence[Example], start: int) -> tuple[list[TokenizedExample], list[Problem]]:
         return encode(
             examples,
             tokenizer,
@@ -63,7 +64,7 @@ def validate_data(
             thinking=spec.thinking,
             turns=spec.turns,
             label_last=label_last,
-            progress=lambda done, _total: progress(done_before + done, total),
+            reporter=PartReporter(reporter, start, len(examples), total),
         )
 
     train, bad = encoded(loaded.train, 0)

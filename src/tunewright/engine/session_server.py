@@ -1,18 +1,18 @@
 """A finished run kept loaded, serving one request a line: `python -m tunewright.engine.session_server RUN`.
 
-Requests and replies are JSON lines on standard input and output: {"do": "answer", ...} is answered with any number of
-`ProgressReply`, then a `ResultReply` or an `ErrorReply`. What libraries print goes to the log.
+Requests and replies are those of `rundir/session_protocol.py`, lines on standard input and output. What libraries print goes to
+the log.
 """
 
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TextIO, TypedDict
+from typing import Any, Generic, NamedTuple, TextIO, TypeVar
 
 import jinja2
 from peft import PeftModel
@@ -47,72 +47,67 @@ from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.full_disk import keep_talking
 from tunewright.rundir.model_card import card
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    AnswerResult,
+    ChatPrompt,
+    ErrorReply,
+    EvaluateRequest,
+    EvaluateResult,
+    MergeRequest,
+    MergeResult,
+    ProgressReply,
+    Reply,
+    ResultReply,
+    Send,
+    SessionRequest,
+    SessionResult,
+    TextInput,
+    Turn,
+    WordsInput,
+    reply_line,
+)
 
 logger = logging.getLogger(__name__)
 
 MERGE_PROMPTS = 8
-CONSUMES_MODEL = ("merge",)  # after these operations the model has changed, or is gone
 NEW_TEXT_TOKENS = 4096  # new texts may be longer than those of the training, up to this
 
 
-class ProgressReply(TypedDict):
-    """How far the operation is; any number of them come before its result."""
-
-    kind: Literal["progress"]
-    done: int
-    total: int
+RequestT = TypeVar("RequestT", bound=SessionRequest)
 
 
-class ResultReply(TypedDict):
-    """The end of a request that succeeded."""
+@dataclass(frozen=True)
+class Operation(Generic[RequestT]):
+    """What a session does on one kind of request; after one that `uses_up_model` the model is loaded again."""
 
-    kind: Literal["result"]
-    result: Mapping[str, object]
-
-
-class ErrorReply(TypedDict):
-    """The end of a request that failed; each problem is the record of a `Problem`."""
-
-    kind: Literal["error"]
-    problems: list[dict[str, Any]]
+    request: type[RequestT]
+    perform: Callable[[RequestT], SessionResult]
+    uses_up_model: bool = False
 
 
-class ChatPrompt(TypedDict):
-    """A conversation that ends with the user's turn, as in a row of chat data."""
-
-    turns: list[dict[str, Any]]
-    tools: NotRequired[list[dict[str, Any]]]
+Operations = Mapping[str, Operation[Any]]
+"""The operations of a session by the name of their request."""
 
 
-class TextInput(TypedDict):
-    """A text to classify, and its second text if the task is on pairs."""
+class _Answers(NamedTuple):
+    """What one model answers to all prompts; probabilities where the task has single labels."""
 
-    text: str
-    pair: str
-
-
-class WordsInput(TypedDict):
-    """Words to tag."""
-
-    words: list[str]
+    texts: list[str]
+    probabilities: list[float | None] | None = None
 
 
-class EvaluateResult(TypedDict):
-    """Scores of base and tuned model on the same held-out rows."""
+@dataclass(frozen=True)
+class ReplyReporter:
+    """Sends progress as replies. Notes have none and are dropped: those of a session are about its own cache."""
 
-    before: dict[str, float]
-    after: dict[str, float]
-    rows: int
-    held_out_rows: int
-    samples: list[dict[str, Any]]
-    baseline: dict[str, Any] | None
+    send: Send
 
+    def progress(self, done: int, total: int) -> None:
+        self.send(ProgressReply(done, total))
 
-Reply = ProgressReply | ResultReply | ErrorReply
-Send = Callable[[Reply], None]
-Answers = dict[str, list[Any]]
-"""Texts or labels under `tuned` and `base`, probabilities under `tuned_probability` and `base_probability`."""
-Operations = Mapping[str, Callable[..., Mapping[str, object]]]
+    def note(self, text: str) -> None:
+        pass
 
 
 @dataclass
@@ -123,6 +118,7 @@ class SessionServer:
     send: Send
 
     def __post_init__(self) -> None:
+        self.reporter = ReplyReporter(self.send)
         self.plan = self.run.plan()
         folder = Path(self.plan.facts.model.tokenizer_folder)
         self.tokenizer = load_tokenizer(folder, self.plan.run.model.chat_template, self.run.day())
@@ -137,39 +133,40 @@ class SessionServer:
             with without_adapter(self.model) as base:
                 yield base
 
-    def progress(self, done: int, total: int) -> None:
-        self.send({"kind": "progress", "done": done, "total": total})
-
     def data(self) -> TokenizedDataset:
         """The run's rows; their summary is written again if the run's folder is writable."""
         is_writable = atomic_io.refusal(self.run.path) is None
-        return prepare(self.plan, self.run, self.tokenizer, self.progress, writes_files=is_writable)
+        return prepare(self.plan, self.run, self.tokenizer, self.reporter, writes_files=is_writable)
 
-    def answer(self, prompts: list[Any], max_new_tokens: int, with_base: bool) -> Answers:
-        """Answers or labels, with `with_base` also the base's; for single labels also the probabilities.
-
-        A prompt is a `ChatPrompt` or its turns alone; for tasks that classify it is a `TextInput` or a `WordsInput`.
-        """
-        answer = self._labels if self.plan.run.task in LABELLED else self._texts
-        answers = answer(self.model, prompts, max_new_tokens, "tuned")
-        if not with_base:
-            return answers
+    def answer(self, request: AnswerRequest) -> AnswerResult:
+        """Answers or labels, with `with_base` also the base's; for single labels also the probabilities."""
+        tuned = self._answers(self.model, request)
+        if not request.with_base:
+            return AnswerResult(tuned.texts, tuned.probabilities)
         with self.base() as base:
-            return answers | answer(base, prompts, max_new_tokens, "base")
+            of_base = self._answers(base, request)
+        return AnswerResult(tuned.texts, tuned.probabilities, of_base.texts, of_base.probabilities)
 
-    def _texts(self, model: Any, prompts: list[Any], max_new_tokens: int, which: str) -> Answers:
-        chats = [prompt if isinstance(prompt, dict) else ChatPrompt(turns=prompt) for prompt in prompts]
+    def _answers(self, model: Any, request: AnswerRequest) -> _Answers:
+        prompts: Sequence[Any] = request.prompts
+        if self.plan.run.task == "token_cls":
+            return self._tags(model, prompts)
+        if self.plan.run.task in LABELLED:
+            return self._classes(model, prompts)
+        return self._texts(model, prompts, request.max_new_tokens)
+
+    def _texts(self, model: Any, prompts: Sequence[ChatPrompt | Sequence[Turn]], max_new_tokens: int) -> _Answers:
         answers = generate(
             model,
-            [self._prompt_ids(chat) for chat in chats],
+            [self._prompt_ids(prompt if isinstance(prompt, dict) else ChatPrompt(turns=prompt)) for prompt in prompts],
             self.tokenizer,
             max_new_tokens=max_new_tokens,
             merge="merged_lora" in self.plan.fast_paths,
-            progress=self.progress,
+            reporter=self.reporter,
         )
-        return {which: [answer.text for answer in answers]}
+        return _Answers([answer.text for answer in answers])
 
-    def _prompt_ids(self, prompt: ChatPrompt | dict[str, Any]) -> list[int]:
+    def _prompt_ids(self, prompt: ChatPrompt) -> list[int]:
         turns = [from_turn(turn) for turn in prompt["turns"]]
         if self.plan.run.task == "seq2seq":
             return input_ids("\n".join(turn.content for turn in turns), self.tokenizer, self._longest())
@@ -185,31 +182,27 @@ class SessionServer:
         """The longest text that base and tuned model both read."""
         return self.plan.facts.model.max_position_embeddings - virtual_tokens(self.plan.run.peft)
 
-    def _labels(self, model: Any, prompts: list[Any], max_new_tokens: int, which: str) -> Answers:
-        return (self._tags if self.plan.run.task == "token_cls" else self._classes)(model, prompts, which)
-
-    def _tags(self, model: Any, inputs: list[WordsInput], which: str) -> Answers:
+    def _tags(self, model: Any, inputs: Sequence[WordsInput]) -> _Answers:
         labels = self.plan.facts.data.labels
-        words = [example["words"] for example in inputs]
+        words = [list(example["words"]) for example in inputs]
         is_decoder = self.plan.facts.model.kind == "decoder"
         rows = word_rows(words, self.tokenizer, self._longest(), label_last=is_decoder)
         pairs = zip(words, self._predictions(model, rows), strict=True)
-        return {which: [format_tags(w, pad_tags(p.labels, len(w)), labels) for w, p in pairs]}
+        return _Answers([format_tags(w, pad_tags(p.labels, len(w)), labels) for w, p in pairs])
 
-    def _classes(self, model: Any, inputs: list[TextInput], which: str) -> Answers:
+    def _classes(self, model: Any, inputs: Sequence[TextInput]) -> _Answers:
         texts = [(example["text"], example["pair"]) for example in inputs]
         predictions = self._predictions(model, text_rows(texts, self.tokenizer, self._longest()))
-        answers: Answers = {which: [format_prediction(p, self.plan.facts.data.problem_type) for p in predictions]}
-        if predictions and predictions[0].probability:
-            answers[f"{which}_probability"] = [p.probability for p in predictions]
-        return answers
+        labels = [format_prediction(p, self.plan.facts.data.problem_type) for p in predictions]
+        has_probabilities = bool(predictions and predictions[0].probability)
+        return _Answers(labels, [p.probability for p in predictions] if has_probabilities else None)
 
     def _predictions(self, model: Any, rows: Sequence[TokenizedExample]) -> list[Prediction]:
         data = self.plan.facts.data
         collator = make_collator(self.plan, self.tokenizer, READ_TOKENS)
-        return predict(model, rows, collator, data.labels, data.problem_type, self.progress)
+        return predict(model, rows, collator, data.labels, data.problem_type, self.reporter)
 
-    def evaluate(self, rows: int | None) -> EvaluateResult:
+    def evaluate(self, request: EvaluateRequest) -> EvaluateResult:
         """Scores of base and tuned model on the run's held-out rows, computed again as in the run."""
         data = self.data()
         if not data.held_out:
@@ -218,24 +211,24 @@ class SessionServer:
         def evaluate_model(model: PreTrainedModel | PeftModel) -> EvaluationResult:
             backend = known_backend(self.plan, model, data.train)
             evaluator = make_evaluator(self.plan, data, self.tokenizer, backend, BatchSizeBackoff())
-            if rows is not None:
-                evaluator = replace(evaluator, num_answers=rows)
-            return evaluator.evaluate(model, self.progress)
+            if request.rows is not None:
+                evaluator = replace(evaluator, num_answers=request.rows)
+            return evaluator.evaluate(model, self.reporter)
 
         with self.base() as base:
             before = evaluate_model(base)
         after = evaluate_model(self.model)
         pairs = zip(after.samples, before.samples, strict=True)
-        return {
-            "before": before.scores,
-            "after": after.scores,
-            "rows": len(after.samples),
-            "held_out_rows": len(after.losses),
-            "samples": [
+        return EvaluateResult(
+            before=before.scores,
+            after=after.scores,
+            rows=len(after.samples),
+            held_out_rows=len(after.losses),
+            samples=[
                 {**tuned.model_dump(mode="json", exclude_unset=True), "base": base.answer} for tuned, base in pairs
             ],
-            "baseline": data.baseline.model_dump(mode="json") if data.baseline else None,
-        }
+            baseline=data.baseline.model_dump(mode="json") if data.baseline else None,
+        )
 
     def _merge_inputs(self) -> list[list[int]]:
         """Held-out rows to check a merge on; none if the data have gone or changed since."""
@@ -244,13 +237,13 @@ class SessionServer:
         except TunewrightError:
             return []
 
-    def merge(self, target: str | None) -> dict[str, Any]:
+    def merge(self, request: MergeRequest) -> MergeResult:
         """Merge into a folder; checked on the run's held-out rows, or on a few fixed texts."""
         spec = self.plan.run
         inputs = self._merge_inputs()
         if not inputs:
             inputs = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
-        folder = Path(target) if target else self.run.path / file_names.MERGED
+        folder = Path(request.target) if request.target else self.run.path / file_names.MERGED
         readme = card(self.plan, self.run, self.run.result().baseline, is_merged=True)
         return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens, readme)
 
@@ -261,56 +254,50 @@ class SessionServer:
         return model
 
 
+def by_name(*operations: Operation[Any]) -> Operations:
+    """Operations under the names of their requests."""
+    return {operation.request.do: operation for operation in operations}
+
+
 def operations(run: RunDir, send: Send) -> Operations:
     """The operations of a new session."""
     return session_operations(SessionServer(run, send))
 
 
 def session_operations(session: SessionServer) -> Operations:
-    """The operations of a session by name."""
-    return {
-        "answer": session.answer,
-        "evaluate": session.evaluate,
-        "merge": session.merge,
-    }
+    """The operations of a session."""
+    return by_name(
+        Operation(AnswerRequest, session.answer),
+        Operation(EvaluateRequest, session.evaluate),
+        Operation(MergeRequest, session.merge, uses_up_model=True),
+    )
 
 
-def serve(
-    run: RunDir,
-    requests: TextIO,
-    send: Send,
-    load: Callable[[RunDir, Send], Operations] = operations,
-    consumes_model: Collection[str] = CONSUMES_MODEL,
-) -> None:
-    """Serve requests until the input ends. A failed request keeps the session; after one of `consumes_model` it is reloaded."""
+def serve(run: RunDir, requests: TextIO, send: Send, load: Callable[[RunDir, Send], Operations] = operations) -> None:
+    """Serve requests until the input ends. A failed request keeps the session, unless its operation uses up the model."""
     loaded: Operations | None = None
     for line in requests:
-        request = json.loads(line)
-        operation = request.pop("do")
-        logger.info("request: %s", operation)
+        values = json.loads(line)
+        name = values.pop("do")
+        logger.info("request: %s", name)
         try:
             loaded = loaded or load(run, send)
-            send({"kind": "result", "result": loaded[operation](**request)})
+            operation = loaded[name]
+            result = operation.perform(operation.request(**values))
+            send(ResultReply(result.to_json()))
         except TunewrightError as fault:
-            send(error_reply(fault))
+            send(ErrorReply(tuple(fault.problems)))
         except OSError as fault:
-            logger.exception("the operation %s failed", operation)
-            send(error_reply(of_system(fault, run.path)))
+            logger.exception("the operation %s failed", name)
+            send(ErrorReply(tuple(of_system(fault, run.path).problems)))
         except Exception as fault:
-            logger.exception("the operation %s failed", operation)
-            send(error_reply(error("E802", reason=f"{type(fault).__name__}: {fault}")))
-        if operation in consumes_model:
+            logger.exception("the operation %s failed", name)
+            send(ErrorReply(tuple(error("E802", reason=f"{type(fault).__name__}: {fault}").problems)))
+        if loaded and name in loaded and loaded[name].uses_up_model:
             loaded = None
 
 
-def error_reply(fault: TunewrightError) -> ErrorReply:
-    """A failure as a reply."""
-    return {"kind": "error", "problems": [problem.to_record() for problem in fault.problems]}
-
-
-def main(
-    load: Callable[[RunDir, Send], Operations] = operations, consumes_model: Collection[str] = CONSUMES_MODEL
-) -> None:
+def main(load: Callable[[RunDir, Send], Operations] = operations) -> None:
     """Entry of the process. The real standard output is for replies only; prints of libraries go to standard error."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -318,12 +305,12 @@ def main(
     configure_logging()
 
     def send(reply: Reply) -> None:
-        replies.write(json.dumps(reply, ensure_ascii=False) + "\n")
+        replies.write(reply_line(reply) + "\n")
         replies.flush()
 
     run = RunDir(Path(sys.argv[1]))
     with planned_matmul(run.plan().fast_paths):
-        serve(run, sys.stdin, send, load, consumes_model)
+        serve(run, sys.stdin, send, load)
 
 
 if __name__ == "__main__":

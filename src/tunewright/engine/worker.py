@@ -61,8 +61,9 @@ def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCa
 def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any], started: float) -> int:
     try:
         plan = run.plan()
-        with planned_matmul(plan.fast_paths, lambda text: events.write("note", text=text)):
-            outcome = train(plan, EvaluationRunner(run, stop, events), callbacks)
+        runner = EvaluationRunner(run, stop, events)
+        with planned_matmul(plan.fast_paths, runner.reporter("start")):
+            outcome = train(plan, runner, callbacks)
         events.write("done", result=result(run, outcome, time.perf_counter() - started))
         return 0
     except TunewrightError as fault:

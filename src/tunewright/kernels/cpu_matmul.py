@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+from tunewright.reporting import SILENT, Reporter
+
 # Of the result's length. fp32 sums of 576 products are off by about 4e-7, bf16 inputs by 3e-3.
 EXACT = 2e-6
 # Tokens, values in, values out: large and small products of a training.
@@ -49,16 +51,14 @@ def _matmul_precision(name: str) -> Iterator[None]:
         torch.backends.mkldnn.matmul.fp32_precision = before
 
 
-def planned_matmul(
-    paths: Collection[str], note: Callable[[str], None] = lambda text: None
-) -> AbstractContextManager[None]:
+def planned_matmul(paths: Collection[str], reporter: Reporter = SILENT) -> AbstractContextManager[None]:
     """The library that a process multiplies with: oneDNN if that is planned and exact in this process too."""
     if "onednn_matmul" not in paths:
         return nullcontext()
     error = onednn_error()
     if error < EXACT:
         return onednn_matmul()
-    note(f"onednn_matmul: products are off by {error:.1g} in this process")
+    reporter.note(f"onednn_matmul: products are off by {error:.1g} in this process")
     return nullcontext()
 
 

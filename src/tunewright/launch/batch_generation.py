@@ -15,11 +15,11 @@ from typing import Any
 from tunewright.data.prompts import Prompt
 from tunewright.data.tokenized.chat_template import as_turn
 from tunewright.i18n import ngettext
-from tunewright.launch.resolve_model import Notify
-from tunewright.launch.session_client import Progress
+from tunewright.reporting import PartReporter, Reporter
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import MANIFEST, sha256
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import PromptInput
 
 PromptRows = list[dict[str, object]]
 FIRST_ROWS = 8
@@ -72,12 +72,12 @@ class GenerationRequest:
         rows = [[prompt.row, self._as_request(prompt)] for prompt in self.prompts]
         return [self.with_base, self.max_new_tokens, rows]
 
-    def each(self, progress: Progress) -> Iterator[dict[str, object]]:
+    def each(self, reporter: Reporter) -> Iterator[dict[str, object]]:
         """Every row with its answer, in order."""
         for numbers in batches(len(self.prompts)):
-            yield from self._answered(numbers, progress)
+            yield from self._answered(numbers, reporter)
 
-    def write(self, target: Path, name: str, progress: Progress, note: Notify) -> None:
+    def write(self, target: Path, name: str, reporter: Reporter) -> None:
         """Answer the remaining rows, and rename the file when it is complete. Raises: OSError; the partial file then stays."""
         part = part_of(target, name)
         done = num_answered(part, len(self.prompts))
@@ -85,24 +85,20 @@ class GenerationRequest:
             text = ngettext(
                 "Continuing after the {count} answer in {path}", "Continuing after the {count} answers in {path}", done
             )
-            note(text.format(count=done, path=part.name))
+            reporter.note(text.format(count=done, path=part.name))
         for numbers in batches(len(self.prompts)):
             if numbers.start >= done:
-                atomic_io.append_line(part, "\n".join(map(as_line, self._answered(numbers, progress))))
+                atomic_io.append_line(part, "\n".join(map(as_line, self._answered(numbers, reporter))))
                 atomic_io.fsync(part)
         atomic_io.move_file(part, target)
 
-    def _answered(self, numbers: range, progress: Progress) -> PromptRows:
+    def _answered(self, numbers: range, reporter: Reporter) -> PromptRows:
         """The rows at these indices with their answers, as JSON."""
         batch = [self.prompts[number] for number in numbers]
-
-        def in_all(done: int, total: int) -> None:
-            progress(numbers.start + len(numbers) * done // max(1, total), len(self.prompts))
-
         options: dict[str, object] = {
             "with_base": self.with_base,
             "max_new_tokens": self.max_new_tokens,
-            "progress": in_all,
+            "reporter": PartReporter(reporter, numbers.start, len(numbers), len(self.prompts)),
         }
         answers = self.answer([self._as_request(prompt) for prompt in batch], **options)
         key = "tuned_answer" if any("answer" in prompt.row for prompt in self.prompts) else "answer"
@@ -112,7 +108,7 @@ class GenerationRequest:
             for prompt, answer in zip(batch, answers, strict=True)
         ]
 
-    def _as_request(self, prompt: Prompt) -> Any:
+    def _as_request(self, prompt: Prompt) -> PromptInput:
         """The prompt as a session takes it."""
         if prompt.words:
             return {"words": list(prompt.words)}

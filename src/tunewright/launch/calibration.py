@@ -6,11 +6,10 @@ from pathlib import Path
 from tunewright.config import load_config as spec
 from tunewright.errors import errors_of
 from tunewright.inspection.machine_info import factors_path, read_factors
-from tunewright.launch.inspect_inputs import Progress
-from tunewright.launch.resolve_model import Notify
 from tunewright.launch.start_run import create, launch, plan_for, wait
 from tunewright.planning.run_plan import Plan
 from tunewright.planning.time_estimate import factor_key
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io
 from tunewright.rundir.events import Event, LogEvent
 from tunewright.rundir.run_end import end_problems
@@ -20,7 +19,7 @@ STEPS = 5  # the first two warm up
 WARM_UP = 2
 
 
-def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) -> float:
+def calibrate(loaded: spec.LoadedConfig, *, reporter: Reporter) -> float:
     """Train a few steps, and keep how many times slower they were than promised. The run itself is thrown away.
 
     Raises: every error that planning or training raises; TrainingError E517 where nothing can be remembered.
@@ -35,8 +34,8 @@ def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) ->
             "run.output_dir": str(Path(place) / "run"),
         }  # fmt: skip
         short_run = spec.LoadedConfig(run=spec.patch(loaded.run, short), origins=loaded.origins)
-        plan = plan_for(short_run, note=note, progress=progress)
-        run = create(short_run, plan, force=False, note=note)
+        plan = plan_for(short_run, reporter=reporter)
+        run = create(short_run, plan, force=False, reporter=reporter)
         launch(run)
         wait(run)
         problems = end_problems(run)

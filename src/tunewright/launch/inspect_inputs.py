@@ -23,10 +23,11 @@ from tunewright.i18n import N_, _
 from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import is_idle, probe_path, read_machine, read_probe
 from tunewright.inspection.model_info import ModelInfo, read_model
-from tunewright.launch.resolve_model import Notify, resolve_model, with_tokenizer_json
+from tunewright.launch.resolve_model import resolve_model, with_tokenizer_json
 from tunewright.planning.check_config import cannot_do, check_length, lacks_output, positions
 from tunewright.planning.resolve import fitting_length
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
+from tunewright.reporting import Reporter
 from tunewright.security import command, home, spawn
 
 ROWS_CHECKED_IN_FULL = 20_000
@@ -37,7 +38,6 @@ KINDS: Mapping[str, str] = {
     "encoder": N_("an encoder"),
     "encoder_decoder": N_("an encoder-decoder"),
 }
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,20 @@ class InspectedInputs:
     tokenizer: TextTokenizer
 
 
-def inspect(
-    run: RunConfig, *, note: Notify, progress: Progress = lambda done, total: None, is_measured: bool = True
-) -> InspectedInputs:
+def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> InspectedInputs:
     """Facts about machine, model and data; without `is_measured` this machine's speed is not measured.
 
     Raises: every error of the model, the data and the network.
     """
-    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
-    tokenizer_folder = with_tokenizer_json(folder, note)
+    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, reporter=reporter)
+    tokenizer_folder = with_tokenizer_json(folder, reporter)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
     with offline(run.run.offline):
-        run, validated, tokenizer, choices = _look(run, model, progress=progress)
+        run, validated, tokenizer, choices = _look(run, model, reporter=reporter)
         raise_if_stopped(validated, run.data)
         data = _data_facts(run.data, validated)
     if is_measured:
-        ensure_probe(note)
+        ensure_probe(reporter)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
     return InspectedInputs(
         run, InspectedFacts(machine=read_machine(output), model=model, data=data), choices, validated, tokenizer
@@ -74,22 +72,22 @@ def inspect(
 
 
 @system_faults()
-def look_at_data(run: RunConfig, *, note: Notify, progress: Progress) -> tuple[ValidatedData, TextTokenizer]:
+def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, TextTokenizer]:
     """All rows as this model would see them; bad rows are in the summary, not raised.
 
     Raises: every error of the model and of files that cannot be read; SpecError E109 for a length the model does not have.
     """
-    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, note=note)
-    model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, note))
+    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, reporter=reporter)
+    model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, reporter))
     if problems := check_length(run, model):
         raise errors_of(problems)
     with offline(run.run.offline):
-        _run, validated, tokenizer, _choices = _look(run, model, progress=progress)
+        _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter)
     return validated, tokenizer
 
 
 def _look(
-    run: RunConfig, model: ModelInfo, *, progress: Progress
+    run: RunConfig, model: ModelInfo, *, reporter: Reporter
 ) -> tuple[RunConfig, ValidatedData, TextTokenizer, tuple[PlannedChoice, ...]]:
     """The validated data: all rows are tokenized, or the first of very many; the others are read and compared.
 
@@ -110,7 +108,7 @@ def _look(
         positions=positions(run, model),
         label_last=model.kind == "decoder",
         embedding=EmbeddingRows(model.vocab_size, model.folder),
-        progress=progress,
+        reporter=reporter,
     )
     if run.data.max_length != "auto":
         return run, check(max_length=run.data.max_length), tokenizer, (*task_choices, *template_choices)
@@ -225,7 +223,7 @@ def _data_facts(spec: DataConfig, validated: ValidatedData) -> DataInfo:
     )
 
 
-def ensure_probe(note: Notify) -> None:
+def ensure_probe(reporter: Reporter) -> None:
     """Measure this device's speed once; again only after a busy moment, when the machine is idle.
 
     On a machine that is always busy the doubtful figure is used, with a note.
@@ -234,10 +232,12 @@ def ensure_probe(note: Notify) -> None:
     if known and not known.is_doubtful:
         return
     if known and not is_idle():
-        note(_("This machine was busy when its speed was measured, and still is: times may come out too long"))
+        reporter.note(_("This machine was busy when its speed was measured, and still is: times may come out too long"))
         return
     again = _("Measuring this machine's speed again: it was busy the last time")
-    note(again if known else _("Measuring this machine's speed, once"))
+    reporter.note(again if known else _("Measuring this machine's speed, once"))
     code = spawn(command("tunewright.engine.system.device_probe", str(probe_path()))).wait()
     if code and read_probe() == known:
-        note(_("The measured speed could not be stored in {folder}; the plan does without it").format(folder=home()))
+        reporter.note(
+            _("The measured speed could not be stored in {folder}; the plan does without it").format(folder=home())
+        )

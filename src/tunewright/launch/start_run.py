@@ -14,14 +14,15 @@ from tunewright.errors import Problem, TrainingError, error, system_faults
 from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import read_factor, versions
-from tunewright.launch.inspect_inputs import Progress, inspect
-from tunewright.launch.resolve_model import Notify, fetch_weights
+from tunewright.launch.inspect_inputs import inspect
+from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
 from tunewright.planning.device_table import facts_on
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.memory_fallback import REASONS, remedied, remedies, wishes
 from tunewright.planning.run_plan import Plan
 from tunewright.planning.time_estimate import factor_key
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_readme
 from tunewright.rundir.base_fingerprint import as_problems, read_contents, refuse_without_base
 from tunewright.rundir.base_fingerprint import changes as base_changes
@@ -40,28 +41,26 @@ SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were in
 
 
 @system_faults()
-def plan_for(
-    loaded: spec.LoadedConfig, *, device: str | None = None, note: Notify, progress: Progress = lambda done, total: None
-) -> Plan:
+def plan_for(loaded: spec.LoadedConfig, *, device: str | None = None, reporter: Reporter) -> Plan:
     """The plan of a config, for this machine or for a `device` that is not here.
 
     Raises: every error that can be known before a run starts, E520 to E523 among them; SpecError E124 for an unknown device.
     """
     if loaded.run.run.output_dir:
         output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
-    inputs = inspect(loaded.run, note=note, progress=progress, is_measured=device is None)
+    inputs = inspect(loaded.run, reporter=reporter, is_measured=device is None)
     run = with_absolute_paths(inputs.run)
     facts = inputs.facts
     check_patterns(run, facts.model)
     if device:  # what is missing here may be there
         return make_plan(run, facts_on(facts, device), loaded.origins, inputs.choices)
     plan = make_plan(run, facts, loaded.origins, inputs.choices, read_factor(factor_key(run, facts)))
-    try_settings(plan, note)
+    try_settings(plan, reporter)
     return plan
 
 
 @system_faults()
-def create(loaded: spec.LoadedConfig, plan: Plan, *, force: bool, note: Notify) -> RunDir:
+def create(loaded: spec.LoadedConfig, plan: Plan, *, force: bool, reporter: Reporter) -> RunDir:
     """The run's folder with config and plan, ready to be launched.
 
     Raises: ResourceError E401, E403 (unless forced); SpecError E115; HubError while weights are fetched.
@@ -70,8 +69,8 @@ def create(loaded: spec.LoadedConfig, plan: Plan, *, force: bool, note: Notify) 
     output_targets.output_folder(place or run_dir.runs_root(), is_new=bool(place))
     if not force:
         _check_room(plan)
-    fetch_weights(plan.run.model.name, plan.run.model.revision, offline=plan.run.run.offline, note=note)
-    plan = _with_contents(plan, note)
+    fetch_weights(plan.run.model.name, plan.run.model.revision, offline=plan.run.run.offline, reporter=reporter)
+    plan = _with_contents(plan, reporter)
     name = plan.run.run.name or _default_name(plan)
     folder = Path(place).expanduser() if place else run_dir.new_folder(name, run_dir.runs_root())
     config = spec.patch(with_absolute_paths(loaded.run), {"run.output_dir": None})
@@ -101,9 +100,9 @@ def _record(plan: Plan) -> dict[str, object]:
     }
 
 
-def _with_contents(plan: Plan, note: Notify) -> Plan:
+def _with_contents(plan: Plan, reporter: Reporter) -> Plan:
     """The plan with the digests of its base, whose weights are here now."""
-    model = plan.facts.model.model_copy(update={"contents": read_contents(plan, note=note)})
+    model = plan.facts.model.model_copy(update={"contents": read_contents(plan, reporter=reporter)})
     return plan.model_copy(update={"facts": plan.facts.model_copy(update={"model": model})})
 
 

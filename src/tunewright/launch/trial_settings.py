@@ -4,14 +4,13 @@ Torch is not imported here: a process of its own does it, within limits (engine/
 so only runs with such settings are tried; without any, nothing reaches upstream that the tests have not proved.
 """
 
-from collections.abc import Callable
-
 from tunewright.config.run_config import RunConfig
 from tunewright.errors import Problem, SpecError, error
 from tunewright.i18n import _
 from tunewright.inspection.model_info import ModelInfo
 from tunewright.planning.passthrough_settings import passed_on, patterns
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import Reporter
 from tunewright.security import tried
 from tunewright.security.regex_timeout import pattern_fault
 
@@ -28,12 +27,12 @@ def check_patterns(run: RunConfig, model: ModelInfo) -> None:
             raise error("E143", key=key, reason=reason)
 
 
-def try_settings(plan: Plan, note: Callable[[str], None]) -> None:
+def try_settings(plan: Plan, reporter: Reporter) -> None:
     """Raises: SpecError E141, E145 for each setting that upstream refuses, E142 if that could not be seen in time."""
     names = passed_on(plan.run)
     if not names:
         return
-    note(_("Trying the settings that are passed on: {names}").format(names=", ".join(names)))
+    reporter.note(_("Trying the settings that are passed on: {names}").format(names=", ".join(names)))
     request = {"plan": plan.model_dump(mode="json"), "seconds": SECONDS, "megabytes": MEGABYTES}
     answer = tried("tunewright.engine.training.dry_run", request, wait_seconds=WAIT_SECONDS)
     if answer is None:

@@ -7,7 +7,6 @@ named by their sha256, and not read at all.
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.model_info import Contents, ModelInfo
 from tunewright.inspection.weight_shards import weight_files
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import sha256
 from tunewright.security import home, read_json, seal_object, unseal_object
@@ -28,7 +28,6 @@ from tunewright.security import home, read_json, seal_object, unseal_object
 LONG_BYTES = 2 * 10**9  # more than a few seconds of reading
 BLOB = re.compile(r"[0-9a-f]{64}")
 WEIGHTS, TOKENIZER, TEMPLATE = N_("set of base weights"), N_("tokenizer"), N_("chat template")
-Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,17 @@ class BaseChange:
     new: str
 
 
-def read_contents(plan: Plan, *, note: Notify = lambda text: None, anew: bool = False) -> Contents:
+def read_contents(plan: Plan, *, reporter: Reporter = SILENT, anew: bool = False) -> Contents:
     """Digests of the current base. With `anew` weights are read even where their digest is known.
 
     Raises: ModelError E309, E315, E320; OSError where a file cannot be read.
     """
     model = plan.facts.model
     return Contents(
-        weights=_weights(model, note, anew), tokenizer=_tokenizer(model), template=_template(model, plan.run.model.chat_template)
-    )  # fmt: skip
+        weights=_weights(model, reporter, anew),
+        tokenizer=_tokenizer(model),
+        template=_template(model, plan.run.model.chat_template),
+    )
 
 
 def changes(plan: Plan, *, anew: bool = False) -> list[BaseChange]:
@@ -82,11 +83,11 @@ def as_problems(code: str, base_changes: list[BaseChange], **values: Any) -> lis
     ]
 
 
-def _weights(model: ModelInfo, note: Notify, anew: bool) -> str:
+def _weights(model: ModelInfo, reporter: Reporter, anew: bool) -> str:
     files = weight_files(Path(model.folder))
     size = sum(file.stat().st_size for file in files)
     if size > LONG_BYTES and any(_known(file) is None for file in files):
-        note(
+        reporter.note(
             _("Reading the weights once, to recognise them later ({gigabytes} GB)").format(gigabytes=round(size / 1e9))
         )
     digests = sorted(sha256(file) if anew else digest(file) for file in files)

@@ -18,8 +18,19 @@ from tunewright.errors import Problem
 from tunewright.inspection import builtin_models, machine_info
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.launch import start_run
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    AnswerResult,
+    EvaluateRequest,
+    EvaluateResult,
+    MergeRequest,
+    MergeResult,
+    SessionRequest,
+    SessionResult,
+)
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -192,7 +203,7 @@ def make_run(tw: Run, model: Path, rows: Path) -> Callable[..., api.TrainedRun]:
         events: Sequence[Event] | None = None,
     ) -> api.TrainedRun:
         loaded = api.load(named={"model.name": str(model), "data.train": str(rows), "run.name": name})
-        run = start_run.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+        run = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
         tell(run, story(state=state, problem=problem) if events is None else events)
         run.file(file_names.LOG).write_text("transformers says \x1b[31mhello\x1b[0m\n")
         run.adapter_dir.mkdir()
@@ -223,21 +234,22 @@ class FakeSession:
     def __init__(self) -> None:
         self.prompts: list[Any] = []
 
-    def request(self, do: str, progress: Any = None, **arguments: Any) -> dict[str, Any]:
-        if do == "evaluate":
+    def request(
+        self, request: SessionRequest, result: type[SessionResult], reporter: Reporter = SILENT
+    ) -> SessionResult:
+        if isinstance(request, EvaluateRequest):
             sample = {"row": 3, "prompt": "How much?", "reference": "6", "answer": "6\x1b[31m", "base": "well"}
-            return {"before": SCORES, "after": AFTER, "rows": 4, "held_out_rows": 4, "samples": [sample]}
-        if do == "merge":
-            return {"path": "/somewhere/merged", "bytes": 2**20, "prompts": 8, "equal": 8, "max_logit_difference": 2e-5}
-        self.prompts += arguments["prompts"]
+            return EvaluateResult(SCORES, AFTER, rows=4, held_out_rows=4, samples=[sample], baseline=None)
+        if isinstance(request, MergeRequest):
+            return MergeResult("/somewhere/merged", bytes=2**20, prompts=8, equal=8, max_logit_difference=2e-5)
+        assert isinstance(request, AnswerRequest)
+        prompts: list[Any] = list(request.prompts)
+        self.prompts += prompts
         if isinstance(self.prompts[-1], dict):
-            return {
-                "tuned": ["refund"] * len(arguments["prompts"]),
-                "tuned_probability": [0.973] * len(arguments["prompts"]),
-            }
-        tuned = [f"tuned: {turns[-1]['content']}\nend" for turns in arguments["prompts"]]
-        base = [f"base: {turns[-1]['content']}" for turns in arguments["prompts"]]
-        return {"tuned": tuned, "base": base} if arguments["with_base"] else {"tuned": tuned}
+            return AnswerResult(["refund"] * len(prompts), [0.973] * len(prompts))
+        tuned = [f"tuned: {turns[-1]['content']}\nend" for turns in prompts]
+        base = [f"base: {turns[-1]['content']}" for turns in prompts]
+        return AnswerResult(tuned, base=base if request.with_base else None)
 
     def close(self) -> None:
         """Nothing to end."""

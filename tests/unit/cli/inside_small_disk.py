@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.collecting_reporter import CollectingReporter
 from tests.signals import signals_given_back
 from tests.small_disk import ROOT, SmallDisk, small_disk
 from tests.unit.planning.conftest import facts
@@ -248,11 +249,11 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
     assert tw("plan", str(model), str(rows), "--json").code == 0
     assert tw("data", "check", str(rows), "-m", str(model), "--json").code == 0
     loaded = api.load(named={"model.name": str(model), "data.train": str(rows)})
-    plan, notes = api.plan(loaded), list[str]()
-    run = start_run.create(loaded, plan, force=True, note=notes.append)
-    prepared = prepare(plan, run, load_tokenizer(model, None), note=notes.append)
+    plan, reporter = api.plan(loaded), CollectingReporter()
+    run = start_run.create(loaded, plan, force=True, reporter=reporter)
+    prepared = prepare(plan, run, load_tokenizer(model, None), reporter=reporter)
     assert len(prepared.train) + len(prepared.held_out) == 40
-    (note,) = notes
+    (note,) = reporter.notes
     assert note.startswith("the tokenized rows are not cached for the next run: ") and str(disk.path) in note
     assert run.data_summary().from_cache is False
 

@@ -29,7 +29,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
 
     def benchmark(self: api.TrainedRun, tasks: list[str], **options: Any) -> dict[str, Any]:
-        seen.append((tasks, {name: value for name, value in options.items() if name != "progress"}))
+        seen.append((tasks, {name: value for name, value in options.items() if name != "reporter"}))
         return FOUND
 
     monkeypatch.setattr(api.TrainedRun, "benchmark", benchmark)

@@ -13,8 +13,8 @@ from tunewright.config.load_config import LoadedConfig
 from tunewright.errors import error
 from tunewright.errors.exit_codes import EXIT_DOES_NOT_FIT
 from tunewright.launch import start_run
-from tunewright.launch.session_client import Progress
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
@@ -57,7 +57,7 @@ def prompted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Instead of loading a model, what would be asked of which run with how many examples."""
     requests: list[tuple[str, int]] = []
 
-    def ask(run: TrainedRun, shots: int, progress: Progress) -> dict[str, Any]:
+    def ask(run: TrainedRun, shots: int, reporter: Reporter) -> dict[str, Any]:
         requests.append((run.name, shots))
         run.dir.write_test(file_names.PROMPTED, run.dir.samples("before"), [])
         record = {"asked": shots, "shots": shots, "scores": {"exact_match": 5 / ROWS}}
@@ -144,7 +144,7 @@ def test_the_base_is_asked_with_examples_once_and_not_where_that_is_not_wanted(
 def test_rows_that_cannot_be_shown_are_no_fault(
     tw, model: Path, rows: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(run: TrainedRun, shots: int, progress: Progress) -> dict[str, Any]:
+    def refuse(run: TrainedRun, shots: int, reporter: Reporter) -> dict[str, Any]:
         raise error("E230", reason="they are long")
 
     monkeypatch.setattr(TrainedRun, "prompted", refuse)

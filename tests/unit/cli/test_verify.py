@@ -144,7 +144,7 @@ FAILED = [*SOUND, check("answer_loss", "failed", None), check("merged", "failed"
 def proofs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the worker will find, in place of a worker."""
     checks: list[dict[str, Any]] = []
-    monkeypatch.setattr(api.TrainedRun, "prove", lambda self, progress: {"rows": 6, "checks": checks})
+    monkeypatch.setattr(api.TrainedRun, "prove", lambda self, reporter: {"rows": 6, "checks": checks})
     return checks
 
 

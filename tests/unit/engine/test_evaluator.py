@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright.data.examples.formats import Example
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
 from tunewright.engine.evaluation.evaluator import (
@@ -71,14 +72,12 @@ def test_a_held_out_loss_is_the_mean_over_units_not_over_batches() -> None:
 
 def test_losses_of_one_conversation_in_several_texts_are_one_row() -> None:
     rows = [TokenizedExample(7, [1, 2], [1], 0, 2), TokenizedExample(7, [3, 2], [0], 0, 2)]
-    model, done = FirstTokenDecides(by_token=False), []
-    losses = row_losses(
-        model, rows, RowLoss("single_label_classification"), collator(pad_labelled), lambda *counts: done.append(counts),
-        BatchSizeBackoff(),
-    )  # fmt: skip
-    (loss,) = losses
-    assert (loss.row, loss.units) == (7, 2)
-    assert done[-1] == (2, 2)
+    model, reporter = FirstTokenDecides(by_token=False), CollectingReporter()
+    loss = RowLoss("single_label_classification")
+    losses = row_losses(model, rows, loss, collator(pad_labelled), reporter, BatchSizeBackoff())
+    (of_row,) = losses
+    assert (of_row.row, of_row.units) == (7, 2)
+    assert reporter.steps[-1] == (2, 2)
 
 
 def test_an_evaluation_leaves_the_mode_of_the_model() -> None:

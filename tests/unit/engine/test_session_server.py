@@ -2,15 +2,37 @@
 
 import io
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tunewright.engine.session_server import Operations, Reply, Send, serve
+from tunewright.engine.session_server import Operation, Operations, by_name, serve
 from tunewright.errors import error
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    AnswerResult,
+    ErrorReply,
+    MergeRequest,
+    MergeResult,
+    ProgressReply,
+    Reply,
+    ResultReply,
+    Send,
+    SessionRequest,
+    SessionResult,
+)
+
+ANSWER = AnswerRequest([[{"role": "user", "content": "a"}], [{"role": "user", "content": "b"}]], 8, with_base=False)
+
+
+@dataclass(frozen=True)
+class FailRequest(SessionRequest):
+    """An operation that fails."""
+
+    do = "fail"
+    what: str
 
 
 class Session:
@@ -23,53 +45,59 @@ class Session:
     def load(self, run: RunDir, send: Send) -> Operations:
         self.loads += 1
 
-        def answer(prompts: list[str]) -> Mapping[str, object]:
-            send({"kind": "progress", "done": 1, "total": len(prompts)})
-            return {"tuned": [prompt.upper() for prompt in prompts]}
+        def answer(request: AnswerRequest) -> AnswerResult:
+            send(ProgressReply(1, len(request.prompts)))
+            return AnswerResult([turns[-1]["content"].upper() for turns in request.prompts])
 
-        def fail(what: str) -> Mapping[str, object]:
-            raise {"known": error("E219", reason="no"), "disk": OSError(28, "full"), "bug": ZeroDivisionError("0")}[
-                what
-            ]
+        def fail(request: FailRequest) -> SessionResult:
+            faults = {"known": error("E219", reason="no"), "disk": OSError(28, "full"), "bug": ZeroDivisionError("0")}
+            raise faults[request.what]
 
-        return {"answer": answer, "fail": fail, "merge": lambda: {"path": "merged"}}
+        def merge(request: MergeRequest) -> MergeResult:
+            return MergeResult("merged", bytes=1, prompts=1, equal=1, max_logit_difference=0.0)
 
-    def serve(self, *requests: Mapping[str, Any]) -> list[Reply]:
-        lines = io.StringIO("".join(json.dumps(request) + "\n" for request in requests))
-        serve(RunDir(Path("run")), lines, self.replies.append, self.load)
+        return by_name(
+            Operation(AnswerRequest, answer),
+            Operation(FailRequest, fail),
+            Operation(MergeRequest, merge, uses_up_model=True),
+        )
+
+    def serve(self, *requests: SessionRequest) -> list[Reply]:
+        return self.serve_lines(*(request.to_line() for request in requests))
+
+    def serve_lines(self, *lines: str) -> list[Reply]:
+        serve(RunDir(Path("run")), io.StringIO("".join(f"{line}\n" for line in lines)), self.replies.append, self.load)
         return self.replies
 
 
 def test_progress_comes_before_the_result() -> None:
-    replies = Session().serve({"do": "answer", "prompts": ["a", "b"]})
-    assert replies == [
-        {"kind": "progress", "done": 1, "total": 2},
-        {"kind": "result", "result": {"tuned": ["A", "B"]}},
-    ]
+    assert Session().serve(ANSWER) == [ProgressReply(1, 2), ResultReply({"tuned": ["A", "B"]})]
 
 
 @pytest.mark.parametrize(("what", "code"), [("known", "E219"), ("bug", "E802")])
 def test_a_failed_request_is_an_error_and_the_session_stays_loaded(what: str, code: str) -> None:
     session = Session()
-    failed, *_progress, result = session.serve({"do": "fail", "what": what}, {"do": "answer", "prompts": ["a"]})
-    assert failed["kind"] == "error"
-    assert [problem["code"] for problem in failed["problems"]] == [code]
-    assert result["kind"] == "result"
+    failed, *_progress, result = session.serve(FailRequest(what), ANSWER)
+    assert isinstance(failed, ErrorReply)
+    assert [problem.code for problem in failed.problems] == [code]
+    assert isinstance(result, ResultReply)
     assert session.loads == 1
 
 
 def test_a_disk_that_refuses_is_an_error_of_the_system() -> None:
-    (failed,) = Session().serve({"do": "fail", "what": "disk"})
-    assert failed["kind"] == "error"
-    assert "full" in json.dumps(failed["problems"])
+    (failed,) = Session().serve(FailRequest("disk"))
+    assert isinstance(failed, ErrorReply)
+    assert "full" in json.dumps([problem.to_record() for problem in failed.problems])
 
 
-def test_an_unknown_operation_is_an_error() -> None:
-    (failed,) = Session().serve({"do": "dance"})
-    assert failed["kind"] == "error"
+@pytest.mark.parametrize("line", ['{"do": "dance"}', '{"do": "merge"}', '{"do": "fail", "what": "bug", "more": 1}'])
+def test_an_unknown_operation_or_field_is_an_error(line: str) -> None:
+    (failed,) = Session().serve_lines(line)
+    assert isinstance(failed, ErrorReply)
+    assert [problem.code for problem in failed.problems] == ["E802"]
 
 
-def test_a_model_that_was_consumed_is_loaded_again() -> None:
+def test_a_model_that_was_used_up_is_loaded_again() -> None:
     session = Session()
-    session.serve({"do": "merge"}, {"do": "answer", "prompts": ["a"]})
+    session.serve(MergeRequest(None), ANSWER, ANSWER)
     assert session.loads == 2

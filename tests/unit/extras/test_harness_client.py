@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.collecting_reporter import CollectingReporter
 from tests.unit.planning.conftest import facts
 from tunewright.api import TrainedRun
 from tunewright.config.run_config import RunConfig
@@ -85,15 +86,13 @@ def test_the_harness_is_asked_offline_and_without_a_token(
     monkeypatch.setenv("HF_TOKEN", "hf_secretsecret")
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "shop.yaml").write_text("task: shop\n")
-    steps: list[tuple[int, int]] = []
-    result = run.benchmark(
-        ["shop"], rows=5, include_path=tmp_path / "tasks", progress=lambda done, total: steps.append((done, total))
-    )
+    reporter = CollectingReporter()
+    result = run.benchmark(["shop"], rows=5, include_path=tmp_path / "tasks", reporter=reporter)
     request = result["tasks"]["shop"]["asked"]
     assert harness == ["tunewright.extras.lm_eval.harness_worker"]
     assert (request["do"], request["rows"], request["argv"]) == ("benchmark", 5, [str(run.path)])
     assert request["include_path"] == str((tmp_path / "tasks").resolve())
-    assert steps == [(1, 2)]
+    assert reporter.steps == [(1, 2)]
     environment = request["environment"]
     assert {environment[name] for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")} == {"1"}
     assert "HF_TOKEN" not in environment

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright.kernels import cpu_matmul
 
 
@@ -17,11 +18,11 @@ def test_onednn_is_used_inside_the_block_alone() -> None:
 def test_a_library_that_is_not_exact_is_neither_measured_nor_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_matmul, "onednn_error", lambda: 3e-3)
     assert "onednn" not in cpu_matmul.matmul_rates()
-    notes: list[str] = []
+    reporter = CollectingReporter()
     before = torch.backends.mkldnn.matmul.fp32_precision
-    with cpu_matmul.planned_matmul(["onednn_matmul"], notes.append):
+    with cpu_matmul.planned_matmul(["onednn_matmul"], reporter):
         assert torch.backends.mkldnn.matmul.fp32_precision == before
-    assert notes == ["onednn_matmul: products are off by 0.003 in this process"]
+    assert reporter.notes == ["onednn_matmul: products are off by 0.003 in this process"]
 
 
 def test_planned_products_are_those_of_fp32() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tunewright import api
 from tunewright.errors import ModelError, Problem
 from tunewright.launch import resolve_model
+from tunewright.reporting import SILENT
 from tunewright.rundir import run_dir
 
 PEFT = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "owner/base", "r": 16}
@@ -23,7 +24,7 @@ def adapter(folder: Path, **fields: Any) -> Path:
 
 def as_model(folder: Path) -> Problem:
     with pytest.raises(ModelError) as caught:
-        resolve_model.resolve_model(str(folder), None, offline=True, note=lambda text: None)
+        resolve_model.resolve_model(str(folder), None, offline=True, reporter=SILENT)
     (problem,) = caught.value.problems
     assert problem.code == "E322"
     return problem

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright.inspection import machine_info
 from tunewright.launch import quickstart_tasks, resolve_model
 from tunewright.rundir import atomic_io, base_fingerprint
@@ -102,12 +103,12 @@ def test_a_digest_that_was_changed_is_read_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["changed", "missing", "extra", "manifest"])
 def test_a_folder_of_the_cache_that_was_changed_is_made_anew(tmp_path: Path, harm: str) -> None:
-    folder, notes = tmp_path / "model", list[str]()
+    folder, reporter = tmp_path / "model", CollectingReporter()
     folder.mkdir()
     (folder / "tokenizer.json").write_text("{}")
-    assert resolve_model._is_intact(folder, notes.append)  # put there by hand
+    assert resolve_model._is_intact(folder, reporter)  # put there by hand
     seal(folder, run_id="", step=0, identity={})
-    assert resolve_model._is_intact(folder, notes.append) and notes == []
+    assert resolve_model._is_intact(folder, reporter) and reporter.notes == []
     if harm == "changed":
         (folder / "tokenizer.json").write_text("[]")
     elif harm == "missing":
@@ -116,7 +117,7 @@ def test_a_folder_of_the_cache_that_was_changed_is_made_anew(tmp_path: Path, har
         (folder / "chat_template.jinja").write_text("{{ 1 }}")
     else:
         (folder / "manifest.json").write_text("{}")
-    assert not resolve_model._is_intact(folder, notes.append) and len(notes) == 1
+    assert not resolve_model._is_intact(folder, reporter) and len(reporter.notes) == 1
 
 
 def test_generated_rows_that_were_changed_are_written_anew() -> None:

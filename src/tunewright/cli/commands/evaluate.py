@@ -56,8 +56,8 @@ def evaluate(
     trained = api.open_run(run)
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     try:
-        with live_display.meter(_("Evaluating")) as progress:
-            scores = trained.evaluate(rows, progress)
+        with live_display.meter(_("Evaluating")) as reporter:
+            scores = trained.evaluate(rows, reporter)
     finally:
         trained.close()
     if as_json:

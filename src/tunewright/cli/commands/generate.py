@@ -41,15 +41,13 @@ def generate(
     how: dict[str, Any] = {"with_base": with_base, "max_new_tokens": max_new_tokens}
     rows: list[dict[str, object]] = []
     try:
-        with live_display.meter(_("Generating answers")) as progress:
+        with live_display.meter(_("Generating answers")) as reporter:
             if target:
-                api.answer_to_file(
-                    trained, prompts, target, source=Path(file), **how, progress=progress, note=console.note
-                )
+                api.answer_to_file(trained, prompts, target, source=Path(file), **how, reporter=reporter)
             elif as_json:
-                rows = list(api.answer_prompts(trained, prompts, **how, progress=progress))
+                rows = list(api.answer_prompts(trained, prompts, **how, reporter=reporter))
             else:
-                for row in api.answer_prompts(trained, prompts, **how, progress=progress):
+                for row in api.answer_prompts(trained, prompts, **how, reporter=reporter):
                     live_display.data_line(json.dumps(row, ensure_ascii=False))
     finally:
         trained.close()

@@ -26,8 +26,8 @@ def merge(
     trained = api.open_run(run)
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     try:
-        with live_display.meter(_("Merging")) as progress:
-            result = trained.merge(folder, progress)
+        with live_display.meter(_("Merging")) as reporter:
+            result = trained.merge(folder, reporter)
     finally:
         trained.close()
     if as_json:

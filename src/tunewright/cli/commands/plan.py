@@ -63,8 +63,8 @@ def plan(
 def _calibrate(loaded: "LoadedConfig", *, is_quiet: bool) -> None:
     from tunewright import api
 
-    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as progress:
-        factor = api.calibrate(loaded, note=console.note, progress=progress)
+    with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as reporter:
+        factor = api.calibrate(loaded, reporter=reporter)
     if not is_quiet:
         console.note(_("measured: {factor} times the time of the formula").format(factor=f"{factor:.2f}"))
 

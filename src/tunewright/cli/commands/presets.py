@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import console, options, paste_commands, plan_summary
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary
 from tunewright.cli.console import Channel
 from tunewright.cli.parser import Application, Verbs
 from tunewright.i18n import _
@@ -36,7 +36,7 @@ def presets(ctx: typer.Context, model: options.ModelFlag = None, as_json: option
         return
     from tunewright import api
 
-    rows = api.preset_rows(model=model, note=console.note)
+    rows = api.preset_rows(model=model, reporter=live_display.ConsoleReporter())
     if as_json:
         console.as_json({"schema": 1, "model": model, "presets": [row.to_json() for row in rows]})
     elif model:
@@ -57,7 +57,7 @@ def show_preset(word: PresetArgument, model: options.ModelFlag = None, as_json: 
     from tunewright import api
     from tunewright.report import formatting
 
-    (row,) = api.preset_rows(word, model=model, note=console.note)
+    (row,) = api.preset_rows(word, model=model, reporter=live_display.ConsoleReporter())
     if as_json:
         console.as_json({"schema": 1, **row.to_json()})
         return

@@ -79,8 +79,8 @@ def sweep(
     flags = {"task": task, "preset": preset, "method": method, "train.seed": seed, "run.offline": offline}
     config, named = options.inputs_of(inputs or (), flags)
     settings = api.sweep_settings(config, named, sets or (), space=_axes(space), metric=metric, storage=storage)
-    with live_display.meter(_("Inspecting the data"), is_quiet=quiet) as progress:
-        search = api.open_sweep(settings, Path(output) if output else None, note=console.note, progress=progress)
+    with live_display.meter(_("Inspecting the data"), is_quiet=quiet) as reporter:
+        search = api.open_sweep(settings, Path(output) if output else None, reporter=reporter)
     if not quiet:
         plan_summary.labelled(console.err(), _("Sweep"), _announced(search))
     _train(search, limit, deadline, force=force, is_quiet=quiet, is_verbose=verbose)
@@ -125,7 +125,9 @@ def _train(
 
     channel = console.err()
     code = 0
-    for event in api.train_sweep(search, limit=limit, deadline=deadline, force=force, note=console.note):
+    for event in api.train_sweep(
+        search, limit=limit, deadline=deadline, force=force, reporter=live_display.ConsoleReporter()
+    ):
         if event.kind == "ended":
             _show_end(event, code, is_quiet=is_quiet)
             continue

@@ -60,8 +60,8 @@ def verify(
 def _prove(run: "TrainedRun") -> dict[str, object]:
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(run.name)))
     try:
-        with live_display.meter(_("Comparing")) as progress:
-            return run.prove(progress)
+        with live_display.meter(_("Comparing")) as reporter:
+            return run.prove(reporter)
     finally:
         run.close()
 

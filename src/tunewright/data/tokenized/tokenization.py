@@ -24,6 +24,7 @@ from tunewright.data.tokenized.thinking import Thinking, thinking_of, written_be
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
+from tunewright.reporting import SILENT, Reporter
 
 CHUNK = 1000
 
@@ -80,7 +81,7 @@ def encode(
     thinking: Thinking = "learn",
     turns: Turns = "as_written",
     label_last: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    reporter: Reporter = SILENT,
 ) -> tuple[list[TokenizedExample], list[Problem]]:
     """Every example as ids and labels, or a problem of that row: none is lost.
 
@@ -99,7 +100,7 @@ def encode(
                 problems.append(row)
             else:
                 encoded.append(row)
-        progress(start + len(chunk), len(examples))
+        reporter.progress(start + len(chunk), len(examples))
     return encoded, problems
 
 

@@ -21,8 +21,8 @@ from tunewright.metrics import scoring
 from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.metrics.scoring import exact_match, is_json_task, json_scores
 from tunewright.planning.peft_kwargs import LABELLED
+from tunewright.reporting import SILENT, PartReporter, Reporter
 
-Progress = Callable[[int, int], None]
 ScoresAndSamples = tuple[dict[str, float], list[Sample]]  # scores, and the samples that they were computed from
 READ_TOKENS = 2048
 
@@ -43,7 +43,7 @@ def held_out_loss(
 
 
 def row_losses(
-    model: nn.Module, rows: Sequence[TokenizedExample], loss: LossFunction, collator: StepCollator, progress: Progress,
+    model: nn.Module, rows: Sequence[TokenizedExample], loss: LossFunction, collator: StepCollator, reporter: Reporter,
     backoff: BatchSizeBackoff,
 ) -> list[ExampleLoss]:  # fmt: skip
     """For each row its number, the sum of its losses, and how many units that sum is over; blocks of a long text are one row."""
@@ -51,7 +51,7 @@ def row_losses(
 
     def add(group: RowGroup, batch: MicroBatch) -> None:
         losses_by_position.update(zip(group, loss(model, batch, by_row=True).tolist(), strict=True))
-        progress(len(losses_by_position), len(rows))
+        reporter.progress(len(losses_by_position), len(rows))
 
     _for_each_micro_batch(model, rows, collator, add, backoff)
     losses: dict[int, float] = {}
@@ -116,24 +116,20 @@ class Evaluator:
     merge: bool
     backoff: BatchSizeBackoff
 
-    def evaluate(self, model: nn.Module, progress: Progress = lambda done, total: None) -> EvaluationResult:
+    def evaluate(self, model: nn.Module, reporter: Reporter = SILENT) -> EvaluationResult:
         """Held-out loss on all rows, and the task's scores."""
         rows = self._rows_to_answer()
-        weight = len(self.rows) + 3 * len(rows)  # generating an answer takes about three times as long as reading one
-
-        def loss_progress(done: int, total: int) -> None:
-            progress(done, weight)
-
-        def answer_progress(done: int, total: int) -> None:
-            progress(len(self.rows) + 3 * done, weight)
-
-        losses = row_losses(model, self.rows, self.loss, self.collator, loss_progress, self.backoff)
+        answer_weight = 3 * len(rows)  # generating an answer takes about three times as long as reading one
+        weight = len(self.rows) + answer_weight
+        loss_part = PartReporter(reporter, 0, len(self.rows), weight)
+        answer_part = PartReporter(reporter, len(self.rows), answer_weight, weight)
+        losses = row_losses(model, self.rows, self.loss, self.collator, loss_part, self.backoff)
         mean = math.fsum(row.loss for row in losses) / self.collator.units(self.rows)
         scores = {"held_out_loss": mean}
         if self.task == "causal_lm":
             scores["perplexity"] = math.exp(min(mean, 700.0))
         score_answers = self._classification_scores if self.task in LABELLED else self._generation_scores
-        task_scores, samples = score_answers(model, rows, answer_progress)
+        task_scores, samples = score_answers(model, rows, answer_part)
         return EvaluationResult(scores | task_scores, samples, losses)
 
     def _rows_to_answer(self) -> list[TokenizedExample]:
@@ -146,7 +142,7 @@ class Evaluator:
         return spread(self.rows, self.num_answers) if self.task == "seq2seq" else list(self.rows)
 
     def _generation_scores(
-        self, model: nn.Module, rows: Sequence[TokenizedExample], progress: Progress
+        self, model: nn.Module, rows: Sequence[TokenizedExample], reporter: Reporter
     ) -> ScoresAndSamples:
         """Scores of the answers that the model generates."""
         prompts = [row.input_ids[: row.prompt_length] if self.task == "causal_lm" else row.input_ids for row in rows]
@@ -156,7 +152,7 @@ class Evaluator:
             self.tokenizer,
             max_new_tokens=self.max_new_tokens,
             merge=self.merge,
-            progress=progress,
+            reporter=reporter,
             backoff=self.backoff,
         )
         answers = [without_thinking(answer.text) for answer in generated]
@@ -188,10 +184,10 @@ class Evaluator:
         return scores if is_json else {"exact_match": exact_match(answers, references)}
 
     def _classification_scores(
-        self, model: nn.Module, rows: Sequence[TokenizedExample], progress: Progress
+        self, model: nn.Module, rows: Sequence[TokenizedExample], reporter: Reporter
     ) -> ScoresAndSamples:
         """Scores of the labels that the model predicts."""
-        predictions = predict(model, rows, self.collator, self.labels, self.problem_type, progress, self.backoff)
+        predictions = predict(model, rows, self.collator, self.labels, self.problem_type, reporter, self.backoff)
         examples = [self.examples[row.number] for row in rows]
         if not rows:
             return {}, []

@@ -4,7 +4,7 @@ Prompts of a decoder are padded on the left and its answer follows them; those o
 answer is a sequence of its own.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -17,8 +17,7 @@ from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
 from tunewright.kernels.merged_lora import merged_lora
 from tunewright.planning.resolve import CACHE_BYTES, ROWS_WRITTEN_AT_ONCE
-
-Progress = Callable[[int, int], None]
+from tunewright.reporting import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def generate(
     *,
     max_new_tokens: int,
     merge: bool = False,
-    progress: Progress = lambda done, total: None,
+    reporter: Reporter = SILENT,
     backoff: BatchSizeBackoff | None = None,
 ) -> list[GeneratedText]:
     """The greedy answer to each prompt, in the order of the prompts, special tokens left out.
@@ -46,7 +45,7 @@ def generate(
     row's.
     """
     with merged_lora(model) if merge else nullcontext(), _contiguous_head(model):
-        return _generate(model, prompts, tokenizer, max_new_tokens, progress, backoff or BatchSizeBackoff())
+        return _generate(model, prompts, tokenizer, max_new_tokens, reporter, backoff or BatchSizeBackoff())
 
 
 @contextmanager
@@ -69,7 +68,7 @@ def _generate(
     prompts: Sequence[Sequence[int]],
     tokenizer: TextTokenizer,
     max_new_tokens: int,
-    progress: Progress,
+    reporter: Reporter,
     backoff: BatchSizeBackoff,
 ) -> list[GeneratedText]:
     was_training = model.training
@@ -118,7 +117,7 @@ def _generate(
         for row, i in enumerate(group):
             answer_ids = _before_end(output[row, start_of_answer:].tolist(), tokenizer.end_ids)
             answers[i] = GeneratedText(tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens)
-        progress(len(answers), len(prompts))
+        reporter.progress(len(answers), len(prompts))
 
     limit = ROWS_WRITTEN_AT_ONCE
     backoff.for_each((group[i : i + limit] for group in groups for i in range(0, len(group), limit)), generate_group)

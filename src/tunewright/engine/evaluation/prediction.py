@@ -1,6 +1,6 @@
 """Labels of a classification model for encoded rows, in their order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +10,7 @@ from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
 from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.engine.tasks.task_losses import logits_of
-
-Progress = Callable[[int, int], None]
+from tunewright.reporting import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Prediction:
 @torch.inference_mode()
 def predict(
     model: nn.Module, rows: Sequence[TokenizedExample], collator: StepCollator, labels: Sequence[str], problem_type: str | None,
-    progress: Progress = lambda done, total: None, backoff: BatchSizeBackoff | None = None,
+    reporter: Reporter = SILENT, backoff: BatchSizeBackoff | None = None,
 ) -> list[Prediction]:  # fmt: skip
     """The predicted labels of each row. Without `problem_type` every word gets a tag."""
     was_training = model.training
@@ -42,7 +41,7 @@ def predict(
         for position, i in enumerate(group):
             predictions[i] = _prediction_of(logits[position], rows[i], labels, problem_type)
         done += len(group)
-        progress(done, len(rows))
+        reporter.progress(done, len(rows))
 
     (backoff or BatchSizeBackoff()).for_each(collator.groups(rows), read)
     model.train(was_training)

@@ -30,6 +30,7 @@ from tunewright.rundir import atomic_io
 from tunewright.rundir.model_card import card
 from tunewright.rundir.records import BaselineRecord
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import MergeResult
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ def merge(
     inputs: Sequence[Sequence[int]],
     max_new_tokens: int,
     readme: str,
-) -> dict[str, Any]:
+) -> MergeResult:
     """Base and adapter as one model in `target`, published only if it answers like the adapter.
 
     A quantized base is dequantized first: a sum of quantized weights and an update would be rounded to quantized ones
@@ -188,15 +189,14 @@ def merge(
     if target.exists() and any(target.iterdir()):
         raise exists_already(target)
     before = _model_outputs(model, plan, tokenizer, inputs, max_new_tokens)
-    quantization: dict[str, Any] = {}
+    plain_base: str | None = None
+    quantised: dict[str, float] | None = None
     if plan.run.model.quantization != "none":
         as_stored = before
         model = on_plain_base(model, plan)
         before = _model_outputs(model, plan, tokenizer, inputs, max_new_tokens)
-        quantization = {
-            "base": f"dequantised from {plan.run.model.quantization}",
-            "quantised": {"equal": before.equal(as_stored), "max_logit_difference": before.difference(as_stored)},
-        }
+        plain_base = f"dequantised from {plan.run.model.quantization}"
+        quantised = {"equal": before.equal(as_stored), "max_logit_difference": before.difference(as_stored)}
     merged = merged_model(model, plan)
     after = _model_outputs(merged, plan, tokenizer, inputs, max_new_tokens)
     equal, difference = before.equal(after), before.difference(after)
@@ -205,8 +205,15 @@ def merge(
     logger.info("merged: %d of %d answers are equal, logits differ by at most %.2g", equal, len(inputs), difference)
     _publish(merged, target, plan, tokenizer, readme)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    checked = {"prompts": len(inputs), "equal": equal, "max_logit_difference": difference}
-    return {"path": str(target), "bytes": size, **checked, **quantization}
+    return MergeResult(
+        path=str(target),
+        bytes=size,
+        prompts=len(inputs),
+        equal=equal,
+        max_logit_difference=difference,
+        base=plain_base,
+        quantised=quantised,
+    )
 
 
 def refuse_to_merge(plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from tunewright.errors import error
 from tunewright.metrics.scoring import majority_scores
 from tunewright.planning.check_config import positions
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.checkpoints import sha256
 from tunewright.rundir.records import BaselineRecord
@@ -43,8 +43,7 @@ class TokenizedDataset:
 
 
 def prepare(
-    plan: Plan, run: RunDir, tokenizer: TextTokenizer, progress: Callable[[int, int], None] = lambda done, total: None,
-    note: Callable[[str], None] = lambda text: None, *, writes_files: bool = True,
+    plan: Plan, run: RunDir, tokenizer: TextTokenizer, reporter: Reporter = SILENT, *, writes_files: bool = True,
 ) -> TokenizedDataset:  # fmt: skip
     """Validate and tokenize the rows of the plan. If the cache cannot be written, a note says so.
 
@@ -91,7 +90,7 @@ def prepare(
             positions=max_positions,
             embedding=EmbeddingRows(plan.facts.model.vocab_size, plan.facts.model.folder),
             label_last=label_last,
-            progress=progress,
+            reporter=reporter,
         )
         bad_rows = left_out(validated.loaded, spec)
         if writes_files:
@@ -101,7 +100,7 @@ def prepare(
         try:
             _write_cache(key, summary, bad_rows, train, held_out)
         except OSError as fault:
-            note(f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})")
+            reporter.note(f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})")
     seconds = time.perf_counter() - started
     rows_per_second = round((len(train) + len(held_out)) / seconds)
     source = "from the cache" if cached else "tokenized"

@@ -1,21 +1,19 @@
 """The evaluation of a run, before and after training, with its progress and its files."""
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from tunewright.engine.evaluation.evaluator import Evaluator
 from tunewright.engine.training.callbacks import PhaseTimer, StopFlag
+from tunewright.engine.training.event_reporter import EventReporter
 from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.rundir.event_log import EventLog
 from tunewright.rundir.events import ScoreEvent
 from tunewright.rundir.run_dir import RunDir
-
-PROGRESS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class EvaluationRunner:
         if stored and which == "before":
             return stored
         with PhaseTimer(self.events, f"evaluate_{which}") as timer:
-            evaluation = evaluator.evaluate(model, self.progress(f"evaluate_{which}"))
+            evaluation = evaluator.evaluate(model, self.reporter(f"evaluate_{which}"))
         loss = evaluation.scores["held_out_loss"]
         if not math.isfinite(loss):
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
@@ -65,15 +63,6 @@ class EvaluationRunner:
         last = events[-1]
         return EvaluationScore(last.scores, last.rows, last.held_out_rows, last.seconds)
 
-    def progress(self, phase: str) -> Callable[[int, int], None]:
-        """A callback that reports the progress of a phase, at most once a second."""
-        last = time.monotonic()
-
-        def report(done: int, total: int) -> None:
-            nonlocal last
-            self.stop.check(self.events.step, self.run.name)
-            if time.monotonic() - last >= PROGRESS_SECONDS:
-                last = time.monotonic()
-                self.events.write("progress", phase=phase, done=done, total=total)
-
-        return report
+    def reporter(self, phase: str) -> EventReporter:
+        """The reporter of one phase."""
+        return EventReporter(self.run.name, phase, self.stop, self.events)

@@ -62,7 +62,7 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
     run, events, stop = runner.run, runner.events, runner.stop
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template, run.day())
     with PhaseTimer(events, "prepare"):
-        data = prepare(plan, run, tokenizer, runner.progress("prepare"), lambda text: events.write("note", text=text))
+        data = prepare(plan, run, tokenizer, runner.reporter("prepare"))
     stop.check(name=run.name)
     if num_dropped := data.summary.dropped:
         events.write(

@@ -21,9 +21,8 @@ from tunewright.errors import Problem, SpecError, error
 from tunewright.extras.comparison.search_space import belongs
 from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
-from tunewright.launch.inspect_inputs import Progress
-from tunewright.launch.resolve_model import Notify
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.record_reader import read_optional
 from tunewright.rundir.records import SettingRecord
@@ -79,13 +78,13 @@ class Cell:
     plan: Plan | None = None
 
 
-def prepare(grid: Grid, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None) -> list[Cell]:
+def prepare(grid: Grid, folder: Path, *, reporter: Reporter) -> list[Cell]:
     """All cells, with plans for those that were never started; nothing is started, and only `equal.json` is written.
 
     Raises: every error that can be known before a run starts; SpecError E126 if the folder holds another comparison.
     """
     combinations = _combinations(grid)
-    equal = _equal(grid, combinations, folder, note=note, progress=progress)
+    equal = _equal(grid, combinations, folder, reporter=reporter)
     cells = []
     for name, values in combinations.items():
         path = folder / name
@@ -94,12 +93,12 @@ def prepare(grid: Grid, folder: Path, *, note: Notify, progress: Progress = lamb
         run = RunDir(path.resolve()) if run_dir.is_run(path) else None
         if run and not is_same(run, loaded):
             raise error("E126", path=str(path))
-        plan = None if run else start_run.plan_for(loaded, note=note, progress=progress)
+        plan = None if run else start_run.plan_for(loaded, reporter=reporter)
         cells.append(Cell(name, run, loaded, plan))
     return cells
 
 
-def begin(cell: Cell, *, force: bool = False, note: Notify) -> RunDir | None:
+def begin(cell: Cell, *, force: bool = False, reporter: Reporter) -> RunDir | None:
     """Start or resume a cell in the background; None if it is finished. A live one is left alone.
 
     Raises: what `start.create` and `start.resume` raise.
@@ -107,7 +106,7 @@ def begin(cell: Cell, *, force: bool = False, note: Notify) -> RunDir | None:
     run = cell.run
     if run is None:
         assert cell.plan is not None
-        run = start_run.create(cell.loaded, cell.plan, force=force, note=note)
+        run = start_run.create(cell.loaded, cell.plan, force=force, reporter=reporter)
         start_run.launch(run)
     elif run.state() == "finished":
         return None
@@ -198,9 +197,7 @@ def _clean(text: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in text.lower())
 
 
-def _equal(
-    grid: Grid, combinations: Mapping[str, Values], folder: Path, *, note: Notify, progress: Progress
-) -> dict[str, object]:
+def _equal(grid: Grid, combinations: Mapping[str, Values], folder: Path, *, reporter: Reporter) -> dict[str, object]:
     """The settings that are equal in all cells, from the plan of the first one. Raises: SpecError E126."""
     path = folder / EQUAL_FILE
     digest = _digest(grid)
@@ -210,7 +207,7 @@ def _equal(
     if run_dir.list_runs(folder):
         raise error("E126", path=str(folder))
     values = next(iter(combinations.values()))
-    run = start_run.plan_for(grid.load(values), note=note, progress=progress).run
+    run = start_run.plan_for(grid.load(values), reporter=reporter).run
     equal = equal_of(run)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_io.write_json(path, {"schema": file_names.SCHEMA, "ask": digest, "values": equal})

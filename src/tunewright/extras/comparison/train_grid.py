@@ -8,7 +8,7 @@ from tunewright.errors import Problem, ResourceError
 from tunewright.extras.comparison import grid
 from tunewright.extras.comparison.grid import Cell
 from tunewright.launch import start_run
-from tunewright.launch.resolve_model import Notify
+from tunewright.reporting import Reporter
 from tunewright.rundir.run_dir import RunDir
 
 
@@ -50,7 +50,7 @@ class CellEnded:
 GridEvent = CellStarted | CellRefused | CellEnded
 
 
-def train_cells(cells: Sequence[Cell], *, force: bool = False, note: Notify) -> Iterator[GridEvent]:
+def train_cells(cells: Sequence[Cell], *, force: bool = False, reporter: Reporter) -> Iterator[GridEvent]:
     """Train the cells that are not finished, in their order; ends early after a run that was stopped by the user.
 
     After `CellStarted` the iterator waits for the end of that run; a caller that shows it follows it before going on.
@@ -59,7 +59,7 @@ def train_cells(cells: Sequence[Cell], *, force: bool = False, note: Notify) -> 
     for number, cell in enumerate(cells, 1):
         last_event = cell.run.last_event() if cell.run else None
         try:
-            run = grid.begin(cell, force=force, note=note)
+            run = grid.begin(cell, force=force, reporter=reporter)
         except ResourceError as fault:
             yield CellRefused(cell, tuple(fault.problems), fault.exit_code)
             continue

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tunewright.config.tasks import TASKS
 from tunewright.errors import error
-from tunewright.launch.session_client import Progress, SessionClient
+from tunewright.extras.session_requests import BenchmarkRequest, BenchmarkResult
+from tunewright.launch.session_client import SessionClient
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import gate_task_folder
@@ -18,7 +20,7 @@ ONLINE = {**OFFLINE, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
 
 
 def benchmark(
-    run: RunDir, tasks: Sequence[str], *, rows: int | None, include_path: Path | None, online: bool, progress: Progress
+    run: RunDir, tasks: Sequence[str], *, rows: int | None, include_path: Path | None, online: bool, reporter: Reporter
 ) -> dict[str, object]:
     """What the tasks give for base and tuned model; earlier results of other tasks are kept beside them.
 
@@ -35,11 +37,12 @@ def benchmark(
     environment = ONLINE if online else OFFLINE
     with SessionClient(run, module="tunewright.extras.lm_eval.harness_worker", environment=environment) as session:
         folder = str(include_path.resolve()) if include_path else None
-        result = session.request("benchmark", progress, tasks=list(tasks), rows=rows, include_path=folder)
+        request = BenchmarkRequest(tasks=list(tasks), rows=rows, include_path=folder)
+        result = session.request(request, BenchmarkResult, reporter)
     earlier = run.benchmark()
     tasks_before = earlier.model_dump(mode="json")["tasks"] if earlier else {}
-    stored = {"schema": file_names.SCHEMA, **result, "tasks": {**tasks_before, **result["tasks"]}}
+    stored = {"schema": file_names.SCHEMA, **result.to_json(), "tasks": {**tasks_before, **result.tasks}}
     with run.private():
         atomic_io.make_folder(run.benchmark_path.parent)
         atomic_io.write_json(run.benchmark_path, stored)
-    return result
+    return result.to_json()

@@ -19,31 +19,32 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from tunewright.engine.models.load_model import device, load_hf_tokenizer
-from tunewright.engine.session_server import Operations, Send, SessionServer, main
+from tunewright.engine.session_server import Operation, Operations, SessionServer, by_name, main
 from tunewright.errors import error
+from tunewright.extras.session_requests import BenchmarkRequest, BenchmarkResult
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import Send
 
 ROWS_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU is busy with one row, and padding only costs; not measured on a GPU
 RESAMPLES = 1000  # for metrics whose standard error has no formula
 
 
-def benchmark(
-    session: SessionServer, tasks: list[str], rows: int | None, include_path: str | None
-) -> dict[str, object]:
+def benchmark(session: SessionServer, request: BenchmarkRequest) -> BenchmarkResult:
     """The results of each task for base and tuned model, measured on the same rows.
 
     Raises: ExportError E610 for tasks that the harness does not know, E611 if it cannot run them.
     """
     _without_code()
-    manager = TaskManager(include_path=include_path)
+    manager = TaskManager(include_path=request.include_path)
+    tasks = list(request.tasks)
     unknown = [name for name in tasks if name not in manager.all_tasks]
     if unknown:
         raise error("E610", names=", ".join(unknown))
 
     def measure(model: Any, number: int) -> dict[str, object]:
-        session.progress(number, 2)
+        session.reporter.progress(number, 2)
         try:
-            return _measured(session, model, tasks, manager, rows)
+            return _measured(session, model, tasks, manager, request.rows)
         except Exception as fault:  # a task may fail in any library that it uses
             traceback.print_exc()
             reason = f"{type(fault).__name__}: {str(fault).strip()}".split("\n", 1)[0]
@@ -52,8 +53,8 @@ def benchmark(
     with session.base() as base:
         before = measure(base, 0)
     after = measure(session.model, 1)
-    session.progress(2, 2)
-    return {"harness": lm_eval.__version__, "tasks": _side_by_side(before, after)}
+    session.reporter.progress(2, 2)
+    return BenchmarkResult(lm_eval.__version__, _side_by_side(before, after))
 
 
 def _without_code() -> None:
@@ -119,7 +120,7 @@ def _number(value: Any) -> float | None:
 
 def operations(run: RunDir, send: Send) -> Operations:
     """The operations of this process."""
-    return {"benchmark": partial(benchmark, SessionServer(run, send))}
+    return by_name(Operation(BenchmarkRequest, partial(benchmark, SessionServer(run, send))))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from tunewright.engine.training.loss_backends import (
     unsupported_reason,
 )
 from tunewright.errors import ExportError, ModelError
+from tunewright.extras.session_requests import ProveResult
 from tunewright.i18n import N_
 from tunewright.kernels.cpu_matmul import EXACT, default_matmul, onednn_error, onednn_matmul
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
@@ -49,6 +50,7 @@ from tunewright.kernels.merged_lora import merged_lora
 from tunewright.kernels.packing import attend_by_document, packed_loss
 from tunewright.planning.fast_paths import PATHS
 from tunewright.planning.run_plan import Plan
+from tunewright.reporting import Reporter
 
 ROWS, TOKENS = 6, 96  # the reference computes all logits of all rows at once
 WITHOUT_LIMIT = 2**31
@@ -129,8 +131,8 @@ class _ModelUnderTest:
 
 def prove(
     model: PeftModel, plan: Plan, adapter: Path, tokenizer: TextTokenizer, rows: Sequence[TokenizedExample],
-    progress: Callable[[int, int], None],
-) -> dict[str, object]:  # fmt: skip
+    reporter: Reporter,
+) -> ProveResult:  # fmt: skip
     """All checks of a run. `model` was loaded from `adapter`, and is used up.
 
     Cost: memory of one model (of two where the base is quantised and merged); a few forward and backward passes of six short rows.
@@ -140,7 +142,7 @@ def prove(
 
     def add(check: ParityCheck) -> None:
         checks.append(check)
-        progress(len(checks), total)
+        reporter.progress(len(checks), total)
 
     some = few_rows(rows, plan)
     let_gradients_in(model)
@@ -165,7 +167,7 @@ def prove(
     else:
         add(_reloaded(tensors, tuned, again, logits_of(again, plan, some), kind))
         add(_merged(again, plan, some))
-    return {"rows": len(some), "checks": [check.to_json() for check in checks]}
+    return ProveResult(len(some), [check.to_json() for check in checks])
 
 
 def few_rows(rows: Sequence[TokenizedExample], plan: Plan) -> list[TokenizedExample]:

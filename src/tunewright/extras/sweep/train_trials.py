@@ -8,7 +8,7 @@ from typing import Literal
 
 from tunewright.errors import Problem
 from tunewright.extras.sweep.trials import Sweep, SweepEnd, TrialRun
-from tunewright.launch.resolve_model import Notify
+from tunewright.reporting import Reporter
 from tunewright.rundir.events import Event
 from tunewright.rundir.run_dir import RunDir
 
@@ -51,7 +51,7 @@ TrialEvent = TrialStarted | TrialRefused | TrialEnded
 
 
 def train_trials(
-    sweep: Sweep, *, limit: int | None = None, deadline: float | None = None, force: bool = False, note: Notify
+    sweep: Sweep, *, limit: int | None = None, deadline: float | None = None, force: bool = False, reporter: Reporter
 ) -> Iterator[TrialEvent]:
     """Train trials until there are `limit` of them, or `deadline` (of time.monotonic) has passed.
 
@@ -62,7 +62,7 @@ def train_trials(
         trial = sweep.claim(limit)
         if trial is None:
             return
-        problems = sweep.begin(trial, force=force, note=note)
+        problems = sweep.begin(trial, force=force, reporter=reporter)
         values = sweep.parameters(sweep.search.trial(trial.number))
         if problems or trial.run is None:
             yield TrialRefused(trial, values, problems)

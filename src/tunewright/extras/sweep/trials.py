@@ -24,10 +24,9 @@ from tunewright.extras.comparison.search_space import SearchAxis
 from tunewright.extras.sweep.optuna_search import OptunaSearch, TrialRecord, check_installed, open_search
 from tunewright.i18n import N_
 from tunewright.launch import start_run
-from tunewright.launch.inspect_inputs import Progress
-from tunewright.launch.resolve_model import Notify
 from tunewright.metrics.metric_table import METRICS
 from tunewright.report import run_record
+from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir
 from tunewright.rundir.events import EvalEvent, Event
 from tunewright.rundir.record_reader import read_object, read_optional
@@ -138,7 +137,7 @@ class Sweep:
         lock.release()
         return None
 
-    def begin(self, trial: TrialRun, *, force: bool = False, note: Notify) -> Sequence[Problem]:
+    def begin(self, trial: TrialRun, *, force: bool = False, reporter: Reporter) -> Sequence[Problem]:
         """Start or resume the trial's run in the background; the problems of a setting that cannot be trained.
 
         Such a trial is over. Raises: SpecError E126 if another run has its folder, E127 if the rows have changed; every error
@@ -147,7 +146,7 @@ class Sweep:
         path = self.folder / f"trial-{trial.number:03d}"
         try:
             loaded = self._loaded(trial.number, path)
-            trial.run = _existing_run(path) or self._create(loaded, path, force=force, note=note)
+            trial.run = _existing_run(path) or self._create(loaded, path, force=force, reporter=reporter)
         except TunewrightError as fault:
             if not _is_of_the_setting(fault):
                 raise
@@ -170,11 +169,11 @@ class Sweep:
         place = {"run.name": path.name, "run.output_dir": json.dumps(str(path))}
         return self.settings.config.load(search_space.settings(self.axes, picked) | place, equal=self.equal)
 
-    def _create(self, loaded: LoadedConfig, path: Path, *, force: bool, note: Notify) -> RunDir:
-        plan = start_run.plan_for(loaded, note=note)
+    def _create(self, loaded: LoadedConfig, path: Path, *, force: bool, reporter: Reporter) -> RunDir:
+        plan = start_run.plan_for(loaded, reporter=reporter)
         if plan.facts.data.fingerprint != self.rows:
             raise error("E127", path=loaded.run.data.train)
-        return start_run.create(loaded, plan, force=force, note=note)
+        return start_run.create(loaded, plan, force=force, reporter=reporter)
 
     def follow(self, trial: TrialRun) -> Iterator[Event | None]:
         """The run's events until it has ended; a trial worse than most others is pruned."""
@@ -288,9 +287,7 @@ class Sweep:
         }  # fmt: skip
 
 
-def open_sweep(
-    settings: SweepSettings, folder: Path, *, note: Notify, progress: Progress = lambda done, total: None
-) -> Sweep:
+def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> Sweep:
     """The sweep of a folder, started now or earlier.
 
     Raises: ExportError E601 without Optuna; SpecError E103, E126 if the folder holds other runs, E128; what planning raises.
@@ -304,7 +301,7 @@ def open_sweep(
         output_targets.output_folder(folder, is_new=False)
         if folder.is_dir():
             output_targets.output_file(folder / BEST_FILE)
-    planned = None if file.is_file() else _shared(settings, note=note, progress=progress)
+    planned = None if file.is_file() else _shared(settings, reporter=reporter)
     atomic_io.make_folder(folder / LOCKS)
     with FileLock(folder / LOCK_FILE):
         if not file.is_file():
@@ -316,15 +313,15 @@ def open_sweep(
             raise error("E126", path=str(folder))
         url = settings.storage or f"sqlite:///{folder / STORAGE_FILE}"
         search = open_search(url, settings.name, is_higher_better=METRICS[settings.metric].is_higher_better)
-        shared = search.shared() or search.share(planned or _shared(settings, note=note, progress=progress))
+        shared = search.shared() or search.share(planned or _shared(settings, reporter=reporter))
     axes = [SearchAxis.from_json(axis) for axis in shared["axes"]]
     return Sweep(settings, folder, own.id, search, axes, shared["first"], shared["equal"], shared["rows"])
 
 
-def _shared(settings: SweepSettings, *, note: Notify, progress: Progress) -> dict[str, Any]:
+def _shared(settings: SweepSettings, *, reporter: Reporter) -> dict[str, Any]:
     """What all trials share, from the plan of the unchanged config. Raises: what planning raises; SpecError E109."""
     loaded = settings.config.load()
-    plan = start_run.plan_for(loaded, note=note, progress=progress)
+    plan = start_run.plan_for(loaded, reporter=reporter)
     if not plan.facts.data.num_held_out:
         values: dict[str, Any] = {"first": "sweep", "second": "data.holdout=0", "fix": "--set data.holdout=0.1"}
         raise error("E109", reason=N_("there are no held-out rows to rank trials by"), **values)
