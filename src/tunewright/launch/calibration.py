@@ -21,7 +21,7 @@ WARM_UP = 2
 
 
 def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) -> float:
-    """Train a few steps, and keep how many times slower they were than promised. The run itself is thrown away.
+    """Train a few steps, and keep how many times slower they were than estimated. The run itself is thrown away.
 
     Raises: every error that planning or training raises; TrainingError E517 where nothing can be remembered.
     """
@@ -45,14 +45,14 @@ def calibrate(loaded: spec.LoadedConfig, *, note: Notify, progress: Progress) ->
         factor = _slower(plan, run.read_events())
     factors = read_factors()
     key = factor_key(plan.run, plan.facts)
-    factor *= factors.get(key, 1.0)  # what was promised had the old factor in it
+    factor *= factors.get(key, 1.0)  # the estimate had the old factor in it
     with cache_faults():
         atomic_io.write_cached(factors_path(), seal_object(factors_path(), {**factors, key: round(factor, 4)}))
     return factor
 
 
 def _slower(plan: Plan, events: list[dict[str, Any]]) -> float:
-    """Seconds a token over those promised, of the steps after the first ones."""
+    """Seconds a token over those estimated, of the steps after the first ones."""
     logs = [event for event in events if event["kind"] == "log"]
     first, last = logs[WARM_UP - 1], logs[-1]
     assert plan.time is not None
