@@ -36,7 +36,7 @@ def page() -> str:
     text += f", {len(SHAPES) - learned - mended} are refused by name.\n"
     for group in groups:
         text += f"\n## {group}\n\n"
-        text += "| file | an example of it | what becomes of it | recognised | right tokens in the loss | refused |\n"
+        text += "| file | an example of it | what becomes of it | recognised | right tokens | refused |\n"
         text += "| --- | --- | --- | --- | --- | --- |\n" + "".join(_line(s) for s in SHAPES if s.group == group)
     return text
 

@@ -20,7 +20,7 @@ WARM_UP = 2
 
 
 def calibrate(loaded: spec.LoadedConfig, *, reporter: Reporter) -> float:
-    """Train a few steps, and keep how many times slower they were than promised. The run itself is thrown away.
+    """Train a few steps, and keep how many times slower they were than estimated. The run itself is thrown away.
 
     Raises: every error that planning or training raises; TrainingError E517 where nothing can be remembered.
     """
@@ -44,14 +44,14 @@ def calibrate(loaded: spec.LoadedConfig, *, reporter: Reporter) -> float:
         factor = _slower(plan, run.read_events())
     factors = read_factors()
     key = factor_key(plan.run, plan.facts)
-    factor *= factors.get(key, 1.0)  # what was promised had the old factor in it
+    factor *= factors.get(key, 1.0)  # the estimate had the old factor in it
     with cache_faults():
         atomic_io.write_cached(factors_path(), seal_object(factors_path(), {**factors, key: round(factor, 4)}))
     return factor
 
 
 def _slower(plan: Plan, events: list[Event]) -> float:
-    """Seconds a token over those promised, of the steps after the first ones."""
+    """Seconds a token over those estimated, of the steps after the first ones."""
     logs = [event for event in events if isinstance(event, LogEvent)]
     first, last = logs[WARM_UP - 1], logs[-1]
     assert plan.time is not None

@@ -98,7 +98,7 @@ def test_a_saved_dataset_dict_is_read_by_its_splits(tmp_path: Path) -> None:
     loaded = load_examples(DataConfig(train=str(tmp_path / "saved")), 0)
     assert [example.text or example.messages[0].content for example in loaded.train] == ["a", "b"]
     assert [example.messages[0].content for example in loaded.held_out] == ["c"]
-    assert "left alone: test/data-00000-of-00001.arrow" in loaded.notes[0].message()
+    assert "not used: test/data-00000-of-00001.arrow" in loaded.notes[0].message()
 
 
 @pytest.mark.parametrize("inside", ["train.jsonl", "notes.md", "train", "valid/link.jsonl"])

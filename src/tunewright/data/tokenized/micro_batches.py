@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 Ids = Sequence[int]
-# A shorter common beginning is not worth a document of its own.
+# A shorter shared prefix is not worth a document of its own.
 SHORTEST_PREFIX = 8
 
 
