@@ -29,6 +29,7 @@ from tunewright.config.upstream import model_tasks
 from tunewright.inspection.architectures import FAMILIES, ia3_modules, matches, names_of, norm_modules, roles_of
 from tunewright.inspection.model_info import ModelInfo, read_model
 from tunewright.planning.check_config import matching_groups
+from tunewright.planning.parameter_count import head_parameters
 from tunewright.planning.preset_targets import PresetRow, rows_of
 
 __all__ = ["model_home"]
@@ -194,6 +195,10 @@ def test_no_part_of_a_fresh_head_stays_frozen(name: str, task: Task, tmp_path: P
         modules_to_save=list(facts.fresh_heads.get(task, ())) or None,
     )  # fmt: skip
     adapted = get_peft_model(model, config)
+    if task == "seq_cls" or facts.kind != "encoder_decoder":  # for tokens transformers keeps T5's encoder alone
+        adapter = (_row(facts, "simple").trainable_parameters or 0) * RANK // PRESETS["simple"].r
+        head = head_parameters({"modules_to_save": config.modules_to_save}, facts, task, model.config.num_labels)
+        assert trained(adapted) == adapter + head
     learns = {path for path, parameter in adapted.named_parameters() if parameter.requires_grad}
     plain = {path.replace(".modules_to_save.default", "").removeprefix("base_model.model.") for path in learns}
     assert loading["missing_keys"]

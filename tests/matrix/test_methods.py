@@ -95,7 +95,7 @@ def test_a_cell_trains_saves_loads_merges_and_switches_off(
     fresh = attach_adapter(load_base(plan, load_tokenizer(folder)), planned_config(plan), seed=42)
     trained = sum(p.numel() for p in fresh.parameters() if p.requires_grad)
     assert run.result["trainable_parameters"] == trained
-    assert plan.trainable_parameters == pytest.approx(trained, rel=0.05)
+    assert plan.trainable_parameters == trained
 
     bare = PeftModel.from_pretrained(bare_base(plan), run.adapter)
     tuned = logits(bare, task)

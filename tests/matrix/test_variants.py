@@ -43,8 +43,7 @@ def test_a_variant_trains_and_is_loaded_as_it_was_trained(
     run = run_for(tiny_model("qwen2"), shop_rows, tmp_path / "run", **TRAINED, **VARIANTS[variant])
     losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert losses[-1] < losses[0]
-    # Learned tokens, magnitudes of biases and start values are small beside the adapter.
-    assert run.dir.plan().trainable_parameters == pytest.approx(run.result["trainable_parameters"], rel=0.05)
+    assert run.dir.plan().trainable_parameters == run.result["trainable_parameters"]
     again = SessionServer(run.dir, lambda message: None).evaluate(EvaluateRequest(0))
     assert again.after["held_out_loss"] == pytest.approx(run.result["after"]["held_out_loss"], abs=2e-5)
     assert again.before["held_out_loss"] == pytest.approx(run.result["before"]["held_out_loss"], abs=2e-5)

@@ -120,9 +120,9 @@ def _distance(first: str, second: str) -> int:
     row = list(range(len(second) + 1))
     for i, letter in enumerate(first, 1):
         before_last, before, row = before, row, [i]
-        for j, wanted in enumerate(second, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == second[j - 2] and first[i - 2] == wanted:
+        for j, other in enumerate(second, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == second[j - 2] and first[i - 2] == other:
                 cost = min(cost, before_last[j - 2] + 1)
             row.append(cost)
     return row[-1]

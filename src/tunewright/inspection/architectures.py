@@ -38,6 +38,7 @@ class Architecture:
     `experts`: parameters that hold all experts of a block at once, which LoRA reaches as `target_parameters`.
     `ia3`: roles that (IA)3 scales; those that play `down` are its feed-forward modules.
     `heads`: modules of a task's head that PEFT, which knows `classifier` and `score`, would leave frozen.
+    `has_dense_classifier`: the `classifier` for sequences has a layer of hidden size before the one of the labels.
     `refused`: names that PEFT rejects here.
     `is_rewritten`: PEFT 0.21.2 hands LoRA's gate_proj, up_proj and down_proj to the experts, at another rank, and leaves
     out dense and shared layers of these names; so only attention has names in such a row.
@@ -48,6 +49,7 @@ class Architecture:
     experts: Names = ()
     ia3: tuple[Role, ...] = ("k", "v", "down")
     heads: Mapping[Task, Names] = field(default_factory=dict)
+    has_dense_classifier: bool = False
     refused: Names = ()
     is_rewritten: bool = False
     is_conv1d: bool = False
@@ -135,12 +137,12 @@ ROWS: tuple[tuple[str, Architecture], ...] = (
     ("mbart pegasus marian blenderbot blenderbot-small m2m_100 plbart", Architecture(BART, heads=CLASSIFIES)),
     ("encoder-decoder", Architecture(BERT2BERT, "")),
     ("bert", Architecture(BERT, "bert", heads=POOLS)),
-    ("roberta xlm-roberta xlm-roberta-xl camembert", Architecture(BERT, "roberta")),
-    ("electra", Architecture(BERT, "electra")),
+    ("roberta xlm-roberta xlm-roberta-xl camembert", Architecture(BERT, "roberta", has_dense_classifier=True)),
+    ("electra", Architecture(BERT, "electra", has_dense_classifier=True)),
     ("ernie", Architecture(BERT, "ernie", heads=POOLS)),
     ("layoutlm", Architecture(BERT, "layoutlm", heads=POOLS)),
-    ("mpnet", Architecture(MPNET, "mpnet")),
-    ("distilbert", Architecture(DISTILBERT, "distilbert")),
+    ("mpnet", Architecture(MPNET, "mpnet", has_dense_classifier=True)),
+    ("distilbert", Architecture(DISTILBERT, "distilbert", has_dense_classifier=True)),
     ("albert", Architecture(ALBERT, "albert", heads=POOLS)),
     ("deberta", Architecture(DEBERTA, "deberta", heads=POOLS)),
     ("deberta-v2", Architecture(DEBERTA2, "deberta", heads=POOLS)),

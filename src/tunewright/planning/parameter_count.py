@@ -1,5 +1,7 @@
 """How many parameters a method trains, in closed form; `tests/matrix/test_methods.py` compares each with PEFT's own count.
 
+PEFT itself would have to import torch, which takes longer than a whole plan (docs/decisions/0008).
+
 Sizes of a layer: `i` values in, `o` values out; `n` layers of a kind.
 """
 
@@ -8,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from tunewright.config.resolved_config import ResolvedConfig
-from tunewright.inspection.architectures import matches
+from tunewright.config.tasks import Task
+from tunewright.inspection.architectures import FAMILIES, UNKNOWN, matches
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
 
 Groups = Sequence[LinearGroup]
@@ -20,16 +23,28 @@ def trainable_parameters(run: ResolvedConfig, model: ModelInfo, groups: Groups, 
     fields = {**dict(run.peft), **run.peft.extra}
     if run.train.optim == "lorafa":  # A stays as it was drawn
         groups = [group.model_copy(update={"in_features": 0}) for group in groups]
-    count = COUNTS[run.method](fields, model, groups)
-    if run.task in ("seq_cls", "token_cls"):
-        count += num_labels * (model.hidden_size + 1)
     return (
-        count
+        COUNTS[run.method](fields, model, groups)
+        + head_parameters(fields, model, run.task, num_labels)
         + _biases(fields, model, groups)
         + _experts(fields, model)
         + _whole_modules(fields, model)
         + _tokens(fields, model)
     )
+
+
+def head_parameters(fields: Fields, model: ModelInfo, task: Task, num_labels: int) -> int:
+    """A fresh head: the layer of the labels, and the layers of hidden size before it that start random too."""
+    if task not in ("seq_cls", "token_cls"):
+        return 0
+    family, hidden = FAMILIES.get(model.model_type, UNKNOWN), model.hidden_size
+    saved = fields.get("modules_to_save") or []
+    assert isinstance(saved, list)
+    dense = len(set(family.heads.get(task, ())) & set(saved))
+    if task == "seq_cls" and family.has_dense_classifier:
+        dense += 1
+    has_bias = model.kind != "decoder" or task == "token_cls"  # `score` of a decoder has none
+    return dense * hidden * (hidden + 1) + num_labels * (hidden + has_bias)
 
 
 def _biases(fields: Fields, model: ModelInfo, groups: Groups) -> int:

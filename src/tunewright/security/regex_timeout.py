@@ -1,6 +1,7 @@
 """Regular expressions of strangers, tried where they may take for ever: `python -m tunewright.security.regex_timeout`.
 
 PEFT matches patterns of an adapter's config with the names of all modules. Here it is done once before, within limits.
+With `re`, as PEFT uses it: the package `regex`, which has a timeout, answers at once where `re` never ends.
 """
 
 import json

@@ -1,4 +1,8 @@
-"""Safetensors files by their headers: names, shapes and places that agree with each other and with the file."""
+"""Safetensors files by their headers: names, shapes and places that agree with each other and with the file.
+
+safetensors' own reader checks the same when it opens a file, and imports numpy for it; here only the header is read.
+Beyond it, repeated names, unknown fields and more than eight axes are refused (docs/decisions/0008).
+"""
 
 import math
 import struct
@@ -56,7 +60,13 @@ def _place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     if not isinstance(entry, dict) or entry.keys() != _ENTRY:
         raise _damaged(path, Phrase(N_("{name} is not described by dtype, shape and data_offsets"), name=name))
     shape, offsets = entry["shape"], entry["data_offsets"]
-    if not _are_counts(shape) or len(shape) > _MAX_AXES or not _are_counts(offsets) or len(offsets) != 2:
+    if (
+        not _are_counts(shape)
+        or len(shape) > _MAX_AXES
+        or not _are_counts(offsets)
+        or len(offsets) != 2
+        or _overflows(shape)
+    ):
         raise _damaged(path, Phrase(N_("{name} has an invalid shape or position"), name=name))
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in BITS:
         raise _damaged(path, Phrase(N_("{name} has an unknown type"), name=name))
@@ -64,6 +74,11 @@ def _place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     if bits != 8 * (offsets[1] - offsets[0]):
         raise _damaged(path, Phrase(N_("{name} has another size than its shape"), name=name))
     return offsets[0], offsets[1], name
+
+
+def _overflows(shape: list[int]) -> bool:
+    """True if readers that count in 64 bits cannot multiply these sides, though one of them may be 0."""
+    return math.prod(side or 1 for side in shape) >= 2**63
 
 
 def _are_counts(value: Any) -> bool:
