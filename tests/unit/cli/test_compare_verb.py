@@ -46,7 +46,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def start_parent(run: RunDir, lock: int) -> None:
         launched.append(run.name)
-        answer(run, 20 + int(run.plan()["run"]["peft"].get("r", 0)))
+        answer(run, 20 + int(run.plan().run.model_dump(mode="json")["peft"].get("r", 0)))
 
     monkeypatch.setattr(start_run, "start_parent", start_parent)
     return launched
@@ -69,7 +69,7 @@ def prompted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 def config(name: str, folder: str = "cmp") -> dict[str, Any]:
-    record: dict[str, Any] = RunDir(Path(folder) / name).plan()["run"]
+    record: dict[str, Any] = RunDir(Path(folder) / name).plan().run.model_dump(mode="json")
     return record
 
 

@@ -37,7 +37,7 @@ def test_train_says_what_it_does_and_what_came_of_it(tw, model: Path, rows: Path
     ]
     assert f"runs/{worked[0].name}/adapter" in shown.out
     assert f"tunewright chat {worked[0].name} --with base" in shown.err
-    assert worked[0].plan()["run"]["peft"]["r"] == 4
+    assert worked[0].plan().run.model_dump(mode="json")["peft"]["r"] == 4
 
 
 def test_train_json_is_the_result_alone_on_stdout(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
@@ -63,7 +63,7 @@ def test_detached_train_comes_back_with_the_name(tw, model: Path, rows: Path, wo
 def test_a_config_file_and_flags_over_it(tw, model: Path, rows: Path, tmp_path: Path, worked: list[RunDir]) -> None:
     (tmp_path / "my.yaml").write_text(f"model: {model}\ndata: my.jsonl\npeft: {{r: 4}}\n")
     assert tw("train", "my.yaml", "--rank", "8", "--seed", "7", "--lr", "1e-3", "--epochs", "2", "--offline").code == 0
-    run = worked[0].plan()["run"]
+    run = worked[0].plan().run.model_dump(mode="json")
     assert (run["peft"]["r"], run["train"]["seed"], run["train"]["learning_rate"]) == (8, 7, 1e-3)
     assert (run["train"]["num_train_epochs"], run["run"]["offline"]) == (2.0, True)
 

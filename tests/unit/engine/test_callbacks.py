@@ -118,7 +118,7 @@ def test_the_curve_of_the_session_before_is_remembered(training: Training) -> No
     training.call("on_train_begin")
     training.state.global_step = 4
     training.call("on_evaluate", metrics={"eval_loss": 0.6, "eval_seconds": 0.1})
-    assert not training.written("eval")[0]["is_best"]
+    assert not training.written("eval")[0].is_best
 
 
 def test_a_checkpoint_is_an_event_with_its_size(training: Training) -> None:
@@ -128,7 +128,7 @@ def test_a_checkpoint_is_an_event_with_its_size(training: Training) -> None:
     training.state.global_step = 4
     training.call("on_save")
     (event,) = training.written("checkpoint")
-    assert (event.path, event["bytes"]) == ("checkpoints/checkpoint-4", 5)
+    assert (event.path, event.bytes) == ("checkpoints/checkpoint-4", 5)
 
 
 def test_three_refused_checkpoints_in_a_row_end_the_run(training: Training) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,7 @@ from tunewright.rundir.run_dir import RunDir
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
-    monkeypatch.setattr(RunDir, "plan", lambda run: {})
-    monkeypatch.setattr(worker, "from_json", lambda plan: type("Plan", (), {"fast_paths": ()})())
+    monkeypatch.setattr(RunDir, "plan", lambda run: SimpleNamespace(fast_paths=()))
     return RunDir(tmp_path)
 
 

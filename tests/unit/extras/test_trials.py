@@ -135,7 +135,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def start_parent(run: RunDir, lock: int) -> None:
         launched.append(run.name)
-        plan = run.plan()["run"]
+        plan = run.plan().run.model_dump(mode="json")
         for step in range(1, fake_trainer.STEPS + 1):
             events = run.events
             events.step = step
@@ -211,7 +211,7 @@ def test_what_somebody_has_set_is_not_searched(tw: Any, model: Path, rows: Path,
     words = ("--set", "peft.r=8", "--set", "train.learning_rate=1e-4", "--space", "train.num_train_epochs=1..3")
     result = tw("sweep", str(model), "my.jsonl", *words, "--trials", "6", "-o", "found", "--json").json
     for trial in result["trials"]:
-        run = RunDir(Path(trial["run"])).plan()["run"]
+        run = RunDir(Path(trial["run"])).plan().run.model_dump(mode="json")
         assert (run["peft"]["r"], run["train"]["learning_rate"]) == (8, 1e-4)
         assert "peft.r" not in trial["params"] and run["peft"]["lora_alpha"] in (8, 16, 32)
         assert run["train"]["num_train_epochs"] == trial["params"]["train.num_train_epochs"] in (1, 2, 3)
@@ -240,7 +240,7 @@ def test_methods_can_be_searched_each_with_its_own_fields(tw: Any, command: list
 
 def test_all_trials_are_trained_on_the_same_tokens(tw: Any, command: list[str], trained: list[str]) -> None:
     result = tw(*command, "--trials", "3").json
-    plans = [RunDir(Path(trial["run"])).plan()["run"] for trial in result["trials"]]
+    plans = [RunDir(Path(trial["run"])).plan().run.model_dump(mode="json") for trial in result["trials"]]
     for key in ("num_train_epochs", "per_device_train_batch_size", "eval_steps", "early_stopping_patience"):
         assert len({plan["train"][key] for plan in plans}) == 1, key
     assert plans[0]["train"]["early_stopping_patience"] == 0
@@ -249,7 +249,7 @@ def test_all_trials_are_trained_on_the_same_tokens(tw: Any, command: list[str], 
 def test_the_best_config_trains_the_best_trial_again(tw: Any, command: list[str], trained: list[str]) -> None:
     result = tw(*command, "--trials", "3").json
     assert result["config"] == str(Path("found/best.yaml").resolve())
-    best = RunDir(Path(result["trials"][result["best"]]["run"])).plan()["run"]
+    best = RunDir(Path(result["trials"][result["best"]]["run"])).plan().run.model_dump(mode="json")
     again = tw("plan", result["config"], "--json").json["run"]
     assert {key: again[key] for key in ("model", "data", "method", "peft", "train", "eval")} == {
         key: best[key] for key in ("model", "data", "method", "peft", "train", "eval")

@@ -31,7 +31,7 @@ def train(run: RunDir) -> None:
     known = [event.step for event in run.read_events() if event.kind == "eval"]
     atomic_io.append_line(run.file("starts.jsonl"), json.dumps({"from": max(known, default=0)}))
     run.update_info(state="running", parent=process_record(os.getpid()), started=time.time())
-    events, plan = run.events, run.plan()["run"]
+    events, plan = run.events, run.plan().run.model_dump(mode="json")
     for step in range(max(known, default=0) + 1, STEPS + 1):
         time.sleep(float(os.environ.get(PACE_FILE, SECONDS_A_STEP)))
         if run.is_asked_to_stop():

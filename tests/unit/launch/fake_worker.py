@@ -78,7 +78,7 @@ def main() -> int:
     run, group = RunDir(Path(sys.argv[1])), Path(sys.argv[2])
     ends: list[tuple[str, int, str]] = json.loads(sys.argv[3])
     starts = run.file("starts.jsonl")
-    settings: Any = [run.plan()["run"]["train"]["per_device_train_batch_size"], run.info().test_halvings]
+    settings: Any = [run.plan().run.train.per_device_train_batch_size, run.info().test_halvings]
     with starts.open("a") as file:
         file.write(json.dumps(settings) + "\n")
     phase, step, how = ends[len(starts.read_text().splitlines()) - 1]

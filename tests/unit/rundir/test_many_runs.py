@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.records import event
 from tunewright.report.loss_charts import smooth
 from tunewright.rundir import event_log, file_names, record_reader, run_dir
 from tunewright.rundir.curves import Curves, RunCurve
@@ -72,23 +73,23 @@ def test_a_tail_reads_every_line_once(run: RunDir, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_thinned_curve_takes_back_what_a_resumed_run_does_again() -> None:
-    curve = RunCurve(most=10)
+    curve: RunCurve[Any] = RunCurve(most=10)
     for step in range(100):
-        curve.add({"step": step, "session": 1})
+        curve.add(event("log", step=step, loss=1.0))
     curve.drop_from(50)
     assert curve.events[-1].step < 50
     for step in range(50, 120):
-        curve.add({"step": step, "session": 2})
-    assert len(curve.events) <= 20 and curve.events[-1] == {"step": 119, "session": 2}
-    steps = [event.step for event in curve.events]
-    assert steps == sorted(set(steps)) and all((e["session"] == 1) == (e.step < 50) for e in curve.events)
+        curve.add(event("log", step=step, loss=2.0))
+    assert len(curve.events) <= 20 and (curve.events[-1].step, curve.events[-1].loss) == (119, 2.0)
+    steps = [log.step for log in curve.events]
+    assert steps == sorted(set(steps)) and all((log.loss == 1.0) == (log.step < 50) for log in curve.events)
 
 
 def test_short_curves_are_whole() -> None:
     curves = Curves()
     for step in range(1, 500):
-        curves.take({"kind": "log", "step": step, "loss": 1.0})
-    assert [event.step for event in curves.logs.events] == list(range(1, 500))
+        curves.take(event("log", step=step, loss=1.0))
+    assert [log.step for log in curves.logs.events] == list(range(1, 500))
 
 
 def test_smoothing_is_the_mean_around_each_point_and_reads_each_once() -> None:
