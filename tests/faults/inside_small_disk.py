@@ -36,7 +36,9 @@ def command(*words: str) -> list[str]:
 
 def has_come(run: RunDir, moment: str) -> bool:
     events = run.read_events()
-    return any(moment in (event.kind, f"{event.get('phase')} {event.get('state')}") for event in events)
+    return any(
+        moment in (event.kind, f"{getattr(event, 'phase', '')} {getattr(event, 'state', '')}") for event in events
+    )
 
 
 SLOW = ("evaluate_before begin", "evaluate_after begin")

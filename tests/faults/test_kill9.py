@@ -60,15 +60,15 @@ def command(toys: Toys, tmp_path: Path) -> Command:
 
 def lifetime(run: RunDir) -> float:
     """Seconds that an undisturbed worker lives."""
-    info: dict[str, Any] = run.info()
-    return float(info["ended"] - info["started"])
+    info: Any = run.info()
+    return float(info.ended - info.started)
 
 
 def kill(run: RunDir, who: Sequence[str]) -> None:
     for name in who:
         try:
-            psutil.Process(run.info()[name]["pid"]).send_signal(signal.SIGKILL)
-        except (psutil.NoSuchProcess, TypeError):
+            psutil.Process(getattr(run.info(), name).pid).send_signal(signal.SIGKILL)
+        except (psutil.NoSuchProcess, AttributeError):
             print(f"{name} had ended")
 
 

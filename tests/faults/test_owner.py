@@ -124,7 +124,7 @@ class Victim:
         for process in hit:
             process.kill()
         if hit:
-            self.counts[f"{kind}, {self.run.info()['state']}"] += 1
+            self.counts[f"{kind}, {self.run.info().state}"] += 1
         if self.parent and kind != "worker":
             self.parent.wait()
         if standing:

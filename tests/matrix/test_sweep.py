@@ -46,7 +46,7 @@ def test_a_sweep_goes_on_behind_a_kill_of_everything(
     process.kill()
     process.communicate()
     for who in ("parent", "worker"):
-        if psutil.pid_exists(pid := run.info()[who]["pid"]):
+        if psutil.pid_exists(pid := getattr(run.info(), who).pid):
             os.kill(pid, signal.SIGKILL)
     before = measured(run)
     out, err = begin(shop_rows, model, folder).communicate(timeout=WAIT_SECONDS)

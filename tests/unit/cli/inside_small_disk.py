@@ -53,12 +53,12 @@ def run(disk: SmallDisk) -> RunDir:
 def test_a_change_without_room_waits_and_is_written_with_the_next(run: RunDir, disk: SmallDisk) -> None:
     disk.fill()
     ledger = EndingWriter(run)
-    assert not ledger.update(state="running", long="x" * 5000)
+    assert not ledger.update(state="running", model="x" * 5000)
     assert run.info().state == "queued"
     disk.free()
     assert ledger.update(started=1.0)
     info = run.info()
-    assert (info["state"], info["started"], len(info["long"])) == ("running", 1.0, 5000)
+    assert (info.state, info.started, len(info.model or "")) == ("running", 1.0, 5000)
 
 
 def test_the_room_that_was_put_aside_is_enough_for_the_end_of_a_run(run: RunDir, disk: SmallDisk) -> None:
@@ -130,9 +130,9 @@ def supervise(
 def test_the_parent_outlives_a_full_disk_and_says_so(supervise: Any, run: RunDir, disk: SmallDisk, how: str) -> None:
     assert supervise(("train", 7, how)) == 7
     info = run.info()
-    assert (info["state"], info["exit_code"], info["worker"]) == ("failed", 7, None)
-    assert [problem["code"] for problem in info["problems"]] == ["E510"]
-    assert info["problems"][0]["values"]["reason"] == NO_ROOM
+    assert (info.state, info.exit_code, info.worker) == ("failed", 7, None)
+    assert [problem.code for problem in info.problems or ()] == ["E510"]
+    assert info.problems[0].values["reason"] == NO_ROOM
     assert run.state() == "failed"
     last = run.read_events()[-1]
     assert (last.kind, last.problems[0].code, last.step) == ("failed", "E510", 7)

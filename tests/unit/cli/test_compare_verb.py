@@ -32,9 +32,9 @@ def answer(run: RunDir, right: int) -> None:
         atomic_io.write_jsonl(run.path / file_names.EVAL / f"{which}.jsonl", rows)
     events = story()
     for event in events:
-        if event.kind == "score":
-            share = (5 if event.which == "before" else right) / ROWS
-            event |= {"scores": {**event.scores, "exact_match": share}, "rows": ROWS, "held_out_rows": ROWS}
+        if event["kind"] == "score":
+            share = (5 if event["which"] == "before" else right) / ROWS
+            event |= {"scores": {**event["scores"], "exact_match": share}, "rows": ROWS, "held_out_rows": ROWS}
     tell_events(run, events, seq=len(run.read_events()))
     conclude(run)
 
@@ -46,7 +46,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def start_parent(run: RunDir, lock: int) -> None:
         launched.append(run.name)
-        answer(run, 20 + int(run.plan().run.model_dump(mode="json")["peft"].get("r", 0)))
+        answer(run, 20 + int(dict(run.plan().run.peft).get("r", 0)))
 
     monkeypatch.setattr(start_run, "start_parent", start_parent)
     return launched

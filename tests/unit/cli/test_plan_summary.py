@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.records import as_event
 from tunewright.cli import plan_summary
 from tunewright.cli.console import Channel
+from tunewright.rundir.records import BaselineRecord
 
 
 def text_of(scores: dict[str, Any], **options: Any) -> list[str]:
@@ -29,11 +31,14 @@ def text_of(scores: dict[str, Any], **options: Any) -> list[str]:
     ],
 )  # fmt: skip
 def test_a_score_is_said_as_its_task_counts(task: Any, scores: dict[str, float], line: str) -> None:
-    assert plan_summary.score_line(task, {"scores": scores, "rows": 40}).replace("\u00a0", " ") == line
+    assert (
+        plan_summary.score_line(task, as_event({"kind": "score", "scores": scores, "rows": 40})).replace("\u00a0", " ")
+        == line
+    )
 
 
 def test_the_baseline_stands_between_base_and_tuned() -> None:
-    baseline = {"name": "majority class", "scores": {"accuracy": 0.12}}
+    baseline = BaselineRecord(name="majority class", scores={"accuracy": 0.12})
     lines = text_of({"held_out_loss": 0.5, "accuracy": 0.97}, base="untrained head", baseline=baseline)
     assert " ".join(lines[0].split()) == "untrained head most frequent class tuned"
     assert lines[1].split() == ["Right", "(accuracy)", "97.0", "%", "12.0", "%", "97.0", "%"]

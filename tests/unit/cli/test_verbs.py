@@ -103,7 +103,7 @@ def test_quickstart_says_that_its_data_are_generated(tw, built_in: Path, worked:
     shown = tw("quickstart", "--seed", "7", *layers)
     assert shown.code == 0
     assert "generated: shop messages -> JSON" in shown.err
-    assert worked[0].info().seeds.seed == 7
+    assert worked[0].info().seeds["seed"] == 7
     assert tw("quickstart", "--json", "--set", "peft.r=4", *layers).json["state"] == "finished"
 
 
@@ -297,7 +297,7 @@ def labelled(make_run: MakeRun) -> Callable[..., api.TrainedRun]:
 
     def make(task: str, **columns: str) -> api.TrainedRun:
         run = make_run()
-        plan = run.dir.plan()
+        plan = run.dir.plan().model_dump(mode="json")
         plan["run"]["task"] = task
         plan["facts"]["data"]["columns"] = columns
         atomic_io.write_json(run.dir.file(file_names.PLAN), plan)

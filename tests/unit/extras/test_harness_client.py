@@ -106,8 +106,8 @@ def test_results_of_several_calls_are_kept_side_by_side(run: TrainedRun, harness
     run.benchmark(["a", "b"], rows=1)
     run.benchmark(["b", "c"], rows=2)
     stored = run.dir.benchmark()
-    assert {name: task["rows"] for name, task in stored["tasks"].items()} == {"a": 1, "b": 2, "c": 2}
-    assert (stored["schema"], stored["harness"]) == (1, "0")
+    assert {name: task.rows for name, task in stored.tasks.items()} == {"a": 1, "b": 2, "c": 2}
+    assert json.loads(run.dir.benchmark_path.read_text())["harness"] == "0"
     assert run.dir.path / "eval" / "benchmark.json" == run.dir.benchmark_path
 
 

@@ -26,6 +26,7 @@ from tunewright.launch import start_run
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir import atomic_io, file_names, run_dir, run_lock
+from tunewright.rundir.records import ProcessRecord
 from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["facts"]
@@ -150,14 +151,14 @@ def test_from_another_namespace_and_clock_a_live_run_is_live(
     away = elsewhere(tmp_path)
     if not away:
         pytest.skip("this system lets nobody make a namespace")
-    record = run_dir.process_record(owner.pid) if recorded else {"pid": 1, "host": "somewhere"}
+    record = run_dir.process_record(owner.pid) if recorded else ProcessRecord(pid=1, host="somewhere")
     run.update_info(state="running", parent=record)
     before = snapshot(run.path)
     tunewright = [*away, sys.executable, "-m", "tunewright"]
     for words in (["runs", "rm", str(run.path), "--yes"], ["runs", "resume", str(run.path), "--set", "train.seed=1"]):
         result = subprocess.run([*tunewright, *words], capture_output=True, text=True)
         assert (result.returncode, "E505" in result.stderr) == (EXIT_LOCKED, True), result.stderr
-        assert f"pid {record['pid']} on {record['host']}" in result.stderr
+        assert f"pid {record.pid} on {record.host}" in result.stderr
     assert snapshot(run.path) == before
     owner.kill()
     owner.wait()
