@@ -16,7 +16,7 @@ import pytest
 from tests.unit.cli.conftest import model, rows, tw
 from tests.unit.launch import fake_trainer
 from tunewright.extras.sweep import optuna_search, trials
-from tunewright.extras.sweep.optuna_search import OptunaSearch
+from tunewright.extras.sweep.optuna_search import STARTUP, OptunaSearch
 from tunewright.launch import start_run
 from tunewright.rundir import atomic_io, run_dir
 from tunewright.rundir.run_dir import RunDir
@@ -258,10 +258,10 @@ def test_the_best_config_trains_the_best_trial_again(tw: Any, command: list[str]
 
 
 def test_hopeless_trials_are_stopped_and_said_to_be_pruned(command: list[str]) -> None:
-    end(begin(command, "--trials", "6", pace=0.01))  # so many must be finished before others are held against them
+    end(begin(command, "--trials", "6", pace=0.01))
     result = end(begin(command, "--trials", "10", pace=0.4))
     pruned = [trial for trial in result["trials"] if trial["state"] == "pruned"]
-    assert pruned and all(trial["value"] is None and trial["number"] >= 6 for trial in pruned), result
+    assert pruned and all(trial["value"] is None and trial["number"] >= STARTUP for trial in pruned), result
     for trial in pruned:
         run = RunDir(Path(trial["run"]))
         assert run.state() == "stopped" and run.read_events()[-1].text.startswith("pruned at step ")
