@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/, English and Chinese, from catalogue and schema: `python tools/docs.py [--check]`.
+"""Writes the generated pages of docs/, English and Chinese, from catalogue, schema and records: `python tools/docs.py [--check]`.
 
 `--check` writes nothing and exits 1 if a page is stale.
 """
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["TUNEWRIGHT_LANG"] = "en"  # whoever runs this; pages in another language say so
+
+import run_folder
 
 from tunewright.config.deprecated_keys import deprecated_keys
 from tunewright.config.glossary import spell_out
@@ -83,6 +85,7 @@ def pages() -> Iterator[tuple[str, str]]:
         with speaking(language):
             yield f"errors.{ending}", errors_page()
             yield f"options.{ending}", options_page()
+    yield "run-folder.md", run_folder.page()
 
 
 def main() -> int:

@@ -30,6 +30,7 @@ class PhaseBeginEvent(Event):
     phase: str
     """prepare, load, rehearse, evaluate_before, train, evaluate_after, save"""
     state: Literal["begin"]
+    """that it begins"""
 
 
 class PhaseEndEvent(Event):
@@ -39,6 +40,7 @@ class PhaseEndEvent(Event):
     phase: str
     """as when it began"""
     state: Literal["end"]
+    """that it has ended"""
     seconds: Number
     """its length"""
 
