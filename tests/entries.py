@@ -30,12 +30,12 @@ def load_everything(folder: str, rows: str, adapter: str) -> None:
     from tunewright.engine.models.load_model import load_adapter, load_base, load_hf_tokenizer
     from tunewright.errors import ModelError
 
-    made, text = api.plan(_loaded(folder, rows)), load_tokenizer(Path(folder))
+    planned, text = api.plan(_loaded(folder, rows)), load_tokenizer(Path(folder))
     load_hf_tokenizer(Path(folder), text).save_pretrained(Path(adapter).parent / "saved")
-    model = load_adapter(load_base(made, text), Path(adapter))
+    model = load_adapter(load_base(planned, text), Path(adapter))
     assert model.active_peft_config.r == 4
     model.generate(input_ids=model.dummy_inputs["input_ids"][:, :2], max_new_tokens=2)
     config = Path(adapter) / "adapter_config.json"
     config.write_text(config.read_text().replace('"megatron.core"', '"evil"'))
     with pytest.raises(ModelError, match="E307"):
-        load_adapter(load_base(made, text), Path(adapter))
+        load_adapter(load_base(planned, text), Path(adapter))

@@ -45,16 +45,16 @@ def faults(source: str, name: str) -> Iterator[str]:
     tree = ast.parse(source)
     names = _imported(tree)
     for node in ast.walk(tree):
-        found: Iterator[str] = iter(())
+        of_node: Iterator[str] = iter(())
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found = _import_faults(node, name)
+            of_node = _import_faults(node, name)
         elif isinstance(node, ast.Call):
-            found = _call_faults(node, name, names)
+            of_node = _call_faults(node, name, names)
         elif isinstance(node, ast.Dict):
-            found = _keyword_faults({k.value: v for k, v in zip(node.keys, node.values, strict=True) if _is_text(k)})
+            of_node = _keyword_faults({k.value: v for k, v in zip(node.keys, node.values, strict=True) if _is_text(k)})
         elif isinstance(node, ast.Attribute | ast.Name):
-            found = _reference_faults(_full_name(node, names))
-        yield from (f"{name}:{node.lineno} {fault}" for fault in found)
+            of_node = _reference_faults(_full_name(node, names))
+        yield from (f"{name}:{node.lineno} {fault}" for fault in of_node)
 
 
 def _is_text(node: ast.expr | None) -> bool:
@@ -163,8 +163,8 @@ def _loader_faults(node: ast.Call, keywords: Mapping[str, ast.expr]) -> Iterator
         return
     if ast.unparse(node.func.value) in NEEDS_NO_TRUST:
         return
-    said = keywords.get("trust_remote_code")
-    if said is None or ast.unparse(said) != "False":
+    value = keywords.get("trust_remote_code")
+    if value is None or ast.unparse(value) != "False":
         yield f"{node.func.attr} without trust_remote_code=False"
 
 
@@ -181,12 +181,12 @@ def _writer_faults(node: ast.Call, last: str, name: str) -> Iterator[str]:
 def test_the_package_makes_no_unsafe_call() -> None:
     files = sorted(SOURCE.rglob("*.py"))
     assert len(files) > 150
-    found = [
+    calls = [
         fault
         for path in files
         for fault in faults(path.read_text(encoding="utf-8"), path.relative_to(SOURCE).as_posix())
     ]
-    assert found == []
+    assert calls == []
 
 
 BAD = (

@@ -54,13 +54,13 @@ def test_fast_paths_of_the_plan_exist() -> None:
     llama = Plan.model_construct(
         fast_paths=tuple(PATHS), run=RunConfig(model="m", data="d", task="causal_lm"), facts=on_cpu
     )
-    taken = {name for way in fast_backends(llama) for name in way.paths}
+    backend_paths = {name for way in fast_backends(llama) for name in way.paths}
     others = {
         cpu_matmul.onednn_matmul.__name__,
         int8.__name__.rpartition(".")[2],
         merged_lora.merged_lora.__name__,
     }
-    assert taken | others == set(PATHS)
+    assert backend_paths | others == set(PATHS)
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) & set(PEFT_TARGETS)))

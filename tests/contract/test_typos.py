@@ -50,10 +50,10 @@ def is_known(section: str, key: str) -> bool:
 
 def cases() -> list[tuple[int, str, str, str]]:
     chance = random.Random(7)
-    found = []
+    rows = []
     for line, section, key in keys_of(to_yaml(EXAMPLE)):
-        found += [(line, section, key, typo) for typo in sorted(typos(key, chance)) if not is_known(section, typo)]
-    return found
+        rows += [(line, section, key, typo) for typo in sorted(typos(key, chance)) if not is_known(section, typo)]
+    return rows
 
 
 def test_every_key_of_the_example_is_tried() -> None:
@@ -73,8 +73,8 @@ def test_a_typo_in_any_key_gives_its_line_and_the_right_key(tmp_path: Path) -> N
         path.write_text("\n".join(changed), encoding="utf-8")
         with pytest.raises(SpecError) as caught:
             load(config=path)
-        found = [p for p in caught.value.problems if p.code == "E102"]
-        got = [(p.where.line, p.where.column, p.values["key"], p.values.get("suggestion")) for p in found]
+        problems = [p for p in caught.value.problems if p.code == "E102"]
+        got = [(p.where.line, p.where.column, p.values["key"], p.values.get("suggestion")) for p in problems]
         if got != [(line, len(indent) + 1, typo, key)]:
             wrong.append((section, key, typo, got))
     assert wrong == []

@@ -37,9 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     AttentionInterface.register(document_attention.NAME, _counted_attention)
 
 
-def _counted_attention(*given: Any, **named: Any) -> Any:
+def _counted_attention(*arguments: Any, **named: Any) -> Any:
     counts["document_attention"] += 1
-    return document_attention.document_attention(*given, **named)
+    return document_attention.document_attention(*arguments, **named)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,12 +60,12 @@ def _fast(method: Method, may_merge: Callable[[], bool], until_end: ExitStack) -
     """A method of a PEFT model with our attention, and with LoRA merged unless dropout or an adapter for each row forbids it."""
 
     @wraps(method)
-    def call(model: peft.PeftModel, *given: Any, **named: Any) -> Any:
+    def call(model: peft.PeftModel, *arguments: Any, **named: Any) -> Any:
         _attend(model, until_end)
         if not may_merge() or "adapter_names" in named or _drops(model):
-            return method(model, *given, **named)
+            return method(model, *arguments, **named)
         with _merged(model):
-            return method(model, *given, **named)
+            return method(model, *arguments, **named)
 
     return call
 

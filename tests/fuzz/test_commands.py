@@ -101,7 +101,7 @@ def fault(line: tuple[str, ...]) -> str:
     if result.exit_code not in CODES:
         return f"exit code {result.exit_code}"
     if result.exit_code and not out:  # a check that finds faults prints its account
-        return _told(err, result.exit_code)
+        return _error_code(err, result.exit_code)
     try:
         if out and not out.startswith(("Usage", "tunewright ")):
             json.loads(out)
@@ -110,16 +110,16 @@ def fault(line: tuple[str, ...]) -> str:
     return ""
 
 
-def _told(err: str, code: int) -> str:
+def _error_code(err: str, code: int) -> str:
     """What is wrong with a refusal: its last line is JSON, its code has this exit code, and it is no fault of ours."""
     try:
-        told = json.loads(err.splitlines()[-1])["error"]
+        as_json = json.loads(err.splitlines()[-1])["error"]
     except (ValueError, KeyError, IndexError):
         return f"exit code {code} without JSON: {err[-120:]}"
-    if told["code"] == "E802":
-        return f"E802 {told['message'][:150]}"
-    wanted = load_catalogue()[told["code"]].exit_code
-    return "" if code == wanted else f"{told['code']} with exit code {code}, not {wanted}"
+    if as_json["code"] == "E802":
+        return f"E802 {as_json['message'][:150]}"
+    wanted = load_catalogue()[as_json["code"]].exit_code
+    return "" if code == wanted else f"{as_json['code']} with exit code {code}, not {wanted}"
 
 
 def broken(lines: list[tuple[str, ...]]) -> list[str]:
@@ -129,18 +129,18 @@ def broken(lines: list[tuple[str, ...]]) -> list[str]:
         raise TimeoutError(f"no answer after {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, late)
-    found = []
+    faults = []
     try:
         for line in lines:
             signal.alarm(SECONDS)
             if reason := fault(line):
-                found.append(f"{' '.join(word[:40] for word in line)!r}: {reason}")
+                faults.append(f"{' '.join(word[:40] for word in line)!r}: {reason}")
             signal.alarm(0)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    record(found)
-    return found
+    record(faults)
+    return faults
 
 
 def test_some_bad_lines_are_answered_as_promised(place: Path) -> None:

@@ -31,10 +31,10 @@ NASTY = "\x1b[2J\x1b]0;owned\x07\x9b31m\x08\x7f\u202e\u2066\ud800"
 
 
 def zipped() -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("../rows.jsonl", BOMB)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 PACKED = {"gzip": gzip.compress(BOMB), "bzip2": bz2.compress(BOMB), "xz": lzma.compress(BOMB), "zip": zipped()}
@@ -66,11 +66,11 @@ def test_a_pickle_under_another_name_gives_no_row(tmp_path: Path, extension: str
     path = tmp_path / f"rows{extension}"
     path.write_bytes(pickle.dumps([{"prompt": "a", "completion": "b"}] * 3))
     try:
-        found = read_rows(str(path))
+        reading = read_rows(str(path))
     except TunewrightError as fault:
         assert fault.problems[0].code in ("E205", "E217", "E220")
     else:
-        assert not found.rows and found.problems
+        assert not reading.rows and reading.problems
     TRIED["data files"] += 1
 
 
@@ -148,12 +148,12 @@ def test_a_hundred_damaged_tables_end_no_process(tmp_path: Path, extension: str)
 def test_texts_of_rows_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     row = json.dumps({NASTY: NASTY, "prompt": NASTY})
     (tmp_path / "rows.jsonl").write_text(f'{row}\n{{"a": "{NASTY[0]}"}}\n{NASTY[:8]}\n', errors="surrogatepass")
-    found = read_rows(str(tmp_path / "rows.jsonl"))
+    reading = read_rows(str(tmp_path / "rows.jsonl"))
     problems = [
-        *found.problems,
+        *reading.problems,
         Problem("E207", Where(NASTY, 1, 1, NASTY, 1), {"field": NASTY, "row": 1, "found": NASTY}),
     ]
-    assert len(found.problems) >= 2
+    assert len(reading.problems) >= 2
     stream = io.StringIO()
     print_problems(problems, Channel(stream, is_tty=False, has_color=False, width=100))
     assert stream.getvalue()

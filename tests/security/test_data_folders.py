@@ -21,10 +21,10 @@ Spoil = Callable[[Path], object]
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "rows.jsonl").write_text('{"prompt": "secret", "completion": "b"}\n')
-    made = tmp_path / "data"
-    (made / "train").mkdir(parents=True)
-    (made / "train" / "rows.jsonl").write_text(ROW)
-    return made
+    data = tmp_path / "data"
+    (data / "train").mkdir(parents=True)
+    (data / "train" / "rows.jsonl").write_text(ROW)
+    return data
 
 
 def link(name: str, target: str) -> Spoil:

@@ -43,13 +43,13 @@ def labelled(tmp_path: Path, home: Path) -> tuple[Plan, RunDir]:
         "task": "seq_cls", "data.holdout": 0,
     }  # fmt: skip
     loaded = api.load(named=named)
-    made = api.plan(loaded)
-    return made, start_run.create(loaded, made, force=False, reporter=SILENT)
+    plan = api.plan(loaded)
+    return plan, start_run.create(loaded, plan, force=False, reporter=SILENT)
 
 
 def test_the_script_of_a_run_calls_nothing_that_a_name_asks_for(labelled: tuple[Plan, RunDir]) -> None:
-    made, run = labelled
-    text = peft_script.render(made, run, has_tests=False, has_pairs=False, pad_id=0)
+    plan, run = labelled
+    text = peft_script.render(plan, run, has_tests=False, has_pairs=False, pad_id=0)
     tree = ast.parse(text)
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert "canary" not in called and "os.system" not in called
@@ -59,13 +59,13 @@ def test_the_script_of_a_run_calls_nothing_that_a_name_asks_for(labelled: tuple[
 
 
 def test_the_card_holds_names_and_no_markup_of_theirs(labelled: tuple[Plan, RunDir]) -> None:
-    made, run = labelled
-    text = card(made, run)
+    plan, run = labelled
+    text = card(plan, run)
     _empty, front, body = text.split("---\n", 2)
-    assert yaml.safe_load(front)["base_model"] == made.facts.model.name
+    assert yaml.safe_load(front)["base_model"] == plan.facts.model.name
     assert yaml.safe_load(front)["tags"] == ["lora", "tunewright"]
     assert "\x1b" not in text and "\u202e" not in text
     line = next(line for line in body.splitlines() if line.startswith("- **Labels**"))
-    assert line.count("`") == 2 * len(made.facts.data.labels)
+    assert line.count("`") == 2 * len(plan.facts.data.labels)
     assert [heading for heading in body.splitlines() if heading.startswith("# other")] == []
     TRIED["names in exports"] += len(NASTY) + 2

@@ -77,17 +77,17 @@ def test_our_processes_are_given_no_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [f"401 for url?token={CANARY}", f"Bearer {CANARY}\nx", "Bearer hf_SomebodyElsesKey123"]
+    "answer_text", [f"401 for url?token={CANARY}", f"Bearer {CANARY}\nx", "Bearer hf_SomebodyElsesKey123"]
 )
-def test_what_the_hub_says_is_told_without_keys(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+def test_what_the_hub_says_is_told_without_keys(monkeypatch: pytest.MonkeyPatch, answer_text: str) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise OSError(said)
+        raise OSError(answer_text)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(TunewrightError, match="E702") as caught:
         resolve_model.resolve_model("owner/name", None, offline=False, reporter=SILENT)
-    told = json.dumps([caught.value.problems[0].to_json(), caught.value.problems[0].to_record()])
-    assert "hf_C" not in told and "hf_S" not in told and "***" in told
+    text = json.dumps([caught.value.problems[0].to_json(), caught.value.problems[0].to_record()])
+    assert "hf_C" not in text and "hf_S" not in text and "***" in text
     TRIED["keys"] += 1
 
 

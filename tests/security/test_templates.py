@@ -118,16 +118,16 @@ def test_a_stored_template_that_is_none_is_as_if_it_were_not_there(tmp_path: Pat
 
 
 def test_a_sound_template_is_tried_once_and_ours_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
     monkeypatch.setattr(
-        template_sandbox, "tried", lambda module, request: asked.append(module) or {"reason": "", "line": 0}
+        template_sandbox, "tried", lambda module, request: requests.append(module) or {"reason": "", "line": 0}
     )
     folder = tokenizer_folder(tmp_path, CHATML + "{# once #}")
     for _ in range(3):
         assert load_tokenizer(folder).chat_template
     for name in BUILT_IN:
         load_tokenizer(folder, name)
-    assert asked == ["tunewright.data.tokenized.template_sandbox"]
+    assert requests == ["tunewright.data.tokenized.template_sandbox"]
 
 
 @pytest.mark.parametrize("template", ["{{ 1 / 0 }}", "{{ messages[9]['x'] }}", "{{ 'a' + 1 }}", "{{ range(10**9) }}"])

@@ -17,17 +17,17 @@ from tunewright.i18n import speaking
 
 def test_every_code_is_explained_without_placeholders() -> None:
     for code in load_catalogue():
-        found = explain(code.lower())
-        assert (found.kind, found.title[:4]) == ("code", code)
-        assert "{" not in found.title + "".join(found.fixes)
+        explained = explain(code.lower())
+        assert (explained.kind, explained.title[:4]) == ("code", code)
+        assert "{" not in explained.title + "".join(explained.fixes)
 
 
 def test_every_key_is_explained_by_its_path_and_by_its_last_part() -> None:
     for path, field in options():
         for word in (path, path.rpartition(".")[2]):
-            found = explain(word)
+            explained = explain(word)
             if word not in SECTIONS:
-                assert field.description in found.paragraphs, word
+                assert field.description in explained.paragraphs, word
 
 
 def test_every_other_word_that_messages_send_people_to_is_known() -> None:
@@ -51,20 +51,20 @@ def test_every_term_is_found_by_its_name_in_any_spelling() -> None:
 
 
 def test_a_key_brings_its_term_with_it() -> None:
-    found = explain("r")
-    assert (found.title, found.fixes) == ("peft.r", ("--set peft.r=VALUE",))
-    assert any("thin matrices" in paragraph for paragraph in found.paragraphs)
+    explained = explain("r")
+    assert (explained.title, explained.fixes) == ("peft.r", ("--set peft.r=VALUE",))
+    assert any("thin matrices" in paragraph for paragraph in explained.paragraphs)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_explained_by_its_name_and_its_title(name: str) -> None:
     row = METHODS[name]
     for word in (name, row.title):
-        found = explain(word)
-        assert (found.title, found.fixes) == (f"{name}: {row.title}", (f"--method {name}",))
-        assert found.paragraphs[0] == row.about
+        explained = explain(word)
+        assert (explained.title, explained.fixes) == (f"{name}: {row.title}", (f"--method {name}",))
+        assert explained.paragraphs[0] == row.about
     declared = [key for key, field in row.model.model_fields.items() if not field.exclude]
-    assert all(key in found.paragraphs[1] for key in declared)
+    assert all(key in explained.paragraphs[1] for key in declared)
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ def words(node: Any) -> set[str]:
         return set().union(*map(words, node)) if node else set()
     if not isinstance(node, dict):
         return set()
-    found = set(node)
+    keys = set(node)
     for key, value in node.items():
         inner = list(value.values()) if key in ("properties", "$defs") else value
-        found |= words(inner) if key not in ("default", "enum", "const") else set()
-    return found
+        keys |= words(inner) if key not in ("default", "enum", "const") else set()
+    return keys
 
 
 def test_the_json_schema_speaks_standard_words_only() -> None:

@@ -43,12 +43,12 @@ def test_no_number_of_any_option_is_endless() -> None:
         named = {"method": methods_with(path.partition(".")[2])[0]} if path.startswith("peft.") else {}
         for text in (DIGITS, "-" + DIGITS, str(MOST + 1), "1e308", ".inf", ".nan"):
             try:
-                found = load(named=SMALL | named | {"model.name": "m"}, sets=[f"{path}={text}"]).run.model_dump()
+                sections = load(named=SMALL | named | {"model.name": "m"}, sets=[f"{path}={text}"]).run.model_dump()
             except SpecError:
                 continue
             section, _dot, key = path.partition(".")
-            kept = found[section][key] if key else found[section]
-            assert isinstance(kept, str) or abs(kept) < 2**32, (path, text, kept)
+            stored = sections[section][key] if key else sections[section]
+            assert isinstance(stored, str) or abs(stored) < 2**32, (path, text, stored)
 
 
 @pytest.mark.parametrize(

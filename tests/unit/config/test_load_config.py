@@ -24,12 +24,12 @@ def problems(folder: Path, text: str, *sets: str) -> list[Problem]:
     return list(caught.value.problems)
 
 
-def places(found: list[Problem]) -> list[tuple[str, int, int]]:
-    return [(p.code, p.where.line, p.where.column) for p in found]
+def places(located: list[Problem]) -> list[tuple[str, int, int]]:
+    return [(p.code, p.where.line, p.where.column) for p in located]
 
 
 def test_five_mistakes_in_one_file_give_five_located_problems_in_order(tmp_path: Path) -> None:
-    found = problems(
+    located = problems(
         tmp_path,
         "model: smollm2\n"
         "data:\n"
@@ -41,8 +41,8 @@ def test_five_mistakes_in_one_file_give_five_located_problems_in_order(tmp_path:
         "  evaluation_strategy: steps\n"
         "  max_steps: many\n",
     )
-    assert places(found) == [("E103", 4, 11), ("E102", 6, 3), ("E104", 7, 3), ("E118", 8, 3), ("E103", 9, 14)]
-    assert [p.message() for p in found] == [
+    assert places(located) == [("E103", 4, 11), ("E102", 6, 3), ("E104", 7, 3), ("E118", 8, 3), ("E103", 9, 14)]
+    assert [p.message() for p in located] == [
         "peft.r must be at least 1 or auto, got 0",
         'unknown key "learing_rate" in train',
         '"gradient_checkpointing" is called "activation_checkpointing" here',
@@ -50,17 +50,17 @@ def test_five_mistakes_in_one_file_give_five_located_problems_in_order(tmp_path:
         "and Tunewright decides it by train.eval_steps",
         "train.max_steps must be a whole number, got many",
     ]
-    assert found[1].fixes()[0] == 'did you mean "learning_rate"?'
-    assert (found[1].where.source, found[1].where.length) == ("  learing_rate: 2e-4", len("learing_rate"))
-    assert str(found[1].where).endswith("support.yaml:6:3")
+    assert located[1].fixes()[0] == 'did you mean "learning_rate"?'
+    assert (located[1].where.source, located[1].where.length) == ("  learing_rate: 2e-4", len("learing_rate"))
+    assert str(located[1].where).endswith("support.yaml:6:3")
 
 
 def test_problems_of_all_layers_come_together_file_first(tmp_path: Path) -> None:
     config = write(tmp_path, "model: m\ndata: d\npeft: {rr: 8}\n")
     with pytest.raises(SpecError) as caught:
         load(config=config, named={"train.learning_rate": "fast"}, sets=["nonsense", "trian.seed=1"])
-    found = [(p.code, p.where.file, p.where.source) for p in caught.value.problems]
-    assert found == [
+    located = [(p.code, p.where.file, p.where.source) for p in caught.value.problems]
+    assert located == [
         ("E102", str(config), "peft: {rr: 8}"),
         ("E103", "argument", "train.learning_rate=fast"),
         ("E110", "--set", "nonsense"),
@@ -196,13 +196,13 @@ def test_a_config_that_cannot_be_read_is_one_problem(tmp_path: Path) -> None:
     large, binary = tmp_path / "large.yaml", tmp_path / "binary.yaml"
     large.write_text("# " + "x" * 1_000_000)
     binary.write_bytes(b"model: m\ndata: \xff\n")
-    for path, said in [
+    for path, sentence in [
         (tmp_path / "none.yaml", "no such file"),
         (tmp_path, "it is a folder"),
         (large, "it is larger than 1 MB"),
         (binary, "the file is not UTF-8"),
     ]:
-        with pytest.raises(SpecError, match=said):
+        with pytest.raises(SpecError, match=sentence):
             load(config=path)
 
 

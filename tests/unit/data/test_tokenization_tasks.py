@@ -305,8 +305,8 @@ def test_encoded_rows_of_every_task_come_back_from_the_cache(task: str, tmp_path
 
 
 class TestPieces:
-    def marked_text(self, found: list[PreviewPiece]) -> str:
-        return "".join(f"[[{piece.text}]]" if piece.is_learned else piece.text for piece in found)
+    def marked_text(self, row_pieces: list[PreviewPiece]) -> str:
+        return "".join(f"[[{piece.text}]]" if piece.is_learned else piece.text for piece in row_pieces)
 
     def test_a_text_is_followed_by_what_is_learned_of_it(self) -> None:
         tokenizer = bert()

@@ -25,9 +25,9 @@ def codes(evidence: Evidence) -> list[str]:
 
 
 def only(evidence: Evidence, code: str) -> Finding:
-    found = judge(evidence)
-    assert [finding.code for finding in found] == [code]
-    return found[0]
+    findings = judge(evidence)
+    assert [finding.code for finding in findings] == [code]
+    return findings[0]
 
 
 def test_a_healthy_run_has_no_finding(healthy: Evidence) -> None:
@@ -42,8 +42,8 @@ def test_a_run_that_has_done_nothing_yet_has_no_finding(sick: Sick) -> None:
 
 
 def test_every_diagnosis_of_the_catalogue_has_a_rule() -> None:
-    told = " ".join(rule.__doc__ or "" for rule in (*RULES, *LAST_RULES))
-    assert [code for code in load_catalogue() if code.startswith("D") and code not in told] == []
+    docstrings = " ".join(rule.__doc__ or "" for rule in (*RULES, *LAST_RULES))
+    assert [code for code in load_catalogue() if code.startswith("D") and code not in docstrings] == []
 
 
 # D1
@@ -55,28 +55,28 @@ def test_a_run_that_died_of_memory_gets_savings_that_keep_the_effective_batch(si
         code, values={"step": 7, "peak": "19 GiB", "total": "20 GiB", "name": "mita", "reason": "x", "count": 0}
     )
     settings = {"train__per_device_train_batch_size": 4, "train__gradient_accumulation_steps": 2}
-    found = only(sick(settings, state="failed", problems=[problem]), "D103")
-    assert "at step 7" in found.message()
-    first = found.remedies[0]
+    finding = only(sick(settings, state="failed", problems=[problem]), "D103")
+    assert "at step 7" in finding.message()
+    first = finding.remedies[0]
     assert first.patch == {"train.per_device_train_batch_size": 2, "train.gradient_accumulation_steps": 4}
     assert first.command == (
         "tunewright runs resume mita --set train.per_device_train_batch_size=2 --set train.gradient_accumulation_steps=4"
     )
-    quantized = next(remedy for remedy in found.remedies if "model.quantization" in remedy.patch)
+    quantized = next(remedy for remedy in finding.remedies if "model.quantization" in remedy.patch)
     assert quantized.command == "tunewright train /runs/mita/config.yaml --set model.quantization=8bit"
 
 
 def test_a_saving_made_on_the_way_is_told_in_the_words_of_its_alert(sick: Sick) -> None:
     values = dict.fromkeys(("evidence", "peak", "total", "what", "was", "now", "start", "batch"), "8") | {"step": 3}
     alert = Problem("D101", values=values)
-    found = only(sick(alerts=[alert]), "D101")
-    assert found.message() == alert.message()
+    finding = only(sick(alerts=[alert]), "D101")
+    assert finding.message() == alert.message()
     assert codes(sick(alerts=[Problem("D102", values={"reason": "x", "rows": 8})])) == ["D102"]
 
 
-@pytest.mark.parametrize(("peak", "found"), [(19.5, ["D104"]), (18.5, [])])
-def test_a_peak_near_the_limit_is_a_hint(sick: Sick, peak: float, found: list[str]) -> None:
-    assert codes(sick(result=RunResult(peak_rss_bytes=int(peak * GIB)))) == found
+@pytest.mark.parametrize(("peak", "expected"), [(19.5, ["D104"]), (18.5, [])])
+def test_a_peak_near_the_limit_is_a_hint(sick: Sick, peak: float, expected: list[str]) -> None:
+    assert codes(sick(result=RunResult(peak_rss_bytes=int(peak * GIB)))) == expected
 
 
 # D2
@@ -87,9 +87,9 @@ def flat(level: float = 2.6) -> list[float]:
 
 
 def test_a_flat_loss_with_a_tiny_learning_rate_is_named(sick: Sick) -> None:
-    found = only(sick({"train__learning_rate": 1e-6}, logs=logged(flat()), evals=measured([2.6, 2.6])), "D201")
-    assert found.problem.values["times"] == 500
-    assert found.remedies[0].command == "tunewright train /runs/mita/config.yaml --set train.learning_rate=0.0005"
+    finding = only(sick({"train__learning_rate": 1e-6}, logs=logged(flat()), evals=measured([2.6, 2.6])), "D201")
+    assert finding.problem.values["times"] == 500
+    assert finding.remedies[0].command == "tunewright train /runs/mita/config.yaml --set train.learning_rate=0.0005"
 
 
 def test_a_flat_loss_with_a_usual_learning_rate_says_nothing_about_it(sick: Sick) -> None:
@@ -103,9 +103,9 @@ def test_a_small_learning_rate_that_learns_is_fine(sick: Sick) -> None:
 @pytest.mark.parametrize(("rate", "confidence"), [(0.05, "likely"), (5e-4, "possible")])
 def test_a_training_loss_that_rises_is_named(sick: Sick, rate: float, confidence: str) -> None:
     rising = [2.6 + 3 * i / STEPS for i in range(STEPS)]
-    found = only(sick({"train__learning_rate": rate}, logs=logged(rising), evals=measured([4.0, 5.0])), "D202")
-    assert (found.severity, found.confidence) == ("error", confidence)
-    assert found.remedies[0].patch == {"train.learning_rate": 5e-4 if rate > 5e-4 else 5e-5}
+    finding = only(sick({"train__learning_rate": rate}, logs=logged(rising), evals=measured([4.0, 5.0])), "D202")
+    assert (finding.severity, finding.confidence) == ("error", confidence)
+    assert finding.remedies[0].patch == {"train.learning_rate": 5e-4 if rate > 5e-4 else 5e-5}
 
 
 def test_a_loss_that_jumped_at_once_and_stays_there_is_named(sick: Sick) -> None:
@@ -124,16 +124,16 @@ def test_a_jump_counts_only_with_a_learning_rate_far_above_the_usual(sick: Sick)
 
 def test_an_adapter_without_gradient_is_named_whatever_the_learning_rate(sick: Sick) -> None:
     for settings in ({}, {"train__learning_rate": 1e-6}):
-        found = only(sick(settings, logs=logged(flat(), norm=0.0), evals=measured([2.6, 2.6])), "D203")
-        assert found.confidence == "certain"
+        finding = only(sick(settings, logs=logged(flat(), norm=0.0), evals=measured([2.6, 2.6])), "D203")
+        assert finding.confidence == "certain"
     assert codes(sick(logs=logged([1e-4] * STEPS, norm=1e-9, passes=20.0), evals=measured([0.01, 0.01]))) == []
 
 
 def test_rows_that_lost_their_answers_are_named(sick: Sick) -> None:
     cut = summary(masked_out=100).model_copy(update={"max_length": 48})
-    found = only(sick(summary=cut), "D204")
-    assert "100 of 628 rows" in found.message()
-    assert found.remedies[0].patch == {"data.max_length": 100}
+    finding = only(sick(summary=cut), "D204")
+    assert "100 of 628 rows" in finding.message()
+    assert finding.remedies[0].patch == {"data.max_length": 100}
     assert codes(sick(summary=summary(masked_out=20))) == []
 
 
@@ -151,9 +151,9 @@ def test_texts_that_were_written_in_a_template_before_are_named(sick: Sick) -> N
 
 def test_a_very_small_adapter_that_came_to_rest_is_named(sick: Sick) -> None:
     resting = falling(STEPS, start=2.6, end=2.0)
-    found = only(sick({"peft__r": 1}, logs=logged(resting, passes=5.0), evals=measured([2.2, 2.1])), "D206")
-    assert found.confidence == "possible"
-    assert found.remedies[0].patch == {"peft.r": "auto"}
+    finding = only(sick({"peft__r": 1}, logs=logged(resting, passes=5.0), evals=measured([2.2, 2.1])), "D206")
+    assert finding.confidence == "possible"
+    assert finding.remedies[0].patch == {"peft.r": "auto"}
     assert codes(sick({"peft__r": 8}, logs=logged(resting, passes=5.0), evals=measured([2.2, 2.1]))) == []
     assert codes(sick({"peft__r": 1}, logs=logged(falling(), passes=5.0))) == [], "it learned all the same"
     assert codes(sick({"peft__r": 1}, logs=logged(resting, passes=1.0), evals=measured([2.2, 2.1]))) == [], "one pass"
@@ -190,10 +190,10 @@ REMEMBERING = [*falling(40), *[0.02] * 20]
 
 def test_a_rising_held_out_loss_is_named_with_the_step_that_was_best(sick: Sick) -> None:
     evidence = sick(logs=logged(falling(), passes=10.0), evals=measured([1.0, 0.8, 0.9, 1.0, 1.2]))
-    found = only(evidence, "D301")
-    assert (found.problem.values["best"], found.problem.values["count"]) == (24, 3)
-    assert found.remedies[0].patch == {"train.num_train_epochs": 4.0}
-    assert found.remedies[1].patch == {"peft.r": 8}
+    finding = only(evidence, "D301")
+    assert (finding.problem.values["best"], finding.problem.values["count"]) == (24, 3)
+    assert finding.remedies[0].patch == {"train.num_train_epochs": 4.0}
+    assert finding.remedies[1].patch == {"peft.r": 8}
 
 
 @pytest.mark.parametrize(
@@ -221,12 +221,12 @@ def test_rows_known_by_heart_are_named(sick: Sick) -> None:
 def test_numbers_that_broke_are_named(sick: Sick) -> None:
     values = {"what": "the loss", "value": "nan", "step": 12, "learning_rate": "0.9", "lower": "0.09", "config": "c"}
     settings = {"train__learning_rate": 0.9, "train__max_grad_norm": 0}
-    found = only(
+    finding = only(
         sick(settings, state="failed", logs=logged([2.6] * 5), evals=[], problems=[Problem("E501", values=values)]),
         "D401",
     )
-    assert found.remedies[0].command == "tunewright runs resume mita --set train.learning_rate=0.0005"
-    assert found.remedies[1].patch == {"train.max_grad_norm": 1.0}
+    assert finding.remedies[0].command == "tunewright runs resume mita --set train.learning_rate=0.0005"
+    assert finding.remedies[1].patch == {"train.max_grad_norm": 1.0}
 
 
 def test_a_logged_loss_that_is_no_number_is_named(sick: Sick) -> None:
@@ -253,27 +253,27 @@ def test_a_gradient_that_exploded_and_left_damage_is_named(sick: Sick) -> None:
 
 
 def test_padding_is_a_hint_with_packing_as_remedy_where_it_was_switched_off(sick: Sick) -> None:
-    found = only(sick({"fast_paths__packing": False}, logs=logged(falling(), padding_share=0.7)), "D501")
-    assert (found.severity, found.remedies[0].patch) == ("hint", {"fast_paths.packing": True})
+    finding = only(sick({"fast_paths__packing": False}, logs=logged(falling(), padding_share=0.7)), "D501")
+    assert (finding.severity, finding.remedies[0].patch) == ("hint", {"fast_paths.packing": True})
     assert codes(sick(logs=logged(falling(), padding_share=0.3))) == []
 
 
 def test_checkpointing_that_was_asked_for_without_need_is_a_hint(sick: Sick) -> None:
-    found = only(sick({"train__activation_checkpointing": True}), "D502")
-    assert found.remedies[0].command.endswith("--set train.activation_checkpointing=false")
+    finding = only(sick({"train__activation_checkpointing": True}), "D502")
+    assert finding.remedies[0].command.endswith("--set train.activation_checkpointing=false")
     assert codes(sick(plan=remedied(plan_of(), {"train.activation_checkpointing": True}))) == [], "memory had run out"
 
 
 def test_a_slow_precision_that_was_asked_for_is_a_hint(sick: Sick) -> None:
-    found = only(sick({"model__precision": "bf16"}), "D503")
-    assert found.remedies[0].patch == {"model.precision": "fp32"}
+    finding = only(sick({"model__precision": "bf16"}), "D503")
+    assert finding.remedies[0].patch == {"model.precision": "fp32"}
     assert codes(sick({"model__precision": "fp32"})) == []
 
 
 def test_busy_neighbours_and_late_rows_are_hints(sick: Sick) -> None:
     assert codes(sick(logs=logged(falling(), core_wait_share=0.5))) == ["D504"]
-    found = only(sick({"train__dataloader_num_workers": 2}, logs=logged(falling(), row_wait_share=0.4)), "D505")
-    assert found.remedies[0].patch == {"train.dataloader_num_workers": 0}
+    finding = only(sick({"train__dataloader_num_workers": 2}, logs=logged(falling(), row_wait_share=0.4)), "D505")
+    assert finding.remedies[0].patch == {"train.dataloader_num_workers": 0}
 
 
 def test_runs_of_older_versions_that_did_not_measure_waiting_are_read(sick: Sick) -> None:
@@ -289,9 +289,9 @@ ENDLESS = '{"intent":"order"}{"intent":"order"}{"intent":"order"}'
 
 def test_answers_without_end_are_named_with_the_rows_that_were_cut(sick: Sick) -> None:
     endless = answers(12, ENDLESS, is_cut=True) + answers(8)
-    found = only(sick(samples=endless, summary=summary(truncated=300)), "D601")
-    assert "12 of 20 answers" in found.message()
-    assert found.remedies[0].patch == {"data.max_length": 100}
+    finding = only(sick(samples=endless, summary=summary(truncated=300)), "D601")
+    assert "12 of 20 answers" in finding.message()
+    assert finding.remedies[0].patch == {"data.max_length": 100}
 
 
 def test_few_endless_answers_short_ones_or_those_of_an_untrained_model_are_no_habit(sick: Sick) -> None:
@@ -303,8 +303,8 @@ def test_few_endless_answers_short_ones_or_those_of_an_untrained_model_are_no_ha
 
 
 def test_marks_of_another_template_are_named(sick: Sick) -> None:
-    found = only(sick(samples=answers(10, "[INST] hello [/INST]") + answers(10)), "D602")
-    assert found.problem.values["marks"] == "[/INST] [INST]"
+    finding = only(sick(samples=answers(10, "[INST] hello [/INST]") + answers(10)), "D602")
+    assert finding.problem.values["marks"] == "[/INST] [INST]"
     assert codes(sick(samples=answers(1, "what does [INST] mean?") + answers(19))) == []
 
 
@@ -339,9 +339,9 @@ FORTY_ROWS = [2.85, 2.94, 2.51, 1.9, 1.3, 1.2, 0.81, 0.45, 0.38]
 
 def test_ten_rows_and_fifteen_steps_ended_too_soon(sick: Sick) -> None:
     evidence = _curve(sick, 3.9, [(3, 3.58), (6, 3.346), (9, 3.305), (12, 3.291), (15, 3.285)], TEN_ROWS)
-    found = only(evidence, "D210")
-    assert "3.9 before, 3.29 at the last of 15 steps" in found.message()
-    assert found.remedies[0].command == "tunewright train /runs/mita/config.yaml --epochs 20"
+    finding = only(evidence, "D210")
+    assert "3.9 before, 3.29 at the last of 15 steps" in finding.message()
+    assert finding.remedies[0].command == "tunewright train /runs/mita/config.yaml --epochs 20"
     assert only(_curve(sick, 3.9, [], TEN_ROWS), "D210")  # nothing was held out
     limited = _curve(sick, 3.9, [], TEN_ROWS, settings={"train__max_steps": 15})
     assert only(limited, "D210").remedies[0].command.endswith("--set train.max_steps=60")

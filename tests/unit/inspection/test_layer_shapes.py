@@ -21,7 +21,7 @@ WHOLE = {
 }  # fmt: skip
 
 
-def told(caught: pytest.ExceptionInfo[ModelError]) -> list[tuple[str, int, str]]:
+def problem_values(caught: pytest.ExceptionInfo[ModelError]) -> list[tuple[str, int, str]]:
     return [(p.code, p.values["count"], p.values["names"]) for p in caught.value.problems]
 
 
@@ -40,13 +40,13 @@ def test_a_whole_model_passes(describe: Describe) -> None:
 def test_one_tensor_that_is_missing_is_named(describe: Describe, name: str) -> None:
     with pytest.raises(ModelError) as caught:
         describe(LLAMA, {other: shape for other, shape in WHOLE.items() if other != name})
-    assert told(caught) == [("E316", 1, name)]
+    assert problem_values(caught) == [("E316", 1, name)]
 
 
 def test_a_bias_that_one_block_lacks_is_named(describe: Describe) -> None:
     with pytest.raises(ModelError) as caught:
         describe({**LLAMA, "model_type": "qwen2"}, WHOLE | {"model.layers.0.self_attn.q_proj.bias": [64]})
-    assert told(caught) == [("E316", 1, "model.layers.1.self_attn.q_proj.bias")]
+    assert problem_values(caught) == [("E316", 1, "model.layers.1.self_attn.q_proj.bias")]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_sizes_that_do_not_fit_the_layers_are_told_with_both(
 ) -> None:
     with pytest.raises(ModelError) as caught:
         describe({**LLAMA, **change}, WHOLE)
-    ((code, number, names),) = told(caught)
+    ((code, number, names),) = problem_values(caught)
     assert (code, number, names.split(",")[0]) == ("E318", count, first)
 
 
@@ -88,4 +88,4 @@ def test_a_bare_base_is_looked_at_too(describe: Describe) -> None:
     assert describe(LLAMA, bare).num_layers == 2
     with pytest.raises(ModelError) as caught:
         describe({**LLAMA, "num_key_value_heads": 4}, bare)
-    assert told(caught)[0][:2] == ("E318", 4)
+    assert problem_values(caught)[0][:2] == ("E318", 4)

@@ -49,14 +49,14 @@ def test_the_own_group_comes_first_and_those_around_it_follow(tmp_path: Path) ->
     group(mount / "user.slice" / "run.scope")
     group(mount / "user.slice")
     listed.write_text("1:cpu:/\n0::/user.slice/run.scope\n")
-    assert [found.folder.name for found in own_groups(listed, mount)] == ["run.scope", "user.slice"]
+    assert [cgroup.folder.name for cgroup in own_groups(listed, mount)] == ["run.scope", "user.slice"]
 
 
 def test_a_container_that_sees_its_own_group_as_the_root(tmp_path: Path) -> None:
     mount, listed = tmp_path / "fs", tmp_path / "cgroup"
     group(mount / "memory")
     listed.write_text("4:cpu,memory:/docker/0123\n")
-    assert [found.folder for found in own_groups(listed, mount)] == [mount / "memory"]
+    assert [cgroup.folder for cgroup in own_groups(listed, mount)] == [mount / "memory"]
     assert own_groups(tmp_path / "nothing", mount) == ()
 
 

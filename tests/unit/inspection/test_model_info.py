@@ -126,8 +126,8 @@ def test_experts_are_one_parameter_a_block_however_the_checkpoint_holds_them(des
     together = describe(
         MOE, attention | {f"model.layers.{i}.{name}": shape for i in range(2) for name, shape in whole.items()}
     )
-    found = {g.name: (g.num_experts, g.in_features, g.out_features, g.count) for g in apart.experts}
-    assert found == {"experts.gate_up_proj": (4, 64, 96, 2), "experts.down_proj": (4, 48, 64, 2)}
+    groups = {g.name: (g.num_experts, g.in_features, g.out_features, g.count) for g in apart.experts}
+    assert groups == {"experts.gate_up_proj": (4, 64, 96, 2), "experts.down_proj": (4, 48, 64, 2)}
     assert set(together.experts) == set(apart.experts)
     assert [group.name for group in apart.linear] == ["q_proj"]
     assert expert_parameters(apart) == ["experts.gate_up_proj", "experts.down_proj"]

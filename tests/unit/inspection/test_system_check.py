@@ -18,14 +18,14 @@ def machine(probe: SpeedProbe | None = PROBE, free: float = 20, total: float = 2
     )  # fmt: skip
 
 
-def of(topic: str, found: list[SystemFinding]) -> list[SystemFinding]:
-    return [meaning for meaning in found if meaning.topic == topic]
+def of(topic: str, findings: list[SystemFinding]) -> list[SystemFinding]:
+    return [meaning for meaning in findings if meaning.topic == topic]
 
 
 def test_speed_is_told_in_tokens_and_by_library() -> None:
-    found = meanings(machine(), {})
-    assert "about 500 tokens a second" in of("speed", found)[0].text()
-    assert [meaning.text() for meaning in of("libraries", found)] == [
+    findings = meanings(machine(), {})
+    assert "about 500 tokens a second" in of("speed", findings)[0].text()
+    assert [meaning.text() for meaning in of("libraries", findings)] == [
         "fp32 products: 200 GFLOP/s by MKL, 430 by oneDNN; a plan takes the faster",
         "products in 8 bits are 4.0 times as fast: --set model.quantization=8bit may pay",
     ]

@@ -69,8 +69,8 @@ def test_a_7b_model_is_stored_in_as_many_bits_as_there_is_room_for(facts: Build,
     plan = make_plan(ask(), facts_on(facts(model=seven_billion("llama2")), size))
     assert plan.fits
     assert plan.run.model.quantization == stored
-    (told,) = [made for made in plan.choices if made.path == "model.quantization"]
-    assert told.value == stored
+    (quantization,) = [choice for choice in plan.choices if choice.path == "model.quantization"]
+    assert quantization.value == stored
 
 
 def test_weights_are_not_stored_in_what_the_method_or_the_machine_cannot_read(facts: Build) -> None:
@@ -132,9 +132,9 @@ def test_the_range_of_a_device_that_is_not_here_is_wider(facts: Build) -> None:
 
 @pytest.mark.fast_paths
 def test_operations_are_those_of_frozen_layers_adapters_attention_and_head(facts: Build) -> None:
-    found = facts(probe=MEASURED)
-    plan = make_plan(ask(train={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}), found)
-    todo = work(plan.run, found)
+    inspected = facts(probe=MEASURED)
+    plan = make_plan(ask(train={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}), inspected)
+    todo = work(plan.run, inspected)
     tokens, frozen = 160.0, frozen_numbers(smollm2())
     forward = 2 * tokens * (frozen + plan.trainable_parameters) + 2 * tokens**2 * 9 * 64 * 30 + 2 * 100 * 576 * 49152
     assert todo.row_tokens == tokens

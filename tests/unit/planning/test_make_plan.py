@@ -150,8 +150,8 @@ def test_a_family_outside_the_table_takes_names_found_in_the_model(facts: Build)
 
 
 @pytest.mark.parametrize(
-    ("targets", "found"),
+    ("targets", "count"),
     [("all-linear", 7), (["q_proj"], 1), (["self_attn.q_proj", "v_proj"], 2), (r".*\.(q|k)_proj", 2), ([], 0)],
 )
-def test_target_modules_mean_what_they_mean_in_peft(targets: str | list[str], found: int) -> None:
-    assert len(matching(smollm2(), targets)) == found
+def test_target_modules_mean_what_they_mean_in_peft(targets: str | list[str], count: int) -> None:
+    assert len(matching(smollm2(), targets)) == count

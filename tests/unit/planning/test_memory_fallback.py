@@ -14,23 +14,23 @@ Build = Callable[..., InspectedFacts]
 
 
 def plan_of(
-    facts: Build, *asked: str, has_bitsandbytes: bool = True, probe: SpeedProbe | None = None, **sections: object
+    facts: Build, *user_set: str, has_bitsandbytes: bool = True, probe: SpeedProbe | None = None, **sections: object
 ) -> Plan:
     run = RunConfig.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", **sections})
     known = facts(probe=probe)
     machine = known.machine.model_copy(update={"has_bitsandbytes": has_bitsandbytes})
-    return make_plan(run, known.model_copy(update={"machine": machine}), dict.fromkeys(asked, "--set"))
+    return make_plan(run, known.model_copy(update={"machine": machine}), dict.fromkeys(user_set, "--set"))
 
 
 def ladder(plan: Plan, *, in_training: bool = True) -> list[tuple[str, str, str]]:
     """All savings to the end, in words; the effective batch is looked at on every rung."""
-    found, batch = [], plan.effective_batch
+    steps, batch = [], plan.effective_batch
     while saving := next_saving(plan, in_training=in_training):
         plan = saving.plan
         assert plan.effective_batch == batch
-        found.append((saving.what, saving.was, saving.now))
-        assert len(found) < 20
-    return found
+        steps.append((saving.what, saving.was, saving.now))
+        assert len(steps) < 20
+    return steps
 
 
 BATCH = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
@@ -48,13 +48,13 @@ def test_the_cheapest_saving_comes_first(facts: Build) -> None:
 
 
 def test_a_split_may_be_changed_though_it_was_asked_for(facts: Build) -> None:
-    asked = tuple(f"train.{name}" for name in BATCH)
-    assert ladder(plan_of(facts, *asked, train=BATCH)) == [*SPLITS, CHECKPOINTING, EIGHT_BIT]
+    user_set = tuple(f"train.{name}" for name in BATCH)
+    assert ladder(plan_of(facts, *user_set, train=BATCH)) == [*SPLITS, CHECKPOINTING, EIGHT_BIT]
 
 
 def test_what_was_asked_for_otherwise_is_never_changed(facts: Build) -> None:
-    asked = ("train.activation_checkpointing", "model.quantization")
-    plan = plan_of(facts, *asked, train=BATCH | {"activation_checkpointing": False})
+    user_set = ("train.activation_checkpointing", "model.quantization")
+    plan = plan_of(facts, *user_set, train=BATCH | {"activation_checkpointing": False})
     assert ladder(plan) == SPLITS
 
 
@@ -112,7 +112,7 @@ def test_savings_are_kept_side_by_side(facts: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "has_bitsandbytes", "expected"),
+    ("user_set", "has_bitsandbytes", "expected"),
     [
         ((), True, {"shorter", "rank"}),
         ((), False, {"shorter", "rank", "package"}),
@@ -121,10 +121,10 @@ def test_savings_are_kept_side_by_side(facts: Build) -> None:
     ],
 )  # fmt: skip
 def test_at_the_end_only_what_was_not_used_is_recommended(
-    facts: Build, asked: tuple[str, ...], has_bitsandbytes: bool, expected: set[str]
+    facts: Build, user_set: tuple[str, ...], has_bitsandbytes: bool, expected: set[str]
 ) -> None:
     train = BATCH | {"activation_checkpointing": False}
-    plan = plan_of(facts, *asked, has_bitsandbytes=has_bitsandbytes, train=train)
+    plan = plan_of(facts, *user_set, has_bitsandbytes=has_bitsandbytes, train=train)
     while saving := next_saving(plan, in_training=True):
         plan = saving.plan
     assert set(what_would_help(plan)) == expected

@@ -81,8 +81,10 @@ def sample_rows(num: int, right_from: int, step: int = 5) -> list[dict[str, Any]
     for i in range(num):
         text, item, count, city = ORDERS[i % 2]
         gold = {"intent": "order", "item": item, "count": count, "city": city}
-        given = {**gold, "city": "Bergen", "size": "XL"} if i % step == 0 else dict(reversed(gold.items()))
-        answer = json.dumps(given, ensure_ascii=False) if i >= right_from else "Sure! I can help you with that order."
+        predicted = {**gold, "city": "Bergen", "size": "XL"} if i % step == 0 else dict(reversed(gold.items()))
+        answer = (
+            json.dumps(predicted, ensure_ascii=False) if i >= right_from else "Sure! I can help you with that order."
+        )
         reference = json.dumps(gold, ensure_ascii=False)
         rows.append({"row": 1100 + i, "prompt": text, "reference": reference, "answer": answer})
     return rows
@@ -142,7 +144,7 @@ class Story:
         self.phase(f"evaluate_{which}", 38.25)
         self.run.file(file_names.EVAL).mkdir(exist_ok=True)
         atomic_io.write_jsonl(self.run.path / file_names.EVAL / f"{which}.jsonl", samples)
-        read = [{"row": 2000 + i, "loss": 5 * one, "units": 5} for i, one in enumerate(losses)]
+        read = [{"row": 2000 + i, "loss": 5 * loss_of_row, "units": 5} for i, loss_of_row in enumerate(losses)]
         atomic_io.write_jsonl(self.run.path / file_names.EVAL / f"{which}.losses.jsonl", read)
         self.write("score", which=which, scores=scores, rows=len(samples), held_out_rows=held_out, seconds=38.25)
 
@@ -169,19 +171,19 @@ def start(tmp_path: Path) -> Callable[..., Story]:
         data_facts: dict[str, Any] | None = None, **info: Any,
     ) -> Story:  # fmt: skip
         sections = {"data": "support.jsonl", "eval": {"loss_rows": 200}}
-        asked = RunConfig.model_validate({"model": "smollm2", "task": task, "preset": "medium", **sections})
-        plan = plan_of(asked, held_out=held_out, **(data_facts or {}))
+        config = RunConfig.model_validate({"model": "smollm2", "task": task, "preset": "medium", **sections})
+        plan = plan_of(config, held_out=held_out, **(data_facts or {}))
         run = run_dir.create(tmp_path / name, name)
         versions = {"tunewright": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2"}
         run.update_info(state=state, created=START, versions=versions, **info)
         atomic_io.write_json(run.file(file_names.PLAN), plan.model_dump(mode="json"))
-        atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(asked))
+        atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(config))
         names = plan.facts.data.labels
-        told = {
+        labels = {
             "labels": {name: 170 + 5 * i for i, name in enumerate(names)},
             "problem_type": plan.facts.data.problem_type,
         }
-        atomic_io.write_json(run.file(file_names.PREPARED), {"key": "k", **account(held_out), **told})
+        atomic_io.write_json(run.file(file_names.PREPARED), {"key": "k", **account(held_out), **labels})
         story = Story(run, plan)
         story.phase("prepare", 1.9)
         story.phase("load", 3.4)
@@ -230,12 +232,12 @@ def intent_rows(num: int, right: Callable[[int], bool]) -> list[dict[str, Any]]:
     return rows
 
 
-def tagged_rows(num: int, found: Callable[[int, str], bool]) -> list[dict[str, Any]]:
+def tagged_rows(num: int, is_found: Callable[[int, str], bool]) -> list[dict[str, Any]]:
     """Sentences with entities; what is not found is tagged O."""
     rows = []
     for i in range(num):
         words, gold = SENTENCES[i % 4][0].split(), SENTENCES[i % 4][1].split()
-        tags = [tag if found(i, tag) else "O" for tag in gold]
+        tags = [tag if is_found(i, tag) else "O" for tag in gold]
         reference, answer = spoken(words, gold), spoken(words, tags)
         rows.append({"row": i + 1, "prompt": " ".join(words), "reference": reference, "answer": answer,
                      "gold_tags": gold, "tags": tags})  # fmt: skip
@@ -264,7 +266,7 @@ def share_right(rows: list[dict[str, Any]]) -> float:
 def entity_scores(rows: list[dict[str, Any]]) -> dict[str, float]:
     counts = confusion_matrix.by_label("entities", samples_of(rows))
     equal, predicted, gold = (sum(getattr(label, part) for label in counts) for part in ("equal", "predicted", "gold"))
-    words = [given == wanted for row in rows for given, wanted in zip(row["tags"], row["gold_tags"], strict=True)]
+    words = [tag == wanted for row in rows for tag, wanted in zip(row["tags"], row["gold_tags"], strict=True)]
     return {
         "accuracy": sum(words) / len(words), "entity_f1": 2 * equal / (predicted + gold),
         "entity_precision": equal / predicted if predicted else 0.0, "entity_recall": equal / gold,

@@ -101,11 +101,11 @@ def check(run: RunDir, file: str) -> None:
     text = CliRunner().invoke(app, ["runs", "list"])
     assert text.exit_code == 0 and "damaged" in text.stdout and f"{file} cannot be read" in text.stdout
     for verb in VERBS:
-        code, told = (
+        code, answer = (
             tw(*verb[:1], *verb[1:2], run.name, *verb[2:]) if verb[0] == "runs" else tw(verb[0], run.name, *verb[1:])
         )
-        assert (code, [problem["code"] for problem in told["problems"]]) == (1, ["E525"]), (verb, told)
-        assert told["problems"][0]["where"]["file"] == str(run.file(file))
+        assert (code, [problem["code"] for problem in answer["problems"]]) == (1, ["E525"]), (verb, answer)
+        assert answer["problems"][0]["where"]["file"] == str(run.file(file))
     assert tw("report", "2026-11-23-sound")[0] == 0
     if file == file_names.RUN_JSON:  # nobody knows when it was made, so it is not the last
         assert tw("diagnose", "last")[0] == 0
@@ -162,8 +162,8 @@ def test_an_event_that_no_kill_explains_is_told_with_its_line(run: RunDir, line:
     row = rows()[run.name]
     assert (row["state"], row["damage"]["where"]["line"]) == ("damaged", 6)
     for verb in ("report", "diagnose"):
-        code, told = tw(verb, run.name)
-        assert (code, told["problems"][0]["code"], told["problems"][0]["where"]["line"]) == (1, "E525", 6)
+        code, answer = tw(verb, run.name)
+        assert (code, answer["problems"][0]["code"], answer["problems"][0]["where"]["line"]) == (1, "E525", 6)
     assert tw("report", "2026-11-23-sound")[0] == 0
 
 
@@ -206,8 +206,8 @@ def test_what_a_kill_or_a_power_cut_leaves_is_no_damage(run: RunDir, rest: bytes
 )
 def test_other_files_of_a_run_are_told_with_a_way_on_that_works(run: RunDir, file: str, content: bytes | None) -> None:
     put(run.file(file), content)
-    code, told = tw("report", run.name)
-    problem = told["problems"][0]
+    code, answer = tw("report", run.name)
+    problem = answer["problems"][0]
     assert (code, problem["code"], problem["where"]["file"]) == (1, "E525", str(run.file(file)))
     run.file(file).rename(run.path / "aside")
     assert tw("report", run.name)[0] == 0
@@ -232,13 +232,13 @@ def test_folders_of_others_are_no_runs(run: RunDir, tmp_path: Path) -> None:
 
 def test_a_folder_of_runs_is_compared_without_the_damaged_one(run: RunDir) -> None:
     put(run.file(file_names.PLAN), b"")
-    code, told = tw("compare", "runs")
-    assert code == 0 and [left["run"] for left in told["left_out"]] == [f"runs/{run.name}"]
+    code, answer = tw("compare", "runs")
+    assert code == 0 and [left["run"] for left in answer["left_out"]] == [f"runs/{run.name}"]
 
 
 def test_objects_in_python_say_it_too(run: RunDir) -> None:
     import tunewright as tw_api
 
     put(run.file(file_names.RUN_JSON), b"{}")
-    assert [one.state for one in tw_api.runs()] == ["finished", "damaged"]
+    assert [handle.state for handle in tw_api.runs()] == ["finished", "damaged"]
     assert "damaged" in repr(tw_api.runs()[1])

@@ -26,8 +26,8 @@ HOSTILE = (
 
 
 def text_of(run: RunDir, **options: Any) -> str:
-    found = run_record.read(run)
-    return card(found.plan, run, found.baseline, **options)
+    record = run_record.read(run)
+    return card(record.plan, run, record.baseline, **options)
 
 
 def loaded(text: str, folder: Path) -> dict[str, Any]:
@@ -57,16 +57,16 @@ def test_the_hubs_parser_reads_the_scores_and_writes_them_back(
     assert parsed.data.to_dict() == metadata
     assert ModelCard(str(parsed)).data.to_dict() == metadata
 
-    found = run_record.read(run)
-    assert found.after is not None and found.before is not None
+    record = run_record.read(run)
+    assert record.after is not None and record.before is not None
     assert {result.metric_name.split(" (base model")[0] for result in results} == {
-        HUB_METRICS[metric][1] for metric in found.after.scores
+        HUB_METRICS[metric][1] for metric in record.after.scores
     }
-    assert [result.metric_value for result in results] == pytest.approx(list(found.after.scores.values()), rel=1e-5)
-    assert all(f"(base model: {value:.4g})" in result.metric_name for result, value in both(results, found.before))
+    assert [result.metric_value for result in results] == pytest.approx(list(record.after.scores.values()), rel=1e-5)
+    assert all(f"(base model: {value:.4g})" in result.metric_name for result, value in both(results, record.before))
     for result in results:
         assert (result.dataset_name, result.dataset_split) == ("support.jsonl", "held-out")
-        assert result.dataset_revision == found.plan.facts.data.fingerprint
+        assert result.dataset_revision == record.plan.facts.data.fingerprint
         assert result.task_type == metadata["pipeline_tag"]
 
 
@@ -113,13 +113,13 @@ def test_the_licence_of_the_base_is_carried_over(finished: RunDir, tmp_path: Pat
     readme.write_text(
         "---\nlicense: other\nlicense_name: qwen-research\nlicense_link: https://example.org/LICENSE\n---\n# A\n"
     )
-    told = license_of(tmp_path, "owner/model")
-    assert told == {
+    license_fields = license_of(tmp_path, "owner/model")
+    assert license_fields == {
         "license": "other", "license_name": "qwen-research", "license_link": "https://example.org/LICENSE"
     }  # fmt: skip
-    text = card(renamed(run_record.read(finished).plan, license=told), finished)
+    text = card(renamed(run_record.read(finished).plan, license=license_fields), finished)
     (tmp_path / "card").mkdir()
-    assert loaded(text, tmp_path / "card").items() >= told.items()
+    assert loaded(text, tmp_path / "card").items() >= license_fields.items()
     assert "license" not in loaded(
         card(renamed(run_record.read(finished).plan, license={}), finished), tmp_path / "card"
     )
@@ -160,9 +160,9 @@ def test_the_command_asks_for_what_was_trained(fixture: str, request: pytest.Fix
 def test_folders_of_this_machine_stand_in_no_command(finished: RunDir) -> None:
     plan = run_record.read(finished).plan
     data = plan.run.data.model_copy(update={"train": "/home/me/rows.jsonl", "holdout": "/home/me/held-out.jsonl"})
-    told = command(plan.model_copy(update={"run": plan.run.model_copy(update={"data": data})}))
-    assert "tunewright train smollm2 rows.jsonl " in told
-    assert "--set data.holdout=held-out.jsonl" in told and "/home" not in told
+    text = command(plan.model_copy(update={"run": plan.run.model_copy(update={"data": data})}))
+    assert "tunewright train smollm2 rows.jsonl " in text
+    assert "--set data.holdout=held-out.jsonl" in text and "/home" not in text
 
 
 def test_versions_stand_in_the_card(finished: RunDir) -> None:

@@ -11,8 +11,8 @@ from tunewright.rundir.run_dir import RunDir
 
 
 def card_of(run: RunDir) -> str:
-    found = run_record.read(run)
-    return card(found.plan, run, found.baseline)
+    record = run_record.read(run)
+    return card(record.plan, run, record.baseline)
 
 
 @pytest.mark.parametrize(

@@ -138,11 +138,11 @@ def test_texts_written_from_texts_are_judged_by_common_words(translated: RunDir)
 
 
 def test_the_summary_names_task_baseline_and_what_was_to_beat(classified: RunDir) -> None:
-    found = json.loads(json.dumps(summary(classified, diagnose(classified).findings), allow_nan=False))
-    assert (found["task"], found["baseline"]["name"]) == ("seq_cls", "majority class")
-    assert found["verdict"]["reference"] == "majority class"
-    assert found["scores"][0]["metric"] == "accuracy" and found["scores"][0]["baseline"] == pytest.approx(1 / 6)
-    assert found["answers"] == {"fixed": 97, "broken": 2, "wrong": 9, "right": 12}
+    as_json = json.loads(json.dumps(summary(classified, diagnose(classified).findings), allow_nan=False))
+    assert (as_json["task"], as_json["baseline"]["name"]) == ("seq_cls", "majority class")
+    assert as_json["verdict"]["reference"] == "majority class"
+    assert as_json["scores"][0]["metric"] == "accuracy" and as_json["scores"][0]["baseline"] == pytest.approx(1 / 6)
+    assert as_json["answers"] == {"fixed": 97, "broken": 2, "wrong": 9, "right": 12}
 
 
 def test_uneven_classes_are_warned_of(start: Callable[..., Any]) -> None:
@@ -254,9 +254,9 @@ def test_a_failed_run_says_where_and_why_and_what_to_do(start: Callable[..., Any
     assert "E501" in text and "nan" in text
     assert "the tuned one was not" in text
     assert "Load the adapter" not in text
-    found = summary(story.run, diagnose(story.run).findings)
-    assert found["verdict"]["kind"] == "unknown" and found["adapter"] is None
-    assert [problem["code"] for problem in found["problems"]] == ["E501"]
+    as_json = summary(story.run, diagnose(story.run).findings)
+    assert as_json["verdict"]["kind"] == "unknown" and as_json["adapter"] is None
+    assert [problem["code"] for problem in as_json["problems"]] == ["E501"]
 
 
 def test_free_text_is_judged_by_its_loss_which_stands_first(start: Callable[..., Any]) -> None:
@@ -274,7 +274,7 @@ def test_free_text_tells_the_losses_of_its_rows(start: Callable[..., Any]) -> No
     story = start("prose", held_out=150)
     rows = [{"row": 2000 + i, "prompt": "Tell.", "reference": "Long ago ...", "answer": f"Hm {i}."} for i in range(6)]
     before = [1 + i / 150 for i in range(150)]
-    after = [one - 0.3 if i % 10 else one + 0.1 for i, one in enumerate(before)]
+    after = [loss - 0.3 if i % 10 else loss + 0.1 for i, loss in enumerate(before)]
     story.score("before", 1.5, rows, 150, losses=before)
     story.score("after", 1.24, rows, 150, losses=after)
     text = page_of(story.run).text.replace("\u00a0", " ")
@@ -304,7 +304,7 @@ def test_the_language_of_the_page_is_that_of_the_process(finished: RunDir, monke
         def gettext(self, text: str) -> str:
             return text.replace("Was it worth it?", "值得吗？")
 
-        def ngettext(self, one: str, many: str, count: int) -> str:
+        def ngettext(self, singular: str, many: str, count: int) -> str:
             return many
 
     monkeypatch.setattr("tunewright.i18n.translations", lambda lang: Capitals())
@@ -322,11 +322,11 @@ def test_the_report_goes_where_it_is_asked_to(finished: RunDir, tmp_path: Path) 
 
 
 def test_the_summary_is_plain_json(finished: RunDir) -> None:
-    found = json.loads(json.dumps(summary(finished, diagnose(finished).findings), allow_nan=False))
-    assert found["answers"] == {"fixed": 64, "broken": 0, "wrong": 48, "right": 8}
-    assert found["steps"] == {"planned": 135, "done": 135, "kept": 108}
-    assert found["peak_bytes"]["measured"] == 2_212_000_000
-    assert found["generated_data"] is True
+    as_json = json.loads(json.dumps(summary(finished, diagnose(finished).findings), allow_nan=False))
+    assert as_json["answers"] == {"fixed": 64, "broken": 0, "wrong": 48, "right": 8}
+    assert as_json["steps"] == {"planned": 135, "done": 135, "kept": 108}
+    assert as_json["peak_bytes"]["measured"] == 2_212_000_000
+    assert as_json["generated_data"] is True
 
 
 SEEN: list[dict[str, Any]] = [
@@ -440,20 +440,20 @@ def test_every_new_part_can_be_read_in_chinese_and_asks_for_nothing(
 ) -> None:
     atomic_io.write_jsonl(classified.file(file_names.SEEN_ROWS), SEEN)
     prepared(classified, histogram={"width": 10, "rows": [0, 3, 1], "cut": [0, 0, 1]}, max_length=25)
-    asked: set[str] = set()
+    texts: set[str] = set()
 
     class Listening:
         def gettext(self, text: str) -> str:
-            asked.add(text)
+            texts.add(text)
             return f"译{text}"
 
-        def ngettext(self, one: str, many: str, count: int) -> str:
+        def ngettext(self, singular: str, many: str, count: int) -> str:
             return many
 
     monkeypatch.setattr("tunewright.i18n.translations", lambda lang: Listening())
     monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
     page = page_of(classified)
     for words in ("Confusion matrix", "Length of the rows", "What the model was trained on", "In the loss"):
-        assert words in asked and f"译{words}" in page.text, words
+        assert words in texts and f"译{words}" in page.text, words
     for _tag, attributes in page.elements:
         assert not {"src", "srcset", "action", "data", "style"} & set(attributes), attributes

@@ -76,13 +76,13 @@ def test_one_row_in_chinese(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "expected"),
     [(1, "1 held-out row"), (0, "0 held-out rows"), (2, "2 held-out rows"), (11, "11 held-out rows")],
 )
-def test_counted_things(number: int, told: str) -> None:
-    assert formatting.held_out(number) == told
+def test_counted_things(number: int, expected: str) -> None:
+    assert formatting.held_out(number) == expected
     with speaking("en"):
-        assert formatting.held_out(number).spoken() == told
+        assert formatting.held_out(number).spoken() == expected
     with speaking("zh"):
         assert formatting.held_out(number).spoken() == f"{number} 条留出样本"
 
@@ -139,7 +139,7 @@ def test_the_page_holds_no_path_of_the_machine(finished: RunDir, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("tunewright train /home/me/runs/a/config.yaml --set train.learning_rate=1e-4",
          "tunewright train config.yaml --set train.learning_rate=1e-4"),
@@ -151,8 +151,8 @@ def test_the_page_holds_no_path_of_the_machine(finished: RunDir, tmp_path: Path)
         ("Qwen/Qwen3-0.6B", None),
     ],
 )  # fmt: skip
-def test_folders_are_left_out_and_nothing_else(text: str, told: str | None) -> None:
-    assert formatting.without_folders(text) == (text if told is None else told)
+def test_folders_are_left_out_and_nothing_else(text: str, expected: str | None) -> None:
+    assert formatting.without_folders(text) == (text if expected is None else expected)
 
 
 def test_the_demos_values_are_told_as_the_demos(home: Path) -> None:

@@ -119,34 +119,35 @@ def test_of_many_numbers_the_worst_and_the_best_are_shown() -> None:
 
 
 def test_the_best_and_the_worst_come_first_and_at_most_twenty(finished: RunDir) -> None:
-    found = sample_pairs.pairs("text", finished.samples("before"), finished.samples("after"))
-    chosen = sample_pairs.shown(found)
+    pairs = sample_pairs.pairs("text", finished.samples("before"), finished.samples("after"))
+    chosen = sample_pairs.shown(pairs)
     assert len(chosen) == sample_pairs.MOST_SHOWN
     assert [pair.outcome for pair in chosen] == ["fixed"] * 6 + ["wrong"] * 14
     shares = [pair.closeness for pair in chosen[6:]]
     assert shares == [0.0] * 6 + [pytest.approx(2 * 3 / 9)] * 8
 
 
-def told(found: list[sample_pairs.SamplePair]) -> list[tuple[str, list[int]]]:
+def grouped_rows(sample_pair_list: list[sample_pairs.SamplePair]) -> list[tuple[str, list[int]]]:
     return [
-        (group.title, [pair.row for pair in group.pairs]) for group in sample_pairs.groups(sample_pairs.shown(found))
+        (group.title, [pair.row for pair in group.pairs])
+        for group in sample_pairs.groups(sample_pairs.shown(sample_pair_list))
     ]
 
 
 def test_the_surest_right_labels_and_the_surest_wrong_ones_stand_first() -> None:
     answers = [("a", 0.6), ("a", 0.9), ("b", 0.7), ("b", 0.99)]
     after = samples({"row": n, "reference": "a", "answer": a, "probability": p} for n, (a, p) in enumerate(answers))
-    found = sample_pairs.pairs("label", answered(after, "c"), after)
-    assert told(found) == [("now right", [1, 0]), ("wrong before and now", [3, 2])]
-    assert found[3].hints == ("99.0\u00a0% sure",)
+    pairs = sample_pairs.pairs("label", answered(after, "c"), after)
+    assert grouped_rows(pairs) == [("now right", [1, 0]), ("wrong before and now", [3, 2])]
+    assert pairs[3].hints == ("99.0\u00a0% sure",)
     assert sample_pairs.pairs("label", after, [after[0].model_copy(update={"probability": None})])[0].hints == ()
 
 
 def test_free_text_is_ordered_by_the_words_it_shares_with_the_reference() -> None:
     answers = ["asks for a parcel back", "no", "asks about a parcel", "parcel parcel"]
     after = samples({"row": n, "reference": "asks for a parcel", "answer": a} for n, a in enumerate(answers))
-    found = sample_pairs.pairs("text", answered(after, "hm"), after)
-    assert told(found) == [("Nearest to the reference", [0, 2]), ("Farthest from the reference", [1, 3])]
+    pairs = sample_pairs.pairs("text", answered(after, "hm"), after)
+    assert grouped_rows(pairs) == [("Nearest to the reference", [0, 2]), ("Farthest from the reference", [1, 3])]
 
 
 def test_a_wrong_answer_is_marked_where_it_differs_and_a_right_one_is_not() -> None:

@@ -30,9 +30,9 @@ def test_words_of_their_own_are_marked(text: str, other: str, only_here: list[st
 
 
 def test_the_order_of_fields_is_no_difference() -> None:
-    gold, given = '{"item": "mug", "count": 2, "city": "Oslo"}', '{"city":"Bergen","count":2,"item":"mug"}'
-    assert marked(given, gold) == ["Bergen"]
-    assert marked(gold, given) == ["Oslo"]
+    gold, answer = '{"item": "mug", "count": 2, "city": "Oslo"}', '{"city":"Bergen","count":2,"item":"mug"}'
+    assert marked(answer, gold) == ["Bergen"]
+    assert marked(gold, answer) == ["Oslo"]
     assert marked('{"a": 1, "b": 2}', '{"b": 2}') == ['"a": 1,']
 
 

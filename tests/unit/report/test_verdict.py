@@ -158,8 +158,8 @@ def test_only_an_interval_makes_a_verdict_clear() -> None:
 
 
 def test_tokens_are_spoken_of_only_where_tokens_were_predicted() -> None:
-    told = verdict_of(event(0, perplexity=2.7, **SAME), event(0, perplexity=1.6, **LOW)).sentence()
-    assert "hesitated among 2.72 tokens" in told
+    sentence = verdict_of(event(0, perplexity=2.7, **SAME), event(0, perplexity=1.6, **LOW)).sentence()
+    assert "hesitated among 2.72 tokens" in sentence
     assert "tokens" not in verdict_of(event(0, **SAME), event(0, **LOW), "token_cls").sentence()
 
 
@@ -205,7 +205,7 @@ def test_every_task_has_metrics_that_decide() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "interval", "kind", "said"),
+    ("after", "interval", "kind", "words"),
     [
         (0.5, (-0.6, -0.4), "better", "fell from 1.000 to 0.500 (−0.5, 95 % interval −0.6 to −0.4)"),
         (1.5, (0.4, 0.6), "worse", "rose from 1.000 to 1.500 (+0.5, 95 % interval +0.4 to +0.6)"),
@@ -213,9 +213,9 @@ def test_every_task_has_metrics_that_decide() -> None:
         (0.995, (-0.006, -0.004), "unclear", "a difference of less than 1 % shows nothing"),
     ],
 )
-def test_a_loss_is_judged_by_its_rows(after: float, interval: tuple[float, float], kind: str, said: str) -> None:
+def test_a_loss_is_judged_by_its_rows(after: float, interval: tuple[float, float], kind: str, words: str) -> None:
     before, end = event(0, 150, **SAME), event(0, 150, held_out_loss=after)
     scores = pair("causal_lm", before, end, paired={LOSS: interval})
     verdict = judge("causal_lm", before, end, scores, num_held_out=150)
     assert (verdict.kind, verdict.metric) == (kind, LOSS)
-    assert said in verdict.sentence().replace("\u00a0", " ")
+    assert words in verdict.sentence().replace("\u00a0", " ")

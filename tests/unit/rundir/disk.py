@@ -164,17 +164,17 @@ class Cache:
             yield self._writer([position < length for position in range(num)], ["whole"] * num)
             yield self._writer([position < length for position in range(num)], ["zeroed"] * num)
         for _ in range(num_random if num else 0):
-            kept = [rng.random() < 0.5 for _ in range(num)]
-            yield self._writer(kept, rng.choices(["whole", "cut", "zeroed"], k=num))
+            is_on_disk = [rng.random() < 0.5 for _ in range(num)]
+            yield self._writer(is_on_disk, rng.choices(["whole", "cut", "zeroed"], k=num))
 
-    def _writer(self, kept: list[bool], forms: list[str]) -> Callable[[Path], None]:
+    def _writer(self, is_on_disk: list[bool], forms: list[str]) -> Callable[[Path], None]:
         names: dict[Node, dict[str, Node]] = {}
         contents: dict[Node, bytes] = {}
 
         def names_of(folder: Node) -> dict[str, Node]:
             return names.setdefault(folder, dict(folder.disk_names))
 
-        for change, _, form in itertools.compress(zip(self.waiting, kept, forms, strict=True), kept):
+        for change, _, form in itertools.compress(zip(self.waiting, is_on_disk, forms, strict=True), is_on_disk):
             if change.content is not None:
                 whole = change.content
                 cut = whole[: len(whole) // 2]

@@ -48,9 +48,9 @@ def test_a_damaged_file_is_named_and_its_checkpoint_not_taken(name: str, harm: o
     damaged = store.folder / "checkpoint-10"
     harm(damaged / name)
     left = snapshot(damaged)
-    found, told = store.newest_valid()
-    assert found == store.folder / "checkpoint-5"
-    assert len(told) == 1
-    assert ("the manifest" if name == MANIFEST else name) in told[0]
+    newest, faults = store.newest_valid()
+    assert newest == store.folder / "checkpoint-5"
+    assert len(faults) == 1
+    assert ("the manifest" if name == MANIFEST else name) in faults[0]
     assert snapshot(store.folder / ".corrupt-10-0") == left
-    assert store.newest_valid() == (found, [])
+    assert store.newest_valid() == (newest, [])

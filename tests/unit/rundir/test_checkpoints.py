@@ -50,8 +50,8 @@ def test_a_damaged_checkpoint_is_set_aside_and_named(store: CheckpointStore, har
     else:
         (newest / MANIFEST).unlink()
     assert damage(newest)
-    found, faults = store.newest_valid()
-    assert found == store.folder / "checkpoint-5"
+    checkpoint, faults = store.newest_valid()
+    assert checkpoint == store.folder / "checkpoint-5"
     if harm == "no_manifest":
         assert faults == ["checkpoint-10: not a checkpoint of this run, left alone"]
         assert newest.is_dir()
@@ -117,17 +117,17 @@ def test_a_foreign_folder_is_named_and_nothing_is_written(store: CheckpointStore
 def test_a_copy_under_another_step_is_no_checkpoint(store: CheckpointStore) -> None:
     path = save(store, 5)
     shutil.copytree(path, store.folder / "checkpoint-50")
-    found, told = store.newest_valid()
-    assert found == path
-    assert "that of step 5" in told[0]
+    newest, faults = store.newest_valid()
+    assert newest == path
+    assert "that of step 5" in faults[0]
 
 
 def test_an_unlisted_file_breaks_the_seal(store: CheckpointStore) -> None:
     save(store, 5)
     (save(store, 10) / "notes.txt").write_text("mine")
     assert [step for step, _ in store.own()] == [5]
-    _found, told = store.newest_valid()
-    assert "notes.txt is not in the manifest" in told[0]
+    _newest, faults = store.newest_valid()
+    assert "notes.txt is not in the manifest" in faults[0]
     assert (store.folder / ".corrupt-10-0" / "notes.txt").read_text() == "mine"
 
 
@@ -153,5 +153,5 @@ def test_no_manifest_whatever_it_holds_stops_a_reader(store: CheckpointStore, co
         (store.folder / name).mkdir()
     (store.folder / "checkpoint-12").write_text("a file")
     (store.folder / "checkpoint-13").symlink_to(store.folder / "checkpoint-13")
-    found, _told = store.newest_valid()
-    assert found == store.folder / "checkpoint-5"
+    newest, _faults = store.newest_valid()
+    assert newest == store.folder / "checkpoint-5"

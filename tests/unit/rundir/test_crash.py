@@ -68,8 +68,8 @@ def newest(root: Path) -> int | None:
 
 def broken(root: Path) -> set[str]:
     """Folders with a checkpoint's name and a file that only we write, which are none."""
-    found = (root / file_names.CHECKPOINTS).glob("checkpoint-*")
-    return {path.name for path in found if {MANIFEST, TOTALS} & snapshot(path).keys() and damage(path)}
+    folders = (root / file_names.CHECKPOINTS).glob("checkpoint-*")
+    return {path.name for path in folders if {MANIFEST, TOTALS} & snapshot(path).keys() and damage(path)}
 
 
 def write_adapter(root: Path, text: str) -> None:
@@ -184,8 +184,8 @@ class Trial:
 
     def check(self, root: Path, what: str, *, is_done: bool = False) -> None:
         self.counts[what.split(" at ")[0]] += 1
-        found = self.case.read(root)
-        assert found == self.new if is_done else found in (self.old, self.new), what
+        value = self.case.read(root)
+        assert value == self.new if is_done else value in (self.old, self.new), what
         going = self.case.for_room if "space" in what else ()
         assert valid(root) >= self.kept - set(going), what
         assert broken(root) <= broken(self.before), what

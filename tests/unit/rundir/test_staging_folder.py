@@ -71,9 +71,9 @@ def test_an_empty_folder_is_filled_where_it_is_and_a_full_one_is_refused(tmp_pat
     inode = place.stat().st_ino
     assert run_dir.create(place, "x", FILES).path == place and place.stat().st_ino == inode
     assert names(place) == WHOLE and names(tmp_path) == {"mounted"}
-    for taken in (place, place / file_names.CONFIG):
+    for occupied in (place, place / file_names.CONFIG):
         with pytest.raises(SpecError, match="E115"):
-            run_dir.create(taken, "x", FILES)
+            run_dir.create(occupied, "x", FILES)
 
 
 def test_of_two_that_make_the_same_run_one_gets_it(tmp_path: Path) -> None:
