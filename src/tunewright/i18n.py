@@ -80,7 +80,7 @@ class Phrase(str):
         return text.format_map(spoken(self.values)) if self.values else text
 
 
-def spoken(values: Mapping[str, Any]) -> dict[str, Any]:
+def spoken(values: Mapping[str, Any]) -> dict[str, object]:
     """Values of a message in this process's language: phrases are translated, other texts stay on their line."""
     return {name: _spoken(value) for name, value in values.items()}
 

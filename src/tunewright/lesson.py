@@ -148,7 +148,7 @@ class LoraTrainer:
         _say_parameters(self.model)
         return self.model, self.tokenizer
 
-    def prepare_data(self, dataset_name: str = "wikitext", max_length: int = 512) -> dict[str, Any]:
+    def prepare_data(self, dataset_name: str = "wikitext", max_length: int = 512) -> dict[str, object]:
         """Check and account for "wikitext" (from the Hub) or a file of yours. Returns its summary.
 
         Raises: HubError E702 if wikitext cannot be fetched, naming what to pass instead; DataError for damaged rows.

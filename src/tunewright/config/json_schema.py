@@ -58,7 +58,7 @@ def json_schema() -> dict[str, Any]:
             "anyOf": [text, reference],
             "description": schema["properties"][section]["description"],
         }
-    cleaned: dict[str, Any] = _clean(schema)
+    cleaned: dict[str, object] = _clean(schema)
     return cleaned | {"title": "Tunewright", "description": _("What Tunewright is asked to do.")}
 
 
@@ -74,7 +74,7 @@ def option_rows() -> list[OptionRow]:
     return rows
 
 
-def _own_properties(schema: dict[str, Any], section: str) -> dict[str, Any]:
+def _own_properties(schema: dict[str, Any], section: str) -> dict[str, object]:
     """The own options of a section as pydantic describes them, over all its models."""
     properties: dict[str, Any] = {}
     for model in SECTIONS[section]:

@@ -25,7 +25,7 @@ from tunewright.i18n import N_
 MAX_CONFIG_BYTES = 1_000_000
 DEFAULT, ARGUMENT, SET, DEMO = "default", "argument", "--set", "demo"
 _SHORT_FORMS: Mapping[yaml_marks.Path, yaml_marks.Path] = {("model",): ("model", "name"), ("data",): ("data", "train")}
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_NONE: Mapping[str, object] = MappingProxyType({})
 Config = TypeVar("Config", bound=RunConfig)
 
 
@@ -66,7 +66,7 @@ def load(
     return LoadedConfig(run, {path: ask.origin(path) for path, _value in options_of(run)})
 
 
-def patch(run: Config, changes: Mapping[str, Any]) -> Config:
+def patch(run: Config, changes: Mapping[str, object]) -> Config:
     """A new config of the same type with some values changed, by dotted path; validated like any other.
 
     Raises: SpecError E102 to E104, E112, E118 with every problem of the changes.

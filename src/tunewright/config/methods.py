@@ -34,7 +34,7 @@ class PeftSection(UpstreamSection):
     """Fields of one of PEFT's configs."""
 
     @classmethod
-    def upstream_fields(cls) -> Mapping[str, Any]:
+    def upstream_fields(cls) -> Mapping[str, object]:
         names = refused("peft")
         kinds = peft_fields(cls.model_fields["method"].default)
         return {name: kind for name, kind in kinds.items() if name not in names}
@@ -89,7 +89,7 @@ class AdaLora(Scaled):
     tfinal: Count | Auto = Field(default=AUTO, description=N_("Steps at the end in which ranks stay as they are."))
 
     @classmethod
-    def upstream_fields(cls) -> Mapping[str, Any]:
+    def upstream_fields(cls) -> Mapping[str, object]:
         """Without `r`, which AdaLoRA ignores, and `rank_pattern`, which it writes."""
         return {name: kind for name, kind in super().upstream_fields().items() if name not in ("r", "rank_pattern")}
 

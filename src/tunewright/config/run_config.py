@@ -256,7 +256,7 @@ class TrainConfig(UpstreamSection):
     )
 
     @classmethod
-    def upstream_fields(cls) -> Mapping[str, Any]:
+    def upstream_fields(cls) -> Mapping[str, object]:
         names = refused("train")
         return {name: kind for name, kind in training_arguments().items() if name not in names}
 

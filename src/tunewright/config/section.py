@@ -75,7 +75,7 @@ class UpstreamSection(Section):
     them with their types in `upstream_fields`. `extra` itself cannot be written.
     """
 
-    _extra: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _extra: dict[str, object] = PrivateAttr(default_factory=dict)
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class UpstreamSection(Section):
         return self._extra
 
     @classmethod
-    def upstream_fields(cls) -> Mapping[str, Any]:
+    def upstream_fields(cls) -> Mapping[str, object]:
         """Names and types that upstream's class has, beyond the fields declared here."""
         return {}
 
@@ -111,7 +111,7 @@ class UpstreamSection(Section):
 
 
 def _of_upstream(
-    section: type[UpstreamSection], values: Mapping[str, Any], faults: list[InitErrorDetails]
+    section: type[UpstreamSection], values: Mapping[str, object], faults: list[InitErrorDetails]
 ) -> dict[str, Any]:
     """The values in upstream's types; what is wrong with them is added to `faults`."""
     try:

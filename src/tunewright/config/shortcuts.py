@@ -27,12 +27,12 @@ def rank_path(method: object) -> str:
     return f"peft.{field or 'r'}"
 
 
-def paths_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+def paths_of(settings: Mapping[str, object]) -> dict[str, Any]:
     """Arguments as values by dotted path: sections of the config as mappings, top-level keys, paths, and short words.
 
     Raises: SpecError E132 for a name that is none of these, with the place where it belongs; all at once.
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     problems = []
     for name, value in settings.items():
         if name in SHORTCUTS:

@@ -36,7 +36,7 @@ TYPES: Mapping[str, Any] = {
 
 
 @cache
-def training_arguments() -> Mapping[str, Any]:
+def training_arguments() -> Mapping[str, object]:
     """Fields of TrainingArguments with their types, as pydantic takes them."""
     return _types(_content()["training_arguments"])
 
@@ -58,7 +58,7 @@ def _content() -> Mapping[str, Any]:
     return read_json("upstream_fields.json")
 
 
-def _types(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+def _types(fields: Mapping[str, Any]) -> Mapping[str, object]:
     return {name: _type(form) for name, form in fields.items()}
 
 

@@ -55,7 +55,7 @@ MOST_CHOICES = 24
 
 
 def problems_of(
-    error: ValidationError, data: Mapping[str, Any], marks: Mapping[Path, Position], nowhere: Where
+    error: ValidationError, data: Mapping[str, object], marks: Mapping[Path, Position], nowhere: Where
 ) -> dict[Path, Problem]:
     """One problem for each path that pydantic complained of; `nowhere` is the place of what no line speaks of.
 
@@ -106,7 +106,7 @@ def _problem(
     return Problem("E103", value_at, {"key": dotted(path), "reason": _reason(details, typed), "value": value})
 
 
-def _requested(data: Mapping[str, Any], section: str, key: str) -> str:
+def _requested(data: Mapping[str, object], section: str, key: str) -> str:
     """A value of the config as a shell takes it, or what it is called."""
     values = data.get(section)
     return shlex.quote(str(values[key])) if isinstance(values, Mapping) and key in values else section.upper()
@@ -137,7 +137,7 @@ def one_of(names: Iterable[str]) -> Phrase:
     return Phrase(N_("must be {what}"), what=Phrase(N_("one of {choices}"), choices=", ".join(names)))
 
 
-def _siblings(path: Path, data: Mapping[str, Any]) -> list[str]:
+def _siblings(path: Path, data: Mapping[str, object]) -> list[str]:
     section = data.get(str(path[0])) if len(path) > 1 else data
     return [key for key in section if key != path[-1]] if isinstance(section, Mapping) else []
 
@@ -161,7 +161,7 @@ def _reason(details: list[ErrorDetails], typed: str) -> str:
     return Phrase(N_("{reason} ({misread})"), reason=reason, misread=misread) if misread else reason
 
 
-def _whole(limits: Mapping[str, Any]) -> dict[str, Any]:
+def _whole(limits: Mapping[str, Any]) -> dict[str, object]:
     """Limits as people write them: 1000000, not 1000000.0."""
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in limits.items()

@@ -177,7 +177,7 @@ class _YamlReader:
         self.document.marks[path] = Position(where, where, self._origin(where), self._typed(node))
         return self._walk(node, path)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             where = self._where(key_node.start_mark, key_node.end_mark)

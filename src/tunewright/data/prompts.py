@@ -30,7 +30,7 @@ _ANY_NAME = LabelKind("single_label_classification")
 class Prompt:
     """A row of the file and what it asks: a conversation to be continued, a text or two to be labelled, or words."""
 
-    row: dict[str, Any]
+    row: dict[str, object]
     turns: tuple[Message, ...] = ()
     text: str = ""
     pair: str = ""
@@ -56,11 +56,11 @@ def read_prompts(
     return [_prompt(rows[example.number], example) for example in examples], raw.problems + problems
 
 
-def _prompt(row: dict[str, Any], example: Example) -> Prompt:
+def _prompt(row: dict[str, object], example: Example) -> Prompt:
     return Prompt(row, example.messages[:-1], example.text, example.pair, example.words, example.tools)
 
 
-def _line_value(row: dict[str, Any], task: Task) -> dict[str, Any]:
+def _line_value(row: dict[str, Any], task: Task) -> dict[str, object]:
     """A line of text as the task reads it; an object is a row as it is."""
     if row.keys() != {"text"} or not isinstance(row["text"], str):
         return row

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.diagnose import (
     convergence_rules,
@@ -67,7 +66,7 @@ class Diagnosis:
             "answers": len(seen.samples),
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """For scripts: stable names, English."""
         return {
             "schema": SCHEMA,

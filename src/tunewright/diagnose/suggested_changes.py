@@ -17,7 +17,7 @@ from tunewright.planning.memory_ladder import RUNGS, LadderStep
 from tunewright.rundir.finding import Remedy
 
 
-def change(evidence: Evidence, text: str, changes: Mapping[str, Any], **values: Any) -> Remedy:
+def change(evidence: Evidence, text: str, changes: Mapping[str, object], **values: Any) -> Remedy:
     """A remedy that changes settings: by going on with the run where that is allowed, else by a new run."""
     if not evidence.can_resume or not set(changes) <= CHANGEABLE:
         return anew(evidence, text, changes, **values)
@@ -84,7 +84,7 @@ def fewer_passes(evidence: Evidence, passes: float) -> Remedy:
     return anew(evidence, text, {"train.num_train_epochs": float(count), **by_steps}, count=count)
 
 
-def _command(words: list[str], changes: Mapping[str, Any]) -> str:
+def _command(words: list[str], changes: Mapping[str, object]) -> str:
     sets = [word for path, value in changes.items() for word in ("--set", f"{path}={_yaml(value)}")]
     return shlex.join(["tunewright", *words, *sets])
 

@@ -94,7 +94,7 @@ class Problem:
         return Problem(record["code"], Where(**record["where"]), _restored(record))
 
 
-def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
+def _stored(values: Mapping[str, Any]) -> dict[str, object]:
     """Values as JSON holds them: English, and beside them what makes each phrase, for other languages."""
     phrases = {
         name: {"template": value.template, "many": value.many, **_stored(value.values)}
@@ -104,7 +104,7 @@ def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"values": dict(values), "phrases": phrases} if phrases else {"values": dict(values)}
 
 
-def _restored(record: Mapping[str, Any]) -> dict[str, Any]:
+def _restored(record: Mapping[str, Any]) -> dict[str, object]:
     """The values that `_stored` wrote."""
     phrases = {
         name: Phrase(phrase["template"], phrase["many"], **_restored(phrase))

@@ -28,7 +28,7 @@ class PromptedResult(SessionResult):
     held_out_rows: int
     """How many rows the loss is over."""
     seconds: float
-    samples: list[dict[str, Any]]
+    samples: list[dict[str, object]]
     """As in eval/before.jsonl of a run."""
     losses: list[dict[str, Any]]
     """As in eval/before.losses.jsonl of a run."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 from tunewright.config.frozen_model import FrozenModel
 from tunewright.config.tasks import ProblemType
@@ -39,7 +38,7 @@ class DataInfo(FrozenModel):
     num_truncated: int = 0
     train_blocks: int = 0
     held_out_blocks: int = 0
-    warnings: tuple[dict[str, Any], ...] = ()
+    warnings: tuple[dict[str, object], ...] = ()
 
     @property
     def num_sequences(self) -> int:

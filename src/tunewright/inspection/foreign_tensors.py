@@ -48,7 +48,7 @@ def _is_held(names: list[str], model_type: str) -> bool:
     return FAMILIES[model_type].base != "model" or any(name.startswith(HOLDER * 2) for name in names)
 
 
-def _described(folder: Path, names: list[str], prefixes: list[str]) -> dict[str, Any]:
+def _described(folder: Path, names: list[str], prefixes: list[str]) -> dict[str, object]:
     touched = [name for name in names if any(part in name for part in prefixes)]
     values: dict[str, Any] = {
         "folder": str(folder), "count": len(touched), "names": listed(touched),

@@ -56,7 +56,7 @@ def _missing_in_blocks(shapes: Shapes, count: int) -> Iterator[str]:
         yield from (f"model.layers.{number}.{rest}" for rest in every - present)
 
 
-def _wanted(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, list[int]]:
+def _wanted(config: Mapping[str, object], sizes: Mapping[str, int]) -> dict[str, list[int]]:
     """Rows and columns of a block's layers, as config.json describes them."""
     hidden, inner, head = sizes["hidden_size"], sizes["intermediate_size"], sizes["head_dim"]
     query, shared = sizes["num_attention_heads"] * head, sizes["num_key_value_heads"] * head

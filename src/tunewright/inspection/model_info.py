@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -34,7 +34,7 @@ from tunewright.security import gate_model_folder, read_json
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 ModelKind = Literal["decoder", "encoder", "encoder_decoder"]
-ConfigJson = Mapping[str, Any]
+ConfigJson = Mapping[str, object]
 Tensors = dict[str, tuple[list[int], str]]
 Shapes = Mapping[str, Sequence[int]]
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from tunewright.errors import Problem
 from tunewright.inspection.machine_info import MachineInfo
@@ -50,7 +49,7 @@ class Requirement:
     problems: tuple[Problem, ...]
     meanings: tuple[SystemFinding, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "schema": 1,
             "machine": self.machine.model_dump(mode="json"),

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -35,7 +34,7 @@ class SystemFinding:
         """The sentence in this process's language."""
         return _(self.sentence).format_map(self.values)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         text = self.sentence.format_map(self.values)
         return {"topic": self.topic, "text": text, "warning": self.is_warning}
 

@@ -45,7 +45,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _unnamed(folder: Path, present: Sequence[Path]) -> Exception:
     """E326: weights that no index names, with what makes them a model where all of them are there."""
-    values: dict[str, Any] = {"folder": str(folder), "files": listed([path.name for path in present])}
+    values: dict[str, object] = {"folder": str(folder), "files": listed([path.name for path in present])}
     matches = [SHARD.search(path.name) for path in present]
     numbers = {(int(match[1]), int(match[2])) for match in matches if match}
     if len(present) == 1 and numbers <= {(1, 1)}:

@@ -80,7 +80,7 @@ def _alternative(
     facts: InspectedFacts,
     title: str,
     changes: dict[str, Any],
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     factor: float,
 ) -> Alternative | None:
     if check(run, facts) or check_method(run, facts):

@@ -65,7 +65,7 @@ def _may(plan: Plan, rung: LadderStep, changes: Changes) -> bool:
     return works(patch(plan.run, changes), plan.facts) and (rung.is_split or not wishes(plan).keys() & changes.keys())
 
 
-def remedied(plan: Plan, changes: Mapping[str, Any], origin: str = ORIGIN) -> Plan:
+def remedied(plan: Plan, changes: Mapping[str, object], origin: str = ORIGIN) -> Plan:
     """The plan with some values changed; all others stay as they were decided, and so do the promises of time.
 
     Raises: SpecError if the values do not go together.
@@ -84,7 +84,7 @@ def remedied(plan: Plan, changes: Mapping[str, Any], origin: str = ORIGIN) -> Pl
 def what_would_help(plan: Plan) -> dict[str, Any]:
     """Values for the fixes of E405 that this run has not used yet."""
     run, user_settings = plan.run, wishes(plan)
-    advice: dict[str, Any] = {}
+    advice: dict[str, object] = {}
     if "train.activation_checkpointing" in user_settings and not run.train.activation_checkpointing:
         advice["checkpointing"] = "true"
     if run.model.quantization == "none" and "model.quantization" in user_settings:

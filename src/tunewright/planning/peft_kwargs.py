@@ -13,7 +13,7 @@ LABELLED = ("seq_cls", "token_cls")
 LOFTQ = {"loftq_bits": 4, "loftq_iter": 1}
 
 
-def known_fields(plan: Plan, num_steps: int) -> dict[str, Any]:
+def known_fields(plan: Plan, num_steps: int) -> dict[str, object]:
     """Fields of PEFT's config that follow from the plan and from the steps that will be made, in PEFT's names."""
     run, model = plan.run, plan.facts.model
     known: dict[str, Any] = {}

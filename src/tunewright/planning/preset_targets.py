@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from tunewright.config.preset_table import PRESETS, Preset, Role
 from tunewright.errors import Problem, SpecError
@@ -41,7 +40,7 @@ class PresetRow:
         """The roles of this level that a name plays."""
         return [role for role in self.preset.roles if name in self.roles.get(role, ())]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         counts = {"trainable_parameters": self.trainable_parameters, "num_parameters": self.num_parameters}
         return {
             "family": self.family,

@@ -43,7 +43,7 @@ class PlannedChoice(FrozenModel):
     value: Any
     origin: str
     reason: str
-    values: dict[str, Any] = Field(default_factory=dict)
+    values: dict[str, object] = Field(default_factory=dict)
 
     def why(self) -> str:
         """The reason in this process's language."""
@@ -71,7 +71,7 @@ class MemoryEstimate(FrozenModel):
     def peak_bytes(self) -> int:
         return sum(self.parts.values())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"peak_bytes": self.peak_bytes, "parts": self.parts, "phases": self.phases}
 
 
@@ -101,7 +101,7 @@ class Alternative(FrozenModel):
     """The same run with a few values changed, and what it would take; `title` is a sentence of the catalogue."""
 
     title: str
-    changes: dict[str, Any]
+    changes: dict[str, object]
     values: dict[str, Any] = Field(default_factory=dict)
     peak_bytes: int
     seconds: float | None
@@ -118,7 +118,7 @@ class Alternative(FrozenModel):
         written = {path: value if isinstance(value, str) else json.dumps(value) for path, value in self.changes.items()}
         return " ".join(f"--set {path}={value}" for path, value in written.items())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             **self.model_dump(mode="json", exclude={"title", "values"}),
             "title": self.title.format_map(self.values),
@@ -176,7 +176,7 @@ class Plan(FrozenModel):
         room = self.facts.model.max_position_embeddings - virtual_tokens(self.run.peft)
         return [*of_rows, *([cut_warning(cut, length, self.facts.data.lengths["longest"], room)] if cut else [])]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """For `plan --json`: stable names, English."""
         return {
             "schema": 1,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from tunewright.i18n import N_, _
 from tunewright.metrics.scoring import Z95
@@ -34,7 +34,7 @@ class BenchmarkRow:
         """Task, metric, both scores and what they show, in this process's language."""
         return self.task, self.metric, _score(self.before), _score(self.after), _(OUTCOMES[self.outcome])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {**vars(self), "before": self.before.model_dump(), "after": self.after.model_dump()}
 
 

@@ -15,7 +15,7 @@ MOST_IN_MATRIX = 12
 SHADES = 5  # as many as report.css names
 
 
-def label_tables(record: RunRecord) -> dict[str, Any]:
+def label_tables(record: RunRecord) -> dict[str, object]:
     """Which labels the tuned model confuses, and what it finds of each; empty for texts and numbers."""
     after = record.samples[1]
     if record.kind in ("text", "number") or not after:

@@ -1,7 +1,5 @@
 """The histogram of row lengths as bars for inline SVG, with its table."""
 
-from typing import Any
-
 from tunewright.data.summary import DataSummary
 from tunewright.report.svg_axes import LEFT, RIGHT, TOP, WIDTH, ChartAxis, framed
 
@@ -9,7 +7,7 @@ BASE = 190  # where the bars start, from the top
 GAP = 1.5  # between two bars, in units of the chart
 
 
-def histogram(summary: DataSummary) -> dict[str, Any]:
+def histogram(summary: DataSummary) -> dict[str, object]:
     """Bars with the rows that were cut on top, and the limit where it falls among them; empty for runs without one."""
     bins = summary.histogram
     if not bins:

@@ -33,7 +33,7 @@ def smooth(values: Sequence[float | None]) -> list[float | None]:
     return smoothed
 
 
-def curves(record: RunRecord) -> dict[str, Any]:
+def curves(record: RunRecord) -> dict[str, object]:
     """Series for the page's script: steps, losses, learning rate, and the words beside them. Plain JSON."""
     logs = record.logs
     losses = [event.loss for event in logs]

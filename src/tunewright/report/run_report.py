@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tunewright.report import (
     benchmark_table,
@@ -33,7 +32,7 @@ def write_report(run: RunDir, findings: Sequence[Finding], path: Path | None = N
     return path or target
 
 
-def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, Any]:
+def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, object]:
     """The verdict and the figures of a run for scripts: stable names, English, bytes and seconds."""
     record = run_record.read(run)
     plan, result = record.plan, record.result

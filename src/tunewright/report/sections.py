@@ -44,7 +44,7 @@ def headline(record: RunRecord) -> dict[str, str]:
     return texts
 
 
-def tiles(record: RunRecord) -> list[dict[str, Any]]:
+def tiles(record: RunRecord) -> list[dict[str, object]]:
     """The headline figures. Losses come first where they decide, as in free text; else after the scores of answers."""
     by_loss = is_loss(record.verdict.metric)
     ordered = sorted(record.scores, key=lambda score: is_loss(score.metric) != by_loss)
@@ -211,7 +211,7 @@ def pairs(record: RunRecord) -> list[answers.SamplePair]:
     return answers.pairs(record.kind, *record.samples, record.row_losses)
 
 
-def samples(record: RunRecord) -> dict[str, Any]:
+def samples(record: RunRecord) -> dict[str, object]:
     both = pairs(record)
     shown, is_short = answers.shown(both), record.kind in ("label", "labels", "number")
     counts: dict[str, int] = {kind: count for kind, count in answers.count(both).items() if count}
@@ -257,7 +257,7 @@ def gate(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def promise(record: RunRecord) -> dict[str, Any]:
+def promise(record: RunRecord) -> dict[str, object]:
     plan, result, peak = record.plan, record.result, record.peak_bytes
     speed = record.tokens_per_second
     rows = [

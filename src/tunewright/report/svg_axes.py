@@ -31,7 +31,7 @@ class ChartAxis:
         return round(self.begin + share * (self.end - self.begin), 1)
 
     @property
-    def marks(self) -> list[dict[str, Any]]:
+    def marks(self) -> list[dict[str, object]]:
         return [{"at": self.at(value), "text": self.show(value)} for value in self._round_values()]
 
     def _round_values(self) -> list[float]:
@@ -56,7 +56,7 @@ def axis(values: Sequence[float], begin: float, end: float, show: AxisNumber, *,
     return ChartAxis(0.0 if from_zero else low - room, high + room, begin, end, show)
 
 
-def framed(x_axis: ChartAxis, y_axis: ChartAxis, **parts: Any) -> dict[str, Any]:
+def framed(x_axis: ChartAxis, y_axis: ChartAxis, **parts: Any) -> dict[str, object]:
     """What the template draws around a chart, with the parts inside it; the y axis begins at the bottom."""
     frame = {"left": x_axis.begin, "right": x_axis.end, "top": y_axis.end, "bottom": y_axis.begin}
     height = y_axis.begin + BOTTOM

@@ -68,7 +68,7 @@ class ScoreChange:
             self.to_beat, self.intervals.get(self.reference, exact), self.after, around
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "metric": self.metric,
             "before": self.before,
@@ -109,7 +109,7 @@ class Verdict:
         """What the answer rests on, in this process's language."""
         return _(self.reason).format_map(spoken(self.values))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "kind": self.kind,
             "metric": self.metric,

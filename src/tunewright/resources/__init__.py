@@ -13,7 +13,7 @@ def read_toml(name: str) -> dict[str, Any]:
     return tomllib.loads((FOLDER / name).read_text(encoding="utf-8"))
 
 
-def read_json(name: str) -> dict[str, Any]:
+def read_json(name: str) -> dict[str, object]:
     """Content of a .json file of this folder, which holds one object."""
     content: dict[str, Any] = json.loads((FOLDER / name).read_text(encoding="utf-8"))
     return content

@@ -2,7 +2,6 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from tunewright.config.tasks import TASKS
 from tunewright.errors import Problem, Where
@@ -32,7 +31,7 @@ def adapter_problem(code: str, folder: Path) -> Problem:
     config = read_json(folder / CONFIG)
     base = str(config.get("base_model_name_or_path") or UNKNOWN)
     rank = config.get("r") or config.get("init_r") or "-"
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "folder": str(folder),
         "method": str(config.get("peft_type") or UNKNOWN),
         "rank": rank,

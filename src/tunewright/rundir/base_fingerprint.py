@@ -146,7 +146,7 @@ def _template(model: ModelInfo, chat_template: str | None) -> str:
     return _of(_config(folder / "tokenizer_config.json").get("chat_template"))
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _config(path: Path) -> dict[str, object]:
     return read_json(path) if path.is_file() else {}
 
 

@@ -32,7 +32,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
+def _digest(manifest: Mapping[str, object]) -> str:
     body = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
@@ -48,7 +48,7 @@ def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -
     """Bring a staged folder to the disk and write its manifest: the last file to be written in it."""
     atomic_io.sync_folder(folder)
     files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
-    manifest: dict[str, Any] = {"format": 1, "run": run_id, "step": step, "files": files, "identity": dict(identity)}
+    manifest: dict[str, object] = {"format": 1, "run": run_id, "step": step, "files": files, "identity": dict(identity)}
     manifest["sha256"] = _digest(manifest)
     atomic_io.write_json(folder / MANIFEST, manifest)
 
@@ -121,7 +121,7 @@ class CheckpointStore:
         self,
         step: int,
         fill: Callable[[Path], None],
-        identity: Mapping[str, Any],
+        identity: Mapping[str, object],
         *,
         keep: int,
         best_step: int | None = None,

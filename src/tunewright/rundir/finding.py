@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from tunewright.errors import Problem
 from tunewright.i18n import _, spoken
@@ -19,14 +19,14 @@ class Remedy:
 
     text: str
     command: str
-    patch: Mapping[str, Any] = field(default_factory=dict)
-    values: Mapping[str, Any] = field(default_factory=dict)
+    patch: Mapping[str, object] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
     def message(self) -> str:
         """The sentence, in this process's language."""
         return _(self.text).format_map(spoken(self.values))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"text": self.text.format_map(self.values), "patch": dict(self.patch), "command": self.command}
 
 
@@ -55,7 +55,7 @@ class Finding:
     def cause(self) -> str:
         return _(self.problem.entry.cause)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         record = self.problem.to_json()
         return {
             "code": self.code,

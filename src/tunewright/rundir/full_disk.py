@@ -50,7 +50,7 @@ class EndingWriter:
     """run.json for the process that owns the run: what the disk refuses waits, and is written with the next change."""
 
     run: RunDir
-    _waiting: dict[str, Any] = field(default_factory=dict, init=False)
+    _waiting: dict[str, object] = field(default_factory=dict, init=False)
 
     @property
     def reserve(self) -> DiskReserve:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tunewright.errors import ModelError
 from tunewright.inspection.weight_shards import weight_files
@@ -26,7 +26,7 @@ class IntegrityReport:
     files: int
     faults: tuple[CheckpointFault, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {**vars(self), "path": str(self.path), "faults": [vars(fault) for fault in self.faults]}
 
 

@@ -30,7 +30,7 @@ def _restored_problem(record: object) -> Problem:
 StoredProblem = Annotated[
     Problem,
     PlainValidator(_restored_problem),
-    PlainSerializer(lambda problem: problem.to_record(), return_type=dict[str, Any]),
+    PlainSerializer(lambda problem: problem.to_record(), return_type=dict[str, object]),
 ]
 
 

@@ -116,7 +116,7 @@ class RunDir:
         with suppress(OSError):
             atomic_io.append_line(self.file(file_names.LOG), line)
 
-    def publish_adapter(self, staged: Path, identity: Mapping[str, Any]) -> None:
+    def publish_adapter(self, staged: Path, identity: Mapping[str, object]) -> None:
         """Seal a staged adapter and put it in its place; at every moment `adapter_dir` is the older or the newer one."""
         seal(staged, run_id=self.info().id, step=0, identity=identity)
         atomic_io.replace_folder(staged, self.path / file_names.ADAPTER, aside=self.path / file_names.ADAPTER_BEFORE)

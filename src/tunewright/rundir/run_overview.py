@@ -1,7 +1,6 @@
 """A run in one row: its state, its scores, its curves; or what is wrong with its folder."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.errors import Problem, TrainingError
 from tunewright.rundir.records import RunInfo, RunResult
@@ -23,7 +22,7 @@ class RunOverview:
     held_out: tuple[float, ...] = ()
     damage: Problem | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """For `runs list --json`."""
         return {
             "name": self.run.name,

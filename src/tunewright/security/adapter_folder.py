@@ -34,7 +34,7 @@ _PREFIX = "base_model.model."
 Layers = Mapping[str, tuple[int, int]]
 
 
-def gate_adapter(folder: Path, layers: Layers, kinds: Collection[str]) -> dict[str, Any]:
+def gate_adapter(folder: Path, layers: Layers, kinds: Collection[str]) -> dict[str, object]:
     """The adapter's config, once it asks for nothing but what its tensors and this base explain.
 
     `layers` are the base's layers with values in and out, `kinds` the types of adapters that are known. The base that
@@ -73,7 +73,7 @@ def _refuse_imports(path: Path, config: Mapping[str, Any]) -> None:
             raise error("E307", Where(str(path)), file=str(path), key=key)
 
 
-def _check_names(config: Mapping[str, Any], names: list[str]) -> None:
+def _check_names(config: Mapping[str, object], names: list[str]) -> None:
     patterns: set[object] = set()
     for key in _NAMES:
         value = config.get(key)

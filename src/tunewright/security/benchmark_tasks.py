@@ -13,6 +13,7 @@ import yaml
 from tunewright.errors import Where, error
 from tunewright.i18n import N_, Phrase
 from tunewright.security.paths import check_link
+from tunewright.security.yaml_scan import has_alias
 
 _MAX_BYTES = 2**20
 _MAX_DEPTH = 30
@@ -68,7 +69,7 @@ def _root(file: Path) -> yaml.Node | None:
         if file.stat().st_size > _MAX_BYTES:
             raise error("E608", Where(str(file)), reason=Phrase(N_("larger than {count} bytes"), count=_MAX_BYTES))
         text = file.read_text(encoding="utf-8")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        if has_alias(text):
             raise error("E608", Where(str(file)), reason=N_("aliases are not read"))
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as fault:

@@ -1,15 +1,16 @@
 """The metadata block on top of a stranger's README.md: plain values, and nothing from a file that does not hold."""
 
 from pathlib import Path
-from typing import Any
 
 import yaml
+
+from tunewright.security.yaml_scan import has_alias
 
 _MAX_BYTES = 64 * 2**10  # real ones have a few; PyYAML reads a megabyte in seconds
 _FENCE = "---"
 
 
-def front_matter(path: Path) -> dict[str, Any]:
+def front_matter(path: Path) -> dict[str, object]:
     """The block's values; empty where there is none, or none that can be read. It is an extra that no run depends on."""
     if not path.is_file():  # a pipe would never end
         return {}
@@ -20,7 +21,7 @@ def front_matter(path: Path) -> dict[str, Any]:
             return {}
         end = next(number for number, line in enumerate(lines[1:], 1) if line.rstrip() == _FENCE)
         block = "\n".join(lines[1:end])
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(block)):  # merged aliases double at each line
+        if has_alias(block):
             return {}
         values = yaml.safe_load(block)
     except (OSError, StopIteration, yaml.YAMLError, ValueError, RecursionError):

@@ -48,7 +48,7 @@ def parse_object(content: bytes, path: Path, *, unique: bool = False) -> dict[st
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     # Readers in other languages take another one of two equal keys, and would see another file than the one checked here.
     value = dict(pairs)
     if len(value) != len(pairs):

@@ -72,7 +72,7 @@ def _names_code(key: str, value: Any) -> bool:
     return key in _IMPORTED or key.endswith("_internal")
 
 
-def _check_kinds(path: Path, config: Mapping[str, Any]) -> None:
+def _check_kinds(path: Path, config: Mapping[str, object]) -> None:
     """Values that are read before transformers sees them have the kind that is read. Raises: ModelError E309."""
     for key, value, _depth in walk(dict(config)):
         if key in ("text_config", "encoder", "decoder") and not isinstance(value, dict):

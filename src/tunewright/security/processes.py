@@ -68,7 +68,7 @@ def spawn(
     )
 
 
-def tried(module: str, request: Mapping[str, Any], *, wait_seconds: float = WAIT_SECONDS) -> dict[str, Any] | None:
+def tried(module: str, request: Mapping[str, object], *, wait_seconds: float = WAIT_SECONDS) -> dict[str, Any] | None:
     """The answer of a module that limits itself to one request, in a process of its own; None if its limits ended it."""
     process = spawn(command(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:

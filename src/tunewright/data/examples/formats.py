@@ -94,7 +94,7 @@ class Example:
     target: Target | None = None
     words: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    tools: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[Mapping[str, object], ...] = ()
     cut_turns: int = 0
     unused_keys: tuple[str, ...] = ()
 

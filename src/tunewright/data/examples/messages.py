@@ -97,7 +97,7 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
     return _spoken(turn, role, content_key, place, report)
 
 
-def _in_usual_case(turn: Row) -> dict[str, Any]:
+def _in_usual_case(turn: Row) -> dict[str, object]:
     """The turn with the keys that are known written as they are known: `Role`, `Content`, `From`, `Value`."""
     names = {key: _KEYS.get(str(key).casefold(), key) for key in turn}
     return {key if name in turn else name: turn[key] for key, name in names.items()}

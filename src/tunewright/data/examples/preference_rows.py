@@ -92,7 +92,7 @@ def _prompt(names: Mapping[str, str], better: str) -> str | None:
     return next((names[name] for name in names if name in _PROMPTS and names[name] != better), None)
 
 
-def _first_of(file: str, sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: str) -> str | None:
+def _first_of(file: str, sample: Sequence[Mapping[str, object]], names: Mapping[str, str], better: str) -> str | None:
     """The command for better answers that are the only text of a list (LLaMA-Factory's older form)."""
     values = [unpacked(row[better]) for row in sample if row.get(better)]
     prompt = _prompt(names, better)

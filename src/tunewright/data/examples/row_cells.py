@@ -111,7 +111,7 @@ class RowReport:
         self.columns = columns
         self.problems: list[Problem] = []
         self.unused_keys: list[str] = []  # keys of turns that play no part
-        self.tools: tuple[Mapping[str, Any], ...] = ()  # those of a system turn
+        self.tools: tuple[Mapping[str, object], ...] = ()  # those of a system turn
 
     def cell(self, role: str) -> Any:
         """What plays a role; an answer that is an object or a list of no turns is its JSON."""

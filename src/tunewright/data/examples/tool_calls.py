@@ -17,7 +17,7 @@ _TOOLS = N_("a list of tools, each with a name")
 _CALLS = N_("a list of calls, each with the name of a function and arguments that are JSON")
 
 
-def read_tools(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, Any], ...]:
+def read_tools(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, object], ...]:
     """The tools of a row; none for an empty cell. Problem: E206."""
     tools = _without_nulls(_from_text(value), report)
     if tools in (None, "", {}):
@@ -79,7 +79,7 @@ def read_calls(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, A
     return tuple(call for call in read if call is not None)
 
 
-def _call(call: Any) -> dict[str, Any] | None:
+def _call(call: Any) -> dict[str, object] | None:
     wrapped = _wrapped(call)
     if wrapped is None:
         return None
@@ -110,7 +110,7 @@ def _from_text(value: Any) -> Any:
     return value
 
 
-def with_text_arguments(calls: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+def with_text_arguments(calls: Sequence[Mapping[str, Any]]) -> tuple[dict[str, object], ...]:
     """The calls with arguments as JSON text, for templates that join them to other text (DeepSeek's do)."""
     return tuple(
         {**call, "function": {**call["function"], "arguments": _as_text(call["function"]["arguments"])}}

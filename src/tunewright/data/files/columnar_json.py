@@ -38,7 +38,7 @@ def table_rows(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     return None
 
 
-def _split(columns: Any, data: Any) -> list[dict[str, Any]] | None:
+def _split(columns: Any, data: Any) -> list[dict[str, object]] | None:
     if not isinstance(columns, list) or not isinstance(data, list):
         return None
     if not all(isinstance(row, list) and len(row) == len(columns) for row in data):
@@ -58,7 +58,7 @@ def _lists(value: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]] | None:
     return None if may_be_cells else [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
-def _objects(value: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+def _objects(value: Mapping[str, Mapping[str, object]]) -> list[dict[str, Any]] | None:
     """Columns whose cells have the names 0, 1, 2, or rows that have names; objects of unlike keys are neither."""
     inner = [member.keys() for member in value.values()]
     if any(keys != inner[0] for keys in inner):

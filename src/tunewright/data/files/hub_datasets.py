@@ -22,7 +22,7 @@ LabelNames = Mapping[str, tuple[str, ...]]
 _IS_OFFLINE = ContextVar("is_offline", default=False)
 
 
-def table_rows(path: Path) -> Iterator[dict[str, Any]]:
+def table_rows(path: Path) -> Iterator[dict[str, object]]:
     """Rows of a .parquet or .arrow file (the arrow file or stream format).
 
     Raises: DataError E220 if it is damaged.
@@ -44,7 +44,7 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise error("E220", path=str(path), reason=_first_line(fault)) from fault
 
 
-def _arrow_rows(source: Any, size: int) -> Iterator[dict[str, Any]]:
+def _arrow_rows(source: Any, size: int) -> Iterator[dict[str, object]]:
     import pyarrow as pa
 
     try:
@@ -58,7 +58,7 @@ def _arrow_rows(source: Any, size: int) -> Iterator[dict[str, Any]]:
     yield from _rows_of(batches, _label_names(reader.schema), size)
 
 
-def _rows_of(batches: Iterable[Any], names: LabelNames, size: int) -> Iterator[dict[str, Any]]:
+def _rows_of(batches: Iterable[Any], names: LabelNames, size: int) -> Iterator[dict[str, object]]:
     """Rows of batches whose offsets hold, from a file of `size` bytes."""
     unpacked = 0
     for batch in batches:
@@ -69,7 +69,7 @@ def _rows_of(batches: Iterable[Any], names: LabelNames, size: int) -> Iterator[d
         yield from (with_names(_with_floats(row), names) for row in batch.to_pylist())
 
 
-def _with_floats(row: dict[str, Any]) -> dict[str, Any]:
+def _with_floats(row: dict[str, object]) -> dict[str, object]:
     """A row whose Decimal values are ordinary numbers, as in other tables."""
     return {column: float(value) if isinstance(value, Decimal) else value for column, value in row.items()}
 
@@ -99,7 +99,7 @@ def names_of_labels(features: Row) -> LabelNames:
     return {column: tuple(kind.names) for column, kind in inner.items() if isinstance(kind, datasets.ClassLabel)}
 
 
-def with_names(row: dict[str, Any], names: LabelNames) -> dict[str, Any]:
+def with_names(row: dict[str, object], names: LabelNames) -> dict[str, object]:
     """A row with the names of its classes instead of their numbers; a class that is not known (-1) becomes nothing."""
     return {**row, **{column: _named(row[column], known) for column, known in names.items() if column in row}}
 
@@ -120,7 +120,7 @@ def offline(is_offline: bool) -> Iterator[None]:
         _IS_OFFLINE.reset(token)
 
 
-def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
+def hub_rows(name: str, split: str) -> Iterator[dict[str, object]]:
     """Rows of one split of a data set on the Hub, from the local cache where it is there.
 
     `name` is an id, with the name of a configuration after a colon where the data set has several.

@@ -85,7 +85,7 @@ class _Member:
         is_list = isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) for row in rows)
         return is_list and not {"role", "from"} & rows[0].keys() and not is_turn(rows[0])
 
-    def table(self) -> list[dict[str, Any]] | None:
+    def table(self) -> list[dict[str, object]] | None:
         is_holder = bool(split_of(self.key)) or self.key in ("data", "rows", "records", "table")
         return table_rows(self.value) if is_holder and isinstance(self.value, dict) else None
 

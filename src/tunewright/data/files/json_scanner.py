@@ -175,7 +175,7 @@ def _as_row(value: Any) -> Any:
     return value
 
 
-def checked_values(value: dict[str, Any], line: int) -> ScanItem:
+def checked_values(value: dict[str, object], line: int) -> ScanItem:
     """A row that was read with others as values, unless its texts are damaged."""
     damage = value_damage(value, line)
     return with_text(damage, json.dumps(value, ensure_ascii=False, default=str)) if damage else ParsedRow(line, value)

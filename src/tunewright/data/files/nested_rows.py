@@ -35,7 +35,7 @@ def _questions(paragraphs: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     return [{"context": paragraph["context"], **question} for paragraph in paragraphs for question in paragraph["qas"]]
 
 
-def _choices(data: Mapping[str, Any], annotations: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def _choices(data: Mapping[str, object], annotations: list[dict[str, Any]]) -> list[dict[str, object]] | None:
     """A text of Label Studio with its class, once for each class that people gave it, with none if nobody did.
 
     None for other kinds of labels.

@@ -134,7 +134,7 @@ def parts(
     return template.generate(**{**special_tokens, **values})
 
 
-def as_turn(message: Message) -> dict[str, Any]:
+def as_turn(message: Message) -> dict[str, object]:
     """The turn as transformers' `apply_chat_template` hands it to a template: keys without a value are not there."""
     turn: dict[str, Any] = {"role": message.role}
     if message.reasoning is not None:

@@ -18,7 +18,7 @@ FORMAT = 7  # one more whenever the same rows become other tokens
 _FIELDS = 6  # integers in front of all ids, for each row
 
 
-def key_of(facts: Mapping[str, Any]) -> str:
+def key_of(facts: Mapping[str, object]) -> str:
     """Digest of everything that shapes the encoded rows."""
     text = json.dumps({"format": FORMAT, **facts}, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -159,11 +159,11 @@ def _content(token: Any) -> str:
     return str(token["content"] if isinstance(token, dict) and "content" in token else token)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, object]:
     return read_json(path) if path.is_file() else {}
 
 
-def _template(folder: Path, config: dict[str, Any], requested: str | None, special: dict[str, str]) -> str | None:
+def _template(folder: Path, config: dict[str, object], requested: str | None, special: dict[str, str]) -> str | None:
     """The template, tried in a process with limits unless it is one of ours."""
     if requested is not None and requested in BUILT_IN:
         return BUILT_IN[requested]
@@ -179,7 +179,7 @@ def _template(folder: Path, config: dict[str, Any], requested: str | None, speci
     return source
 
 
-def _tool_template(folder: Path, config: dict[str, Any], special: dict[str, str]) -> str | None:
+def _tool_template(folder: Path, config: dict[str, object], special: dict[str, str]) -> str | None:
     """The template for conversations with tools, in the two places where transformers keeps named templates."""
     path = folder / "additional_chat_templates" / "tool_use.jinja"
     source = _read_text(path) if path.is_file() else _stored_template(config, "tool_use")
@@ -203,7 +203,7 @@ def _read_text(path: Path) -> str:
         raise error("E314", Where(str(path)), file=str(path), reason=str(fault)) from fault
 
 
-def _stored_template(config: dict[str, Any], name: str) -> str | None:
+def _stored_template(config: dict[str, object], name: str) -> str | None:
     """The template of a tokenizer's config: a text, which is the one called default, or one of a list."""
     stored = config.get("chat_template")
     if isinstance(stored, list):

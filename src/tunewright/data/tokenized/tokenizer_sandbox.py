@@ -77,7 +77,7 @@ def _remember(mark: Path) -> None:
         mark.touch()
 
 
-def _attempt(file: Path) -> Mapping[str, Any]:
+def _attempt(file: Path) -> Mapping[str, object]:
     """What is wrong, in numbers; nothing for a file that is not a tokenizer, which is reported when loaded."""
     try:
         backend = Tokenizer.from_file(str(file))

@@ -92,7 +92,7 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     return model.requires_grad_(False).to(device()) if kind == "none" or by_int8 else prepare(model)
 
 
-def label_settings(plan: Plan) -> dict[str, Any]:
+def label_settings(plan: Plan) -> dict[str, object]:
     """Config values of a classification head: how many labels, their names, and the problem type."""
     if plan.run.task not in LABELLED:
         return {}

@@ -20,7 +20,7 @@ COMPUTED = re.compile(
 )
 
 
-def check_loaded(model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, stored: Mapping[str, Any]) -> None:
+def check_loaded(model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, stored: Mapping[str, object]) -> None:
     """`info` is transformers' report on loading; `stored` are the headers of the files, by tensor name.
 
     Nothing may be missing, surplus or of another shape, except for heads: that of a classification task may be new or have

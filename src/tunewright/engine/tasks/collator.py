@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,7 +67,7 @@ class StepCollator:
     same_length: bool = False
     cut: Cut | None = None
 
-    def __call__(self, rows: Sequence[TokenizedExample]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[TokenizedExample]) -> dict[str, object]:
         micro_batches = [self.collate([rows[i] for i in group], self.pad_id) for group in self.groups(rows)]
         return {
             "micro_batches": micro_batches,

@@ -72,7 +72,7 @@ def initialization_batches(
         yield {k: v.to(device()) for k, v in collator.collate([rows[i] for i in group], collator.pad_id).items()}
 
 
-def identity(plan: Plan) -> dict[str, Any]:
+def identity(plan: Plan) -> dict[str, object]:
     """What must be the same for a checkpoint to be resumed, except for what a memory fallback changed."""
     run = plan.run
     return {

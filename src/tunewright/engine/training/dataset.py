@@ -5,7 +5,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import LoadedExamples, data_fingerprint, load_examples
@@ -137,7 +136,7 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
 
 def _read_cache(
     key: str,
-) -> tuple[DataSummary, list[dict[str, Any]], list[TokenizedExample], list[TokenizedExample]] | None:
+) -> tuple[DataSummary, list[dict[str, object]], list[TokenizedExample], list[TokenizedExample]] | None:
     """The cached rows of this key, if all files are intact and were written together."""
     account_path, *row_paths = _paths(key)
     stored = unseal_object(account_path)
@@ -156,7 +155,7 @@ def _digest(path: Path) -> str:
 def _write_cache(
     key: str,
     summary: DataSummary,
-    bad_rows: list[dict[str, Any]],
+    bad_rows: list[dict[str, object]],
     train: list[TokenizedExample],
     held_out: list[TokenizedExample],
 ) -> None:
@@ -168,6 +167,6 @@ def _write_cache(
     atomic_io.write_cached(account_path, seal_object(account_path, stored))
 
 
-def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, Any]]) -> None:
+def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, object]]) -> None:
     if bad_rows:
         atomic_io.write_jsonl(run.file(file_names.BAD_ROWS), bad_rows)

@@ -54,7 +54,7 @@ from tunewright.security.processes import limit_this_process
 TOKENS = 8
 # Initializations that are computed from weights, which do not exist here.
 FROM_WEIGHTS = ("pissa", "olora", "loftq", "eva", "corda", "lora_ga", "mica", "orthogonal")
-Settings = Mapping[str, Any]
+Settings = Mapping[str, object]
 Attempt = Callable[[Settings], None]
 
 

@@ -67,7 +67,7 @@ class TrainerOverrides(Trainer):
         self._tr_loss += self.meters.unlogged_loss
         self._globalstep_last_logged = self.meters.logged_step
 
-    def to_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def to_device(self, inputs: dict[str, object]) -> dict[str, Any]:
         """The inputs on the device of the training, nested lists too.
 
         Called: `_prepare_inputs`, as `Trainer.training_step` does, whose place ours takes.

@@ -346,6 +346,6 @@ def _name(group: Sequence[RunRecord]) -> str:
     return "".join(prefix).removesuffix("-s").strip("-.") or formatting.method(group[0].plan.run)
 
 
-def _flat(record: RunRecord) -> dict[str, Any]:
+def _flat(record: RunRecord) -> dict[str, object]:
     """The resolved config by dotted path, without the section that names the run."""
     return {path: value for path, value in leaves(record.plan.run) if not path.startswith("run.")}

@@ -116,7 +116,7 @@ def _outcomes(both: Mapping[str, list[SamplePair]]) -> list[dict[str, Any]]:
     return outcomes
 
 
-def _shares(importance: Mapping[str, float]) -> list[dict[str, Any]]:
+def _shares(importance: Mapping[str, float]) -> list[dict[str, object]]:
     """Searched settings with their shares, the most important first."""
     ranked = sorted(importance.items(), key=lambda item: -item[1])
     return [

@@ -122,7 +122,7 @@ def belongs(path: str, method: str) -> bool:
     return section != "peft" or key in model.model_fields or key in model.upstream_fields()
 
 
-def settings(axes: Sequence[SearchAxis], picked: Mapping[str, Any]) -> dict[str, str]:
+def settings(axes: Sequence[SearchAxis], picked: Mapping[str, object]) -> dict[str, str]:
     """What a trial picked, by name of the axis, as texts by path for `--set`."""
     texts = {axis.path: as_text(picked[axis.name]) for axis in axes if axis.name in picked}
     for axis in axes:

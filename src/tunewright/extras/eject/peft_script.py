@@ -181,7 +181,7 @@ def _head(plan: Plan) -> str:
     return text + (f", problem_type={kind!r}" if kind else "")
 
 
-def _batch(plan: Plan) -> dict[str, Any]:
+def _batch(plan: Plan) -> dict[str, object]:
     """Rows of a step. Only a causal model's loss is made for accumulation; the others' is the mean of each micro-batch."""
     spec = plan.run.train
     if plan.run.task != "causal_lm":

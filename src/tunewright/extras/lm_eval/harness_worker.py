@@ -86,7 +86,7 @@ def _measured(
     return results
 
 
-def _side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+def _side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, object]:
     return {
         name: {
             "version": after["versions"].get(name),
