@@ -79,9 +79,9 @@ def test_a_step_is_the_same_however_it_is_cut(
     loss = task_of(plan).loss(plan, rows)
     losses = row_losses(model, rows, loss, collator, SILENT, BatchSizeBackoff())
     alone = [float(loss(model, collator.collate([row], collator.pad_id))) for row in rows]
-    assert [row["loss"] for row in losses] == pytest.approx(alone, rel=1e-5)
-    assert [row["row"] for row in losses] == [row.number for row in rows]
-    assert sum(row["units"] for row in losses) == collator.units(rows)
+    assert [row.loss for row in losses] == pytest.approx(alone, rel=1e-5)
+    assert [row.row for row in losses] == [row.number for row in rows]
+    assert sum(row.units for row in losses) == collator.units(rows)
 
 
 class Fixed(nn.Module):

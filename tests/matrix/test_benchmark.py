@@ -73,7 +73,8 @@ def test_base_and_tuned_model_are_asked_the_same(
     counts = result["tasks"]["counts"]
     assert (result["harness"], counts["rows"], counts["num_fewshot"], counts["version"]) == ("0.0-fake", 3, 0, 1.0)
     assert counts["metrics"][0]["before"]["stderr"] == 0.5
-    assert run.dir.benchmark()["tasks"] == result["tasks"]
+    stored = run.dir.benchmark()
+    assert stored and stored.model_dump(mode="json")["tasks"] == result["tasks"]
     json.dumps(result, allow_nan=False)
 
 

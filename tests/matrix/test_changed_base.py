@@ -97,7 +97,7 @@ def test_the_digests_stand_in_plan_and_manifest_and_an_unchanged_base_is_as_it_w
     trained: tuple[Path, api.TrainedRun],
 ) -> None:
     folder, run = trained
-    stored: dict[str, str] = run.dir.plan()["facts"]["model"]["contents"]
+    stored: dict[str, str] = run.dir.plan().facts.model.contents.model_dump()
     assert all(len(digest) == 64 for digest in stored.values())
     sealed = {path.name: read_manifest(path) for path in (run.adapter, run.dir.checkpoints_dir / "checkpoint-4")}
     assert sealed["adapter"] and sealed["adapter"]["identity"]["weights"] == stored["weights"]
@@ -120,7 +120,7 @@ def test_a_base_that_is_gone_is_said_to_be_gone(trained: tuple[Path, api.Trained
 
 def test_a_run_of_an_earlier_version_opens_as_before(trained: tuple[Path, api.TrainedRun]) -> None:
     folder, run = trained
-    plan: dict[str, Any] = run.dir.plan()
+    plan: dict[str, Any] = run.dir.plan().model_dump(mode="json")
     del plan["facts"]["model"]["contents"]
     atomic_io.write_json(run.dir.file(file_names.PLAN), plan)
     other_weights(folder)

@@ -113,7 +113,7 @@ def test_every_method_trains_on_it_and_its_adapter_fits_the_plain_base(
 ) -> None:
     settings = {"method": method, "model.quantization": "8bit", "train.learning_rate": 2e-2, **SMALL.get(method, {})}
     run = run_for(tiny_model("qwen2"), shop_rows, tmp_path / "run", **settings)
-    assert "int8" in run.dir.plan()["fast_paths"]
+    assert "int8" in run.dir.plan().fast_paths
     assert not [event for event in run.dir.read_events() if event.kind == "alert"]
     losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert min(losses[1:]) < losses[0]
