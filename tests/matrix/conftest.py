@@ -1,8 +1,10 @@
 """Tiny models made in memory and written as folders: no download, well under a second each."""
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +21,10 @@ from transformers import (
 )
 
 from tunewright.data import demo_data
+from tunewright.engine.training import dry_run
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
+from tunewright.launch import trial_settings
+from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io
 
 CHATML = (
@@ -98,6 +103,13 @@ READERS: dict[str, Callable[[], PreTrainedModel]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _libraries_are_no_garbage() -> None:
+    """A run collects garbage five times; with the modules of all libraries in the same process each takes a third of a second."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _measured(home: Path) -> None:
     """A speed for this machine, so that no plan starts a process to measure it; one thread, so that sums have one order."""
@@ -147,3 +159,17 @@ def shop_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = (demo_data.as_messages(row) for row in demo_data.generate("train", 40, 0))
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_tried_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that are passed on are tried in this process, which has torch already: to start one for it takes five seconds
+    of computing. tests/fuzz/test_dry.py and tests/unit/cli start it.
+    """
+
+    def tried(module: str, request: dict[str, Any], *, wait_seconds: float) -> dict[str, Any]:
+        assert module == "tunewright.engine.training.dry_run"
+        problems = dry_run.problems_of(Plan.model_validate(request["plan"]))
+        return {"problems": [problem.to_record() for problem in problems]}
+
+    monkeypatch.setattr(trial_settings, "tried", tried)
