@@ -72,7 +72,7 @@ def test_our_query_and_value_layers_are_those_of_peft(family: str) -> None:
     assert ours & theirs or ours & FUSED or not ours, f"{ours} against {theirs}"
 
 
-@pytest.mark.parametrize("tool", ["upstream.py", "docs.py"])
+@pytest.mark.parametrize("tool", [pytest.param("upstream.py", marks=pytest.mark.processes), "docs.py"])
 def test_generated_files_are_current(tool: str) -> None:
     done = subprocess.run(
         [sys.executable, f"tools/{tool}", "--check"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -10,7 +10,8 @@ from tunewright.config.run_config import DataConfig, RunConfig
 from tunewright.config.tasks import Task
 from tunewright.data.examples.formats import Example, looks_like
 from tunewright.data.files.hub_datasets import offline
-from tunewright.data.files.readers import read_rows
+from tunewright.data.files.readers import is_hub_id, read_rows
+from tunewright.data.files.split_files import data_files
 from tunewright.data.load_examples import data_fingerprint, load_examples
 from tunewright.data.summary import NO_LIMIT, DataSummary, quantile
 from tunewright.data.tokenized.tokenization import TokenizedExample
@@ -20,6 +21,7 @@ from tunewright.data.train_eval_split import sides_of, train_source
 from tunewright.data.validation import ValidatedData, raise_if_stopped, validate_data
 from tunewright.errors import Problem, error, errors_of, system_faults
 from tunewright.i18n import N_, _
+from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import is_idle, probe_path, read_machine, read_probe
 from tunewright.inspection.model_info import ModelInfo, read_model
@@ -56,6 +58,7 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
 
     Raises: every error of the model, the data and the network.
     """
+    _check_files(run)
     folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, reporter=reporter)
     tokenizer_folder = with_tokenizer_json(folder, reporter)
     model = read_model(folder, run.model.name, tensors, tokenizer_folder)
@@ -77,6 +80,7 @@ def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, 
 
     Raises: every error of the model and of files that cannot be read; SpecError E109 for a length the model does not have.
     """
+    _check_files(run)
     folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, reporter=reporter)
     model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, reporter))
     if problems := check_length(run, model):
@@ -84,6 +88,13 @@ def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, 
     with offline(run.run.offline):
         _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter)
     return validated, tokenizer
+
+
+def _check_files(run: RunConfig) -> None:
+    """Raises: DataError E201, E202, E237, E262, before a built-in model is downloaded for rows that are not there."""
+    source = train_source(run.data)
+    if run.model.name in BUNDLED and not is_hub_id(source.path):
+        data_files(source.path, source.reading.split)
 
 
 def _look(

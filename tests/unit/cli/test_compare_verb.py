@@ -18,6 +18,8 @@ from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
+pytestmark = pytest.mark.processes
+
 ROWS = 40
 
 

@@ -12,6 +12,7 @@ from tunewright import api
 from tunewright.errors import SpecError
 from tunewright.i18n import width
 from tunewright.inspection import machine_info, requirements
+from tunewright.launch import resolve_model
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 
@@ -98,6 +99,7 @@ def test_a_plan_that_does_not_fit_exits_with_3(tw, model: Path, rows: Path, monk
     assert "error E401" in shown.err and "--force" in shown.err
 
 
+@pytest.mark.processes
 def test_quickstart_says_that_its_data_are_generated(tw, built_in: Path, worked: list[RunDir]) -> None:
     layers = ("--set", "peft.layers_to_transform=[0]")  # the small model has fewer than the demo's settings are for
     shown = tw("quickstart", "--seed", "7", *layers)
@@ -105,6 +107,18 @@ def test_quickstart_says_that_its_data_are_generated(tw, built_in: Path, worked:
     assert "generated: shop messages -> JSON" in shown.err
     assert worked[0].info().seeds["seed"] == 7
     assert tw("quickstart", "--json", "--set", "peft.r=4", *layers).json["state"] == "finished"
+
+
+def test_a_missing_file_downloads_no_model(tw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve_model, "_download", lambda wheel, folder: pytest.fail("downloaded"))
+    monkeypatch.setattr(resolve_model, "_installed", lambda wheel: None)
+    for words in (
+        ("data", "check", "nosuch.jsonl"),
+        ("plan", "smollm2", "nosuch.jsonl"),
+        ("train", "smollm2", "nosuch.jsonl"),
+    ):
+        shown = tw(*words)
+        assert (shown.code, "E201" in shown.err) == (4, True), shown.err
 
 
 def test_data_check_accounts_for_every_row(tw, built_in: Path, rows: Path) -> None:

@@ -22,6 +22,8 @@ from tunewright.rundir import atomic_io, run_dir
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.staging_folder import PREFIX
 
+pytestmark = pytest.mark.processes
+
 __all__ = ["model", "rows", "tw"]
 WAIT_SECONDS = 120
 SPACE = ("--space", "peft.r=4,8,16", "--space", "train.learning_rate=1e-5..1e-3")

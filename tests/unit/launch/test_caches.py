@@ -13,6 +13,8 @@ from tunewright.errors import TunewrightError
 from tunewright.launch import resolve_model
 from tunewright.reporting import SILENT
 
+pytestmark = pytest.mark.processes
+
 TURN = [Message("user", "hello world")]
 
 

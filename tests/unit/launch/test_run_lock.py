@@ -29,6 +29,8 @@ from tunewright.rundir import atomic_io, file_names, run_dir, run_lock
 from tunewright.rundir.records import ProcessRecord
 from tunewright.rundir.run_dir import RunDir
 
+pytestmark = pytest.mark.processes
+
 __all__ = ["facts"]
 
 SECONDS = 60

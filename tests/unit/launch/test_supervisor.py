@@ -22,6 +22,8 @@ from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.run_dir import RunDir
 
+pytestmark = pytest.mark.processes
+
 __all__ = ["facts", "signals_given_back"]
 FAKE = Path(__file__).with_name("fake_worker.py")
 GIB = 2**30

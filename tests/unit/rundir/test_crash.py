@@ -24,6 +24,8 @@ from tunewright.rundir.checkpoints import MANIFEST, TOTALS, CheckpointStore, dam
 from tunewright.rundir.event_log import EventLog
 from tunewright.rundir.run_dir import RunDir
 
+pytestmark = pytest.mark.processes
+
 RUN = "run-1"
 WEIGHTS = "adapter_model.safetensors"
 FOREIGN = ("checkpoint-7", "checkpoint-best-do-not-delete", "checkpoint-9", "mine")
