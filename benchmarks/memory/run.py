@@ -84,7 +84,7 @@ def sample(run: RunDir) -> list[tuple[float, int]]:
     """What the run's worker holds now, if there is one."""
     try:
         worker = run.info().worker
-        status = Path(f"/proc/{worker['pid']}/status").read_text() if worker else ""
+        status = Path(f"/proc/{worker.pid}/status").read_text() if worker else ""
     except (OSError, ValueError):
         return []
     return [(time.time(), int(line.split()[1]) * 1024) for line in status.splitlines() if line.startswith("VmRSS")]

@@ -185,7 +185,7 @@ class Watch(threading.Thread):
                 if worker is None:
                     worker = psutil.Process(self.run_dir.info().worker.pid)
                 self.seen.append((time.time(), worker.memory_info().rss))
-            except (OSError, ValueError, TypeError, KeyError, psutil.Error):
+            except (OSError, ValueError, AttributeError, psutil.Error):
                 continue
 
     def seconds(self) -> dict[str, float]:

@@ -63,8 +63,8 @@ def test_a_run_on_a_disk_that_is_filled_ends_in_order_and_goes_on(
     output: dict[str, Any] = json.loads(out)
     assert (started.returncode, output["exit_code"], output["state"]) == (EXIT_MEMORY, EXIT_MEMORY, "failed"), err
     problem = output["problems"][0]
-    assert problem.code == ("E510" if moment == "checkpoint" else problem.code)
-    assert problem.code in ("E510", "E520")
+    assert problem["code"] == ("E510" if moment == "checkpoint" else problem["code"])
+    assert problem["code"] in ("E510", "E520")
     assert "No space left on device" in problem["message"] and problem["message"] in err
     assert run.read_events()[-1].kind == "failed"
     assert "Traceback" not in err

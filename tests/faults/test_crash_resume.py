@@ -79,7 +79,7 @@ def kill_at_random(toys: Toys, folder: Path, kills: int, seed: int) -> dict[str,
                 longest = max(longest, time.monotonic() - started)
                 break
             begun: list[Any] = [event for event in run.read_events() if event.kind == "phase"]
-            phase = begun[-1]["phase"] if begun else "start"
+            phase = begun[-1].phase if begun else "start"
             phases[phase] = phases.get(phase, 0) + 1
         if not (run.read_events() and run.read_events()[-1].kind == "done"):
             assert_ends_as_unbroken(toys, run)

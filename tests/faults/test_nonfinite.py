@@ -1,23 +1,23 @@
 """A number that is none ends the run by its name; what was saved before stands, and nothing broken is ever saved."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.faults.conftest import Toys
 from tests.faults.fingerprint import adapter
+from tunewright.errors import Problem
 from tunewright.rundir.checkpoints import CheckpointStore, damage
+from tunewright.rundir.events import FailedEvent
 from tunewright.rundir.run_dir import RunDir
 
 DIVERGED = 10
 
 
-def problem(run: RunDir) -> dict[str, Any]:
+def problem(run: RunDir) -> Problem:
     last = run.read_events()[-1]
-    assert last.kind == "failed"
-    record: dict[str, Any] = last.problems[0]
-    return record
+    assert isinstance(last, FailedEvent)
+    return last.problems[0]
 
 
 def sealed_steps(run: RunDir) -> list[int]:

@@ -22,7 +22,7 @@ def test_a_request_to_end_is_kept_to_at_any_moment(
     last = run.read_events()[-1]
     assert (last.problems[0].code, last.exit_code) == ("E507", 128 + number)
     assert last.step <= step + 2, "at most the step that was begun, and one more"
-    assert (run.checkpoints_dir / f"checkpoint-{last['step']}").is_dir()
+    assert (run.checkpoints_dir / f"checkpoint-{last.step}").is_dir()
     assert toys.work(run) == 0
     assert fingerprint(run) == toys.unbroken()
 

@@ -121,7 +121,7 @@ def begun(loaded: Any, plan: Plan) -> str:
     events = run.read_events()
     if code == 0 or any(event.kind == "log" for event in events):
         return "trained"
-    return "in the run: " + "; ".join(f"{p['code']} {p['values']}"[:300] for p in events[-1].problems)
+    return "in the run: " + "; ".join(f"{p.code} {p.values}"[:300] for p in events[-1].problems)
 
 
 def broken(planner: Planner, chosen: Sequence[Case]) -> tuple[dict[str, int], list[str], list[tuple[Case, Any]]]:
