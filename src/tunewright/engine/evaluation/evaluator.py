@@ -59,7 +59,8 @@ def row_losses(
     for i, row in enumerate(rows):  # a conversation may be several texts
         losses[row.number] = losses.get(row.number, 0.0) + losses_by_position[i]
         units[row.number] = units.get(row.number, 0) + collator.units([row])
-    return [ExampleLoss(row=number, loss=loss, units=units[number]) for number, loss in losses.items()]
+    # Not validated here: a loss that is not finite is for the caller, who ends the run with E512 before anything is stored.
+    return [ExampleLoss.model_construct(row=number, loss=loss, units=units[number]) for number, loss in losses.items()]
 
 
 @torch.no_grad()
