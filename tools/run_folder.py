@@ -12,7 +12,7 @@ from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.rundir import events, records
 
 RECORDS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
-    ("run.json", (records.RunInfo, records.ProcessRecord, records.RunResult, records.BaselineRecord, records.MemoryFallback)),
+    ("run.json", (records.RunInfo, records.ProcessRecord, records.RunResult, records.BaselineRecord, records.FallbackRecord)),
     ("prepared.json", (records.DataRecord,)),
     ("rows.seen.jsonl", (PreviewRow, PreviewPiece)),
     ("eval/", (Sample, ExampleLoss, records.FewShotRecord, records.BenchmarkRecord, records.BenchmarkTask,

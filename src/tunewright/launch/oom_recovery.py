@@ -17,7 +17,7 @@ from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.rundir.events import Event, FailedEvent, PhaseBeginEvent
-from tunewright.rundir.records import MemoryFallback
+from tunewright.rundir.records import FallbackRecord
 from tunewright.rundir.run_dir import RunDir
 
 TESTS = ("evaluate_before", "evaluate_after")
@@ -110,7 +110,7 @@ def _note(run: RunDir, short: MemoryShortage, words: tuple[str, str, str], batch
         "step": short.step, "evidence": short.evidence, "peak": short.peak, "total": short.total, "what": what, "was": was,
         "now": now, "start": last_sealed(run), "batch": batch,
     }  # fmt: skip
-    fallback = MemoryFallback.model_validate({"code": "D101", "time": time.time(), "phase": short.phase, **values})
+    fallback = FallbackRecord.model_validate({"code": "D101", "time": time.time(), "phase": short.phase, **values})
     run.update_info(remedies=[*run.info().remedies, fallback], **changes)
     tell(run, Problem("D101", values=values), short.step)
 

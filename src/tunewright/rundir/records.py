@@ -87,7 +87,7 @@ class RunResult(StoredRecord):
     """the size of its weights"""
 
 
-class MemoryFallback(StoredRecord):
+class FallbackRecord(StoredRecord):
     """A change that was made after an out-of-memory, so that the run could continue."""
 
     code: str = "D101"
@@ -157,7 +157,7 @@ class RunInfo(StoredRecord):
     """of the worker; missing before its end"""
     test_halvings: Count = 0
     """how often the batches of evaluations were halved for want of memory"""
-    remedies: list[MemoryFallback] = Field(default_factory=list)
+    remedies: list[FallbackRecord] = Field(default_factory=list)
     """memory fallbacks in the order in which they were applied"""
     problems: list[StoredProblem] | None = None
     """why the last session ended"""
