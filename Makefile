@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
+.PHONY: demo test test-unit test-real test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
+	@echo "make test-unit  no training, no model: under a minute, to be run all the time"
 	@echo "make test       install and run the tests"
+	@echo "make test-real  the real model on both cores, every block of the README"
 	@echo "make test-slow  the proofs that take minutes"
 	@echo "make test-plain  the tests with every fast path switched off"
 	@echo "make test-external  PEFT's own tests with the fast paths on, and an adapter where Tunewright is not: ten minutes"
@@ -25,10 +27,18 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/tunewright quickstart
 
-# What trains on both cores, or counts what it tried, comes first and alone; the rest computes on one thread, a file to a core.
+# What kills processes at moments, or counts what it tried, comes first and alone; the rest computes on one thread, a file to a core.
 test: $(STAMP)
-	$(BIN)/python -m pytest tests/contract tests/docs tests/trust tests/faults tests/invariants
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/fuzz tests/matrix tests/shapes tests/unit
+	$(BIN)/python -m pytest tests/security tests/faults
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/fuzz tests/matrix tests/shapes tests/unit
+
+# The real model of 135M parameters on both cores, and every block of the README.
+test-real: $(STAMP)
+	$(BIN)/python -m pytest tests/docs tests/invariants
+
+# No training and no model: the tests to run all the time.
+test-unit: $(STAMP)
+	$(BIN)/python -m pytest -n 2 -m "not slow and not processes" tests/contract tests/unit
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tunewright
-from tunewright.planning import paths
+from tunewright.planning import fast_paths
 
 SOURCE = Path(tunewright.__file__).parent.parent
 LEFT_BEHIND = (
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def _plain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.config.getoption("--plain"):
-        monkeypatch.setattr(paths, "PATHS", {})
+        monkeypatch.setattr(fast_paths, "PATHS", {})
 
 
 @pytest.fixture(scope="session")

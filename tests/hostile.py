@@ -114,8 +114,8 @@ def mutants(content: bytes, count: int, head: int, seed: int = 0) -> list[bytes]
         b'"',
         b"}",
     ]
-    made = []
-    while len(made) < count:
+    variants = []
+    while len(variants) < count:
         changed = bytearray(content)
         for _ in range(draw.choice((1, 1, 1, 2, 5))):
             place = draw.randrange(min(head, len(changed)))
@@ -134,5 +134,5 @@ def mutants(content: bytes, count: int, head: int, seed: int = 0) -> list[bytes]
         if draw.random() < 0.05:
             del changed[draw.randrange(len(changed)) :]
         if bytes(changed) != content and changed:
-            made.append(bytes(changed))
-    return made
+            variants.append(bytes(changed))
+    return variants

@@ -1,6 +1,6 @@
 """A stand-in for a limit on memory, where no control group can be made: `python -m tests.limited RUN GROUP LIMIT LATER`.
 
-A parent as in flow/supervise.py, beside a watcher that does what the kernel does: when the worker holds more than LIMIT bytes
+A parent as in launch/supervisor.py, beside a watcher that does what the kernel does: when the worker holds more than LIMIT bytes
 of its own, the kill is counted in the files of the control group GROUP, and the worker gets signal 9. From the first
 checkpoint on the limit is LATER, as if a neighbour had taken memory meanwhile. The most that was held is left in
 GROUP/peak. 0 is no limit.
@@ -13,11 +13,11 @@ import threading
 import time
 from pathlib import Path
 
-from tunewright.facts.pressure import Group
-from tunewright.flow.supervise import Parent
-from tunewright.rundir import lock
+from tunewright.inspection.memory_monitor import Cgroup
+from tunewright.launch.supervisor import Supervisor
+from tunewright.rundir import run_lock
 from tunewright.rundir.checkpoints import CheckpointStore
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LOOK_SECONDS = 0.002
@@ -35,9 +35,9 @@ def held_bytes(pid: int) -> int:
 class Watcher:
     """The kernel's part, for one parent."""
 
-    def __init__(self, parent: Parent, group: Path, limit: int, later: int) -> None:
+    def __init__(self, parent: Supervisor, group: Path, limit: int, later: int) -> None:
         self.parent, self.group, self.limit, self.later = parent, group, limit, later
-        self.checkpoints = CheckpointStore(parent.run.checkpoints_dir, parent.run.info()["id"])
+        self.checkpoints = CheckpointStore(parent.run.checkpoints_dir, parent.run.info().id)
         self.kills = self.peak = self.killed = 0
         self.write()
 
@@ -72,9 +72,9 @@ def main() -> int:
     run, group = RunDir(Path(sys.argv[1])), Path(sys.argv[2])
     limit, later = map(int, sys.argv[3:5])
     group.mkdir(exist_ok=True)
-    descriptor = lock.own(run.path)
+    descriptor = run_lock.own(run.path)
     assert descriptor is not None, "another process owns the run"
-    parent = Parent(run, groups=(Group(group),), lock=descriptor)
+    parent = Supervisor(run, groups=(Cgroup(group),), lock=descriptor)
     watcher = Watcher(parent, group, limit, later)
     threading.Thread(target=watcher.watch, daemon=True).start()
     return parent.supervise()

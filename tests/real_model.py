@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunewright import api
+from tunewright.cli.live_display import ConsoleReporter
 
 REAL_HOME = Path(os.environ.get("TUNEWRIGHT_HOME") or Path.home() / ".cache" / "tunewright")
 
@@ -15,7 +16,7 @@ def fetched(name: str) -> Path:
     """The folder of a built-in model. Raises: HubError where it cannot be had, as a proof left out is no proof."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNEWRIGHT_HOME", str(REAL_HOME))
-        return api.fetch(name, note=print)
+        return api.fetch(name, reporter=ConsoleReporter())
 
 
 @pytest.fixture(scope="session")

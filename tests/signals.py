@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tunewright.flow.supervise import ASKED_TO_END
+from tunewright.launch.supervisor import ASKED_TO_END
 
 
 @pytest.fixture(autouse=True)

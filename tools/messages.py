@@ -11,12 +11,14 @@ Terms of the Chinese, one for each thing:
     quantization        量化            how weights are stored 权重精度       precision            精度
     precision (metric)  精确率          recall               召回率           accuracy             准确率
     token               词元（token）    tokenizer            分词器           end token            结束符（EOS）
-    learned tokens      学习的词元      base (model)         基座（模型）     tuned                微调后
+    tokens in the loss  计入损失的词元  base (model)         基座（模型）     tuned                微调后
     adapter             适配器          rank                 秩               head                 输出头
     run                 运行            plan                 计划             preset               预设
-    to measure, to test 评估            benchmark            基准测试         interval             区间
+    to evaluate         评估            benchmark            基准测试         interval             区间
     left out            剔除            found by a tagger    检出             labels, tags         标签、标注
     examples in a prompt few-shot 提示  traceback            错误堆栈         epoch                轮次
+    to pack, packing    打包            shared prefix        共享前缀         initialization       初始化
+    to generate         生成            parameter            参数             held-out loss        留出损失
 
 Chinese marks between Chinese words (，；：（）“”), a blank between Chinese and Latin letters or digits, none before %.
 What a person types or may find in a file (keys, commands, codes, column names) stays as it is.
@@ -26,6 +28,7 @@ import ast
 import io
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -43,6 +46,7 @@ PAGES = ROOT / "tools/docs.py"
 FOLDER = SOURCE / "locale/zh/LC_MESSAGES"
 PO, MO = FOLDER / "tunewright.po", FOLDER / "tunewright.mo"
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "counted": (1, 2)}
+TOML_KEYS = {"sentence", "singular", "cause", "fixes", "name", "text", "reason", "instead"}  # of resources/*.toml
 FIXED = datetime(2026, 1, 1, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"\{(\w*)[^{}]*\}")
 
@@ -58,7 +62,30 @@ def extract_python(
                 yield node.lineno, node.func.id, texts if len(texts) > 1 else texts[0], []
 
 
-METHODS: Any = [("**/templates/**.j2", "jinja2"), ("**.py", extract_python)]
+def extract_toml(
+    file: IO[bytes], keywords: Any, comment_tags: Any, options: Any
+) -> Iterator[tuple[int, str, str, list[str]]]:
+    """Texts of a resource file: what stands under one of `TOML_KEYS`."""
+    for text in texts_of(tomllib.load(file)):
+        yield 0, "_", text, []
+
+
+def texts_of(content: Any) -> Iterator[str]:
+    """Texts to translate in a table or an array of TOML, at any depth."""
+    if isinstance(content, list):
+        for item in content:
+            yield from texts_of(item)
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            if key in TOML_KEYS and isinstance(value, str):
+                yield value
+            elif key in TOML_KEYS:
+                yield from value
+            else:
+                yield from texts_of(value)
+
+
+METHODS: Any = [("**/templates/**.j2", "jinja2"), ("**.py", extract_python), ("resources/**.toml", extract_toml)]
 
 
 def template() -> Catalog:

@@ -1,6 +1,11 @@
-"""Writes src/tunewright/spec/upstream.py from the installed transformers and peft: `python tools/upstream.py`."""
+"""Writes what the config takes over from the installed transformers and peft: `python tools/upstream.py [--check]`.
+
+Fields, their types and the tasks of each model go to `resources/upstream_fields.json`; the choices that mypy must know go
+to `config/upstream_choices.py`. `--check` writes nothing and exits 1 if a file is stale.
+"""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import types
@@ -15,7 +20,11 @@ from transformers.models.auto import modeling_auto
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames, trainer_log_levels
 
-TARGET = Path(__file__).parent.parent / "src/tunewright/spec/upstream.py"
+SOURCE = Path(__file__).parent.parent / "src/tunewright"
+FIELDS, CHOICES_MODULE = SOURCE / "resources/upstream_fields.json", SOURCE / "config/upstream_choices.py"
+# The type of a field as JSON, which `config/upstream.py` reads: a name, an object such as {"list": "Text"}, or a list of
+# alternatives.
+Form = str | dict[str, Any] | list[Any]
 CONFIGS = {
     "lora": peft.LoraConfig,
     "adalora": peft.AdaLoraConfig,
@@ -46,30 +55,50 @@ INTERNAL = {
     "runtime_config",
 }
 
-# What upstream's annotations leave open and its code does not: ranges and choices, by name of the field. `{}` stands for
-# what the annotation says.
-SHARES = ("adam_beta1", "adam_beta2", "beta1", "beta2", "boft_dropout", "encoder_dropout", "miss_dropout", "module_dropout",
-          "rank_dropout", "vera_dropout")  # fmt: skip
+# What upstream's annotations leave open and its code does not: ranges and choices, by name of the field. A range is the
+# type that the annotation gives and the narrower one that stands for it.
+SHARES = (
+    "adam_beta1",
+    "adam_beta2",
+    "beta1",
+    "beta2",
+    "boft_dropout",
+    "encoder_dropout",
+    "miss_dropout",
+    "module_dropout",
+    "rank_dropout",
+    "vera_dropout",
+)
 AT_LEAST_0 = ("adam_epsilon", "eval_delay", "eps", "neftune_noise_alpha")
 AT_LEAST_1 = (
-    "oft_block_size","dataloader_prefetch_factor", "deltaT", "encoder_num_layers", "eval_accumulation_steps", "n_frequency",
-              "num_attention_heads", "num_cayley_neumann_terms", "num_layers", "num_transformer_submodules", "token_dim",
-              "qalora_group_size", "delora_lambda")  # fmt: skip
+    "oft_block_size",
+    "dataloader_prefetch_factor",
+    "deltaT",
+    "encoder_num_layers",
+    "eval_accumulation_steps",
+    "n_frequency",
+    "num_attention_heads",
+    "num_cayley_neumann_terms",
+    "num_layers",
+    "num_transformer_submodules",
+    "token_dim",
+    "qalora_group_size",
+    "delora_lambda",
+)
 COUNTS = ("boft_block_num", "boft_block_size", "boft_n_butterfly_factor", "mini_r")
 SEEDS = ("random_loc_seed", "projection_prng_key")
 INDICES = ("alora_invocation_tokens", "layers_to_transform", "trainable_token_indices")
-RANGES = {
+MAPPING: Form = {"dict": "Loose"}
+RANGES: dict[str, tuple[Form, Form]] = {
     **dict.fromkeys(SHARES, ("Number", "Share")),
     **dict.fromkeys(AT_LEAST_0, ("Number", "NotNegative")),
     **dict.fromkeys(AT_LEAST_1, ("Whole", "Positive")),
     **dict.fromkeys((*COUNTS, *INDICES, "layer_replication"), ("Whole", "Count")),
     **dict.fromkeys(SEEDS, ("Whole", "Seed")),
-    **dict.fromkeys(
-        ("rank_pattern", "n_frequency_pattern", "block_size_pattern"), ("dict[Text, Loose]", "dict[Text, Positive]")
-    ),
-    **dict.fromkeys(("alpha_pattern", "lambda_pattern"), ("dict[Text, Loose]", "dict[Text, Scale]")),
-    "dataloader_num_workers": ("Whole", "Annotated[Count, Field(le=1024)]"),
-    "decompose_factor": ("Whole", "Literal[-1] | Positive"),
+    **dict.fromkeys(("rank_pattern", "n_frequency_pattern", "block_size_pattern"), (MAPPING, {"dict": "Positive"})),
+    **dict.fromkeys(("alpha_pattern", "lambda_pattern"), (MAPPING, {"dict": "Scale"})),
+    "dataloader_num_workers": ("Whole", {"type": "Count", "maximum": 1024}),
+    "decompose_factor": ("Whole", [{"choices": [-1]}, "Positive"]),
     "orth_reg_weight": ("Number", "Scale"),
 }
 CHOICES = {
@@ -95,120 +124,157 @@ def names(cls: type, without: set[str]) -> list[str]:
     return sorted(f.name for f in dataclasses.fields(cls) if f.init and f.name not in without)
 
 
-def annotated(name: str, hint: Any) -> str:
-    """The type of a field as source for pydantic: upstream's annotation, and the range or choices that its code holds to."""
+def form(name: str, hint: Any) -> Form:
+    """The type of a field: upstream's annotation, and the range or choices that its code holds to."""
     if name in CHOICES:
-        listed = ", ".join(f'"{choice}"' for choice in CHOICES[name])
-        return f"Literal[{listed}]" + (" | None" if type(None) in get_args(hint) else "")
-    text = source(hint)
-    wide, narrow = RANGES.get(name, ("", ""))
-    assert wide in text, (name, text)
-    return text.replace(wide, narrow) if wide else text
+        choices: Form = {"choices": list(CHOICES[name])}
+        return [choices, "None"] if type(None) in get_args(hint) else choices
+    annotated = annotation_form(hint)
+    if name not in RANGES:
+        return annotated
+    wide, narrow = RANGES[name]
+    narrowed = replaced(annotated, wide, narrow)
+    assert narrowed != annotated, (name, annotated)
+    return narrowed
 
 
-def source(hint: Any) -> str:
-    """An annotation as source; enums are their values, configs of upstream's own are mappings."""
-    plain = {
+def replaced(whole: Form, part: Form, substitute: Form) -> Form:
+    """A form in which another form stands for one of its parts."""
+    if whole == part:
+        return substitute
+    if isinstance(whole, list):
+        return [replaced(inner, part, substitute) for inner in whole]
+    if isinstance(whole, dict) and "choices" not in whole:
+        return {key: replaced(inner, part, substitute) for key, inner in whole.items()}
+    return whole
+
+
+def annotation_form(hint: Any) -> Form:
+    """An annotation as JSON; enums are their values, configs of upstream's own are mappings."""
+    plain: dict[Any, Form] = {
         int: "Whole",
         float: "Number",
         bool: "bool",
         str: "Text",
-        dict: "dict[Text, Loose]",
+        dict: MAPPING,
         type(None): "None",
         Any: "Any",
     }
     if hint in plain:
         return plain[hint]
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        enums = [part for part in inner if isinstance(part, type) and issubclass(part, Enum)]
-        # A text beside an enum is the name of one of its values.
-        return " | ".join(dict.fromkeys(source(part) for part in inner if not (enums and part is str)))
-    if origin is Literal:
-        texts = [repr(part) if isinstance(part, bool) else f'"{part}"' for part in inner if "[" not in str(part)]
-        open_ended = [part.partition("[")[0] for part in inner if "[" in str(part)]
-        return " | ".join(
-            [
-                f"Literal[{', '.join(texts)}]",
-                *(f'Annotated[str, Field(pattern=r"^{p}[0-9]{{1,3}}$")]' for p in open_ended),
-            ]
-        )
-    if origin is tuple:
-        return f"Annotated[list[{source(inner[0])}], Field(min_length={len(inner)}, max_length={len(inner)})]"
-    if origin is list:
-        return f"list[{source(inner[0])}]"
-    if origin is dict:
-        return f"dict[{source(inner[0])}, {source(inner[1])}]"
     if hint in NAMED:
         return NAMED[hint]
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return union_form(inner)
+    if origin is Literal:
+        return literal_form(inner)
+    if origin is tuple:
+        return {"list": annotation_form(inner[0]), "length": len(inner)}
+    if origin is list:
+        return {"list": annotation_form(inner[0])}
+    if origin is dict:
+        assert inner[0] is str, hint
+        return {"dict": annotation_form(inner[1])}
     if issubclass(hint, Enum):
-        return "Literal[" + ", ".join(f'"{member.value}"' for member in hint) + "]"
+        return {"choices": [member.value for member in hint]}
     assert dataclasses.is_dataclass(hint), hint
-    return "dict[Text, Loose]"
+    return MAPPING
 
 
-def block(title: str, cls: type, without: set[str], indent: str = "") -> str:
-    """A mapping of names to types as source."""
+def union_form(members: tuple[Any, ...]) -> Form:
+    """Alternatives, each once; a text beside an enum is the name of one of its values."""
+    has_enum = any(isinstance(member, type) and issubclass(member, Enum) for member in members)
+    alternatives: list[Any] = []
+    for member in members:
+        if has_enum and member is str:
+            continue
+        inner = annotation_form(member)
+        alternatives += [each for each in (inner if isinstance(inner, list) else [inner]) if each not in alternatives]
+    return alternatives if len(alternatives) > 1 else alternatives[0]
+
+
+def literal_form(values: tuple[Any, ...]) -> Form:
+    """Choices, and a pattern for a choice such as "pissa_niter_[number of iters]"."""
+    choices: Form = {"choices": [value for value in values if "[" not in str(value)]}
+    patterns = [{"pattern": f"^{value.partition('[')[0]}[0-9]{{1,3}}$"} for value in values if "[" in str(value)]
+    return [choices, *patterns] if patterns else choices
+
+
+def field_forms(cls: type, without: set[str]) -> dict[str, Form]:
+    """The fields of a dataclass of upstream that can be set, with their types."""
     hints = get_type_hints(cls)
-    lines = [f'{indent}    "{name}": {annotated(name, hints[name])},\n' for name in names(cls, without)]
-    return f"{indent}{title}{{\n" + "".join(lines) + f"{indent}}}"
+    return {name: form(name, hints[name]) for name in names(cls, without)}
+
+
+def model_tasks() -> dict[str, list[str]]:
+    """Model type -> tasks that transformers has a class for and that the model was pretrained for.
+
+    Encoders have a causal class too, but were not trained to generate; what maps sounds to text is no text model.
+    """
+    encoders = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    tasks_of: dict[str, list[str]] = {}
+    for task, mapping in TASK_MAPPINGS.items():
+        for model_type in mapping:
+            is_fit = {
+                "causal_lm": model_type not in encoders,
+                "seq2seq": transformers.CONFIG_MAPPING[model_type].is_encoder_decoder,
+            }
+            if is_fit.get(task, True):
+                tasks_of.setdefault(model_type, []).append(task)
+    return dict(sorted(tasks_of.items()))
+
+
+def table(rows: dict[str, Any], indent: str) -> str:
+    """A JSON object with each member on its line."""
+    lines = (f"{indent} {json.dumps(name)}: {json.dumps(value)}" for name, value in rows.items())
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+
+
+def fields_json() -> str:
+    """Text of `upstream_fields.json`."""
+    peft_fields = ",\n".join(
+        f'  "{method}": {table(field_forms(config, INTERNAL), "  ")}' for method, config in CONFIGS.items()
+    )
+    return (
+        f'{{\n "versions": {{"transformers": "{transformers.__version__}", "peft": "{peft.__version__}"}},\n'
+        f' "training_arguments": {table(field_forms(transformers.TrainingArguments, set()), " ")},\n'
+        f' "peft_fields": {{\n{peft_fields}\n }},\n'
+        f' "model_tasks": {table(model_tasks(), " ")}\n}}\n'
+    )
 
 
 def literal(name: str, values: list[str]) -> str:
     return f"{name} = Literal[\n" + "".join(f'    "{value}",\n' for value in values) + "]\n"
 
 
-def model_tasks() -> dict[str, list[str]]:
-    """Model type -> tasks that transformers has a class for and that the model was made for.
-
-    Encoders have a causal class too, but were never taught to write; what maps sounds to text is no text model.
-    """
-    encoders = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    found: dict[str, list[str]] = {}
-    for task, mapping in TASK_MAPPINGS.items():
-        for kind in mapping:
-            is_fit = {
-                "causal_lm": kind not in encoders,
-                "seq2seq": transformers.CONFIG_MAPPING[kind].is_encoder_decoder,
-            }
-            if is_fit.get(task, True):
-                found.setdefault(kind, []).append(task)
-    return dict(sorted(found.items()))
-
-
-def render() -> str:
+def choices_module() -> str:
+    """Text of `upstream_choices.py`, as `make check` wants it."""
     text = (
-        '"""Fields and models of the installed upstream. Generated by tools/upstream.py; do not edit.\n\n'
+        '"""Choices of the installed upstream that our own options have, too. Generated by tools/upstream.py; do not edit.\n\n'
         f"transformers {transformers.__version__}, peft {peft.__version__}.\n"
-        '"""\n\n'
-        "from typing import Annotated, Any, Literal\n\n"
-        "from pydantic import Field\n\n"
-        "from tunewright.spec.base import Count, Loose, NotNegative, Number, Positive, Scale, Seed, Share, Text, Whole\n"
-        "from tunewright.spec.tasks import Task\n\n"
+        '"""\n\nfrom typing import Literal\n\n'
     )
     for enum, name in NAMED.items():
-        text += literal(name, [kind.value for kind in enum])
-    # PEFT's own optimizers for LoRA, which `engine/optimizers.py` makes, stand before those of transformers.
+        text += literal(name, [member.value for member in enum])
+    # PEFT's own optimizers for LoRA, which `engine/training/optimizers.py` makes, stand before those of transformers.
     text += f'Optimizer = Literal["loraplus", "lorafa", {NAMED[OptimizerNames]}]\n'
     text += literal("Tracker", ["none", "all", *INTEGRATION_TO_CALLBACK])
-    text += block("TRAINING_ARGUMENTS: dict[str, Any] = ", transformers.TrainingArguments, set()) + "\n"
-    text += "\nPEFT_FIELDS: dict[str, dict[str, Any]] = {\n"
-    for method, config in CONFIGS.items():
-        text += block(f'"{method}": ', config, INTERNAL, "    ") + ",\n"
-    text += "}\n\nMODEL_TASKS: dict[str, tuple[Task, ...]] = {\n"
-    for kind, tasks in model_tasks().items():
-        listed = ", ".join(f'"{task}"' for task in tasks)
-        text += f'    "{kind}": ({listed}{"," if len(tasks) == 1 else ""}),\n'
-    return text + "}\n"
+    argv = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(CHOICES_MODULE), "-"]
+    return subprocess.run(argv, input=text, capture_output=True, text=True, check=True).stdout
 
 
-def formatted() -> str:
-    """The file as `make check` wants it."""
-    argv = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"]
-    return subprocess.run(argv, input=render(), capture_output=True, text=True, check=True).stdout
+def main() -> int:
+    """Exit code: 1 if `--check` found a stale file."""
+    stale = 0
+    for path, text in ((FIELDS, fields_json()), (CHOICES_MODULE, choices_module())):
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            print(f"{path.name} is stale: python tools/upstream.py", file=sys.stderr)
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        sys.exit(TARGET.read_text() != formatted())
-    TARGET.write_text(formatted())
+    sys.exit(main())

@@ -20,14 +20,19 @@ from typing import Any
 
 from cases import CASES, SEED, Case
 
-from tunewright.data import demo
-from tunewright.doctor.evidence import read
-from tunewright.rundir.store import RunDir
+from tunewright.data import demo_data
+from tunewright.diagnose.evidence import read
+from tunewright.rundir.run_dir import RunDir
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 HELD_OUT = {"causal_lm": 24, "seq2seq": 24, "seq_cls": 60, "token_cls": 60}
-VIEWS = {"causal_lm": demo.as_messages, "seq2seq": demo.as_pair, "seq_cls": demo.as_label, "token_cls": demo.as_tags}
+VIEWS = {
+    "causal_lm": demo_data.as_messages,
+    "seq2seq": demo_data.as_pair,
+    "seq_cls": demo_data.as_label,
+    "token_cls": demo_data.as_tags,
+}
 MODELS = {"causal_lm": "smollm2", "seq2seq": "bert2bert", "seq_cls": "minilm", "token_cls": "minilm"}
 WRITTEN = {"eval.rows": 12, "eval.loss_rows": 24, "data.max_truncated": 1, "data.max_duplicates": 1}
 
@@ -35,7 +40,7 @@ WRITTEN = {"eval.rows": 12, "eval.loss_rows": 24, "data.max_truncated": 1, "data
 def write(folder: Path, split: str, case: Case) -> Path:
     """The rows of a case as a file; held-out rows have other wording and other values."""
     count = case.rows if split == "train" else HELD_OUT[case.task]
-    rows = [dict(VIEWS[case.task](row)) for row in demo.generate(split, count, seed=SEED)]  # type: ignore[arg-type]
+    rows = [dict(VIEWS[case.task](row)) for row in demo_data.generate(split, count, seed=SEED)]  # type: ignore[arg-type]
     spoil = case.spoil if split == "train" or case.spoil_held_out is None else case.spoil_held_out
     path = folder / f"{split}.jsonl"
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in spoil(rows)))

@@ -15,10 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.unit.compare.conftest import Story, account, plan_of, sample_rows
-from tunewright.rundir import durable, layout, store
-from tunewright.spec.load import to_yaml
-from tunewright.spec.run import Run
+from tests.unit.report.conftest import Story, account, plan_of, sample_rows
+from tunewright.config.load_config import to_yaml
+from tunewright.config.run_config import RunConfig
+from tunewright.rundir import atomic_io, file_names, run_dir
 
 RESULTS = Path(__file__).parent / "results.json"
 ANSWERED, STEPS = 20, 100
@@ -26,14 +26,16 @@ ANSWERED, STEPS = 20, 100
 
 def write_run(folder: Path, steps: int, answers: int) -> Path:
     """A finished run with so many logged steps, a measurement each hundred, and so many answers before and after."""
-    asked = Run.model_validate({"model": "smollm2", "task": "causal_lm", "preset": "medium", "data": "support.jsonl"})
+    asked = RunConfig.model_validate(
+        {"model": "smollm2", "task": "causal_lm", "preset": "medium", "data": "support.jsonl"}
+    )
     plan = plan_of(asked, held_out=answers)
-    files = {layout.CONFIG: to_yaml(asked), layout.PLAN: plan.model_dump_json()}
-    run = store.create(folder, folder.name, files)
-    durable.write_json(run.file(layout.PREPARED), {"key": "k", **account(answers)})
+    files = {file_names.CONFIG: to_yaml(asked), file_names.PLAN: plan.model_dump_json()}
+    run = run_dir.create(folder, folder.name, files)
+    atomic_io.write_json(run.file(file_names.PREPARED), {"key": "k", **account(answers)})
     story = Story(run, plan)
     story.score("before", 3.3, sample_rows(answers, answers), answers, {"exact_match": 0.1}, [2.0] * answers)
-    with run.file(layout.EVENTS).open("a") as file:
+    with run.file(file_names.EVENTS).open("a") as file:
         for step in range(1, steps + 1):
             head = {"schema": 1, "seq": story.seq + step, "t": story.time + step, "step": step}
             log = {

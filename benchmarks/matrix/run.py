@@ -15,14 +15,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tunewright.data import demo
-from tunewright.spec.methods import METHODS
-from tunewright.spec.tasks import TASKS
+from tunewright.config.methods import METHODS
+from tunewright.config.tasks import TASKS
+from tunewright.data import demo_data
 
 HERE = Path(__file__).parent
 ONE_CORE = {**os.environ, "OMP_NUM_THREADS": "1"}
 RESULTS = HERE / "results.json"
-VIEWS = {"causal_lm": demo.as_messages, "seq2seq": demo.as_pair, "seq_cls": demo.as_label, "token_cls": demo.as_tags}
+VIEWS = {
+    "causal_lm": demo_data.as_messages,
+    "seq2seq": demo_data.as_pair,
+    "seq_cls": demo_data.as_label,
+    "token_cls": demo_data.as_tags,
+}
 MODELS = {"causal_lm": "smollm2", "seq2seq": "bert2bert", "seq_cls": "minilm", "token_cls": "minilm"}
 ROWS = {"causal_lm": 320, "seq2seq": 800, "seq_cls": 400, "token_cls": 500}
 HELD_OUT = {"causal_lm": 40, "seq2seq": 60, "seq_cls": 120, "token_cls": 120}
@@ -41,7 +46,7 @@ def write(folder: Path, task: str) -> None:
     """Training and held-out rows of the generated task, in the task's own form."""
     for split, count in (("train", ROWS[task]), ("held_out", HELD_OUT[task])):
         path = folder / f"{task}-{split}.jsonl"
-        rows = demo.generate(split, count, seed=7)  # type: ignore[arg-type]
+        rows = demo_data.generate(split, count, seed=7)  # type: ignore[arg-type]
         path.write_text("".join(json.dumps(VIEWS[task](row), ensure_ascii=False) + "\n" for row in rows))
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tunewright.data import demo
-from tunewright.rundir.store import RunDir
+from tunewright.data import demo_data
+from tunewright.rundir.run_dir import RunDir
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
@@ -48,8 +48,8 @@ HELD_OUT = 40
 def write(folder: Path, split: str, count: int) -> Path:
     """Rows of the generated task as a file."""
     path = folder / f"{split}.jsonl"
-    rows = demo.generate(split, count, seed=7)  # type: ignore[arg-type]
-    path.write_text("".join(json.dumps(demo.as_messages(row), ensure_ascii=False) + "\n" for row in rows))
+    rows = demo_data.generate(split, count, seed=7)  # type: ignore[arg-type]
+    path.write_text("".join(json.dumps(demo_data.as_messages(row), ensure_ascii=False) + "\n" for row in rows))
     return path
 
 
@@ -83,8 +83,8 @@ def measure(option: str, folder: Path, steps: int, place: Path) -> dict[str, Any
 def sample(run: RunDir) -> list[tuple[float, int]]:
     """What the run's worker holds now, if there is one."""
     try:
-        worker = run.info().get("worker")
-        status = Path(f"/proc/{worker['pid']}/status").read_text() if worker else ""
+        worker = run.info().worker
+        status = Path(f"/proc/{worker.pid}/status").read_text() if worker else ""
     except (OSError, ValueError):
         return []
     return [(time.time(), int(line.split()[1]) * 1024) for line in status.splitlines() if line.startswith("VmRSS")]
@@ -92,7 +92,7 @@ def sample(run: RunDir) -> list[tuple[float, int]]:
 
 def training_phase(run: RunDir) -> tuple[float, float]:
     """When training began and ended."""
-    at = {e["state"]: e["t"] for e in run.read_events() if e["kind"] == "phase" and e["phase"] == "train"}
+    at = {e.state: e.t for e in run.read_events() if e.kind == "phase" and e.phase == "train"}
     return at["begin"], at["end"]
 
 
@@ -105,18 +105,18 @@ def examine(option: str, folder: Path, steps: int, place: Path) -> dict[str, Any
 
 def examine_here(asked: dict[str, Any], place: Path) -> dict[str, Any]:
     from tunewright import api
-    from tunewright.data.tokenizer import load_tokenizer
-    from tunewright.engine.build import step_collator
-    from tunewright.engine.evaluate import held_out_loss
-    from tunewright.engine.load import DTYPES, load_adapter, load_base
-    from tunewright.engine.prepare import prepare
-    from tunewright.engine.quantise import plain_weight_bytes, weight_bytes
-    from tunewright.engine.ways import plain_way
+    from tunewright.data.tokenized.tokenizer import load_tokenizer
+    from tunewright.engine.evaluation.evaluator import held_out_loss
+    from tunewright.engine.models.load_model import DTYPES, load_adapter, load_base
+    from tunewright.engine.models.quantization import plain_weight_bytes, weight_bytes
+    from tunewright.engine.training.build_trainer import make_step_collator
+    from tunewright.engine.training.dataset import prepare
+    from tunewright.engine.training.loss_backends import plain_backend
 
     plan = api.plan(api.load(sets=[f"{path}={value}" for path, value in asked.items()]))
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     data = prepare(plan, RunDir(place), tokenizer)
-    loss, cut = plain_way(plan, data.train).loss, step_collator(plan, tokenizer)
+    loss, cut = plain_backend(plan, data.train).loss, make_step_collator(plan, tokenizer)
     base = load_base(plan, tokenizer)
     stored = {
         "weight_bytes": weight_bytes(base),

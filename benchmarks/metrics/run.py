@@ -3,7 +3,7 @@
 Each score is computed by us and by its reference on the same random inputs, thousands of them, the odd ones (nothing found,
 nothing there, one label, marks, numbers, empty texts) among them. Needs the packages beside Tunewright, in an environment of
 its own: pip install seqeval sacrebleu rouge-score scikit-learn scipy. Writes results.json and the table of README.md, and the
-first cases of each with the reference's answers to tests/unit/data/reference_scores.json, which the tests hold us to.
+first cases of each with the reference's answers to tests/unit/metrics/reference_scores.json, which the tests hold us to.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from seqeval import metrics as seqeval
 from sklearn import metrics as sklearn
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from tunewright.data import score
+from tunewright.metrics import scoring
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-FIXTURES = ROOT / "tests/unit/data/reference_scores.json"
+FIXTURES = ROOT / "tests/unit/metrics/reference_scores.json"
 KEPT = 12  # cases of each kind that become fixtures
 EQUAL = 1e-9
 SCHEMES = {"IOB2": "BI", "IOB1": "IB", "BIOES": "BIES", "BILOU": "BILU", "IOE": "IE"}
@@ -63,7 +63,7 @@ def tags(rng: random.Random) -> Inputs:
     kinds = rng.choice([("PER",), ("PER", "LOC"), ("PER", "LOC", "LOC-X", "MISC")])
     every = ["O"] * rng.randint(1, 6) + [f"{prefix}-{kind}" for prefix in prefixes for kind in kinds]
     gold = [[rng.choice(every) for _word in range(rng.randint(1, 15))] for _row in range(rng.randint(1, 8))]
-    if not score.has_entities(tag for row in gold for tag in row):
+    if not scoring.has_entities(tag for row in gold for tag in row):
         gold[0][0] = f"{prefixes[0]}-PER"  # without entities there is another score, tested below
     share = rng.random()
     found = [[tag if rng.random() < share else rng.choice(every) for tag in row] for row in gold]
@@ -191,7 +191,7 @@ def only(*names: str) -> Callable[[list[Any], list[Any]], Scores]:
     """Some of our scores of texts."""
 
     def scores(found: list[Any], gold: list[Any]) -> Scores:
-        told = score.text_scores(found, gold)
+        told = scoring.text_scores(found, gold)
         return {name: told[name] for name in names}
 
     return scores
@@ -200,10 +200,10 @@ def only(*names: str) -> Callable[[list[Any], list[Any]], Scores]:
 ROUGE = ("rouge1", "rouge2", "rougeL")
 MIXED = [*CHINESE, "iPhone", "——", "……", "“", "”", " 3.", " 3.5 ", " 2-day ", " the ", " cat, ", "1,000", "“好”"]
 KINDS = [
-    Kind("tags", "seqeval", tags, score.tag_scores, by_seqeval),
-    Kind("one label", "scikit-learn", labels, score.classification_scores, classes_by_sklearn),
-    Kind("several labels", "scikit-learn", sets_of_labels, score.multi_label_scores, sets_by_sklearn),
-    Kind("numbers", "scikit-learn", numbers, score.regression_scores, numbers_by_sklearn),
+    Kind("tags", "seqeval", tags, scoring.tag_scores, by_seqeval),
+    Kind("one label", "scikit-learn", labels, scoring.classification_scores, classes_by_sklearn),
+    Kind("several labels", "scikit-learn", sets_of_labels, scoring.multi_label_scores, sets_by_sklearn),
+    Kind("numbers", "scikit-learn", numbers, scoring.regression_scores, numbers_by_sklearn),
     Kind("English texts", "rouge-score", texts(WORDS, " "), only(*ROUGE), by_rouge_score(None)),
     Kind("Chinese texts", "rouge-score", texts(MIXED, ""), only(*ROUGE), by_rouge_score(ChineseTokenizer())),
     Kind("English texts", "sacrebleu", texts(WORDS, " "), only("bleu"), by_sacrebleu),

@@ -22,9 +22,9 @@ from typing import Any
 import psutil
 
 from tunewright import api
-from tunewright.data import demo
-from tunewright.rundir.store import RunDir
-from tunewright.trust import home
+from tunewright.data import demo_data
+from tunewright.rundir.run_dir import RunDir
+from tunewright.security import home
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
@@ -102,8 +102,8 @@ def rows_file(folder: Path, task: str, words: int) -> Path:
     """Generated rows; for texts several messages and answers are joined to longer rows."""
     path = folder / f"{task}-{words}.jsonl"
     if not path.is_file():
-        view = {"seq_cls": demo.as_label, "token_cls": demo.as_tags}.get(task)
-        made = demo.generate("train", (60 if words < 24 else 24) * words, seed=5)
+        view = {"seq_cls": demo_data.as_label, "token_cls": demo_data.as_tags}.get(task)
+        made = demo_data.generate("train", (60 if words < 24 else 24) * words, seed=5)
         rows = (
             [view(row) for row in made] if view else [_joined(made[i : i + words]) for i in range(0, len(made), words)]
         )
@@ -112,7 +112,7 @@ def rows_file(folder: Path, task: str, words: int) -> Path:
 
 
 def _joined(messages: list[Any]) -> dict[str, str]:
-    turns = [demo.as_messages(row)["messages"] for row in messages]
+    turns = [demo_data.as_messages(row)["messages"] for row in messages]
     return {
         "prompt": " ".join(t[-2]["content"] for t in turns),
         "completion": "\n".join(t[-1]["content"] for t in turns),
@@ -183,20 +183,20 @@ class Watch(threading.Thread):
         while not self.is_over.wait(0.02):
             try:
                 if worker is None:
-                    worker = psutil.Process(self.run_dir.info()["worker"]["pid"])
+                    worker = psutil.Process(self.run_dir.info().worker.pid)
                 self.seen.append((time.time(), worker.memory_info().rss))
-            except (OSError, ValueError, TypeError, KeyError, psutil.Error):
+            except (OSError, ValueError, AttributeError, psutil.Error):
                 continue
 
     def seconds(self) -> dict[str, float]:
         """How long each phase took."""
-        phases = [event for event in self.run_dir.read_events() if event["kind"] == "phase"]
-        return {event["phase"]: event["seconds"] for event in phases if event["state"] == "end"}
+        phases = [event for event in self.run_dir.read_events() if event.kind == "phase"]
+        return {event.phase: event.seconds for event in phases if event.state == "end"}
 
     def by_phase(self) -> dict[str, int]:
         """The largest amount seen in each phase."""
-        phases = [event for event in self.run_dir.read_events() if event["kind"] == "phase"]
-        begins = [(event["t"], event["phase"]) for event in phases if event["state"] == "begin"]
+        phases = [event for event in self.run_dir.read_events() if event.kind == "phase"]
+        begins = [(event.t, event.phase) for event in phases if event.state == "begin"]
         found: dict[str, int] = {}
         for at, rss in self.seen:
             phase = max((begin for begin in begins if begin[0] <= at), default=(0.0, "start"))[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tunewright.flow.supervise import WORKER_ENVIRONMENT
+from tunewright.launch.supervisor import WORKER_ENVIRONMENT
 
 if os.environ.get("MALLOC_TOP_PAD_") != WORKER_ENVIRONMENT["MALLOC_TOP_PAD_"]:  # glibc reads it when a process starts
     os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WORKER_ENVIRONMENT})
@@ -23,9 +23,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
 
 from tunewright import api
-from tunewright.accel.cpu import onednn_matmul
-from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss
-from tunewright.data.encode import IGNORED, Encoded
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+from tunewright.kernels.cpu_matmul import onednn_matmul
+from tunewright.kernels.packing import attend_by_document, pack, pack_groups, packed_loss
 
 WHAT = """Everything else held still, one thing grows: the length of the rows, the rows of a step, the adapter's rank, the model.
 Rows are random tokens of one length (256 where length does not grow), half of them learned; LoRA (r=16 where the rank does not
@@ -51,7 +51,7 @@ def model_of(name: str, rank: int) -> torch.nn.Module:
     return get_peft_model(base, lora).train()
 
 
-def rows_of(count: int, length: int, shared: int = 0, learned: int | None = None) -> list[Encoded]:
+def rows_of(count: int, length: int, shared: int = 0, learned: int | None = None) -> list[TokenizedExample]:
     """Rows of random tokens; the first `shared` are alike in all of them."""
     generator = torch.Generator().manual_seed(0)
     beginning = torch.randint(0, 40000, (shared,), generator=generator).tolist()
@@ -59,11 +59,11 @@ def rows_of(count: int, length: int, shared: int = 0, learned: int | None = None
     rows = []
     for number in range(count):
         ids = beginning + torch.randint(0, 40000, (length - shared,), generator=generator).tolist()
-        rows.append(Encoded(number, ids, [IGNORED] * prompt + ids[prompt:], prompt, length))
+        rows.append(TokenizedExample(number, ids, [IGNORED] * prompt + ids[prompt:], prompt, length))
     return rows
 
 
-def step_seconds(model: torch.nn.Module, rows: list[Encoded], *, share: bool = False) -> tuple[float, float]:
+def step_seconds(model: torch.nn.Module, rows: list[TokenizedExample], *, share: bool = False) -> tuple[float, float]:
     """Seconds of a step and its loss."""
     groups = pack_groups(rows, MICRO_BATCH_TOKENS, share=share)
     batches = [pack([rows[i] for i in group], share=share) for group in groups]

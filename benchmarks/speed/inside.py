@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tunewright.flow.supervise import WORKER_ENVIRONMENT
+from tunewright.launch.supervisor import WORKER_ENVIRONMENT
 
 if os.environ.get("MALLOC_TOP_PAD_") != WORKER_ENVIRONMENT["MALLOC_TOP_PAD_"]:  # glibc reads it when a process starts
     os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WORKER_ENVIRONMENT})
@@ -22,29 +22,29 @@ if os.environ.get("MALLOC_TOP_PAD_") != WORKER_ENVIRONMENT["MALLOC_TOP_PAD_"]:  
 import torch
 
 from tunewright import api
-from tunewright.accel.cpu import planned_matmul
-from tunewright.data.encode import IGNORED, Encoded
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, planned_config
-from tunewright.engine.build import step_collator
-from tunewright.engine.load import load_base
-from tunewright.engine.ways import known_way
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_base
+from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
+from tunewright.engine.training.build_trainer import make_step_collator
+from tunewright.engine.training.loss_backends import known_backend
+from tunewright.kernels.cpu_matmul import planned_matmul
 
 WIDTHS = ((576, 576), (576, 192), (576, 1536), (1536, 576))
 
 
-def rows_from(path: Path, tokenizer: Any, count: int = 16) -> list[Encoded]:
+def rows_from(path: Path, tokenizer: Any, count: int = 16) -> list[TokenizedExample]:
     """The benchmark's rows as token ids, loss on the answer."""
     from run import rows_of
 
-    from tunewright.data.formats import Message
+    from tunewright.data.examples.formats import Message
 
     found = []
     for number, row in enumerate(rows_of(path, count)):
         user, answer = Message(role="user", content=row["prompt"]), Message(role="assistant", content=row["answer"])
         whole = tokenizer.encode(tokenizer.render([user, answer]))[:512]
         prompt = len(tokenizer.encode(tokenizer.render([user], add_generation_prompt=True)))
-        found.append(Encoded(number, whole, [IGNORED] * prompt + whole[prompt:], prompt, len(whole)))
+        found.append(TokenizedExample(number, whole, [IGNORED] * prompt + whole[prompt:], prompt, len(whole)))
     return found
 
 
@@ -60,26 +60,26 @@ def gemm_rate(tokens: int) -> float:
     return best
 
 
-def useful(rows: list[Encoded], plan: Any) -> float:
+def useful(rows: list[TokenizedExample], plan: Any) -> float:
     """Floating point operations that a step cannot do without."""
     model = plan.facts.model
     frozen = sum(g.in_features * g.out_features * g.count for g in model.linear)
-    tokens = sum(len(row.ids) for row in rows)
+    tokens = sum(len(row.input_ids) for row in rows)
     labels = sum(label != IGNORED for row in rows for label in row.labels[1:])
-    pairs = sum(len(row.ids) ** 2 / 2 for row in rows)
+    pairs = sum(len(row.input_ids) ** 2 / 2 for row in rows)
     attention = 6 * 2 * pairs * model.num_attention_heads * model.head_dim * model.num_layers
     head = 4 * model.hidden_size * model.vocab_size * labels
     return 4 * frozen * tokens + 6 * plan.trainable_parameters * tokens + head + attention
 
 
-def steps_of(plan: Any, rows: list[Encoded], count: int) -> tuple[list[float], list[float]]:
+def steps_of(plan: Any, rows: list[TokenizedExample], count: int) -> tuple[list[float], list[float]]:
     """Seconds of some training steps, and the rate of bare products before each."""
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
     seconds, rates = [], []
     with planned_matmul(plan.fast_paths):
         model = attach_adapter(load_base(plan, tokenizer), planned_config(plan), seed=42).train()
-        way = known_way(plan, model, rows)
-        step = way.of(step_collator(plan, tokenizer))(rows)
+        way = known_backend(plan, model, rows)
+        step = way.adapt(make_step_collator(plan, tokenizer))(rows)
         for _number in range(count + 1):
             rates.append(gemm_rate(step["micro_batches"][0]["input_ids"].numel()))
             started = time.perf_counter()

@@ -28,8 +28,8 @@ import psutil
 from peers import PEERS, Job, Peer, Rows
 
 from tunewright import api
-from tunewright.data import demo
-from tunewright.trust import home
+from tunewright.data import demo_data
+from tunewright.security import home
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
@@ -57,7 +57,7 @@ def rows_of(path: Path, count: int) -> Rows:
         found = json.loads(path.read_text(encoding="utf-8"))[:count]
         prompts = [r["instruction"] + (f"\n{r['input']}" if r.get("input") else "") for r in found]
         return [{"prompt": p, "answer": r["output"]} for p, r in zip(prompts, found, strict=True)]
-    messages = [demo.as_messages(row)["messages"] for row in demo.generate("train", count, seed=7)]
+    messages = [demo_data.as_messages(row)["messages"] for row in demo_data.generate("train", count, seed=7)]
     return [{"prompt": turns[-2]["content"], "answer": turns[-1]["content"]} for turns in messages]
 
 
@@ -162,8 +162,8 @@ def ours(settings: Mapping[str, str], job: Job) -> dict[str, Any]:
 
 def token_counts(model: Path, rows: Rows) -> list[int]:
     """Tokens of each step, without padding, as the model's own template writes the rows."""
-    from tunewright.data.formats import Message
-    from tunewright.data.tokenizer import load_tokenizer
+    from tunewright.data.examples.formats import Message
+    from tunewright.data.tokenized.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(model, None)
     lengths = []

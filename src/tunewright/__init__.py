@@ -15,46 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunewright.api import (
-        TrainedRun as TrainedRun,
+        TrainedRun,
+        compare_runs,
+        data_check,
+        load_model,
+        open_run,
+        peft_config,
+        plan,
+        quickstart,
+        runs,
+        train,
     )
-    from tunewright.api import (
-        compare_runs as compare_runs,
-    )
-    from tunewright.api import (
-        data_check as data_check,
-    )
-    from tunewright.api import (
-        load_model as load_model,
-    )
-    from tunewright.api import (
-        open_run as open_run,
-    )
-    from tunewright.api import (
-        peft_config as peft_config,
-    )
-    from tunewright.api import (
-        plan as plan,
-    )
-    from tunewright.api import (
-        quickstart as quickstart,
-    )
-    from tunewright.api import (
-        runs as runs,
-    )
-    from tunewright.api import (
-        train as train,
-    )
-    from tunewright.errors import (
-        TunewrightError as TunewrightError,
-    )
+    from tunewright.errors import TunewrightError
 
 __version__ = "0.1.0"
 
-_NAMES = {
-    "train": "api", "plan": "api", "quickstart": "api", "open_run": "api", "runs": "api", "data_check": "api",
-    "compare_runs": "api", "load_model": "api",
-    "peft_config": "api", "TrainedRun": "api", "TunewrightError": "errors",
-}  # fmt: skip
 __all__ = [
     "TrainedRun",
     "TunewrightError",
@@ -71,11 +46,12 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    """What is meant for use; everything else is found by its own module."""
+    """The public names; all others are in their own modules."""
     return sorted([*__all__, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
+    if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
-    return getattr(import_module(f"tunewright.{_NAMES[name]}"), name)
+    module = import_module("tunewright.errors") if name == "TunewrightError" else import_module("tunewright.api")
+    return getattr(module, name)

@@ -1,7 +1,7 @@
 """The classes and functions of the lesson "LoRA fine-tuning in practice with the PEFT library", under their own names.
 
 Every call of the lesson runs as it is written there; underneath is the same engine as `tunewright train`, with what the
-lesson gets wrong put right: the loss is on the answers and holds the end token, padding is not learned, rows are held out,
+lesson gets wrong put right: the loss is on the answers with their end token, padding is masked, rows are held out,
 the precision is one the device has, no code of a model runs, and layer names are found instead of assumed.
 """
 
@@ -67,7 +67,7 @@ class LoraConfigPresets:
 
     @staticmethod
     def print_all_presets() -> None:
-        """Both tables, with the difference between the Qwen generations said."""
+        """Both tables, with the difference between the Qwen generations explained."""
         for family, layers in (("LLaMA", LLAMA_LAYERS), ("Qwen", QWEN_LAYERS)):
             print(f"{family}:")
             for complexity, (r, alpha) in COMPLEXITIES.items():
@@ -94,7 +94,7 @@ def _say_parameters(model: Any) -> None:
 
 
 class PEFTQuickStart:
-    """LoRA in four lines: load, configure, apply, write a few tokens; `run` is `tunewright quickstart`."""
+    """LoRA in four lines: load, configure, apply, generate a few tokens; `run` is `tunewright quickstart`."""
 
     def __init__(self, model_name: str = "smollm2") -> None:
         self.model_name = model_name
@@ -108,7 +108,7 @@ class PEFTQuickStart:
         return model, tokenizer
 
     def test_inference(self, model: Any, tokenizer: Any, prompt: str = "Hello, I am a") -> str:
-        """Twenty tokens behind the prompt, printed and returned."""
+        """Twenty tokens after the prompt, printed and returned."""
         text = api.continue_text(model, tokenizer, prompt, 20)
         print(text)
         return text
@@ -119,7 +119,7 @@ class PEFTQuickStart:
 
 
 def _bare_request(model_name: str, r: int, lora_alpha: int) -> Any:
-    """A config for a model alone: the data are a stand-in that only completes the plan."""
+    """A config for a model alone: the data are a placeholder that only completes the plan."""
     stand_in = api.stand_in_data()
     peft = {"peft.r": r, "peft.lora_alpha": lora_alpha, "peft.lora_dropout": 0.1}
     return api.load(
@@ -148,10 +148,10 @@ class LoraTrainer:
         _say_parameters(self.model)
         return self.model, self.tokenizer
 
-    def prepare_data(self, dataset_name: str = "wikitext", max_length: int = 512) -> dict[str, Any]:
-        """Check and account for "wikitext" (from the Hub) or a file of yours; its account.
+    def prepare_data(self, dataset_name: str = "wikitext", max_length: int = 512) -> dict[str, object]:
+        """Check and account for "wikitext" (from the Hub) or a file of yours. Returns its summary.
 
-        Raises: HubError E702 if wikitext cannot be had, and says what to pass instead; DataError for damaged rows.
+        Raises: HubError E702 if wikitext cannot be fetched, naming what to pass instead; DataError for damaged rows.
         """
         self.data = WIKITEXT if dataset_name == "wikitext" else dataset_name
         self.max_length = max_length
@@ -165,11 +165,9 @@ class LoraTrainer:
             row = json.dumps({"text": "..."})
             raise HubError([Problem("E702", values={"name": "wikitext", "reason": Phrase(reason, row=row)})]) from fault
         check.raise_if_stopped()
-        account: dict[str, Any] = check.gated.account
-        print(
-            _("{used} rows to train on, {held_out} held out").format(used=account["used"], held_out=account["held_out"])
-        )
-        return account
+        summary = check.validated.summary
+        print(_("{used} rows to train on, {held_out} held out").format(used=summary.used, held_out=summary.held_out))
+        return summary.model_dump(mode="json")
 
     def _blank_lines(self) -> dict[str, Any]:
         """A third of wikitext's lines are blank, and no rows."""

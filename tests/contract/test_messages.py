@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from tunewright import i18n
-from tunewright.catalogue import CATALOGUE
+from tunewright.errors.catalogue import load_catalogue
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -29,7 +29,7 @@ def test_the_chinese_catalogue_is_whole(tool: ModuleType) -> None:
 
 
 def test_every_code_speaks_chinese() -> None:
-    chinese = i18n.catalogue("zh")
-    for code, entry in CATALOGUE.items():
+    chinese = i18n.translations("zh")
+    for code, entry in load_catalogue().items():
         for text in (entry.sentence, entry.cause):
             assert chinese.gettext(text) != text or text == "{reason}", code

@@ -8,7 +8,14 @@ from pathlib import Path
 import tunewright
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy")
-WORKER_SIDE = ("tunewright.engine", "tunewright.accel")
+WORKER_SIDE = (
+    "tunewright.engine",
+    "tunewright.kernels",
+    "tunewright.extras.session_worker",
+    "tunewright.extras.numerics",
+    "tunewright.extras.lm_eval.harness_worker",
+    "tunewright.extras.few_shot.few_shot_prompts",
+)
 
 
 def _loaded(*modules: str) -> str:
@@ -25,7 +32,7 @@ def test_the_package_and_its_api_are_light() -> None:
 
 
 def test_the_parent_of_a_run_is_light() -> None:
-    assert _loaded("tunewright.flow.supervise") == ""
+    assert _loaded("tunewright.launch.supervisor") == ""
 
 
 def test_no_module_beside_the_workers_side_loads_torch() -> None:

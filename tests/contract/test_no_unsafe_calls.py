@@ -21,16 +21,20 @@ CALLS = {
     "transformers.dynamic_module_utils.get_class_from_dynamic_module", "datasets.load_from_disk",
 }  # fmt: skip
 # What may stand in one file alone.
-ONLY_IN = {"subprocess": "trust/process.py", "importlib.import_module": "__init__.py", "os.unlink": "rundir/durable.py"}
+ONLY_IN = {
+    "subprocess": "security/processes.py",
+    "importlib.import_module": "__init__.py",
+    "os.unlink": "rundir/atomic_io.py",
+}
 # Methods by their last name, whatever they are called on: archives, pickles and accelerate's states.
 METHODS = {
     "extractall", "extract", "load_state", "register_for_checkpointing", "save_state", "read_pickle", "to_pickle",
     "load_custom_generate", "push_to_hub",
 }  # fmt: skip
 LOADERS = ("from_pretrained", "from_config")
-NEEDS_NO_TRUST = ("PeftModel", "LoraConfig")  # classes of PEFT, behind trust.gate_adapter
+NEEDS_NO_TRUST = ("PeftModel", "LoraConfig")  # classes of PEFT, behind security.gate_adapter
 KEYWORDS = {"shell": "True", "weights_only": "False", "allow_pickle": "True", "trust_remote_code": "True"}
-# Inside runs/ only durable.py writes, renames and removes.
+# Inside rundir/ only atomic_io.py writes, renames and removes.
 WRITERS = {
     "unlink", "rename", "rmdir", "rmtree", "write_text", "write_bytes", "touch", "symlink_to", "move", "copyfile", "copytree"
 }  # fmt: skip
@@ -41,16 +45,16 @@ def faults(source: str, name: str) -> Iterator[str]:
     tree = ast.parse(source)
     names = _imported(tree)
     for node in ast.walk(tree):
-        found: Iterator[str] = iter(())
+        of_node: Iterator[str] = iter(())
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found = _import_faults(node, name)
+            of_node = _import_faults(node, name)
         elif isinstance(node, ast.Call):
-            found = _call_faults(node, name, names)
+            of_node = _call_faults(node, name, names)
         elif isinstance(node, ast.Dict):
-            found = _keyword_faults({k.value: v for k, v in zip(node.keys, node.values, strict=True) if _is_text(k)})
+            of_node = _keyword_faults({k.value: v for k, v in zip(node.keys, node.values, strict=True) if _is_text(k)})
         elif isinstance(node, ast.Attribute | ast.Name):
-            found = _reference_faults(_full_name(node, names))
-        yield from (f"{name}:{node.lineno} {fault}" for fault in found)
+            of_node = _reference_faults(_full_name(node, names))
+        yield from (f"{name}:{node.lineno} {fault}" for fault in of_node)
 
 
 def _is_text(node: ast.expr | None) -> bool:
@@ -132,7 +136,11 @@ def _call_faults(node: ast.Call, name: str, names: Mapping[str, str]) -> Iterato
         yield "reads an attribute whose name is no literal"
     yield from _keyword_faults(keywords)
     yield from _loader_faults(node, keywords)
-    if name.startswith("rundir/") and name != "rundir/durable.py" and not ast.unparse(node.func).startswith("durable."):
+    if (
+        name.startswith("rundir/")
+        and name != "rundir/atomic_io.py"
+        and not ast.unparse(node.func).startswith("atomic_io.")
+    ):
         yield from _writer_faults(node, last, name)
 
 
@@ -155,30 +163,30 @@ def _loader_faults(node: ast.Call, keywords: Mapping[str, ast.expr]) -> Iterator
         return
     if ast.unparse(node.func.value) in NEEDS_NO_TRUST:
         return
-    said = keywords.get("trust_remote_code")
-    if said is None or ast.unparse(said) != "False":
+    value = keywords.get("trust_remote_code")
+    if value is None or ast.unparse(value) != "False":
         yield f"{node.func.attr} without trust_remote_code=False"
 
 
 def _writer_faults(node: ast.Call, last: str, name: str) -> Iterator[str]:
-    if last in WRITERS and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) != "durable":
-        yield f"{last} outside rundir/durable.py"
+    if last in WRITERS and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) != "atomic_io":
+        yield f"{last} outside rundir/atomic_io.py"
     if last == "replace" and len(node.args) == 1:  # Path.replace; str.replace takes two
-        yield "replace outside rundir/durable.py"
+        yield "replace outside rundir/atomic_io.py"
     modes = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")] if last == "open" else []
     if any(_is_text(mode) and set("wax+") & set(ast.literal_eval(mode)) for mode in modes):
-        yield "opens for writing outside rundir/durable.py"
+        yield "opens for writing outside rundir/atomic_io.py"
 
 
 def test_the_package_makes_no_unsafe_call() -> None:
     files = sorted(SOURCE.rglob("*.py"))
     assert len(files) > 150
-    found = [
+    calls = [
         fault
         for path in files
         for fault in faults(path.read_text(encoding="utf-8"), path.relative_to(SOURCE).as_posix())
     ]
-    assert found == []
+    assert calls == []
 
 
 BAD = (
@@ -274,7 +282,7 @@ def test_the_rules_bite(bad: str) -> None:
 @pytest.mark.parametrize("bad", BAD_IN_RUNS)
 def test_a_run_folder_is_written_by_one_file_alone(bad: str) -> None:
     assert list(faults(bad, "rundir/x.py"))
-    assert not list(faults(bad, "rundir/durable.py"))
+    assert not list(faults(bad, "rundir/atomic_io.py"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The option surface is a budget: our own options, listed here; what is handed on to upstream does not count."""
 
-from tunewright.spec.keys import options
+from tunewright.config.schema_keys import options
 
 # 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen.
 BUDGET = 64

@@ -47,7 +47,8 @@ def test_every_name_of_the_package_is_the_same_thing_whenever_it_is_asked_for() 
     code = (
         "import tunewright as tw\n"
         "before = {name: getattr(tw, name) for name in tw.__all__}\n"
-        "import tunewright.api, tunewright.trained, tunewright.planning.plan, tunewright.rundir.store, tunewright.flow.start\n"
+        "import tunewright.api, tunewright.api.run_handle, tunewright.planning.run_plan\n"
+        "import tunewright.rundir.run_dir, tunewright.launch.start_run\n"
         "from tunewright import *\n"
         "from tunewright import plan as p, runs as r\n"
         "assert all(callable(found) and getattr(tw, name) is found for name, found in before.items())\n"

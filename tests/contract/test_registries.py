@@ -10,19 +10,19 @@ import pytest
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 
-from tunewright.accel import cpu, int8, merged
-from tunewright.engine.adapt import peft_config
-from tunewright.engine.tasks import ENGINE_TASKS
-from tunewright.engine.ways import fast_ways
-from tunewright.facts.families import FAMILIES
-from tunewright.facts.machine import Machine
-from tunewright.planning.adapter import RATES
-from tunewright.planning.paths import PATHS
-from tunewright.planning.plan import Facts, Plan
-from tunewright.planning.trainable import COUNTS
-from tunewright.spec.methods import METHODS, Lora, Method
-from tunewright.spec.run import FastPath, Run
-from tunewright.spec.tasks import TASKS, Task
+from tunewright.config.methods import METHODS, Lora, Method
+from tunewright.config.run_config import FastPath, RunConfig
+from tunewright.config.tasks import TASKS, Task
+from tunewright.engine.models.peft_adapter import peft_config
+from tunewright.engine.tasks.task_registry import ENGINE_TASKS
+from tunewright.engine.training.loss_backends import fast_backends
+from tunewright.inspection.architectures import FAMILIES
+from tunewright.inspection.machine_info import MachineInfo
+from tunewright.kernels import cpu_matmul, int8, merged_lora
+from tunewright.planning.fast_paths import PATHS
+from tunewright.planning.parameter_count import COUNTS
+from tunewright.planning.resolve_adapter import RATES
+from tunewright.planning.run_plan import InspectedFacts, Plan
 
 ROOT = Path(__file__).parent.parent.parent
 FUSED = {"qkv_proj", "query_key_value", "c_attn", "wqkv", "W_pack"}
@@ -50,11 +50,17 @@ def test_every_method_has_a_learning_rate_and_a_count() -> None:
 @pytest.mark.fast_paths
 def test_fast_paths_of_the_plan_exist() -> None:
     assert set(PATHS) == set(get_args(FastPath))
-    on_cpu = Facts.model_construct(machine=Machine.model_construct(probe=None))
-    llama = Plan.model_construct(fast_paths=tuple(PATHS), run=Run(model="m", data="d", task="causal_lm"), facts=on_cpu)
-    taken = {name for way in fast_ways(llama) for name in way.paths}
-    others = {cpu.onednn_matmul.__name__, int8.__name__.rpartition(".")[2], merged.merged_lora.__name__}
-    assert taken | others == set(PATHS)
+    on_cpu = InspectedFacts.model_construct(machine=MachineInfo.model_construct(probe=None))
+    llama = Plan.model_construct(
+        fast_paths=tuple(PATHS), run=RunConfig(model="m", data="d", task="causal_lm"), facts=on_cpu
+    )
+    backend_paths = {name for way in fast_backends(llama) for name in way.paths}
+    others = {
+        cpu_matmul.onednn_matmul.__name__,
+        int8.__name__.rpartition(".")[2],
+        merged_lora.merged_lora.__name__,
+    }
+    assert backend_paths | others == set(PATHS)
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) & set(PEFT_TARGETS)))
@@ -66,7 +72,7 @@ def test_our_query_and_value_layers_are_those_of_peft(family: str) -> None:
     assert ours & theirs or ours & FUSED or not ours, f"{ours} against {theirs}"
 
 
-@pytest.mark.parametrize("tool", ["upstream.py", "docs.py"])
+@pytest.mark.parametrize("tool", [pytest.param("upstream.py", marks=pytest.mark.processes), "docs.py"])
 def test_generated_files_are_current(tool: str) -> None:
     done = subprocess.run(
         [sys.executable, f"tools/{tool}", "--check"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tunewright.config.deprecated_keys import TOP
+from tunewright.config.load_config import load, to_yaml
+from tunewright.config.methods import Lora
+from tunewright.config.run_config import RunConfig
+from tunewright.config.schema_keys import SECTIONS, fields, old_name, upstream
 from tunewright.errors import SpecError
-from tunewright.spec.keys import SECTIONS, fields, old_name, upstream
-from tunewright.spec.load import load, to_yaml
-from tunewright.spec.methods import Lora
-from tunewright.spec.renamed import TOP
-from tunewright.spec.run import Run
 
 EXAMPLE = load(
     named={"model": "smollm2", "data": "support.csv"},
@@ -44,21 +44,23 @@ def typos(key: str, chance: random.Random) -> set[str]:
 
 
 def is_known(section: str, key: str) -> bool:
-    own = set(fields(section)) | upstream(section) | (set(Run.model_fields) if section == TOP else set())
+    own = set(fields(section)) | upstream(section) | (set(RunConfig.model_fields) if section == TOP else set())
     return key in own or old_name(section, key) is not None
 
 
 def cases() -> list[tuple[int, str, str, str]]:
     chance = random.Random(7)
-    found = []
+    rows = []
     for line, section, key in keys_of(to_yaml(EXAMPLE)):
-        found += [(line, section, key, typo) for typo in sorted(typos(key, chance)) if not is_known(section, typo)]
-    return found
+        rows += [(line, section, key, typo) for typo in sorted(typos(key, chance)) if not is_known(section, typo)]
+    return rows
 
 
 def test_every_key_of_the_example_is_tried() -> None:
     tried = {(section, key) for _line, section, key, _typo in cases()}
-    own = {(TOP, key) for key in Run.model_fields} | {(s, key) for s in SECTIONS for key in fields(s) if s != "peft"}
+    own = {(TOP, key) for key in RunConfig.model_fields} | {
+        (s, key) for s in SECTIONS for key in fields(s) if s != "peft"
+    }
     own |= {("peft", key) for key in fields("peft") if key in Lora.model_fields}
     assert own <= tried
 
@@ -71,8 +73,8 @@ def test_a_typo_in_any_key_gives_its_line_and_the_right_key(tmp_path: Path) -> N
         path.write_text("\n".join(changed), encoding="utf-8")
         with pytest.raises(SpecError) as caught:
             load(config=path)
-        found = [p for p in caught.value.problems if p.code == "E102"]
-        got = [(p.where.line, p.where.column, p.values["key"], p.values.get("suggestion")) for p in found]
+        problems = [p for p in caught.value.problems if p.code == "E102"]
+        got = [(p.where.line, p.where.column, p.values["key"], p.values.get("suggestion")) for p in problems]
         if got != [(line, len(indent) + 1, typo, key)]:
             wrong.append((section, key, typo, got))
     assert wrong == []

@@ -12,7 +12,8 @@ from tests.real_model import model_home
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-ENGLISH_ONLY = ("docs/shapes.md",)  # a table of what files hold; the READMEs have its gist
+# What files hold, whose gist the READMEs have; and the page for developers.
+ENGLISH_ONLY = ("docs/shapes.md", "docs/architecture.md")
 __all__ = ["model_home"]
 
 
@@ -37,7 +38,7 @@ PRINTED = (
     "question and answer (question -> prompt, answer -> completion)",
     "note W240  trained: train.csv; held out: valid.csv",
     "[[The trial lasts thirty days.<|im_end|>]]",
-    "Otherwise the same run with one thing changed",
+    "Variants  the same run with one thing changed",
     "--set model.quantization=8bit",
     "full fine-tuning, for comparison",
     "not here; memory and speed are from a table, nothing of them was measured",

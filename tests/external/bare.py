@@ -22,13 +22,12 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright import api
-from tunewright.accel.cpu import planned_matmul
-from tunewright.accel.merged import merged_lora
-from tunewright.data.encode import prompt_ids
-from tunewright.data.template import from_turn
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.load import load_adapter, load_base
-from tunewright.planning.plan import from_json
+from tunewright.data.tokenized.chat_template import from_turn
+from tunewright.data.tokenized.tokenization import prompt_ids
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_adapter, load_base
+from tunewright.kernels.cpu_matmul import planned_matmul
+from tunewright.kernels.merged_lora import merged_lora
 
 PROMPTS = 20
 TOLERANCE = 1e-5
@@ -49,14 +48,14 @@ def _environment() -> dict[str, str]:
 
 def our_logits(run: api.TrainedRun, prompts: Sequence[str]) -> tuple[dict[str, list[torch.Tensor]], list[list[int]]]:
     """Logits of each prompt from our own loader, by torch's products and as a run computes; and the prompts' tokens."""
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
-    ids = [prompt_ids([from_turn(turn) for turn in run.asked(prompt)], tokenizer) for prompt in prompts]
+    ids = [prompt_ids([from_turn(turn) for turn in run.as_prompt(prompt)], tokenizer) for prompt in prompts]
     model = load_adapter(load_base(plan, tokenizer), run.adapter)
-    found = {"plain": bare_client.logits(model, ids)}
+    by_way = {"plain": bare_client.logits(model, ids)}
     with planned_matmul(plan.fast_paths), torch.no_grad(), merged_lora(model):
-        found["fast"] = bare_client.logits(model, ids)
-    return found, ids
+        by_way["fast"] = bare_client.logits(model, ids)
+    return by_way, ids
 
 
 def refuses(python: Path) -> bool:
@@ -69,14 +68,14 @@ def refuses(python: Path) -> bool:
 
 def there(python: Path, folder: Path, run: api.TrainedRun, prompts: Sequence[str]) -> dict[str, list[torch.Tensor]]:
     """The logits of each way to load the run in the clean environment."""
-    base = from_json(run.dir.plan()).facts.model.folder
+    base = run.dir.plan().facts.model.folder
     run.merge(folder / "merged")
     run.close()
-    asked = {
+    request = {
         "base": base, "adapter": str(run.adapter), "merged": str(folder / "merged"),
-        "turns": [run.asked(prompt) for prompt in prompts],
+        "turns": [run.as_prompt(prompt) for prompt in prompts],
     }  # fmt: skip
-    (folder / "asked.json").write_text(json.dumps(asked))
+    (folder / "asked.json").write_text(json.dumps(request))
     client = [python, Path(bare_client.__file__), folder / "asked.json", folder / "logits.safetensors"]
     subprocess.run(client, check=True, env=_environment(), cwd=folder)
     flat = load_file(folder / "logits.safetensors")
@@ -84,31 +83,31 @@ def there(python: Path, folder: Path, run: api.TrainedRun, prompts: Sequence[str
     return {way: [flat[f"{way}/{i}"] for i in range(len(prompts))] for way in ways}
 
 
-def apart(right: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> float:
+def apart(right: Sequence[torch.Tensor], logits: Sequence[torch.Tensor]) -> float:
     """The largest difference of any two logits."""
-    return max(float((a - b).abs().max()) for a, b in zip(right, found, strict=True))
+    return max(float((a - b).abs().max()) for a, b in zip(right, logits, strict=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        run = api.open_run(str(asked.run or short_run(folder)))
+        run = api.open_run(str(options.run or short_run(folder)))
         python = environment.make(folder / "clean", refused="tunewright")
         if not refuses(python):
             sys.exit("the clean environment imports tunewright")
         samples = map(json.loads, (run.path / "eval" / "after.jsonl").read_text().splitlines())
         prompts = [sample["prompt"] for sample in samples][:PROMPTS]
         ours, ids = our_logits(run, prompts)
-        found = there(python, folder, run, prompts)
+        theirs = there(python, folder, run, prompts)
     # A merge rounds each weight once more, whoever makes it, and so does another order of sums: of the largest logit.
-    largest = max(float(one.abs().max()) for one in ours["plain"])
-    held = {way: apart(ours["plain"], found[way]) for way in ADAPTERS} | {
-        "merged folder, to merge_and_unload": apart(found["merge_and_unload"], found["merged folder"]),
-        "merged folder, to the adapter, of the largest logit": apart(ours["plain"], found["merged folder"]) / largest,
+    largest = max(float(logits.abs().max()) for logits in ours["plain"])
+    held = {way: apart(ours["plain"], theirs[way]) for way in ADAPTERS} | {
+        "merged folder, to merge_and_unload": apart(theirs["merge_and_unload"], theirs["merged folder"]),
+        "merged folder, to the adapter, of the largest logit": apart(ours["plain"], theirs["merged folder"]) / largest,
         "fast paths, to the adapter, of the largest logit": apart(ours["plain"], ours["fast"]) / largest,
     }
     report = {

@@ -21,13 +21,13 @@ def logits(model: nn.Module, prompts: Sequence[Sequence[int]]) -> list[torch.Ten
     return [model.eval()(input_ids=torch.tensor([list(ids)])).logits[0] for ids in prompts]
 
 
-def main(asked: Path, answer: Path) -> None:
+def main(request_path: Path, answer: Path) -> None:
     torch.set_num_threads(1)
-    given = json.loads(asked.read_text())
-    adapter, merged = given["adapter"], given["merged"]
+    request = json.loads(request_path.read_text())
+    adapter, merged = request["adapter"], request["merged"]
 
     def base() -> nn.Module:
-        return AutoModelForCausalLM.from_pretrained(given["base"], dtype=torch.float32)
+        return AutoModelForCausalLM.from_pretrained(request["base"], dtype=torch.float32)
 
     def load_adapter() -> nn.Module:
         model = base()
@@ -42,10 +42,10 @@ def main(asked: Path, answer: Path) -> None:
         "merged folder": lambda: AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32),
     }
     tokenizer = AutoTokenizer.from_pretrained(adapter)
-    prompts = [tokenizer.apply_chat_template(t, add_generation_prompt=True)["input_ids"] for t in given["turns"]]
-    found = {f"{way}/{i}": one for way, load in ways.items() for i, one in enumerate(logits(load(), prompts))}
+    prompts = [tokenizer.apply_chat_template(t, add_generation_prompt=True)["input_ids"] for t in request["turns"]]
+    tensors = {f"{way}/{i}": tensor for way, load in ways.items() for i, tensor in enumerate(logits(load(), prompts))}
     assert not any(name.partition(".")[0] == "tunewright" for name in sys.modules)
-    save_file({name: one.contiguous() for name, one in found.items()}, answer)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, answer)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from recorded import COUNTED
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 
-from tunewright.accel import attention
-from tunewright.accel.cpu import EXACT, onednn_error, onednn_matmul
-from tunewright.accel.merged import merged_lora
-from tunewright.accel.packing import attend_by_document, packing_reason_not
+from tunewright.kernels import document_attention
+from tunewright.kernels.cpu_matmul import EXACT, onednn_error, onednn_matmul
+from tunewright.kernels.merged_lora import merged_lora
+from tunewright.kernels.packing import attend_by_document, packing_unsupported
 
 WRITERS = (peft.PeftModelForCausalLM, peft.PeftModelForSeq2SeqLM)
 counts: Counter[str] = Counter()  # of the test that is running
@@ -34,12 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
     error = onednn_error()
     if error >= EXACT:
         raise pytest.UsageError(f"oneDNN's products are off by {error:.1g} here: a run would not take them")
-    AttentionInterface.register(attention.NAME, _counted_attention)
+    AttentionInterface.register(document_attention.NAME, _counted_attention)
 
 
-def _counted_attention(*given: Any, **named: Any) -> Any:
+def _counted_attention(*arguments: Any, **named: Any) -> Any:
     counts["document_attention"] += 1
-    return attention.document_attention(*given, **named)
+    return document_attention.document_attention(*arguments, **named)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,12 +60,12 @@ def _fast(method: Method, may_merge: Callable[[], bool], until_end: ExitStack) -
     """A method of a PEFT model with our attention, and with LoRA merged unless dropout or an adapter for each row forbids it."""
 
     @wraps(method)
-    def call(model: peft.PeftModel, *given: Any, **named: Any) -> Any:
+    def call(model: peft.PeftModel, *arguments: Any, **named: Any) -> Any:
         _attend(model, until_end)
         if not may_merge() or "adapter_names" in named or _drops(model):
-            return method(model, *given, **named)
+            return method(model, *arguments, **named)
         with _merged(model):
-            return method(model, *given, **named)
+            return method(model, *arguments, **named)
 
     return call
 
@@ -75,7 +75,7 @@ def _attend(model: peft.PeftModel, until_end: ExitStack) -> None:
     base = model.get_base_model()
     if not isinstance(base, PreTrainedModel) or not base.can_generate() or base.config.is_encoder_decoder:
         return
-    if packing_reason_not(model, 0) is None:
+    if packing_unsupported(model, 0) is None:
         until_end.callback(attend_by_document(model))
 
 

@@ -29,9 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    taken = [item for item in items if _is_taken(item.nodeid, config.getoption("--one-in"))]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(taken)])
-    items[:] = taken
+    selected = [item for item in items if _is_taken(item.nodeid, config.getoption("--one-in"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(selected)])
+    items[:] = selected
 
 
 def pytest_collection_finish() -> None:

@@ -139,14 +139,16 @@ def compare(folder: Folder) -> bool:
     draws = {test: {way: _passed_draws(folder, way, test) for way in WAYS} for test in _lost(folder)}
     lost = [test for test, passed in draws.items() if passed[STOCK] == passed[PLAINER] == len(DRAWS)]
     ran = {path: _ran(fast, path) for path in PATHS}
-    found = {
+    lost_tests = {
         "peft": version("peft"), "torch": version("torch"), "transformers": version("transformers"),
         "tests": len(stock), "passed_stock": _num_passed(stock), "passed_fast": _num_passed(fast), "lost": lost,
         f"passed_of_{len(DRAWS)}_draws": draws, "fast_paths": ran, "stock_onednn_matmul": _ran(stock, "onednn_matmul"),
         "by_file": {file: _by_file(stock, fast, file) for file in FILES},
     }  # fmt: skip
-    print(json.dumps(found, indent=1))
-    return not set(lost) - KNOWN and stock.keys() == fast.keys() and all(one["passed_tests"] for one in ran.values())
+    print(json.dumps(lost_tests, indent=1))
+    return (
+        not set(lost) - KNOWN and stock.keys() == fast.keys() and all(record["passed_tests"] for record in ran.values())
+    )
 
 
 def _read(record: Path) -> Tests:
@@ -169,7 +171,9 @@ def _ran(tests: Tests, path: str) -> dict[str, int]:
 
 def _by_file(stock: Tests, fast: Tests, file: str) -> dict[str, int]:
     of = {"stock": stock, "fast": fast}
-    mine = {name: {test: one for test, one in tests.items() if f"/{file}::" in test} for name, tests in of.items()}
+    mine = {
+        name: {test: result for test, result in tests.items() if f"/{file}::" in test} for name, tests in of.items()
+    }
     return {"tests": len(mine["stock"]), **{name: _num_passed(tests) for name, tests in mine.items()}}
 
 
@@ -178,20 +182,20 @@ def main() -> None:
     parser.add_argument("steps", nargs="*", default=STEPS, metavar="STEP", help=f"of {', '.join(STEPS)}; all if none")
     parser.add_argument("--folder", type=Path, help="keep everything here, so that steps can be run one by one")
     parser.add_argument("--one-in", type=int, default=ONE_IN, help="of the LoRA tests of the large files; 1 takes all")
-    asked = parser.parse_args()
-    if unknown := set(asked.steps) - set(STEPS):
+    options = parser.parse_args()
+    if unknown := set(options.steps) - set(STEPS):
         parser.error(f"no such step: {', '.join(sorted(unknown))}")
     with TemporaryDirectory() as temporary:
-        folder = Folder((asked.folder or Path(temporary)).resolve())
+        folder = Folder((options.folder or Path(temporary)).resolve())
         folder.path.mkdir(parents=True, exist_ok=True)
         files = [f"tests/{file}" for file in FILES]
         steps = {
             "prepare": lambda: prepare(folder),
-            "stock": lambda: run_tests(folder, STOCK, files, one_in=asked.one_in),
-            "fast": lambda: run_tests(folder, FAST, files, one_in=asked.one_in),
+            "stock": lambda: run_tests(folder, STOCK, files, one_in=options.one_in),
+            "fast": lambda: run_tests(folder, FAST, files, one_in=options.one_in),
             "again": lambda: again(folder),
         }
-        for step in asked.steps:
+        for step in options.steps:
             started = time.monotonic()
             if step == "compare":
                 sys.exit(0 if compare(folder) else 1)

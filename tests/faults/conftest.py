@@ -18,9 +18,10 @@ from tests.faults.client import Forked
 from tests.faults.fingerprint import Fingerprint, fingerprint
 from tests.matrix.conftest import CHATML, _measured, tiny_tokenizer
 from tunewright import api
-from tunewright.flow import start
-from tunewright.flow.supervise import WORKER_ENVIRONMENT
-from tunewright.rundir.store import RunDir
+from tunewright.launch import start_run
+from tunewright.launch.supervisor import WORKER_ENVIRONMENT
+from tunewright.reporting import SILENT
+from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["_measured"]
 ROOT = Path(__file__).parent.parent.parent
@@ -64,7 +65,7 @@ class Toys:
             loaded = api.load(
                 named={**named, "data.train": str(self.folder / "train.jsonl"), "run.output_dir": str(folder)}
             )
-            start.create(loaded, api.plan(loaded), force=True, note=lambda text: None)
+            start_run.create(loaded, api.plan(loaded), force=True, reporter=SILENT)
         return folder
 
     def new(self, name: str | Path, variant: str = "plain") -> RunDir:

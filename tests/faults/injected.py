@@ -33,32 +33,32 @@ class At(TrainerCallback):
         if moment == self.moment and state.global_step == self.step:
             self.do(model)
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("train_begin", state, given["model"])
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("train_begin", state, others_of_callback["model"])
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("step_begin", state, given["model"])
+    def on_step_begin(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("step_begin", state, others_of_callback["model"])
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("gradients", state, given["model"])
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("gradients", state, others_of_callback["model"])
 
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("applied", state, given["model"])
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("applied", state, others_of_callback["model"])
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("step_end", state, given["model"])
+    def on_step_end(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("step_end", state, others_of_callback["model"])
 
-    def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("log", state, given["model"])
+    def on_log(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("log", state, others_of_callback["model"])
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("evaluate", state, given["model"])
+    def on_evaluate(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("evaluate", state, others_of_callback["model"])
 
-    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("save", state, given["model"])
+    def on_save(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("save", state, others_of_callback["model"])
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._is("train_end", state, given["model"])
+    def on_train_end(self, args: Any, state: Any, control: Any, **others_of_callback: Any) -> None:
+        self._is("train_end", state, others_of_callback["model"])
 
 
 def _signal(number: int, model: nn.Module) -> None:
@@ -85,12 +85,12 @@ def _nan_gradient(model: nn.Module) -> None:
 
 
 def _nan_forward(model: nn.Module, *, training: bool, once: bool) -> None:
-    def spoil(module: nn.Module, _given: Any, made: torch.Tensor) -> torch.Tensor:
+    def spoil(module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
         if module.training != training:
-            return made
+            return output
         if once:
             hook.remove()
-        return made * torch.nan
+        return output * torch.nan
 
     hook = model.get_input_embeddings().register_forward_hook(spoil)
 

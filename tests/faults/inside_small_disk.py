@@ -12,8 +12,8 @@ import pytest
 
 from tests.matrix.conftest import _measured, shop_rows, tiny_model
 from tests.small_disk import SmallDisk, small_disk
-from tunewright.catalogue.entry import EXIT_MEMORY
-from tunewright.rundir.store import RunDir
+from tunewright.errors.exit_codes import EXIT_MEMORY
+from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["_measured", "shop_rows", "tiny_model"]
 WAIT_SECONDS = 240
@@ -26,8 +26,8 @@ SETTINGS = {
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk(tmp_path / "disk", "30m") as made:
-        yield made
+    with small_disk(tmp_path / "disk", "30m") as mounted:
+        yield mounted
 
 
 def command(*words: str) -> list[str]:
@@ -36,7 +36,9 @@ def command(*words: str) -> list[str]:
 
 def has_come(run: RunDir, moment: str) -> bool:
     events = run.read_events()
-    return any(moment in (event["kind"], f"{event.get('phase')} {event.get('state')}") for event in events)
+    return any(
+        moment in (event.kind, f"{getattr(event, 'phase', '')} {getattr(event, 'state', '')}") for event in events
+    )
 
 
 SLOW = ("evaluate_before begin", "evaluate_after begin")
@@ -58,16 +60,16 @@ def test_a_run_on_a_disk_that_is_filled_ends_in_order_and_goes_on(
         time.sleep(0.01)
     disk.fill()
     out, err = started.communicate(timeout=WAIT_SECONDS)
-    told: dict[str, Any] = json.loads(out)
-    assert (started.returncode, told["exit_code"], told["state"]) == (EXIT_MEMORY, EXIT_MEMORY, "failed"), err
-    problem = told["problems"][0]
+    output: dict[str, Any] = json.loads(out)
+    assert (started.returncode, output["exit_code"], output["state"]) == (EXIT_MEMORY, EXIT_MEMORY, "failed"), err
+    problem = output["problems"][0]
     assert problem["code"] == ("E510" if moment == "checkpoint" else problem["code"])
     assert problem["code"] in ("E510", "E520")
     assert "No space left on device" in problem["message"] and problem["message"] in err
-    assert run.read_events()[-1]["kind"] == "failed"
+    assert run.read_events()[-1].kind == "failed"
     assert "Traceback" not in err
     disk.free()
     resumed = subprocess.run(command("runs", "resume", str(run.path)), capture_output=True, text=True, cwd=tmp_path)
     assert (resumed.returncode, json.loads(resumed.stdout)["state"]) == (0, "finished"), resumed.stderr
-    assert [event["seq"] for event in run.read_events()] == list(range(len(run.read_events())))
+    assert [event.seq for event in run.read_events()] == list(range(len(run.read_events())))
     assert not [path.name for path in run.path.iterdir() if path.name.startswith((".reserve", ".staging"))]

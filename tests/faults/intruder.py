@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tunewright.errors import TunewrightError
-from tunewright.flow import start
-from tunewright.rundir import lock, store
-from tunewright.rundir.store import RunDir
+from tunewright.launch import start_run
+from tunewright.rundir import run_dir, run_lock
+from tunewright.rundir.run_dir import RunDir
 
 AHEAD_SECONDS = 3600.0
 
@@ -28,16 +28,16 @@ def code_of(attempt: Callable[[], object]) -> str:
 def attempts(run: RunDir) -> dict[str, str]:
     return {
         "state": run.state(),
-        "resume": code_of(lambda: start.resume(run, {"train.learning_rate": 0.5})),
-        "rm": code_of(lambda: store.remove(run)),
-        "own": code_of(lambda: store.own(run)),
+        "resume": code_of(lambda: start_run.resume(run, {"train.learning_rate": 0.5})),
+        "rm": code_of(lambda: run_dir.remove(run)),
+        "own": code_of(lambda: run_dir.own(run)),
     }
 
 
 def main() -> None:
     real = time.time
     time.time = lambda: real() + AHEAD_SECONDS
-    lock.PATIENCE_SECONDS = 0.05
+    run_lock.PATIENCE_SECONDS = 0.05
     for line in sys.stdin:
         print(json.dumps(attempts(RunDir(Path(line.strip())))), flush=True)
 

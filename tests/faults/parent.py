@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from tunewright.flow.supervise import Parent
-from tunewright.rundir import lock
-from tunewright.rundir.store import RunDir
+from tunewright.launch.supervisor import Supervisor
+from tunewright.rundir import run_lock
+from tunewright.rundir.run_dir import RunDir
 
 if __name__ == "__main__":
     run = RunDir(Path(sys.argv[1]))
-    descriptor = lock.own(run.path)
+    descriptor = run_lock.own(run.path)
     assert descriptor is not None, "another process owns the run"
-    sys.exit(Parent(run, sys.argv[2:], lock=descriptor).supervise())
+    sys.exit(Supervisor(run, sys.argv[2:], lock=descriptor).supervise())

@@ -20,11 +20,11 @@ import torch
 import transformers.models.llama.modeling_llama
 
 from tests.faults.injected import installed
-from tunewright.catalogue.entry import EXIT_LOCKED
-from tunewright.engine.watch import StopFlag
-from tunewright.engine.worker import end_at_once, quiet, work
-from tunewright.rundir import layout, lock
-from tunewright.rundir.store import RunDir
+from tunewright.engine.training.callbacks import StopFlag
+from tunewright.engine.worker import configure_logging, end_at_once, work
+from tunewright.errors.exit_codes import EXIT_LOCKED
+from tunewright.rundir import file_names, run_lock
+from tunewright.rundir.run_dir import RunDir
 
 # What transformers and PEFT would import only in a worker.
 IMPORTED_LATE = (peft.tuners.lora.bnb, transformers.models.llama.modeling_llama)
@@ -37,17 +37,17 @@ def as_worker(order: dict[str, Any], stdin: int) -> int:
     run = RunDir(Path(order["run"]))
     os.dup2(stdin, 0)
     os.close(stdin)
-    if lock.own(run.path) is None:
+    if run_lock.own(run.path) is None:
         return EXIT_LOCKED
     _alone(run)
-    log = os.open(run.file(layout.LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    log = os.open(run.file(file_names.LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ["TUNEWRIGHT_HOME"] = order["home"]
     stop = StopFlag()
     stop.install()
     stop.listen(run, at_once=end_at_once)
-    quiet()
+    configure_logging()
     return work(run, stop, installed(order["fault"], run.path))
 
 
@@ -60,7 +60,7 @@ def _alone(run: RunDir) -> None:
         Path(f"{run.path}.two").touch()
 
 
-def serve_one(connection: socket.socket) -> None:
+def serve_connection(connection: socket.socket) -> None:
     """Fork the worker, wait for it, tell what became of it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection, connection.makefile("w") as line:
@@ -92,7 +92,7 @@ def main() -> None:
             connection.settimeout(None)
             if os.fork() == 0:
                 listener.close()
-                serve_one(connection)
+                serve_connection(connection)
                 os._exit(0)
             connection.close()
 

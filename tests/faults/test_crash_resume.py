@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import STEPS, Toys
 from tests.faults.fingerprint import fingerprint
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 KILLED = -9
 MOMENTS = [("applied", 6), ("step_end", 8), ("evaluate", 8), ("save", 16), ("evaluate", STEPS), ("train_end", STEPS)]
@@ -78,10 +78,10 @@ def kill_at_random(toys: Toys, folder: Path, kills: int, seed: int) -> dict[str,
             if worker.wait() != KILLED:
                 longest = max(longest, time.monotonic() - started)
                 break
-            begun: list[Any] = [event for event in run.read_events() if event["kind"] == "phase"]
-            phase = begun[-1]["phase"] if begun else "start"
+            begun: list[Any] = [event for event in run.read_events() if event.kind == "phase"]
+            phase = begun[-1].phase if begun else "start"
             phases[phase] = phases.get(phase, 0) + 1
-        if not (run.read_events() and run.read_events()[-1]["kind"] == "done"):
+        if not (run.read_events() and run.read_events()[-1].kind == "done"):
             assert_ends_as_unbroken(toys, run)
         assert fingerprint(run) == toys.unbroken()
     return phases

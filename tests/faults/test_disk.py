@@ -19,11 +19,13 @@ from transformers import TrainerCallback
 
 from tests.matrix.conftest import _measured, shop_rows, tiny_model
 from tunewright import api
-from tunewright.catalogue.entry import EXIT_MEMORY
 from tunewright.engine import worker
-from tunewright.engine.disk import disk_faults
-from tunewright.flow import inline, start
-from tunewright.rundir.store import RunDir
+from tunewright.engine.system.io_errors import disk_faults
+from tunewright.errors.exit_codes import EXIT_MEMORY
+from tunewright.launch import in_process, start_run
+from tunewright.reporting import SILENT
+from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_end import end_problems
 
 __all__ = ["_measured", "shop_rows", "tiny_model"]
 OPTIMIZER_LIMIT, ADAPTER_LIMIT = 90_000, 30_000  # torch writes the one, safetensors the other
@@ -54,7 +56,7 @@ class Refusing(TrainerCallback):
 @pytest.fixture(autouse=True)
 def _no_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The report, which is larger than the limit, is not what is looked at."""
-    monkeypatch.setattr(inline, "write_report", lambda run: None)
+    monkeypatch.setattr(in_process, "write_report", lambda run, findings: None)
     yield
     limit(resource.RLIM_INFINITY)
 
@@ -68,52 +70,52 @@ def run(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> Run
         "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 1, "train.eval_steps": 2,
     }  # fmt: skip
     loaded = api.load(named=named)
-    return start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
 
 
 def unsaved(run: RunDir) -> list[int]:
-    alerts = [event["problem"] for event in run.read_events() if event["kind"] == "alert"]
-    return [alert["values"]["step"] for alert in alerts if alert["code"] == "W502"]
+    alerts = [event.problem for event in run.read_events() if event.kind == "alert"]
+    return [alert.values["step"] for alert in alerts if alert.code == "W502"]
 
 
 def saved(run: RunDir) -> list[int]:
-    return [event["step"] for event in run.read_events() if event["kind"] == "checkpoint"]
+    return [event.step for event in run.read_events() if event.kind == "checkpoint"]
 
 
-def left(run: RunDir) -> list[str]:
+def leftovers(run: RunDir) -> list[str]:
     return sorted(path.name for path in run.checkpoints_dir.iterdir())
 
 
 @pytest.mark.parametrize("size", [OPTIMIZER_LIMIT, ADAPTER_LIMIT])
 def test_training_goes_on_without_some_of_its_checkpoints(size: int, run: RunDir) -> None:
-    assert inline.work(run, [Refusing({4, 6, 12}, size)]) == 0
+    assert in_process.work(run, [Refusing({4, 6, 12}, size)]) == 0
     assert unsaved(run) == [4, 6, 12]
     assert saved(run) == [2, 8, 10]
-    assert run.result()["best_step"] in (8, 10)  # the loss falls, but what is not saved cannot be gone back to
-    assert left(run) == ["checkpoint-10", "checkpoint-8"]
-    kept = run.checkpoints_dir / "checkpoint-10"
-    assert (kept / "optimizer.pt").stat().st_size > OPTIMIZER_LIMIT
-    assert OPTIMIZER_LIMIT > (kept / "adapter_model.safetensors").stat().st_size > ADAPTER_LIMIT
+    assert run.result().best_step in (8, 10)  # the loss falls, but what is not saved cannot be gone back to
+    assert leftovers(run) == ["checkpoint-10", "checkpoint-8"]
+    checkpoint = run.checkpoints_dir / "checkpoint-10"
+    assert (checkpoint / "optimizer.pt").stat().st_size > OPTIMIZER_LIMIT
+    assert OPTIMIZER_LIMIT > (checkpoint / "adapter_model.safetensors").stat().st_size > ADAPTER_LIMIT
 
 
 def test_three_in_a_row_end_the_run_and_it_goes_on_from_the_last_that_was_saved(run: RunDir) -> None:
-    assert inline.work(run, [Refusing({4, 6, 8}, OPTIMIZER_LIMIT)]) == EXIT_MEMORY
-    problem = run.info()["problems"][0]
-    assert (problem["code"], problem["values"]["step"]) == ("E510", 8)
-    assert left(run) == ["checkpoint-2"]
+    assert in_process.work(run, [Refusing({4, 6, 8}, OPTIMIZER_LIMIT)]) == EXIT_MEMORY
+    problem = run.info().problems[0]
+    assert (problem.code, problem.values["step"]) == ("E510", 8)
+    assert leftovers(run) == ["checkpoint-2"]
     limit(resource.RLIM_INFINITY)
-    assert inline.work(run) == 0
+    assert in_process.work(run) == 0
     assert saved(run) == [2, 4, 6, 8, 10, 12]
 
 
 def test_an_adapter_that_cannot_be_saved_is_no_fault_of_ours_and_can_be_saved_later(run: RunDir) -> None:
-    assert inline.work(run, [Refusing((), ADAPTER_LIMIT, at_end=True)]) == EXIT_MEMORY
-    problem = run.info()["problems"][0]
-    assert (problem["code"], problem["values"]["what"]) == ("E510", "the adapter")
+    assert in_process.work(run, [Refusing((), ADAPTER_LIMIT, at_end=True)]) == EXIT_MEMORY
+    problem = run.info().problems[0]
+    assert (problem.code, problem.values["what"]) == ("E510", "the adapter")
     assert not run.adapter_dir.exists()
     assert not list(run.path.glob(".staging-*"))
     limit(resource.RLIM_INFINITY)
-    assert inline.work(run) == 0
+    assert in_process.work(run) == 0
     assert run.adapter_dir.is_dir()
 
 
@@ -132,9 +134,9 @@ def test_what_the_system_refuses_a_worker_is_no_fault_of_ours(
         raise OSError(number, os.strerror(number), "/some/where") if number else OSError("a library's own words")
 
     monkeypatch.setattr(worker, "train", refuse)
-    assert inline.work(run) == exit_code
-    (problem,) = start.outcome_problems(run)
-    assert (problem.code, run.info()["exit_code"]) == (code, exit_code)
+    assert in_process.work(run) == exit_code
+    (problem,) = end_problems(run)
+    assert (problem.code, run.info().exit_code) == (code, exit_code)
     assert (os.strerror(number) if number else "a library's own words") in problem.message()
     assert code == "E404" or ("/some/where" if number else str(run.path)) in problem.message()
 
@@ -163,8 +165,8 @@ def test_what_libraries_say_of_the_disk_is_understood(library: str, fault: str, 
         limit(ADAPTER_LIMIT)
     with pytest.raises(OSError) as caught, disk_faults(tmp_path):
         WRITERS[library](path)
-    wanted = errno.ENOSPC if fault == "full" else errno.EFBIG
-    assert caught.value.errno == (errno.EIO if library == "torch" else wanted)  # torch does not pass the number on
+    expected = errno.ENOSPC if fault == "full" else errno.EFBIG
+    assert caught.value.errno == (errno.EIO if library == "torch" else expected)  # torch does not pass the number on
 
 
 def test_other_faults_of_libraries_stay_what_they_are(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.saving import KEEP, RUN
-from tests.unit.runs.disk import Disk, on
-from tunewright.rundir import durable
+from tests.unit.rundir.disk import Disk, on
+from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import CheckpointStore
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +67,9 @@ def test_a_save_is_whole_or_not_there_after_a_fault_in_any_system_call(
             shutil.rmtree(now, ignore_errors=True)
             shutil.copytree(folder, now)
             has_struck = _by_strace(now, call, fault, place) if is_real else _inside(now, call, fault, place)
-            path, told = CheckpointStore(now, RUN).newest_valid()
+            path, faults = CheckpointStore(now, RUN).newest_valid()
             assert path in (now / "checkpoint-2", now / "checkpoint-3")
-            assert not told
+            assert not faults
             assert {1, 2} <= set(steps(now))
             if not has_struck:
                 assert steps(now) == [1, 2, 3]
@@ -91,14 +91,14 @@ def _by_strace(folder: Path, call: str, fault: str, place: int) -> bool:
 
 
 def _inside(folder: Path, call: str, fault: str, place: int) -> bool:
-    wanted = durable._fsync if call == "fsync" else durable._rename
-    disk, seen = Disk(), 0
+    refused_call = atomic_io._fsync if call == "fsync" else atomic_io._rename
+    disk, num_calls = Disk(), 0
     plain = disk.perform
 
     def perform(operation: object, *arguments: object) -> None:
-        nonlocal seen
-        seen += operation is wanted
-        if operation is wanted and seen == place:
+        nonlocal num_calls
+        num_calls += operation is refused_call
+        if operation is refused_call and num_calls == place:
             disk.at, disk.how = disk.count, "exit" if "KILL" in fault else errno.EIO
         plain(operation, *arguments)  # type: ignore[arg-type]
 
@@ -112,17 +112,17 @@ def test_a_full_file_system_costs_old_checkpoints_but_never_the_newest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Room for three checkpoints where four are kept: each save removes the oldest, and succeeds."""
-    disk, told = tmp_path / "disk", "checkpoints/checkpoint-*/manifest.json"
+    disk, manifests = tmp_path / "disk", "checkpoints/checkpoint-*/manifest.json"
     disk.mkdir()
     if not can("unshare", "-rm", "true"):
         _full_inside(tmp_path)
         tell(capsys, "a full disk, inside the process")
         return
-    script = 'mount -t tmpfs -o size=1000k tmpfs "$0" && "$@"; cd "$0" && ls ' + told
+    script = 'mount -t tmpfs -o size=1000k tmpfs "$0" && "$@"; cd "$0" && ls ' + manifests
     ended = run(["unshare", "-rm", "sh", "-c", script, str(disk), *saving(disk / "checkpoints", 1, 7)])
     lines = ended.stdout.splitlines()
     assert lines[:7] == [f"saved {step}" for step in range(1, 8)], ended.stdout + ended.stderr
-    assert lines[7:] == [told.replace("*", str(step)) for step in (5, 6, 7)]
+    assert lines[7:] == [manifests.replace("*", str(step)) for step in (5, 6, 7)]
     tell(capsys, "a full disk, a file system of 1000 kB in a name space of its own")
 
 

@@ -16,8 +16,8 @@ import pytest
 from tests.faults.conftest import BASE, Toys
 from tests.faults.fingerprint import Fingerprint, fingerprint
 from tests.faults.test_supervised import wait_for
-from tunewright.rundir import store
-from tunewright.rundir.store import RunDir
+from tunewright.rundir import run_dir
+from tunewright.rundir.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 LONGEST_SECONDS = 900
@@ -40,17 +40,17 @@ class Command:
         data = str(self.toys.folder / "train.jsonl")
         face = self.start("train", str(self.toys.folder / "model"), data, *settings, "-o", name, "-q")
         run = RunDir(self.folder / name)
-        wait_for(lambda: run.file("run.json").is_file() and bool(run.info().get("worker")))
+        wait_for(lambda: run.file("run.json").is_file() and bool(run.info().worker))
         return run, face
 
     def unbroken(self) -> Fingerprint:
         """Of one run that nobody disturbs, in processes of their own as well: made once."""
-        whole = self.toys.folder / "by-command" / "whole"
-        if not whole.exists():
-            whole.parent.mkdir()
-            run, face = Command(self.toys, whole.parent).train("whole")
+        unbroken = self.toys.folder / "by-command" / "whole"
+        if not unbroken.exists():
+            unbroken.parent.mkdir()
+            run, face = Command(self.toys, unbroken.parent).train("whole")
             assert face.wait() == 0, run.info()
-        return fingerprint(RunDir(whole))
+        return fingerprint(RunDir(unbroken))
 
 
 @pytest.fixture
@@ -60,15 +60,15 @@ def command(toys: Toys, tmp_path: Path) -> Command:
 
 def lifetime(run: RunDir) -> float:
     """Seconds that an undisturbed worker lives."""
-    info: dict[str, Any] = run.info()
-    return float(info["ended"] - info["started"])
+    info: Any = run.info()
+    return float(info.ended - info.started)
 
 
 def kill(run: RunDir, who: Sequence[str]) -> None:
     for name in who:
         try:
-            psutil.Process(run.info()[name]["pid"]).send_signal(signal.SIGKILL)
-        except (psutil.NoSuchProcess, TypeError):
+            psutil.Process(getattr(run.info(), name).pid).send_signal(signal.SIGKILL)
+        except (psutil.NoSuchProcess, AttributeError):
             print(f"{name} had ended")
 
 
@@ -89,7 +89,7 @@ def test_worker_and_parent_killed_and_the_run_resumed(seed: int, command: Comman
     time.sleep(random.Random(seed).uniform(0, lifetime(RunDir(command.toys.folder / "by-command" / "whole"))))
     kill(run, ["parent", "worker"])
     face.wait(LONGEST_SECONDS)
-    wait_for(lambda: run.state() not in store.LIVE)
+    wait_for(lambda: run.state() not in run_dir.LIVE)
     if run.state() == "lost":
         assert command.start("runs", "resume", str(run.path), "-q").wait(LONGEST_SECONDS) == 0, run.info()
     assert run.state() == "finished"

@@ -25,10 +25,10 @@ from tests.faults.conftest import CLIENT, ROOT, Toys
 from tests.faults.elsewhere import elsewhere
 from tests.faults.fingerprint import fingerprint
 from tests.faults.test_supervised import wait_for, worker_pid
-from tunewright.engine.watch import StopFlag
-from tunewright.flow import start
-from tunewright.rundir import lock, store
-from tunewright.rundir.store import RunDir
+from tunewright.engine.training.callbacks import StopFlag
+from tunewright.launch import start_run
+from tunewright.rundir import run_dir, run_lock
+from tunewright.rundir.run_dir import RunDir
 
 KINDS = ("parent", "worker", "both")
 MOST_KILLS_OF_A_RUN = 4
@@ -83,11 +83,11 @@ class Victim:
 
     def go_on(self) -> None:
         """Start a parent, which gets the lock, if nobody owns the run and it has not finished."""
-        if lock.is_held(self.run.path) or self.run.state() == "finished":
+        if run_lock.is_held(self.run.path) or self.run.state() == "finished":
             return
-        with store.owning(self.run) as descriptor:
+        with run_dir.owning(self.run) as descriptor:
             if self.run.left_as() != "queued":
-                start.requeue(self.run, {})
+                start_run.requeue(self.run, {})
             argv = [sys.executable, "-m", "tests.faults.parent", str(self.run.path), *self.toys.argv(self.run)]
             self.parent = subprocess.Popen(argv, cwd=ROOT, stdin=descriptor)
 
@@ -124,7 +124,7 @@ class Victim:
         for process in hit:
             process.kill()
         if hit:
-            self.counts[f"{kind}, {self.run.info()['state']}"] += 1
+            self.counts[f"{kind}, {self.run.info().state}"] += 1
         if self.parent and kind != "worker":
             self.parent.wait()
         if standing:
@@ -142,13 +142,13 @@ class Victim:
         """See the run through, and compare it with the one that nobody disturbed."""
         while self.run.state() != "finished":
             self.go_on()
-            wait_for(lambda: not lock.is_held(self.run.path))
-        wait_for(lambda: not lock.is_held(self.run.path))
+            wait_for(lambda: not run_lock.is_held(self.run.path))
+        wait_for(lambda: not run_lock.is_held(self.run.path))
         if self.parent:
             self.parent.wait()
         events = self.run.read_events()
-        assert [event["seq"] for event in events] == list(range(len(events)))
-        assert sum(event["kind"] == "done" for event in events) == 1
+        assert [event.seq for event in events] == list(range(len(events)))
+        assert sum(event.kind == "done" for event in events) == 1
         assert not Path(f"{self.run.path}.two").exists(), "two workers in one run"
         assert fingerprint(self.run) == self.toys.unbroken()
 
@@ -183,7 +183,7 @@ def test_a_worker_that_run_json_never_named_owns_its_run(toys: Toys, tmp_path: P
     """The parent was killed between starting it and writing it down, more than half a minute ago."""
     victim = Victim(toys, toys.new(tmp_path / "run"), intruder)
     victim.go_on()
-    wait_for(lambda: any(event["kind"] == "log" for event in victim.run.read_events()))
+    wait_for(lambda: any(event.kind == "log" for event in victim.run.read_events()))
     victim.kill("parent")
     victim.run.update_info(state="queued", queued=time.time() - 40, parent=None, worker=None)
     standing = victim.stand_still()
@@ -198,25 +198,25 @@ def test_a_worker_that_run_json_never_named_owns_its_run(toys: Toys, tmp_path: P
 def test_a_worker_without_parent_is_stopped_by_request(toys: Toys, tmp_path: Path, intruder: Ask, now: bool) -> None:
     victim = Victim(toys, toys.new(tmp_path / "run"), intruder)
     victim.go_on()
-    wait_for(lambda: any(event["kind"] == "log" for event in victim.run.read_events()))
+    wait_for(lambda: any(event.kind == "log" for event in victim.run.read_events()))
     victim.kill("parent")
-    assert start.stop(victim.run, now=now)
-    start.wait_for_stop(victim.run)
-    wait_for(lambda: not lock.is_held(victim.run.path))
+    assert start_run.stop(victim.run, now=now)
+    start_run.wait_for_stop(victim.run)
+    wait_for(lambda: not run_lock.is_held(victim.run.path))
     assert victim.run.state() == "stopped"
-    assert not start.stop(victim.run)
+    assert not start_run.stop(victim.run)
     victim.end()
 
 
 def test_a_worker_listens_until_it_is_over(tmp_path: Path) -> None:
-    run, stop, ended = store.create(tmp_path / "run", "run"), StopFlag(), threading.Event()
+    run, stop, ended = run_dir.create(tmp_path / "run", "run"), StopFlag(), threading.Event()
     stop.listen(run, at_once=ended.set)
     run.request(now=False)
     wait_for(lambda: stop.signal == signal.SIGTERM)
     assert not ended.is_set()
     run.request(now=True)
     assert ended.wait(LONGEST_SECONDS * 10)
-    other, over = StopFlag(), threading.Event()
-    other.is_over.set()
-    other.listen(run, at_once=over.set)
-    assert not over.wait(1) and not other.signal
+    second, over = StopFlag(), threading.Event()
+    second.is_over.set()
+    second.listen(run, at_once=over.set)
+    assert not over.wait(1) and not second.signal

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import STEPS, VARIANTS, Toys
-from tests.faults.fingerprint import adapter, fingerprint, told
-from tunewright.flow import start
-from tunewright.flow.remedies import load_rows_itself
-from tunewright.rundir import store
-from tunewright.rundir.store import RunDir
+from tests.faults.fingerprint import adapter, curves_of, fingerprint
+from tunewright.launch import start_run
+from tunewright.launch.oom_recovery import load_rows_itself
+from tunewright.rundir import run_dir
+from tunewright.rundir.run_dir import RunDir
 
 STOPPED = 128 + signal.SIGTERM
 SOME_STEPS = (3, 16, 25)  # before the first measurement, at the end of a pass, between two measurements
@@ -24,7 +24,7 @@ def stopped_at(toys: Toys, run: RunDir, steps: Sequence[int]) -> None:
     for step in steps:
         code = toys.work(run, at="step_begin", step=step - 1, do="term")
         assert code == STOPPED, f"step {step}: {run.file('log.txt').read_text()[-3000:]}"
-        assert run.read_events()[-1]["step"] == step
+        assert run.read_events()[-1].step == step
     assert toys.work(run) == 0, run.file("log.txt").read_text()[-3000:]
 
 
@@ -42,12 +42,12 @@ def test_stopped_in_every_kind_of_run(variant: str, toys: Toys, tmp_path: Path) 
 
 
 def test_patience_is_not_renewed_by_a_stop(toys: Toys, tmp_path: Path) -> None:
-    whole = toys.unbroken("early stopping")
-    last = whole["result"]["steps"]
-    assert whole["result"]["best_step"] < last < STEPS, "the run this test needs stops early"
+    unbroken = toys.unbroken("early stopping")
+    last = unbroken["result"]["steps"]
+    assert unbroken["result"]["best_step"] < last < STEPS, "the run this test needs stops early"
     run = toys.new(tmp_path / "run", "early stopping")
     stopped_at(toys, run, range(3, last, 3))
-    assert fingerprint(run) == whole
+    assert fingerprint(run) == unbroken
 
 
 @pytest.mark.slow
@@ -64,9 +64,9 @@ def test_a_killed_run_goes_on_at_its_last_checkpoint(toys: Toys, tmp_path: Path)
     assert toys.work(run, at="step_end", step=15, do="kill") == -signal.SIGKILL
     before = len(run.read_events())
     assert toys.work(run) == 0
-    logged = [event["step"] for event in run.read_events()[before:] if event["kind"] == "log"]
+    logged = [event.step for event in run.read_events()[before:] if event.kind == "log"]
     assert logged == list(range(13, STEPS + 1))
-    assert len(told(run)) == STEPS + STEPS // 4
+    assert len(curves_of(run)) == STEPS + STEPS // 4
     assert json.loads((run.checkpoints_dir / "checkpoint-32" / "totals.json").read_text())["logged_step"] == STEPS
 
 
@@ -80,16 +80,19 @@ def test_changed_settings_count_from_the_next_step(toys: Toys, tmp_path: Path) -
         "train.logging_steps": 2,
         "train.max_grad_norm": 0.01,
     }
-    with store.owning(run):
-        start.requeue(run, changes)
+    with run_dir.owning(run):
+        start_run.requeue(run, changes)
     assert toys.work(run) == 0
-    whole, found = toys.unbroken()["told"], told(run)
-    measured = [int(line.removeprefix("eval ")) for line in found if line.startswith("eval")]
+    unbroken, resumed = toys.unbroken()["told"], curves_of(run)
+    measured = [int(line.removeprefix("eval ")) for line in resumed if line.startswith("eval")]
     assert sorted(measured) == [4, 8, *range(12, STEPS, 3), STEPS]
-    assert [step for step in range(1, STEPS + 1) if f"log {step}" in found] == [*range(1, 10), *range(10, STEPS + 1, 2)]
+    assert [step for step in range(1, STEPS + 1) if f"log {step}" in resumed] == [
+        *range(1, 10),
+        *range(10, STEPS + 1, 2),
+    ]
     for step in range(10, STEPS, 2):
-        assert found[f"log {step}"][1] == pytest.approx(whole[f"log {step}"][1] / 2)
-    assert found["log 9"] == whole["log 9"]
+        assert resumed[f"log {step}"][1] == pytest.approx(unbroken[f"log {step}"][1] / 2)
+    assert resumed["log 9"] == unbroken["log 9"]
     assert adapter(run.adapter_dir).keys() == adapter(toys.finished().adapter_dir).keys()
 
 
@@ -98,8 +101,8 @@ def test_rows_are_loaded_by_the_worker_itself_after_a_process_for_it_died(toys: 
     run = toys.new(tmp_path / "run", variant)
     assert toys.work(run, at="step_end", step=9, do="kill a loader") == 1
     last = run.read_events()[-1]
-    assert (last["kind"], last["problems"][0]["code"]) == ("failed", "E514")
-    assert "signal: Killed" in last["problems"][0]["values"]["reason"]
+    assert (last.kind, last.problems[0].code) == ("failed", "E514")
+    assert "signal: Killed" in last.problems[0].values["reason"]
     assert load_rows_itself(run, last)
     assert toys.work(run) == 0
     assert fingerprint(run) == toys.unbroken(variant)
@@ -110,7 +113,7 @@ def test_a_longer_patience_goes_on_longer(toys: Toys, tmp_path: Path) -> None:
     run = toys.new(tmp_path / "run", "early stopping")
     assert toys.work(run, at="step_begin", step=short - 2, do="term") == STOPPED
     run.update_info(state="stopped", started=1.0, ended=2.0)
-    with store.owning(run):
-        start.requeue(run, {"train.early_stopping_patience": 5})
+    with run_dir.owning(run):
+        start_run.requeue(run, {"train.early_stopping_patience": 5})
     assert toys.work(run) == 0
     assert fingerprint(run)["result"]["steps"] > short

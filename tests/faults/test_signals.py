@@ -20,9 +20,9 @@ def test_a_request_to_end_is_kept_to_at_any_moment(
     run = toys.new(tmp_path / "run")
     assert toys.work(run, at=moment, step=step, do=number.name[3:].lower()) == 128 + number
     last = run.read_events()[-1]
-    assert (last["problems"][0]["code"], last["exit_code"]) == ("E507", 128 + number)
-    assert last["step"] <= step + 2, "at most the step that was begun, and one more"
-    assert (run.checkpoints_dir / f"checkpoint-{last['step']}").is_dir()
+    assert (last.problems[0].code, last.exit_code) == ("E507", 128 + number)
+    assert last.step <= step + 2, "at most the step that was begun, and one more"
+    assert (run.checkpoints_dir / f"checkpoint-{last.step}").is_dir()
     assert toys.work(run) == 0
     assert fingerprint(run) == toys.unbroken()
 
@@ -44,7 +44,7 @@ def test_a_request_to_end_before_the_first_step(seconds: float, toys: Toys, tmp_
 def test_control_c_has_an_exit_code_of_its_own(toys: Toys, tmp_path: Path) -> None:
     run = toys.new(tmp_path / "run")
     assert toys.work(run, at="log", step=2, do="int") == 130
-    assert run.read_events()[-1]["exit_code"] == 130
+    assert run.read_events()[-1].exit_code == 130
 
 
 def test_a_closed_terminal_is_no_request(toys: Toys, tmp_path: Path) -> None:

@@ -10,14 +10,13 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from tests.faults.conftest import Toys
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, planned_config
-from tunewright.engine.load import Tensors, adapter_tensors, load_adapter, load_base, restore_adapter
-from tunewright.engine.state import TRAINED, restore_trained, save_trained
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.adapter_state import TRAINED, restore_trained, save_trained
+from tunewright.engine.models.load_model import Tensors, adapter_tensors, load_adapter, load_base, restore_adapter
+from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
 from tunewright.errors import TunewrightError
-from tunewright.planning.plan import from_json
 from tunewright.rundir.checkpoints import MANIFEST
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 WEIGHTS = "adapter_model.safetensors"
 Damage = Callable[[Tensors, str], object]
@@ -45,7 +44,7 @@ def adapter(run: RunDir, tmp_path: Path) -> Path:
 
 
 def loaded(run: RunDir, adapter: Path) -> PeftModel:
-    plan = from_json(run.plan())
+    plan = run.plan()
     return load_adapter(load_base(plan, load_tokenizer(Path(plan.facts.model.folder))), adapter)
 
 
@@ -66,7 +65,7 @@ def refusal(load: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_adapter_is_not_used(name: str, run: RunDir, adapter: Path) -> None:
-    damage, _said = DAMAGES[name]
+    damage, _message = DAMAGES[name]
     tensor = spoil(adapter, damage)
     assert tensor.removesuffix(".weight") in refusal(lambda: loaded(run, adapter))  # PEFT adds the adapter's name
 
@@ -77,9 +76,9 @@ def test_a_damaged_adapter_leaves_a_model_as_it_was(name: str, run: RunDir, adap
     with torch.no_grad():
         for tensor in adapter_tensors(model).values():
             tensor.fill_(0.5)
-    damage, said = DAMAGES[name]
+    damage, message = DAMAGES[name]
     spoil(adapter, damage)
-    assert said in refusal(lambda: restore_adapter(model, adapter))
+    assert message in refusal(lambda: restore_adapter(model, adapter))
     assert all(torch.all(tensor == 0.5) for tensor in adapter_tensors(model).values())
 
 
@@ -98,7 +97,7 @@ def test_a_whole_one_is_put_in(run: RunDir, adapter: Path) -> None:
 def test_a_run_goes_on_with_all_its_trained_numbers_or_with_none(name: str, toys: Toys, tmp_path: Path) -> None:
     """Of a method whose adapter file is not what was trained: AdaLoRA."""
     run = toys.finished("adalora")
-    plan, folder = from_json(run.plan()), tmp_path / "checkpoint"
+    plan, folder = run.plan(), tmp_path / "checkpoint"
     base = load_base(plan, load_tokenizer(Path(plan.facts.model.folder)))
     model = attach_adapter(base, planned_config(plan), seed=1)
     folder.mkdir()
@@ -108,9 +107,9 @@ def test_a_run_goes_on_with_all_its_trained_numbers_or_with_none(name: str, toys
             if parameter.requires_grad:
                 parameter.fill_(0.5)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    damage, said = DAMAGES[name]
+    damage, message = DAMAGES[name]
     tensors = load_file(folder / TRAINED)
     damage(tensors, sorted(tensors)[-1])
     save_file(tensors, folder / TRAINED)
-    assert said in refusal(lambda: restore_trained(model, folder))
+    assert message in refusal(lambda: restore_trained(model, folder))
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())

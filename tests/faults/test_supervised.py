@@ -16,10 +16,10 @@ from tests.faults.conftest import ROOT, Toys
 from tests.faults.fingerprint import fingerprint
 from tests.signals import signals_given_back
 from tunewright.errors import TunewrightError
-from tunewright.flow import start
-from tunewright.flow.supervise import MOST_TRIES, Parent
-from tunewright.rundir import store
-from tunewright.rundir.store import RunDir
+from tunewright.launch import start_run
+from tunewright.launch.supervisor import MOST_TRIES, Supervisor
+from tunewright.rundir import run_dir
+from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["signals_given_back"]
 WAIT_SECONDS = 60
@@ -45,11 +45,11 @@ def next_worker(run: RunDir, known: int) -> int:
 
 
 def logged(run: RunDir) -> int:
-    return max((event["step"] for event in run.read_events() if event["kind"] == "log"), default=0)
+    return max((event.step for event in run.read_events() if event.kind == "log"), default=0)
 
 
 def codes(run: RunDir) -> list[str]:
-    return [event["problem"]["code"] for event in run.read_events() if event["kind"] == "alert"]
+    return [event.problem.code for event in run.read_events() if event.kind == "alert"]
 
 
 def kill_workers(run: RunDir, kills: int, chance: random.Random) -> None:
@@ -71,9 +71,9 @@ def supervised_kills(toys: Toys, folder: Path, kills: int, seed: int) -> None:
         run = toys.new(folder / f"run-{number}")
         killer = threading.Thread(target=kill_workers, args=(run, chance.randint(1, MOST_TRIES), chance))
         killer.start()
-        code = Parent(run, toys.argv(run), ()).supervise()
+        code = Supervisor(run, toys.argv(run), ()).supervise()
         killer.join()
-        assert (code, run.state()) == (0, "finished"), run.info()["problems"]
+        assert (code, run.state()) == (0, "finished"), run.info().problems
         assert set(codes(run)) <= {"W503"}
         assert fingerprint(run) == toys.unbroken()
         done += len(codes(run))
@@ -99,13 +99,13 @@ def test_a_worker_whose_parent_was_killed_goes_on_to_its_end(toys: Toys, tmp_pat
     wait_for(lambda: logged(run) >= 2)
     parent.kill()
     parent.wait()
-    assert run.state() in store.LIVE
-    with pytest.raises(TunewrightError) as taken:
-        start.resume(run, {})
-    assert taken.value.problems[0].code == "E505"
-    wait_for(lambda: run.state() not in store.LIVE)
-    listed = store.list_runs(tmp_path / "runs")
-    assert [(found.name, found.state()) for found in listed] == [("run", "finished")]
+    assert run.state() in run_dir.LIVE
+    with pytest.raises(TunewrightError) as refused:
+        start_run.resume(run, {})
+    assert refused.value.problems[0].code == "E505"
+    wait_for(lambda: run.state() not in run_dir.LIVE)
+    listed = run_dir.list_runs(tmp_path / "runs")
+    assert [(run_found.name, run_found.state()) for run_found in listed] == [("run", "finished")]
     assert fingerprint(run) == toys.unbroken()
 
 
@@ -116,10 +116,10 @@ def test_a_run_that_lost_worker_and_parent_is_lost_and_goes_on_when_resumed(toys
     parent.kill()
     os.kill(worker_pid(run), signal.SIGKILL)
     parent.wait()
-    wait_for(lambda: run.state() not in store.LIVE)
+    wait_for(lambda: run.state() not in run_dir.LIVE)
     assert run.state() == "lost"
-    with store.owning(run):
-        start.requeue(run, {})
-    assert Parent(run, toys.argv(run), ()).supervise() == 0
+    with run_dir.owning(run):
+        start_run.requeue(run, {})
+    assert Supervisor(run, toys.argv(run), ()).supervise() == 0
     assert run.state() == "finished"
     assert fingerprint(run) == toys.unbroken()

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.matrix.conftest import CHATML, tiny_causal, tiny_tokenizer
-from tunewright.facts.machine import Probe, probe_path
-from tunewright.rundir import durable
+from tunewright.inspection.machine_info import SpeedProbe, probe_path
+from tunewright.rundir import atomic_io
 
 
 @pytest.fixture
@@ -34,6 +34,6 @@ def rows(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # nothing is asked for again and again
-    probe = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11})
+    probe = SpeedProbe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11})
     probe_path().parent.mkdir(parents=True, exist_ok=True)
-    durable.write_text(probe_path(), probe.model_dump_json())
+    atomic_io.write_text(probe_path(), probe.model_dump_json())

@@ -17,10 +17,10 @@ import typer
 from typer.testing import CliRunner
 
 from tests.fuzz.values import DIGITS, SEED, part, record, some
-from tunewright.catalogue.entry import Entry
 from tunewright.cli.main import app
-from tunewright.errors import CATALOGUE, error
-from tunewright.flow import calibrate, fetch, start
+from tunewright.errors import error
+from tunewright.errors.catalogue import load_catalogue
+from tunewright.launch import calibration, resolve_model, start_run
 
 SECONDS = 60  # in which a verb answers; far more than any takes
 WORDS = (
@@ -30,7 +30,7 @@ WORDS = (
     "train.seed=4294967296", "train.adam_beta1=abc", "peft.rank_pattern={'(': 4}", "E999", "E103", "peft.r", "\u4f60\u597d",
     "\x1b[31m", "a\nb", "\udc80", "x" * 300, "x" * 5_000, "'", '"', "*", "{", "[", "%s", "{0}", "24GB GPU", "-1GB GPU",
 )  # fmt: skip
-CODES = {entry.exit_code for entry in CATALOGUE.values() if isinstance(entry, Entry)} | {0, 130, 143}
+CODES = {entry.exit_code for entry in load_catalogue().values()} | {0, 130, 143}
 
 
 def verbs() -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -78,10 +78,10 @@ def place(tmp_path: Path, model: Path, rows: Path, monkeypatch: pytest.MonkeyPat
     def refuse(*_: Any, **__: Any) -> Any:
         raise error("E403", needed="1 GiB", free="0 GiB", path="here")
 
-    for module in (start, calibrate):
+    for module in (start_run, calibration):
         monkeypatch.setattr(module, "create", refuse)
-    monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
-    monkeypatch.setattr(fetch, "_bundled", lambda *_, **__: model)  # the built-in models are not fetched
+    monkeypatch.setattr(start_run, "try_settings", lambda plan, reporter: None)
+    monkeypatch.setattr(resolve_model, "_bundled", lambda *_, **__: model)  # the built-in models are not fetched
     return tmp_path
 
 
@@ -101,7 +101,7 @@ def fault(line: tuple[str, ...]) -> str:
     if result.exit_code not in CODES:
         return f"exit code {result.exit_code}"
     if result.exit_code and not out:  # a check that finds faults prints its account
-        return _told(err, result.exit_code)
+        return _error_code(err, result.exit_code)
     try:
         if out and not out.startswith(("Usage", "tunewright ")):
             json.loads(out)
@@ -110,16 +110,16 @@ def fault(line: tuple[str, ...]) -> str:
     return ""
 
 
-def _told(err: str, code: int) -> str:
+def _error_code(err: str, code: int) -> str:
     """What is wrong with a refusal: its last line is JSON, its code has this exit code, and it is no fault of ours."""
     try:
-        told = json.loads(err.splitlines()[-1])["error"]
+        as_json = json.loads(err.splitlines()[-1])["error"]
     except (ValueError, KeyError, IndexError):
         return f"exit code {code} without JSON: {err[-120:]}"
-    if told["code"] == "E802":
-        return f"E802 {told['message'][:150]}"
-    wanted = CATALOGUE[told["code"]].exit_code
-    return "" if code == wanted else f"{told['code']} with exit code {code}, not {wanted}"
+    if as_json["code"] == "E802":
+        return f"E802 {as_json['message'][:150]}"
+    wanted = load_catalogue()[as_json["code"]].exit_code
+    return "" if code == wanted else f"{as_json['code']} with exit code {code}, not {wanted}"
 
 
 def broken(lines: list[tuple[str, ...]]) -> list[str]:
@@ -129,18 +129,18 @@ def broken(lines: list[tuple[str, ...]]) -> list[str]:
         raise TimeoutError(f"no answer after {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, late)
-    found = []
+    faults = []
     try:
         for line in lines:
             signal.alarm(SECONDS)
             if reason := fault(line):
-                found.append(f"{' '.join(word[:40] for word in line)!r}: {reason}")
+                faults.append(f"{' '.join(word[:40] for word in line)!r}: {reason}")
             signal.alarm(0)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    record(found)
-    return found
+    record(faults)
+    return faults
 
 
 def test_some_bad_lines_are_answered_as_promised(place: Path) -> None:

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright import api
-from tunewright.engine import dry
+from tunewright.engine.training import dry_run
 from tunewright.errors import SpecError, TunewrightError
-from tunewright.flow import start, tried
-from tunewright.planning.plan import Plan
+from tunewright.launch import start_run, trial_settings
+from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT
 
 
 @pytest.fixture
 def plan_of(model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch):
     """The plan of some settings, which are not tried."""
-    monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
+    monkeypatch.setattr(start_run, "try_settings", lambda plan, reporter: None)
 
     def plan(*sets: str) -> Plan:
         return api.plan(api.load(named={"model.name": str(model), "data.train": str(rows)}, sets=sets))
@@ -50,7 +52,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("sets", "key", "word"), REFUSED)
 def test_the_setting_that_upstream_refuses_is_named_with_its_words(plan_of, sets, key: str, word: str) -> None:
-    problems = dry.problems_of(plan_of(*sets))
+    problems = dry_run.problems_of(plan_of(*sets))
     assert [(p.code, p.values["key"]) for p in problems] == [("E141", key)]
     assert word in problems[0].message()
 
@@ -73,11 +75,11 @@ def test_the_setting_that_upstream_refuses_is_named_with_its_words(plan_of, sets
     ],
 )
 def test_settings_that_work_are_blamed_for_nothing(plan_of, sets) -> None:
-    assert dry.problems_of(plan_of(*sets)) == []
+    assert dry_run.problems_of(plan_of(*sets)) == []
 
 
 def test_modules_that_are_not_there_are_named(plan_of) -> None:
-    problems = dry.problems_of(plan_of("peft.modules_to_save=[lm_head, nosuch, classifier]"))
+    problems = dry_run.problems_of(plan_of("peft.modules_to_save=[lm_head, nosuch, classifier]"))
     assert [p.code for p in problems] == ["E145"]
     assert problems[0].values["names"] == "nosuch, classifier"
 
@@ -86,7 +88,7 @@ def test_what_the_meta_device_cannot_do_is_held_against_no_setting() -> None:
     def attempt(settings):
         raise RuntimeError("meta tensors hold no numbers")
 
-    assert dry.blame("peft", "PEFT", {"use_dora": True}, attempt) == []
+    assert dry_run.blame("peft", "PEFT", {"use_dora": True}, attempt) == []
 
 
 def test_training_is_refused_before_its_folder_is_made(
@@ -101,19 +103,19 @@ def test_training_is_refused_before_its_folder_is_made(
 
 
 def test_a_trial_that_takes_too_much_is_refused_with_its_settings(plan_of, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, notes = plan_of("train.adam_beta1=0.8"), []
-    monkeypatch.setattr(tried, "MEGABYTES", 64)  # less than torch itself takes
+    plan, reporter = plan_of("train.adam_beta1=0.8"), CollectingReporter()
+    monkeypatch.setattr(trial_settings, "MEGABYTES", 64)  # less than torch itself takes
     with pytest.raises(TunewrightError, match=r"E142.*train\.adam_beta1"):
-        tried.try_settings(plan, notes.append)
-    assert "train.adam_beta1" in notes[0]
+        trial_settings.try_settings(plan, reporter)
+    assert "train.adam_beta1" in reporter.notes[0]
 
 
 def test_plain_settings_start_no_process(plan_of, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(tried, "tried", refuse)
-    tried.try_settings(plan_of("train.learning_rate=1e-3", "peft.r=4", "train.seed=0"), print)
+    monkeypatch.setattr(trial_settings, "tried", refuse)
+    trial_settings.try_settings(plan_of("train.learning_rate=1e-3", "peft.r=4", "train.seed=0"), SILENT)
 
 
 def test_a_pattern_that_takes_for_ever_is_refused_in_time(plan_of) -> None:

@@ -17,15 +17,17 @@ import pytest
 
 from tests.fuzz.values import SEED, TEXTS, drawn, part, record, some
 from tunewright import api
-from tunewright.engine import dry
-from tunewright.engine.memory import ran_out
-from tunewright.engine.watch import StopFlag
+from tunewright.config.load_config import load, to_yaml
+from tunewright.config.schema_keys import SECTIONS, methods_with, options, upstream
+from tunewright.engine.system.oom import ran_out
+from tunewright.engine.training import dry_run
+from tunewright.engine.training.callbacks import StopFlag
 from tunewright.engine.worker import work
-from tunewright.errors import CATALOGUE, TunewrightError
-from tunewright.flow import start
-from tunewright.planning.plan import Plan, from_json
-from tunewright.spec.keys import SECTIONS, methods_with, options, upstream
-from tunewright.spec.load import load, to_yaml
+from tunewright.errors import TunewrightError
+from tunewright.errors.catalogue import load_catalogue
+from tunewright.launch import start_run
+from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT
 
 COUNT = int(os.environ.get("TUNEWRIGHT_FUZZ_CASES", "6500"))
 STEPS = int(os.environ.get("TUNEWRIGHT_FUZZ_STEPS", "300"))
@@ -58,39 +60,44 @@ class Planner:
     def __init__(self, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.base = {"model.name": str(model), "data.train": str(rows), **SMALL}
         self.loaded = api.load(named=self.base)
-        gather, self.known = start.gather, start.gather(self.loaded.run, note=lambda text: None)
+        inspect = start_run.inspect
+        self.known = inspect(self.loaded.run, reporter=SILENT)
         self.is_known = True
 
-        def gathered(run: Any, **options: Any) -> Any:
+        def inspected(run: Any, **options: Any) -> Any:
             if not self.is_known:
-                return gather(run, **options)
-            asked = {"task": self.known.run.task, "data": self.known.run.data, "model": self.known.run.model}
+                return inspect(run, **options)
+            update = {"task": self.known.run.task, "data": self.known.run.data, "model": self.known.run.model}
             return type(self.known)(
-                run.model_copy(update=asked), self.known.facts, self.known.given, self.known.gated, self.known.tokenizer
+                run.model_copy(update=update),
+                self.known.facts,
+                self.known.choices,
+                self.known.validated,
+                self.known.tokenizer,
             )
 
-        monkeypatch.setattr(start, "gather", gathered)
-        monkeypatch.setattr(start, "try_settings", lambda plan, note: None)
+        monkeypatch.setattr(start_run, "inspect", inspected)
+        monkeypatch.setattr(start_run, "try_settings", lambda plan, reporter: None)
 
     def plan(self, case: Case) -> tuple[Any, Plan]:
         """Raises: TunewrightError."""
         self.is_known = case.key.partition(".")[0] not in FOR_ALL_DATA
         named = {key: value for key, value in self.base.items() if key != case.key}
         loaded = load(named=named, sets=case.settings())
-        return loaded, start.plan_for(loaded, note=lambda text: None)
+        return loaded, start_run.plan_for(loaded, reporter=SILENT)
 
 
 def judged(planner: Planner, case: Case) -> tuple[str, Any]:
     """What became of a case: a code, "planned", or what broke; and its plan."""
     try:
         loaded, plan = planner.plan(case)
-        again = from_json(json.loads(plan.model_dump_json()))
+        again = Plan.model_validate(json.loads(plan.model_dump_json()))
         assert again.run == plan.run
         assert "\n" in to_yaml(loaded.run)
     except TunewrightError as fault:
         for problem in fault.problems:
             json.dumps(problem.to_json())
-            assert problem.code in CATALOGUE and problem.message()
+            assert problem.code in load_catalogue() and problem.message()
         assert fault.exit_code == next(p.entry.exit_code for p in fault.problems if not p.is_warning)
         return fault.problems[0].code, None
     except Exception as fault:
@@ -101,20 +108,20 @@ def judged(planner: Planner, case: Case) -> tuple[str, Any]:
 def begun(loaded: Any, plan: Plan) -> str:
     """What became of the first step: "trained", the code with which it was refused before, or what broke in the run."""
     try:
-        if problems := dry.problems_of(plan):
+        if problems := dry_run.problems_of(plan):
             return problems[0].code
-        run = start.create(loaded, plan, force=False, note=lambda text: None)
+        run = start_run.create(loaded, plan, force=False, reporter=SILENT)
     except TunewrightError as fault:
         return fault.problems[0].code
     except Exception as fault:
         if ran_out(fault):
             return "E142"  # by the limits of the process in which a setting is tried
         return f"before the run: {type(fault).__name__}: {str(fault)[:200]}"
-    code = work(run, StopFlag(), [dry.FirstStep()])
+    code = work(run, StopFlag(), [dry_run.FirstStep()])
     events = run.read_events()
-    if code == 0 or any(event["kind"] == "log" for event in events):
+    if code == 0 or any(event.kind == "log" for event in events):
         return "trained"
-    return "in the run: " + "; ".join(f"{p['code']} {p['values']}"[:300] for p in events[-1]["problems"])
+    return "in the run: " + "; ".join(f"{p.code} {p.values}"[:300] for p in events[-1].problems)
 
 
 def broken(planner: Planner, chosen: Sequence[Case]) -> tuple[dict[str, int], list[str], list[tuple[Case, Any]]]:
@@ -125,7 +132,7 @@ def broken(planner: Planner, chosen: Sequence[Case]) -> tuple[dict[str, int], li
         outcome, plan = judged(planner, case)
         if plan:
             plans.append((case, plan))
-        elif outcome not in CATALOGUE or outcome == "E802":
+        elif outcome not in load_catalogue() or outcome == "E802":
             faults.append(f"{case.key}={case.value[:60]}: {outcome}")
         counts[outcome[:30]] = counts.get(outcome[:30], 0) + 1
     return counts, faults, plans
@@ -152,7 +159,7 @@ def test_every_option_with_every_value_is_refused_or_begins(
     for case, (loaded, plan) in one_of_each_first(plans, STEPS):
         outcome = begun(loaded, plan)
         outcomes[outcome[:40]] = outcomes.get(outcome[:40], 0) + 1
-        if outcome != "trained" and outcome not in CATALOGUE:
+        if outcome != "trained" and outcome not in load_catalogue():
             faults.append(f"{case.key}={case.value[:60]}: {outcome}")
     print("first steps:", outcomes)
     record(faults)

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pytest
 
 from tests.real_model import model_home
-from tunewright.data import demo
-from tunewright.spec.run import FastPath
+from tunewright.config.run_config import FastPath
+from tunewright.data import demo_data
 
 __all__ = ["model_home"]
 
@@ -26,7 +26,9 @@ def _use_model_home(model_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
 def rows(tmp_path: Path) -> Path:
     """Forty-eight generated conversations."""
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(demo.as_messages(row)) + "\n" for row in demo.generate("train", 48, 7)))
+    path.write_text(
+        "".join(json.dumps(demo_data.as_messages(row)) + "\n" for row in demo_data.generate("train", 48, 7))
+    )
     return path
 
 

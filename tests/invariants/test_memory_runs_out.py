@@ -15,12 +15,12 @@ import pytest
 
 from tests.invariants.test_runs import assert_same, losses
 from tunewright import api
-from tunewright.data import demo
-from tunewright.facts.pressure import own_groups
-from tunewright.flow import start
-from tunewright.planning.plan import from_json
-from tunewright.planning.remedy import remedies
-from tunewright.rundir.store import RunDir
+from tunewright.data import demo_data
+from tunewright.inspection.memory_monitor import own_groups
+from tunewright.launch import start_run
+from tunewright.planning.memory_fallback import remedies
+from tunewright.reporting import SILENT
+from tunewright.rundir.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent.parent
 STEPS, SAVED = 6, 2
@@ -30,7 +30,7 @@ ROW_WORDS = 170
 @pytest.fixture
 def long_rows(tmp_path: Path) -> Path:
     """Forty-eight rows of about 250 tokens, so that a row more or less at once is a third of a GiB."""
-    words = " ".join(row.message for row in demo.generate("train", 1200, 3)).split()
+    words = " ".join(row.message for row in demo_data.generate("train", 1200, 3)).split()
     texts = [" ".join(words[i * ROW_WORDS : (i + 1) * ROW_WORDS]) for i in range(48)]
     path = tmp_path / "long.jsonl"
     rows = ({"prompt": f"Go on with part {i}.", "completion": text} for i, text in enumerate(texts))
@@ -46,7 +46,7 @@ def planned(rows: Path, output: Path, at_once: int) -> RunDir:
         "train.per_device_train_batch_size": at_once, "train.gradient_accumulation_steps": 8 // at_once,
     }  # fmt: skip
     loaded = api.load(named=named)
-    return start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
 
 
 def see_through(run: RunDir, limit: int = 0, later: int = 0) -> int:
@@ -69,8 +69,8 @@ def test_a_run_killed_for_memory_twice_is_the_run_started_with_its_last_settings
 
     killed = planned(long_rows, tmp_path / "killed", 8)
     peak = see_through(killed, limit=peak_of_four + more, later=peak_of_two + more // 2)
-    alerts = [event["problem"]["values"] for event in killed.read_events() if event["kind"] == "alert"]
-    plan = from_json(killed.plan())
+    alerts = [event.problem.values for event in killed.read_events() if event.kind == "alert"]
+    plan = killed.plan()
     print(
         f"held at most: 8 rows at once {peak / 2**30:.2f} GiB (killed), 4 {peak_of_four / 2**30:.2f}, 2 {peak_of_two / 2**30:.2f}"
     )
@@ -117,10 +117,10 @@ def test_a_run_that_the_kernel_kills_twice_is_the_run_started_with_its_last_sett
     # Just too little for four: the nearer the limit is to what is held, the longer the kernel reads libraries again and again.
     limit_of(own_group).write_text(str(peak_of_four - (peak_of_four - peak_of_two) // 8))
     killed = planned(long_rows, tmp_path / "killed", 8)
-    inside = f"echo $$ > {own_group}/cgroup.procs; exec {sys.executable} -m tunewright.flow.supervise {killed.path}"
+    inside = f"echo $$ > {own_group}/cgroup.procs; exec {sys.executable} -m tunewright.launch.supervisor {killed.path}"
     done = subprocess.run(["bash", "-c", inside], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stderr}\n{killed.info()}\n{killed.file('log.txt').read_text()[-2000:]}"
-    alerts = [event["problem"]["values"] for event in killed.read_events() if event["kind"] == "alert"]
+    alerts = [event.problem.values for event in killed.read_events() if event.kind == "alert"]
     assert [(alert["was"], alert["now"], alert["batch"]) for alert in alerts] == [
         ("8 x 1", "4 x 2", 8), ("4 x 2", "2 x 4", 8)
     ]  # fmt: skip

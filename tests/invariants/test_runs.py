@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright import api
-from tunewright.rundir.store import RunDir
-from tunewright.spec.run import FastPath
+from tunewright.config.run_config import FastPath
+from tunewright.rundir.run_dir import RunDir
 
 SUM_ORDER = 1e-5
 # Against the same rows in fp64 (loss 2.766), the plain loss is off by -7.4e-6 and the answer loss by 2e-7: attention with a
@@ -33,7 +33,7 @@ Command = Callable[..., Any]
 def losses(run: str | Path) -> list[float]:
     """The loss of every step; of a step made twice, the later one."""
     events = RunDir(Path(run)).read_events()
-    return list({event["step"]: event["loss"] for event in events if event["kind"] == "log"}.values())
+    return list({event.step: event.loss for event in events if event.kind == "log"}.values())
 
 
 def adapter(run: str | Path) -> dict[str, torch.Tensor]:
@@ -59,7 +59,7 @@ def test_a_stopped_and_resumed_run_is_the_unbroken_run(
     command = [sys.executable, "-m", "tunewright", "train", "smollm2", str(rows), *small, "-o", "broken"]
     face = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     run = RunDir(tmp_path / "broken")
-    wait_for(lambda: any(e["kind"] == "log" and e["step"] >= 2 for e in run.read_events()))
+    wait_for(lambda: any(e.kind == "log" and e.step >= 2 for e in run.read_events()))
     face.send_signal(signal.SIGINT)
     output, _ = face.communicate(timeout=120)
     assert face.returncode == 130, output
@@ -85,7 +85,7 @@ def test_a_run_survives_its_terminal(tunewright: Command, rows: Path, small: Seq
         command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     run = RunDir(tmp_path / "alone")
-    wait_for(lambda: any(e["kind"] == "phase" for e in run.read_events()))
+    wait_for(lambda: any(e.kind == "phase" for e in run.read_events()))
     os.killpg(face.pid, signal.SIGKILL)
     face.wait()
     watched = tunewright("runs", "watch", str(run.path))
@@ -96,12 +96,12 @@ def test_a_run_survives_its_terminal(tunewright: Command, rows: Path, small: Seq
 def test_accumulated_micro_batches_are_one_big_batch_and_fast_is_plain(
     tunewright: Command, rows: Path, small: Sequence[str]
 ) -> None:
-    one = train(tunewright, rows, small)
+    single = train(tunewright, rows, small)
     big = ("--set", "train.per_device_train_batch_size=4", "--set", "train.gradient_accumulation_steps=1")
-    assert_same(losses(one["run"]), losses(train(tunewright, rows, small, *big)["run"]))
+    assert_same(losses(single["run"]), losses(train(tunewright, rows, small, *big)["run"]))
     off = [word for name in get_args(FastPath) for word in ("--set", f"fast_paths.{name}=false")]
     plain = train(tunewright, rows, small, *off)
-    assert losses(one["run"]) == pytest.approx(losses(plain["run"]), abs=MASKED_ATTENTION)
+    assert losses(single["run"]) == pytest.approx(losses(plain["run"]), abs=MASKED_ATTENTION)
 
 
 # Everything of training that is exact, and what it is compared with: all of it switched off, packing, shared beginnings.
@@ -180,13 +180,13 @@ def answer_all(folder: str | Path, prompts: Sequence[str]) -> list[str]:
 
     kind = AutoPeftModelForCausalLM if (Path(folder) / "adapter_config.json").is_file() else AutoModelForCausalLM
     model, tokenizer = kind.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    found = []
+    differences = []
     for prompt in prompts:
         turns = [{"role": "user", "content": prompt}]
         inputs = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
         output = model.generate(**inputs, max_new_tokens=8, do_sample=False, pad_token_id=2)
-        found.append(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :]))
-    return found
+        differences.append(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :]))
+    return differences
 
 
 def test_python_and_command_line_are_one(rows: Path, tunewright: Command, small: Sequence[str]) -> None:
@@ -200,7 +200,7 @@ def test_python_and_command_line_are_one(rows: Path, tunewright: Command, small:
 
 
 def test_the_dequantised_model_has_the_expected_bytes(model_home: Path) -> None:
-    from tunewright.facts.bundled import BUNDLED
+    from tunewright.inspection.builtin_models import BUNDLED
     from tunewright.rundir.checkpoints import sha256
 
     folder = api.fetch("smollm2")

@@ -1,8 +1,10 @@
 """Tiny models made in memory and written as folders: no download, well under a second each."""
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,9 +20,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tunewright.data import demo
-from tunewright.facts.machine import Probe, probe_path
-from tunewright.rundir import durable
+from tunewright.data import demo_data
+from tunewright.engine.training import dry_run
+from tunewright.inspection.machine_info import SpeedProbe, probe_path
+from tunewright.launch import trial_settings
+from tunewright.planning.run_plan import Plan
+from tunewright.rundir import atomic_io
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -98,28 +103,35 @@ READERS: dict[str, Callable[[], PreTrainedModel]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _libraries_are_no_garbage() -> None:
+    """A run collects garbage five times; with the modules of all libraries in the same process each takes a third of a second."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _measured(home: Path) -> None:
     """A speed for this machine, so that no plan starts a process to measure it; one thread, so that sums have one order."""
     torch.set_num_threads(1)
-    probe = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11})
-    durable.write_text(probe_path(), probe.model_dump_json())
+    probe = SpeedProbe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11})
+    atomic_io.write_text(probe_path(), probe.model_dump_json())
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A folder with a random model of a family; made once for each family and template."""
-    made: dict[tuple[str, bool], Path] = {}
+    folders: dict[tuple[str, bool], Path] = {}
 
     def build(family: str = "llama", *, chat: bool = True) -> Path:
-        if (family, chat) not in made:
+        if (family, chat) not in folders:
             torch.manual_seed(0)
             model = tiny_causal(family) if family in FAMILIES else READERS[family]()
             folder = tmp_path_factory.mktemp(f"{family}-{chat}")
             model.save_pretrained(folder)
             tiny_tokenizer(folder, CHATML if chat else None)
-            made[family, chat] = folder
-        return made[family, chat]
+            folders[family, chat] = folder
+        return folders[family, chat]
 
     return build
 
@@ -128,14 +140,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def task_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Twenty-four generated rows as a file, for each task in its own form."""
     views = {
-        "causal_lm": demo.as_messages,
-        "seq2seq": demo.as_pair,
-        "seq_cls": demo.as_label,
-        "token_cls": demo.as_tags,
+        "causal_lm": demo_data.as_messages,
+        "seq2seq": demo_data.as_pair,
+        "seq_cls": demo_data.as_label,
+        "token_cls": demo_data.as_tags,
     }
     folder = tmp_path_factory.mktemp("tasks")
     for task, view in views.items():
-        rows = (view(row) for row in demo.generate("train", 24, 0))
+        rows = (view(row) for row in demo_data.generate("train", 24, 0))
         (folder / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {task: folder / f"{task}.jsonl" for task in views}
 
@@ -144,6 +156,20 @@ def task_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def shop_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty generated conversations as a file."""
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    rows = (demo.as_messages(row) for row in demo.generate("train", 40, 0))
+    rows = (demo_data.as_messages(row) for row in demo_data.generate("train", 40, 0))
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_tried_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that are passed on are tried in this process, which has torch already: to start one for it takes five seconds
+    of computing. tests/fuzz/test_dry.py and tests/unit/cli start it.
+    """
+
+    def tried(module: str, request: dict[str, Any], *, wait_seconds: float) -> dict[str, Any]:
+        assert module == "tunewright.engine.training.dry_run"
+        problems = dry_run.problems_of(Plan.model_validate(request["plan"]))
+        return {"problems": [problem.to_record() for problem in problems]}
+
+    monkeypatch.setattr(trial_settings, "tried", tried)

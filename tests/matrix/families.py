@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from tunewright.spec.tasks import Task
+from tunewright.config.tasks import Task
 
 Fields = Mapping[str, Any]
 CLASSES: Mapping[Task, Any] = {
@@ -193,7 +193,10 @@ def _relabelled_weights(weights: dict[str, torch.Tensor], family: str) -> dict[s
     for path, tensor in weights.items():
         name = path.split(".")[-2]
         parts.setdefault(path.replace(name, fused.get(name, name)), {})[order.get(name, 0)] = tensor
-    return {path: torch.cat([found[place] for place in sorted(found)]) for path, found in parts.items()}
+    return {
+        path: torch.cat([parts_by_place[place] for place in sorted(parts_by_place)])
+        for path, parts_by_place in parts.items()
+    }
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Path:

@@ -9,8 +9,8 @@ from peft import LoraConfig, get_peft_model
 from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from tunewright.accel.attention import NAME
-from tunewright.accel.loss import chunked_cross_entropy
+from tunewright.kernels.cross_entropy import chunked_cross_entropy
+from tunewright.kernels.document_attention import NAME
 
 META = torch.device("meta")
 
@@ -22,14 +22,16 @@ class _NoHook:
 
 def traced_peak(config: LlamaConfig, lora: LoraConfig, *, rows: int, tokens: int, checkpointing: bool = False) -> float:
     """Bytes at the peak of a training step of `rows` packed rows with Adam, in fp32, without the process around it."""
-    one, two = (_peak(config, lora, layers, rows, tokens, checkpointing=checkpointing) for layers in (1, 2))
-    return one + (config.num_hidden_layers - 1) * (two - one)
+    one_layer, two_layers = (
+        _peak(config, lora, layers, rows, tokens, checkpointing=checkpointing) for layers in (1, 2)
+    )
+    return one_layer + (config.num_hidden_layers - 1) * (two_layers - one_layer)
 
 
 def _peak(config: LlamaConfig, lora: LoraConfig, layers: int, rows: int, tokens: int, *, checkpointing: bool) -> float:
-    some = LlamaConfig(**{**config.to_dict(), "num_hidden_layers": layers, "use_cache": False})
+    short_config = LlamaConfig(**{**config.to_dict(), "num_hidden_layers": layers, "use_cache": False})
     with META:
-        base = AutoModelForCausalLM.from_config(some, attn_implementation=NAME, dtype=torch.float32)
+        base = AutoModelForCausalLM.from_config(short_config, attn_implementation=NAME, dtype=torch.float32)
         model = get_peft_model(base, lora, low_cpu_mem_usage=True).to(META).train()
     if checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
@@ -40,18 +42,18 @@ def _peak(config: LlamaConfig, lora: LoraConfig, layers: int, rows: int, tokens:
         if not parameter.requires_grad:
             tracker._param_to_grad_hook_handles[parameter] = (_NoHook(), _NoHook())
     tracker.track_external(model, optimizer)
-    whole = rows * tokens
-    given = {
-        "input_ids": torch.zeros((1, whole), dtype=torch.long, device=META),
-        "position_ids": torch.zeros((1, whole), dtype=torch.long, device=META),
+    num_tokens = rows * tokens
+    arguments = {
+        "input_ids": torch.zeros((1, num_tokens), dtype=torch.long, device=META),
+        "position_ids": torch.zeros((1, num_tokens), dtype=torch.long, device=META),
         # Without one transformers looks into the positions for packed rows, which have no numbers here.
-        "attention_mask": torch.ones((1, 1, whole, whole), dtype=torch.bool, device=META),
+        "attention_mask": torch.ones((1, 1, num_tokens, num_tokens), dtype=torch.bool, device=META),
         "spans": torch.tensor([(i * tokens, (i + 1) * tokens, 0, 0) for i in range(rows)]),
     }
-    labels = torch.zeros(whole, dtype=torch.long, device=META)
+    labels = torch.zeros(num_tokens, dtype=torch.long, device=META)
     with tracker:
         for _number in range(2):
-            hidden = base.model(**given, use_cache=False).last_hidden_state[0]
+            hidden = base.model(**arguments, use_cache=False).last_hidden_state[0]
             chunked_cross_entropy(hidden, base.lm_head.weight, labels).backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -10,16 +10,17 @@ import torch
 from torch import nn
 
 from tunewright import api
-from tunewright.data.gate import gate
-from tunewright.data.loading import load_examples
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.adapt import attach_adapter, planned_config
-from tunewright.engine.evaluate import row_losses
-from tunewright.engine.load import load_base
-from tunewright.engine.losses import RowLoss
-from tunewright.engine.memory import Portions
-from tunewright.engine.tasks import collator, task_of
-from tunewright.flow import start
+from tunewright.data.load_examples import load_examples
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.data.validation import validate_data
+from tunewright.engine.evaluation.evaluator import row_losses
+from tunewright.engine.models.load_model import load_base
+from tunewright.engine.models.peft_adapter import attach_adapter, planned_config
+from tunewright.engine.system.oom import BatchSizeBackoff
+from tunewright.engine.tasks.task_losses import RowLoss
+from tunewright.engine.tasks.task_registry import make_collator, task_of
+from tunewright.launch import start_run
+from tunewright.reporting import SILENT
 
 CELLS = [
     ("causal_lm", "llama", "lora"), ("causal_lm", "llama", "prompt_tuning"), ("seq2seq", "t5", "lora"),
@@ -33,7 +34,7 @@ def loss_and_gradient(
     model: Any, plan: Any, rows: Any, tokenizer: Any, max_tokens: int
 ) -> tuple[float, torch.Tensor, int]:
     """The step as the Trainer makes it: micro-batches of at most `max_tokens`, divided by the step's units."""
-    task, cut = task_of(plan), collator(plan, tokenizer, max_tokens)
+    task, cut = task_of(plan), make_collator(plan, tokenizer, max_tokens)
     loss, step = task.loss(plan, rows), cut(rows)
     model.zero_grad()
     total = torch.zeros(())
@@ -52,35 +53,35 @@ def test_a_step_is_the_same_however_it_is_cut(
     folder = tiny_model(family)
     named = {"model.name": str(folder), "data.train": str(task_rows[task]), "task": task, "method": method}
     named |= {"data.class_weights": "balanced"} if task.endswith("cls") else {}
-    plan = start.plan_for(api.load(named=named), note=lambda text: None)
+    plan = start_run.plan_for(api.load(named=named), reporter=SILENT)
     tokenizer = load_tokenizer(folder, plan.run.model.chat_template)
     assert plan.run.task != "auto" and plan.run.data.max_length != "auto"
     loaded = load_examples(plan.run.data, 42, plan.run.task)
-    gated = gate(
+    validated = validate_data(
         loaded, plan.run.data, tokenizer, task=plan.run.task, max_length=plan.run.data.max_length,
         label_last=plan.facts.model.kind == "decoder",
     )  # fmt: skip
-    rows = gated.train[:ROWS]
-    assert len({len(row.ids) for row in rows}) > 4
+    rows = validated.train[:ROWS]
+    assert len({len(row.input_ids) for row in rows}) > 4
     model = attach_adapter(load_base(plan, tokenizer), planned_config(plan), seed=1).eval()
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
-    sizes = [collator(plan, tokenizer, 1).size(row) for row in rows]
-    whole = loss_and_gradient(model, plan, rows, tokenizer, 10**6)
-    some = loss_and_gradient(model, plan, rows, tokenizer, 4 * max(sizes))
+    sizes = [make_collator(plan, tokenizer, 1).size(row) for row in rows]
+    at_once = loss_and_gradient(model, plan, rows, tokenizer, 10**6)
+    in_parts = loss_and_gradient(model, plan, rows, tokenizer, 4 * max(sizes))
     single = loss_and_gradient(model, plan, rows, tokenizer, 1)
-    assert whole[2] <= some[2] < single[2] == ROWS
-    for cut in (some, single):
-        assert cut[0] == pytest.approx(whole[0], rel=2e-6)
-        torch.testing.assert_close(cut[1], whole[1], atol=2e-6, rtol=2e-4)
-    cut_whole = collator(plan, tokenizer, 10**6)
+    assert at_once[2] <= in_parts[2] < single[2] == ROWS
+    for cut in (in_parts, single):
+        assert cut[0] == pytest.approx(at_once[0], rel=2e-6)
+        torch.testing.assert_close(cut[1], at_once[1], atol=2e-6, rtol=2e-4)
+    collator = make_collator(plan, tokenizer, 10**6)
     loss = task_of(plan).loss(plan, rows)
-    found = row_losses(model, rows, loss, cut_whole, lambda done, total: None, Portions())
-    alone = [float(loss(model, cut_whole.collate([row], cut_whole.pad_id))) for row in rows]
-    assert [row["loss"] for row in found] == pytest.approx(alone, rel=1e-5)
-    assert [row["row"] for row in found] == [row.number for row in rows]
-    assert sum(row["units"] for row in found) == cut_whole.units(rows)
+    losses = row_losses(model, rows, loss, collator, SILENT, BatchSizeBackoff())
+    alone = [float(loss(model, collator.collate([row], collator.pad_id))) for row in rows]
+    assert [row.loss for row in losses] == pytest.approx(alone, rel=1e-5)
+    assert [row.row for row in losses] == [row.number for row in rows]
+    assert sum(row.units for row in losses) == collator.units(rows)
 
 
 class Fixed(nn.Module):

@@ -35,25 +35,25 @@ def added(tiny_model: Callable[..., Path], tmp_path: Path) -> Callable[..., Path
     return build
 
 
-def written(path: Path, rows: list[dict[str, str]]) -> Path:
+def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
 def refused(folder: Path, data: Path, **settings: object) -> Problem:
     """The problem, which data check and plan must tell alike."""
-    (told,) = api.data_check(data, str(folder), **settings).stopping
+    (problem,) = api.data_check(data, str(folder), **settings).stopping
     with pytest.raises(DataError) as caught:
         api.plan(api.load(named={"model.name": str(folder), "data.train": str(data), **settings}))
-    assert caught.value.problems == (told,)
-    assert (told.code, caught.value.exit_code) == ("E250", 4)
-    return told
+    assert caught.value.problems == (problem,)
+    assert (problem.code, caught.value.exit_code) == ("E250", 4)
+    return problem
 
 
 def test_they_are_named_and_the_pasted_lines_lead_to_a_run_that_learns_them(
     added: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, data = added(["<|order|>", "<|item|>"]), written(tmp_path / "rows.jsonl", ROWS)
+    folder, data = added(["<|order|>", "<|item|>"]), write_rows(tmp_path / "rows.jsonl", ROWS)
     problem = refused(folder, data)
     assert problem.values["names"] == "<|order|> (512), <|item|> (513)"
     assert problem.values["rows"] == 512
@@ -62,8 +62,8 @@ def test_they_are_named_and_the_pasted_lines_lead_to_a_run_that_learns_them(
     subprocess.run([sys.executable, *shlex.split(command)[1:]], check=True, capture_output=True)
     flag = shlex.split(then.partition("with ")[2])[1]
     assert flag == "peft.trainable_token_indices=[512,513]"
-    found = api.data_check(data, "resized")
-    assert (found.stopping, found.warnings) == ((), ())  # tokens added on purpose are no marks that slipped in
+    check = api.data_check(data, "resized")
+    assert (check.stopping, check.warnings) == ((), ())  # tokens added on purpose are no marks that slipped in
     run = run_for(
         tmp_path / "resized",
         data,
@@ -75,21 +75,21 @@ def test_they_are_named_and_the_pasted_lines_lead_to_a_run_that_learns_them(
 
 def test_tokens_that_no_row_uses_are_no_matter(added: Callable[..., Path], tmp_path: Path) -> None:
     rows = [{"prompt": f"teapot {n}", "completion": f"teapot {n}"} for n in range(24)]
-    found = api.data_check(written(tmp_path / "rows.jsonl", rows), str(added(["<|order|>"])))
-    assert found.stopping == ()
+    check = api.data_check(write_rows(tmp_path / "rows.jsonl", rows), str(added(["<|order|>"])))
+    assert check.stopping == ()
 
 
 def test_a_padding_token_without_a_row_is_told_though_it_stands_in_no_row(
     added: Callable[..., Path], tmp_path: Path
 ) -> None:
     rows = [{"prompt": f"teapot {n}", "completion": f"teapot {n}"} for n in range(24)]
-    problem = refused(added([], pad_token="[NEWPAD]"), written(tmp_path / "rows.jsonl", rows))
+    problem = refused(added([], pad_token="[NEWPAD]"), write_rows(tmp_path / "rows.jsonl", rows))
     assert problem.values["names"] == "[NEWPAD] (512)"
 
 
 def test_an_encoder_is_resized_without_a_head(added: Callable[..., Path], tmp_path: Path) -> None:
     rows = [{"text": f"<|order|> {n}", "label": "ab"[n % 2]} for n in range(24)]
-    problem = refused(added(["<|order|>"], "bert"), written(tmp_path / "rows.jsonl", rows), task="seq_cls")
+    problem = refused(added(["<|order|>"], "bert"), write_rows(tmp_path / "rows.jsonl", rows), task="seq_cls")
     assert "AutoModel.from_pretrained" in shlex.split(problem.fixes()[0])[2]
 
 
@@ -98,7 +98,7 @@ def test_marks_of_template_and_configs_are_still_told(
     tiny_model: Callable[..., Path], tmp_path: Path, mark: str
 ) -> None:
     rows = [{"prompt": f"{mark} {n}", "completion": f"yes {n}"} for n in range(24)]
-    warnings = api.data_check(written(tmp_path / "rows.jsonl", rows), str(tiny_model("llama"))).warnings
+    warnings = api.data_check(write_rows(tmp_path / "rows.jsonl", rows), str(tiny_model("llama"))).warnings
     assert "W215" in [problem.code for problem in warnings]
 
 
@@ -110,4 +110,4 @@ def test_ends_of_generation_that_are_no_tokens_do_no_harm(
     shutil.copytree(tiny_model("llama"), folder)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
     rows = [{"prompt": f"teapot {n}", "completion": f"teapot {n}"} for n in range(24)]
-    assert api.data_check(written(tmp_path / "rows.jsonl", rows), str(folder)).stopping == ()
+    assert api.data_check(write_rows(tmp_path / "rows.jsonl", rows), str(folder)).stopping == ()

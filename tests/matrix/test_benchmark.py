@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright import api
-from tunewright.engine.session import Session
+from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
-from tunewright.flow import benchmark
+from tunewright.extras.lm_eval import harness_client
 
 from .test_causal_lm import run_for
 
@@ -26,10 +27,10 @@ FAKE = Path(__file__).parent / "fake_harness"
 def harness(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake harness is found by fresh processes."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(FAKE)]))
-    monkeypatch.setattr(benchmark, "find_spec", lambda name: True)
+    monkeypatch.setattr(harness_client, "find_spec", lambda name: True)
 
 
-def mean_logit(session: Session, **more: Any) -> tuple[float, float]:
+def mean_logit(session: SessionServer, **more: Any) -> tuple[float, float]:
     ids = torch.tensor([[5, 6, 7]])
     with torch.no_grad(), session.base() as base:
         before = float(base(input_ids=ids, **more).logits[..., 7].mean())
@@ -37,9 +38,9 @@ def mean_logit(session: Session, **more: Any) -> tuple[float, float]:
         return before, float(session.model(input_ids=ids, **more).logits[..., 7].mean())
 
 
-def values(found: dict[str, Any], task: str = "counts") -> dict[str, tuple[float | None, float | None]]:
-    metrics = found["tasks"][task]["metrics"]
-    return {one["metric"]: (one["before"]["value"], one["after"]["value"]) for one in metrics}
+def values(result: dict[str, Any], task: str = "counts") -> dict[str, tuple[float | None, float | None]]:
+    metrics = result["tasks"][task]["metrics"]
+    return {row["metric"]: (row["before"]["value"], row["after"]["value"]) for row in metrics}
 
 
 @pytest.mark.usefixtures("harness")
@@ -55,25 +56,26 @@ def test_base_and_tuned_model_are_asked_the_same(
     task: str, family: str, settings: dict[str, Any], tiny_model: Callable[..., Path], task_rows: dict[str, Path],
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    asked = {"task": task, "train.learning_rate": 2e-2, **settings}
-    run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **asked)
-    steps: list[tuple[int, int]] = []
-    found = run.benchmark(["counts"], rows=3, progress=lambda done, total: steps.append((done, total)))
-    assert steps == [(0, 2), (1, 2), (2, 2)]
-    told = values(found)
-    session = Session(run.dir, lambda message: None)
+    settings_of_run = {"task": task, "train.learning_rate": 2e-2, **settings}
+    run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **settings_of_run)
+    reporter = CollectingReporter()
+    result = run.benchmark(["counts"], rows=3, reporter=reporter)
+    assert reporter.steps == [(0, 2), (1, 2), (2, 2)]
+    output = values(result)
+    session = SessionServer(run.dir, lambda message: None)
     more = {"decoder_input_ids": torch.tensor([[5, 6, 7]])} if task == "seq2seq" else {}
     expected = mean_logit(session, **more)
-    assert told["acc"] == pytest.approx(expected, abs=1e-4)
+    assert output["acc"] == pytest.approx(expected, abs=1e-4)
     assert abs(expected[1] - expected[0]) > 1e-3, "training changed nothing"
-    assert told["ppl"] == (None, None), "infinity is no number of JSON"
-    assert (told["scripts"], told["sandboxed"]) == ((0.0, 0.0), (1.0, 1.0))
-    assert told["positions"] == (session.positions(), session.positions())
-    counts = found["tasks"]["counts"]
-    assert (found["harness"], counts["rows"], counts["num_fewshot"], counts["version"]) == ("0.0-fake", 3, 0, 1.0)
+    assert output["ppl"] == (None, None), "infinity is no number of JSON"
+    assert (output["scripts"], output["sandboxed"]) == ((0.0, 0.0), (1.0, 1.0))
+    assert output["positions"] == (session.positions(), session.positions())
+    counts = result["tasks"]["counts"]
+    assert (result["harness"], counts["rows"], counts["num_fewshot"], counts["version"]) == ("0.0-fake", 3, 0, 1.0)
     assert counts["metrics"][0]["before"]["stderr"] == 0.5
-    assert run.dir.benchmark()["tasks"] == found["tasks"]
-    json.dumps(found, allow_nan=False)
+    stored = run.dir.benchmark()
+    assert stored and stored.model_dump(mode="json")["tasks"] == result["tasks"]
+    json.dumps(result, allow_nan=False)
 
 
 @pytest.mark.usefixtures("harness")
@@ -82,10 +84,10 @@ def test_tasks_that_are_not_there_or_fail_are_named(
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run")
     assert refusal(run, "counts", "gone", "lost") == ("E610", {"names": "gone, lost"})
-    code, told = refusal(run, "fails")
-    assert (code, told["reason"]) == ("E611", "ConnectionError: cannot reach")
+    code, output = refusal(run, "fails")
+    assert (code, output["reason"]) == ("E611", "ConnectionError: cannot reach")
     assert "the Hub" in run.dir.file("log.txt").read_text(), "the traceback is in the log"
-    assert run.dir.benchmark() == {}
+    assert run.dir.benchmark() is None
 
 
 def refusal(run: api.TrainedRun, *tasks: str) -> tuple[str, dict[str, Any]]:

@@ -24,16 +24,16 @@ def test_the_best_step_is_kept_and_training_ends_early(tiny_model: Callable[...,
     }
     wild |= {"data.holdout": str(tmp_path / "test.jsonl"), "data.max_duplicates": 1.0}
     run = run_for(tiny_model(), tmp_path / "train.jsonl", tmp_path / "run", **wild)
-    evaluations = {e["step"]: e["held_out_loss"] for e in run.dir.read_events() if e["kind"] == "eval"}
+    evaluations = {e.step: e.held_out_loss for e in run.dir.read_events() if e.kind == "eval"}
     result = run.result
     assert result["steps"] < 40, evaluations
     assert result["best_step"] == min(evaluations, key=lambda step: evaluations[step])
     assert result["best_step"] < result["steps"]
-    kept = load_file(run.adapter / "adapter_model.safetensors")
+    saved = load_file(run.adapter / "adapter_model.safetensors")
     best = load_file(run.dir.checkpoints_dir / f"checkpoint-{result['best_step']}" / "adapter_model.safetensors")
     last = load_file(run.dir.checkpoints_dir / f"checkpoint-{result['steps']}" / "adapter_model.safetensors")
-    assert all(torch.equal(kept[name], best[name]) for name in best)
-    assert any(not torch.equal(kept[name], last[name]) for name in last)
+    assert all(torch.equal(saved[name], best[name]) for name in best)
+    assert any(not torch.equal(saved[name], last[name]) for name in last)
     # The two tests read other numbers of rows at once.
     assert result["after"]["held_out_loss"] == pytest.approx(evaluations[result["best_step"]], rel=1e-6)
 
@@ -47,9 +47,9 @@ def test_a_second_file_is_held_out_without_what_was_trained_on(
     run = run_for(
         tiny_model(), tmp_path / "train.jsonl", tmp_path / "run", **{"data.holdout": str(tmp_path / "test.jsonl")}
     )
-    account = run.dir.prepared()
-    assert (account["used"], account["held_out"], account["counts"]["leaked"]) == (30, 10, 2)
-    assert account["rows"] == account["used"] + account["held_out"] + account["dropped"]
+    account = run.dir.data_summary()
+    assert (account.used, account.held_out, account.counts["leaked"]) == (30, 10, 2)
+    assert account.rows == account.used + account.held_out + account.dropped
 
 
 def test_biases_and_dora_are_saved_and_loaded_whole(

@@ -14,10 +14,10 @@ from transformers import (
 )
 
 from tests.real_model import REAL_HOME, fetched
-from tunewright.data import demo
-from tunewright.data.tokenizer import TextTokenizer, load_tokenizer
-from tunewright.engine import bert2bert
-from tunewright.facts.bundled import BUNDLED, Wheel
+from tunewright.data import demo_data
+from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
+from tunewright.engine.models import encoder_decoder
+from tunewright.inspection.builtin_models import BUNDLED, Wheel
 from tunewright.rundir.checkpoints import MANIFEST, sha256
 
 CLS, SEP, PAD = 101, 102, 0
@@ -75,13 +75,13 @@ def test_bert2bert_is_minilm_twice_and_writes(minilm: Path, joined: Path) -> Non
         weights = half.state_dict()
         for name, weight in AutoModel.from_pretrained(minilm).state_dict().items():
             assert name.startswith("pooler.") or torch.equal(weights[name], weight), name
-    written = model.generate(input_ids=torch.tensor([[CLS, 7592, SEP]]), max_new_tokens=4, do_sample=False)
-    assert written.shape[1] <= 5
-    assert written[0, 0] == CLS
+    generated = model.generate(input_ids=torch.tensor([[CLS, 7592, SEP]]), max_new_tokens=4, do_sample=False)
+    assert generated.shape[1] <= 5
+    assert generated[0, 0] == CLS
 
 
 def test_bert2bert_is_the_same_wherever_it_is_built(joined: Path, minilm: Path, tmp_path: Path) -> None:
-    bert2bert.join(minilm, tmp_path / "again")
+    encoder_decoder.join(minilm, tmp_path / "again")
     assert sha256(tmp_path / "again" / "model.safetensors") == sha256(joined / "model.safetensors")
     assert sha256(joined / "model.safetensors") == BUNDLED["bert2bert"].weights_sha256
     assert [path.name for path in tmp_path.iterdir()] == ["again"]
@@ -91,14 +91,14 @@ def test_a_build_that_breaks_off_leaves_nothing(minilm: Path, tmp_path: Path, mo
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(bert2bert.durable, "publish_folder", full)
+    monkeypatch.setattr(encoder_decoder.atomic_io, "publish_folder", full)
     with pytest.raises(OSError, match="no space"):
-        bert2bert.join(minilm, tmp_path / "never")
+        encoder_decoder.join(minilm, tmp_path / "never")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
-def test_bert2berts_tokenizer_gives_the_demos_targets_back(tokenizer: TextTokenizer, split: demo.Split) -> None:
-    for row in demo.generate(split, 600):
-        wanted = demo.as_pair(row)["target"]
-        assert tokenizer.decode(tokenizer.encode(wanted)) == wanted
+def test_bert2berts_tokenizer_gives_the_demos_targets_back(tokenizer: TextTokenizer, split: demo_data.Split) -> None:
+    for row in demo_data.generate(split, 600):
+        target = demo_data.as_pair(row)["target"]
+        assert tokenizer.decode(tokenizer.encode(target)) == target

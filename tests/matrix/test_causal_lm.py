@@ -13,13 +13,13 @@ from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from tunewright import api
-from tunewright.data.encode import Encoded
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.collate import StepCollator, pad_right
-from tunewright.engine.load import load_adapter, load_base
-from tunewright.engine.losses import predicted_tokens
-from tunewright.flow import inline, start
-from tunewright.planning.plan import from_json
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_adapter, load_base
+from tunewright.engine.tasks.collator import StepCollator, pad_right
+from tunewright.engine.tasks.task_losses import predicted_tokens
+from tunewright.launch import in_process, start_run
+from tunewright.reporting import SILENT
 
 from .conftest import FAMILIES
 
@@ -34,9 +34,9 @@ def run_for(folder: Path, rows: Path, output: Path, **settings: object) -> api.T
         "train.eval_steps": 3, "eval.rows": 2, "eval.max_new_tokens": 8, **settings,
     }  # fmt: skip
     loaded = api.load(named=named)
-    run = start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
-    code = inline.work(run)
-    log = [event for event in run.read_events() if event["kind"] == "failed"]
+    run = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
+    code = in_process.work(run)
+    log = [event for event in run.read_events() if event.kind == "failed"]
     assert code == 0, log[-1]["problems"] if log else code
     return api.TrainedRun(run)
 
@@ -47,12 +47,12 @@ def test_a_family_trains_saves_loads_and_merges(
 ) -> None:
     folder = tiny_model(family)
     run = run_for(folder, shop_rows, tmp_path / "run", preset="complex")
-    losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
+    losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert losses[-1] < losses[0]
 
     ids = torch.tensor([[5, 6, 7, 8]])
     bare = AutoPeftModelForCausalLM.from_pretrained(run.adapter).eval()
-    ours = load_adapter(load_base(from_json(run.dir.plan()), load_tokenizer(folder)), run.adapter)
+    ours = load_adapter(load_base(run.dir.plan(), load_tokenizer(folder)), run.adapter)
     with torch.no_grad():
         tuned = bare(input_ids=ids).logits
         torch.testing.assert_close(ours(input_ids=ids).logits, tuned, atol=0, rtol=0)
@@ -62,9 +62,9 @@ def test_a_family_trains_saves_loads_and_merges(
         assert not torch.equal(base(input_ids=ids).logits, tuned), "the adapter changes nothing"
 
 
-def _rows() -> list[Encoded]:
+def _rows() -> list[TokenizedExample]:
     ids = [[3, 4, 5, 6, 7, 8, 2], [9, 10, 11, 2], [12, 13, 14, 15, 16, 17, 18, 19, 2]]
-    return [Encoded(i, row, [-100, -100, *row[2:]], 2, len(row)) for i, row in enumerate(ids)]
+    return [TokenizedExample(i, row, [-100, -100, *row[2:]], 2, len(row)) for i, row in enumerate(ids)]
 
 
 def test_the_model_trains_under_a_stock_trainer(
@@ -100,11 +100,11 @@ def test_callbacks_of_a_person_run_under_ours(tiny_model: Callable[..., Path], s
 
 def test_micro_batches_hold_every_row_once_within_the_budget() -> None:
     rows = _rows()
-    cut = StepCollator(pad_right, predicted_tokens, lambda row: len(row.ids), pad_id=0, max_tokens=12)
+    cut = StepCollator(pad_right, predicted_tokens, lambda row: len(row.input_ids), pad_id=0, max_tokens=12)
     step = cut(rows)
     assert sum(batch["input_ids"].shape[0] for batch in step["micro_batches"]) == len(rows)
-    assert int(step["num_tokens"]) == sum(len(row.ids) for row in rows)
-    assert int(step["num_label_tokens"]) == sum(len(row.ids) - 2 for row in rows)
+    assert int(step["num_tokens"]) == sum(len(row.input_ids) for row in rows)
+    assert int(step["num_label_tokens"]) == sum(len(row.input_ids) - 2 for row in rows)
     assert all(b["input_ids"].numel() <= 12 or b["input_ids"].shape[0] == 1 for b in step["micro_batches"])
     for batch in step["micro_batches"]:
         assert torch.equal(batch["labels"] != -100, (batch["labels"] != -100) & (batch["attention_mask"] == 1))
@@ -114,7 +114,7 @@ def test_a_base_model_without_template_learns_prompt_and_answer(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
 ) -> None:
     run = run_for(tiny_model(chat=False), shop_rows, tmp_path / "run")
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
     assert plan.run.model.chat_template == "plain"
 
 
@@ -123,5 +123,5 @@ def test_activation_checkpointing_gives_the_same_loss(
 ) -> None:
     plain = run_for(tiny_model(), shop_rows, tmp_path / "a")
     saved = run_for(tiny_model(), shop_rows, tmp_path / "b", **{"train.activation_checkpointing": True})
-    first, second = ([e["loss"] for e in r.dir.read_events() if e["kind"] == "log"] for r in (plain, saved))
+    first, second = ([e.loss for e in r.dir.read_events() if e.kind == "log"] for r in (plain, saved))
     assert first == pytest.approx(second, abs=1e-6)

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from tunewright import api
 from tunewright.cli.main import app
 from tunewright.errors import ModelError, TrainingError, TunewrightWarning
-from tunewright.flow import start
-from tunewright.rundir import contents, durable, layout, store
+from tunewright.launch import start_run
+from tunewright.rundir import atomic_io, base_fingerprint, file_names, run_dir
 from tunewright.rundir.checkpoints import read_manifest, sha256
 
 from .test_causal_lm import run_for
@@ -77,12 +77,12 @@ def test_every_verb_names_what_is_another_one_now(
     assert [(p.code, p.values["key"]) for p in run.base_problems()] == [("W505", what)]
     run.dir.update_info(state="stopped")
     with pytest.raises(TrainingError) as caught:
-        start.resume(run.dir, {})
+        start_run.resume(run.dir, {})
     assert [(p.code, p.values["key"]) for p in caught.value.problems] == [("E502", what)]
-    told = CliRunner().invoke(app, ["verify", str(run.path)])
-    assert told.exit_code == 8
-    assert "E516" in told.output
-    assert what in " ".join(told.output.split())
+    output = CliRunner().invoke(app, ["verify", str(run.path)])
+    assert output.exit_code == 8
+    assert "E516" in output.output
+    assert what in " ".join(output.output.split())
 
 
 def test_an_answer_is_given_with_a_warning(trained: tuple[Path, api.TrainedRun]) -> None:
@@ -97,7 +97,7 @@ def test_the_digests_stand_in_plan_and_manifest_and_an_unchanged_base_is_as_it_w
     trained: tuple[Path, api.TrainedRun],
 ) -> None:
     folder, run = trained
-    stored: dict[str, str] = run.dir.plan()["facts"]["model"]["contents"]
+    stored: dict[str, str] = run.dir.plan().facts.model.contents.model_dump()
     assert all(len(digest) == 64 for digest in stored.values())
     sealed = {path.name: read_manifest(path) for path in (run.adapter, run.dir.checkpoints_dir / "checkpoint-4")}
     assert sealed["adapter"] and sealed["adapter"]["identity"]["weights"] == stored["weights"]
@@ -120,15 +120,15 @@ def test_a_base_that_is_gone_is_said_to_be_gone(trained: tuple[Path, api.Trained
 
 def test_a_run_of_an_earlier_version_opens_as_before(trained: tuple[Path, api.TrainedRun]) -> None:
     folder, run = trained
-    plan: dict[str, Any] = run.dir.plan()
+    plan: dict[str, Any] = run.dir.plan().model_dump(mode="json")
     del plan["facts"]["model"]["contents"]
-    durable.write_json(run.dir.file(layout.PLAN), plan)
+    atomic_io.write_json(run.dir.file(file_names.PLAN), plan)
     other_weights(folder)
     assert run.base_problems() == []
     assert "base" not in [checked.kind for checked in api.verify(str(run.path))]
     run.dir.update_info(state="stopped")
-    with store.owning(run.dir):
-        start.requeue(run.dir, {})
+    with run_dir.owning(run.dir):
+        start_run.requeue(run.dir, {})
     assert run.state == "queued"
 
 
@@ -139,7 +139,7 @@ def test_weights_are_read_once(trained: tuple[Path, api.TrainedRun], monkeypatch
         read.append(path.name)
         return sha256(path)
 
-    monkeypatch.setattr(contents, "sha256", counted)
+    monkeypatch.setattr(base_fingerprint, "sha256", counted)
     _folder, run = trained
     assert run.base_problems() == []
     assert "model.safetensors" not in read
@@ -156,5 +156,5 @@ def test_files_of_the_hubs_cache_are_known_by_their_names(
     weights.rename(blobs / digest)
     weights.symlink_to(blobs / digest)
     plan = api.plan(api.load(named={"model.name": str(snapshot), "data.train": str(shop_rows)}))
-    by_name = contents.read_contents(plan)
-    assert by_name == contents.read_contents(plan, anew=True)
+    by_name = base_fingerprint.read_contents(plan)
+    assert by_name == base_fingerprint.read_contents(plan, anew=True)

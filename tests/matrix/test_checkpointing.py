@@ -25,8 +25,8 @@ from peft import (
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
-from tunewright.engine.checkpointing import checkpoint_activations
-from tunewright.engine.quantise import prepare, quantization_config
+from tunewright.engine.models.activation_checkpointing import checkpoint_activations
+from tunewright.engine.models.quantization import prepare, quantization_config
 
 from .conftest import FAMILIES
 
@@ -63,11 +63,11 @@ def adapted(model: Any, config: PeftConfig) -> PeftModel:
     """With an adapter that changes something: start values of zero would hide gradients."""
     torch.manual_seed(1)
     model.requires_grad_(False)
-    found = get_peft_model(model, config)
-    for name, parameter in found.named_parameters():
+    peft_model = get_peft_model(model, config)
+    for name, parameter in peft_model.named_parameters():
         if "lora_B" in name or "lora_E" in name:
             nn.init.normal_(parameter, std=0.05)
-    return found.train()
+    return peft_model.train()
 
 
 def gradients(model: PeftModel, task: str) -> dict[str, torch.Tensor | None]:
@@ -83,7 +83,7 @@ def test_gradients_stay_the_same(family: str, method: str, quantization: str, ti
     task, folder = KINDS[family], tiny_model(family)
     settings = quantization_config(quantization, torch.float32, ["classifier"] if task == "SEQ_CLS" else ())
 
-    def found(*, checkpointed: bool) -> dict[str, torch.Tensor | None]:
+    def gradients_of(*, checkpointed: bool) -> dict[str, torch.Tensor | None]:
         torch.manual_seed(0)  # an untrained head
         base = TASKS[task].from_pretrained(folder, quantization_config=settings)
         model = adapted(prepare(base) if settings else base, configs(task, family)[method])
@@ -91,7 +91,7 @@ def test_gradients_stay_the_same(family: str, method: str, quantization: str, ti
             checkpoint_activations(model)
         return gradients(model, task)
 
-    plain, again = found(checkpointed=False), found(checkpointed=True)
+    plain, again = gradients_of(checkpointed=False), gradients_of(checkpointed=True)
     assert any(gradient is not None for gradient in plain.values())
     for name, gradient in plain.items():
         assert (again[name] is None) == (gradient is None), name
@@ -100,7 +100,7 @@ def test_gradients_stay_the_same(family: str, method: str, quantization: str, ti
             assert difference <= GRADIENT * torch.linalg.vector_norm(gradient), name
 
 
-def kept(model: PeftModel, size: int) -> int:
+def stored_bytes(model: PeftModel, size: int) -> int:
     """Tensors of a width that are alive between forward and backward pass, as far as Python sees them."""
     output = model(input_ids=IDS).logits
     gc.collect()
@@ -118,21 +118,21 @@ def test_an_eight_bit_base_keeps_no_inputs_of_its_layers(tiny_model: Callable[..
     )
     width = FAMILIES["llama"]["intermediate_size"]
     assert isinstance(width, int)
-    assert kept(model, width) > 0
+    assert stored_bytes(model, width) > 0
     checkpoint_activations(model)
-    assert kept(model, width) == 0
+    assert stored_bytes(model, width) == 0
 
 
 def test_layers_below_the_lowest_adapter_stay_out_of_the_backward_pass(tiny_model: Callable[..., Path]) -> None:
     config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], layers_to_transform=[1])
     model = adapted(AutoModelForCausalLM.from_pretrained(tiny_model()), config)
     checkpoint_activations(model)
-    seen: list[bool] = []
+    calls: list[bool] = []
     layers = model.get_base_model().model.layers
     for layer in layers:
-        layer.register_forward_hook(lambda module, inputs, output: seen.append(output.requires_grad))
+        layer.register_forward_hook(lambda module, inputs, output: calls.append(output.requires_grad))
     model(input_ids=IDS).logits.sum().backward()
-    assert seen[:2] == [False, True]
+    assert calls[:2] == [False, True]
 
 
 def test_prefix_tuning_and_checkpointing_exclude_each_other(tiny_model: Callable[..., Path]) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.collecting_reporter import CollectingReporter
 from tunewright import api
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.prepare import Prepared, prepare
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.training.dataset import TokenizedDataset, prepare
 from tunewright.errors import DataError
-from tunewright.flow import start
-from tunewright.planning.plan import Plan
-from tunewright.rundir.store import RunDir
+from tunewright.launch import start_run
+from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir.run_dir import RunDir
 
 Begun = tuple[Plan, RunDir]
 
@@ -23,13 +25,12 @@ def begun(folder: Path, rows: Path, output: Path) -> Begun:
     named = {"model.name": str(folder), "data.train": str(rows), "run.output_dir": str(output)}
     loaded = api.load(named=named)
     plan = api.plan(loaded)
-    return plan, start.create(loaded, plan, force=True, note=lambda text: None)
+    return plan, start_run.create(loaded, plan, force=True, reporter=SILENT)
 
 
-def prepared(run: Begun, notes: list[str] | None = None) -> Prepared:
+def prepared(run: Begun, reporter: Reporter = SILENT) -> TokenizedDataset:
     plan, folder = run
-    said = notes if notes is not None else []
-    return prepare(plan, folder, load_tokenizer(Path(plan.facts.model.folder)), note=said.append)
+    return prepare(plan, folder, load_tokenizer(Path(plan.facts.model.folder)), reporter)
 
 
 @pytest.fixture
@@ -43,22 +44,22 @@ def run(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> Beg
 @pytest.mark.parametrize("name", ["account.json", "train.i32"])
 def test_what_does_not_hold_is_made_anew(run: Begun, home: Path, name: str, content: str) -> None:
     first = prepared(run)
-    assert not run[1].prepared()["from_cache"]
-    (home / "encoded" / run[1].prepared()["key"] / name).write_text(content)
+    assert not run[1].data_summary().from_cache
+    (home / "encoded" / run[1].data_summary().key / name).write_text(content)
     again = prepared(run)
-    assert not run[1].prepared()["from_cache"]
-    assert (again.account, again.train) == (first.account, first.train)
+    assert not run[1].data_summary().from_cache
+    assert (again.summary, again.train) == (first.summary, first.train)
     prepared(run)
-    assert run[1].prepared()["from_cache"]
+    assert run[1].data_summary().from_cache
 
 
 def test_counts_that_were_changed_by_hand_are_not_believed(run: Begun, home: Path) -> None:
-    rows = prepared(run).account["rows"]
-    path = home / "encoded" / run[1].prepared()["key"] / "account.json"
+    rows = prepared(run).summary.rows
+    path = home / "encoded" / run[1].data_summary().key / "account.json"
     stored = json.loads(path.read_text())
     stored["account"]["rows"] = 7
     path.write_text(json.dumps(stored))
-    assert prepared(run).account["rows"] == rows
+    assert prepared(run).summary.rows == rows
 
 
 def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
@@ -66,26 +67,26 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
 ) -> None:
     (tmp_path / "a-file").write_text("")
     monkeypatch.setenv("TUNEWRIGHT_HOME", str(tmp_path / "a-file"))
-    notes: list[str] = []
-    assert prepared(run, notes).account["rows"] == 40
-    assert len(notes) == 1 and "a-file" in notes[0]
+    reporter = CollectingReporter()
+    assert prepared(run, reporter).summary.rows == 40
+    assert len(reporter.notes) == 1 and "a-file" in reporter.notes[0]
 
 
 def test_rows_of_a_resized_model_are_not_taken_for_one_that_is_not(
     tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Same rows, same tokenizer, another embedding: what one may use is behind the end of the other."""
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    shutil.copytree(tiny_model("llama"), whole)
-    tokenizer = AutoTokenizer.from_pretrained(whole)
-    model = AutoModelForCausalLM.from_pretrained(whole)
+    uncut, cut = tmp_path / "whole", tmp_path / "cut"
+    shutil.copytree(tiny_model("llama"), uncut)
+    tokenizer = AutoTokenizer.from_pretrained(uncut)
+    model = AutoModelForCausalLM.from_pretrained(uncut)
     model.resize_token_embeddings(100)
-    shutil.copytree(whole, cut)
+    shutil.copytree(uncut, cut)
     model.save_pretrained(cut)
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"prompt": f"z{n}", "completion": "answer"}) + "\n" for n in range(20)))
     assert max(tokenizer("answer").input_ids) >= 100
-    first = begun(whole, rows, tmp_path / "first")
+    first = begun(uncut, rows, tmp_path / "first")
     prepared(first)
     with pytest.raises(DataError, match="E250"):
         begun(cut, rows, tmp_path / "second")

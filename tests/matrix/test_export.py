@@ -17,14 +17,15 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tunewright import api
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.export import merge_inputs, save_adapter, taken_from_base
-from tunewright.engine.session import Session
+from tunewright.config.tasks import TASKS
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.export.save_model import initial_weights_from_base, merge_inputs, save_adapter
+from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
-from tunewright.flow import start
-from tunewright.planning.plan import from_json
-from tunewright.rundir.store import RunDir
-from tunewright.spec.tasks import TASKS
+from tunewright.launch import start_run
+from tunewright.reporting import SILENT
+from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import MergeRequest
 
 from .test_causal_lm import run_for
 
@@ -47,7 +48,7 @@ def planned(folder: Path, rows: Path, output: Path, **settings: object) -> RunDi
     loaded = api.load(
         named={"model.name": str(folder), "data.train": str(rows), "run.output_dir": str(output), **settings}
     )
-    return start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+    return start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
 
 
 def train_a_little(model: PeftModel, labels: torch.Tensor) -> None:
@@ -75,9 +76,9 @@ def test_start_values_from_the_base_are_given_back(
         torch.testing.assert_close(model(input_ids=IDS).logits, untouched, atol=LOGITS, rtol=LOGITS)
         with model.disable_adapter():
             assert not torch.allclose(model(input_ids=IDS).logits, untouched, atol=LOGITS), "nothing was taken"
-    taken = taken_from_base(model)
+    initial_weights = initial_weights_from_base(model)
     train_a_little(model, IDS)
-    save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), taken)
+    save_adapter(model, run.plan(), run, load_tokenizer(folder), initial_weights)
 
     bare = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), run.adapter_dir).eval()
     with torch.no_grad():
@@ -96,9 +97,9 @@ def test_a_head_stays_in_an_adapter_whose_start_values_are_given_back(
     run = planned(folder, task_rows["seq_cls"], tmp_path / "run", task="seq_cls")
     config = LoraConfig(task_type="SEQ_CLS", r=4, target_modules=["query"], init_lora_weights="pissa")
     model = get_peft_model(AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3), config)
-    taken = taken_from_base(model)
+    initial_weights = initial_weights_from_base(model)
     train_a_little(model, torch.tensor([1]))
-    save_adapter(model, from_json(run.plan()), run, load_tokenizer(folder), taken)
+    save_adapter(model, run.plan(), run, load_tokenizer(folder), initial_weights)
     names = load_file(run.adapter_dir / "adapter_model.safetensors")
     assert {name for name in names if "classifier" in name} == {
         "base_model.model.classifier.weight",
@@ -129,14 +130,14 @@ def test_a_merged_model_of_any_task_gives_what_its_adapter_gives(
 ) -> None:
     settings = {"task": task, "model.quantization": quantization, "train.learning_rate": 2e-2, "eval.max_new_tokens": 3}
     run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **settings)
-    session = Session(run.dir, lambda message: None)
+    session = SessionServer(run.dir, lambda message: None)
     inputs = merge_inputs(session.data().held_out, session.plan)
     assert inputs
     assert all(inputs)
-    told = session.merge(str(tmp_path / "merged"))
-    assert told["equal"] == told["prompts"] > 0
-    assert told["max_logit_difference"] < LOGITS
-    assert ("base" in told) == ("quantised" in told) == (quantization != "none")
+    result = session.merge(MergeRequest(str(tmp_path / "merged")))
+    assert result.equal == result.prompts > 0
+    assert result.max_logit_difference < LOGITS
+    assert (result.base is not None) == (result.quantised is not None) == (quantization != "none")
 
     merged = vars(transformers)[TASKS[session.plan.run.task].auto_class].from_pretrained(tmp_path / "merged")
     assert "quantization_config" not in json.loads((tmp_path / "merged" / "config.json").read_text())
@@ -152,9 +153,9 @@ def test_a_merge_that_answers_otherwise_is_refused_and_leaves_no_folder(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"train.learning_rate": 2e-2})
-    monkeypatch.setattr("tunewright.engine.export.merged_model", lambda model, plan: model.unload())
+    monkeypatch.setattr("tunewright.engine.export.save_model.merged_model", lambda model, plan: model.unload())
     with pytest.raises(TunewrightError) as caught:
-        Session(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+        SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / "merged")))
     assert [problem.code for problem in caught.value.problems] == ["E602"]
     assert not (tmp_path / "merged").exists()
 
@@ -169,13 +170,13 @@ def test_labels_of_several_kinds_are_compared(tiny_model: Callable[..., Path], t
         path = tmp_path / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in content))
         run = run_for(tiny_model("bert"), path, tmp_path / name, task="seq_cls")
-        told = Session(run.dir, lambda message: None).merge(str(tmp_path / f"{name}-merged"))
-        assert told["equal"] == told["prompts"] > 0
+        result = SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / f"{name}-merged")))
+        assert result.equal == result.prompts > 0
 
 
 def test_what_peft_cannot_merge_says_why(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"peft.lora_bias": True})
     with pytest.raises(TunewrightError, match="lora_bias") as caught:
-        Session(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
+        SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / "merged")))
     assert caught.value.problems[0].code == "E603"
     assert not (tmp_path / "merged").exists()

@@ -23,18 +23,19 @@ from transformers import (
 
 from tests.matrix.families import CLASSES, EXPERTS, MAMBAS, RELABELLED, ZOO, Tiny, relabelled, saved
 from tests.real_model import model_home
-from tunewright.facts.families import FAMILIES, ia3_modules, matches, names_of, norm_modules, roles_of
-from tunewright.facts.model import Model, read_model
-from tunewright.planning.check import matching_groups
-from tunewright.planning.presets import Row, rows_of
-from tunewright.spec.presets import PRESETS, Level
-from tunewright.spec.tasks import TASKS, Task
-from tunewright.spec.upstream import MODEL_TASKS
+from tunewright.config.preset_table import PRESETS, Level
+from tunewright.config.tasks import TASKS, Task
+from tunewright.config.upstream import model_tasks
+from tunewright.inspection.architectures import FAMILIES, ia3_modules, matches, names_of, norm_modules, roles_of
+from tunewright.inspection.model_info import ModelInfo, read_model
+from tunewright.planning.check_config import matching_groups
+from tunewright.planning.parameter_count import head_parameters
+from tunewright.planning.preset_targets import PresetRow, rows_of
 
 __all__ = ["model_home"]
 MERGED = 1e-5
 RANK = 4
-Read = Callable[[str], Model]
+Read = Callable[[str], ModelInfo]
 PEFT_LORA = peft_tables.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 PEFT_IA3 = peft_tables.TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING
 PEFT_FEEDFORWARD = peft_tables.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
@@ -50,12 +51,12 @@ def _quiet() -> None:
 @pytest.fixture(scope="session")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     """Facts of an animal, read from the headers of its folder; written once."""
-    made: dict[str, Model] = {}
+    infos: dict[str, ModelInfo] = {}
 
-    def of(name: str) -> Model:
-        if name not in made:
-            made[name] = read_model(saved(_tiny(name).build(), tmp_path_factory.mktemp(name)), name)
-        return made[name]
+    def of(name: str) -> ModelInfo:
+        if name not in infos:
+            infos[name] = read_model(saved(_tiny(name).build(), tmp_path_factory.mktemp(name)), name)
+        return infos[name]
 
     return of
 
@@ -64,11 +65,11 @@ def _tiny(name: str) -> Tiny:
     return {**ZOO, **MAMBAS}[name]
 
 
-def _row(model: Model, level: Level) -> Row:
+def _row(model: ModelInfo, level: Level) -> PresetRow:
     return next(row for row in rows_of(model) if row.preset.level == level)
 
 
-def lora(row: Row, task_type: str | None) -> LoraConfig:
+def lora(row: PresetRow, task_type: str | None) -> LoraConfig:
     return LoraConfig(
         r=RANK, lora_alpha=2 * RANK, target_modules=row.target_modules, target_parameters=row.target_parameters or None,
         task_type=task_type,
@@ -180,7 +181,7 @@ HEADED = [
     (name, task)
     for name, tiny in ZOO.items()
     for task in LABELS
-    if tiny.task != "causal_lm" and task in MODEL_TASKS[tiny.model_type]
+    if tiny.task != "causal_lm" and task in model_tasks()[tiny.model_type]
 ]
 
 
@@ -194,6 +195,10 @@ def test_no_part_of_a_fresh_head_stays_frozen(name: str, task: Task, tmp_path: P
         modules_to_save=list(facts.fresh_heads.get(task, ())) or None,
     )  # fmt: skip
     adapted = get_peft_model(model, config)
+    if task == "seq_cls" or facts.kind != "encoder_decoder":  # for tokens transformers keeps T5's encoder alone
+        adapter = (_row(facts, "simple").trainable_parameters or 0) * RANK // PRESETS["simple"].r
+        head = head_parameters({"modules_to_save": config.modules_to_save}, facts, task, model.config.num_labels)
+        assert trained(adapted) == adapter + head
     learns = {path for path, parameter in adapted.named_parameters() if parameter.requires_grad}
     plain = {path.replace(".modules_to_save.default", "").removeprefix("base_model.model.") for path in learns}
     assert loading["missing_keys"]
@@ -218,11 +223,11 @@ def test_experts_train_reload_in_bare_peft_and_merge(name: str, read: Read, tmp_
     base = AutoModelForCausalLM.from_pretrained(facts.folder)
     again = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     with torch.no_grad():
-        wanted = adapted(**batch).logits
-        assert torch.equal(again(**batch).logits, wanted)
+        expected = adapted(**batch).logits
+        assert torch.equal(again(**batch).logits, expected)
         again.merge_and_unload().save_pretrained(tmp_path / "merged")
         merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
-        assert (merged(**batch).logits - wanted).abs().max() < MERGED
+        assert (merged(**batch).logits - expected).abs().max() < MERGED
 
 
 @pytest.mark.parametrize("name", MAMBAS)
@@ -257,8 +262,8 @@ def test_lora_on_tied_embeddings_still_merges_wrongly(name: str) -> None:
     adapted = get_peft_model(model, LoraConfig(r=RANK, target_modules=targets, init_lora_weights=False)).eval()
     batch = inputs(model)
     with torch.no_grad():
-        wanted = adapted(**batch).logits
-        assert (adapted.merge_and_unload()(**batch).logits - wanted).abs().max() > MERGED
+        expected = adapted(**batch).logits
+        assert (adapted.merge_and_unload()(**batch).logits - expected).abs().max() > MERGED
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "opt", "bloom"])
@@ -269,10 +274,10 @@ def test_a_tied_output_is_saved_and_merged_if_told_to_stay_tied(name: str, tmp_p
     model = AutoModelForCausalLM.from_config(config).eval()
     model.save_pretrained(tmp_path / "base")
     targets = names_of(FAMILIES[name].roles, ("q",))
-    asked = LoraConfig(
+    lora_config = LoraConfig(
         r=RANK, target_modules=targets, modules_to_save=["lm_head"], ensure_weight_tying=True, task_type="CAUSAL_LM"
     )
-    adapted, batch = get_peft_model(model, asked), inputs(model)
+    adapted, batch = get_peft_model(model, lora_config), inputs(model)
     adapted(**batch, labels=batch["input_ids"]).loss.backward()
     torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=1.0).step()
     embedding = adapted.get_base_model().get_input_embeddings().weight
@@ -280,10 +285,10 @@ def test_a_tied_output_is_saved_and_merged_if_told_to_stay_tied(name: str, tmp_p
     adapted.eval().save_pretrained(tmp_path / "adapter")
     base = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     with torch.no_grad():
-        wanted = adapted(**batch).logits
+        expected = adapted(**batch).logits
         again = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
-        assert torch.equal(again(**batch).logits, wanted)
-        assert (again.merge_and_unload()(**batch).logits - wanted).abs().max() < MERGED
+        assert torch.equal(again(**batch).logits, expected)
+        assert (again.merge_and_unload()(**batch).logits - expected).abs().max() < MERGED
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -334,8 +339,8 @@ def test_presets_of_a_family_work_on_a_model_that_gives_sense(
     model = relabelled(smollm2, family)
     batch = {"input_ids": torch.tensor([[1, 4093, 198, 19556, 905]])}
     with torch.no_grad():
-        wanted = smollm2(**batch).logits
-        assert torch.equal(model(**batch).logits, wanted)
+        expected = smollm2(**batch).logits
+        assert torch.equal(model(**batch).logits, expected)
     facts = read_model(saved(model, tmp_path / family), family)
     assert facts.model_type == family
     for row in rows_of(facts):
@@ -346,9 +351,9 @@ def test_presets_of_a_family_work_on_a_model_that_gives_sense(
                 torch.nn.init.normal_(parameter, std=0.01, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             tuned = adapted(**batch).logits
-            assert not torch.equal(tuned, wanted)
+            assert not torch.equal(tuned, expected)
             with adapted.disable_adapter():
-                assert torch.equal(adapted(**batch).logits, wanted)
+                assert torch.equal(adapted(**batch).logits, expected)
             model = adapted.merge_and_unload()
             assert (model(**batch).logits - tuned).abs().max() < 1e-3  # logits near 20, weights rounded in 30 layers
         model = relabelled(smollm2, family)

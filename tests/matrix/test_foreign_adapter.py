@@ -27,8 +27,8 @@ def refused(folder: Path, rows: Path) -> list[str]:
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
     with torch.no_grad():
-        found: torch.Tensor = model.eval()(torch.tensor([[5, 6, 7, 8]])).logits
-    return found
+        output: torch.Tensor = model.eval()(torch.tensor([[5, 6, 7, 8]])).logits
+    return output
 
 
 def test_an_adapter_of_pefts_is_merged_by_the_pasted_line_and_trained_on(
@@ -56,5 +56,5 @@ def test_our_own_adapter_leads_to_a_merge_that_is_trained_on(
     merge, target = shlex.split(refused(run.adapter, shop_rows)[0].partition("   ")[0])[1:3]
     assert (merge, target) == ("merge", str(run.path))
     api.open_run(target).merge(tmp_path / "merged")
-    found = api.plan(api.load(named={"model.name": str(tmp_path / "merged"), "data.train": str(shop_rows)}))
-    assert found.facts.model.num_layers == 2
+    merged_plan = api.plan(api.load(named={"model.name": str(tmp_path / "merged"), "data.train": str(shop_rows)}))
+    assert merged_plan.facts.model.num_layers == 2

@@ -8,9 +8,8 @@ import torch
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM
 
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.load import load_adapter, load_base
-from tunewright.planning.plan import from_json
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_adapter, load_base
 
 from .test_causal_lm import LOGITS, run_for
 
@@ -24,9 +23,9 @@ def test_every_linear_layer_is_trained_saved_loaded_and_merged(
     folder = tiny_model(family)
     settings = {"method": "ln_tuning", "peft.target_modules": "all-linear", "train.learning_rate": 1e-3}
     run = run_for(folder, shop_rows, tmp_path / "run", **settings)
-    losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
+    losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert losses[-1] < losses[0]
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
     groups = plan.facts.model.linear
     weights = sum(group.in_features * group.out_features * group.count for group in groups)
     assert run.result["trainable_parameters"] == pytest.approx(weights, rel=0.05)

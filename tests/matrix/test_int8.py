@@ -13,13 +13,14 @@ from peft import AutoPeftModelForCausalLM
 from torch import nn
 
 from tunewright import api
-from tunewright.accel import int8
-from tunewright.accel.cpu import is_int8_right
-from tunewright.accel.int8 import Int8Linear, LastInput
-from tunewright.engine.quantise import dequantised, weight_bytes
-from tunewright.engine.session import Session
-from tunewright.facts.machine import Probe, probe_path
-from tunewright.planning.combine import ON_QUANTISED
+from tunewright.engine.models.quantization import dequantised, weight_bytes
+from tunewright.engine.session_server import SessionServer
+from tunewright.inspection.machine_info import SpeedProbe, probe_path
+from tunewright.kernels import int8
+from tunewright.kernels.cpu_matmul import is_int8_exact
+from tunewright.kernels.int8 import Int8Linear, LastInput
+from tunewright.planning.compatibility import ON_QUANTISED
+from tunewright.rundir.session_protocol import MergeRequest
 
 from .test_causal_lm import run_for
 from .test_methods import SMALL
@@ -32,12 +33,14 @@ CLOSE = 0.02
 def fast_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which products in 8 bits were measured to be fast."""
     rates = {"mkl": 1e11, "onednn": 2e11, "int8": 9e11}
-    probe = Probe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11}, matmul=rates)
+    probe = SpeedProbe(
+        device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 2e11, "bf16": 1e11}, matmul=rates
+    )
     probe_path().write_text(probe.model_dump_json())
 
 
-def apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).norm() / other.norm())
+def apart(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float((first - second).norm() / second.norm())
 
 
 def layer(bias: bool = True) -> nn.Linear:
@@ -64,16 +67,16 @@ def test_a_layer_and_its_gradient_are_close_to_fp32(bias: bool, shape: tuple[int
 def test_columns_that_tower_over_the_others_do_not_cost_them_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, x = layer(), torch.randn(64, 96)
     x[:, 5] *= 300
-    others = x.clone()
-    others[:, 5] = 0
+    changed = x.clone()
+    changed[:, 5] = 0
     plain.weight.data[:, 5] *= 1e-3  # so that the others decide the sum
     with torch.no_grad():
         expected = plain(x)
-        kept = apart(Int8Linear.of(plain, LastInput())(x), expected)
+        error_kept = apart(Int8Linear.of(plain, LastInput())(x), expected)
         monkeypatch.setattr(int8, "OUTLIER", float("inf"))
         lost = apart(Int8Linear.of(plain, LastInput())(x), expected)
-    assert kept < 2 * CLOSE  # the outlier's own part is rounded in the weights alone
-    assert lost > 10 * kept
+    assert error_kept < 2 * CLOSE  # the outlier's own part is rounded in the weights alone
+    assert lost > 10 * error_kept
 
 
 def test_inputs_are_rounded_once_for_layers_that_read_the_same_and_anew_for_others() -> None:
@@ -101,7 +104,7 @@ def test_a_layer_of_nothing_stays_nothing() -> None:
 
 
 def test_this_machines_products_in_8_bits_are_right() -> None:
-    assert is_int8_right()
+    assert is_int8_exact()
 
 
 @pytest.mark.parametrize("method", sorted(ON_QUANTISED))
@@ -110,11 +113,11 @@ def test_every_method_trains_on_it_and_its_adapter_fits_the_plain_base(
 ) -> None:
     settings = {"method": method, "model.quantization": "8bit", "train.learning_rate": 2e-2, **SMALL.get(method, {})}
     run = run_for(tiny_model("qwen2"), shop_rows, tmp_path / "run", **settings)
-    assert "int8" in run.dir.plan()["fast_paths"]
-    assert not [event for event in run.dir.read_events() if event["kind"] == "alert"]
-    losses = [event["loss"] for event in run.dir.read_events() if event["kind"] == "log"]
+    assert "int8" in run.dir.plan().fast_paths
+    assert not [event for event in run.dir.read_events() if event.kind == "alert"]
+    losses = [event.loss for event in run.dir.read_events() if event.kind == "log"]
     assert min(losses[1:]) < losses[0]
-    session = Session(run.dir, lambda message: None)
+    session = SessionServer(run.dir, lambda message: None)
     base = session.model.get_base_model()
     assert {type(m) for m in base.modules() if isinstance(m, nn.Linear) and m.weight.dtype == torch.int8} == {
         Int8Linear
@@ -130,9 +133,9 @@ def test_it_is_merged_by_way_of_a_plain_base(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, fast_int8: None
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"model.quantization": "8bit"})
-    found = Session(run.dir, lambda message: None).merge(str(tmp_path / "merged"))
-    assert found["base"] == "dequantised from 8bit"
-    assert found["equal"] == found["prompts"] > 0
+    result = SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / "merged")))
+    assert result.base == "dequantised from 8bit"
+    assert result.equal == result.prompts > 0
 
 
 @pytest.mark.parametrize(("task", "family"), [("seq_cls", "bert"), ("token_cls", "llama"), ("seq2seq", "t5")])
@@ -141,7 +144,7 @@ def test_other_tasks_keep_their_heads_in_fp32(
 ) -> None:
     settings = {"task": task, "model.quantization": "8bit", "eval.max_new_tokens": 3}
     run = run_for(tiny_model(family), task_rows[task], tmp_path / "run", **settings)
-    base = Session(run.dir, lambda message: None).model.get_base_model()
+    base = SessionServer(run.dir, lambda message: None).model.get_base_model()
     kinds = {name: m.weight.dtype for name, m in base.named_modules() if isinstance(m, nn.Linear)}
     assert torch.int8 in kinds.values()
     heads = [kind for name, kind in kinds.items() if name.startswith(("classifier", "score", "lm_head"))]

@@ -8,8 +8,8 @@ import torch
 from peft import PeftModel, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.generate import generate
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.evaluation.generation import generate
 
 from .conftest import FAMILIES
 
@@ -24,8 +24,8 @@ def alone(model: PeftModel, prompt: list[int], end_ids: tuple[int, ...]) -> list
         input_ids=ids, attention_mask=mask, max_new_tokens=WRITTEN, do_sample=False, eos_token_id=list(end_ids),
         pad_token_id=end_ids[0],
     )  # fmt: skip
-    written: list[int] = output[0, len(prompt) :].tolist()
-    return written[: next((i for i, token in enumerate(written) if token in end_ids), WRITTEN)]
+    answer_ids: list[int] = output[0, len(prompt) :].tolist()
+    return answer_ids[: next((i for i, token in enumerate(answer_ids) if token in end_ids), WRITTEN)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

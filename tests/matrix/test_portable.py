@@ -16,13 +16,13 @@ from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file
 
 from tunewright import api
+from tunewright.config.tasks import TASKS
 from tunewright.errors import SpecError
-from tunewright.facts.bundled import BUNDLED
-from tunewright.flow import eject
-from tunewright.planning.plan import Plan, from_json
-from tunewright.rundir.base import base_of
-from tunewright.rundir.card import card
-from tunewright.spec.tasks import TASKS
+from tunewright.extras.eject import peft_script
+from tunewright.inspection.builtin_models import BUNDLED
+from tunewright.planning.run_plan import Plan
+from tunewright.rundir.base_model import base_of
+from tunewright.rundir.model_card import card
 
 from .test_causal_lm import run_for
 
@@ -72,7 +72,7 @@ def test_an_export_holds_no_path_and_loads_elsewhere(
     assert (shared / "LICENSE").read_text() == "as you like"
     assert [(checked.files > 0, checked.faults) for checked in api.verify(shared)] == [(True, ())]
     readme = (shared / "README.md").read_text()
-    assert f'"{folder.name}"' in readme and "it has to be had from there" in readme
+    assert f'"{folder.name}"' in readme and "it has to be obtained from there" in readme
 
     auto_class = vars(transformers)[TASKS[task].auto_class]
     config = {"config": transformers.AutoConfig.from_pretrained(shared)} if task in ("seq_cls", "token_cls") else {}
@@ -130,7 +130,7 @@ def test_each_kind_of_base_is_named_as_others_have_it(
     tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run")
-    plan = from_json(run.dir.plan())
+    plan = run.dir.plan()
     cached = str(tmp_path / "hub" / "models--Qwen--Qwen3-0.6B" / "snapshots" / "c1899de")
     expected = {
         "smollm2": (
@@ -141,18 +141,18 @@ def test_each_kind_of_base_is_named_as_others_have_it(
         "minilm": (BUNDLED["minilm"].repository, BUNDLED["minilm"].repository, "byte for byte"),
         "bert2bert": ("bert2bert", "", "tunewright doctor --fetch bert2bert"),
         "Qwen/Qwen3-0.6B": ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B", ""),
-        "models/mine": ("mine", "", "it has to be had from there"),
-        "~/mine.gguf": ("mine.gguf", "", "it has to be had from there"),
+        "models/mine": ("mine", "", "it has to be obtained from there"),
+        "~/mine.gguf": ("mine.gguf", "", "it has to be obtained from there"),
     }
     for name, (called, hub_id, note) in expected.items():
-        made = named(plan, name, cached if name.startswith("Qwen") else None)
-        base = base_of(made)
+        named_plan = named(plan, name, cached if name.startswith("Qwen") else None)
+        base = base_of(named_plan)
         assert (base.name, base.hub_id) == (called, hub_id)
         assert note in base.note
-        for text in (card(made, run.dir), card(made, run.dir, shared_as="shared")):
+        for text in (card(named_plan, run.dir), card(named_plan, run.dir, shared_as="shared")):
             assert str(tmp_path) not in text
             assert f'from_pretrained("{called}")' in text
-        script = eject.render(made, run.dir, has_tests=False, has_pairs=False, pad_id=0)
+        script = peft_script.render(named_plan, run.dir, has_tests=False, has_pairs=False, pad_id=0)
         is_own = name in ("models/mine", "~/mine.gguf")
         assert (str(plan.facts.model.folder) in script) == is_own, "only the user's own folder is named by its path"
         assert ("required=True" in script) == (name == "bert2bert")

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from tunewright.data.encode import IGNORED, Encoded
-from tunewright.engine.build import examiner
-from tunewright.engine.memory import Portions
-from tunewright.engine.prompted import with_examples
-from tunewright.engine.session import Session
-from tunewright.engine.ways import plain_way
+from tunewright.api.run_handle import TrainedRun
+from tunewright.config.load_config import patch
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+from tunewright.engine.session_server import SessionServer
+from tunewright.engine.system.oom import BatchSizeBackoff
+from tunewright.engine.training.build_trainer import make_evaluator
+from tunewright.engine.training.loss_backends import plain_backend
 from tunewright.errors import DataError
-from tunewright.spec.load import patch
-from tunewright.trained import TrainedRun
+from tunewright.extras.few_shot.few_shot_prompts import with_examples
 
 from .test_causal_lm import run_for
 
@@ -31,59 +31,63 @@ def run(
 
 
 @pytest.fixture(scope="module")
-def session(run: TrainedRun) -> Session:
-    return Session(run.dir, lambda message: None)
+def session(run: TrainedRun) -> SessionServer:
+    return SessionServer(run.dir, lambda message: None)
 
 
-def learned(row: Encoded) -> list[float]:
+def learned(row: TokenizedExample) -> list[float]:
     return [label for label in row.labels if label != IGNORED]
 
 
-def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured(session: Session) -> None:
+def test_the_examples_stand_before_each_question_and_only_its_answer_is_measured(session: SessionServer) -> None:
     data = session.data()
-    rows, shown = with_examples(session.plan, data, session.tokenizer, 2)
-    assert shown == 2
+    rows, num_shown = with_examples(session.plan, data, session.tokenizer, 2)
+    assert num_shown == 2
     assert [row.number for row in rows] == [row.number for row in data.held_out]
     for row, alone in zip(rows, data.held_out, strict=True):
         assert learned(row) == learned(alone)
         assert all(label == IGNORED for label in row.labels[: row.prompt_length])
-        assert len(row.ids) > len(alone.ids)
-        assert row.ids[-len(learned(row)) :] == learned(row)
-    texts = [session.tokenizer.decode(row.ids) for row in rows]
+        assert len(row.input_ids) > len(alone.input_ids)
+        assert row.input_ids[-len(learned(row)) :] == learned(row)
+    texts = [session.tokenizer.decode(row.input_ids) for row in rows]
     beginning = texts[0][: texts[0].index(data.held_out_examples[rows[0].number].messages[-2].content)]
     assert all(text.startswith(beginning) for text in texts), "the same examples for all"
     assert not {row.number for row in data.train} & {row.number for row in rows}
 
 
-def test_the_loss_is_that_of_the_answers_behind_the_examples(session: Session) -> None:
+def test_the_loss_is_that_of_the_answers_behind_the_examples(session: SessionServer) -> None:
     data = session.data()
-    rows, _shown = with_examples(session.plan, data, session.tokenizer, 2)
-    test = examiner(session.plan, data, session.tokenizer, plain_way(session.plan, data.train), Portions())
+    rows, _num_shown = with_examples(session.plan, data, session.tokenizer, 2)
+    test = make_evaluator(
+        session.plan, data, session.tokenizer, plain_backend(session.plan, data.train), BatchSizeBackoff()
+    )
     with session.base() as base:
         assert isinstance(base, nn.Module)
-        found = replace(test, rows=rows, answers=2).evaluate(base)
+        result = replace(test, rows=rows, num_answers=2).evaluate(base)
         row = rows[0]
         with torch.no_grad():
-            logits_TV = base(input_ids=torch.tensor([row.ids])).logits[0]
+            logits_TV = base(input_ids=torch.tensor([row.input_ids])).logits[0]
     chances_TV = logits_TV.log_softmax(-1)
-    right = [-float(chances_TV[t - 1, row.ids[t]]) for t in range(row.prompt_length, len(row.ids))]
-    assert found.losses[0]["loss"] == pytest.approx(sum(right), rel=1e-4)
-    assert found.losses[0]["units"] == len(right)
+    expected_losses = [
+        -float(chances_TV[t - 1, row.input_ids[t]]) for t in range(row.prompt_length, len(row.input_ids))
+    ]
+    assert result.losses[0].loss == pytest.approx(sum(expected_losses), rel=1e-4)
+    assert result.losses[0].units == len(expected_losses)
 
 
-def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: Session) -> None:
+def test_fewer_examples_are_shown_where_the_model_reads_no_more(session: SessionServer) -> None:
     data, plan = session.data(), session.plan
-    longest = max(len(row.ids) for row in with_examples(plan, data, session.tokenizer, 3)[0])
+    longest = max(len(row.input_ids) for row in with_examples(plan, data, session.tokenizer, 3)[0])
     room = plan.facts.model.max_position_embeddings
 
-    def shown(max_new_tokens: int) -> int:
+    def shots_within(max_new_tokens: int) -> int:
         short = plan.model_copy(update={"run": patch(plan.run, {"eval.max_new_tokens": max_new_tokens})})
         return with_examples(short, data, session.tokenizer, 3)[1]
 
-    assert shown(room - longest) == 3
-    assert 0 < shown(room - longest + 1) < 3
+    assert shots_within(room - longest) == 3
+    assert 0 < shots_within(room - longest + 1) < 3
     with pytest.raises(DataError, match="longer than the model reads"):
-        shown(room - 2)
+        shots_within(room - 2)
 
 
 def test_of_conversations_and_cut_rows_the_same_is_measured_as_without_examples(
@@ -98,20 +102,20 @@ def test_of_conversations_and_cut_rows_the_same_is_measured_as_without_examples(
     (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = {"data.max_length": 100, "data.max_truncated": 1.0, "data.max_duplicates": 1.0}
     run = run_for(tiny_model(), tmp_path / "chat.jsonl", tmp_path / "run", **settings)
-    found = run.prompted(1)
+    result = run.prompted(1)
     run.close()
-    alone, behind = run.dir.losses("before"), run.dir.losses("prompted")
-    assert any(row.is_truncated for row in Session(run.dir, lambda message: None).data().held_out)
-    assert [(row["row"], row["units"]) for row in behind] == [(row["row"], row["units"]) for row in alone]
-    assert [row["row"] for row in run.dir.samples("prompted")] == [row["row"] for row in run.dir.samples("before")]
-    assert found["shots"] == 1
+    alone, prompted = run.dir.losses("before"), run.dir.losses("prompted")
+    assert any(row.is_truncated for row in SessionServer(run.dir, lambda message: None).data().held_out)
+    assert [(row.row, row.units) for row in prompted] == [(row.row, row.units) for row in alone]
+    assert [row.row for row in run.dir.samples("prompted")] == [row.row for row in run.dir.samples("before")]
+    assert result["shots"] == 1
 
 
-def test_whole_texts_and_long_talks_are_no_examples(session: Session) -> None:
+def test_whole_texts_and_long_talks_are_no_examples(session: SessionServer) -> None:
     data, plan = session.data(), session.plan
-    whole = plan.model_copy(update={"run": patch(plan.run, {"data.train_on": "all"})})
-    with pytest.raises(DataError, match="whole texts are learned"):
-        with_examples(whole, data, session.tokenizer, 2)
+    plan_on_all = plan.model_copy(update={"run": patch(plan.run, {"data.train_on": "all"})})
+    with pytest.raises(DataError, match="the loss is on whole texts"):
+        with_examples(plan_on_all, data, session.tokenizer, 2)
     with pytest.raises(DataError, match="no row is one question"):
         with_examples(plan, replace(data, train=[]), session.tokenizer, 2)
 
@@ -129,13 +133,15 @@ def test_rows_of_several_exchanges_are_not_shown(tiny_model: Callable[..., Path]
 def test_what_it_reached_is_kept_and_compared(run: TrainedRun) -> None:
     import tunewright
 
-    found = run.prompted(2)
+    result = run.prompted(2)
     run.close()
-    assert found["shots"] == 2 and found["rows"] == run.result["rows"]
-    told: dict[str, Any] = tunewright.compare_runs([run]).to_json()
-    assert [row["name"] for row in told["rows"]] == ["base", "prompted", run.name]
-    assert told["rows"][1]["metrics"]["held_out_loss"]["value"] == pytest.approx(found["scores"]["held_out_loss"])
-    assert told["shots"] == 2
+    assert result["shots"] == 2 and result["rows"] == run.result["rows"]
+    comparison: dict[str, Any] = tunewright.compare_runs([run]).to_json()
+    assert [row["name"] for row in comparison["rows"]] == ["base", "prompted", run.name]
+    assert comparison["rows"][1]["metrics"]["held_out_loss"]["value"] == pytest.approx(
+        result["scores"]["held_out_loss"]
+    )
+    assert comparison["shots"] == 2
     assert json.loads((run.path / "eval" / "prompted.json").read_text())["asked"] == 2
 
 

@@ -21,7 +21,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from tunewright.engine.quantise import (
+from tunewright.engine.models.quantization import (
     dequantised,
     plain_weight_bytes,
     prepare,
@@ -29,9 +29,10 @@ from tunewright.engine.quantise import (
     quantization_config,
     weight_bytes,
 )
-from tunewright.engine.session import Session
+from tunewright.engine.session_server import SessionServer
 from tunewright.errors import TunewrightError
-from tunewright.planning.known import HEADS
+from tunewright.planning.peft_kwargs import HEADS
+from tunewright.rundir.session_protocol import MergeRequest
 
 from .test_causal_lm import run_for
 
@@ -108,10 +109,10 @@ def test_an_evaluation_leaves_the_gradients_as_they_were(kind: str, tiny_model: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_the_numbers_that_are_stored(kind: str, tiny_model: Callable[..., Path]) -> None:
-    found = gradients(with_lora(load(tiny_model(), kind)))
+    quantized_gradients = gradients(with_lora(load(tiny_model(), kind)))
     plain = gradients(with_lora(dequantised(load(tiny_model(), kind), torch.float32)))
     for name, gradient in plain.items():
-        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+        torch.testing.assert_close(quantized_gradients[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -159,7 +160,7 @@ def test_a_method_trains_on_a_quantised_base_and_leaves_as_a_plain_adapter(
     folder = tiny_model("llama")
     settings = {"method": method, "model.quantization": kind, "train.learning_rate": 2e-2, **METHODS[method]}
     run = run_for(folder, shop_rows, tmp_path / "run", **settings)
-    session = Session(run.dir, lambda message: None)
+    session = SessionServer(run.dir, lambda message: None)
     with torch.no_grad():
         here = session.model(input_ids=IDS).logits[:, -IDS.shape[1] :]
         base = AutoModelForCausalLM.from_pretrained(folder)
@@ -170,14 +171,14 @@ def test_a_method_trains_on_a_quantised_base_and_leaves_as_a_plain_adapter(
 
     if method in ("prefix_tuning", "prompt_tuning", "p_tuning"):
         with pytest.raises(TunewrightError) as caught:
-            session.merge(str(tmp_path / "merged"))
+            session.merge(MergeRequest(str(tmp_path / "merged")))
         assert caught.value.problems[0].code == "E603"
         return
-    told = session.merge(str(tmp_path / "merged"))
-    assert told["base"] == f"dequantised from {kind}"
-    assert told["equal"] == told["prompts"]
-    assert told["max_logit_difference"] < 1e-4
-    assert (told["quantised"]["max_logit_difference"] < 1e-4) == (kind == "4bit"), told
+    result = session.merge(MergeRequest(str(tmp_path / "merged")))
+    assert result.base == f"dequantised from {kind}"
+    assert result.equal == result.prompts
+    assert result.max_logit_difference < 1e-4
+    assert (result.quantised["max_logit_difference"] < 1e-4) == (kind == "4bit"), result
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
     assert merged.dtype == torch.float32
     with torch.no_grad():

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import tunewright
-from tunewright.rundir.store import RunDir
+from tunewright.rundir.run_dir import RunDir
 
 WAIT_SECONDS = 180
 
@@ -30,7 +30,7 @@ def begin(rows: Path, model: Path, folder: Path) -> "subprocess.Popen[str]":
 
 def measured(run: RunDir) -> list[int]:
     """Steps at which the held-out loss was measured."""
-    return [event["step"] for event in run.read_events() if event["kind"] == "eval"]
+    return [event.step for event in run.read_events() if event.kind == "eval"]
 
 
 @pytest.mark.slow
@@ -46,15 +46,15 @@ def test_a_sweep_goes_on_behind_a_kill_of_everything(
     process.kill()
     process.communicate()
     for who in ("parent", "worker"):
-        if psutil.pid_exists(pid := run.info()[who]["pid"]):
+        if psutil.pid_exists(pid := getattr(run.info(), who).pid):
             os.kill(pid, signal.SIGKILL)
     before = measured(run)
     out, err = begin(shop_rows, model, folder).communicate(timeout=WAIT_SECONDS)
-    told: dict[str, Any] = json.loads(out)
-    assert [(trial["number"], trial["state"]) for trial in told["trials"]] == [(0, "complete"), (1, "complete")], err
+    output: dict[str, Any] = json.loads(out)
+    assert [(trial["number"], trial["state"]) for trial in output["trials"]] == [(0, "complete"), (1, "complete")], err
     assert measured(run) == sorted(set(measured(run))) and measured(run)[: len(before)] == before
-    values = [trial["value"] for trial in told["trials"]]
-    assert told["best"] == values.index(min(values))
-    assert "trial-001" in Path(told["report"]).read_text(encoding="utf-8")
-    best = tunewright.train(config=told["config"], run={"output_dir": str(tmp_path / "again")})
+    values = [trial["value"] for trial in output["trials"]]
+    assert output["best"] == values.index(min(values))
+    assert "trial-001" in Path(output["report"]).read_text(encoding="utf-8")
+    best = tunewright.train(config=output["config"], run={"output_dir": str(tmp_path / "again")})
     assert best.result["after"]["held_out_loss"] == pytest.approx(min(values), rel=1e-4)

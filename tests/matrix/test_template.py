@@ -3,8 +3,8 @@
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from tunewright.data.formats import Message
-from tunewright.data.template import BUILT_IN, render
+from tunewright.data.examples.formats import Message
+from tunewright.data.tokenized.chat_template import BUILT_IN, render
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 TEMPLATES = {

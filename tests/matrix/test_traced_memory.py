@@ -4,11 +4,11 @@ import pytest
 from peft import LoraConfig
 from transformers import LlamaConfig
 
-from tunewright.facts.model import LinearGroup
-from tunewright.planning.memory import Adapted, Kind, Step, train_parts
-from tunewright.spec.run import Run
+from tunewright.config.run_config import RunConfig
+from tunewright.inspection.model_info import LinearGroup
+from tunewright.planning.memory_estimate import AdapterSize, BatchShape, ComputeMode, train_parts
 
-from ..unit.plan.conftest import seven_billion, smollm2
+from ..unit.planning.conftest import seven_billion, smollm2
 from .memory_trace import traced_peak
 
 QV = ["q_proj", "v_proj"]
@@ -37,21 +37,21 @@ def test_the_closed_form_is_near_the_trace(
     )  # fmt: skip
     lora = LoraConfig(r=r, lora_alpha=2 * r, target_modules=targets)
     traced = traced_peak(config, lora, rows=rows, tokens=tokens, checkpointing=checkpointing)
-    asked = {
+    settings = {
         "model": {"name": name, "quantization": "none"},
         "data": "rows.jsonl",
         "task": "causal_lm",
         "peft": {"r": r, "lora_dropout": 0.0},
     }
     groups: tuple[LinearGroup, ...] = tuple(group for group in model.linear if group.name in targets)
-    kind = Kind(
+    kind = ComputeMode(
         precision="fp32", checkpointing=checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
     )  # without holes
     parts = train_parts(
-        Run.model_validate(asked),
+        RunConfig.model_validate(settings),
         model,
-        Adapted(groups),
-        Step(rows, rows * tokens),
+        AdapterSize(groups),
+        BatchShape(rows, rows * tokens),
         num_labels=1,
         kind=kind,
     )

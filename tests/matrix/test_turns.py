@@ -16,11 +16,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tests.shapes.templates import AT_ONCE, CHANNELS, COMPACT, FAMILIES, SPECIAL, Family
-from tunewright.data.convert import to_examples
-from tunewright.data.encode import IGNORED, Encoded, encode
-from tunewright.data.formats import sniff
-from tunewright.data.read import RawRow
-from tunewright.data.tokenizer import TextTokenizer
+from tunewright.data.examples.convert import to_examples
+from tunewright.data.examples.formats import sniff
+from tunewright.data.files.readers import RawRow
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample, encode
+from tunewright.data.tokenized.tokenizer import TextTokenizer
 
 Turn = dict[str, Any]
 TOOLS = [
@@ -66,7 +66,7 @@ def theirs(name: str) -> PreTrainedTokenizerFast:
     )
 
 
-def rows_of(value: Mapping[str, Any], name: str, **options: Any) -> list[Encoded]:
+def rows_of(value: Mapping[str, Any], name: str, **options: Any) -> list[TokenizedExample]:
     raw = [RawRow(1, "f.jsonl", 1, dict(value))]
     examples, problems = to_examples(raw, sniff(raw))
     assert not problems, [problem.message() for problem in problems]
@@ -75,7 +75,7 @@ def rows_of(value: Mapping[str, Any], name: str, **options: Any) -> list[Encoded
     return rows
 
 
-def learned(rows: Sequence[Encoded]) -> list[str]:
+def learned(rows: Sequence[TokenizedExample]) -> list[str]:
     """The answers that are learned, one by one."""
     runs: list[list[int]] = []
     for row in rows:
@@ -115,19 +115,19 @@ def as_text(turns: Sequence[Turn]) -> list[Turn]:
     ]  # fmt: skip
 
 
-def second_way(turns: Sequence[Turn], index: int, name: str, tools: Any) -> str:
+def oracle_labels(turns: Sequence[Turn], index: int, name: str, tools: Any) -> str:
     """What the model must write to be this turn."""
     family, plain = FAMILIES[name], parsed(turns)
     plain = as_text(plain) if name == "deepseek-r1" else plain
     template = theirs(name).apply_chat_template
     prompt = template(plain[:index], tools=tools, tokenize=False, add_generation_prompt=True)
-    whole = template(plain[: index + 1], tools=tools, tokenize=False)
+    text = template(plain[: index + 1], tools=tools, tokenize=False)
     thought, answer = thought_and_answer(plain[index])
-    if whole.startswith(prompt) and (not thought or thought.strip() in whole[len(prompt) :]):
-        written = whole[len(prompt) :]
+    if text.startswith(prompt) and (not thought or thought.strip() in text[len(prompt) :]):
+        answer_text = text[len(prompt) :]
     else:
-        written = f"{_block(thought, family)}{_behind(whole, plain[index], answer, name)}"
-    return _ended(written, family)
+        answer_text = f"{_block(thought, family)}{_after_prompt(text, plain[index], answer, name)}"
+    return _ended(answer_text, family)
 
 
 def thought_and_answer(turn: Turn) -> tuple[str, str]:
@@ -145,24 +145,24 @@ def _block(thought: str, family: Family) -> str:
     return f"{opening}{thought.strip(chr(10))}\n</think>\n\n" if thought or family.opens else ""
 
 
-def _behind(whole: str, turn: Turn, answer: str, name: str) -> str:
+def _after_prompt(text: str, turn: Turn, answer: str, name: str) -> str:
     """What the family writes of the turn itself, without thinking."""
     head = {"deepseek-r1": "<|Assistant|>"}.get(name)
     if head:
-        return whole[whole.rindex(head) + len(head) :] if turn.get("tool_calls") else f"{answer}</s>"
-    return whole[whole.rindex(answer.strip()) :]
+        return text[text.rindex(head) + len(head) :] if turn.get("tool_calls") else f"{answer}</s>"
+    return text[text.rindex(answer.strip()) :]
 
 
-def _ended(written: str, family: Family) -> str:
+def _ended(answer_text: str, family: Family) -> str:
     """Up to the first token at which generation ends; where the family closes no turn, with the end token."""
-    ends = [written.index(end) + len(end) for end in (family.end, "</s>") if end in written]
-    return written[: min(ends)] if ends else written + family.end
+    ends = [answer_text.index(end) + len(end) for end in (family.end, "</s>") if end in answer_text]
+    return answer_text[: min(ends)] if ends else answer_text + family.end
 
 
 def check(turns: list[Turn], name: str, tools: Any = None, **options: Any) -> None:
     row = {"messages": turns, **({"tools": tools} if tools else {})}
-    wanted = [i for i, turn in enumerate(turns) if turn["role"] == "assistant" and turn.get("weight") != 0]
-    expected = [second_way(turns, i, name, tools) for i in wanted]
+    expected = [i for i, turn in enumerate(turns) if turn["role"] == "assistant" and turn.get("weight") != 0]
+    expected = [oracle_labels(turns, i, name, tools) for i in expected]
     assert sorted(learned(rows_of(row, name, **options))) == sorted(expected)
 
 
@@ -219,9 +219,9 @@ def test_masked_and_dropped_thinking(name: str) -> None:
         (masked,) = learned(rows_of({"messages": [USER, turn]}, name, thinking="mask"))
         assert masked.lstrip().startswith("There are 3."), masked
         full = rows_of({"messages": [USER, turn]}, name, thinking="mask")[0]
-        assert "I count" in ours(name).decode(full.ids, skip_special_tokens=False)
+        assert "I count" in ours(name).decode(full.input_ids, skip_special_tokens=False)
         dropped = rows_of({"messages": [USER, turn]}, name, thinking="drop")
-        assert "I count" not in ours(name).decode(dropped[0].ids, skip_special_tokens=False)
+        assert "I count" not in ours(name).decode(dropped[0].input_ids, skip_special_tokens=False)
         assert dropped == rows_of({"messages": [USER, {"role": "assistant", "content": "There are 3."}]}, name)
 
 
@@ -243,7 +243,7 @@ PLAIN: Turn = {"role": "assistant", "content": "It is 3."}
 
 
 @pytest.mark.parametrize(
-    ("template", "end", "turn", "wanted", "notes"),
+    ("template", "end", "turn", "expected", "notes"),
     [
         (COMPACT, "<|im_end|>", PLAIN, "</think>It is 3.", set()),
         (COMPACT, "<|im_end|>", THINKS, "1, 2, 3.\n</think>\nIt is 3.", {"thinking"}),
@@ -258,7 +258,7 @@ PLAIN: Turn = {"role": "assistant", "content": "It is 3."}
          "<|channel|>analysis<|message|>1, 2, 3.<|end|><|start|>assistant<|channel|>final<|message|>It is 3.", {"thinking"}),
     ],
 )  # fmt: skip
-def test_other_ways_of_thinking(template: str, end: str, turn: Turn, wanted: str, notes: set[str]) -> None:
+def test_other_ways_of_thinking(template: str, end: str, turn: Turn, expected: str, notes: set[str]) -> None:
     """Blocks without lines of their own, prompts that end thinking, and thinking in a channel."""
     ends = (backend().token_to_id(end),)
     tokenizer = TextTokenizer(backend(), {"eos_token": end}, template, ends, frozenset(SPECIAL), None)
@@ -268,20 +268,22 @@ def test_other_ways_of_thinking(template: str, end: str, turn: Turn, wanted: str
         )
         rows, problems = encode(examples, tokenizer, max_length=None)
         assert not problems
-        assert learned(rows)[-1] == wanted + end
+        assert learned(rows)[-1] == expected + end
         assert set(rows[-1].notes) == notes
 
 
 def test_transformers_own_mask_of_what_is_generated() -> None:
     turns = [SYSTEM, USER, ANSWER, AGAIN, LAST]
-    told = theirs("marked").apply_chat_template(
+    rendered = theirs("marked").apply_chat_template(
         turns, return_assistant_tokens_mask=True, return_dict=True, tokenize=True
     )
-    ids = told["input_ids"]
+    ids = rendered["input_ids"]
     (row,) = rows_of({"messages": turns}, "marked")
-    assert row.ids == ids[: len(row.ids)]
-    assert [label != IGNORED for label in row.labels] == [bool(m) for m in told["assistant_masks"][: len(row.ids)]]
-    assert not any(told["assistant_masks"][len(row.ids) :])
+    assert row.input_ids == ids[: len(row.input_ids)]
+    assert [label != IGNORED for label in row.labels] == [
+        bool(m) for m in rendered["assistant_masks"][: len(row.input_ids)]
+    ]
+    assert not any(rendered["assistant_masks"][len(row.input_ids) :])
 
 
 WORDS = st.lists(

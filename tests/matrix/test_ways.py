@@ -12,18 +12,25 @@ import torch
 from peft import LoraConfig, PeftModel
 
 from tunewright import api
-from tunewright.accel.attention import CannotPack
-from tunewright.accel.loss import LossFunction, answer_loss, answer_loss_reason_not, plain_loss
-from tunewright.accel.merged import merged_lora
-from tunewright.accel.packing import attend_by_document, pack, pack_groups, packed_loss, packing_reason_not, varlen_loss
-from tunewright.accel.verify import Measured, difference, measure
-from tunewright.data.encode import Encoded
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.checkpointing import checkpoint_activations
-from tunewright.engine.collate import pad_right
-from tunewright.engine.generate import generate
-from tunewright.engine.ways import choose_way, short_rows
-from tunewright.rundir.events import EventLog
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.evaluation.generation import generate
+from tunewright.engine.models.activation_checkpointing import checkpoint_activations
+from tunewright.engine.tasks.collator import pad_right
+from tunewright.engine.training.loss_backends import select_backend, short_rows
+from tunewright.kernels.cross_entropy import LossFunction, answer_loss, answer_loss_unsupported, plain_loss
+from tunewright.kernels.document_attention import CannotPack
+from tunewright.kernels.kernel_agreement import LossAndGradients, difference, measure
+from tunewright.kernels.merged_lora import merged_lora
+from tunewright.kernels.packing import (
+    attend_by_document,
+    pack,
+    pack_groups,
+    packed_loss,
+    packing_unsupported,
+    varlen_loss,
+)
+from tunewright.rundir.event_log import EventLog
 
 from .conftest import FAMILIES
 
@@ -41,11 +48,11 @@ NO_POSITIONS = {"opt"}
 SYSTEM = [40, 41, 42, 43, 44, 45, 46, 47, 48, 49]
 
 
-def rows_of(*, begin_alike: bool) -> list[Encoded]:
+def rows_of(*, shared_prefix: bool) -> list[TokenizedExample]:
     endings = [[3, 4, 5, 6, 7, 8, 2], [9, 10, 11, 2], [12, 13, 14, 15, 16, 17, 18, 19, 2], [9, 10, 20, 21, 2]]
-    ids = [[*(SYSTEM if begin_alike else ()), *ending] for ending in endings]
-    learned = len(SYSTEM) + 2 if begin_alike else 2
-    return [Encoded(i, row, [-100] * learned + row[learned:], learned, len(row)) for i, row in enumerate(ids)]
+    ids = [[*(SYSTEM if shared_prefix else ()), *ending] for ending in endings]
+    learned = len(SYSTEM) + 2 if shared_prefix else 2
+    return [TokenizedExample(i, row, [-100] * learned + row[learned:], learned, len(row)) for i, row in enumerate(ids)]
 
 
 def adapted(folder: Path, rows: Path, **settings: object) -> PeftModel:
@@ -58,19 +65,21 @@ def adapted(folder: Path, rows: Path, **settings: object) -> PeftModel:
     return model
 
 
-def summed(model: PeftModel, loss: LossFunction, batches: list[dict[str, torch.Tensor]]) -> Measured:
-    found = [measure(model, loss, batch) for batch in batches]
-    return Measured(sum(one.loss for one in found), torch.stack([one.gradients for one in found]).sum(0))
+def summed(model: PeftModel, loss: LossFunction, batches: list[dict[str, torch.Tensor]]) -> LossAndGradients:
+    measured = [measure(model, loss, batch) for batch in batches]
+    return LossAndGradients(
+        sum(part.loss for part in measured), torch.stack([part.gradients for part in measured]).sum(0)
+    )
 
 
-def assert_alike(plain: Measured, fast: Measured) -> None:
+def assert_equal_losses(plain: LossAndGradients, fast: LossAndGradients) -> None:
     loss, gradient = difference(plain, fast)
     assert loss < LOSS
     assert gradient < GRADIENT
 
 
-def assert_rows_alike(
-    model: PeftModel, loss: LossFunction, batch: dict[str, torch.Tensor], rows: list[Encoded]
+def assert_equal_row_losses(
+    model: PeftModel, loss: LossFunction, batch: dict[str, torch.Tensor], rows: list[TokenizedExample]
 ) -> None:
     """The losses of single rows are those that the plain way gives to each alone."""
     with torch.no_grad():
@@ -83,13 +92,13 @@ def test_the_answer_loss_equals_the_plain_one_or_says_why_not(
     family: str, tiny_model: Callable[..., Path], shop_rows: Path
 ) -> None:
     model = adapted(tiny_model(family), shop_rows)
-    reason = answer_loss_reason_not(model)
+    reason = answer_loss_unsupported(model)
     assert reason == NO_ANSWER_LOSS.get(family)
     if reason is None:
-        batch = pad_right(rows_of(begin_alike=False), 0)
-        assert_alike(measure(model, plain_loss, batch), measure(model, answer_loss, batch))
+        batch = pad_right(rows_of(shared_prefix=False), 0)
+        assert_equal_losses(measure(model, plain_loss, batch), measure(model, answer_loss, batch))
         for loss in (plain_loss, answer_loss):
-            assert_rows_alike(model.eval(), loss, batch, rows_of(begin_alike=False))
+            assert_equal_row_losses(model.eval(), loss, batch, rows_of(shared_prefix=False))
 
 
 @pytest.mark.parametrize("share", [False, True])
@@ -98,24 +107,24 @@ def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
     family: str, share: bool, tiny_model: Callable[..., Path], shop_rows: Path
 ) -> None:
     model = adapted(tiny_model(family), shop_rows)
-    reason = packing_reason_not(model, 32)
+    reason = packing_unsupported(model, 32)
     assert (reason is not None) == (family in NO_PACKING)
     if reason:
         return
-    rows = rows_of(begin_alike=share)
+    rows = rows_of(shared_prefix=share)
     plain = measure(model, plain_loss, pad_right(rows, 0))
-    whole, alone = pack(rows, share=share), model.eval()
+    packed, alone = pack(rows, share=share), model.eval()
     with torch.no_grad():
         losses = torch.stack([plain_loss(alone, pad_right([row], 0)) for row in rows])
     undo = attend_by_document(model)
-    assert whole["input_ids"].shape[1] == sum(len(row.ids) for row in rows) - (3 * len(SYSTEM) if share else 0)
-    assert_alike(plain, measure(model, packed_loss, whole))
-    torch.testing.assert_close(packed_loss(alone, whole, by_row=True), losses, atol=0, rtol=LOSS)
+    assert packed["input_ids"].shape[1] == sum(len(row.input_ids) for row in rows) - (3 * len(SYSTEM) if share else 0)
+    assert_equal_losses(plain, measure(model, packed_loss, packed))
+    torch.testing.assert_close(packed_loss(alone, packed, by_row=True), losses, atol=0, rtol=LOSS)
     parts = [pack([rows[i] for i in group], share=share) for group in pack_groups(rows, 24, share=share)]
     assert len(parts) > 1
-    assert_alike(plain, summed(model, packed_loss, parts))
+    assert_equal_losses(plain, summed(model, packed_loss, parts))
     undo()
-    assert_alike(plain, measure(model, plain_loss, pad_right(rows, 0)))
+    assert_equal_losses(plain, measure(model, plain_loss, pad_right(rows, 0)))
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - NO_PACKING - set(NO_ANSWER_LOSS) - NO_POSITIONS))
@@ -123,10 +132,10 @@ def test_packed_rows_by_the_librarys_own_attention_are_the_plain_ones(
     family: str, tiny_model: Callable[..., Path], shop_rows: Path
 ) -> None:
     """The way that a GPU takes with flash_attn; torch's attention stands in for it here."""
-    model, rows = adapted(tiny_model(family), shop_rows), rows_of(begin_alike=True)
+    model, rows = adapted(tiny_model(family), shop_rows), rows_of(shared_prefix=True)
     plain = measure(model, plain_loss, pad_right(rows, 0))
-    assert_alike(plain, measure(model, varlen_loss, pack(rows, share=False)))
-    assert_rows_alike(model.eval(), varlen_loss, pack(rows, share=False), rows)
+    assert_equal_losses(plain, measure(model, varlen_loss, pack(rows, share=False)))
+    assert_equal_row_losses(model.eval(), varlen_loss, pack(rows, share=False), rows)
 
 
 def test_long_rows_are_packed_in_blocks(tiny_model: Callable[..., Path], shop_rows: Path) -> None:
@@ -134,14 +143,14 @@ def test_long_rows_are_packed_in_blocks(tiny_model: Callable[..., Path], shop_ro
     model, draw = adapted(tiny_model("llama"), shop_rows), torch.Generator().manual_seed(0)
     begin = torch.randint(3, 90, (150,), generator=draw).tolist()
     ids = [[*begin, *torch.randint(3, 90, (n,), generator=draw).tolist()] for n in (300, 20, 129)]
-    rows = [Encoded(i, row, [-100] * 160 + row[160:], 160, len(row)) for i, row in enumerate(ids)]
+    rows = [TokenizedExample(i, row, [-100] * 160 + row[160:], 160, len(row)) for i, row in enumerate(ids)]
     plain = measure(model, plain_loss, pad_right(rows, 0))
     attend_by_document(model)
-    assert_alike(plain, measure(model, packed_loss, pack(rows, share=True)))
+    assert_equal_losses(plain, measure(model, packed_loss, pack(rows, share=True)))
 
 
 def test_checkpointed_layers_attend_by_document_again(tiny_model: Callable[..., Path], shop_rows: Path) -> None:
-    model, rows = adapted(tiny_model("llama"), shop_rows), rows_of(begin_alike=True)
+    model, rows = adapted(tiny_model("llama"), shop_rows), rows_of(shared_prefix=True)
     plain = measure(model, plain_loss, pad_right(rows, 0))
     checkpoint_activations(model)
     attend_by_document(model)
@@ -149,16 +158,16 @@ def test_checkpointed_layers_attend_by_document_again(tiny_model: Callable[..., 
     loss = packed_loss(model, pack(rows, share=True))
     loss.backward()
     gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None])
-    assert_alike(plain, Measured(float(loss.detach()), gradients))
+    assert_equal_losses(plain, LossAndGradients(float(loss.detach()), gradients))
 
 
 def test_a_window_shorter_than_a_row_is_not_packed(tiny_model: Callable[..., Path], shop_rows: Path) -> None:
-    model, rows = adapted(tiny_model("mistral"), shop_rows), rows_of(begin_alike=False)
+    model, rows = adapted(tiny_model("mistral"), shop_rows), rows_of(shared_prefix=False)
     for module in model.modules():
         if type(module).__name__ == "MistralAttention":
             module.sliding_window = module.config.sliding_window = 4
     reason = "its attention sees 4 tokens back, and rows are longer"
-    assert (packing_reason_not(model, 9), packing_reason_not(model, 4)) == (reason, None)
+    assert (packing_unsupported(model, 9), packing_unsupported(model, 4)) == (reason, None)
     attend_by_document(model)
     with pytest.raises(CannotPack):
         packed_loss(model, pack(rows, share=False))
@@ -167,12 +176,12 @@ def test_a_window_shorter_than_a_row_is_not_packed(tiny_model: Callable[..., Pat
 def test_few_and_short_rows_are_compared() -> None:
     """The plain way computes all their logits; a long prompt must not make that larger than the training."""
     lengths = [(900, 950), (3000, 3300), (500, 520), (20, 400), (30, 60)]
-    rows = [Encoded(i, [5] * n, [-100] * p + [5] * (n - p), p, n) for i, (p, n) in enumerate(lengths)]
-    some = short_rows(rows)
-    assert [(row.number, len(row.ids)) for row in some] == [(2, 44), (0, 48)]
-    assert all(any(label >= 0 for label in row.labels) for row in some)
-    assert [len(row.ids) for row in short_rows(rows[:2])] == [48, 48]
-    assert all(len(row.ids) == len(row.labels) for row in some)
+    rows = [TokenizedExample(i, [5] * n, [-100] * p + [5] * (n - p), p, n) for i, (p, n) in enumerate(lengths)]
+    sample = short_rows(rows)
+    assert [(row.number, len(row.input_ids)) for row in sample] == [(2, 44), (0, 48)]
+    assert all(any(label >= 0 for label in row.labels) for row in sample)
+    assert [len(row.input_ids) for row in short_rows(rows[:2])] == [48, 48]
+    assert all(len(row.input_ids) == len(row.labels) for row in sample)
 
 
 @pytest.mark.parametrize("off", [(), ("shared_prefix",), ("packing",), ("packing", "answer_loss")])
@@ -182,12 +191,12 @@ def test_the_fastest_way_that_is_allowed_is_taken(
     named = {"model.name": str(tiny_model("llama")), "data.train": str(shop_rows)}
     loaded = api.load(named=named | {f"fast_paths.{name}": False for name in off})
     plan, (model, _tokenizer) = api.plan(loaded), api.load_for_training(loaded)
-    way = choose_way(plan, model, rows_of(begin_alike=True), 0, EventLog(tmp_path / "events.jsonl"))
+    backend = select_backend(plan, model, rows_of(shared_prefix=True), 0, EventLog(tmp_path / "events.jsonl"))
     expected = {
         (): ("packing", "shared_prefix"), ("shared_prefix",): ("packing",), ("packing",): ("answer_loss",),
         ("packing", "answer_loss"): (),
     }  # fmt: skip
-    assert way.paths == expected[off]
+    assert backend.paths == expected[off]
 
 
 def test_a_way_that_differs_is_left_with_an_alert(
@@ -195,10 +204,12 @@ def test_a_way_that_differs_is_left_with_an_alert(
 ) -> None:
     loaded = api.load(named={"model.name": str(tiny_model("llama")), "data.train": str(shop_rows)})
     plan, (model, _tokenizer) = api.plan(loaded), api.load_for_training(loaded)
-    monkeypatch.setattr("tunewright.engine.ways.packed_loss", lambda model, batch: 1.01 * packed_loss(model, batch))
+    monkeypatch.setattr(
+        "tunewright.engine.training.loss_backends.packed_loss", lambda model, batch: 1.01 * packed_loss(model, batch)
+    )
     events = EventLog(tmp_path / "events.jsonl")
-    way = choose_way(plan, model, rows_of(begin_alike=True), 0, events)
-    assert way.paths == ("answer_loss",)
+    backend = select_backend(plan, model, rows_of(shared_prefix=True), 0, events)
+    assert backend.paths == ("answer_loss",)
     assert model.get_base_model().config._attn_implementation == "sdpa"
     alerts = [line for line in (tmp_path / "events.jsonl").read_text().splitlines() if "W501" in line]
     assert len(alerts) == 2
@@ -223,7 +234,7 @@ def test_lora_is_merged_while_text_is_written_and_the_weights_are_given_back(
     prompts = [[5, 6, 7], [8, 9]]
     merged, apart = (generate(model, prompts, tokenizer, max_new_tokens=6, merge=merge) for merge in (True, False))
     assert merged == apart
-    measure(model, plain_loss, pad_right(rows_of(begin_alike=False), 0))  # still trains
+    measure(model, plain_loss, pad_right(rows_of(shared_prefix=False), 0))  # still trains
 
 
 def test_layers_that_only_another_adapter_has_stay_as_they_are_while_lora_is_merged(

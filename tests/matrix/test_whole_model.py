@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tunewright import api
-from tunewright.data.tokenizer import load_tokenizer
-from tunewright.engine.load import load_base
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.models.load_model import load_base
 from tunewright.errors import ModelError, TunewrightError
 
 Tensors = dict[str, torch.Tensor]
@@ -72,10 +72,10 @@ def test_tensors_that_have_no_place_are_named(changed: Changed, task_rows: dict[
 
 def test_tensors_of_another_shape_are_named_with_both(changed: Changed, task_rows: dict[str, Path]) -> None:
     folder = changed("llama", num_attention_heads=8)
-    found = problems_of(folder, task_rows["causal_lm"])
+    problems = problems_of(folder, task_rows["causal_lm"])
     first = "model.layers.0.self_attn.o_proj.weight (64 x 64 / 64 x 128)"
-    assert [(code, count) for code, count, _names in found] == [("E318", 4)]
-    assert found[0][2].startswith(first)
+    assert [(code, count) for code, count, _names in problems] == [("E318", 4)]
+    assert problems[0][2].startswith(first)
 
 
 def test_a_reader_whose_base_lacks_a_tensor_is_refused_though_its_head_is_new(

@@ -18,8 +18,8 @@ def objects(*labels: object) -> str:
 
 
 def shape(name: str, file: str, content: str, what: str, learned: Sequence[str], **more: object) -> Shape:
-    asked = {"task": "seq_cls", "reader": "encoder", "settings": {"data.holdout": 0}, **more}
-    return Shape(name, GROUP, file, content, what, tuple(learned), **asked)  # type: ignore[arg-type]
+    options = {"task": "seq_cls", "reader": "encoder", "settings": {"data.holdout": 0}, **more}
+    return Shape(name, GROUP, file, content, what, tuple(learned), **options)  # type: ignore[arg-type]
 
 
 AB = ("a", "b") * 3
@@ -44,10 +44,10 @@ SHAPES = (
     shape("labels-floats", "a.jsonl", objects(0.0, 1.0, 0, 1), "in JSON too", ("0", "1", "0", "1")),
     shape("labels-booleans", "a.jsonl", objects(True, False, True, False), "true and false", ("true", "false") * 2),
     shape("labels-booleans-as-text", "a.csv", csv("True", "False", "true", "false"), "as pandas writes them", ("true", "false") * 2),
-    shape("labels-decimals", "a.csv", csv("0.5", "1.5", "2.5"), "numbers to be estimated", ("0.5", "1.5", "2.5")),
-    shape("labels-one-decimal", "a.csv", csv(*"12345" * 2, "2.5"), "one number that is not whole makes all to be estimated: it is said",
+    shape("labels-decimals", "a.csv", csv("0.5", "1.5", "2.5"), "numbers to predict", ("0.5", "1.5", "2.5")),
+    shape("labels-one-decimal", "a.csv", csv(*"12345" * 2, "2.5"), "one number that is not whole makes it a regression, with a warning",
           (*"12345" * 2, "2.5"), warns=("W232",)),
-    shape("labels-one-decimal-classes", "a.csv", csv(*"12" * 5, "2.5", "2.5"), "or classes, if that is asked for", (*"12" * 5, "2.5", "2.5"),
+    shape("labels-one-decimal-classes", "a.csv", csv(*"12" * 5, "2.5", "2.5"), "or classes, if set", (*"12" * 5, "2.5", "2.5"),
           settings={"data.holdout": 0, "data.problem_type": "single_label_classification"}),
     shape("labels-decimal-comma", "a.csv", csv("3,5", "4,0", "1,25"), "decimal commas are read", ("3.5", "4", "1.25"), warns=("W234",)),
     shape("labels-thousands", "a.csv", csv("1.234,5", "12.000,0", "3,5"), "with points between thousands", ("1234.5", "12000", "3.5"),
@@ -55,9 +55,9 @@ SHAPES = (
     shape("labels-thousands-english", "a.csv", csv("1,234.5", "12,000.0", "3.5"), "or commas", ("1234.5", "12000", "3.5"), warns=("W234",)),
     shape("labels-thousands-blank", "a.csv", csv("1 234,5", "12\u00a0000,0", "3,5"), "or blanks", ("1234.5", "12000", "3.5"), warns=("W234",)),
     shape("labels-percent", "a.csv", csv("50%", "20 %", "12.5%"), "percentages", ("50", "20", "12.5"), warns=("W234",)),
-    shape("labels-missing-nan", "a.jsonl", "".join(objects(*AB, float("nan"))), "NaN is no label", AB, left_out=1, code="E207", fix="--skip-bad"),
-    shape("labels-missing-null", "a.jsonl", objects(*AB, None), "null is no label", AB, left_out=1, code="E207", fix="--skip-bad"),
-    shape("labels-missing-empty", "a.csv", csv(*AB, ""), "an empty cell is no label", AB, left_out=1, code="E203", fix="--skip-bad"),
+    shape("labels-missing-nan", "a.jsonl", "".join(objects(*AB, float("nan"))), "NaN is not a label", AB, left_out=1, code="E207", fix="--skip-bad"),
+    shape("labels-missing-null", "a.jsonl", objects(*AB, None), "null is not a label", AB, left_out=1, code="E207", fix="--skip-bad"),
+    shape("labels-missing-empty", "a.csv", csv(*AB, ""), "an empty cell is not a label", AB, left_out=1, code="E203", fix="--skip-bad"),
     shape("labels-missing-nan-text", "a.csv", csv(*AB, "NaN"), "nor is NaN as text", AB, left_out=1, code="E207", fix="--skip-bad"),
     shape("labels-missing-none-text", "a.csv", csv(*AB * 2, "None"), "nor None, if it is rare", AB * 2, left_out=1, code="E207", fix="--skip-bad"),
     shape("labels-none-as-class", "a.csv", csv(*AB, "None", "None", "None"), "None is a class if many rows have it: it is said",
@@ -72,17 +72,17 @@ SHAPES = (
     shape("labels-several-numpy", "a.csv", csv("['a' 'b']", "['b']", "['a']"), "arrays as numpy writes them", ("a, b", "b", "a")),
     shape("labels-several-sets", "a.csv", csv("{'a', 'b'}", "{'b'}", "{'a'}"), "sets", ("a, b", "b", "a")),
     shape("labels-several-tuples", "a.csv", csv("('a', 'b')", "('b',)", "('a',)"), "tuples", ("a, b", "b", "a")),
-    shape("labels-several-brackets", "a.csv", csv(*AB, "[a, b]"), "brackets that are no list", AB, left_out=1, code="E206", fix="--skip-bad"),
+    shape("labels-several-brackets", "a.csv", csv(*AB, "[a, b]"), "brackets that are not a list", AB, left_out=1, code="E206", fix="--skip-bad"),
     shape("labels-several-comma", "a.csv", csv("a,b", "b", "a", "a,b", "b", "a"), "combinations are classes: it is said",
           ("a,b", "b", "a") * 2, warns=("W233",)),
-    shape("labels-several-comma-asked", "a.csv", csv("a, b", "b", "a", "c,a", "c"), "and parted if that is asked for",
+    shape("labels-several-comma-asked", "a.csv", csv("a, b", "b", "a", "c,a", "c"), "and separated if set",
           ("a, b", "b", "a", "a, c", "c"), settings={"data.holdout": 0, "data.problem_type": "multi_label_classification"}),
     shape("labels-several-semicolon", "a.csv", csv("a;b", "b", "a", "a;b", "b", "a"), "with semicolons", ("a;b", "b", "a") * 2, warns=("W233",)),
-    shape("labels-several-semicolon-asked", "a.csv", csv("a;b", "b", "a"), "parted", ("a, b", "b", "a"),
+    shape("labels-several-semicolon-asked", "a.csv", csv("a;b", "b", "a"), "separated", ("a, b", "b", "a"),
           settings={"data.holdout": 0, "data.problem_type": "multi_label_classification"}),
     shape("labels-several-pipe", "a.csv", csv("a|b", "b|c", "c|a") .replace('"', ""), "with pipes", ("a, b", "b, c", "a, c"),
           settings={"data.holdout": 0, "data.problem_type": "multi_label_classification"}),
-    shape("labels-several-twice", "a.jsonl", objects([0, 1, 0], [1], [0], [1], [0]), "zeros and ones are no names", ("1", "0", "1", "0"),
+    shape("labels-several-twice", "a.jsonl", objects([0, 1, 0], [1], [0], [1], [0]), "zeros and ones are not names", ("1", "0", "1", "0"),
           left_out=1, code="E224", fix=""),
     shape("labels-case", "a.csv", csv("Track", "track", "TRACK", "Track", "track", "TRACK"), "names that differ in case: it is said",
           ("Track", "track", "TRACK") * 2, warns=("W235",)),

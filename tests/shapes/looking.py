@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright import api
+from tunewright.config.load_config import parse_set
 from tunewright.errors import Problem, TunewrightError
-from tunewright.spec.load import parse_set
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,20 @@ class Seen:
 def look(path: Path, model: Path, settings: Mapping[str, Any]) -> Seen:
     """`data check` of these data. Nothing is raised for what is a problem of the data."""
     try:
-        found = api.data_check(path, str(model), **settings)
+        checked = api.data_check(path, str(model), **settings)
     except TunewrightError as fault:
         return Seen(problems=fault.problems)
-    gated = found.gated
-    train, held_out = (sorted(rows, key=lambda row: row.number) for rows in (gated.train, gated.held_out))
+    validated = checked.validated
+    train, held_out = (sorted(rows, key=lambda row: row.number) for rows in (validated.train, validated.held_out))
     has_own = {row.number for row in train} & {
         row.number for row in held_out
     }  # held-out rows of other files count anew
     rows = [*train, *held_out] if has_own else sorted([*train, *held_out], key=lambda row: row.number)
-    loaded, task = gated.loaded, gated.account["task"]
-    texts = (api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type) for row in rows)
+    texts = (checked.pieces(row) for row in rows)
     learned = tuple("".join(piece.text for piece in pieces if piece.is_learned) for pieces in texts)
     learned = tuple(text.removesuffix("<|im_end|>") for text in learned)
-    account = gated.account
-    return Seen(learned, account["held_out"], account["dropped"], found.stopping, tuple(found.warnings))
+    summary = validated.summary
+    return Seen(learned, summary.held_out, summary.dropped, checked.stopping, tuple(checked.warnings))
 
 
 def settings_of(flags: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ GOOD_BAD = tuple(label for _text, label in CLASSED)
 FEW = {"warns": ("W217",)}  # one of the two rows of a class is held out
 
 
-def one(name: str, what: str, row: Any, *learned: str, group: str = TURNS, **more: Any) -> Shape:
+def row_shape(name: str, what: str, row: Any, *learned: str, group: str = TURNS, **more: Any) -> Shape:
     return Shape(name, group, "a.jsonl", lines(*(row if isinstance(row, list) else [row])), what, learned, **more)
 
 
@@ -39,51 +39,51 @@ def task(text: str, *choices: list[str]) -> dict[str, Any]:
 
 
 OF_TURNS = (
-    one("human-assistant-columns", "columns called human and assistant", {"human": ASK, "assistant": YES}, YES),
-    one("user-assistant-columns", "columns called user and assistant", {"user": ASK, "assistant": YES}, YES),
-    one("ultrachat", "texts in turn under data (UltraChat)", {"id": "0", "data": [ASK, YES, "And?", NO]}, f"{YES}<|im_end|>{NO}",
+    row_shape("human-assistant-columns", "columns called human and assistant", {"human": ASK, "assistant": YES}, YES),
+    row_shape("user-assistant-columns", "columns called user and assistant", {"user": ASK, "assistant": YES}, YES),
+    row_shape("ultrachat", "texts in turn under data (UltraChat)", {"id": "0", "data": [ASK, YES, "And?", NO]}, f"{YES}<|im_end|>{NO}",
         warns=("W241",)),
-    one("texts-as-messages", "texts in turn under messages", {"messages": [ASK, YES]}, YES, warns=("W241",)),
-    one("pairs-as-conversation", "pairs of texts (Baize)", {"conversations": [[ASK, YES], ["And?", NO]]}, f"{YES}<|im_end|>{NO}",
+    row_shape("texts-as-messages", "texts in turn under messages", {"messages": [ASK, YES]}, YES, warns=("W241",)),
+    row_shape("pairs-as-conversation", "pairs of texts (Baize)", {"conversations": [[ASK, YES], ["And?", NO]]}, f"{YES}<|im_end|>{NO}",
         warns=("W241",)),
-    one("data-that-is-no-conversation", "data beside prompt and answer is not used",
+    row_shape("data-that-is-no-conversation", "data beside prompt and answer is not used",
         {"prompt": ASK, "completion": YES, "data": ["x", "y"]}, YES),
-    one("pairs-with-speakers", "pairs of speaker and text", {"messages": [["user", ASK], ["assistant", YES]]}, YES),
-    one("speakers-as-keys", "an object with both sides (Firefly)", {"conversation": [{"human": ASK, "assistant": YES}]}, YES),
-    one("speakers-as-keys-in-turn", "an object for each side", {"messages": [{"system": "S"}, {"user": ASK}, {"assistant": YES}]}, YES),
-    one("question-answer-turns", "an object with question and answer (COIG)", {"conversations": [{"question": ASK, "answer": YES}]}, YES),
-    one("gemini", "Gemini's contents and parts", {"contents": gemini({"text": YES})}, YES),
-    one("gemini-system", "with its instruction to the system",
+    row_shape("pairs-with-speakers", "pairs of speaker and text", {"messages": [["user", ASK], ["assistant", YES]]}, YES),
+    row_shape("speakers-as-keys", "an object with both sides (Firefly)", {"conversation": [{"human": ASK, "assistant": YES}]}, YES),
+    row_shape("speakers-as-keys-in-turn", "an object for each side", {"messages": [{"system": "S"}, {"user": ASK}, {"assistant": YES}]}, YES),
+    row_shape("question-answer-turns", "an object with question and answer (COIG)", {"conversations": [{"question": ASK, "answer": YES}]}, YES),
+    row_shape("gemini", "Gemini's contents and parts", {"contents": gemini({"text": YES})}, YES),
+    row_shape("gemini-system", "with its instruction to the system",
         {"systemInstruction": {"role": "system", "parts": [{"text": "S"}]}, "contents": gemini({"text": YES})}, YES),
-    one("gemini-thought", "a part that is a thought", {"contents": gemini({"text": "Hm.", "thought": True}, {"text": YES})},
+    row_shape("gemini-thought", "a part that is a thought", {"contents": gemini({"text": "Hm.", "thought": True}, {"text": YES})},
         f"<think>\nHm.\n</think>\n\n{YES}", settings=HERMES, warns=("W223",)),
-    one("gemini-call", "a call in a part is refused by name", {"contents": gemini({"functionCall": {"name": "f"}})}, code="E206"),
-    one("bedrock", "Bedrock's parts", {"system": [{"text": "S"}], "messages": [
+    row_shape("gemini-call", "a call in a part is refused by name", {"contents": gemini({"functionCall": {"name": "f"}})}, code="E206"),
+    row_shape("bedrock", "Bedrock's parts", {"system": [{"text": "S"}], "messages": [
         {"role": "user", "content": [{"text": ASK}]}, {"role": "assistant", "content": [{"text": YES}]}]}, YES),
-    one("vertex-author", "author and content", {"messages": spoken("author", "author", "content")}, YES),
-    one("capital-role-content", "keys in capitals", {"messages": spoken("Role", "Role", "Content")}, YES),
-    one("capital-from-value", "ShareGPT's keys in capitals",
+    row_shape("vertex-author", "author and content", {"messages": spoken("author", "author", "content")}, YES),
+    row_shape("capital-role-content", "keys in capitals", {"messages": spoken("Role", "Role", "Content")}, YES),
+    row_shape("capital-from-value", "ShareGPT's keys in capitals",
         {"conversations": [{"From": "human", "Value": ASK}, {"From": "gpt", "Value": YES}]}, YES),
     Shape("capital-list-of-turns", TURNS, "a.json", json.dumps(spoken("Role", "Role", "Content")), "one conversation with such keys", (YES,)),
     Shape("capital-one-conversation", TURNS, "a.json", json.dumps({"messages": spoken("Role", "Role", "Content")}), "inside an object", (YES,)),
-    one("refusal-key", "OpenAI's refusal beside an empty content",
+    row_shape("refusal-key", "OpenAI's refusal beside an empty content",
         {"messages": [USER, {"role": "assistant", "content": None, "refusal": "I cannot."}]}, "I cannot."),
-    one("refusal-null", "no refusal", {"messages": [USER, {**ANSWER, "refusal": None}]}, "Yes, 2."),
-    one("refusal-part", "a part that is a refusal",
+    row_shape("refusal-null", "no refusal", {"messages": [USER, {**ANSWER, "refusal": None}]}, "Yes, 2."),
+    row_shape("refusal-part", "a part that is a refusal",
         {"messages": [USER, {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}]}]}, "I cannot."),
-    one("tools-by-name", "tools under their names",
+    row_shape("tools-by-name", "tools under their names",
         {"messages": [USER, {"role": "assistant", "tool_calls": [CALL]}],
          "tools": {"stock": {"description": "d", "parameters": {"type": "object", "properties": {}}}, "pay": {"type": "object"}}},
         WRITTEN, settings=HERMES),
-    one("tools-of-gemini", "functionDeclarations",
+    row_shape("tools-of-gemini", "functionDeclarations",
         {"messages": [USER, {"role": "assistant", "tool_calls": [CALL]}], "tools": [{"functionDeclarations": [TOOL["function"]]}]},
         WRITTEN, settings=HERMES),
     Shape("rows-are-turns", TURNS, "a.csv", "conversation_id,role,content\n1,user,Is it?\n1,assistant,Yes.\n", "a row for each turn",
           code="E251", learned=(ASK, YES), fix="--map text=content"),
-    one("rows-are-turns-of-trees", "messages of OASST", [
+    row_shape("rows-are-turns-of-trees", "messages of OASST", [
         {"text": ASK, "role": "prompter", "parent_id": None}, {"text": YES, "role": "assistant", "parent_id": "1"}],
         ASK, YES, code="E251", fix="--map text=text"),
-    one("turns-inside", "a request as it was sent", {"custom_id": "1", "method": "POST", "body": {"messages": [USER, ANSWER]}},
+    row_shape("turns-inside", "a request as it was sent", {"custom_id": "1", "method": "POST", "body": {"messages": [USER, ANSWER]}},
         "Yes, 2.", code="E211", fix="--map messages=body.messages"),
 )  # fmt: skip
 
@@ -91,27 +91,27 @@ PKU = {"prompt": ASK, "response_0": YES, "response_1": NO, "is_response_0_safe":
 ARENA = {"conversation_a": [USER, ANSWER], "conversation_b": [USER, {**ANSWER, "content": NO}]}
 SCORED = [{"response": NO, "overall_score": 2.0}, {"response": YES, "overall_score": 8.5}]
 OF_RANKS = (
-    one("pku-saferlhf", "two responses and the better one's number", {**PKU, "better_response_id": 0}, YES, group=RANKED,
+    row_shape("pku-saferlhf", "two responses and the better one's number", {**PKU, "better_response_id": 0}, YES, group=RANKED,
         code="E252", fix="--map prompt=prompt --map completion=response_0"),
-    one("arena", "two conversations and a winner", {**ARENA, "winner": "model_b"}, "Yes, 2.", group=RANKED,
+    row_shape("arena", "two conversations and a winner", {**ARENA, "winner": "model_b"}, "Yes, 2.", group=RANKED,
         code="E252", fix="--map messages=conversation_a"),
-    one("shp", "a choice that names neither", {"history": ASK, "human_ref_A": YES, "human_ref_B": NO, "labels": 0}, group=RANKED,
+    row_shape("shp", "a choice that names neither", {"history": ASK, "human_ref_A": YES, "human_ref_B": NO, "labels": 0}, group=RANKED,
         code="E252"),
-    one("webgpt", "a score for each", {"question": ASK, "answer_0": YES, "answer_1": NO, "score_0": 1.0, "score_1": -1.0}, YES, group=RANKED,
+    row_shape("webgpt", "a score for each", {"question": ASK, "answer_0": YES, "answer_1": NO, "score_0": 1.0, "score_1": -1.0}, YES, group=RANKED,
         code="E252", fix="--map prompt=question --map completion=answer_0"),
-    one("two-answers-without-a-choice", "two answers of which none is called better", {"prompt": ASK, "response_a": YES, "response_b": NO},
+    row_shape("two-answers-without-a-choice", "two answers of which none is called better", {"prompt": ASK, "response_a": YES, "response_b": NO},
         YES, group=RANKED, code="E211", fix="--map prompt=prompt --map completion=response_a"),
-    one("llama-factory-ranking", "a good and a bad output", {"instruction": ASK, "input": "", "output": [YES, NO]}, '["Yes.", "No."]',
+    row_shape("llama-factory-ranking", "a good and a bad output", {"instruction": ASK, "input": "", "output": [YES, NO]}, '["Yes.", "No."]',
         group=RANKED, code="E253", fix="--map prompt=instruction --map completion=output", warns=("W238",)),
-    one("llama-factory-lists", "outputs of unlike length are lists", [
+    row_shape("llama-factory-lists", "outputs of unlike length are lists", [
         {"instruction": ASK, "output": ["a", "b"]}, {"instruction": "Which?", "output": ["c"]}], '["a", "b"]', '["c"]', group=RANKED,
         warns=("W238",)),
-    one("ultrafeedback", "answers with scores", {"instruction": ASK, "completions": SCORED}, group=RANKED, code="E253"),
-    one("nectar", "answers with ranks", {"prompt": ASK, "answers": [{"answer": YES, "rank": 1}, {"answer": NO, "rank": 2}]},
+    row_shape("ultrafeedback", "answers with scores", {"instruction": ASK, "completions": SCORED}, group=RANKED, code="E253"),
+    row_shape("nectar", "answers with ranks", {"prompt": ASK, "answers": [{"answer": YES, "rank": 1}, {"answer": NO, "rank": 2}]},
         group=RANKED, code="E253"),
-    one("chosen-in-a-list", "a better answer in a list of its own", {"prompt": ASK, "chosen": [YES], "rejected": [NO]},
+    row_shape("chosen-in-a-list", "a better answer in a list of its own", {"prompt": ASK, "chosen": [YES], "rejected": [NO]},
         group=RANKED, code="E233"),
-    one("scores-not-used", "a reward beside an answer is not used", {"prompt": ASK, "completion": YES, "reward": -1, "score": 0.5}, YES,
+    row_shape("scores-not-used", "a reward beside an answer is not used", {"prompt": ASK, "completion": YES, "reward": -1, "score": 0.5}, YES,
         group=RANKED),
 )  # fmt: skip
 
@@ -121,37 +121,37 @@ SQUAD = {"version": "1.1", "data": [{"title": "Lamp", "paragraphs": [{"context":
     {"id": "1", "question": LAMP["question"], "answers": [{"text": "brass", "answer_start": 15}]},
     {"id": "2", "question": "And who?", "answers": [{"text": "it", "answer_start": 4}]}]}]}]}  # fmt: skip
 OF_QUESTIONS = (
-    one("squad-flat", "the context stands behind the question", {**LAMP, "answers": SPAN}, "brass", group=ASKED),
+    row_shape("squad-flat", "the context comes after the question", {**LAMP, "answers": SPAN}, "brass", group=ASKED),
     Shape("squad-csv", ASKED, "a.csv", "context,question,answers\nThe lamp is of brass.,Of what?,\"{'text': ['brass'], 'answer_start': "
           "[15]}\"\nIt is red.,What?,\"{'text': array(['red'], dtype=object), 'answer_start': array([6], dtype=int32)}\"\n",
           "answers as pandas writes them to csv", ("brass", "red")),
-    one("squad-several", "of several answers the first", {**LAMP, "answers": {"text": ["brass", "of brass"], "answer_start": [15, 12]}},
+    row_shape("squad-several", "of several answers the first", {**LAMP, "answers": {"text": ["brass", "of brass"], "answer_start": [15, 12]}},
         "brass", group=ASKED, warns=("W245",)),
-    one("squad-unanswerable", "a question without an answer", [
+    row_shape("squad-unanswerable", "a question without an answer", [
         *({**LAMP, "question": f"Of what {n}?", "answers": SPAN} for n in range(3)), {**LAMP, "answers": {"text": [], "answer_start": []}}],
         "brass", "brass", "brass", group=ASKED, left_out=1, code="E203", fix="--skip-bad", settings={"data.max_bad": 1}),
     Shape("squad-file", ASKED, "a.json", json.dumps(SQUAD), "articles, paragraphs, questions, as SQuAD's own files", ("brass", "it")),
-    one("dialogue-as-text", "a dialogue that is a text is no list of turns", {"dialogue": "A: hi B: yo", "summary": "They greet."},
+    row_shape("dialogue-as-text", "a dialogue that is a text is not a list of turns", {"dialogue": "A: hi B: yo", "summary": "They greet."},
         "They greet.", group=ASKED, code="E211", fix="--map prompt=dialogue --map completion=summary"),
-    one("boolq", "a passage is shown with the question", [
+    row_shape("boolq", "a passage is shown with the question", [
         {"question": "is it", "passage": "It is.", "answer": True}, {"question": "is it not", "passage": "It is.", "answer": False}],
         "true", "false", group=ASKED),
-    one("mmlu", "choices that the prompt does not show", {"question": ASK, "choices": [YES, NO], "answer": 0}, "0", group=ASKED,
+    row_shape("mmlu", "choices that the prompt does not show", {"question": ASK, "choices": [YES, NO], "answer": 0}, "0", group=ASKED,
         warns=("W242",)),
-    one("arc", "an answer under another name", {"id": "x", "question": ASK, "choices": {"text": [YES, NO]}, "answerKey": "A"}, "A",
+    row_shape("arc", "an answer under another name", {"id": "x", "question": ASK, "choices": {"text": [YES, NO]}, "answerKey": "A"}, "A",
         group=ASKED, code="E211", fix="--map prompt=question --map completion=answerKey", warns=("W242",)),
-    one("drop", "a question is never proposed as an answer", {"passage": "3.", "question": ASK, "spans": {"spans": ["3"]}},
+    row_shape("drop", "a question is never proposed as an answer", {"passage": "3.", "question": ASK, "spans": {"spans": ["3"]}},
         '{"spans": ["3"]}', group=ASKED, code="E211", fix="--map prompt=question --map completion=spans", warns=("W238",)),
-    one("inputs-targets", "inputs and targets (Aya, xP3)", {"inputs": ASK, "targets": YES}, YES, group=ASKED),
+    row_shape("inputs-targets", "inputs and targets (Aya, xP3)", {"inputs": ASK, "targets": YES}, YES, group=ASKED),
 )  # fmt: skip
 
 OF_FILES = (
     file("json-dataset-train", "a.json", json.dumps({"dataset": {"train": ROWS}}), "a list for each split inside an object", *LEARNED),
-    file("json-dataset-train-test", "a.json", json.dumps({"version": 1, "dataset": SPLITS}), "beside a version: test is left alone",
+    file("json-dataset-train-test", "a.json", json.dumps({"version": 1, "dataset": SPLITS}), "beside a version: test is not used",
          *LEARNED[:2], warns=("W231",)),
     file("json-data-train-dev", "a.json", json.dumps({"data": {"train": ROWS[:2], "dev": ROWS[2:]}}), "under data: dev is held out",
          *LEARNED, held_out=2, warns=("W240",)),
-    file("json-dataset-split-asked", "a.json", json.dumps({"dataset": SPLITS}), "a split that is asked for", *LEARNED[2:],
+    file("json-dataset-split-asked", "a.json", json.dumps({"dataset": SPLITS}), "a split that is set", *LEARNED[2:],
          settings={"data.split": "test", "data.holdout": 0}, warns=("W231",)),
     file("json-dataset-tables", "a.json", json.dumps({"dataset": {"train": COLUMNS, "test": {key: ["x"] for key in COLUMNS}}}),
          "tables by column inside an object", *LEARNED, warns=("W231",)),
@@ -164,12 +164,12 @@ OF_FILES = (
         *(task(text, [label]) for text, label in CLASSED), task("a plain lid", ["good"], ["bad"])]),
         "each class that people gave is a row", *GOOD_BAD, "good", "bad", warns=("W212",)),
     file("label-studio-undone", "a.json", json.dumps([*(task(text, [label]) for text, label in CLASSED), task("a lid")]),
-         "a task that nobody did has no label", *GOOD_BAD, code="E207", fix="--skip-bad", left_out=1,
+         "a task without annotation has no label", *GOOD_BAD, code="E207", fix="--skip-bad", left_out=1,
          settings={"data.max_bad": 1}, **FEW),
     file("label-studio-spans", "a.json", json.dumps([{"data": {"text": "Ann sleeps"}, "annotations": [
         {"result": [{"value": {"start": 0, "end": 3, "labels": ["PER"]}}]}]}]), "other labels are refused by name", code="E254"),
     file("prodigy", "a.jsonl", lines(*({"text": text, "label": "good", "answer": "accept" if label == "good" else "reject"}
-         for text, label in CLASSED)), "accept and reject are no answers", "accept", "reject", "accept", "reject", code="E255",
+         for text, label in CLASSED)), "accept and reject are not answers", "accept", "reject", "accept", "reject", code="E255",
          fix="--task seq_cls --map text=text --map label=answer", **FEW),
     file("alpaca-nan-text", "a.csv", "instruction,input,output\nSay a,nan,a\nSay b,NaN,b\nSay c,x,c\n", "nan as input is none",
          *"abc", warns=("W243",)),
@@ -177,7 +177,7 @@ OF_FILES = (
     file("history-nan", "a.csv", "instruction,output,history\nq,a,nan\nr,b,[]\n", "nan as history is none", "a", "b", warns=("W243",)),
     file("alpaca-noinput", "a.jsonl", lines({"instruction": "Say a", "input": "<noinput>", "output": "a"}), "and Alpaca's own word", "a",
          warns=("W243",)),
-    file("nan-as-answer", "a.csv", "prompt,completion\nq,a\nr,nan\n", "nan as answer is learned, with a word", "a", "nan", warns=("W244",)),
+    file("nan-as-answer", "a.csv", "prompt,completion\nq,a\nr,nan\n", "nan as answer is trained on, with a warning", "a", "nan", warns=("W244",)),
     file("csv-joined-headers-other-case", "a.csv", "prompt,completion\nq,a\nPrompt,Completion\nr,b\n", "a header again in another case",
          "a", "b", left_out=1, code="E242", fix="--skip-bad", settings={"data.max_bad": 1}),
     file("jsonl-joined-names", "a.jsonl", lines(["question", "answer"], ["q", "a"], ["question", "answer"], ["r", "b"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.shapes.templates import FAMILIES
-from tunewright.spec.tasks import Task
+from tunewright.config.tasks import Task
 
 Reader = Literal["decoder", "encoder", "encoder_decoder"]
 Content = str | bytes | Mapping[str, str | bytes]
@@ -39,7 +39,7 @@ class Shape:
     then: str = ""
     template: str = ""
 
-    def asked(self, folder: Path) -> dict[str, Any]:
+    def all_settings(self, folder: Path) -> dict[str, Any]:
         """Everything that is set for it, with its template as a file of this folder."""
         settings = {**self.settings, **({"task": self.task} if self.task else {})}
         if self.template:

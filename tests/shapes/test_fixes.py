@@ -21,7 +21,7 @@ REFUSED = [shape for shape in SHAPES if shape.code]
 
 
 def first_look(shape: Shape, path: Path, model: Path, **more: object) -> Seen:
-    return look(path, model, {**shape.asked(path.parent), **more})
+    return look(path, model, {**shape.all_settings(path.parent), **more})
 
 
 @pytest.mark.parametrize("shape", [pytest.param(shape, id=shape.name) for shape in REFUSED])

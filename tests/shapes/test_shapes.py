@@ -17,7 +17,7 @@ def test_each_shape_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("shape", [pytest.param(shape, id=shape.name) for shape in SHAPES])
 def test_shape(shape: Shape, readers: Mapping[Reader, Path], tmp_path: Path) -> None:
     path, model = shape.write(tmp_path), readers[shape.reader]
-    settings = shape.asked(tmp_path)
+    settings = shape.all_settings(tmp_path)
     seen = look(path, model, settings)
     assert seen.code == shape.code, [str(problem.where) + " " + problem.message() for problem in seen.problems]
     if shape.code:

@@ -30,8 +30,8 @@ def by_word(header: str, *, filled: bool = True, separator: str = ",", between: 
 
 
 def shape(name: str, file: str, content: str, what: str, **more: object) -> Shape:
-    asked = {"task": "token_cls", "reader": "encoder", "settings": {"data.holdout": 0}, "learned": LEARNED, **more}
-    return Shape(name, GROUP, file, content, what, **{"warns": (), **asked})  # type: ignore[arg-type]
+    options = {"task": "token_cls", "reader": "encoder", "settings": {"data.holdout": 0}, "learned": LEARNED, **more}
+    return Shape(name, GROUP, file, content, what, **{"warns": (), **options})  # type: ignore[arg-type]
 
 
 SHAPES = (
@@ -40,7 +40,7 @@ SHAPES = (
     shape("ner-numbers", "a.jsonl", lines({"tokens": WORDS, "ner_tags": [1, 0, 0, 3]}, {"tokens": SECOND, "ner_tags": [1, 0, 3]}),
           "numbers as tags", learned=("/1/0/0/3", "/1/0/3")),
     shape("ner-texts", "a.csv", f"words,tags\n{' '.join(WORDS)},{' '.join(TAGS)}\n{' '.join(SECOND)},{' '.join(OTHER)}\n",
-          "words and tags parted by blanks"),
+          "words and tags separated by blanks"),
     shape("ner-pandas", "a.csv", "tokens,tags\n" + "".join(f'"{list(w)}","{list(t)}"\n' for w, t in BOTH), "lists as pandas writes them"),
     shape("ner-columns", "a.json", json.dumps({"tokens": [w for w, _t in BOTH], "tags": [t for _w, t in BOTH]}), "a table by column"),
     shape("ner-entities-first", "a.jsonl", lines(*({"words": w, "pos": ["X"] * len(w), "ner": t} for w, t in BOTH)),
@@ -50,7 +50,7 @@ SHAPES = (
     shape("conll-docstart", "a.bio", "-DOCSTART- -X- O O\n\n" + conll(" ", ("NNP", "B-NP")), "the files of CoNLL-2003"),
     shape("conll-as-txt", "train.txt", "-DOCSTART- -X- O O\n\n" + conll(" ", ("NNP", "B-NP")), "named .txt"),
     shape("conll-as-txt-auto", "a.txt", conll(), "the task is seen too", task=None),
-    shape("conll-as-txt-tabs", "a.txt", conll("\t"), "parted by tabs"),
+    shape("conll-as-txt-tabs", "a.txt", conll("\t"), "separated by tabs"),
     shape("conll-as-tsv", "a.tsv", conll("\t"), "named .tsv, without a header"),
     shape("conll-as-tsv-header", "a.tsv", "word\ttag\n" + conll("\t"), "with a header"),
     shape("conll-as-csv", "a.csv", conll(","), "named .csv, blank lines between sentences"),

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tunewright.catalogue.entry import EXIT_INTERRUPTED
-from tunewright.cli import again, show
+from tunewright.cli import console, paste_commands
 from tunewright.cli.commands import (
     chat,
     compare,
@@ -37,13 +36,14 @@ from tunewright.cli.commands import (
     verify,
 )
 from tunewright.cli.parser import Application, Verbs, sentence
+from tunewright.errors.exit_codes import EXIT_INTERRUPTED
 from tunewright.i18n import N_, _, speaking, width
 
 GROUPS = (
     (N_("Start"), ("quickstart", "doctor", "init")),
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
-    (N_("Judge"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
+    (N_("Evaluate"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
     (N_("Use"), ("chat", "generate", "merge", "export", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
@@ -54,7 +54,7 @@ EXAMPLES = (
 )
 
 
-class Top(Verbs):
+class TopLevelGroup(Verbs):
     """The top level: our help, our errors, our exit codes."""
 
     def main(
@@ -67,7 +67,7 @@ class Top(Verbs):
         **extra: Any,
     ) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
-        show.prepare_streams()
+        console.prepare_streams()
         with speaking("en") if is_json(arguments) else nullcontext():
             sys.exit(self._run(arguments, complete_var))
 
@@ -85,7 +85,8 @@ class Top(Verbs):
 
     def _path(self, arguments: list[str]) -> str:
         """The verb that the arguments name, as one would type it."""
-        words, group = ["tunewright"], self
+        words = ["tunewright"]
+        group = self
         for word in arguments:
             command = group.commands.get(word)
             if command is None:
@@ -108,23 +109,25 @@ def help_text(group: TyperGroup) -> str:
         lines.append(_(title))
         lines += [f"  {name:<12}{(group.commands[name].help or '').splitlines()[0]}" for name in verbs]
     lines += [""]
-    lines += [_("tunewright COMMAND --help tells its options. RUN is a path, a name, the beginning of one, or `last`.")]
-    lines += [_("Every command takes --json; --version tells the version, --install-completion teaches the shell tab.")]
+    lines += [_("tunewright COMMAND --help shows its options. RUN is a path, a name, the beginning of one, or `last`.")]
+    lines += [
+        _("Every command takes --json; --version shows the version, --install-completion sets up tab completion.")
+    ]
     lines += [_("TUNEWRIGHT_LANG=en or zh chooses the language (中文: TUNEWRIGHT_LANG=zh).")]
     lines += ["", _("Examples")]
     column = max(width(command) for command, _why in EXAMPLES) + 3
-    lines += [f"  {show.pad(command, column)}{_(why)}" for command, why in EXAMPLES]
+    lines += [f"  {console.pad(command, column)}{_(why)}" for command, why in EXAMPLES]
     return "\n".join(lines)
 
 
 def is_json(arguments: Sequence[str]) -> bool:
-    """True if the answer is for a program; what stands behind `--` is data."""
-    given = list(arguments)
-    return "--json" in given[: given.index("--")] if "--" in given else "--json" in given
+    """True if the answer is for a program; everything after `--` is data."""
+    words = list(arguments)
+    return "--json" in words[: words.index("--")] if "--" in words else "--json" in words
 
 
 def _as_options(arguments: list[str]) -> list[str]:
-    """`version`, `help` and `help train` as the options that say the same."""
+    """`version`, `help` and `help train` as the equivalent options."""
     if arguments == ["version"]:
         return ["--version"]
     return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
@@ -139,13 +142,13 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str]) -> int:
-    from tunewright.cli.habits import meant
+    from tunewright.cli.other_tools import suggested_command
     from tunewright.errors import Problem
     from tunewright.i18n import Phrase
 
     reason = sentence(fault.format_message())
     values = {"reason": reason, "command": path}
-    if instead := meant(reason, arguments):
+    if instead := suggested_command(reason, arguments):
         values["instead"] = Phrase(instead)
     return _show([Problem("E119", values=values)], arguments)
 
@@ -165,24 +168,24 @@ def _failure(fault: Exception, arguments: Sequence[str]) -> int:
 def _show(
     problems: Sequence[Any], arguments: Sequence[str], *, log: Path | None = None, nothing_started: bool = False
 ) -> int:
-    from tunewright.cli.problems import print_json, print_problems
+    from tunewright.cli.problem_display import print_json, print_problems
 
     with suppress(OSError):  # standard error may be a file on a full disk; the exit code still says it
         if is_json(arguments):
             print_json(problems, log=log)
         else:
-            where = again.named(_("all of them: tunewright data check FILE --json"))
-            print_problems(problems, show.err(), full_list=where, nothing_started=nothing_started)
+            where = paste_commands.named(_("all of them: tunewright data check FILE --json"))
+            print_problems(problems, console.err(), full_list=where, nothing_started=nothing_started)
             if log:
-                show.err().line(_("traceback: {path}").format(path=log))
+                console.err().line(_("traceback: {path}").format(path=log))
     return int(problems[0].entry.exit_code)
 
 
 def _write_crash(fault: Exception) -> Path | None:
-    """The traceback's file; on the screen instead if that was asked for, or if nothing can be written."""
+    """The traceback's file; on the screen instead if that is requested, or if nothing can be written."""
     import os
 
-    from tunewright.trust import home, redact
+    from tunewright.security import home, redact
 
     text = redact("".join(traceback.format_exception(fault)))
     path = home() / "crash.log"
@@ -193,13 +196,13 @@ def _write_crash(fault: Exception) -> Path | None:
             return path
         except OSError:
             pass
-    show.err().line(text)
+    console.err().line(text)
     return None
 
 
 app = Application(
     name="tunewright",
-    cls=Top,
+    cls=TopLevelGroup,
     help=_("From a model name and a file of examples to a trained, proven, usable adapter."),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -211,14 +214,14 @@ app = Application(
 @app.callback()
 def _top(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("-V", "--version", help=_("Show the version and end."))] = False,
+    version: Annotated[bool, typer.Option("-V", "--version", help=_("Show the version and exit."))] = False,
 ) -> None:
     from tunewright import __version__
 
     if version:
-        show.out().line(f"tunewright {__version__}")
+        console.out().line(f"tunewright {__version__}")
     elif ctx.invoked_subcommand is None:
-        show.out().line(ctx.get_help())
+        console.out().line(ctx.get_help())
 
 
 for _module in (

@@ -1,4 +1,4 @@
-"""Flags that several verbs share, and what a person asks for with them, as one checked config."""
+"""Flags that several verbs share, and the checked config that they give."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,36 +10,36 @@ from tunewright.cli.parser import Application, Verbs
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
-    from tunewright.spec.load import Loaded
+    from tunewright.config.load_config import LoadedConfig
 
-Json = Annotated[bool, typer.Option("--json", help=_("One JSON object on stdout, for programs."))]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the name of the run."))]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help=_("Show what the libraries print, too."))]
-Detach = Annotated[bool, typer.Option("--detach", help=_("Come back at once; the run goes on in the background."))]
-Force = Annotated[bool, typer.Option("--force", help=_("Start although the plan does not fit this machine."))]
-Device = Annotated[
+JsonFlag = Annotated[bool, typer.Option("--json", help=_("One JSON object on stdout, for programs."))]
+QuietFlag = Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the name of the run."))]
+VerboseFlag = Annotated[bool, typer.Option("-v", "--verbose", help=_("Show what the libraries print, too."))]
+DetachFlag = Annotated[bool, typer.Option("--detach", help=_("Return at once; the run goes on in the background."))]
+ForceFlag = Annotated[bool, typer.Option("--force", help=_("Start even if the plan does not fit this machine."))]
+DeviceFlag = Annotated[
     str | None,
     typer.Option(
         "--device", metavar="NAME", help=_('Plan for another device: a100-80, rtx3090, "24GB GPU".'), show_default=False
     ),
 ]
-Price = Annotated[
+PriceFlag = Annotated[
     float | None,
     typer.Option(
         "--price", metavar="AN_HOUR", min=0, help=_("What an hour costs; the plan then says what the run costs.")
     ),
 ]
-Calibrate = Annotated[
-    bool, typer.Option("--calibrate", help=_("Train a few steps first, and learn how fast this machine is at them."))
+CalibrateFlag = Annotated[
+    bool, typer.Option("--calibrate", help=_("Train a few steps first, and measure how fast this machine runs them."))
 ]
-Offline = Annotated[bool, typer.Option("--offline", help=_("Use no network at all."))]
-Sets = Annotated[
+OfflineFlag = Annotated[bool, typer.Option("--offline", help=_("Use no network at all."))]
+SetFlag = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="PATH=VALUE", help=_("Set any value of the config; can be repeated."), show_default=False
     ),
 ]
-Map = Annotated[
+MapFlag = Annotated[
     list[str] | None,
     typer.Option(
         "--map",
@@ -48,38 +48,38 @@ Map = Annotated[
         show_default=False,
     ),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help=_("Leave damaged rows out, counted and listed."))]
-Run = Annotated[
+SkipBadFlag = Annotated[bool, typer.Option("--skip-bad", help=_("Leave damaged rows out, counted and listed."))]
+RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help=_("Path, name, beginning of a name, or `last`."), show_default=False)
 ]
-RunOrLast = Annotated[str, typer.Argument(metavar="RUN", help=_("Path, name, beginning of a name, or `last`."))]
-Preset = Annotated[
+RunOrLastArgument = Annotated[str, typer.Argument(metavar="RUN", help=_("Path, name, beginning of a name, or `last`."))]
+PresetFlag = Annotated[
     str | None, typer.Option("--preset", metavar="LEVEL", help=_("How hard the task is: simple, medium or complex."))
 ]
-Inputs = Annotated[
+InputsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="CONFIG.yaml | MODEL DATA", help=_("A config file, or a model and a file of examples.")),
 ]
-Model = Annotated[
+ModelFlag = Annotated[
     str | None,
     typer.Option("-m", "--model", metavar="NAME", help=_("A built-in name, a folder, a GGUF file or a Hub id.")),
 ]
-Data = Annotated[str | None, typer.Option("-d", "--data", metavar="FILE", help=_("A file, a folder or a Hub id."))]
-Output = Annotated[
+DataFlag = Annotated[str | None, typer.Option("-d", "--data", metavar="FILE", help=_("A file, a folder or a Hub id."))]
+OutputFlag = Annotated[
     str | None, typer.Option("-o", "--output", metavar="DIR", help=_("Folder of the run; none makes one under runs/."))
 ]
-Task = Annotated[
+TaskFlag = Annotated[
     str | None,
-    typer.Option("--task", metavar="NAME", help=_("What is learned: causal_lm, seq2seq, seq_cls or token_cls.")),
+    typer.Option("--task", metavar="NAME", help=_("The task: causal_lm, seq2seq, seq_cls or token_cls.")),
 ]
-Method = Annotated[str | None, typer.Option("--method", metavar="NAME", help=_("The PEFT method."))]
-Rank = Annotated[
+MethodFlag = Annotated[str | None, typer.Option("--method", metavar="NAME", help=_("The PEFT method."))]
+RankFlag = Annotated[
     int | None, typer.Option("--rank", metavar="R", help=_("Rank of the update (peft.r; peft.target_r of adalora)."))
 ]
-Epochs = Annotated[float | None, typer.Option("--epochs", metavar="N", help=_("How often every row is seen."))]
-LearningRate = Annotated[float | None, typer.Option("--lr", metavar="RATE", help=_("Learning rate."))]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help=_("Seed of start values and dropout."))]
-WithBase = Annotated[
+EpochsFlag = Annotated[float | None, typer.Option("--epochs", metavar="N", help=_("Number of epochs."))]
+LearningRateFlag = Annotated[float | None, typer.Option("--lr", metavar="RATE", help=_("Learning rate."))]
+SeedFlag = Annotated[int | None, typer.Option("--seed", metavar="N", help=_("Seed of initialization and dropout."))]
+WithBaseFlag = Annotated[
     str | None,
     typer.Option(
         "--with", metavar="base", help=_("`base` also shows what the base model answers."), show_default=False
@@ -88,32 +88,34 @@ WithBase = Annotated[
 YAML = (".yaml", ".yml")
 
 
-def asked(inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[str, Any]) -> "Loaded":
-    """The config that the inputs and named flags (dotted path -> value) ask for. Raises: SpecError."""
+def load_config_from_flags(
+    inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[str, object]
+) -> "LoadedConfig":
+    """The config of the inputs and named flags (dotted path -> value). Raises: SpecError."""
     from tunewright import api
 
     config, named = inputs_of(inputs or (), flags)
     return api.load(config=config, named=named, sets=list(sets or ()))
 
 
-def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
-    """A config file, if that is what is given, and the values by path that two words and flags give.
+def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None, dict[str, object]]:
+    """The config file, if there is one, and the values of inputs and flags by path.
 
     Raises: typer.BadParameter.
     """
-    given = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
+    values = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
-        return Path(inputs[0]), given
+        return Path(inputs[0]), values
     if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):
         raise typer.BadParameter(_("give either one config file, or a model and a file of examples"))
-    return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | given
+    return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | values
 
 
-def training(flags: dict[str, Any], **short: Any) -> dict[str, Any]:
-    """The flags of a training by dotted path; `short` are those that Python has by the same words."""
-    from tunewright import api
+def training(flags: dict[str, object], **short: Any) -> dict[str, object]:
+    """The flags of a training by dotted path; `short` are those with the same short names in Python."""
+    from tunewright.config.shortcuts import paths_of
 
-    return {**flags, **api.paths_of(short | {"method": flags["method"]})}
+    return {**flags, **paths_of(short | {"method": flags["method"]})}
 
 
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
@@ -130,7 +132,7 @@ def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
 
 
 def wants_base(word: str | None) -> bool:
-    """What --with asks for."""
+    """Whether --with names the base."""
     if word not in (None, "base"):
         raise typer.BadParameter(_('--with takes only "base"'))
     return word == "base"

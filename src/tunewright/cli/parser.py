@@ -1,7 +1,7 @@
-"""What the parser of the command line says by itself, in this process's language: help pages and errors of usage.
+"""The parser's own texts in this process's language: help pages and usage errors.
 
 Typer writes its own words in English. Help passes through a formatter of ours, made by the context of each verb; an error
-is recognised by its sentence and told as one of the catalogue. A sentence that is not known stays as it is.
+is recognised by its sentence and reported as one of the catalogue. An unknown sentence stays unchanged.
 """
 
 import math
@@ -90,7 +90,7 @@ class _Context(typer.Context):
 
 
 class Verb(TyperCommand):
-    """A verb whose help is in this process's language, and whose numbers are numbers: neither nan nor infinity."""
+    """A verb whose help is in this process's language, and whose numbers are finite."""
 
     context_class = _Context
 
@@ -111,7 +111,7 @@ class Verbs(TyperGroup):
 
 
 class Application(typer.Typer):
-    """Typer with verbs of ours."""
+    """Typer with these verbs."""
 
     def command(self, name: str | None = None, **options: Any) -> Any:
         return super().command(name, **{"cls": Verb, **options})

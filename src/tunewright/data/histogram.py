@@ -2,12 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 MOST_BARS = 30
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-def histogram(ordered: Sequence[int], max_length: int) -> dict[str, Any]:
+class LengthHistogram(BaseModel):
+    """Bars of equal width, the first from 0; the last also holds all longer rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    width: Annotated[int, Field(ge=1, lt=2**63, description="width of a bar, in tokens")]
+    rows: Annotated[list[Count], Field(description="rows in each bar")]
+    cut: Annotated[list[Count], Field(description="of these, the rows longer than max_length")]
+
+
+def histogram(ordered: Sequence[int], max_length: int) -> LengthHistogram:
     """Counts of rows by length in bars of equal width, the first from 0, and of each bar the rows longer than `max_length`.
 
     The last bar holds all that is longer, too: one row far from the others does not press them together.
@@ -20,7 +33,7 @@ def histogram(ordered: Sequence[int], max_length: int) -> dict[str, Any]:
         bar = min(length // width, num_bars - 1)
         rows[bar] += 1
         cut[bar] += length > max_length
-    return {"width": width, "rows": rows, "cut": cut}
+    return LengthHistogram(width=width, rows=rows, cut=cut)
 
 
 def _round_up(value: float) -> int:

@@ -6,21 +6,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.data.convert import to_examples
-from tunewright.data.formats import Example, Message, sniff
-from tunewright.data.label_kind import LabelKind
-from tunewright.data.labels import read_words
-from tunewright.data.read import RawRow, Reading, read_rows
-from tunewright.data.row import RowReport
-from tunewright.data.sides import train_source
-from tunewright.data.spellings import normal
-from tunewright.data.turn_forms import SPEAKER_KEYS, SPEAKERS, holds_turns, turns_of
-from tunewright.data.words import split_words
+from tunewright.config.run_config import DataConfig
+from tunewright.config.tasks import Task
+from tunewright.data.examples.conversation_forms import SPEAKER_KEYS, SPEAKERS, holds_turns, turns_of
+from tunewright.data.examples.convert import to_examples
+from tunewright.data.examples.formats import Example, Message, sniff
+from tunewright.data.examples.label_kind import LabelKind
+from tunewright.data.examples.label_names import read_words
+from tunewright.data.examples.row_cells import RowReport
+from tunewright.data.files.column_names import normal
+from tunewright.data.files.readers import RawRow, Reading, read_rows
+from tunewright.data.files.row import Row
+from tunewright.data.train_eval_split import train_source
+from tunewright.data.word_text import split_words
 from tunewright.errors import Problem, error, errors_of
-from tunewright.spec.run import DataSpec
-from tunewright.spec.tasks import Task
 
-PENDING = "..."  # stands where the answer will be, so that the rules for training rows hold for prompts too
+PENDING = "..."  # in the place of the answer, so that the rules for training rows hold for prompts too
 ROWS_LOOKED_AT = 50
 _ANY_NAME = LabelKind("single_label_classification")
 
@@ -29,7 +30,7 @@ _ANY_NAME = LabelKind("single_label_classification")
 class Prompt:
     """A row of the file and what it asks: a conversation to be continued, a text or two to be labelled, or words."""
 
-    row: dict[str, Any]
+    row: dict[str, object]
     turns: tuple[Message, ...] = ()
     text: str = ""
     pair: str = ""
@@ -46,20 +47,20 @@ def read_prompts(
     """
     raw = read_rows(path, Reading(line_by_line=True))
     is_text = Path(path).suffix.lower() == ".txt"
-    found = [replace(row, value=_line_value(row.value, task)) if is_text else row for row in raw.rows]
-    if not found:
+    turns = [replace(row, value=_line_value(row.value, task)) if is_text else row for row in raw.rows]
+    if not turns:
         raise errors_of(raw.problems) if raw.problems else error("E210", path=path)
     asking = {role: column for role, column in (mapping or {}).items() if role not in ("label", "tags")}
-    examples, problems = _COMPLETED[task](found, asking, task)
-    rows = {row.number: row.value for row in found}
+    examples, problems = _COMPLETED[task](turns, asking, task)
+    rows = {row.number: row.value for row in turns}
     return [_prompt(rows[example.number], example) for example in examples], raw.problems + problems
 
 
-def _prompt(row: dict[str, Any], example: Example) -> Prompt:
+def _prompt(row: dict[str, object], example: Example) -> Prompt:
     return Prompt(row, example.messages[:-1], example.text, example.pair, example.words, example.tools)
 
 
-def _line_value(row: dict[str, Any], task: Task) -> dict[str, Any]:
+def _line_value(row: dict[str, Any], task: Task) -> dict[str, object]:
     """A line of text as the task reads it; an object is a row as it is."""
     if row.keys() != {"text"} or not isinstance(row["text"], str):
         return row
@@ -99,13 +100,13 @@ _COMPLETED: Mapping[Task, Callable[[Sequence[RawRow], Mapping[str, str], Task], 
 }
 
 
-def _with_answer(row: Mapping[str, Any]) -> dict[str, Any]:
+def _with_answer(row: Row) -> dict[str, Any]:
     """The row as it would be with an answer: a conversation that ends with the user gets a last turn."""
     turns = {column: _as_turns(cell) for column, cell in row.items()}
-    conversations = {column: found for column, found in turns.items() if found}
+    conversations = {column: turns for column, turns in turns.items() if turns}
     if not conversations:
         return {**row, "completion": PENDING}
-    return {**row, **{column: _ended(found) for column, found in conversations.items()}}
+    return {**row, **{column: _ended(turns) for column, turns in conversations.items()}}
 
 
 def _as_turns(cell: Any) -> list[Any] | None:
@@ -119,13 +120,13 @@ def _as_turns(cell: Any) -> list[Any] | None:
     return list(turns_of(cell)) if is_turns else None
 
 
-def _ended(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _ended(turns: Sequence[Row]) -> list[Any]:
     last = next((value for key, value in turns[-1].items() if str(key).casefold() in SPEAKER_KEYS), "")
     is_answered = SPEAKERS.get(normal(str(last))) == "assistant"
     return list(turns) if is_answered else [*turns, {"role": "assistant", "content": PENDING}]
 
 
-def common_system(spec: DataSpec, task: Task = "causal_lm") -> str | None:
+def common_system(spec: DataConfig, task: Task = "causal_lm") -> str | None:
     """The system message that the training rows begin with; None if they have none, or not all the same."""
     if spec.system or task in ("seq_cls", "token_cls"):
         return spec.system

@@ -1,15 +1,13 @@
 """The worker's entry: `python -m tunewright.engine.worker RUN` does the steps of a run's plan that are not done yet.
 
-Everything it has to say goes into the run's files; its exit code is that of the catalogue.
+Its events, results and log are the run's files; its exit code is that of the error catalogue.
 """
 
-import json
 import logging
 import os
 import signal
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,23 +16,30 @@ from typing import Any
 import torch
 import transformers
 
-from tunewright.accel.cpu import planned_matmul
-from tunewright.engine.memory import ran_out, reason_of
-from tunewright.engine.score import Scorer
-from tunewright.engine.train import Outcome, train
-from tunewright.engine.watch import StopFlag, peak_rss_bytes
+from tunewright.engine.system.oom import ran_out, reason_of
+from tunewright.engine.training.callbacks import StopFlag, peak_rss_bytes
+from tunewright.engine.training.evaluation_run import EvaluationRunner
+from tunewright.engine.training.train_adapter import TrainingResult, train
 from tunewright.errors import TunewrightError, error, of_system
-from tunewright.planning.plan import from_json
-from tunewright.rundir import lock
-from tunewright.rundir.ending import keep_talking, last_words, reserve_of
-from tunewright.rundir.events import EventLog
-from tunewright.rundir.store import RunDir, owned
+from tunewright.kernels.cpu_matmul import planned_matmul
+from tunewright.rundir import run_lock
+from tunewright.rundir.event_log import EventLog
+from tunewright.rundir.full_disk import keep_talking, last_words, reserve_of
+from tunewright.rundir.records import RunResult
+from tunewright.rundir.run_dir import RunDir, owned
+
+logger = logging.getLogger(__name__)
 
 LOADER_DIED = "DataLoader worker (pid"  # torch/utils/data/dataloader.py and torch's handler of SIGCHLD say it
 
 
-def quiet() -> None:
-    """Libraries talk to the log only."""
+def configure_logging() -> None:
+    """Standard error of this process is the run's log: Tunewright writes what it does there, libraries their warnings."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    package = logging.getLogger("tunewright")
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
     warnings.simplefilter("default")
     transformers.utils.logging.set_verbosity_warning()
     transformers.utils.logging.disable_progress_bar()
@@ -42,8 +47,9 @@ def quiet() -> None:
 
 
 def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCallback] = ()) -> int:
-    """Do the run's steps; the exit code. Whatever goes wrong is an event, and in the log."""
-    events, started = run.events, time.perf_counter()
+    """Do the run's steps; the exit code. A failure is an event, and in the log."""
+    events = run.events
+    started = time.perf_counter()
     reserve = reserve_of(run, "worker")
     reserve.hold()
     try:
@@ -54,15 +60,16 @@ def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCa
 
 def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any], started: float) -> int:
     try:
-        plan = from_json(run.plan())
-        with planned_matmul(plan.fast_paths, lambda text: events.write("note", text=text)):
-            outcome = train(plan, Scorer(run, stop, events), callbacks)
+        plan = run.plan()
+        runner = EvaluationRunner(run, stop, events)
+        with planned_matmul(plan.fast_paths, runner.reporter("start")):
+            outcome = train(plan, runner, callbacks)
         events.write("done", result=result(run, outcome, time.perf_counter() - started))
         return 0
     except TunewrightError as fault:
         return _failed(events, fault, stop)
     except Exception as fault:
-        traceback.print_exc()
+        logger.exception("the run failed at step %d", events.step)
         if LOADER_DIED in str(fault):
             return _failed(events, error("E514", step=events.step, reason=reason_of(fault), name=run.name), stop)
         if ran_out(fault):
@@ -72,38 +79,38 @@ def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any
         return _failed(events, error("E802", reason=f"{type(fault).__name__}: {fault}"), stop)
 
 
-def result(run: RunDir, outcome: Outcome, total_seconds: float) -> dict[str, Any]:
-    """The numbers that `--json`, the report and comparisons read."""
+def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> RunResult:
+    """The result that `--json`, the report and comparisons read."""
     before, after = outcome.before, outcome.after
-    return {
-        "before": before.scores if before else None,
-        "after": after.scores if after else None,
-        "baseline": outcome.baseline,
-        "rows": after.rows if after else 0,
-        "held_out_rows": after.held_out_rows if after else 0,
-        "seconds": {
+    return RunResult(
+        before=dict(before.scores) if before else None,
+        after=dict(after.scores) if after else None,
+        baseline=outcome.baseline,
+        rows=after.rows if after else 0,
+        held_out_rows=after.held_out_rows if after else 0,
+        seconds={
             "train": round(outcome.train_seconds, 3),
             "evaluate_before": before.seconds if before else 0.0,
             "evaluate_after": after.seconds if after else 0.0,
             "total": round(total_seconds, 3),
         },
-        "tokens": outcome.tokens,
-        "tokens_per_second": outcome.tokens / outcome.train_seconds if outcome.train_seconds else None,
-        "peak_rss_bytes": peak_rss_bytes(),
-        "peak_device_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
-        "steps": outcome.steps,
-        "best_step": outcome.best_step,
-        "trainable_parameters": outcome.trainable_parameters,
-        "adapter": str(run.adapter_dir),
-        "adapter_bytes": sum(file.stat().st_size for file in run.adapter_dir.glob("adapter_model*")),
-    }
+        tokens=outcome.tokens,
+        tokens_per_second=outcome.tokens / outcome.train_seconds if outcome.train_seconds else None,
+        peak_rss_bytes=peak_rss_bytes(),
+        peak_device_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+        steps=outcome.steps,
+        best_step=outcome.best_step,
+        trainable_parameters=outcome.trainable_parameters,
+        adapter=str(run.adapter_dir),
+        adapter_bytes=sum(file.stat().st_size for file in run.adapter_dir.glob("adapter_model*")),
+    )
 
 
 def _failed(events: EventLog, fault: TunewrightError, stop: StopFlag) -> int:
     was_stopped = stop.signal and fault.problems[0].code == "E507"
     code = 128 + stop.signal if was_stopped else fault.exit_code
-    print(fault, file=sys.stderr)
-    events.write("failed", problems=[problem.to_record() for problem in fault.problems], exit_code=code)
+    logger.error("%s", fault)
+    events.write("failed", problems=list(fault.problems), exit_code=code)
     return code
 
 
@@ -116,13 +123,19 @@ def main() -> None:
     """Entry of the process; standard output and error are the run's log."""
     keep_talking()
     run = RunDir(Path(sys.argv[1]))
-    if lock.own(run.path) is None:
+    if run_lock.own(run.path) is None:
         sys.exit(owned(run).exit_code)
     stop = StopFlag()
     stop.install()
     stop.listen(run, at_once=end_at_once)
-    quiet()
-    print(json.dumps({"pid": os.getpid(), "torch_threads": torch.get_num_threads()}))
+    configure_logging()
+    logger.info(
+        "worker %d: torch %s, transformers %s, %d threads",
+        os.getpid(),
+        torch.__version__,
+        transformers.__version__,
+        torch.get_num_threads(),
+    )
     sys.exit(work(run, stop))
 
 

@@ -1,45 +1,41 @@
-"""The same run otherwise: other ranks, methods and ways to hold the model side by side, each with what it takes."""
+"""Variants of a run: other ranks, methods and storage of the model side by side, each with its cost."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from tunewright.config.load_config import patch
+from tunewright.config.methods import METHODS, Method
+from tunewright.config.resolved_config import ResolvedConfig
+from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO
 from tunewright.i18n import N_
-from tunewright.planning.check import check
-from tunewright.planning.choose import (
-    effective_batch,
-    estimate_for,
-    kind_of,
-    largest_step,
-    resolve,
-    trained_by,
-)
-from tunewright.planning.combine import check_method
-from tunewright.planning.memory import full_fine_tuning
-from tunewright.planning.plan import Alternative, Facts, FullFineTuning
-from tunewright.planning.time import estimate_time
-from tunewright.planning.work import frozen_numbers, work
-from tunewright.spec.load import patch
-from tunewright.spec.methods import METHODS, Method
-from tunewright.spec.run import Run
+from tunewright.planning.check_config import check
+from tunewright.planning.compatibility import check_method
+from tunewright.planning.flops import frozen_numbers, work
+from tunewright.planning.memory_estimate import full_fine_tuning
+from tunewright.planning.resolve import effective_batch, estimate_for, kind_of, largest_step, resolve, trained_by
+from tunewright.planning.run_plan import Alternative, FullFineTuning, InspectedFacts
+from tunewright.planning.time_estimate import estimate_time
 
 BYTES_A_PARAMETER = 4
 METHODS_BESIDE: tuple[Method, ...] = ("lora", "ia3", "prompt_tuning")
 
 
-def alternatives(run: Run, facts: Facts, factor: float = 1.0) -> tuple[Alternative, ...]:
-    """What else a resolved run could be; only what works for this model and task."""
-    asked = [*_ranks(run), *_savings(run), *_stored(run)]
-    found = [
-        _alternative(patch(run, changes), facts, title, changes, values, factor) for title, changes, values in asked
+def alternatives(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0) -> tuple[Alternative, ...]:
+    """What else a run could be; only what works for this model and task."""
+    candidates = [*_ranks(run), *_savings(run), *_stored(run)]
+    results = [
+        _alternative(patch(run, changes), facts, title, changes, values, factor)
+        for title, changes, values in candidates
     ]
-    found += [_of_method(run, facts, method, factor) for method in METHODS_BESIDE if method != run.method]
-    return tuple(one for one in found if one is not None)
+    results += [_of_method(run, facts, method, factor) for method in METHODS_BESIDE if method != run.method]
+    return tuple(alternative for alternative in results if alternative is not None)
 
 
-Asked = tuple[str, dict[str, Any], dict[str, Any]]
+WantedMethods = tuple[str, dict[str, Any], dict[str, Any]]
 
 
-def _ranks(run: Run) -> list[Asked]:
+def _ranks(run: ResolvedConfig) -> list[WantedMethods]:
     rank = dict(run.peft).get("r")
     if not isinstance(rank, int):
         return []
@@ -50,20 +46,20 @@ def _ranks(run: Run) -> list[Asked]:
     ]
 
 
-def _savings(run: Run) -> list[Asked]:
-    found: list[Asked] = []
-    rows, batch = int(run.train.per_device_train_batch_size), effective_batch(run)
+def _savings(run: ResolvedConfig) -> list[WantedMethods]:
+    savings: list[WantedMethods] = []
+    rows, batch = run.train.per_device_train_batch_size, effective_batch(run)
     half = rows // 2
     if half and batch % half == 0:
         changes = {"train.per_device_train_batch_size": half, "train.gradient_accumulation_steps": batch // half}
         values = {"rows": half, "now": rows, "batch": batch}
-        found.append((N_("{rows} rows at once instead of {now}, the effective batch stays {batch}"), changes, values))
+        savings.append((N_("{rows} rows at once instead of {now}, the effective batch stays {batch}"), changes, values))
     if not run.train.activation_checkpointing and run.method != "prefix_tuning":
-        found.append((N_("activations computed twice (checkpointing)"), {"train.activation_checkpointing": True}, {}))
-    return found
+        savings.append((N_("activations recomputed (checkpointing)"), {"train.activation_checkpointing": True}, {}))
+    return savings
 
 
-def _stored(run: Run) -> list[Asked]:
+def _stored(run: ResolvedConfig) -> list[WantedMethods]:
     title = N_("frozen weights in {kind}")
     kinds = ("8bit", "4bit", "none")
     return [
@@ -71,20 +67,25 @@ def _stored(run: Run) -> list[Asked]:
     ]
 
 
-def _of_method(run: Run, facts: Facts, method: Method, factor: float) -> Alternative | None:
+def _of_method(run: ResolvedConfig, facts: InspectedFacts, method: Method, factor: float) -> Alternative | None:
     """The run by another method, whose own fields the plan chooses."""
-    other = Run.model_validate({**run.model_dump(), "method": method, "peft": {}})
-    other, _choices = resolve(patch(other, {"train.learning_rate": "auto"}), facts)
+    open_config = RunConfig.model_validate({**run.model_dump(), "method": method, "peft": {}})
+    resolved, _choices = resolve(patch(open_config, {"train.learning_rate": AUTO}), facts)
     title = METHODS[method].title
-    return _alternative(other, facts, "{title}", {"method": method}, {"title": title}, factor)
+    return _alternative(resolved, facts, "{title}", {"method": method}, {"title": title}, factor)
 
 
 def _alternative(
-    run: Run, facts: Facts, title: str, changes: dict[str, Any], values: Mapping[str, Any], factor: float
+    run: ResolvedConfig,
+    facts: InspectedFacts,
+    title: str,
+    changes: dict[str, Any],
+    values: Mapping[str, object],
+    factor: float,
 ) -> Alternative | None:
     if check(run, facts) or check_method(run, facts):
         return None
-    memory = estimate_for(run, facts, checkpointing=bool(run.train.activation_checkpointing))
+    memory = estimate_for(run, facts)
     time = estimate_time(run, facts, factor)
     trained = trained_by(run, facts)
     return Alternative(
@@ -94,9 +95,9 @@ def _alternative(
     )  # fmt: skip
 
 
-def in_full(run: Run, facts: Facts, factor: float = 1.0) -> FullFineTuning:
+def in_full(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0) -> FullFineTuning:
     """What training every weight of the model on the same rows would take."""
-    kind = kind_of(run, facts, checkpointing=bool(run.train.activation_checkpointing))
+    kind = kind_of(run, facts)
     memory = full_fine_tuning(
         run, facts.model, largest_step(run, facts), num_labels=len(facts.data.labels) or 1, kind=kind
     )

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.errors import exists_already
-from tunewright.rundir import durable
-from tunewright.trust import is_plain
+from tunewright.rundir import atomic_io
+from tunewright.security import is_plain
 
 MANIFEST = "manifest.json"
 TOTALS = "totals.json"  # tokens and seconds of training up to this step
 NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
 FIELDS = {"format", "run", "step", "files", "identity"}
 Harm = Literal["damaged", "missing", "extra", "unreadable", "changed"]
-LEAST_KEPT = 2  # with one alone, a fault in it would be the end of the run
+LEAST_KEPT = 2  # with only one, damage to it would be the end of the run
 
 
 def sha256(path: Path) -> str:
@@ -32,25 +32,25 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
+def _digest(manifest: Mapping[str, object]) -> str:
     body = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _files(folder: Path) -> dict[str, Path]:
     """Every file of a folder but its manifest, by relative name."""
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
-    found.pop(MANIFEST, None)
-    return found
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
+    files.pop(MANIFEST, None)
+    return files
 
 
 def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -> None:
     """Bring a staged folder to the disk and write its manifest: the last file to be written in it."""
-    durable.sync_folder(folder)
+    atomic_io.sync_folder(folder)
     files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
-    manifest: dict[str, Any] = {"format": 1, "run": run_id, "step": step, "files": files, "identity": dict(identity)}
+    manifest: dict[str, object] = {"format": 1, "run": run_id, "step": step, "files": files, "identity": dict(identity)}
     manifest["sha256"] = _digest(manifest)
-    durable.write_json(folder / MANIFEST, manifest)
+    atomic_io.write_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -69,26 +69,26 @@ def _has_our_shape(files: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Fault:
+class CheckpointFault:
     """A file that is not as its folder's manifest says."""
 
     file: str
     kind: Harm
 
 
-def faults(folder: Path, digest: Callable[[Path], str] = sha256) -> Iterator[Fault]:
-    """Every file that is not as it was sealed. Without a sound manifest that is the one fault, as nothing else is known."""
+def faults(folder: Path, digest: Callable[[Path], str] = sha256) -> Iterator[CheckpointFault]:
+    """Every file that has changed since it was sealed. Without a valid manifest this is the only problem, as no more is known."""
     manifest = read_manifest(folder)
     if manifest is None:
-        yield Fault(MANIFEST, "damaged" if (folder / MANIFEST).is_file() else "missing")
+        yield CheckpointFault(MANIFEST, "damaged" if (folder / MANIFEST).is_file() else "missing")
         return
     present = _files(folder)
     for name, expected in manifest["files"].items():
         if name not in present:
-            yield Fault(name, "missing")
+            yield CheckpointFault(name, "missing")
         elif kind := _harm(present[name], expected, digest):
-            yield Fault(name, kind)
-    yield from (Fault(name, "extra") for name in present if name not in manifest["files"])
+            yield CheckpointFault(name, kind)
+    yield from (CheckpointFault(name, "extra") for name in present if name not in manifest["files"])
 
 
 def _harm(path: Path, expected: Mapping[str, Any], digest: Callable[[Path], str]) -> Harm | None:
@@ -121,7 +121,7 @@ class CheckpointStore:
         self,
         step: int,
         fill: Callable[[Path], None],
-        identity: Mapping[str, Any],
+        identity: Mapping[str, object],
         *,
         keep: int,
         best_step: int | None = None,
@@ -131,15 +131,17 @@ class CheckpointStore:
 
         Where the disk refuses there is a second try; if it is full, older checkpoints make room for that, all but the
         newest two and both best ones.
-        Raises: OSError if that failed too, with nothing of it left; SpecError E115 where a foreign folder has the name.
+        Raises: OSError if that failed too, with no part of it left; SpecError E115 where a foreign folder has the name.
         """
         try:
             self._publish(step, fill, identity)
         except OSError as fault:
-            if fault.errno in durable.NO_ROOM:
+            if fault.errno in atomic_io.NO_ROOM:
                 self.rotate(LEAST_KEPT, (best_step, best_before))
             for folder in filter(Path.is_dir, (self.folder.parent, self.folder)):
-                durable.fsync(folder)  # it may be theirs that failed, and what has its name already is not named again
+                atomic_io.fsync(
+                    folder
+                )  # it may be theirs that failed, and what has its name already is not named again
             self._publish(step, fill, identity)
         self.rotate(keep, (best_step,))
 
@@ -149,19 +151,19 @@ class CheckpointStore:
             raise exists_already(target)
         if target.exists() and not self._fault(step, target):
             return
-        with durable.staging(self.folder) as staged:
+        with atomic_io.staging(self.folder) as staged:
             content = staged / target.name
-            durable.make_folder(content)
+            atomic_io.make_folder(content)
             fill(content)
             seal(content, run_id=self.run_id, step=step, identity=identity)
             if target.exists():
                 self._set_aside(step, target)
-            durable.move_folder(content, target)
+            atomic_io.move_folder(content, target)
 
     def _named(self) -> list[tuple[int, Path]]:
         """Folders with a checkpoint's name, by step, whoever made them."""
-        found = [(NAME.fullmatch(path.name), path) for path in self.folder.glob("checkpoint-*") if path.is_dir()]
-        return sorted((int(match[1]), path) for match, path in found if match)
+        matches = [(NAME.fullmatch(path.name), path) for path in self.folder.glob("checkpoint-*") if path.is_dir()]
+        return sorted((int(match[1]), path) for match, path in matches if match)
 
     def _is_foreign(self, folder: Path) -> bool:
         """Made by somebody else: a whole manifest of another run, or none of the files that only we write."""
@@ -171,7 +173,7 @@ class CheckpointStore:
         return bool(manifest["run"] != self.run_id)
 
     def _unsealed(self, step: int, folder: Path) -> str:
-        """Why a folder of ours is no checkpoint, by its manifest and its files' names; empty if it is one."""
+        """Why a folder of ours is not a checkpoint, by its manifest and its files' names; empty if it is one."""
         manifest = read_manifest(folder)
         if manifest is None:
             return damage(folder)
@@ -188,7 +190,7 @@ class CheckpointStore:
     def _set_aside(self, step: int, folder: Path) -> Path:
         names = (self.folder / f".corrupt-{step}-{number}" for number in count())
         target = next(path for path in names if not path.exists())
-        durable.move_folder(folder, target)
+        atomic_io.move_folder(folder, target)
         return target
 
     def own(self) -> list[tuple[int, Path]]:
@@ -196,20 +198,20 @@ class CheckpointStore:
         return [(step, path) for step, path in self._named() if not self._unsealed(step, path)]
 
     def newest_valid(self) -> tuple[Path | None, list[str]]:
-        """The newest checkpoint that verifies, and what there was to say about newer ones.
+        """The newest checkpoint that verifies, and the problems of newer ones.
 
-        Those of ours are set aside under another name, not deleted; those of others are left as they are.
+        Those of ours are set aside under another name, not deleted; those of others stay unchanged.
         """
-        told: list[str] = []
+        messages: list[str] = []
         for step, path in reversed(self._named()):
             if self._is_foreign(path):
-                told.append(f"{path.name}: not a checkpoint of this run, left alone")
+                messages.append(f"{path.name}: not a checkpoint of this run, left alone")
                 continue
             fault = self._fault(step, path)
             if not fault:
-                return path, told
-            told.append(f"{fault}; set aside as {self._set_aside(step, path).name}")
-        return None, told
+                return path, messages
+            messages.append(f"{fault}; set aside as {self._set_aside(step, path).name}")
+        return None, messages
 
     def rotate(self, keep: int, best_steps: Collection[int | None] = ()) -> list[int]:
         """Remove old checkpoints by step: the newest `keep` and the best stay; what cannot be removed now stays too.
@@ -224,6 +226,6 @@ class CheckpointStore:
         gone = []
         for step, path in going:
             with suppress(OSError):
-                durable.remove_folder(path)
+                atomic_io.remove_folder(path)
                 gone.append(step)
         return gone

@@ -1,140 +1,186 @@
-"""events.jsonl: one strict JSON object a line, appended by the worker, tailed by whoever watches.
+"""The events of a run, one model for each kind; a line of events.jsonl is one of them.
 
-| kind | fields besides schema, seq, t, step |
-|---|---|
-| phase | phase (prepare, load, rehearse, evaluate_before, train, save, evaluate_after), state (begin, end), seconds |
-| progress | phase, done, total: inside a phase that takes longer than two seconds |
-| log | loss, learning_rate, grad_norm, epoch, tokens, tokens_per_second, eta_seconds, rss_bytes, padding/row_wait/core_wait_share |
-| eval | held_out_loss, seconds, is_best |
-| score | which (before, after), scores, rows, seconds |
-| checkpoint | path, bytes, reason |
-| note | text: something decided or measured that a person wants to know |
-| alert | problem |
-| done | result |
-| failed | problems, exit_code |
+All but the few that the parent adds are written by the worker. docs/run-folder.md is made from these.
 """
 
-import json
-import math
-import os
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Mapping
+from typing import Literal
 
-from tunewright.errors import Problem
-from tunewright.rundir import durable
-from tunewright.rundir.layout import SCHEMA
-from tunewright.rundir.reading import event_of, events_of
-from tunewright.rundir.shapes import KINDS
-
-BLOCK_BYTES = 2**16
+from tunewright.config.stored_record import Count, Measured, Number, Scores, Stamp, StoredRecord
+from tunewright.rundir.records import RunResult, StoredProblem
 
 
-def finite(value: Any) -> Any:
-    """Numbers that JSON can hold; NaN and infinities become None, wherever they stand."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
+class Event(StoredRecord):
+    """What all events have. An event of a kind that only newer versions know is this alone."""
+
+    seq: Count
+    """number of the event in its run, from 0"""
+    t: Stamp
+    """when it was written"""
+    step: Count
+    """optimizer steps that were done by then"""
+    kind: str
+    """one of the kinds below"""
 
 
-@dataclass
-class EventLog:
-    """The writer of one run's events. One process writes at a time: the worker, or the parent when it is gone.
+class PhaseBeginEvent(Event):
+    """A phase begins."""
 
-    Events that the disk refuses are written as soon as it takes them again; they do not end the run.
-    """
-
-    path: Path
-    step: int = 0
-    _seq: int = field(default=-1, init=False)
-    _waiting: deque[str] = field(default_factory=deque, init=False)  # lines that the disk refused
-
-    def write(self, kind: str, **fields: Any) -> None:
-        assert kind in KINDS, kind
-        if self._seq < 0:
-            self._seq = (last_event(self.path) or {"seq": -1})["seq"]
-        self._seq += 1
-        head: dict[str, Any] = {
-            "schema": SCHEMA,
-            "seq": self._seq,
-            "t": round(time.time(), 3),
-            "step": self.step,
-            "kind": kind,
-        }
-        self._waiting.append(json.dumps(finite({**head, **fields}), ensure_ascii=False, allow_nan=False))
-        self.flush()
-
-    def flush(self) -> bool:
-        """Write what waits; False if the disk still refuses it."""
-        try:
-            while self._waiting:
-                durable.append_line(self.path, self._waiting[0])
-                self._waiting.popleft()
-        except OSError as fault:
-            if fault.errno not in durable.REFUSALS:
-                raise
-        return not self._waiting
-
-    def alert(self, problem: Problem) -> None:
-        self.write("alert", problem=problem.to_record())
+    kind: Literal["phase"]
+    phase: str
+    """prepare, load, rehearse, evaluate_before, train, evaluate_after, save"""
+    state: Literal["begin"]
+    """that it begins"""
 
 
-def each_event(path: Path) -> Iterator[dict[str, Any]]:
-    """All events that are whole, read one by one; torn lines are left out. Raises: TrainingError E525."""
-    return (event for event, _place in events_of(path))
+class PhaseEndEvent(Event):
+    """A phase has ended well."""
+
+    kind: Literal["phase"]
+    phase: str
+    """as when it began"""
+    state: Literal["end"]
+    """that it has ended"""
+    seconds: Number
+    """its length"""
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """All events that are whole; torn lines are left out. Raises: TrainingError E525."""
-    return list(each_event(path))
+class ProgressEvent(Event):
+    """How far a phase is that takes longer than a second."""
+
+    kind: Literal["progress"]
+    phase: str
+    """the phase"""
+    done: Count
+    """units of work that are done: rows, or rows weighted by what they cost"""
+    total: Count
+    """units of work in all"""
 
 
-def last_event(path: Path) -> dict[str, Any] | None:
-    """The last whole event, found from the end; None if there is none. Lines that are no events are left out."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        lines = _from_the_end(file)
-        next(lines)  # what stands behind the last end of a line
-        for line in lines:
-            with suppress(ValueError):
-                if event := event_of(line):
-                    return event
-    return None
+class LogEvent(Event):
+    """What was measured at a logged step; every `logging_steps`."""
+
+    kind: Literal["log"]
+    loss: Measured
+    """mean training loss of the steps since the last one"""
+    learning_rate: Measured
+    """of the next step"""
+    tokens_per_second: Measured
+    """tokens over the seconds of all steps, without padding"""
+    eta_seconds: Measured
+    """until the last step, at the mean speed of this session"""
+    rss_bytes: Count
+    """the worker's memory now"""
+    grad_norm: Measured = None
+    """norm of the gradient before it was clipped"""
+    epoch: Measured = None
+    """epochs that are done, with a fraction"""
+    tokens: Count | None = None
+    """tokens of all steps, without padding"""
+    train_seconds: Number | None = None
+    """seconds in all steps, evaluations left out"""
+    max_steps: Count | None = None
+    """steps of the run"""
+    padding_share: Number | None = None
+    """of all positions, from 0 to 1"""
+    row_wait_share: Number | None = None
+    """of the time, waiting for rows, from 0 to 1"""
+    core_wait_share: Number | None = None
+    """of the threads' time, waiting for a core, from 0 to 1; 0 where the kernel does not count it"""
 
 
-def _from_the_end(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file, the last first."""
-    place, rest = file.seek(0, os.SEEK_END), b""
-    while place:
-        size = min(BLOCK_BYTES, place)
-        place = file.seek(place - size)
-        rest, *lines = (file.read(size) + rest).split(b"\n")
-        yield from reversed(lines)
-    yield rest
+class EvalEvent(Event):
+    """The held-out loss during training; every `eval_steps`."""
+
+    kind: Literal["eval"]
+    held_out_loss: Measured
+    """mean over the tokens in the loss"""
+    is_best: bool
+    """whether it is the lowest so far"""
+    seconds: Number | None = None
+    """what measuring it took"""
 
 
-@dataclass
-class Tail:
-    """Reads on from where it stopped."""
+class ScoreEvent(Event):
+    """The scores of an evaluation before or after training."""
 
-    path: Path
-    position: int = 0
+    kind: Literal["score"]
+    which: str
+    """before or after"""
+    scores: Scores
+    """by the name of the metric"""
+    rows: Count
+    """held-out rows that were answered or labelled"""
+    held_out_rows: Count
+    """held-out rows in the loss"""
+    seconds: Number
+    """what measuring them took"""
 
-    def each(self) -> Iterator[dict[str, Any]]:
-        """Events written since the last call, one by one. Raises: TrainingError E525."""
-        for event, place in events_of(self.path, self.position):
-            self.position = place
-            yield event
 
-    def read(self) -> list[dict[str, Any]]:
-        """All of them. Raises: TrainingError E525."""
-        return list(self.each())
+class CheckpointEvent(Event):
+    """A checkpoint was saved and sealed."""
+
+    kind: Literal["checkpoint"]
+    path: str
+    """its folder, in the run's"""
+    bytes: Count = 0
+    """its size on disk"""
+
+
+class NoteEvent(Event):
+    """Something was decided or measured that a user wants to know."""
+
+    kind: Literal["note"]
+    text: str
+    """a sentence, in English"""
+
+
+class AlertEvent(Event):
+    """Something is wrong, but the run goes on."""
+
+    kind: Literal["alert"]
+    problem: StoredProblem
+    """a problem of the catalogue, docs/errors.md"""
+
+
+class DoneEvent(Event):
+    """The last event of a run that finished."""
+
+    kind: Literal["done"]
+    result: RunResult
+    """what it measured"""
+
+
+class FailedEvent(Event):
+    """The last event of a session that ended early."""
+
+    kind: Literal["failed"]
+    problems: list[StoredProblem]
+    """why"""
+    exit_code: int
+    """of the worker"""
+
+
+_MODELS: Mapping[str, type[Event]] = {
+    "progress": ProgressEvent,
+    "log": LogEvent,
+    "eval": EvalEvent,
+    "score": ScoreEvent,
+    "checkpoint": CheckpointEvent,
+    "note": NoteEvent,
+    "alert": AlertEvent,
+    "done": DoneEvent,
+    "failed": FailedEvent,
+}
+
+
+KINDS = ("phase", *_MODELS)
+
+
+def parse_event(record: Mapping[str, object]) -> Event:
+    """The event that a JSON object is. Raises: pydantic.ValidationError."""
+    kind = record.get("kind")
+    if kind == "phase":
+        return (PhaseEndEvent if record.get("state") == "end" else PhaseBeginEvent).model_validate(record)
+    model = _MODELS.get(kind, Event) if isinstance(kind, str) else Event
+    return model.model_validate(record)

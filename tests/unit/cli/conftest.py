@@ -15,11 +15,22 @@ from typer.testing import CliRunner
 from tunewright import api
 from tunewright.cli.main import app
 from tunewright.errors import Problem
-from tunewright.facts import bundled, machine
-from tunewright.facts.machine import Probe
-from tunewright.flow import start
-from tunewright.rundir import durable, layout
-from tunewright.rundir.store import RunDir
+from tunewright.inspection import builtin_models, machine_info
+from tunewright.inspection.machine_info import SpeedProbe
+from tunewright.launch import start_run
+from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir import atomic_io, file_names
+from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    AnswerResult,
+    EvaluateRequest,
+    EvaluateResult,
+    MergeRequest,
+    MergeResult,
+    SessionRequest,
+    SessionResult,
+)
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -77,8 +88,8 @@ def model(tmp_path: Path, home: Path) -> Path:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>", "chat_template": TEMPLATE}))
     _write_weights(folder / "model.safetensors")
-    probe = Probe(device="cpu", device_name="cpu", memory_bytes=2**34, flops={"fp32": 1e11, "bf16": 4e10})
-    durable.write_text(machine.probe_path(), probe.model_dump_json())
+    probe = SpeedProbe(device="cpu", device_name="cpu", memory_bytes=2**34, flops={"fp32": 1e11, "bf16": 4e10})
+    atomic_io.write_text(machine_info.probe_path(), probe.model_dump_json())
     return folder
 
 
@@ -105,7 +116,7 @@ def _write_weights(path: Path) -> None:
 @pytest.fixture
 def built_in(model: Path, home: Path) -> Path:
     """The same small model under the built-in name smollm2."""
-    bundle = bundled.BUNDLED["smollm2"]
+    bundle = builtin_models.BUNDLED["smollm2"]
     (home / "models").mkdir()
     folder = home / "models" / f"smollm2-{bundle.weights_sha256[:12]}"
     folder.symlink_to(model)
@@ -169,7 +180,7 @@ def tell(run: RunDir, events: Sequence[Event], *, seq: int = 0) -> None:
     """Write events into a run as its worker would."""
     for number, event in enumerate(events):
         head = {"schema": 1, "seq": seq + number, "t": 1_790_000_000.0 + number, "step": 0}
-        durable.append_line(run.file(layout.EVENTS), json.dumps({**head, **event}))
+        atomic_io.append_line(run.file(file_names.EVENTS), json.dumps({**head, **event}))
 
 
 def conclude(run: RunDir, state: str = "finished", problem: Problem | None = None) -> None:
@@ -192,9 +203,9 @@ def make_run(tw: Run, model: Path, rows: Path) -> Callable[..., api.TrainedRun]:
         events: Sequence[Event] | None = None,
     ) -> api.TrainedRun:
         loaded = api.load(named={"model.name": str(model), "data.train": str(rows), "run.name": name})
-        run = start.create(loaded, api.plan(loaded), force=False, note=lambda text: None)
+        run = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
         tell(run, story(state=state, problem=problem) if events is None else events)
-        run.file(layout.LOG).write_text("transformers says \x1b[31mhello\x1b[0m\n")
+        run.file(file_names.LOG).write_text("transformers says \x1b[31mhello\x1b[0m\n")
         run.adapter_dir.mkdir()
         (run.adapter_dir / "adapter_config.json").write_text("{}")
         conclude(run, state, problem)
@@ -213,7 +224,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[RunDir]:
         tell(run, story())
         conclude(run)
 
-    monkeypatch.setattr(start, "start_parent", start_parent)
+    monkeypatch.setattr(start_run, "start_parent", start_parent)
     return launched
 
 
@@ -221,23 +232,24 @@ class FakeSession:
     """Answers as a loaded model would."""
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        self.prompts: list[Any] = []
 
-    def request(self, do: str, progress: Any = None, **arguments: Any) -> dict[str, Any]:
-        if do == "evaluate":
+    def request(
+        self, request: SessionRequest, result: type[SessionResult], reporter: Reporter = SILENT
+    ) -> SessionResult:
+        if isinstance(request, EvaluateRequest):
             sample = {"row": 3, "prompt": "How much?", "reference": "6", "answer": "6\x1b[31m", "base": "well"}
-            return {"before": SCORES, "after": AFTER, "rows": 4, "held_out_rows": 4, "samples": [sample]}
-        if do == "merge":
-            return {"path": "/somewhere/merged", "bytes": 2**20, "prompts": 8, "equal": 8, "max_logit_difference": 2e-5}
-        self.asked += arguments["asked"]
-        if isinstance(self.asked[-1], dict):
-            return {
-                "tuned": ["refund"] * len(arguments["asked"]),
-                "tuned_probability": [0.973] * len(arguments["asked"]),
-            }
-        tuned = [f"tuned: {turns[-1]['content']}\nend" for turns in arguments["asked"]]
-        base = [f"base: {turns[-1]['content']}" for turns in arguments["asked"]]
-        return {"tuned": tuned, "base": base} if arguments["with_base"] else {"tuned": tuned}
+            return EvaluateResult(SCORES, AFTER, rows=4, held_out_rows=4, samples=[sample], baseline=None)
+        if isinstance(request, MergeRequest):
+            return MergeResult("/somewhere/merged", bytes=2**20, prompts=8, equal=8, max_logit_difference=2e-5)
+        assert isinstance(request, AnswerRequest)
+        prompts: list[Any] = list(request.prompts)
+        self.prompts += prompts
+        if isinstance(self.prompts[-1], dict):
+            return AnswerResult(["refund"] * len(prompts), [0.973] * len(prompts))
+        tuned = [f"tuned: {turns[-1]['content']}\nend" for turns in prompts]
+        base = [f"base: {turns[-1]['content']}" for turns in prompts]
+        return AnswerResult(tuned, base=base if request.with_base else None)
 
     def close(self) -> None:
         """Nothing to end."""

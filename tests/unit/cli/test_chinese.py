@@ -14,12 +14,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import tunewright
-from tunewright.catalogue import CATALOGUE
 from tunewright.cli.main import app
-from tunewright.doctor.finding import Remedy
+from tunewright.config.load_config import load
 from tunewright.errors import Problem, SpecError, Where
+from tunewright.errors.catalogue import load_catalogue
 from tunewright.i18n import LOCALE_DIR, N_, Phrase, speaking
-from tunewright.spec.load import load
+from tunewright.rundir.finding import Remedy
 
 SOURCE = Path(tunewright.__file__).parent
 CHINESE = gettext.translation("tunewright", LOCALE_DIR, languages=["zh"])
@@ -54,37 +54,37 @@ def test_the_words_are_in_the_catalogue(word: str) -> None:
     assert CHINESE.gettext(word) != word
 
 
-@pytest.mark.parametrize("code", CATALOGUE)
+@pytest.mark.parametrize("code", load_catalogue())
 def test_a_users_word_stays_as_it_is_in_every_message_and_fix(code: str) -> None:
-    entry = CATALOGUE[code]
+    entry = load_catalogue()[code]
     for word in WORDS:
         problem = Problem(code, values=dict.fromkeys(_fields(entry.sentence, *entry.fixes), word))
         with speaking("zh"):
-            told = [problem.message(), *problem.fixes()]
+            expected = [problem.message(), *problem.fixes()]
         templates = [CHINESE.gettext(text) for text in (entry.sentence, *entry.fixes)]
         assert [
-            text for text, template in zip(told, templates, strict=True) if _fields(template) and word not in text
+            text for text, template in zip(expected, templates, strict=True) if _fields(template) and word not in text
         ] == []
-        assert [text for text in told if CHINESE.gettext(word) in text] == [
+        assert [text for text in expected if CHINESE.gettext(word) in text] == [
             text
-            for text, template in zip(told, templates, strict=True)
+            for text, template in zip(expected, templates, strict=True)
             if CHINESE.gettext(word) in template.format_map(dict.fromkeys(_fields(template), ""))
         ]
 
 
-@pytest.mark.parametrize("code", CATALOGUE)
+@pytest.mark.parametrize("code", load_catalogue())
 def test_a_phrase_is_translated_and_english_in_json(code: str) -> None:
-    entry = CATALOGUE[code]
+    entry = load_catalogue()[code]
     for name in _fields(entry.sentence):
         values = dict.fromkeys(_fields(entry.sentence, *entry.fixes), "7") | {
-            name: N_("signal 9 from somebody; memory was not short")
+            name: N_("signal 9 from another process; memory was not short")
         }
         problem = Problem(code, values=values)
         with speaking("zh"):
-            assert "有人发送了信号 9" in problem.message()
-            assert "signal 9 from somebody" in problem.to_json()["message"]
+            assert "其他进程发来的信号 9" in problem.message()
+            assert "signal 9 from another process" in problem.to_json()["message"]
         with speaking("en"):
-            assert "signal 9 from somebody" in problem.message()
+            assert "signal 9 from another process" in problem.message()
 
 
 def test_a_phrase_survives_a_file_and_another_process() -> None:
@@ -113,7 +113,7 @@ def test_a_remedy_translates_its_phrases_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("train", "m", "d.jsonl", "--set", "peft.rank=4"), "“rank”"),
         (("train", "m", "d.jsonl", "--preset", "rank"), "preset 必须是"),
@@ -125,8 +125,8 @@ def test_a_remedy_translates_its_phrases_alone() -> None:
         (("config", "validate", "prompt"), "无法读取配置“prompt”：文件不存在"),
     ],
 )
-def test_the_command_line_leaves_words_as_they_were_typed(tw, chinese, words: tuple[str, ...], told: str) -> None:
-    assert told in tw(*words).err
+def test_the_command_line_leaves_words_as_they_were_typed(tw, chinese, words: tuple[str, ...], expected: str) -> None:
+    assert expected in tw(*words).err
 
 
 def _marked(path: Path) -> list[tuple[str, ...]]:
@@ -145,16 +145,16 @@ def _marked(path: Path) -> list[tuple[str, ...]]:
 def test_every_marked_text_has_chinese_inside_f_strings_too(path: Path) -> None:
     same = {"", "{fix}", "{reason}", "torch", "Hub", "GGUF", "LoRA"}
     for texts in _marked(path):
-        told = CHINESE.ngettext(*texts[:2], 2) if len(texts) > 1 else CHINESE.gettext(texts[0])
-        is_command = re.fullmatch(r"[\w{}.,:/'\" ()<>=-]*", told) and told == texts[-1]
-        assert told != texts[-1] or texts[-1] in same or is_command, texts
+        expected = CHINESE.ngettext(*texts[:2], 2) if len(texts) > 1 else CHINESE.gettext(texts[0])
+        is_command = re.fullmatch(r"[\w{}.,:/'\" ()<>=-]*", expected) and expected == texts[-1]
+        assert expected != texts[-1] or texts[-1] in same or is_command, texts
 
 
 def _paths(group: TyperGroup, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found = [before]
+    paths = [before]
     for name, command in group.commands.items():
-        found += _paths(command, (*before, name)) if isinstance(command, TyperGroup) else [(*before, name)]
-    return found
+        paths += _paths(command, (*before, name)) if isinstance(command, TyperGroup) else [(*before, name)]
+    return paths
 
 
 @pytest.mark.parametrize("words", _paths(get_command(app)), ids=" ".join)
@@ -176,7 +176,7 @@ def test_no_help_page_keeps_words_of_the_parser(tw, chinese, words: tuple[str, .
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("trian",), "没有命令“trian”；你是不是想用 'train'？"),
         (("xyzzy",), "没有命令“xyzzy”"),
@@ -191,9 +191,9 @@ def test_no_help_page_keeps_words_of_the_parser(tw, chinese, words: tuple[str, .
         (("train", "--offline=1"), "选项 --offline 不带值"),
     ],
 )
-def test_errors_of_usage_are_chinese(tw, chinese, words: tuple[str, ...], told: str) -> None:
+def test_errors_of_usage_are_chinese(tw, chinese, words: tuple[str, ...], expected: str) -> None:
     ended = tw(*words)
-    assert (ended.code, told in ended.err) == (2, True), ended.err
+    assert (ended.code, expected in ended.err) == (2, True), ended.err
 
 
 def test_errors_of_usage_are_english_in_json_whatever_the_language(tw, chinese) -> None:

@@ -30,7 +30,7 @@ def test_nothing_found_is_said_plainly_with_what_was_looked_at(tw, make_run: Mak
     make_run()
     shown = tw("diagnose")
     assert shown.code == 0
-    assert shown.out.startswith("Nothing was found. Looked at: 4 logged steps, 1 held-out measurement, ")
+    assert shown.out.startswith("No problems found. Checked: 4 logged steps, 1 held-out measurement, ")
 
 
 def test_a_finding_comes_with_numbers_cause_and_commands(tw, make_run: MakeRun) -> None:
@@ -54,22 +54,22 @@ def test_a_remedy_can_be_pasted(tw, make_run: MakeRun, worked: list[Any]) -> Non
 
 def test_json_is_one_object_with_evidence_and_patches(tw, make_run: MakeRun) -> None:
     run = make_run(events=overfitted())
-    found = tw("diagnose", run.name, "--json").json
-    assert (found["schema"], found["name"], found["state"]) == (1, run.name, "finished")
-    assert found["looked_at"] == {"steps": 4, "evaluations": 4, "rows": 0, "answers": 0}
-    finding = found["findings"][0]
+    record = tw("diagnose", run.name, "--json").json
+    assert (record["schema"], record["name"], record["state"]) == (1, run.name, "finished")
+    assert record["looked_at"] == {"steps": 4, "evaluations": 4, "rows": 0, "answers": 0}
+    finding = record["findings"][0]
     assert (finding["code"], finding["severity"], finding["confidence"]) == ("D301", "warning", "certain")
     assert finding["evidence"] == {"count": 3, "best": 1, "best_loss": 0.6, "last_loss": 1.2}
     assert finding["remedies"][0]["patch"].keys() == {"train.num_train_epochs"}
-    json.dumps(found)
+    json.dumps(record)
 
 
 def test_a_run_that_died_of_memory_is_resumed_with_less(tw, make_run: MakeRun) -> None:
     problem = Problem("E404", values={"step": 3, "reason": "cannot allocate", "name": "mita"})
     run = make_run(state="failed", problem=problem)
-    found = tw("diagnose", run.name, "--json").json["findings"][0]
-    assert found["code"] == "D103"
-    assert found["remedies"][0]["command"].startswith(f"tunewright runs resume {run.name} --set ")
+    record = tw("diagnose", run.name, "--json").json["findings"][0]
+    assert record["code"] == "D103"
+    assert record["remedies"][0]["command"].startswith(f"tunewright runs resume {run.name} --set ")
 
 
 def test_an_end_that_no_rule_explains_is_shown_as_it_was(tw, make_run: MakeRun) -> None:
@@ -77,7 +77,7 @@ def test_an_end_that_no_rule_explains_is_shown_as_it_was(tw, make_run: MakeRun) 
     make_run(state="failed", problem=problem)
     shown = tw("diagnose")
     assert shown.code == 0
-    assert "E802" in shown.out and "Nothing was found." in shown.out
+    assert "E802" in shown.out and "No problems found." in shown.out
 
 
 def test_a_run_that_does_not_exist_is_an_error(tw) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tunewright import api
-from tunewright.catalogue import CATALOGUE
 from tunewright.errors import FAMILIES, Problem, Where, errors_of
+from tunewright.errors.catalogue import load_catalogue
 from tunewright.i18n import language
 
 CONFIG = """model: smollm2
@@ -54,12 +54,12 @@ def test_json_errors_stand_on_stderr_and_stdout_is_empty(tw, tmp_path: Path) -> 
     assert [problem["code"] for problem in error["problems"]] == ["E102", "E103"]
 
 
-FIRST_OF_FAMILY = [next(code for code in CATALOGUE if code.startswith(family)) for family in FAMILIES]
+FIRST_OF_FAMILY = [next(code for code in load_catalogue() if code.startswith(family)) for family in FAMILIES]
 
 
 @pytest.mark.parametrize("code", [*FIRST_OF_FAMILY, "E402", "E505", "E502", "E501"])
 def test_the_exit_code_is_that_of_the_catalogue(tw, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    texts = (CATALOGUE[code].sentence, *CATALOGUE[code].fixes)
+    texts = (load_catalogue()[code].sentence, *load_catalogue()[code].fixes)
     names = [name for text in texts for _text, name, _spec, _conversion in string.Formatter().parse(text) if name]
     values = dict.fromkeys(names, "x")
 
@@ -68,7 +68,7 @@ def test_the_exit_code_is_that_of_the_catalogue(tw, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(api, "environment", fail)
     shown = tw("env")
-    assert shown.code == CATALOGUE[code].exit_code
+    assert shown.code == load_catalogue()[code].exit_code
     assert f"error {code}" in shown.err
 
 
@@ -160,10 +160,10 @@ def test_ctrl_c_ends_with_130(tw, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_json_stays_english_whatever_is_spoken(tw, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
-    said: list[str] = []
+    languages: list[str] = []
     monkeypatch.setattr(
-        api, "environment", lambda: said.append(language()) or {"schema": 1, "versions": {}, "machine": {}}
+        api, "environment", lambda: languages.append(language()) or {"schema": 1, "versions": {}, "machine": {}}
     )
     tw("env", "--json")
     tw("env")
-    assert said == ["en", "zh"]
+    assert languages == ["en", "zh"]

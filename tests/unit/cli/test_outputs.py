@@ -14,7 +14,8 @@ import pytest
 
 from tests.unit.cli.conftest import FakeSession, Run
 from tunewright import api
-from tunewright.flow import answers, sweep
+from tunewright.extras.sweep import trials
+from tunewright.launch import batch_generation
 
 MakeRun = Callable[..., api.TrainedRun]
 ROWS = 50
@@ -70,7 +71,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_done(
     assert name in error["message"] and error["fixes"]
     if name == "missing/x":
         assert error["fixes"][0] == f"mkdir -p {places / 'missing'}"
-    assert session.asked == []
+    assert session.prompts == []
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     assert (places / "file").read_text() == "mine\n"
 
@@ -138,7 +139,7 @@ def test_a_comparison_is_not_written_over_what_is_none(tw: Run, make_run: MakeRu
     assert (tmp_path / "cmp/compare.html").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", [sweep.SWEEP_FILE, sweep.BEST_FILE])
+@pytest.mark.parametrize("name", [trials.SWEEP_FILE, trials.BEST_FILE])
 @pytest.mark.parametrize("content", ["mine", '{"mine": 1}', "[]"])
 def test_a_sweep_is_not_begun_over_files_of_others(
     tw: Run, model: Path, rows: Path, tmp_path: Path, name: str, content: str
@@ -146,7 +147,7 @@ def test_a_sweep_is_not_begun_over_files_of_others(
     pytest.importorskip("optuna", reason="a sweep needs the optional part")
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / name).write_text(content)
-    code = ("E525", 1) if name == sweep.SWEEP_FILE else ("E115", 2)
+    code = ("E525", 1) if name == trials.SWEEP_FILE else ("E115", 2)
     refused(tw("sweep", str(model), str(rows), "-o", "s", "--trials", "1", "--json"), *code)
     assert [path.name for path in (tmp_path / "s").iterdir()] == [name]
 
@@ -166,7 +167,7 @@ def test_with_force_a_file_goes_but_no_folder_and_no_device(
 ) -> None:
     make_run()
     assert (
-        "write over it: --force"
+        "overwrite it: --force"
         in refused(tw("generate", "last", "asking.jsonl", "-o", "file", "--json"), "E115")["fixes"]
     )
     for name in ("folder", "null", "pipe"):
@@ -180,9 +181,9 @@ def test_with_force_a_file_goes_but_no_folder_and_no_device(
 
 def test_portions_are_all_rows_in_order_and_lie_always_the_same() -> None:
     for count in (0, 1, 8, 9, 100, 1000):
-        numbers = [number for portion in answers.portions(count) for number in portion]
+        numbers = [number for portion in batch_generation.batches(count) for number in portion]
         assert numbers == list(range(count))
-    assert [len(portion) for portion in answers.portions(500)] == [8, 16, 32, 64, 128, 128, 124]
+    assert [len(portion) for portion in batch_generation.batches(500)] == [8, 16, 32, 64, 128, 128, 124]
 
 
 def killed_after(session: FakeSession, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +225,7 @@ def test_generate_goes_on_where_it_was_killed(
     make_run()
     words = ("generate", "last", "asking.jsonl", *extra, "-o")
     assert tw(*words, "whole.jsonl").code == 0
-    session.asked.clear()
+    session.prompts.clear()
     with pytest.MonkeyPatch.context() as cut, pytest.raises(Killed):
         killed_after(session, 2, cut)
         tw(*words, "out.jsonl")
@@ -233,10 +234,10 @@ def test_generate_goes_on_where_it_was_killed(
     assert len(part.read_text().splitlines()) == 24
     with part.open("a") as file:
         file.write(torn)
-    session.asked.clear()
+    session.prompts.clear()
     shown = tw(*words, "out.jsonl")
-    assert shown.code == 0 and "Going on behind the 24 answers" in shown.err
-    assert len(session.asked) == ROWS - 24
+    assert shown.code == 0 and "Continuing after the 24 answers" in shown.err
+    assert len(session.prompts) == ROWS - 24
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert not list(tmp_path.glob("*.part"))
 
@@ -251,14 +252,14 @@ def test_answers_of_another_ask_are_not_gone_on_with(
         tw("generate", "last", "asking.jsonl", "-o", "out.jsonl")
     (part,) = tmp_path.glob("*.part")
     before = part.read_bytes()
-    session.asked.clear()
+    session.prompts.clear()
     if change == "run":
         make_run("other")
     if change == "row":
         asking.write_text(asking.read_text().replace('"row 40"', '"another"'))
     options = {"length": ("--max-new-tokens", "7"), "base": ("--with", "base")}.get(change, ())
     assert tw("generate", "last", "asking.jsonl", "-o", "out.jsonl", *options).code == 0
-    assert len(session.asked) == ROWS
+    assert len(session.prompts) == ROWS
     assert part.read_bytes() == before, "what the other ask left stays for it"
 
 
@@ -293,8 +294,8 @@ def test_numbers_that_json_does_not_have_cost_no_answer(
     assert [row["x"] for row in values] == [None, {"y": [None, 1.5]}, 3]
     assert [row["answer"].splitlines()[0] for row in values] == ["tuned: one", "tuned: two", "tuned: three"]
     assert "warning W508  2 numbers of these rows" in shown.err
-    told = tw("generate", "last", "odd.jsonl", "--json").json
-    assert (told["rows"][0]["x"], told["warnings"][0]["code"]) == (None, "W508")
+    record = tw("generate", "last", "odd.jsonl", "--json").json
+    assert (record["rows"][0]["x"], record["warnings"][0]["code"]) == (None, "W508")
 
 
 # Other words of the system

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tunewright.catalogue import CATALOGUE
-from tunewright.cli import again
+from tunewright.cli import paste_commands
 from tunewright.errors import Problem
+from tunewright.errors.catalogue import load_catalogue
 from tunewright.i18n import _, speaking
 
-COUNTING = [code for code, entry in CATALOGUE.items() if entry.singular]
+COUNTING = [code for code, entry in load_catalogue().items() if entry.singular]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_count_of_one_is_told_in_the_singular(
 
 @pytest.mark.parametrize("code", COUNTING)
 def test_chinese_says_both_alike(code: str) -> None:
-    entry = CATALOGUE[code]
+    entry = load_catalogue()[code]
     assert "{count}" in entry.sentence
     with speaking("zh"):
         single, several = (_(text) for text in (entry.singular, entry.sentence))
@@ -41,6 +41,6 @@ def test_a_link_to_a_run_goes_alone_and_that_is_said(tw, make_run) -> None:
     link = run.path.with_name("linked")
     link.symlink_to(run.path)
     shown = tw("runs", "rm", "linked", "--yes")
-    assert f"linked  only the link; the run stays in {again.shorten(run.path.resolve())}" in shown.err
+    assert f"linked  only the link; the run stays in {paste_commands.shorten(run.path.resolve())}" in shown.err
     assert run.path.is_dir()
     assert not link.is_symlink()

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tunewright import api
-from tunewright.cli import show
-from tunewright.cli.drawing import Drawing
-from tunewright.cli.show import Channel
+from tunewright.cli import console
+from tunewright.cli.console import Channel
+from tunewright.cli.redrawn_lines import RedrawnLines
 
 MakeRun = Callable[..., api.TrainedRun]
 HOSTILE = "a\x1b[31mb\x07\u202ec\x9b2J"
@@ -68,7 +68,7 @@ def test_what_comes_from_outside_is_shown_and_not_obeyed(color: bool) -> None:
     at = Channel(io.StringIO(), color, color, 40)
     at.line(HOSTILE)
     at.paragraph(f"{at.paint(HOSTILE, 'bold')} {HOSTILE}", "  ", HOSTILE)
-    show.table(at, [(HOSTILE, at.paint(HOSTILE, "red"))], ("", HOSTILE))
+    console.table(at, [(HOSTILE, at.paint(HOSTILE, "red"))], ("", HOSTILE))
     text = at.stream.getvalue()  # type: ignore[attr-defined]
     assert "a\\x1b[31mb\\x07\\u202ec\\x9b2J" in text
     assert set(re.findall("\x1b[^m]*m", text)) == ({"\x1b[1m", "\x1b[31m", "\x1b[2m", "\x1b[0m"} if color else set())
@@ -123,10 +123,10 @@ def test_a_window_that_changes_its_size_keeps_no_old_frame(
     widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window = Window(widths[0])
-    monkeypatch.setattr(show, "terminal_columns", lambda: window.columns)
+    monkeypatch.setattr(console, "terminal_columns", lambda: window.columns)
     stream = io.StringIO()
     monkeypatch.setattr(stream, "write", window.write)
-    with Drawing(stream) as drawing:
+    with RedrawnLines(stream) as drawing:
         drawing.say("what stays")
         for number, width in enumerate(widths):
             window.resize(width)

@@ -10,10 +10,11 @@ import pytest
 
 from tunewright import api
 from tunewright.errors import SpecError
-from tunewright.facts import health, machine
 from tunewright.i18n import width
-from tunewright.rundir import durable, layout
-from tunewright.rundir.store import RunDir
+from tunewright.inspection import machine_info, requirements
+from tunewright.launch import resolve_model
+from tunewright.rundir import atomic_io, file_names
+from tunewright.rundir.run_dir import RunDir
 
 MakeRun = Callable[..., api.TrainedRun]
 
@@ -21,7 +22,7 @@ MakeRun = Callable[..., api.TrainedRun]
 def test_train_says_what_it_does_and_what_came_of_it(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
     shown = tw("train", str(model), "my.jsonl", "--rank", "4", "--map", "prompt=question")
     assert shown.code == 0
-    for label in ("Machine", "Model", "Data", "Decided", "Plan", "Run", "Next"):
+    for label in ("Machine", "Model", "Data", "Decisions", "Plan", "Run", "Next"):
         assert any(line.startswith(label) for line in shown.err.splitlines()), label
     assert "36 rows to train, 4 held out · prompt and answer (question -> prompt, answer -> completion)" in shown.err
     assert "lora_alpha" in shown.err and "twice the rank" in shown.err
@@ -37,12 +38,12 @@ def test_train_says_what_it_does_and_what_came_of_it(tw, model: Path, rows: Path
     ]
     assert f"runs/{worked[0].name}/adapter" in shown.out
     assert f"tunewright chat {worked[0].name} --with base" in shown.err
-    assert worked[0].plan()["run"]["peft"]["r"] == 4
+    assert worked[0].plan().run.model_dump(mode="json")["peft"]["r"] == 4
 
 
 def test_train_json_is_the_result_alone_on_stdout(tw, model: Path, rows: Path, worked: list[RunDir]) -> None:
     shown = tw("train", str(model), "my.jsonl", "--json")
-    assert shown.json == json.loads(json.dumps(api.result(worked[0])))
+    assert shown.json == json.loads(json.dumps(api.TrainedRun(worked[0]).result))
     assert shown.json["schema"] == 1
     assert "step=4/4" in shown.err
 
@@ -63,7 +64,7 @@ def test_detached_train_comes_back_with_the_name(tw, model: Path, rows: Path, wo
 def test_a_config_file_and_flags_over_it(tw, model: Path, rows: Path, tmp_path: Path, worked: list[RunDir]) -> None:
     (tmp_path / "my.yaml").write_text(f"model: {model}\ndata: my.jsonl\npeft: {{r: 4}}\n")
     assert tw("train", "my.yaml", "--rank", "8", "--seed", "7", "--lr", "1e-3", "--epochs", "2", "--offline").code == 0
-    run = worked[0].plan()["run"]
+    run = worked[0].plan().run.model_dump(mode="json")
     assert (run["peft"]["r"], run["train"]["seed"], run["train"]["learning_rate"]) == (8, 7, 1e-3)
     assert (run["train"]["num_train_epochs"], run["run"]["offline"]) == (2.0, True)
 
@@ -83,10 +84,10 @@ def test_a_plan_writes_no_run_and_names_the_command_that_does(
     shown = tw("plan", str(model), "my.jsonl")
     assert shown.code == 0
     assert not Path("runs").exists()
-    assert "Memory" in shown.out and "Decided" in shown.out
-    made = tw("plan", str(model), "my.jsonl", "--json").json
-    assert (made["schema"], made["fits"]) == (1, True)
-    assert tw("train", str(model), "my.jsonl", "--dry-run", "--json").json["num_steps"] == made["num_steps"]
+    assert "Memory" in shown.out and "Decisions" in shown.out
+    plan = tw("plan", str(model), "my.jsonl", "--json").json
+    assert (plan["schema"], plan["fits"]) == (1, True)
+    assert tw("train", str(model), "my.jsonl", "--dry-run", "--json").json["num_steps"] == plan["num_steps"]
     assert not worked
 
 
@@ -98,13 +99,26 @@ def test_a_plan_that_does_not_fit_exits_with_3(tw, model: Path, rows: Path, monk
     assert "error E401" in shown.err and "--force" in shown.err
 
 
+@pytest.mark.processes
 def test_quickstart_says_that_its_data_are_generated(tw, built_in: Path, worked: list[RunDir]) -> None:
     layers = ("--set", "peft.layers_to_transform=[0]")  # the small model has fewer than the demo's settings are for
     shown = tw("quickstart", "--seed", "7", *layers)
     assert shown.code == 0
     assert "generated: shop messages -> JSON" in shown.err
-    assert worked[0].info()["seeds"]["seed"] == 7
+    assert worked[0].info().seeds["seed"] == 7
     assert tw("quickstart", "--json", "--set", "peft.r=4", *layers).json["state"] == "finished"
+
+
+def test_a_missing_file_downloads_no_model(tw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve_model, "_download", lambda wheel, folder: pytest.fail("downloaded"))
+    monkeypatch.setattr(resolve_model, "_installed", lambda wheel: None)
+    for words in (
+        ("data", "check", "nosuch.jsonl"),
+        ("plan", "smollm2", "nosuch.jsonl"),
+        ("train", "smollm2", "nosuch.jsonl"),
+    ):
+        shown = tw(*words)
+        assert (shown.code, "E201" in shown.err) == (4, True), shown.err
 
 
 def test_data_check_accounts_for_every_row(tw, built_in: Path, rows: Path) -> None:
@@ -114,9 +128,9 @@ def test_data_check_accounts_for_every_row(tw, built_in: Path, rows: Path) -> No
     assert shown.code == 4
     assert "42 rows · 36 to train, 4 held out, 2 left out" in shown.out
     assert "error E203  my.jsonl:41" in shown.out
-    found = tw("data", "check", "my.jsonl", "--json")
-    assert found.code == 4
-    assert {problem["code"] for problem in found.json["stopping"]} == {"E203", "E204", "E216"}
+    shown = tw("data", "check", "my.jsonl", "--json")
+    assert shown.code == 4
+    assert {problem["code"] for problem in shown.json["stopping"]} == {"E203", "E204", "E216"}
     skipped = tw("data", "check", "my.jsonl", "--skip-bad", "--json")
     assert (skipped.code, skipped.json["ok"], len(skipped.json["left_out"])) == (0, True, 2)
 
@@ -126,9 +140,9 @@ def test_data_show_marks_what_is_learned(tw, built_in: Path, rows: Path, monkeyp
     assert shown.out.startswith("row 3 · ")
     assert "How much is 2 and 2?<|im_end|>" in shown.out
     assert "[[It is 4.<|im_end|>]]" in shown.out
-    found = tw("data", "show", "my.jsonl", "-n", "2", "--json").json
-    assert [row["row"] for row in found["rows"]] == [1, 2]
-    assert "".join(piece["text"] for piece in found["rows"][0]["pieces"] if piece["is_learned"]) == "It is 0.<|im_end|>"
+    shown = tw("data", "show", "my.jsonl", "-n", "2", "--json").json
+    assert [row["row"] for row in shown["rows"]] == [1, 2]
+    assert "".join(piece["text"] for piece in shown["rows"][0]["pieces"] if piece["is_learned"]) == "It is 0.<|im_end|>"
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[32;1mIt is 4.<|im_end|>\x1b[0m" in tw("data", "show", "my.jsonl", "--row", "3").out
 
@@ -163,11 +177,11 @@ def test_runs_are_deleted_only_with_a_yes(tw, make_run: MakeRun) -> None:
     run = make_run()
     dry = tw("runs", "rm", run.name, "--dry-run")
     assert (dry.code, run.path.exists()) == (0, True)
-    asked = tw("runs", "rm", run.name)
-    assert (asked.code, run.path.exists()) == (2, True)
-    assert "error E120" in asked.err and "KiB" in asked.err
+    refused = tw("runs", "rm", run.name)
+    assert (refused.code, run.path.exists()) == (2, True)
+    assert "error E120" in refused.err and "KiB" in refused.err
     removed = tw("runs", "rm", str(run.path), run.name, "--yes", "--json")
-    assert [one["name"] for one in removed.json["removed"]] == [run.name]
+    assert [removed_run["name"] for removed_run in removed.json["removed"]] == [run.name]
     assert not run.path.exists()
 
 
@@ -203,7 +217,7 @@ def test_a_place_that_is_taken_comes_with_one_that_is_free(tw, model: Path, rows
     assert "fix: a place that is free: 'my run-3'" in refused.err
     Path("my.yaml").write_text("")
     refused = tw("init", str(model), "my.jsonl")
-    assert "fix: write over it: --force" in refused.err and "or:  a place that is free: my-2.yaml" in refused.err
+    assert "fix: overwrite it: --force" in refused.err and "or:  a place that is free: my-2.yaml" in refused.err
 
 
 def test_stop_and_logs_of_a_run_that_has_ended(tw, make_run: MakeRun) -> None:
@@ -250,7 +264,7 @@ def test_chat_answers_each_line_of_a_pipe_on_a_line(tw, make_run: MakeRun, sessi
     make_run()
     assert tw("chat", "last", input="hello\n\nbye\n").out == "tuned: hello\\nend\ntuned: bye\\nend\n"
     assert tw("chat", "--with", "base", input="hello\n").out == "base: base: hello\ntuned: tuned: hello\\nend\n"
-    assert [len(turns) for turns in session.asked] == [1, 1, 1], "single questions stand alone"
+    assert [len(turns) for turns in session.prompts] == [1, 1, 1], "single questions stand alone"
     assert len(tw("chat", "--json", input="a\nb\n").json["answers"]) == 2
 
 
@@ -284,9 +298,9 @@ def test_generate_reads_conversations_texts_and_rows_with_references(
     (tmp_path / "text.txt").write_text("one\ntwo\n")
     (tmp_path / "ref.jsonl").write_text('{"question": "q", "answer": "gold"}\n')
     tw("generate", "last", "chat.jsonl")
-    assert session.asked[-1] == [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]
+    assert session.prompts[-1] == [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]
     tw("generate", "last", "text.txt")
-    assert [turns[-1]["content"] for turns in session.asked[-2:]] == ["one", "two"]
+    assert [turns[-1]["content"] for turns in session.prompts[-2:]] == ["one", "two"]
     answered = json.loads(tw("generate", "last", "ref.jsonl").out)
     assert answered == {"question": "q", "answer": "gold", "tuned_answer": "tuned: q\nend"}
 
@@ -297,10 +311,10 @@ def labelled(make_run: MakeRun) -> Callable[..., api.TrainedRun]:
 
     def make(task: str, **columns: str) -> api.TrainedRun:
         run = make_run()
-        plan = run.dir.plan()
+        plan = run.dir.plan().model_dump(mode="json")
         plan["run"]["task"] = task
         plan["facts"]["data"]["columns"] = columns
-        durable.write_json(run.dir.file(layout.PLAN), plan)
+        atomic_io.write_json(run.dir.file(file_names.PLAN), plan)
         return run
 
     return make
@@ -310,13 +324,13 @@ def test_chat_with_a_classifier_answers_with_label_and_probability(tw, labelled:
     labelled("seq_cls", text="text", label="label")
     assert tw("chat", "last", input="my money back\n").out == "refund  (97.3 %)\n"
     assert tw("chat", "-p", "one\ttwo", "--json").json["tuned_probability"] == 0.973
-    assert session.asked == [{"text": "my money back", "pair": ""}, {"text": "one", "pair": "two"}]
+    assert session.prompts == [{"text": "my money back", "pair": ""}, {"text": "one", "pair": "two"}]
 
 
 def test_chat_with_a_tagger_asks_for_words(tw, labelled: Any, session: Any) -> None:
     labelled("token_cls", words="tokens", tags="tags")
     tw("chat", "last", input="two mugs, please\n")
-    assert session.asked == [{"words": ["two", "mugs", ",", "please"]}]
+    assert session.prompts == [{"words": ["two", "mugs", ",", "please"]}]
 
 
 def test_generate_labels_texts_pairs_and_words(tw, labelled: Any, session: Any, tmp_path: Path) -> None:
@@ -329,7 +343,7 @@ def test_generate_labels_texts_pairs_and_words(tw, labelled: Any, session: Any, 
     tw("generate", "last", "p.jsonl")
     labelled("token_cls", words="tokens", tags="tags")
     tw("generate", "last", "w.jsonl")
-    assert session.asked == [
+    assert session.prompts == [
         {"text": "my money back", "pair": ""},
         {"text": "a", "pair": "b"},
         {"words": ["two", "mugs"]},
@@ -375,9 +389,9 @@ def test_doctor_shows_the_machine_and_what_is_too_old(tw, built_in: Path, monkey
     shown = tw("doctor")
     assert shown.code == 0
     assert "smollm2: here" in shown.out
-    found = tw("doctor", "--json").json
-    assert found["machine"]["probe"]["device"] == "cpu"
-    monkeypatch.setattr(health, "version", lambda package: "1.0" if package == "torch" else "99.0")
+    shown = tw("doctor", "--json").json
+    assert shown["machine"]["probe"]["device"] == "cpu"
+    monkeypatch.setattr(requirements, "version", lambda package: "1.0" if package == "torch" else "99.0")
     old = tw("doctor")
     assert old.code == 5
     assert "error E801  torch 1.0 is too old; 2.10 or newer is needed" in old.out
@@ -395,10 +409,10 @@ def test_train_keeps_to_the_width(
     monkeypatch.setenv("COLUMNS", columns)
     shown = tw("train", str(model), "my.jsonl")
     labels = ("Machine", "Data", "Plan", "Verdict", "Cost", "          ")
-    told = [
+    lines = [
         line for line in (shown.err + shown.out).splitlines() if line.startswith(labels) and "tunewright " not in line
     ]
-    assert max(map(len, told)) <= int(columns)
+    assert max(map(len, lines)) <= int(columns)
 
 
 def test_verbs_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypatch: Any) -> None:
@@ -419,8 +433,8 @@ def test_verbs_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypatch:
 def test_a_plan_for_another_device_measures_nothing_and_says_what_is_from_a_table(
     tw, model: Path, rows: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.probe_path().unlink()
-    monkeypatch.setattr("tunewright.flow.gather.spawn", lambda argv: pytest.fail("this machine was measured"))
+    machine_info.probe_path().unlink()
+    monkeypatch.setattr("tunewright.launch.inspect_inputs.spawn", lambda argv: pytest.fail("this machine was measured"))
     shown = tw("plan", str(model), "my.jsonl", "--device", device)
     assert shown.code == 0
     assert "not here; memory and speed are from a table" in shown.out.splitlines()[0]
@@ -429,7 +443,7 @@ def test_a_plan_for_another_device_measures_nothing_and_says_what_is_from_a_tabl
 
 def test_decisions_stand_by_their_whole_paths(tw, model: Path, rows: Path) -> None:
     lines = tw("plan", str(model), "my.jsonl", "-v").out.splitlines()
-    decided = lines[[line.startswith("Decided") for line in lines].index(True) + 1 :]
+    decided = lines[[line.startswith("Decisions") for line in lines].index(True) + 1 :]
     paths = [line.split()[0] for line in decided if line.startswith(" " * 10)]
     assert {"peft.r", "eval.rows", "fast_paths.packing", "train.learning_rate"} <= set(paths)
     assert all(tw("explain", path).code == 0 for path in paths if "." in path)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tunewright import api
-from tunewright.catalogue.entry import EXIT_CHECK_FAILED, EXIT_USAGE
+from tunewright.errors.exit_codes import EXIT_CHECK_FAILED, EXIT_USAGE
 from tunewright.rundir.checkpoints import MANIFEST, CheckpointStore, faults, seal
 
 MakeRun = Callable[..., api.TrainedRun]
@@ -20,7 +20,7 @@ MakeRun = Callable[..., api.TrainedRun]
 def sealed(make_run: MakeRun) -> api.TrainedRun:
     """A run with two checkpoints and an adapter, all sealed."""
     run = make_run()
-    identity = run.dir.info()["id"]
+    identity = run.dir.info().id
     store = CheckpointStore(run.dir.checkpoints_dir, identity)
     for step in (10, 5):
 
@@ -48,17 +48,17 @@ def test_a_sound_run_is_told_folder_by_folder(tw, sealed: api.TrainedRun) -> Non
     assert f"{sealed.name} · finished" in shown.out
     lines = [line.split("  ") for line in shown.out.splitlines()[1:]]
     assert [[cell.strip() for cell in line if cell] for line in lines] == [
-        ["base", "2 files", "as they were written"],
-        ["checkpoint-5", "2 files", "as they were written"],
-        ["checkpoint-10", "2 files", "as they were written"],
-        ["adapter", "2 files", "as they were written"],
+        ["base", "2 files", "unchanged"],
+        ["checkpoint-5", "2 files", "unchanged"],
+        ["checkpoint-10", "2 files", "unchanged"],
+        ["adapter", "2 files", "unchanged"],
     ]
-    told = tw("verify", "mita", "--json").json
-    assert (told["schema"], told["sound"], told["state"], told["name"]) == (1, True, "finished", sealed.name)
-    assert [(folder["kind"], folder["step"]) for folder in told["folders"]] == [
+    shown = tw("verify", "mita", "--json").json
+    assert (shown["schema"], shown["sound"], shown["state"], shown["name"]) == (1, True, "finished", sealed.name)
+    assert [(folder["kind"], folder["step"]) for folder in shown["folders"]] == [
         ("base", None), ("checkpoint", 5), ("checkpoint", 10), ("adapter", None)
     ]  # fmt: skip
-    assert "checks" not in told
+    assert "checks" not in shown
 
 
 def test_each_file_that_is_not_as_it_was_is_named(tw, sealed: api.TrainedRun) -> None:
@@ -67,16 +67,18 @@ def test_each_file_that_is_not_as_it_was_is_named(tw, sealed: api.TrainedRun) ->
     assert shown.code == EXIT_CHECK_FAILED
     assert "adapter_model.safetensors: damaged; trainer_state.json: missing" in shown.out
     assert "notes.txt: not in the manifest" in shown.out
-    assert "E605" in shown.err and "3 files are not as they were written" in shown.err
-    told = tw("verify", "last", "--json")
-    assert told.code == EXIT_CHECK_FAILED
-    assert told.json["sound"] is False
-    assert {(Path(f["path"]).name, one["file"], one["kind"]) for f in told.json["folders"] for one in f["faults"]} == {
+    assert "E605" in shown.err and "3 files have changed since they were written" in shown.err
+    shown = tw("verify", "last", "--json")
+    assert shown.code == EXIT_CHECK_FAILED
+    assert shown.json["sound"] is False
+    assert {
+        (Path(f["path"]).name, fault["file"], fault["kind"]) for f in shown.json["folders"] for fault in f["faults"]
+    } == {
         ("checkpoint-10", "adapter_model.safetensors", "damaged"),
         ("checkpoint-10", "trainer_state.json", "missing"),
         ("adapter", "notes.txt", "extra"),
     }
-    assert json.loads(told.err)["error"]["code"] == "E605"
+    assert json.loads(shown.err)["error"]["code"] == "E605"
 
 
 def test_nothing_is_changed_by_looking(tw, sealed: api.TrainedRun) -> None:
@@ -142,7 +144,7 @@ FAILED = [*SOUND, check("answer_loss", "failed", None), check("merged", "failed"
 def proofs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the worker will find, in place of a worker."""
     checks: list[dict[str, Any]] = []
-    monkeypatch.setattr(api.TrainedRun, "prove", lambda self, progress: {"rows": 6, "checks": checks})
+    monkeypatch.setattr(api.TrainedRun, "prove", lambda self, reporter: {"rows": 6, "checks": checks})
     return checks
 
 
@@ -170,9 +172,9 @@ def test_an_equality_that_does_not_hold_ends_with_8_and_names_it(
     assert shown.out.count("DIFFERENT") == 2
     assert "2 of 3 equalities do not hold: answer_loss, merged" in shown.err
     assert "--set fast_paths.answer_loss=false" in shown.err
-    told = tw("verify", "--numerics", "--json")
-    assert (told.code, told.json["sound"], told.json["proven"]) == (EXIT_CHECK_FAILED, True, False)
-    assert [one["name"] for one in told.json["checks"]] == ["accumulated", "packing", "answer_loss", "merged"]
+    shown = tw("verify", "--numerics", "--json")
+    assert (shown.code, shown.json["sound"], shown.json["proven"]) == (EXIT_CHECK_FAILED, True, False)
+    assert [fault["name"] for fault in shown.json["checks"]] == ["accumulated", "packing", "answer_loss", "merged"]
 
 
 @pytest.mark.parametrize(

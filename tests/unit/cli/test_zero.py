@@ -37,8 +37,8 @@ def test_a_zero_that_cannot_be_is_refused_by_its_name(
 def test_seed_0_reaches_every_run_of_a_sweep(tw, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grids: list[Any] = []
 
-    def opened(asked: Any, *_: Any, **__: Any) -> Any:
-        grids.append(asked.config)
+    def opened(settings: Any, *_: Any, **__: Any) -> Any:
+        grids.append(settings.config)
         raise error("E403", needed="1 GiB", free="0 GiB", path="here")
 
     monkeypatch.setattr(api, "open_sweep", opened)
@@ -51,11 +51,11 @@ def test_a_seed_of_0_reaches_every_run_of_a_comparison(
 ) -> None:
     grids: list[Any] = []
 
-    def planned(asked: Any, *_: Any, **__: Any) -> Any:
-        grids.append(asked)
+    def planned(settings: Any, *_: Any, **__: Any) -> Any:
+        grids.append(settings)
         raise error("E403", needed="1 GiB", free="0 GiB", path="here")
 
-    monkeypatch.setattr(api, "plan_cells", planned)
+    monkeypatch.setattr(api, "plan_grid", planned)
     shown = tw("compare", str(model), str(rows), "--ranks", "2,4", "--set", "train.seed=0", "--json")
     assert shown.code == 3
     assert grids[0].load({}).run.train.seed == 0

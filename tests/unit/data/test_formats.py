@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.convert import to_examples
-from tunewright.data.formats import Example, Format, Message, looks_like, sniff
-from tunewright.data.read import RawRow
+from tunewright.data.examples.convert import to_examples
+from tunewright.data.examples.formats import Example, Format, Message, looks_like, sniff
+from tunewright.data.files.readers import RawRow
 from tunewright.errors import DataError, Problem, SpecError
 
 
@@ -32,7 +32,7 @@ def only(*values: Mapping[str, Any], system: str | None = None) -> list[tuple[st
     return turns(examples[0])
 
 
-def told(values: Mapping[str, Any], fmt: Format) -> list[tuple[str, str]]:
+def refusals(values: Mapping[str, Any], fmt: Format) -> list[tuple[str, str]]:
     """Codes and sentences of a row that must not become an example."""
     examples, problems = to_examples(raw(values), fmt)
     assert examples == []
@@ -193,12 +193,12 @@ def test_columns_of_no_known_form_are_told(rows: Sequence[dict[str, Any]]) -> No
         ({"prompt": "q", "completion": None}, [("E207", "completion is missing")]),
         ({"prompt": "q", "completion": float("nan")}, [("E207", "completion is missing")]),
         ({"prompt": " \n", "completion": ""}, [("E203", "the prompt is empty"), ("E203", "the completion is empty")]),
-        ({"prompt": "q", "completion": "a\x07"}, [("E244", "the control character U+0007 stands in completion")]),
+        ({"prompt": "q", "completion": "a\x07"}, [("E244", "the control character U+0007 is in completion")]),
         ({"prompt": [], "completion": "a"}, [("E203", "the prompt is empty")]),
     ],
 )
 def test_a_bad_cell_is_told_by_its_column(row: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    assert told(row, COLUMNS) == expected
+    assert refusals(row, COLUMNS) == expected
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_bad_cell_is_told_by_its_column(row: dict[str, Any], expected: list[tu
 )
 def test_turns_without_an_answer_or_a_known_speaker_are_told(roles: str, reason: str) -> None:
     row = {"messages": [{"role": role, "content": "x"} for role in roles.split()]}
-    assert told(row, MESSAGES) == [("E208", f"the turns are out of order: {reason}")]
+    assert refusals(row, MESSAGES) == [("E208", f"the turns are out of order: {reason}")]
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,8 @@ def test_turns_without_an_answer_or_a_known_speaker_are_told(roles: str, reason:
 def test_turns_stay_in_their_order_up_to_the_last_answer(roles: str, cut: int) -> None:
     row = {"messages": [{"role": role, "content": "x"} for role in roles.split()]}
     (example,), problems = convert(row)
-    kept = roles.split()[: len(roles.split()) - cut]
-    assert ([role for role, _content in turns(example)], example.cut_turns, problems) == (kept, cut, [])
+    roles_left = roles.split()[: len(roles.split()) - cut]
+    assert ([role for role, _content in turns(example)], example.cut_turns, problems) == (roles_left, cut, [])
 
 
 @pytest.mark.parametrize("column", ["data", "turns", "chat", "contents", "dialogue"])
@@ -255,7 +255,7 @@ def test_a_vague_name_that_holds_no_conversation_is_counted_as_not_used(column: 
     ],
 )  # fmt: skip
 def test_a_bad_turn_is_told_by_its_place(messages: Any, expected: list[tuple[str, str]]) -> None:
-    assert told({"messages": messages}, MESSAGES) == expected
+    assert refusals({"messages": messages}, MESSAGES) == expected
 
 
 def test_an_empty_system_turn_or_tool_answer_is_kept() -> None:
@@ -266,7 +266,7 @@ def test_an_empty_system_turn_or_tool_answer_is_kept() -> None:
 @pytest.mark.parametrize("history", ["x", [["only"]], [["q", [3]]], {"q": "a"}])
 def test_a_history_that_is_no_list_of_pairs_is_told(history: Any) -> None:
     fmt = Format("alpaca", {"prompt": "instruction", "completion": "output", "history": "history"})
-    assert [code for code, _text in told({"instruction": "q", "output": "a", "history": history}, fmt)] == ["E206"]
+    assert [code for code, _text in refusals({"instruction": "q", "output": "a", "history": history}, fmt)] == ["E206"]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from tunewright.data import account, documents, inputs, pack, scan
-from tunewright.data.encode import Encoded
-from tunewright.data.formats import Format, looks_like, sniff
-from tunewright.data.read import RawRow, read_rows
+from tunewright.data import summary
+from tunewright.data.examples.formats import Format, looks_like, sniff
+from tunewright.data.files import json_documents, json_scanner
+from tunewright.data.files.readers import RawRow, read_rows
+from tunewright.data.tokenized import encoder_inputs, micro_batches
+from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.errors import DataError
 
 READ: Counter[str] = Counter()
@@ -33,8 +35,8 @@ class Counting(json.JSONDecoder):
 @pytest.fixture(autouse=True)
 def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     READ.clear()
-    monkeypatch.setattr(scan, "_STRICT", Counting(object_pairs_hook=scan._unique))
-    for module in (scan, documents):
+    monkeypatch.setattr(json_scanner, "_STRICT", Counting(object_pairs_hook=json_scanner._unique))
+    for module in (json_scanner, json_documents):
         monkeypatch.setattr(module, "LENIENT", Counting(strict=False))
     yield
 
@@ -98,25 +100,25 @@ class CountedEncoding:
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def _made(self, values: list[Any]) -> list[Any]:
+    def _counted(self, values: list[Any]) -> list[Any]:
         READ["made"] += self.count
         return values
 
     @property
     def ids(self) -> list[int]:
-        return self._made(list(range(self.count)))
+        return self._counted(list(range(self.count)))
 
     @property
     def type_ids(self) -> list[int]:
-        return self._made([0] * self.count)
+        return self._counted([0] * self.count)
 
     @property
     def sequence_ids(self) -> list[int | None]:
-        return self._made([0] * self.count)
+        return self._counted([0] * self.count)
 
     @property
     def offsets(self) -> list[tuple[int, int]]:
-        return self._made([(2 * i, 2 * i + 1) for i in range(self.count)])
+        return self._counted([(2 * i, 2 * i + 1) for i in range(self.count)])
 
 
 class CountedTokenizer:
@@ -128,19 +130,19 @@ class CountedTokenizer:
         return [CountedEncoding(len(text.split())) for text in texts]
 
 
-@pytest.mark.parametrize("read", [inputs.text_inputs, inputs.word_inputs])
+@pytest.mark.parametrize("read", [encoder_inputs.text_inputs, encoder_inputs.word_inputs])
 def test_a_long_text_is_gone_through_a_few_times(read: Any) -> None:
-    made = []
+    times_made = []
     for count in (500, 2_000):
         READ.clear()
         words = ["a"] * count
-        (row,) = read([(" ".join(words), "")] if read is inputs.text_inputs else [words], CountedTokenizer())
-        assert len(row.ids) == count
-        made.append(READ["made"])
-    assert made[1] == 4 * made[0] and made[0] <= 8 * 500
+        (row,) = read([(" ".join(words), "")] if read is encoder_inputs.text_inputs else [words], CountedTokenizer())
+        assert len(row.input_ids) == count
+        times_made.append(READ["made"])
+    assert times_made[1] == 4 * times_made[0] and times_made[0] <= 8 * 500
 
 
 def test_a_beginning_in_common_is_no_longer_than_what_was_left_of_the_rows() -> None:
-    assert pack.common_beginning([1, 2], [1, 2, 3], 99) == 2
-    assert pack.common_beginning([], [], 5) == 0
-    assert account.common_prefix([Encoded(1, [7] * 40, [0] * 40, 900, 1000, True)], "causal_lm") == 40
+    assert micro_batches.common_beginning([1, 2], [1, 2, 3], 99) == 2
+    assert micro_batches.common_beginning([], [], 5) == 0
+    assert summary.common_prefix([TokenizedExample(1, [7] * 40, [0] * 40, 900, 1000, True)], "causal_lm") == 40

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tunewright.config.run_config import DataConfig
+from tunewright.config.tasks import Task
 from tunewright.data.prompts import Prompt, common_system, read_prompts
-from tunewright.data.words import join_words, split_words
-from tunewright.spec.run import DataSpec
-from tunewright.spec.tasks import Task
+from tunewright.data.word_text import join_words, split_words
 
 
 def ask(folder: Path, name: str, content: str, task: Task, **mapping: str) -> list[Prompt]:
@@ -60,9 +60,9 @@ def test_a_damaged_row_is_told_and_costs_no_other(tmp_path: Path) -> None:
 def test_labelled_rows_have_no_system_turn(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a", "label": "b"}')
-    assert common_system(DataSpec(train=str(path)), "seq_cls") is None
+    assert common_system(DataConfig(train=str(path)), "seq_cls") is None
     path.write_text('{"system": "s", "source": "a", "target": "b"}')
-    assert common_system(DataSpec(train=str(path)), "seq2seq") == "s"
+    assert common_system(DataConfig(train=str(path)), "seq2seq") == "s"
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tunewright.data.convert import to_examples
-from tunewright.data.formats import Example, sniff
-from tunewright.data.read import read_rows
+from tunewright.data.examples.convert import to_examples
+from tunewright.data.examples.formats import Example, sniff
+from tunewright.data.files.readers import read_rows
 from tunewright.errors import DataError, Problem
 
 GOOD_ROWS = 170
@@ -114,11 +114,11 @@ def test_each_damage_is_told_with_its_line_and_costs_no_other_row(tmp_path: Path
 
     examples, problems, rows = examples_of(path)
 
-    told = sorted((problem.where.line, problem.code) for problem in problems)
-    assert told == [(n, code) for n, (code, _line) in enumerate(lines, 1) if code not in ("", "blank")]
+    places = sorted((problem.where.line, problem.code) for problem in problems)
+    assert places == [(n, code) for n, (code, _line) in enumerate(lines, 1) if code not in ("", "blank")]
     assert [example.line for example in examples] == [n for n, (code, _line) in enumerate(lines, 1) if code == ""]
-    asked = {example.messages[1].content for example in examples}
-    assert asked == {conversation(f"question {n}")["messages"][1]["content"] for n in range(GOOD_ROWS)}
+    questions = {example.messages[1].content for example in examples}
+    assert questions == {conversation(f"question {n}")["messages"][1]["content"] for n in range(GOOD_ROWS)}
     assert rows == GOOD_ROWS + len(DAMAGES) + 1
     assert_every_row_is_accounted_for(examples, problems, rows)
     assert all(problem.message() and problem.where.file == str(path) for problem in problems)

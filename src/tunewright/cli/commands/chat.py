@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.cli import brief, options, show
-from tunewright.cli.problems import printable, show_base_problems
+from tunewright.cli import console, options, plan_summary
+from tunewright.cli.problem_display import printable, show_base_problems
+from tunewright.config.tasks import TASKS
 from tunewright.i18n import _
-from tunewright.spec.tasks import TASKS
 
 if TYPE_CHECKING:
-    from tunewright.api import Conversation, TrainedRun
+    from tunewright.api.run_handle import Conversation, TrainedRun
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,40 +20,44 @@ def add_to(app: typer.Typer) -> None:
 
 
 def chat(
-    run: options.RunOrLast = "last",
-    base: options.WithBase = None,
-    prompt: Annotated[str | None, typer.Option("-p", "--prompt", help=_("Ask only this."), show_default=False)] = None,
+    run: options.RunOrLastArgument = "last",
+    base: options.WithBaseFlag = None,
+    prompt: Annotated[
+        str | None, typer.Option("-p", "--prompt", help=_("Send only this message."), show_default=False)
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help=_("Longest answer in tokens."))] = 256,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
     with_base = options.wants_base(base)
-    found = api.open_run(run)
-    show_base_problems(found)
+    trained = api.open_run(run)
+    show_base_problems(trained)
     try:
-        talk = api.Conversation(found, with_base=with_base, max_new_tokens=max_new_tokens)
+        talk = api.Conversation(trained, with_base=with_base, max_new_tokens=max_new_tokens)
         if prompt is not None:
             answers = talk.ask(prompt)
             if as_json:
-                show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "prompt": prompt, **answers})
+                console.as_json(
+                    {"schema": 1, "run": str(trained.path), "name": trained.name, "prompt": prompt, **answers}
+                )
             else:
                 _print(answers, one_line=False)
         elif as_json:
             all_answers = [{"prompt": line, **talk.ask(line)} for line in _lines()]
-            show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "answers": all_answers})
+            console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "answers": all_answers})
         else:
             _converse(talk)
     finally:
-        found.close()
+        trained.close()
 
 
 def _converse(talk: "Conversation") -> None:
-    channel = show.err()
+    channel = console.err()
     is_terminal = sys.stdin.isatty()
     if is_terminal:
-        show.note(f"{brief.one_line(talk.run.name)}: {_hint(talk.run)} {_('Ctrl-D ends.')}")
-        show.note(_("The first answer takes a moment: the model is being loaded."))
+        console.note(f"{plan_summary.one_line(talk.run.name)}: {_hint(talk.run)} {_('Ctrl-D ends.')}")
+        console.note(_("The first answer takes a moment: the model is being loaded."))
     for line in _lines():
         _print(talk.ask(line), one_line=not is_terminal)
     if is_terminal:
@@ -67,7 +71,7 @@ def _lines() -> Iterator[str]:
         return
     import readline  # noqa: F401 - gives `input` its line editing
 
-    label = show.pad(_("you"), brief.LABEL)
+    label = console.pad(_("you"), plan_summary.LABEL)
     while True:
         try:
             line = input(label)
@@ -79,19 +83,22 @@ def _lines() -> Iterator[str]:
 
 def _hint(run: "TrainedRun") -> str:
     """What a person should know before they type."""
-    plan = run.dir.plan()
-    if TASKS[plan["run"]["task"]].writes:
-        return _("Each question stands alone, as in the training rows.") if run.is_single_turn else _("It remembers.")
-    if "pair" in plan["facts"]["data"]["columns"]:
+    if TASKS[run.task].writes:
+        return (
+            _("Each question is answered on its own, as in the training rows.")
+            if run.is_single_turn
+            else _("It remembers.")
+        )
+    if "pair" in run.plan.facts.data.columns:
         return _("Each line is a pair of texts with a tab between them.")
     return _("Each line is a text of its own.")
 
 
 def _print(answers: dict[str, Any], *, one_line: bool) -> None:
     """Answers with who gave them; without a terminal on one line each, line ends written as \\n."""
-    from tunewright import api
+    from tunewright.report import formatting
 
-    channel = show.out()
+    channel = console.out()
     words = {"base": _("base"), "tuned": _("tuned")}
     is_compared = "base" in answers
     for who in ("base", "tuned"):
@@ -100,11 +107,11 @@ def _print(answers: dict[str, Any], *, one_line: bool) -> None:
         text = printable(answers[who])
         probability = answers.get(f"{who}_probability")
         if probability is not None:
-            text += f"  ({api.words.percent(probability)})"
+            text += f"  ({formatting.percent(probability)})"
         if one_line:
             text = text.replace("\n", "\\n")
             channel.line(f"{who}: {text}" if is_compared else text)
         elif is_compared or sys.stdin.isatty():
-            brief.labelled(channel, words[who], text)
+            plan_summary.labelled(channel, words[who], text)
         else:
             channel.line(text)

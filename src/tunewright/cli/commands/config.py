@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import again, options, show
-from tunewright.cli.problems import printable
+from tunewright.cli import console, options, paste_commands
+from tunewright.cli.problem_display import printable
 from tunewright.i18n import _
 
-File = Annotated[str, typer.Argument(metavar="CONFIG.yaml", help=_("A config file."), show_default=False)]
+ConfigFileArgument = Annotated[str, typer.Argument(metavar="CONFIG.yaml", help=_("A config file."), show_default=False)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,36 +19,37 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="config")
 
 
-def schema(as_json: options.Json = False) -> None:
+def schema(as_json: options.JsonFlag = False) -> None:
     from tunewright import api
 
-    found = api.config_schema()
-    show.as_json({"schema": 1, "json_schema": found} if as_json else found)
+    json_schema = api.config_schema()
+    console.as_json({"schema": 1, "json_schema": json_schema} if as_json else json_schema)
 
 
-def validate(file: File, sets: options.Sets = None, as_json: options.Json = False) -> None:
+def validate(file: ConfigFileArgument, sets: options.SetFlag = None, as_json: options.JsonFlag = False) -> None:
     from tunewright import api
 
     api.load(config=file, sets=sets or ())
     if as_json:
-        show.as_json({"schema": 1, "valid": True, "path": file})
+        console.as_json({"schema": 1, "valid": True, "path": file})
         return
-    show.out().line(_("{path} is valid").format(path=file))
-    show.next_steps((again.command("plan", again.operand(str(file))), _("what it would do")))
+    console.out().line(_("{path} is valid").format(path=file))
+    console.next_steps((paste_commands.command("plan", paste_commands.operand(str(file))), _("what it would do")))
 
 
-def show_config(file: File, sets: options.Sets = None, as_json: options.Json = False) -> None:
+def show_config(file: ConfigFileArgument, sets: options.SetFlag = None, as_json: options.JsonFlag = False) -> None:
     from tunewright import api
+    from tunewright.report import formatting
 
     rows = api.config_rows(api.load(config=file, sets=sets or ()))
     if as_json:
         values = [{"path": row.path, "value": row.value, "origin": row.origin} for row in rows]
-        show.as_json({"schema": 1, "values": values})
+        console.as_json({"schema": 1, "values": values})
         return
-    channel = show.out()
+    channel = console.out()
     origins = {"default": _("default")}
     cells = [
-        (row.path, printable(api.words.plain(row.value)), channel.paint(origins.get(row.origin, row.origin), "dim"))
+        (row.path, printable(formatting.plain(row.value)), channel.paint(origins.get(row.origin, row.origin), "dim"))
         for row in rows
     ]
-    show.table(channel, cells)
+    console.table(channel, cells)

@@ -1,29 +1,31 @@
 """`tunewright data check` and `tunewright data show`"""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import again, brief, live, options, show
-from tunewright.cli.problems import print_problems, printable
-from tunewright.cli.show import Channel
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary
+from tunewright.cli.console import Channel
+from tunewright.cli.problem_display import print_problems, printable
+from tunewright.config.tasks import TASKS
 from tunewright.i18n import _, ngettext
-from tunewright.spec.tasks import TASKS
 
 if TYPE_CHECKING:
-    from tunewright.api import DataCheck
-    from tunewright.data.encode import Encoded
-    from tunewright.data.pieces import Piece
+    from tunewright.data.summary import DataSummary
+    from tunewright.data.tokenized.tokenization import TokenizedExample
+    from tunewright.launch.checked_data import DataCheck
 
-File = Annotated[str, typer.Argument(metavar="FILE", help=_("A file, a folder or a Hub id."), show_default=False)]
-Model = Annotated[str, typer.Option("-m", "--model", help=_("Whose tokenizer and chat template are used."))]
+DataFileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help=_("A file, a folder or a Hub id."), show_default=False)
+]
+TokenizerOfFlag = Annotated[str, typer.Option("-m", "--model", help=_("Whose tokenizer and chat template are used."))]
 NUMBERS_SHOWN = 8
 
 
 def add_to(app: typer.Typer) -> None:
     group = options.branch(_("Check a file of examples; show rows as the model sees them"))
     group.command("check", help=_("Every row accounted for: format, lengths, what is damaged, repeated or cut"))(check)
-    group.command("show", help=_("Rows as the model sees them, with the learned tokens marked"))(show_rows)
+    group.command("show", help=_("Rows as the model sees them, with the tokens in the loss marked"))(show_rows)
     app.add_typer(group, name="data")
 
 
@@ -32,204 +34,214 @@ def _look(
 ) -> "DataCheck":
     from tunewright import api
 
-    settings: dict[str, Any] = {"data.skip_bad": skip_bad, **({"task": task} if task else {})}
+    settings: dict[str, object] = {"data.skip_bad": skip_bad, **({"task": task} if task else {})}
     mapping = options.mapping(columns)
     if mapping:
         settings["data.map"] = mapping
-    with live.meter(_("Looking at the data")) as progress:
-        return api.data_check(file, model, sets=sets or (), note=show.note, progress=progress, **settings)
+    with live_display.meter(_("Inspecting the data")) as reporter:
+        return api.data_check(file, model, sets=sets or (), reporter=reporter, **settings)
 
 
 def check(
     context: typer.Context,
-    file: File,
-    model: Model = "smollm2",
-    task: options.Task = None,
-    columns: options.Map = None,
-    skip_bad: options.SkipBad = False,
-    sets: options.Sets = None,
-    as_json: options.Json = False,
+    file: DataFileArgument,
+    model: TokenizerOfFlag = "smollm2",
+    task: options.TaskFlag = None,
+    columns: options.MapFlag = None,
+    skip_bad: options.SkipBadFlag = False,
+    sets: options.SetFlag = None,
+    as_json: options.JsonFlag = False,
 ) -> None:
-    found = _look(file, model, task, columns, skip_bad, sets)
+    checked = _look(file, model, task, columns, skip_bad, sets)
     if as_json:
-        show.as_json(_check_json(file, found))
+        console.as_json(_check_json(file, checked))
     else:
-        _print_check(file, found, show.out())
-        if not found.stopping:
-            show.next_steps(_training(context, model, file))
-    if found.stopping:
-        raise typer.Exit(found.stopping[0].entry.exit_code)
+        _print_check(file, checked, console.out())
+        if not checked.stopping:
+            console.next_steps(_training(context, model, file))
+    if checked.stopping:
+        raise typer.Exit(checked.stopping[0].entry.exit_code)
 
 
 def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
     """The command that trains on the rows as they were read here."""
-    options = again.typed(context, "train", without=("--model",))
-    return again.command("train", again.operand(model), again.operand(file), *options), _("train on it")
+    options = paste_commands.typed(context, "train", without=("--model",))
+    return paste_commands.command("train", paste_commands.operand(model), paste_commands.operand(file), *options), _(
+        "train on it"
+    )
 
 
-def _check_json(file: str, found: "DataCheck") -> dict[str, Any]:
+def _check_json(file: str, checked: "DataCheck") -> dict[str, object]:
     return {
         "schema": 1,
         "path": file,
-        "ok": not found.stopping,
-        "account": found.gated.account,
-        "stopping": [problem.to_json() for problem in found.stopping],
-        "left_out": [problem.to_json() for problem in found.gated.loaded.problems] if not found.stopping else [],
-        "warnings": [problem.to_json() for problem in found.warnings],
+        "ok": not checked.stopping,
+        "account": checked.validated.summary.model_dump(mode="json"),
+        "stopping": [problem.to_json() for problem in checked.stopping],
+        "left_out": [problem.to_json() for problem in checked.validated.loaded.problems]
+        if not checked.stopping
+        else [],
+        "warnings": [problem.to_json() for problem in checked.warnings],
     }
 
 
-def _print_check(file: str, found: "DataCheck", channel: Channel) -> None:
-    from tunewright import api
+def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
 
-    words, account = api.words, found.gated.account
+    from tunewright.report import formatting
+
+    summary = checked.validated.summary
     rows = ngettext(
         "{rows} row · {used} to train, {held_out} held out, {dropped} left out",
         "{rows} rows · {used} to train, {held_out} held out, {dropped} left out",
-        account["rows"],
+        summary.rows,
     )
-    brief.labelled(channel, _("Data"), f"{brief.one_line(file)}   " + rows.format(**{name: f"{account[name]:,}" for name in (
-        "rows", "used", "held_out", "dropped"
-    )}))  # fmt: skip
-    if found.gated.loaded.share and not account["held_out"]:
-        none = _("nothing: too few rows, or none that can be spared; rows of their own: {option}")
-        brief.labelled(channel, _("Held out"), none.format(option="--set data.holdout=FILE"))
-    task = TASKS[account["task"]]
+    used = rows.format(
+        rows=f"{summary.rows:,}",
+        used=f"{summary.used:,}",
+        held_out=f"{summary.held_out:,}",
+        dropped=f"{summary.dropped:,}",
+    )
+    plan_summary.labelled(channel, _("Data"), f"{plan_summary.one_line(file)}   {used}")
+    if checked.validated.loaded.share and not summary.held_out:
+        none = _("nothing: too few rows, or none to spare; name rows of their own: {option}")
+        plan_summary.labelled(channel, _("Held out"), none.format(option="--set data.holdout=FILE"))
+    task = TASKS[summary.task]
     change = _("change: {option}").format(option="--task")
-    brief.labelled(channel, _("Task"), f"{task.name} · {_(task.meaning)}   {change}")
-    brief.labelled(channel, _("Format"), f"{found.gated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}")
-    if keys := [f"{name} ({count:,})" for name, count in account["unused"].items() if name.startswith("turns[].")]:
-        brief.labelled(
+    plan_summary.labelled(channel, _("Task"), f"{task.name} · {_(task.meaning)}   {change}")
+    plan_summary.labelled(
+        channel, _("Format"), f"{checked.validated.loaded.format.describe()}   {_('change: --map ROLE=COLUMN')}"
+    )
+    if keys := [f"{name} ({count:,})" for name, count in summary.unused.items() if name.startswith("turns[].")]:
+        plan_summary.labelled(
             channel,
             _("Not used"),
             _("keys of turns, with the rows that have them: {keys}").format(keys=", ".join(keys)),
         )
-    lengths = " · ".join(f"{words.label(words.LENGTHS, name)} {count:,}" for name, count in account["lengths"].items())
-    brief.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
-    if (blocks := account["blocks"]["train"]) > account["looked_at"]:
-        lines = brief.texts_of(account["format"], account["looked_at"], blocks, account["max_length"])
-        brief.labelled(channel, *lines)
-    brief.labelled(channel, _("Learned"), words.learned(account))
-    if account["looked_at"] < account["used"]:
-        seen = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
-        brief.labelled(channel, _("Looked at"), seen.format(count=f"{account['looked_at']:,}"))
+    lengths = " · ".join(
+        f"{formatting.label(formatting.LENGTHS, name)} {count:,}" for name, count in summary.lengths.items()
+    )
+    plan_summary.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
+    if (blocks := summary.blocks.train) > summary.looked_at:
+        lines = plan_summary.texts_of(summary.format, summary.looked_at, blocks, summary.max_length)
+        plan_summary.labelled(channel, *lines)
+    plan_summary.labelled(channel, _("Loss"), formatting.learned(summary))
+    if summary.looked_at < summary.used:
+        text = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
+        plan_summary.labelled(channel, _("Checked"), text.format(count=f"{summary.looked_at:,}"))
     counts = [
-        (f"{count:,}", _(words.KINDS[kind][0]), _what_happens(kind, found), _numbers(kind, account))
-        for kind, count in account["counts"].items()
+        (f"{count:,}", _(formatting.KINDS[kind][0]), _what_happens(kind, checked), _numbers(kind, summary))
+        for kind, count in summary.counts.items()
         if count
     ]
     if counts:
         channel.line()
-        show.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
-    if account["dropped"] and not found.stopping:
+        console.table(channel, counts, (_("rows"), _("what"), _("what happens"), _("which")), right=(0,))
+    if summary.dropped and not checked.stopping:
         channel.line()
-        brief.labelled(channel, _("Left out"), _left_out(account["dropped"]))
-    if found.warnings or found.stopping:
+        plan_summary.labelled(channel, _("Left out"), _left_out(summary.dropped))
+    if checked.warnings or checked.stopping:
         channel.line()
-    print_problems(found.warnings, channel)
-    print_problems(found.stopping, channel, full_list=_("all of them: --json"))
+    print_problems(checked.warnings, channel)
+    print_problems(checked.stopping, channel, full_list=_("all of them: --json"))
 
 
 def _left_out(dropped: int) -> str:
-    from tunewright.rundir import layout
+    from tunewright.rundir import file_names
 
-    kept = ngettext(
+    text = ngettext(
         "{count} row, which a run keeps with its text and the reason in {file}",
         "{count} rows, which a run keeps with their texts and the reasons in {file}",
         dropped,
     )
-    return kept.format(count=f"{dropped:,}", file=layout.BAD_ROWS)
+    return text.format(count=f"{dropped:,}", file=file_names.BAD_ROWS)
 
 
-def _what_happens(kind: str, found: "DataCheck") -> str:
-    from tunewright import api
+def _what_happens(kind: str, checked: "DataCheck") -> str:
+    from tunewright.report import formatting
 
-    happens = api.words.KINDS[kind][1]
-    is_fatal = any(problem.code == "E216" for problem in found.stopping)
+    happens = formatting.KINDS[kind][1]
+    is_fatal = any(problem.code == "E216" for problem in checked.stopping)
     return _("stops the run") if is_fatal and happens == "left out" and kind != "leaked" else _(happens)
 
 
-def _numbers(kind: str, account: dict[str, Any]) -> str:
-    numbers = account["numbers"].get(kind, [])
-    shown = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
-    return shown + (", ..." if account["counts"][kind] > NUMBERS_SHOWN else "")
+def _numbers(kind: str, summary: "DataSummary") -> str:
+    numbers = summary.numbers.get(kind, [])
+    text = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
+    return text + (", ..." if summary.counts[kind] > NUMBERS_SHOWN else "")
 
 
 def show_rows(
     context: typer.Context,
-    file: File,
-    model: Model = "smollm2",
-    task: options.Task = None,
+    file: DataFileArgument,
+    model: TokenizerOfFlag = "smollm2",
+    task: options.TaskFlag = None,
     count: Annotated[int, typer.Option("-n", min=1, help=_("How many rows."))] = 3,
     number: Annotated[int | None, typer.Option("--row", min=1, help=_("Only the row with this number."))] = None,
-    columns: options.Map = None,
-    sets: options.Sets = None,
-    as_json: options.Json = False,
+    columns: options.MapFlag = None,
+    sets: options.SetFlag = None,
+    as_json: options.JsonFlag = False,
 ) -> None:
-    found = _look(file, model, task, columns, True, sets)
-    rows = sorted([*found.gated.train, *found.gated.held_out], key=lambda row: row.number)
+    checked = _look(file, model, task, columns, True, sets)
+    rows = sorted([*checked.validated.train, *checked.validated.held_out], key=lambda row: row.number)
     rows = [row for row in rows if row.number == number] if number else rows[:count]
-    problems = found.gated.loaded.problems
+    problems = checked.validated.loaded.problems
     bad = [problem for problem in problems if problem.values.get("row") == number] if number else []
     if not rows and not number:
         bad = problems
     if as_json:
-        shown = [_row_json(row, found) for row in rows]
-        show.as_json({"schema": 1, "path": file, "rows": shown, "problems": [problem.to_json() for problem in bad]})
+        records = [_row_json(row, checked) for row in rows]
+        console.as_json(
+            {"schema": 1, "path": file, "rows": records, "problems": [problem.to_json() for problem in bad]}
+        )
     else:
-        channel = show.out()
+        channel = console.out()
         for row in rows:
-            _print_row(row, found, channel)
+            _print_row(row, checked, channel)
         print_problems(bad, channel)
         if not rows and not bad:
             _say_none(context, file, is_row=number is not None)
         elif rows:
-            show.next_steps(_training(context, model, file))
+            console.next_steps(_training(context, model, file))
     if not rows:
         raise typer.Exit(bad[0].entry.exit_code if bad else 2)
 
 
 def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
-    """Why nothing is shown, and the command that tells more."""
-    text = _("There is no such row.") if is_row else _("No row can be shown: none of them is sound.")
-    show.err().line(text)
-    options = again.typed(context, "data check")
-    show.next_steps((again.command("data check", again.operand(file), *options), _("every row accounted for")))
+    """Why nothing is shown, and the command that shows more."""
+    text = _("There is no such row.") if is_row else _("No row can be shown: none of them is valid.")
+    console.err().line(text)
+    options = paste_commands.typed(context, "data check")
+    console.next_steps(
+        (paste_commands.command("data check", paste_commands.operand(file), *options), _("every row accounted for"))
+    )
 
 
-def _pieces(row: "Encoded", found: "DataCheck") -> "list[Piece]":
-    from tunewright import api
-
-    loaded, task = found.gated.loaded, found.gated.account["task"]
-    return api.pieces(row, found.tokenizer, task, loaded.labels, loaded.problem_type)
-
-
-def _row_json(row: "Encoded", found: "DataCheck") -> dict[str, Any]:
+def _row_json(row: "TokenizedExample", checked: "DataCheck") -> dict[str, object]:
 
     return {
         "row": row.number,
-        "held_out": row in found.gated.held_out,
-        "tokens": len(row.ids),
+        "held_out": row in checked.validated.held_out,
+        "tokens": len(row.input_ids),
         "label_tokens": row.num_label_tokens,
         "full_length": row.full_length,
-        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in _pieces(row, found)],
-        "ids": row.ids,
+        "pieces": [{"text": piece.text, "is_learned": piece.is_learned} for piece in checked.pieces(row)],
+        "ids": row.input_ids,
         "labels": row.labels,
     }
 
 
-def _print_row(row: "Encoded", found: "DataCheck", channel: Channel) -> None:
+def _print_row(row: "TokenizedExample", checked: "DataCheck", channel: Channel) -> None:
 
-    tokens = ngettext("{count} token", "{count} tokens", len(row.ids)).format(count=len(row.ids))
-    learned = _("{count} learned").format(count=row.num_label_tokens)
+    tokens = ngettext("{count} token", "{count} tokens", len(row.input_ids)).format(count=len(row.input_ids))
+    learned = _("{count} in the loss").format(count=row.num_label_tokens)
     head = f"{_('row')} {row.number} · {tokens} · {learned}"
-    if row in found.gated.held_out:
+    if row in checked.validated.held_out:
         head += f" · {_('held out')}"
     if row.is_truncated:
         head += " · " + _("cut, {count} in full").format(count=row.full_length)
     channel.line(channel.paint(head, "bold"))
     text = ""
-    for piece in _pieces(row, found):
+    for piece in checked.pieces(row):
         clean = printable(piece.text)
         if not piece.is_learned:
             text += clean

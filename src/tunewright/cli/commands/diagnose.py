@@ -4,32 +4,33 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tunewright.cli import again, options, show
-from tunewright.cli.problems import print_problems, printable
+from tunewright.cli import console, options, paste_commands
+from tunewright.cli.problem_display import print_problems, printable
 from tunewright.i18n import _, ngettext
 from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
-    from tunewright.api import Diagnosis, Finding
-    from tunewright.cli.show import Channel, Style
+    from tunewright.cli.console import Channel, ConsoleStyle
+    from tunewright.diagnose.rules import Diagnosis
+    from tunewright.rundir.finding import Finding
 
 INDENT = " " * 6
-COLORS: dict[str, "Style"] = {"error": "red", "warning": "yellow", "hint": "cyan"}
+COLORS: dict[str, "ConsoleStyle"] = {"error": "red", "warning": "yellow", "hint": "cyan"}
 
 
 def add_to(app: typer.Typer) -> None:
     app.command(help=_("Why a run died, did not learn, overfitted, broke or was slow, and what helps"))(diagnose)
 
 
-def diagnose(run: options.RunOrLast = "last", as_json: options.Json = False) -> None:
+def diagnose(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag = False) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    diagnosis = api.diagnose(found.dir)
+    trained = api.open_run(run)
+    diagnosis = api.diagnose(trained.dir)
     if as_json:
-        show.as_json({"run": str(found.path), "name": found.name, **diagnosis.to_json()})
+        console.as_json({"run": str(trained.path), "name": trained.name, **diagnosis.to_json()})
         return
-    channel = show.out()
+    channel = console.out()
     for number, finding in enumerate(diagnosis.findings):
         if number:
             channel.line()
@@ -38,44 +39,43 @@ def diagnose(run: options.RunOrLast = "last", as_json: options.Json = False) -> 
 
 
 def _print(finding: "Finding", channel: "Channel") -> None:
-    """Code and numbers, the cause with how sure it is, each remedy with its command, which is never broken."""
-    from tunewright import api
+    """Code and figures, the cause with its confidence, each remedy with its command, which is never broken."""
+    from tunewright.report import formatting
 
-    words = api.words
-    severity = words.label(words.SEVERITIES, finding.severity)
+    severity = formatting.label(formatting.SEVERITIES, finding.severity)
     head = f"{channel.paint(severity, COLORS[finding.severity], 'bold')} {channel.paint(finding.code, 'bold')}  "
     channel.paragraph(printable(finding.message()), INDENT, head)
-    sure = words.label(words.CONFIDENCES, finding.confidence)
+    sure = formatting.label(formatting.CONFIDENCES, finding.confidence)
     cause = _("{cause} ({sure})").format(cause=finding.cause(), sure=sure)
     labels = [_("cause:"), *[_("remedy:") if n == 0 else _("or:") for n in range(len(finding.remedies))]]
     width = max(columns_of(label) for label in labels) + 1
-    channel.paragraph(cause, INDENT + " " * width, INDENT + channel.paint(show.pad(labels[0], width), "dim"))
+    channel.paragraph(cause, INDENT + " " * width, INDENT + channel.paint(console.pad(labels[0], width), "dim"))
     for label, remedy in zip(labels[1:], finding.remedies, strict=True):
         text = printable(remedy.message())
-        channel.paragraph(text, INDENT + " " * width, INDENT + channel.paint(show.pad(label, width), "green"))
-        channel.line(f"{INDENT}{' ' * width}{printable(again.named(remedy.command))}")
+        channel.paragraph(text, INDENT + " " * width, INDENT + channel.paint(console.pad(label, width), "green"))
+        channel.line(f"{INDENT}{' ' * width}{printable(paste_commands.named(remedy.command))}")
 
 
 def _print_rest(diagnosis: "Diagnosis", channel: "Channel") -> None:
-    """What was looked at if nothing was found; why the run ended if no finding says so."""
+    """What was checked if there are no findings; why the run ended if no finding explains it."""
     problems = diagnosis.evidence.problems
     if not diagnosis.findings:
         if problems:
             print_problems(problems, channel)
-        channel.paragraph(_("Nothing was found. Looked at: {what}.").format(what=_looked_at(diagnosis)))
+        channel.paragraph(_("No problems found. Checked: {what}.").format(what=_looked_at(diagnosis)))
     else:
-        show.err().line(channel.paint(again.command("explain", diagnosis.findings[0].code), "dim"))
+        console.err().line(channel.paint(paste_commands.command("explain", diagnosis.findings[0].code), "dim"))
 
 
 def _looked_at(diagnosis: "Diagnosis") -> str:
-    seen = diagnosis.looked_at()
+    counts = diagnosis.looked_at()
     parts = [
-        ngettext("{count} logged step", "{count} logged steps", seen["steps"]).format(count=seen["steps"]),
-        ngettext("{count} held-out measurement", "{count} held-out measurements", seen["evaluations"]).format(
-            count=seen["evaluations"]
+        ngettext("{count} logged step", "{count} logged steps", counts["steps"]).format(count=counts["steps"]),
+        ngettext("{count} held-out measurement", "{count} held-out measurements", counts["evaluations"]).format(
+            count=counts["evaluations"]
         ),
-        ngettext("{count} row", "{count} rows", seen["rows"]).format(count=f"{seen['rows']:,}"),
-        ngettext("{count} answer", "{count} answers", seen["answers"]).format(count=seen["answers"]),
+        ngettext("{count} row", "{count} rows", counts["rows"]).format(count=f"{counts['rows']:,}"),
+        ngettext("{count} answer", "{count} answers", counts["answers"]).format(count=counts["answers"]),
         _("memory, speed and how the run ended"),
     ]
     return ", ".join(parts)

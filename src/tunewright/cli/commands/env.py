@@ -2,7 +2,7 @@
 
 import typer
 
-from tunewright.cli import options, show
+from tunewright.cli import console, options
 from tunewright.i18n import _
 
 
@@ -10,13 +10,13 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=_("Versions and machine, for a bug report"))(env)
 
 
-def env(as_json: options.Json = False) -> None:
+def env(as_json: options.JsonFlag = False) -> None:
     from tunewright import api
 
-    found = api.environment()
+    record = api.environment()
     if as_json:
-        show.as_json(found)
+        console.as_json(record)
         return
-    machine = {key: value for key, value in found["machine"].items() if key != "probe"}
-    rows = [*found["versions"].items(), *((key, str(value)) for key, value in machine.items())]
-    show.table(show.out(), rows)
+    machine = {key: value for key, value in record["machine"].items() if key != "probe"}
+    rows = [*record["versions"].items(), *((key, str(value)) for key, value in machine.items())]
+    console.table(console.out(), rows)

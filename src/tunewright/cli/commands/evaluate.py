@@ -4,18 +4,18 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import brief, live, options, show
+from tunewright.cli import console, live_display, options, plan_summary
 from tunewright.cli.commands.benchmark import measure
-from tunewright.cli.problems import printable
+from tunewright.cli.problem_display import printable
 from tunewright.i18n import N_, _, ngettext
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("eval", help=_("Measure base and tuned model anew on the held-out rows"))(evaluate)
+    app.command("eval", help=_("Evaluate base and tuned model again on the held-out rows"))(evaluate)
 
 
 def evaluate(
-    run: options.RunOrLast = "last",
+    run: options.RunOrLastArgument = "last",
     rows: Annotated[int | None, typer.Option("--rows", min=0, help=_("How many rows are answered."), show_default=False)] = None,
     min_score: Annotated[
         list[str] | None,
@@ -28,7 +28,7 @@ def evaluate(
         str | None,
         typer.Option(
             "--benchmark", metavar="TASK[,TASK]", show_default=False,
-            help=_("Ask lm-evaluation-harness's tasks instead, of base and tuned model: what was forgotten?"),
+            help=_("Run lm-evaluation-harness tasks instead, on base and tuned model: what was forgotten?"),
         ),
     ] = None,
     include_path: Annotated[
@@ -37,10 +37,11 @@ def evaluate(
     ] = None,
     online: Annotated[bool, typer.Option("--online", help=_("Let --benchmark fetch the data of its tasks."))] = False,
     samples: Annotated[int, typer.Option("--samples", min=0, help=_("How many answers are shown."))] = 3,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:  # fmt: skip
     from tunewright import api
     from tunewright.errors import error, errors_of
+    from tunewright.metrics.thresholds import missed, parse_minimum
 
     if benchmark is not None:
         if min_score:
@@ -48,37 +49,37 @@ def evaluate(
         measure(run, benchmark, rows=rows, folder=include_path, online=online, as_json=as_json)
         return
     if rows == 0 and min_score:
-        reason = N_("without an answered row there is no score to judge")
+        reason = N_("without an answered row there is no score to check")
         fix = N_("leave --rows out, or answer at least one row: --rows 20")
         raise error("E109", first="--rows 0", second="--min-score", reason=reason, fix=fix)
-    wanted = api.parse_minimum(min_score or ())
-    found = api.open_run(run)
-    show.note(_("Loading the model of {name}").format(name=brief.one_line(found.name)))
+    thresholds = parse_minimum(min_score or ())
+    trained = api.open_run(run)
+    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     try:
-        with live.meter(_("Measuring")) as progress:
-            scores = found.evaluate(rows, progress)
+        with live_display.meter(_("Evaluating")) as reporter:
+            scores = trained.evaluate(rows, reporter)
     finally:
-        found.close()
+        trained.close()
     if as_json:
-        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, **scores})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, **scores})
     else:
-        channel = show.out()
+        channel = console.out()
         answered = ngettext("{count} row answered", "{count} rows answered", scores["rows"]).format(
             count=scores["rows"]
         )
         held_out = _("loss of {count} held-out rows").format(count=scores["held_out_rows"])
-        brief.labelled(channel, _("Rows"), f"{answered} · {held_out}")
-        base = api.account(found.dir).references[0]
-        brief.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
+        plan_summary.labelled(channel, _("Rows"), f"{answered} · {held_out}")
+        base = api.account(trained.dir).references[0]
+        plan_summary.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
         for sample in scores["samples"][:samples]:
             channel.line()
             for label, key in (
-                (_("asked"), "prompt"),
-                (_("wanted"), "reference"),
+                (_("prompt"), "prompt"),
+                (_("reference"), "reference"),
                 (_("base"), "base"),
                 (_("tuned"), "answer"),
             ):
-                brief.labelled(channel, label, printable(sample[key]))
-    missed = api.missed(scores["after"], wanted)
-    if missed:
-        raise errors_of(missed)
+                plan_summary.labelled(channel, label, printable(sample[key]))
+    problems = missed(scores["after"], thresholds)
+    if problems:
+        raise errors_of(problems)

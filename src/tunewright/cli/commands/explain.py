@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import options, show
+from tunewright.cli import console, options
 from tunewright.i18n import _
 
 
@@ -16,19 +16,25 @@ def explain(
     word: Annotated[
         list[str], typer.Argument(metavar="WORD", help=_("As in: E203, peft.r, overfitting."), show_default=False)
     ],
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
-    found = api.explain(" ".join(word))
+    explanation = api.explain(" ".join(word))
     if as_json:
-        show.as_json({
-            "schema": 1, "title": found.title, "kind": found.kind, "paragraphs": list(found.paragraphs), "fixes": list(found.fixes),
-        })  # fmt: skip
+        console.as_json(
+            {
+                "schema": 1,
+                "title": explanation.title,
+                "kind": explanation.kind,
+                "paragraphs": list(explanation.paragraphs),
+                "fixes": list(explanation.fixes),
+            }
+        )
         return
-    channel = show.out()
-    channel.paragraph(channel.paint(found.title, "bold"))
-    for paragraph in found.paragraphs:
+    channel = console.out()
+    channel.paragraph(channel.paint(explanation.title, "bold"))
+    for paragraph in explanation.paragraphs:
         channel.paragraph(paragraph, "  ")
-    for fix in found.fixes:
+    for fix in explanation.fixes:
         channel.paragraph(channel.paint(fix, "green"), "    ")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import again, brief, options, show
+from tunewright.cli import console, options, paste_commands, plan_summary
 from tunewright.i18n import _
 
 
@@ -13,21 +13,21 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    run: options.RunOrLast = "last",
+    run: options.RunOrLastArgument = "last",
     folder: Annotated[
         str, typer.Option("-o", "--output", metavar="DIR", help=_("A new folder."), show_default=False)
     ] = "exported",
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    base = found.export(folder)
+    trained = api.open_run(run)
+    base = trained.export(folder)
     if as_json:
-        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "path": folder, **vars(base)})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "path": folder, **vars(base)})
         return
-    channel = show.out()
-    brief.labelled(channel, _("Saved"), folder)
-    brief.labelled(channel, _("Model"), base.hub_id or base.note)
-    files = again.command("verify", again.operand(folder))
-    show.next_steps((files, _("its files as they were written; README.md says how to load it")))
+    channel = console.out()
+    plan_summary.labelled(channel, _("Saved"), folder)
+    plan_summary.labelled(channel, _("Model"), base.hub_id or base.note)
+    files = paste_commands.command("verify", paste_commands.operand(folder))
+    console.next_steps((files, _("check its files; README.md says how to load it")))

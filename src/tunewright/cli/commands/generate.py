@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tunewright.cli import brief, live, options, show
-from tunewright.cli.problems import print_problems, show_base_problems
+from tunewright.cli import console, live_display, options, plan_summary
+from tunewright.cli.problem_display import print_problems, show_base_problems
 from tunewright.i18n import _, ngettext
 
 
@@ -16,19 +16,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def generate(
-    run: options.Run,
+    run: options.RunArgument,
     file: Annotated[
         str, typer.Argument(metavar="FILE", help=_("Rows as in training, without answers; or lines of text."))
     ],
     output: Annotated[
         str | None, typer.Option("-o", "--output", help=_("Write to this file instead of stdout."))
     ] = None,
-    base: options.WithBase = None,
-    columns: options.Map = None,
-    skip_bad: options.SkipBad = False,
+    base: options.WithBaseFlag = None,
+    columns: options.MapFlag = None,
+    skip_bad: options.SkipBadFlag = False,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help=_("Longest answer in tokens."))] = 256,
-    force: Annotated[bool, typer.Option("--force", help=_("Write over an existing file."))] = False,
-    as_json: options.Json = False,
+    force: Annotated[bool, typer.Option("--force", help=_("Overwrite an existing file."))] = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
@@ -37,31 +37,29 @@ def generate(
     target = api.output_file(output, force=force) if output else None
     prompts, left_out = api.prompts(file, task=trained.task, mapping=options.mapping(columns), skip_bad=skip_bad)
     show_base_problems(trained)
-    show.note(_("Loading the model of {name}").format(name=brief.one_line(trained.name)))
+    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     how: dict[str, Any] = {"with_base": with_base, "max_new_tokens": max_new_tokens}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     try:
-        with live.meter(_("Writing answers")) as progress:
+        with live_display.meter(_("Generating answers")) as reporter:
             if target:
-                api.answer_to_file(
-                    trained, prompts, target, source=Path(file), **how, progress=progress, note=show.note
-                )
+                api.answer_to_file(trained, prompts, target, source=Path(file), **how, reporter=reporter)
             elif as_json:
-                rows = list(api.answer_prompts(trained, prompts, **how, progress=progress))
+                rows = list(api.answer_prompts(trained, prompts, **how, reporter=reporter))
             else:
-                for row in api.answer_prompts(trained, prompts, **how, progress=progress):
-                    live.data_line(json.dumps(row, ensure_ascii=False))
+                for row in api.answer_prompts(trained, prompts, **how, reporter=reporter):
+                    live_display.data_line(json.dumps(row, ensure_ascii=False))
     finally:
         trained.close()
     warnings = api.odd_numbers(prompts)
     if as_json:
-        body: dict[str, Any] = {"output": output} if output else {"rows": rows}
+        body: dict[str, object] = {"output": output} if output else {"rows": rows}
         counts = {"num_rows": len(prompts), "num_left_out": len(left_out)}
         more = {"warnings": [problem.to_json() for problem in warnings]} if warnings else {}
-        show.as_json({"schema": 1, "name": trained.name, **counts, **body, **more})
+        console.as_json({"schema": 1, "name": trained.name, **counts, **body, **more})
         return
     if problems := [*left_out, *warnings]:
-        print_problems(problems, show.err())
+        print_problems(problems, console.err())
     if output:
         text = ngettext("{count} answer in {path}", "{count} answers in {path}", len(prompts))
-        show.out().line(text.format(count=len(prompts), path=output))
+        console.out().line(text.format(count=len(prompts), path=output))

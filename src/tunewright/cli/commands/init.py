@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tunewright.cli import again, options, show
-from tunewright.cli.problems import printable
+from tunewright.cli import console, options, paste_commands
+from tunewright.cli.problem_display import printable
 from tunewright.i18n import _
 
 
@@ -25,27 +25,30 @@ def init(
     preset: Annotated[
         str, typer.Option("--preset", help=_("How hard the task is: simple, medium or complex."))
     ] = "medium",
-    task: options.Task = None,
-    columns: options.Map = None,
-    sets: options.Sets = None,
-    force: Annotated[bool, typer.Option("--force", help=_("Write over an existing file."))] = False,
-    as_json: options.Json = False,
+    task: options.TaskFlag = None,
+    columns: options.MapFlag = None,
+    sets: options.SetFlag = None,
+    force: Annotated[bool, typer.Option("--force", help=_("Overwrite an existing file."))] = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
     level: Any = preset
     path = Path(output or f"{Path(data).stem}.yaml")
     target = api.output_file(path, force=force)
-    asked: dict[str, Any] = {"task": task} if task else {}
+    settings: dict[str, object] = {"task": task} if task else {}
     if mapping := options.mapping(columns):
-        asked["data.map"] = mapping
-    text, recognised = api.starter(model, data, level, sets=sets or (), **asked)
+        settings["data.map"] = mapping
+    text, data_format = api.starter(model, data, level, sets=sets or (), **settings)
     api.write_file(target, text)
     if as_json:
-        roles = dict(recognised.columns)
-        show.as_json({"schema": 1, "path": str(path), "config": text, "format": recognised.name, "columns": roles})
+        roles = dict(data_format.columns)
+        console.as_json({"schema": 1, "path": str(path), "config": text, "format": data_format.name, "columns": roles})
         return
-    show.note(printable(_("Recognised: {format}").format(format=recognised.describe())))
-    show.out().line(str(path))
-    file = again.operand(str(path))
-    show.next_steps((again.command("plan", file), _("what it would do")), (again.command("train", file), _("do it")))
+    console.note(printable(_("Recognised: {format}").format(format=data_format.describe())))
+    console.out().line(str(path))
+    file = paste_commands.operand(str(path))
+    console.next_steps(
+        (paste_commands.command("plan", file), _("what it would do")),
+        (paste_commands.command("train", file), _("do it")),
+    )

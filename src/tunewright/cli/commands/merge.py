@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import again, brief, live, options, show
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary
 from tunewright.i18n import _
 
 
@@ -14,31 +14,34 @@ def add_to(app: typer.Typer) -> None:
 
 
 def merge(
-    run: options.RunOrLast = "last",
+    run: options.RunOrLastArgument = "last",
     folder: Annotated[
         str | None, typer.Argument(metavar="DIR", help=_("Where to; merged/ in the run if not given."))
     ] = None,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
+    from tunewright.report import formatting
 
-    found = api.open_run(run)
-    show.note(_("Loading the model of {name}").format(name=brief.one_line(found.name)))
+    trained = api.open_run(run)
+    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     try:
-        with live.meter(_("Merging")) as progress:
-            result = found.merge(folder, progress)
+        with live_display.meter(_("Merging")) as reporter:
+            result = trained.merge(folder, reporter)
     finally:
-        found.close()
+        trained.close()
     if as_json:
-        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, **result})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, **result})
         return
-    channel = show.out()
-    size = api.words.size(result["bytes"])
-    where = f"{brief.shorten(Path(result['path']))} ({size}, {_('bare transformers loads it')})"
-    brief.labelled(channel, _("Merged"), where)
+    channel = console.out()
+    size = formatting.size(result["bytes"])
+    where = f"{plan_summary.shorten(Path(result['path']))} ({size}, {_('bare transformers loads it')})"
+    plan_summary.labelled(channel, _("Merged"), where)
     checked = _("{equal} of {total} greedy answers equal, largest logit difference {difference}")
-    brief.labelled(channel, _("Checked"), checked.format(
+    plan_summary.labelled(channel, _("Checked"), checked.format(
         equal=result["equal"], total=result["prompts"], difference=f"{result['max_logit_difference']:.1g}"
     ))  # fmt: skip
-    further = again.command("train", again.operand(again.shorten(Path(result["path"]).absolute())), "my.jsonl")
-    show.next_steps((further, _("a model like any other: train on from it")))
+    further = paste_commands.command(
+        "train", paste_commands.operand(paste_commands.shorten(Path(result["path"]).absolute())), "my.jsonl"
+    )
+    console.next_steps((further, _("a model like any other: train on from it")))

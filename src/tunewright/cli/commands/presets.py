@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import again, brief, options, show
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary
+from tunewright.cli.console import Channel
 from tunewright.cli.parser import Application, Verbs
-from tunewright.cli.show import Channel
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
-    from tunewright.planning.presets import Row
+    from tunewright.planning.preset_targets import PresetRow
 
-Word = Annotated[str, typer.Argument(metavar="FAMILY/LEVEL", help=_("As in llama/medium."), show_default=False)]
+PresetArgument = Annotated[
+    str, typer.Argument(metavar="FAMILY/LEVEL", help=_("As in llama/medium."), show_default=False)
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,33 +31,37 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="presets")
 
 
-def presets(ctx: typer.Context, model: options.Model = None, as_json: options.Json = False) -> None:
+def presets(ctx: typer.Context, model: options.ModelFlag = None, as_json: options.JsonFlag = False) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from tunewright import api
 
-    rows = api.preset_rows(model=model, note=show.note)
+    rows = api.preset_rows(model=model, reporter=live_display.ConsoleReporter())
     if as_json:
-        show.as_json({"schema": 1, "model": model, "presets": [row.to_json() for row in rows]})
+        console.as_json({"schema": 1, "model": model, "presets": [row.to_json() for row in rows]})
     elif model:
-        _print_model(model, rows, show.out())
+        _print_model(model, rows, console.out())
     else:
-        _print_levels(rows, show.out())
-        _print_families(rows, show.out())
-        show.next_steps(
-            (again.command("presets show", "llama/medium"), _("one of them as a config")),
-            (again.command("presets", "--model", "MODEL"), _("the names in a model, and how much each level trains")),
+        _print_levels(rows, console.out())
+        _print_families(rows, console.out())
+        console.next_steps(
+            (paste_commands.command("presets show", "llama/medium"), _("one of them as a config")),
+            (
+                paste_commands.command("presets", "--model", "MODEL"),
+                _("the names in a model, and how much each level trains"),
+            ),
         )
 
 
-def show_preset(word: Word, model: options.Model = None, as_json: options.Json = False) -> None:
+def show_preset(word: PresetArgument, model: options.ModelFlag = None, as_json: options.JsonFlag = False) -> None:
     from tunewright import api
+    from tunewright.report import formatting
 
-    (row,) = api.preset_rows(word, model=model, note=show.note)
+    (row,) = api.preset_rows(word, model=model, reporter=live_display.ConsoleReporter())
     if as_json:
-        show.as_json({"schema": 1, **row.to_json()})
+        console.as_json({"schema": 1, **row.to_json()})
         return
-    channel = show.out()
+    channel = console.out()
     channel.line(f"# {word}: {_(row.preset.meaning)}")
     channel.line("method: lora")
     channel.line("peft:")
@@ -70,28 +76,30 @@ def show_preset(word: Word, model: options.Model = None, as_json: options.Json =
             channel.line(f"    - {name}  # {_('all experts of a block')}")
         channel.line(f"  lora_dropout: 0  # {_('experts allow none')}")
     if row.trainable_parameters is not None:
-        of_all = api.words.percent(row.trainable_parameters / (row.num_parameters or 1))
-        text = _("{count} numbers are trained in {model}, {percent} of all")
+        of_all = formatting.percent(row.trainable_parameters / (row.num_parameters or 1))
+        text = _("{count} parameters are trained in {model}, {percent} of all")
         channel.line(f"# {text.format(count=f'{row.trainable_parameters:,}', model=model, percent=of_all)}")
     elif row.has_variants:
-        channel.line(f"# {again.named(_('one model may lack some of these names: tunewright presets --model MODEL'))}")
+        channel.line(
+            f"# {paste_commands.named(_('one model may lack some of these names: tunewright presets --model MODEL'))}"
+        )
 
 
-def _played(row: "Row", name: str) -> str:
-    from tunewright.spec.presets import ROLES
+def _played(row: "PresetRow", name: str) -> str:
+    from tunewright.config.preset_table import ROLES
 
     return ", ".join(_(ROLES[role]) for role in row.played_by(name))
 
 
-def _print_levels(rows: Sequence["Row"], channel: Channel) -> None:
+def _print_levels(rows: Sequence["PresetRow"], channel: Channel) -> None:
     levels = {row.preset.level: row.preset for row in rows}
     cells = [(preset.level, str(preset.r), str(preset.lora_alpha), _(preset.meaning)) for preset in levels.values()]
-    show.table(channel, cells, (_("level"), "r", "alpha", _("for")), right=(1, 2))
+    console.table(channel, cells, (_("level"), "r", "alpha", _("for")), right=(1, 2))
     channel.line()
 
 
-def _print_families(rows: Sequence["Row"], channel: Channel) -> None:
-    """Families that share their names stand together; a level's names come on top of those of the level above."""
+def _print_families(rows: Sequence["PresetRow"], channel: Channel) -> None:
+    """Families that share their names are grouped; a level's names come on top of those of the level above."""
     shared: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     levels = list(dict.fromkeys(row.preset.level for row in rows))
     for start in range(0, len(rows), len(levels)):
@@ -104,26 +112,25 @@ def _print_families(rows: Sequence["Row"], channel: Channel) -> None:
         for level, of_level in zip(levels, names, strict=True):
             added = " ".join(name for name in of_level if name not in before)
             if added:
-                channel.paragraph(f"{'+ ' if before else ''}{added}", " " * 13, f"  {show.pad(level, 9)}  ")
+                channel.paragraph(f"{'+ ' if before else ''}{added}", " " * 13, f"  {console.pad(level, 9)}  ")
             before = of_level
 
 
-def _print_model(model: str, rows: Sequence["Row"], channel: Channel) -> None:
-    from tunewright import api
+def _print_model(model: str, rows: Sequence["PresetRow"], channel: Channel) -> None:
+    from tunewright.report import formatting
 
-    words = api.words
-    brief.labelled(channel, _("Model"), _("{name}, family {family}").format(name=model, family=rows[0].family))
+    plan_summary.labelled(channel, _("Model"), _("{name}, family {family}").format(name=model, family=rows[0].family))
     cells = [
         (
             row.preset.level,
             str(row.preset.r),
             str(row.preset.lora_alpha),
             f"{row.trainable_parameters:,}",
-            words.percent((row.trainable_parameters or 0) / (row.num_parameters or 1)),
+            formatting.percent((row.trainable_parameters or 0) / (row.num_parameters or 1)),
             " ".join((*row.target_modules, *row.target_parameters)),
         )
         for row in rows
     ]
-    show.table(channel, cells, (_("level"), "r", "alpha", _("trained"), "", _("layers")), right=(1, 2, 3, 4))
-    training = again.command("train", again.operand(model), "DATA", "--preset", rows[1].preset.level)
-    show.next_steps((training, _("train on it")))
+    console.table(channel, cells, (_("level"), "r", "alpha", _("trained"), "", _("layers")), right=(1, 2, 3, 4))
+    training = paste_commands.command("train", paste_commands.operand(model), "DATA", "--preset", rows[1].preset.level)
+    console.next_steps((training, _("train on it")))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import brief, options, show
+from tunewright.cli import console, options, plan_summary
 from tunewright.i18n import _
 
 
@@ -13,17 +13,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    run: options.RunOrLast = "last",
+    run: options.RunOrLastArgument = "last",
     output: Annotated[
         str | None, typer.Option("-o", "--output", help=_("Where to; report.html in the run if not given."))
     ] = None,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    path = found.report(output)
+    trained = api.open_run(run)
+    path = trained.report(output)
     if as_json:
-        show.as_json({**api.summary(found.dir), "report": str(path)})
+        console.as_json({**api.summary(trained.dir), "report": str(path)})
     else:
-        show.out().line(brief.shorten(path))
+        console.out().line(plan_summary.shorten(path))

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import again, brief, live, options, show, start
-from tunewright.cli.problems import printable
-from tunewright.cli.view import sparkline
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary, run_and_follow
+from tunewright.cli.problem_display import printable
+from tunewright.cli.progress_view import sparkline
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
-    from tunewright.api import Overview, TrainedRun
+    from tunewright.api.run_handle import TrainedRun
+    from tunewright.rundir.run_overview import RunOverview
 
 LIST_SPARKS = 8
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask."))]
+YesFlag = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask for confirmation."))]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,196 +39,204 @@ def list_runs(
     folder: Annotated[
         str | None, typer.Argument(metavar="FOLDER", help=_("Where to look; runs/ if not given."))
     ] = None,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the names."))] = False,
 ) -> None:
     from tunewright import api
 
-    found = api.runs(folder)
+    runs = api.runs(folder)
     if as_json:
-        show.as_json({"schema": 1, "runs": [api.overview(run).to_json() for run in found]})
+        console.as_json({"schema": 1, "runs": [api.overview(run).to_json() for run in runs]})
     elif quiet:
-        for run in found:
-            show.out().line(brief.one_line(run.name))
-    elif found:
-        _print_list([api.overview(run) for run in found])
+        for run in runs:
+            console.out().line(plan_summary.one_line(run.name))
+    elif runs:
+        _print_list([api.overview(run) for run in runs])
     else:
-        show.err().line(_("No runs here yet."))
-        show.next_steps(
-            (again.command("quickstart"), _("see one")),
-            (again.command("train", "smollm2", "my.jsonl"), _("train on your own rows")),
+        console.err().line(_("No runs here yet."))
+        console.next_steps(
+            (paste_commands.command("quickstart"), _("see one")),
+            (paste_commands.command("train", "smollm2", "my.jsonl"), _("train on your own rows")),
         )
 
 
-def _print_list(rows: "list[Overview]") -> None:
+def _print_list(rows: "list[RunOverview]") -> None:
     """A line for each run; their curves, too, where these leave the scores on the line."""
-    channel, lines = show.out(), [_row(row) for row in rows]
+    channel = console.out()
+    lines = [_row(row) for row in rows]
     header = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
     curves = [(sparkline(row.losses, LIST_SPARKS), sparkline(row.held_out, LIST_SPARKS)) for row in rows]
     with_curves = [(*line[:-1], *both, line[-1]) for line, both in zip(lines, curves, strict=True)]
     heads = (*header[:-1], _("loss"), _("held-out"), header[-1])
-    if channel.width is None or show.table_width([heads, *with_curves]) <= channel.width:
-        show.table(channel, with_curves, heads)
+    if channel.width is None or console.table_width([heads, *with_curves]) <= channel.width:
+        console.table(channel, with_curves, heads)
     else:
-        show.table(channel, lines, header)
+        console.table(channel, lines, header)
 
 
-def _row(row: "Overview") -> tuple[str, ...]:
-    """Name, state, when it was begun, model, scores; in the place of these what is wrong with a damaged run."""
-    from tunewright import api
+def _row(row: "RunOverview") -> tuple[str, ...]:
+    """Name, state, when it started, model, scores; in the place of these what is wrong with a damaged run."""
+    from tunewright.report import formatting
 
-    words = api.words
-    started = words.moment(row.info["created"]) if row.info else ""
-    model = printable(Path(str(row.info.get("model") or "")).name)
-    state = words.label(words.STATES, row.state)
-    last = brief.one_line(row.damage.message()) if row.damage else _scores(row)
-    return brief.one_line(row.run.name), state, started, model, last
+    started = formatting.moment(row.info.created) if row.info else ""
+    model = printable(Path((row.info.model if row.info else None) or "").name)
+    state = formatting.label(formatting.STATES, row.state)
+    last = plan_summary.one_line(row.damage.message()) if row.damage else _scores(row)
+    return plan_summary.one_line(row.run.name), state, started, model, last
 
 
-def _scores(row: "Overview") -> str:
-    from tunewright import api
+def _scores(row: "RunOverview") -> str:
+    from tunewright.report import formatting
 
-    words, before, after = api.words, row.result.get("before") or {}, row.result.get("after") or {}
-    main = words.main_score(after)
+    before = (row.result.before if row.result else None) or {}
+    after = (row.result.after if row.result else None) or {}
+    main = formatting.main_score(after)
     if not main:
         return ""
-    change = f"{words.score(main, before.get(main))} -> {words.score(main, after.get(main))}"
-    return f"{words.label(words.METRICS, main)} {change}"
+    change = f"{formatting.score(main, before.get(main))} -> {formatting.score(main, after.get(main))}"
+    return f"{formatting.label(formatting.METRICS, main)} {change}"
 
 
-def watch(run: options.RunOrLast = "last", verbose: options.Verbose = False, as_json: options.Json = False) -> None:
-    from tunewright import api
-
-    found = api.open_run(run)
-    if live.watch(found, is_verbose=verbose, is_json=as_json):
-        start.finish(found, live.exit_code(found), is_json=as_json, is_quiet=False)
-    elif as_json:
-        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "state": found.state})
-
-
-def logs(
-    run: options.RunOrLast = "last",
-    follow: Annotated[bool, typer.Option("-f", "--follow", help=_("Go on until the run has ended."))] = False,
-    as_json: options.Json = False,
+def watch(
+    run: options.RunOrLastArgument = "last", verbose: options.VerboseFlag = False, as_json: options.JsonFlag = False
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
+    trained = api.open_run(run)
+    if live_display.watch(trained, is_verbose=verbose, is_json=as_json):
+        run_and_follow.finish(trained, live_display.exit_code(trained), is_json=as_json, is_quiet=False)
+    elif as_json:
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "state": trained.state})
+
+
+def logs(
+    run: options.RunOrLastArgument = "last",
+    follow: Annotated[bool, typer.Option("-f", "--follow", help=_("Go on until the run has ended."))] = False,
+    as_json: options.JsonFlag = False,
+) -> None:
+    from tunewright import api
+
+    trained = api.open_run(run)
     if as_json:
-        path = found.path / "log.txt"
+        path = trained.path / "log.txt"
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        show.as_json({"schema": 1, "run": str(found.path), "name": found.name, "lines": text.splitlines()})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "lines": text.splitlines()})
         return
-    read = live.log_tail(found, show.out().line)
+    read = live_display.log_tail(trained, console.out().line)
     read()
     if follow:
-        for _event in api.follow(found.dir, from_start=False):
+        for _event in api.follow(trained.dir, from_start=False):
             read()
         read()
 
 
 def stop(
-    run: options.RunOrLast = "last",
+    run: options.RunOrLastArgument = "last",
     now: Annotated[bool, typer.Option("--now", help=_("End it at once, without a new checkpoint."))] = False,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
 
-    found = api.open_run(run)
-    is_asked = found.stop(now=now)
-    if is_asked and not as_json:
+    trained = api.open_run(run)
+    was_live = trained.stop(now=now)
+    if was_live and not as_json:
         text = _("Ending {name}") if now else _("Waiting for {name} to save and end")
-        show.note(text.format(name=brief.one_line(found.name)))
-    if is_asked:
-        api.wait_for_stop(found.dir)
+        console.note(text.format(name=plan_summary.one_line(trained.name)))
+    if was_live:
+        api.wait_for_stop(trained.dir)
     if as_json:
-        show.as_json(
-            {"schema": 1, "run": str(found.path), "name": found.name, "stopped": is_asked, "state": found.state}
+        console.as_json(
+            {"schema": 1, "run": str(trained.path), "name": trained.name, "stopped": was_live, "state": trained.state}
         )
         return
-    channel = show.out()
-    if not is_asked:
-        channel.line(_("{name} is not running ({state}).").format(name=brief.one_line(found.name), state=_state(found)))
+    channel = console.out()
+    if not was_live:
+        channel.line(
+            _("{name} is not running ({state}).").format(
+                name=plan_summary.one_line(trained.name), state=_state(trained)
+            )
+        )
         return
-    channel.line(_("{name}: {state}").format(name=brief.one_line(found.name), state=_state(found)))
-    if found.state != "finished":
-        show.next_steps((again.command("runs resume", again.handle(found)), _("go on from the last checkpoint")))
+    channel.line(_("{name}: {state}").format(name=plan_summary.one_line(trained.name), state=_state(trained)))
+    if trained.state != "finished":
+        console.next_steps(
+            (paste_commands.command("runs resume", paste_commands.handle(trained)), _("go on from the last checkpoint"))
+        )
 
 
 def _state(run: "TrainedRun") -> str:
-    from tunewright import api
+    from tunewright.report import formatting
 
-    return api.words.label(api.words.STATES, run.state)
+    return formatting.label(formatting.STATES, run.state)
 
 
 def resume(
-    run: options.RunOrLast = "last",
-    sets: options.Sets = None,
-    detach: options.Detach = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    run: options.RunOrLastArgument = "last",
+    sets: options.SetFlag = None,
+    detach: options.DetachFlag = False,
+    as_json: options.JsonFlag = False,
+    quiet: options.QuietFlag = False,
+    verbose: options.VerboseFlag = False,
 ) -> None:
     from tunewright import api
 
-    last = (api.open_run(run).dir.last_event() or {"seq": -1})["seq"]
+    last_seq = api.open_run(run).last_seq
     resumed = api.TrainedRun(api.resume(run, sets or ()))
     if detach:
-        start.announce(resumed, is_json=as_json, is_quiet=quiet)
+        run_and_follow.announce(resumed, is_json=as_json, is_quiet=quiet)
         return
-    code = live.see_through(resumed, is_quiet=quiet, is_verbose=verbose, is_json=as_json, after=last)
-    start.finish(resumed, code, is_json=as_json, is_quiet=quiet)
+    code = live_display.see_through(resumed, is_quiet=quiet, is_verbose=verbose, is_json=as_json, after=last_seq)
+    run_and_follow.finish(resumed, code, is_json=as_json, is_quiet=quiet)
 
 
 def remove(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN...", help=_("One or more runs, by their whole names or paths."), show_default=False
-        ),
+        typer.Argument(metavar="RUN...", help=_("One or more runs, by their full names or paths."), show_default=False),
     ],
-    yes: Yes = False,
+    yes: YesFlag = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("Only show what would be deleted."))] = False,
-    as_json: options.Json = False,
+    as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
+    from tunewright.report import formatting
 
-    found = list({run.path: run for run in map(api.open_exactly, runs)}.values())
-    sizes = [api.run_bytes(run.dir) for run in found]
-    channel = show.err()
+    selected = list({run.path: run for run in map(api.open_exactly, runs)}.values())
+    sizes = [api.run_bytes(run.dir) for run in selected]
+    channel = console.err()
     if not as_json:
         rows = [
-            (api.words.size(size), brief.one_line(run.name), _what_goes(run))
-            for run, size in zip(found, sizes, strict=True)
+            (formatting.size(size), plan_summary.one_line(run.name), _what_goes(run))
+            for run, size in zip(selected, sizes, strict=True)
         ]
-        show.table(channel, rows, right=(0,))
+        console.table(channel, rows, right=(0,))
     if not dry_run:
-        _confirm(len(found), yes=yes, is_json=as_json)
-        for run in found:
+        _confirm(len(selected), yes=yes, is_json=as_json)
+        for run in selected:
             api.remove(run.dir)
     if as_json:
         rows_json = [
-            {"name": run.name, "path": str(run.path), "bytes": size} for run, size in zip(found, sizes, strict=True)
+            {"name": run.name, "path": str(run.path), "bytes": size} for run, size in zip(selected, sizes, strict=True)
         ]
-        show.as_json(
+        console.as_json(
             {"schema": 1, "removed": [] if dry_run else rows_json, "would_remove": rows_json if dry_run else []}
         )
     elif dry_run:
         channel.line(_("Nothing was deleted (--dry-run)."))
     else:
-        show.out().line(_("{size} freed").format(size=api.words.size(sum(sizes))))
+        console.out().line(_("{size} freed").format(size=formatting.size(sum(sizes))))
 
 
 def _what_goes(run: "TrainedRun") -> str:
     """The state of a run that goes; of a link, where the run is that stays."""
     if run.path.is_symlink():
-        folder = brief.shorten(run.path.resolve())
+        folder = plan_summary.shorten(run.path.resolve())
         return _("only the link; the run stays in {folder}").format(folder=folder)
     return _state(run)
 
 
 def _confirm(count: int, *, yes: bool, is_json: bool) -> None:
-    """Ask in a terminal. Raises: SpecError E120 where nobody can be asked; typer.Exit on a no."""
+    """Ask in a terminal. Raises: SpecError E120 without a terminal to ask in; typer.Exit on a no."""
     from tunewright.errors import error
     from tunewright.i18n import ngettext
 
@@ -237,5 +246,5 @@ def _confirm(count: int, *, yes: bool, is_json: bool) -> None:
         raise error("E120", what=ngettext("deleting {count} run", "deleting {count} runs", count).format(count=count))
     question = ngettext("Delete this run for good?", "Delete these {count} runs for good?", count).format(count=count)
     if not typer.confirm(question, err=True):
-        show.err().line(_("Nothing was deleted."))
+        console.err().line(_("Nothing was deleted."))
         raise typer.Exit(1)

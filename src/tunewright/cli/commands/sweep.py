@@ -1,35 +1,36 @@
 """`tunewright sweep`"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.catalogue.entry import EXIT_FAILED, EXIT_INTERRUPTED
-from tunewright.cli import again, brief, live, options, show
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary
 from tunewright.cli.commands.compare import PAGE
-from tunewright.cli.problems import print_problems, printable
+from tunewright.cli.problem_display import print_problems, printable
+from tunewright.errors.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from tunewright.i18n import N_, _, ngettext
 
 if TYPE_CHECKING:
-    from tunewright.api import Axis, Sweep, Tried
+    from tunewright.extras.comparison.search_space import SearchAxis
+    from tunewright.extras.sweep.train_trials import TrialEnded
+    from tunewright.extras.sweep.trials import Sweep
 
-USUAL_TRIALS = 20
 STATES = {
     "complete": N_("finished"), "pruned": N_("pruned"), "failed": N_("failed"), "running": N_("not finished"),
 }  # fmt: skip
 ORDER = tuple(STATES)
 
-Trials = Annotated[
+TrialsFlag = Annotated[
     int | None,
     typer.Option("--trials", metavar="N", min=1, help=_("How many runs in all; 20 unless --minutes is given.")),
 ]
-Minutes = Annotated[
-    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Begin no further run after so many minutes."))
+MinutesFlag = Annotated[
+    float | None, typer.Option("--minutes", metavar="M", min=0, help=_("Start no further run after this many minutes."))
 ]
-Space = Annotated[
+SpaceFlag = Annotated[
     list[str] | None,
     typer.Option(
         "--space",
@@ -38,8 +39,8 @@ Space = Annotated[
         show_default=False,
     ),
 ]
-Metric = Annotated[str, typer.Option("--metric", metavar="NAME", help=_("The held-out score that decides."))]
-Storage = Annotated[
+MetricFlag = Annotated[str, typer.Option("--metric", metavar="NAME", help=_("The held-out score that decides."))]
+StorageFlag = Annotated[
     str | None,
     typer.Option("--storage", metavar="URL", help=_("A database that several machines share, by SQLAlchemy's URL.")),
 ]
@@ -51,144 +52,165 @@ def add_to(app: typer.Typer) -> None:
 
 
 def sweep(
-    inputs: options.Inputs = None,
-    trials: Trials = None,
-    minutes: Minutes = None,
-    space: Space = None,
-    metric: Metric = "held_out_loss",
-    storage: Storage = None,
+    inputs: options.InputsArgument = None,
+    trials: TrialsFlag = None,
+    minutes: MinutesFlag = None,
+    space: SpaceFlag = None,
+    metric: MetricFlag = "held_out_loss",
+    storage: StorageFlag = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FOLDER", help=_("Folder of the runs and of best.yaml."))
     ] = None,
-    task: options.Task = None,
-    preset: options.Preset = None,
-    method: options.Method = None,
-    seed: options.Seed = None,
-    sets: options.Sets = None,
-    offline: options.Offline = False,
-    force: options.Force = False,
-    as_json: options.Json = False,
+    task: options.TaskFlag = None,
+    preset: options.PresetFlag = None,
+    method: options.MethodFlag = None,
+    seed: options.SeedFlag = None,
+    sets: options.SetFlag = None,
+    offline: options.OfflineFlag = False,
+    force: options.ForceFlag = False,
+    as_json: options.JsonFlag = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the path of the best setting."))] = False,
-    verbose: options.Verbose = False,
+    verbose: options.VerboseFlag = False,
 ) -> None:
     from tunewright import api
 
-    until = time.monotonic() + 60 * minutes if minutes is not None else None
-    limit = trials if trials or minutes is not None else USUAL_TRIALS
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else None
+    limit = api.trial_limit(trials, minutes)
     flags = {"task": task, "preset": preset, "method": method, "train.seed": seed, "run.offline": offline}
     config, named = options.inputs_of(inputs or (), flags)
-    sought = api.Sought(api.Grid(config, named, sets or ()), _axes(space), metric, storage)
-    with live.meter(_("Looking at the data"), is_quiet=quiet) as progress:
-        found = api.open_sweep(sought, Path(output) if output else None, note=show.note, progress=progress)
+    settings = api.sweep_settings(config, named, sets or (), space=_axes(space), metric=metric, storage=storage)
+    with live_display.meter(_("Inspecting the data"), is_quiet=quiet) as reporter:
+        search = api.open_sweep(settings, Path(output) if output else None, reporter=reporter)
     if not quiet:
-        brief.labelled(show.err(), _("Sweep"), _announced(found))
-    _search(found, limit, until, force=force, is_quiet=quiet, is_verbose=verbose)
-    _tell(found, is_json=as_json, is_quiet=quiet)
-    raise typer.Exit(0 if found.best else EXIT_FAILED)
+        plan_summary.labelled(console.err(), _("Sweep"), _announced(search))
+    _train(search, limit, deadline, force=force, is_quiet=quiet, is_verbose=verbose)
+    _print(search, is_json=as_json, is_quiet=quiet)
+    raise typer.Exit(0 if search.best else EXIT_FAILED)
 
 
-def _axes(texts: Sequence[str] | None) -> "list[Axis]":
+def _axes(texts: Sequence[str] | None) -> "list[SearchAxis]":
     from tunewright import api
 
-    found = []
+    axes = []
     for text in texts or ():
-        axis = api.parse_axis(text)
+        axis = api.search_axis(text)
         if axis is None:
             raise typer.BadParameter(
                 _('--space takes PATH=VALUE,VALUE or PATH=LOW..HIGH, as in --space peft.r=4,8,16, not "{text}"').format(
                     text=text
                 )
             )
-        found.append(axis)
-    return found
+        axes.append(axis)
+    return axes
 
 
-def _announced(found: "Sweep") -> str:
+def _announced(search: "Sweep") -> str:
     """What is searched, and where it goes."""
-    begun = len(found.search.trials())
-    parts = [", ".join(axis.name for axis in found.axes)]
-    if begun:
-        parts.append(ngettext("{count} trial begun before", "{count} trials begun before", begun).format(count=begun))
-    return " · ".join([*parts, brief.shorten(found.folder)])
+    num_trials = len(search.search.trials())
+    parts = [", ".join(axis.name for axis in search.axes)]
+    if num_trials:
+        parts.append(
+            ngettext("{count} trial started before", "{count} trials started before", num_trials).format(
+                count=num_trials
+            )
+        )
+    return " · ".join([*parts, plan_summary.shorten(search.folder)])
 
 
-def _search(
-    found: "Sweep", limit: int | None, until: float | None, *, force: bool, is_quiet: bool, is_verbose: bool
+def _train(
+    search: "Sweep", limit: int | None, deadline: float | None, *, force: bool, is_quiet: bool, is_verbose: bool
 ) -> None:
-    """One trial after another, until there are enough or the time is over. Raises: typer.Exit when it is interrupted."""
+    """Train the trials and show each to its end. Raises: typer.Exit when one is interrupted."""
     from tunewright import api
 
-    channel = show.err()
-    while (until is None or time.monotonic() < until) and (trial := found.claim(limit)):
-        problems = found.begin(trial, force=force, note=show.note)
-        if not is_quiet:
-            picked = _picked(found, found.search.trial(trial.number))
-            brief.labelled(channel, f"{trial.number + 1}/{limit or '..'}", picked)
-        if problems or trial.run is None:
-            print_problems(problems, channel)
+    channel = console.err()
+    code = 0
+    for event in api.train_sweep(
+        search, limit=limit, deadline=deadline, force=force, reporter=live_display.ConsoleReporter()
+    ):
+        if event.kind == "ended":
+            _show_end(event, code, is_quiet=is_quiet)
             continue
-        run = api.TrainedRun(trial.run)
-        code = live.see_through(run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=found.follow(trial))
-        end = found.conclude(trial)
-        if end == "stopped":
-            channel.line(
-                _("Stopped at {name}. The same command goes on from here.").format(name=brief.one_line(run.name))
+        if not is_quiet:
+            plan_summary.labelled(channel, f"{event.trial.number + 1}/{limit or '..'}", _values_text(event.values))
+        if event.kind == "refused":
+            print_problems(event.problems, channel)
+        else:
+            run = api.TrainedRun(event.run)
+            code = live_display.see_through(
+                run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=event.events
             )
-            raise typer.Exit(code or EXIT_INTERRUPTED)
-        if end == "failed":
-            live.say_why(run)
-        elif end == "pruned" and not is_quiet:
-            channel.line(_("Pruned: most other trials had lower held-out losses by then."))
 
 
-def _picked(found: "Sweep", tried: "Tried") -> str:
-    """What a trial tries: r 8, learning_rate 0.0003."""
-    told = found.parameters(tried).items()
-    return ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in told)
+def _show_end(event: "TrialEnded", code: int, *, is_quiet: bool) -> None:
+    """How a trial ended; `code` is the exit code of its run. Raises: typer.Exit for one that was stopped by the user."""
+    from tunewright import api
+
+    channel = console.err()
+    run = api.TrainedRun(event.run)
+    if event.end == "stopped":
+        channel.line(
+            _("Stopped at {name}. The same command goes on from here.").format(name=plan_summary.one_line(run.name))
+        )
+        raise typer.Exit(code or EXIT_INTERRUPTED)
+    if event.end == "failed":
+        live_display.say_why(run)
+    elif event.end == "pruned" and not is_quiet:
+        channel.line(_("Pruned: most other trials had lower held-out losses by then."))
+
+
+def _values_text(values: Mapping[str, object]) -> str:
+    """The values of a trial: r 8, learning_rate 0.0003."""
+    return ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in values.items())
 
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _tell(found: "Sweep", *, is_json: bool, is_quiet: bool) -> None:
-    """The table, the best setting as a file, and the report of those that were trained to their end here."""
+def _print(search: "Sweep", *, is_json: bool, is_quiet: bool) -> None:
+    """The table, the best setting as a file, and the report of the trials that were trained to their end here."""
     from tunewright import api
 
-    config, runs = found.write_best(), found.runs()
-    compared = api.compare_runs([api.TrainedRun(run) for run in runs]) if runs else None
-    told = found.to_json()
-    page = compared.report(found.folder / PAGE, importance=told["importance"]) if compared else None
-    channel = show.out()
+    config = search.write_best()
+    runs = search.runs()
+    comparison = api.compare_runs([api.TrainedRun(run) for run in runs]) if runs else None
+    record = search.to_json()
+    page = comparison.report(search.folder / PAGE, importance=record["importance"]) if comparison else None
+    channel = console.out()
     if is_json:
-        show.as_json({**told, "report": str(page) if page else None})
+        console.as_json({**record, "report": str(page) if page else None})
     elif is_quiet:
         channel.line(str(config) if config else "")
     else:
-        _table(found, channel)
+        _table(search, channel)
         channel.line()
-        if compared:
-            brief.labelled(channel, _("Verdict"), compared.verdict)
+        if comparison:
+            plan_summary.labelled(channel, _("Verdict"), comparison.verdict)
         if page:
-            brief.labelled(channel, _("Report"), brief.shorten(page))
+            plan_summary.labelled(channel, _("Report"), plan_summary.shorten(page))
         if config:
-            show.next_steps((again.command("train", again.shorten(config)), _("the best setting once more")))
+            console.next_steps(
+                (paste_commands.command("train", paste_commands.shorten(config)), _("the best setting once more"))
+            )
 
 
-def _table(found: "Sweep", channel: show.Channel) -> None:
+def _table(search: "Sweep", channel: console.Channel) -> None:
     """The trials, the best first, then those that were pruned, failed or not finished."""
-    from tunewright import api
+    from tunewright.report import formatting
 
-    metric, best = found.sought.metric, found.best
-    sign = -1 if found.search.is_higher_better else 1
+    metric = search.settings.metric
+    best = search.best
+    sign = -1 if search.search.is_higher_better else 1
     trials = sorted(
-        found.search.trials(), key=lambda one: (ORDER.index(one.state), sign * (one.value or 0.0), one.number)
+        search.search.trials(), key=lambda trial: (ORDER.index(trial.state), sign * (trial.value or 0.0), trial.number)
     )
     rows = []
-    for one in trials:
-        style: tuple[show.Style, ...] = ("green", "bold") if best and one.number == best.number else ()
-        score = api.words.score(metric, one.value) if one.value is not None else _(STATES[one.state])
-        number = channel.paint(f"trial-{one.number:03d}", *style)
-        rows.append([number, score, api.words.duration(one.told.get("seconds")), printable(_picked(found, one))])
-    heads = [_("trial"), api.words.label(api.words.METRICS, metric), _("time"), _("setting")]
-    show.table(channel, rows, heads, right=(1, 2))
+    for trial in trials:
+        style: tuple[console.ConsoleStyle, ...] = ("green", "bold") if best and trial.number == best.number else ()
+        score = formatting.score(metric, trial.value) if trial.value is not None else _(STATES[trial.state])
+        number = channel.paint(f"trial-{trial.number:03d}", *style)
+        values = printable(_values_text(search.parameters(trial)))
+        rows.append([number, score, formatting.duration(trial.notes.get("seconds")), values])
+    heads = [_("trial"), formatting.label(formatting.METRICS, metric), _("time"), _("setting")]
+    console.table(channel, rows, heads, right=(1, 2))

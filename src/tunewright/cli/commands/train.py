@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import options, start
+from tunewright.cli import options, run_and_follow
 from tunewright.cli.commands import plan as planning
 from tunewright.i18n import _
 
@@ -16,38 +16,38 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     context: typer.Context,
-    inputs: options.Inputs = None,
-    model: options.Model = None,
-    data: options.Data = None,
-    output: options.Output = None,
-    task: options.Task = None,
-    preset: options.Preset = None,
-    method: options.Method = None,
-    rank: options.Rank = None,
-    epochs: options.Epochs = None,
-    lr: options.LearningRate = None,
-    seed: options.Seed = None,
-    columns: options.Map = None,
-    skip_bad: options.SkipBad = False,
-    sets: options.Sets = None,
-    offline: options.Offline = False,
-    force: options.Force = False,
-    detach: options.Detach = False,
+    inputs: options.InputsArgument = None,
+    model: options.ModelFlag = None,
+    data: options.DataFlag = None,
+    output: options.OutputFlag = None,
+    task: options.TaskFlag = None,
+    preset: options.PresetFlag = None,
+    method: options.MethodFlag = None,
+    rank: options.RankFlag = None,
+    epochs: options.EpochsFlag = None,
+    lr: options.LearningRateFlag = None,
+    seed: options.SeedFlag = None,
+    columns: options.MapFlag = None,
+    skip_bad: options.SkipBadFlag = False,
+    sets: options.SetFlag = None,
+    offline: options.OfflineFlag = False,
+    force: options.ForceFlag = False,
+    detach: options.DetachFlag = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help=_("Only show the plan; the same as `tunewright plan`."))
     ] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    as_json: options.JsonFlag = False,
+    quiet: options.QuietFlag = False,
+    verbose: options.VerboseFlag = False,
 ) -> None:
     flags = options.training(
         {"model.name": model, "data.train": data, "task": task, "preset": preset, "method": method},
         output=output, rank=rank, epochs=epochs, lr=lr, seed=seed, map=options.mapping(columns), skip_bad=skip_bad,
         offline=offline,
     )  # fmt: skip
-    loaded = options.asked(inputs, sets, flags)
+    loaded = options.load_config_from_flags(inputs, sets, flags)
     if dry_run:
         ready = planning.training(context, inputs)
         planning.show_plan(loaded, ready, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
         return
-    start.run(loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
+    run_and_follow.run(loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose)

@@ -4,30 +4,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.cli import brief, live, options, show
-from tunewright.cli.problems import printable
+from tunewright.cli import console, live_display, options, plan_summary
+from tunewright.cli.problem_display import printable
 from tunewright.i18n import _, ngettext
 
 if TYPE_CHECKING:
-    from tunewright.api import Checked, TrainedRun
-    from tunewright.cli.show import Channel, Style
+    from tunewright.api.run_handle import TrainedRun
+    from tunewright.cli.console import Channel, ConsoleStyle
     from tunewright.errors import Problem
+    from tunewright.rundir.integrity import IntegrityReport
 
 FILES_NAMED = 5
-COLORS: dict[str, "Style"] = {"ok": "green", "failed": "red", "not_applicable": "dim"}
+COLORS: dict[str, "ConsoleStyle"] = {"ok": "green", "failed": "red", "not_applicable": "dim"}
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("Are all files as they were written; with --numerics, do fast and plain ways agree"))(verify)
+    app.command(
+        help=_("Check the files against their checksums; with --numerics, fast paths against the plain computation")
+    )(verify)
 
 
 def verify(
-    what: Annotated[str, typer.Argument(metavar="RUN | DIR", help=_("A run, or a folder that was copied from one."))] = "last",
+    what: Annotated[
+        str, typer.Argument(metavar="RUN | DIR", help=_("A run, or a folder that was copied from one."))
+    ] = "last",
     numerics: Annotated[
-        bool, typer.Option("--numerics", help=_("Load the run's model and compare its ways on a few of its rows."))
+        bool,
+        typer.Option(
+            "--numerics",
+            help=_("Load the run's model and compare its fast paths with the plain computation on a few rows."),
+        ),
     ] = False,
-    as_json: options.Json = False,
-) -> None:  # fmt: skip
+    as_json: options.JsonFlag = False,
+) -> None:
     from tunewright import api
     from tunewright.errors import errors_of
 
@@ -36,35 +45,35 @@ def verify(
     if numerics and run is None:
         raise typer.BadParameter(_("--numerics needs a run, as a folder alone has no model and no rows"))
     faults = _file_problems(folders, run) + _base_problems(folders)
-    told = _prove(run) if numerics and run and not faults else {}
+    proof = _prove(run) if numerics and run and not faults else {}
     if as_json:
-        show.as_json(_json(folders, run, told))
+        console.as_json(_json(folders, run, proof))
     else:
-        _print(folders, run, show.out())
-        if told:
-            _print_checks(told, show.out())
-    problems = faults or _check_problems(told)
+        _print(folders, run, console.out())
+        if proof:
+            _print_checks(proof, console.out())
+    problems = faults or _check_problems(proof)
     if problems:
         raise errors_of(problems)
 
 
-def _prove(run: "TrainedRun") -> dict[str, Any]:
-    show.note(_("Loading the model of {name}").format(name=brief.one_line(run.name)))
+def _prove(run: "TrainedRun") -> dict[str, object]:
+    console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(run.name)))
     try:
-        with live.meter(_("Comparing")) as progress:
-            return run.prove(progress)
+        with live_display.meter(_("Comparing")) as reporter:
+            return run.prove(reporter)
     finally:
         run.close()
 
 
-def _json(folders: "list[Checked]", run: "TrainedRun | None", told: dict[str, Any]) -> dict[str, Any]:
+def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", proof: dict[str, Any]) -> dict[str, object]:
     who = {"run": str(run.path), "name": run.name, "state": run.state} if run else {}
     sound = not any(folder.faults for folder in folders)
-    proven = {"proven": not any(check["outcome"] == "failed" for check in told["checks"]), **told} if told else {}
+    proven = {"proven": not any(check["outcome"] == "failed" for check in proof["checks"]), **proof} if proof else {}
     return {"schema": 1, **who, "sound": sound, "folders": [folder.to_json() for folder in folders], **proven}
 
 
-def _file_problems(folders: "list[Checked]", run: "TrainedRun | None") -> "list[Problem]":
+def _file_problems(folders: "list[IntegrityReport]", run: "TrainedRun | None") -> "list[Problem]":
     from tunewright.errors import Problem
 
     sealed = [folder for folder in folders if folder.kind != "base"]
@@ -77,7 +86,7 @@ def _file_problems(folders: "list[Checked]", run: "TrainedRun | None") -> "list[
     return [Problem("E605", values=values | ({"name": run.name} if run and can_go_on else {}))]
 
 
-def _base_problems(folders: "list[Checked]") -> "list[Problem]":
+def _base_problems(folders: "list[IntegrityReport]") -> "list[Problem]":
     """E516 for a base that is not the one of the training."""
     from tunewright.errors import Problem
 
@@ -88,65 +97,68 @@ def _base_problems(folders: "list[Checked]") -> "list[Problem]":
     ]
 
 
-def _check_problems(told: dict[str, Any]) -> "list[Problem]":
-    from tunewright import api
+def _check_problems(proof: dict[str, Any]) -> "list[Problem]":
     from tunewright.errors import Problem
+    from tunewright.planning.fast_paths import PATHS
 
-    checks = told.get("checks", [])
+    checks = proof.get("checks", [])
     failed = [check["name"] for check in checks if check["outcome"] == "failed"]
     if not failed:
         return []
     total = sum(check["outcome"] != "not_applicable" for check in checks)
     values = {"count": len(failed), "total": total, "checks": ", ".join(failed)}
-    paths = [name for name in failed if name in api.PATHS]
+    paths = [name for name in failed if name in PATHS]
     return [Problem("E606", values=values | ({"path": paths[0]} if paths else {}))]
 
 
-def _print(folders: "list[Checked]", run: "TrainedRun | None", channel: "Channel") -> None:
+def _print(folders: "list[IntegrityReport]", run: "TrainedRun | None", channel: "Channel") -> None:
     """Each sealed folder with its files, then each file that is not as it was."""
-    from tunewright import api
+    from tunewright.report import formatting
 
-    words = api.words
     if run:
-        brief.labelled(channel, _("Run"), f"{brief.one_line(run.name)} · {words.label(words.STATES, run.state)}")
+        plan_summary.labelled(
+            channel, _("Run"), f"{plan_summary.one_line(run.name)} · {formatting.label(formatting.STATES, run.state)}"
+        )
     if all(folder.kind == "base" for folder in folders):
-        brief.labelled(channel, _("Files"), _("nothing is sealed yet"))
+        plan_summary.labelled(channel, _("Files"), _("nothing is sealed yet"))
     rows = [
         (
-            _("base") if folder.kind == "base" else printable(folder.path.name if run else brief.shorten(folder.path)),
+            _("base")
+            if folder.kind == "base"
+            else printable(folder.path.name if run else plan_summary.shorten(folder.path)),
             ngettext("{count} file", "{count} files", folder.files).format(count=folder.files),
-            _faults_of(folder) or _("as they were written"),
+            _faults_of(folder) or _("unchanged"),
         )
         for folder in folders
     ]
-    show.table(channel, rows, indent=" " * brief.LABEL)
+    console.table(channel, rows, indent=" " * plan_summary.LABEL)
 
 
-def _faults_of(folder: "Checked") -> str:
-    from tunewright import api
+def _faults_of(folder: "IntegrityReport") -> str:
+    from tunewright.report import formatting
 
-    words = api.words
-    return "; ".join(f"{printable(_(fault.file))}: {words.label(words.HARMS, fault.kind)}" for fault in folder.faults)
+    return "; ".join(
+        f"{printable(_(fault.file))}: {formatting.label(formatting.HARMS, fault.kind)}" for fault in folder.faults
+    )
 
 
-def _print_checks(told: dict[str, Any], channel: "Channel") -> None:
+def _print_checks(proof: dict[str, Any], channel: "Channel") -> None:
     """Each equality with what was found, how much is allowed, and what that is a share of."""
-    from tunewright import api
+    from tunewright.report import formatting
 
-    words = api.words
     rows, below = [], []
-    for check in told["checks"]:
-        outcome = channel.paint(words.label(words.OUTCOMES, check["outcome"]), COLORS[check["outcome"]])
-        rows.append((words.label(words.CHECKS, check["name"]), outcome, "", ""))
+    for check in proof["checks"]:
+        outcome = channel.paint(formatting.label(formatting.OUTCOMES, check["outcome"]), COLORS[check["outcome"]])
+        rows.append((formatting.label(formatting.CHECKS, check["name"]), outcome, "", ""))
         below.append(printable(_(check["reason"])) if check["reason"] else "")
         for compared in check["compared"]:
-            difference = words.DASH if compared["difference"] is None else f"{compared['difference']:.1e}"
-            scale = words.label(words.COMPARED, compared["what"])
+            difference = formatting.DASH if compared["difference"] is None else f"{compared['difference']:.1e}"
+            scale = formatting.label(formatting.COMPARED, compared["what"])
             rows.append((f"  {scale}", "", difference, f"{compared['tolerance']:.0e}"))
             below.append("")
     channel.line()
     header = (_("what must be equal"), "", _("differs by"), _("allowed"))
-    show.table(channel, rows, header, right=(2, 3), below=below)
-    count = ngettext("{count} row", "{count} rows", told["rows"]).format(count=told["rows"])
+    console.table(channel, rows, header, right=(2, 3), below=below)
+    count = ngettext("{count} row", "{count} rows", proof["rows"]).format(count=proof["rows"])
     channel.line()
-    brief.labelled(channel, _("Compared"), _("on {rows} of the training data, dropout off").format(rows=count))
+    plan_summary.labelled(channel, _("Compared"), _("on {rows} of the training data, dropout off").format(rows=count))

@@ -1,0 +1,101 @@
+"""The runs on disk: opening, listing, reporting, checking and removing them."""
+
+import os
+from pathlib import Path
+
+from tunewright.api.run_handle import TrainedRun
+from tunewright.diagnose import rules
+from tunewright.diagnose.rules import Diagnosis
+from tunewright.errors import ModelError, SpecError, error, system_faults
+from tunewright.launch import start_run
+from tunewright.report import benchmark_table, run_record, run_report
+from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_overview
+from tunewright.rundir.checkpoints import MANIFEST
+from tunewright.rundir.integrity import IntegrityReport, check_folder, check_run
+from tunewright.rundir.records import BenchmarkRecord
+from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_overview import RunOverview
+
+
+def open_run(word: str) -> TrainedRun:
+    """A run by path, name, beginning of its name, or `last`. Raises: SpecError E113, E114."""
+    return TrainedRun(run_dir.open_run(word))
+
+
+def open_exactly(word: str) -> TrainedRun:
+    """A run by path or whole name, for what cannot be undone. Raises: SpecError E113, E114, E130."""
+    return TrainedRun(run_dir.open_exactly(word))
+
+
+def runs(root: str | Path | None = None) -> list[TrainedRun]:
+    """The runs of a folder (runs/ here), oldest first. Raises: TrainingError E522 for a folder that does not exist."""
+    with system_faults(root or "."):
+        os.scandir(root or ".").close()
+    return [TrainedRun(run) for run in run_dir.list_runs(Path(root) if root else None)]
+
+
+def overview(run: TrainedRun) -> RunOverview:
+    """A run for a list of runs: a damaged folder is not an error here."""
+    return run_overview.overview(run.dir)
+
+
+def remove(run: RunDir) -> None:
+    """Delete a run's folder. Raises: TrainingError E505 while it is live."""
+    run_dir.remove(run)
+
+
+def run_bytes(run: RunDir) -> int:
+    """Size of a run on disk in bytes."""
+    return run_dir.folder_bytes(run.path)
+
+
+def account(run: RunDir) -> run_record.RunRecord:
+    """Everything that a run's files hold: curves, scores, verdict."""
+    return run_record.read(run)
+
+
+def summary(run: RunDir) -> dict[str, object]:
+    """Verdict and figures of a run's report, for scripts."""
+    return run_report.summary(run, rules.diagnose(run).findings)
+
+
+def diagnose(run: RunDir) -> Diagnosis:
+    """What is wrong with a run, with evidence, cause and remedies; nothing for a healthy one."""
+    return rules.diagnose(run)
+
+
+def benchmark_lines(result: dict[str, object]) -> list[benchmark_table.BenchmarkRow]:
+    """The result of `TrainedRun.benchmark`, base and tuned model side by side, and whether they differ."""
+    return benchmark_table.lines(BenchmarkRecord.model_validate(result))
+
+
+def verify(word: str | Path) -> list[IntegrityReport]:
+    """The files of a run, or of a folder that was copied from one, against their checksums: nothing is loaded.
+
+    Raises: SpecError E113, E114 for a run that does not exist; ExportError E607 for a folder without a manifest.
+    """
+    folder = Path(word).expanduser()
+    is_run = (folder / file_names.RUN_JSON).is_file()
+    if not is_run and (folder / MANIFEST).is_file():
+        return [check_folder(folder)]
+    try:
+        return check_run(open_run(str(word)).dir)
+    except (SpecError, ModelError):
+        if folder.is_dir():
+            raise error("E607", path=str(folder)) from None
+        raise
+
+
+def copy_adapter(run: TrainedRun, target: str | Path) -> Path:
+    """The run's adapter as a folder of its own. Raises: SpecError E115, E116."""
+    return start_run.copy_adapter(run.dir, Path(target))
+
+
+def output_file(path: str | Path, *, force: bool = False) -> Path:
+    """The file that a result may be written to, links followed. Raises: SpecError E115; TrainingError E520, E524."""
+    return output_targets.output_file(path, force=force, can_force=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """A text as a file, whole or not at all."""
+    atomic_io.write_text(path, text)

@@ -1,0 +1,35 @@
+"""This machine: versions, hardware, what is missing."""
+
+from pathlib import Path
+from typing import Any
+
+from tunewright.inspection import builtin_models, machine_info
+from tunewright.inspection.requirements import Requirement, too_old
+from tunewright.inspection.system_check import meanings
+from tunewright.launch import inspect_inputs
+from tunewright.launch.resolve_model import hub_answers
+from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir import file_names
+from tunewright.security import home
+
+
+def doctor(*, online: bool = False, reporter: Reporter = SILENT) -> Requirement:
+    """What this machine offers; its speed is measured if that was never done. The Hub is asked only with `online`."""
+    problems = too_old()
+    if not any(problem.code == "E803" for problem in problems):
+        inspect_inputs.ensure_probe(reporter)
+    models = {name: any((home() / "models").glob(f"{name}-*")) for name in builtin_models.BUNDLED}
+    machine = machine_info.read_machine(Path.cwd())
+    versions = machine_info.versions()
+    consequences = meanings(machine, versions, hub_answers() if online else None)
+    return Requirement(machine, versions, models, tuple(problems), tuple(consequences))
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for a bug report."""
+    machine = machine_info.read_machine(Path.cwd())
+    return {
+        "schema": file_names.SCHEMA,
+        "versions": machine_info.versions(),
+        "machine": machine.model_dump(mode="json"),
+    }

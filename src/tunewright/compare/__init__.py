@@ -1,1 +1,0 @@
-"""What it means: numbers, verdict and report of runs, read from their folders. No torch, nothing is measured here."""

@@ -1,0 +1,1 @@
+"""Files to raw rows, each with its place: JSON, tables, CoNLL, plain text, parquet and the Hub."""

@@ -1,0 +1,58 @@
+"""Rows nested in the objects of known files: the questions of SQuAD, the choices of Label Studio."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tunewright.data.files.json_scanner import ParsedRow, ScanItem
+
+
+def unnested(item: ScanItem) -> Iterator[ScanItem]:
+    """The rows inside an object of such a file, each with the line of the object; any other row is itself."""
+    rows = _rows_in(item.value) if isinstance(item, ParsedRow) else None
+    if rows is None:
+        yield item
+    else:
+        yield from (ParsedRow(item.line, row) for row in rows)
+
+
+def _rows_in(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    if _are_objects(value.get("paragraphs")):
+        return _questions(value["paragraphs"])
+    annotations = value.get("annotations")
+    if isinstance(value.get("data"), dict) and (annotations == [] or _are_objects(annotations)):
+        return _choices(value["data"], value["annotations"])
+    return None
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _questions(paragraphs: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """The questions of an article as SQuAD writes it, each with its context; None if there are none."""
+    if not all("context" in paragraph and _are_objects(paragraph.get("qas")) for paragraph in paragraphs):
+        return None
+    return [{"context": paragraph["context"], **question} for paragraph in paragraphs for question in paragraph["qas"]]
+
+
+def _choices(data: Mapping[str, object], annotations: list[dict[str, Any]]) -> list[dict[str, object]] | None:
+    """A text of Label Studio with its class, once for each class that people gave it, with none if nobody did.
+
+    None for other kinds of labels.
+    """
+    texts = [value for value in data.values() if isinstance(value, str)]
+    text = data.get("text", texts[0] if len(texts) == 1 else None)
+    results = [result for annotation in annotations if not annotation.get("was_cancelled")
+               for result in annotation.get("result") or ()]  # fmt: skip
+    if not isinstance(text, str):
+        return None
+    if not results:
+        return [{"text": text, "label": None}]
+    values = [result.get("value") for result in results if isinstance(result, dict)]
+    labels = [value.get("choices") for value in values if isinstance(value, dict)]
+    if len(labels) < len(results) or not all(isinstance(label, list) and label for label in labels):
+        return None
+    if len({result.get("from_name") for result in results}) > 1:
+        return None
+    classes = list(dict.fromkeys(tuple(map(str, label)) for label in labels if label))
+    return [{"text": text, "label": names[0] if len(names) == 1 else list(names)} for names in classes]

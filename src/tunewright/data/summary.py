@@ -1,0 +1,255 @@
+"""The summary of a data set: rows of each kind, lengths, tokens in the loss, and the warnings that follow from them."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunewright.config.tasks import ProblemType, Task
+from tunewright.data.examples.formats import Example
+from tunewright.data.files.column_names import UNUSED
+from tunewright.data.histogram import Count, LengthHistogram, histogram
+from tunewright.data.load_examples import LoadedExamples, place_of
+from tunewright.data.tokenized.loss_mask import RenderNote
+from tunewright.data.tokenized.micro_batches import SHORTEST_PREFIX, common_beginning
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenizer import TextTokenizer
+from tunewright.data.tokenized.vocabulary_check import has_control_token
+from tunewright.errors import Problem
+
+KIND_OF_CODE: Mapping[str, str] = {
+    "E203": "empty",
+    "E207": "missing_field",
+    "E208": "role_order",
+    "E209": "masked_out",
+    "E214": "without_end_token",
+    "E219": "refused_by_template",
+    "E231": "refused_by_template",
+    "E235": "refused_by_template",
+    "E232": "nothing_learned",
+}
+KINDS = (
+    "damaged", "empty", "missing_field", "role_order", "nothing_learned", "refused_by_template", "masked_out",
+    "without_end_token", "truncated", "duplicate", "conflict", "leaked", "control_tokens",
+    "unlearned_turns", "cut_turns", "turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand",
+    "thinking_lost",
+)  # fmt: skip
+# What became of turns, by the notes of encoded rows.
+NOTES: tuple[RenderNote, ...] = (
+    "turns_joined",
+    "turn_lost",
+    "tools_unseen",
+    "thinking",
+    "thinking_by_hand",
+    "thinking_lost",
+)
+SHOWN_NUMBERS = 1000
+SHOWN_LABELS = 10
+NO_LIMIT = 2**31 - 1
+UNKNOWN_TOLD = 0.01
+UNKNOWN_REFUSED = 0.2
+
+
+def _field(default: Any = ..., *, description: str) -> Any:
+    return Field(default, description=description)
+
+
+class SequenceCounts(BaseModel):
+    """Tokenized sequences on each side; a plain text may become several of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    train: Count = _field(description="sequences")
+    held_out: Count = _field(description="sequences")
+
+
+class DataSummary(BaseModel):
+    """What the rows of a data set became: how many of each kind, how long they are, what is in the loss.
+
+    It is stored as JSON in prepared.json, whose other keys are not part of it. Fields with a default are missing in files
+    of earlier versions.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Task = _field("causal_lm", description="the task the rows are tokenized for")
+    format: str = _field(description="the recognized format of the rows")
+    columns: dict[str, str] = _field({}, description="column by role")
+    rows: Count = _field(description="rows read, damaged ones included: used + held_out + dropped")
+    used: Count = _field(description="training rows")
+    looked_at: Count = _field(0, description="training rows in memory, which lengths and tokens are measured on")
+    held_out: Count = _field(description="held-out rows")
+    blocks: SequenceCounts = _field(SequenceCounts(train=0, held_out=0), description="tokenized sequences")
+    dropped: Count = _field(description="rows left out: damaged, or also in the training rows")
+    counts: dict[str, Count] = _field(description="rows of each kind of KINDS")
+    numbers: dict[str, list[Count]] = _field(description="row numbers of each kind, the first SHOWN_NUMBERS")
+    lengths: dict[str, Count] = _field(description="tokens per row before truncation, by name of QUANTILES")
+    histogram: LengthHistogram | None = _field(None, description="rows by length in tokens")
+    max_length: Count = _field(description="the limit of a sequence, in tokens")
+    common_prefix: Count = _field(0, description="tokens that all prompts begin with; 0 if too few to share")
+    longest_prompt: Count = _field(0, description="tokens of the longest prompt")
+    tokens: Count = _field(description="tokens of the training rows after truncation")
+    label_tokens: Count = _field(description="tokens of them in the loss; rows for seq_cls")
+    unknown_tokens: Count = _field(0, description="tokens of them that the tokenizer has no entry for")
+    labels: dict[str, Count] = _field(description="training rows with each label; words for tags")
+    problem_type: ProblemType | None = _field(description="the kind of labels, for seq_cls")
+    unused: dict[str, Count] = _field({}, description="rows that hold something in each column or key that is not used")
+    positions: Count = _field(NO_LIMIT, description="the largest max_length of the model, in tokens")
+
+    @property
+    def unknown_share(self) -> float:
+        """The share of tokens that the tokenizer has no entry for, from 0 to 1."""
+        return self.unknown_tokens / max(1, self.tokens)
+
+
+def summarize(
+    loaded: LoadedExamples,
+    train: Sequence[TokenizedExample],
+    held_out: Sequence[TokenizedExample],
+    tokenizer: TextTokenizer,
+    task: Task,
+    max_length: int,
+    positions: int,
+) -> DataSummary:
+    """Counts, lengths and tokens of the rows that were tokenized and of those that could not be."""
+    kinds = _kinds(loaded, train, held_out, tokenizer)
+    numbers = {row.number for row in train}
+    # A text that goes on in further blocks has one length.
+    lengths = sorted(
+        length
+        for rows in (train, held_out)
+        for length in {row.number: _needed_length(row, task) for row in rows}.values()
+    )
+    sequences = [
+        ids for row in train for ids in ((row.input_ids, row.labels) if task == "seq2seq" else (row.input_ids,))
+    ]
+    unknown = sum(ids.count(tokenizer.unk_id) for ids in sequences) if tokenizer.unk_id is not None else 0
+    return DataSummary(
+        task=task,
+        format=loaded.format.name,
+        columns=dict(loaded.format.columns),
+        rows=loaded.rows_in,
+        used=loaded.num_train - (len(loaded.train) - len(numbers)),
+        looked_at=len(numbers),
+        held_out=len({row.number for row in held_out}),
+        blocks=SequenceCounts(train=len(train), held_out=len(held_out)),
+        dropped=loaded.bad_rows + len(loaded.leaked),
+        counts={kind: len(kinds[kind]) for kind in KINDS},
+        numbers={kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
+        lengths={name: quantile(lengths, share) for name, share in QUANTILES.items()},
+        histogram=histogram(lengths, NO_LIMIT if loaded.format.name == "text" else max_length),  # texts are not cut
+        max_length=max_length,
+        common_prefix=common_prefix(train, task),
+        longest_prompt=max((row.prompt_length for row in (*train, *held_out)), default=0),
+        tokens=sum(len(ids) for ids in sequences),
+        label_tokens=len(train) if task == "seq_cls" else sum(row.num_label_tokens for row in train),
+        unknown_tokens=unknown,
+        labels=loaded.label_counts,
+        problem_type=loaded.problem_type,
+        unused=dict(loaded.unused),
+        positions=positions,
+    )
+
+
+def common_prefix(train: Sequence[TokenizedExample], task: Task) -> int:
+    """How many tokens in front of every prompt are the same in all rows; 0 if they are too few to be shared."""
+    if task != "causal_lm" or not train:
+        return 0
+    # What the first and the last in the order of their tokens have in common, all between them have.
+    rows, most = [row.input_ids for row in train], min(row.prompt_length for row in train) - 1
+    length = common_beginning(min(rows), max(rows), max(0, most))
+    return length if length >= SHORTEST_PREFIX else 0
+
+
+def _needed_length(row: TokenizedExample, task: Task) -> int:
+    """The max_length that would cut nothing of the row; it holds for source and target each."""
+    if task == "seq2seq":
+        return max(row.prompt_length, row.full_length - row.prompt_length)
+    return row.full_length
+
+
+QUANTILES: Mapping[str, float] = {"median": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
+
+
+def quantile(ordered: Sequence[int], share: float) -> int:
+    """The smallest value that at least this share of the ordered values does not exceed; 0 for no values."""
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else 0
+
+
+def _kinds(
+    loaded: LoadedExamples,
+    train: Sequence[TokenizedExample],
+    held_out: Sequence[TokenizedExample],
+    tokenizer: TextTokenizer,
+) -> dict[str, list[int]]:
+    """Numbers of the rows of each kind, each row once; two files may have a row of the same number each."""
+    kinds: dict[str, set[tuple[str, int]]] = {kind: set() for kind in KINDS}
+    for problem in loaded.problems:
+        kinds[KIND_OF_CODE.get(problem.code, "damaged")].add(place_of(problem))
+    everything = [*loaded.train, *loaded.held_out]
+    kinds["leaked"] = _places(loaded.leaked)
+    kinds["unlearned_turns"] = _places(
+        e for e in everything if any(m.role == "assistant" and not m.learn for m in e.messages)
+    )
+    kinds["cut_turns"] = _places(example for example in everything if example.cut_turns)
+    kinds["control_tokens"] = _places(example for example in everything if has_control_token(example, tokenizer))
+    for side, rows in (("train", train), ("held out", held_out)):
+        kinds["truncated"] |= {(side, row.number) for row in rows if row.is_truncated}
+        for note in NOTES:
+            kinds[note] |= {(side, row.number) for row in rows if note in row.notes}
+    numbers = {kind: sorted(number for _place, number in places) for kind, places in kinds.items()}
+    return {**numbers, "duplicate": sorted(loaded.duplicates), "conflict": sorted(loaded.conflicts)}
+
+
+def _places(examples: Iterable[Example]) -> set[tuple[str, int]]:
+    return {(example.file, example.number) for example in examples}
+
+
+WARNED: Mapping[str, str] = {
+    "W211": "duplicate", "W212": "conflict", "W213": "leaked", "W215": "control_tokens", "W221": "tools_unseen",
+    "W223": "thinking_by_hand", "W224": "turn_lost", "W227": "thinking_lost",
+}  # fmt: skip
+
+
+def warnings_of(summary: DataSummary) -> list[Problem]:
+    counts = summary.counts
+    problems = []
+    if counts["truncated"]:
+        problems.append(
+            cut_warning(counts["truncated"], summary.max_length, summary.lengths["longest"], summary.positions)
+        )
+    for code, kind in WARNED.items():
+        if counts[kind]:
+            problems.append(Problem(code, values={"count": counts[kind]}))
+    if UNKNOWN_TOLD < summary.unknown_share <= UNKNOWN_REFUSED:
+        values = {"count": summary.unknown_tokens, "percent": f"{summary.unknown_share:.1%}"}
+        problems.append(Problem("W214", values=values))
+    problems += _of_turns(summary)
+    for code, rare in (("W216", 0), ("W217", 1)):
+        names = [name for name, count in summary.labels.items() if count == rare]
+        if names:
+            problems.append(Problem(code, values={"count": len(names), "labels": _listed(names)}))
+    return problems
+
+
+def _of_turns(summary: DataSummary) -> Iterator[Problem]:
+    """Rows of two kinds in one file, and columns that people expect to be used."""
+    count, rows = summary.counts["thinking"], summary.looked_at + summary.held_out
+    if 0 < count < rows:
+        yield Problem("W222", values={"count": count, "rows": rows})
+    for code, names in UNUSED.items():
+        columns = [column for column in summary.unused if column.rpartition(".")[2].casefold() in names]
+        if columns:
+            values = {"columns": ", ".join(columns), "count": max(summary.unused[column] for column in columns)}
+            yield Problem(code, values=values)
+
+
+def cut_warning(count: int, max_length: int, longest: int, positions: int) -> Problem:
+    """W201, with the max_length that would cut nothing where the model has it."""
+    fix = {"needed": longest} if longest <= positions else {}
+    return Problem("W201", values={"count": count, "max_length": max_length, **fix})
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_LABELS]) + (", ..." if len(names) > SHOWN_LABELS else "")

@@ -1,0 +1,145 @@
+"""The data gate: every row accounted for, before anything is trained.
+
+rows in = used + held out + dropped, and each dropped row has file, line and reason. Damaged data stop the run unless
+leaving such rows out was asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tunewright.config.run_config import DataConfig
+from tunewright.config.tasks import TASKS, Task
+from tunewright.data.examples.formats import Example
+from tunewright.data.load_examples import LoadedExamples
+from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, DataSummary, summarize, warnings_of
+from tunewright.data.tokenized.tokenization import TokenizedExample, encode
+from tunewright.data.tokenized.tokenizer import TextTokenizer
+from tunewright.data.tokenized.vocabulary_check import EmbeddingRows, beyond, beyond_problem
+from tunewright.errors import DataError, Problem
+from tunewright.i18n import N_
+from tunewright.reporting import SILENT, PartReporter, Reporter
+
+MOST_TRUNCATED = 0.25
+
+
+@dataclass
+class ValidatedData:
+    """The data as the model sees them, with the account of every row."""
+
+    loaded: LoadedExamples
+    train: list[TokenizedExample]
+    held_out: list[TokenizedExample]
+    summary: DataSummary
+    warnings: list[Problem]
+    outside: Problem | None = None  # tokens in use that the model has no row for
+
+
+def validate_data(
+    loaded: LoadedExamples,
+    spec: DataConfig,
+    tokenizer: TextTokenizer,
+    *,
+    task: Task = "causal_lm",
+    max_length: int,
+    positions: int = NO_LIMIT,
+    embedding: EmbeddingRows | None = None,
+    label_last: bool = False,
+    reporter: Reporter = SILENT,
+) -> ValidatedData:
+    """Encode all rows and account for each of them. Nothing is refused here; `judge` does that.
+
+    `positions` are the most that `max_length` could be with this model; ids are checked against its `embedding`.
+    `label_last` puts a word's tag on its last token, for models that only look back.
+    """
+    total = len(loaded.train) + len(loaded.held_out)
+
+    def encoded(examples: Sequence[Example], start: int) -> tuple[list[TokenizedExample], list[Problem]]:
+        return encode(
+            examples,
+            tokenizer,
+            task=task,
+            labels=loaded.labels,
+            max_length=max_length,
+            train_on=spec.train_on,
+            thinking=spec.thinking,
+            turns=spec.turns,
+            label_last=label_last,
+            reporter=PartReporter(reporter, start, len(examples), total),
+        )
+
+    train, bad = encoded(loaded.train, 0)
+    held_out, bad_held_out = encoded(loaded.held_out, len(loaded.train))
+    problems = [*loaded.problems, *(_without_vain_advice(problem, positions) for problem in (*bad, *bad_held_out))]
+    problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))
+    loaded = replace(loaded, problems=problems)
+    summary = summarize(loaded, train, held_out, tokenizer, task, max_length, positions)
+    ids = beyond([*train, *held_out], tokenizer, task, embedding) if embedding else []
+    outside = beyond_problem(ids, tokenizer, task, embedding) if ids and embedding else None
+    return ValidatedData(loaded, train, held_out, summary, [*loaded.notes, *warnings_of(summary)], outside)
+
+
+def _without_vain_advice(problem: Problem, positions: int) -> Problem:
+    """A problem that offers no max_length which the model does not have."""
+    needed = problem.values.get("needed", 0)
+    values = {name: value for name, value in problem.values.items() if name != "needed"}
+    return replace(problem, values=values) if needed > positions else problem
+
+
+def most_truncated(spec: DataConfig, task: Task) -> float:
+    """The share of rows that may be cut: a text to be labelled is usually clear from its beginning, an answer is not."""
+    if spec.max_truncated != "auto":
+        return spec.max_truncated
+    return MOST_TRUNCATED if TASKS[task].writes else 1.0
+
+
+def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
+    """What must stop the run: damaged rows that were not knowingly left out, and thresholds that are passed."""
+    loaded, counts = validated.loaded, validated.summary.counts
+    problems: list[Problem] = []
+    if loaded.problems and not spec.skip_bad:
+        problems += loaded.problems
+        problems.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
+    if not validated.train:
+        problems.append(Problem("E210", values={"path": spec.train}))
+    if validated.outside:
+        problems.append(validated.outside)
+    longest, task = validated.summary.lengths["longest"], validated.summary.task
+    is_room = longest <= validated.summary.positions
+    longer = f"--set data.max_length={longest}" if is_room else "--set data.max_truncated=1"
+    skipped = loaded.bad_rows if spec.skip_bad else 0
+    most_bad = spec.max_bad if validated.train else 1.0  # where no row is left, that is what is wrong
+    repeated = 0 if loaded.format.name == "text" else counts["duplicate"]  # texts repeat lines, answers should not
+    looked_at = validated.summary.looked_at + validated.summary.held_out
+    limits = (
+        (N_("damaged"), skipped, most_bad, loaded.rows_in, "--set data.max_bad=1"),
+        (N_("truncated"), counts["truncated"], most_truncated(spec, task), looked_at, longer),
+        (N_("duplicate"), repeated, spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
+    )
+    for kind, count, limit, rows, fix in limits:
+        if rows and count / rows > limit:
+            values = {
+                "count": count, "rows": rows, "percent": f"{count / rows:.0%}",
+                "what": kind, "limit": f"{limit:.0%}", "fix": fix,
+            }  # fmt: skip
+            problems.append(Problem("E215", values=values))
+    if validated.summary.unknown_share > UNKNOWN_REFUSED:
+        share = validated.summary.unknown_share
+        values = {"percent": f"{share:.0%}", "path": spec.train, "task": task}
+        problems.append(Problem("E225", values=values))
+    if validated.train and _all_the_same(loaded):
+        problems.append(Problem("E226"))
+    return problems
+
+
+def _all_the_same(loaded: LoadedExamples) -> bool:
+    """Whether the labels of all training rows are one and the same, so that there is nothing to tell apart."""
+    if loaded.labels and loaded.problem_type != "multi_label_classification":
+        return sum(count > 0 for count in loaded.label_counts.values()) < 2
+    return loaded.problem_type is not None and len({example.target for example in loaded.train}) < 2
+
+
+def raise_if_stopped(validated: ValidatedData, spec: DataConfig) -> None:
+    """Raises: DataError with everything that must stop the run."""
+    problems = judge(validated, spec)
+    if problems:
+        raise DataError(problems)

@@ -1,0 +1,96 @@
+"""Remedies that several rules share: each a patch of the run and the command that tries it.
+
+What concerns memory keeps the effective batch, so the result stays the same.
+"""
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tunewright.config.load_config import patch
+from tunewright.config.methods import METHODS
+from tunewright.config.run_config import CHANGEABLE
+from tunewright.diagnose.evidence import Evidence
+from tunewright.i18n import N_
+from tunewright.metrics.curve_statistics import rounded
+from tunewright.planning.memory_ladder import RUNGS, LadderStep
+from tunewright.rundir.finding import Remedy
+
+
+def change(evidence: Evidence, text: str, changes: Mapping[str, object], **values: Any) -> Remedy:
+    """A remedy that changes settings: by going on with the run where that is allowed, else by a new run."""
+    if not evidence.can_resume or not set(changes) <= CHANGEABLE:
+        return anew(evidence, text, changes, **values)
+    return Remedy(text, _command(["runs", "resume", evidence.handle], changes), changes, values)
+
+
+def anew(evidence: Evidence, text: str, changes: Mapping[str, Any], **values: Any) -> Remedy:
+    """A remedy that starts from the beginning, as the adapter so far is useless."""
+    return Remedy(text, _command(["train", evidence.config], changes), changes, values)
+
+
+def look_at_rows(evidence: Evidence, text: str) -> Remedy:
+    """A remedy that only a person can carry out, in the rows; the command shows which."""
+    run = evidence.plan.run
+    words = ["tunewright", "data", "check", run.data.train, "--model", run.model.name, "--task", str(run.task)]
+    return Remedy(text, shlex.join(words))
+
+
+def usual_rate(evidence: Evidence) -> Remedy:
+    """The learning rate that the plan would take."""
+    text = N_("take the learning rate that is usual for {method} on a model of this size")
+    return anew(
+        evidence, text, {"train.learning_rate": evidence.usual_rate}, method=METHODS[evidence.plan.run.method].title
+    )
+
+
+def lower_rate(evidence: Evidence, how: Callable[..., Remedy] = anew) -> Remedy:
+    """The usual learning rate where this one is above it, else a tenth of it."""
+    rate = evidence.usual_rate if evidence.rate > evidence.usual_rate else rounded(evidence.rate / 10)
+    return how(evidence, N_("lower the learning rate to {rate}"), {"train.learning_rate": rate}, rate=rate)
+
+
+def smaller_batches(evidence: Evidence) -> list[Remedy]:
+    """The same step in smaller micro-batches; nothing where that changes nothing."""
+    return [remedy for rung in RUNGS if rung.is_split and (remedy := _saving(evidence, rung))]
+
+
+def less_memory(evidence: Evidence) -> tuple[Remedy, ...]:
+    """The ladder of savings, then shorter rows, which cost a little of the result."""
+    run, lengths = evidence.plan.run, evidence.plan.facts.data.lengths
+    remedies = [remedy for rung in RUNGS if (remedy := _saving(evidence, rung))]
+    shorter = lengths["p95"]
+    if shorter < min(run.data.max_length, lengths["longest"]):
+        text = N_("cut the longest 5 % of the rows at {tokens} tokens")
+        remedies.append(change(evidence, text, {"data.max_length": shorter}, tokens=shorter))
+    return tuple(remedies)
+
+
+def _saving(evidence: Evidence, rung: LadderStep) -> Remedy | None:
+    """One step down the plan's ladder; None where it is used up."""
+    run = evidence.plan.run
+    changes = rung.changes(run, evidence.plan.facts)
+    if changes is None:
+        return None
+    values = {"what": rung.name, "was": rung.setting(run), "now": rung.setting(patch(run, changes))}
+    return change(evidence, N_("{what}: {now} instead of {was}"), changes, **values)
+
+
+def fewer_passes(evidence: Evidence, passes: float) -> Remedy:
+    """The number of epochs, rounded to a whole number."""
+    count = max(1, round(passes))
+    text = N_("end where the held-out loss was best: after {count} epochs")
+    by_steps = {"train.max_steps": -1} if evidence.plan.run.train.max_steps > 0 else {}
+    return anew(evidence, text, {"train.num_train_epochs": float(count), **by_steps}, count=count)
+
+
+def _command(words: list[str], changes: Mapping[str, object]) -> str:
+    sets = [word for path, value in changes.items() for word in ("--set", f"{path}={_yaml(value)}")]
+    return shlex.join(["tunewright", *words, *sets])
+
+
+def _yaml(value: Any) -> str:
+    """A value as `--set` reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)

@@ -1,0 +1,166 @@
+"""Answers of a model to prompts: batched, greedy, the longest prompts first.
+
+Prompts of a decoder are padded on the left and its answer follows them; those of an encoder on the right, and the
+answer is a sequence of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+from transformers import GenerationConfig, PreTrainedModel
+
+from tunewright.data.tokenized.micro_batches import micro_batches
+from tunewright.data.tokenized.tokenizer import TextTokenizer
+from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
+from tunewright.kernels.merged_lora import merged_lora
+from tunewright.planning.resolve import CACHE_BYTES, ROWS_WRITTEN_AT_ONCE
+from tunewright.reporting import SILENT, Reporter
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """What a model generated; `is_cut` if it did not end within `max_new_tokens`."""
+
+    text: str
+    is_cut: bool
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokenizer: TextTokenizer,
+    *,
+    max_new_tokens: int,
+    merge: bool = False,
+    reporter: Reporter = SILENT,
+    backoff: BatchSizeBackoff | None = None,
+) -> list[GeneratedText]:
+    """The greedy answer to each prompt, in the order of the prompts, special tokens left out.
+
+    With `merge` LoRA is merged into the weights while it generates. Cost: at most CACHE_BYTES of keys and values at once, or one
+    row's.
+    """
+    with merged_lora(model) if merge else nullcontext(), _contiguous_head(model):
+        return _generate(model, prompts, tokenizer, max_new_tokens, reporter, backoff or BatchSizeBackoff())
+
+
+@contextmanager
+def _contiguous_head(model: PreTrainedModel) -> Iterator[None]:
+    """The last positions of a batch as a matrix of their own before the output layer reads them.
+
+    Of a view of them torch makes a batch of products, and oneDNN a copy of the output layer for each row (4.4 GiB for 40
+    prompts of SmolLM2).
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _head, inputs: (inputs[0].contiguous(), *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokenizer: TextTokenizer,
+    max_new_tokens: int,
+    reporter: Reporter,
+    backoff: BatchSizeBackoff,
+) -> list[GeneratedText]:
+    was_training = model.training
+    model.eval()
+    pad, has_encoder = tokenizer.end_ids[0], bool(model.config.is_encoder_decoder)
+    is_prompted = not has_encoder and _has_learned_prompt(model)
+    start = {"decoder_start_token_id": model.generation_config.decoder_start_token_id} if has_encoder else {}
+    generation = GenerationConfig(
+        **start,
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_length=0,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(tokenizer.end_ids),
+        pad_token_id=pad,
+        use_cache=True,
+    )
+    answers: dict[int, GeneratedText] = {}
+    lengths = [len(prompt) + max_new_tokens for prompt in prompts]
+    groups = micro_batches(lengths, CACHE_BYTES // _bytes_per_token(model))
+
+    def generate_group(group: RowGroup) -> None:
+        longest = max(len(prompts[i]) for i in group)
+        ids = torch.full((len(group), longest), pad)
+        mask = torch.zeros((len(group), longest), dtype=torch.long)
+        for row, i in enumerate(group):
+            place = slice(0, len(prompts[i])) if has_encoder else slice(longest - len(prompts[i]), longest)
+            ids[row, place] = torch.tensor(prompts[i])
+            mask[row, place] = 1
+        ids, mask = ids.to(model.device), mask.to(model.device)
+        if is_prompted:
+            generator: PreTrainedModel = model.get_base_model()
+            inputs = _embeddings_with_learned_prompt(model, ids, mask)
+        else:
+            generator = model
+            inputs = {"input_ids": ids, "attention_mask": mask}
+        output = generator.generate(**inputs, generation_config=generation)
+        if has_encoder:
+            start_of_answer = 1
+        elif is_prompted:
+            start_of_answer = 0
+        else:
+            start_of_answer = longest
+        for row, i in enumerate(group):
+            answer_ids = _before_end(output[row, start_of_answer:].tolist(), tokenizer.end_ids)
+            answers[i] = GeneratedText(tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens)
+        reporter.progress(len(answers), len(prompts))
+
+    limit = ROWS_WRITTEN_AT_ONCE
+    backoff.for_each((group[i : i + limit] for group in groups for i in range(0, len(group), limit)), generate_group)
+    model.train(was_training)
+    return [answers[i] for i in range(len(prompts))]
+
+
+def _has_learned_prompt(model: PreTrainedModel) -> bool:
+    """Whether learned vectors precede the text (a prefix is keys and values instead)."""
+    config = model.active_peft_config if isinstance(model, PeftModel) else None
+    return config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
+
+
+def _embeddings_with_learned_prompt(
+    model: PeftModel, ids_BT: torch.Tensor, mask_BT: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """The vectors of padded prompts with the learned ones right before each text, as the base takes them.
+
+    PEFT puts them before the padding, which then counts as positions between them and the text.
+    """
+    learned_BVd = model.get_prompt(batch_size=len(ids_BT))
+    text_BTd = model.get_base_model().get_input_embeddings()(ids_BT)
+    ones_V = mask_BT.new_ones(learned_BVd.shape[1])
+    padding = (mask_BT == 0).sum(dim=1).tolist()
+    rows = zip(text_BTd, learned_BVd.to(text_BTd.dtype), mask_BT, padding, strict=True)
+    joined = [
+        (torch.cat([text[:pad], learned, text[pad:]]), torch.cat([mask[:pad], ones_V, mask[pad:]]))
+        for text, learned, mask, pad in rows
+    ]
+    vectors, masks = zip(*joined, strict=True)
+    return {"inputs_embeds": torch.stack(vectors), "attention_mask": torch.stack(masks)}
+
+
+def _bytes_per_token(model: PreTrainedModel) -> int:
+    """Keys and values of one token in all layers."""
+    config = model.config.get_text_config(decoder=True)
+    heads, dtype = config.num_attention_heads, next(model.parameters()).dtype
+    settings = config.to_dict()
+    kv_heads = settings.get("num_key_value_heads") or heads
+    width = settings.get("head_dim") or config.hidden_size // heads
+    return 2 * config.num_hidden_layers * kv_heads * width * dtype.itemsize
+
+
+def _before_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
+    first = next((i for i, token in enumerate(ids) if token in end_ids), len(ids))
+    return ids[:first]

@@ -1,0 +1,62 @@
+"""Labels of a classification model for encoded rows, in their order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
+from tunewright.engine.tasks.collator import StepCollator
+from tunewright.engine.tasks.task_losses import logits_of
+from tunewright.reporting import SILENT, Reporter
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Label names of one row (one, several, or one for each word), or its value; `probability` of a single label."""
+
+    labels: tuple[str, ...] = ()
+    number: float = 0.0
+    probability: float | None = None
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, rows: Sequence[TokenizedExample], collator: StepCollator, labels: Sequence[str], problem_type: str | None,
+    reporter: Reporter = SILENT, backoff: BatchSizeBackoff | None = None,
+) -> list[Prediction]:  # fmt: skip
+    """The predicted labels of each row. Without `problem_type` every word gets a tag."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    predictions: list[Prediction | None] = [None] * len(rows)
+    done = 0
+
+    def read(group: RowGroup) -> None:
+        nonlocal done
+        batch = {k: v.to(device) for k, v in collator.collate([rows[i] for i in group], collator.pad_id).items()}
+        logits = logits_of(model, batch).cpu()
+        for position, i in enumerate(group):
+            predictions[i] = _prediction_of(logits[position], rows[i], labels, problem_type)
+        done += len(group)
+        reporter.progress(done, len(rows))
+
+    (backoff or BatchSizeBackoff()).for_each(collator.groups(rows), read)
+    model.train(was_training)
+    return [prediction for prediction in predictions if prediction is not None]
+
+
+def _prediction_of(
+    logits: torch.Tensor, row: TokenizedExample, labels: Sequence[str], problem_type: str | None
+) -> Prediction:
+    if problem_type is None:
+        tags_T = logits.argmax(-1).tolist()
+        return Prediction(tuple(labels[tags_T[i]] for i, label in enumerate(row.labels) if label != IGNORED))
+    if problem_type == "regression":
+        return Prediction(number=float(logits[0]))
+    if problem_type == "multi_label_classification":
+        return Prediction(tuple(name for name, logit in zip(labels, logits.tolist(), strict=True) if logit > 0))
+    best = int(logits.argmax())
+    return Prediction((labels[best],), probability=float(logits.softmax(-1)[best]))

@@ -1,0 +1,1 @@
+"""Base models and adapters: loaded, quantized, wrapped by PEFT, checked, restored."""

@@ -1,0 +1,85 @@
+"""Tokenized rows to tensors. Shapes: B rows, T tokens, L target tokens (padded right)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tunewright.data.tokenized.micro_batches import micro_batches
+from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+
+Collate = Callable[[Sequence[TokenizedExample], int], dict[str, Tensor]]
+Cut = Callable[[Sequence[TokenizedExample], int], list[list[int]]]
+
+
+def _padded(rows: Sequence[Sequence[float]], fill: int) -> Tensor:
+    longest = max(len(row) for row in rows)
+    padded = torch.full((len(rows), longest), fill)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = torch.tensor(row)
+    return padded
+
+
+def _padding(batch: dict[str, Tensor]) -> int:
+    """Padding positions; packed rows have no mask, and no padding."""
+    mask = batch.get("attention_mask")
+    return 0 if mask is None else int(mask.numel() - mask.sum())
+
+
+def _inputs(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Tensor]:
+    mask_BT = _padded([[1] * len(row.input_ids) for row in rows], 0)
+    return {"input_ids": _padded([row.input_ids for row in rows], pad_id), "attention_mask": mask_BT}
+
+
+def pad_right(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Tensor]:
+    """input_ids and attention_mask (B, T), labels (B, T), or (B, L) for targets that are texts of their own; padding is -100."""
+    return _inputs(rows, pad_id) | {"labels": _padded([row.labels for row in rows], IGNORED)}
+
+
+def pad_labelled(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Tensor]:
+    """input_ids and attention_mask (B, T), labels (B) or, for several labels, (B, C); token_type_ids where a pair has them.
+
+    New texts have no labels.
+    """
+    batch = _inputs(rows, pad_id)
+    if rows[0].labels:
+        labels = torch.tensor([row.labels for row in rows])
+        batch["labels"] = labels if labels.shape[1] > 1 else labels[:, 0]
+    if any(row.prompt_length for row in rows):
+        kinds = [[int(0 < row.prompt_length <= i) for i in range(len(row.input_ids))] for row in rows]
+        batch["token_type_ids"] = _padded(kinds, 0)
+    return batch
+
+
+@dataclass(frozen=True)
+class StepCollator:
+    """The rows of one optimizer step as micro-batches of at most `max_tokens` tokens, padding included.
+
+    `cut` replaces cutting by padded length where there is no padding.
+    """
+
+    collate: Collate
+    units: Callable[[Sequence[TokenizedExample]], int]
+    size: Callable[[TokenizedExample], int]
+    pad_id: int
+    max_tokens: int
+    same_length: bool = False
+    cut: Cut | None = None
+
+    def __call__(self, rows: Sequence[TokenizedExample]) -> dict[str, object]:
+        micro_batches = [self.collate([rows[i] for i in group], self.pad_id) for group in self.groups(rows)]
+        return {
+            "micro_batches": micro_batches,
+            "num_padding": torch.tensor(sum(_padding(batch) for batch in micro_batches)),
+            "num_label_tokens": torch.tensor(self.units(rows)),
+            "num_tokens": torch.tensor(sum(self.size(row) for row in rows)),
+            "row_numbers": torch.tensor([row.number for row in rows]),
+        }
+
+    def groups(self, rows: Sequence[TokenizedExample], max_tokens: int | None = None) -> list[list[int]]:
+        """Positions of the rows of each micro-batch."""
+        limit = max_tokens or self.max_tokens
+        if self.cut:
+            return self.cut(rows, limit)
+        return micro_batches([self.size(row) for row in rows], limit, same_length=self.same_length)

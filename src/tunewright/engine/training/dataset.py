@@ -1,0 +1,172 @@
+"""The data of a run, validated and tokenized once, or read from the cache."""
+
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunewright.data.examples.formats import Example
+from tunewright.data.load_examples import LoadedExamples, data_fingerprint, load_examples
+from tunewright.data.rejected_rows import left_out
+from tunewright.data.summary import DataSummary
+from tunewright.data.tokenized import tokenized_cache
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.data.tokenized.tokenized_preview import preview_rows
+from tunewright.data.tokenized.tokenizer import TextTokenizer
+from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
+from tunewright.data.validation import raise_if_stopped, validate_data
+from tunewright.errors import error
+from tunewright.metrics.scoring import majority_scores
+from tunewright.planning.check_config import positions
+from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir import atomic_io, file_names
+from tunewright.rundir.checkpoints import sha256
+from tunewright.rundir.records import BaselineRecord
+from tunewright.rundir.run_dir import RunDir, dumped
+from tunewright.security import home, narrow, seal_object, unseal_object
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TokenizedDataset:
+    """The training rows, the held-out rows, and the examples of the held-out rows by number."""
+
+    train: list[TokenizedExample]
+    held_out: list[TokenizedExample]
+    summary: DataSummary
+    held_out_examples: dict[int, Example]
+    baseline: BaselineRecord | None
+
+
+def prepare(
+    plan: Plan, run: RunDir, tokenizer: TextTokenizer, reporter: Reporter = SILENT, *, writes_files: bool = True,
+) -> TokenizedDataset:  # fmt: skip
+    """Validate and tokenize the rows of the plan. If the cache cannot be written, a note says so.
+
+    With `writes_files` the summary of the data is written into the run's folder.
+    Raises: DataError for what must stop the run, after rows.bad.jsonl is written.
+    """
+    spec, length = plan.run.data, plan.run.data.max_length
+    now = data_fingerprint(spec)
+    if now != plan.facts.data.fingerprint:
+        raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
+    loaded = load_examples(spec, plan.run.train.data_seed, plan.run.task)
+    examples = {example.number: example for example in loaded.held_out}
+    label_last = plan.facts.model.kind == "decoder"  # a causal model knows a word at its last token
+    max_positions = positions(plan.run, plan.facts.model)
+    key = tokenized_cache.key_of(
+        {
+            "data": plan.facts.data.fingerprint,
+            "spec": spec.model_dump(mode="json"),
+            "seed": plan.run.train.data_seed,
+            "tokenizer": sha256(Path(plan.facts.model.tokenizer_folder) / "tokenizer.json"),
+            "task": plan.run.task,
+            "label_last": label_last,
+            "template": tokenizer.chat_template,
+            "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
+            "end_ids": tokenizer.end_ids,
+            "room": [max_positions, plan.facts.model.vocab_size],
+        }
+    )
+    started = time.perf_counter()
+    cached = _read_cache(key)
+    if cached:
+        summary, bad_rows, train, held_out = cached
+        with suppress(OSError):  # the same rows may have been public when they were tokenized
+            narrow([_paths(key)[0].parent, *_paths(key)], [run.file(file_names.RUN_JSON)])
+        if writes_files:
+            _write_bad_rows(run, bad_rows)
+    else:
+        validated = validate_data(
+            loaded,
+            spec,
+            tokenizer,
+            task=plan.run.task,
+            max_length=length,
+            positions=max_positions,
+            embedding=EmbeddingRows(plan.facts.model.vocab_size, plan.facts.model.folder),
+            label_last=label_last,
+            reporter=reporter,
+        )
+        bad_rows = left_out(validated.loaded, spec)
+        if writes_files:
+            _write_bad_rows(run, bad_rows)
+        raise_if_stopped(validated, spec)
+        summary, train, held_out = validated.summary, validated.train, validated.held_out
+        try:
+            _write_cache(key, summary, bad_rows, train, held_out)
+        except OSError as fault:
+            reporter.note(f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})")
+    seconds = time.perf_counter() - started
+    rows_per_second = round((len(train) + len(held_out)) / seconds)
+    source = "from the cache" if cached else "tokenized"
+    logger.info("%d training rows and %d held-out rows, %s in %.1f s", len(train), len(held_out), source, seconds)
+    if writes_files:
+        atomic_io.write_json(
+            run.file(file_names.PREPARED),
+            {
+                "key": key,
+                "from_cache": bool(cached),
+                "seconds": round(seconds, 3),
+                "rows_per_second": rows_per_second,
+                **summary.model_dump(mode="json"),
+            },
+        )
+        preview = preview_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
+        atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), dumped(preview))
+    return TokenizedDataset(train, held_out, summary, examples, _baseline(loaded, plan))
+
+
+def _baseline(loaded: LoadedExamples, plan: Plan) -> BaselineRecord | None:
+    """What a constant answer would score on the held-out rows; None for tasks that generate."""
+    if not loaded.held_out or plan.run.task == "causal_lm" or plan.run.task == "seq2seq":
+        return None
+    name = "mean" if plan.facts.data.problem_type == "regression" else "majority class"
+    scores = majority_scores(loaded.train, loaded.held_out, plan.facts.data.problem_type)
+    return BaselineRecord(name=name, scores=dict(scores))
+
+
+def _paths(key: str) -> tuple[Path, Path, Path]:
+    folder = home() / "encoded" / key
+    return folder / "account.json", folder / "train.i32", folder / "held_out.i32"
+
+
+def _read_cache(
+    key: str,
+) -> tuple[DataSummary, list[dict[str, object]], list[TokenizedExample], list[TokenizedExample]] | None:
+    """The cached rows of this key, if all files are intact and were written together."""
+    account_path, *row_paths = _paths(key)
+    stored = unseal_object(account_path)
+    if stored is None or stored["key"] != key or stored["files"] != [_digest(path) for path in row_paths]:
+        return None
+    train, held_out = (tokenized_cache.load(path) for path in row_paths)
+    if train is None or held_out is None:
+        return None
+    return DataSummary.model_validate(stored["account"]), stored["left_out"], train, held_out
+
+
+def _digest(path: Path) -> str:
+    return sha256(path) if path.is_file() else ""
+
+
+def _write_cache(
+    key: str,
+    summary: DataSummary,
+    bad_rows: list[dict[str, object]],
+    train: list[TokenizedExample],
+    held_out: list[TokenizedExample],
+) -> None:
+    account_path, *row_paths = _paths(key)
+    for path, rows in zip(row_paths, (train, held_out), strict=True):
+        atomic_io.write_cached(path, tokenized_cache.dump(rows))
+    files = [_digest(path) for path in row_paths]
+    stored = {"key": key, "account": summary.model_dump(mode="json"), "left_out": bad_rows, "files": files}
+    atomic_io.write_cached(account_path, seal_object(account_path, stored))
+
+
+def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, object]]) -> None:
+    if bad_rows:
+        atomic_io.write_jsonl(run.file(file_names.BAD_ROWS), bad_rows)

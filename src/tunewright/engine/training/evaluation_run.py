@@ -1,0 +1,68 @@
+"""The evaluation of a run, before and after training, with its progress and its files."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from tunewright.engine.evaluation.evaluator import Evaluator
+from tunewright.engine.training.callbacks import PhaseTimer, StopFlag
+from tunewright.engine.training.event_reporter import EventReporter
+from tunewright.errors import error
+from tunewright.i18n import N_
+from tunewright.rundir.event_log import EventLog
+from tunewright.rundir.events import ScoreEvent
+from tunewright.rundir.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class EvaluationScore:
+    """The result of one evaluation: `rows` were answered or labelled, the loss is over all `held_out_rows`."""
+
+    scores: Mapping[str, float | None]
+    rows: int
+    held_out_rows: int
+    seconds: float
+
+
+@dataclass
+class EvaluationRunner:
+    """Evaluates a run's model and writes the results; stops between batches on request."""
+
+    run: RunDir
+    stop: StopFlag
+    events: EventLog
+
+    def score(self, which: str, evaluator: Evaluator, model: nn.Module) -> EvaluationScore | None:
+        """Scores of the current model; None without held-out rows. The base of a resumed run is not evaluated again.
+
+        Raises: TrainingError E512 for a held-out loss that is not finite.
+        """
+        if not evaluator.rows:
+            return None
+        stored = self._stored_score(which)
+        if stored and which == "before":
+            return stored
+        with PhaseTimer(self.events, f"evaluate_{which}") as timer:
+            evaluation = evaluator.evaluate(model, self.reporter(f"evaluate_{which}"))
+        loss = evaluation.scores["held_out_loss"]
+        if not math.isfinite(loss):
+            raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
+        self.run.write_test(which, evaluation.samples, evaluation.losses)
+        score = EvaluationScore(
+            evaluation.scores, len(evaluation.samples), len(evaluation.losses), round(timer.seconds, 3)
+        )
+        self.events.write("score", which=which, **{**vars(score), "scores": dict(score.scores)})
+        return score
+
+    def _stored_score(self, which: str) -> EvaluationScore | None:
+        events = [e for e in self.run.each_event() if isinstance(e, ScoreEvent) and e.which == which]
+        if not events:
+            return None
+        last = events[-1]
+        return EvaluationScore(last.scores, last.rows, last.held_out_rows, last.seconds)
+
+    def reporter(self, phase: str) -> EventReporter:
+        """The reporter of one phase."""
+        return EventReporter(self.run.name, phase, self.stop, self.events)

@@ -1,0 +1,148 @@
+"""A whole run on one page: load, configure, apply, train, save, with the same evaluation before and after."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import TrainerCallback
+
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.engine.export.save_model import initial_weights_from_base, save_adapter
+from tunewright.engine.export.verify_export import verify_saved_adapter
+from tunewright.engine.models.activation_checkpointing import checkpoint_activations
+from tunewright.engine.models.load_model import load_base
+from tunewright.engine.models.peft_adapter import attach_adapter, initialize_from_data, planned_config, without_adapter
+from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
+from tunewright.engine.training.build_trainer import (
+    build_trainer,
+    checkpoint_to_resume,
+    ended_state,
+    initialization_batches,
+    make_evaluator,
+    make_step_collator,
+    restore_training,
+)
+from tunewright.engine.training.callbacks import EventCallback, PhaseTimer
+from tunewright.engine.training.dataset import prepare
+from tunewright.engine.training.evaluation_run import EvaluationRunner, EvaluationScore
+from tunewright.engine.training.loss_backends import select_backend
+from tunewright.engine.training.meters import TrainingMeters
+from tunewright.engine.training.warmup import largest_micro_batch, run_warmup_step
+from tunewright.errors import error
+from tunewright.i18n import N_
+from tunewright.planning.resolve import steps_for
+from tunewright.planning.run_plan import Plan
+from tunewright.rundir import file_names
+from tunewright.rundir.checkpoints import CheckpointStore
+from tunewright.rundir.records import BaselineRecord
+from tunewright.rundir.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The figures of a run."""
+
+    before: EvaluationScore | None
+    after: EvaluationScore | None
+    steps: int
+    best_step: int
+    tokens: int
+    train_seconds: float
+    trainable_parameters: int
+    baseline: BaselineRecord | None
+
+
+def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallback] = ()) -> TrainingResult:
+    """Train and evaluate one adapter as planned. The plan has resolved everything; `callbacks` are the user's own.
+
+    Raises: DataError; ModelError; TrainingError E501, E511, E512 (not finite), E502, E503 (resume), E507 (stopped,
+    checkpoint saved), E509 (stopped, not saved), E510 (the disk refused), E513 (the saved adapter is not the trained one).
+    """
+    run, events, stop = runner.run, runner.events, runner.stop
+    tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template, run.day())
+    with PhaseTimer(events, "prepare"):
+        data = prepare(plan, run, tokenizer, runner.reporter("prepare"))
+    stop.check(name=run.name)
+    if num_dropped := data.summary.dropped:
+        events.write(
+            "note",
+            text=f"{num_dropped} of {data.summary.rows} rows are left out; they are in {file_names.BAD_ROWS}",
+        )
+
+    with PhaseTimer(events, "load"):
+        base = load_base(plan, tokenizer)  # 1. load
+        config = planned_config(plan, steps_for(plan.run, len(data.train)))  # 2. configure
+        model = attach_adapter(base, config, seed=plan.run.train.seed)  # 3. apply
+        if plan.run.train.activation_checkpointing:
+            checkpoint_activations(model)
+        initialize_from_data(model, initialization_batches(plan, data, tokenizer))
+        initial_weights = initial_weights_from_base(model)
+        backend = select_backend(plan, model, data.train, tokenizer.pad_id, events)
+        release_memory()
+    stop.check(name=run.name)
+    with PhaseTimer(events, "rehearse"):  # what does not fit into memory fails before time is spent
+        collator = backend.adapt(make_step_collator(plan, tokenizer))
+        run_warmup_step(model, backend.loss, largest_micro_batch(data.train, collator, plan.effective_batch))
+        release_memory()
+    backoff = BatchSizeBackoff(events.alert, run.info().test_halvings)
+    evaluator = make_evaluator(plan, data, tokenizer, backend, backoff)
+    # Where the initialization moved weights out of the base, base and fresh adapter together are the base model.
+    with nullcontext(model) if initial_weights else without_adapter(model) as base_model:
+        before = runner.score("before", evaluator, base_model)
+    release_memory()
+
+    with PhaseTimer(events, "train"):  # 4. train
+        store = CheckpointStore(run.checkpoints_dir, run.info().id)
+        checkpoint = checkpoint_to_resume(store, plan, model, events)
+        meters = TrainingMeters.from_checkpoint(checkpoint)
+        event_callback = EventCallback(events, stop, store, meters)
+        trainer = build_trainer(
+            model, plan, data, tokenizer, backend, store, [event_callback, *callbacks], meters, backoff
+        )
+        state = ended_state(checkpoint, plan.run.train.early_stopping_patience)
+        if state is None:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            state = trainer.state
+    if stop.signal and state.global_step < state.max_steps:
+        is_saved = (store.folder / f"checkpoint-{state.global_step}").is_dir()
+        raise error("E507" if is_saved else "E509", step=state.global_step, name=run.name)
+    del trainer  # gradients and the optimizer's state
+    release_memory()
+    best = state.best_global_step or state.global_step
+    if best != state.global_step:
+        restore_training(model, store.folder / f"checkpoint-{best}")
+
+    model.eval()  # a prompt encoder with dropout is saved as it generates
+    after = runner.score("after", evaluator, model)
+    release_memory()
+    with PhaseTimer(events, "save"), _disk_errors(run, state.global_step):
+        save_adapter(model, plan, run, tokenizer, initial_weights, data.baseline)  # 5. save
+        verify_saved_adapter(model, run, initial_weights, evaluator)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return TrainingResult(
+        before=before,
+        after=after,
+        steps=state.global_step,
+        best_step=best,
+        tokens=meters.num_tokens,
+        train_seconds=meters.train_seconds,
+        trainable_parameters=trained,
+        baseline=data.baseline,
+    )
+
+
+@contextmanager
+def _disk_errors(run: RunDir, step: int) -> Iterator[None]:
+    """Raises: TrainingError E510 where the disk refuses the adapter."""
+    try:
+        yield
+    except OSError as fault:
+        raise error(
+            "E510",
+            what=N_("the adapter"),
+            reason=fault.strerror or str(fault),
+            step=step,
+            path=str(run.path),
+            name=run.name,
+        ) from fault

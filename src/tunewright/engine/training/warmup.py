@@ -1,0 +1,59 @@
+"""Warmup: the largest micro-batch of a run, forward and backward, before anything else; if memory is too small, it fails here."""
+
+import logging
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.engine.tasks.collator import StepCollator
+from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
+
+logger = logging.getLogger(__name__)
+
+
+def largest_micro_batch(rows: Sequence[TokenizedExample], collator: StepCollator, step_rows: int) -> dict[str, Tensor]:
+    """The micro-batch with the most tokens, padding included, that `step_rows` of these rows can make.
+
+    A step of the longest rows need not have it: two rows of half of `max_tokens` fill a micro-batch better than one of
+    slightly more than half. So for each number of rows one step is cut, from the longest rows of which that many still fit;
+    and one step of rows of all lengths that fill it together, as they may without padding.
+    """
+    longest = sorted(rows, key=collator.size, reverse=True)
+    sizes = [-collator.size(row) for row in longest]
+    starts = {0} | {bisect_left(sizes, -(collator.max_tokens // count)) for count in range(2, step_rows + 1)}
+    steps = [longest[start : start + step_rows] for start in sorted(starts) if start < len(longest)]
+    steps.append(_filling(longest, collator)[:step_rows])
+    groups = ([step[i] for i in group] for step in steps for group in collator.groups(step))
+    return max((collator.collate(group, collator.pad_id) for group in groups), key=_num_values)
+
+
+def _filling(longest: Sequence[TokenizedExample], collator: StepCollator) -> list[TokenizedExample]:
+    """Rows that together nearly fill a micro-batch, the longest first."""
+    chosen = [longest[0]]
+    room = collator.max_tokens - collator.size(longest[0])
+    for row in longest[1:]:
+        if collator.size(row) <= room:
+            chosen.append(row)
+            room -= collator.size(row)
+    return chosen
+
+
+def _num_values(batch: MicroBatch) -> int:
+    return sum(tensor.numel() for tensor in batch.values())
+
+
+def run_warmup_step(model: nn.Module, loss: LossFunction, batch: MicroBatch) -> None:
+    """Forward and backward as in training, dropout on. Gradients, random state and mode are restored.
+
+    Cost: the time of one micro-batch. Not run on a GPU.
+    """
+    was_training, device = model.training, next(model.parameters()).device
+    logger.info("warmup: %s", {name: tuple(tensor.shape) for name, tensor in batch.items()})
+    model.train()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        loss(model, {name: tensor.to(device) for name, tensor in batch.items()}).backward()
+    model.zero_grad(set_to_none=True)
+    model.train(was_training)

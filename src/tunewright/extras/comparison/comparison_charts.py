@@ -1,0 +1,88 @@
+"""Charts of a comparison as shapes for inline SVG: score against cost, and the held-out losses of all runs."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
+from tunewright.metrics.metric_table import METRICS
+from tunewright.report import formatting
+from tunewright.report.loss_charts import MOST_TABLE_ROWS, base_loss, thin
+from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AxisNumber, ChartAxis, axis, framed
+
+COLOURS = 7  # as many as report.css names; more runs begin again with dashes
+LETTER = 6.5  # width of a letter in SVG units
+
+
+def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, object]:
+    """Score against a cost: a point with its interval for each setting, and the Pareto front."""
+    measured = [
+        (x, estimate, number, candidate)
+        for number, candidate in enumerate(comparison.tuned)
+        if (x := cost(candidate)) and (estimate := comparison.estimates[candidate.name].get(comparison.metric))
+    ]
+    if not measured:
+        return {}
+    ends = [
+        end for _x, estimate, _number, _candidate in measured for end in (estimate.value, *(estimate.interval or ()))
+    ]
+    x_axis = axis([x for x, *_rest in measured], LEFT, WIDTH - RIGHT, show, from_zero=True)
+    y_axis = axis(ends, HEIGHT - BOTTOM, TOP, lambda value: formatting.rounded(comparison.metric, value))
+    points = []
+    for place, (x, estimate, number, candidate) in enumerate(sorted(measured, key=lambda point: point[0])):
+        low, high = (y_axis.at(end) for end in estimate.interval or (estimate.value, estimate.value))
+        is_below = place % 2 == 1  # neighbours often lie side by side, so their labels alternate
+        room = LETTER * len(candidate.name) / 2
+        points.append({
+            "x": x_axis.at(x), "y": y_axis.at(estimate.value), "low": low, "high": high, "name": candidate.name,
+            "label_x": min(max(x_axis.at(x), LEFT + room), WIDTH - room), "series": number % COLOURS + 1,
+            "label_y": max(low, high) + 16 if is_below else min(low, high) - 8,
+            "label": f"{candidate.name}: {formatting.score(comparison.metric, estimate.value)}, {show(x)}",
+        })  # fmt: skip
+    return framed(x_axis, y_axis, points=points, front=_front(comparison, points))
+
+
+def _front(comparison: Comparison, points: Sequence[dict[str, Any]]) -> str:
+    """The Pareto front from cheap to expensive, as an SVG path; y grows downwards."""
+    sign = 1 if METRICS[comparison.metric].is_higher_better else -1
+    best = math.inf
+    front = []
+    for point in sorted(points, key=lambda point: (point["x"], sign * point["y"])):
+        if sign * point["y"] < best:
+            best = sign * point["y"]
+            front.append(f"{point['x']},{point['y']}")
+    return " ".join(front)
+
+
+def losses(comparison: Comparison) -> dict[str, Any]:
+    """Held-out loss by step of every run, from the base model's where it was measured on the same rows."""
+    series = []
+    for number, candidate in enumerate(comparison.tuned):
+        for record in candidate.records:
+            known = {
+                event.step: event.held_out_loss
+                for event in thin(record.evals, MOST_TABLE_ROWS)
+                if event.held_out_loss is not None
+            }
+            base = base_loss(record)
+            points = ({0: base} if base is not None else {}) | known
+            if len(points) > 1:
+                series.append((candidate.name, record, number, points))
+    if not series:
+        return {}
+    steps = [step for *_rest, points in series for step in points]
+    values = [value for *_rest, points in series for value in points.values()]
+    x_axis = ChartAxis(0, max(steps), LEFT, WIDTH - RIGHT, lambda value: f"{value:,.0f}", least_step=1)
+    y_axis = axis(values, HEIGHT - BOTTOM, TOP, lambda value: f"{value:.3g}")
+    lines = [
+        {
+            "name": name, "series": number % COLOURS + 1, "is_dashed": number >= COLOURS,
+            "path": " ".join(f"{x_axis.at(step)},{y_axis.at(value)}" for step, value in points.items()),
+        }
+        for name, _record, number, points in series
+    ]  # fmt: skip
+    rows = [
+        (f"{step:,}", [formatting.number(points.get(step)) for *_rest, points in series])
+        for step in sorted(dict.fromkeys(steps))
+    ]
+    return framed(x_axis, y_axis, lines=lines, heads=[record.run.name for _name, record, *_rest in series], rows=rows)

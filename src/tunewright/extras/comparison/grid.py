@@ -1,0 +1,229 @@
+"""The cells of a grid: ordinary runs in one folder that differ only in the compared settings.
+
+The first cell is planned as it would be alone; batch size, length, epochs and evaluation of all others are those of its
+plan, and early stopping is off, so that each trains on the same tokens. The learning rate stays that of the method.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from tunewright.config import load_config as spec
+from tunewright.config.dotted_paths import value_at
+from tunewright.config.load_config import LoadedConfig
+from tunewright.config.methods import ALL_LINEAR, METHODS, rank_field
+from tunewright.config.run_config import RunConfig
+from tunewright.errors import Problem, SpecError, error
+from tunewright.extras.comparison.search_space import belongs
+from tunewright.i18n import N_, Phrase
+from tunewright.launch import start_run
+from tunewright.planning.run_plan import Plan
+from tunewright.reporting import Reporter
+from tunewright.rundir import atomic_io, file_names, run_dir
+from tunewright.rundir.record_reader import read_optional
+from tunewright.rundir.records import SettingRecord
+from tunewright.rundir.run_dir import LIVE, RunDir
+
+EQUAL_FILE = "equal.json"
+EQUAL = (
+    "model.precision", "data.max_length", "train.num_train_epochs", "train.max_steps", "train.per_device_train_batch_size",
+    "train.gradient_accumulation_steps", "train.eval_steps", "eval.rows", "eval.max_new_tokens",
+)  # fmt: skip
+FULL = {"method": "ln_tuning", "peft.target_modules": ALL_LINEAR, "model.quantization": "none"}
+NO_EARLY_END: dict[str, object] = {"train.early_stopping_patience": 0}
+MOST_CELLS = 200
+SHORT = {"r": "r", "target_r": "r", "learning_rate": "lr", "num_train_epochs": "epochs"}
+Values = dict[str, str]  # as in `--set`
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared: a config, and the values of which each cell has one.
+
+    `axes` holds texts by path, as `--set` takes them; `full` adds a cell of full fine-tuning of every linear layer.
+    """
+
+    config: Path | None = None
+    named: Mapping[str, object] = field(default_factory=dict)
+    sets: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    ranks: Sequence[int] = ()
+    axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seeds: int = 1
+    full: bool = False
+
+    def load(
+        self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, object] = MappingProxyType({})
+    ) -> LoadedConfig:
+        """The config of a cell: its own values, then those of the user, then those that are equal in all. Raises: SpecError."""
+        is_full = FULL.items() <= values.items()  # it has none of the PEFT fields of the other cells
+        sets = [text for text in self.sets if not (is_full and text.startswith("peft."))]
+        texts = [*sets, *(f"{path}={value}" for path, value in values.items())]
+        loaded = spec.load(config=self.config, named=self.named, sets=texts)
+        open_paths = {path: value for path, value in equal.items() if loaded.origins.get(path) == spec.DEFAULT}
+        return spec.load(config=self.config, named={**self.named, **open_paths}, sets=texts)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid: it exists, or it is planned and not yet started."""
+
+    name: str
+    run: RunDir | None
+    loaded: LoadedConfig
+    plan: Plan | None = None
+
+
+def prepare(grid: Grid, folder: Path, *, reporter: Reporter) -> list[Cell]:
+    """All cells, with plans for those that were never started; nothing is started, and only `equal.json` is written.
+
+    Raises: every error that can be known before a run starts; SpecError E126 if the folder holds another comparison.
+    """
+    combinations = _combinations(grid)
+    equal = _equal(grid, combinations, folder, reporter=reporter)
+    cells = []
+    for name, values in combinations.items():
+        path = folder / name
+        place = {"run.name": json.dumps(name), "run.output_dir": json.dumps(str(path))}
+        loaded = grid.load({**values, **place}, equal=equal)
+        run = RunDir(path.resolve()) if run_dir.is_run(path) else None
+        if run and not is_same(run, loaded):
+            raise error("E126", path=str(path))
+        plan = None if run else start_run.plan_for(loaded, reporter=reporter)
+        cells.append(Cell(name, run, loaded, plan))
+    return cells
+
+
+def begin(cell: Cell, *, force: bool = False, reporter: Reporter) -> RunDir | None:
+    """Start or resume a cell in the background; None if it is finished. A live one is left alone.
+
+    Raises: what `start.create` and `start.resume` raise.
+    """
+    run = cell.run
+    if run is None:
+        assert cell.plan is not None
+        run = start_run.create(cell.loaded, cell.plan, force=force, reporter=reporter)
+        start_run.launch(run)
+    elif run.state() == "finished":
+        return None
+    elif run.state() in LIVE:
+        return run
+    else:
+        start_run.resume(run, {})
+    return run
+
+
+def default_folder(grid: Grid) -> Path:
+    """runs/compare-<data>-<6 letters>: the same for the same settings, so that the same command continues."""
+    return run_dir.runs_root() / f"compare-{data_name(grid.load().run)}-{_digest(grid)[:6]}"
+
+
+def data_name(run: RunConfig) -> str:
+    """What the data are called, as part of a folder's name."""
+    return _clean(Path(run.data.train).stem)[:24].strip("-.")
+
+
+def _digest(grid: Grid) -> str:
+    """Digest of what all cells have in common: methods, ranks and axes may be added later in the same folder."""
+    return hashlib.sha256(json.dumps(_comparable(grid.load().run), sort_keys=True).encode()).hexdigest()
+
+
+def _combinations(grid: Grid) -> dict[str, Values]:
+    """Name and values of each cell. Raises: SpecError with what is wrong in any of them."""
+    combinations: dict[str, Values] = {}
+    base = grid.load().run
+    for method in grid.methods or (base.method,):
+        axes = _axes(grid, method)
+        for values in itertools.product(*axes.values()):
+            cell = {**({"method": method} if grid.methods else {}), **dict(zip(axes, values, strict=True))}
+            combinations[_name(method, cell, combinations)] = cell
+    if grid.full:
+        combinations["full"] = FULL
+    combinations = {
+        name if seed == 0 else f"{name}-s{seed + 1}": cell
+        | ({"train.seed": str(base.train.seed + seed)} if seed else {})
+        for name, cell in combinations.items()
+        for seed in range(grid.seeds)
+    }
+    if len(combinations) > MOST_CELLS:
+        raise error(
+            "E103",
+            key="compare",
+            reason=Phrase(N_("runs at most {count} cells"), count=MOST_CELLS),
+            value=len(combinations),
+        )
+    check(grid, combinations.values())
+    return combinations
+
+
+def check(grid: Grid, combinations: Iterable[Mapping[str, str]]) -> None:
+    """Raises: SpecError with what is wrong in any cell, each problem once."""
+    problems: list[Problem] = []
+    for values in combinations:
+        try:
+            grid.load(values)
+        except SpecError as failed:
+            problems += [problem for problem in failed.problems if problem not in problems]
+    if problems:
+        raise SpecError(problems)
+
+
+def _axes(grid: Grid, method: str) -> dict[str, Sequence[str]]:
+    """The paths that vary for a method; a rank, or a field of `peft`, only where the method has it."""
+    axes: dict[str, Sequence[str]] = {}
+    row = METHODS.get(method)
+    rank = rank_field(method) if row else None
+    if grid.ranks and rank:
+        axes[f"peft.{rank}"] = [str(value) for value in grid.ranks]
+    for path, values in grid.axes.items():
+        if row is None or len(grid.methods) < 2 or belongs(path, method):
+            axes[path] = values
+    return axes
+
+
+def _name(method: str, cell: Values, names: Mapping[str, object]) -> str:
+    """lora-r8-lr0.0003; further seeds of it are called lora-r8-lr0.0003-s2."""
+    keys = {path.rpartition(".")[2]: value for path, value in cell.items() if path != "method"}
+    parts = [method, *(f"{SHORT.get(key, key + '-')}{value}" for key, value in keys.items())]
+    name = _clean("-".join(parts))[:56].strip("-.")
+    return f"{name}-{len(names)}" if name in names else name
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in text.lower())
+
+
+def _equal(grid: Grid, combinations: Mapping[str, Values], folder: Path, *, reporter: Reporter) -> dict[str, object]:
+    """The settings that are equal in all cells, from the plan of the first one. Raises: SpecError E126."""
+    path = folder / EQUAL_FILE
+    digest = _digest(grid)
+    stored = read_optional(path, SettingRecord)
+    if stored and stored.ask == digest:
+        return dict(stored.values)
+    if run_dir.list_runs(folder):
+        raise error("E126", path=str(folder))
+    values = next(iter(combinations.values()))
+    run = start_run.plan_for(grid.load(values), reporter=reporter).run
+    equal = equal_of(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_io.write_json(path, {"schema": file_names.SCHEMA, "ask": digest, "values": equal})
+    return equal
+
+
+def equal_of(run: RunConfig) -> dict[str, object]:
+    """The settings that are equal in all cells, from the plan of one run."""
+    return NO_EARLY_END | {key: value for key in EQUAL if (value := value_at(run, key)) is not None}
+
+
+def is_same(run: RunDir, loaded: LoadedConfig) -> bool:
+    """Whether a run on disk has the config of the cell."""
+    return _comparable(spec.load(config=run.file(file_names.CONFIG)).run) == _comparable(loaded.run)
+
+
+def _comparable(run: RunConfig) -> dict[str, object]:
+    """A config without the name and the folder of its run."""
+    return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})

@@ -1,0 +1,1 @@
+"""`eject`: a run as a plain PEFT and Trainer script."""

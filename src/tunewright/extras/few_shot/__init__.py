@@ -1,0 +1,1 @@
+"""Few-shot prompting of the base model: its scores with training rows in the prompt, without any training."""

@@ -1,0 +1,1 @@
+"""A run and its base under EleutherAI's lm-evaluation-harness."""

@@ -1,0 +1,161 @@
+"""This machine: cores, memory and its limit, disk, GPU, and the measured speed of its device."""
+
+import hashlib
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+from pydantic import Field, TypeAdapter, ValidationError
+
+from tunewright.config.frozen_model import FrozenModel
+from tunewright.security import home, unseal_object
+
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+PACKAGES = (
+    "tunewright", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers",
+    "safetensors", "huggingface_hub", "gguf", "numpy", "pydantic", "bitsandbytes",
+)  # fmt: skip
+
+# Of no device that there is, nor ever was slower or faster by a million.
+Rate = Annotated[float, Field(gt=1e3, lt=1e21)]
+_FACTORS = TypeAdapter(dict[str, Annotated[float, Field(gt=1e-3, lt=1e3)]])
+BUSY_SHARE = 0.25
+LOOK_SECONDS = 0.3
+
+
+class SpeedProbe(FrozenModel):
+    """What the worker measured once on this device: floating point operations per second by precision.
+
+    `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
+    `busy_share` is how much of the processor others used just before. Of a device in the table (planning/device_table.py), which is
+    not here, nothing is measured. `has_flash_attention`: a GPU with the package flash_attn.
+    """
+
+    device: str
+    device_name: str
+    memory_bytes: int = Field(ge=0, lt=2**60)
+    flops: dict[str, Rate]
+    matmul: dict[str, Rate] = Field(default_factory=dict)
+    busy_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    is_measured: bool = True
+    has_flash_attention: bool = False
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether other programs used so much of the processor that the figures may be several times too low."""
+        return self.busy_share > BUSY_SHARE
+
+
+class MachineInfo(FrozenModel):
+    """Where the run takes place."""
+
+    num_cpus: int
+    memory_bytes: int
+    free_bytes: int
+    disk_free_bytes: int
+    system: str
+    probe: SpeedProbe | None
+    has_bitsandbytes: bool = False
+
+
+def has_bitsandbytes() -> bool:
+    """Whether bases can be stored by it in 8 or 4 bits."""
+    return find_spec("bitsandbytes") is not None
+
+
+def read_machine(folder: Path) -> MachineInfo:
+    """The machine as it is now; `folder` is where the run will write."""
+    limit = _cgroup_limit()
+    memory = psutil.virtual_memory()
+    total = min(memory.total, limit) if limit else memory.total
+    return MachineInfo(
+        num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_bytes=total,
+        free_bytes=min(memory.available, total - _cgroup_used() if limit else total),
+        disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
+        system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        probe=read_probe(),
+        has_bitsandbytes=has_bitsandbytes(),
+    )
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _cgroup_limit() -> int:
+    """Memory limit of the container in bytes; 0 if there is none."""
+    for name in CGROUP_LIMITS:
+        path = Path(name)
+        if path.is_file():
+            text = path.read_text().strip()
+            if text.isdigit() and int(text) < 2**60:
+                return int(text)
+    return 0
+
+
+def _cgroup_used() -> int:
+    """Bytes that the container holds already."""
+    path = Path("/sys/fs/cgroup/memory.current")
+    return int(path.read_text()) if path.is_file() else 0
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what a run depends on."""
+    results = {}
+    for package in PACKAGES:
+        try:
+            results[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return results
+
+
+def probe_path() -> Path:
+    """Where the measurement for this machine and this torch is kept."""
+    cpu = Path("/proc/cpuinfo")
+    model = (
+        next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "")
+        if cpu.is_file()
+        else ""
+    )
+    key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
+    return home() / f"probe-4-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def is_idle() -> bool:
+    """Whether others leave the processor alone right now, so that a measurement would not be doubtful."""
+    return psutil.cpu_percent(interval=LOOK_SECONDS) / 100 <= BUSY_SHARE
+
+
+def factors_path() -> Path:
+    """Where the factors are kept by which this machine is slower than the plan's formula."""
+    return probe_path().with_name(probe_path().name.replace("probe", "factors"))
+
+
+def read_factors() -> dict[str, float]:
+    """The factors that were measured here; empty if none were, or the file has changed."""
+    stored = unseal_object(factors_path(), by_hand=True)
+    try:
+        return _FACTORS.validate_python(stored or {})
+    except ValidationError:
+        return {}
+
+
+def read_factor(key: str) -> float:
+    """One of them; 1.0 where nothing was measured."""
+    return read_factors().get(key, 1.0)
+
+
+def read_probe() -> SpeedProbe | None:
+    """The cached measurement, if there is an intact one; one without a digest was written by hand."""
+    stored = unseal_object(probe_path(), by_hand=True)
+    try:
+        return SpeedProbe.model_validate(stored) if stored else None
+    except ValidationError:
+        return None

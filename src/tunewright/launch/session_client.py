@@ -1,0 +1,105 @@
+"""The client of a session: one worker process that keeps the model of a finished run loaded and answers requests."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from tunewright.errors import error, errors_of
+from tunewright.i18n import N_, Phrase
+from tunewright.launch.supervisor import WORKER_ENVIRONMENT, first_gpu
+from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir import file_names
+from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
+from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    ErrorReply,
+    ProgressReply,
+    SessionRequest,
+    SessionResult,
+    read_reply,
+)
+from tunewright.security import command, spawn
+
+ResultT = TypeVar("ResultT", bound=SessionResult)
+
+
+@dataclass
+class SessionClient:
+    """Started with the first request; ends with `close` or with this process."""
+
+    run: RunDir
+    module: str = "tunewright.engine.session_server"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
+    _changed: list[BaseChange] = field(default_factory=list, init=False)
+
+    def __enter__(self) -> "SessionClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def request(self, request: SessionRequest, result: type[ResultT], reporter: Reporter = SILENT) -> ResultT:
+        """The result of one operation of the session.
+
+        If the base has changed since the training, only answers are allowed: every measurement would be wrong.
+        Raises: the errors of the worker; ModelError E324 for a missing base, TrainingError E515.
+        """
+        if not (self.run.adapter_dir / "adapter_config.json").is_file():
+            raise error(
+                "E116", state=Phrase(self.run.state()), verb=request.do, needed=N_("finished"), name=self.run.name
+            )
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        if self._process is None:
+            plan = self.run.plan()
+            refuse_without_base(plan)
+            self._changed = changes(plan)
+        if self._changed and not isinstance(request, AnswerRequest):
+            raise errors_of(as_problems("E515", self._changed, name=self.run.name))
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # its output has then ended, too
+            process.stdin.write(request.to_line() + "\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            reply = read_reply(line)
+            if isinstance(reply, ProgressReply):
+                reporter.progress(reply.done, reply.total)
+            elif isinstance(reply, ErrorReply):
+                raise errors_of(reply.problems)
+            else:
+                return result.from_json(reply.result)
+        self._process = None
+        how = f"exit code {process.wait()}"
+        raise error("E506", how=how, log=str(self.run.file(file_names.LOG)), name=self.run.name)
+
+    def _start(self) -> "subprocess.Popen[str]":
+        with self.run.private(), _log(self.run.file(file_names.LOG)) as log:
+            return spawn(
+                command(self.module, str(self.run.path)),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True,
+                environment={**WORKER_ENVIRONMENT, **first_gpu(), **self.environment},
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """End the worker."""
+        process = self._process
+        self._process = None
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.wait()
+
+
+def _log(path: Path) -> BinaryIO:
+    """The log, opened to append; the null device where it cannot be written, as on a read-only disk."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")

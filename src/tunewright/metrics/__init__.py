@@ -1,0 +1,1 @@
+"""Scores, confidence intervals, paired differences and statistics of curves: pure functions, no model and no torch."""

@@ -1,0 +1,39 @@
+"""Scores that a person wants reached: `--min-score METRIC=VALUE`."""
+
+from collections.abc import Mapping, Sequence
+
+from tunewright.config.validation_problems import one_of
+from tunewright.errors import Problem, Where, errors_of
+from tunewright.i18n import N_
+from tunewright.metrics.metric_table import REACHABLE
+
+
+def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
+    """METRIC=VALUE texts as numbers. Raises: SpecError E103 with all that cannot be read."""
+    minimum: dict[str, float] = {}
+    problems = []
+    for text in texts:
+        metric, _equals, value = text.partition("=")
+        try:
+            minimum[metric] = float(value)
+        except ValueError:
+            problems.append(_bad_minimum(N_("takes METRIC=NUMBER"), text))
+            continue
+        if metric not in REACHABLE:
+            problems.append(_bad_minimum(one_of(REACHABLE), metric))
+    if problems:
+        raise errors_of(problems)
+    return minimum
+
+
+def _bad_minimum(reason: str, value: str) -> Problem:
+    return Problem("E103", Where("--min-score", source=value), {"key": "--min-score", "reason": reason, "value": value})
+
+
+def missed(scores: Mapping[str, float], minimum: Mapping[str, float]) -> list[Problem]:
+    """E508 for each score below the one that was wanted; a score that was not measured counts as 0."""
+    return [
+        Problem("E508", values={"metric": metric, "score": f"{scores.get(metric, 0.0):.3f}", "wanted": f"{least:g}"})
+        for metric, least in minimum.items()
+        if scores.get(metric, 0.0) < least
+    ]

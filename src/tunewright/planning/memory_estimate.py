@@ -1,0 +1,261 @@
+"""Bytes by part at the peak of a run, in closed form: the largest of loading, training and writing answers.
+
+What autograd keeps for one token in one layer of a frozen transformer with LoRA, in numbers of values (d hidden size,
+i intermediate size): two norms 2 d, attention's query, key, value and result 4 d, one input for each group of adapted
+layers (q, k, v share theirs; so do gate and up), the MLP's gate, activation and up 3 i. Frozen layers keep nothing.
+"""
+
+from dataclasses import dataclass
+
+from tunewright.config.methods import Scaled
+from tunewright.config.resolved_config import ResolvedConfig
+from tunewright.config.run_config import Precision
+from tunewright.inspection.model_info import LinearGroup, ModelInfo
+from tunewright.planning.parameter_count import trainable_parameters
+from tunewright.planning.run_plan import MemoryEstimate
+
+PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
+# What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
+RUNTIME_BYTES = 555 * 2**20
+# What oneDNN keeps of code for the shapes of packed micro-batches once a run is some dozen steps old (launch/supervisor.py).
+KERNEL_BYTES = 60 * 2**20
+# On a CPU keys and values grow token by token, each time into a new block; products in 8 bits have results of 32 twice.
+CACHE_COPIES, INT8_RESULTS = 1.5, 3
+# What a training leaves in the heap of a CPU, between what is still held.
+LEFT_BEHIND = 90 * 2**20
+# On a CPU: holes between blocks, and blocks in transit, as a share of what autograd keeps (benchmarks/plan).
+HEAP_SHARE = 0.27
+# What torch's CPU keeps more of each value: inputs rounded or copied for products of stored weights (benchmarks/plan).
+STORED_SHARE = {"int8": 0.1, "8bit": 0.35, "4bit": 0.14, "none": 0.0}
+# Norms and fp32 adapters keep some of a 16-bit model's values in 32 bits.
+HALF_SHARE = 0.5
+# Inputs of an adapted layer kept for dropout: its own copy, and a mask of numbers on a CPU, of bytes on a GPU.
+DROPPED_COPIES = {"cpu": 2.0, "gpu": 1.25}
+# What a checkpointed block keeps while it is computed again, and its gradients; on a CPU with the holes that this leaves.
+RECOMPUTED_AT_ONCE = {"cpu": 7, "gpu": 2}
+# A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
+GPU_CONTEXT_BYTES = 1000 * 2**20
+LOSS_CHUNK_TOKENS = 256
+# Rows that are compared before step 1 (engine/training/loss_backends.py): how many, what is left of each, and how much
+# of that is in the loss.
+COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS = 2, 48, 24
+# All logits, their softmax, their gradients, copies without the last position, on a CPU holes.
+LOGITS_AT_ONCE = {"cpu": 6, "gpu": 4}
+# Roles that read something else than the norm's output: attention's result, the MLP's activation.
+INNER = ("o_proj", "out_proj", "c_proj", "down_proj", "fc2", "wo")
+
+
+@dataclass(frozen=True)
+class AdapterSize:
+    """Which layers get an adapter: groups of linear layers, in which of the model's blocks (all if None)."""
+
+    linear: tuple[LinearGroup, ...]
+    blocks: tuple[int, ...] | None = None
+
+    def groups(self, model: ModelInfo) -> list[LinearGroup]:
+        """The linear layers that are adapted; counts are those of the chosen blocks."""
+        share = 1.0 if self.blocks is None else len(self.blocks) / max(1, model.num_layers)
+        return [group.model_copy(update={"count": round(group.count * share)}) for group in self.linear]
+
+    def num_backward_blocks(self, model: ModelInfo) -> int:
+        """Blocks that the backward pass goes through: none below the first adapted one."""
+        return model.num_layers + model.num_decoder_layers - (min(self.blocks) if self.blocks else 0)
+
+
+@dataclass(frozen=True)
+class BatchShape:
+    """The largest micro-batch: its rows, and its tokens with padding and learned positions; `is_whole` if a step has no
+    other."""
+
+    rows: int
+    tokens: int
+    is_whole: bool = False
+
+
+@dataclass(frozen=True)
+class ComputeMode:
+    """How a run holds and computes its model, where that changes what it takes."""
+
+    precision: Precision
+    checkpointing: bool
+    answer_loss: bool
+    merged: bool
+    int8: bool
+    is_gpu: bool
+
+
+def stored_bytes(model: ModelInfo, precision: Precision, quantization: str) -> int:
+    """Frozen weights in memory; quantised are the linear layers only."""
+    linear = sum(g.in_features * g.out_features * g.count for g in model.linear)
+    per_value = {"none": float(PRECISION_BYTES[precision]), "8bit": 1.0, "4bit": 0.5625}[quantization]
+    return int(linear * per_value + (model.num_parameters - linear) * PRECISION_BYTES[precision])
+
+
+def activation_bytes(
+    model: ModelInfo, adapted: AdapterSize, tokens: int, *, precision: Precision, dropped: float, recomputed: int = 0
+) -> int:
+    """What autograd keeps of one micro-batch of `tokens` tokens, padding included: of all blocks, or with checkpointing
+    their inputs and `recomputed` times what one keeps."""
+    d, i = model.hidden_size, model.intermediate_size
+    layers, groups = max(1, adapted.num_backward_blocks(model)), adapted.groups(model)
+    inputs = {(g.in_features, g.name in INNER) for g in groups}
+    saved = 6 * d + 3 * i + sum(size for size, _ in inputs)
+    # With dropout each adapted layer draws its own mask, and keeps the mask and its own dropped input.
+    saved += sum(round(dropped * g.in_features * g.count / layers) for g in groups)
+    per_token = layers * d + recomputed * saved if recomputed else layers * saved
+    share = 0.0 if precision == "fp32" else HALF_SHARE
+    return round(tokens * per_token * PRECISION_BYTES[precision] * (1 + share))
+
+
+def loss_bytes(run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode) -> int:
+    """Logits and their gradient in fp32, for one chunk or for the whole micro-batch."""
+    if run.task == "seq_cls":
+        return step.rows * num_labels * 4 * 3
+    if run.task == "token_cls":
+        return step.tokens * num_labels * 4 * 3
+    positions = min(step.tokens, LOSS_CHUNK_TOKENS) if kind.answer_loss else step.tokens
+    has_holes = run.task == "causal_lm" and not kind.answer_loss and not kind.is_gpu
+    return positions * model.vocab_size * 4 * (LOGITS_AT_ONCE["cpu"] if has_holes else 3)
+
+
+def estimate(
+    run: ResolvedConfig,
+    model: ModelInfo,
+    adapted: AdapterSize,
+    step: BatchShape,
+    *,
+    num_labels: int,
+    kind: ComputeMode,
+    compared: int,
+    written: BatchShape | None,
+) -> MemoryEstimate:
+    """The peak by part, of a run whose sizes are resolved; `compared` tokens are compared before step 1, `written` is the
+    largest batch of answers, if there is one."""
+    phases = {
+        "load": load_parts(run, model, kind),
+        "train": train_parts(run, model, adapted, step, num_labels=num_labels, kind=kind),
+    }
+    if kind.answer_loss:
+        phases["verify"] = verify_parts(run, model, adapted, compared, num_labels=num_labels, kind=kind)
+    if written:
+        phases["write"] = write_parts(run, model, adapted, written, num_labels=num_labels, kind=kind)
+    totals = {name: sum(parts.values()) for name, parts in phases.items()}
+    return MemoryEstimate(parts=phases[max(totals, key=lambda name: totals[name])], phases=totals)
+
+
+def _held(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
+    """What is there in every phase."""
+    packed = KERNEL_BYTES if kind.answer_loss else 0
+    libraries = GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES + packed
+    return {"libraries": libraries, "weights": stored_bytes(model, kind.precision, run.model.quantization)}
+
+
+def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
+    """Weights, and on a CPU the checkpoint's file: what is read of it stays mapped until all of it is in place."""
+    held = _held(run, model, kind)
+    if kind.is_gpu:
+        return held
+    if kind.int8:
+        # Embeddings are copied, so that the file need not stay mapped for them.
+        copied = model.vocab_size * model.hidden_size * PRECISION_BYTES[kind.precision]
+        plain = stored_bytes(model, kind.precision, "none") + copied
+        return {**held, "weights": plain, "checkpoint": model.weight_bytes if _is_cast(model, kind) else 0}
+    is_copied = run.model.quantization != "none" or _is_cast(model, kind)
+    return {**held, "checkpoint": model.weight_bytes if is_copied else 0}
+
+
+def _is_cast(model: ModelInfo, kind: ComputeMode) -> bool:
+    """Whether the checkpoint stores its values in another format than the run; files hold a few values more or less."""
+    return abs(model.weight_bytes / (model.num_parameters * PRECISION_BYTES[kind.precision]) - 1) > 0.1
+
+
+def train_parts(
+    run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, step: BatchShape, *, num_labels: int, kind: ComputeMode
+) -> dict[str, int]:
+    """What is in memory while the largest micro-batch goes back through the model."""
+    trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
+    dropped = DROPPED_COPIES[_device(kind)] if has_dropout else 0.0
+    activations = activation_bytes(
+        model, adapted, step.tokens, precision=kind.precision, dropped=dropped, recomputed=_recomputed(kind)
+    )
+    loss = loss_bytes(run, model, step, num_labels=num_labels, kind=kind)
+    saved = _with_holes(activations, run, kind) + loss
+    # Gradients of an only micro-batch come while what autograd kept goes.
+    gradients = max(0, 4 * trained - saved) if step.is_whole else 4 * trained
+    return {
+        **_held(run, model, kind),
+        "adapter": 4 * trained, "gradients": gradients, "optimizer": 8 * trained,
+        "activations": saved - loss, "loss": loss,
+    }  # fmt: skip
+
+
+def _device(kind: ComputeMode) -> str:
+    return "gpu" if kind.is_gpu else "cpu"
+
+
+def _recomputed(kind: ComputeMode) -> int:
+    return RECOMPUTED_AT_ONCE[_device(kind)] if kind.checkpointing else 0
+
+
+def _with_holes(activations: int, run: ResolvedConfig, kind: ComputeMode) -> int:
+    if kind.is_gpu:
+        return activations
+    stored = STORED_SHARE["int8" if kind.int8 else run.model.quantization]
+    return round((1 + HEAP_SHARE) * (1 + stored) * activations)
+
+
+def verify_parts(
+    run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, compared: int, *, num_labels: int, kind: ComputeMode
+) -> dict[str, int]:
+    """The comparison of the fast path with the plain one before step 1, all logits of a few short rows."""
+    trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    # Dropout is off and nothing is checkpointed, as in every evaluation.
+    activations = activation_bytes(model, adapted, compared, precision=kind.precision, dropped=0.0)
+    logits = compared * model.vocab_size * 4 * LOGITS_AT_ONCE[_device(kind)]
+    held = {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 8 * trained}
+    return {**held, "activations": _with_holes(activations, run, kind), "loss": logits}
+
+
+def write_parts(
+    run: ResolvedConfig,
+    model: ModelInfo,
+    adapted: AdapterSize,
+    written: BatchShape,
+    *,
+    num_labels: int,
+    kind: ComputeMode,
+) -> dict[str, int]:
+    """Keys and values of a batch of answers, what one block computes of its prompts, logits of the last positions."""
+    trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    size, blocks = PRECISION_BYTES[kind.precision], model.num_layers + model.num_decoder_layers
+    cache = 2 * blocks * model.num_key_value_heads * model.head_dim * written.tokens * size
+    block = written.tokens * (4 * model.hidden_size + 3 * model.intermediate_size) * size
+    if not kind.is_gpu:
+        cache = round(CACHE_COPIES * cache) + LEFT_BEHIND
+    if kind.int8:
+        block *= INT8_RESULTS
+    merged = sum(g.in_features * g.out_features * g.count for g in adapted.groups(model)) * size if kind.merged else 0
+    return {
+        **_held(run, model, kind), "adapter": 4 * trained, "merged": merged, "cache": cache, "activations": block,
+        "loss": written.rows * model.vocab_size * 4 * 2,
+    }  # fmt: skip
+
+
+def full_fine_tuning(
+    run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode
+) -> MemoryEstimate:
+    """What training every weight would take: gradients and both of Adam's moments as precise as the weights."""
+    size = PRECISION_BYTES[kind.precision]
+    activations = activation_bytes(
+        model, AdapterSize(model.linear), step.tokens,
+        precision=kind.precision, dropped=0.0, recomputed=_recomputed(kind),
+    )  # fmt: skip
+    return MemoryEstimate(parts={
+        "libraries": GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES,
+        "weights": size * model.num_parameters,
+        "gradients": size * model.num_parameters,
+        "optimizer": 2 * size * model.num_parameters,
+        "activations": _with_holes(activations, run, kind),
+        "loss": loss_bytes(run, model, step, num_labels=num_labels, kind=kind),
+    })  # fmt: skip

@@ -1,0 +1,382 @@
+"""Every `auto` becomes a value with a reason. One small function for each; the order is that of `RESOLVERS`.
+
+Rules come from the lesson (S11, S12, S28), from measurements on two CPU cores (benchmarks/), and from the field's practice;
+each says which in its reason.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from statistics import fmean
+
+from tunewright.config.dotted_paths import value_at
+from tunewright.config.load_config import patch
+from tunewright.config.methods import AdaLora, Targeted, virtual_tokens
+from tunewright.config.resolved_config import ResolvedConfig
+from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO, MOST
+from tunewright.config.tasks import TASKS, Task
+from tunewright.data.validation import most_truncated
+from tunewright.i18n import N_
+from tunewright.inspection.data_info import length_at
+from tunewright.planning import resolve_adapter
+from tunewright.planning.check_config import matching_groups, positions
+from tunewright.planning.fast_paths import fast_paths
+from tunewright.planning.memory_estimate import (
+    COMPARED_ROWS,
+    COMPARED_TOKENS,
+    PRECISION_BYTES,
+    AdapterSize,
+    BatchShape,
+    ComputeMode,
+    estimate,
+)
+from tunewright.planning.parameter_count import trainable_parameters
+from tunewright.planning.resolve_adapter import choice, resolved
+from tunewright.planning.run_plan import InspectedFacts, MemoryEstimate, PlannedChoice
+
+GIB = 2**30
+CPU_MICRO_BATCH_TOKENS = 1024
+GPU_MICRO_BATCH_TOKENS = 8192
+SHORT_ANSWER_TOKENS = 64
+TEXT_BLOCK_TOKENS = 2048  # as models were trained on text; longer blocks cost memory that grows with their square
+# For generation (engine/evaluation/generation.py): how many at once, and how much memory for their keys and values.
+ROWS_WRITTEN_AT_ONCE = 64
+CACHE_BYTES = 2**29
+# bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.
+CPU_BF16_GAIN = 3.0
+GPU_BF16_GAIN = 1.3
+
+
+# Reasons by whether the device was measured, or is in the table of planning/device_table.py.
+BF16 = {
+    True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
+    False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
+}
+FP32 = {
+    True: N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
+    False: N_("by the table of devices, not measured: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
+}
+
+
+def _precision(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    probe = facts.machine.probe
+    if probe is None:
+        return choice("model.precision", "fp32", N_("this device was not measured; fp32 works everywhere"))
+    rates = {name: rate / 1e9 for name, rate in probe.flops.items() if name in ("fp32", "bf16")}
+    values = {"fp32": f"{rates['fp32']:.0f}", "bf16": f"{rates.get('bf16', 0):.0f}"}
+    gain = rates.get("bf16", 0) / rates["fp32"]
+    if gain > (CPU_BF16_GAIN if facts.is_on_cpu else GPU_BF16_GAIN):
+        return choice("model.precision", "bf16", BF16[probe.is_measured], **values)
+    if facts.is_on_cpu and gain > 1:
+        reason = N_(
+            "measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s; below {wanted} times, exact merging is worth more"
+        )
+        return choice("model.precision", "fp32", reason, **values, wanted=CPU_BF16_GAIN)
+    return choice("model.precision", "fp32", FP32[probe.is_measured], **values)
+
+
+def _holdout(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    if isinstance(facts.data.holdout, str):
+        return choice("data.holdout", facts.data.holdout, N_("the data have rows for validation of their own"))
+    return choice("data.holdout", facts.data.holdout, N_("the data have no rows for validation of their own"))
+
+
+def fitting_length(lengths: Mapping[str, int], longest_prompt: int, room: int, *, is_text: bool) -> int:
+    """The max_length for rows of these lengths: nearly all of them whole, some of every answer, no more than there is room.
+
+    Plain text goes on in the next block, so a block need not hold all of the longest text.
+    """
+    rounded = 32 * math.ceil(max(lengths["p99"], 32) / 32)
+    if lengths["longest"] <= 1.25 * rounded:
+        rounded = 32 * math.ceil(max(lengths["longest"], 32) / 32)
+    room_for_answers = 32 * math.ceil((longest_prompt + 1) / 32) if longest_prompt else 0
+    most = min(room, TEXT_BLOCK_TOKENS) if is_text else room
+    return min(max(rounded, room_for_answers), most)
+
+
+def _max_length(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    data = facts.data
+    room = positions(run, facts.model)
+    values = {
+        "p99": data.lengths["p99"],
+        "longest": data.lengths["longest"],
+        "positions": room,
+        "cut": data.num_truncated,
+    }
+    is_text = data.format == "text"
+    value = fitting_length(data.lengths, data.longest_prompt, room, is_text=is_text)
+    reason = N_("99 % of rows are within {p99} tokens, the longest has {longest}")
+    if is_text and data.lengths["longest"] > value:
+        reason = N_("the longest text has {longest} tokens; what is longer goes on in the next block")
+    elif data.num_truncated and value == room:
+        reason = N_("the model has {positions} positions; {cut} rows are longer, up to {longest} tokens, and are cut")
+    elif data.num_truncated:
+        reason = N_("99 % of rows are within {p99} tokens; {cut} rows are longer, up to {longest} tokens, and are cut")
+    return choice("data.max_length", value, reason, **values)
+
+
+def _max_truncated(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    task: Task = resolved(run.task)
+    answers, texts = (
+        N_("an answer that is cut has no end to learn"),
+        N_("the beginning of a text usually shows what it is"),
+    )
+    return choice("data.max_truncated", most_truncated(run.data, task), answers if TASKS[task].writes else texts)
+
+
+def _effective_batch(num_train: int) -> int:
+    return 4 if num_train < 200 else 8 if num_train < 2_000 else 16 if num_train < 20_000 else 32
+
+
+def _micro_batch(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    length, steps = resolved(run.data.max_length), run.train.gradient_accumulation_steps
+    most = _effective_batch(facts.data.num_sequences) if steps == AUTO else 8
+    tokens = CPU_MICRO_BATCH_TOKENS if facts.is_on_cpu else GPU_MICRO_BATCH_TOKENS
+    rows = max(1, min(most, tokens // length))
+    while most % rows:
+        rows -= 1
+    reason = N_("rows x {max_length} tokens fill the device; more at once would only take memory")
+    return choice("train.per_device_train_batch_size", rows, reason, max_length=length)
+
+
+def _accumulation(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    rows = resolved(run.train.per_device_train_batch_size)
+    value = max(1, round(_effective_batch(facts.data.num_sequences) / rows))
+    reason = N_("effective batch {batch} for {rows} rows")
+    return choice("train.gradient_accumulation_steps", value, reason, batch=value * rows, rows=facts.data.num_sequences)
+
+
+# Rows up to which this many epochs are trained. A fresh head begins at chance and needs more steps than a model that can
+# already write.
+PASSES = {
+    True: ((100, 5.0), (500, 3.0), (800, 2.0)),
+    False: ((200, 20.0), (1_000, 10.0), (4_000, 6.0), (20_000, 3.0)),
+}
+
+
+def _epochs(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    rows, writes = facts.data.num_sequences, TASKS[resolved(run.task)].writes
+    value = next((passes for limit, passes in PASSES[writes] if rows < limit), 1.0)
+    if value == 1.0:
+        reason = N_("{rows} rows are enough to learn the task in one epoch")
+    elif writes:
+        reason = N_("only {rows} rows: several epochs; early stopping watches")
+    else:
+        reason = N_("{rows} short rows and a head that starts untrained: several epochs; early stopping watches")
+    return choice("train.num_train_epochs", value, reason, rows=rows)
+
+
+def _checkpointing(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    memory = _memory_of_training(run, facts)
+    values = {"peak": f"{memory.peak_bytes / GIB:.1f}", "free": f"{facts.room_bytes / GIB:.1f}"}
+    return choice("train.activation_checkpointing", False, N_("not needed: {peak} of {free} GiB free"), **values)
+
+
+def _memory_of_training(run: RunConfig, facts: InspectedFacts) -> MemoryEstimate:
+    """What a run takes that keeps its activations; without the answers of its tests where these are not settled yet."""
+    settled: dict[str, bool | int] = {"train.activation_checkpointing": False}
+    if run.train.eval_steps == AUTO:
+        settled["train.eval_steps"] = 1
+    if AUTO in (run.eval.rows, run.eval.max_new_tokens):
+        settled |= {"eval.rows": 0, "eval.max_new_tokens": 1}
+    return estimate_for(as_resolved(patch(run, settled)), facts)
+
+
+def _eval_steps(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    steps = _settled_steps(run, facts)
+    if not facts.data.num_held_out:
+        return choice(
+            "train.eval_steps", max(1, math.ceil(steps / 4)), N_("no held-out rows; a checkpoint four times a run")
+        )
+    return choice(
+        "train.eval_steps", max(1, math.ceil(steps / 5)), N_("held-out loss and a checkpoint five times a run")
+    )
+
+
+def _quantization(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    return choice("model.quantization", "none", N_("the base's weights stay as they are while there is room for them"))
+
+
+def _problem_type(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    kind = facts.data.problem_type or AUTO
+    return choice("data.problem_type", kind, N_("as the labels of the rows show"))
+
+
+def _eval_rows(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    held_out, longest = facts.data.num_held_out, facts.data.answer_lengths.get("p95", 0)
+    if facts.data.format == "text" or not held_out:
+        return choice(
+            "eval.rows", 0, N_("plain text has no answers to generate") if held_out else N_("no held-out rows")
+        )
+    if not TASKS[resolved(run.task)].writes:
+        return choice("eval.rows", held_out, N_("a label costs no more than the loss: all held-out rows"))
+    if longest <= SHORT_ANSWER_TOKENS:
+        reason = N_("answers are short (95 % within {longest} tokens), so many can be generated and compared")
+        return choice("eval.rows", min(held_out, 120), reason, longest=longest)
+    reason = N_("answers are long (95 % within {longest} tokens): a few samples to look at")
+    return choice("eval.rows", min(held_out, 6), reason, longest=longest)
+
+
+def _max_new_tokens(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    longest = facts.data.answer_lengths.get("longest", 0)
+    if not TASKS[resolved(run.task)].writes:
+        return choice("eval.max_new_tokens", 1, N_("nothing is generated: labels are predicted"))
+    value = max(8, min(128, longest + 8))
+    if longest > value:
+        reason = N_(
+            "the longest reference answer has {longest} tokens; what is generated is cut here, and counts as wrong"
+        )
+        return choice("eval.max_new_tokens", value, reason, longest=longest)
+    return choice(
+        "eval.max_new_tokens", value, N_("the longest reference answer has {longest} tokens"), longest=longest
+    )
+
+
+def _tinit(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    steps = _settled_steps(run, facts)
+    return choice("peft.tinit", steps // 10, N_("a tenth of {steps} steps"), steps=steps)
+
+
+def _tfinal(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    assert isinstance(run.peft, AdaLora)
+    steps = _settled_steps(run, facts)
+    value = max(0, min(3 * steps // 10, steps - resolved(run.peft.tinit) - 1, steps - 2))
+    return choice(
+        "peft.tfinal", value, N_("three tenths of {steps} steps, to train the ranks that are left"), steps=steps
+    )
+
+
+def _settled_steps(run: RunConfig, facts: InspectedFacts) -> int:
+    """Optimizer steps of a run whose batch and epochs are settled, as far as counters hold them."""
+    train = run.train
+    batch = resolved(train.per_device_train_batch_size) * resolved(train.gradient_accumulation_steps)
+    epochs = resolved(train.num_train_epochs)
+    return min(_count_steps(train.max_steps, epochs, batch, facts.data.num_sequences), MOST)
+
+
+def _count_steps(max_steps: int, epochs: float, batch: int, num_rows: int) -> int:
+    """Optimizer steps as transformers counts them."""
+    return max_steps if max_steps > 0 else max(1, math.ceil(epochs * math.ceil(num_rows / batch)))
+
+
+def num_steps(run: ResolvedConfig, facts: InspectedFacts) -> int:
+    """Optimizer steps of a run on the rows that were seen when it was planned."""
+    return steps_for(run, facts.data.num_sequences)
+
+
+def steps_for(run: ResolvedConfig, num_rows: int) -> int:
+    """Optimizer steps of a run on this many rows."""
+    return _count_steps(run.train.max_steps, run.train.num_train_epochs, effective_batch(run), num_rows)
+
+
+def effective_batch(run: ResolvedConfig) -> int:
+    """Rows per optimizer step."""
+    return run.train.per_device_train_batch_size * run.train.gradient_accumulation_steps
+
+
+def adapted_by(run: ResolvedConfig, facts: InspectedFacts) -> AdapterSize:
+    """The layers that a run adapts."""
+    blocks = run.peft.extra.get("layers_to_transform")
+    chosen = (blocks,) if isinstance(blocks, int) else tuple(blocks) if blocks else None
+    targets = run.peft.target_modules if isinstance(run.peft, Targeted) else []
+    return AdapterSize(tuple(matching_groups(facts.model, targets)), chosen)
+
+
+def trained_by(run: ResolvedConfig, facts: InspectedFacts) -> int:
+    """How many parameters a run trains."""
+    groups = adapted_by(run, facts).groups(facts.model)
+    return trainable_parameters(run, facts.model, groups, len(facts.data.labels) or 1)
+
+
+def largest_step(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape:
+    """The largest micro-batch of a run: padded to the longest row, or packed up to the tokens there are."""
+    rows, length = run.train.per_device_train_batch_size, run.data.max_length
+    learned, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
+    if "packing" not in (paths := fast_paths(run, facts)):
+        return BatchShape(
+            rows=rows, tokens=rows * (longest + learned), is_whole=run.train.gradient_accumulation_steps == 1
+        )
+    # The longest rows of all may come in one step, and a run rehearses that before step 0.
+    batch, there = effective_batch(run), max(1, facts.data.num_sequences)
+    ranks = (1 - (i + 0.5) / there for i in range(min(batch, there)))
+    whole = batch * fmean(min(length, length_at(facts.data.lengths, share)) for share in ranks)
+    shared = facts.data.common_prefix * (batch - 1) if "shared_prefix" in paths else 0
+    step, room = math.ceil(whole) - shared, rows * length
+    return BatchShape(rows=rows, tokens=max(longest, min(room, step)), is_whole=step <= room)
+
+
+def largest_answers(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape | None:
+    """The largest batch of answers with their prompts; None for a run that writes none."""
+    answers, longest = run.eval.rows, run.eval.max_new_tokens
+    if not TASKS[run.task].writes or not answers:
+        return None
+    row_tokens = min(facts.data.longest_prompt, run.data.max_length) + longest + virtual_tokens(run.peft)
+    model, size = facts.model, PRECISION_BYTES[run.model.precision]
+    a_token = 2 * (model.num_layers + model.num_decoder_layers) * model.num_key_value_heads * model.head_dim * size
+    rows = max(1, min(answers, ROWS_WRITTEN_AT_ONCE, CACHE_BYTES // (a_token * row_tokens)))
+    return BatchShape(rows=rows, tokens=rows * row_tokens)
+
+
+def compared_tokens(facts: InspectedFacts) -> int:
+    """Tokens of the rows that the fast path is compared on."""
+    return COMPARED_ROWS * min(facts.data.lengths["median"], COMPARED_TOKENS)
+
+
+def kind_of(run: ResolvedConfig, facts: InspectedFacts) -> ComputeMode:
+    """How a run holds and computes its model."""
+    paths = fast_paths(run, facts)
+    return ComputeMode(
+        precision=run.model.precision, checkpointing=run.train.activation_checkpointing, answer_loss="answer_loss" in paths,
+        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not facts.is_on_cpu,
+    )  # fmt: skip
+
+
+def estimate_for(run: ResolvedConfig, facts: InspectedFacts) -> MemoryEstimate:
+    """Memory of a run."""
+    return estimate(
+        run, facts.model, adapted_by(run, facts), largest_step(run, facts), num_labels=len(facts.data.labels) or 1,
+        kind=kind_of(run, facts), compared=compared_tokens(facts),
+        written=largest_answers(run, facts),
+    )  # fmt: skip
+
+
+RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]], ...] = (
+    ("model.precision", _precision),
+    ("model.quantization", _quantization),
+    ("data.problem_type", _problem_type),
+    ("peft.num_virtual_tokens", resolve_adapter.num_virtual_tokens),
+    ("data.holdout", _holdout),
+    ("data.max_length", _max_length),
+    ("data.max_truncated", _max_truncated),
+    *resolve_adapter.PEFT_RESOLVERS,
+    ("train.per_device_train_batch_size", _micro_batch),
+    ("train.gradient_accumulation_steps", _accumulation),
+    ("train.num_train_epochs", _epochs),
+    ("train.learning_rate", resolve_adapter.learning_rate),
+    ("peft.tinit", _tinit),
+    ("peft.tfinal", _tfinal),
+    ("train.activation_checkpointing", _checkpointing),
+    ("train.eval_steps", _eval_steps),
+    ("eval.rows", _eval_rows),
+    ("eval.max_new_tokens", _max_new_tokens),
+)
+
+
+def as_resolved(run: RunConfig) -> ResolvedConfig:
+    """A config in which nothing is left to the plan, as the type that says so."""
+    return ResolvedConfig.model_validate(run.model_dump())
+
+
+def resolve(run: RunConfig, facts: InspectedFacts) -> tuple[ResolvedConfig, list[PlannedChoice]]:
+    """The run without any `auto`, and what was chosen for each."""
+    choices = resolve_adapter.additions(run, facts)
+    if choices:
+        run = patch(run, {choice.path: choice.value for choice in choices})
+    for path, resolver in RESOLVERS:
+        if value_at(run, path) != AUTO:
+            continue
+        planned = resolver(run, facts)
+        if planned.value != AUTO:
+            choices.append(planned)
+            run = patch(run, {path: planned.value})
+    return as_resolved(run), choices

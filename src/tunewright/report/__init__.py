@@ -1,0 +1,1 @@
+"""Scores, verdict and report of runs, read from their folders. No torch, nothing is measured here."""

@@ -1,0 +1,288 @@
+"""Answers of base and tuned model side by side: which became right, which became wrong, and where they differ."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal
+
+from tunewright.data.word_text import split_words
+from tunewright.i18n import N_, _
+from tunewright.metrics.confusion_matrix import SEPARATORS, parts
+from tunewright.metrics.evaluated_rows import Sample
+from tunewright.metrics.metric_table import AnswerKind
+from tunewright.metrics.scoring import exact_match, is_json_object, is_json_task, json_scores
+from tunewright.report import formatting
+from tunewright.report.text_diff import DiffPart, differing
+
+PairOutcome = Literal["fixed", "broken", "wrong", "right", "unmarked"]
+
+MOST_SHOWN = 20
+MOST_OF_A_KIND = 6  # of the best and of the worst, before the rest fills up
+MOST_CHARACTERS = 3000
+MOST_FIELDS = 6
+
+OUTCOMES: Mapping[PairOutcome, str] = {
+    "fixed": N_("now right"),
+    "broken": N_("right before, now wrong"),
+    "wrong": N_("wrong before and now"),
+    "right": N_("right before and now"),
+    "unmarked": N_("not marked"),
+}
+
+
+@dataclass(frozen=True)
+class SamplePair:
+    """One held-out row with both answers; None means that no answer was generated.
+
+    `closeness` is larger the nearer the last answer comes to the reference. `probability` is what the tuned model gives its
+    label, None for other answers; `losses` are the mean losses of the reference before and after, None if not known.
+    """
+
+    row: int
+    prompt: str
+    reference: str
+    base: str | None
+    tuned: str | None
+    outcome: PairOutcome
+    closeness: float
+    differences: tuple[str, ...]
+    probability: float | None = None
+    losses: tuple[float, float] | None = None
+
+    @property
+    def is_base_right(self) -> bool:
+        return self.outcome in ("right", "broken")
+
+    @property
+    def is_tuned_right(self) -> bool:
+        return self.outcome in ("right", "fixed")
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What is shown below the tuned model's answer: what is wrong with it, and what was measured of it."""
+        return (*self.differences, *self.measured)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """How sure the model is of its label; of free text how well it predicts the reference."""
+        if self.probability is not None:
+            return (_("{share} sure").format(share=formatting.percent(self.probability)),)
+        if self.losses is None or self.outcome != "unmarked":
+            return ()
+        before, after = (f"{loss:.2f}" for loss in self.losses)
+        return (_("loss of the reference {before} → {after}").format(before=before, after=after),)
+
+    @cached_property
+    def parts(self) -> tuple[list[DiffPart], list[DiffPart]]:
+        """Reference and tuned answer, as far as they are shown; in each is marked what the other does not have."""
+        gold, answer = self.reference, self.tuned or ""
+        if self.is_tuned_right:
+            return [DiffPart(cut(gold))], [DiffPart(cut(answer))]
+        return _marked(gold, answer), _marked(answer, gold)
+
+
+@dataclass(frozen=True)
+class SampleGroup:
+    """Pairs that belong together, with what they have in common."""
+
+    title: str
+    pairs: Sequence[SamplePair]
+
+
+def pairs(
+    kind: AnswerKind,
+    before: Sequence[Sample],
+    after: Sequence[Sample],
+    losses: Mapping[int, tuple[float, float]] = MappingProxyType({}),
+) -> list[SamplePair]:
+    """The samples of both measurements by row. Numbers are not marked, nor is free text that never equals its reference.
+
+    `losses` are the mean losses of rows before and after.
+    """
+    tuned = {sample.row: sample for sample in after}
+    base = {sample.row: sample for sample in before}
+    rows = {**tuned, **base}
+    is_marked = kind != "number" and (kind != "text" or _can_be_marked(list(rows.values()), [*before, *after]))
+    samples = [_pair(kind, row, base.get(number), tuned.get(number), is_marked) for number, row in rows.items()]
+    return [replace(pair, losses=losses.get(pair.row)) for pair in samples] if kind == "text" else samples
+
+
+def _can_be_marked(rows: Sequence[Sample], answers: Sequence[Sample]) -> bool:
+    is_json = is_json_task([sample.reference for sample in rows])
+    return is_json or any(_is_right("text", sample.answer, sample.reference) for sample in answers)
+
+
+def _pair(
+    kind: AnswerKind,
+    row: Sample,
+    base: Sample | None,
+    tuned: Sample | None,
+    is_marked: bool,
+) -> SamplePair:
+    reference = row.reference
+    was = base is not None and _is_right(kind, base.answer, reference)
+    now = tuned is not None and _is_right(kind, tuned.answer, reference)
+    outcome: PairOutcome = ("right" if now else "broken") if was else ("fixed" if now else "wrong")
+    last = (tuned or row).answer
+    probability = tuned.probability if tuned else None
+    return SamplePair(
+        row=row.row,
+        prompt=row.prompt,
+        reference=reference,
+        base=base.answer if base else None,
+        tuned=tuned.answer if tuned else None,
+        outcome=outcome if is_marked and base and tuned else "unmarked",
+        closeness=_closeness(kind, last, reference, probability),
+        differences=differences(kind, last, reference) if (is_marked and not now) or kind == "number" else (),
+        probability=probability,
+    )
+
+
+def _is_right(kind: AnswerKind, answer: str, reference: str) -> bool:
+    if kind in SEPARATORS:
+        return Counter(parts(kind, answer)) == Counter(parts(kind, reference))
+    return exact_match([answer], [reference]) == 1.0
+
+
+def _closeness(kind: AnswerKind, answer: str, reference: str, probability: float | None) -> float:
+    """A wrong label is the farther off the surer the model is of it."""
+    if kind == "number":
+        return -abs(float(answer) - float(reference))
+    if kind == "label":
+        return (probability or 0.0) if answer == reference else -(probability or 0.0)
+    if kind == "text" and is_json_object(reference):
+        return json_scores([answer], [reference])["field_f1"]
+    if kind == "text":
+        return _in_common(split_words(answer), split_words(reference))
+    return _in_common(parts(kind, answer), parts(kind, reference))
+
+
+def _in_common(answer: Sequence[str], reference: Sequence[str]) -> float:
+    """F1 of the parts of an answer, whatever their order."""
+    in_answer, in_reference = Counter(answer), Counter(reference)
+    total = in_answer.total() + in_reference.total()
+    return 2 * (in_answer & in_reference).total() / total if total else 1.0
+
+
+def shown(sample_pairs: Sequence[SamplePair]) -> list[SamplePair]:
+    """Up to 20 to look at: some that became right, all kinds of wrong with the worst first, then the near misses.
+
+    Of answers that are not marked: the worst and the best.
+    """
+    of = _by_outcome(sample_pairs)
+    first = [pair for kind in (of["fixed"], of["broken"], of["wrong"]) for pair in kind[:MOST_OF_A_KIND]]
+    near_misses = of["wrong"][: MOST_OF_A_KIND - 1 : -1]
+    worst, others = of["unmarked"][: MOST_SHOWN // 2], of["unmarked"][MOST_SHOWN // 2 :]
+    ends = [*worst, *others[-MOST_SHOWN // 2 :]]
+    rest = [*ends, *near_misses, *of["broken"][MOST_OF_A_KIND:], *of["fixed"][MOST_OF_A_KIND:], *of["right"]]
+    chosen = (first + rest)[:MOST_SHOWN]
+    order = list(OUTCOMES)
+    return sorted(chosen, key=lambda pair: order.index(pair.outcome))
+
+
+def groups(chosen: Sequence[SamplePair]) -> list[SampleGroup]:
+    """Pairs by outcome; those that are not marked as the nearest to their references and the farthest."""
+    of = _by_outcome(chosen)
+    unmarked = of.pop("unmarked")
+    half = len(unmarked) // 2
+    sample_groups = [
+        *(SampleGroup(_(OUTCOMES[kind]), sample_pairs) for kind, sample_pairs in of.items()),
+        SampleGroup(_("Nearest to the reference"), unmarked[half:][::-1]),
+        SampleGroup(_("Farthest from the reference"), unmarked[:half]),
+    ]
+    return [group for group in sample_groups if group.pairs]
+
+
+def _by_outcome(sample_pairs: Sequence[SamplePair]) -> dict[PairOutcome, list[SamplePair]]:
+    """Of the right answers the surest come first, of all others the worst."""
+    of: dict[PairOutcome, list[SamplePair]] = {outcome: [] for outcome in OUTCOMES}
+    for pair in sorted(sample_pairs, key=lambda pair: -pair.closeness if pair.is_tuned_right else pair.closeness):
+        of[pair.outcome].append(pair)
+    return of
+
+
+def count(sample_pairs: Sequence[SamplePair]) -> dict[PairOutcome, int]:
+    """How many rows had each outcome; only marked ones."""
+    counted = Counter(pair.outcome for pair in sample_pairs)
+    return {outcome: counted[outcome] for outcome in OUTCOMES if outcome != "unmarked"}
+
+
+def differences(kind: AnswerKind, answer: str, reference: str) -> tuple[str, ...]:
+    """What is wrong with an answer: field by field, label by label, or how far it is off; nothing for other text."""
+    hints = _DIFFERENCES[kind](kind, answer, reference)
+    more = len(hints) - MOST_FIELDS
+    return (*hints[:MOST_FIELDS], *([_("and {count} more").format(count=more)] if more > 0 else []))
+
+
+def _field_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
+    gold, answered = _fields(reference), _fields(answer)
+    if gold is None:
+        return []
+    if answered is None:
+        return [_("not a JSON object")]
+    hints = []
+    for key in dict.fromkeys((*gold, *answered)):
+        if key not in answered:
+            hints.append(_("{key} is missing").format(key=key))
+        elif key not in gold:
+            hints.append(_("{key} is not in the reference").format(key=key))
+        elif not _is_right(kind, *(json.dumps({key: side[key]}) for side in (answered, gold))):
+            hints.append(_("{key} should be {value}").format(key=key, value=json.dumps(gold[key], ensure_ascii=False)))
+    return hints
+
+
+def _part_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
+    in_answer, in_reference = Counter(parts(kind, answer)), Counter(parts(kind, reference))
+    missing = [_("{key} is missing").format(key=part) for part in (in_reference - in_answer).elements()]
+    return missing + [
+        _("{key} is not in the reference").format(key=part) for part in (in_answer - in_reference).elements()
+    ]
+
+
+def _tag_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
+    words_of_both = zip(parts(kind, answer), parts(kind, reference), strict=False)
+    return [
+        _("{given} should be {wanted}").format(given=a, wanted=b.rpartition("/")[2]) for a, b in words_of_both if a != b
+    ]
+
+
+def _distance(kind: AnswerKind, answer: str, reference: str) -> list[str]:
+    return [_("off by {distance}").format(distance=formatting.number(abs(float(answer) - float(reference))))]
+
+
+def _no_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
+    """A single label is right or wrong, and both are shown."""
+    return []
+
+
+_DIFFERENCES: Mapping[AnswerKind, Callable[[AnswerKind, str, str], list[str]]] = {
+    "text": _field_differences,
+    "label": _no_differences,
+    "labels": _part_differences,
+    "number": _distance,
+    "entities": _part_differences,
+    "tags": _tag_differences,
+}
+
+
+def _fields(text: str) -> dict[str, object] | None:
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _marked(text: str, other: str) -> list[DiffPart]:
+    """What is shown of a text, with what the other does not have marked in it."""
+    rest = cut(text)[MOST_CHARACTERS:]
+    return [*differing(text[:MOST_CHARACTERS], other[:MOST_CHARACTERS]), *([DiffPart(rest)] if rest else [])]
+
+
+def cut(text: str) -> str:
+    """The text, or its beginning with a word on what is left out."""
+    left = len(text) - MOST_CHARACTERS
+    return text if left <= 0 else text[:MOST_CHARACTERS] + " … " + _("[{count} more characters]").format(count=left)

@@ -1,0 +1,154 @@
+"""What a run's base is made of, by content: so that other weights, another tokenizer or template are noticed.
+
+Weights are read once: a digest is kept in the cache by place, size, inode and time of change. Files of the Hub's cache are
+named by their sha256, and not read at all.
+"""
+
+import hashlib
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.data.tokenized.chat_template import BUILT_IN
+from tunewright.data.tokenized.tokenizer import SPECIAL
+from tunewright.errors import Problem, errors_of
+from tunewright.i18n import N_, _
+from tunewright.inspection.builtin_models import BUNDLED
+from tunewright.inspection.model_info import Contents, ModelInfo
+from tunewright.inspection.weight_shards import weight_files
+from tunewright.planning.run_plan import Plan
+from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir import atomic_io
+from tunewright.rundir.checkpoints import sha256
+from tunewright.security import home, read_json, seal_object, unseal_object
+
+LONG_BYTES = 2 * 10**9  # more than a few seconds of reading
+BLOB = re.compile(r"[0-9a-f]{64}")
+WEIGHTS, TOKENIZER, TEMPLATE = N_("set of base weights"), N_("tokenizer"), N_("chat template")
+
+
+@dataclass(frozen=True)
+class BaseChange:
+    """One part of a base that is not what a run began with; digests, of which the start is enough to tell them apart."""
+
+    what: str
+    old: str
+    new: str
+
+
+def read_contents(plan: Plan, *, reporter: Reporter = SILENT, anew: bool = False) -> Contents:
+    """Digests of the current base. With `anew` weights are read even where their digest is known.
+
+    Raises: ModelError E309, E315, E320; OSError where a file cannot be read.
+    """
+    model = plan.facts.model
+    return Contents(
+        weights=_weights(model, reporter, anew),
+        tokenizer=_tokenizer(model),
+        template=_template(model, plan.run.model.chat_template),
+    )
+
+
+def changes(plan: Plan, *, anew: bool = False) -> list[BaseChange]:
+    """What is not as it was when the run was made; nothing for runs that were made before this was written down.
+
+    Raises: as `read_contents`.
+    """
+    then = plan.facts.model.contents
+    if not then.weights:
+        return []
+    now = read_contents(plan, anew=anew)
+    pairs = (
+        (WEIGHTS, then.weights, now.weights), (TOKENIZER, then.tokenizer, now.tokenizer), (TEMPLATE, then.template, now.template),
+    )  # fmt: skip
+    return [BaseChange(what, old[:12], new[:12]) for what, old, new in pairs if old != new]
+
+
+def refuse_without_base(plan: Plan) -> None:
+    """Raises: ModelError E324 where the folder of the base is no longer there."""
+    folder, name = Path(plan.facts.model.folder), plan.facts.model.name
+    if not folder.is_dir():
+        can_be_fetched = name in BUNDLED or "snapshots" in folder.parts
+        raise errors_of([Problem("E324", values={"folder": str(folder)} | ({"name": name} if can_be_fetched else {}))])
+
+
+def as_problems(code: str, base_changes: list[BaseChange], **values: Any) -> list[Problem]:
+    """A problem for each change."""
+    return [
+        Problem(code, values={"key": change.what, "old": change.old, "new": change.new, **values})
+        for change in base_changes
+    ]
+
+
+def _weights(model: ModelInfo, reporter: Reporter, anew: bool) -> str:
+    files = weight_files(Path(model.folder))
+    size = sum(file.stat().st_size for file in files)
+    if size > LONG_BYTES and any(_known(file) is None for file in files):
+        reporter.note(
+            _("Reading the weights once, to recognise them later ({gigabytes} GB)").format(gigabytes=round(size / 1e9))
+        )
+    digests = sorted(sha256(file) if anew else digest(file) for file in files)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def digest(file: Path) -> str:
+    """sha256 of a file, which is read only if it is another one than when it was last read."""
+    known = _known(file)
+    if known is None:
+        known = sha256(file)
+        with suppress(OSError):  # it is read again the next time
+            place = _place(file)
+            atomic_io.write_cached(place, seal_object(place, {**_stamp(file), "content": known}))
+    return known
+
+
+def _known(file: Path) -> str | None:
+    """The digest without reading the file; None if it is not known, or was that of another file."""
+    target = file.resolve()
+    if target.parent.name == "blobs" and BLOB.fullmatch(target.name):
+        return target.name
+    stored = unseal_object(_place(file)) or {}
+    is_same = {key: stored.get(key) for key in _stamp(file)} == _stamp(file)
+    return str(stored["content"]) if is_same else None
+
+
+def _place(file: Path) -> Path:
+    name = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return home() / "digests" / f"{name}.json"
+
+
+def _stamp(file: Path) -> dict[str, int]:
+    """What changes when a file is written or replaced; the time of the inode cannot be set back."""
+    stat = file.stat()
+    return {"inode": stat.st_ino, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}
+
+
+def _tokenizer(model: ModelInfo) -> str:
+    """tokenizer.json with the special tokens and end ids that the configs beside it name."""
+    folder = Path(model.tokenizer_folder)
+    config = _config(folder / "tokenizer_config.json")
+    special = {name: config.get(name) for name in SPECIAL}
+    ends = [_config(folder / name).get("eos_token_id") for name in ("generation_config.json", "config.json")]
+    return _of([sha256(folder / "tokenizer.json"), special, ends])
+
+
+def _template(model: ModelInfo, chat_template: str | None) -> str:
+    """The source of the template in use: built in, of a file, or the folder's own."""
+    folder = Path(model.tokenizer_folder)
+    if chat_template is not None and chat_template in BUILT_IN:
+        return _of(BUILT_IN[chat_template])
+    path = Path(chat_template) if chat_template else folder / "chat_template.jinja"
+    if path.is_file():
+        return _of(path.read_bytes().decode("utf-8", "surrogateescape"))
+    return _of(_config(folder / "tokenizer_config.json").get("chat_template"))
+
+
+def _config(path: Path) -> dict[str, object]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _of(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

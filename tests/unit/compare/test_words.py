@@ -1,9 +1,0 @@
-"""Words for what is learned."""
-
-from tunewright.compare.words import learned
-
-
-def test_labels_of_equal_counts_are_two_different_ones() -> None:
-    account = {"labels": {"a": 3, "b": 3, "c": 3}, "problem_type": "single_label_classification"}
-    assert learned(account) == "labels: 3, from a (3) to c (3)"
-    assert learned({**account, "labels": {"a": 5, "b": 1}}) == "labels: 2, from b (1) to a (5)"

@@ -1,0 +1,103 @@
+"""The session's loop: requests in, replies out, and when the model is loaded again."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tunewright.engine.session_server import Operation, Operations, by_name, serve
+from tunewright.errors import error
+from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.session_protocol import (
+    AnswerRequest,
+    AnswerResult,
+    ErrorReply,
+    MergeRequest,
+    MergeResult,
+    ProgressReply,
+    Reply,
+    ResultReply,
+    Send,
+    SessionRequest,
+    SessionResult,
+)
+
+ANSWER = AnswerRequest([[{"role": "user", "content": "a"}], [{"role": "user", "content": "b"}]], 8, with_base=False)
+
+
+@dataclass(frozen=True)
+class FailRequest(SessionRequest):
+    """An operation that fails."""
+
+    do = "fail"
+    what: str
+
+
+class Session:
+    """Counts how often it was loaded."""
+
+    def __init__(self) -> None:
+        self.loads = 0
+        self.replies: list[Reply] = []
+
+    def load(self, run: RunDir, send: Send) -> Operations:
+        self.loads += 1
+
+        def answer(request: AnswerRequest) -> AnswerResult:
+            send(ProgressReply(1, len(request.prompts)))
+            return AnswerResult([turns[-1]["content"].upper() for turns in request.prompts])
+
+        def fail(request: FailRequest) -> SessionResult:
+            faults = {"known": error("E219", reason="no"), "disk": OSError(28, "full"), "bug": ZeroDivisionError("0")}
+            raise faults[request.what]
+
+        def merge(request: MergeRequest) -> MergeResult:
+            return MergeResult("merged", bytes=1, prompts=1, equal=1, max_logit_difference=0.0)
+
+        return by_name(
+            Operation(AnswerRequest, answer),
+            Operation(FailRequest, fail),
+            Operation(MergeRequest, merge, uses_up_model=True),
+        )
+
+    def serve(self, *requests: SessionRequest) -> list[Reply]:
+        return self.serve_lines(*(request.to_line() for request in requests))
+
+    def serve_lines(self, *lines: str) -> list[Reply]:
+        serve(RunDir(Path("run")), io.StringIO("".join(f"{line}\n" for line in lines)), self.replies.append, self.load)
+        return self.replies
+
+
+def test_progress_comes_before_the_result() -> None:
+    assert Session().serve(ANSWER) == [ProgressReply(1, 2), ResultReply({"tuned": ["A", "B"]})]
+
+
+@pytest.mark.parametrize(("what", "code"), [("known", "E219"), ("bug", "E802")])
+def test_a_failed_request_is_an_error_and_the_session_stays_loaded(what: str, code: str) -> None:
+    session = Session()
+    failed, *_progress, result = session.serve(FailRequest(what), ANSWER)
+    assert isinstance(failed, ErrorReply)
+    assert [problem.code for problem in failed.problems] == [code]
+    assert isinstance(result, ResultReply)
+    assert session.loads == 1
+
+
+def test_a_disk_that_refuses_is_an_error_of_the_system() -> None:
+    (failed,) = Session().serve(FailRequest("disk"))
+    assert isinstance(failed, ErrorReply)
+    assert "full" in json.dumps([problem.to_record() for problem in failed.problems])
+
+
+@pytest.mark.parametrize("line", ['{"do": "dance"}', '{"do": "merge"}', '{"do": "fail", "what": "bug", "more": 1}'])
+def test_an_unknown_operation_or_field_is_an_error(line: str) -> None:
+    (failed,) = Session().serve_lines(line)
+    assert isinstance(failed, ErrorReply)
+    assert [problem.code for problem in failed.problems] == ["E802"]
+
+
+def test_a_model_that_was_used_up_is_loaded_again() -> None:
+    session = Session()
+    session.serve(MergeRequest(None), ANSWER, ANSWER)
+    assert session.loads == 2
