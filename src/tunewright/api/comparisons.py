@@ -121,7 +121,7 @@ def measure_prompted(
     if (
         not shots
         or not candidates
-        or any((record := run.dir.few_shot()) and record.asked == shots for run in candidates)
+        or any((record := run.dir.few_shot()) and record.requested_shots == shots for run in candidates)
     ):
         return []
     first = candidates[0]

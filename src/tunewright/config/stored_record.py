@@ -24,3 +24,7 @@ class StoredRecord(BaseModel):
     model_config = ConfigDict(
         strict=True, frozen=True, allow_inf_nan=False, extra="allow", use_attribute_docstrings=True
     )
+
+    def to_stored(self) -> dict[str, object]:
+        """The record as it is stored: without the fields that were left to their defaults."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)

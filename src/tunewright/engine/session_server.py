@@ -224,9 +224,7 @@ class SessionServer:
             after=after.scores,
             rows=len(after.samples),
             held_out_rows=len(after.losses),
-            samples=[
-                {**tuned.model_dump(mode="json", exclude_unset=True), "base": base.answer} for tuned, base in pairs
-            ],
+            samples=[{**tuned.to_stored(), "base": base.answer} for tuned, base in pairs],
             baseline=data.baseline.model_dump(mode="json") if data.baseline else None,
         )
 

@@ -83,8 +83,8 @@ def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> RunRes
     """The result that `--json`, the report and comparisons read."""
     before, after = outcome.before, outcome.after
     return RunResult(
-        before=dict(before.scores) if before else None,
-        after=dict(after.scores) if after else None,
+        before=before.scores if before else None,
+        after=after.scores if after else None,
         baseline=outcome.baseline,
         rows=after.rows if after else 0,
         held_out_rows=after.held_out_rows if after else 0,

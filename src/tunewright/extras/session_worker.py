@@ -13,7 +13,7 @@ from tunewright.errors import error
 from tunewright.extras.few_shot.few_shot_prompts import with_examples
 from tunewright.extras.numerics import parity_checks
 from tunewright.extras.session_requests import PromptedRequest, PromptedResult, ProveRequest, ProveResult
-from tunewright.rundir.run_dir import RunDir, dumped
+from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.session_protocol import Send
 
 
@@ -35,8 +35,8 @@ def few_shot(session: SessionServer, request: PromptedRequest) -> PromptedResult
         rows=len(result.samples),
         held_out_rows=len(result.losses),
         seconds=round(time.perf_counter() - started, 3),
-        samples=dumped(result.samples),
-        losses=dumped(result.losses),
+        samples=[sample.to_stored() for sample in result.samples],
+        losses=[loss.to_stored() for loss in result.losses],
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from tunewright.diagnose.rules import diagnose
 from tunewright.errors import Problem
-from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_MEMORY, EXIT_TERMINATED
+from tunewright.errors.exit_codes import EXIT_MEMORY
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.memory_monitor import Cgroup, MemoryMonitor, own_groups
 from tunewright.inspection.watchdog import STILL_SECONDS, Watchdog
@@ -246,8 +246,7 @@ class Supervisor:
         if short:
             return self._failed(nothing_left(self.run, short), short.step)
         if isinstance(last, FailedEvent):
-            is_stopped = last.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED)
-            return RunEnd("stopped" if is_stopped else "failed", last.exit_code, last.problems)
+            return RunEnd("stopped" if last.was_stopped else "failed", last.exit_code, last.problems)
         if code < 0 and (self.stops or -code in ASKED_TO_END):
             problem = Problem("E509", values={"step": step, "name": self.run.name})
             return RunEnd("stopped", problem.entry.exit_code, [problem])

@@ -41,7 +41,7 @@ class EventLog:
         head = {"seq": self._seq, "t": round(time.time(), 3), "step": self.step, "kind": kind}
         event = parse_event({**head, **fields})
         assert fields.keys() <= type(event).model_fields.keys(), fields
-        record = {"schema": SCHEMA, **event.model_dump(mode="json", exclude_unset=True)}
+        record = {"schema": SCHEMA, **event.to_stored()}
         self._waiting.append(json.dumps(record, ensure_ascii=False, allow_nan=False))
         self.flush()
 

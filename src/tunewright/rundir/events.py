@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from tunewright.config.stored_record import Count, Measured, Number, Scores, Stamp, StoredRecord
+from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.rundir.records import RunResult, StoredProblem
 
 
@@ -159,6 +160,11 @@ class FailedEvent(Event):
     """why"""
     exit_code: int
     """of the worker"""
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a user ended it, by request or signal."""
+        return self.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED)
 
 
 _MODELS: Mapping[str, type[Event]] = {

@@ -179,7 +179,7 @@ class DataRecord(DataSummary):
 class FewShotRecord(StoredRecord):
     """eval/prompted.json: the base model with training rows in its prompt."""
 
-    asked: Count
+    requested_shots: Count = Field(alias="asked")
     """examples that were to be in each prompt"""
     shots: Count
     """examples that all prompts had room for"""

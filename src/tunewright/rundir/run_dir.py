@@ -14,10 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tunewright.config.stored_record import StoredRecord
 from tunewright.data.tokenized.tokenized_preview import PreviewRow
 from tunewright.errors import TrainingError, TunewrightError, error, errors_of
-from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, file_names, run_lock
@@ -109,7 +107,7 @@ class RunDir:
         assert changes.keys() <= RunInfo.model_fields.keys(), changes
         stored = self.info().model_dump(by_alias=True, exclude_unset=True)
         info = RunInfo.model_validate({**stored, **changes})
-        atomic_io.write_json(self.file(file_names.RUN_JSON), dumped([info])[0])
+        atomic_io.write_json(self.file(file_names.RUN_JSON), info.to_stored())
 
     def log(self, line: str) -> None:
         """A line for people in log.txt; left out where the disk refuses it."""
@@ -159,8 +157,12 @@ class RunDir:
     def write_test(self, which: str, samples: Sequence[Sample], losses: Sequence[ExampleLoss]) -> None:
         """Keep the rows of a test."""
         atomic_io.make_folder(self.path / file_names.EVAL)
-        atomic_io.write_jsonl(self.path / file_names.EVAL / f"{which}.jsonl", dumped(samples))
-        atomic_io.write_jsonl(self.path / file_names.EVAL / f"{which}.losses.jsonl", dumped(losses))
+        atomic_io.write_jsonl(
+            self.path / file_names.EVAL / f"{which}.jsonl", [sample.to_stored() for sample in samples]
+        )
+        atomic_io.write_jsonl(
+            self.path / file_names.EVAL / f"{which}.losses.jsonl", [loss.to_stored() for loss in losses]
+        )
 
     def few_shot(self) -> FewShotRecord | None:
         """Scores of the base model with examples in its prompt; None if they were not measured."""
@@ -231,15 +233,10 @@ class RunDir:
         """How a worker whose parent is gone ended; `lost` if it did not finish and was not asked to end at once."""
         last = self.last_event()
         if isinstance(last, FailedEvent):
-            return "stopped" if last.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED) else "failed"
+            return "stopped" if last.was_stopped else "failed"
         if isinstance(last, DoneEvent):
             return "finished"
         return "stopped" if self.is_asked_to_stop(now=True) else "lost"
-
-
-def dumped(records: Sequence[StoredRecord]) -> list[dict[str, object]]:
-    """Records as they are stored: without the fields that were left to their defaults."""
-    return [record.model_dump(mode="json", by_alias=True, exclude_unset=True) for record in records]
 
 
 def process_record(pid: int) -> ProcessRecord:
@@ -291,7 +288,7 @@ def create(folder: Path, name: str, files: Mapping[str, str] = NO_FILES, **recor
     with making(run.path) as staged:
         for file, text in files.items():
             atomic_io.write_text(staged / file, text)
-        atomic_io.write_json(staged / file_names.RUN_JSON, dumped([info])[0])
+        atomic_io.write_json(staged / file_names.RUN_JSON, info.to_stored())
     return run
 
 

@@ -24,7 +24,7 @@ from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.checkpoints import sha256
 from tunewright.rundir.records import BaselineRecord
-from tunewright.rundir.run_dir import RunDir, dumped
+from tunewright.rundir.run_dir import RunDir
 from tunewright.security import home, narrow, seal_object, unseal_object
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def prepare(
             },
         )
         preview = preview_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
-        atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), dumped(preview))
+        atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), [row.to_stored() for row in preview])
     return TokenizedDataset(train, held_out, summary, examples, _baseline(loaded, plan))
 
 

@@ -1,11 +1,11 @@
 """The evaluation of a run, before and after training, with its progress and its files."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
+from tunewright.config.stored_record import Scores
 from tunewright.engine.evaluation.evaluator import Evaluator
 from tunewright.engine.training.callbacks import PhaseTimer, StopFlag
 from tunewright.engine.training.event_reporter import EventReporter
@@ -20,7 +20,7 @@ from tunewright.rundir.run_dir import RunDir
 class EvaluationScore:
     """The result of one evaluation: `rows` were answered or labelled, the loss is over all `held_out_rows`."""
 
-    scores: Mapping[str, float | None]
+    scores: Scores
     rows: int
     held_out_rows: int
     seconds: float
@@ -51,9 +51,9 @@ class EvaluationRunner:
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
         self.run.write_test(which, evaluation.samples, evaluation.losses)
         score = EvaluationScore(
-            evaluation.scores, len(evaluation.samples), len(evaluation.losses), round(timer.seconds, 3)
+            dict(evaluation.scores), len(evaluation.samples), len(evaluation.losses), round(timer.seconds, 3)
         )
-        self.events.write("score", which=which, **{**vars(score), "scores": dict(score.scores)})
+        self.events.write("score", which=which, **vars(score))
         return score
 
     def _stored_score(self, which: str) -> EvaluationScore | None:

@@ -319,7 +319,7 @@ def _prompted(
     for run in runs:
         record = run.few_shot()
         samples = _picked(run.samples(file_names.PROMPTED), shared)
-        if record and shots in (None, record.asked) and len(samples) == len(shared):
+        if record and shots in (None, record.requested_shots) and len(samples) == len(shared):
             losses = _losses(run.losses(file_names.PROMPTED), read)
             return Candidate(file_names.PROMPTED, (record.scores,), (samples,), (losses,)), record.shots
     return None, 0
