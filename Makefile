@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
-	@echo "make test-unit  no training, no model: under a minute, to be run all the time"
+	@echo "make test-unit  no training, no model, few processes: to be run all the time"
 	@echo "make test       install and run the tests"
 	@echo "make test-real  the real model on both cores, every block of the README"
 	@echo "make test-slow  the proofs that take minutes"
