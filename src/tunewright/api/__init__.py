@@ -3,6 +3,7 @@
 Each subject has a module; this is the table of their public functions.
 """
 
+from tunewright.api.batch_answers import answer_prompts, answer_to_file, odd_numbers, prompts
 from tunewright.api.comparisons import (
     check_page,
     compare_runs,
@@ -15,7 +16,6 @@ from tunewright.api.comparisons import (
 )
 from tunewright.api.configs import config_rows, config_schema, explain, load, starter
 from tunewright.api.datasets import data_check
-from tunewright.api.generation import answer_prompts, answer_to_file, odd_numbers, prompts
 from tunewright.api.models import (
     continue_text,
     count_parameters,

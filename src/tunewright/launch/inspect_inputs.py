@@ -58,10 +58,7 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
 
     Raises: every error of the model, the data and the network.
     """
-    _check_files(run)
-    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, reporter=reporter)
-    tokenizer_folder = with_tokenizer_json(folder, reporter)
-    model = read_model(folder, run.model.name, tensors, tokenizer_folder)
+    model = _model_info(run, reporter)
     with offline(run.run.offline):
         run, validated, tokenizer, choices = _look(run, model, reporter=reporter)
         raise_if_stopped(validated, run.data)
@@ -80,14 +77,18 @@ def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, 
 
     Raises: every error of the model and of files that cannot be read; SpecError E109 for a length the model does not have.
     """
-    _check_files(run)
-    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, reporter=reporter)
-    model = read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, reporter))
+    model = _model_info(run, reporter)
     if problems := check_length(run, model):
         raise errors_of(problems)
     with offline(run.run.offline):
         _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter)
     return validated, tokenizer
+
+
+def _model_info(run: RunConfig, reporter: Reporter) -> ModelInfo:
+    _check_files(run)
+    folder, tensors = resolve_model(run.model.name, run.model.revision, offline=run.run.offline, reporter=reporter)
+    return read_model(folder, run.model.name, tensors, with_tokenizer_json(folder, reporter))
 
 
 def _check_files(run: RunConfig) -> None:

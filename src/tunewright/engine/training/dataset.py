@@ -41,83 +41,106 @@ class TokenizedDataset:
     baseline: BaselineRecord | None
 
 
+@dataclass(frozen=True)
+class _TokenizedRows:
+    """What the cache holds: all rows that are used, and the records of those that are not."""
+
+    summary: DataSummary
+    bad_rows: list[dict[str, object]]
+    train: list[TokenizedExample]
+    held_out: list[TokenizedExample]
+
+
 def prepare(
-    plan: Plan, run: RunDir, tokenizer: TextTokenizer, reporter: Reporter = SILENT, *, writes_files: bool = True,
-) -> TokenizedDataset:  # fmt: skip
+    plan: Plan, run: RunDir, tokenizer: TextTokenizer, reporter: Reporter = SILENT, *, writes_files: bool = True
+) -> TokenizedDataset:
     """Validate and tokenize the rows of the plan. If the cache cannot be written, a note says so.
 
     With `writes_files` the summary of the data is written into the run's folder.
     Raises: DataError for what must stop the run, after rows.bad.jsonl is written.
     """
-    spec, length = plan.run.data, plan.run.data.max_length
+    spec = plan.run.data
     now = data_fingerprint(spec)
     if now != plan.facts.data.fingerprint:
         raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
     loaded = load_examples(spec, plan.run.train.data_seed, plan.run.task)
     examples = {example.number: example for example in loaded.held_out}
-    label_last = plan.facts.model.kind == "decoder"  # a causal model knows a word at its last token
-    max_positions = positions(plan.run, plan.facts.model)
-    key = tokenized_cache.key_of(
-        {
-            "data": plan.facts.data.fingerprint,
-            "spec": spec.model_dump(mode="json"),
-            "seed": plan.run.train.data_seed,
-            "tokenizer": sha256(Path(plan.facts.model.tokenizer_folder) / "tokenizer.json"),
-            "task": plan.run.task,
-            "label_last": label_last,
-            "template": tokenizer.chat_template,
-            "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
-            "end_ids": tokenizer.end_ids,
-            "room": [max_positions, plan.facts.model.vocab_size],
-        }
-    )
+    key = _cache_key(plan, tokenizer)
     started = time.perf_counter()
-    cached = _read_cache(key)
-    if cached:
-        summary, bad_rows, train, held_out = cached
+    rows = _read_cache(key)
+    is_cached = rows is not None
+    if rows:
         with suppress(OSError):  # the same rows may have been public when they were tokenized
             narrow([_paths(key)[0].parent, *_paths(key)], [run.file(file_names.RUN_JSON)])
         if writes_files:
-            _write_bad_rows(run, bad_rows)
+            _write_bad_rows(run, rows.bad_rows)
     else:
-        validated = validate_data(
-            loaded,
-            spec,
-            tokenizer,
-            task=plan.run.task,
-            max_length=length,
-            positions=max_positions,
-            embedding=EmbeddingRows(plan.facts.model.vocab_size, plan.facts.model.folder),
-            label_last=label_last,
-            reporter=reporter,
-        )
-        bad_rows = left_out(validated.loaded, spec)
-        if writes_files:
-            _write_bad_rows(run, bad_rows)
-        raise_if_stopped(validated, spec)
-        summary, train, held_out = validated.summary, validated.train, validated.held_out
+        rows = _validated_rows(plan, loaded, tokenizer, reporter, run if writes_files else None)
         try:
-            _write_cache(key, summary, bad_rows, train, held_out)
+            _write_cache(key, rows)
         except OSError as fault:
             reporter.note(f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})")
     seconds = time.perf_counter() - started
-    rows_per_second = round((len(train) + len(held_out)) / seconds)
-    source = "from the cache" if cached else "tokenized"
-    logger.info("%d training rows and %d held-out rows, %s in %.1f s", len(train), len(held_out), source, seconds)
+    num_train, num_held_out, source = (
+        len(rows.train),
+        len(rows.held_out),
+        "from the cache" if is_cached else "tokenized",
+    )
+    logger.info("%d training rows and %d held-out rows, %s in %.1f s", num_train, num_held_out, source, seconds)
     if writes_files:
-        atomic_io.write_json(
-            run.file(file_names.PREPARED),
-            {
-                "key": key,
-                "from_cache": bool(cached),
-                "seconds": round(seconds, 3),
-                "rows_per_second": rows_per_second,
-                **summary.model_dump(mode="json"),
-            },
-        )
-        preview = preview_rows(train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
+        speed = {"seconds": round(seconds, 3), "rows_per_second": round((num_train + num_held_out) / seconds)}
+        record = {"key": key, "from_cache": is_cached, **speed, **rows.summary.model_dump(mode="json")}
+        atomic_io.write_json(run.file(file_names.PREPARED), record)
+        preview = preview_rows(rows.train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
         atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), [row.to_stored() for row in preview])
-    return TokenizedDataset(train, held_out, summary, examples, _baseline(loaded, plan))
+    return TokenizedDataset(rows.train, rows.held_out, rows.summary, examples, _baseline(loaded, plan))
+
+
+def _label_last(plan: Plan) -> bool:
+    return plan.facts.model.kind == "decoder"  # a causal model knows a word at its last token
+
+
+def _cache_key(plan: Plan, tokenizer: TextTokenizer) -> str:
+    return tokenized_cache.key_of(
+        {
+            "data": plan.facts.data.fingerprint,
+            "spec": plan.run.data.model_dump(mode="json"),
+            "seed": plan.run.train.data_seed,
+            "tokenizer": sha256(Path(plan.facts.model.tokenizer_folder) / "tokenizer.json"),
+            "task": plan.run.task,
+            "label_last": _label_last(plan),
+            "template": tokenizer.chat_template,
+            "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
+            "end_ids": tokenizer.end_ids,
+            "room": [positions(plan.run, plan.facts.model), plan.facts.model.vocab_size],
+        }
+    )
+
+
+def _validated_rows(
+    plan: Plan, loaded: LoadedExamples, tokenizer: TextTokenizer, reporter: Reporter, run: RunDir | None
+) -> _TokenizedRows:
+    """The rows tokenized. With `run` those that are left out are written there first.
+
+    Raises: DataError for what must stop the run.
+    """
+    spec, model = plan.run.data, plan.facts.model
+    validated = validate_data(
+        loaded,
+        spec,
+        tokenizer,
+        task=plan.run.task,
+        max_length=spec.max_length,
+        positions=positions(plan.run, model),
+        embedding=EmbeddingRows(model.vocab_size, model.folder),
+        label_last=_label_last(plan),
+        reporter=reporter,
+    )
+    bad_rows = left_out(validated.loaded, spec)
+    if run:
+        _write_bad_rows(run, bad_rows)
+    raise_if_stopped(validated, spec)
+    return _TokenizedRows(validated.summary, bad_rows, validated.train, validated.held_out)
 
 
 def _baseline(loaded: LoadedExamples, plan: Plan) -> BaselineRecord | None:
@@ -134,9 +157,7 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
     return folder / "account.json", folder / "train.i32", folder / "held_out.i32"
 
 
-def _read_cache(
-    key: str,
-) -> tuple[DataSummary, list[dict[str, object]], list[TokenizedExample], list[TokenizedExample]] | None:
+def _read_cache(key: str) -> _TokenizedRows | None:
     """The cached rows of this key, if all files are intact and were written together."""
     account_path, *row_paths = _paths(key)
     stored = unseal_object(account_path)
@@ -145,25 +166,19 @@ def _read_cache(
     train, held_out = (tokenized_cache.load(path) for path in row_paths)
     if train is None or held_out is None:
         return None
-    return DataSummary.model_validate(stored["account"]), stored["left_out"], train, held_out
+    return _TokenizedRows(DataSummary.model_validate(stored["account"]), stored["left_out"], train, held_out)
 
 
 def _digest(path: Path) -> str:
     return sha256(path) if path.is_file() else ""
 
 
-def _write_cache(
-    key: str,
-    summary: DataSummary,
-    bad_rows: list[dict[str, object]],
-    train: list[TokenizedExample],
-    held_out: list[TokenizedExample],
-) -> None:
+def _write_cache(key: str, rows: _TokenizedRows) -> None:
     account_path, *row_paths = _paths(key)
-    for path, rows in zip(row_paths, (train, held_out), strict=True):
-        atomic_io.write_cached(path, tokenized_cache.dump(rows))
+    for path, tokenized in zip(row_paths, (rows.train, rows.held_out), strict=True):
+        atomic_io.write_cached(path, tokenized_cache.dump(tokenized))
     files = [_digest(path) for path in row_paths]
-    stored = {"key": key, "account": summary.model_dump(mode="json"), "left_out": bad_rows, "files": files}
+    stored = {"key": key, "account": rows.summary.model_dump(mode="json"), "left_out": rows.bad_rows, "files": files}
     atomic_io.write_cached(account_path, seal_object(account_path, stored))
 
 

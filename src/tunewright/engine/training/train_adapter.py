@@ -5,9 +5,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import TrainerCallback
+from peft import PeftModel
+from transformers import TrainerCallback, TrainerState
 
-from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.engine.export.save_model import initial_weights_from_base, save_adapter
 from tunewright.engine.export.verify_export import verify_saved_adapter
 from tunewright.engine.models.activation_checkpointing import checkpoint_activations
@@ -24,9 +25,9 @@ from tunewright.engine.training.build_trainer import (
     restore_training,
 )
 from tunewright.engine.training.callbacks import EventCallback, PhaseTimer
-from tunewright.engine.training.dataset import prepare
+from tunewright.engine.training.dataset import TokenizedDataset, prepare
 from tunewright.engine.training.evaluation_run import EvaluationRunner, EvaluationScore
-from tunewright.engine.training.loss_backends import select_backend
+from tunewright.engine.training.loss_backends import LossBackend, select_backend
 from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.warmup import largest_micro_batch, run_warmup_step
 from tunewright.errors import error
@@ -65,10 +66,8 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
         data = prepare(plan, run, tokenizer, runner.reporter("prepare"))
     stop.check(name=run.name)
     if num_dropped := data.summary.dropped:
-        events.write(
-            "note",
-            text=f"{num_dropped} of {data.summary.rows} rows are left out; they are in {file_names.BAD_ROWS}",
-        )
+        text = f"{num_dropped} of {data.summary.rows} rows are left out; they are in {file_names.BAD_ROWS}"
+        events.write("note", text=text)
 
     with PhaseTimer(events, "load"):
         base = load_base(plan, tokenizer)  # 1. load
@@ -93,25 +92,14 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
     release_memory()
 
     with PhaseTimer(events, "train"):  # 4. train
-        store = CheckpointStore(run.checkpoints_dir, run.info().id)
-        checkpoint = checkpoint_to_resume(store, plan, model, events)
-        meters = TrainingMeters.from_checkpoint(checkpoint)
-        event_callback = EventCallback(events, stop, store, meters)
-        trainer = build_trainer(
-            model, plan, data, tokenizer, backend, store, [event_callback, *callbacks], meters, backoff
-        )
-        state = ended_state(checkpoint, plan.run.train.early_stopping_patience)
-        if state is None:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            state = trainer.state
+        state, meters = _fit(model, plan, data, tokenizer, backend, runner, callbacks, backoff)
     if stop.signal and state.global_step < state.max_steps:
-        is_saved = (store.folder / f"checkpoint-{state.global_step}").is_dir()
+        is_saved = (run.checkpoints_dir / f"checkpoint-{state.global_step}").is_dir()
         raise error("E507" if is_saved else "E509", step=state.global_step, name=run.name)
-    del trainer  # gradients and the optimizer's state
-    release_memory()
+    release_memory()  # gradients and the optimizer's state
     best = state.best_global_step or state.global_step
     if best != state.global_step:
-        restore_training(model, store.folder / f"checkpoint-{best}")
+        restore_training(model, run.checkpoints_dir / f"checkpoint-{best}")
 
     model.eval()  # a prompt encoder with dropout is saved as it generates
     after = runner.score("after", evaluator, model)
@@ -130,6 +118,33 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
         trainable_parameters=trained,
         baseline=data.baseline,
     )
+
+
+def _fit(
+    model: PeftModel,
+    plan: Plan,
+    data: TokenizedDataset,
+    tokenizer: TextTokenizer,
+    backend: LossBackend,
+    runner: EvaluationRunner,
+    callbacks: Sequence[TrainerCallback],
+    backoff: BatchSizeBackoff,
+) -> tuple[TrainerState, TrainingMeters]:
+    """Train all steps that are left, from the last checkpoint if there is one, or until a stop is asked for.
+
+    Raises: TrainingError E501, E511, E512 (not finite), E502, E503 (resume).
+    """
+    run, events, stop = runner.run, runner.events, runner.stop
+    store = CheckpointStore(run.checkpoints_dir, run.info().id)
+    checkpoint = checkpoint_to_resume(store, plan, model, events)
+    meters = TrainingMeters.from_checkpoint(checkpoint)
+    event_callback = EventCallback(events, stop, store, meters)
+    trainer = build_trainer(model, plan, data, tokenizer, backend, store, [event_callback, *callbacks], meters, backoff)
+    state = ended_state(checkpoint, plan.run.train.early_stopping_patience)
+    if state is None:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        state = trainer.state
+    return state, meters
 
 
 @contextmanager
