@@ -5,8 +5,8 @@ from tunewright.diagnose.suggested_changes import anew, look_at_rows, lower_rate
 from tunewright.errors import Problem
 from tunewright.i18n import N_
 from tunewright.metrics import curve_statistics
+from tunewright.metrics.confidence_intervals import wilson
 from tunewright.metrics.curve_statistics import rounded
-from tunewright.metrics.scoring import interval
 from tunewright.rundir.finding import Confidence, Finding, Remedy
 
 ENOUGH_STEPS = 10  # with fewer, the warm-up and the noise of single rows are most of the curve
@@ -185,7 +185,7 @@ def no_better_than_constant(evidence: Evidence) -> Finding | None:
     after, rows = evidence.after.get("accuracy"), evidence.result.rows
     if evidence.plan.run.task != "seq_cls" or baseline is None or after is None or rows < ENOUGH_ROWS:
         return None
-    low, _high = interval(round(after * rows), rows)
+    low, _high = wilson(round(after * rows), rows)
     if low > baseline or after - baseline > NEAR_BASELINE or baseline > UNEVEN:
         return None
     values = {"after": round(100 * after), "baseline": round(100 * baseline), "rows": rows}

@@ -6,17 +6,35 @@ difference is rather too wide than too narrow. Words and entities of one row cou
 
 import math
 from collections.abc import Sequence
-
-from tunewright.metrics.scoring import Z95, interval
+from typing import Final
 
 Interval = tuple[float, float]
+
+Z95: Final = 1.959963984540054
 
 FEW_ROWS = 10  # below, an error or a loss may be that of one odd row
 
 
+def wilson(successes: int, n: int) -> Interval:
+    """Wilson's 95 % interval of a share, (0.0, 1.0) for no trials.
+
+    Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share, square = successes / n, Z95 * Z95
+    centre = share + square / (2 * n)
+    margin = Z95 * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    scale = 1 + square / n
+    # The formula gives these two ends exactly; rounding of the square root does not.
+    low = 0.0 if successes == 0 else (centre - margin) / scale
+    high = 1.0 if successes == n else (centre + margin) / scale
+    return low, high
+
+
 def of_share(share: float, trials: int) -> Interval | None:
     """Wilson's interval; too wide for a mean of values between 0 and 1, whose spread is at most that of a share."""
-    return interval(round(share * trials), trials) if trials else None
+    return wilson(round(share * trials), trials) if trials else None
 
 
 def of_f1(equal: int, predicted: int, gold: int) -> Interval | None:
@@ -27,7 +45,7 @@ def of_f1(equal: int, predicted: int, gold: int) -> Interval | None:
     items = predicted + gold - equal
     if not items:
         return None
-    low, high = interval(equal, items)
+    low, high = wilson(equal, items)
     return 2 * low / (1 + low), 2 * high / (1 + high)
 
 

@@ -19,7 +19,6 @@ from tunewright.data.examples.formats import Example
 from tunewright.metrics.rouge_bleu import bleu, rouge
 
 T = TypeVar("T", bound=Hashable)
-Z95: Final = 1.959963984540054
 _ENTITY_TAG: Final = re.compile(r"O|[BILUES](?:-.+)?")
 _SAME_PREFIX: Final = {"L": "E", "U": "S"}  # BILOU says with other letters what BIOES says
 
@@ -61,23 +60,6 @@ def is_json_object(text: str) -> bool:
 def is_json_task(references: Sequence[str]) -> bool:
     """True if there are references and each parses as a JSON object."""
     return bool(references) and all(map(is_json_object, references))
-
-
-def interval(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, (0.0, 1.0) for no trials.
-
-    Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
-    """
-    if n == 0:
-        return 0.0, 1.0
-    share, square = successes / n, Z95 * Z95
-    centre = share + square / (2 * n)
-    margin = Z95 * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    scale = 1 + square / n
-    # The formula gives these two ends exactly; rounding of the square root does not.
-    low = 0.0 if successes == 0 else (centre - margin) / scale
-    high = 1.0 if successes == n else (centre + margin) / scale
-    return low, high
 
 
 def _parse_object(text: str) -> dict[str, object] | None:

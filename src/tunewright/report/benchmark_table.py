@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tunewright.i18n import N_, _
-from tunewright.metrics.scoring import Z95
+from tunewright.metrics.confidence_intervals import Z95
 from tunewright.report import formatting
 from tunewright.rundir.records import BenchmarkRecord, BenchmarkTask, BenchmarkValue
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tunewright.metrics.scoring import exact_match, interval, is_json_task, json_scores
+from tunewright.metrics.confidence_intervals import wilson
+from tunewright.metrics.scoring import exact_match, is_json_task, json_scores
 
 GOLD = '{"intent":"order","item":"mug","count":2}'
 
@@ -104,17 +105,17 @@ def test_json_task_means_every_reference_is_an_object(references: list[str], exp
 
 def test_interval_equals_published_values() -> None:
     # Newcombe (1998), table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
-    assert interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
-    assert interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
 def test_interval_stays_between_zero_and_one() -> None:
-    assert interval(0, 0) == (0.0, 1.0)
-    assert interval(0, 120)[0] == 0.0
-    assert interval(120, 120)[1] == 1.0
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(0, 120)[0] == 0.0
+    assert wilson(120, 120)[1] == 1.0
     for n in (1, 7, 120):
         for successes in range(n + 1):
-            low, high = interval(successes, n)
+            low, high = wilson(successes, n)
             assert 0.0 <= low <= successes / n <= high <= 1.0, (successes, n, low, high)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.records import as_event
 from tunewright.config.tasks import TASKS, Task
+from tunewright.metrics.confidence_intervals import wilson
 from tunewright.metrics.metric_table import DECIDING, METRICS
-from tunewright.metrics.scoring import interval
 from tunewright.report.verdict import Verdict, judge, pair
 from tunewright.rundir.events import ScoreEvent
 
@@ -171,13 +171,13 @@ def test_without_held_out_rows_nothing_is_claimed() -> None:
 
 def test_the_intervals_of_a_share_of_rows_are_wilsons() -> None:
     (score,) = pair("causal_lm", event(10, exact_match=0.0), event(10, exact_match=1.0))
-    assert score.intervals == {"before": interval(0, 10), "after": interval(10, 10)}
+    assert score.intervals == {"before": wilson(0, 10), "after": wilson(10, 10)}
     assert score.is_count
 
 
 def test_accuracy_counts_rows_of_classes_but_words_of_tags() -> None:
     of_rows = pair("seq_cls", None, event(accuracy=0.5), baseline={"accuracy": 0.25})
-    assert of_rows[0].intervals == {"after": interval(50, 100), "baseline": interval(25, 100)}
+    assert of_rows[0].intervals == {"after": wilson(50, 100), "baseline": wilson(25, 100)}
     of_words = pair("token_cls", None, event(accuracy=0.5))
     assert (of_words[0].intervals, of_words[0].is_count) == ({}, False)
 
