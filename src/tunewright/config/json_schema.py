@@ -4,7 +4,7 @@ The only text about an option is its `Field(description=...)`; everything here i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -64,14 +64,20 @@ def json_schema() -> dict[str, Any]:
 
 def option_rows() -> list[OptionRow]:
     """Every own option in the order of the file; type, default and description in this process's language."""
-    schema = _pydantic_schema()
+    return [replace(row, default=row.default or _("required"), description=_(row.description)) for row in _rows()]
+
+
+@cache
+def _rows() -> tuple[OptionRow, ...]:
+    """The options with their descriptions untranslated; the default of one that is required is empty."""
+    schema = RunConfig.model_json_schema()
     rows = []
     for path, field in options():
         section, _dot, key = path.partition(".")
         properties = _own_properties(schema, section) if key else schema["properties"]
-        default = _("required") if field.is_required() else _as_yaml(field.get_default(call_default_factory=True))
-        rows.append(OptionRow(path, _type(_clean(properties[key or section])), default, _(field.description or "")))
-    return rows
+        default = "" if field.is_required() else _as_yaml(field.get_default(call_default_factory=True))
+        rows.append(OptionRow(path, _type(_clean(properties[key or section])), default, field.description or ""))
+    return tuple(rows)
 
 
 def _own_properties(schema: dict[str, Any], section: str) -> dict[str, object]:
@@ -80,12 +86,6 @@ def _own_properties(schema: dict[str, Any], section: str) -> dict[str, object]:
     for model in SECTIONS[section]:
         properties = schema["$defs"][model.__name__]["properties"] | properties
     return {name: properties[name] for name in fields(section)}
-
-
-@cache
-def _pydantic_schema() -> dict[str, Any]:
-    """To be read, not changed."""
-    return RunConfig.model_json_schema()
 
 
 def template(model: str, data: str, level: Level, values: Mapping[str, Any] | None = None) -> str:

@@ -160,6 +160,7 @@ def test_verbose_shows_what_libraries_print_made_harmless(make_run: MakeRun, cap
     assert "transformers says \\x1b[31mhello" in capsys.readouterr().err
 
 
+@pytest.mark.processes
 def test_a_terminal_gets_a_view_that_is_drawn_and_lines_that_stay(make_run: MakeRun) -> None:
     run = make_run()
     shown = _in_terminal("runs", "watch", run.name, COLUMNS="80")
@@ -170,6 +171,7 @@ def test_a_terminal_gets_a_view_that_is_drawn_and_lines_that_stay(make_run: Make
     assert "\x1b[" in shown
 
 
+@pytest.mark.processes
 def test_a_terminal_without_colour_gets_none(make_run: MakeRun) -> None:
     run = make_run()
     shown = _in_terminal("runs", "watch", run.name, NO_COLOR="1")

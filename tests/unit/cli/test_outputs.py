@@ -315,6 +315,7 @@ def test_a_price_that_is_none_is_refused(tw: Run, model: Path, rows: Path, price
 TUNEWRIGHT = [sys.executable, "-m", "tunewright"]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("redirected", "code"),
     [

@@ -85,6 +85,7 @@ def test_an_adapter_in_the_file_of_a_base_is_told(describe: Describe, added: str
     assert (problem.code, problem.values["count"], problem.values["names"]) == ("E328", 1, added)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("shapes", [in_front("module._orig_mod."), IN_BLOCKS, in_front("model.")])
 def test_the_pasted_line_takes_the_names_off(describe: Describe, tmp_path: Path, shapes: Shapes) -> None:
     described = describe(LLAMA, WHOLE)

@@ -13,6 +13,8 @@ import pytest
 from tunewright.inspection import watchdog
 from tunewright.inspection.watchdog import LEAST_COMPUTED_SECONDS, STILL_SECONDS, Watchdog
 
+pytestmark = pytest.mark.processes
+
 WAITS = "import time; time.sleep(60)"
 COMPUTES = "while True: pass"
 HAS_A_CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {COMPUTES!r}])"
