@@ -80,9 +80,9 @@ def validate_data(
 
 def _without_vain_advice(problem: Problem, positions: int) -> Problem:
     """A problem that offers no max_length which the model does not have."""
-    needed = problem.values.get("needed", 0)
+    needed = problem.values.get("needed")
     values = {name: value for name, value in problem.values.items() if name != "needed"}
-    return replace(problem, values=values) if needed > positions else problem
+    return replace(problem, values=values) if isinstance(needed, int) and needed > positions else problem
 
 
 def most_truncated(spec: DataConfig, task: Task) -> float:

@@ -24,7 +24,7 @@ def change(evidence: Evidence, text: str, changes: Mapping[str, object], **value
     return Remedy(text, _command(["runs", "resume", evidence.handle], changes), changes, values)
 
 
-def anew(evidence: Evidence, text: str, changes: Mapping[str, Any], **values: Any) -> Remedy:
+def anew(evidence: Evidence, text: str, changes: Mapping[str, object], **values: Any) -> Remedy:
     """A remedy that starts from the beginning, as the adapter so far is useless."""
     return Remedy(text, _command(["train", evidence.config], changes), changes, values)
 

@@ -69,5 +69,5 @@ def _of_run(run: RunDir) -> Iterator[IntegrityReport]:
 def _checked(folder: Path, kind: IntegrityKind, step: int | None = None) -> IntegrityReport:
     manifest = read_manifest(folder)
     if step is None and manifest is not None:
-        step = manifest.get("step") or None  # an adapter's is 0: it is the best of all steps
-    return IntegrityReport(folder, kind, step, len(manifest["files"]) if manifest else 0, tuple(faults(folder)))
+        step = manifest.step or None  # an adapter's is 0: it is the best of all steps
+    return IntegrityReport(folder, kind, step, len(manifest.files) if manifest else 0, tuple(faults(folder)))

@@ -122,7 +122,7 @@ def _turn_of_calls(content: Any, name: str, report: RowReport) -> Message:
 
 def _spoken(turn: Row, role: str, content_key: str, place: str, report: RowReport) -> Message:
     """A turn with its content, and with its other keys; an object as the result of a tool is its JSON."""
-    calls: tuple[Mapping[str, Any], ...] = ()
+    calls: tuple[Mapping[str, object], ...] = ()
     if role == "assistant":
         key = next((key for key in _CALL_KEYS if turn.get(key)), CALLS)
         calls = read_calls(turn.get(key), f"{place}.{key}", report)

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tunewright.data.examples.formats import Message
 
-Tools = Sequence[Mapping[str, Any]]
+Tools = Sequence[Mapping[str, object]]
 
 BUILT_IN: Mapping[str, str] = {
     "chatml": (
@@ -136,7 +136,7 @@ def parts(
 
 def as_turn(message: Message) -> dict[str, object]:
     """The turn as transformers' `apply_chat_template` hands it to a template: keys without a value are not there."""
-    turn: dict[str, Any] = {"role": message.role}
+    turn: dict[str, object] = {"role": message.role}
     if message.reasoning is not None:
         turn |= {"thinking": message.reasoning, "reasoning_content": message.reasoning}
     if message.content or not message.tool_calls:

@@ -2,13 +2,14 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import LoadedExamples, data_fingerprint, load_examples
-from tunewright.data.rejected_rows import left_out
+from tunewright.data.rejected_rows import RejectedRow, left_out
 from tunewright.data.summary import DataSummary
 from tunewright.data.tokenized import tokenized_cache
 from tunewright.data.tokenized.tokenization import TokenizedExample
@@ -136,7 +137,7 @@ def _paths(key: str) -> tuple[Path, Path, Path]:
 
 def _read_cache(
     key: str,
-) -> tuple[DataSummary, list[dict[str, object]], list[TokenizedExample], list[TokenizedExample]] | None:
+) -> tuple[DataSummary, list[RejectedRow], list[TokenizedExample], list[TokenizedExample]] | None:
     """The cached rows of this key, if all files are intact and were written together."""
     account_path, *row_paths = _paths(key)
     stored = unseal_object(account_path)
@@ -145,7 +146,8 @@ def _read_cache(
     train, held_out = (tokenized_cache.load(path) for path in row_paths)
     if train is None or held_out is None:
         return None
-    return DataSummary.model_validate(stored["account"]), stored["left_out"], train, held_out
+    bad_rows = [RejectedRow(**row) for row in stored["left_out"]]
+    return DataSummary.model_validate(stored["account"]), bad_rows, train, held_out
 
 
 def _digest(path: Path) -> str:
@@ -155,7 +157,7 @@ def _digest(path: Path) -> str:
 def _write_cache(
     key: str,
     summary: DataSummary,
-    bad_rows: list[dict[str, object]],
+    bad_rows: Sequence[RejectedRow],
     train: list[TokenizedExample],
     held_out: list[TokenizedExample],
 ) -> None:
@@ -163,10 +165,15 @@ def _write_cache(
     for path, rows in zip(row_paths, (train, held_out), strict=True):
         atomic_io.write_cached(path, tokenized_cache.dump(rows))
     files = [_digest(path) for path in row_paths]
-    stored = {"key": key, "account": summary.model_dump(mode="json"), "left_out": bad_rows, "files": files}
+    stored = {
+        "key": key,
+        "account": summary.model_dump(mode="json"),
+        "left_out": [asdict(row) for row in bad_rows],
+        "files": files,
+    }
     atomic_io.write_cached(account_path, seal_object(account_path, stored))
 
 
-def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, object]]) -> None:
+def _write_bad_rows(run: RunDir, bad_rows: Sequence[RejectedRow]) -> None:
     if bad_rows:
-        atomic_io.write_jsonl(run.file(file_names.BAD_ROWS), bad_rows)
+        atomic_io.write_jsonl(run.file(file_names.BAD_ROWS), [asdict(row) for row in bad_rows])
