@@ -157,4 +157,4 @@ def test_files_of_the_hubs_cache_are_known_by_their_names(
     weights.symlink_to(blobs / digest)
     plan = api.plan(api.load(named={"model.name": str(snapshot), "data.train": str(shop_rows)}))
     by_name = base_fingerprint.read_contents(plan)
-    assert by_name == base_fingerprint.read_contents(plan, anew=True)
+    assert by_name == base_fingerprint.read_contents(plan, use_cache=False)

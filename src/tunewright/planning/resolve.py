@@ -148,7 +148,7 @@ def _accumulation(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 # Rows up to which this many epochs are trained. A fresh head begins at chance and needs more steps than a model that can
 # already write.
-PASSES = {
+EPOCHS = {
     True: ((100, 5.0), (500, 3.0), (800, 2.0)),
     False: ((200, 20.0), (1_000, 10.0), (4_000, 6.0), (20_000, 3.0)),
 }
@@ -156,7 +156,7 @@ PASSES = {
 
 def _epochs(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     rows, writes = facts.data.num_sequences, TASKS[resolved(run.task)].writes
-    value = next((passes for limit, passes in PASSES[writes] if rows < limit), 1.0)
+    value = next((epochs for limit, epochs in EPOCHS[writes] if rows < limit), 1.0)
     if value == 1.0:
         reason = N_("{rows} rows are enough to learn the task in one epoch")
     elif writes:

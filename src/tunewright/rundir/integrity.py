@@ -50,7 +50,7 @@ def _base(plan: Plan) -> Iterator[IntegrityReport]:
         return
     folder = Path(plan.facts.model.folder)
     try:
-        changed = [CheckpointFault(change.what, "changed") for change in changes(plan, anew=True)]
+        changed = [CheckpointFault(change.what, "changed") for change in changes(plan, use_cache=False)]
         yield IntegrityReport(folder, "base", None, len(weight_files(folder)) + 1, tuple(changed))
     except (OSError, ModelError):
         yield IntegrityReport(
