@@ -55,7 +55,7 @@ def _slower(plan: Plan, events: list[Event]) -> float:
     logs = [event for event in events if isinstance(event, LogEvent)]
     first, last = logs[WARM_UP - 1], logs[-1]
     assert plan.time is not None
-    promised = plan.time.step_seconds * plan.num_steps / plan.time.tokens
+    estimated = plan.time.step_seconds * plan.num_steps / plan.time.tokens
     assert first.train_seconds is not None and last.train_seconds is not None
     assert first.tokens is not None and last.tokens is not None
-    return (last.train_seconds - first.train_seconds) / (last.tokens - first.tokens) / promised
+    return (last.train_seconds - first.train_seconds) / (last.tokens - first.tokens) / estimated

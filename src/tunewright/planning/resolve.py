@@ -291,10 +291,10 @@ def trained_by(run: ResolvedConfig, facts: InspectedFacts) -> int:
 def largest_step(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape:
     """The largest micro-batch of a run: padded to the longest row, or packed up to the tokens there are."""
     rows, length = run.train.per_device_train_batch_size, run.data.max_length
-    learned, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
+    virtual, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
     if "packing" not in (paths := fast_paths(run, facts)):
         return BatchShape(
-            rows=rows, tokens=rows * (longest + learned), is_whole=run.train.gradient_accumulation_steps == 1
+            rows=rows, tokens=rows * (longest + virtual), is_whole=run.train.gradient_accumulation_steps == 1
         )
     # The longest rows of all may come in one step, and a run rehearses that before step 0.
     batch, there = effective_batch(run), max(1, facts.data.num_sequences)

@@ -281,7 +281,7 @@ def file_name(path: str) -> str:
     return Path(path).name if Path(path).is_absolute() else path
 
 
-def learned(summary: DataSummary) -> str:
+def in_loss(summary: DataSummary) -> str:
     """What there is to learn: labels with the rarest and the most frequent, numbers, or the share of tokens."""
     counts = summary.labels
     if counts:

@@ -229,7 +229,7 @@ def samples(record: RunRecord) -> dict[str, object]:
     }
 
 
-def gate(record: RunRecord) -> dict[str, object]:
+def data_checks(record: RunRecord) -> dict[str, object]:
     summary = record.summary
     if not summary:
         return {}
@@ -251,12 +251,12 @@ def gate(record: RunRecord) -> dict[str, object]:
         "kinds": kinds,
         "lengths": [(formatting.label(formatting.LENGTHS, name), value) for name, value in summary.lengths.items()],
         "histogram": length_histogram.histogram(summary),
-        "learned": formatting.learned(summary),
+        "in_loss": formatting.in_loss(summary),
         "has_bad_rows": record.run.file(file_names.BAD_ROWS).is_file(),
     }
 
 
-def promise(record: RunRecord) -> dict[str, object]:
+def estimates(record: RunRecord) -> dict[str, object]:
     plan, result, peak = record.plan, record.result, record.peak_bytes
     speed = record.tokens_per_second
     rows = [
@@ -291,10 +291,10 @@ def promise(record: RunRecord) -> dict[str, object]:
     }
 
 
-def _off(promised: int, measured: int | None) -> str:
-    if not measured or not promised:
+def _off(estimated: int, measured: int | None) -> str:
+    if not measured or not estimated:
         return ""
-    change = round(100 * (measured - promised) / promised)
+    change = round(100 * (measured - estimated) / estimated)
     return formatting.with_sign(f"{change:+d}".replace("-", "−")) if change else _("as planned")
 
 
