@@ -173,9 +173,14 @@ class TrainedRun:
         return few_shot_client.prompted(self.dir, shots, self.session(), reporter)
 
     def benchmark(
-        self, tasks: Sequence[str], *, rows: int | None = None, include_path: str | Path | None = None, online: bool = False,
+        self,
+        tasks: Sequence[str],
+        *,
+        rows: int | None = None,
+        include_path: str | Path | None = None,
+        online: bool = False,
         reporter: Reporter = SILENT,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Base and tuned model under lm-evaluation-harness: `tasks` by its names, with those of the folder `include_path`.
 
         `rows` of each task are asked; `online` lets their data be downloaded. The run keeps the result.

@@ -118,9 +118,13 @@ def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
     for kind, count, limit, rows, fix in limits:
         if rows and count / rows > limit:
             values = {
-                "count": count, "rows": rows, "percent": f"{count / rows:.0%}",
-                "what": kind, "limit": f"{limit:.0%}", "fix": fix,
-            }  # fmt: skip
+                "count": count,
+                "rows": rows,
+                "percent": f"{count / rows:.0%}",
+                "what": kind,
+                "limit": f"{limit:.0%}",
+                "fix": fix,
+            }
             problems.append(Problem("E215", values=values))
     if validated.summary.unknown_share > UNKNOWN_REFUSED:
         share = validated.summary.unknown_share

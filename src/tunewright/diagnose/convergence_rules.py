@@ -41,9 +41,12 @@ def still_falling(evidence: Evidence) -> Finding | None:
         else (curve_statistics.start(losses), curve_statistics.end(losses))
     )
     values = {
-        "before": rounded(before), "last": rounded(last), "steps": len(losses), "epochs": rounded(evidence.epochs),
+        "before": rounded(before),
+        "last": rounded(last),
+        "steps": len(losses),
+        "epochs": rounded(evidence.epochs),
         "trained": rounded(curve_statistics.end(losses)),
-    }  # fmt: skip
+    }
     return Finding(Problem("D210", values=values), "warning", "likely", (_more_epochs(evidence),))
 
 

@@ -30,8 +30,11 @@ def endless(evidence: Evidence) -> Finding | None:
         return None
     truncated, longest = evidence.count("truncated"), evidence.plan.facts.data.lengths["longest"]
     values = {
-        "count": len(cut), "answers": len(samples), "limit": evidence.plan.run.eval.max_new_tokens, "truncated": truncated,
-    }  # fmt: skip
+        "count": len(cut),
+        "answers": len(samples),
+        "limit": evidence.plan.run.eval.max_new_tokens,
+        "truncated": truncated,
+    }
     remedies: list[Remedy] = []
     if truncated:
         text = N_("do not cut the rows, so that their end is in the loss: {tokens} tokens")

@@ -44,9 +44,12 @@ def too_small_rate(evidence: Evidence) -> Finding | None:
     if last < (1 - FLAT) * first or last > (1 + FLAT) * first:
         return None
     values = {
-        "first": rounded(first), "last": rounded(last), "rate": evidence.rate, "usual": evidence.usual_rate,
+        "first": rounded(first),
+        "last": rounded(last),
+        "rate": evidence.rate,
+        "usual": evidence.usual_rate,
         "times": round(evidence.usual_rate / evidence.rate),
-    }  # fmt: skip
+    }
     return Finding(Problem("D201", values=values), "error", "likely", (usual_rate(evidence),))
 
 
@@ -66,9 +69,12 @@ def too_large_rate(evidence: Evidence) -> Finding | None:
     if not has_risen and not (has_jumped and is_far_above):
         return None
     values = {
-        "first": rounded(first), "worst": rounded(worst), "last": rounded(last), "rate": evidence.rate,
+        "first": rounded(first),
+        "worst": rounded(worst),
+        "last": rounded(last),
+        "rate": evidence.rate,
         "usual": evidence.usual_rate,
-    }  # fmt: skip
+    }
     confidence: Confidence = "likely" if is_far_above else "possible"
     return Finding(Problem("D202", values=values), "error", confidence, (lower_rate(evidence),))
 
@@ -134,8 +140,11 @@ def too_small_adapter(evidence: Evidence) -> Finding | None:
     if not has_rested or not is_unlearned or evidence.rate * FAR_BELOW < evidence.usual_rate:
         return None
     values = {
-        "first": rounded(first), "last": rounded(last), "epochs": rounded(evidence.epochs), "small": ", ".join(small),
-    }  # fmt: skip
+        "first": rounded(first),
+        "last": rounded(last),
+        "epochs": rounded(evidence.epochs),
+        "small": ", ".join(small),
+    }
     remedy = retrain_with(evidence, N_("train more: a rank and layers of the preset"), patch)
     return Finding(Problem("D206", values=values), "warning", "possible", (remedy,))
 

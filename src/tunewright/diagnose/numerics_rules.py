@@ -66,9 +66,12 @@ def exploded(evidence: Evidence) -> Finding | None:
     if norm < EXPLODED * typical or not earlier or not later or fmean(later) < JUMPED * fmean(earlier):
         return None
     values = {
-        "step": step, "norm": rounded(norm), "typical": rounded(typical), "before": rounded(fmean(earlier)),
+        "step": step,
+        "norm": rounded(norm),
+        "typical": rounded(typical),
+        "before": rounded(fmean(earlier)),
         "later": rounded(fmean(later)),
-    }  # fmt: skip
+    }
     remedies = [lower_rate(evidence)]
     if evidence.plan.run.train.max_grad_norm == 0:
         remedies.append(retrain_with(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))

@@ -23,8 +23,11 @@ def rises(evidence: Evidence) -> Finding | None:
     count, best = overfit
     losses = dict(evidence.held_out)
     values = {
-        "count": count, "best": best, "best_loss": rounded(losses[best]), "last_loss": rounded(evidence.held_out[-1][1]),
-    }  # fmt: skip
+        "count": count,
+        "best": best,
+        "best_loss": rounded(losses[best]),
+        "last_loss": rounded(evidence.held_out[-1][1]),
+    }
     return Finding(Problem("D301", values=values), "warning", "certain", _remedies(evidence, best))
 
 
@@ -38,9 +41,12 @@ def by_heart(evidence: Evidence) -> Finding | None:
         return None
     best = min(held_out, key=lambda pair: pair[1])[0]
     values = {
-        "trained": rounded(trained), "tested": rounded(tested), "epochs": rounded(evidence.epochs),
-        "rows": evidence.summary.used if evidence.summary else evidence.plan.facts.data.num_train, "best": best,
-    }  # fmt: skip
+        "trained": rounded(trained),
+        "tested": rounded(tested),
+        "epochs": rounded(evidence.epochs),
+        "rows": evidence.summary.used if evidence.summary else evidence.plan.facts.data.num_train,
+        "best": best,
+    }
     return Finding(Problem("D302", values=values), "warning", "likely", _remedies(evidence, best))
 
 

@@ -61,9 +61,11 @@ def slow_precision(evidence: Evidence) -> Finding | None:
     if probe.flops[best] < WORTH_IT * probe.flops[precision]:
         return None
     values = {
-        "precision": precision, "slow": round(probe.flops[precision] / 1e9), "best": best,
+        "precision": precision,
+        "slow": round(probe.flops[precision] / 1e9),
+        "best": best,
         "fast": round(probe.flops[best] / 1e9),
-    }  # fmt: skip
+    }
     remedy = retrain_with(evidence, N_("compute in {best}"), {"model.precision": best}, best=best)
     return Finding(Problem("D503", values=values), "hint", "certain", (remedy,))
 

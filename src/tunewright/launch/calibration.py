@@ -30,9 +30,12 @@ def calibrate(loaded: spec.LoadedConfig, *, reporter: Reporter) -> float:
             raise refusal
     with tempfile.TemporaryDirectory() as place:
         short = {
-            "train.max_steps": STEPS, "train.logging_steps": 1, "eval.rows": 0, "eval.loss_rows": 1,
+            "train.max_steps": STEPS,
+            "train.logging_steps": 1,
+            "eval.rows": 0,
+            "eval.loss_rows": 1,
             "run.output_dir": str(Path(place) / "run"),
-        }  # fmt: skip
+        }
         short_run = spec.LoadedConfig(run=spec.patch(loaded.run, short), origins=loaded.origins)
         plan = plan_for(short_run, reporter=reporter)
         run = create(short_run, plan, force=False, reporter=reporter)

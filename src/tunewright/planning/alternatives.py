@@ -88,10 +88,15 @@ def _alternative(
     time = estimate_time(run, facts, factor)
     trained = trained_by(run, facts)
     return Alternative(
-        title=title, changes=dict(changes), values=dict(values), peak_bytes=memory.peak_bytes,
-        seconds=round(time.seconds, 1) if time else None, trainable_parameters=trained,
-        adapter_bytes=BYTES_A_PARAMETER * trained, fits=memory.peak_bytes <= facts.room_bytes,
-    )  # fmt: skip
+        title=title,
+        changes=dict(changes),
+        values=dict(values),
+        peak_bytes=memory.peak_bytes,
+        seconds=round(time.seconds, 1) if time else None,
+        trainable_parameters=trained,
+        adapter_bytes=BYTES_A_PARAMETER * trained,
+        fits=memory.peak_bytes <= facts.room_bytes,
+    )
 
 
 def in_full(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0) -> FullFineTuning:

@@ -45,8 +45,9 @@ def _smaller_micro_batch(run: ResolvedConfig, facts: InspectedFacts) -> Changes 
     rows, batch, now = run.train.per_device_train_batch_size, effective_batch(run), largest_step(run, facts)
     for smaller in reversed(_divisors(batch)):
         changes: Changes = {
-            "train.per_device_train_batch_size": smaller, "train.gradient_accumulation_steps": batch // smaller
-        }  # fmt: skip
+            "train.per_device_train_batch_size": smaller,
+            "train.gradient_accumulation_steps": batch // smaller,
+        }
         if smaller <= rows // 2 and largest_step(patch(run, changes), facts).tokens < now.tokens:
             return changes
     return None
@@ -101,10 +102,13 @@ RUNGS = (
 PLAN_RUNGS = (
     *RUNGS,
     LadderStep(
-        _four_bit, N_("weights of the base"), _weights,
-        N_("the base in 4 bits fits into {free} GiB; in 8 it does not"), in_training=False,
+        _four_bit,
+        N_("weights of the base"),
+        _weights,
+        N_("the base in 4 bits fits into {free} GiB; in 8 it does not"),
+        in_training=False,
     ),
-)  # fmt: skip
+)
 
 
 def fit(run: ResolvedConfig, facts: InspectedFacts, *, config: RunConfig) -> tuple[ResolvedConfig, list[PlannedChoice]]:

@@ -326,18 +326,27 @@ def kind_of(run: ResolvedConfig, facts: InspectedFacts) -> ComputeMode:
     """How a run holds and computes its model."""
     paths = fast_paths(run, facts)
     return ComputeMode(
-        precision=run.model.precision, checkpointing=run.train.activation_checkpointing, answer_loss="answer_loss" in paths,
-        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not facts.is_on_cpu,
-    )  # fmt: skip
+        precision=run.model.precision,
+        checkpointing=run.train.activation_checkpointing,
+        answer_loss="answer_loss" in paths,
+        merged="merged_lora" in paths,
+        int8="int8" in paths,
+        is_gpu=not facts.is_on_cpu,
+    )
 
 
 def estimate_for(run: ResolvedConfig, facts: InspectedFacts) -> MemoryEstimate:
     """Memory of a run."""
     return estimate(
-        run, facts.model, adapted_by(run, facts), largest_step(run, facts), num_labels=len(facts.data.labels) or 1,
-        kind=kind_of(run, facts), compared=compared_tokens(facts),
+        run,
+        facts.model,
+        adapted_by(run, facts),
+        largest_step(run, facts),
+        num_labels=len(facts.data.labels) or 1,
+        kind=kind_of(run, facts),
+        compared=compared_tokens(facts),
         written=largest_answers(run, facts),
-    )  # fmt: skip
+    )
 
 
 RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]], ...] = (

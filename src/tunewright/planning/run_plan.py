@@ -92,9 +92,13 @@ class TimeEstimate(FrozenModel):
         rounded = {name: round(seconds, 1) for name, seconds in self.parts.items()}
         low, high = self.low_share * self.seconds, self.high_share * self.seconds
         return {
-            "seconds": round(self.seconds, 1), "low": round(low, 1), "high": round(high, 1), "parts": rounded,
-            "step_seconds": round(self.step_seconds, 3), "tokens": self.tokens,
-        }  # fmt: skip
+            "seconds": round(self.seconds, 1),
+            "low": round(low, 1),
+            "high": round(high, 1),
+            "parts": rounded,
+            "step_seconds": round(self.step_seconds, 3),
+            "tokens": self.tokens,
+        }
 
 
 class Alternative(FrozenModel):

@@ -62,8 +62,10 @@ def changes(plan: Plan, *, use_cache: bool = True) -> list[BaseChange]:
         return []
     now = read_contents(plan, use_cache=use_cache)
     pairs = (
-        (WEIGHTS, then.weights, now.weights), (TOKENIZER, then.tokenizer, now.tokenizer), (TEMPLATE, then.template, now.template),
-    )  # fmt: skip
+        (WEIGHTS, then.weights, now.weights),
+        (TOKENIZER, then.tokenizer, now.tokenizer),
+        (TEMPLATE, then.template, now.template),
+    )
     return [BaseChange(what, old[:12], new[:12]) for what, old, new in pairs if old != new]
 
 

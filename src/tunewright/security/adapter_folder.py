@@ -19,9 +19,15 @@ _IMPORTED = ("auto_mapping", "megatron_config", "tokenizer_kwargs")
 _USUAL_CORE = "megatron.core"
 _KNOWN_PATHS = ("base_model_name_or_path", "tokenizer_name_or_path")
 _NAMES = (
-    "target_modules", "exclude_modules", "feedforward_modules", "modules_to_save", "layers_pattern",
-    "target_parameters", "rank_pattern", "alpha_pattern",
-)  # fmt: skip
+    "target_modules",
+    "exclude_modules",
+    "feedforward_modules",
+    "modules_to_save",
+    "layers_pattern",
+    "target_parameters",
+    "rank_pattern",
+    "alpha_pattern",
+)
 _SIZES = (
     "r", "init_r", "target_r", "rank_pattern", "num_virtual_tokens", "token_dim", "num_transformer_submodules",
     "num_layers", "encoder_hidden_size", "encoder_num_layers", "n_frequency", "block_size", "oft_block_size",

@@ -43,9 +43,14 @@ def generate(
         with live_display.meter(_("Generating answers")) as reporter:
             if target:
                 api.answer_to_file(
-                    trained, prompts, target, source=Path(file), with_base=with_base, max_new_tokens=max_new_tokens,
+                    trained,
+                    prompts,
+                    target,
+                    source=Path(file),
+                    with_base=with_base,
+                    max_new_tokens=max_new_tokens,
                     reporter=reporter,
-                )  # fmt: skip
+                )
             else:
                 answers = api.answer_prompts(
                     trained, prompts, with_base=with_base, max_new_tokens=max_new_tokens, reporter=reporter

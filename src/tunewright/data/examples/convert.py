@@ -114,9 +114,12 @@ def _conversation(messages: Sequence[Message], report: RowReport, example: Examp
     kept = to_the_last_answer(messages, report)
     tools = read_tools(report.cell("tools"), report.columns["tools"], report) if "tools" in report.columns else ()
     return replace(
-        example, messages=kept, tools=tools or report.tools, cut_turns=len(messages) - len(kept),
+        example,
+        messages=kept,
+        tools=tools or report.tools,
+        cut_turns=len(messages) - len(kept),
         unused_keys=tuple(dict.fromkeys(report.unused_keys)),
-    )  # fmt: skip
+    )
 
 
 _READERS: Mapping[str, _Reader] = {

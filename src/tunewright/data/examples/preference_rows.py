@@ -35,8 +35,9 @@ _BAD = frozenset(("false", "0", "0.0", "bad", "undesirable", "rejected", "-1", "
 _ANSWERS = frozenset(
     ("completion", "response", "answer", "output", "messages", "conversations", "conversation", "回答", "输出")
 )
-_PROMPTS = frozenset(("prompt", "instruction", "question", "query", "input", "messages", "conversations", "conversation",
-                      "指令", "问题"))  # fmt: skip
+_PROMPTS = frozenset(
+    ("prompt", "instruction", "question", "query", "input", "messages", "conversations", "conversation", "指令", "问题")
+)
 
 
 def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> None:

@@ -5,9 +5,14 @@ from typing import Any
 
 _SPLIT_KEYS = frozenset({"columns", "index", "data", "index_names", "column_names"})
 _TURN_KEYS = (
-    {"role", "content"}, {"from", "value"}, {"role", "value"}, {"role", "text"}, {"speaker", "text"}, {"role", "parts"},
+    {"role", "content"},
+    {"from", "value"},
+    {"role", "value"},
+    {"role", "text"},
+    {"speaker", "text"},
+    {"role", "parts"},
     {"author", "content"},
-)  # fmt: skip
+)
 _LISTED = frozenset(
     {"tokens", "words", "tags", "ner_tags", "pos_tags", "labels", "history"}
 )  # a single row holds them as lists

@@ -45,8 +45,12 @@ def _choices(data: Mapping[str, object], annotations: Sequence[Mapping[str, Any]
     """
     texts = [value for value in data.values() if isinstance(value, str)]
     text = data.get("text", texts[0] if len(texts) == 1 else None)
-    results = [result for annotation in annotations if not annotation.get("was_cancelled")
-               for result in annotation.get("result") or ()]  # fmt: skip
+    results = [
+        result
+        for annotation in annotations
+        if not annotation.get("was_cancelled")
+        for result in annotation.get("result") or ()
+    ]
     if not isinstance(text, str):
         return None
     if not results:

@@ -128,9 +128,12 @@ def parts(
         return now.strftime(pattern)
 
     values = {
-        "messages": [as_turn(message) for message in messages], "tools": list(tools) or None, "documents": None,
-        "add_generation_prompt": prompted, "strftime_now": strftime_now,
-    }  # fmt: skip
+        "messages": [as_turn(message) for message in messages],
+        "tools": list(tools) or None,
+        "documents": None,
+        "add_generation_prompt": prompted,
+        "strftime_now": strftime_now,
+    }
     return template.generate(**{**special_tokens, **values})
 
 
@@ -153,6 +156,10 @@ def as_turn(message: Message) -> dict[str, object]:
 def from_turn(turn: Mapping[str, Any]) -> Message:
     """The message that `as_turn` wrote, or that a caller writes in the same keys."""
     return Message(
-        str(turn["role"]), str(turn.get("content") or ""), turn.get("reasoning_content"),
-        tuple(turn.get("tool_calls") or ()), str(turn.get("name") or ""), str(turn.get("tool_call_id") or ""),
-    )  # fmt: skip
+        str(turn["role"]),
+        str(turn.get("content") or ""),
+        turn.get("reasoning_content"),
+        tuple(turn.get("tool_calls") or ()),
+        str(turn.get("name") or ""),
+        str(turn.get("tool_call_id") or ""),
+    )

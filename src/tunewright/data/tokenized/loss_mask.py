@@ -145,9 +145,11 @@ def _neighbours_joined(messages: Sequence[Message]) -> list[Message]:
             continue
         thoughts = [text for text in (before.reasoning, message.reasoning) if text is not None]
         joined[-1] = replace(
-            before, content="\n\n".join(text for text in (before.content, message.content) if text),
-            reasoning="\n".join(thoughts) if thoughts else None, tool_calls=before.tool_calls + message.tool_calls,
-        )  # fmt: skip
+            before,
+            content="\n\n".join(text for text in (before.content, message.content) if text),
+            reasoning="\n".join(thoughts) if thoughts else None,
+            tool_calls=before.tool_calls + message.tool_calls,
+        )
     return joined
 
 

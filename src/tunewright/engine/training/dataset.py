@@ -43,8 +43,8 @@ class TokenizedDataset:
 
 
 def prepare(
-    plan: Plan, run: RunDir, tokenizer: TextTokenizer, reporter: Reporter = SILENT, *, writes_files: bool = True,
-) -> TokenizedDataset:  # fmt: skip
+    plan: Plan, run: RunDir, tokenizer: TextTokenizer, reporter: Reporter = SILENT, *, writes_files: bool = True
+) -> TokenizedDataset:
     """Validate and tokenize the rows of the plan. If the cache cannot be written, a note says so.
 
     With `writes_files` the summary of the data is written into the run's folder.

@@ -98,11 +98,13 @@ def losses(comparison: Comparison) -> dict[str, object]:
     y_axis = axis(values, HEIGHT - BOTTOM, TOP, lambda value: f"{value:.3g}")
     lines = [
         {
-            "name": name, "series": number % COLOURS + 1, "is_dashed": number >= COLOURS,
+            "name": name,
+            "series": number % COLOURS + 1,
+            "is_dashed": number >= COLOURS,
             "path": " ".join(f"{x_axis.at(step)},{y_axis.at(value)}" for step, value in points.items()),
         }
         for name, _record, number, points in series
-    ]  # fmt: skip
+    ]
     rows = [
         (f"{step:,}", [formatting.number(points.get(step)) for *_rest, points in series])
         for step in sorted(dict.fromkeys(steps))

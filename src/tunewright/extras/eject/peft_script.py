@@ -72,7 +72,7 @@ def main():
     trainer = Trainer(
         model=model, args=arguments, train_dataset=rows("rows.jsonl"),
         eval_dataset={eval_dataset}, data_collator=collate,{callbacks}
-    )  # fmt: skip
+    )
     trainer.train()
     model.save_pretrained(HERE / "adapter")
     AutoTokenizer.from_pretrained(HERE / "tokenizer").save_pretrained(HERE / "adapter")

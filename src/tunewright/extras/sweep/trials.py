@@ -276,15 +276,20 @@ class Sweep:
             "metric": self.settings.metric,
             "trials": [
                 {
-                    "number": trial.number, "state": trial.state, "value": trial.value, "params": self.parameters(trial),
-                    "run": trial.notes.get("run"), "seconds": trial.notes.get("seconds"), "reason": trial.notes.get("reason"),
+                    "number": trial.number,
+                    "state": trial.state,
+                    "value": trial.value,
+                    "params": self.parameters(trial),
+                    "run": trial.notes.get("run"),
+                    "seconds": trial.notes.get("seconds"),
+                    "reason": trial.notes.get("reason"),
                 }
                 for trial in self.search.trials()
             ],
             "best": best.number if best else None,
             "config": str(config) if config.is_file() else None,
             "importance": self.search.importance(),
-        }  # fmt: skip
+        }
 
 
 def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> Sweep:
