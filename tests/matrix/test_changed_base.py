@@ -100,8 +100,8 @@ def test_the_digests_stand_in_plan_and_manifest_and_an_unchanged_base_is_as_it_w
     stored: dict[str, str] = run.dir.plan().facts.model.contents.model_dump()
     assert all(len(digest) == 64 for digest in stored.values())
     sealed = {path.name: read_manifest(path) for path in (run.adapter, run.dir.checkpoints_dir / "checkpoint-4")}
-    assert sealed["adapter"] and sealed["adapter"]["identity"]["weights"] == stored["weights"]
-    assert sealed["checkpoint-4"] and sealed["checkpoint-4"]["identity"]["model weights"] == stored["weights"]
+    assert sealed["adapter"] and sealed["adapter"].identity["weights"] == stored["weights"]
+    assert sealed["checkpoint-4"] and sealed["checkpoint-4"].identity["model weights"] == stored["weights"]
     (base,) = [checked for checked in api.verify(str(run.path)) if checked.kind == "base"]
     assert (base.path, base.faults) == (folder, ())
     assert run.base_problems() == []
