@@ -65,7 +65,7 @@ class Phrase(str):
 
     template: str
     many: str
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
 
     def __new__(cls, template: str, many: str = "", /, **values: Any) -> "Phrase":
         """`many` is the template for any `count` but one."""
@@ -76,11 +76,16 @@ class Phrase(str):
 
     def spoken(self) -> str:
         """The text in this process's language, phrases among its values too."""
-        text = ngettext(self.template, self.many, self.values["count"]) if self.many else _(self.template)
+        if self.many:
+            count = self.values["count"]
+            assert isinstance(count, int)
+            text = ngettext(self.template, self.many, count)
+        else:
+            text = _(self.template)
         return text.format_map(spoken(self.values)) if self.values else text
 
 
-def spoken(values: Mapping[str, Any]) -> dict[str, object]:
+def spoken(values: Mapping[str, object]) -> dict[str, object]:
     """Values of a message in this process's language: phrases are translated, other texts stay on their line."""
     return {name: _spoken(value) for name, value in values.items()}
 

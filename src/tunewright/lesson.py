@@ -79,18 +79,22 @@ class LoraConfigPresets:
 
 def _preset(complexity: str, layers: Mapping[str, list[str]]) -> Any:
     if complexity not in COMPLEXITIES:
-        raise ValueError(_("complexity is one of {known}, got {complexity}").format(
-            known=", ".join(COMPLEXITIES), complexity=repr(complexity)
-        ))  # fmt: skip
+        raise ValueError(
+            _("complexity is one of {known}, got {complexity}").format(
+                known=", ".join(COMPLEXITIES), complexity=repr(complexity)
+            )
+        )
     r, lora_alpha = COMPLEXITIES[complexity]
     return create_lora_config(r, lora_alpha, DROPOUT, layers[complexity])
 
 
 def _say_parameters(model: Any) -> None:
     trained, total = api.count_parameters(model)
-    print(_("Parameters: {total:,} in all, {trained:,} trained ({share:.2%})").format(
-        total=total, trained=trained, share=trained / total
-    ))  # fmt: skip
+    print(
+        _("Parameters: {total:,} in all, {trained:,} trained ({share:.2%})").format(
+            total=total, trained=trained, share=trained / total
+        )
+    )
 
 
 class PEFTQuickStart:

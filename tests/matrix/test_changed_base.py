@@ -100,8 +100,8 @@ def test_the_digests_stand_in_plan_and_manifest_and_an_unchanged_base_is_as_it_w
     stored: dict[str, str] = run.dir.plan().facts.model.contents.model_dump()
     assert all(len(digest) == 64 for digest in stored.values())
     sealed = {path.name: read_manifest(path) for path in (run.adapter, run.dir.checkpoints_dir / "checkpoint-4")}
-    assert sealed["adapter"] and sealed["adapter"]["identity"]["weights"] == stored["weights"]
-    assert sealed["checkpoint-4"] and sealed["checkpoint-4"]["identity"]["model weights"] == stored["weights"]
+    assert sealed["adapter"] and sealed["adapter"].identity["weights"] == stored["weights"]
+    assert sealed["checkpoint-4"] and sealed["checkpoint-4"].identity["model weights"] == stored["weights"]
     (base,) = [checked for checked in api.verify(str(run.path)) if checked.kind == "base"]
     assert (base.path, base.faults) == (folder, ())
     assert run.base_problems() == []
@@ -157,4 +157,4 @@ def test_files_of_the_hubs_cache_are_known_by_their_names(
     weights.symlink_to(blobs / digest)
     plan = api.plan(api.load(named={"model.name": str(snapshot), "data.train": str(shop_rows)}))
     by_name = base_fingerprint.read_contents(plan)
-    assert by_name == base_fingerprint.read_contents(plan, anew=True)
+    assert by_name == base_fingerprint.read_contents(plan, use_cache=False)

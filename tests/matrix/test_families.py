@@ -96,8 +96,8 @@ def test_the_planned_layers_exist_take_an_adapter_and_count_as_promised(name: st
         assert set(group.paths) <= paths
     # Without a task type PEFT adds no head of its own to what is trained.
     adapted = get_peft_model(model, lora(row, None)).train()
-    promised = (row.trainable_parameters or 0) * RANK // PRESETS[level].r
-    assert trained(adapted) == promised
+    estimated = (row.trainable_parameters or 0) * RANK // PRESETS[level].r
+    assert trained(adapted) == estimated
     if level == "complex":
         adapted(**inputs(model)).logits.float().square().mean().backward()
         unreached = [path for path, p in adapted.named_parameters() if p.requires_grad and p.grad is None]

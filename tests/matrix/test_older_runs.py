@@ -35,8 +35,8 @@ def work(tmp_path: Path) -> Path:
     checkpoint = folder / "stopped" / "checkpoints" / "checkpoint-5"
     manifest = read_manifest(checkpoint)
     assert manifest is not None and not damage(checkpoint)
-    identity = json.loads(json.dumps(manifest["identity"]).replace(PLACE, str(folder)))
-    seal(checkpoint, run_id=manifest["run"], step=manifest["step"], identity=identity)
+    identity = json.loads(json.dumps(manifest.identity).replace(PLACE, str(folder)))
+    seal(checkpoint, run_id=manifest.run, step=manifest.step, identity=identity)
     return folder
 
 

@@ -56,6 +56,8 @@ def test_the_closed_form_is_near_the_trace(
         kind=kind,
     )
     # The trace has one micro-batch, whose logits are gone before its gradients come.
-    promised = sum(size for part, size in parts.items() if part != "libraries") - min(parts["gradients"], parts["loss"])
-    assert promised == pytest.approx(traced, rel=0.15)
-    assert promised > 0.95 * traced
+    estimated = sum(size for part, size in parts.items() if part != "libraries") - min(
+        parts["gradients"], parts["loss"]
+    )
+    assert estimated == pytest.approx(traced, rel=0.15)
+    assert estimated > 0.95 * traced

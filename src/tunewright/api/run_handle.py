@@ -46,7 +46,7 @@ RESULT_KEYS = (
 )  # fmt: skip
 
 
-def _result(run: RunDir) -> dict[str, Any]:
+def _result(run: RunDir) -> dict[str, object]:
     """The result of a run for programs, as `--json` prints it: path, state, scores, seconds, speed, memory, adapter."""
     info = run.info()
     result = run.result()
@@ -173,17 +173,23 @@ class TrainedRun:
         return few_shot_client.prompted(self.dir, shots, self.session(), reporter)
 
     def benchmark(
-        self, tasks: Sequence[str], *, rows: int | None = None, include_path: str | Path | None = None, online: bool = False,
+        self,
+        tasks: Sequence[str],
+        *,
+        rows: int | None = None,
+        include_path: str | Path | None = None,
+        online: bool = False,
         reporter: Reporter = SILENT,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Base and tuned model under lm-evaluation-harness: `tasks` by its names, with those of the folder `include_path`.
 
         `rows` of each task are asked; `online` lets their data be downloaded. The run keeps the result.
         Raises: SpecError E116; ExportError E601, E608 to E611; TrainingError E506.
         """
         folder = Path(include_path) if include_path else None
-        options: dict[str, Any] = {"rows": rows, "include_path": folder, "online": online, "reporter": reporter}
-        return harness_client.benchmark(self.dir, tasks, **options)
+        return harness_client.benchmark(
+            self.dir, tasks, rows=rows, include_path=folder, online=online, reporter=reporter
+        )
 
     @property
     def task(self) -> Task:
@@ -300,12 +306,14 @@ class Conversation:
 
     def ask(self, text: str) -> dict[str, Any]:
         """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered."""
-        options: dict[str, Any] = {"with_base": self.with_base, "max_new_tokens": self.max_new_tokens}
         if not TASKS[self.run.task].writes:
-            return self.run.answers([self.run.as_prompt(text)], **options)[0]
+            return self._answers(self.run.as_prompt(text))
         if self.run.is_single_turn or not self.turns:
             self.turns = self.run.opening()
         self.turns.append({"role": "user", "content": text})
-        answers = self.run.answers([[*self.turns]], **options)[0]
+        answers = self._answers([*self.turns])
         self.turns.append({"role": "assistant", "content": answers["tuned"]})
         return answers
+
+    def _answers(self, prompt: PromptInput) -> dict[str, Any]:
+        return self.run.answers([prompt], with_base=self.with_base, max_new_tokens=self.max_new_tokens)[0]

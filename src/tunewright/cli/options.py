@@ -1,6 +1,6 @@
 """Flags that several verbs share, and the checked config that they give."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,7 +98,7 @@ def load_config_from_flags(
     return api.load(config=config, named=named, sets=list(sets or ()))
 
 
-def inputs_of(inputs: Sequence[str], flags: dict[str, Any]) -> tuple[Path | None, dict[str, object]]:
+def inputs_of(inputs: Sequence[str], flags: Mapping[str, object]) -> tuple[Path | None, dict[str, object]]:
     """The config file, if there is one, and the values of inputs and flags by path.
 
     Raises: typer.BadParameter.

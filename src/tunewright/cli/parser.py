@@ -17,9 +17,7 @@ from tunewright.i18n import N_, Phrase, _
 HEADINGS = {"Arguments": N_("Arguments"), "Options": N_("Options"), "Commands": N_("Commands")}
 HELP = {"Show this message and exit.": N_("Show this message and exit.")}
 EXTRA = re.compile(r"(?:^|(?<=; ))(?:(required)|default: (.*?))(?=; |\]$)")
-METAVARS = {
-    "[OPTIONS]": N_("[OPTIONS]"), "COMMAND": N_("COMMAND"), "[ARGS]...": N_("[ARGS]..."),
-}  # fmt: skip
+METAVARS = {"[OPTIONS]": N_("[OPTIONS]"), "COMMAND": N_("COMMAND"), "[ARGS]...": N_("[ARGS]...")}
 
 # As typer and pydantic write them, without the last full stop; `inner` is such a sentence itself.
 SENTENCES = (

@@ -77,7 +77,7 @@ def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
     ).format(train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}")
     if is_generated:
         rows += _(" (other wording, other items)")
-    parts = [name, rows, api.describe_data(plan), *_learned(plan)]
+    parts = [name, rows, api.describe_data(plan), *_in_loss(plan)]
     if data.num_sequences > data.num_train:
         parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, plan.run.data.max_length)[1])
     if data.num_bad:
@@ -100,7 +100,7 @@ def texts_of(form: str, rows: int, count: int, max_length: int) -> tuple[str, st
     return _("Blocks"), text.format(rows=f"{rows:,}", blocks=f"{count:,}", length=f"{max_length:,}")
 
 
-def _learned(plan: "Plan") -> list[str]:
+def _in_loss(plan: "Plan") -> list[str]:
     """What is trained on: labels where there are some, else the share of tokens in the loss."""
     from tunewright.report import formatting
 
@@ -202,8 +202,8 @@ def outcome(run: "TrainedRun", channel: Channel) -> None:
     took = _("{total} in all, {train} of it training").format(
         total=formatting.duration(seconds.get("total")), train=formatting.duration(seconds.get("train"))
     )
-    peak = _("peak memory {peak} (estimated {promised})").format(
-        peak=formatting.size(record.peak_bytes), promised=formatting.size(record.plan.memory.peak_bytes)
+    peak = _("peak memory {peak} (estimated {estimated})").format(
+        peak=formatting.size(record.peak_bytes), estimated=formatting.size(record.plan.memory.peak_bytes)
     )
     labelled(channel, _("Cost"), f"{took} · {peak}")
     labelled(

@@ -33,7 +33,7 @@ class OptionRow:
     description: str
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, object]:
     """JSON Schema of a config file, with descriptions in this process's language.
 
     Upstream's names are among the properties of `train` and `peft`, without a type: upstream checks their values.
@@ -82,13 +82,13 @@ def _rows() -> tuple[OptionRow, ...]:
 
 def _own_properties(schema: dict[str, Any], section: str) -> dict[str, object]:
     """The own options of a section as pydantic describes them, over all its models."""
-    properties: dict[str, Any] = {}
+    properties: dict[str, object] = {}
     for model in SECTIONS[section]:
         properties = schema["$defs"][model.__name__]["properties"] | properties
     return {name: properties[name] for name in fields(section)}
 
 
-def template(model: str, data: str, level: Level, values: Mapping[str, Any] | None = None) -> str:
+def template(model: str, data: str, level: Level, values: Mapping[str, object] | None = None) -> str:
     """The commented config that `tunewright init` writes: what most people change, each line with its meaning.
 
     `values` are further ones by their paths. What the preset decides is a comment, so that another preset, or

@@ -47,7 +47,7 @@ class ConfigRow:
 
 
 def load(
-    *, config: Path | None = None, named: Mapping[str, Any] = _NONE, sets: Sequence[str] = (), by: str = ARGUMENT
+    *, config: Path | None = None, named: Mapping[str, object] = _NONE, sets: Sequence[str] = (), by: str = ARGUMENT
 ) -> LoadedConfig:
     """The Run that all layers together ask for, with the origin of every value.
 
@@ -116,7 +116,7 @@ def _read_set(text: str) -> tuple[str, YamlDocument]:
 class _ConfigLayers:
     """The layers put together so far, with all problems found so far."""
 
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, object] = field(default_factory=dict)
     nowhere: Where = NOWHERE
     marks: dict[yaml_marks.Path, Position] = field(default_factory=dict)
     broken: set[yaml_marks.Path] = field(default_factory=set)

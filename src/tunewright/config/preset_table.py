@@ -13,9 +13,14 @@ Level = Literal["simple", "medium", "complex"]
 Role = Literal["q", "k", "v", "o", "gate", "up", "down"]
 
 ROLES: Mapping[Role, str] = {
-    "q": N_("query"), "k": N_("key"), "v": N_("value"), "o": N_("attention output"),
-    "gate": N_("MLP gate"), "up": N_("MLP up"), "down": N_("MLP down"),
-}  # fmt: skip
+    "q": N_("query"),
+    "k": N_("key"),
+    "v": N_("value"),
+    "o": N_("attention output"),
+    "gate": N_("MLP gate"),
+    "up": N_("MLP up"),
+    "down": N_("MLP down"),
+}
 
 
 @dataclass(frozen=True)

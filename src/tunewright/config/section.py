@@ -106,13 +106,13 @@ class UpstreamSection(Section):
         return section
 
     @model_serializer(mode="wrap")
-    def _flatten(self, handler: Any) -> dict[str, Any]:
+    def _flatten(self, handler: Any) -> dict[str, object]:
         return {**handler(self), **self._extra}
 
 
 def _of_upstream(
     section: type[UpstreamSection], values: Mapping[str, object], faults: list[InitErrorDetails]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The values in upstream's types; what is wrong with them is added to `faults`."""
     try:
         return _upstream_model(section).model_validate(values).model_dump(exclude_unset=True)

@@ -27,7 +27,7 @@ def rank_path(method: object) -> str:
     return f"peft.{field or 'r'}"
 
 
-def paths_of(settings: Mapping[str, object]) -> dict[str, Any]:
+def paths_of(settings: Mapping[str, object]) -> dict[str, object]:
     """Arguments as values by dotted path: sections of the config as mappings, top-level keys, paths, and short words.
 
     Raises: SpecError E132 for a name that is none of these, with the place where it belongs; all at once.
@@ -60,7 +60,7 @@ def _unknown(name: str, value: Any) -> Problem:
     meant = (owners[0] if owners else suggest(TOP, name) or "").partition(":")[0]
     near = [] if owners or old_name(TOP, name) else get_close_matches(name, SHORTCUTS, 1, 0.6)
     short = near[0] if near else next((word for word, path in SHORTCUTS.items() if path == meant), "")
-    values: dict[str, Any] = {"name": name}
+    values: dict[str, object] = {"name": name}
     if short:
         values["short"] = f"{short}={value!r}"
     if meant and not near:

@@ -16,7 +16,7 @@ from tunewright.config.tasks import Task
 from tunewright.config.upstream_choices import Scheduler, TransformersOptimizer
 from tunewright.resources import read_json
 
-TYPES: Mapping[str, Any] = {
+TYPES: Mapping[str, object] = {
     "Any": Any,
     "Count": Count,
     "Loose": Loose,
@@ -42,7 +42,7 @@ def training_arguments() -> Mapping[str, object]:
 
 
 @cache
-def peft_fields(method: str) -> Mapping[str, Any]:
+def peft_fields(method: str) -> Mapping[str, object]:
     """Fields of a method's config in PEFT with their types, as pydantic takes them."""
     return _types(_content()["peft_fields"][method])
 
@@ -58,7 +58,7 @@ def _content() -> Mapping[str, Any]:
     return read_json("upstream_fields.json")
 
 
-def _types(fields: Mapping[str, Any]) -> Mapping[str, object]:
+def _types(fields: Mapping[str, object]) -> Mapping[str, object]:
     return {name: _type(form) for name, form in fields.items()}
 
 

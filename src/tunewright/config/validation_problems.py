@@ -87,7 +87,7 @@ def _path(detail: ErrorDetails, data: Any) -> Path:
 
 
 def _problem(
-    path: Path, details: list[ErrorDetails], data: Mapping[str, Any], marks: Mapping[Path, Position], nowhere: Where
+    path: Path, details: list[ErrorDetails], data: Mapping[str, object], marks: Mapping[Path, Position], nowhere: Where
 ) -> Problem:
     mark = place(marks, path)
     key_at = mark.key if mark else nowhere
@@ -112,7 +112,7 @@ def _requested(data: Mapping[str, object], section: str, key: str) -> str:
     return shlex.quote(str(values[key])) if isinstance(values, Mapping) and key in values else section.upper()
 
 
-def unknown_key(path: Path, data: Mapping[str, Any], where: Where) -> Problem:
+def unknown_key(path: Path, data: Mapping[str, object], where: Where) -> Problem:
     """E102, or what became of a key that exists no longer or is Tunewright's to set."""
     section, key = (str(path[0]), str(path[-1])) if len(path) > 1 else (TOP, str(path[-1]))
     if section == "peft" and (methods := methods_with(key)):
@@ -161,7 +161,7 @@ def _reason(details: list[ErrorDetails], typed: str) -> str:
     return Phrase(N_("{reason} ({misread})"), reason=reason, misread=misread) if misread else reason
 
 
-def _whole(limits: Mapping[str, Any]) -> dict[str, object]:
+def _whole(limits: Mapping[str, object]) -> dict[str, object]:
     """Limits as people write them: 1000000, not 1000000.0."""
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in limits.items()

@@ -178,7 +178,7 @@ class _YamlReader:
         return self._walk(node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for key_node, value_node in node.value:
             where = self._where(key_node.start_mark, key_node.end_mark)
             if not isinstance(key_node, yaml.ScalarNode):

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
 
 from tunewright.config.run_config import DataConfig
 from tunewright.config.section import AUTO, Auto
@@ -64,7 +63,8 @@ class LoadedExamples:
 
 def place_of(problem: Problem) -> tuple[str, int]:
     """File and number of the row that a problem speaks of; rows of several files may have one number."""
-    return problem.where.file, int(problem.values.get("row", problem.where.line))
+    row = problem.values.get("row")
+    return problem.where.file, row if isinstance(row, int) else problem.where.line
 
 
 def load_examples(spec: DataConfig, seed: int, task: Task = "causal_lm", *, keep: int | None = None) -> LoadedExamples:
@@ -102,12 +102,12 @@ def load_examples(spec: DataConfig, seed: int, task: Task = "causal_lm", *, keep
     return loaded
 
 
-def recognise(spec: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, Any], Format]:
+def recognise(spec: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, object], Format]:
     """The settings a config needs for these data, by path: their encoding and their task where they show it; and their format.
 
     Raises: as `load_examples`.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     try:
         head = _first_rows(spec)
     except DataError as fault:
@@ -117,9 +117,10 @@ def recognise(spec: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, Any
         values["data.encoding"] = encodings.pop()
         head = _first_rows(spec.model_copy(update={"encoding": values["data.encoding"]}))
     rows = [row for row in head if isinstance(row, RawRow)]
-    if task == AUTO and (recognized_task := looks_like(rows, spec.map)):
+    recognized_task = looks_like(rows, spec.map) if task == AUTO else None
+    if recognized_task:
         values["task"] = recognized_task
-    known: Task = values.get("task") or ("causal_lm" if task == AUTO else task)
+    known: Task = recognized_task or ("causal_lm" if task == AUTO else task)
     if TASKS[known].writes:
         _refuse(rows, spec)
     return values, sniff(rows, spec.map, known)

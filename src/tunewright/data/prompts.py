@@ -35,7 +35,7 @@ class Prompt:
     text: str = ""
     pair: str = ""
     words: tuple[str, ...] = ()
-    tools: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[Mapping[str, object], ...] = ()
 
 
 def read_prompts(
@@ -60,7 +60,7 @@ def _prompt(row: dict[str, object], example: Example) -> Prompt:
     return Prompt(row, example.messages[:-1], example.text, example.pair, example.words, example.tools)
 
 
-def _line_value(row: dict[str, Any], task: Task) -> dict[str, object]:
+def _line_value(row: dict[str, object], task: Task) -> dict[str, object]:
     """A line of text as the task reads it; an object is a row as it is."""
     if row.keys() != {"text"} or not isinstance(row["text"], str):
         return row
@@ -100,7 +100,7 @@ _COMPLETED: Mapping[Task, Callable[[Sequence[RawRow], Mapping[str, str], Task], 
 }
 
 
-def _with_answer(row: Row) -> dict[str, Any]:
+def _with_answer(row: Row) -> dict[str, object]:
     """The row as it would be with an answer: a conversation that ends with the user gets a last turn."""
     turns = {column: _as_turns(cell) for column, cell in row.items()}
     conversations = {column: turns for column, turns in turns.items() if turns}

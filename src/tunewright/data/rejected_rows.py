@@ -1,41 +1,52 @@
 """The rows that a run leaves out, each once, with its place, the reason and its own text."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, replace
 
 from tunewright.config.run_config import DataConfig
 from tunewright.data.files.json_scanner import KEPT_CHARACTERS
 from tunewright.data.files.readers import texts_of
-from tunewright.data.load_examples import LoadedExamples
+from tunewright.data.load_examples import LoadedExamples, place_of
 from tunewright.data.train_eval_split import sides_of
 
 _Place = tuple[str, int]  # file, and number of the row
 _LEAKED = "W213", "this held-out row is also in the training rows"
 
 
-def left_out(loaded: LoadedExamples, spec: DataConfig) -> list[dict[str, Any]]:
-    """One record for each dropped row: file, line, row, code, reason, text; English, as it is read by programs too.
+@dataclass(frozen=True)
+class RejectedRow:
+    """A line of rows.bad.jsonl: a dropped row's place, why, and its own text; English, as it is read by programs too."""
+
+    file: str
+    line: int
+    row: int
+    code: str
+    reason: str
+    text: str = ""
+
+
+def left_out(loaded: LoadedExamples, spec: DataConfig) -> list[RejectedRow]:
+    """One record for each dropped row.
 
     A text is cut at KEPT_CHARACTERS. Cost: one more reading of the data, if anything is left out.
     """
-    records: dict[_Place, dict[str, Any]] = {}
+    records: dict[_Place, RejectedRow] = {}
     for problem in loaded.problems:
-        place = problem.where.file, int(problem.values.get("row", problem.where.line))
-        reason = problem.to_json()["message"]
+        place, reason = place_of(problem), problem.message_in_english()
         if place in records:
-            records[place]["reason"] += f"; {reason}"
+            records[place] = replace(records[place], reason=f"{records[place].reason}; {reason}")
         else:
             records[place] = _record(place, problem.where.line, problem.code, reason)
     for example in loaded.leaked:
         place = example.file, example.number
         records[place] = _record(place, example.line, *_LEAKED)
     for place, text in _texts(spec, set(records)):
-        records[place]["text"] = _writable(text.rstrip("\r\n"))
-    return sorted(records.values(), key=lambda record: (record["file"], record["row"]))
+        records[place] = replace(records[place], text=_writable(text.rstrip("\r\n")))
+    return sorted(records.values(), key=lambda record: (record.file, record.row))
 
 
-def _record(place: _Place, line: int, code: str, reason: str) -> dict[str, Any]:
-    return {"file": place[0], "line": line, "row": place[1], "code": code, "reason": reason, "text": ""}
+def _record(place: _Place, line: int, code: str, reason: str) -> RejectedRow:
+    return RejectedRow(place[0], line, place[1], code, reason)
 
 
 def _texts(spec: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, str]]:

@@ -207,9 +207,15 @@ def _places(examples: Iterable[Example]) -> set[tuple[str, int]]:
 
 
 WARNED: Mapping[str, str] = {
-    "W211": "duplicate", "W212": "conflict", "W213": "leaked", "W215": "control_tokens", "W221": "tools_unseen",
-    "W223": "thinking_by_hand", "W224": "turn_lost", "W227": "thinking_lost",
-}  # fmt: skip
+    "W211": "duplicate",
+    "W212": "conflict",
+    "W213": "leaked",
+    "W215": "control_tokens",
+    "W221": "tools_unseen",
+    "W223": "thinking_by_hand",
+    "W224": "turn_lost",
+    "W227": "thinking_lost",
+}
 
 
 def warnings_of(summary: DataSummary) -> list[Problem]:

@@ -105,7 +105,7 @@ def _parts_note(sides: TrainEvalSplit, names: dict[str, list[str]]) -> list[Prob
         "trained": _listed(names.get(sides.train.reading.split, [])),
         "held_out": _listed(held_out) if held_out else N_("a part of these rows") if shares else N_("nothing"),
         "alone": _listed(alone),
-    }  # fmt: skip
+    }
     if not alone:
         return [Problem("W240", values={name: values[name] for name in ("trained", "held_out")})]
     unused = next((name for name in names.get(TEST, []) if TEST not in own), None)

@@ -80,9 +80,9 @@ def validate_data(
 
 def _without_vain_advice(problem: Problem, positions: int) -> Problem:
     """A problem that offers no max_length which the model does not have."""
-    needed = problem.values.get("needed", 0)
+    needed = problem.values.get("needed")
     values = {name: value for name, value in problem.values.items() if name != "needed"}
-    return replace(problem, values=values) if needed > positions else problem
+    return replace(problem, values=values) if isinstance(needed, int) and needed > positions else problem
 
 
 def most_truncated(spec: DataConfig, task: Task) -> float:
@@ -118,9 +118,13 @@ def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
     for kind, count, limit, rows, fix in limits:
         if rows and count / rows > limit:
             values = {
-                "count": count, "rows": rows, "percent": f"{count / rows:.0%}",
-                "what": kind, "limit": f"{limit:.0%}", "fix": fix,
-            }  # fmt: skip
+                "count": count,
+                "rows": rows,
+                "percent": f"{count / rows:.0%}",
+                "what": kind,
+                "limit": f"{limit:.0%}",
+                "fix": fix,
+            }
             problems.append(Problem("E215", values=values))
     if validated.summary.unknown_share > UNKNOWN_REFUSED:
         share = validated.summary.unknown_share

@@ -9,7 +9,7 @@ import shlex
 from statistics import fmean
 
 from tunewright.diagnose.evidence import Evidence
-from tunewright.diagnose.suggested_changes import anew
+from tunewright.diagnose.suggested_changes import retrain_with
 from tunewright.errors import Problem
 from tunewright.i18n import N_
 from tunewright.metrics import curve_statistics
@@ -41,10 +41,13 @@ def still_falling(evidence: Evidence) -> Finding | None:
         else (curve_statistics.start(losses), curve_statistics.end(losses))
     )
     values = {
-        "before": rounded(before), "last": rounded(last), "steps": len(losses), "passes": rounded(evidence.passes),
+        "before": rounded(before),
+        "last": rounded(last),
+        "steps": len(losses),
+        "epochs": rounded(evidence.epochs),
         "trained": rounded(curve_statistics.end(losses)),
-    }  # fmt: skip
-    return Finding(Problem("D210", values=values), "warning", "likely", (_more_passes(evidence),))
+    }
+    return Finding(Problem("D210", values=values), "warning", "likely", (_more_epochs(evidence),))
 
 
 def _has_a_scale(evidence: Evidence) -> bool:
@@ -89,11 +92,11 @@ def _pace(evidence: Evidence) -> float:
     return 0.0 if not rest or not spent else (middle - last) / rest / ((before - last) / spent)
 
 
-def _more_passes(evidence: Evidence) -> Remedy:
+def _more_epochs(evidence: Evidence) -> Remedy:
     """The run once more, with several times the epochs."""
     run, text = evidence.plan.run, N_("train {times} times as long")
     if run.train.max_steps > 0:
-        return anew(evidence, text, {"train.max_steps": AGAIN * run.train.max_steps}, times=AGAIN)
-    count = max(2, math.ceil(AGAIN * evidence.passes))
+        return retrain_with(evidence, text, {"train.max_steps": AGAIN * run.train.max_steps}, times=AGAIN)
+    count = max(2, math.ceil(AGAIN * evidence.epochs))
     command = shlex.join(["tunewright", "train", evidence.config, "--epochs", str(count)])
     return Remedy(text, command, {"train.num_train_epochs": float(count)}, {"times": AGAIN})

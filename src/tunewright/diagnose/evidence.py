@@ -67,7 +67,7 @@ class Evidence:
         return [(log.step, log.grad_norm) for log in self.logs if log.grad_norm is not None]
 
     @property
-    def passes(self) -> float:
+    def epochs(self) -> float:
         """How often the rows were seen."""
         return (self.logs[-1].epoch or 0.0) if self.logs else 0.0
 

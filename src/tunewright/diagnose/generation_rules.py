@@ -2,7 +2,7 @@
 
 from tunewright.diagnose.evidence import Evidence
 from tunewright.diagnose.learning_rules import ENOUGH_STEPS
-from tunewright.diagnose.suggested_changes import anew, look_at_rows
+from tunewright.diagnose.suggested_changes import look_at_rows, retrain_with
 from tunewright.errors import Problem
 from tunewright.i18n import N_
 from tunewright.metrics import curve_statistics
@@ -30,12 +30,15 @@ def endless(evidence: Evidence) -> Finding | None:
         return None
     truncated, longest = evidence.count("truncated"), evidence.plan.facts.data.lengths["longest"]
     values = {
-        "count": len(cut), "answers": len(samples), "limit": evidence.plan.run.eval.max_new_tokens, "truncated": truncated,
-    }  # fmt: skip
+        "count": len(cut),
+        "answers": len(samples),
+        "limit": evidence.plan.run.eval.max_new_tokens,
+        "truncated": truncated,
+    }
     remedies: list[Remedy] = []
     if truncated:
         text = N_("do not cut the rows, so that their end is in the loss: {tokens} tokens")
-        remedies.append(anew(evidence, text, {"data.max_length": longest}, tokens=longest))
+        remedies.append(retrain_with(evidence, text, {"data.max_length": longest}, tokens=longest))
     remedies.append(look_at_rows(evidence, N_("see whether the end token of each answer is in the loss")))
     return Finding(Problem("D601", values=values), "error", "likely", tuple(remedies))
 

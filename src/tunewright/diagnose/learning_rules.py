@@ -1,7 +1,7 @@
 """D2: the model does not learn, or cannot learn from these rows."""
 
 from tunewright.diagnose.evidence import Evidence
-from tunewright.diagnose.suggested_changes import anew, look_at_rows, lower_rate, usual_rate
+from tunewright.diagnose.suggested_changes import look_at_rows, lower_rate, retrain_with, usual_rate
 from tunewright.errors import Problem
 from tunewright.i18n import N_
 from tunewright.metrics import curve_statistics
@@ -44,9 +44,12 @@ def too_small_rate(evidence: Evidence) -> Finding | None:
     if last < (1 - FLAT) * first or last > (1 + FLAT) * first:
         return None
     values = {
-        "first": rounded(first), "last": rounded(last), "rate": evidence.rate, "usual": evidence.usual_rate,
+        "first": rounded(first),
+        "last": rounded(last),
+        "rate": evidence.rate,
+        "usual": evidence.usual_rate,
         "times": round(evidence.usual_rate / evidence.rate),
-    }  # fmt: skip
+    }
     return Finding(Problem("D201", values=values), "error", "likely", (usual_rate(evidence),))
 
 
@@ -66,9 +69,12 @@ def too_large_rate(evidence: Evidence) -> Finding | None:
     if not has_risen and not (has_jumped and is_far_above):
         return None
     values = {
-        "first": rounded(first), "worst": rounded(worst), "last": rounded(last), "rate": evidence.rate,
+        "first": rounded(first),
+        "worst": rounded(worst),
+        "last": rounded(last),
+        "rate": evidence.rate,
         "usual": evidence.usual_rate,
-    }  # fmt: skip
+    }
     confidence: Confidence = "likely" if is_far_above else "possible"
     return Finding(Problem("D202", values=values), "error", confidence, (lower_rate(evidence),))
 
@@ -85,7 +91,7 @@ def no_gradient(evidence: Evidence) -> Finding | None:
         return None
     values = {"norm": max(norms), "steps": len(norms), "loss": rounded(curve_statistics.end(evidence.losses))}
     text = N_("let the plan choose the layers")
-    remedies = (anew(evidence, text, {"peft.target_modules": "auto"}),) if _has_targets(evidence) else ()
+    remedies = (retrain_with(evidence, text, {"peft.target_modules": "auto"}),) if _has_targets(evidence) else ()
     return Finding(Problem("D203", values=values), "error", "certain", remedies)
 
 
@@ -103,7 +109,7 @@ def answers_cut_away(evidence: Evidence) -> Finding | None:
     remedies: list[Remedy] = []
     if longest > summary.max_length:
         text = N_("make room for the longest row: {tokens} tokens")
-        remedies.append(anew(evidence, text, {"data.max_length": longest}, tokens=longest))
+        remedies.append(retrain_with(evidence, text, {"data.max_length": longest}, tokens=longest))
     remedies.append(look_at_rows(evidence, N_("see which tokens of each row are in the loss")))
     return Finding(Problem("D204", values=values), "error", "certain", tuple(remedies))
 
@@ -124,7 +130,7 @@ def too_small_adapter(evidence: Evidence) -> Finding | None:
     """D206: a very small adapter whose loss stopped falling, although it had not learned rows it saw several times."""
     small, patch = _what_is_small(evidence)
     losses = evidence.losses
-    if not small or len(losses) < 5 * 3 or evidence.passes < SEEN_OFTEN or not evidence.held_out:
+    if not small or len(losses) < 5 * 3 or evidence.epochs < SEEN_OFTEN or not evidence.held_out:
         return None
     fifth = len(losses) // 5
     third, fourth = (sum(losses[i * fifth : (i + 1) * fifth]) / fifth for i in (2, 3))
@@ -134,9 +140,12 @@ def too_small_adapter(evidence: Evidence) -> Finding | None:
     if not has_rested or not is_unlearned or evidence.rate * FAR_BELOW < evidence.usual_rate:
         return None
     values = {
-        "first": rounded(first), "last": rounded(last), "passes": rounded(evidence.passes), "small": ", ".join(small),
-    }  # fmt: skip
-    remedy = anew(evidence, N_("train more: a rank and layers of the preset"), patch)
+        "first": rounded(first),
+        "last": rounded(last),
+        "epochs": rounded(evidence.epochs),
+        "small": ", ".join(small),
+    }
+    remedy = retrain_with(evidence, N_("train more: a rank and layers of the preset"), patch)
     return Finding(Problem("D206", values=values), "warning", "possible", (remedy,))
 
 
@@ -191,7 +200,7 @@ def no_better_than_constant(evidence: Evidence) -> Finding | None:
     values = {"after": round(100 * after), "baseline": round(100 * baseline), "rows": rows}
     remedies = (
         look_at_rows(evidence, N_("check that each row has its own label: shifted or mixed columns look like this")),
-        anew(evidence, N_("train longer"), {"train.num_train_epochs": max(1.0, round(2 * evidence.passes))}),
+        retrain_with(evidence, N_("train longer"), {"train.num_train_epochs": max(1.0, round(2 * evidence.epochs))}),
     )
     return Finding(Problem("D209", values=values), "error", "possible", remedies)
 

@@ -4,7 +4,7 @@ from statistics import fmean, median
 
 from tunewright.diagnose.evidence import Evidence
 from tunewright.diagnose.learning_rules import ENOUGH_STEPS, JUMPED
-from tunewright.diagnose.suggested_changes import anew, change, look_at_rows, lower_rate
+from tunewright.diagnose.suggested_changes import change, look_at_rows, lower_rate, retrain_with
 from tunewright.errors import Problem
 from tunewright.i18n import N_
 from tunewright.metrics import curve_statistics
@@ -12,7 +12,7 @@ from tunewright.metrics.curve_statistics import rounded
 from tunewright.rundir.finding import Finding, Remedy
 
 NOTHING = 1e-3  # nats a token: each is foreseen with 99.9 %, which no answer that depends on its question allows
-FEW_PASSES = 3.0  # with more, rows may be memorized, which is another problem
+FEW_EPOCHS = 3.0  # with more, rows may be memorized, which is another problem
 EXPLODED = 100  # times the typical norm; single odd rows stay below twenty
 NOT_FINITE = ("E501", "E511")
 CLIPPED = 1.0  # transformers' own limit of the gradient norm
@@ -45,11 +45,11 @@ def _calmer(evidence: Evidence) -> list[Remedy]:
 
 
 def zero_loss(evidence: Evidence) -> Finding | None:
-    """D402: within few passes the loss is nothing: there is nothing to learn in the answers."""
+    """D402: within few epochs the loss is nothing: there is nothing to learn in the answers."""
     losses = evidence.losses
-    if len(losses) < ENOUGH_STEPS or evidence.passes >= FEW_PASSES or curve_statistics.end(losses) >= NOTHING:
+    if len(losses) < ENOUGH_STEPS or evidence.epochs >= FEW_EPOCHS or curve_statistics.end(losses) >= NOTHING:
         return None
-    values = {"last": rounded(curve_statistics.end(losses)), "passes": rounded(evidence.passes)}
+    values = {"last": rounded(curve_statistics.end(losses)), "epochs": rounded(evidence.epochs)}
     remedy = look_at_rows(evidence, N_("see whether the answers differ, and whether the question holds them"))
     return Finding(Problem("D402", values=values), "error", "likely", (remedy,))
 
@@ -66,10 +66,13 @@ def exploded(evidence: Evidence) -> Finding | None:
     if norm < EXPLODED * typical or not earlier or not later or fmean(later) < JUMPED * fmean(earlier):
         return None
     values = {
-        "step": step, "norm": rounded(norm), "typical": rounded(typical), "before": rounded(fmean(earlier)),
+        "step": step,
+        "norm": rounded(norm),
+        "typical": rounded(typical),
+        "before": rounded(fmean(earlier)),
         "later": rounded(fmean(later)),
-    }  # fmt: skip
+    }
     remedies = [lower_rate(evidence)]
     if evidence.plan.run.train.max_grad_norm == 0:
-        remedies.append(anew(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))
+        remedies.append(retrain_with(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))
     return Finding(Problem("D403", values=values), "error", "likely", tuple(remedies))

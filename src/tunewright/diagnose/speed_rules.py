@@ -2,7 +2,7 @@
 
 from tunewright.config.load_config import patch
 from tunewright.diagnose.evidence import Evidence
-from tunewright.diagnose.suggested_changes import anew, smaller_batches
+from tunewright.diagnose.suggested_changes import retrain_with, smaller_batches
 from tunewright.errors import Problem
 from tunewright.i18n import N_, gib
 from tunewright.inspection.machine_info import BUSY_SHARE
@@ -27,7 +27,7 @@ def padding(evidence: Evidence) -> Finding | None:
     remedies: list[Remedy] = []
     if run.fast_paths.get("packing") is False:
         text = N_("pack rows into one sequence without padding")
-        remedies.append(anew(evidence, text, {"fast_paths.packing": True}))
+        remedies.append(retrain_with(evidence, text, {"fast_paths.packing": True}))
     remedies += smaller_batches(evidence)
     return Finding(Problem("D501", values=values), "hint", "certain", tuple(remedies))
 
@@ -42,7 +42,7 @@ def needless_checkpointing(evidence: Evidence) -> Finding | None:
     if peak > SHARE_OF_FREE * evidence.room_bytes:
         return None
     values = {"peak": gib(peak), "room": gib(evidence.room_bytes)}
-    remedy = anew(evidence, N_("keep the activations"), {"train.activation_checkpointing": False})
+    remedy = retrain_with(evidence, N_("keep the activations"), {"train.activation_checkpointing": False})
     return Finding(Problem("D502", values=values), "hint", "certain", (remedy,))
 
 
@@ -61,10 +61,12 @@ def slow_precision(evidence: Evidence) -> Finding | None:
     if probe.flops[best] < WORTH_IT * probe.flops[precision]:
         return None
     values = {
-        "precision": precision, "slow": round(probe.flops[precision] / 1e9), "best": best,
+        "precision": precision,
+        "slow": round(probe.flops[precision] / 1e9),
+        "best": best,
         "fast": round(probe.flops[best] / 1e9),
-    }  # fmt: skip
-    remedy = anew(evidence, N_("compute in {best}"), {"model.precision": best}, best=best)
+    }
+    remedy = retrain_with(evidence, N_("compute in {best}"), {"model.precision": best}, best=best)
     return Finding(Problem("D503", values=values), "hint", "certain", (remedy,))
 
 
@@ -83,6 +85,6 @@ def waiting_for_rows(evidence: Evidence) -> Finding | None:
         return None
     workers = evidence.plan.run.train.extra.get("dataloader_num_workers", 0)
     text = N_("load the rows in the same process; they are encoded already")
-    remedies = (anew(evidence, text, {"train.dataloader_num_workers": 0}),) if workers else ()
+    remedies = (retrain_with(evidence, text, {"train.dataloader_num_workers": 0}),) if workers else ()
     values = {"percent": round(100 * share), "workers": workers}
     return Finding(Problem("D505", values=values), "hint", "certain", remedies)

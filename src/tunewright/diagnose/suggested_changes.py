@@ -20,11 +20,11 @@ from tunewright.rundir.finding import Remedy
 def change(evidence: Evidence, text: str, changes: Mapping[str, object], **values: Any) -> Remedy:
     """A remedy that changes settings: by going on with the run where that is allowed, else by a new run."""
     if not evidence.can_resume or not set(changes) <= CHANGEABLE:
-        return anew(evidence, text, changes, **values)
+        return retrain_with(evidence, text, changes, **values)
     return Remedy(text, _command(["runs", "resume", evidence.handle], changes), changes, values)
 
 
-def anew(evidence: Evidence, text: str, changes: Mapping[str, Any], **values: Any) -> Remedy:
+def retrain_with(evidence: Evidence, text: str, changes: Mapping[str, object], **values: Any) -> Remedy:
     """A remedy that starts from the beginning, as the adapter so far is useless."""
     return Remedy(text, _command(["train", evidence.config], changes), changes, values)
 
@@ -39,12 +39,12 @@ def look_at_rows(evidence: Evidence, text: str) -> Remedy:
 def usual_rate(evidence: Evidence) -> Remedy:
     """The learning rate that the plan would take."""
     text = N_("take the learning rate that is usual for {method} on a model of this size")
-    return anew(
+    return retrain_with(
         evidence, text, {"train.learning_rate": evidence.usual_rate}, method=METHODS[evidence.plan.run.method].title
     )
 
 
-def lower_rate(evidence: Evidence, how: Callable[..., Remedy] = anew) -> Remedy:
+def lower_rate(evidence: Evidence, how: Callable[..., Remedy] = retrain_with) -> Remedy:
     """The usual learning rate where this one is above it, else a tenth of it."""
     rate = evidence.usual_rate if evidence.rate > evidence.usual_rate else rounded(evidence.rate / 10)
     return how(evidence, N_("lower the learning rate to {rate}"), {"train.learning_rate": rate}, rate=rate)
@@ -76,12 +76,12 @@ def _saving(evidence: Evidence, rung: LadderStep) -> Remedy | None:
     return change(evidence, N_("{what}: {now} instead of {was}"), changes, **values)
 
 
-def fewer_passes(evidence: Evidence, passes: float) -> Remedy:
+def fewer_epochs(evidence: Evidence, epochs: float) -> Remedy:
     """The number of epochs, rounded to a whole number."""
-    count = max(1, round(passes))
+    count = max(1, round(epochs))
     text = N_("end where the held-out loss was best: after {count} epochs")
     by_steps = {"train.max_steps": -1} if evidence.plan.run.train.max_steps > 0 else {}
-    return anew(evidence, text, {"train.num_train_epochs": float(count), **by_steps}, count=count)
+    return retrain_with(evidence, text, {"train.num_train_epochs": float(count), **by_steps}, count=count)
 
 
 def _command(words: list[str], changes: Mapping[str, object]) -> str:

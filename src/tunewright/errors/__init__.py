@@ -52,7 +52,7 @@ class Problem:
 
     code: str
     where: Where = NOWHERE
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.code in load_catalogue(), self.code
@@ -74,18 +74,22 @@ class Problem:
         known = set(self.values)
         return [_(fix).format_map(spoken(self.values)) for fix in self.entry.fixes if set(_fields(fix)) <= known]
 
-    def to_json(self) -> dict[str, Any]:
+    def message_in_english(self) -> str:
+        """The sentence for scripts and files."""
+        return self.entry.sentence_for(self.values).format_map(self.values)
+
+    def to_json(self) -> dict[str, object]:
         """The problem for scripts: always English."""
         place = {k: v for k, v in vars(self.where).items() if v and k in ("file", "line", "column")}
         return {
             "code": self.code,
-            "message": self.entry.sentence_for(self.values).format_map(self.values),
+            "message": self.message_in_english(),
             "where": place,
             "fixes": [f.format_map(self.values) for f in self.entry.fixes if set(_fields(f)) <= set(self.values)],
             "docs": f"docs/errors.md#{self.code.lower()}",
         }
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, object]:
         """The problem as stored in a run; `from_record` reads it back."""
         return {"code": self.code, "where": vars(self.where), **_stored(self.values)}
 
@@ -94,7 +98,7 @@ class Problem:
         return Problem(record["code"], Where(**record["where"]), _restored(record))
 
 
-def _stored(values: Mapping[str, Any]) -> dict[str, object]:
+def _stored(values: Mapping[str, object]) -> dict[str, object]:
     """Values as JSON holds them: English, and beside them what makes each phrase, for other languages."""
     phrases = {
         name: {"template": value.template, "many": value.many, **_stored(value.values)}
@@ -186,7 +190,7 @@ FAMILIES: Mapping[str, type[TunewrightError]] = {
 }
 
 
-def error(code: str, where: Where = NOWHERE, **values: Any) -> TunewrightError:
+def error(code: str, where: Where = NOWHERE, /, **values: Any) -> TunewrightError:
     """The error of a single problem, in the class of its family."""
     return FAMILIES[code[:2]]([Problem(code, where, values)])
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.rundir.session_protocol import SessionRequest, SessionResult
 
@@ -30,7 +29,7 @@ class PromptedResult(SessionResult):
     seconds: float
     samples: list[dict[str, object]]
     """As in eval/before.jsonl of a run."""
-    losses: list[dict[str, Any]]
+    losses: list[dict[str, object]]
     """As in eval/before.losses.jsonl of a run."""
 
 

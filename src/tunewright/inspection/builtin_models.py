@@ -6,7 +6,6 @@ A package is fetched by version and digest, never imported or required.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ LIKE: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def meant(name: str) -> dict[str, Any]:
+def meant(name: str) -> dict[str, str]:
     """What a name that is not a model may mean, as values of E302: a built-in name, a Hub id with its owner."""
     if "/" in name or "\\" in name or not name:
         return {}

@@ -11,7 +11,7 @@ class DataInfo(FrozenModel):
     """What the plan needs to know about the rows; lengths are tokens before cutting.
 
     `holdout` is what is held out where the ask leaves it open: a share of the rows, or a path. `warnings`
-    are the warnings of the gate (records of problems).
+    are the warnings of the data checks (records of problems).
     `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers. `num_truncated`
     training rows are cut. Where long texts go on in further blocks there are more blocks than rows; the mean lengths are
     those of blocks.

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from tunewright.errors import Where, error
 from tunewright.inspection.architectures import FAMILIES
@@ -50,10 +49,12 @@ def _is_held(names: list[str], model_type: str) -> bool:
 
 def _described(folder: Path, names: list[str], prefixes: list[str]) -> dict[str, object]:
     touched = [name for name in names if any(part in name for part in prefixes)]
-    values: dict[str, Any] = {
-        "folder": str(folder), "count": len(touched), "names": listed(touched),
+    values: dict[str, object] = {
+        "folder": str(folder),
+        "count": len(touched),
+        "names": listed(touched),
         "prefixes": " ".join(dict.fromkeys(prefixes)),
-    }  # fmt: skip
+    }
     path = folder / "model.safetensors"
     if path.is_file():
         inner = "".join(f".replace({part!r}, '')" for part in prefixes if part in INNER)

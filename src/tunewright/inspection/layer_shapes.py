@@ -6,10 +6,10 @@ Only for types whose blocks are all equal and whose layers have these names; oth
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tunewright.errors import Problem
 from tunewright.inspection.architectures import FAMILIES, LLAMA
+from tunewright.inspection.config_sizes import ConfigJson
 from tunewright.inspection.tensor_names import listed, natural
 
 Shapes = Mapping[str, Sequence[int]]
@@ -20,9 +20,7 @@ ENDS = ("model.embed_tokens.weight", "model.norm.weight")
 WITHOUT_NORM = ("olmo",)  # its norms have no parameters
 
 
-def layer_problems(
-    folder: Path, config: Mapping[str, Any], sizes: Mapping[str, int], shapes: Shapes
-) -> Iterator[Problem]:
+def layer_problems(folder: Path, config: ConfigJson, sizes: Mapping[str, int], shapes: Shapes) -> Iterator[Problem]:
     """E316 and E318 by the names of the tensors."""
     model_type = config["model_type"]
     family = FAMILIES[model_type]
@@ -56,7 +54,7 @@ def _missing_in_blocks(shapes: Shapes, count: int) -> Iterator[str]:
         yield from (f"model.layers.{number}.{rest}" for rest in every - present)
 
 
-def _wanted(config: Mapping[str, object], sizes: Mapping[str, int]) -> dict[str, list[int]]:
+def _wanted(config: ConfigJson, sizes: Mapping[str, int]) -> dict[str, list[int]]:
     """Rows and columns of a block's layers, as config.json describes them."""
     hidden, inner, head = sizes["hidden_size"], sizes["intermediate_size"], sizes["head_dim"]
     query, shared = sizes["num_attention_heads"] * head, sizes["num_key_value_heads"] * head

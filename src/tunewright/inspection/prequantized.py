@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Problem, Where, errors_of
+from tunewright.inspection.config_sizes import ConfigJson
 from tunewright.security import front_matter
 
 PLAIN = {"F64", "F32", "F16", "BF16"}
@@ -17,7 +18,7 @@ PACKED = re.compile(
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-def refuse_packed(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, tuple[Sequence[int], str]]) -> None:
+def refuse_packed(folder: Path, config: ConfigJson, tensors: Mapping[str, tuple[Sequence[int], str]]) -> None:
     """Any sign that weights are packed counts. Raises: ModelError E321."""
     quantization = config.get("quantization_config") or config.get("text_config", {}).get("quantization_config")
     packed = [name for name, (_shape, kind) in tensors.items() if PACKED.search(name) or kind.startswith("F8_")]

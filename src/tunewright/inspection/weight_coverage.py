@@ -7,14 +7,13 @@ asked of transformers when the weights are loaded (engine/models/loaded_weights.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tunewright.errors import Problem, errors_of
 from tunewright.inspection.architectures import FAMILIES
+from tunewright.inspection.config_sizes import ConfigJson
 from tunewright.inspection.layer_shapes import layer_problems
 from tunewright.inspection.tensor_names import listed
 
-ConfigJson = Mapping[str, Any]
 Shapes = Mapping[str, Sequence[int]]
 STACK = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 VOCABULARY = re.compile(
@@ -64,7 +63,7 @@ def _blocks(
         wanted = sizes["num_decoder_layers" if side == "decoder" else "num_layers"]
         if not wanted:
             continue
-        values: dict[str, Any] = {"folder": str(folder)}
+        values: dict[str, object] = {"folder": str(folder)}
         key = next((key for key in LAYERS if config.get(key) == wanted), None)
         if key and not is_encoder_decoder and sorted(blocks) == list(range(len(blocks))):
             values["fix"] = f'"{key}": {len(blocks)}'

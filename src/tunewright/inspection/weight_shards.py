@@ -3,13 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tunewright.errors import Where, error
 from tunewright.inspection.tensor_names import listed
-from tunewright.security import python_line, read_json, safetensors_header, shards
+from tunewright.security import TensorEntry, python_line, read_json, safetensors_header, shards
 
-Headers = dict[str, dict[str, Any]]
+Headers = dict[str, TensorEntry]
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
 

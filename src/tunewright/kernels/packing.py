@@ -65,10 +65,13 @@ def pack(rows: Sequence[TokenizedExample], *, share: bool) -> dict[str, Tensor]:
             labels += [int(row.labels[t]) for t in label_positions]
             row_indices += [i] * len(label_positions)
     return {
-        "input_ids": torch.tensor([ids]), "position_ids": torch.tensor([positions]), "spans": torch.tensor(spans),
-        "predicts": torch.tensor(predicts, dtype=torch.long), "labels": torch.tensor(labels, dtype=torch.long),
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "spans": torch.tensor(spans),
+        "predicts": torch.tensor(predicts, dtype=torch.long),
+        "labels": torch.tensor(labels, dtype=torch.long),
         "rows": torch.tensor(row_indices, dtype=torch.long),
-    }  # fmt: skip
+    }
 
 
 def _limits(rows: Sequence[TokenizedExample], share: bool) -> list[int]:

@@ -36,7 +36,7 @@ def export(run: RunDir, target: Path) -> BaseReference:
         text = card(plan, run, run.result().baseline, shared_as=target.name)
         (staged / README).write_text(text, encoding="utf-8")
         manifest = read_manifest(run.adapter_dir)
-        seal(staged, run_id=run.info().id, step=0, identity=manifest["identity"] if manifest else {})
+        seal(staged, run_id=run.info().id, step=0, identity=manifest.identity if manifest else {})
         atomic_io.publish_folder(staged, target)
     return base
 

@@ -30,9 +30,12 @@ def calibrate(loaded: spec.LoadedConfig, *, reporter: Reporter) -> float:
             raise refusal
     with tempfile.TemporaryDirectory() as place:
         short = {
-            "train.max_steps": STEPS, "train.logging_steps": 1, "eval.rows": 0, "eval.loss_rows": 1,
+            "train.max_steps": STEPS,
+            "train.logging_steps": 1,
+            "eval.rows": 0,
+            "eval.loss_rows": 1,
             "run.output_dir": str(Path(place) / "run"),
-        }  # fmt: skip
+        }
         short_run = spec.LoadedConfig(run=spec.patch(loaded.run, short), origins=loaded.origins)
         plan = plan_for(short_run, reporter=reporter)
         run = create(short_run, plan, force=False, reporter=reporter)
@@ -55,7 +58,7 @@ def _slower(plan: Plan, events: list[Event]) -> float:
     logs = [event for event in events if isinstance(event, LogEvent)]
     first, last = logs[WARM_UP - 1], logs[-1]
     assert plan.time is not None
-    promised = plan.time.step_seconds * plan.num_steps / plan.time.tokens
+    estimated = plan.time.step_seconds * plan.num_steps / plan.time.tokens
     assert first.train_seconds is not None and last.train_seconds is not None
     assert first.tokens is not None and last.tokens is not None
-    return (last.train_seconds - first.train_seconds) / (last.tokens - first.tokens) / promised
+    return (last.train_seconds - first.train_seconds) / (last.tokens - first.tokens) / estimated

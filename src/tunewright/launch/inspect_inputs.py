@@ -187,9 +187,15 @@ def answer_lengths(rows: Sequence[TokenizedExample]) -> dict[str, int]:
 
 
 def data_info(
-    path: str, fingerprint: str, summary: DataSummary, *, answer_lengths: Mapping[str, int],
-    is_single_turn: bool, holdout: float | str = 0.1, warnings: Sequence[Problem] = (),
-) -> DataInfo:  # fmt: skip
+    path: str,
+    fingerprint: str,
+    summary: DataSummary,
+    *,
+    answer_lengths: Mapping[str, int],
+    is_single_turn: bool,
+    holdout: float | str = 0.1,
+    warnings: Sequence[Problem] = (),
+) -> DataInfo:
     """Facts from the data summary; lengths are those of the rows that were tokenized."""
     blocks, rows = summary.blocks, max(1, summary.looked_at)
     sampled = max(1, blocks.train)

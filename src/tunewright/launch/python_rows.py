@@ -14,9 +14,11 @@ from tunewright.security import cache_faults, home
 
 # How the tables of other libraries become rows, by the name of the library.
 AS_ROWS: Mapping[str, str] = {
-    "pandas": 'data.to_dict("records")', "polars": "data.to_dicts()", "datasets": "data.to_list()",
+    "pandas": 'data.to_dict("records")',
+    "polars": "data.to_dicts()",
+    "datasets": "data.to_list()",
     "pyarrow": "data.to_pylist()",
-}  # fmt: skip
+}
 
 
 def path_of(data: str | Path | Sequence[Mapping[str, object]]) -> str:

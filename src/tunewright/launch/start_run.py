@@ -114,9 +114,11 @@ def is_generated(path: str) -> bool:
 def files_of(run: RunConfig) -> dict[str, Path]:
     """The local files and folders that a config names, by path of the config."""
     named = {
-        "data.train": run.data.train, "data.holdout": run.data.holdout, "model.name": run.model.name,
+        "data.train": run.data.train,
+        "data.holdout": run.data.holdout,
+        "model.name": run.model.name,
         "model.chat_template": run.model.chat_template,
-    }  # fmt: skip
+    }
     return {
         path: Path(value).expanduser()
         for path, value in named.items()

@@ -1,7 +1,6 @@
 """Variants of a run: other ranks, methods and storage of the model side by side, each with its cost."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from tunewright.config.load_config import patch
 from tunewright.config.methods import METHODS, Method
@@ -32,7 +31,7 @@ def alternatives(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0
     return tuple(alternative for alternative in results if alternative is not None)
 
 
-WantedMethods = tuple[str, dict[str, Any], dict[str, Any]]
+WantedMethods = tuple[str, Mapping[str, object], Mapping[str, object]]
 
 
 def _ranks(run: ResolvedConfig) -> list[WantedMethods]:
@@ -79,7 +78,7 @@ def _alternative(
     run: ResolvedConfig,
     facts: InspectedFacts,
     title: str,
-    changes: dict[str, Any],
+    changes: Mapping[str, object],
     values: Mapping[str, object],
     factor: float,
 ) -> Alternative | None:
@@ -89,10 +88,15 @@ def _alternative(
     time = estimate_time(run, facts, factor)
     trained = trained_by(run, facts)
     return Alternative(
-        title=title, changes=changes, values=dict(values), peak_bytes=memory.peak_bytes,
-        seconds=round(time.seconds, 1) if time else None, trainable_parameters=trained,
-        adapter_bytes=BYTES_A_PARAMETER * trained, fits=memory.peak_bytes <= facts.room_bytes,
-    )  # fmt: skip
+        title=title,
+        changes=dict(changes),
+        values=dict(values),
+        peak_bytes=memory.peak_bytes,
+        seconds=round(time.seconds, 1) if time else None,
+        trainable_parameters=trained,
+        adapter_bytes=BYTES_A_PARAMETER * trained,
+        fits=memory.peak_bytes <= facts.room_bytes,
+    )
 
 
 def in_full(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.0) -> FullFineTuning:

@@ -28,8 +28,11 @@ from tunewright.planning.run_plan import InspectedFacts
 
 Targets = str | Sequence[str]
 BUILTIN: Mapping[Task, str] = {
-    "causal_lm": "smollm2", "seq2seq": "bert2bert", "seq_cls": "minilm", "token_cls": "minilm"
-}  # fmt: skip
+    "causal_lm": "smollm2",
+    "seq2seq": "bert2bert",
+    "seq_cls": "minilm",
+    "token_cls": "minilm",
+}
 # The names under which PEFT looks for tied layers (EMBEDDING_LAYER_NAMES in peft/utils/constants.py).
 TIED_NAMES = ("embed_tokens", "lm_head")
 TIED = N_("tied embeddings")
@@ -74,9 +77,11 @@ def conflict(first: str, second: str, reason: str, fix: str) -> Problem:
 def cannot_do(model: ModelInfo, task: Task) -> Problem:
     """E306: the model's tasks, and a built-in model for the one asked for."""
     values = {
-        "architecture": model.architecture, "task": task, "builtin": BUILTIN[task],
+        "architecture": model.architecture,
+        "task": task,
+        "builtin": BUILTIN[task],
         "tasks": ", ".join(model.tasks) or N_("none"),
-    }  # fmt: skip
+    }
     return Problem("E306", values=values | ({"other": model.tasks[0]} if model.tasks else {}))
 
 
@@ -220,9 +225,10 @@ def _unknown(targets: Targets, model: ModelInfo) -> Problem:
     for group in model.linear:
         counts[group.name] += group.count
     values = {
-        "targets": _listed(targets), "architecture": model.architecture,
+        "targets": _listed(targets),
+        "architecture": model.architecture,
         "available": " ".join(f"{name} ({count})" for name, count in counts.items()),
-    }  # fmt: skip
+    }
     alike = [close for name in _names(targets) for close in get_close_matches(name, counts, 1)]
     if same := same_roles(_names(targets), model):
         values["same_roles"] = _listed(same)

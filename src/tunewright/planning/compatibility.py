@@ -31,9 +31,12 @@ def check_method(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     model = facts.model
     if run.task != AUTO and (reason := reason_not(run.method, run.task, model.kind, model.model_type)):
         values = {
-            "method": METHODS[run.method].title, "task": TASKS[run.task].task_type, "family": model.model_type,
-            "reason": reason, "works": "lora",
-        }  # fmt: skip
+            "method": METHODS[run.method].title,
+            "task": TASKS[run.task].task_type,
+            "family": model.model_type,
+            "reason": reason,
+            "works": "lora",
+        }
         return [Problem("E122", values=values)]
     return _settings(run, facts) + _labels(run, facts)
 

@@ -68,11 +68,19 @@ def facts_on(facts: InspectedFacts, device_name: str) -> InspectedFacts:
     peaks = {"fp32": device.fp32, "bf16": device.bf16, "fp16": device.fp16}
     memory = device.gib * GIB
     probe = SpeedProbe(
-        device="cuda", device_name=device.title, memory_bytes=memory, is_measured=False,
+        device="cuda",
+        device_name=device.title,
+        memory_bytes=memory,
+        is_measured=False,
         flops={name: peak * 1e12 * OF_PEAK for name, peak in peaks.items() if peak},
-    )  # fmt: skip
+    )
     machine = MachineInfo(
-        num_cpus=facts.machine.num_cpus, memory_bytes=SYSTEM_BYTES_BESIDE, free_bytes=SYSTEM_BYTES_BESIDE,
-        disk_free_bytes=facts.machine.disk_free_bytes, system=device.title, probe=probe, has_bitsandbytes=True,
-    )  # fmt: skip
+        num_cpus=facts.machine.num_cpus,
+        memory_bytes=SYSTEM_BYTES_BESIDE,
+        free_bytes=SYSTEM_BYTES_BESIDE,
+        disk_free_bytes=facts.machine.disk_free_bytes,
+        system=device.title,
+        probe=probe,
+        has_bitsandbytes=True,
+    )
     return facts.model_copy(update={"machine": machine})

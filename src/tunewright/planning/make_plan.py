@@ -24,9 +24,12 @@ CHECKPOINTS_AT_ONCE = 4  # the newest two, the best, and the one being written
 
 
 def make_plan(
-    run: RunConfig, facts: InspectedFacts, origins: Mapping[str, str] | None = None, detected: tuple[PlannedChoice, ...] = (),
+    run: RunConfig,
+    facts: InspectedFacts,
+    origins: Mapping[str, str] | None = None,
+    detected: tuple[PlannedChoice, ...] = (),
     factor: float = 1.0,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """The plan of a run on these facts. Pure: the same input gives the same plan.
 
     `origins` says where each configured value comes from; `given` are choices made on the way to the facts; `factor` is how

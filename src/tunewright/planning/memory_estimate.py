@@ -185,9 +185,12 @@ def train_parts(
     gradients = max(0, 4 * trained - saved) if step.is_whole else 4 * trained
     return {
         **_held(run, model, kind),
-        "adapter": 4 * trained, "gradients": gradients, "optimizer": 8 * trained,
-        "activations": saved - loss, "loss": loss,
-    }  # fmt: skip
+        "adapter": 4 * trained,
+        "gradients": gradients,
+        "optimizer": 8 * trained,
+        "activations": saved - loss,
+        "loss": loss,
+    }
 
 
 def _device(kind: ComputeMode) -> str:
@@ -237,9 +240,13 @@ def write_parts(
         block *= INT8_RESULTS
     merged = sum(g.in_features * g.out_features * g.count for g in adapted.groups(model)) * size if kind.merged else 0
     return {
-        **_held(run, model, kind), "adapter": 4 * trained, "merged": merged, "cache": cache, "activations": block,
+        **_held(run, model, kind),
+        "adapter": 4 * trained,
+        "merged": merged,
+        "cache": cache,
+        "activations": block,
         "loss": written.rows * model.vocab_size * 4 * 2,
-    }  # fmt: skip
+    }
 
 
 def full_fine_tuning(
@@ -248,14 +255,20 @@ def full_fine_tuning(
     """What training every weight would take: gradients and both of Adam's moments as precise as the weights."""
     size = PRECISION_BYTES[kind.precision]
     activations = activation_bytes(
-        model, AdapterSize(model.linear), step.tokens,
-        precision=kind.precision, dropped=0.0, recomputed=_recomputed(kind),
-    )  # fmt: skip
-    return MemoryEstimate(parts={
-        "libraries": GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES,
-        "weights": size * model.num_parameters,
-        "gradients": size * model.num_parameters,
-        "optimizer": 2 * size * model.num_parameters,
-        "activations": _with_holes(activations, run, kind),
-        "loss": loss_bytes(run, model, step, num_labels=num_labels, kind=kind),
-    })  # fmt: skip
+        model,
+        AdapterSize(model.linear),
+        step.tokens,
+        precision=kind.precision,
+        dropped=0.0,
+        recomputed=_recomputed(kind),
+    )
+    return MemoryEstimate(
+        parts={
+            "libraries": GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES,
+            "weights": size * model.num_parameters,
+            "gradients": size * model.num_parameters,
+            "optimizer": 2 * size * model.num_parameters,
+            "activations": _with_holes(activations, run, kind),
+            "loss": loss_bytes(run, model, step, num_labels=num_labels, kind=kind),
+        }
+    )

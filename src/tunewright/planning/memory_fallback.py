@@ -5,7 +5,6 @@ Other changes during a run are recorded in its plan in the same way.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import patch
@@ -81,7 +80,7 @@ def remedied(plan: Plan, changes: Mapping[str, object], origin: str = ORIGIN) ->
     return plan.model_copy(update={**changed, "choices": (*unchanged, *new, *new_plan.choices)})
 
 
-def what_would_help(plan: Plan) -> dict[str, Any]:
+def what_would_help(plan: Plan) -> dict[str, object]:
     """Values for the fixes of E405 that this run has not used yet."""
     run, user_settings = plan.run, wishes(plan)
     advice: dict[str, object] = {}

@@ -6,7 +6,6 @@ A plan goes down it by its estimate, before a run; a parent goes down it when me
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any
 
 from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import patch
@@ -21,7 +20,7 @@ from tunewright.planning.resolve_adapter import choice
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 
 SHARE_OF_FREE = 0.9
-Changes = dict[str, Any]
+Changes = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,10 @@ def _smaller_micro_batch(run: ResolvedConfig, facts: InspectedFacts) -> Changes 
     """At most half the rows, and fewer where that alone leaves the largest micro-batch as it is."""
     rows, batch, now = run.train.per_device_train_batch_size, effective_batch(run), largest_step(run, facts)
     for smaller in reversed(_divisors(batch)):
-        changes = {
-            "train.per_device_train_batch_size": smaller, "train.gradient_accumulation_steps": batch // smaller
-        }  # fmt: skip
+        changes: Changes = {
+            "train.per_device_train_batch_size": smaller,
+            "train.gradient_accumulation_steps": batch // smaller,
+        }
         if smaller <= rows // 2 and largest_step(patch(run, changes), facts).tokens < now.tokens:
             return changes
     return None
@@ -102,10 +102,13 @@ RUNGS = (
 PLAN_RUNGS = (
     *RUNGS,
     LadderStep(
-        _four_bit, N_("weights of the base"), _weights,
-        N_("the base in 4 bits fits into {free} GiB; in 8 it does not"), in_training=False,
+        _four_bit,
+        N_("weights of the base"),
+        _weights,
+        N_("the base in 4 bits fits into {free} GiB; in 8 it does not"),
+        in_training=False,
     ),
-)  # fmt: skip
+)
 
 
 def fit(run: ResolvedConfig, facts: InspectedFacts, *, config: RunConfig) -> tuple[ResolvedConfig, list[PlannedChoice]]:

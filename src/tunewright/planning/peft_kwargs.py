@@ -1,7 +1,5 @@
 """What PEFT needs besides the fields of a config: steps, tokenizer, sizes of the model. For both worker and script."""
 
-from typing import Any
-
 from tunewright.config.methods import ALL_LINEAR, METHODS, AdaLora, Targeted
 from tunewright.planning.run_plan import Plan
 
@@ -16,7 +14,7 @@ LOFTQ = {"loftq_bits": 4, "loftq_iter": 1}
 def known_fields(plan: Plan, num_steps: int) -> dict[str, object]:
     """Fields of PEFT's config that follow from the plan and from the steps that will be made, in PEFT's names."""
     run, model = plan.run, plan.facts.model
-    known: dict[str, Any] = {}
+    known: dict[str, object] = {}
     if isinstance(run.peft, AdaLora):
         known["total_step"] = num_steps
         if num_steps != plan.num_steps:  # the schedule keeps its shape

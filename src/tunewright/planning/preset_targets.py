@@ -90,8 +90,12 @@ def rows_of(model: ModelInfo) -> list[PresetRow]:
     rows = _rows(model.model_type, roles, tuple(expert_parameters(model)))
     return [
         PresetRow(
-            row.family, row.preset, row.roles, row.experts,
-            lora_parameters(model, row.target_modules, row.target_parameters, row.preset.r), model.num_parameters,
+            row.family,
+            row.preset,
+            row.roles,
+            row.experts,
+            lora_parameters(model, row.target_modules, row.target_parameters, row.preset.r),
+            model.num_parameters,
         )
         for row in rows
-    ]  # fmt: skip
+    ]

@@ -148,7 +148,7 @@ def _accumulation(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 # Rows up to which this many epochs are trained. A fresh head begins at chance and needs more steps than a model that can
 # already write.
-PASSES = {
+EPOCHS = {
     True: ((100, 5.0), (500, 3.0), (800, 2.0)),
     False: ((200, 20.0), (1_000, 10.0), (4_000, 6.0), (20_000, 3.0)),
 }
@@ -156,7 +156,7 @@ PASSES = {
 
 def _epochs(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     rows, writes = facts.data.num_sequences, TASKS[resolved(run.task)].writes
-    value = next((passes for limit, passes in PASSES[writes] if rows < limit), 1.0)
+    value = next((epochs for limit, epochs in EPOCHS[writes] if rows < limit), 1.0)
     if value == 1.0:
         reason = N_("{rows} rows are enough to learn the task in one epoch")
     elif writes:
@@ -291,10 +291,10 @@ def trained_by(run: ResolvedConfig, facts: InspectedFacts) -> int:
 def largest_step(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape:
     """The largest micro-batch of a run: padded to the longest row, or packed up to the tokens there are."""
     rows, length = run.train.per_device_train_batch_size, run.data.max_length
-    learned, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
+    virtual, longest = virtual_tokens(run.peft), min(length, facts.data.lengths["longest"])
     if "packing" not in (paths := fast_paths(run, facts)):
         return BatchShape(
-            rows=rows, tokens=rows * (longest + learned), is_whole=run.train.gradient_accumulation_steps == 1
+            rows=rows, tokens=rows * (longest + virtual), is_whole=run.train.gradient_accumulation_steps == 1
         )
     # The longest rows of all may come in one step, and a run rehearses that before step 0.
     batch, there = effective_batch(run), max(1, facts.data.num_sequences)
@@ -326,18 +326,27 @@ def kind_of(run: ResolvedConfig, facts: InspectedFacts) -> ComputeMode:
     """How a run holds and computes its model."""
     paths = fast_paths(run, facts)
     return ComputeMode(
-        precision=run.model.precision, checkpointing=run.train.activation_checkpointing, answer_loss="answer_loss" in paths,
-        merged="merged_lora" in paths, int8="int8" in paths, is_gpu=not facts.is_on_cpu,
-    )  # fmt: skip
+        precision=run.model.precision,
+        checkpointing=run.train.activation_checkpointing,
+        answer_loss="answer_loss" in paths,
+        merged="merged_lora" in paths,
+        int8="int8" in paths,
+        is_gpu=not facts.is_on_cpu,
+    )
 
 
 def estimate_for(run: ResolvedConfig, facts: InspectedFacts) -> MemoryEstimate:
     """Memory of a run."""
     return estimate(
-        run, facts.model, adapted_by(run, facts), largest_step(run, facts), num_labels=len(facts.data.labels) or 1,
-        kind=kind_of(run, facts), compared=compared_tokens(facts),
+        run,
+        facts.model,
+        adapted_by(run, facts),
+        largest_step(run, facts),
+        num_labels=len(facts.data.labels) or 1,
+        kind=kind_of(run, facts),
+        compared=compared_tokens(facts),
         written=largest_answers(run, facts),
-    )  # fmt: skip
+    )
 
 
 RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]], ...] = (

@@ -49,7 +49,7 @@ class PlannedChoice(FrozenModel):
         """The reason in this process's language."""
         return _(self.reason).format_map(self.values)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "path": self.path,
             "value": self.value,
@@ -88,13 +88,17 @@ class TimeEstimate(FrozenModel):
     def seconds(self) -> float:
         return sum(self.parts.values())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         rounded = {name: round(seconds, 1) for name, seconds in self.parts.items()}
         low, high = self.low_share * self.seconds, self.high_share * self.seconds
         return {
-            "seconds": round(self.seconds, 1), "low": round(low, 1), "high": round(high, 1), "parts": rounded,
-            "step_seconds": round(self.step_seconds, 3), "tokens": self.tokens,
-        }  # fmt: skip
+            "seconds": round(self.seconds, 1),
+            "low": round(low, 1),
+            "high": round(high, 1),
+            "parts": rounded,
+            "step_seconds": round(self.step_seconds, 3),
+            "tokens": self.tokens,
+        }
 
 
 class Alternative(FrozenModel):
@@ -102,7 +106,7 @@ class Alternative(FrozenModel):
 
     title: str
     changes: dict[str, object]
-    values: dict[str, Any] = Field(default_factory=dict)
+    values: dict[str, object] = Field(default_factory=dict)
     peak_bytes: int
     seconds: float | None
     trainable_parameters: int
@@ -131,7 +135,7 @@ class FullFineTuning(FrozenModel):
     memory: MemoryEstimate
     seconds: float | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"memory": self.memory.to_json(), "seconds": self.seconds}
 
 

@@ -1,7 +1,5 @@
 """The tables of a run whose answers are labels: the confusion matrix, and what is found of each label."""
 
-from typing import Any
-
 from tunewright.i18n import N_, _
 from tunewright.metrics import confusion_matrix
 from tunewright.metrics.confusion_matrix import ConfusionMatrix
@@ -54,7 +52,7 @@ def label_tables(record: RunRecord) -> dict[str, object]:
     }
 
 
-def _matrix(confusion: ConfusionMatrix) -> dict[str, Any]:
+def _matrix(confusion: ConfusionMatrix) -> dict[str, object]:
     """Cells shaded by their share of the row: of all texts of a label, those that were given this one."""
     names = [_("all others") if name is None else name for name in confusion.labels]
     rows = []

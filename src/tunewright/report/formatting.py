@@ -64,17 +64,23 @@ MEANINGS: Mapping[str, str] = {
         "How badly the reference answers were predicted, per token, on rows that were not trained on: 0 is perfect, "
         "lower is better."
     ),
-    "entity_f1": _F1, "micro_f1": _F1, "macro_f1": _F1,
+    "entity_f1": _F1,
+    "micro_f1": _F1,
+    "macro_f1": _F1,
     **{
         metric: term.text
         for metric, name in (("perplexity", "perplexity"), ("field_f1", "field F1"), ("exact_match", "exact match"))
-        for term in load_terms() if term.name == name
+        for term in load_terms()
+        if term.name == name
     },
-}  # fmt: skip
+}
 # Who decided a value; a place in a file and a flag are shown as they are.
 ORIGINS: Mapping[str, str] = {
-    "argument": N_("command line"), "default": N_("default"), "demo": N_("demo"), "plan": N_("plan"),
-}  # fmt: skip
+    "argument": N_("command line"),
+    "default": N_("default"),
+    "demo": N_("demo"),
+    "plan": N_("plan"),
+}
 TOPICS: Mapping[str, str] = {
     "speed": N_("speed"),
     "libraries": N_("products"),
@@ -110,9 +116,12 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 FOLDERS: Mapping[str, str] = {"adapter": N_("adapter"), "checkpoint": N_("checkpoint"), "folder": N_("folder")}
 HARMS: Mapping[str, str] = {
-    "damaged": N_("damaged"), "missing": N_("missing"), "extra": N_("not in the manifest"), "unreadable": N_("unreadable"),
+    "damaged": N_("damaged"),
+    "missing": N_("missing"),
+    "extra": N_("not in the manifest"),
+    "unreadable": N_("unreadable"),
     "changed": N_("another one than in the training"),
-}  # fmt: skip
+}
 CHECKS: Mapping[str, str] = {
     "accumulated": N_("row by row = all rows at once"),
     "onednn_matmul": N_("oneDNN's products = torch's own"),
@@ -135,8 +144,11 @@ COMPARED: Mapping[str, str] = {
 SEVERITIES: Mapping[str, str] = {"error": N_("error"), "warning": N_("warning"), "hint": N_("hint")}
 CONFIDENCES: Mapping[str, str] = {"certain": N_("certain"), "likely": N_("likely"), "possible": N_("possible")}
 LENGTHS: Mapping[str, str] = {
-    "median": N_("median"), "p95": N_("95 % within"), "p99": N_("99 % within"), "longest": N_("longest"),
-}  # fmt: skip
+    "median": N_("median"),
+    "p95": N_("95 % within"),
+    "p99": N_("99 % within"),
+    "longest": N_("longest"),
+}
 DASH = "–"
 # A path in a command, a config or a sentence; addresses and the system's own folders do not count.
 _NAME = r"[^\s/'\"`|]+"
@@ -281,7 +293,7 @@ def file_name(path: str) -> str:
     return Path(path).name if Path(path).is_absolute() else path
 
 
-def learned(summary: DataSummary) -> str:
+def in_loss(summary: DataSummary) -> str:
     """What there is to learn: labels with the rarest and the most frequent, numbers, or the share of tokens."""
     counts = summary.labels
     if counts:

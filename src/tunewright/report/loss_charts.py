@@ -88,7 +88,7 @@ def rate_table(record: RunRecord) -> list[tuple[str, str]]:
     return [(f"{event.step:,}", formatting.number(event.learning_rate)) for event in events]
 
 
-def stack(parts: Mapping[str, float], whole: float) -> list[dict[str, Any]]:
+def stack(parts: Mapping[str, float], whole: float) -> list[dict[str, object]]:
     """Segments of a bar: name, value, begin and width in percent of `whole`."""
     segments, begin = [], 0.0
     for name, value in parts.items():

@@ -1,7 +1,6 @@
 """What each section of the report shows: figures of a record, put into words. The template only sets them."""
 
 import shlex
-from typing import Any
 
 from tunewright.errors import Problem
 from tunewright.i18n import N_, _, ngettext
@@ -60,7 +59,7 @@ def sides(record: RunRecord) -> dict[Side, str]:
     return {**named, "after": _("tuned")}
 
 
-def _tile(score: ScoreChange, names: dict[Side, str]) -> dict[str, Any]:
+def _tile(score: ScoreChange, names: dict[Side, str]) -> dict[str, object]:
     values = {side: value for side in names if (value := _value(score, side)) is not None}
     is_share = score.metric in METRICS and METRICS[score.metric].kind == "share"
     with_interval = [side for side in values if side in score.intervals or side == "baseline"]
@@ -230,7 +229,7 @@ def samples(record: RunRecord) -> dict[str, object]:
     }
 
 
-def gate(record: RunRecord) -> dict[str, Any]:
+def data_checks(record: RunRecord) -> dict[str, object]:
     summary = record.summary
     if not summary:
         return {}
@@ -252,12 +251,12 @@ def gate(record: RunRecord) -> dict[str, Any]:
         "kinds": kinds,
         "lengths": [(formatting.label(formatting.LENGTHS, name), value) for name, value in summary.lengths.items()],
         "histogram": length_histogram.histogram(summary),
-        "learned": formatting.learned(summary),
+        "in_loss": formatting.in_loss(summary),
         "has_bad_rows": record.run.file(file_names.BAD_ROWS).is_file(),
     }
 
 
-def promise(record: RunRecord) -> dict[str, object]:
+def estimates(record: RunRecord) -> dict[str, object]:
     plan, result, peak = record.plan, record.result, record.peak_bytes
     speed = record.tokens_per_second
     rows = [
@@ -292,10 +291,10 @@ def promise(record: RunRecord) -> dict[str, object]:
     }
 
 
-def _off(promised: int, measured: int | None) -> str:
-    if not measured or not promised:
+def _off(estimated: int, measured: int | None) -> str:
+    if not measured or not estimated:
         return ""
-    change = round(100 * (measured - promised) / promised)
+    change = round(100 * (measured - estimated) / estimated)
     return formatting.with_sign(f"{change:+d}".replace("-", "−")) if change else _("as planned")
 
 
@@ -303,7 +302,7 @@ def alerts(record: RunRecord) -> list[Problem]:
     return [event.problem for event in record.history.alerts.last]
 
 
-def repeat(record: RunRecord) -> dict[str, Any]:
+def repeat(record: RunRecord) -> dict[str, object]:
     run, train, base = record.run, record.plan.run.train, base_of(record.plan)
     name = shlex.quote(run.name)
     return {

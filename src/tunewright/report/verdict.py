@@ -8,7 +8,7 @@ less than `SAME_LOSS` counts as the same, however sure the rows are of the chang
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from tunewright.config.tasks import Task
 from tunewright.i18n import N_, _, counted, spoken
@@ -91,7 +91,7 @@ class Verdict:
     kind: VerdictKind
     metric: str | None
     reason: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
     reference: str = "base"
 
     def title(self) -> str:
@@ -354,7 +354,7 @@ def _judged(score: ScoreChange, references: tuple[str, str]) -> Verdict:
     return Verdict(kind, score.metric, reason, values, reference)
 
 
-def _rows(count: int) -> dict[str, Any]:
+def _rows(count: int) -> dict[str, object]:
     """A number of rows, alone and in sentences."""
     answers = counted("{count} held-out answer", "{count} held-out answers", count)
     return {

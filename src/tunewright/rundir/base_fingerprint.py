@@ -39,20 +39,20 @@ class BaseChange:
     new: str
 
 
-def read_contents(plan: Plan, *, reporter: Reporter = SILENT, anew: bool = False) -> Contents:
-    """Digests of the current base. With `anew` weights are read even where their digest is known.
+def read_contents(plan: Plan, *, reporter: Reporter = SILENT, use_cache: bool = True) -> Contents:
+    """Digests of the current base. Without `use_cache` weights are read even where their digest is known.
 
     Raises: ModelError E309, E315, E320; OSError where a file cannot be read.
     """
     model = plan.facts.model
     return Contents(
-        weights=_weights(model, reporter, anew),
+        weights=_weights(model, reporter, use_cache=use_cache),
         tokenizer=_tokenizer(model),
         template=_template(model, plan.run.model.chat_template),
     )
 
 
-def changes(plan: Plan, *, anew: bool = False) -> list[BaseChange]:
+def changes(plan: Plan, *, use_cache: bool = True) -> list[BaseChange]:
     """What is not as it was when the run was made; nothing for runs that were made before this was written down.
 
     Raises: as `read_contents`.
@@ -60,10 +60,12 @@ def changes(plan: Plan, *, anew: bool = False) -> list[BaseChange]:
     then = plan.facts.model.contents
     if not then.weights:
         return []
-    now = read_contents(plan, anew=anew)
+    now = read_contents(plan, use_cache=use_cache)
     pairs = (
-        (WEIGHTS, then.weights, now.weights), (TOKENIZER, then.tokenizer, now.tokenizer), (TEMPLATE, then.template, now.template),
-    )  # fmt: skip
+        (WEIGHTS, then.weights, now.weights),
+        (TOKENIZER, then.tokenizer, now.tokenizer),
+        (TEMPLATE, then.template, now.template),
+    )
     return [BaseChange(what, old[:12], new[:12]) for what, old, new in pairs if old != new]
 
 
@@ -83,14 +85,14 @@ def as_problems(code: str, base_changes: list[BaseChange], **values: Any) -> lis
     ]
 
 
-def _weights(model: ModelInfo, reporter: Reporter, anew: bool) -> str:
+def _weights(model: ModelInfo, reporter: Reporter, *, use_cache: bool) -> str:
     files = weight_files(Path(model.folder))
     size = sum(file.stat().st_size for file in files)
     if size > LONG_BYTES and any(_known(file) is None for file in files):
         reporter.note(
             _("Reading the weights once, to recognise them later ({gigabytes} GB)").format(gigabytes=round(size / 1e9))
         )
-    digests = sorted(sha256(file) if anew else digest(file) for file in files)
+    digests = sorted(digest(file) if use_cache else sha256(file) for file in files)
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

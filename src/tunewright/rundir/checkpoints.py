@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tunewright.errors import exists_already
 from tunewright.rundir import atomic_io
@@ -32,6 +32,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@dataclass(frozen=True)
+class FileDigest:
+    """A sealed file's size and digest."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder was sealed with: its run and step, its files by relative name, and what it was made from."""
+
+    run: str
+    step: int
+    files: Mapping[str, FileDigest]
+    identity: Mapping[str, object]
+
+
 def _digest(manifest: Mapping[str, object]) -> str:
     body = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -44,7 +62,7 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -> None:
+def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, object]) -> None:
     """Bring a staged folder to the disk and write its manifest: the last file to be written in it."""
     atomic_io.sync_folder(folder)
     files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
@@ -53,19 +71,18 @@ def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, Any]) -
     atomic_io.write_json(folder / MANIFEST, manifest)
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path) -> Manifest | None:
     """The manifest if it is whole and names files of its folder alone, else None."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        is_whole = manifest["sha256"] == _digest(manifest) and manifest.keys() >= FIELDS
-        return dict(manifest) if is_whole and _has_our_shape(manifest["files"]) else None
+        stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if stored["sha256"] != _digest(stored) or not stored.keys() >= FIELDS:
+            return None
+        files = {name: FileDigest(entry["bytes"], entry["sha256"]) for name, entry in stored["files"].items()}
+        # A folder may come from anybody, and its manifest is not read as paths to elsewhere.
+        is_plain_folder = all(is_plain(name) for name in files)
+        return Manifest(stored["run"], stored["step"], files, stored["identity"]) if is_plain_folder else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-
-
-def _has_our_shape(files: Mapping[str, Any]) -> bool:
-    """A folder may come from anybody, and its manifest is not read as paths to elsewhere."""
-    return all(is_plain(name) and entry.keys() >= {"bytes", "sha256"} for name, entry in files.items())
 
 
 @dataclass(frozen=True)
@@ -83,18 +100,18 @@ def faults(folder: Path, digest: Callable[[Path], str] = sha256) -> Iterator[Che
         yield CheckpointFault(MANIFEST, "damaged" if (folder / MANIFEST).is_file() else "missing")
         return
     present = _files(folder)
-    for name, expected in manifest["files"].items():
+    for name, expected in manifest.files.items():
         if name not in present:
             yield CheckpointFault(name, "missing")
         elif kind := _harm(present[name], expected, digest):
             yield CheckpointFault(name, kind)
-    yield from (CheckpointFault(name, "extra") for name in present if name not in manifest["files"])
+    yield from (CheckpointFault(name, "extra") for name in present if name not in manifest.files)
 
 
-def _harm(path: Path, expected: Mapping[str, Any], digest: Callable[[Path], str]) -> Harm | None:
+def _harm(path: Path, expected: FileDigest, digest: Callable[[Path], str]) -> Harm | None:
     """What happened to a file that is there."""
     try:
-        is_same = path.stat().st_size == expected["bytes"] and digest(path) == expected["sha256"]
+        is_same = path.stat().st_size == expected.bytes and digest(path) == expected.sha256
     except OSError:
         return "unreadable"
     return None if is_same else "damaged"
@@ -145,7 +162,7 @@ class CheckpointStore:
             self._publish(step, fill, identity)
         self.rotate(keep, (best_step,))
 
-    def _publish(self, step: int, fill: Callable[[Path], None], identity: Mapping[str, Any]) -> None:
+    def _publish(self, step: int, fill: Callable[[Path], None], identity: Mapping[str, object]) -> None:
         target = self.folder / f"checkpoint-{step}"
         if target.exists() and self._is_foreign(target):
             raise exists_already(target)
@@ -170,18 +187,18 @@ class CheckpointStore:
         manifest = read_manifest(folder)
         if manifest is None:
             return not any((folder / name).exists() for name in (MANIFEST, TOTALS))
-        return bool(manifest["run"] != self.run_id)
+        return manifest.run != self.run_id
 
     def _unsealed(self, step: int, folder: Path) -> str:
         """Why a folder of ours is not a checkpoint, by its manifest and its files' names; empty if it is one."""
         manifest = read_manifest(folder)
         if manifest is None:
             return damage(folder)
-        if (manifest["run"], manifest["step"]) != (self.run_id, step):
-            return f"{folder.name}: the manifest is that of step {manifest['step']} of run {manifest['run']}"
-        odd = sorted(manifest["files"].keys() ^ _files(folder).keys())
+        if (manifest.run, manifest.step) != (self.run_id, step):
+            return f"{folder.name}: the manifest is that of step {manifest.step} of run {manifest.run}"
+        odd = sorted(manifest.files.keys() ^ _files(folder).keys())
         if odd:
-            return f"{folder.name}: {odd[0]} is {'missing' if odd[0] in manifest['files'] else 'not in the manifest'}"
+            return f"{folder.name}: {odd[0]} is {'missing' if odd[0] in manifest.files else 'not in the manifest'}"
         return ""
 
     def _fault(self, step: int, folder: Path) -> str:

@@ -50,7 +50,7 @@ def _base(plan: Plan) -> Iterator[IntegrityReport]:
         return
     folder = Path(plan.facts.model.folder)
     try:
-        changed = [CheckpointFault(change.what, "changed") for change in changes(plan, anew=True)]
+        changed = [CheckpointFault(change.what, "changed") for change in changes(plan, use_cache=False)]
         yield IntegrityReport(folder, "base", None, len(weight_files(folder)) + 1, tuple(changed))
     except (OSError, ModelError):
         yield IntegrityReport(
@@ -69,5 +69,5 @@ def _of_run(run: RunDir) -> Iterator[IntegrityReport]:
 def _checked(folder: Path, kind: IntegrityKind, step: int | None = None) -> IntegrityReport:
     manifest = read_manifest(folder)
     if step is None and manifest is not None:
-        step = manifest.get("step") or None  # an adapter's is 0: it is the best of all steps
-    return IntegrityReport(folder, kind, step, len(manifest["files"]) if manifest else 0, tuple(faults(folder)))
+        step = manifest.step or None  # an adapter's is 0: it is the best of all steps
+    return IntegrityReport(folder, kind, step, len(manifest.files) if manifest else 0, tuple(faults(folder)))

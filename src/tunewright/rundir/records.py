@@ -234,7 +234,7 @@ class SettingRecord(StoredRecord):
 
     ask: str
     """what is compared"""
-    values: dict[str, Any]
+    values: dict[str, object]
     """settings by path"""
 
 

@@ -25,6 +25,7 @@ from tunewright.security.printable_text import redact as redact
 from tunewright.security.processes import command as command
 from tunewright.security.processes import spawn as spawn
 from tunewright.security.processes import tried as tried
+from tunewright.security.safetensors_header import TensorEntry as TensorEntry
 from tunewright.security.safetensors_header import safetensors_header as safetensors_header
 from tunewright.security.safetensors_header import shards as shards
 from tunewright.security.sealed_cache import seal_object as seal_object

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from tunewright.errors import Where, error
 from tunewright.i18n import N_, Phrase
@@ -10,7 +9,7 @@ from tunewright.security.json_file import read_json, walk
 from tunewright.security.model_folder import PICKLES, refuse_code
 from tunewright.security.paths import check_link
 from tunewright.security.regex_timeout import pattern_fault
-from tunewright.security.safetensors_header import safetensors_header
+from tunewright.security.safetensors_header import TensorEntry, safetensors_header
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MAX_CONFIG_BYTES = 16 * 2**20  # AdaLoRA lists a truth value for every rank of every layer
@@ -20,9 +19,15 @@ _IMPORTED = ("auto_mapping", "megatron_config", "tokenizer_kwargs")
 _USUAL_CORE = "megatron.core"
 _KNOWN_PATHS = ("base_model_name_or_path", "tokenizer_name_or_path")
 _NAMES = (
-    "target_modules", "exclude_modules", "feedforward_modules", "modules_to_save", "layers_pattern",
-    "target_parameters", "rank_pattern", "alpha_pattern",
-)  # fmt: skip
+    "target_modules",
+    "exclude_modules",
+    "feedforward_modules",
+    "modules_to_save",
+    "layers_pattern",
+    "target_parameters",
+    "rank_pattern",
+    "alpha_pattern",
+)
 _SIZES = (
     "r", "init_r", "target_r", "rank_pattern", "num_virtual_tokens", "token_dim", "num_transformer_submodules",
     "num_layers", "encoder_hidden_size", "encoder_num_layers", "n_frequency", "block_size", "oft_block_size",
@@ -66,7 +71,7 @@ def gate_adapter(folder: Path, layers: Layers, kinds: Collection[str]) -> dict[s
     return config
 
 
-def _refuse_imports(path: Path, config: Mapping[str, Any]) -> None:
+def _refuse_imports(path: Path, config: Mapping[str, object]) -> None:
     for key, value, _depth in walk(dict(config)):
         is_path = key.endswith(("_file", "_path")) and key not in _KNOWN_PATHS
         if value and (key in _IMPORTED or is_path or (key == "megatron_core" and value != _USUAL_CORE)):
@@ -89,7 +94,7 @@ def _check_names(config: Mapping[str, object], names: list[str]) -> None:
         raise _misfit(fault)
 
 
-def _check_sizes(config: Mapping[str, Any], layers: Layers, header: Mapping[str, Any]) -> None:
+def _check_sizes(config: Mapping[str, object], layers: Layers, header: Mapping[str, TensorEntry]) -> None:
     """PEFT makes room for the sizes of the config before it looks at the file."""
     sides = [side for pair in layers.values() for side in pair]
     stored = [side for entry in header.values() for side in entry["shape"]]
@@ -103,7 +108,7 @@ def _check_sizes(config: Mapping[str, Any], layers: Layers, header: Mapping[str,
                 raise _misfit(f"{key}={value} is more than this model and the adapter's tensors explain")
 
 
-def _check_lora(config: Mapping[str, Any], layers: Layers, header: Mapping[str, Any]) -> None:
+def _check_lora(config: Mapping[str, object], layers: Layers, header: Mapping[str, TensorEntry]) -> None:
     """Factors of known layers have the shapes (r, in) and (out, r)."""
     r = max((value for value in _ranks(config)), default=0)
     for name, entry in header.items():
@@ -118,7 +123,7 @@ def _check_lora(config: Mapping[str, Any], layers: Layers, header: Mapping[str, 
             raise _misfit(f"{name}: {tuple(shape)} stored, r={r} and {into} values in, {out} out expected")
 
 
-def _ranks(config: Mapping[str, Any]) -> Iterator[int]:
+def _ranks(config: Mapping[str, object]) -> Iterator[int]:
     for key in ("r", "init_r", "rank_pattern"):
         for _key, value, _depth in walk(config.get(key)):
             if type(value) is int:

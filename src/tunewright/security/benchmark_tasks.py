@@ -19,9 +19,15 @@ _MAX_BYTES = 2**20
 _MAX_DEPTH = 30
 # use_prompt reads further files; the last three reach `generate`, which runs what they name.
 _REFUSED_KEYS = (
-    "class", "custom_dataset", "unsafe_code", "hf_evaluate", "use_prompt",
-    "custom_generate", "trust_remote_code", "assistant_model",
-)  # fmt: skip
+    "class",
+    "custom_dataset",
+    "unsafe_code",
+    "hf_evaluate",
+    "use_prompt",
+    "custom_generate",
+    "trust_remote_code",
+    "assistant_model",
+)
 _LOADERS = ("json", "csv", "parquet", "arrow", "text")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _WORD = re.compile(r"\w+")

@@ -54,7 +54,7 @@ def _other_configs(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.glob("*config*.json")) if path.name != "config.json")
 
 
-def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
+def refuse_code(path: Path, content: Mapping[str, object]) -> None:
     """Raises: ModelError E307 for keys, at any depth, that make a library import or fetch code."""
     # Older repositories of these types carry code beside what transformers has itself; it is never asked for.
     is_native = content.get("model_type") in NATIVE

@@ -7,7 +7,7 @@ Beyond it, repeated names, unknown fields and more than eight axes are refused (
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from tunewright.errors import Where, error
 from tunewright.i18n import N_, Phrase
@@ -25,7 +25,15 @@ _LFS_POINTER = b"version "  # then the address of its specification
 _ENTRY = {"dtype", "shape", "data_offsets"}
 
 
-def safetensors_header(path: Path) -> dict[str, Any]:
+class TensorEntry(TypedDict):
+    """What a safetensors header says about a tensor: its type, its shape, its first byte and end."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: list[int]
+
+
+def safetensors_header(path: Path) -> dict[str, TensorEntry]:
     """Names, shapes and types of a safetensors file: tensors of known types that fill the file, none over another.
 
     Raises: ModelError E309.

@@ -5,13 +5,14 @@ A cache never ends a command and is never trusted when damaged: whoever reads No
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 DIGEST = "sha256"
 
 
-def seal_object(path: Path, value: dict[str, Any]) -> bytes:
+def seal_object(path: Path, value: Mapping[str, object]) -> bytes:
     """A JSON object with its digest in it, to be written to `path`."""
     sealed = {**value, DIGEST: _digest(path, _canonical(value))}
     return json.dumps(sealed, indent=1, allow_nan=False).encode() + b"\n"
@@ -28,7 +29,7 @@ def unseal_object(path: Path, *, by_hand: bool = False) -> dict[str, Any] | None
     return value if holds else None
 
 
-def _canonical(value: dict[str, Any]) -> bytes:
+def _canonical(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tunewright.config.run_config import DataConfig
 from tunewright.data.files.json_scanner import KEPT_CHARACTERS
 from tunewright.data.load_examples import load_examples
-from tunewright.data.rejected_rows import left_out
+from tunewright.data.rejected_rows import RejectedRow, left_out
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.validation import ValidatedData, judge, validate_data
 
@@ -49,12 +50,12 @@ def validated(tokenizer: TextTokenizer, **options: Any) -> tuple[ValidatedData, 
     return validate_data(load_examples(spec, 0), spec, tokenizer, max_length=1000), spec
 
 
-def assert_nothing_is_lost(validated_data: ValidatedData, records: list[dict[str, Any]]) -> None:
+def assert_nothing_is_lost(validated_data: ValidatedData, records: list[RejectedRow]) -> None:
     summary = validated_data.summary
     assert summary.rows == summary.used + summary.held_out + summary.dropped
-    assert summary.dropped == len(records) == len({(r["file"], r["row"]) for r in records})
-    assert all(r["code"] and r["reason"] and len(r["text"]) <= 6 * KEPT_CHARACTERS for r in records)
-    text = "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) for r in records)
+    assert summary.dropped == len(records) == len({(r.file, r.row) for r in records})
+    assert all(r.code and r.reason and len(r.text) <= 6 * KEPT_CHARACTERS for r in records)
+    text = "".join(json.dumps(asdict(r), ensure_ascii=False, allow_nan=False) for r in records)
     assert text.encode("utf-8")
 
 
@@ -76,11 +77,11 @@ def test_two_hundred_rows_of_which_each_damaged_one_is_kept_with_its_text(
 
     assert validated_data.summary.rows == ROWS
     assert_nothing_is_lost(validated_data, records)
-    places = [(r["file"], r["line"], r["row"], r["code"]) for r in records]
+    places = [(r.file, r.line, r.row, r.code) for r in records]
     assert places == [(str(path), n, n, code) for n, (code, _line) in enumerate(lines, 1) if code]
     for record in records:
-        raw = lines[record["line"] - 1][1].decode("utf-8", "backslashreplace")
-        assert is_same_row(record["text"], raw), record
+        raw = lines[record.line - 1][1].decode("utf-8", "backslashreplace")
+        assert is_same_row(record.text, raw), record
     assert judge(validated_data, spec) == []
 
 
@@ -103,9 +104,9 @@ def test_a_row_with_several_faults_stands_once_with_all_reasons(tmp_path: Path, 
     path.write_bytes(b"\n".join([as_line({"messages": turns}), *(as_line(conversation(f"q {n}")) for n in range(4))]))
     validated_data, spec = validated(tokenizer, train=str(path))
     (record,) = left_out(validated_data.loaded, spec)
-    assert record["code"] == "E203"
-    assert "is empty; " in record["reason"] and "must be text" in record["reason"]
-    assert json.loads(record["text"]) == {"messages": turns}
+    assert record.code == "E203"
+    assert "is empty; " in record.reason and "must be text" in record.reason
+    assert json.loads(record.text) == {"messages": turns}
     assert_nothing_is_lost(validated_data, [record])
 
 
@@ -116,10 +117,10 @@ def test_held_out_rows_are_kept_too_with_their_own_file(tmp_path: Path, tokenize
     validated_data, spec = validated(tokenizer, train=str(train), holdout=str(held_out))
     records = left_out(validated_data.loaded, spec)
     assert_nothing_is_lost(validated_data, records)
-    assert [(Path(r["file"]).name, r["line"], r["code"]) for r in records] == [
+    assert [(Path(r.file).name, r.line, r.code) for r in records] == [
         ("held_out.jsonl", 1, "W213"), ("held_out.jsonl", 2, "E204"), ("train.jsonl", 7, "E204")
     ]  # fmt: skip
-    assert [r["text"].strip() for r in records[1:]] == ["{half too", "{half"]
+    assert [r.text.strip() for r in records[1:]] == ["{half too", "{half"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_the_text_is_kept_of_every_kind_of_file(
     validated_data, spec = validated(tokenizer, train=str(path), max_bad=1)
     records = left_out(validated_data.loaded, spec)
     assert_nothing_is_lost(validated_data, records)
-    assert [r["text"] for r in records] == texts
+    assert [r.text for r in records] == texts
 
 
 def test_long_rows_are_kept_in_part(tmp_path: Path, tokenizer: TextTokenizer) -> None:
@@ -148,7 +149,7 @@ def test_long_rows_are_kept_in_part(tmp_path: Path, tokenizer: TextTokenizer) ->
     )
     validated_data, spec = validated(tokenizer, train=str(path))
     (record,) = left_out(validated_data.loaded, spec)
-    assert (record["code"], len(record["text"])) == ("E213", KEPT_CHARACTERS)
+    assert (record.code, len(record.text)) == ("E213", KEPT_CHARACTERS)
 
 
 def test_more_damage_than_allowed_stops_the_run_although_it_may_be_left_out(

@@ -61,10 +61,10 @@ def test_the_run_its_fingerprint_and_its_quarantine_follow_one_choice(tmp_path: 
     assert [example.messages[0].content for example in loaded.train] == ["a", "b"]
     assert [example.messages[0].content for example in loaded.held_out] == ["c"]
     records = left_out(loaded, spec)
-    assert [(Path(r["file"]).name, r["line"], r["code"]) for r in records] == [
+    assert [(Path(r.file).name, r.line, r.code) for r in records] == [
         ("train.jsonl", 3, "E207"), ("valid.jsonl", 2, "W213"), ("valid.jsonl", 3, "E207"),
     ]  # fmt: skip
-    assert all(r["text"] for r in records)
+    assert all(r.text for r in records)
     before = data_fingerprint(spec)
     (tmp_path / "test.jsonl").write_text(rows("other"))
     assert data_fingerprint(spec) == before

@@ -60,14 +60,14 @@ def falling(steps: int = STEPS, *, start: float = 2.6, end: float = 0.3) -> list
     return [end + (start - end) * math.exp(-6 * i / steps) + 0.05 * math.sin(2.3 * i) for i in range(steps)]
 
 
-def logged(losses: Sequence[float | None], *, passes: float = 1.0, norm: float = 0.8, **fields: Any) -> list[LogEvent]:
+def logged(losses: Sequence[float | None], *, epochs: float = 1.0, norm: float = 0.8, **fields: Any) -> list[LogEvent]:
     """Events as the worker logs them, one for each loss."""
     steps = len(losses)
     return [
         event(
             "log", **{
                 "step": i + 1, "loss": loss, "grad_norm": norm, "learning_rate": 5e-4,
-                "epoch": passes * (i + 1) / steps, "rss_bytes": 2 * GIB, "padding_share": 0.02, "row_wait_share": 0.003,
+                "epoch": epochs * (i + 1) / steps, "rss_bytes": 2 * GIB, "padding_share": 0.02, "row_wait_share": 0.003,
                 "core_wait_share": 0.01, **fields,
             }
         )

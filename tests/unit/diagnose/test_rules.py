@@ -126,7 +126,7 @@ def test_an_adapter_without_gradient_is_named_whatever_the_learning_rate(sick: S
     for settings in ({}, {"train__learning_rate": 1e-6}):
         finding = only(sick(settings, logs=logged(flat(), norm=0.0), evals=measured([2.6, 2.6])), "D203")
         assert finding.confidence == "certain"
-    assert codes(sick(logs=logged([1e-4] * STEPS, norm=1e-9, passes=20.0), evals=measured([0.01, 0.01]))) == []
+    assert codes(sick(logs=logged([1e-4] * STEPS, norm=1e-9, epochs=20.0), evals=measured([0.01, 0.01]))) == []
 
 
 def test_rows_that_lost_their_answers_are_named(sick: Sick) -> None:
@@ -151,12 +151,12 @@ def test_texts_that_were_written_in_a_template_before_are_named(sick: Sick) -> N
 
 def test_a_very_small_adapter_that_came_to_rest_is_named(sick: Sick) -> None:
     resting = falling(STEPS, start=2.6, end=2.0)
-    finding = only(sick({"peft__r": 1}, logs=logged(resting, passes=5.0), evals=measured([2.2, 2.1])), "D206")
+    finding = only(sick({"peft__r": 1}, logs=logged(resting, epochs=5.0), evals=measured([2.2, 2.1])), "D206")
     assert finding.confidence == "possible"
     assert finding.remedies[0].patch == {"peft.r": "auto"}
-    assert codes(sick({"peft__r": 8}, logs=logged(resting, passes=5.0), evals=measured([2.2, 2.1]))) == []
-    assert codes(sick({"peft__r": 1}, logs=logged(falling(), passes=5.0))) == [], "it learned all the same"
-    assert codes(sick({"peft__r": 1}, logs=logged(resting, passes=1.0), evals=measured([2.2, 2.1]))) == [], "one pass"
+    assert codes(sick({"peft__r": 8}, logs=logged(resting, epochs=5.0), evals=measured([2.2, 2.1]))) == []
+    assert codes(sick({"peft__r": 1}, logs=logged(falling(), epochs=5.0))) == [], "it learned all the same"
+    assert codes(sick({"peft__r": 1}, logs=logged(resting, epochs=1.0), evals=measured([2.2, 2.1]))) == [], "one pass"
 
 
 def test_contradictory_rows_are_certain_for_labels_and_possible_for_texts(sick: Sick) -> None:
@@ -189,7 +189,7 @@ REMEMBERING = [*falling(40), *[0.02] * 20]
 
 
 def test_a_rising_held_out_loss_is_named_with_the_step_that_was_best(sick: Sick) -> None:
-    evidence = sick(logs=logged(falling(), passes=10.0), evals=measured([1.0, 0.8, 0.9, 1.0, 1.2]))
+    evidence = sick(logs=logged(falling(), epochs=10.0), evals=measured([1.0, 0.8, 0.9, 1.0, 1.2]))
     finding = only(evidence, "D301")
     assert (finding.problem.values["best"], finding.problem.values["count"]) == (24, 3)
     assert finding.remedies[0].patch == {"train.num_train_epochs": 4.0}
@@ -209,10 +209,10 @@ def test_a_held_out_loss_that_rises_with_the_training_loss_is_another_fault(sick
 
 
 def test_rows_known_by_heart_are_named(sick: Sick) -> None:
-    evidence = sick(logs=logged(REMEMBERING, passes=12.0), evals=measured([1.2, 1.1, 1.1, 1.1]))
+    evidence = sick(logs=logged(REMEMBERING, epochs=12.0), evals=measured([1.2, 1.1, 1.1, 1.1]))
     assert codes(evidence) == ["D302"]
-    assert codes(sick(logs=logged(REMEMBERING, passes=12.0), evals=measured([0.5, 0.2, 0.15]))) == []
-    assert codes(sick(logs=logged(REMEMBERING, passes=1.0), evals=measured([1.2, 1.1, 1.1]))) == [], "one pass"
+    assert codes(sick(logs=logged(REMEMBERING, epochs=12.0), evals=measured([0.5, 0.2, 0.15]))) == []
+    assert codes(sick(logs=logged(REMEMBERING, epochs=1.0), evals=measured([1.2, 1.1, 1.1]))) == [], "one pass"
 
 
 # D4
@@ -236,7 +236,7 @@ def test_a_logged_loss_that_is_no_number_is_named(sick: Sick) -> None:
 def test_a_loss_of_nothing_within_one_pass_is_named(sick: Sick) -> None:
     empty = [*falling(20, end=0.2), *[1e-5] * 40]
     assert codes(sick(logs=logged(empty), evals=measured([1e-5, 1e-5]))) == ["D402"]
-    assert codes(sick(logs=logged(empty, passes=10.0), evals=measured([1e-5, 1e-5]))) == []
+    assert codes(sick(logs=logged(empty, epochs=10.0), evals=measured([1e-5, 1e-5]))) == []
 
 
 def test_a_gradient_that_exploded_and_left_damage_is_named(sick: Sick) -> None:
@@ -323,10 +323,10 @@ def _cosine(steps: int, peak: float = 5e-4) -> list[float]:
 
 
 def _curve(sick: Sick, before: float, held_out: list[tuple[int, float]], losses: list[float], **more: Any) -> Evidence:
-    passes = more.pop("passes", 5.0)
+    epochs = more.pop("epochs", 5.0)
     logs = [
         log.model_copy(update={"learning_rate": rate})
-        for log, rate in zip(logged(losses, passes=passes), _cosine(len(losses)), strict=True)
+        for log, rate in zip(logged(losses, epochs=epochs), _cosine(len(losses)), strict=True)
     ]
     evals = [event("eval", step=step, held_out_loss=loss) for step, loss in held_out]
     after = {"held_out_loss": held_out[-1][1]} if held_out else {}
@@ -348,17 +348,17 @@ def test_ten_rows_and_fifteen_steps_ended_too_soon(sick: Sick) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "held_out", "losses", "passes"),
+    ("before", "held_out", "losses", "epochs"),
     [
         (2.86, [(2, 2.7), (4, 2.2), (6, 1.5), (8, 0.9), (9, 0.7)], FORTY_ROWS, 1.0),
         (1.79, [(6, 1.77), (12, 1.70), (18, 1.61), (24, 1.54), (30, 1.53)], [1.79 - 0.016 * i for i in range(30)], 1.0),
     ],
 )
 def test_a_run_whose_loss_fell_to_its_end_is_told_so(
-    sick: Sick, before: float, held_out: list[tuple[int, float]], losses: list[float], passes: float
+    sick: Sick, before: float, held_out: list[tuple[int, float]], losses: list[float], epochs: float
 ) -> None:
-    evidence = _curve(sick, before, held_out, losses, passes=passes)
-    assert only(evidence, "D210").remedies[0].command.endswith(f"--epochs {math.ceil(4 * passes)}")
+    evidence = _curve(sick, before, held_out, losses, epochs=epochs)
+    assert only(evidence, "D210").remedies[0].command.endswith(f"--epochs {math.ceil(4 * epochs)}")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_a_run_that_came_to_rest_is_not(
     sick: Sick, before: float, held_out: list[tuple[int, float]], end: float
 ) -> None:
     losses = falling(held_out[-1][0], start=before, end=end)
-    assert codes(_curve(sick, before, held_out, losses, passes=1.0)) == []
+    assert codes(_curve(sick, before, held_out, losses, epochs=1.0)) == []
 
 
 def test_plain_text_numbers_and_runs_that_were_stopped_are_not_judged_so(sick: Sick) -> None:
@@ -391,12 +391,12 @@ def test_plain_text_numbers_and_runs_that_were_stopped_are_not_judged_so(sick: S
         assert codes(_curve(sick, *curve, plan=other)) == []
 
 
-def test_rows_known_by_heart_need_no_more_passes(sick: Sick) -> None:
+def test_rows_known_by_heart_need_no_more_epochs(sick: Sick) -> None:
     evidence = _curve(
         sick,
         3.9,
         [(12, 3.5), (24, 3.4), (36, 3.35), (48, 3.33), (60, 3.32)],
         falling(60, start=3.9, end=0.06),
-        passes=20.0,
+        epochs=20.0,
     )
     assert "D210" not in codes(evidence)

@@ -103,7 +103,7 @@ def test_saving_where_a_damaged_one_stands_sets_that_aside(store: CheckpointStor
     assert (store.folder / ".corrupt-5-1" / "adapter_model.safetensors").read_text() == "broken"
     manifest = read_manifest(path)
     assert manifest is not None
-    assert manifest["identity"] == {"model": "m"}
+    assert manifest.identity == {"model": "m"}
 
 
 def test_a_foreign_folder_is_named_and_nothing_is_written(store: CheckpointStore) -> None:

@@ -31,7 +31,7 @@ def test_an_adapter_is_sealed_for_its_run(run: RunDir) -> None:
     publish(run, "new")
     manifest = read_manifest(run.adapter_dir)
     assert manifest is not None
-    assert (manifest["run"], manifest["identity"]) == (run.info().id, {"model": "m"})
+    assert (manifest.run, manifest.identity) == (run.info().id, {"model": "m"})
     assert damage(run.adapter_dir) == ""
     assert names(run) == {file_names.RUN_JSON, file_names.ADAPTER}
 

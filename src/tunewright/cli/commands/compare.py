@@ -49,10 +49,13 @@ FullFlag = Annotated[
 ShotsFlag = Annotated[
     int | None,
     typer.Option(
-        "--shots", metavar="N", min=0, help=_("Also evaluate the base model with N training rows in its prompt (causal_lm)."),
+        "--shots",
+        metavar="N",
+        min=0,
+        help=_("Also evaluate the base model with N training rows in its prompt (causal_lm)."),
         show_default=_("3 where runs are trained"),
     ),
-]  # fmt: skip
+]
 
 
 def add_to(app: typer.Typer) -> None:

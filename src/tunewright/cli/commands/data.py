@@ -124,7 +124,7 @@ def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
     if (blocks := summary.blocks.train) > summary.looked_at:
         lines = plan_summary.texts_of(summary.format, summary.looked_at, blocks, summary.max_length)
         plan_summary.labelled(channel, *lines)
-    plan_summary.labelled(channel, _("Loss"), formatting.learned(summary))
+    plan_summary.labelled(channel, _("Loss"), formatting.in_loss(summary))
     if summary.looked_at < summary.used:
         text = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
         plan_summary.labelled(channel, _("Checked"), text.format(count=f"{summary.looked_at:,}"))
@@ -233,8 +233,8 @@ def _row_json(row: "TokenizedExample", checked: "DataCheck") -> dict[str, object
 def _print_row(row: "TokenizedExample", checked: "DataCheck", channel: Channel) -> None:
 
     tokens = ngettext("{count} token", "{count} tokens", len(row.input_ids)).format(count=len(row.input_ids))
-    learned = _("{count} in the loss").format(count=row.num_label_tokens)
-    head = f"{_('row')} {row.number} · {tokens} · {learned}"
+    in_loss = _("{count} in the loss").format(count=row.num_label_tokens)
+    head = f"{_('row')} {row.number} · {tokens} · {in_loss}"
     if row in checked.validated.held_out:
         head += f" · {_('held out')}"
     if row.is_truncated:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -38,17 +38,28 @@ def generate(
     prompts, left_out = api.prompts(file, task=trained.task, mapping=options.mapping(columns), skip_bad=skip_bad)
     show_base_problems(trained)
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
-    how: dict[str, Any] = {"with_base": with_base, "max_new_tokens": max_new_tokens}
     rows: list[dict[str, object]] = []
     try:
         with live_display.meter(_("Generating answers")) as reporter:
             if target:
-                api.answer_to_file(trained, prompts, target, source=Path(file), **how, reporter=reporter)
-            elif as_json:
-                rows = list(api.answer_prompts(trained, prompts, **how, reporter=reporter))
+                api.answer_to_file(
+                    trained,
+                    prompts,
+                    target,
+                    source=Path(file),
+                    with_base=with_base,
+                    max_new_tokens=max_new_tokens,
+                    reporter=reporter,
+                )
             else:
-                for row in api.answer_prompts(trained, prompts, **how, reporter=reporter):
-                    live_display.data_line(json.dumps(row, ensure_ascii=False))
+                answers = api.answer_prompts(
+                    trained, prompts, with_base=with_base, max_new_tokens=max_new_tokens, reporter=reporter
+                )
+                if as_json:
+                    rows = list(answers)
+                else:
+                    for row in answers:
+                        live_display.data_line(json.dumps(row, ensure_ascii=False))
     finally:
         trained.close()
     warnings = api.odd_numbers(prompts)

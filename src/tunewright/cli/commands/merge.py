@@ -38,9 +38,13 @@ def merge(
     where = f"{plan_summary.shorten(Path(result['path']))} ({size}, {_('bare transformers loads it')})"
     plan_summary.labelled(channel, _("Merged"), where)
     checked = _("{equal} of {total} greedy answers equal, largest logit difference {difference}")
-    plan_summary.labelled(channel, _("Checked"), checked.format(
-        equal=result["equal"], total=result["prompts"], difference=f"{result['max_logit_difference']:.1g}"
-    ))  # fmt: skip
+    plan_summary.labelled(
+        channel,
+        _("Checked"),
+        checked.format(
+            equal=result["equal"], total=result["prompts"], difference=f"{result['max_logit_difference']:.1g}"
+        ),
+    )
     further = paste_commands.command(
         "train", paste_commands.operand(paste_commands.shorten(Path(result["path"]).absolute())), "my.jsonl"
     )

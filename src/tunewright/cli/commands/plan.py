@@ -48,9 +48,15 @@ def plan(
 ) -> None:
     flags = options.training(
         {"model.name": model, "data.train": data, "task": task, "preset": preset, "method": method},
-        output=output, rank=rank, epochs=epochs, lr=lr, seed=seed, map=options.mapping(columns), skip_bad=skip_bad,
+        output=output,
+        rank=rank,
+        epochs=epochs,
+        lr=lr,
+        seed=seed,
+        map=options.mapping(columns),
+        skip_bad=skip_bad,
         offline=offline,
-    )  # fmt: skip
+    )
     if calibrate and device:
         raise typer.BadParameter(_("--calibrate measures this machine, --device asks for another"))
     loaded = options.load_config_from_flags(inputs, sets, flags)
@@ -156,9 +162,11 @@ def _print_time(planned: "Plan", channel: Channel, cost: float | None) -> None:
         return
     estimate = planned.time
     text = _("about {seconds}, from {low} to {high} · {tokens} tokens").format(
-        seconds=formatting.duration(estimate.seconds), low=formatting.duration(estimate.low_share * estimate.seconds),
-        high=formatting.duration(estimate.high_share * estimate.seconds), tokens=formatting.count(estimate.tokens),
-    )  # fmt: skip
+        seconds=formatting.duration(estimate.seconds),
+        low=formatting.duration(estimate.low_share * estimate.seconds),
+        high=formatting.duration(estimate.high_share * estimate.seconds),
+        tokens=formatting.count(estimate.tokens),
+    )
     if cost is not None:
         text += " · " + _("costs {cost}").format(cost=f"{cost:.2f}")
     plan_summary.labelled(channel, _("Time"), text)
@@ -176,13 +184,22 @@ def _print_alternatives(planned: "Plan", channel: Channel) -> None:
     if full:
         every = formatting.count(planned.facts.model.num_parameters)
         lines.append((_("full fine-tuning, for comparison"), full.memory.peak_bytes, full.seconds, every, ""))
-    own = (_("this plan"), planned.memory.peak_bytes, planned.time.seconds if planned.time else None,
-           formatting.count(planned.trainable_parameters), "")  # fmt: skip
+    own = (
+        _("this plan"),
+        planned.memory.peak_bytes,
+        planned.time.seconds if planned.time else None,
+        formatting.count(planned.trainable_parameters),
+        "",
+    )
     rows = [
-        (name, channel.paint(formatting.size(peak), "red") if peak > planned.facts.room_bytes else formatting.size(peak),
-         formatting.duration(seconds), trained)
+        (
+            name,
+            channel.paint(formatting.size(peak), "red") if peak > planned.facts.room_bytes else formatting.size(peak),
+            formatting.duration(seconds),
+            trained,
+        )
         for name, peak, seconds, trained, _flags in (own, *lines)
-    ]  # fmt: skip
+    ]
     flags = [channel.paint(line[-1], "dim") for line in (own, *lines)]
     plan_summary.labelled(channel, _("Variants"), _("the same run with one thing changed"))
     header = ("", _("Peak memory"), _("Time"), _("Trained"))

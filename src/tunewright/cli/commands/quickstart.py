@@ -53,6 +53,12 @@ def quickstart(
     if loaded.run.task != "causal_lm":
         repeated = ["--task", loaded.run.task, *repeated]
     run_and_follow.run(
-        loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose, repeated=repeated,
+        loaded,
+        force=force,
+        detach=detach,
+        is_json=as_json,
+        is_quiet=quiet,
+        is_verbose=verbose,
+        repeated=repeated,
         is_demo=True,
-    )  # fmt: skip
+    )

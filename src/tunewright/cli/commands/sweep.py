@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from tunewright.extras.sweep.train_trials import TrialEnded
     from tunewright.extras.sweep.trials import Sweep
 
-STATES = {
-    "complete": N_("finished"), "pruned": N_("pruned"), "failed": N_("failed"), "running": N_("not finished"),
-}  # fmt: skip
+STATES = {"complete": N_("finished"), "pruned": N_("pruned"), "failed": N_("failed"), "running": N_("not finished")}
 ORDER = tuple(STATES)
 
 TrialsFlag = Annotated[

@@ -42,9 +42,15 @@ def train(
 ) -> None:
     flags = options.training(
         {"model.name": model, "data.train": data, "task": task, "preset": preset, "method": method},
-        output=output, rank=rank, epochs=epochs, lr=lr, seed=seed, map=options.mapping(columns), skip_bad=skip_bad,
+        output=output,
+        rank=rank,
+        epochs=epochs,
+        lr=lr,
+        seed=seed,
+        map=options.mapping(columns),
+        skip_bad=skip_bad,
         offline=offline,
-    )  # fmt: skip
+    )
     loaded = options.load_config_from_flags(inputs, sets, flags)
     if dry_run:
         ready = planning.training(context, inputs)

@@ -96,7 +96,7 @@ def looks_like_a_row(columns: Sequence[str], sample: Sequence[SampleRow]) -> boo
     )
 
 
-def numbered(columns: Sequence[str], sample: Sequence[SampleRow]) -> tuple[list[str], list[dict[str, Any]]]:
+def numbered(columns: Sequence[str], sample: Sequence[SampleRow]) -> tuple[list[str], list[SampleRow]]:
     """The same table without a header: names by number, and the first line as a row."""
     names = [f"column_{index}" for index in range(1, len(columns) + 1)]
     first = dict(zip(names, columns, strict=True))

@@ -34,8 +34,14 @@ SPEAKERS: Mapping[str, str] = {
     ),
 }
 
-_QUESTION_ANSWER = (("question", "answer"), ("prompt", "response"), ("prompt", "completion"), ("instruction", "output"),
-                    ("input", "output"), ("q", "a"))  # fmt: skip
+_QUESTION_ANSWER = (
+    ("question", "answer"),
+    ("prompt", "response"),
+    ("prompt", "completion"),
+    ("instruction", "output"),
+    ("input", "output"),
+    ("q", "a"),
+)
 
 
 def turns_of(value: Any) -> Any:

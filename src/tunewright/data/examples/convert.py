@@ -6,7 +6,7 @@ from dataclasses import replace
 from tunewright.data.examples.formats import Example, Format, Message
 from tunewright.data.examples.label_kind import LabelKind
 from tunewright.data.examples.label_names import read_tags, read_target, read_words
-from tunewright.data.examples.messages import not_learned, read_turns, system_turn, to_the_last_answer
+from tunewright.data.examples.messages import read_turns, system_turn, to_the_last_answer, without_loss
 from tunewright.data.examples.row_cells import RowReport, is_written_missing, unpacked
 from tunewright.data.examples.tool_calls import read_tools
 from tunewright.data.files.json_scanner import kind_of
@@ -75,7 +75,7 @@ def _from_pair(report: RowReport, example: Example) -> Example:
     addition = _optional_text("input", report)
     prompt = None if addition else _turns_in(report.cell("prompt"))
     if prompt is not None:
-        messages += not_learned(list(read_turns(prompt, report.columns["prompt"], report)))
+        messages += without_loss(list(read_turns(prompt, report.columns["prompt"], report)))
     else:
         request = report.text(report.cell("prompt"), report.columns["prompt"], may_be_empty=bool(addition))
         messages.append(
@@ -111,12 +111,15 @@ def _turns_in(value: object) -> list[object] | None:
 
 
 def _conversation(messages: Sequence[Message], report: RowReport, example: Example) -> Example:
-    learned = to_the_last_answer(messages, report)
+    kept = to_the_last_answer(messages, report)
     tools = read_tools(report.cell("tools"), report.columns["tools"], report) if "tools" in report.columns else ()
     return replace(
-        example, messages=learned, tools=tools or report.tools, cut_turns=len(messages) - len(learned),
+        example,
+        messages=kept,
+        tools=tools or report.tools,
+        cut_turns=len(messages) - len(kept),
         unused_keys=tuple(dict.fromkeys(report.unused_keys)),
-    )  # fmt: skip
+    )
 
 
 _READERS: Mapping[str, _Reader] = {

@@ -194,9 +194,12 @@ def _are_tagged(row: Row, form: Format) -> bool:
         is_word = len(words.split()) < 2 and len(tags.split()) < 2
         return is_word and _column_for("sentence", form.unused, "token_cls") is not None
     return (
-        isinstance(words, list) and isinstance(tags, list) and bool(words) and all(isinstance(w, str) for w in words)
+        isinstance(words, list)
+        and isinstance(tags, list)
+        and bool(words)
+        and all(isinstance(w, str) for w in words)
         and all(isinstance(tag, str | int) for tag in tags)
-    )  # fmt: skip
+    )
 
 
 def _columns_of(row: Row, task: Task) -> Iterator[str]:

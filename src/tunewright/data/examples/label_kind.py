@@ -83,11 +83,15 @@ def label_kind(values: Iterable[Any], requested: ProblemType | Auto = AUTO) -> L
     elif problem_type == "regression" and requested == AUTO:
         notes += _flipped(numbers)
     return LabelKind(
-        problem_type, written_as, mark, style if problem_type == "regression" else "plain", missing,
+        problem_type,
+        written_as,
+        mark,
+        style if problem_type == "regression" else "plain",
+        missing,
         are_numerals=2 * sum(as_number(text) is not None for text in names) > len(names),
         are_booleans=2 * sum(text.casefold() in ("true", "false") for text in names) > len(names),
         notes=(*notes, *class_note, *several_note, *_similar_names(texts, problem_type)),
-    )  # fmt: skip
+    )
 
 
 def _problem_type(kinds: Counter[Kind], numbers: Sequence[float]) -> ProblemType:

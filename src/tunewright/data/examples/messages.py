@@ -36,7 +36,7 @@ _REFUSAL = "refusal"
 # Keys of thinking beside the answer, as transformers' `render_jinja_template` knows them.
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 # Keys that say whether a turn of the assistant is in the loss: OpenAI, Axolotl, ms-swift and others. Of `mask` true means no.
-_LEARNED = (
+_IN_LOSS = (
     "weight",
     "train",
     "loss",
@@ -51,7 +51,7 @@ _LEARNED = (
 MOST_TURNS = 1000  # a template renders a conversation again for each of its turns
 _MASKED = ("mask", "masked", "ignore", "ignore_loss")
 _YES, _NO = frozenset(("true", "yes", "1", "1.0")), frozenset(("false", "no", "0", "0.0"))
-_PLACES = frozenset((*_REASONING, *_LEARNED, *_MASKED, *_CALL_KEYS, "name", "tool_call_id"))
+_PLACES = frozenset((*_REASONING, *_IN_LOSS, *_MASKED, *_CALL_KEYS, "name", "tool_call_id"))
 _KEYS: Mapping[str, str] = {key.casefold(): key for key in (*_PLACES, *SPEAKER_KEYS, *CONTENT_KEYS, _REFUSAL, "tools")}
 
 
@@ -122,7 +122,7 @@ def _turn_of_calls(content: Any, name: str, report: RowReport) -> Message:
 
 def _spoken(turn: Row, role: str, content_key: str, place: str, report: RowReport) -> Message:
     """A turn with its content, and with its other keys; an object as the result of a tool is its JSON."""
-    calls: tuple[Mapping[str, Any], ...] = ()
+    calls: tuple[Mapping[str, object], ...] = ()
     if role == "assistant":
         key = next((key for key in _CALL_KEYS if turn.get(key)), CALLS)
         calls = read_calls(turn.get(key), f"{place}.{key}", report)
@@ -143,7 +143,7 @@ def _spoken(turn: Row, role: str, content_key: str, place: str, report: RowRepor
         tool_calls=calls,
         name=str(turn.get("name") or ""),
         tool_call_id=str(turn.get("tool_call_id") or ""),
-        learn=_is_learned(turn, place, report),
+        learn=_is_in_loss(turn, place, report),
     )
     is_thought = has_no_end(message) or (bool(message.content.strip()) and not thinking_of(message)[1].strip())
     if role == "assistant" and is_thought and not calls:
@@ -198,10 +198,10 @@ def _reasoning(turn: Row, thoughts: str | None, place: str, report: RowReport) -
     return report.text(turn[key], f"{place}.{key}", may_be_empty=True)
 
 
-def _is_learned(turn: Row, place: str, report: RowReport) -> bool:
+def _is_in_loss(turn: Row, place: str, report: RowReport) -> bool:
     """Whether the turn's own switches keep it in the loss; all of them must. Problem: E206 for a value that is not a switch."""
-    learned = True
-    for key in (*_LEARNED, *_MASKED):
+    in_loss = True
+    for key in (*_IN_LOSS, *_MASKED):
         value = turn.get(key)
         if value is None:
             continue
@@ -209,8 +209,8 @@ def _is_learned(turn: Row, place: str, report: RowReport) -> bool:
         if switch is None:
             report.add("E206", field=f"{place}.{key}", wanted=_SWITCH, got=kind_of(value))
         elif switch == (key in _MASKED):
-            learned = False
-    return learned
+            in_loss = False
+    return in_loss
 
 
 def _switch(value: Any) -> bool | None:
@@ -227,7 +227,7 @@ def system_turn(value: Any, name: str, report: RowReport) -> Message | None:
     return _turn({**turn, "role": "system"}, name, report)
 
 
-def not_learned(messages: Sequence[Message]) -> list[Message]:
+def without_loss(messages: Sequence[Message]) -> list[Message]:
     """The same turns, without loss: those of a prompt."""
     return [replace(message, learn=False) for message in messages]
 
@@ -243,8 +243,8 @@ def to_the_last_answer(messages: Sequence[Message], report: RowReport) -> tuple[
     if not answers:
         report.add("E208", reason=N_("no turn is the assistant's"))
         return ()
-    learned = [i for i in answers if messages[i].learn]
-    if not learned:
+    in_loss = [i for i in answers if messages[i].learn]
+    if not in_loss:
         report.add("E232")
         return ()
-    return tuple(messages[: learned[-1] + 1])
+    return tuple(messages[: in_loss[-1] + 1])

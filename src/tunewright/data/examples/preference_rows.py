@@ -35,8 +35,9 @@ _BAD = frozenset(("false", "0", "0.0", "bad", "undesirable", "rejected", "-1", "
 _ANSWERS = frozenset(
     ("completion", "response", "answer", "output", "messages", "conversations", "conversation", "回答", "输出")
 )
-_PROMPTS = frozenset(("prompt", "instruction", "question", "query", "input", "messages", "conversations", "conversation",
-                      "指令", "问题"))  # fmt: skip
+_PROMPTS = frozenset(
+    ("prompt", "instruction", "question", "query", "input", "messages", "conversations", "conversation", "指令", "问题")
+)
 
 
 def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> None:
@@ -60,7 +61,7 @@ def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> No
 
 
 def _pair(
-    sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], mapping: Mapping[str, str]
+    sample: Sequence[Mapping[str, object]], names: Mapping[str, str], mapping: Mapping[str, str]
 ) -> tuple[str, str] | None:
     """Columns of the worse and the better answer; a column of true and false, or of numbers, holds no answers."""
     for worse, betters in _PAIRS.items():
@@ -72,7 +73,7 @@ def _pair(
     return None
 
 
-def _fix(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: str) -> str:
+def _fix(sample: Sequence[Mapping[str, object]], names: Mapping[str, str], better: str) -> str:
     """The map that learns the better answers."""
     first = next((unpacked(row[better]) for row in sample if row.get(better)), None)
     is_conversation = isinstance(first, list) and any(_speaker(turn) not in ("assistant", "gpt", "") for turn in first)
@@ -81,7 +82,7 @@ def _fix(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], better: 
         return f"--map messages={better}"
     if prompt is None:
         return f"--map text={better}"
-    inner: Mapping[str, Any] = next((row[prompt] for row in sample if isinstance(row.get(prompt), dict)), {})
+    inner: Mapping[str, object] = next((cell for row in sample if isinstance(cell := row.get(prompt), dict)), {})
     if "messages" in inner:  # OpenAI's form
         tools = f" --map tools={prompt}.tools" if inner.get("tools") else ""
         return f"--map prompt={prompt}.messages{tools} --map completion={better}"
@@ -105,7 +106,7 @@ def _speaker(turn: Any) -> str:
     return str(turn.get("role", turn.get("from", ""))).casefold() if isinstance(turn, dict) else ""
 
 
-def _label(sample: Sequence[Mapping[str, Any]], names: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
+def _label(sample: Sequence[Mapping[str, object]], names: Mapping[str, str], mapping: Mapping[str, str]) -> str | None:
     """The column that calls some answers bad, in rows that have an answer beside it."""
     if not _ANSWERS & names.keys():
         return None

@@ -66,7 +66,7 @@ def _wrapped(tool: Any) -> dict[str, Any] | None:
     return {"type": "function", "function": tool} if isinstance(tool.get("name"), str) else None
 
 
-def read_calls(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, Any], ...]:
+def read_calls(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, object], ...]:
     """The calls of a turn, in a list or alone, as values or as JSON text; none for an empty list. Problem: E206."""
     calls = _without_nulls(_from_text(value), report)
     if calls is None or calls == "":

@@ -5,9 +5,14 @@ from typing import Any
 
 _SPLIT_KEYS = frozenset({"columns", "index", "data", "index_names", "column_names"})
 _TURN_KEYS = (
-    {"role", "content"}, {"from", "value"}, {"role", "value"}, {"role", "text"}, {"speaker", "text"}, {"role", "parts"},
+    {"role", "content"},
+    {"from", "value"},
+    {"role", "value"},
+    {"role", "text"},
+    {"speaker", "text"},
+    {"role", "parts"},
     {"author", "content"},
-)  # fmt: skip
+)
 _LISTED = frozenset(
     {"tokens", "words", "tags", "ner_tags", "pos_tags", "labels", "history"}
 )  # a single row holds them as lists
@@ -23,19 +28,17 @@ def is_turn(value: Any) -> bool:
     return any(keys <= names for keys in _TURN_KEYS)
 
 
-def table_rows(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def table_rows(value: Mapping[str, object]) -> list[dict[str, object]] | None:
     """The rows of a table written by column, as lists, as objects by row name, or split from its names; None if it is none."""
     if not value:
         return None
     if value.keys() <= _SPLIT_KEYS and {"columns", "data"} <= value.keys():
         return _split(value["columns"], value["data"])
-    members = list(value.values())
     lists = {name: member for name, member in value.items() if isinstance(member, list)}
     if lists and all(name in lists or name in _ABOUT for name in value):
         return _lists(lists)
-    if all(isinstance(member, dict) and member for member in members):
-        return _objects(value)
-    return None
+    objects = {name: member for name, member in value.items() if isinstance(member, dict) and member}
+    return _objects(objects) if len(objects) == len(value) else None
 
 
 def _split(columns: Any, data: Any) -> list[dict[str, object]] | None:
@@ -46,7 +49,7 @@ def _split(columns: Any, data: Any) -> list[dict[str, object]] | None:
     return [dict(zip(map(str, columns), row, strict=True)) for row in data]
 
 
-def _lists(value: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]] | None:
+def _lists(value: Mapping[str, Sequence[Any]]) -> list[dict[str, object]] | None:
     """Columns of one length; lists that a single row may hold as they are, turns or words, are none."""
     lengths = {len(column) for column in value.values()}
     if len(lengths) != 1 or lengths == {0}:
@@ -58,7 +61,7 @@ def _lists(value: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]] | None:
     return None if may_be_cells else [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
-def _objects(value: Mapping[str, Mapping[str, object]]) -> list[dict[str, Any]] | None:
+def _objects(value: Mapping[str, Mapping[str, object]]) -> list[dict[str, object]] | None:
     """Columns whose cells have the names 0, 1, 2, or rows that have names; objects of unlike keys are neither."""
     inner = [member.keys() for member in value.values()]
     if any(keys != inner[0] for keys in inner):

@@ -3,10 +3,10 @@
 import csv
 import re
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import dropwhile, islice
-from typing import Any
+from typing import TypedDict
 
 from tunewright.data.files.column_names import are_names, normal
 from tunewright.data.files.json_scanner import (
@@ -28,8 +28,24 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 NUMBERED = re.compile(r"column_[1-9][0-9]*")
 LINES_LOOKED_AT = 20
 _RULE = re.compile(r"\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?")
+
+
+class _Quotes(TypedDict, total=False):
+    """What the csv reader is told about quotes and blanks around cells."""
+
+    quotechar: str
+    skipinitialspace: bool
+
+
+class _Escapes(TypedDict, total=False):
+    """What the csv reader is told about quotes inside quoted cells."""
+
+    escapechar: str
+    doublequote: bool
+
+
 # Programs that do not double a quote inside a quoted cell put a backslash in front of it.
-_DIALECTS: tuple[Mapping[str, Any], ...] = ({}, {"escapechar": "\\", "doublequote": False})
+_DIALECTS: tuple[_Escapes, ...] = ({}, {"escapechar": "\\", "doublequote": False})
 
 
 def scan_table(
@@ -120,7 +136,7 @@ class _Lines:
 
 
 def _next_record(
-    lines: _Lines, separator: str, num_columns: int, quoting: Mapping[str, Any]
+    lines: _Lines, separator: str, num_columns: int, quoting: _Quotes
 ) -> tuple[int, list[str] | DamagedRow] | None:
     """First line and cells of the next record, None at the end; `wanted` is the number of cells, 0 before it is known.
 
@@ -210,12 +226,13 @@ def _separator_of(lines: list[str], preferred: str) -> str:
     return max(marks, key=lambda mark: (_evenness(lines, mark), bare[mark]), default=",")
 
 
-def _quoting_of(header: str, separator: str) -> dict[str, Any]:
+def _quoting_of(header: str, separator: str) -> _Quotes:
     """How the header quotes its names, and whether a blank follows each separator; cells are written so too."""
     names = header.rstrip("\r\n").split(separator)
     is_single = all(len(name) > 2 and name.strip()[:1] == name.strip()[-1:] == "'" for name in names)
     is_spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])
-    return {**({"quotechar": "'"} if is_single else {}), "skipinitialspace": is_spaced}
+    quotes: _Quotes = {"skipinitialspace": is_spaced}
+    return {**quotes, "quotechar": "'"} if is_single else quotes
 
 
 def _evenness(lines: list[str], mark: str) -> float:

@@ -1,7 +1,7 @@
 """Rows nested in the objects of known files: the questions of SQuAD, the choices of Label Studio."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
 
 from tunewright.data.files.json_scanner import ParsedRow, ScanItem
 
@@ -15,35 +15,42 @@ def unnested(item: ScanItem) -> Iterator[ScanItem]:
         yield from (ParsedRow(item.line, row) for row in rows)
 
 
-def _rows_in(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    if _are_objects(value.get("paragraphs")):
-        return _questions(value["paragraphs"])
-    annotations = value.get("annotations")
-    if isinstance(value.get("data"), dict) and (annotations == [] or _are_objects(annotations)):
-        return _choices(value["data"], value["annotations"])
+def _rows_in(value: Mapping[str, object]) -> list[dict[str, object]] | None:
+    paragraphs, data, annotations = value.get("paragraphs"), value.get("data"), value.get("annotations")
+    if _are_objects(paragraphs):
+        return _questions(paragraphs)
+    if isinstance(data, dict):
+        if annotations == []:
+            return _choices(data, [])
+        if _are_objects(annotations):
+            return _choices(data, annotations)
     return None
 
 
-def _are_objects(value: Any) -> bool:
+def _are_objects(value: object) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
-def _questions(paragraphs: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def _questions(paragraphs: Sequence[Mapping[str, Any]]) -> list[dict[str, object]] | None:
     """The questions of an article as SQuAD writes it, each with its context; None if there are none."""
     if not all("context" in paragraph and _are_objects(paragraph.get("qas")) for paragraph in paragraphs):
         return None
     return [{"context": paragraph["context"], **question} for paragraph in paragraphs for question in paragraph["qas"]]
 
 
-def _choices(data: Mapping[str, object], annotations: list[dict[str, Any]]) -> list[dict[str, object]] | None:
+def _choices(data: Mapping[str, object], annotations: Sequence[Mapping[str, Any]]) -> list[dict[str, object]] | None:
     """A text of Label Studio with its class, once for each class that people gave it, with none if nobody did.
 
     None for other kinds of labels.
     """
     texts = [value for value in data.values() if isinstance(value, str)]
     text = data.get("text", texts[0] if len(texts) == 1 else None)
-    results = [result for annotation in annotations if not annotation.get("was_cancelled")
-               for result in annotation.get("result") or ()]  # fmt: skip
+    results = [
+        result
+        for annotation in annotations
+        if not annotation.get("was_cancelled")
+        for result in annotation.get("result") or ()
+    ]
     if not isinstance(text, str):
         return None
     if not results:

@@ -16,9 +16,13 @@ from tunewright.i18n import N_
 HEAD_BYTES = 2**20
 _MARK = "\ufeff"
 _ARCHIVES = {
-    b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
     b"\xd0\xcf\x11\xe0": "xls",
-}  # fmt: skip
+}
 
 TextLine = tuple[int, str, int]  # its number, its text, its size in bytes
 

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tunewright.data.examples.formats import Message
 
-Tools = Sequence[Mapping[str, Any]]
+Tools = Sequence[Mapping[str, object]]
 
 BUILT_IN: Mapping[str, str] = {
     "chatml": (
@@ -128,15 +128,18 @@ def parts(
         return now.strftime(pattern)
 
     values = {
-        "messages": [as_turn(message) for message in messages], "tools": list(tools) or None, "documents": None,
-        "add_generation_prompt": prompted, "strftime_now": strftime_now,
-    }  # fmt: skip
+        "messages": [as_turn(message) for message in messages],
+        "tools": list(tools) or None,
+        "documents": None,
+        "add_generation_prompt": prompted,
+        "strftime_now": strftime_now,
+    }
     return template.generate(**{**special_tokens, **values})
 
 
 def as_turn(message: Message) -> dict[str, object]:
     """The turn as transformers' `apply_chat_template` hands it to a template: keys without a value are not there."""
-    turn: dict[str, Any] = {"role": message.role}
+    turn: dict[str, object] = {"role": message.role}
     if message.reasoning is not None:
         turn |= {"thinking": message.reasoning, "reasoning_content": message.reasoning}
     if message.content or not message.tool_calls:
@@ -153,6 +156,10 @@ def as_turn(message: Message) -> dict[str, object]:
 def from_turn(turn: Mapping[str, Any]) -> Message:
     """The message that `as_turn` wrote, or that a caller writes in the same keys."""
     return Message(
-        str(turn["role"]), str(turn.get("content") or ""), turn.get("reasoning_content"),
-        tuple(turn.get("tool_calls") or ()), str(turn.get("name") or ""), str(turn.get("tool_call_id") or ""),
-    )  # fmt: skip
+        str(turn["role"]),
+        str(turn.get("content") or ""),
+        turn.get("reasoning_content"),
+        tuple(turn.get("tool_calls") or ()),
+        str(turn.get("name") or ""),
+        str(turn.get("tool_call_id") or ""),
+    )

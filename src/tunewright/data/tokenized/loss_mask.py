@@ -59,11 +59,11 @@ class RenderedConversation:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a server gives, and what the model writes: thinking and blanks up to `learned_from`, then the rest."""
+    """What a server gives, and what the model writes: thinking and blanks up to `loss_from`, then the rest."""
 
     prompt: str
     text: str
-    learned_from: int
+    loss_from: int
     is_closed: bool
     notes: frozenset[RenderNote]
 
@@ -85,8 +85,8 @@ def render_row(
         return [RenderedConversation(example.text, (TextSpan(0, 0, len(example.text)),), is_chat=False)]
     all_turns = [without_thinking(m) if thinking == "drop" else m for m in example.messages]
     messages = fitting_turns(all_turns, example.tools, tokenizer, turns)
-    learned = [i for i, message in enumerate(messages) if message.role == "assistant" and message.learn]
-    answers = [_answer(messages, i, example.tools, tokenizer, thinking) for i in learned[-1 if last_only else 0 :]]
+    in_loss = [i for i, message in enumerate(messages) if message.role == "assistant" and message.learn]
+    answers = [_answer(messages, i, example.tools, tokenizer, thinking) for i in in_loss[-1 if last_only else 0 :]]
     notes = _notes(messages, answers[-1], example.tools, tokenizer)
     notes |= {"turns_joined"} if len(messages) < len(all_turns) else set()
     return _joined(answers, notes, tokenizer)
@@ -145,9 +145,11 @@ def _neighbours_joined(messages: Sequence[Message]) -> list[Message]:
             continue
         thoughts = [text for text in (before.reasoning, message.reasoning) if text is not None]
         joined[-1] = replace(
-            before, content="\n\n".join(text for text in (before.content, message.content) if text),
-            reasoning="\n".join(thoughts) if thoughts else None, tool_calls=before.tool_calls + message.tool_calls,
-        )  # fmt: skip
+            before,
+            content="\n\n".join(text for text in (before.content, message.content) if text),
+            reasoning="\n".join(thoughts) if thoughts else None,
+            tool_calls=before.tool_calls + message.tool_calls,
+        )
     return joined
 
 
@@ -298,7 +300,7 @@ def _joined(
 
 def _span(answer: _Answer, end: int) -> TextSpan:
     prompt_end = len(answer.prompt)
-    return TextSpan(prompt_end, prompt_end + answer.learned_from, end)
+    return TextSpan(prompt_end, prompt_end + answer.loss_from, end)
 
 
 def _end_within(text: str, answer: _Answer, end: int, tokenizer: TextTokenizer) -> int:

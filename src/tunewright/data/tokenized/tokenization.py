@@ -202,7 +202,7 @@ class _Part:
     """A part of a text that is tokenized on its own, and what is in the loss: characters from `start` to `end`."""
 
     text: str
-    learned: tuple[tuple[int, int], ...] = ()
+    in_loss: tuple[tuple[int, int], ...] = ()
 
 
 def _parts(rendered: RenderedConversation, rules: _Rules) -> list[_Part]:
@@ -214,10 +214,10 @@ def _parts(rendered: RenderedConversation, rules: _Rules) -> list[_Part]:
     if not rendered.is_chat:
         return [_Part(rendered.text, all_characters)]
     if rules.tokenizer.begins_with_blank:
-        learned = (
+        in_loss = (
             all_characters if rules.train_on == "all" else tuple((span.start, span.end) for span in rendered.spans)
         )
-        return [_Part(rendered.text, learned)]
+        return [_Part(rendered.text, in_loss)]
     parts, place = [], 0
     for span in rendered.spans:
         prompt, answer = rendered.text[place : span.prompt_end], rendered.text[span.prompt_end : span.end]
@@ -255,7 +255,7 @@ def _label(
     trained: list[bool] = []
     for part, encoding in parts:
         ids += encoding.ids
-        trained += [any(_overlap(token, learned) for learned in part.learned) for token in encoding.offsets]
+        trained += [any(_overlap(token, span) for span in part.in_loss) for token in encoding.offsets]
     last = max((i for i, is_trained in enumerate(trained) if is_trained), default=-1)
     prompt_length = _prompt_length(rendered, parts) if rendered.is_chat else 0
     # Nothing after the last label token can reach the loss of a causal model, so it is not computed.
@@ -267,9 +267,9 @@ def _label(
     return TokenizedExample(example.number, ids, labels, prompt_length, len(ids), notes=rendered.notes)
 
 
-def _overlap(token: tuple[int, int], learned: tuple[int, int]) -> bool:
+def _overlap(token: tuple[int, int], span: tuple[int, int]) -> bool:
     """Whether a token's characters overlap those in the loss; blanks may have no width of their own."""
-    (a, b), (start, end) = token, learned
+    (a, b), (start, end) = token, span
     return a < end and (b > start or start == 0)
 
 

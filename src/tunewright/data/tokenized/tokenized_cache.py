@@ -46,7 +46,7 @@ def dump(rows: Sequence[TokenizedExample]) -> bytes:
     return json.dumps({**head, "sha256": _digest(head, body)}).encode() + b"\n" + body
 
 
-def _digest(head: Mapping[str, Any], body: bytes) -> str:
+def _digest(head: Mapping[str, object], body: bytes) -> str:
     return hashlib.sha256(json.dumps(head, sort_keys=True).encode() + body).hexdigest()
 
 

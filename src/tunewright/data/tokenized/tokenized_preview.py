@@ -49,7 +49,7 @@ def pieces(
     if task == "token_cls":
         return list(_tagged(row, tokenizer, labels))
     if task == "causal_lm":
-        return list(_learned_parts(row, tokenizer))
+        return list(_pieces_by_loss(row, tokenizer))
     prompt = _piece(tokenizer.decode(row.input_ids, skip_special_tokens=False), False)
     if task == "seq2seq":
         target = tokenizer.decode([int(label) for label in row.labels], skip_special_tokens=False)
@@ -57,8 +57,8 @@ def pieces(
     return [prompt, _piece(" -> ", False), _piece(_label(row, labels, problem_type), True)]
 
 
-def _piece(text: str, is_learned: bool) -> PreviewPiece:
-    return PreviewPiece(text=text, is_learned=is_learned)
+def _piece(text: str, is_in_loss: bool) -> PreviewPiece:
+    return PreviewPiece(text=text, is_learned=is_in_loss)
 
 
 def preview_rows(
@@ -84,11 +84,11 @@ def preview_rows(
     ]
 
 
-def _learned_parts(row: TokenizedExample, tokenizer: TextTokenizer) -> Iterator[PreviewPiece]:
-    learned = [label != IGNORED for label in row.labels]
-    cuts = [0, *(i for i in range(1, len(learned)) if learned[i] != learned[i - 1]), len(learned)]
+def _pieces_by_loss(row: TokenizedExample, tokenizer: TextTokenizer) -> Iterator[PreviewPiece]:
+    in_loss = [label != IGNORED for label in row.labels]
+    cuts = [0, *(i for i in range(1, len(in_loss)) if in_loss[i] != in_loss[i - 1]), len(in_loss)]
     for start, end in pairwise(cuts):
-        yield _piece(tokenizer.decode(row.input_ids[start:end], skip_special_tokens=False), learned[start])
+        yield _piece(tokenizer.decode(row.input_ids[start:end], skip_special_tokens=False), in_loss[start])
 
 
 def _label(row: TokenizedExample, labels: Sequence[str], problem_type: ProblemType | None) -> str:

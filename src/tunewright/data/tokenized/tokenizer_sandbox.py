@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -109,7 +108,7 @@ def _growth_of(text: str, backend: Tokenizer, most: int) -> int:
     return max(len(ids), len(pair) // 2, len(decoded) // MOST_GROWTH)
 
 
-def _own_texts(state: Mapping[str, Any]) -> Iterator[str]:
+def _own_texts(state: Mapping[str, object]) -> Iterator[str]:
     """What the tokenizer's own steps look for, several times over."""
     for step in ("normalizer", "pre_tokenizer", "decoder"):
         for text in replaced(state.get(step)):

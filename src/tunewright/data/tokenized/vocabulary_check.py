@@ -41,9 +41,12 @@ def beyond_problem(ids: Sequence[int], tokenizer: TextTokenizer, task: Task, emb
     """E250 with the tokens by name and the lines that make a row for each."""
     token_list = ", ".join(f"{tokenizer.backend.id_to_token(number)} ({number})" for number in ids[:NAMED])
     values = {
-        "count": len(ids), "rows": embedding.rows, "names": token_list + (", ..." if len(ids) > NAMED else ""),
-        "command": _resize(embedding.folder, task), "ids": "[" + ",".join(map(str, ids)) + "]",
-    }  # fmt: skip
+        "count": len(ids),
+        "rows": embedding.rows,
+        "names": token_list + (", ..." if len(ids) > NAMED else ""),
+        "command": _resize(embedding.folder, task),
+        "ids": "[" + ",".join(map(str, ids)) + "]",
+    }
     return Problem("E250", values=values)
 
 

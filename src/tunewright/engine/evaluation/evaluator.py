@@ -28,9 +28,12 @@ READ_TOKENS = 2048
 
 
 def held_out_loss(
-    model: nn.Module, rows: Sequence[TokenizedExample], loss: LossFunction, collator: StepCollator,
+    model: nn.Module,
+    rows: Sequence[TokenizedExample],
+    loss: LossFunction,
+    collator: StepCollator,
     backoff: BatchSizeBackoff | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Mean loss over all units of the rows: label tokens, words or rows."""
     total = 0.0
 
@@ -43,9 +46,13 @@ def held_out_loss(
 
 
 def row_losses(
-    model: nn.Module, rows: Sequence[TokenizedExample], loss: LossFunction, collator: StepCollator, reporter: Reporter,
+    model: nn.Module,
+    rows: Sequence[TokenizedExample],
+    loss: LossFunction,
+    collator: StepCollator,
+    reporter: Reporter,
     backoff: BatchSizeBackoff,
-) -> list[ExampleLoss]:  # fmt: skip
+) -> list[ExampleLoss]:
     """For each row its number, the sum of its losses, and how many units that sum is over; blocks of a long text are one row."""
     losses_by_position: dict[int, float] = {}
 
@@ -65,9 +72,12 @@ def row_losses(
 
 @torch.no_grad()
 def _for_each_micro_batch(
-    model: nn.Module, rows: Sequence[TokenizedExample], collator: StepCollator, work: Callable[[RowGroup, MicroBatch], None],
+    model: nn.Module,
+    rows: Sequence[TokenizedExample],
+    collator: StepCollator,
+    work: Callable[[RowGroup, MicroBatch], None],
     backoff: BatchSizeBackoff,
-) -> None:  # fmt: skip
+) -> None:
     """Do `work` with all rows, a micro-batch at a time, in evaluation mode."""
     was_training = model.training
     model.eval()

@@ -24,9 +24,14 @@ class Prediction:
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, rows: Sequence[TokenizedExample], collator: StepCollator, labels: Sequence[str], problem_type: str | None,
-    reporter: Reporter = SILENT, backoff: BatchSizeBackoff | None = None,
-) -> list[Prediction]:  # fmt: skip
+    model: nn.Module,
+    rows: Sequence[TokenizedExample],
+    collator: StepCollator,
+    labels: Sequence[str],
+    problem_type: str | None,
+    reporter: Reporter = SILENT,
+    backoff: BatchSizeBackoff | None = None,
+) -> list[Prediction]:
     """The predicted labels of each row. Without `problem_type` every word gets a tag."""
     was_training = model.training
     model.eval()

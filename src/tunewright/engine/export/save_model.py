@@ -56,9 +56,13 @@ def initial_weights_from_base(model: PeftModel) -> dict[str, Tensor]:
 
 
 def save_adapter(
-    model: PeftModel, plan: Plan, run: RunDir, tokenizer: TextTokenizer, initial_weights: Mapping[str, Tensor] | None = None,
+    model: PeftModel,
+    plan: Plan,
+    run: RunDir,
+    tokenizer: TextTokenizer,
+    initial_weights: Mapping[str, Tensor] | None = None,
     baseline: BaselineRecord | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """The adapter with tokenizer, template and card; loads in bare PEFT. Published whole, with a manifest.
 
     `initial_weights` is the result of `initial_weights_from_base` for the fresh adapter. For a model with a head, its config

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
@@ -99,7 +98,10 @@ def label_settings(plan: Plan) -> dict[str, object]:
     names, problem_type = plan.facts.data.labels, plan.facts.data.problem_type
     if problem_type == "regression":
         return {"num_labels": 1, "problem_type": problem_type}
-    known: dict[str, Any] = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    known: dict[str, object] = {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
     kind = {"problem_type": problem_type} if problem_type else {}
     return {"num_labels": len(names), **known, **kind}
 

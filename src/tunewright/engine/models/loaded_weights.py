@@ -10,6 +10,7 @@ from tunewright.errors import Problem, errors_of
 from tunewright.inspection.tensor_names import listed, natural
 from tunewright.planning.peft_kwargs import LABELLED
 from tunewright.planning.run_plan import Plan
+from tunewright.security import TensorEntry
 
 # Poolers belong to tasks on whole texts; a file may have one that is not used, or lack one that is then initialized.
 POOLER = re.compile(r"(^|\.)pooler\.")
@@ -20,7 +21,9 @@ COMPUTED = re.compile(
 )
 
 
-def check_loaded(model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, stored: Mapping[str, object]) -> None:
+def check_loaded(
+    model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, stored: Mapping[str, TensorEntry]
+) -> None:
     """`info` is transformers' report on loading; `stored` are the headers of the files, by tensor name.
 
     Nothing may be missing, surplus or of another shape, except for heads: that of a classification task may be new or have
@@ -63,11 +66,11 @@ def _is_inside(name: str, model: PreTrainedModel) -> bool:
     return name.startswith(f"{prefix}.") or NUMBER.sub("*", f"{prefix}.{name}") in patterns
 
 
-def _has_no_place(name: str, model: PreTrainedModel, stored: Mapping[str, Any]) -> bool:
+def _has_no_place(name: str, model: PreTrainedModel, stored: Mapping[str, TensorEntry]) -> bool:
     if not _is_inside(name, model) or POOLER.search(name) or COMPUTED.search(name):
         return False
-    entry = stored.get(name) or stored.get(name.removeprefix(f"{model.base_model_prefix}.")) or {"shape": []}
-    shape = entry["shape"]
+    entry = stored.get(name) or stored.get(name.removeprefix(f"{model.base_model_prefix}."))
+    shape = entry["shape"] if entry else []
     is_mask = name.endswith(".bias") and len(shape) == 4 and shape[:2] == [1, 1]
     return not is_mask and name not in dict(model.named_buffers())
 

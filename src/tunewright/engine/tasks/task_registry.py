@@ -89,6 +89,10 @@ def make_collator(plan: Plan, tokenizer: TextTokenizer, max_tokens: int) -> Step
     task = task_of(plan)
     has_no_ids = plan.run.method in ("prompt_tuning", "p_tuning") and plan.run.task == "seq_cls"
     return StepCollator(
-        task.collate, task.units, task.size, tokenizer.pad_id, max_tokens,
+        task.collate,
+        task.units,
+        task.size,
+        tokenizer.pad_id,
+        max_tokens,
         same_length=has_no_ids and plan.facts.model.kind == "decoder",
-    )  # fmt: skip
+    )

@@ -112,7 +112,7 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
     manifest = read_manifest(checkpoint)
     assert manifest is not None
     # Checkpoints of earlier versions do not say what their base is made of.
-    then, now, changed = manifest["identity"], identity(plan), remedies(plan)
+    then, now, changed = manifest.identity, identity(plan), remedies(plan)
     problems = [
         Problem("E502", values={"key": key, "old": then.get(key), "new": value})
         for key, value in now.items()
@@ -179,7 +179,7 @@ def build_trainer(
 def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> TrainingArguments:
     """The plan as TrainingArguments. The batch size is that of a whole step: micro-batches are cut in the step."""
     spec = plan.run.train
-    ours: dict[str, Any] = {
+    ours: dict[str, object] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": plan.effective_batch,
         "gradient_accumulation_steps": 1,
@@ -213,7 +213,7 @@ def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> Training
     return TrainingArguments(**(ours | _without_loader_workers(spec.extra)))
 
 
-def _without_loader_workers(extra: Mapping[str, Any]) -> dict[str, Any]:
+def _without_loader_workers(extra: Mapping[str, Any]) -> dict[str, object]:
     """Upstream's settings, without those of loader processes where there are none: torch refuses them."""
     has_workers = extra.get("dataloader_num_workers", 0) > 0
     return {name: value for name, value in extra.items() if has_workers or name not in LOADER_WORKER_SETTINGS}

@@ -224,9 +224,13 @@ class EventCallback(TrainerCallback):
         self.events.alert(Problem("W502", values={"step": step, "reason": reason, "path": str(folder)}))
         if self.num_unsaved == MOST_UNSAVED:
             raise error(
-                "E510", what=N_("three checkpoints in a row"), reason=reason, step=step, path=str(folder),
+                "E510",
+                what=N_("three checkpoints in a row"),
+                reason=reason,
+                step=step,
+                path=str(folder),
                 name=folder.parent.name,
-            )  # fmt: skip
+            )
 
 
 class AdaLoraCallback(TrainerCallback):

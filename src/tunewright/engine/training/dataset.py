@@ -2,13 +2,14 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import LoadedExamples, data_fingerprint, load_examples
-from tunewright.data.rejected_rows import left_out
+from tunewright.data.rejected_rows import RejectedRow, left_out
 from tunewright.data.summary import DataSummary
 from tunewright.data.tokenized import tokenized_cache
 from tunewright.data.tokenized.tokenization import TokenizedExample
@@ -46,7 +47,7 @@ class _TokenizedRows:
     """What the cache holds: all rows that are used, and the records of those that are not."""
 
     summary: DataSummary
-    bad_rows: list[dict[str, object]]
+    bad_rows: list[RejectedRow]
     train: list[TokenizedExample]
     held_out: list[TokenizedExample]
 
@@ -166,7 +167,8 @@ def _read_cache(key: str) -> _TokenizedRows | None:
     train, held_out = (tokenized_cache.load(path) for path in row_paths)
     if train is None or held_out is None:
         return None
-    return _TokenizedRows(DataSummary.model_validate(stored["account"]), stored["left_out"], train, held_out)
+    bad_rows = [RejectedRow(**row) for row in stored["left_out"]]
+    return _TokenizedRows(DataSummary.model_validate(stored["account"]), bad_rows, train, held_out)
 
 
 def _digest(path: Path) -> str:
@@ -178,10 +180,11 @@ def _write_cache(key: str, rows: _TokenizedRows) -> None:
     for path, tokenized in zip(row_paths, (rows.train, rows.held_out), strict=True):
         atomic_io.write_cached(path, tokenized_cache.dump(tokenized))
     files = [_digest(path) for path in row_paths]
-    stored = {"key": key, "account": rows.summary.model_dump(mode="json"), "left_out": rows.bad_rows, "files": files}
+    summary, bad_rows = rows.summary.model_dump(mode="json"), [asdict(row) for row in rows.bad_rows]
+    stored = {"key": key, "account": summary, "left_out": bad_rows, "files": files}
     atomic_io.write_cached(account_path, seal_object(account_path, stored))
 
 
-def _write_bad_rows(run: RunDir, bad_rows: list[dict[str, object]]) -> None:
+def _write_bad_rows(run: RunDir, bad_rows: Sequence[RejectedRow]) -> None:
     if bad_rows:
-        atomic_io.write_jsonl(run.file(file_names.BAD_ROWS), bad_rows)
+        atomic_io.write_jsonl(run.file(file_names.BAD_ROWS), [asdict(row) for row in bad_rows])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
 from tunewright.metrics.metric_table import METRICS
@@ -12,6 +12,21 @@ from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, 
 
 COLOURS = 7  # as many as report.css names; more runs begin again with dashes
 LETTER = 6.5  # width of a letter in SVG units
+
+
+@dataclass(frozen=True)
+class ScatterPoint:
+    """A setting's score against its cost, in SVG units: the point, the ends of its interval, and where its name stands."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    name: str
+    label_x: float
+    label_y: float
+    label: str
+    series: int
 
 
 def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, object]:
@@ -33,28 +48,35 @@ def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], s
         low, high = (y_axis.at(end) for end in estimate.interval or (estimate.value, estimate.value))
         is_below = place % 2 == 1  # neighbours often lie side by side, so their labels alternate
         room = LETTER * len(candidate.name) / 2
-        points.append({
-            "x": x_axis.at(x), "y": y_axis.at(estimate.value), "low": low, "high": high, "name": candidate.name,
-            "label_x": min(max(x_axis.at(x), LEFT + room), WIDTH - room), "series": number % COLOURS + 1,
-            "label_y": max(low, high) + 16 if is_below else min(low, high) - 8,
-            "label": f"{candidate.name}: {formatting.score(comparison.metric, estimate.value)}, {show(x)}",
-        })  # fmt: skip
+        points.append(
+            ScatterPoint(
+                x=x_axis.at(x),
+                y=y_axis.at(estimate.value),
+                low=low,
+                high=high,
+                name=candidate.name,
+                label_x=min(max(x_axis.at(x), LEFT + room), WIDTH - room),
+                label_y=max(low, high) + 16 if is_below else min(low, high) - 8,
+                label=f"{candidate.name}: {formatting.score(comparison.metric, estimate.value)}, {show(x)}",
+                series=number % COLOURS + 1,
+            )
+        )
     return framed(x_axis, y_axis, points=points, front=_front(comparison, points))
 
 
-def _front(comparison: Comparison, points: Sequence[dict[str, Any]]) -> str:
+def _front(comparison: Comparison, points: Sequence[ScatterPoint]) -> str:
     """The Pareto front from cheap to expensive, as an SVG path; y grows downwards."""
     sign = 1 if METRICS[comparison.metric].is_higher_better else -1
     best = math.inf
     front = []
-    for point in sorted(points, key=lambda point: (point["x"], sign * point["y"])):
-        if sign * point["y"] < best:
-            best = sign * point["y"]
-            front.append(f"{point['x']},{point['y']}")
+    for point in sorted(points, key=lambda point: (point.x, sign * point.y)):
+        if sign * point.y < best:
+            best = sign * point.y
+            front.append(f"{point.x},{point.y}")
     return " ".join(front)
 
 
-def losses(comparison: Comparison) -> dict[str, Any]:
+def losses(comparison: Comparison) -> dict[str, object]:
     """Held-out loss by step of every run, from the base model's where it was measured on the same rows."""
     series = []
     for number, candidate in enumerate(comparison.tuned):
@@ -76,11 +98,13 @@ def losses(comparison: Comparison) -> dict[str, Any]:
     y_axis = axis(values, HEIGHT - BOTTOM, TOP, lambda value: f"{value:.3g}")
     lines = [
         {
-            "name": name, "series": number % COLOURS + 1, "is_dashed": number >= COLOURS,
+            "name": name,
+            "series": number % COLOURS + 1,
+            "is_dashed": number >= COLOURS,
             "path": " ".join(f"{x_axis.at(step)},{y_axis.at(value)}" for step, value in points.items()),
         }
         for name, _record, number, points in series
-    ]  # fmt: skip
+    ]
     rows = [
         (f"{step:,}", [formatting.number(points.get(step)) for *_rest, points in series])
         for step in sorted(dict.fromkeys(steps))

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from tunewright.extras.comparison import comparison_charts
 from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
@@ -106,9 +105,9 @@ def _pairs(comparison: Comparison, candidate: Candidate) -> list[SamplePair]:
     )
 
 
-def _outcomes(both: Mapping[str, list[SamplePair]]) -> list[dict[str, Any]]:
+def _outcomes(both: Mapping[str, list[SamplePair]]) -> list[dict[str, object]]:
     """Rows won and lost against the base model, for each setting; empty where answers have no scores of their own."""
-    outcomes = []
+    outcomes: list[dict[str, object]] = []
     for name, pairs in both.items():
         counts = {str(kind): count for kind, count in answers.count(pairs).items()}
         if sum(counts.values()):
@@ -125,7 +124,7 @@ def _shares(importance: Mapping[str, float]) -> list[dict[str, object]]:
     ]
 
 
-def _disputed(both: Mapping[str, list[SamplePair]]) -> dict[str, Any]:
+def _disputed(both: Mapping[str, list[SamplePair]]) -> dict[str, object]:
     """Rows that some settings have right and others wrong, the most disputed first."""
     by_row: dict[int, list[SamplePair]] = {}
     for pairs in both.values():

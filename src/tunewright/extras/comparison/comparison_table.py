@@ -172,6 +172,11 @@ def _estimate(estimate: Estimate) -> dict[str, float | None]:
 
 
 HEADS: Mapping[str, str] = {
-    "name": N_("name"), "difference": N_("to the best"), "seconds": N_("training"), "speed": N_("tok/s"),
-    "peak": N_("peak"), "trained": N_("trained"), "adapter": N_("adapter"),
-}  # fmt: skip
+    "name": N_("name"),
+    "difference": N_("to the best"),
+    "seconds": N_("training"),
+    "speed": N_("tok/s"),
+    "peak": N_("peak"),
+    "trained": N_("trained"),
+    "adapter": N_("adapter"),
+}

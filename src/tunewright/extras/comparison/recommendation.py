@@ -299,9 +299,7 @@ def _gain_over_base(comparison: Comparison, take: Candidate) -> list[Phrase]:
     for candidate in comparison.untrained:
         against = comparison.difference(candidate, take)
         if against is not None and against.interval is not None:
-            values = {
-                "who": WHO[candidate.name], "name": take.name, "metric": METRICS[comparison.metric].label,
-            }  # fmt: skip
+            values = {"who": WHO[candidate.name], "name": take.name, "metric": METRICS[comparison.metric].label}
             sentences.append(Phrase(text, **(_change(comparison, against) | values)))
     return sentences
 

@@ -137,7 +137,7 @@ def as_text(value: Any) -> str:
     return text.replace("e", ".0e", 1) if isinstance(value, float) and "." not in text else text
 
 
-def parameters(axes: Sequence[SearchAxis], picked: Mapping[str, Any]) -> dict[str, object]:
+def parameters(axes: Sequence[SearchAxis], picked: Mapping[str, object]) -> dict[str, object]:
     """The same as values, for programs and tables."""
     return {path: number_if_written(read(path, text)) for path, text in settings(axes, picked).items()}
 

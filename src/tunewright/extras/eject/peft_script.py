@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tunewright.config.methods import METHODS
 from tunewright.config.tasks import TASKS, Task
@@ -73,7 +72,7 @@ def main():
     trainer = Trainer(
         model=model, args=arguments, train_dataset=rows("rows.jsonl"),
         eval_dataset={eval_dataset}, data_collator=collate,{callbacks}
-    )  # fmt: skip
+    )
     trainer.train()
     model.save_pretrained(HERE / "adapter")
     AutoTokenizer.from_pretrained(HERE / "tokenizer").save_pretrained(HERE / "adapter")
@@ -146,9 +145,9 @@ def _not_plain(plan: Plan) -> Iterator[str]:
         yield f"method: {run.method}, task: seq_cls"
 
 
-def _as_json(rows: Sequence[TokenizedExample], *, has_pairs: bool) -> list[dict[str, Any]]:
+def _as_json(rows: Sequence[TokenizedExample], *, has_pairs: bool) -> list[dict[str, object]]:
     kinds = [[int(0 < row.prompt_length <= i) for i in range(len(row.input_ids))] for row in rows]
-    named = [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
+    named: list[dict[str, object]] = [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
     return [{**row, "token_type_ids": kind} for row, kind in zip(named, kinds, strict=True)] if has_pairs else named
 
 

@@ -130,9 +130,13 @@ class _ModelUnderTest:
 
 
 def prove(
-    model: PeftModel, plan: Plan, adapter: Path, tokenizer: TextTokenizer, rows: Sequence[TokenizedExample],
+    model: PeftModel,
+    plan: Plan,
+    adapter: Path,
+    tokenizer: TextTokenizer,
+    rows: Sequence[TokenizedExample],
     reporter: Reporter,
-) -> ProveResult:  # fmt: skip
+) -> ProveResult:
     """All checks of a run. `model` was loaded from `adapter`, and is used up.
 
     Cost: memory of one model (of two where the base is quantised and merged); a few forward and backward passes of six short rows.
@@ -285,8 +289,10 @@ def _merged_lora(subject: _ModelUnderTest) -> ParityCheck:
 
 
 _OTHERS: Mapping[str, Callable[[_ModelUnderTest], ParityCheck]] = {
-    "onednn_matmul": _onednn, "int8": _int8, "merged_lora": _merged_lora
-}  # fmt: skip
+    "onednn_matmul": _onednn,
+    "int8": _int8,
+    "merged_lora": _merged_lora,
+}
 
 
 def _without_adapter(subject: _ModelUnderTest) -> BatchInputs:

@@ -118,7 +118,7 @@ class OptunaSearch:
         return dict(self.study.user_attrs.get(SHARED, {}))
 
     @_asks_storage
-    def share(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def share(self, values: Mapping[str, object]) -> dict[str, Any]:
         self.study.set_user_attr(SHARED, dict(values))
         return self.shared()
 
@@ -167,9 +167,9 @@ class OptunaSearch:
                 inner = distribution.to_internal_repr(first[axis.name])
                 self.storage.set_trial_param(trial_id, axis.name, inner, distribution)
         trial = optuna.Trial(self.study, trial_id)
-        picked: dict[str, Any] = {}
+        picked: dict[str, object] = {}
         for axis in axes:
-            if "method" not in picked or belongs(axis.path, picked["method"]):
+            if "method" not in picked or belongs(axis.path, str(picked["method"])):
                 picked[axis.name] = _suggest(trial, axis)
         return picked
 

@@ -247,7 +247,7 @@ class Sweep:
         sign = -1 if self.search.is_higher_better else 1
         return min(done, key=lambda trial: sign * float(trial.value or 0.0), default=None)
 
-    def parameters(self, record: TrialRecord) -> dict[str, Any]:
+    def parameters(self, record: TrialRecord) -> dict[str, object]:
         """What a trial picked, by path of the config."""
         return search_space.parameters(self.axes, record.picked)
 
@@ -276,15 +276,20 @@ class Sweep:
             "metric": self.settings.metric,
             "trials": [
                 {
-                    "number": trial.number, "state": trial.state, "value": trial.value, "params": self.parameters(trial),
-                    "run": trial.notes.get("run"), "seconds": trial.notes.get("seconds"), "reason": trial.notes.get("reason"),
+                    "number": trial.number,
+                    "state": trial.state,
+                    "value": trial.value,
+                    "params": self.parameters(trial),
+                    "run": trial.notes.get("run"),
+                    "seconds": trial.notes.get("seconds"),
+                    "reason": trial.notes.get("reason"),
                 }
                 for trial in self.search.trials()
             ],
             "best": best.number if best else None,
             "config": str(config) if config.is_file() else None,
             "importance": self.search.importance(),
-        }  # fmt: skip
+        }
 
 
 def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> Sweep:
@@ -318,13 +323,14 @@ def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> 
     return Sweep(settings, folder, own.id, search, axes, shared["first"], shared["equal"], shared["rows"])
 
 
-def _shared(settings: SweepSettings, *, reporter: Reporter) -> dict[str, Any]:
+def _shared(settings: SweepSettings, *, reporter: Reporter) -> dict[str, object]:
     """What all trials share, from the plan of the unchanged config. Raises: what planning raises; SpecError E109."""
     loaded = settings.config.load()
     plan = start_run.plan_for(loaded, reporter=reporter)
     if not plan.facts.data.num_held_out:
-        values: dict[str, Any] = {"first": "sweep", "second": "data.holdout=0", "fix": "--set data.holdout=0.1"}
-        raise error("E109", reason=N_("there are no held-out rows to rank trials by"), **values)
+        reason = N_("there are no held-out rows to rank trials by")
+        fix = "--set data.holdout=0.1"
+        raise error("E109", first="sweep", second="data.holdout=0", reason=reason, fix=fix)
     axes = search_space.axes_for(settings.space, plan, loaded.origins)
     return {
         "axes": [axis.to_json() for axis in axes],
