@@ -12,7 +12,7 @@ from tunewright.config.load_config import load, to_yaml
 from tunewright.config.methods import Lora
 from tunewright.config.run_config import RunConfig
 from tunewright.config.schema_keys import SECTIONS, fields, old_name, upstream
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 
 EXAMPLE = load(
     named={"model": "smollm2", "data": "support.csv"},
@@ -71,7 +71,7 @@ def test_a_typo_in_any_key_gives_its_line_and_the_right_key(tmp_path: Path) -> N
         indent = "" if section == TOP else "  "
         changed = [*text[: line - 1], text[line - 1].replace(f"{indent}{key}:", f"{indent}{typo}:", 1), *text[line:]]
         path.write_text("\n".join(changed), encoding="utf-8")
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(ConfigError) as caught:
             load(config=path)
         problems = [p for p in caught.value.problems if p.code == "E102"]
         got = [(p.where.line, p.where.column, p.values["key"], p.values.get("suggestion")) for p in problems]

@@ -8,7 +8,7 @@ import pytest
 from tests.collecting_reporter import CollectingReporter
 from tunewright import api
 from tunewright.engine.training import dry_run
-from tunewright.errors import SpecError, TunewrightError
+from tunewright.errors import ConfigError, TunewrightError
 from tunewright.launch import start_run, trial_settings
 from tunewright.planning.run_plan import Plan
 from tunewright.reporting import SILENT
@@ -95,7 +95,7 @@ def test_training_is_refused_before_its_folder_is_made(
     model: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         named = {"model.name": str(model), "data.train": str(rows)}
         api.train_loaded(api.load(named=named, sets=["peft.layers_pattern=nosuch"]))
     assert caught.value.problems[0].code == "E141"
@@ -119,6 +119,6 @@ def test_plain_settings_start_no_process(plan_of, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_pattern_that_takes_for_ever_is_refused_in_time(plan_of) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         plan_of("peft.target_modules='(.*.*.*.*.*.*.*.*)*x'")
     assert json.loads(json.dumps(caught.value.problems[0].to_json()))["code"] == "E143"

@@ -199,7 +199,7 @@ def test_python_and_command_line_are_one(rows: Path, tunewright: Command, small:
     run.close()
 
 
-def test_the_dequantised_model_has_the_expected_bytes(model_home: Path) -> None:
+def test_the_dequantized_model_has_the_expected_bytes(model_home: Path) -> None:
     from tunewright.inspection.builtin_models import BUNDLED
     from tunewright.rundir.checkpoints import sha256
 

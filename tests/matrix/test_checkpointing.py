@@ -36,7 +36,7 @@ TASKS = {
     "SEQ_CLS": AutoModelForSequenceClassification,
 }
 KINDS = {**dict.fromkeys(FAMILIES, "CAUSAL_LM"), "t5": "SEQ_2_SEQ_LM", "bert2bert": "SEQ_2_SEQ_LM", "bert": "SEQ_CLS"}
-# Quantised bases: one family of each kind of layers and tasks.
+# Quantized bases: one family of each kind of layers and tasks.
 CELLS = [(family, "none") for family in KINDS]
 CELLS += [(family, kind) for family in ("llama", "gpt2", "t5", "bert") for kind in ("8bit", "4bit")]
 GRADIENT = 1e-5

@@ -137,7 +137,7 @@ def test_a_merged_model_of_any_task_gives_what_its_adapter_gives(
     result = session.merge(MergeRequest(str(tmp_path / "merged")))
     assert result.equal == result.prompts > 0
     assert result.max_logit_difference < LOGITS
-    assert (result.base is not None) == (result.quantised is not None) == (quantization != "none")
+    assert (result.base is not None) == (result.quantized is not None) == (quantization != "none")
 
     merged = vars(transformers)[TASKS[session.plan.run.task].auto_class].from_pretrained(tmp_path / "merged")
     assert "quantization_config" not in json.loads((tmp_path / "merged" / "config.json").read_text())

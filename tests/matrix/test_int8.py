@@ -13,13 +13,13 @@ from peft import AutoPeftModelForCausalLM
 from torch import nn
 
 from tunewright import api
-from tunewright.engine.models.quantization import dequantised, weight_bytes
+from tunewright.engine.models.quantization import dequantized, weight_bytes
 from tunewright.engine.session_server import SessionServer
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
 from tunewright.kernels import int8
 from tunewright.kernels.cpu_matmul import is_int8_exact
 from tunewright.kernels.int8 import Int8Linear, LastInput
-from tunewright.planning.compatibility import ON_QUANTISED
+from tunewright.planning.compatibility import ON_QUANTIZED
 from tunewright.rundir.session_protocol import MergeRequest
 
 from .test_causal_lm import run_for
@@ -94,7 +94,7 @@ def test_inputs_are_left_as_they_are_where_two_ways_are_compared() -> None:
     rounded, x = Int8Linear.of(plain, LastInput()), torch.randn(8, 96)
     with int8.unrounded_inputs(nn.Sequential(rounded)):
         exact = rounded(x)
-    torch.testing.assert_close(exact, nn.functional.linear(x, rounded.dequantised(), plain.bias), atol=0, rtol=0)
+    torch.testing.assert_close(exact, nn.functional.linear(x, rounded.dequantized(), plain.bias), atol=0, rtol=0)
     assert not torch.equal(rounded(x), exact)
 
 
@@ -107,7 +107,7 @@ def test_this_machines_products_in_8_bits_are_right() -> None:
     assert is_int8_exact()
 
 
-@pytest.mark.parametrize("method", sorted(ON_QUANTISED))
+@pytest.mark.parametrize("method", sorted(ON_QUANTIZED))
 def test_every_method_trains_on_it_and_its_adapter_fits_the_plain_base(
     method: str, tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, fast_int8: None
 ) -> None:
@@ -134,7 +134,7 @@ def test_it_is_merged_by_way_of_a_plain_base(
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"model.quantization": "8bit"})
     result = SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / "merged")))
-    assert result.base == "dequantised from 8bit"
+    assert result.base == "dequantized from 8bit"
     assert result.equal == result.prompts > 0
 
 
@@ -160,7 +160,7 @@ def test_its_weights_take_a_quarter_and_go_back_to_plain_ones(tiny_model: Callab
     int8.to_int8(base)
     rows = sum(m.out_features for m in base.modules() if isinstance(m, Int8Linear))
     assert before - weight_bytes(base) == 3 * linear - 4 * rows
-    again = dequantised(base, torch.float32).model.layers[0].mlp.up_proj
+    again = dequantized(base, torch.float32).model.layers[0].mlp.up_proj
     assert type(again) is nn.Linear
     assert apart(again.weight, weight) < CLOSE
 

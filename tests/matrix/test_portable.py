@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from tunewright import api
 from tunewright.config.tasks import TASKS
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.extras.eject import peft_script
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.planning.run_plan import Plan
@@ -106,12 +106,12 @@ def test_nothing_is_written_over_and_an_unfinished_run_is_refused(
     run = run_for(tiny_model(), shop_rows, tmp_path / "run")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").write_text("mine")
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         run.export(tmp_path / "full")
     assert [problem.code for problem in caught.value.problems] == ["E115"]
     assert texts(tmp_path / "full") == {"a.txt": b"mine"}
     shutil.rmtree(run.adapter)
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         run.export(tmp_path / "none")
     assert [problem.code for problem in caught.value.problems] == ["E116"]
     assert not (tmp_path / "none").exists()

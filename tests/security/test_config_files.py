@@ -6,7 +6,7 @@ import pytest
 
 from tests.hostile import TRIED
 from tunewright.config.load_config import load
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(9)
@@ -41,7 +41,7 @@ def test_what_is_no_plain_value_is_refused(tmp_path: Path, name: str, monkeypatc
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "config.yaml"
     config.write_text(BAD[name], encoding="utf-8")
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(config=config)
     assert {problem.code for problem in caught.value.problems} <= {
         "E101",

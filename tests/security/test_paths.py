@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.hostile import TRIED
-from tunewright.config import load_config as spec
-from tunewright.errors import SpecError, TunewrightError
+from tunewright.config import load_config
+from tunewright.errors import ConfigError, TunewrightError
 from tunewright.rundir import run_dir
 from tunewright.security import command, jail, spawn
 from tunewright.security.processes import MODULES, tried
@@ -57,8 +57,8 @@ PAYLOADS = (
 @pytest.mark.parametrize("payload", PAYLOADS, ids=repr)
 def test_a_runs_name_is_a_name(payload: str) -> None:
     named = {"model.name": "m", "data.train": "d", "run.name": payload}
-    with pytest.raises(SpecError, match="E103"):
-        spec.load(named=named)
+    with pytest.raises(ConfigError, match="E103"):
+        load_config.load(named=named)
     TRIED["arguments"] += 1
 
 
@@ -69,7 +69,7 @@ def test_an_argument_stays_one_argument(payload: str, tmp_path: Path) -> None:
     assert argv == [sys.executable, "-P", "-m", "pip", payload]
     if payload in PAYLOADS[:8]:  # a process each
         process = spawn([sys.executable, "-c", script, payload], stdout=subprocess.PIPE)
-        assert spec.yaml.safe_load(process.communicate()[0]) == [payload]
+        assert load_config.yaml.safe_load(process.communicate()[0]) == [payload]
     TRIED["arguments"] += 1
 
 

@@ -23,7 +23,7 @@ def compare_runs(runs: Sequence[TrainedRun | str | Path], *, shots: int | None =
 
     The base model with examples in its prompt is added where `TrainedRun.prompted` measured it with `shots` of
     them, or with any number if that is None.
-    Raises: SpecError E113, E114 for a run that does not exist, E116 if none is finished, E125 if their rows differ.
+    Raises: ConfigError E113, E114 for a run that does not exist, E116 if none is finished, E125 if their rows differ.
     """
     folders = [run.dir if isinstance(run, TrainedRun) else open_run(str(run)).dir for run in runs]
     comparison = aligned_runs.compare(folders, shots)
@@ -96,7 +96,7 @@ def grid_folder(grid: Grid) -> Path:
 def plan_grid(grid: Grid, folder: Path, *, reporter: Reporter = SILENT) -> list[Cell]:
     """The runs of a grid, those that were never started with their plans.
 
-    Raises: every error that can be known before a run; SpecError E126 if the folder holds another comparison.
+    Raises: every error that can be known before a run; ConfigError E126 if the folder holds another comparison.
     """
     return grids.prepare(grid, folder, reporter=reporter)
 
@@ -137,5 +137,5 @@ def measure_prompted(
 
 
 def check_page(path: Path) -> None:
-    """Raises: SpecError E115 if the report of a comparison would replace another file; TrainingError E520, E524."""
+    """Raises: ConfigError E115 if the report of a comparison would replace another file; TrainingError E520, E524."""
     comparison_page.check_page(path)

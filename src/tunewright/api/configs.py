@@ -17,12 +17,12 @@ Rows = str | Path | Sequence[Mapping[str, object]]  # a path, a Hub id, or the r
 def load(
     *, config: str | Path | None = None, named: Mapping[str, object] | None = None, sets: Sequence[str] = ()
 ) -> LoadedConfig:
-    """A checked config from a file, named values (dotted path -> value) and PATH=VALUE texts. Raises: SpecError."""
+    """A checked config from a file, named values (dotted path -> value) and PATH=VALUE texts. Raises: ConfigError."""
     return load_config.load(config=Path(config) if config else None, named=named or {}, sets=sets)
 
 
 def named_values(model: str | None, data: Rows | None, settings: Mapping[str, object]) -> dict[str, object]:
-    """Python arguments as values by dotted path. Raises: SpecError E132, E138, E139."""
+    """Python arguments as values by dotted path. Raises: ConfigError E132, E138, E139."""
     named = paths_of(settings)
     if model is not None:
         named["model.name"] = model
@@ -37,7 +37,7 @@ def starter(
     """The commented config for a model and data, and the recognised format of the data.
 
     The config names the encoding of data that are not UTF-8 where it can be detected, and the task that the rows show.
-    Raises: DataError if the data cannot be read or understood; SpecError for a bad value.
+    Raises: DataError if the data cannot be read or understood; ConfigError for a bad value.
     """
     values = {**paths_of(settings), **dict(map(load_config.parse_set, sets))}
     named = {"model.name": model, "data.train": str(data), "preset": preset}
@@ -47,7 +47,7 @@ def starter(
 
 
 def explain(word: str) -> glossary.Explanation:
-    """A code, a config key, a preset or a term, in a few sentences. Raises: SpecError E111."""
+    """A code, a config key, a preset or a term, in a few sentences. Raises: ConfigError E111."""
     return glossary.explain(word)
 
 

@@ -28,7 +28,7 @@ def preset_rows(word: str = "", *, model: str | None = None, reporter: Reporter 
     """The presets in detail: one of them by FAMILY/LEVEL, those of a model with what they train, or all.
 
     With both, the row of that level for that model, which must be of that family.
-    Raises: SpecError E123; ModelError and HubError for a model that cannot be read.
+    Raises: ConfigError E123; ModelError and HubError for a model that cannot be read.
     """
     if not model:
         return [find_row(word)] if word else all_rows()

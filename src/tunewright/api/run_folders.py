@@ -6,7 +6,7 @@ from pathlib import Path
 from tunewright.api.run_handle import TrainedRun
 from tunewright.diagnose import rules
 from tunewright.diagnose.rules import Diagnosis
-from tunewright.errors import ModelError, SpecError, error, system_faults
+from tunewright.errors import ConfigError, ModelError, error, system_faults
 from tunewright.launch import start_run
 from tunewright.report import benchmark_table, run_record, run_report
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_overview
@@ -18,12 +18,12 @@ from tunewright.rundir.run_overview import RunOverview
 
 
 def open_run(word: str) -> TrainedRun:
-    """A run by path, name, beginning of its name, or `last`. Raises: SpecError E113, E114."""
+    """A run by path, name, beginning of its name, or `last`. Raises: ConfigError E113, E114."""
     return TrainedRun(run_dir.open_run(word))
 
 
 def open_exactly(word: str) -> TrainedRun:
-    """A run by path or whole name, for what cannot be undone. Raises: SpecError E113, E114, E130."""
+    """A run by path or whole name, for what cannot be undone. Raises: ConfigError E113, E114, E130."""
     return TrainedRun(run_dir.open_exactly(word))
 
 
@@ -72,7 +72,7 @@ def benchmark_lines(result: dict[str, object]) -> list[benchmark_table.Benchmark
 def verify(word: str | Path) -> list[IntegrityReport]:
     """The files of a run, or of a folder that was copied from one, against their checksums: nothing is loaded.
 
-    Raises: SpecError E113, E114 for a run that does not exist; ExportError E607 for a folder without a manifest.
+    Raises: ConfigError E113, E114 for a run that does not exist; ExportError E607 for a folder without a manifest.
     """
     folder = Path(word).expanduser()
     is_run = (folder / file_names.RUN_JSON).is_file()
@@ -80,19 +80,19 @@ def verify(word: str | Path) -> list[IntegrityReport]:
         return [check_folder(folder)]
     try:
         return check_run(open_run(str(word)).dir)
-    except (SpecError, ModelError):
+    except (ConfigError, ModelError):
         if folder.is_dir():
             raise error("E607", path=str(folder)) from None
         raise
 
 
 def copy_adapter(run: TrainedRun, target: str | Path) -> Path:
-    """The run's adapter as a folder of its own. Raises: SpecError E115, E116."""
+    """The run's adapter as a folder of its own. Raises: ConfigError E115, E116."""
     return start_run.copy_adapter(run.dir, Path(target))
 
 
 def output_file(path: str | Path, *, force: bool = False) -> Path:
-    """The file that a result may be written to, links followed. Raises: SpecError E115; TrainingError E520, E524."""
+    """The file that a result may be written to, links followed. Raises: ConfigError E115; TrainingError E520, E524."""
     return output_targets.output_file(path, force=force, can_force=True)
 
 

@@ -184,7 +184,7 @@ class TrainedRun:
         """Base and tuned model under lm-evaluation-harness: `tasks` by its names, with those of the folder `include_path`.
 
         `rows` of each task are asked; `online` lets their data be downloaded. The run keeps the result.
-        Raises: SpecError E116; ExportError E601, E608 to E611; TrainingError E506.
+        Raises: ConfigError E116; ExportError E601, E608 to E611; TrainingError E506.
         """
         folder = Path(include_path) if include_path else None
         return harness_client.benchmark(
@@ -253,7 +253,7 @@ class TrainedRun:
     def merge(self, target: str | Path | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
         """Base and adapter as one plain transformers folder, checked against the adapter's answers.
 
-        Raises: SpecError E115; ResourceError E403; TrainingError E520, E524, before the model is loaded.
+        Raises: ConfigError E115; ResourceError E403; TrainingError E520, E524, before the model is loaded.
         """
         plan = self.plan
         precision = plan.run.model.precision
@@ -282,7 +282,7 @@ class TrainedRun:
     def export(self, folder: str | Path) -> BaseReference:
         """The adapter as a new folder for other machines: no path of this one, its base by its public name; with checksums.
 
-        Raises: SpecError E115, E116.
+        Raises: ConfigError E115, E116.
         """
         return adapter_copy.export(self.dir, Path(folder))
 

@@ -33,7 +33,7 @@ def plan(
     """What `train` would do with the same arguments, with every decision's reason: `plan("smollm2", "my.jsonl", rank=8)`.
 
     `device` names one that is not here ("a100-80", "24GB GPU"). A loaded config replaces all other arguments.
-    Raises: every error that can be known before a run; SpecError E124 for an unknown device.
+    Raises: every error that can be known before a run; ConfigError E124 for an unknown device.
     """
     loaded = (
         model if isinstance(model, LoadedConfig) else load(config=config, named=named_values(model, data, settings))
@@ -55,7 +55,7 @@ def calibrate(loaded: LoadedConfig, *, reporter: Reporter = SILENT) -> float:
 
 
 def begin(loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Reporter = SILENT) -> RunDir:
-    """Start a planned run in the background. Raises: ResourceError E401, E403; SpecError E115."""
+    """Start a planned run in the background. Raises: ResourceError E401, E403; ConfigError E115."""
     run = start_run.create(loaded, plan, force=force, reporter=reporter)
     start_run.launch(run)
     return run
@@ -130,18 +130,18 @@ def _unexplained_end(run: RunDir) -> Problem:
 def quickstart(seed: int = 42, *, task: str = "causal_lm", inline_process: bool = False) -> TrainedRun:
     """Train, test and compare a built-in model on generated data; `task` by its name here or PEFT's.
 
-    Raises: SpecError E103 for a task that does not exist; every error of `train`.
+    Raises: ConfigError E103 for a task that does not exist; every error of `train`.
     """
     loaded = quickstart_request(seed, task=task)
     return _train_to_end(loaded, inline_process=inline_process, on_event=lambda event: None)
 
 
 def quickstart_request(seed: int = 42, sets: Sequence[str] = (), *, task: str = "causal_lm") -> LoadedConfig:
-    """The config of quickstart. Raises: SpecError E103 for a task that does not exist."""
+    """The config of quickstart. Raises: ConfigError E103 for a task that does not exist."""
     named = quickstart_tasks.request(seed, quickstart_tasks.task_named(task))
     return load_config.load(named=named, sets=sets, by=load_config.DEMO)
 
 
 def resume(word: str, sets: Iterable[str] = ()) -> RunDir:
-    """Continue a run that ended early, in the background. Raises: TrainingError E502, E505; SpecError E113, E116."""
+    """Continue a run that ended early, in the background. Raises: TrainingError E502, E505; ConfigError E113, E116."""
     return start_run.resume(open_run(word).dir, dict(load_config.parse_set(text) for text in sets))

@@ -134,7 +134,7 @@ def _as_options(arguments: list[str]) -> list[str]:
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Raises: SpecError E129 for a word that is empty, which would name whatever comes first, or this folder."""
+    """Raises: ConfigError E129 for a word that is empty, which would name whatever comes first, or this folder."""
     from tunewright.errors import error
 
     if "" in arguments:

@@ -91,7 +91,7 @@ YAML = (".yaml", ".yml")
 def load_config_from_flags(
     inputs: Sequence[str] | None, sets: Sequence[str] | None, flags: dict[str, object]
 ) -> "LoadedConfig":
-    """The config of the inputs and named flags (dotted path -> value). Raises: SpecError."""
+    """The config of the inputs and named flags (dotted path -> value). Raises: ConfigError."""
     from tunewright import api
 
     config, named = inputs_of(inputs or (), flags)

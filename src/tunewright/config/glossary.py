@@ -35,7 +35,7 @@ class Explanation:
 def explain(word: str) -> Explanation:
     """What a code, a config key, a preset or a term means, in this process's language.
 
-    Raises: SpecError E111 for a word that is none of these, with the nearest known one.
+    Raises: ConfigError E111 for a word that is none of these, with the nearest known one.
     """
     query = word.strip()
     explanation = (

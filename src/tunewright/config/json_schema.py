@@ -4,7 +4,7 @@ The only text about an option is its `Field(description=...)`; everything here i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from tunewright.config.preset_table import PRESETS, Level
 from tunewright.config.run_config import RunConfig
 from tunewright.config.schema_keys import SECTIONS, fields, options, upstream
 from tunewright.config.section import MOST
-from tunewright.i18n import N_, _, width
+from tunewright.i18n import N_, _, language, width
 
 # JSON Schema's words for limits that pydantic leaves under its own where a validator precedes the type
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
@@ -64,19 +64,18 @@ def json_schema() -> dict[str, object]:
 
 def option_rows() -> list[OptionRow]:
     """Every own option in the order of the file; type, default and description in this process's language."""
-    return [replace(row, default=row.default or _("required"), description=_(row.description)) for row in _rows()]
+    return list(_rows(language()))
 
 
 @cache
-def _rows() -> tuple[OptionRow, ...]:
-    """The options with their descriptions untranslated; the default of one that is required is empty."""
+def _rows(_language: str) -> tuple[OptionRow, ...]:
     schema = RunConfig.model_json_schema()
     rows = []
     for path, field in options():
         section, _dot, key = path.partition(".")
         properties = _own_properties(schema, section) if key else schema["properties"]
-        default = "" if field.is_required() else _as_yaml(field.get_default(call_default_factory=True))
-        rows.append(OptionRow(path, _type(_clean(properties[key or section])), default, field.description or ""))
+        default = _("required") if field.is_required() else _as_yaml(field.get_default(call_default_factory=True))
+        rows.append(OptionRow(path, _type(_clean(properties[key or section])), default, _(field.description or "")))
     return tuple(rows)
 
 

@@ -19,7 +19,7 @@ from tunewright.config.run_config import RunConfig
 from tunewright.config.schema_keys import SECTIONS
 from tunewright.config.validation_problems import dotted, problems_of, unknown_key
 from tunewright.config.yaml_reader import Position, YamlDocument, place, printable
-from tunewright.errors import NOWHERE, Problem, SpecError, Where, error
+from tunewright.errors import NOWHERE, ConfigError, Problem, Where, error
 from tunewright.i18n import N_
 
 MAX_CONFIG_BYTES = 1_000_000
@@ -52,7 +52,7 @@ def load(
     """The Run that all layers together ask for, with the origin of every value.
 
     `named` holds the command line's arguments and flags by dotted path, or what `by` says; `sets` the texts of `--set`.
-    Raises: SpecError E101 to E112, E118 with every problem of every layer, in the order of the layers and lines.
+    Raises: ConfigError E101 to E112, E118 with every problem of every layer, in the order of the layers and lines.
     """
     ask = _ConfigLayers(nowhere=Where(str(config)) if config else NOWHERE)
     if config is not None:
@@ -69,7 +69,7 @@ def load(
 def patch(run: Config, changes: Mapping[str, object]) -> Config:
     """A new config of the same type with some values changed, by dotted path; validated like any other.
 
-    Raises: SpecError E102 to E104, E112, E118 with every problem of the changes.
+    Raises: ConfigError E102 to E104, E112, E118 with every problem of the changes.
     """
     ask = _ConfigLayers(data=run.model_dump())
     for path, value in changes.items():
@@ -81,11 +81,11 @@ def patch(run: Config, changes: Mapping[str, object]) -> Config:
 def parse_set(text: str) -> tuple[str, Any]:
     """Path and value of PATH=VALUE; the value is a YAML scalar, or a list or mapping in brackets.
 
-    Raises: SpecError E105, E107, E110.
+    Raises: ConfigError E105, E107, E110.
     """
     path, document = _read_set(text)
     if document.problems:
-        raise SpecError(document.problems)
+        raise ConfigError(document.problems)
     return path, document.value
 
 
@@ -172,7 +172,7 @@ class _ConfigLayers:
             self.marks = {known: m for known, m in self.marks.items() if known[: len(path)] != path} | {path: mark}
 
     def finish(self, model: type[Config]) -> Config:
-        """The validated config. Raises: SpecError with all problems of all layers."""
+        """The validated config. Raises: ConfigError with all problems of all layers."""
         run = None
         self._refuse_inner_method()
         try:
@@ -181,7 +181,7 @@ class _ConfigLayers:
             problems = problems_of(failed, self.data, self.marks, self.nowhere)
             self.problems += [problem for path, problem in problems.items() if not self._is_broken(path)]
         if self.problems or run is None:
-            raise SpecError(sorted(self.problems, key=_order))
+            raise ConfigError(sorted(self.problems, key=_order))
         return run
 
     def _refuse_inner_method(self) -> None:
@@ -209,7 +209,7 @@ def _order(problem: Problem) -> tuple[int, int, int]:
 
 
 def _read_text(config: Path) -> str:
-    """The file as text. Raises: SpecError E101 if it cannot be read, E105 if it is not text."""
+    """The file as text. Raises: ConfigError E101 if it cannot be read, E105 if it is not text."""
     try:
         with config.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)

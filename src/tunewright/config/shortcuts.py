@@ -7,7 +7,7 @@ from typing import Any
 from tunewright.config.deprecated_keys import TOP
 from tunewright.config.methods import METHODS, rank_field
 from tunewright.config.schema_keys import SECTIONS, fields, old_name, suggest
-from tunewright.errors import NOWHERE, Problem, SpecError
+from tunewright.errors import NOWHERE, ConfigError, Problem
 
 SHORTCUTS: Mapping[str, str] = {
     "epochs": "train.num_train_epochs",
@@ -30,7 +30,7 @@ def rank_path(method: object) -> str:
 def paths_of(settings: Mapping[str, object]) -> dict[str, object]:
     """Arguments as values by dotted path: sections of the config as mappings, top-level keys, paths, and short words.
 
-    Raises: SpecError E132 for a name that is none of these, with the place where it belongs; all at once.
+    Raises: ConfigError E132 for a name that is none of these, with the place where it belongs; all at once.
     """
     flat: dict[str, object] = {}
     problems = []
@@ -44,7 +44,7 @@ def paths_of(settings: Mapping[str, object]) -> dict[str, object]:
         else:
             problems.append(_unknown(name, value))
     if problems:
-        raise SpecError(problems)
+        raise ConfigError(problems)
     return flat
 
 

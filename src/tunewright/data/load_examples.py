@@ -67,31 +67,33 @@ def place_of(problem: Problem) -> tuple[str, int]:
     return problem.where.file, row if isinstance(row, int) else problem.where.line
 
 
-def load_examples(spec: DataConfig, seed: int, task: Task = "causal_lm", *, keep: int | None = None) -> LoadedExamples:
+def load_examples(
+    config: DataConfig, seed: int, task: Task = "causal_lm", *, keep: int | None = None
+) -> LoadedExamples:
     """Read, recognise and split the rows; held-out rows that are also in training are removed.
 
     With `keep` only the first `keep` training rows are held in memory; all others are read, counted and compared.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254.
     """
-    sides = sides_of(spec)
+    sides = sides_of(config)
     rows = iterate_rows(sides.train.path, sides.train.reading)
-    head = _head(rows, spec)
+    head = _head(rows, config)
     sample = [row for row in head if isinstance(row, RawRow)]
     if TASKS[task].writes:
-        _refuse(sample, spec)
-    fmt = sniff(sample, spec.map, task)
-    kind = _label_kind(fmt, spec, sides.train)
+        _refuse(sample, config)
+    fmt = sniff(sample, config.map, task)
+    kind = _label_kind(fmt, config, sides.train)
     loaded, prints = LoadedExamples(fmt, [], [], [], 0), deduplication.RowHashes()
     room = None if keep is None else keep + deduplication.MAX_HELD_OUT_ROWS
-    for example in _examples(_sentences(head, rows, fmt, loaded), loaded, spec, kind):
+    for example in _examples(_sentences(head, rows, fmt, loaded), loaded, config, kind):
         if room is None or len(prints) < room:
             loaded.train.append(example)
         prints.add(example)
     if sides.held_out:
-        _read_held_out(loaded, prints, spec, sides.held_out, task, kind)
+        _read_held_out(loaded, prints, config, sides.held_out, task, kind)
     elif sides.share:
         loaded.share = sides.share
-        _split(loaded, prints, spec, sides, seed, kind)
+        _split(loaded, prints, config, sides, seed, kind)
     loaded.num_train = len(prints) - len(loaded.held_out)
     loaded.train = loaded.train[:keep]
     loaded.duplicates, loaded.conflicts = deduplication.duplicates(prints), deduplication.conflicts(prints)
@@ -102,42 +104,42 @@ def load_examples(spec: DataConfig, seed: int, task: Task = "causal_lm", *, keep
     return loaded
 
 
-def recognise(spec: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, object], Format]:
+def recognise(config: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, object], Format]:
     """The settings a config needs for these data, by path: their encoding and their task where they show it; and their format.
 
     Raises: as `load_examples`.
     """
     values: dict[str, object] = {}
     try:
-        head = _first_rows(spec)
+        head = _first_rows(config)
     except DataError as fault:
         encodings = {problem.values["encoding"] for problem in fault.problems if problem.code == "E239"}
         if len(encodings) != 1 or any(problem.code != "E239" for problem in fault.problems):
             raise
         values["data.encoding"] = encodings.pop()
-        head = _first_rows(spec.model_copy(update={"encoding": values["data.encoding"]}))
+        head = _first_rows(config.model_copy(update={"encoding": values["data.encoding"]}))
     rows = [row for row in head if isinstance(row, RawRow)]
-    recognized_task = looks_like(rows, spec.map) if task == AUTO else None
+    recognized_task = looks_like(rows, config.map) if task == AUTO else None
     if recognized_task:
         values["task"] = recognized_task
     known: Task = recognized_task or ("causal_lm" if task == AUTO else task)
     if TASKS[known].writes:
-        _refuse(rows, spec)
-    return values, sniff(rows, spec.map, known)
+        _refuse(rows, config)
+    return values, sniff(rows, config.map, known)
 
 
-def _first_rows(spec: DataConfig) -> list[RawRow | Problem]:
-    source = train_source(spec)
-    return _head(iterate_rows(source.path, source.reading), spec)
+def _first_rows(config: DataConfig) -> list[RawRow | Problem]:
+    source = train_source(config)
+    return _head(iterate_rows(source.path, source.reading), config)
 
 
-def _refuse(rows: Sequence[RawRow], spec: DataConfig) -> None:
+def _refuse(rows: Sequence[RawRow], config: DataConfig) -> None:
     """Raises: DataError E233, E234, E251 to E254 for rows that are not examples on their own."""
-    refuse_preferences(rows, spec.map)
-    refuse_foreign(rows, spec.map)
+    refuse_preferences(rows, config.map)
+    refuse_foreign(rows, config.map)
 
 
-def _head(rows: Iterator[RawRow | Problem], spec: DataConfig) -> list[RawRow | Problem]:
+def _head(rows: Iterator[RawRow | Problem], config: DataConfig) -> list[RawRow | Problem]:
     """The first rows, as many as a format is recognised by. Raises: DataError E210, or what is wrong with all rows."""
     head: list[RawRow | Problem] = []
     num_good = 0
@@ -146,7 +148,7 @@ def _head(rows: Iterator[RawRow | Problem], spec: DataConfig) -> list[RawRow | P
         num_good += isinstance(row, RawRow)
     if not num_good:
         problems = [row for row in head if isinstance(row, Problem)]
-        raise errors_of(problems) if problems else error("E210", path=spec.train)
+        raise errors_of(problems) if problems else error("E210", path=config.train)
     return head
 
 
@@ -163,7 +165,7 @@ def _sentences(
 def _examples(
     items: Iterable[RawRow | Problem],
     loaded: LoadedExamples,
-    spec: DataConfig,
+    config: DataConfig,
     kind: LabelKind | None,
     fmt: Format | None = None,
 ) -> Iterator[Example]:
@@ -171,7 +173,7 @@ def _examples(
     rest, form = iter(items), fmt or loaded.format
     while part := list(islice(rest, ROWS_AT_ONCE)):
         rows = [row for row in part if isinstance(row, RawRow)]
-        examples, problems = to_examples(rows, form, spec.system, kind)
+        examples, problems = to_examples(rows, form, config.system, kind)
         loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
         loaded.rows_in += len(part)
         loaded.remarks.update(remarks_of(rows, form))
@@ -197,16 +199,16 @@ def _notes(loaded: LoadedExamples) -> Iterator[Problem]:
 def _read_held_out(
     loaded: LoadedExamples,
     prints: deduplication.RowHashes,
-    spec: DataConfig,
+    config: DataConfig,
     source: RowSource,
     task: Task,
     kind: LabelKind | None,
 ) -> None:
     """Held-out rows from files of their own; those that are trained on are set aside."""
     second = list(iterate_rows(source.path, source.reading))
-    fmt = sniff([row for row in second if isinstance(row, RawRow)], spec.map, task)
+    fmt = sniff([row for row in second if isinstance(row, RawRow)], config.map, task)
     rows = _sentences(second, iter(()), fmt, loaded)
-    examples = list(_examples(rows, loaded, spec, kind, fmt))
+    examples = list(_examples(rows, loaded, config, kind, fmt))
     leaked = set(deduplication.leaks(prints, deduplication.RowHashes(examples)))
     for example in examples:
         if example.number in leaked:
@@ -219,7 +221,7 @@ def _read_held_out(
 def _split(
     loaded: LoadedExamples,
     prints: deduplication.RowHashes,
-    spec: DataConfig,
+    config: DataConfig,
     sides: TrainEvalSplit,
     seed: int,
     kind: LabelKind | None,
@@ -233,20 +235,20 @@ def _split(
         rows = iterate_rows(sides.train.path, sides.train.reading)
         rows = grouped(rows, loaded.format, loaded.grouped_by) if loaded.grouped_by else rows
         again = [row for row in rows if isinstance(row, RawRow) and row.number in missing]
-        loaded.held_out += to_examples(again, loaded.format, spec.system, kind)[0]
+        loaded.held_out += to_examples(again, loaded.format, config.system, kind)[0]
 
 
-def _label_kind(fmt: Format, spec: DataConfig, source: RowSource) -> LabelKind | None:
+def _label_kind(fmt: Format, config: DataConfig, source: RowSource) -> LabelKind | None:
     """What the labels of the training rows are; held-out rows have to follow. Cost: one more reading."""
     column = fmt.columns.get("label")
     if not column:
         return None
     rows = iterate_rows(source.path, source.reading)
-    return label_kind((cell(row.value, column) for row in rows if isinstance(row, RawRow)), spec.problem_type)
+    return label_kind((cell(row.value, column) for row in rows if isinstance(row, RawRow)), config.problem_type)
 
 
-def data_fingerprint(spec: DataConfig) -> str:
+def data_fingerprint(config: DataConfig) -> str:
     """sha256 of all data of a run: of the training rows, and of the held-out rows where they have files of their own."""
-    sides = sides_of(spec)
+    sides = sides_of(config)
     parts = [fingerprint(source.path, source.reading) for source in (sides.train, sides.held_out) if source]
     return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()

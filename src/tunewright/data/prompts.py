@@ -126,14 +126,14 @@ def _ended(turns: Sequence[Row]) -> list[Any]:
     return list(turns) if is_answered else [*turns, {"role": "assistant", "content": PENDING}]
 
 
-def common_system(spec: DataConfig, task: Task = "causal_lm") -> str | None:
+def common_system(config: DataConfig, task: Task = "causal_lm") -> str | None:
     """The system message that the training rows begin with; None if they have none, or not all the same."""
-    if spec.system or task in ("seq_cls", "token_cls"):
-        return spec.system
-    source = train_source(spec)
+    if config.system or task in ("seq_cls", "token_cls"):
+        return config.system
+    source = train_source(config)
     rows: list[RawRow] = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
     if not rows:
         return None
-    examples, _problems = to_examples(rows, sniff(rows, spec.map, task))
+    examples, _problems = to_examples(rows, sniff(rows, config.map, task))
     first = {e.messages[0].content if e.messages and e.messages[0].role == "system" else None for e in examples}
     return first.pop() if len(first) == 1 else None

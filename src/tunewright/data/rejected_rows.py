@@ -25,7 +25,7 @@ class RejectedRow:
     text: str = ""
 
 
-def left_out(loaded: LoadedExamples, spec: DataConfig) -> list[RejectedRow]:
+def left_out(loaded: LoadedExamples, config: DataConfig) -> list[RejectedRow]:
     """One record for each dropped row.
 
     A text is cut at KEPT_CHARACTERS. Cost: one more reading of the data, if anything is left out.
@@ -40,7 +40,7 @@ def left_out(loaded: LoadedExamples, spec: DataConfig) -> list[RejectedRow]:
     for example in loaded.leaked:
         place = example.file, example.number
         records[place] = _record(place, example.line, *_LEAKED)
-    for place, text in _texts(spec, set(records)):
+    for place, text in _texts(config, set(records)):
         records[place] = replace(records[place], text=_writable(text.rstrip("\r\n")))
     return sorted(records.values(), key=lambda record: (record.file, record.row))
 
@@ -49,10 +49,10 @@ def _record(place: _Place, line: int, code: str, reason: str) -> RejectedRow:
     return RejectedRow(place[0], line, place[1], code, reason)
 
 
-def _texts(spec: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, str]]:
+def _texts(config: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, str]]:
     if not places:
         return
-    sides = sides_of(spec)
+    sides = sides_of(config)
     for source in (sides.train, sides.held_out):
         if source:
             yield from texts_of(source.path, places, source.reading)

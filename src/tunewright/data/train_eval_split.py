@@ -37,22 +37,22 @@ class TrainEvalSplit:
     notes: tuple[Problem, ...] = ()
 
 
-def train_source(spec: DataConfig) -> RowSource:
+def train_source(config: DataConfig) -> RowSource:
     """The rows to be trained on."""
-    columns = frozenset(spec.map.values())
-    is_cleaned = spec.control_characters == "remove"
-    split = spec.split if is_hub_id(spec.train) else split_of(spec.split) or spec.split
-    return RowSource(spec.train, Reading(split, spec.encoding, columns, is_cleaned))
+    columns = frozenset(config.map.values())
+    is_cleaned = config.control_characters == "remove"
+    split = config.split if is_hub_id(config.train) else split_of(config.split) or config.split
+    return RowSource(config.train, Reading(split, config.encoding, columns, is_cleaned))
 
 
-def sides_of(spec: DataConfig) -> TrainEvalSplit:
+def sides_of(config: DataConfig) -> TrainEvalSplit:
     """Training and held-out rows. Raises: DataError E201 if there are no data, ModelError E315 for links that lead away."""
-    train = train_source(spec)
+    train = train_source(config)
     names = _splits(train)
-    if isinstance(spec.holdout, float | int):
-        sides = TrainEvalSplit(train, None, spec.holdout)
-    elif spec.holdout != AUTO:
-        sides = TrainEvalSplit(train, _second(spec.holdout, train), 0)
+    if isinstance(config.holdout, float | int):
+        sides = TrainEvalSplit(train, None, config.holdout)
+    elif config.holdout != AUTO:
+        sides = TrainEvalSplit(train, _second(config.holdout, train), 0)
     elif VALIDATION in names and train.reading.split != VALIDATION:
         sides = TrainEvalSplit(train, replace(train, reading=replace(train.reading, split=VALIDATION)), 0)
     else:

@@ -36,7 +36,7 @@ class ValidatedData:
 
 def validate_data(
     loaded: LoadedExamples,
-    spec: DataConfig,
+    config: DataConfig,
     tokenizer: TextTokenizer,
     *,
     task: Task = "causal_lm",
@@ -60,9 +60,9 @@ def validate_data(
             task=task,
             labels=loaded.labels,
             max_length=max_length,
-            train_on=spec.train_on,
-            thinking=spec.thinking,
-            turns=spec.turns,
+            train_on=config.train_on,
+            thinking=config.thinking,
+            turns=config.turns,
             label_last=label_last,
             reporter=PartReporter(reporter, start, len(examples), total),
         )
@@ -85,35 +85,35 @@ def _without_vain_advice(problem: Problem, positions: int) -> Problem:
     return replace(problem, values=values) if isinstance(needed, int) and needed > positions else problem
 
 
-def most_truncated(spec: DataConfig, task: Task) -> float:
+def most_truncated(config: DataConfig, task: Task) -> float:
     """The share of rows that may be cut: a text to be labelled is usually clear from its beginning, an answer is not."""
-    if spec.max_truncated != "auto":
-        return spec.max_truncated
+    if config.max_truncated != "auto":
+        return config.max_truncated
     return MOST_TRUNCATED if TASKS[task].writes else 1.0
 
 
-def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
+def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
     """What must stop the run: damaged rows that were not knowingly left out, and thresholds that are passed."""
     loaded, counts = validated.loaded, validated.summary.counts
     problems: list[Problem] = []
-    if loaded.problems and not spec.skip_bad:
+    if loaded.problems and not config.skip_bad:
         problems += loaded.problems
         problems.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
     if not validated.train:
-        problems.append(Problem("E210", values={"path": spec.train}))
+        problems.append(Problem("E210", values={"path": config.train}))
     if validated.outside:
         problems.append(validated.outside)
     longest, task = validated.summary.lengths["longest"], validated.summary.task
     is_room = longest <= validated.summary.positions
     longer = f"--set data.max_length={longest}" if is_room else "--set data.max_truncated=1"
-    skipped = loaded.bad_rows if spec.skip_bad else 0
-    most_bad = spec.max_bad if validated.train else 1.0  # where no row is left, that is what is wrong
+    skipped = loaded.bad_rows if config.skip_bad else 0
+    most_bad = config.max_bad if validated.train else 1.0  # where no row is left, that is what is wrong
     repeated = 0 if loaded.format.name == "text" else counts["duplicate"]  # texts repeat lines, answers should not
     looked_at = validated.summary.looked_at + validated.summary.held_out
     limits = (
         (N_("damaged"), skipped, most_bad, loaded.rows_in, "--set data.max_bad=1"),
-        (N_("truncated"), counts["truncated"], most_truncated(spec, task), looked_at, longer),
-        (N_("duplicate"), repeated, spec.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
+        (N_("truncated"), counts["truncated"], most_truncated(config, task), looked_at, longer),
+        (N_("duplicate"), repeated, config.max_duplicates, loaded.rows_in, "--set data.max_duplicates=1"),
     )
     for kind, count, limit, rows, fix in limits:
         if rows and count / rows > limit:
@@ -128,7 +128,7 @@ def judge(validated: ValidatedData, spec: DataConfig) -> list[Problem]:
             problems.append(Problem("E215", values=values))
     if validated.summary.unknown_share > UNKNOWN_REFUSED:
         share = validated.summary.unknown_share
-        values = {"percent": f"{share:.0%}", "path": spec.train, "task": task}
+        values = {"percent": f"{share:.0%}", "path": config.train, "task": task}
         problems.append(Problem("E225", values=values))
     if validated.train and _all_the_same(loaded):
         problems.append(Problem("E226"))
@@ -142,8 +142,8 @@ def _all_the_same(loaded: LoadedExamples) -> bool:
     return loaded.problem_type is not None and len({example.target for example in loaded.train}) < 2
 
 
-def raise_if_stopped(validated: ValidatedData, spec: DataConfig) -> None:
+def raise_if_stopped(validated: ValidatedData, config: DataConfig) -> None:
     """Raises: DataError with everything that must stop the run."""
-    problems = judge(validated, spec)
+    problems = judge(validated, config)
     if problems:
         raise DataError(problems)

@@ -237,13 +237,15 @@ class SessionServer:
 
     def merge(self, request: MergeRequest) -> MergeResult:
         """Merge into a folder; checked on the run's held-out rows, or on a few fixed texts."""
-        spec = self.plan.run
+        config = self.plan.run
         inputs = self._merge_inputs()
         if not inputs:
             inputs = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
         folder = Path(request.target) if request.target else self.run.path / file_names.MERGED
         readme = card(self.plan, self.run, self.run.result().baseline, is_merged=True)
-        return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, spec.eval.max_new_tokens, readme)
+        return merge(
+            self.model, folder.resolve(), self.plan, self.tokenizer, inputs, config.eval.max_new_tokens, readme
+        )
 
     def hand_over(self) -> PeftModel:
         """The model, no longer referenced here, so that the caller can free its memory."""

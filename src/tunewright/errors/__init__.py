@@ -1,7 +1,7 @@
 """Errors as part of the product: one tree, one catalogue of codes, exit codes.
 
 TunewrightError
-|- SpecError(ValueError)        E1  config and command line
+|- ConfigError(ValueError)        E1  config and command line
 |- DataError(ValueError)        E2  rows
 |- ModelError(ValueError)       E3  model, tokenizer, template, targets
 |- ResourceError(RuntimeError)  E4  memory, disk
@@ -146,7 +146,7 @@ class TunewrightWarning(UserWarning):
     """What a notebook sees where a command line shows a warning of the catalogue."""
 
 
-class SpecError(TunewrightError, ValueError):
+class ConfigError(TunewrightError, ValueError):
     """E1: the config or the command line."""
 
 
@@ -179,7 +179,7 @@ class SetupError(TunewrightError, RuntimeError):
 
 
 FAMILIES: Mapping[str, type[TunewrightError]] = {
-    "E1": SpecError,
+    "E1": ConfigError,
     "E2": DataError,
     "E3": ModelError,
     "E4": ResourceError,

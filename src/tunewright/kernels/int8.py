@@ -80,12 +80,12 @@ class Int8Linear(nn.Linear):
         out = out_TO.view(*input.shape[:-1], self.out_features)
         return out if self.bias is None else out + self.bias
 
-    def dequantised(self) -> Tensor:
+    def dequantized(self) -> Tensor:
         """The weight in fp32, (O, I)."""
-        return _dequantised(self.weight, self.scale)
+        return _dequantized(self.weight, self.scale)
 
 
-def _dequantised(weight_OI: Tensor, scale_O: Tensor) -> Tensor:
+def _dequantized(weight_OI: Tensor, scale_O: Tensor) -> Tensor:
     return weight_OI.float() * scale_O[:, None]
 
 
@@ -95,12 +95,12 @@ class _ExactProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx, input_TI: Tensor, weight_OI: Tensor, scale_O: Tensor) -> Tensor:
         ctx.save_for_backward(weight_OI, scale_O)
-        return input_TI @ _dequantised(weight_OI, scale_O).to(input_TI.dtype).T
+        return input_TI @ _dequantized(weight_OI, scale_O).to(input_TI.dtype).T
 
     @staticmethod
     def backward(ctx, grad_TO: Tensor):
         weight_OI, scale_O = ctx.saved_tensors
-        return grad_TO @ _dequantised(weight_OI, scale_O).to(grad_TO.dtype), None, None
+        return grad_TO @ _dequantized(weight_OI, scale_O).to(grad_TO.dtype), None, None
 
 
 class _Product(torch.autograd.Function):

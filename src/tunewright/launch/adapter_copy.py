@@ -24,7 +24,7 @@ def export(run: RunDir, target: Path) -> BaseReference:
     """Write the adapter, its tokenizer, a card and the base's licence into a new folder; how the base is named there.
 
     No file of it holds a path of this machine. It is sealed like the run's own.
-    Raises: SpecError E115, E116; TrainingError E520, E524.
+    Raises: ConfigError E115, E116; TrainingError E520, E524.
     """
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="export", needed=N_("finished"), name=run.name)

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from tunewright.config import load_config as spec
+from tunewright.config import load_config
 from tunewright.errors import errors_of
 from tunewright.inspection.machine_info import factors_path, read_factors
 from tunewright.launch.start_run import create, launch, plan_for, wait
@@ -19,7 +19,7 @@ STEPS = 5  # the first two warm up
 WARM_UP = 2
 
 
-def calibrate(loaded: spec.LoadedConfig, *, reporter: Reporter) -> float:
+def calibrate(loaded: load_config.LoadedConfig, *, reporter: Reporter) -> float:
     """Train a few steps, and keep how many times slower they were than estimated. The run itself is thrown away.
 
     Raises: every error that planning or training raises; TrainingError E517 where nothing can be remembered.
@@ -36,7 +36,7 @@ def calibrate(loaded: spec.LoadedConfig, *, reporter: Reporter) -> float:
             "eval.loss_rows": 1,
             "run.output_dir": str(Path(place) / "run"),
         }
-        short_run = spec.LoadedConfig(run=spec.patch(loaded.run, short), origins=loaded.origins)
+        short_run = load_config.LoadedConfig(run=load_config.patch(loaded.run, short), origins=loaded.origins)
         plan = plan_for(short_run, reporter=reporter)
         run = create(short_run, plan, force=False, reporter=reporter)
         launch(run)

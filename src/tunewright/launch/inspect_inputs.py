@@ -75,7 +75,7 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
 def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, TextTokenizer]:
     """All rows as this model would see them; bad rows are in the summary, not raised.
 
-    Raises: every error of the model and of files that cannot be read; SpecError E109 for a length the model does not have.
+    Raises: every error of the model and of files that cannot be read; ConfigError E109 for a length the model does not have.
     """
     model = _model_info(run, reporter)
     if problems := check_length(run, model):
@@ -225,12 +225,12 @@ def data_info(
     )
 
 
-def _data_facts(spec: DataConfig, validated: ValidatedData) -> DataInfo:
-    sides = sides_of(spec)
+def _data_facts(config: DataConfig, validated: ValidatedData) -> DataInfo:
+    sides = sides_of(config)
     turns = (sum(m.role == "assistant" for m in example.messages) for example in validated.loaded.train)
     return data_info(
-        spec.train,
-        data_fingerprint(spec),
+        config.train,
+        data_fingerprint(config),
         validated.summary,
         answer_lengths=answer_lengths([*validated.train, *validated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),

@@ -24,7 +24,7 @@ AS_ROWS: Mapping[str, str] = {
 def path_of(data: str | Path | Sequence[Mapping[str, object]]) -> str:
     """A path or Hub id unchanged; for a list of rows, the private file that holds them, named by their content.
 
-    Raises: SpecError E138 for a row that is not an object or that JSON cannot hold, E139 for anything else.
+    Raises: ConfigError E138 for a row that is not an object or that JSON cannot hold, E139 for anything else.
     """
     if isinstance(data, (str, Path)):
         return str(data)

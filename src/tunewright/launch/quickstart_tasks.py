@@ -103,7 +103,7 @@ RECIPES: Mapping[Task, QuickstartRecipe] = {
 
 
 def task_named(word: str) -> Task:
-    """A task by its name here or PEFT's, in any case. Raises: SpecError E103."""
+    """A task by its name here or PEFT's, in any case. Raises: ConfigError E103."""
     for name, row in TASKS.items():
         if word.lower() in (name, row.task_type.lower()):
             return name

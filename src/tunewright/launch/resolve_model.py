@@ -1,4 +1,4 @@
-"""A model's name to a folder on this machine: built-in (a pinned wheel), GGUF (dequantised once), folder, or Hub id."""
+"""A model's name to a folder on this machine: built-in (a pinned wheel), GGUF (dequantized once), folder, or Hub id."""
 
 import hashlib
 import importlib.util

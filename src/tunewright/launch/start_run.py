@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tunewright.config import load_config as spec
+from tunewright.config import load_config
 from tunewright.config.dotted_paths import value_at
 from tunewright.config.run_config import CHANGEABLE, RunConfig
 from tunewright.data.files.split_files import originals
@@ -41,10 +41,10 @@ SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were in
 
 
 @system_faults()
-def plan_for(loaded: spec.LoadedConfig, *, device: str | None = None, reporter: Reporter) -> Plan:
+def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, reporter: Reporter) -> Plan:
     """The plan of a config, for this machine or for a `device` that is not here.
 
-    Raises: every error that can be known before a run starts, E520 to E523 among them; SpecError E124 for an unknown device.
+    Raises: every error that can be known before a run starts, E520 to E523 among them; ConfigError E124 for an unknown device.
     """
     if loaded.run.run.output_dir:
         output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
@@ -60,10 +60,10 @@ def plan_for(loaded: spec.LoadedConfig, *, device: str | None = None, reporter: 
 
 
 @system_faults()
-def create(loaded: spec.LoadedConfig, plan: Plan, *, force: bool, reporter: Reporter) -> RunDir:
+def create(loaded: load_config.LoadedConfig, plan: Plan, *, force: bool, reporter: Reporter) -> RunDir:
     """The run's folder with config and plan, ready to be launched.
 
-    Raises: ResourceError E401, E403 (unless forced); SpecError E115; HubError while weights are fetched.
+    Raises: ResourceError E401, E403 (unless forced); ConfigError E115; HubError while weights are fetched.
     """
     place = plan.run.run.output_dir
     output_targets.output_folder(place or run_dir.runs_root(), is_new=bool(place))
@@ -73,9 +73,9 @@ def create(loaded: spec.LoadedConfig, plan: Plan, *, force: bool, reporter: Repo
     plan = _with_contents(plan, reporter)
     name = plan.run.run.name or _default_name(plan)
     folder = Path(place).expanduser() if place else run_dir.new_folder(name, run_dir.runs_root())
-    config = spec.patch(with_absolute_paths(loaded.run), {"run.output_dir": None})
+    config = load_config.patch(with_absolute_paths(loaded.run), {"run.output_dir": None})
     files = {
-        file_names.CONFIG: spec.to_yaml(config),
+        file_names.CONFIG: load_config.to_yaml(config),
         file_names.README: run_readme.readme(printable(name)),
         file_names.PLAN: plan.model_dump_json(indent=1) + "\n",
     }
@@ -128,7 +128,7 @@ def files_of(run: RunConfig) -> dict[str, Path]:
 
 def with_absolute_paths(run: RunConfig) -> RunConfig:
     """The config with absolute paths, so that it means the same from any folder."""
-    return spec.patch(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
+    return load_config.patch(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
 
 
 def _default_name(plan: Plan) -> str:
@@ -227,7 +227,7 @@ def resume(run: RunDir, changes: Mapping[str, object]) -> RunDir:
     """Continue a run that ended early, in the background, with some settings changed where that is allowed.
 
     Raises: TrainingError E505 while it is live, E502 if its base is another one now; ModelError E324 if that is gone;
-    SpecError E116 if the run is finished; SpecError for bad changes; E525 for a damaged run.
+    ConfigError E116 if the run is finished; ConfigError for bad changes; E525 for a damaged run.
     """
     run.check()
     _check_resumable(run, run.state(), changes)
@@ -251,7 +251,7 @@ def requeue(run: RunDir, changes: Mapping[str, object]) -> None:
 
 
 def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> None:
-    """Raises: TrainingError E505 if the state is a live one, E502 for what cannot be changed; SpecError E116."""
+    """Raises: TrainingError E505 if the state is a live one, E502 for what cannot be changed; ConfigError E116."""
     if state in LIVE:
         raise run_dir.owned(run)
     if state == "finished":
@@ -267,10 +267,10 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> 
 def _change(run: RunDir, changes: Mapping[str, object]) -> None:
     """Config and plan with some settings changed; the plan is recomputed from its stored facts."""
     plan = run.plan()
-    config = spec.load(config=run.file(file_names.CONFIG)).run
-    changed = spec.patch(config, changes)
+    config = load_config.load(config=run.file(file_names.CONFIG)).run
+    changed = load_config.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
-    changed_run = spec.patch(changed, {path: value_at(plan.run, path) for path in SEEN_IN_DATA})
+    changed_run = load_config.patch(changed, {path: value_at(plan.run, path) for path in SEEN_IN_DATA})
     detected = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
     factor = read_factor(factor_key(changed_run, plan.facts))
     new = make_plan(changed_run, plan.facts, origins, detected, factor)
@@ -278,7 +278,7 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
         saved = remedies(plan, origin)
         if saved and not saved.keys() & changes.keys():  # unless the user changes one of them
             new = remedied(new, saved, origin)
-    atomic_io.write_text(run.file(file_names.CONFIG), spec.to_yaml(changed))
+    atomic_io.write_text(run.file(file_names.CONFIG), load_config.to_yaml(changed))
     atomic_io.write_text(run.file(file_names.PLAN), new.model_dump_json(indent=1) + "\n")
     run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))
 
@@ -293,7 +293,7 @@ def check_base(run: RunDir) -> None:
 
 
 def copy_adapter(run: RunDir, target: Path) -> Path:
-    """The adapter as a folder of its own, with the files that PEFT needs alone. Raises: SpecError E115, E116."""
+    """The adapter as a folder of its own, with the files that PEFT needs alone. Raises: ConfigError E115, E116."""
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
     place = output_targets.output_folder(target)

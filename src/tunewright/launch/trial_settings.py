@@ -5,7 +5,7 @@ so only runs with such settings are tried; without any, nothing reaches upstream
 """
 
 from tunewright.config.run_config import RunConfig
-from tunewright.errors import Problem, SpecError, error
+from tunewright.errors import ConfigError, Problem, error
 from tunewright.i18n import _
 from tunewright.inspection.model_info import ModelInfo
 from tunewright.planning.passthrough_settings import passed_on, patterns
@@ -20,7 +20,7 @@ MEGABYTES = 8192
 
 
 def check_patterns(run: RunConfig, model: ModelInfo) -> None:
-    """Raises: SpecError E143 for a pattern that takes too long on the names of the model's layers."""
+    """Raises: ConfigError E143 for a pattern that takes too long on the names of the model's layers."""
     names = [path for group in (*model.linear, *model.vocabulary) for path in group.paths]
     for key, texts in patterns(run).items():
         if reason := pattern_fault(texts, names):
@@ -28,7 +28,7 @@ def check_patterns(run: RunConfig, model: ModelInfo) -> None:
 
 
 def try_settings(plan: Plan, reporter: Reporter) -> None:
-    """Raises: SpecError E141, E145 for each setting that upstream refuses, E142 if that could not be seen in time."""
+    """Raises: ConfigError E141, E145 for each setting that upstream refuses, E142 if that could not be seen in time."""
     names = passed_on(plan.run)
     if not names:
         return
@@ -38,4 +38,4 @@ def try_settings(plan: Plan, reporter: Reporter) -> None:
     if answer is None:
         raise error("E142", keys=", ".join(names), seconds=SECONDS, gib=MEGABYTES // 1024)
     if answer["problems"]:
-        raise SpecError(Problem.from_record(record) for record in answer["problems"])
+        raise ConfigError(Problem.from_record(record) for record in answer["problems"])

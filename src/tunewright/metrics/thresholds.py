@@ -9,7 +9,7 @@ from tunewright.metrics.metric_table import REACHABLE
 
 
 def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
-    """METRIC=VALUE texts as numbers. Raises: SpecError E103 with all that cannot be read."""
+    """METRIC=VALUE texts as numbers. Raises: ConfigError E103 with all that cannot be read."""
     minimum: dict[str, float] = {}
     problems = []
     for text in texts:

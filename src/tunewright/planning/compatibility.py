@@ -19,7 +19,7 @@ PREFIXED_ENCODERS = frozenset({"bert", "roberta", "electra", "xlm-roberta", "cam
 # Decoders whose cache has another shape than PEFT's prefixes.
 NO_PREFIX = frozenset({"deepseek_v2", "deepseek_v3", "rwkv", "falcon_h1", "openai-gpt", "mamba", "mamba2"})
 # What was trained, saved and loaded on 8 and 4 bits; others compute with the stored codes as if they were weights.
-ON_QUANTISED = frozenset({"lora", "adalora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning"})
+ON_QUANTIZED = frozenset({"lora", "adalora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning"})
 LORA_OPTIMIZERS = ("loraplus", "lorafa")
 # Start values that PEFT takes out of the base's weights, or refuses without a preparation of its own.
 FROM_WEIGHTS = ("pissa", "olora", "loftq", "eva")
@@ -55,7 +55,7 @@ def reason_not(method: str, task: str, kind: str, model_type: str) -> str | None
 
 def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     """Settings that this method does not go with."""
-    problems, extra, quantised = [], run.peft.extra, f"model.quantization={run.model.quantization}"
+    problems, extra, quantized = [], run.peft.extra, f"model.quantization={run.model.quantization}"
     start = str(extra.get("init_lora_weights", ""))
     if run.method == "prefix_tuning" and run.train.activation_checkpointing is True:
         reason = N_("a checkpointed layer is called without the cache that the prefix is")
@@ -68,15 +68,15 @@ def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
         reason = N_("PEFT requires a preparation of the model that Tunewright does not do")
         problems.append(conflict(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
     if run.model.quantization not in (AUTO, "none"):
-        if run.method not in ON_QUANTISED:
+        if run.method not in ON_QUANTIZED:
             reason = N_("PEFT would compute with the stored codes, or fail")
-            problems.append(conflict(f"method={run.method}", quantised, reason, "--method lora"))
+            problems.append(conflict(f"method={run.method}", quantized, reason, "--method lora"))
         if start.startswith(FROM_WEIGHTS):
             reason = N_("initialization is computed from the weights, which are stored quantized")
-            problems.append(conflict(f"init_lora_weights={start}", quantised, reason, "--set model.quantization=none"))
+            problems.append(conflict(f"init_lora_weights={start}", quantized, reason, "--set model.quantization=none"))
         if extra.get("use_dora") and run.model.quantization == "8bit":
             reason = N_("bitsandbytes drops the scales that DoRA reads when it is tested")
-            problems.append(conflict("use_dora", quantised, reason, "--set model.quantization=4bit"))
+            problems.append(conflict("use_dora", quantized, reason, "--set model.quantization=4bit"))
     if run.train.optim in LORA_OPTIMIZERS and (run.method != "lora" or extra.get("rank_pattern")):
         reason = N_("this optimizer is made for LoRA with one rank")
         problems.append(

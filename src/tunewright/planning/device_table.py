@@ -49,7 +49,7 @@ DEVICES: Mapping[str, DeviceRow] = {
 
 
 def device_of(device_name: str) -> DeviceRow:
-    """The card that is meant; of a mere size, one that is as fast as the slowest of that size. Raises: SpecError E124."""
+    """The card that is meant; of a mere size, one that is as fast as the slowest of that size. Raises: ConfigError E124."""
     name = device_name.strip().lower().replace(" ", "-")
     if name in DEVICES:
         return DEVICES[name]
@@ -63,7 +63,7 @@ def device_of(device_name: str) -> DeviceRow:
 
 
 def facts_on(facts: InspectedFacts, device_name: str) -> InspectedFacts:
-    """The same model and data on another device. Raises: SpecError E124."""
+    """The same model and data on another device. Raises: ConfigError E124."""
     device = device_of(device_name)
     peaks = {"fp32": device.fp32, "bf16": device.bf16, "fp16": device.fp16}
     memory = device.gib * GIB

@@ -34,7 +34,7 @@ def make_plan(
 
     `origins` says where each configured value comes from; `given` are choices made on the way to the facts; `factor` is how
     much slower than the formula this machine was found to be.
-    Raises: SpecError, ModelError with all problems found.
+    Raises: ConfigError, ModelError with all problems found.
     """
     problems = check_passed_on(run, facts.model) or check(run, facts) + check_method(run, facts)
     if problems:

@@ -85,7 +85,7 @@ class ComputeMode:
 
 
 def stored_bytes(model: ModelInfo, precision: Precision, quantization: str) -> int:
-    """Frozen weights in memory; quantised are the linear layers only."""
+    """Frozen weights in memory; quantized are the linear layers only."""
     linear = sum(g.in_features * g.out_features * g.count for g in model.linear)
     per_value = {"none": float(PRECISION_BYTES[precision]), "8bit": 1.0, "4bit": 0.5625}[quantization]
     return int(linear * per_value + (model.num_parameters - linear) * PRECISION_BYTES[precision])

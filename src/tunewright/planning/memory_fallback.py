@@ -67,7 +67,7 @@ def _may(plan: Plan, rung: LadderStep, changes: Changes) -> bool:
 def remedied(plan: Plan, changes: Mapping[str, object], origin: str = ORIGIN) -> Plan:
     """The plan with some values changed; all others stay as they were decided, and so do the promises of time.
 
-    Raises: SpecError if the values do not go together.
+    Raises: ConfigError if the values do not go together.
     """
     new_plan = make_plan(patch(plan.run, changes), plan.facts)
     assert new_plan.effective_batch == plan.effective_batch

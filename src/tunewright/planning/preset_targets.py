@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from tunewright.config.preset_table import PRESETS, Preset, Role
-from tunewright.errors import Problem, SpecError
+from tunewright.errors import ConfigError, Problem
 from tunewright.inspection.architectures import FAMILIES, Names, Roles, expert_parameters, names_of, roles_of
 from tunewright.inspection.model_info import ModelInfo
 from tunewright.planning.check_config import lora_parameters, no_preset
@@ -66,12 +66,12 @@ def _rows(name: str, roles: Roles, experts: Names) -> list[PresetRow]:
 
 
 def find_row(word: str) -> PresetRow:
-    """The row of FAMILY/LEVEL. Raises: SpecError E123."""
+    """The row of FAMILY/LEVEL. Raises: ConfigError E123."""
     return row_of(word, all_rows())
 
 
 def row_of(word: str, among: Sequence[PresetRow]) -> PresetRow:
-    """The row of FAMILY/LEVEL among some. Raises: SpecError E123."""
+    """The row of FAMILY/LEVEL among some. Raises: ConfigError E123."""
     rows = {f"{row.family}/{row.preset.level}": row for row in among}
     if word in rows:
         return rows[word]
@@ -79,14 +79,14 @@ def row_of(word: str, among: Sequence[PresetRow]) -> PresetRow:
     families, levels = [row.family for row in rows.values()], list(PRESETS)
     near = [family] if family in families else get_close_matches(family.lower(), families, 1)
     values = {"suggestion": f"{near[0]}/{(*get_close_matches(level, levels, 1), 'medium')[0]}"} if near else {}
-    raise SpecError([Problem("E123", values={"word": word, **values})])
+    raise ConfigError([Problem("E123", values={"word": word, **values})])
 
 
 def rows_of(model: ModelInfo) -> list[PresetRow]:
-    """Every level for a model, by the names that it really has. Raises: SpecError E109 for a family without presets."""
+    """Every level for a model, by the names that it really has. Raises: ConfigError E109 for a family without presets."""
     roles, is_known = roles_of(model)
     if is_known and not roles:
-        raise SpecError([no_preset("preset", model)])
+        raise ConfigError([no_preset("preset", model)])
     rows = _rows(model.model_type, roles, tuple(expert_parameters(model)))
     return [
         PresetRow(

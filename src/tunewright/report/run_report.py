@@ -24,7 +24,7 @@ def write_report(run: RunDir, findings: Sequence[Finding], path: Path | None = N
 
     `findings` are what a diagnosis of the run found.
 
-    Raises: SpecError E115 where `path` is a file that is not a page of ours; TrainingError E520, E524.
+    Raises: ConfigError E115 where `path` is a file that is not a page of ours; TrainingError E520, E524.
     """
     with run.private():
         target = output_targets.output_file(path, is_ours=html_page.is_ours) if path else run.file(file_names.REPORT)

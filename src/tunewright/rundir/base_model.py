@@ -41,6 +41,6 @@ def _built_in(model: BuiltinModel) -> BaseReference:
         )
     note = f"The base was Tunewright's built-in {model.name}: {model.repository}, "
     if any(file.endswith(".gguf") for file in model.source.files):
-        note += "quantised in GGUF and dequantized. With the Hub's own weights logits differ a little."
+        note += "quantized in GGUF and dequantized. With the Hub's own weights logits differ a little."
         return BaseReference(model.repository, model.repository, note, model.name)
     return BaseReference(model.repository, model.repository, note + "byte for byte.", model.name)

@@ -148,7 +148,7 @@ class CheckpointStore:
 
         Where the disk refuses there is a second try; if it is full, older checkpoints make room for that, all but the
         newest two and both best ones.
-        Raises: OSError if that failed too, with no part of it left; SpecError E115 where a foreign folder has the name.
+        Raises: OSError if that failed too, with no part of it left; ConfigError E115 where a foreign folder has the name.
         """
         try:
             self._publish(step, fill, identity)

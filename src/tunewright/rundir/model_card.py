@@ -32,9 +32,9 @@ def card(
 
     `shared_as` is the folder's name of a copy for others, which names its base without a path of this machine.
     """
-    spec, data, task = plan.run, plan.facts.data, task_row(plan)
+    config, data, task = plan.run, plan.facts.data, task_row(plan)
     known = base_of(plan).name if shared_as else base_model(plan)
-    base, quantized = _code(known), _QUANTIZED.get(spec.model.quantization)
+    base, quantized = _code(known), _QUANTIZED.get(config.model.quantization)
     scores = {e.which: e.scores for e in run.each_event() if isinstance(e, ScoreEvent)}
     rows = f"{data.num_train} rows ({data.format}, sha256 {data.fingerprint[:16]}), {data.num_held_out} held out"
     what = f"{base} with an adapter merged into its weights" if is_merged else f"An adapter for {base}"
@@ -46,7 +46,7 @@ def card(
 {what}, trained with Tunewright to {task.meaning}.
 
 - **Method**: {method(plan)}
-- **Base while it was trained**: {spec.model.precision}{f", held {quantized}" if quantized else ""}
+- **Base while it was trained**: {config.model.precision}{f", held {quantized}" if quantized else ""}
 - **Data**: {_code(data_name(plan))}, {rows}
 {_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}
 ## Use

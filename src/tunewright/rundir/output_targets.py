@@ -24,7 +24,7 @@ def output_file(
 ) -> Path:
     """The file that a result is written to. One that is there may be written over where it `is_ours`, and with `force`.
 
-    Raises: SpecError E115 for a file that is there; TrainingError E520, E524 for a name that cannot be written to.
+    Raises: ConfigError E115 for a file that is there; TrainingError E520, E524 for a name that cannot be written to.
     """
     path = _followed(word)
     mode = _mode(path, word)
@@ -41,7 +41,7 @@ def output_file(
 def output_folder(word: str | Path, *, is_new: bool = True, num_bytes: float = 0) -> Path:
     """The folder that a result is written to; those above it are made later. `is_new` refuses one that holds something.
 
-    Raises: SpecError E115; ResourceError E403 where there is no room for `num_bytes`; TrainingError E520, E524.
+    Raises: ConfigError E115; ResourceError E403 where there is no room for `num_bytes`; TrainingError E520, E524.
     """
     path = _followed(word)
     mode = _mode(path, word)

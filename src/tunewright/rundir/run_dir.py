@@ -274,7 +274,7 @@ def owning(run: RunDir) -> Iterator[int]:
 def create(folder: Path, name: str, files: Mapping[str, str] = NO_FILES, **record: Any) -> RunDir:
     """A new run's folder with these texts by file name and what run.json is to hold; it appears whole or not at all.
 
-    Raises: SpecError E115 if the folder holds something already.
+    Raises: ConfigError E115 if the folder holds something already.
     """
     run = RunDir(folder.resolve())
     head = {
@@ -324,7 +324,7 @@ def _created(run: RunDir) -> float:
 def open_run(word: str) -> RunDir:
     """A run by path, name, beginning of its name, or `last`, the newest that is not damaged.
 
-    Raises: SpecError E113, E114; ModelError E323 for the folder of an adapter.
+    Raises: ConfigError E113, E114; ModelError E323 for the folder of an adapter.
     """
     path = Path(word).expanduser()
     by_folder = [place for place in (path, runs_root() / word) if word and is_run(place)]
@@ -354,7 +354,7 @@ def _exists(path: Path) -> bool:
 
 
 def open_exactly(word: str) -> RunDir:
-    """A run by path or whole name, for what cannot be undone; a link stays a link. Raises: SpecError E113, E130."""
+    """A run by path or whole name, for what cannot be undone; a link stays a link. Raises: ConfigError E113, E130."""
     places = (Path(word).expanduser(), runs_root() / word)
     folder = next((place for place in places if word and is_run(place)), None)
     if folder:

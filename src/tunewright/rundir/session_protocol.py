@@ -144,7 +144,7 @@ class MergeResult(SessionResult):
     """Largest absolute difference of a logit."""
     base: str | None = None
     """What was merged into, where the run's base is quantized."""
-    quantised: Mapping[str, float] | None = None
+    quantized: Mapping[str, float] | None = None
     """`equal` and `max_logit_difference` of the plain and the quantized base, both with the adapter."""
 
 

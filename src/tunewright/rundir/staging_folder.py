@@ -25,7 +25,7 @@ def making(target: Path) -> Iterator[Path]:
     """A hidden folder to fill; at the end it gets the name `target` in one step, or all of it is removed.
 
     An empty folder that is there already may be mounted, or lie where nobody else may write: its files are moved in, run.json
-    last. Raises: SpecError E115 if there is something in `target`.
+    last. Raises: ConfigError E115 if there is something in `target`.
     """
     parent = target if target.is_dir() else target.parent
     atomic_io.make_folder(parent)
@@ -61,7 +61,7 @@ def _locked(parent: Path) -> tuple[Path, int]:
 
 
 def _refuse_full(target: Path) -> None:
-    """Raises: SpecError E115 for a file, and for a folder with more in it than what others are making there."""
+    """Raises: ConfigError E115 for a file, and for a folder with more in it than what others are making there."""
     is_free = not target.exists() or (target.is_dir() and all(p.name.startswith(PREFIX) for p in target.iterdir()))
     if not is_free:
         raise exists_already(target)

@@ -19,7 +19,7 @@ from tunewright.config.load_config import to_yaml
 from tunewright.config.run_config import RunConfig
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.engine.training.dataset import prepare
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.extras.sweep.optuna_search import open_search
 from tunewright.inspection import machine_info
 from tunewright.inspection.memory_monitor import Cgroup
@@ -271,7 +271,7 @@ def test_the_storage_of_a_sweep_that_cannot_be_written_is_told(disk: SmallDisk, 
 
     if how == "read only":
         disk.make_read_only()
-    with pytest.raises(SpecError) as refusal:
+    with pytest.raises(ConfigError) as refusal:
         ask_again_and_again()
     (problem,) = refusal.value.problems
     assert problem.code == "E128" and "sweep.db" in problem.message() and words in problem.message()

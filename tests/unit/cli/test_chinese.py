@@ -16,7 +16,7 @@ from typer.main import get_command
 import tunewright
 from tunewright.cli.main import app
 from tunewright.config.load_config import load
-from tunewright.errors import Problem, SpecError, Where
+from tunewright.errors import ConfigError, Problem, Where
 from tunewright.errors.catalogue import load_catalogue
 from tunewright.i18n import LOCALE_DIR, N_, Phrase, speaking
 from tunewright.rundir.finding import Remedy
@@ -229,7 +229,7 @@ def test_the_chinese_is_written_by_its_rules(rule: str) -> None:
     ],
 )
 def test_a_reason_found_in_one_language_is_told_in_another(text: str, english: str, chinese: str) -> None:
-    with speaking("zh"), pytest.raises(SpecError) as caught:
+    with speaking("zh"), pytest.raises(ConfigError) as caught:
         load(named={"model.name": "m", "data.train": "d"}, sets=[text])
     problem = caught.value.problems[0]
     with speaking("zh"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunewright import api
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 
 ROWS = [{"question": f"How much is {i} and {i}?", "answer": f"It is {2 * i}."} for i in range(40)]
 
@@ -50,5 +50,5 @@ def test_names_in_a_table_are_escaped(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"num_train_epochs": 1}, {"rankk": 4}])
 def test_a_wrong_name_is_told_by_plan_too(settings: dict[str, int]) -> None:
-    with pytest.raises(SpecError, match="E132"):
+    with pytest.raises(ConfigError, match="E132"):
         api.plan("smollm2", "my.jsonl", **settings)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tunewright import api
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.i18n import width
 from tunewright.inspection import machine_info, requirements
 from tunewright.launch import resolve_model
@@ -204,7 +204,7 @@ def test_an_empty_word_is_no_name(tw, make_run: MakeRun, words: tuple[str, ...])
     refused = tw(*words)
     assert refused.code == 2 and f"error E129  word {words.index('') + 1} of the command is empty" in refused.err
     assert run.path.exists()
-    with pytest.raises(SpecError, match="E113"):
+    with pytest.raises(ConfigError, match="E113"):
         api.open_run("")
 
 

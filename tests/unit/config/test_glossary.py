@@ -10,7 +10,7 @@ from tunewright.config.load_config import load
 from tunewright.config.methods import METHODS
 from tunewright.config.schema_keys import SECTIONS, options, upstream
 from tunewright.config.terms import load_terms
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.errors.catalogue import load_catalogue
 from tunewright.i18n import speaking
 
@@ -71,7 +71,7 @@ def test_every_method_is_explained_by_its_name_and_its_title(name: str) -> None:
     ("word", "meant"), [("overfiting", "overfitting"), ("E1022", "E1"), ("learnig_rate", "learning")]
 )
 def test_an_unknown_word_gets_a_suggestion(word: str, meant: str) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         explain(word)
     (problem,) = caught.value.problems
     assert problem.code == "E111"
@@ -79,7 +79,7 @@ def test_an_unknown_word_gets_a_suggestion(word: str, meant: str) -> None:
 
 
 def test_a_word_like_no_other_gets_no_suggestion() -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         explain("qqqqqq")
     assert caught.value.problems[0].fixes() == []
 
@@ -117,7 +117,7 @@ def test_what_other_tools_call_a_method_is_explained_and_answered_where_it_is_as
         assert explain(word).kind == "term"
     for name, method in deprecated_keys().other_methods.items():
         for typed in (name, name.upper(), f"{name[0]}-{name[1:]}"):
-            with pytest.raises(SpecError) as caught:
+            with pytest.raises(ConfigError) as caught:
                 load(named={"model.name": "a model", "data.train": "my rows.jsonl", "method": typed})
             (problem,) = caught.value.problems
             assert problem.code == "E131"
@@ -137,5 +137,5 @@ def test_what_other_tools_call_a_method_is_explained_and_answered_where_it_is_as
      ({"preset": "hard"}, "one of simple, medium, complex")],
 )  # fmt: skip
 def test_choices_are_listed_whole_or_said_to_be_some(named: dict[str, str], text: str) -> None:
-    with pytest.raises(SpecError, match=text):
+    with pytest.raises(ConfigError, match=text):
         load(named={"model.name": "a", "data.train": "b", **named})

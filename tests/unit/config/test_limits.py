@@ -9,7 +9,7 @@ from tunewright.config.methods import METHODS
 from tunewright.config.run_config import TrainConfig
 from tunewright.config.schema_keys import SECTIONS, methods_with, options, upstream
 from tunewright.config.section import MOST
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 
 SMALL = {"model": "m", "data": "rows.jsonl"}
 DIGITS = "1" + "0" * 400
@@ -17,7 +17,7 @@ DIGITS = "1" + "0" * 400
 
 def refusal(*sets: str, **named: Any) -> tuple[str, str]:
     """Code and sentence of the one problem of these settings."""
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(named=SMALL | named, sets=sets)
     problem = caught.value.problems[0]
     return problem.code, problem.message()
@@ -44,7 +44,7 @@ def test_no_number_of_any_option_is_endless() -> None:
         for text in (DIGITS, "-" + DIGITS, str(MOST + 1), "1e308", ".inf", ".nan"):
             try:
                 sections = load(named=SMALL | named | {"model.name": "m"}, sets=[f"{path}={text}"]).run.model_dump()
-            except SpecError:
+            except ConfigError:
                 continue
             section, _dot, key = path.partition(".")
             stored = sections[section][key] if key else sections[section]
@@ -100,7 +100,7 @@ def test_what_needs_several_processes_is_refused_by_name(name: str) -> None:
 
 
 def test_own_and_passed_on_values_are_told_together_each_at_its_place() -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(named=SMALL, sets=["train.seed=-1", "train.adam_beta1=7", "train.learning_rate=2", "peft.use_dora=maybe"])
     keys = [problem.values["key"] for problem in caught.value.problems]
     assert sorted(keys) == ["peft.use_dora", "train.adam_beta1", "train.learning_rate", "train.seed"]
@@ -121,7 +121,7 @@ def test_every_passed_on_field_has_a_type_and_refuses_what_is_of_none() -> None:
             for text in ("[{a: [1]}]", "{1: {2: 3}}", "abc", "-1.5"):
                 try:
                     load(named=SMALL | {"method": method}, sets=[f"{section}.{name}={text}"])
-                except SpecError as fault:
+                except ConfigError as fault:
                     refused += all("another kind of value" not in p.message() for p in fault.problems)
             assert refused, (section, name)
 

@@ -1,4 +1,4 @@
-"""`spec.load`: layers, origins, and every problem of a config at once, each at its place."""
+"""`config.load`: layers, origins, and every problem of a config at once, each at its place."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tunewright.config.load_config import LoadedConfig, load, parse_set, show
 from tunewright.config.methods import Lora
 from tunewright.config.schema_keys import fields, methods_with, options
-from tunewright.errors import Problem, SpecError
+from tunewright.errors import ConfigError, Problem
 
 SMALL = {"model": "m", "data": "rows.jsonl"}
 
@@ -19,7 +19,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def problems(folder: Path, text: str, *sets: str) -> list[Problem]:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(config=write(folder, text), sets=sets)
     return list(caught.value.problems)
 
@@ -57,7 +57,7 @@ def test_five_mistakes_in_one_file_give_five_located_problems_in_order(tmp_path:
 
 def test_problems_of_all_layers_come_together_file_first(tmp_path: Path) -> None:
     config = write(tmp_path, "model: m\ndata: d\npeft: {rr: 8}\n")
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(config=config, named={"train.learning_rate": "fast"}, sets=["nonsense", "trian.seed=1"])
     located = [(p.code, p.where.file, p.where.source) for p in caught.value.problems]
     assert located == [
@@ -182,7 +182,7 @@ def test_no_bad_value_of_any_option_is_answered_in_general_words(tmp_path: Path)
                 key = path.partition(".")[2]
                 method = {"method": methods_with(key)[0]} if path.startswith("peft.") else {}
                 load(named=SMALL | method | {path: value})
-            except SpecError as error:
+            except ConfigError as error:
                 places = {
                     str(problem.values["key"]).partition("[")[0]
                     for problem in error.problems
@@ -202,7 +202,7 @@ def test_a_config_that_cannot_be_read_is_one_problem(tmp_path: Path) -> None:
         (large, "it is larger than 1 MB"),
         (binary, "the file is not UTF-8"),
     ]:
-        with pytest.raises(SpecError, match=sentence):
+        with pytest.raises(ConfigError, match=sentence):
             load(config=path)
 
 
@@ -245,7 +245,7 @@ def test_set_takes_yaml_scalars_and_bracketed_lists(text: str, value: object) ->
     [("peft.r", "E110"), ("=8", "E110"), ("peft..r=8", "E110"), ("a=[1", "E105"), ("a=[&x 1]", "E107")],
 )
 def test_a_set_that_cannot_be_read_is_refused(text: str, code: str) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         parse_set(text)
     assert [(p.code, p.where.file, p.where.source) for p in caught.value.problems] == [(code, "--set", text)]
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tunewright.config.load_config import load, patch, to_yaml
 from tunewright.config.run_config import RunConfig, TrainConfig
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 
 RUN = load(
     named={"model": "m", "data": "d"},
@@ -57,7 +57,7 @@ def test_a_patch_changes_what_it_names_and_nothing_else() -> None:
 
 
 def test_a_patch_is_checked_like_a_file() -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         patch(RUN, {"peft.r": 0, "train.learing_rate": 1, "train.bf16": True})
     assert [p.code for p in caught.value.problems] == ["E103", "E102", "E118"]
 

@@ -10,7 +10,7 @@ from tunewright.config.load_config import load, patch
 from tunewright.config.methods import METHODS
 from tunewright.config.resolved_config import ResolvedConfig, ResolvedPeft
 from tunewright.config.run_config import RunConfig
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 
 MAY_STAY_AUTO = {"ResolvedDataConfig.problem_type"}  # of tasks without such labels
 RESOLVED = {
@@ -63,7 +63,7 @@ def test_every_method_has_a_resolved_form() -> None:
 @pytest.mark.parametrize("path", ["train.learning_rate", "peft.r", "data.max_length", "task", "model.precision"])
 def test_auto_is_refused(path: str) -> None:
     run = ResolvedConfig.model_validate(RESOLVED)
-    with pytest.raises(SpecError):
+    with pytest.raises(ConfigError):
         patch(run, {path: "auto"})
 
 

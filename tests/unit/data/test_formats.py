@@ -9,7 +9,7 @@ import pytest
 from tunewright.data.examples.convert import to_examples
 from tunewright.data.examples.formats import Example, Format, Message, looks_like, sniff
 from tunewright.data.files.readers import RawRow
-from tunewright.errors import DataError, Problem, SpecError
+from tunewright.errors import ConfigError, DataError, Problem
 
 
 def raw(*values: Mapping[str, Any]) -> list[RawRow]:
@@ -172,7 +172,7 @@ def test_a_mapped_column_that_does_not_exist_is_told_with_a_suggestion() -> None
 def test_a_map_of_an_unknown_role_or_of_two_forms_is_refused() -> None:
     rows = raw({"a": "q", "b": "a"})
     for mapping, code in [({"prompts": "a"}, "E103"), ({"prompt": "a", "text": "b"}, "E109")]:
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(ConfigError) as caught:
             sniff(rows, mapping)
         assert caught.value.problems[0].code == code
         assert caught.value.problems[0].message()
@@ -361,7 +361,7 @@ def test_a_map_of_labelled_rows_says_which_column_plays_a_role() -> None:
 
 
 def test_a_role_of_another_task_is_refused() -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         sniff(raw({"text": "t", "label": "x"}), {"prompt": "text"}, "seq_cls")
     assert caught.value.problems[0].code == "E103"
     assert "takes text, pair, label" in caught.value.problems[0].message()

@@ -46,8 +46,8 @@ def tokenizer() -> TextTokenizer:
 
 
 def validated(tokenizer: TextTokenizer, **options: Any) -> tuple[ValidatedData, DataConfig]:
-    spec = DataConfig(**{"skip_bad": True, "max_bad": 0.5, "max_duplicates": 1, "max_truncated": 1, **options})
-    return validate_data(load_examples(spec, 0), spec, tokenizer, max_length=1000), spec
+    config = DataConfig(**{"skip_bad": True, "max_bad": 0.5, "max_duplicates": 1, "max_truncated": 1, **options})
+    return validate_data(load_examples(config, 0), config, tokenizer, max_length=1000), config
 
 
 def assert_nothing_is_lost(validated_data: ValidatedData, records: list[RejectedRow]) -> None:
@@ -72,8 +72,8 @@ def test_two_hundred_rows_of_which_each_damaged_one_is_kept_with_its_text(
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(line for _code, line in lines))
 
-    validated_data, spec = validated(tokenizer, train=str(path))
-    records = left_out(validated_data.loaded, spec)
+    validated_data, config = validated(tokenizer, train=str(path))
+    records = left_out(validated_data.loaded, config)
 
     assert validated_data.summary.rows == ROWS
     assert_nothing_is_lost(validated_data, records)
@@ -82,7 +82,7 @@ def test_two_hundred_rows_of_which_each_damaged_one_is_kept_with_its_text(
     for record in records:
         raw = lines[record.line - 1][1].decode("utf-8", "backslashreplace")
         assert is_same_row(record.text, raw), record
-    assert judge(validated_data, spec) == []
+    assert judge(validated_data, config) == []
 
 
 def is_same_row(text: str, raw: str) -> bool:
@@ -102,8 +102,8 @@ def test_a_row_with_several_faults_stands_once_with_all_reasons(tmp_path: Path, 
     path = tmp_path / "rows.jsonl"
     turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": [3]}]
     path.write_bytes(b"\n".join([as_line({"messages": turns}), *(as_line(conversation(f"q {n}")) for n in range(4))]))
-    validated_data, spec = validated(tokenizer, train=str(path))
-    (record,) = left_out(validated_data.loaded, spec)
+    validated_data, config = validated(tokenizer, train=str(path))
+    (record,) = left_out(validated_data.loaded, config)
     assert record.code == "E203"
     assert "is empty; " in record.reason and "must be text" in record.reason
     assert json.loads(record.text) == {"messages": turns}
@@ -114,8 +114,8 @@ def test_held_out_rows_are_kept_too_with_their_own_file(tmp_path: Path, tokenize
     train, held_out = tmp_path / "train.jsonl", tmp_path / "held_out.jsonl"
     train.write_bytes(b"\n".join([as_line(conversation(f"q {n}")) for n in range(6)] + [b"{half"]))
     held_out.write_bytes(b"\n".join([as_line(conversation("q 3")), b"{half too", as_line(conversation("new"))]))
-    validated_data, spec = validated(tokenizer, train=str(train), holdout=str(held_out))
-    records = left_out(validated_data.loaded, spec)
+    validated_data, config = validated(tokenizer, train=str(train), holdout=str(held_out))
+    records = left_out(validated_data.loaded, config)
     assert_nothing_is_lost(validated_data, records)
     assert [(Path(r.file).name, r.line, r.code) for r in records] == [
         ("held_out.jsonl", 1, "W213"), ("held_out.jsonl", 2, "E204"), ("train.jsonl", 7, "E204")
@@ -136,8 +136,8 @@ def test_the_text_is_kept_of_every_kind_of_file(
 ) -> None:
     path = tmp_path / name
     path.write_text(content)
-    validated_data, spec = validated(tokenizer, train=str(path), max_bad=1)
-    records = left_out(validated_data.loaded, spec)
+    validated_data, config = validated(tokenizer, train=str(path), max_bad=1)
+    records = left_out(validated_data.loaded, config)
     assert_nothing_is_lost(validated_data, records)
     assert [r.text for r in records] == texts
 
@@ -147,8 +147,8 @@ def test_long_rows_are_kept_in_part(tmp_path: Path, tokenizer: TextTokenizer) ->
     path.write_bytes(
         b"\n".join([b'{"text": "' + b"x" * 2_000_000, *(as_line(conversation(f"q {n}")) for n in range(4))])
     )
-    validated_data, spec = validated(tokenizer, train=str(path))
-    (record,) = left_out(validated_data.loaded, spec)
+    validated_data, config = validated(tokenizer, train=str(path))
+    (record,) = left_out(validated_data.loaded, config)
     assert (record.code, len(record.text)) == ("E213", KEPT_CHARACTERS)
 
 
@@ -157,8 +157,8 @@ def test_more_damage_than_allowed_stops_the_run_although_it_may_be_left_out(
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join([as_line(conversation(f"q {n}")) for n in range(7)] + [b"{half"] * 3))
-    validated_data, spec = validated(tokenizer, train=str(path), max_bad=0.25)
-    (problem,) = judge(validated_data, spec)
+    validated_data, config = validated(tokenizer, train=str(path), max_bad=0.25)
+    (problem,) = judge(validated_data, config)
     assert problem.code == "E215"
     assert problem.message() == "3 of 10 rows (30%) are damaged; the limit is 25%"
     assert problem.fixes() == ["--set data.max_bad=1"]

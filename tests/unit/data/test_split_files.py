@@ -56,21 +56,21 @@ def test_what_is_trained_held_out_and_left_alone_is_said(tmp_path: Path) -> None
 def test_the_run_its_fingerprint_and_its_quarantine_follow_one_choice(tmp_path: Path) -> None:
     bad = '{"prompt": "x"}\n'
     files = {"train.jsonl": rows("a", "b") + bad, "valid.jsonl": rows("c", "a") + bad, "test.jsonl": rows("d")}
-    spec = DataConfig(train=make_folder(tmp_path, files), skip_bad=True)
-    loaded = load_examples(spec, 0)
+    config = DataConfig(train=make_folder(tmp_path, files), skip_bad=True)
+    loaded = load_examples(config, 0)
     assert [example.messages[0].content for example in loaded.train] == ["a", "b"]
     assert [example.messages[0].content for example in loaded.held_out] == ["c"]
-    records = left_out(loaded, spec)
+    records = left_out(loaded, config)
     assert [(Path(r.file).name, r.line, r.code) for r in records] == [
         ("train.jsonl", 3, "E207"), ("valid.jsonl", 2, "W213"), ("valid.jsonl", 3, "E207"),
     ]  # fmt: skip
     assert all(r.text for r in records)
-    before = data_fingerprint(spec)
+    before = data_fingerprint(config)
     (tmp_path / "test.jsonl").write_text(rows("other"))
-    assert data_fingerprint(spec) == before
+    assert data_fingerprint(config) == before
     (tmp_path / "valid.jsonl").write_text(rows("other"))
-    assert data_fingerprint(spec) != before
-    share = DataConfig(train=spec.train, holdout=0.5)
+    assert data_fingerprint(config) != before
+    share = DataConfig(train=config.train, holdout=0.5)
     assert [e.messages[0].content for e in [*load_examples(share, 0).train, *load_examples(share, 0).held_out]] in (
         ["a", "b"], ["b", "a"],
     )  # fmt: skip

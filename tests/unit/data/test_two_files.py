@@ -34,8 +34,10 @@ def write(folder: Path, train: list[str], held_out: list[str]) -> DataConfig:
 def test_a_damaged_row_in_each_file_is_counted_twice(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     train, held_out = [row(n) for n in range(12)], [row(n) for n in range(20, 26)]
     train[2] = held_out[2] = '{"text": '
-    spec = write(tmp_path, train, held_out)
-    summary = validate_data(load_examples(spec, 0, "seq_cls"), spec, tokenizer, task="seq_cls", max_length=8).summary
+    config = write(tmp_path, train, held_out)
+    summary = validate_data(
+        load_examples(config, 0, "seq_cls"), config, tokenizer, task="seq_cls", max_length=8
+    ).summary
     assert (summary.dropped, summary.counts["damaged"]) == (2, 2)
     assert summary.numbers["damaged"] == [3, 3]
     assert summary.rows == summary.used + summary.held_out + summary.dropped == 18
@@ -44,23 +46,27 @@ def test_a_damaged_row_in_each_file_is_counted_twice(tmp_path: Path, tokenizer: 
 def test_an_empty_row_and_a_damaged_row_of_one_number_stay_apart(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     train, held_out = [row(n) for n in range(12)], [row(n) for n in range(20, 26)]
     train[4], held_out[4] = json.dumps({"text": "", "label": "a"}), json.dumps({"text": "w1"})
-    spec = write(tmp_path, train, held_out)
-    summary = validate_data(load_examples(spec, 0, "seq_cls"), spec, tokenizer, task="seq_cls", max_length=8).summary
+    config = write(tmp_path, train, held_out)
+    summary = validate_data(
+        load_examples(config, 0, "seq_cls"), config, tokenizer, task="seq_cls", max_length=8
+    ).summary
     assert summary.dropped == 2
     assert sum(summary.counts[kind] for kind in ("empty", "missing_field", "damaged")) == 2
 
 
 def test_held_out_rows_that_are_cut_are_counted(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    spec = write(tmp_path, [row(n) for n in range(10)], [row(n, 12) for n in range(20, 24)])
-    validated = validate_data(load_examples(spec, 0, "seq_cls"), spec, tokenizer, task="seq_cls", max_length=8)
+    config = write(tmp_path, [row(n) for n in range(10)], [row(n, 12) for n in range(20, 24)])
+    validated = validate_data(load_examples(config, 0, "seq_cls"), config, tokenizer, task="seq_cls", max_length=8)
     assert validated.summary.counts["truncated"] == 4
     assert [problem.code for problem in validated.warnings if problem.code == "W201"] == ["W201"]
-    assert judge(validated, spec) == []  # 4 of the 14 rows that were looked at, not 4 of 10
+    assert judge(validated, config) == []  # 4 of the 14 rows that were looked at, not 4 of 10
 
 
 def test_cut_rows_of_one_number_in_both_files_are_two(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     train, held_out = [row(n) for n in range(10)], [row(n) for n in range(20, 24)]
     train[1], held_out[1] = row(1, 12), row(21, 12)
-    spec = write(tmp_path, train, held_out)
-    summary = validate_data(load_examples(spec, 0, "seq_cls"), spec, tokenizer, task="seq_cls", max_length=8).summary
+    config = write(tmp_path, train, held_out)
+    summary = validate_data(
+        load_examples(config, 0, "seq_cls"), config, tokenizer, task="seq_cls", max_length=8
+    ).summary
     assert (summary.counts["truncated"], summary.numbers["truncated"]) == (2, [2, 2])

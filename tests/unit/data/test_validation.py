@@ -35,11 +35,11 @@ def look(
     for name, content in (("train", rows), ("held_out", held_out)):
         (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in content))
     holdout = str(folder / "held_out.jsonl") if held_out else 0
-    spec = DataConfig(**{"train": str(folder / "train.jsonl"), "holdout": holdout, "max_duplicates": 1, **options})
+    config = DataConfig(**{"train": str(folder / "train.jsonl"), "holdout": holdout, "max_duplicates": 1, **options})
     validated = validate_data(
-        load_examples(spec, 0, task), spec, tokenizer, task=task, max_length=options.get("max_length", 8)
+        load_examples(config, 0, task), config, tokenizer, task=task, max_length=options.get("max_length", 8)
     )
-    return validated, [problem.code for problem in judge(validated, spec)]
+    return validated, [problem.code for problem in judge(validated, config)]
 
 
 def labelled(*labels: Any, text: str = "good") -> list[dict[str, Any]]:
@@ -198,9 +198,9 @@ def test_of_many_rows_the_first_are_looked_at_and_all_are_accounted_for(
     rows = [{"text": f"good {'very ' * (n % 90)}so", "label": "abc"[n % 3 if n < 80 else 0]} for n in range(200)]
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join([*(json.dumps(row) for row in rows), "{half"]))
-    spec = DataConfig(train=str(path), holdout=0.1, max_duplicates=1, skip_bad=True)
+    config = DataConfig(train=str(path), holdout=0.1, max_duplicates=1, skip_bad=True)
     complete, part = (
-        validate_data(load_examples(spec, 3, "seq_cls", keep=keep), spec, tokenizer, task="seq_cls", max_length=200)
+        validate_data(load_examples(config, 3, "seq_cls", keep=keep), config, tokenizer, task="seq_cls", max_length=200)
         for keep in (None, 20)
     )
     assert (len(part.train), part.summary.looked_at) == (20, 20)

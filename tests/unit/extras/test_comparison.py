@@ -23,7 +23,7 @@ from tests.unit.report.conftest import (
 from tests.unit.report.test_report_page import HOSTILE, Page
 from tunewright.config.load_config import patch
 from tunewright.config.run_config import RunConfig
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.extras.comparison import comparison_page
 from tunewright.extras.comparison.aligned_runs import Comparison, compare
 from tunewright.extras.comparison.comparison_table import lines, notes, to_json
@@ -457,7 +457,7 @@ def test_runs_are_compared_on_the_rows_that_all_of_them_answered(cell: Cell) -> 
 
 def test_runs_with_other_rows_are_not_compared(cell: Cell) -> None:
     other = [{**row, "prompt": "another " + row["prompt"]} for row in intent_rows(ROWS, right(0.8))]
-    with pytest.raises(SpecError, match="E125"):
+    with pytest.raises(ConfigError, match="E125"):
         compare([cell("r4", 0.8), cell("r8", 0.8, rows=other)])
 
 
@@ -466,7 +466,7 @@ def test_a_run_that_has_not_ended_is_left_out_and_named(cell: Cell, start: Calla
     comparison, choice = compared(cell("r4", 0.8), broken)
     assert [candidate.name for candidate in comparison.tuned] == ["r4"] and comparison.left_out == (broken,)
     assert any("broken (failed)" in note for note in notes(comparison, choice))
-    with pytest.raises(SpecError, match="E116"):
+    with pytest.raises(ConfigError, match="E116"):
         compare([broken])
 
 

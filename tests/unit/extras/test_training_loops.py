@@ -10,7 +10,7 @@ from tests.unit.cli.conftest import conclude, model, rows, story
 from tests.unit.cli.conftest import tell as tell_events
 from tests.unit.cli.test_compare_verb import prompted, trained
 from tunewright import api
-from tunewright.errors import SpecError, error
+from tunewright.errors import ConfigError, error
 from tunewright.extras.comparison import grid as grids
 from tunewright.extras.comparison.grid import Cell
 from tunewright.extras.comparison.train_grid import GridEvent
@@ -60,7 +60,7 @@ def test_a_grid_ends_after_a_run_that_was_stopped(
 ) -> None:
     monkeypatch.setattr(start_run, "start_parent", stopped)
     events: list[GridEvent] = []
-    with pytest.raises(SpecError, match="E116"):
+    with pytest.raises(ConfigError, match="E116"):
         api.grid(str(model), "my.jsonl", ranks=[4, 8], folder="grid", on_event=events.append)
     assert [event.kind for event in events] == ["started", "ended"]
 

@@ -11,7 +11,7 @@ import pytest
 import tunewright as tw
 from tunewright import api
 from tunewright.config.shortcuts import SHORTCUTS, paths_of
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.launch import python_rows as listed
 from tunewright.security import html_table
 
@@ -19,7 +19,7 @@ ROWS = [{"prompt": f"How much is {i} and {i}?", "completion": f"It is {2 * i}."}
 
 
 def fixes(**settings: Any) -> list[str]:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         paths_of(settings)
     (problem,) = caught.value.problems
     assert problem.code == "E132"
@@ -75,10 +75,10 @@ def test_what_is_proposed_is_taken() -> None:
 
 
 def test_all_wrong_names_are_told_at_once_and_owned_ones_say_why() -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         api.train("smollm2", "my.jsonl", epoch=1, max_lenght=3)
     assert [problem.code for problem in caught.value.problems] == ["E132", "E132"]
-    with pytest.raises(SpecError, match=r"E118.*model\.precision"):
+    with pytest.raises(ConfigError, match=r"E118.*model\.precision"):
         api.train("smollm2", "my.jsonl", bf16=True)
 
 
@@ -109,7 +109,7 @@ class _Table:
 def test_a_table_is_answered_with_how_it_becomes_rows(library: str, fix: str) -> None:
     table = type("DataFrame", (_Table,), {"__module__": library})()
     for call in (api.train, api.plan):
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(ConfigError) as caught:
             call("smollm2", table)
         assert caught.value.problems[0].fixes() == [fix]
         assert "a list of rows, not a DataFrame" in str(caught.value)
@@ -117,7 +117,7 @@ def test_a_table_is_answered_with_how_it_becomes_rows(library: str, fix: str) ->
 
 @pytest.mark.parametrize("data", [{"prompt": "a", "completion": "b"}, 3, {"a": [1]}.values()])
 def test_what_is_no_list_is_no_data(data: Any) -> None:
-    with pytest.raises(SpecError, match="E139"):
+    with pytest.raises(ConfigError, match="E139"):
         api.data_check(data)
 
 
@@ -125,7 +125,7 @@ def test_what_is_no_list_is_no_data(data: Any) -> None:
     ("row", "text"), [("text", "row 2 of the list is not a row: str"), ({"a": {1, 2}}, "set"), ({("a",): 1}, "tuple")]
 )
 def test_a_row_that_json_cannot_hold_is_told_by_its_number(row: Any, text: str) -> None:
-    with pytest.raises(SpecError, match="E138 row 2") as caught:
+    with pytest.raises(ConfigError, match="E138 row 2") as caught:
         api.plan("smollm2", [ROWS[0], row])
     assert text in str(caught.value)
 

@@ -9,7 +9,7 @@ from tunewright.config.load_config import load
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.examples.formats import sniff
 from tunewright.data.files.readers import read_rows
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.launch import quickstart_tasks
 
@@ -59,5 +59,5 @@ def test_a_task_goes_by_both_its_names_in_any_case(task: Task) -> None:
 
 @pytest.mark.parametrize("word", ["seq-cls", "", "lora"])
 def test_a_task_that_does_not_exist_is_refused_with_those_that_do(word: str) -> None:
-    with pytest.raises(SpecError, match=r"E103 .*causal_lm, seq2seq, seq_cls, token_cls"):
+    with pytest.raises(ConfigError, match=r"E103 .*causal_lm, seq2seq, seq_cls, token_cls"):
         quickstart_tasks.task_named(word)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tunewright.config.run_config import RunConfig
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.inspection.data_info import length_at
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.planning.device_table import DEVICES, device_of, facts_on
@@ -94,7 +94,7 @@ def test_devices_are_found_by_name_and_by_size() -> None:
     assert device_of("24GB GPU").gib == 24
     assert device_of("24 GiB").bf16 == min(d.bf16 for d in DEVICES.values() if d.gib == 24 and d.bf16)
     for unknown in ("a1000", "", "0GB", "9" * 7 + "GB", "9" * 26 + "GB GPU", "9" * 5000 + "g"):
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(ConfigError) as caught:
             device_of(unknown)
         assert caught.value.problems[0].code == "E124"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tunewright.config.run_config import RunConfig
-from tunewright.errors import ModelError, SpecError
+from tunewright.errors import ConfigError, ModelError
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.planning.check_config import matching
 from tunewright.planning.make_plan import make_plan
@@ -139,7 +139,7 @@ def test_a_rank_above_the_layer_is_refused(facts: Build) -> None:
 
 
 def test_a_length_above_the_positions_is_refused(facts: Build) -> None:
-    with pytest.raises(SpecError, match="E109"):
+    with pytest.raises(ConfigError, match="E109"):
         make_plan(ask(data={"train": "x.jsonl", "max_length": 10_000}), facts())
 
 

@@ -77,7 +77,7 @@ def test_every_method_is_said_with_its_fields(finished: RunDir, peft: dict[str, 
     assert ("use_dora=true" in text) == ("use_dora" in str(peft))
 
 
-def test_a_quantised_base_is_said(finished: RunDir) -> None:
+def test_a_quantized_base_is_said(finished: RunDir) -> None:
     plan = run_record.read(finished).plan
     run = patch(plan.run, {"model.quantization": "4bit"})
     assert "held in 4 bit (NF4)" in card(plan.model_copy(update={"run": run}), finished)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rundir.disk import snapshot
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import MANIFEST, CheckpointStore, damage, read_manifest
 
@@ -109,7 +109,7 @@ def test_saving_where_a_damaged_one_stands_sets_that_aside(store: CheckpointStor
 def test_a_foreign_folder_is_named_and_nothing_is_written(store: CheckpointStore) -> None:
     foreign = save(CheckpointStore(store.folder, "another run"), 5)
     before = snapshot(store.folder)
-    with pytest.raises(SpecError, match=rf"E115 {foreign}"):
+    with pytest.raises(ConfigError, match=rf"E115 {foreign}"):
         save(store, 5)
     assert snapshot(store.folder) == before
 

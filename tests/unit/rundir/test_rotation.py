@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.rundir.disk import Disk, on, snapshot
 from tunewright.config.load_config import load
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.rundir.checkpoints import LEAST_KEPT, CheckpointStore, damage
 
 DAY = 86_400
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_removed_is_no_error(store: CheckpointStore, mon
 def test_keeping_only_one_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("model: smollm2\ndata: rows.jsonl\ntrain:\n  save_total_limit: 1\n")
-    with pytest.raises(SpecError, match=r"train\.save_total_limit.*at least 2"):
+    with pytest.raises(ConfigError, match=r"train\.save_total_limit.*at least 2"):
         load(config=config)
     assert LEAST_KEPT == 2
 

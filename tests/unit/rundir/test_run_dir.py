@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.errors import SpecError, TrainingError
+from tunewright.errors import ConfigError, TrainingError
 from tunewright.rundir import atomic_io, file_names, run_dir, run_lock
 from tunewright.rundir.event_log import EventLog, Tail, read_events
 from tunewright.rundir.records import RunResult
@@ -27,16 +27,16 @@ def test_a_run_is_found_by_path_name_beginning_and_last(run: run_dir.RunDir) -> 
 
 
 def test_unknown_and_ambiguous_names_are_errors(run: run_dir.RunDir) -> None:
-    with pytest.raises(SpecError, match="E113"):
+    with pytest.raises(ConfigError, match="E113"):
         run_dir.open_run("nothing")
     run_dir.create(run_dir.new_folder("shop", run_dir.runs_root()), "shop")
-    with pytest.raises(SpecError, match="E114"):
+    with pytest.raises(ConfigError, match="E114"):
         run_dir.open_run("shop")
 
 
 def test_a_folder_in_use_is_never_taken(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(SpecError, match="E115"):
+    with pytest.raises(ConfigError, match="E115"):
         run_dir.create(tmp_path, "x")
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
@@ -154,5 +154,5 @@ def test_answers_with_any_character_are_read_as_they_were_written(run: run_dir.R
 def test_a_name_that_no_file_can_have_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     monkeypatch.chdir(tmp_path)
     for opened in (run_dir.open_run, run_dir.open_exactly):
-        with pytest.raises(SpecError, match="E113"):
+        with pytest.raises(ConfigError, match="E113"):
             opened(word)

@@ -52,8 +52,8 @@ def test_a_request_is_its_name_and_its_fields(request_: SessionRequest, fields: 
         (AnswerResult(["yes"]), {"tuned_probability", "base", "base_probability"}),
         (AnswerResult(["yes"], [0.5], ["no"], [None]), set()),
         (EvaluateResult(SCORES, SCORES, 1, 2, [], None), set()),
-        (MergeResult("/merged", 1, 8, 8, 0.0), {"base", "quantised"}),
-        (MergeResult("/merged", 1, 8, 8, 0.0, "dequantised from 4bit", {"equal": 8}), set()),
+        (MergeResult("/merged", 1, 8, 8, 0.0), {"base", "quantized"}),
+        (MergeResult("/merged", 1, 8, 8, 0.0, "dequantized from 4bit", {"equal": 8}), set()),
     ],
 )
 def test_a_result_leaves_out_only_what_does_not_apply(result: SessionResult, left_out: set[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rundir.disk import Disk, on
-from tunewright.errors import SpecError
+from tunewright.errors import ConfigError
 from tunewright.rundir import file_names, run_dir, staging_folder
 from tunewright.rundir.run_dir import RunDir
 
@@ -72,7 +72,7 @@ def test_an_empty_folder_is_filled_where_it_is_and_a_full_one_is_refused(tmp_pat
     assert run_dir.create(place, "x", FILES).path == place and place.stat().st_ino == inode
     assert names(place) == WHOLE and names(tmp_path) == {"mounted"}
     for occupied in (place, place / file_names.CONFIG):
-        with pytest.raises(SpecError, match="E115"):
+        with pytest.raises(ConfigError, match="E115"):
             run_dir.create(occupied, "x", FILES)
 
 
@@ -80,7 +80,7 @@ def test_of_two_that_make_the_same_run_one_gets_it(tmp_path: Path) -> None:
     with staging_folder.making(tmp_path / "run") as staged:
         (staged / file_names.RUN_JSON).write_text("{}")
         run_dir.create(tmp_path / "run", "other", FILES)
-        with pytest.raises(SpecError, match="E115"), staging_folder.making(tmp_path / "run"):
+        with pytest.raises(ConfigError, match="E115"), staging_folder.making(tmp_path / "run"):
             raise AssertionError("not reached")
         (tmp_path / "run").rename(tmp_path / "elsewhere")
     assert names(tmp_path) == {"run", "elsewhere"}

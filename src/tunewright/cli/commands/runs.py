@@ -236,7 +236,7 @@ def _what_goes(run: "TrainedRun") -> str:
 
 
 def _confirm(count: int, *, yes: bool, is_json: bool) -> None:
-    """Ask in a terminal. Raises: SpecError E120 without a terminal to ask in; typer.Exit on a no."""
+    """Ask in a terminal. Raises: ConfigError E120 without a terminal to ask in; typer.Exit on a no."""
     from tunewright.errors import error
     from tunewright.i18n import ngettext
 

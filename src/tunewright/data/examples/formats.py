@@ -130,7 +130,7 @@ def column_list(columns: Sequence[str]) -> str:
 def sniff(rows: Sequence[RawRow], mapping: Mapping[str, str] | None = None, task: Task = "causal_lm") -> Format:
     """The format that fits most of the first rows for this task; `mapping` says which column plays a role.
 
-    Raises: DataError E211, E229 if no form fits, E212 if a mapped column does not exist; SpecError E103 for a role that
+    Raises: DataError E211, E229 if no form fits, E212 if a mapped column does not exist; ConfigError E103 for a role that
     does not exist, E109 for roles of two forms.
     """
     sample = [row.value for row in rows[:SAMPLE_ROWS]]

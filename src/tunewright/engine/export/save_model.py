@@ -20,7 +20,7 @@ from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.engine.evaluation.generation import generate
 from tunewright.engine.models.finite import check_finite, trained_tensors
 from tunewright.engine.models.load_model import DTYPES, adapter_tensors, load_adapter, load_hf_tokenizer
-from tunewright.engine.models.quantization import dequantised
+from tunewright.engine.models.quantization import dequantized
 from tunewright.engine.system.io_errors import disk_faults
 from tunewright.errors import error, exists_already
 from tunewright.i18n import N_
@@ -184,8 +184,8 @@ def merge(
 
     A quantized base is dequantized first: a sum of quantized weights and an update would be rounded to quantized ones
     again. The merged model is then compared with the adapter on that plain base; how far this is from the quantized
-    model is under `quantised`. `readme` is the text of its card.
-    Raises: SpecError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
+    model is under `quantized`. `readme` is the text of its card.
+    Raises: ConfigError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
     logits differ; TrainingError E511 if a sum of base and adapter is not finite.
     Cost: memory of the plain base model; disk of the merged one.
     """
@@ -194,13 +194,13 @@ def merge(
         raise exists_already(target)
     before = _model_outputs(model, plan, tokenizer, inputs, max_new_tokens)
     plain_base: str | None = None
-    quantised: dict[str, float] | None = None
+    quantized: dict[str, float] | None = None
     if plan.run.model.quantization != "none":
         as_stored = before
         model = on_plain_base(model, plan)
         before = _model_outputs(model, plan, tokenizer, inputs, max_new_tokens)
-        plain_base = f"dequantised from {plan.run.model.quantization}"
-        quantised = {"equal": before.equal(as_stored), "max_logit_difference": before.difference(as_stored)}
+        plain_base = f"dequantized from {plan.run.model.quantization}"
+        quantized = {"equal": before.equal(as_stored), "max_logit_difference": before.difference(as_stored)}
     merged = merged_model(model, plan)
     after = _model_outputs(merged, plan, tokenizer, inputs, max_new_tokens)
     equal, difference = before.equal(after), before.difference(after)
@@ -216,7 +216,7 @@ def merge(
         equal=equal,
         max_logit_difference=difference,
         base=plain_base,
-        quantised=quantised,
+        quantized=quantized,
     )
 
 
@@ -249,7 +249,7 @@ def on_plain_base(model: PeftModel, plan: Plan) -> PeftModel:
     with TemporaryDirectory() as folder, disk_faults(Path(folder)):
         model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
         base.is_loaded_in_8bit = base.is_loaded_in_4bit = False  # with these marks PEFT will not even take (IA)3 off
-        return load_adapter(dequantised(model.unload(), dtype), Path(folder))
+        return load_adapter(dequantized(model.unload(), dtype), Path(folder))
 
 
 def _publish(merged: PreTrainedModel, target: Path, plan: Plan, tokenizer: TextTokenizer, readme: str) -> None:

@@ -2,7 +2,7 @@
 
 from peft import PeftModel
 
-from tunewright.engine.models.quantization import quantised_layers, stored_in
+from tunewright.engine.models.quantization import quantized_layers, stored_in
 
 
 def checkpoint_activations(model: PeftModel) -> None:
@@ -14,7 +14,7 @@ def checkpoint_activations(model: PeftModel) -> None:
     base = model.get_base_model()
     # bitsandbytes' 8-bit product keeps its input where the hooks of the newer kind cannot see it: half of the gain was
     # lost (SmolLM2, 2 x 384 tokens: 498 MiB kept, 213 with the older, reentrant kind).
-    is_reentrant = any(stored_in(layer) == "8bit" for layer in quantised_layers(base).values())
+    is_reentrant = any(stored_in(layer) == "8bit" for layer in quantized_layers(base).values())
     base.activation_checkpointing_enable({"use_reentrant": is_reentrant})
     if not is_reentrant:
         # Only the reentrant kind needs inputs that require gradients. With them the backward pass would go through

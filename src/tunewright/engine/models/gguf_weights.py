@@ -11,10 +11,10 @@ from tunewright.rundir.checkpoints import seal
 from tunewright.security import gate_gguf
 
 
-def dequantise(source: Path, target: Path) -> None:
+def dequantize(source: Path, target: Path) -> None:
     """Write model, tokenizer and configs of `source` into the new folder `target`, which appears whole or not at all.
 
-    A plain `from_pretrained(gguf_file=...)` leaves the model marked as quantised, and it cannot be saved; with
+    A plain `from_pretrained(gguf_file=...)` leaves the model marked as quantized, and it cannot be saved; with
     `dequantize=True` it can. Raises: ModelError E308. Cost: 4 bytes for each parameter, in memory and on disk.
     """
     gate_gguf(source)
@@ -35,4 +35,4 @@ def dequantise(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    dequantise(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
+    dequantize(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, set_seed
 
 from tunewright.config.methods import PeftSection
 from tunewright.config.tasks import TASKS, Task
-from tunewright.errors import Problem, SpecError, error
+from tunewright.errors import ConfigError, Problem, error
 from tunewright.planning.peft_kwargs import known_fields
 from tunewright.planning.run_plan import Plan
 
@@ -26,13 +26,13 @@ DERIVED = frozenset({"adalora", "prefix_tuning", "prompt_tuning", "p_tuning"})
 
 
 def peft_config(section: PeftSection, task: Task = "causal_lm", **upstream: Any) -> PeftConfig:
-    """PEFT's own config of a resolved method. Raises: SpecError E103 where PEFT refuses a value."""
+    """PEFT's own config of a resolved method. Raises: ConfigError E103 where PEFT refuses a value."""
     method = type(section).model_fields["method"].default
     fields = {**section.model_dump(), **upstream}
     try:
         return PEFT_TYPE_TO_CONFIG_MAPPING[method.upper()](task_type=TASKS[task].task_type, **fields)
     except (TypeError, ValueError) as fault:
-        raise SpecError(
+        raise ConfigError(
             [
                 Problem(
                     "E103", values={"key": "peft", "reason": str(fault), "value": f"{method}: {sorted(section.extra)}"}

@@ -1,6 +1,6 @@
 """Bases whose frozen linear layers are stored in 8 or 4 bits by bitsandbytes: loaded, prepared, measured, dequantized.
 
-Quantised are linear layers alone. Embeddings, norms, outputs, classification heads, and experts that transformers holds
+Quantized are linear layers alone. Embeddings, norms, outputs, classification heads, and experts that transformers holds
 as one tensor for all of them, stay as they are. Measured with bitsandbytes 0.50.2 on a CPU; not run on a GPU.
 """
 
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 def quantization_config(kind: str, dtype: torch.dtype, heads: Sequence[str] = ()) -> BitsAndBytesConfig | None:
-    """bitsandbytes' settings for `8bit` (LLM.int8) or `4bit` (NF4, its scales quantised once more); None for `none`.
+    """bitsandbytes' settings for `8bit` (LLM.int8) or `4bit` (NF4, its scales quantized once more); None for `none`.
 
     `heads` names the layers of a classification head. Without any, transformers looks for a model's output itself; of a
-    head it takes the last parameter's name only, and where that is a bias the untrained head would be quantised.
+    head it takes the last parameter's name only, and where that is a bias the untrained head would be quantized.
     Raises: ExportError E601 without the package.
     """
     if kind == "none":
@@ -47,26 +47,26 @@ def quantization_config(kind: str, dtype: torch.dtype, heads: Sequence[str] = ()
 
 
 def stored_in(layer: nn.Module) -> str | None:
-    """`8bit` or `4bit` for a layer that bitsandbytes has quantised, `int8` for our own, else None."""
+    """`8bit` or `4bit` for a layer that bitsandbytes has quantized, `int8` for our own, else None."""
     if isinstance(layer, Int8Linear):
         return "int8"
     return get_bnb_param_type(layer.weight) or None if isinstance(layer, nn.Linear) else None
 
 
-def quantised_layers(model: nn.Module) -> dict[str, nn.Linear]:
-    """The quantised layers by their path."""
+def quantized_layers(model: nn.Module) -> dict[str, nn.Linear]:
+    """The quantized layers by their path."""
     return {name: layer for name, layer in model.named_modules() if stored_in(layer) and isinstance(layer, nn.Linear)}
 
 
 def prepare(model: PreTrainedModel) -> PreTrainedModel:
     """A quantized base, prepared for training and inference: frozen, and with the same outputs in training and evaluation mode.
 
-    PEFT's preparation casts whatever is not quantised to fp32. That is nothing new for an fp32 run, and needed in fp16,
+    PEFT's preparation casts whatever is not quantized to fp32. That is nothing new for an fp32 run, and needed in fp16,
     whose sums overflow. In bf16 it is left out: SmolLM2's loss did not gain by it (4bit 3.966 with, 3.965 without; 8bit
     3.784 and 3.777), its weights grew by half (105 to 159 MiB), and all activations would be fp32.
-    Raises: ModelError E313 if no layer is quantised, which transformers only warns of.
+    Raises: ModelError E313 if no layer is quantized, which transformers only warns of.
     """
-    layers = quantised_layers(model).values()
+    layers = quantized_layers(model).values()
     if not layers:
         kind = "8bit" if model.config.quantization_config.load_in_8bit else "4bit"
         raise error("E313", kind=kind, architecture=type(model).__name__)
@@ -92,19 +92,19 @@ def weight_bytes(model: nn.Module) -> int:
 
 
 def plain_weight_bytes(model: nn.Module, dtype: torch.dtype) -> int:
-    """Bytes that the same weights take when none is quantised."""
-    quantised = sum(layer.in_features * layer.out_features for layer in quantised_layers(model).values())
+    """Bytes that the same weights take when none is quantized."""
+    quantized = sum(layer.in_features * layer.out_features for layer in quantized_layers(model).values())
     plain = sum(p.numel() for p in model.parameters() if p.is_floating_point() and not get_bnb_param_type(p))
-    return (quantised + plain) * dtype.itemsize
+    return (quantized + plain) * dtype.itemsize
 
 
-def dequantised(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """The same model with plain layers that hold the quantised values, changed in place; frozen, can be saved.
+def dequantized(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """The same model with plain layers that hold the quantized values, changed in place; frozen, can be saved.
 
     `PreTrainedModel.dequantize` of transformers 5.23 writes GPT-2's transposed layers the wrong way round, leaves the
     weights trainable, and leaves a mark by which PEFT refuses to merge (IA)3. Cost: memory of the plain weights.
     """
-    layers = quantised_layers(model)
+    layers = quantized_layers(model)
     for name, layer in layers.items():
         model.set_submodule(name, _plain(layer, dtype))
     if not all(isinstance(layer, Int8Linear) for layer in layers.values()):
@@ -115,7 +115,7 @@ def dequantised(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
 
 def _plain(layer: nn.Linear, dtype: torch.dtype) -> nn.Module:
     is_own = isinstance(layer, Int8Linear)
-    weight_OI = (layer.dequantised() if is_own else dequantize_module_weight(layer)).to(dtype)  # O out, I in
+    weight_OI = (layer.dequantized() if is_own else dequantize_module_weight(layer)).to(dtype)  # O out, I in
     is_transposed = not is_own and layer.source_cls is Conv1D
     with torch.device("meta"):
         plain = Conv1D(*weight_OI.shape) if is_transposed else nn.Linear(*weight_OI.shape[::-1], layer.bias is not None)

@@ -151,11 +151,11 @@ def build_trainer(
     store: CheckpointStore, callbacks: Sequence[TrainerCallback], meters: TrainingMeters, backoff: BatchSizeBackoff,
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
-    spec = plan.run.train
+    config = plan.run.train
     collator = backend.adapt(make_step_collator(plan, tokenizer))
     held_out = spread(data.held_out, plan.run.eval.loss_rows)
     patience = (
-        [EarlyStoppingCallback(spec.early_stopping_patience)] if held_out and spec.early_stopping_patience else []
+        [EarlyStoppingCallback(config.early_stopping_patience)] if held_out and config.early_stopping_patience else []
     )
     adalora = [AdaLoraCallback()] if plan.run.method == "adalora" else []
     return StepTrainer(
@@ -164,7 +164,7 @@ def build_trainer(
         method=plan.run.method,
         store=store,
         identity=identity(plan),
-        keep_checkpoints=spec.save_total_limit,
+        keep_checkpoints=config.save_total_limit,
         meters=meters,
         model=model,
         args=training_arguments(plan, store.folder, has_tests=bool(held_out)),
@@ -178,31 +178,31 @@ def build_trainer(
 
 def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> TrainingArguments:
     """The plan as TrainingArguments. The batch size is that of a whole step: micro-batches are cut in the step."""
-    spec = plan.run.train
+    config = plan.run.train
     ours: dict[str, object] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": plan.effective_batch,
         "gradient_accumulation_steps": 1,
-        "num_train_epochs": spec.num_train_epochs,
-        "max_steps": spec.max_steps,
-        "learning_rate": spec.learning_rate,
-        "lr_scheduler_type": spec.lr_scheduler_type,
-        "warmup_steps": spec.warmup_steps,
-        "weight_decay": spec.weight_decay,
-        "max_grad_norm": spec.max_grad_norm,
-        "optim": "adamw_torch" if spec.optim in OWN_OPTIMIZERS else spec.optim,
-        "seed": spec.seed,
-        "data_seed": spec.data_seed,
-        "logging_steps": spec.logging_steps,
+        "num_train_epochs": config.num_train_epochs,
+        "max_steps": config.max_steps,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.lr_scheduler_type,
+        "warmup_steps": config.warmup_steps,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "optim": "adamw_torch" if config.optim in OWN_OPTIMIZERS else config.optim,
+        "seed": config.seed,
+        "data_seed": config.data_seed,
+        "logging_steps": config.logging_steps,
         "logging_first_step": True,
         "eval_strategy": "steps" if has_tests else "no",
         "save_strategy": "steps",
-        "eval_steps": spec.eval_steps,
-        "save_steps": spec.eval_steps,
+        "eval_steps": config.eval_steps,
+        "save_steps": config.eval_steps,
         "metric_for_best_model": "eval_loss" if has_tests else None,
         "greater_is_better": False if has_tests else None,
         "restore_callback_states_from_checkpoint": True,
-        "report_to": spec.report_to,
+        "report_to": config.report_to,
         "use_cpu": not torch.cuda.is_available(),
         "fp16": plan.run.model.precision == "fp16",
         "remove_unused_columns": False,
@@ -210,7 +210,7 @@ def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> Training
         "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": True,
     }
-    return TrainingArguments(**(ours | _without_loader_workers(spec.extra)))
+    return TrainingArguments(**(ours | _without_loader_workers(config.extra)))
 
 
 def _without_loader_workers(extra: Mapping[str, Any]) -> dict[str, object]:

@@ -60,11 +60,11 @@ def prepare(
     With `writes_files` the summary of the data is written into the run's folder.
     Raises: DataError for what must stop the run, after rows.bad.jsonl is written.
     """
-    spec = plan.run.data
-    now = data_fingerprint(spec)
+    config = plan.run.data
+    now = data_fingerprint(config)
     if now != plan.facts.data.fingerprint:
         raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
-    loaded = load_examples(spec, plan.run.train.data_seed, plan.run.task)
+    loaded = load_examples(config, plan.run.train.data_seed, plan.run.task)
     examples = {example.number: example for example in loaded.held_out}
     key = _cache_key(plan, tokenizer)
     started = time.perf_counter()
@@ -105,7 +105,7 @@ def _cache_key(plan: Plan, tokenizer: TextTokenizer) -> str:
     return tokenized_cache.key_of(
         {
             "data": plan.facts.data.fingerprint,
-            "spec": plan.run.data.model_dump(mode="json"),
+            "config": plan.run.data.model_dump(mode="json"),
             "seed": plan.run.train.data_seed,
             "tokenizer": sha256(Path(plan.facts.model.tokenizer_folder) / "tokenizer.json"),
             "task": plan.run.task,
@@ -125,22 +125,22 @@ def _validated_rows(
 
     Raises: DataError for what must stop the run.
     """
-    spec, model = plan.run.data, plan.facts.model
+    config, model = plan.run.data, plan.facts.model
     validated = validate_data(
         loaded,
-        spec,
+        config,
         tokenizer,
         task=plan.run.task,
-        max_length=spec.max_length,
+        max_length=config.max_length,
         positions=positions(plan.run, model),
         embedding=EmbeddingRows(model.vocab_size, model.folder),
         label_last=_label_last(plan),
         reporter=reporter,
     )
-    bad_rows = left_out(validated.loaded, spec)
+    bad_rows = left_out(validated.loaded, config)
     if run:
         _write_bad_rows(run, bad_rows)
-    raise_if_stopped(validated, spec)
+    raise_if_stopped(validated, config)
     return _TokenizedRows(validated.summary, bad_rows, validated.train, validated.held_out)
 
 

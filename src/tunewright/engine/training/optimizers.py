@@ -16,16 +16,16 @@ def make_optimizer(model: PeftModel, plan: Plan) -> Optimizer | None:
 
     Sources: Hayou et al. 2024, arXiv:2402.12354 (B learns faster than A); Zhang et al. 2023, arXiv:2308.03303 (A frozen).
     """
-    spec, fields = plan.run.train, plan.run.peft
-    if spec.optim not in OWN_OPTIMIZERS:
+    config, fields = plan.run.train, plan.run.peft
+    if config.optim not in OWN_OPTIMIZERS:
         return None
     assert isinstance(fields, Lora)
-    if spec.optim == "lorafa":
-        return create_lorafa_optimizer(model, fields.r, fields.lora_alpha, spec.learning_rate, spec.weight_decay)
+    if config.optim == "lorafa":
+        return create_lorafa_optimizer(model, fields.r, fields.lora_alpha, config.learning_rate, config.weight_decay)
     return create_loraplus_optimizer(
         model,
         torch.optim.AdamW,
-        lr=spec.learning_rate,
-        loraplus_lr_ratio=spec.loraplus_lr_ratio,
-        weight_decay=spec.weight_decay,
+        lr=config.learning_rate,
+        loraplus_lr_ratio=config.loraplus_lr_ratio,
+        weight_decay=config.weight_decay,
     )

@@ -199,7 +199,7 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
 
     `shots` is the number of examples in the prompt of the base model that is compared too: none for 0; None takes what a
     run has measured.
-    Raises: SpecError E116 if none is finished, E125 if they were not tested on the same rows.
+    Raises: ConfigError E116 if none is finished, E125 if they were not tested on the same rows.
     """
     records, damaged = _read(runs)
     finished = [record for record in records if record.result and record.after]

@@ -31,7 +31,7 @@ def write_page(
     *,
     importance: Mapping[str, float] = MappingProxyType({}),
 ) -> Path:
-    """The path of the page, in this process's language. Raises: SpecError E115, TrainingError E520, E524 as `check_page`."""
+    """The path of the page, in this process's language. Raises: ConfigError E115, TrainingError E520, E524 as `check_page`."""
     with as_private_as(
         record.run.file(file_names.RUN_JSON) for candidate in comparison.tuned for record in candidate.records
     ):
@@ -43,7 +43,7 @@ def write_page(
 
 
 def check_page(path: Path) -> None:
-    """Raises: SpecError E115 for a file that is not such a page; TrainingError E520, E524 where it cannot be written."""
+    """Raises: ConfigError E115 for a file that is not such a page; TrainingError E520, E524 where it cannot be written."""
     output_targets.output_folder(path.parent, is_new=False)
     if path.parent.is_dir():
         output_targets.output_file(path, is_ours=html_page.is_ours)

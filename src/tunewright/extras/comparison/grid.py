@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from tunewright.config import load_config as spec
+from tunewright.config import load_config
 from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import LoadedConfig
 from tunewright.config.methods import ALL_LINEAR, METHODS, rank_field
 from tunewright.config.run_config import RunConfig
-from tunewright.errors import Problem, SpecError, error
+from tunewright.errors import ConfigError, Problem, error
 from tunewright.extras.comparison.search_space import belongs
 from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
@@ -59,13 +59,13 @@ class Grid:
     def load(
         self, values: Mapping[str, str] = MappingProxyType({}), *, equal: Mapping[str, object] = MappingProxyType({})
     ) -> LoadedConfig:
-        """The config of a cell: its own values, then those of the user, then those that are equal in all. Raises: SpecError."""
+        """The config of a cell: its own values, then those of the user, then those that are equal in all. Raises: ConfigError."""
         is_full = FULL.items() <= values.items()  # it has none of the PEFT fields of the other cells
         sets = [text for text in self.sets if not (is_full and text.startswith("peft."))]
         texts = [*sets, *(f"{path}={value}" for path, value in values.items())]
-        loaded = spec.load(config=self.config, named=self.named, sets=texts)
-        open_paths = {path: value for path, value in equal.items() if loaded.origins.get(path) == spec.DEFAULT}
-        return spec.load(config=self.config, named={**self.named, **open_paths}, sets=texts)
+        loaded = load_config.load(config=self.config, named=self.named, sets=texts)
+        open_paths = {path: value for path, value in equal.items() if loaded.origins.get(path) == load_config.DEFAULT}
+        return load_config.load(config=self.config, named={**self.named, **open_paths}, sets=texts)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Cell:
 def prepare(grid: Grid, folder: Path, *, reporter: Reporter) -> list[Cell]:
     """All cells, with plans for those that were never started; nothing is started, and only `equal.json` is written.
 
-    Raises: every error that can be known before a run starts; SpecError E126 if the folder holds another comparison.
+    Raises: every error that can be known before a run starts; ConfigError E126 if the folder holds another comparison.
     """
     combinations = _combinations(grid)
     equal = _equal(grid, combinations, folder, reporter=reporter)
@@ -133,7 +133,7 @@ def _digest(grid: Grid) -> str:
 
 
 def _combinations(grid: Grid) -> dict[str, Values]:
-    """Name and values of each cell. Raises: SpecError with what is wrong in any of them."""
+    """Name and values of each cell. Raises: ConfigError with what is wrong in any of them."""
     combinations: dict[str, Values] = {}
     base = grid.load().run
     for method in grid.methods or (base.method,):
@@ -161,15 +161,15 @@ def _combinations(grid: Grid) -> dict[str, Values]:
 
 
 def check(grid: Grid, combinations: Iterable[Mapping[str, str]]) -> None:
-    """Raises: SpecError with what is wrong in any cell, each problem once."""
+    """Raises: ConfigError with what is wrong in any cell, each problem once."""
     problems: list[Problem] = []
     for values in combinations:
         try:
             grid.load(values)
-        except SpecError as failed:
+        except ConfigError as failed:
             problems += [problem for problem in failed.problems if problem not in problems]
     if problems:
-        raise SpecError(problems)
+        raise ConfigError(problems)
 
 
 def _axes(grid: Grid, method: str) -> dict[str, Sequence[str]]:
@@ -198,7 +198,7 @@ def _clean(text: str) -> str:
 
 
 def _equal(grid: Grid, combinations: Mapping[str, Values], folder: Path, *, reporter: Reporter) -> dict[str, object]:
-    """The settings that are equal in all cells, from the plan of the first one. Raises: SpecError E126."""
+    """The settings that are equal in all cells, from the plan of the first one. Raises: ConfigError E126."""
     path = folder / EQUAL_FILE
     digest = _digest(grid)
     stored = read_optional(path, SettingRecord)
@@ -221,7 +221,7 @@ def equal_of(run: RunConfig) -> dict[str, object]:
 
 def is_same(run: RunDir, loaded: LoadedConfig) -> bool:
     """Whether a run on disk has the config of the cell."""
-    return _comparable(spec.load(config=run.file(file_names.CONFIG)).run) == _comparable(loaded.run)
+    return _comparable(load_config.load(config=run.file(file_names.CONFIG)).run) == _comparable(loaded.run)
 
 
 def _comparable(run: RunConfig) -> dict[str, object]:

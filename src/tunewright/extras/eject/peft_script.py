@@ -89,7 +89,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 def eject(run: RunDir, folder: Path) -> Path:
     """Write train.py and its rows into a new folder; the script's path.
 
-    Raises: SpecError E115, E116; TrainingError E520, E524; ExportError E604 for settings that a plain script cannot reproduce.
+    Raises: ConfigError E115, E116; TrainingError E520, E524; ExportError E604 for settings that a plain script cannot reproduce.
     """
     plan = run.plan()
     problems = [Problem("E604", values={"what": what}) for what in _not_plain(plan)]
@@ -182,12 +182,12 @@ def _head(plan: Plan) -> str:
 
 def _batch(plan: Plan) -> dict[str, object]:
     """Rows of a step. Only a causal model's loss is made for accumulation; the others' is the mean of each micro-batch."""
-    spec = plan.run.train
+    config = plan.run.train
     if plan.run.task != "causal_lm":
         return {"per_device_train_batch_size": plan.effective_batch, "gradient_accumulation_steps": 1}
     return {
-        "per_device_train_batch_size": spec.per_device_train_batch_size,
-        "gradient_accumulation_steps": spec.gradient_accumulation_steps,
+        "per_device_train_batch_size": config.per_device_train_batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
     }
 
 
@@ -199,32 +199,32 @@ def _peft(plan: Plan) -> str:
 
 def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id: int) -> str:
     """The script's text: every decision of the plan as a plain value."""
-    spec = plan.run
+    config = plan.run
     is_adalora = plan.run.method == "adalora"
     is_multi_label = plan.facts.data.problem_type == "multi_label_classification"
     float_labels = ".float()" if is_multi_label else ".squeeze(-1)"
-    row = TASKS[spec.task]
+    row = TASKS[config.task]
     values: dict[str, object] = {
         **_batch(plan),
-        "num_train_epochs": spec.train.num_train_epochs,
-        "max_steps": spec.train.max_steps,
-        "learning_rate": spec.train.learning_rate,
-        "lr_scheduler_type": spec.train.lr_scheduler_type,
-        "warmup_steps": spec.train.warmup_steps,
-        "weight_decay": spec.train.weight_decay,
-        "max_grad_norm": spec.train.max_grad_norm,
-        "optim": spec.train.optim,
-        "seed": spec.train.seed,
-        "data_seed": spec.train.data_seed,
-        "activation_checkpointing": spec.train.activation_checkpointing,
-        "fp16": spec.model.precision == "fp16",
+        "num_train_epochs": config.train.num_train_epochs,
+        "max_steps": config.train.max_steps,
+        "learning_rate": config.train.learning_rate,
+        "lr_scheduler_type": config.train.lr_scheduler_type,
+        "warmup_steps": config.train.warmup_steps,
+        "weight_decay": config.train.weight_decay,
+        "max_grad_norm": config.train.max_grad_norm,
+        "optim": config.train.optim,
+        "seed": config.train.seed,
+        "data_seed": config.train.data_seed,
+        "activation_checkpointing": config.train.activation_checkpointing,
+        "fp16": config.model.precision == "fp16",
         "logging_steps": max(1, plan.num_steps // 20),
         "eval_strategy": "steps" if has_tests else "no",
-        "eval_steps": spec.train.eval_steps,
+        "eval_steps": config.train.eval_steps,
         "save_strategy": "no",
         "remove_unused_columns": False,
         "report_to": "none",
-        **spec.train.extra,
+        **config.train.extra,
     }
     arguments = "\n".join(f"        {name}={value!r}," for name, value in values.items())
     device = "        use_cpu=not torch.cuda.is_available(),"
@@ -232,14 +232,14 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
         name=_in_docstring(run.name.replace("\n", " ")),
         **_base(plan),
         pad_id=pad_id,
-        dtype={"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}[str(spec.model.precision)],
-        seed=spec.train.seed,
+        dtype={"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}[str(config.model.precision)],
+        seed=config.train.seed,
         peft=_peft(plan),
-        config=METHODS[spec.method].config,
+        config=METHODS[config.method].config,
         auto_class=row.auto_class,
         task_type=row.task_type,
         head=_head(plan),
-        labels=LABELS[spec.task].format(squeezed=float_labels),
+        labels=LABELS[config.task].format(squeezed=float_labels),
         type_ids=TYPE_IDS if has_pairs else "",
         pad_config=f"    model.config.pad_token_id = {pad_id}\n" if _head(plan) else "",
         callback=CALLBACK.lstrip("\n") + "\n" if is_adalora else "",

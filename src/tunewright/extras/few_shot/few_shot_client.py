@@ -13,7 +13,7 @@ from tunewright.rundir.run_dir import RunDir
 def prompted(run: RunDir, shots: int, session: SessionClient, reporter: Reporter) -> dict[str, object]:
     """Scores of the base model on the run's held-out rows with `shots` training rows before each question.
 
-    Raises: SpecError E116; DataError E210, E230.
+    Raises: ConfigError E116; DataError E210, E230.
     """
     if run.plan().run.task != "causal_lm":
         raise error("E230", reason=N_("its task does not generate answers in turns"))

@@ -24,7 +24,7 @@ def benchmark(
 ) -> dict[str, object]:
     """What the tasks give for base and tuned model; earlier results of other tasks are kept beside them.
 
-    Raises: SpecError E116; ExportError E601 without the harness, E608 for a folder of tasks that names code, E609 for a
+    Raises: ConfigError E116; ExportError E601 without the harness, E608 for a folder of tasks that names code, E609 for a
     run that labels, E610, E611; TrainingError E506.
     """
     if find_spec(HARNESS) is None:

@@ -139,7 +139,7 @@ def prove(
 ) -> ProveResult:
     """All checks of a run. `model` was loaded from `adapter`, and is used up.
 
-    Cost: memory of one model (of two where the base is quantised and merged); a few forward and backward passes of six short rows.
+    Cost: memory of one model (of two where the base is quantized and merged); a few forward and backward passes of six short rows.
     """
     total = len(PATHS) + 4
     checks: list[ParityCheck] = []
@@ -326,7 +326,7 @@ def _reloaded(
 
 
 def _merged(model: PeftModel, plan: Plan, rows: Sequence[TokenizedExample]) -> ParityCheck:
-    """The merged model against its adapter, both on the plain base where that is quantised."""
+    """The merged model against its adapter, both on the plain base where that is quantized."""
     try:
         refuse_to_merge(plan)
         if plan.run.model.quantization != "none":

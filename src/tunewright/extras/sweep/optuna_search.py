@@ -45,7 +45,7 @@ def check_installed() -> None:
 
 
 def open_search(url: str, name: str, *, is_higher_better: bool) -> "OptunaSearch":
-    """The search of that name, created now or earlier, here or elsewhere. Raises: ExportError E601, SpecError E128."""
+    """The search of that name, created now or earlier, here or elsewhere. Raises: ExportError E601, ConfigError E128."""
     check_installed()
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -86,7 +86,7 @@ def _refused(url: str, fault: Exception | None) -> TunewrightError:
 
 
 def _asks_storage(method: Callable[P, R]) -> Callable[P, R]:
-    """A method that uses the storage. Raises: SpecError E128 where the storage fails."""
+    """A method that uses the storage. Raises: ConfigError E128 where the storage fails."""
 
     @wraps(method)
     def asking(*words: P.args, **options: P.kwargs) -> R:

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from tunewright.config import load_config as spec
+from tunewright.config import load_config
 from tunewright.config.load_config import LoadedConfig
 from tunewright.config.validation_problems import one_of
-from tunewright.errors import ModelError, Problem, SpecError, TunewrightError, error
+from tunewright.errors import ConfigError, ModelError, Problem, TunewrightError, error
 from tunewright.extras.comparison import grid, search_space
 from tunewright.extras.comparison.search_space import SearchAxis
 from tunewright.extras.sweep.optuna_search import OptunaSearch, TrialRecord, check_installed, open_search
@@ -64,7 +64,7 @@ class SweepSettings:
     def identity(self) -> str:
         """Digest of the settings, with files by their names alone."""
         run = self.config.load().run
-        run = spec.patch(run, {path: file.name for path, file in start_run.files_of(run).items()})
+        run = load_config.patch(run, {path: file.name for path, file in start_run.files_of(run).items()})
         identity = {
             "run": run.model_dump(mode="json", exclude={"run"}),
             "space": [axis.to_json() for axis in self.space],
@@ -73,7 +73,7 @@ class SweepSettings:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def check(self) -> None:
-        """Raises: SpecError with everything that is wrong with the space or the metric."""
+        """Raises: ConfigError with everything that is wrong with the space or the metric."""
         if self.metric not in METRICS:
             raise error("E103", key="--metric", reason=one_of(METRICS), value=self.metric)
         axes = [axis for axis in self.space if axis.path == "method"]
@@ -140,7 +140,7 @@ class Sweep:
     def begin(self, trial: TrialRun, *, force: bool = False, reporter: Reporter) -> Sequence[Problem]:
         """Start or resume the trial's run in the background; the problems of a setting that cannot be trained.
 
-        Such a trial is over. Raises: SpecError E126 if another run has its folder, E127 if the rows have changed; every error
+        Such a trial is over. Raises: ConfigError E126 if another run has its folder, E127 if the rows have changed; every error
         that does not depend on the setting.
         """
         path = self.folder / f"trial-{trial.number:03d}"
@@ -200,7 +200,7 @@ class Sweep:
     def conclude(self, trial: TrialRun) -> SweepEnd:
         """Report the end of the run to the search. A run that was stopped by the user, or lost, leaves its trial open.
 
-        Raises: SpecError E103 if the run has no such score.
+        Raises: ConfigError E103 if the run has no such score.
         """
         assert trial.run is not None
         state = trial.run.state()
@@ -262,9 +262,9 @@ class Sweep:
         if best is None:
             return None
         loaded = self.settings.config.load(search_space.settings(self.axes, best.picked), equal=self.equal)
-        run = spec.patch(start_run.with_absolute_paths(loaded.run), {"run.name": None, "run.output_dir": None})
+        run = load_config.patch(start_run.with_absolute_paths(loaded.run), {"run.name": None, "run.output_dir": None})
         path = self.folder / BEST_FILE
-        atomic_io.write_text(path, spec.to_yaml(run))
+        atomic_io.write_text(path, load_config.to_yaml(run))
         return path
 
     def to_json(self) -> dict[str, Any]:
@@ -295,7 +295,7 @@ class Sweep:
 def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> Sweep:
     """The sweep of a folder, started now or earlier.
 
-    Raises: ExportError E601 without Optuna; SpecError E103, E126 if the folder holds other runs, E128; what planning raises.
+    Raises: ExportError E601 without Optuna; ConfigError E103, E126 if the folder holds other runs, E128; what planning raises.
     """
     check_installed()
     settings.check()
@@ -324,7 +324,7 @@ def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> 
 
 
 def _shared(settings: SweepSettings, *, reporter: Reporter) -> dict[str, object]:
-    """What all trials share, from the plan of the unchanged config. Raises: what planning raises; SpecError E109."""
+    """What all trials share, from the plan of the unchanged config. Raises: what planning raises; ConfigError E109."""
     loaded = settings.config.load()
     plan = start_run.plan_for(loaded, reporter=reporter)
     if not plan.facts.data.num_held_out:
@@ -362,4 +362,4 @@ def _in_english(problems: Iterable[Problem]) -> str:
 def _is_of_the_setting(fault: TunewrightError) -> bool:
     """Whether the error depends on the setting, so that another one may be trained."""
     codes = {problem.code for problem in fault.problems}
-    return codes == {"E401"} or (isinstance(fault, SpecError | ModelError) and "E127" not in codes)
+    return codes == {"E401"} or (isinstance(fault, ConfigError | ModelError) and "E127" not in codes)

@@ -1,6 +1,6 @@
 """8 and 4 bit: what is stored, what is trained, what leaves, on real bitsandbytes layers on this CPU.
 
-Tolerances: a 4-bit layer computes with the very numbers that `dequantised` writes down. An 8-bit one does so while it
+Tolerances: a 4-bit layer computes with the very numbers that `dequantized` writes down. An 8-bit one does so while it
 trains; in evaluation mode it also rounds its inputs to 8 bits, which moved logits of size 1 by up to 0.01. A plain base
 differs by the rounding of the weights: 1/127 of a row's largest in 8 bit, up to a tenth of a block's largest in 4 bit.
 """
@@ -22,11 +22,11 @@ from transformers import (
 )
 
 from tunewright.engine.models.quantization import (
-    dequantised,
+    dequantized,
     plain_weight_bytes,
     prepare,
-    quantised_layers,
     quantization_config,
+    quantized_layers,
     weight_bytes,
 )
 from tunewright.engine.session_server import SessionServer
@@ -71,13 +71,13 @@ def with_lora(model: Any) -> PeftModel:
 def test_linear_layers_shrink_and_nothing_else(kind: str, bits: int, tiny_model: Callable[..., Path]) -> None:
     model = load(tiny_model(), kind)
     linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    assert {layer for layer in linear if layer not in quantised_layers(model).values()} == {model.lm_head}
-    values = sum(layer.in_features * layer.out_features for layer in quantised_layers(model).values())
+    assert {layer for layer in linear if layer not in quantized_layers(model).values()} == {model.lm_head}
+    values = sum(layer.in_features * layer.out_features for layer in quantized_layers(model).values())
     saved = plain_weight_bytes(model, torch.float32) - weight_bytes(model)
     scales = values * (4 - bits / 8) - saved
     assert plain_weight_bytes(model, torch.float32) == weight_bytes(AutoModelForCausalLM.from_pretrained(tiny_model()))
     # 8 bit: one fp32 for each row; 4 bit: a byte for 64 values, and two tables of together 1.1 kB for each layer.
-    assert 0 < scales < values * 4 / 64 + 1500 * len(quantised_layers(model))
+    assert 0 < scales < values * 4 / 64 + 1500 * len(quantized_layers(model))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,7 +90,7 @@ def test_the_checkpoint_is_let_go(kind: str, tiny_model: Callable[..., Path]) ->
     del plain
     gc.collect()
     model = load(tiny_model(), kind)
-    assert quantised_layers(model)
+    assert quantized_layers(model)
     assert not mapped()
 
 
@@ -110,7 +110,7 @@ def test_an_evaluation_leaves_the_gradients_as_they_were(kind: str, tiny_model: 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_the_numbers_that_are_stored(kind: str, tiny_model: Callable[..., Path]) -> None:
     quantized_gradients = gradients(with_lora(load(tiny_model(), kind)))
-    plain = gradients(with_lora(dequantised(load(tiny_model(), kind), torch.float32)))
+    plain = gradients(with_lora(dequantized(load(tiny_model(), kind), torch.float32)))
     for name, gradient in plain.items():
         torch.testing.assert_close(quantized_gradients[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
@@ -118,17 +118,17 @@ def test_gradients_are_those_of_the_numbers_that_are_stored(kind: str, tiny_mode
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "phi3", "opt", "t5", "bert2bert"])
 @torch.no_grad()
-def test_a_dequantised_model_is_a_plain_one_of_its_family(
+def test_a_dequantized_model_is_a_plain_one_of_its_family(
     family: str, kind: str, tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     """GPT-2's transposed layers included; what is saved loads as the same model."""
     has_encoder = family in ("t5", "bert2bert")
     auto, more = (AutoModelForSeq2SeqLM, DECODED) if has_encoder else (AutoModelForCausalLM, {})
     model = load(tiny_model(family), kind, auto).eval()
-    for layer in quantised_layers(model).values():
+    for layer in quantized_layers(model).values():
         layer.train()  # 8 bit: without rounding of the inputs
     stored = model(input_ids=IDS, **more).logits
-    plain = dequantised(model, torch.float32)
+    plain = dequantized(model, torch.float32)
     torch.testing.assert_close(plain(input_ids=IDS, **more).logits, stored, atol=1e-5, rtol=1e-5)
     assert not any(parameter.requires_grad for parameter in plain.parameters())
     plain.save_pretrained(tmp_path)
@@ -140,13 +140,13 @@ def test_a_dequantised_model_is_a_plain_one_of_its_family(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("auto", [AutoModelForSequenceClassification, AutoModelForTokenClassification])
 @pytest.mark.parametrize("family", ["bert", "llama"])
-def test_a_head_is_not_quantised(family: str, auto: Any, kind: str, tiny_model: Callable[..., Path]) -> None:
+def test_a_head_is_not_quantized(family: str, auto: Any, kind: str, tiny_model: Callable[..., Path]) -> None:
     model = load(tiny_model(family), kind, auto, heads=HEADS)
-    assert not {name.rpartition(".")[2] for name in quantised_layers(model)} & {"classifier", "score"}
-    assert quantised_layers(model)
+    assert not {name.rpartition(".")[2] for name in quantized_layers(model)} & {"classifier", "score"}
+    assert quantized_layers(model)
 
 
-def test_a_family_whose_layers_cannot_be_quantised_is_refused(tiny_model: Callable[..., Path]) -> None:
+def test_a_family_whose_layers_cannot_be_quantized_is_refused(tiny_model: Callable[..., Path]) -> None:
     with pytest.raises(TunewrightError, match="FalconForCausalLM") as caught:
         load(tiny_model("falcon"), "8bit")
     assert caught.value.problems[0].code == "E313"
@@ -154,7 +154,7 @@ def test_a_family_whose_layers_cannot_be_quantised_is_refused(tiny_model: Callab
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_trains_on_a_quantised_base_and_leaves_as_a_plain_adapter(
+def test_a_method_trains_on_a_quantized_base_and_leaves_as_a_plain_adapter(
     method: str, kind: str, tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
 ) -> None:
     folder = tiny_model("llama")
@@ -175,10 +175,10 @@ def test_a_method_trains_on_a_quantised_base_and_leaves_as_a_plain_adapter(
         assert caught.value.problems[0].code == "E603"
         return
     result = session.merge(MergeRequest(str(tmp_path / "merged")))
-    assert result.base == f"dequantised from {kind}"
+    assert result.base == f"dequantized from {kind}"
     assert result.equal == result.prompts
     assert result.max_logit_difference < 1e-4
-    assert (result.quantised["max_logit_difference"] < 1e-4) == (kind == "4bit"), result
+    assert (result.quantized["max_logit_difference"] < 1e-4) == (kind == "4bit"), result
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
     assert merged.dtype == torch.float32
     with torch.no_grad():
