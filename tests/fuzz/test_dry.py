@@ -28,6 +28,21 @@ def plan_of(model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch):
 REFUSED = [
     (("train.lr_scheduler_kwargs={nosuch: 1}",), "train.lr_scheduler_kwargs", "nosuch"),
     (("train.lr_scheduler_type=cosine_with_min_lr",), "train.lr_scheduler_type", "min_lr"),
+    (
+        ("train.lr_scheduler_type=polynomial", "train.lr_scheduler_kwargs={power: -1}"),
+        "train.lr_scheduler_kwargs",
+        "negative power",  # at the last step
+    ),
+    (
+        ("train.lr_scheduler_type=inverse_sqrt", "train.lr_scheduler_kwargs={timescale: 0}", "train.warmup_steps=2"),
+        "train.lr_scheduler_kwargs",
+        "ZeroDivisionError",  # behind the warm-up
+    ),
+    (
+        ("train.lr_scheduler_type=polynomial", "train.lr_scheduler_kwargs={lr_end: -1}"),
+        "train.lr_scheduler_kwargs",
+        "the learning rate is -",  # away from the minimum, from some step on
+    ),
     (("train.optim_args=abc",), "train.optim_args", "ValueError"),
     (("train.optim=galore_adamw",), "train.optim", "galore"),
     (("train.report_to=wandb",), "train.report_to", "wandb"),
@@ -64,6 +79,8 @@ def test_the_setting_that_upstream_refuses_is_named_with_its_words(plan_of, sets
         ("train.dataloader_num_workers=2", "train.dataloader_prefetch_factor=3"),
         ("train.neftune_noise_alpha=5", "train.full_determinism=false"),
         ("train.lr_scheduler_type=cosine_with_min_lr", "train.lr_scheduler_kwargs={min_lr: 1e-6}"),
+        ("train.lr_scheduler_type=polynomial", "train.lr_scheduler_kwargs={lr_end: 0, power: 2}"),
+        ("train.lr_scheduler_type=inverse_sqrt", "train.warmup_steps=2"),
         ("peft.init_lora_weights=pissa", "peft.use_rslora=true"),
         ("peft.rank_pattern={q_proj: 2}", "peft.alpha_pattern={q_proj: 4}"),
         ("peft.target_modules='.*(q|v)_proj'",),

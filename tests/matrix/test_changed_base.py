@@ -57,9 +57,21 @@ def other_end_token(folder: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token": "<|endoftext|>"}))
 
 
+def other_config(folder: Path) -> None:
+    """The same shapes, so that the same weights fit, and other numbers from them."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rms_norm_eps": 0.5}))
+
+
+def other_tool_template(folder: Path) -> None:
+    path = folder / "additional_chat_templates" / "tool_use.jinja"
+    path.parent.mkdir()
+    path.write_text("{# for tools #}" + (folder / "chat_template.jinja").read_text())
+
+
 CHANGES = [
     (other_weights, "set of base weights"), (other_tokenizer, "tokenizer"), (other_template, "chat template"),
-    (other_end_token, "tokenizer"),
+    (other_end_token, "tokenizer"), (other_config, "config.json"), (other_tool_template, "chat template for tools"),
 ]  # fmt: skip
 
 
@@ -105,6 +117,21 @@ def test_the_digests_stand_in_plan_and_manifest_and_an_unchanged_base_is_as_it_w
     (base,) = [checked for checked in api.verify(str(run.path)) if checked.kind == "base"]
     assert (base.path, base.faults) == (folder, ())
     assert run.base_problems() == []
+
+
+def test_who_wrote_a_config_is_no_change_and_runs_of_earlier_versions_are_compared_by_what_they_know(
+    trained: tuple[Path, api.TrainedRun],
+) -> None:
+    folder, run = trained
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"transformers_version": "9", "_name_or_path": "x"}))
+    assert run.base_problems() == []
+    plan = json.loads(run.dir.file(file_names.PLAN).read_text())
+    for part in ("config", "tool_template"):
+        del plan["facts"]["model"]["contents"][part]
+    atomic_io.write_json(run.dir.file(file_names.PLAN), plan)
+    other_config(folder)
+    assert api.open_run(str(run.path)).base_problems() == []
 
 
 def test_a_base_that_is_gone_is_said_to_be_gone(trained: tuple[Path, api.TrainedRun]) -> None:

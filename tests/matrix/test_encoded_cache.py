@@ -72,6 +72,23 @@ def test_a_cache_that_cannot_be_written_is_noted_and_done_without(
     assert len(reporter.notes) == 1 and "a-file" in reporter.notes[0]
 
 
+def test_a_template_that_writes_a_token_by_name_is_not_taken_for_the_one_of_a_model_with_another_token(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    """tokenizer.json, template and end ids are the same; what `bos_token` stands for is in tokenizer_config.json."""
+    rows = []
+    for token in ("<|im_start|>", "<|endoftext|>"):
+        folder = tmp_path / token.strip("<|>")
+        shutil.copytree(tiny_model("llama"), folder)
+        template = folder / "chat_template.jinja"
+        template.write_text("{{ bos_token }}" + template.read_text())
+        config = folder / "tokenizer_config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"bos_token": token}))
+        rows.append(prepared(begun(folder, shop_rows, tmp_path / f"run-{token.strip('<|>')}")).train)
+    assert rows[0][0].input_ids[1:] == rows[1][0].input_ids[1:]
+    assert rows[0][0].input_ids[0] != rows[1][0].input_ids[0]
+
+
 def test_rows_of_a_resized_model_are_not_taken_for_one_that_is_not(
     tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ from tunewright import api
 from tunewright.data.tokenized import tokenizer_sandbox
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.errors import ModelError
+from tunewright.launch import resolve_model
+from tunewright.reporting import SILENT
 from tunewright.security.normalizer_growth import growth
 from tunewright.security.processes import tried
 
@@ -174,6 +176,16 @@ def test_a_file_too_large_is_not_opened(tmp_path: Path) -> None:
     with (folder / "tokenizer.json").open("r+b") as file:
         file.truncate(tokenizer_sandbox.MAX_BYTES + 1)
     assert "larger than 256 MB" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "tokenizer.model"])
+def test_nor_is_an_older_file_too_large_converted(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve_model, "_run", lambda *_arguments, **_values: pytest.fail("it was opened"))
+    (tmp_path / "vocab.json").write_text("{}")
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(64 * 2**30)
+    with pytest.raises(ModelError, match=r"E330.*larger than 256 MB"):
+        resolve_model.with_tokenizer_json(tmp_path, SILENT)
 
 
 def test_what_tokenizers_really_do_passes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from tests.hostile import CHATML, TRIED, tokenizer_folder
 from tunewright.data.examples.formats import Message
 from tunewright.data.tokenized import template_sandbox
 from tunewright.data.tokenized.chat_template import BUILT_IN, render
-from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.data.tokenized.tokenizer import TOOL_TEMPLATE, load_tokenizer
 from tunewright.errors import ModelError
 from tunewright.rundir import run_dir
 
@@ -155,3 +155,25 @@ def test_the_day_of_a_run_is_that_of_its_creation(tmp_path: Path) -> None:
     run = run_dir.create(tmp_path / "run", "x")
     run.update_info(created=datetime(2024, 2, 29, 23, 59, 59).timestamp())
     assert run.day() == datetime(2024, 2, 29)
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", TOOL_TEMPLATE])
+def test_a_template_file_too_large_is_not_read(tmp_path: Path, name: str) -> None:
+    path = tokenizer_folder(tmp_path) / name
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(64 * 2**30)
+    with pytest.raises(ModelError, match=r"E314.*larger than"):
+        load_tokenizer(tmp_path)
+    TRIED["templates"] += 1
+
+
+def test_a_template_for_tools_that_leads_out_of_the_folder_is_not_read(tmp_path: Path) -> None:
+    folder, secret = tokenizer_folder(tmp_path / "model"), tmp_path / "secret"
+    secret.write_text("{{ messages }}")
+    path = folder / TOOL_TEMPLATE
+    path.parent.mkdir()
+    path.symlink_to(secret)
+    with pytest.raises(ModelError, match="E315"):
+        load_tokenizer(folder)
+    TRIED["templates"] += 1

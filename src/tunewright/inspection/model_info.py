@@ -69,11 +69,16 @@ class NormGroup(FrozenModel):
 
 
 class Contents(FrozenModel):
-    """Digests of a base's weights, of its tokenizer, and of the chat template in use; empty where they were not computed."""
+    """Digests of a base's weights, its tokenizer, the chat template in use and the one for tools, and its config.json.
+
+    Empty where they were not computed: earlier versions knew the first three.
+    """
 
     weights: str = ""
     tokenizer: str = ""
     template: str = ""
+    tool_template: str = ""
+    config: str = ""
 
 
 class ModelInfo(FrozenModel):

@@ -1,20 +1,25 @@
 """Answers to many prompts, written as they are generated.
 
 Rows are answered in fixed batches. Each is appended to a file beside the target, named by a digest of the request; the same
-request continues after the last whole batch, and gives the same file.
+request continues after the last whole batch, and gives the same file. Who writes that file holds its lock.
 """
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunewright.data.prompts import Prompt
 from tunewright.data.tokenized.chat_template import as_turn
-from tunewright.i18n import ngettext
+from tunewright.errors import error
+from tunewright.i18n import N_, ngettext
 from tunewright.reporting import PartReporter, Reporter
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import MANIFEST, sha256
@@ -23,6 +28,7 @@ from tunewright.rundir.session_protocol import PromptInput
 
 PromptRows = list[dict[str, object]]
 FIRST_ROWS = 8
+LONGEST_NAME = 255  # bytes, on the usual file systems
 MOST_ROWS = 128  # a batch costs little more than a row; a kill loses one batch at most
 
 
@@ -43,17 +49,41 @@ def identity(run: RunDir, ask: Sequence[Any]) -> str:
 
 
 def part_of(target: Path, name: str) -> Path:
-    """The file of the answers to a request of this name until they are complete."""
-    return target.with_name(f"{target.name}.{name}.part")
+    """The file of the answers to a request of this name until they are complete; it is called as much like it as fits."""
+    ending = f".{name}.part"
+    head = target.name.encode("utf-8", "surrogateescape")[: LONGEST_NAME - len(ending)]
+    return target.with_name(head.decode("utf-8", "ignore") + ending)
+
+
+@contextmanager
+def sole_writer(part: Path, target: Path) -> Iterator[None]:
+    """Hold the lock of a partial file; one that nothing was written to is removed again.
+
+    Raises: TrainingError E524 while another process writes the same answers.
+    """
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:  # a file system without locks writes all the same
+            if fault.errno in (errno.EAGAIN, errno.EACCES):
+                reason = N_("another process is writing the same answers to it")
+                raise error("E524", path=str(target), reason=reason) from fault
+        try:
+            yield
+        finally:
+            with suppress(FileNotFoundError):  # it has become the target
+                if part.stat().st_size == 0:
+                    atomic_io.drop(part)
+    finally:
+        os.close(descriptor)
 
 
 def num_answered(part: Path, count: int) -> int:
     """How many rows an earlier attempt answered, in whole batches; an incomplete batch is cut off."""
-    if not part.is_file():
-        return 0
     lines = part.read_bytes().split(b"\n")[:-1]
     done = max((rows.stop for rows in batches(count) if rows.stop <= len(lines)), default=0)
-    atomic_io.write_bytes(part, b"".join(line + b"\n" for line in lines[:done]))
+    atomic_io.cut(part, sum(len(line) + 1 for line in lines[:done]))
     return done
 
 
@@ -78,8 +108,16 @@ class GenerationRequest:
             yield from self._answered(numbers, reporter)
 
     def write(self, target: Path, name: str, reporter: Reporter) -> None:
-        """Answer the remaining rows, and rename the file when it is complete. Raises: OSError; the partial file then stays."""
+        """Answer the remaining rows, and rename the file when it is complete.
+
+        Raises: OSError, where the partial file stays; TrainingError E524 while another process writes the same answers.
+        """
         part = part_of(target, name)
+        with sole_writer(part, target):
+            self._write(part, reporter)
+            atomic_io.move_file(part, target)
+
+    def _write(self, part: Path, reporter: Reporter) -> None:
         done = num_answered(part, len(self.prompts))
         if done:
             text = ngettext(
@@ -90,7 +128,6 @@ class GenerationRequest:
             if numbers.start >= done:
                 atomic_io.append_line(part, "\n".join(map(as_line, self._answered(numbers, reporter))))
                 atomic_io.fsync(part)
-        atomic_io.move_file(part, target)
 
     def _answered(self, numbers: range, reporter: Reporter) -> PromptRows:
         """The rows at these indices with their answers, as JSON."""

@@ -25,7 +25,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tunewright.errors import error, errors_of
+from tunewright.data.tokenized.tokenizer_sandbox import MAX_BYTES as MAX_TOKENIZER_BYTES
+from tunewright.data.tokenized.tokenizer_sandbox import too_large
+from tunewright.errors import Where, error, errors_of
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel, meant
 from tunewright.inspection.model_info import Tensors
@@ -99,14 +101,16 @@ def fetch_weights(name: str, revision: str | None, *, offline: bool, reporter: R
 def with_tokenizer_json(folder: Path, reporter: Reporter) -> Path:
     """The folder to read the tokenizer from: the model's own, or one made from its older tokenizer files.
 
-    Raises: ModelError E304; TrainingError E517.
+    Raises: ModelError E304, E330; TrainingError E517.
     """
     older = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
     if (folder / "tokenizer.json").is_file() or not any((folder / name).is_file() for name in older):
         return folder
-    target = (
-        home() / "tokenizers" / _tokenizer_cache_name(path for pattern in SMALL_FILES for path in folder.glob(pattern))
-    )
+    files = [path for pattern in SMALL_FILES for path in folder.glob(pattern)]
+    for path in files:
+        if path.is_file() and path.stat().st_size > MAX_TOKENIZER_BYTES:
+            raise error("E330", Where(str(path)), folder=str(folder), reason=too_large())
+    target = home() / "tokenizers" / _tokenizer_cache_name(files)
     if not _is_intact(target, reporter):
         reporter.note(_("Converting the tokenizer, once"))
         with cache_faults(), atomic_io.staging(target.parent) as scratch:

@@ -15,6 +15,7 @@ from tunewright.planning.run_plan import Plan
 from tunewright.report.verdict import ScoreChange, Verdict, judge, pair
 from tunewright.rundir import file_names, model_card
 from tunewright.rundir.events import EvalEvent, LogEvent, ScoreEvent
+from tunewright.rundir.record_reader import read_bytes
 from tunewright.rundir.records import BaselineRecord, RunInfo, RunResult
 from tunewright.rundir.run_dir import LIVE, RunDir
 from tunewright.rundir.run_end import end_problems
@@ -210,4 +211,4 @@ def read(run: RunDir) -> RunRecord:
 
 def config_text(run: RunDir) -> str:
     path = run.file(file_names.CONFIG)
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return read_bytes(path).decode("utf-8", "backslashreplace") if path.is_file() else ""

@@ -1,6 +1,6 @@
 """The only code that writes, renames or removes inside a run folder: whole or not at all, and on the disk when done.
 
-Whatever changes the disk is one of six operations and is called through `perform`. That is where a test counts them and
+Whatever changes the disk is one of seven operations and is called through `perform`. That is where a test counts them and
 lets any one of them fail, stop half way, or never reach the disk (tests/unit/rundir/disk.py).
 """
 
@@ -66,6 +66,10 @@ def _append(path: Path, line: bytes) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _cut(path: Path, size: int) -> None:
+    os.truncate(path, size)
 
 
 def _fsync(path: Path) -> None:
@@ -141,6 +145,11 @@ def mark(path: Path) -> None:
 def append_line(path: Path, line: str) -> None:
     """One line in one write, so that lines of one writer never mix. A line torn before it does not take it along."""
     perform(_append, path, line.encode("utf-8") + b"\n")
+
+
+def cut(path: Path, size: int) -> None:
+    """Leave the first bytes of a file; it stays the same file, so that who has locked it still has."""
+    perform(_cut, path, size)
 
 
 def make_folder(folder: Path) -> None:

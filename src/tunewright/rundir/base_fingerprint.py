@@ -1,4 +1,4 @@
-"""What a run's base is made of, by content: so that other weights, another tokenizer or template are noticed.
+"""What a run's base is made of, by content: so that other weights, another config, tokenizer or template are noticed.
 
 Weights are read once: a digest is kept in the cache by place, size, inode and time of change. Files of the Hub's cache are
 named by their sha256, and not read at all.
@@ -7,13 +7,14 @@ named by their sha256, and not read at all.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunewright.data.tokenized.chat_template import BUILT_IN
-from tunewright.data.tokenized.tokenizer import SPECIAL
+from tunewright.data.tokenized.tokenizer import MAX_TEMPLATE_BYTES, SPECIAL, TOOL_TEMPLATE, stored_template
 from tunewright.errors import Problem, errors_of
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED
@@ -27,7 +28,14 @@ from tunewright.security import home, read_json, seal_object, unseal_object
 
 LONG_BYTES = 2 * 10**9  # more than a few seconds of reading
 BLOB = re.compile(r"[0-9a-f]{64}")
-WEIGHTS, TOKENIZER, TEMPLATE = N_("set of base weights"), N_("tokenizer"), N_("chat template")
+PARTS: Mapping[str, str] = {  # the fields of `Contents`, as people call them
+    "weights": N_("set of base weights"),
+    "tokenizer": N_("tokenizer"),
+    "template": N_("chat template"),
+    "tool_template": N_("chat template for tools"),
+    "config": "config.json",
+}
+OF_NO_EFFECT = ("_name_or_path", "transformers_version")  # in a config: who wrote it, and where
 
 
 @dataclass(frozen=True)
@@ -49,24 +57,22 @@ def read_contents(plan: Plan, *, reporter: Reporter = SILENT, use_cache: bool = 
         weights=_weights(model, reporter, use_cache=use_cache),
         tokenizer=_tokenizer(model),
         template=_template(model, plan.run.model.chat_template),
+        tool_template=_tool_template(model, plan.run.model.chat_template),
+        config=_model_config(model),
     )
 
 
 def changes(plan: Plan, *, use_cache: bool = True) -> list[BaseChange]:
-    """What is not as it was when the run was made; nothing for runs that were made before this was written down.
+    """What is not as it was when the run was made; nothing of what was not written down when it was made.
 
     Raises: as `read_contents`.
     """
     then = plan.facts.model.contents
     if not then.weights:
         return []
-    now = read_contents(plan, use_cache=use_cache)
-    pairs = (
-        (WEIGHTS, then.weights, now.weights),
-        (TOKENIZER, then.tokenizer, now.tokenizer),
-        (TEMPLATE, then.template, now.template),
-    )
-    return [BaseChange(what, old[:12], new[:12]) for what, old, new in pairs if old != new]
+    before, after = then.model_dump(), read_contents(plan, use_cache=use_cache).model_dump()
+    pairs = [(what, before[part], after[part]) for part, what in PARTS.items()]
+    return [BaseChange(what, old[:12], new[:12]) for what, old, new in pairs if old and old != new]
 
 
 def refuse_without_base(plan: Plan) -> None:
@@ -144,12 +150,35 @@ def _template(model: ModelInfo, chat_template: str | None) -> str:
         return _of(BUILT_IN[chat_template])
     path = Path(chat_template) if chat_template else folder / "chat_template.jinja"
     if path.is_file():
-        return _of(path.read_bytes().decode("utf-8", "surrogateescape"))
+        return _of(_text(path))
     return _of(_config(folder / "tokenizer_config.json").get("chat_template"))
+
+
+def _tool_template(model: ModelInfo, chat_template: str | None) -> str:
+    """The source of the template for conversations with tools, which is used beside the folder's own template alone."""
+    if chat_template is not None:
+        return _of(None)
+    folder = Path(model.tokenizer_folder)
+    path = folder / TOOL_TEMPLATE
+    if path.is_file():
+        return _of(_text(path))
+    return _of(stored_template(_config(folder / "tokenizer_config.json"), "tool_use"))
+
+
+def _model_config(model: ModelInfo) -> str:
+    """config.json, from which the architecture is built: the same weights compute other numbers with another one."""
+    config = _config(Path(model.folder) / "config.json")
+    return _of({name: value for name, value in config.items() if name not in OF_NO_EFFECT})
 
 
 def _config(path: Path) -> dict[str, object]:
     return read_json(path) if path.is_file() else {}
+
+
+def _text(path: Path) -> str:
+    """The text of a template; one that is too long to be a template stands for itself by its beginning."""
+    with path.open("rb") as file:
+        return file.read(MAX_TEMPLATE_BYTES + 1).decode("utf-8", "surrogateescape")
 
 
 def _of(value: Any) -> str:

@@ -15,6 +15,7 @@ from tunewright.security.html_escape import in_page as in_page
 from tunewright.security.json_file import read_json as read_json
 from tunewright.security.model_folder import gate_model_folder as gate_model_folder
 from tunewright.security.paths import cache_faults as cache_faults
+from tunewright.security.paths import check_link as check_link
 from tunewright.security.paths import home as home
 from tunewright.security.paths import is_plain as is_plain
 from tunewright.security.paths import jail as jail

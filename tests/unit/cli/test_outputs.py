@@ -242,6 +242,36 @@ def test_generate_goes_on_where_it_was_killed(
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_of_two_that_write_the_same_answers_one_does(
+    tw: Run, make_run: MakeRun, session: FakeSession, asking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run()
+    words = ("generate", "last", "asking.jsonl", "-o")
+    assert tw(*words, "whole.jsonl").code == 0
+    real, meanwhile = session.request, []
+
+    def request(*arguments: Any, **options: Any) -> Any:
+        if len(meanwhile) < 2:
+            meanwhile.append(None)
+            meanwhile[-1] = tw(*words, "out.jsonl")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(session, "request", request)
+    assert tw(*words, "out.jsonl").code == 0
+    assert all(shown.code == 2 and "E524" in shown.err and "another process" in shown.err for shown in meanwhile)
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_name_that_leaves_no_room_for_an_ending_is_written(
+    tw: Run, make_run: MakeRun, session: FakeSession, asking: Path, tmp_path: Path
+) -> None:
+    make_run()
+    for name in ("x" * 250, "é" * 126, "x" * 255):
+        assert tw("generate", "last", "asking.jsonl", "-o", name).code == 0
+        assert len((tmp_path / name).read_text().splitlines()) == ROWS
+
+
 @pytest.mark.parametrize("change", ["run", "row", "length", "base"])
 def test_answers_of_another_ask_are_not_gone_on_with(
     tw: Run, make_run: MakeRun, session: FakeSession, asking: Path, tmp_path: Path, change: str

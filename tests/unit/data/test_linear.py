@@ -2,14 +2,18 @@
 
 import csv
 import json
+import signal
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunewright.data import summary
+from tunewright.data.examples import column_guesses, number_formats, row_cells
 from tunewright.data.examples.formats import Format, looks_like, sniff
 from tunewright.data.files import json_documents, json_scanner
 from tunewright.data.files.readers import RawRow, read_rows
@@ -146,3 +150,59 @@ def test_a_beginning_in_common_is_no_longer_than_what_was_left_of_the_rows() -> 
     assert micro_batches.common_beginning([1, 2], [1, 2, 3], 99) == 2
     assert micro_batches.common_beginning([], [], 5) == 0
     assert summary.common_prefix([TokenizedExample(1, [7] * 40, [0] * 40, 900, 1000, True)], "causal_lm") == 40
+
+
+BLANKS = " " * 100_000
+QUOTES = "\\'" * 100_000
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: row_cells.unpacked(f"[{BLANKS}x]"),
+        lambda: row_cells.unpacked(f"[1{BLANKS}x]"),
+        lambda: row_cells.unpacked(f"{{1,{BLANKS}x}}"),
+        lambda: row_cells.unpacked(f"[{{{QUOTES}}}]"),
+        lambda: number_formats.style_of([f"1{BLANKS}x"]),
+        lambda: number_formats.number_of(f"1{BLANKS}x%", "plain"),
+        lambda: column_guesses._NUMERAL.fullmatch(f"1{BLANKS}x"),
+    ],
+)
+def test_a_cell_of_blanks_or_quotes_is_gone_through_a_few_times(read: Callable[[], object]) -> None:
+    """With patterns that go back, each of these takes minutes; they are limited by their own computing time."""
+    started = time.process_time()
+    with limited_seconds(10):
+        read()
+    assert time.process_time() - started < 2
+
+
+@contextmanager
+def limited_seconds(seconds: int) -> Iterator[None]:
+    """Python's matcher looks for signals while it goes back."""
+
+    def end(*_signal: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[ 'a'  'b' ]", ["a", "b"]), ("['a', 'b', ]", ["a", "b"]), ("{ 'a' , 2 }", ["a", 2]), ("('a',)", ["a"]),
+        ("[]", []), ("[ ]", []), ("(a)", "(a)"), ("['it\\'s' 'b']", ["it's", "b"]), ("['a' b]", "['a' b]"),
+    ],
+)  # fmt: skip
+def test_lists_in_cells_are_read_as_before(text: str, value: object) -> None:
+    assert row_cells.unpacked(text) == value
+
+
+@pytest.mark.parametrize(("text", "number"), [("5 %", 5.0), ("5\u00a0％ ", 5.0), ("5%", 5.0), ("5 % %", None)])
+def test_a_percentage_is_its_number(text: str, number: float | None) -> None:
+    assert number_formats.number_of(text, "plain") == number

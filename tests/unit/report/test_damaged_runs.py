@@ -242,3 +242,9 @@ def test_objects_in_python_say_it_too(run: RunDir) -> None:
     put(run.file(file_names.RUN_JSON), b"{}")
     assert [handle.state for handle in tw_api.runs()] == ["finished", "damaged"]
     assert "damaged" in repr(tw_api.runs()[1])
+
+
+def test_a_report_shows_what_can_be_read_of_a_config_that_is_no_text(run: RunDir) -> None:
+    run.file(file_names.CONFIG).write_bytes(b"model: x\n\xff\xfe")
+    shown = CliRunner().invoke(app, ["report", str(run.path)])
+    assert "E802" not in shown.output and shown.exit_code == 0

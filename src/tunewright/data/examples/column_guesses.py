@@ -17,7 +17,7 @@ LONGEST_CLASS = 40  # characters, on average; longer ones are answers
 MOST_DISTINCT = 0.9  # of the rows; a class that hardly ever comes again is none
 FEW_ROWS = 10
 LONGEST_NAME = 3  # words of a column's name
-_NUMERAL = re.compile(r"\s*[+-]?[0-9][0-9.,:/ -]*\s*")
+_NUMERAL = re.compile(r"\s*[+-]?[0-9][0-9.,:/ -]*+\s*")
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")”]?\s*$")
 # Names of columns that hold neither what is asked nor what is answered.
 _NO_TEXT = re.compile(

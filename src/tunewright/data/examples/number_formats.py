@@ -9,7 +9,7 @@ from typing import Literal
 NumberStyle = Literal["plain", "comma", "grouped"]
 
 PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_PERCENT = re.compile(r"\s*[%％]$")
+_PERCENT_SIGNS = ("%", "％")
 _COMMA = re.compile(r"[+-]?(?:[0-9]{1,3}(?:[. ’'_][0-9]{3})+|[0-9]+)(?:,[0-9]+)?")
 _GROUPED = re.compile(r"[+-]?(?:[0-9]{1,3}(?:[, ’'_][0-9]{3})+|[0-9]+)(?:\.[0-9]+)?")
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-"})
@@ -45,7 +45,8 @@ def number_of(text: str, style: NumberStyle) -> float | None:
 
 
 def _bare(text: str) -> str:
-    return _PERCENT.sub("", text.strip().translate(_SPACES)).strip()
+    bare = text.strip().translate(_SPACES)
+    return bare[:-1].rstrip() if bare.endswith(_PERCENT_SIGNS) else bare
 
 
 def _float(text: str) -> float:

@@ -22,13 +22,14 @@ _TEXT = N_("text")
 WRITTEN_MISSING = frozenset(("nan", "NaN", "NAN", "<NA>", "NaT", "None", "null", "NULL", "<noinput>"))
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 # What pandas and numpy write for a list: texts in either quotes, numbers and constants, with commas between them or blanks.
+# The quantifiers give nothing back (`*+`): else a cell of many blanks or quotes takes time with the square of its length.
 _ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?|True|False|None"""
-_COMMAS = re.compile(rf"\s*(?:(?:{_ITEM})\s*(?:,\s*(?:{_ITEM})\s*)*,?)?\s*", re.DOTALL)
-_BLANKS = re.compile(rf"\s*(?:{_ITEM})(?:\s+(?:{_ITEM}))*\s*", re.DOTALL)
+_COMMAS = re.compile(rf"\s*+(?:(?:{_ITEM})\s*+(?:,\s*+(?:{_ITEM})\s*+)*+,?\s*+)?+", re.DOTALL)
+_BLANKS = re.compile(rf"\s*+(?:{_ITEM})(?:\s++(?:{_ITEM}))*+\s*+", re.DOTALL)
 _ITEMS = re.compile(_ITEM, re.DOTALL)
 _ARRAY = re.compile(r"array\((\[[^()]*\])(?:,\s*dtype=\w+)?\)")
-# Behind one object another without a comma, as numpy writes arrays of them; texts are passed over.
-_OBJECTS_APART = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\}\s+\{""", re.DOTALL)
+# Behind one object another without a comma, as numpy writes arrays of them; texts are passed over, to the end if they have none.
+_OBJECTS_APART = re.compile(r"""('(?:[^'\\]|\\.)*+(?:'|\\?\Z)|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))|\}\s++\{""", re.DOTALL)
 
 
 def unpacked(value: Any) -> Any:

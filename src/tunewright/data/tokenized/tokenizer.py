@@ -19,10 +19,12 @@ from tunewright.data.tokenized.template_sandbox import fault_of
 from tunewright.data.tokenized.tokenizer_sandbox import tokenizer_fault
 from tunewright.errors import Where, error
 from tunewright.i18n import N_, Phrase
-from tunewright.security import read_json
+from tunewright.security import check_link, read_json
 
 SHOWN = 120  # characters of a text that cannot be encoded
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+TOOL_TEMPLATE = "additional_chat_templates/tool_use.jinja"
+MAX_TEMPLATE_BYTES = 2**20  # the longest of well-known models have some tens of thousands
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, day: datetime
 
     `chat_template` is None (the folder's own), a built-in name, or the path of a .jinja file; `day` is today, or that of a run.
     Raises: ModelError E304 without tokenizer.json or with a broken one, E309 for a broken config, E314 for a template
-    that cannot be used, E330 for a tokenizer that takes too much.
+    that cannot be used, E315 for one that leads out of the folder, E330 for a tokenizer that takes too much.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -173,7 +175,7 @@ def _template(folder: Path, config: dict[str, object], requested: str | None, sp
             "E101", path=requested, reason=Phrase(N_("no such template; built in: {names}"), names=", ".join(BUILT_IN))
         )
     path = Path(requested) if requested is not None else own
-    source = _read_text(path) if path.is_file() else _stored_template(config, "default")
+    source = _read_text(path) if path.is_file() else stored_template(config, "default")
     if source is not None:
         _try_template(source, path if path.is_file() else folder / "tokenizer_config.json", special)
     return source
@@ -181,8 +183,9 @@ def _template(folder: Path, config: dict[str, object], requested: str | None, sp
 
 def _tool_template(folder: Path, config: dict[str, object], special: dict[str, str]) -> str | None:
     """The template for conversations with tools, in the two places where transformers keeps named templates."""
-    path = folder / "additional_chat_templates" / "tool_use.jinja"
-    source = _read_text(path) if path.is_file() else _stored_template(config, "tool_use")
+    path = folder / TOOL_TEMPLATE
+    check_link(folder, path)  # the gate of a folder looks at what is directly in it
+    source = _read_text(path) if path.is_file() else stored_template(config, "tool_use")
     if source is not None:
         _try_template(source, path if path.is_file() else folder / "tokenizer_config.json", special)
     return source
@@ -198,12 +201,15 @@ def _try_template(source: str, path: Path, special: dict[str, str]) -> None:
 
 def _read_text(path: Path) -> str:
     try:
+        if path.stat().st_size > MAX_TEMPLATE_BYTES:
+            reason = Phrase(N_("larger than {count} bytes"), count=MAX_TEMPLATE_BYTES)
+            raise error("E314", Where(str(path)), file=str(path), reason=reason)
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         raise error("E314", Where(str(path)), file=str(path), reason=str(fault)) from fault
 
 
-def _stored_template(config: dict[str, object], name: str) -> str | None:
+def stored_template(config: dict[str, object], name: str) -> str | None:
     """The template of a tokenizer's config: a text, which is the one called default, or one of a list."""
     stored = config.get("chat_template")
     if isinstance(stored, list):

@@ -42,7 +42,7 @@ def tokenizer_fault(file: Path) -> Phrase | None:
     """Why no text can be given to this tokenizer.json, or None. Raises: OSError."""
     size = file.stat().st_size
     if size > MAX_BYTES:
-        return Phrase(N_("it is larger than {megabytes} MB"), megabytes=MAX_BYTES // 2**20)
+        return too_large()
     mark = _mark(file)
     if mark.is_file():
         return None
@@ -61,6 +61,11 @@ def tokenizer_fault(file: Path) -> Phrase | None:
         return Phrase(N_("it fails on a short text ({fault})"), fault=answer["panic"])
     _remember(mark)
     return None
+
+
+def too_large() -> Phrase:
+    """What is said of a file of more than MAX_BYTES."""
+    return Phrase(N_("it is larger than {megabytes} MB"), megabytes=MAX_BYTES // 2**20)
 
 
 def _mark(file: Path) -> Path:

@@ -111,6 +111,8 @@ def _cache_key(plan: Plan, tokenizer: TextTokenizer) -> str:
             "task": plan.run.task,
             "label_last": _label_last(plan),
             "template": tokenizer.chat_template,
+            "tool_template": tokenizer.tool_template,
+            "special_tokens": tokenizer.special_tokens,  # templates write them by name
             "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
             "end_ids": tokenizer.end_ids,
             "room": [positions(plan.run, plan.facts.model), plan.facts.model.vocab_size],

@@ -6,6 +6,7 @@ the attempt succeeds without it, so a limit of the meta device does no harm. The
 """
 
 import json
+import math
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 import transformers
 from peft import LoraConfig, get_peft_model
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     AutoConfig,
     LlamaConfig,
@@ -52,6 +54,7 @@ from tunewright.security import gate_model_folder, printable
 from tunewright.security.processes import limit_this_process
 
 TOKENS = 8
+MOST_RATES = 20_000  # steps of a schedule that are computed
 # Initializations that are computed from weights, which do not exist here.
 FROM_WEIGHTS = ("pissa", "olora", "loftq", "eva", "corda", "lora_ga", "mica", "orthogonal")
 Settings = Mapping[str, object]
@@ -191,6 +194,22 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
         optimizers=(make_optimizer(model, small), None),
     )  # fmt: skip
     trainer.train()
+    _check_rates(trainer.lr_scheduler, plan.num_steps)
+
+
+def _check_rates(scheduler: Any, num_steps: int) -> None:
+    """A schedule to its end: some cannot be computed, or turn round, at a step far from the first. Raises: ValueError."""
+    scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate's wrapper
+    if not isinstance(scheduler, LambdaLR):
+        return
+    stride = max(1, num_steps // MOST_RATES)
+    for step in (*range(0, num_steps, stride), num_steps):
+        for factor in scheduler.lr_lambdas:
+            rate = float(factor(step))
+            if not 0 <= rate < math.inf:
+                raise ValueError(
+                    f"at step {step} of {num_steps} the learning rate is {rate:g} times the one that is set"
+                )
 
 
 def _miniature() -> Any:
