@@ -37,6 +37,13 @@ def _writable(value: str) -> str:
     return value
 
 
+def _fits_fp32(value: float) -> float:
+    """A number that a parameter can be filled with."""
+    if abs(value) > MOST_FP32:
+        raise PydanticCustomError("beyond_fp32", "must be a number of at most 3.4e38, as 32 bits hold")
+    return value
+
+
 def number_if_written(value: object) -> object:
     """The number a text such as "1e-1" writes, for fields that take a number or a text; else the value itself."""
     if not isinstance(value, str):
@@ -48,13 +55,16 @@ def number_if_written(value: object) -> object:
     return number if math.isfinite(number) else value
 
 
+MOST_FP32 = 3.4e38
 MOST = 2**31 - 1  # of what is counted: more than any run has of anything, and what upstream's counters hold
 Int = Annotated[int, Field(strict=True)]
 Whole = Annotated[Int, Field(ge=-MOST, le=MOST)]
 Count = Annotated[Int, Field(ge=0, le=MOST)]
 Positive = Annotated[Int, Field(ge=1, le=MOST)]
 Seed = Annotated[Int, Field(ge=0, lt=2**32)]  # numpy takes no larger one
-Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_bool)]  # lax: PyYAML reads 2e-4 as a string
+# Lax: PyYAML reads 2e-4 as a string.
+Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_bool)]
+Fp32 = Annotated[Number, AfterValidator(_fits_fp32)]
 Loose = Annotated[Any, BeforeValidator(number_if_written)]  # a value inside a mapping whose keys nobody names
 NotNegative = Annotated[Number, Field(ge=0, le=1e6)]
 Scale = Annotated[Number, Field(gt=0, le=1e6)]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tunewright.config.section import Count, Loose, NotNegative, Number, Positive, Scale, Seed, Share, Text, Whole
+from tunewright.config.section import Count, Fp32, Loose, NotNegative, Positive, Scale, Seed, Share, Text, Whole
 from tunewright.config.tasks import Task
 from tunewright.config.upstream_choices import Scheduler, TransformersOptimizer
 from tunewright.resources import read_json
@@ -22,7 +22,7 @@ TYPES: Mapping[str, object] = {
     "Loose": Loose,
     "None": None,
     "NotNegative": NotNegative,
-    "Number": Number,
+    "Number": Fp32,
     "Positive": Positive,
     "Scale": Scale,
     "Scheduler": Scheduler,

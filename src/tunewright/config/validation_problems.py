@@ -27,6 +27,7 @@ _KINDS = {
     "string_type": N_("text"),
     "string_unicode": N_("text in UTF-8; rename the file or folder whose name holds other bytes"),
     "encoding": N_("the name of a text encoding such as gb18030"),
+    "beyond_fp32": N_("a number of at most 3.4e38, as 32 bits hold"),
     "not_writable": N_("text without NUL and lone surrogates"),
     "list_type": N_("a list"),
     "none_required": N_("null"),

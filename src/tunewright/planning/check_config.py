@@ -6,7 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-from tunewright.config.methods import ALL_LINEAR, LnTuning, Lora, PeftSection, Targeted, Vera, is_full, virtual_tokens
+from tunewright.config.methods import (
+    ALL_LINEAR,
+    IA3,
+    LnTuning,
+    Lora,
+    PeftSection,
+    Targeted,
+    Vera,
+    is_full,
+    virtual_tokens,
+)
 from tunewright.config.run_config import RunConfig
 from tunewright.config.section import AUTO
 from tunewright.config.tasks import Task
@@ -18,6 +28,7 @@ from tunewright.inspection.architectures import (
     MAMBA_INPUTS,
     UNKNOWN,
     expert_parameters,
+    ia3_modules,
     matches,
     names_of,
     roles_of,
@@ -48,6 +59,7 @@ def check(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
         problems.append(cannot_do(model, run.task))
     wrong = _check_targets(run.peft, model, run.preset) if isinstance(run.peft, Targeted) else []
     problems += wrong or _check_tied(run, model) + _check_experts(run, model) + _check_rank(run.peft, model)
+    problems += [] if wrong else _check_feedforward(run.peft, model)
     problems += check_length(run, model)
     if run.model.precision == "fp16" and facts.is_on_cpu:
         reason = N_("fp16 needs a loss scaler, which works on a GPU only")
@@ -295,6 +307,19 @@ def _check_rank(peft: PeftSection, model: ModelInfo) -> list[Problem]:
     shape = f"{small.in_features} x {small.out_features}"
     values = {"r": r, "name": small.name, "shape": shape, "largest": _smaller_side(small)}
     return [Problem("E312", values=values)]
+
+
+def _check_feedforward(peft: PeftSection, model: ModelInfo) -> list[Problem]:
+    """E103 for feed-forward layers of (IA)3 that are no targets; PEFT compares lists alone."""
+    if not isinstance(peft, IA3) or isinstance(peft.feedforward_modules, str):
+        return []
+    targets = ia3_modules(model)[0] if peft.target_modules == AUTO else peft.target_modules
+    missing = [] if isinstance(targets, str) else [n for n in peft.feedforward_modules if n not in targets]
+    if not missing:
+        return []
+    reason = Phrase(N_("must be among the target_modules {targets}"), targets=_listed(targets))
+    values = {"key": "peft.feedforward_modules", "reason": reason, "value": _listed(missing)}
+    return [Problem("E103", values=values)]
 
 
 def _smaller_side(group: LinearGroup) -> int:

@@ -153,3 +153,9 @@ def test_halves_of_characters_are_refused_wherever_they_stand(setting: str) -> N
 
 def test_numbers_inside_mappings_are_numbers() -> None:
     assert value("train.lr_scheduler_kwargs={min_lr: 1e-6, num_cycles: 2}") == {"min_lr": 1e-6, "num_cycles": 2}
+
+
+@pytest.mark.parametrize("value", ["3.5e38", "-1e308"])
+def test_no_number_is_beyond_what_a_parameter_holds(value: str) -> None:
+    code, sentence = refusal("method=vera", f"peft.d_initial={value}")
+    assert code == "E103" and sentence.startswith("peft.d_initial must be a number of at most 3.4e38")

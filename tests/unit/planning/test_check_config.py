@@ -228,6 +228,19 @@ def test_norm_layers_are_checked_by_their_own_names(facts: Build) -> None:
     assert only(check(ask(method="ln_tuning"), facts())).code == "E109"
 
 
+def test_feedforward_modules_of_ia3_are_targets(facts: Build) -> None:
+    """PEFT says so when the adapter is made, which is after the run has begun."""
+    for targets in ("auto", ["k_proj", "v_proj"]):
+        run = ask(method="ia3", target_modules=targets, feedforward_modules=["abc"])
+        problem = only(check(run, facts()))
+        assert problem.code == "E103"
+        assert "feedforward_modules must be among the target_modules" in problem.message()
+    assert (
+        check(ask(method="ia3", target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"]), facts())
+        == []
+    )
+
+
 def test_a_rank_above_the_layer_is_refused_and_veras_shared_rank_is_not(facts: Build) -> None:
     assert only(check(ask(r=256, target_modules=["k_proj"]), facts())).code == "E312"
     assert check(ask(method="vera", r=256, target_modules=["k_proj"]), facts()) == []
