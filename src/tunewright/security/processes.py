@@ -18,6 +18,7 @@ MODULES = (
     "tunewright.extras.session_worker",
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.export.scale_worker",
+    "tunewright.extras.export.quantize_worker",
     "tunewright.engine.system.device_probe",
     "tunewright.engine.models.meta_shapes",
     "tunewright.engine.training.dry_run",
