@@ -8,12 +8,15 @@ from typing import Any
 
 from tunewright.config.methods import METHODS
 from tunewright.config.tasks import TASKS
-from tunewright.errors import Problem, error
+from tunewright.data.prompts import common_system
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.errors import Problem, TunewrightError, error
 from tunewright.extras.export.adapter_limits import adapter_limits, highest_rank
 from tunewright.extras.export.effective_alpha import effective_alpha
 from tunewright.extras.export.formats import FORMATS, Format, Way, format_of, missing, unknown
 from tunewright.extras.export.gguf import CONFIG, CONVERTED, WEIGHTS
 from tunewright.extras.export.gguf_limits import converter_limits, gguf_size
+from tunewright.extras.export.go_templates import compared_template
 from tunewright.extras.export.original_gguf import original_bytes
 from tunewright.extras.export.tool_wheels import LLAMA_CPP, is_here, tool_folder
 from tunewright.i18n import N_, Phrase
@@ -143,10 +146,21 @@ def _problems(row: Format, run: RunDir, plan: Plan, way: Way, quant: str) -> Ite
         instead = instead or f"tunewright chat {shlex.quote(run.name)}"
         if row.name != "hub":  # PEFT itself reads it there
             yield from (_refusal(row, way, limit, instead) for limit in adapter_limits(row, plan, config, tensors))
+    if row.name == "ollama" and '"""' in shared_system(plan):
+        reason = N_("the system turn of its rows holds three quotes, which a Modelfile cannot")
+        yield _refusal(row, way, reason, f"tunewright export {shlex.quote(run.name)} --to gguf")
     if row.is_gguf:
         tool = tool_folder(LLAMA_CPP) if is_here(LLAMA_CPP) else None
         instead = f"tunewright merge {shlex.quote(run.name)}"
         yield from (_refusal(row, way, limit, instead) for limit in converter_limits(plan, run.adapter_dir, tool))
+
+
+def shared_system(plan: Plan) -> str:
+    """The system turn that all training rows begin with; empty if they have none, or the data are gone."""
+    try:
+        return common_system(plan.run.data, plan.run.task) or ""
+    except TunewrightError:
+        return plan.run.data.system or ""
 
 
 def _refusal(row: Format, way: Way, reason: str, instead: str) -> Problem:
@@ -223,5 +237,14 @@ def _notes(row: Format, run: RunDir, plan: Plan, way: Way, quant: str, sizes: _S
             )  # fmt: skip
     if plan.run.model.quantization != "none" and way == "merged":
         yield N_("the run's base was quantized; it is merged into the dequantized one")
+    if row.name == "ollama":
+        tokenizer = load_tokenizer(run.adapter_dir)
+        known = compared_template(tokenizer) if tokenizer.chat_template else None
+        if known is None:
+            yield N_(
+                "its chat template is none of those that are known here in Go's language; Ollama has to recognize it"
+            )
+        elif not known.keeps_blanks:
+            yield N_("its chat template cuts blanks off the ends of messages, which Ollama does not")
     if not row.engine:
         yield N_("nothing here can load it, so it is not compared with the run")

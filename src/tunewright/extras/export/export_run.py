@@ -11,7 +11,9 @@ from tunewright.extras.export.export_job import ExportJob
 from tunewright.extras.export.export_plan import ExportPlan, make_export_plan
 from tunewright.extras.export.export_record import EXPORT_JSON, SCHEMA, ExportRecord, files_in
 from tunewright.extras.export.formats import FormatName
+from tunewright.extras.export.start_scripts import start_command
 from tunewright.extras.export.tool_wheels import LLAMA_CPP, fetch_tool
+from tunewright.extras.export.write_folders import write_mlx, write_ollama, write_vllm
 from tunewright.extras.export.write_gguf import write_gguf
 from tunewright.launch.session_client import SessionClient
 from tunewright.reporting import SILENT, Reporter
@@ -19,7 +21,12 @@ from tunewright.rundir import atomic_io, output_targets
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.run_dir import RunDir
 
-WRITERS: Mapping[FormatName, Callable[[ExportJob], None]] = {"gguf": write_gguf}
+WRITERS: Mapping[FormatName, Callable[[ExportJob], None]] = {
+    "gguf": write_gguf,
+    "ollama": write_ollama,
+    "vllm": write_vllm,
+    "mlx": write_mlx,
+}
 ROWS = 40
 """How many held-out rows an export is compared on."""
 
@@ -33,13 +40,18 @@ class ExportResult:
     record: ExportRecord
     seconds: float
 
+    def start_command(self) -> str:
+        """What starts an engine on it, or hands it to one; empty where that is a program of the user's own."""
+        return start_command(self.plan, self.folder)
+
     def to_json(self) -> dict[str, object]:
         """For `export --json`: stable names, English."""
         files = {name: file.bytes for name, file in self.record.files.items()}
         return {
             "schema": 1, "run": str(self.plan.run.path), "name": self.plan.run.name, "to": self.plan.row.name,
             "as": self.plan.way, "quant": self.plan.quant or None, "path": str(self.folder), "files": files,
-            "bytes": sum(files.values()), "seconds": round(self.seconds, 1), "notes": [str(note) for note in self.plan.notes],
+            "bytes": sum(files.values()), "seconds": round(self.seconds, 1), "start": self.start_command() or None,
+            "notes": [str(note) for note in self.plan.notes],
         }  # fmt: skip
 
 
