@@ -11,6 +11,7 @@ HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy")
 WORKER_SIDE = (
     "tunewright.engine",
     "tunewright.kernels",
+    "tunewright.extras.session_answers",
     "tunewright.extras.session_worker",
     "tunewright.extras.numerics",
     "tunewright.extras.lm_eval.harness_worker",

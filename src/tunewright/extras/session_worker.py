@@ -12,7 +12,7 @@ from tunewright.engine.training.loss_backends import known_backend
 from tunewright.errors import error
 from tunewright.extras.few_shot.few_shot_prompts import with_examples
 from tunewright.extras.numerics import parity_checks
-from tunewright.extras.serve.session_answers import label, reply
+from tunewright.extras.session_answers import label, reply
 from tunewright.extras.session_requests import (
     LabelRequest,
     PromptedRequest,

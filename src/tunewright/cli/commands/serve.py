@@ -85,7 +85,7 @@ def _show(served: "Served") -> None:
     plan_summary.labelled(channel, _("Serving"), f"{served.url}/v1 ({engine}, {tokens})")
     plan_summary.labelled(channel, _("Models"), ", ".join(served.models))
     if served.key_file:
-        plan_summary.labelled(channel, _("Key"), _("in {file}").format(file=plan_summary.shorten(served.key_file)))
+        plan_summary.labelled(channel, _("API key"), _("in {file}").format(file=plan_summary.shorten(served.key_file)))
     if served.problem:
         plan_summary.labelled(channel, _("Note"), served.problem.message())
     console.next_steps((_first_request(served), _("asks it")), ("Ctrl-C", _("ends it")))

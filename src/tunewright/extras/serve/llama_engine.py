@@ -16,11 +16,15 @@ from pathlib import Path
 
 from tunewright.errors import TunewrightError, error
 from tunewright.extras.serve.engine_settings import EngineAddress, EngineSettings
+from tunewright.i18n import N_, Phrase
 from tunewright.security import command, gate_gguf, printable, spawn
 
 WORKER = "tunewright.extras.serve.llama_worker"
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 SLOWEST_DISK = 20 * 2**20  # bytes a second: so much longer a large file may take
+# Threads that wait for each other sleep. By default they spin, and where other processes need the cores a token then takes
+# seconds: 8 tokens in 0.7 s against more than 40 s on two cores at a load of 12 (Xeon, November 2026).
+WAITING = {"OMP_WAIT_POLICY": "passive"}
 CLOSE_SECONDS = 5.0
 POLL_SECONDS = 0.02
 NUM_ERRORS = 3
@@ -98,14 +102,17 @@ class LlamaEngine:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             process = spawn(
-                command(WORKER), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True
+                command(WORKER),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True, environment=WAITING,
             )  # fmt: skip
         self._process = process
         try:
             self._port = self._address(process, deadline)
             while not self._is_ready():
-                if process.poll() is not None or time.monotonic() > deadline:
+                if process.poll() is not None:
                     raise self._failure("E640")
+                if time.monotonic() > deadline:
+                    raise self._too_late()
                 time.sleep(POLL_SECONDS)
         except BaseException:
             self.close()
@@ -149,7 +156,9 @@ class LlamaEngine:
             process.stdin.write(self.model.settings(self.key).to_line() + "\n")
             process.stdin.flush()
         select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-        line = process.stdout.readline() if _is_readable(process) else ""
+        if not _is_readable(process):
+            raise self._too_late()
+        line = process.stdout.readline()
         if not line:
             raise self._failure("E640")
         return EngineAddress.from_line(line).port
@@ -166,9 +175,14 @@ class LlamaEngine:
             connection.close()
 
     def _failure(self, code: str) -> TunewrightError:
-        return error(
-            code, file=self.model.path.name, log=str(self.log), reason=last_words(self.log, self._log_start) or "?"
-        )
+        return self._fault(code, last_words(self.log, self._log_start))
+
+    def _too_late(self) -> TunewrightError:
+        seconds = round(self.model.start_seconds())
+        return self._fault("E640", Phrase(N_("it did not answer within {seconds} seconds"), seconds=seconds))
+
+    def _fault(self, code: str, reason: str) -> TunewrightError:
+        return error(code, file=self.model.path.name, log=str(self.log), reason=reason)
 
 
 def _is_readable(process: "subprocess.Popen[str]") -> bool:
