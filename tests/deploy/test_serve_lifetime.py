@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -59,6 +60,17 @@ def test_a_client_that_hangs_up_ends_its_generation(slow: Serving) -> None:
             next(response.iter_lines())
         until(lambda: cancelled(slow) == 2 and slow.front._admitted == 0)
         assert client.post(CHAT, json=SHORT).status_code == 200
+
+
+def test_a_client_that_hangs_up_within_its_body_is_no_fault(slow: Serving, caplog: pytest.LogCaptureFixture) -> None:
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {slow.front.access.key}\r\n"
+    for body in (b"", b'{"model": '):
+        with socket.create_connection(slow.server.listener.getsockname()) as connection:
+            connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n".encode() + body)
+            time.sleep(0.2)  # so that the server waits for the rest
+    with slow.client() as client:
+        assert client.post(CHAT, json=SHORT).status_code == 200
+    assert "Traceback" not in caplog.text and slow.front._admitted == 0
 
 
 def test_a_client_that_hangs_up_while_it_waits_takes_no_slot(slow: Serving) -> None:

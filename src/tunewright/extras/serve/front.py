@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -114,7 +114,10 @@ class Front:
         self, request: Request, kind: type[RequestT], answer: Callable[[ServedModel, RequestT], Awaitable[Response]]
     ) -> "HeldResponse":
         """The answer to a body of this kind, in its turn; a client that hangs up meanwhile ends the work on it."""
-        asked = read_request(kind, await request.body())
+        try:
+            asked = read_request(kind, await request.body())
+        except ClientDisconnect:
+            raise _gone() from None
         model = self._model(asked.model)
         if self._admitted >= self.backend.slots * (1 + WAITING_PER_SLOT):
             message = f"{self._admitted} requests are answered or wait already"
@@ -189,11 +192,15 @@ async def _unless_gone(request: Request, work: Coroutine[None, None, Response]) 
         await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
             return answer.result()
-        raise ApiError(499, "The client has gone", "client_gone")
+        raise _gone()
     finally:
         answer.cancel()
         gone.cancel()
         await asyncio.gather(answer, gone, return_exceptions=True)
+
+
+def _gone() -> ApiError:
+    return ApiError(499, "The client has gone", "client_gone")
 
 
 async def _disconnected(request: Request) -> None:
