@@ -57,7 +57,7 @@ def with_gguf(run: tw.TrainedRun, *, seed: int = 0) -> tw.TrainedRun:
 
 
 def client(served: api.Served) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0)
+    return openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=600)
 
 
 def test_a_run_is_served_by_its_own_session(run: tw.TrainedRun) -> None:

@@ -48,11 +48,11 @@ def test_a_classifier_is_served_by_its_own_session(
     with tw.serve(run) as served:
         assert served.engine == "transformers" and served.problem and not served.writes
         ask = {"model": run.name, "input": list(TEXTS)}
-        answer = httpx2.post(served.url + "/v1/classify", json=ask, timeout=120)
+        answer = httpx2.post(served.url + "/v1/classify", json=ask, timeout=600)
         chat = {"model": run.name, "messages": [{"role": "user", "content": "x"}]}
-        refused = httpx2.post(served.url + "/v1/chat/completions", json=chat, timeout=60)
-        pair = httpx2.post(served.url + "/v1/classify", json={**ask, "input": [["a", "b"]]}, timeout=60)
-        wrong = httpx2.post(served.url + "/v1/classify", json={**ask, "input": [["a", "b", "c"]]}, timeout=60)
+        refused = httpx2.post(served.url + "/v1/chat/completions", json=chat, timeout=600)
+        pair = httpx2.post(served.url + "/v1/classify", json={**ask, "input": [["a", "b"]]}, timeout=600)
+        wrong = httpx2.post(served.url + "/v1/classify", json={**ask, "input": [["a", "b", "c"]]}, timeout=600)
     given = run.answers([{"text": text, "pair": ""} for text in TEXTS])
     run.close()
     assert answer.status_code == 200, answer.text
