@@ -154,6 +154,27 @@ def test_a_request_whose_engine_dies_is_told_so(slow: Serving, stream: bool) -> 
         assert client.post(CHAT, json=SHORT).status_code == 200
 
 
+def test_requests_that_lose_their_engine_together_start_it_again_once(slow: Serving) -> None:
+    answers: list[int] = []
+
+    def ask() -> None:
+        with slow.client() as client:
+            answers.append(client.post(CHAT, json=ENDLESS).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: slow.front._slots.locked())
+    time.sleep(0.3)  # both have reached the engine
+    assert slow.engine.pid
+    os.kill(slow.engine.pid, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    assert answers == [503, 503] and slow.engine.restarts == 1
+    with slow.client() as client:
+        assert client.post(CHAT, json=SHORT).status_code == 200
+
+
 def test_an_engine_that_hangs_is_ended_and_started_again(tmp_path: Path) -> None:
     with serving(tmp_path, request_seconds=1) as served, served.client() as client:
         pid = served.engine.pid

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 JsonBody = dict[str, Any]
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-ALIVE_SECONDS = 2.0
+ALIVE_SECONDS = 10.0
 
 
 @dataclass
@@ -134,35 +134,36 @@ class LlamaBackend:
     ) -> Response:
         """The answer to one body, or those to several and to `n` of each as one; a stream holds a single one."""
         await self._ready()
+        pid = self.engine.pid
         if request.stream:
             if len(bodies) > 1 or request.n > 1:
                 raise unsupported("n" if request.n > 1 else "prompt", "a stream holds one answer")
             body = {**bodies[0], "stream": True, "stream_options": {"include_usage": True}}
-            upstream = await self._open(path, body)
-            events = self._events(upstream, model, request, as_event)
+            upstream = await self._open(path, body, pid)
+            events = self._events(upstream, model, request, as_event, pid)
             return _EventResponse(events, upstream)
         each = [_with_seed(body, number) for body in bodies for number in range(request.n)]
-        answers = [as_event(await self._post(path, body), model.name) for body in each]
+        answers = [as_event(await self._post(path, body, pid), model.name) for body in each]
         return JSONResponse(joined(answers))
 
-    async def _post(self, path: str, body: JsonBody) -> JsonBody:
-        upstream = await self._open(path, body)
+    async def _post(self, path: str, body: JsonBody, pid: int | None) -> JsonBody:
+        upstream = await self._open(path, body, pid)
         try:
             return dict(json.loads(await upstream.aread()))
         except httpx2.TransportError as fault:
-            raise await self._lost(fault) from fault
+            raise await self._lost(fault, pid) from fault
         finally:
             with anyio.CancelScope(shield=True):
                 await upstream.aclose()
 
-    async def _open(self, path: str, body: JsonBody) -> httpx2.Response:
+    async def _open(self, path: str, body: JsonBody, pid: int | None) -> httpx2.Response:
         """The engine's response before its body is read. Raises: ApiError for a refusal of the engine, or 503."""
         try:
             upstream = await self._client.send(
                 self._client.build_request("POST", self.engine.url + path, json=body), stream=True
             )
         except httpx2.TransportError as fault:
-            raise await self._lost(fault) from fault
+            raise await self._lost(fault, pid) from fault
         if upstream.status_code == 200:
             return upstream
         try:
@@ -172,8 +173,9 @@ class LlamaBackend:
         raise _refused(upstream.status_code, refusal)
 
     async def _events(
-        self, upstream: httpx2.Response, model: ServedModel, request: GenerationRequest, as_event: "EventForm"
-    ) -> AsyncIterator[str]:
+        self, upstream: httpx2.Response, model: ServedModel, request: GenerationRequest, as_event: "EventForm",
+        pid: int | None,
+    ) -> AsyncIterator[str]:  # fmt: skip
         """The events of a stream in OpenAI's form."""
         deadline = time.monotonic() + self.request_seconds
         try:
@@ -189,7 +191,7 @@ class LlamaBackend:
                 elif line == "data: [DONE]":
                     yield line + "\n\n"
         except httpx2.TransportError as fault:
-            yield _sse((await self._lost(fault)).to_json())
+            yield _sse((await self._lost(fault, pid)).to_json())
 
     async def _ready(self) -> None:
         """Wait until the engine runs. Raises: ApiError 503; tells `on_end` if it does not come up again."""
@@ -199,13 +201,19 @@ class LlamaBackend:
             self.on_end(fault)
             raise unavailable("The engine has ended") from fault
 
-    async def _lost(self, fault: Exception) -> ApiError:
-        """What a request is told whose connection broke or took too long; by then the engine answers again."""
-        if isinstance(fault, httpx2.TimeoutException) and await self._is_alive():
-            return _too_slow(self.request_seconds)
-        async with self._lock:  # of several that lose it, the first has it started again
-            if self.engine.is_running() and not await self._is_alive():
-                await asyncio.to_thread(self.engine.end_hung)
+    async def _lost(self, fault: Exception, pid: int | None) -> ApiError:
+        """What a request is told whose connection broke or took too long; by then the engine answers again.
+
+        `pid` is the engine that it was sent to. One that was started since is never ended for it.
+        """
+        if isinstance(fault, httpx2.TimeoutException):
+            if await self._is_alive():
+                return _too_slow(self.request_seconds)
+            async with self._lock:  # of several that lose it, the first has it started again
+                if pid is not None and self.engine.pid == pid:
+                    await asyncio.to_thread(self.engine.end_hung)
+        elif pid is not None and self.engine.pid == pid and not await asyncio.to_thread(self.engine.ends_soon):
+            return unavailable("The engine closed the connection")
         try:
             await self._ready()
         except ApiError as ended:

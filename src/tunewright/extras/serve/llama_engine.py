@@ -26,6 +26,7 @@ SLOWEST_DISK = 20 * 2**20  # bytes a second: so much longer a large file may tak
 # seconds: 8 tokens in 0.7 s against more than 40 s on two cores at a load of 12 (Xeon, November 2026).
 WAITING = {"OMP_WAIT_POLICY": "passive"}
 CLOSE_SECONDS = 5.0
+ENDING_SECONDS = 5.0
 POLL_SECONDS = 0.02
 NUM_ERRORS = 3
 _LEVEL = re.compile(r"^[\d.]+ ([EWI]) ")  # as llama.cpp writes them
@@ -127,6 +128,14 @@ class LlamaEngine:
         self.restarts += 1
         self.close()
         self.start()
+
+    def ends_soon(self) -> bool:
+        """Whether the child has ended, or does so within moments: its connections break before it is gone."""
+        process = self._process
+        try:
+            return process is None or process.wait(ENDING_SECONDS) is not None
+        except subprocess.TimeoutExpired:
+            return False
 
     def end_hung(self) -> None:
         """End a child that runs and does not answer any more; `restart` may follow."""
