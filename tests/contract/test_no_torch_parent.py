@@ -11,10 +11,12 @@ HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy")
 WORKER_SIDE = (
     "tunewright.engine",
     "tunewright.kernels",
+    "tunewright.extras.session_answers",
     "tunewright.extras.session_worker",
     "tunewright.extras.numerics",
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.few_shot.few_shot_prompts",
+    "tunewright.extras.export.scale_worker",
 )
 
 

@@ -16,6 +16,7 @@ from tunewright.api.comparisons import (
 )
 from tunewright.api.configs import config_rows, config_schema, explain, load, starter
 from tunewright.api.datasets import data_check
+from tunewright.api.deployment import export_formats, plan_export
 from tunewright.api.models import (
     continue_text,
     count_parameters,
@@ -44,6 +45,7 @@ from tunewright.api.run_folders import (
     write_file,
 )
 from tunewright.api.run_handle import Conversation, TrainedRun
+from tunewright.api.serving import Served, open_server, serve
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
 from tunewright.api.system import doctor, environment
 from tunewright.api.training import (
@@ -60,9 +62,12 @@ from tunewright.api.training import (
     train_loaded,
     wait_for_stop,
 )
+from tunewright.extras.serve.serve_options import ServeOptions
 
 __all__ = [
     "Conversation",
+    "ServeOptions",
+    "Served",
     "TrainedRun",
     "account",
     "answer_prompts",
@@ -83,6 +88,7 @@ __all__ = [
     "doctor",
     "environment",
     "explain",
+    "export_formats",
     "fetch",
     "follow",
     "grid",
@@ -95,11 +101,13 @@ __all__ = [
     "odd_numbers",
     "open_exactly",
     "open_run",
+    "open_server",
     "open_sweep",
     "output_file",
     "overview",
     "peft_config",
     "plan",
+    "plan_export",
     "plan_grid",
     "preset_rows",
     "problems",
@@ -112,6 +120,7 @@ __all__ = [
     "run_bytes",
     "runs",
     "search_axis",
+    "serve",
     "stand_in_data",
     "starter",
     "summary",
