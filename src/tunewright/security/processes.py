@@ -16,6 +16,7 @@ MODULES = (
     "tunewright.engine.session_server",
     "tunewright.extras.session_worker",
     "tunewright.extras.lm_eval.harness_worker",
+    "tunewright.extras.serve.llama_worker",
     "tunewright.engine.system.device_probe",
     "tunewright.engine.models.meta_shapes",
     "tunewright.engine.training.dry_run",
