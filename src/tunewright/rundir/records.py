@@ -246,6 +246,8 @@ class ProofCheck(StoredRecord):
     """rows, prompts or places that were compared"""
     rows: list[Count] = Field(default_factory=list)
     """numbers of held-out rows where it does not hold, the first twenty"""
+    prompts: list[str] = Field(default_factory=list)
+    """kinds of prompts where it does not hold: `system` (with a system turn), `plain`, `turns`"""
     figures: dict[str, Measured] = Field(default_factory=dict)
     """what was measured, by name: `largest_gap`, `ties`, `run_score`, `low`, `high`, ..."""
     reason: str = ""

@@ -23,6 +23,7 @@ from tunewright.security.printable_text import printable as printable
 from tunewright.security.printable_text import python_line as python_line
 from tunewright.security.printable_text import redact as redact
 from tunewright.security.processes import command as command
+from tunewright.security.processes import script_command as script_command
 from tunewright.security.processes import spawn as spawn
 from tunewright.security.processes import tried as tried
 from tunewright.security.safetensors_header import safetensors_header as safetensors_header

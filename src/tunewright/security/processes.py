@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from tunewright.security.printable_text import SECRETS
@@ -17,6 +18,7 @@ MODULES = (
     "tunewright.extras.session_worker",
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.serve.llama_worker",
+    "tunewright.extras.export.scale_worker",
     "tunewright.engine.system.device_probe",
     "tunewright.engine.models.meta_shapes",
     "tunewright.engine.training.dry_run",
@@ -41,6 +43,14 @@ def command(module: str, *arguments: str) -> list[str]:
     """
     assert module in MODULES, module
     return [sys.executable, "-P", "-m", module, *(str(argument) for argument in arguments)]
+
+
+def script_command(script: Path, *arguments: str) -> list[str]:
+    """The argv that starts a script of a pinned tool; its folder's digest was just checked (extras/export/tool_wheels.py).
+
+    Without -P, as the script imports what lies beside it; nothing is written beside it, so that its digest stays.
+    """
+    return [sys.executable, "-s", "-B", str(script), *(str(argument) for argument in arguments)]
 
 
 def spawn(

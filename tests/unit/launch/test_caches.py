@@ -84,7 +84,7 @@ def test_a_conversion_that_fails_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
-        cut.setattr(resolve_model, "_run", half)
+        cut.setattr(resolve_model, "run_to_end", half)
         resolve_model.with_tokenizer_json(folder, SILENT)
     assert list((home / "tokenizers").iterdir()) == []
     assert load_tokenizer(resolve_model.with_tokenizer_json(folder, SILENT)).end_ids

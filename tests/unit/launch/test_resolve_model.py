@@ -16,7 +16,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 
 from tunewright.errors import ModelError, TunewrightError
 from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel
-from tunewright.launch import resolve_model
+from tunewright.launch import pinned_wheels, resolve_model
 from tunewright.reporting import SILENT
 from tunewright.rundir.checkpoints import MANIFEST
 
@@ -94,7 +94,7 @@ def test_a_built_in_model_is_not_fetched_offline(home: Path, name: str, missing:
 def test_a_file_with_other_bytes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"other")
     with pytest.raises(TunewrightError, match="E704"):
-        resolve_model._check(tmp_path / "x", "0" * 64)
+        pinned_wheels.check_sha256(tmp_path / "x", "0" * 64)
 
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -120,7 +120,7 @@ def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> BuiltinModel:
         for name, content in FILES.items():
             archive.writestr(f"packed_model/model/{name}", content)
     monkeypatch.setitem(BUNDLED, model.name, model)
-    monkeypatch.setattr(resolve_model, "_download", lambda wheel, folder: tmp_path / "packed.whl")
+    monkeypatch.setattr(resolve_model, "download_wheel", lambda wheel, folder, code: tmp_path / "packed.whl")
     return model
 
 
@@ -173,7 +173,7 @@ def test_a_model_that_is_built_is_built_from_its_base_by_a_worker(
     monkeypatch.setitem(
         BUNDLED, "built", BuiltinModel("built", "A built model", "packed", "e" * 64, "Apache-2.0", "owner/packed")
     )
-    monkeypatch.setattr(resolve_model, "_run", lambda argv, code, **values: started.append(argv))
+    monkeypatch.setattr(resolve_model, "run_to_end", lambda argv, code, **values: started.append(argv))
     folder = resolve("built")
     base = home / "models" / "packed-ffffffffffff"
     assert started == [[sys.executable, "-P", "-m", "tunewright.engine.models.encoder_decoder", str(base), str(folder)]]

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 Flavour = Literal["llama.cpp", "vllm", "openai"]
 """What a server offers beside OpenAI's API: the prompt as text and as ids (llama.cpp), as ids (vLLM), or nothing."""
-
-NO_FIELDS: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -25,5 +22,5 @@ class Endpoint:
     """Found out by asking if None."""
     clients: int = 1
     """How many requests are sent at once."""
-    fields: Mapping[str, object] = NO_FIELDS
+    fields: Mapping[str, object] = field(default_factory=dict)
     """What each request carries beside OpenAI's fields, as llama.cpp's `lora`."""

@@ -45,7 +45,7 @@ class ReferenceRow(_Exchanged):
     next_tokens: Annotated[list[NextTokens], Field(min_length=1)]
     """At each token of the answer, and where it ended: what the run gives."""
     base_logprobs: list[float]
-    """At the same places the base's log-probability of the run's token."""
+    """At the same places the base's log-probability of the run's token; of some rows alone."""
 
     @property
     def ids(self) -> list[int]:

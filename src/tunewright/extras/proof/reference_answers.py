@@ -30,6 +30,7 @@ from tunewright.planning.run_plan import Plan
 from tunewright.reporting import PartReporter
 
 MOST_LIKELY = 10
+BASE_ROWS = 12  # their places tell the run and its base apart
 CONTINUED_TOKENS = 32  # of a plain text: so much of it is continued
 SYSTEM = "You answer briefly."
 AnyModel = PreTrainedModel | PeftModel

@@ -1,0 +1,106 @@
+"""GGUF files of a merged folder and of an adapter, by llama.cpp's own converters in a child process.
+
+Nothing of theirs is imported here. What they write passes our gate before any engine reads it.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import error
+from tunewright.extras.export.effective_alpha import EffectiveAlpha, effective_alpha
+from tunewright.extras.export.tool_wheels import LLAMA_CPP, fetch_tool
+from tunewright.i18n import _
+from tunewright.reporting import Reporter
+from tunewright.rundir import atomic_io
+from tunewright.security import (
+    command,
+    gate_gguf,
+    gate_model_folder,
+    read_json,
+    redact,
+    safetensors_header,
+    script_command,
+    spawn,
+)
+
+CONVERTED = ("f32", "f16", "bf16", "q8_0")
+"""What the converter writes by itself."""
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_LOG_LEVEL = re.compile(r"^(?:ERROR|WARNING|INFO):[\w.-]+:")
+_EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt)\b")
+
+
+def to_gguf(merged_folder: Path, outfile: Path, quant: str, reporter: Reporter) -> None:
+    """A merged transformers folder as one GGUF file of the type `quant`; it appears whole or not at all.
+
+    Raises: ExportError E601 (a package is missing), E621 (the converter refused); HubError E704, E706; ModelError E308.
+    Cost: the tensors one after the other; on the disk also a 16-bit file while smaller types are made.
+    """
+    gate_model_folder(merged_folder)
+    tool = fetch_tool(LLAMA_CPP, reporter)
+    with atomic_io.staging(outfile.parent) as staged:
+        written = staged / outfile.name
+        as_type = quant if quant in CONVERTED else "f16"
+        reporter.note(_("Writing GGUF ({type})").format(type=as_type))
+        _convert(tool / "convert_hf_to_gguf.py", "--outtype", as_type, "--outfile", str(written), str(merged_folder))
+        gate_gguf(written)
+        atomic_io.move_file(written, outfile)
+
+
+def adapter_to_gguf(adapter_folder: Path, base_folder: Path, outfile: Path, reporter: Reporter) -> None:
+    """A LoRA adapter of PEFT as one GGUF file (fp32), for a GGUF of the base that `base_folder` is the config of.
+
+    One alpha is written for the whole file; where that is not what PEFT computes with, B is rescaled first.
+    Raises: ExportError E601, E621; HubError E704, E706; ModelError E308, E309.
+    """
+    gate_model_folder(base_folder)
+    tool = fetch_tool(LLAMA_CPP, reporter)
+    reporter.note(_("Writing the adapter as GGUF"))
+    with atomic_io.staging(outfile.parent) as staged:
+        source = with_one_alpha(adapter_folder, staged / "adapter")
+        written = staged / outfile.name
+        script = tool / "convert_lora_to_gguf.py"
+        _convert(script, "--base", str(base_folder), "--outtype", "f32", "--outfile", str(written), str(source))
+        gate_gguf(written)
+        atomic_io.move_file(written, outfile)
+
+
+def with_one_alpha(adapter: Path, scratch: Path) -> Path:
+    """A folder whose `lora_alpha` over the rank is every layer's scale: the adapter's own, or a changed copy in `scratch`."""
+    config: Mapping[str, Any] = read_json(adapter / CONFIG)
+    wanted = effective_alpha(config, safetensors_header(adapter / WEIGHTS))
+    if wanted == EffectiveAlpha(float(config["lora_alpha"]), {}):
+        return adapter
+    request = {"adapter": str(adapter), "target": str(scratch), "alpha": wanted.alpha, "factors": dict(wanted.factors)}
+    process = spawn(
+        command("tunewright.extras.export.scale_worker"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    output, _none = process.communicate(json.dumps(request))
+    if process.returncode:
+        raise error("E621", reason=_reason(output.splitlines(), process.returncode))
+    return scratch
+
+
+def _convert(script: Path, *arguments: str) -> None:
+    """Run a converter to its end, without network and without the Hub's token. Raises: ExportError E621."""
+    process = spawn(
+        script_command(script, *arguments),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"},
+    )  # fmt: skip
+    output, _none = process.communicate()
+    if process.returncode:
+        raise error("E621", reason=_reason(output.splitlines(), process.returncode))
+
+
+def _reason(lines: Sequence[str], code: int) -> str:
+    """The converter's own words: its exception, or the errors that it logged last."""
+    said = [line.strip() for line in lines if line.strip()]
+    raised = [line for line in said if _EXCEPTION.match(line)]
+    logged = [_LOG_LEVEL.sub("", line) for line in said if line.startswith("ERROR:")]
+    words = " ".join(raised[-1:] or logged[-3:] or said[-1:])
+    return redact(words) if words else f"exit code {code}"
