@@ -18,6 +18,7 @@ from tunewright.metrics.per_example_scores import marks
 from tunewright.metrics.scoring import final_answer
 from tunewright.rundir.records import CheckName, CheckOutcome, ProofCheck
 
+Figures = dict[str, float | None]
 NAMED_ROWS = 20
 TUNED_SHARE = 0.9  # of the rows on which the run and its base differ
 SEPARATION = 0.05  # of log-probabilities, mean: run and base are told apart by it
@@ -68,16 +69,16 @@ def end(compared: Compared) -> ProofCheck:
     """Each row that ended in the run ends here, and the end tokens of the run are end tokens of the file."""
     pairs = [(row, answer) for row, answer in compared.answered() if row.end_id is not None]
     open_rows = [row.number for row, answer in pairs if not answer.is_ended]
-    first = next(iter(compared.reference.end_tokens), None)
-    needed = {row.end_id for row, _answer in pairs if row.end_id is not None} or {first} - {None}
-    unknown = sorted(needed - set(compared.file_ends)) if compared.file_ends is not None else []  # type: ignore[type-var]
+    first = list(compared.reference.end_tokens)[:1]
+    needed = {row.end_id for row, _answer in pairs if row.end_id is not None} or set(first)
+    unknown = sorted(needed - set(compared.file_ends)) if compared.file_ends is not None else []
     reason = N_("answers do not end") if open_rows else ""
     if unknown:
         reason = N_("an end token of the run is none of the file's")
     outcome: CheckOutcome = "failed" if open_rows or unknown else "ok" if pairs else "not_applicable"
     if outcome == "not_applicable":
         reason = N_("no answer of the run ended")
-    figures = {"missing_end_id": float(unknown[0])} if unknown and unknown[0] is not None else {}
+    figures: Figures = {"missing_end_id": float(unknown[0])} if unknown else {}
     return ProofCheck(
         name="end", outcome=outcome, held=len(pairs) - len(open_rows), total=len(pairs), rows=open_rows[:NAMED_ROWS],
         figures=figures, reason=reason,
@@ -88,12 +89,12 @@ def answers(compared: Compared) -> ProofCheck:
     """Greedy answers are the run's; one that first differs where the run's two tokens are as likely is a tie."""
     pairs = compared.answered()
     different = [(row, answer) for row, answer in pairs if not _same_answer(row, answer)]
-    tolerance = compared.exactness.tolerance
+    tolerance = compared.exactness.tolerance.largest if compared.exactness.tolerance else None
     gaps = {row.number: _gap_between(row, answer, compared.reference) for row, answer in different}
     ties = [number for number, gap in gaps.items() if tolerance is not None and gap is not None and gap <= tolerance]
     faults = [number for number in gaps if number not in ties]
     known = [gap for gap in gaps.values() if gap is not None]
-    figures = {"ties": float(len(ties)), **({"largest_gap": max(known)} if known else {})}
+    figures: Figures = {"ties": float(len(ties)), **({"largest_gap": max(known)} if known else {})}
     reason = N_("answers differ from the run's") if faults else ""
     outcome = _judged(not faults, compared.exactness) if pairs else "not_applicable"
     return ProofCheck(
@@ -111,16 +112,18 @@ def logits(compared: Compared) -> ProofCheck:
     ]
     if not gaps:
         return ProofCheck(name="logits", outcome="not_applicable", reason=N_("the server gives no log-probabilities"))
-    tolerance = compared.exactness.tolerance
-    limit = float("inf") if tolerance is None else tolerance
-    faults = list(dict.fromkeys(number for number, gap in gaps if not gap <= limit))
     values = [gap for _number, gap in gaps]
-    figures = {"largest_gap": max(values), "mean_gap": sum(values) / len(values)}
-    figures |= {} if tolerance is None else {"tolerance": tolerance}
+    figures: Figures = {"largest_gap": max(values), "mean_gap": sum(values) / len(values)}
+    tolerance = compared.exactness.tolerance
+    if tolerance is None:
+        return ProofCheck(name="logits", outcome="measured", held=0, total=len(values), figures=figures)
+    faults = list(dict.fromkeys(number for number, gap in gaps if not gap <= tolerance.largest))
+    holds = not faults and sum(values) <= tolerance.mean * len(values)
+    figures |= {"tolerance": tolerance.largest, "mean_tolerance": tolerance.mean}
     return ProofCheck(
-        name="logits", outcome=_judged(not faults, compared.exactness), held=sum(gap <= limit for gap in values),
+        name="logits", outcome="ok" if holds else "failed", held=sum(gap <= tolerance.largest for gap in values),
         total=len(values), rows=faults[:NAMED_ROWS], figures=figures,
-        reason=N_("log-probabilities differ by more than rounding") if faults else "",
+        reason="" if holds else N_("log-probabilities differ by more than rounding"),
     )  # fmt: skip
 
 
@@ -136,7 +139,7 @@ def tuned(compared: Compared) -> ProofCheck:
         return ProofCheck(name="tuned", outcome="not_applicable", reason=reason)
     is_base = bool(pairs) and changed < TUNED_SHARE * len(pairs)
     is_nearer_to_base = is_apart and to_base <= to_run
-    figures = {"distance_to_run": to_run, "distance_to_base": to_base} if separation is not None else {}
+    figures: Figures = {"distance_to_run": to_run, "distance_to_base": to_base} if separation is not None else {}
     return ProofCheck(
         name="tuned", outcome="failed" if is_base or is_nearer_to_base else "ok", held=changed, total=len(pairs),
         rows=as_base[:NAMED_ROWS], figures=figures,

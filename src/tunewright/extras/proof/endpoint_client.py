@@ -307,7 +307,7 @@ class EndpointClient:
 
 def _refusal(url: str, path: str, status: int, content: bytes) -> TunewrightError:
     reason = printable(" ".join(content[:SHOWN].decode("utf-8", "replace").split()))
-    values: dict[str, object] = {"url": url, "path": path, "status": status, "reason": reason or "-"}
+    values: dict[str, Any] = {"url": url, "path": path, "status": status, "reason": reason or "-"}
     if status in (401, 403):
         values["key"] = "--api-key-file FILE"
     if status == 404 and path == "/v1/chat/completions":

@@ -33,7 +33,6 @@ MOST_LIKELY = 10
 BASE_ROWS = 12  # their places tell the run and its base apart
 CONTINUED_TOKENS = 32  # of a plain text: so much of it is continued
 SYSTEM = "You answer briefly."
-AnyModel = PreTrainedModel | PeftModel
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,11 @@ def _answers(
 
 
 def _generated(
-    session: SessionServer, model: AnyModel, asked: Sequence[_Asked], tokenizer: TextTokenizer, reporter: PartReporter
+    session: SessionServer,
+    model: PreTrainedModel | PeftModel,
+    asked: Sequence[_Asked],
+    tokenizer: TextTokenizer,
+    reporter: PartReporter,
 ) -> list[GeneratedText]:
     if not asked:
         return []
@@ -168,7 +171,7 @@ def _generated(
 
 def _base_answers(
     session: SessionServer,
-    base: AnyModel,
+    base: PreTrainedModel | PeftModel,
     asked: Sequence[_Asked],
     stored: Mapping[int, Sample],
     tokenizer: TextTokenizer,
@@ -180,7 +183,7 @@ def _base_answers(
 
 
 @torch.inference_mode()
-def _logprobs(model: AnyModel, prompt: Sequence[int], answer: Sequence[int]) -> torch.Tensor:
+def _logprobs(model: PreTrainedModel | PeftModel, prompt: Sequence[int], answer: Sequence[int]) -> torch.Tensor:
     """Log-probabilities of all tokens after the prompt and after each token of the answer."""
     was_training = model.training
     model.eval()
@@ -192,7 +195,12 @@ def _logprobs(model: AnyModel, prompt: Sequence[int], answer: Sequence[int]) -> 
 
 
 def _answered(
-    model: AnyModel, row: _Asked, text: str, ids: tuple[int, ...], is_cut: bool, tokenizer: TextTokenizer
+    model: PreTrainedModel | PeftModel,
+    row: _Asked,
+    text: str,
+    ids: tuple[int, ...],
+    is_cut: bool,
+    tokenizer: TextTokenizer,
 ) -> _Answered:
     """The answer with what the model gives at each of its places."""
     top = _logprobs(model, row.prompt.ids, ids).topk(MOST_LIKELY)
@@ -209,7 +217,7 @@ def _is_greedy(answer: _Answered) -> bool:
     return bool(answer.places) and [tokens[0][0] for tokens in answer.next_tokens] == answer.places
 
 
-def _logprobs_of(model: AnyModel, prompt: Sequence[int], answer: _Answered) -> list[float]:
+def _logprobs_of(model: PreTrainedModel | PeftModel, prompt: Sequence[int], answer: _Answered) -> list[float]:
     """What this model gives to the run's tokens at the same places."""
     logprobs_TV = _logprobs(model, prompt, answer.ids)
     return [float(logprobs_TV[place, token]) for place, token in enumerate(answer.places)]
