@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 import secrets
 import select
 import subprocess
@@ -22,7 +23,8 @@ START_SECONDS = 60.0
 SLOWEST_DISK = 20 * 2**20  # bytes a second: so much longer a large file may take
 CLOSE_SECONDS = 5.0
 POLL_SECONDS = 0.02
-LOG_LINES = 8
+NUM_ERRORS = 3
+_LEVEL = re.compile(r"^[\d.]+ ([EWI]) ")  # as llama.cpp writes them
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class LlamaEngine:
     restarts: int = field(default=0, init=False)
     """How often it had to be started again."""
     _port: int = field(default=0, init=False)
+    _log_start: int = field(default=0, init=False)
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> "LlamaEngine":
@@ -93,6 +96,7 @@ class LlamaEngine:
         """Start the child and wait until it answers. Raises: ExportError E640, E641."""
         deadline = time.monotonic() + self.model.start_seconds()
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             process = spawn(
                 command(WORKER), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, detached=True
             )  # fmt: skip
@@ -116,6 +120,12 @@ class LlamaEngine:
         self.restarts += 1
         self.close()
         self.start()
+
+    def end_hung(self) -> None:
+        """End a child that runs and does not answer any more; `restart` may follow."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def close(self) -> None:
         """End the child: at the end of its input at once, by SIGKILL if it does not hear."""
@@ -156,7 +166,9 @@ class LlamaEngine:
             connection.close()
 
     def _failure(self, code: str) -> TunewrightError:
-        return error(code, file=self.model.path.name, log=str(self.log), reason=last_lines(self.log) or "?")
+        return error(
+            code, file=self.model.path.name, log=str(self.log), reason=last_words(self.log, self._log_start) or "?"
+        )
 
 
 def _is_readable(process: "subprocess.Popen[str]") -> bool:
@@ -164,10 +176,12 @@ def _is_readable(process: "subprocess.Popen[str]") -> bool:
     return bool(select.select([process.stdout], [], [], 0)[0])
 
 
-def last_lines(log: Path) -> str:
-    """The last lines of a log, fit for a terminal."""
-    lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
-    return "\n".join(printable(line) for line in lines[-LOG_LINES:])
+def last_words(log: Path, start: int) -> str:
+    """What a log says from this byte on, fit for a terminal: its last errors, or its last line."""
+    lines = log.read_bytes()[start:].decode("utf-8", "replace").splitlines()
+    errors = [line for line in lines if (level := _LEVEL.match(line)) and level[1] == "E"]
+    said = [_LEVEL.sub("", printable(line)).strip() for line in errors[-NUM_ERRORS:] or lines[-1:]]
+    return "; ".join(said)
 
 
 def refuse_without_engine() -> None:

@@ -24,6 +24,7 @@ def parameters(settings: EngineSettings) -> xllamacpp.CommonParams:
     params.endpoint_slots = False  # shows the prompts of others
     params.n_parallel = settings.slots
     params.n_ctx = settings.context * settings.slots
+    params.prefill_assistant = False  # a conversation that ends with an answer is not continued, as in training
     params.fit_params = False  # would shorten the context where memory is short, in silence
     params.cache_ram_mib = 0  # its default keeps up to 8 GiB of old prompts
     params.cpuparams.n_threads = settings.threads
