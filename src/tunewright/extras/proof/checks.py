@@ -104,11 +104,14 @@ def answers(compared: Compared) -> ProofCheck:
 
 
 def logits(compared: Compared) -> ProofCheck:
-    """Log-probabilities of the run's tokens, at each place up to which both wrote the same."""
+    """Log-probabilities of the likeliest tokens, at each place up to which both wrote the same.
+
+    Of all of them, as the first of a model that is sure of itself hardly moves.
+    """
     gaps = [
         (row.number, abs(seen - of_run))
         for row, answer in compared.answered()
-        for of_run, seen in _logprobs(row, answer, compared.reference)
+        for of_run, seen in _likeliest(row, answer, compared.reference)
     ]
     if not gaps:
         return ProofCheck(name="logits", outcome="not_applicable", reason=N_("the server gives no log-probabilities"))
@@ -262,15 +265,30 @@ def _gap_between(row: ReferenceRow, answer: Answer, reference: Reference) -> flo
     return likely[wanted] - (max(others) if others else min(likely.values()))
 
 
+def _num_places(row: ReferenceRow, answer: Answer, reference: Reference) -> int:
+    """The places up to the first where they differ, with it."""
+    return min(_written(row, answer, reference) + 1, len(answer.tokens or ()), len(row.ids))
+
+
+def _likeliest(row: ReferenceRow, answer: Answer, reference: Reference) -> list[tuple[float, float]]:
+    """Log-probabilities of all tokens that run and engine name as likely, by the run and by the engine; the run's own first."""
+    pairs = _logprobs(row, answer, reference)
+    for place in range(len(pairs)):
+        others = [(token, of_run) for token, of_run in row.next_tokens[place] if token != row.ids[place]]
+        for token, of_run in others:
+            seen = (answer.tokens or ())[place].of(token, reference.vocabulary[token])
+            pairs += [] if seen is None else [(of_run, seen)]
+    return pairs
+
+
 def _logprobs(row: ReferenceRow, answer: Answer, reference: Reference) -> list[tuple[float, float]]:
     """Log-probabilities of the run's token by the run and by the engine, up to the first place where they differ.
 
     Of a token that is not among the engine's likeliest the most that it can be.
     """
     tokens = answer.tokens or ()
-    num_places = min(_written(row, answer, reference) + 1, len(tokens), len(row.ids))
     pairs = []
-    for place in range(num_places):
+    for place in range(_num_places(row, answer, reference)):
         wanted = row.ids[place]
         seen = tokens[place].of(wanted, reference.vocabulary.get(wanted, ""))
         pairs.append((dict(row.next_tokens[place])[wanted], tokens[place].least if seen is None else seen))
