@@ -12,7 +12,7 @@ from tunewright.extras.proof.exactness import Exactness
 from tunewright.extras.proof.observed import Observed, ObservedPrompt
 from tunewright.extras.proof.reference import Reference, ReferencePrompt, ReferenceRow
 from tunewright.i18n import N_
-from tunewright.metrics import confidence_intervals
+from tunewright.metrics import confidence_intervals, paired_differences
 from tunewright.metrics.evaluated_rows import Sample
 from tunewright.metrics.per_example_scores import marks
 from tunewright.metrics.scoring import final_answer
@@ -151,7 +151,7 @@ def tuned(compared: Compared) -> ProofCheck:
 
 
 def score(compared: Compared) -> ProofCheck:
-    """The run's score on these rows is within the 95 % interval of the deployed model's, or below it."""
+    """The score on these rows, with its 95 % interval; it fails where that of its difference from the run's is below zero."""
     pairs = [(row, answer) for row, answer in compared.answered() if row.reference]
     total = len(pairs)
     for metric in SCORES:
@@ -159,15 +159,16 @@ def score(compared: Compared) -> ProofCheck:
         seen = marks(metric, "text", [_sample(row, answer.text) for row, answer in pairs])
         if of_run is None or seen is None or not of_run.value:
             continue
-        interval = confidence_intervals.of_share(seen.value, total)
-        assert interval is not None
-        low, high = interval
+        around = confidence_intervals.of_share(seen.value, total)
+        change = paired_differences.difference([of_run], [seen])
+        assert around is not None and change.low is not None and change.high is not None  # both are shares of rows
         rows = [row.number for (row, _answer), run, now in zip(pairs, of_run.tops, seen.tops, strict=True) if now < run]
-        is_worse = of_run.value > high
+        is_worse = change.high < 0
+        figures: Figures = {"run_score": of_run.value, "score": seen.value, "low": around[0], "high": around[1]}
+        figures |= {"change_low": change.low, "change_high": change.high}
         return ProofCheck(
             name="score", outcome="failed" if is_worse else "ok", held=round(seen.value * total), total=total,
-            rows=rows[:NAMED_ROWS], figures={"run_score": of_run.value, "score": seen.value, "low": low, "high": high},
-            reason=N_("the score is below the run's") if is_worse else "",
+            rows=rows[:NAMED_ROWS], figures=figures, reason=N_("the score is below the run's") if is_worse else "",
         )  # fmt: skip
     return ProofCheck(
         name="score", outcome="not_applicable", reason=N_("the run answers none of these rows as the data do")
