@@ -19,6 +19,7 @@ MODULES = (
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.export.scale_worker",
     "tunewright.extras.export.quantize_worker",
+    "tunewright.extras.serve.llama_worker",
     "tunewright.engine.system.device_probe",
     "tunewright.engine.models.meta_shapes",
     "tunewright.engine.training.dry_run",
