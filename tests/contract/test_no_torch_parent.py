@@ -13,6 +13,7 @@ WORKER_SIDE = (
     "tunewright.kernels",
     "tunewright.extras.session_worker",
     "tunewright.extras.numerics",
+    "tunewright.extras.proof.reference_answers",
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.few_shot.few_shot_prompts",
     "tunewright.extras.export.scale_worker",

@@ -72,3 +72,20 @@ class BenchmarkResult(SessionResult):
     """Its version."""
     tasks: Mapping[str, object]
     """By the task's name: `version`, `num_fewshot`, `rows`, and `metrics` with the values of base and tuned model."""
+
+
+@dataclass(frozen=True)
+class ReferenceRequest(SessionRequest):
+    """What a deployed model is compared with: prompts, greedy answers and next tokens of the run, answers of its base."""
+
+    do = "reference"
+    rows: int
+    """The most rows."""
+
+
+@dataclass(frozen=True)
+class ReferenceResult(SessionResult):
+    """The run's answers."""
+
+    reference: Mapping[str, object]
+    """A `Reference` as JSON."""

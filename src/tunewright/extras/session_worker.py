@@ -12,7 +12,14 @@ from tunewright.engine.training.loss_backends import known_backend
 from tunewright.errors import error
 from tunewright.extras.few_shot.few_shot_prompts import with_examples
 from tunewright.extras.numerics import parity_checks
-from tunewright.extras.session_requests import PromptedRequest, PromptedResult, ProveRequest, ProveResult
+from tunewright.extras.proof.reference_answers import reference
+from tunewright.extras.session_requests import (
+    PromptedRequest,
+    PromptedResult,
+    ProveRequest,
+    ProveResult,
+    ReferenceRequest,
+)
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.session_protocol import Send
 
@@ -54,6 +61,7 @@ def operations(run: RunDir, send: Send) -> Operations:
     extras = session_server.by_name(
         Operation(PromptedRequest, partial(few_shot, session)),
         Operation(ProveRequest, partial(prove, session), uses_up_model=True),
+        Operation(ReferenceRequest, partial(reference, session)),
     )
     return {**session_server.session_operations(session), **extras}
 

@@ -22,10 +22,11 @@ from tunewright.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """What a model generated; `is_cut` if it did not end within `max_new_tokens`."""
+    """What a model generated; `is_cut` if it did not end within `max_new_tokens`. `ids` are without the end token."""
 
     text: str
     is_cut: bool
+    ids: tuple[int, ...]
 
 
 @torch.inference_mode()
@@ -116,7 +117,9 @@ def _generate(
             start_of_answer = longest
         for row, i in enumerate(group):
             answer_ids = _before_end(output[row, start_of_answer:].tolist(), tokenizer.end_ids)
-            answers[i] = GeneratedText(tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens)
+            answers[i] = GeneratedText(
+                tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens, ids=tuple(answer_ids)
+            )
         reporter.progress(len(answers), len(prompts))
 
     limit = ROWS_WRITTEN_AT_ONCE
