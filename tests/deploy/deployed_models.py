@@ -12,7 +12,14 @@ from typing import Any
 import sentencepiece
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GemmaTokenizer, LlamaTokenizer, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GemmaTokenizer,
+    LlamaTokenizer,
+    PreTrainedModel,
+)
 
 from tests.real_model import REAL_HOME
 from tunewright.data import demo_data
@@ -111,7 +118,9 @@ def logprobs(model: Any, ids: Sequence[int]) -> torch.Tensor:
     return model(input_ids=torch.tensor([list(ids)])).logits[0, -1].float().log_softmax(-1)
 
 
-def largest_gap(expected: torch.Tensor, model: Path, adapters: tuple[Path, ...], ids: Sequence[int], log: Path) -> float:
+def largest_gap(
+    expected: torch.Tensor, model: Path, adapters: tuple[Path, ...], ids: Sequence[int], log: Path
+) -> float:
     """Largest difference of the ten likeliest next tokens' log-probabilities through llama.cpp to the expected ones."""
     with start_engine(LlamaModel(model, adapters, context=256, threads=1), log=log) as engine:
         body = {"prompt": list(ids), "n_predict": 1, "n_probs": 10, "temperature": 0.0, "cache_prompt": False}

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.deployed_models import FAMILIES, add_lora, largest_gap, logprobs, merged_folder, tiny_family
-from tunewright.errors import ExportError
 from tunewright.extras.export.gguf import adapter_to_gguf, to_gguf
 from tunewright.reporting import SILENT
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunewright.cli import console, live_display, options, paste_commands, plan_summary
+from tunewright.cli.commands.export_check import print_proof
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ def _show(result: "ExportResult") -> None:
     size = formatting.size(sum(file.bytes for file in result.record.files.values()))
     plan_summary.labelled(channel, _("Saved"), f"{place} ({size}, {formatting.duration(result.seconds)})")
     _notes(result.plan)
+    if result.proof:
+        print_proof(result.proof, channel)
     start = result.start_command()
     if start:
         console.next_steps((start, _("starts it")))

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
-from tunewright.errors import errors_of
+from tunewright.errors import Problem, errors_of
 from tunewright.extras.export.export_job import ExportJob
 from tunewright.extras.export.export_plan import ExportPlan, make_export_plan
 from tunewright.extras.export.export_record import EXPORT_JSON, SCHEMA, ExportRecord, files_in
@@ -15,10 +15,16 @@ from tunewright.extras.export.start_scripts import start_command
 from tunewright.extras.export.tool_wheels import LLAMA_CPP, fetch_tool
 from tunewright.extras.export.write_folders import write_mlx, write_ollama, write_vllm
 from tunewright.extras.export.write_gguf import write_gguf
+from tunewright.extras.proof import check_deployed
+from tunewright.extras.proof.check_deployed import ROWS
+from tunewright.extras.proof.deployed_folder import check_folder
+from tunewright.extras.proof.exactness import ORIGINAL
+from tunewright.i18n import _
 from tunewright.launch.session_client import SessionClient
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, output_targets
 from tunewright.rundir.base_model import base_of
+from tunewright.rundir.records import Proof
 from tunewright.rundir.run_dir import RunDir
 
 WRITERS: Mapping[FormatName, Callable[[ExportJob], None]] = {
@@ -27,8 +33,6 @@ WRITERS: Mapping[FormatName, Callable[[ExportJob], None]] = {
     "vllm": write_vllm,
     "mlx": write_mlx,
 }
-ROWS = 40
-"""How many held-out rows an export is compared on."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,10 @@ class ExportResult:
     plan: ExportPlan
     folder: Path
     record: ExportRecord
+    proof: Proof | None
+    """The comparison with the run; None where nothing here can load it, or it was not asked for."""
     seconds: float
+    """Of writing it, without the comparison."""
 
     def start_command(self) -> str:
         """What starts an engine on it, or hands it to one; empty where that is a program of the user's own."""
@@ -51,7 +58,7 @@ class ExportResult:
             "schema": 1, "run": str(self.plan.run.path), "name": self.plan.run.name, "to": self.plan.row.name,
             "as": self.plan.way, "quant": self.plan.quant or None, "path": str(self.folder), "files": files,
             "bytes": sum(files.values()), "seconds": round(self.seconds, 1), "start": self.start_command() or None,
-            "notes": [str(note) for note in self.plan.notes],
+            "proof": self.proof.to_stored() if self.proof else None, "notes": [str(note) for note in self.plan.notes],
         }  # fmt: skip
 
 
@@ -76,8 +83,29 @@ def export(
         WRITERS[plan.row.name](ExportJob(plan, staged, session, reporter))
         record = _record(plan, staged)
         atomic_io.write_json(staged / EXPORT_JSON, record.to_stored())
-        atomic_io.publish_folder(staged, folder)
-    return ExportResult(plan, folder, record, perf_counter() - started)
+        written_seconds = perf_counter() - started
+        proof = _proof(plan, staged, session, rows, reporter) if check and plan.row.engine else None
+        if proof:
+            check_deployed.keep(run, proof, staged)
+        failure = check_deployed.failure(proof) if proof else None
+        place = folder if failure is None else failed_place(folder)
+        atomic_io.publish_folder(staged, place)
+    if failure is not None:
+        raise errors_of([Problem(failure.code, values={**failure.values, "folder": str(place)})])
+    return ExportResult(plan, folder, record, proof, written_seconds)
+
+
+def failed_place(folder: Path) -> Path:
+    """Where an export stays that does not answer as its run: beside its place, so that nobody takes it for one that does."""
+    return folder.with_name(f"{folder.name}.failed")
+
+
+def _proof(plan: ExportPlan, folder: Path, session: SessionClient, rows: int, reporter: Reporter) -> Proof:
+    """The checks of an export in the engine that is here for it. Raises: as `extras.proof.deployed_folder.check_folder`."""
+    reporter.note(_("Comparing it with the run"))
+    what = f"{plan.row.name} {plan.quant}, {plan.way}"
+    precision = ORIGINAL if plan.uses_original else plan.quant
+    return check_folder(plan.run, session, folder, what=what, rows=rows, precision=precision, reporter=reporter)
 
 
 def _record(plan: ExportPlan, folder: Path) -> ExportRecord:
