@@ -1,7 +1,7 @@
 """Families through llama.cpp: merged and as adapter, converted by its own scripts and compared with transformers in fp32.
 
-Tolerance: f32 files differ from torch by the order of sums alone; 2e-3 of a log-probability leaves room for it in models whose
-logits are as large as these.
+Tolerance: llama.cpp keeps keys and values in 16 bits, which moves these models' log-probabilities by up to 0.004; the adapters
+move them by more than 1, so that a layer in the wrong place shows.
 """
 
 from pathlib import Path
@@ -12,12 +12,16 @@ from tests.deploy.deployed_models import FAMILIES, add_lora, largest_gap, logpro
 from tunewright.extras.export.gguf import adapter_to_gguf, to_gguf
 from tunewright.reporting import SILENT
 
-GAP = 2e-3
+GAP = 0.05
 IDS = (5, 6, 7, 8, 260, 9, 300)
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("converters")]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+QUICK = ("llama", "qwen2")
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_merged_model_of_a_family_gives_the_same_logits_in_llama_cpp(name: str, tmp_path: Path) -> None:
     tuned = add_lora(tiny_family(name, tmp_path / "base"), tmp_path / "adapter")
     expected = logprobs(tuned, IDS)
@@ -26,12 +30,12 @@ def test_a_merged_model_of_a_family_gives_the_same_logits_in_llama_cpp(name: str
     assert largest_gap(expected, tmp_path / "model.gguf", (), IDS, tmp_path / "log") < GAP
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "gpt2"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name is not NAMES[-1]])  # gpt2 is refused: test_refusals.py
 def test_an_adapter_of_a_family_gives_the_same_logits_in_llama_cpp(name: str, tmp_path: Path) -> None:
     model = tiny_family(name, tmp_path / "base")
     of_base = logprobs(model, IDS)
     expected = logprobs(add_lora(model, tmp_path / "adapter"), IDS)
-    assert (expected - of_base).abs().max() > 0.1
+    assert (expected - of_base).abs().max() > 1
     to_gguf(tmp_path / "base", tmp_path / "base.gguf", "f32", SILENT)
     adapter_to_gguf(tmp_path / "adapter", tmp_path / "base", tmp_path / "adapter.gguf", SILENT)
     files = (tmp_path / "base.gguf", (tmp_path / "adapter.gguf",))

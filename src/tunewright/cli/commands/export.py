@@ -1,5 +1,6 @@
 """`tunewright export`"""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,6 +60,8 @@ def export(
             )
         _copy(trained, folder or FOLDER, as_json=as_json)
         return
+    if to == "hub" and folder is None:
+        raise typer.BadParameter(_("--to hub needs the repository: -o OWNER/NAME"))
     target = folder or f"{trained.name}-{to}"
     if only_plan:
         _show_plan(api.plan_export(trained, to, target, as_=as_, quant=quant), as_json=as_json)
@@ -125,7 +128,7 @@ def _show(result: "ExportResult") -> None:
     from tunewright.report import formatting
 
     channel = console.out()
-    place = plan_summary.shorten(result.folder)
+    place = result.place if "://" in result.place else plan_summary.shorten(Path(result.place))
     size = formatting.size(sum(file.bytes for file in result.record.files.values()))
     plan_summary.labelled(channel, _("Saved"), f"{place} ({size}, {formatting.duration(result.seconds)})")
     _notes(result.plan)
