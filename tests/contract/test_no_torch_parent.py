@@ -17,6 +17,8 @@ WORKER_SIDE = (
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.few_shot.few_shot_prompts",
     "tunewright.extras.export.scale_worker",
+    "tunewright.extras.export.exporter_worker",
+    "tunewright.extras.export.ct2_worker",
 )
 
 
