@@ -95,6 +95,13 @@ def test_a_key_file_that_is_not_there_says_so(tw, make_run: MakeRun) -> None:
     assert "nosuch" in shown.err and shown.code not in (0, EXIT_NETWORK, EXIT_MISSING_PART)
 
 
+def test_an_address_with_a_key_in_it_is_refused_and_not_repeated(tw, make_run: MakeRun) -> None:
+    run = make_run()
+    shown = tw("export", "check", "http://me:secret@127.0.0.1:9")
+    assert "error E660" in shown.err and "--api-key-file" in shown.err and shown.code == EXIT_NETWORK
+    assert "secret" not in shown.out + shown.err and run.dir.proofs() is None
+
+
 def test_its_help_is_that_of_a_verb_of_two_words(tw) -> None:
     for words in (("export", "check", "--help"), ("help", "export", "check")):
         assert tw(*words).out.startswith("Usage: tunewright export check [OPTIONS]")
