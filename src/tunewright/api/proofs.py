@@ -40,12 +40,9 @@ def check_export(
     word = str(where)
     if word.startswith(SCHEMES):
         key = _key(Path(api_key_file).expanduser()) if api_key_file else ""
-        if "@" in urlsplit(word).netloc:
-            raise error(
-                "E660",
-                url=word.rpartition("@")[2],
-                reason=N_("a key in the address would be kept; --api-key-file reads it"),
-            )
+        if "@" in word.split("/")[2]:
+            reason = N_("a key in the address would be kept; --api-key-file reads it")
+            raise error("E660", url=word.rpartition("@")[2], reason=reason)
         endpoint = Endpoint(word.rstrip("/").removesuffix("/v1"), key, model)
         exactness = exactness_of(quant, run.plan.run.model.precision) if quant else None
         what = Deployed(f"{endpoint.url} {model}".strip())

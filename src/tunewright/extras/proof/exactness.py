@@ -42,8 +42,10 @@ TOLERANCES: Mapping[
     "f32": Tolerance(0.02, 0.02, 0.001),
     "f16": Tolerance(0.02, 0.15, 0.02),  # 0.007; 0.04, mean 0.005
     "bf16": Tolerance(0.1, 0.8, 0.1),  # 0.04
-    "q8_0": Tolerance(0.5, 3.0, 0.4),  # 0.19; one of 40 answers differs, where two tokens are 0.41 apart
-    ORIGINAL: Tolerance(0.5, 3.0, 0.4),  # 0.08 on SmolLM2's Q4_1
+    "q8_0": Tolerance(
+        0.5, 4.0, 0.4
+    ),  # 0.19; 1.7, mean 0.13; one of 40 answers differs, where two tokens are 0.41 apart
+    ORIGINAL: Tolerance(0.5, 4.0, 0.4),  # 0.08 on SmolLM2's Q4_1
 }
 _NAMES = {"fp32": "f32", "fp16": "f16"}
 
