@@ -14,9 +14,12 @@ WORKER_SIDE = (
     "tunewright.extras.session_answers",
     "tunewright.extras.session_worker",
     "tunewright.extras.numerics",
+    "tunewright.extras.proof.reference_answers",
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.few_shot.few_shot_prompts",
     "tunewright.extras.export.scale_worker",
+    "tunewright.extras.export.exporter_worker",
+    "tunewright.extras.export.ct2_worker",
 )
 
 

@@ -28,6 +28,7 @@ from tunewright.api.models import (
     put_adapter,
     stand_in_data,
 )
+from tunewright.api.proofs import check_export, proof_failure, proof_lines
 from tunewright.api.run_folders import (
     account,
     benchmark_lines,
@@ -75,6 +76,7 @@ __all__ = [
     "begin",
     "benchmark_lines",
     "calibrate",
+    "check_export",
     "check_page",
     "compare_runs",
     "config_rows",
@@ -112,6 +114,8 @@ __all__ = [
     "preset_rows",
     "problems",
     "prompts",
+    "proof_failure",
+    "proof_lines",
     "put_adapter",
     "quickstart",
     "quickstart_request",

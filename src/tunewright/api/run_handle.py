@@ -13,10 +13,10 @@ from tunewright.diagnose.rules import diagnose
 from tunewright.errors import Problem, TunewrightError, TunewrightWarning
 from tunewright.extras.eject import peft_script
 from tunewright.extras.export import export_run
-from tunewright.extras.export.export_run import ROWS as EXPORT_ROWS
 from tunewright.extras.export.export_run import ExportResult
 from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
+from tunewright.extras.proof.check_deployed import ROWS as EXPORT_ROWS
 from tunewright.extras.session_requests import ProveRequest, ProveResult
 from tunewright.launch import adapter_copy, start_run
 from tunewright.launch.session_client import SessionClient

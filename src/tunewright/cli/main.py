@@ -23,6 +23,7 @@ from tunewright.cli.commands import (
     evaluate,
     explain,
     export,
+    export_check,
     generate,
     init,
     merge,
@@ -53,6 +54,9 @@ EXAMPLES = (
     ("tunewright train smollm2 my.jsonl", N_("train on your own rows")),
     ("tunewright chat last --with base", N_("talk to both models")),
 )
+
+
+EXPORT_CHECK = "export check"
 
 
 class TopLevelGroup(Verbs):
@@ -128,10 +132,12 @@ def is_json(arguments: Sequence[str]) -> bool:
 
 
 def _as_options(arguments: list[str]) -> list[str]:
-    """`version`, `help` and `help train` as the equivalent options."""
+    """`version`, `help` and `help train` as the equivalent options; `export check` as the one verb that it is."""
     if arguments == ["version"]:
         return ["--version"]
-    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
+    return [EXPORT_CHECK, *arguments[2:]] if arguments[:2] == EXPORT_CHECK.split() else arguments
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
@@ -227,7 +233,7 @@ def _top(
 
 for _module in (
     quickstart, doctor, init, data, plan, presets, train, runs, evaluate, compare, sweep, verify, diagnose, report, chat, generate,
-    merge, export, serve, eject, explain, config, env,
+    merge, export, export_check, serve, eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

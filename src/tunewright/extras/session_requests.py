@@ -74,6 +74,23 @@ class BenchmarkResult(SessionResult):
 
 
 @dataclass(frozen=True)
+class ReferenceRequest(SessionRequest):
+    """What a deployed model is compared with: prompts, greedy answers and next tokens of the run, answers of its base."""
+
+    do = "reference"
+    rows: int
+    """The most rows."""
+
+
+@dataclass(frozen=True)
+class ReferenceResult(SessionResult):
+    """The run's answers."""
+
+    reference: Mapping[str, object]
+    """A `Reference` as JSON."""
+
+
+@dataclass(frozen=True)
 class ReplyRequest(SessionRequest):
     """The tuned model's greedy answer to one conversation, with what a server has to tell about it."""
 

@@ -12,6 +12,7 @@ from tunewright.engine.training.loss_backends import known_backend
 from tunewright.errors import error
 from tunewright.extras.few_shot.few_shot_prompts import with_examples
 from tunewright.extras.numerics import parity_checks
+from tunewright.extras.proof.reference_answers import reference
 from tunewright.extras.session_answers import label, reply
 from tunewright.extras.session_requests import (
     LabelRequest,
@@ -19,6 +20,7 @@ from tunewright.extras.session_requests import (
     PromptedResult,
     ProveRequest,
     ProveResult,
+    ReferenceRequest,
     ReplyRequest,
 )
 from tunewright.rundir.run_dir import RunDir
@@ -62,6 +64,7 @@ def operations(run: RunDir, send: Send) -> Operations:
     extras = session_server.by_name(
         Operation(PromptedRequest, partial(few_shot, session)),
         Operation(ProveRequest, partial(prove, session), uses_up_model=True),
+        Operation(ReferenceRequest, partial(reference, session)),
         Operation(ReplyRequest, partial(reply, session)),
         Operation(LabelRequest, partial(label, session)),
     )

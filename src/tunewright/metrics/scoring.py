@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from tunewright.config.tasks import ProblemType
 from tunewright.data.examples.formats import Example
+from tunewright.data.tokenized.thinking import CLOSE, OPEN
 from tunewright.metrics.rouge_bleu import bleu, rouge
 
 T = TypeVar("T", bound=Hashable)
@@ -60,6 +61,13 @@ def is_json_object(text: str) -> bool:
 def is_json_task(references: Sequence[str]) -> bool:
     """True if there are references and each parses as a JSON object."""
     return bool(references) and all(map(is_json_object, references))
+
+
+def final_answer(answer: str) -> str:
+    """An answer without its thinking, which may have been opened in the prompt; empty if the thinking does not end."""
+    head, closing, rest = answer.partition(CLOSE)
+    is_thought = head.lstrip().startswith(OPEN) or (closing and head.endswith("\n") and OPEN not in head)
+    return rest.lstrip() if is_thought else answer
 
 
 def _parse_object(text: str) -> dict[str, object] | None:

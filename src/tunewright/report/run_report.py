@@ -9,6 +9,7 @@ from tunewright.report import (
     html_page,
     loss_charts,
     preview_table,
+    proof_table,
     run_record,
     sections,
 )
@@ -35,7 +36,7 @@ def write_report(run: RunDir, findings: Sequence[Finding], path: Path | None = N
 def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, object]:
     """The verdict and the figures of a run for scripts: stable names, English, bytes and seconds."""
     record = run_record.read(run)
-    plan, result = record.plan, record.result
+    plan, result, proofs = record.plan, record.result, run.proofs()
     return {
         "schema": file_names.SCHEMA,
         "run": run.name,
@@ -60,6 +61,7 @@ def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, object]:
         "tokens_per_second": record.tokens_per_second,
         "adapter": str(run.adapter_dir) if run.adapter_dir.is_dir() else None,
         "benchmarks": [line.to_json() for line in benchmark_table.lines(run.benchmark())],
+        "proofs": [proof.model_dump(mode="json") for proof in (proofs.proofs.values() if proofs else ())],
         "findings": [finding.to_json() for finding in findings],
         "alerts": [problem.to_json() for problem in sections.alerts(record)],
         "problems": [problem.to_json() for problem in record.failure],
@@ -85,6 +87,7 @@ def render(record: RunRecord, findings: Sequence[Finding]) -> str:
         samples=sections.samples(record),
         labels=confusion_tables.label_tables(record),
         benchmarks=[line.cells() for line in benchmark_table.lines(record.run.benchmark())],
+        proofs=proof_table.tables(record.run.proofs()),
         data_checks=sections.data_checks(record),
         seen=preview_table.rows(record),
         estimates=sections.estimates(record),

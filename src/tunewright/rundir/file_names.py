@@ -17,6 +17,7 @@ ADAPTER = "adapter"
 ADAPTER_BEFORE = "adapter.prev"  # an older adapter while a newer one takes its place
 EVAL = "eval"
 BENCHMARK = "benchmark.json"
+PROOF = "proof.json"  # in an export, and of all exports in eval/
 PROMPTED = "prompted"  # the base model's test with examples in its prompt: .json, .jsonl, .losses.jsonl
 MERGED = "merged"
 REPORT = "report.html"

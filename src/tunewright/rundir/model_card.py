@@ -15,7 +15,7 @@ from tunewright.rundir import file_names
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.events import ScoreEvent
 from tunewright.rundir.model_card_metadata import CardScores, base_model, card_data, data_name, one_line
-from tunewright.rundir.records import BaselineRecord
+from tunewright.rundir.records import BaselineRecord, CheckName, ProofCheck
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import printable
 
@@ -48,7 +48,7 @@ def card(
 - **Method**: {method(plan)}
 - **Base while it was trained**: {config.model.precision}{f", held {quantized}" if quantized else ""}
 - **Data**: {_code(data_name(plan))}, {rows}
-{_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}
+{_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}{_proofs(run)}
 ## Use
 {merged_use(plan) if is_merged else shared_use(plan, shared_as) if shared_as else _use(plan)}
 ## Made again
@@ -161,6 +161,32 @@ def _scores(plan: Plan, scores: CardScores, baseline: BaselineRecord | None, *, 
     ]
     note = "\nThe base has no head for this task; an untrained one only guesses.\n" if is_untrained else ""
     return "\n## Held-out scores\n\n" + "\n".join(lines) + "\n" + note
+
+
+def _proofs(run: RunDir) -> str:
+    """The table of what was deployed and compared with the run; nothing if nothing was."""
+    record = run.proofs()
+    if record is None or not record.proofs:
+        return ""
+    names: list[CheckName] = [check.name for check in next(iter(record.proofs.values())).checks]
+    lines = [f"| deployed as | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for proof in record.proofs.values():
+        checks = {check.name: _outcome(check) for check in proof.checks}
+        lines.append(f"| {_code(proof.what)} | {' | '.join(checks.get(name, '') for name in names)} |")
+    text = "Each was asked with rows of the data and compared with base and adapter themselves: prompts, ends, answers, scores."
+    return f"\n## Deployed\n\n{text}\n\n" + "\n".join(lines) + "\n"
+
+
+def _outcome(check: ProofCheck) -> str:
+    """A check in one cell: how much of what holds, or the figure that was measured."""
+    if check.outcome == "not_applicable":
+        return ""
+    figure = f"{check.held} of {check.total}"
+    if check.name == "logits":
+        figure = f"within {_number(check.figures.get('largest_gap'))}"
+    if check.name == "score":
+        figure = f"{_number(check.figures.get('score'))} (run {_number(check.figures.get('run_score'))})"
+    return f"**not held**: {figure}" if check.outcome == "failed" else figure
 
 
 def _number(score: float | None) -> str:

@@ -4,11 +4,11 @@ Whoever reads a run gets these models, from `rundir.run_dir.RunDir` alone: repor
 Events are in rundir/events.py, single rows of an evaluation in metrics/evaluated_rows.py.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator
 
-from tunewright.config.stored_record import Count, Number, Scores, Stamp, StoredRecord
+from tunewright.config.stored_record import Count, Measured, Number, Scores, Stamp, StoredRecord
 from tunewright.data.summary import DataSummary
 from tunewright.errors import Problem
 
@@ -227,6 +227,74 @@ class BenchmarkRecord(StoredRecord):
 
     tasks: dict[str, BenchmarkTask]
     """by the name of the task"""
+
+
+CheckName = Literal["template", "ids", "end", "answers", "logits", "tuned", "score"]
+CheckOutcome = Literal["ok", "failed", "measured", "not_applicable"]
+
+
+class ProofCheck(StoredRecord):
+    """One of the checks of a deployed model."""
+
+    name: CheckName
+    """`template` (the text of the prompt), `ids` (its tokens), `end`, `answers`, `logits`, `tuned` (not the base), `score`"""
+    outcome: CheckOutcome
+    """`ok`, `failed`, `measured` (a figure that decides nothing for weights in so few bits), `not_applicable`"""
+    held: Count = 0
+    """rows, prompts or places where it holds"""
+    total: Count = 0
+    """rows, prompts or places that were compared"""
+    rows: list[Count] = Field(default_factory=list)
+    """numbers of held-out rows where it does not hold, the first twenty"""
+    prompts: list[str] = Field(default_factory=list)
+    """kinds of prompts where it does not hold: `system` (with a system turn), `plain`, `turns`"""
+    figures: dict[str, Measured] = Field(default_factory=dict)
+    """what was measured, by name: `largest_gap`, `ties`, `run_score`, `low`, `high`, ..."""
+    reason: str = ""
+    """what is wrong, or why it does not apply; English, no text of a row"""
+
+
+class Proof(StoredRecord):
+    """proof.json of an export: whether the deployed model answers as the run. It holds no text of a row."""
+
+    schema_: Count = Field(alias="schema")
+    """the version of the format"""
+    run: str
+    """id of the run"""
+    name: str
+    """name of the run"""
+    what: str
+    """what was checked: the kind of export, or the address of an endpoint"""
+    created: Stamp
+    """when it was checked"""
+    engine: str
+    """what answered, as far as it says"""
+    precision: str
+    """of the deployed weights: f16, q8_0, ...; the checks are judged by it"""
+    compared_rows: Count
+    """rows that were answered"""
+    is_held_out: bool
+    """whether these were held out; rows of the training otherwise"""
+    checks: list[ProofCheck]
+    """in the order in which they are read"""
+    files: dict[str, str] = Field(default_factory=dict)
+    """sha256 of the deployed files by name, where they are here"""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """of the packages that served and checked, by name"""
+    seconds: Number = 0.0
+    """how long the checks took"""
+
+    @property
+    def failed(self) -> list[ProofCheck]:
+        """The checks that did not hold; what was deployed answers as trained if there is none."""
+        return [check for check in self.checks if check.outcome == "failed"]
+
+
+class ProofsRecord(StoredRecord):
+    """eval/proof.json: what was deployed of this run and checked against it."""
+
+    proofs: dict[str, Proof]
+    """the last one of each export or endpoint, by what it is of"""
 
 
 class SettingRecord(StoredRecord):

@@ -29,6 +29,7 @@ from tunewright.rundir.records import (
     DataRecord,
     FewShotRecord,
     ProcessRecord,
+    ProofsRecord,
     RunInfo,
     RunResult,
 )
@@ -175,6 +176,14 @@ class RunDir:
     @property
     def benchmark_path(self) -> Path:
         return self.path / file_names.EVAL / file_names.BENCHMARK
+
+    def proofs(self) -> ProofsRecord | None:
+        """What was deployed of it and checked; None if nothing was."""
+        return read_optional(self.proofs_path, ProofsRecord)
+
+    @property
+    def proofs_path(self) -> Path:
+        return self.path / file_names.EVAL / file_names.PROOF
 
     def result(self) -> RunResult:
         """What the run measured: as the parent wrote it, or, if the parent was gone by then, as the worker wrote it.

@@ -10,6 +10,7 @@ from tunewright.security.file_modes import as_private_as as as_private_as
 from tunewright.security.file_modes import narrow as narrow
 from tunewright.security.front_matter import front_matter as front_matter
 from tunewright.security.gguf_header import gate_gguf as gate_gguf
+from tunewright.security.gguf_header import gguf_values as gguf_values
 from tunewright.security.html_escape import html_table as html_table
 from tunewright.security.html_escape import in_page as in_page
 from tunewright.security.json_file import read_json as read_json

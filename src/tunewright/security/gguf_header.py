@@ -19,6 +19,7 @@ _MAX_AXES = 4
 _MAX_ALIGNMENT = 4096
 _STRING, _ARRAY, _BOOL, _U32 = 8, 9, 7, 4
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, _U32: 4, 5: 4, 6: 4, _BOOL: 1, 10: 8, 11: 8, 12: 8}
+_WHOLE = {0: "<B", 1: "<b", 2: "<H", 3: "<h", _U32: "<I", 5: "<i", 10: "<Q", 11: "<q"}
 # Numbers in a block and its bytes, by type; tests/security/test_gguf.py compares them with gguf's own table.
 BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 40), 10: (256, 84),
@@ -43,6 +44,25 @@ def gate_gguf(path: Path) -> None:
                 _check(_GgufReader(content))
     except _UnsoundError as fault:
         raise error("E308", Where(str(path)), file=str(path), reason=str(fault)) from None
+
+
+def gguf_values(path: Path) -> dict[str, int | str]:
+    """Texts and whole numbers of a header by their keys, of a file that passed `gate_gguf`. Lists are left out."""
+    with path.open("rb") as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as content:
+        reader = _GgufReader(content)
+        reader.skip(16)
+        values: dict[str, int | str] = {}
+        for _ in range(reader.number("<Q")):
+            key, kind = reader.text(_MAX_NAME), reader.number("<I")
+            if kind == _STRING:
+                values[key] = reader.text()
+            elif kind in _WHOLE:
+                values[key] = reader.number(_WHOLE[kind])
+            elif kind == _ARRAY:
+                _skip_array(reader, key)
+            else:
+                _skip_values(reader, kind, 1, key)
+        return values
 
 
 def _check(reader: "_GgufReader") -> None:

@@ -18,12 +18,12 @@ from tunewright.engine.evaluation.evaluator import (
     pad_tags,
     row_losses,
     spread,
-    without_thinking,
 )
 from tunewright.engine.evaluation.prediction import Prediction, predict
 from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.tasks.collator import StepCollator, pad_labelled, pad_right
 from tunewright.engine.tasks.task_losses import RowLoss, TagLoss, labelled
+from tunewright.metrics.scoring import final_answer
 
 LABELS = ("cold", "hot")
 
@@ -155,7 +155,7 @@ def test_rows_are_chosen_evenly(limit: int, numbers: list[int]) -> None:
     ],
 )
 def test_thinking_is_no_part_of_an_answer(answer: str, expected: str) -> None:
-    assert without_thinking(answer) == expected
+    assert final_answer(answer) == expected
 
 
 def test_predictions_are_formatted_for_people() -> None:

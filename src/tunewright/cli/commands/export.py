@@ -1,10 +1,12 @@
 """`tunewright export`"""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunewright.cli import console, live_display, options, paste_commands, plan_summary
+from tunewright.cli.commands.export_check import print_proof
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
@@ -17,7 +19,10 @@ ROWS = 40
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("The adapter as a folder for other machines, or --to another engine's format"))(export)
+    check = _("tunewright export check FOLDER|URL --run RUN proves what is deployed already.")
+    app.command(help=_("The adapter as a folder for other machines, or --to another engine's format"), epilog=check)(
+        export
+    )
 
 
 def export(
@@ -58,6 +63,8 @@ def export(
             )
         _copy(trained, folder or FOLDER, as_json=as_json)
         return
+    if to == "hub" and folder is None:
+        raise typer.BadParameter(_("--to hub needs the repository: -o OWNER/NAME"))
     target = folder or f"{trained.name}-{to}"
     if only_plan:
         _show_plan(api.plan_export(trained, to, target, as_=as_, quant=quant), as_json=as_json)
@@ -124,10 +131,12 @@ def _show(result: "ExportResult") -> None:
     from tunewright.report import formatting
 
     channel = console.out()
-    place = plan_summary.shorten(result.folder)
+    place = result.place if "://" in result.place else plan_summary.shorten(Path(result.place))
     size = formatting.size(sum(file.bytes for file in result.record.files.values()))
     plan_summary.labelled(channel, _("Saved"), f"{place} ({size}, {formatting.duration(result.seconds)})")
     _notes(result.plan)
+    if result.proof:
+        print_proof(result.proof, channel)
     start = result.start_command()
     if start:
         console.next_steps((start, _("starts it")))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tunewright.data.examples.formats import Example, Message
-from tunewright.data.tokenized.thinking import CLOSE, OPEN, thinking_of
+from tunewright.data.tokenized.thinking import thinking_of
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.engine.evaluation.generation import generate
@@ -19,7 +19,7 @@ from tunewright.engine.tasks.collator import StepCollator
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
 from tunewright.metrics import scoring
 from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
-from tunewright.metrics.scoring import exact_match, is_json_task, json_scores
+from tunewright.metrics.scoring import exact_match, final_answer, is_json_task, json_scores
 from tunewright.planning.peft_kwargs import LABELLED
 from tunewright.reporting import SILENT, PartReporter, Reporter
 
@@ -166,7 +166,7 @@ class Evaluator:
             reporter=reporter,
             backoff=self.backoff,
         )
-        answers = [without_thinking(answer.text) for answer in generated]
+        answers = [final_answer(answer.text) for answer in generated]
         references = [self._reference(row) for row in rows]
         samples = [
             Sample(
@@ -184,7 +184,7 @@ class Evaluator:
         """What the row's last answer is compared with: its text without thinking, or its calls as the template writes them."""
         last = self.examples[row.number].messages[-1]
         if last.tool_calls:
-            return without_thinking(self.tokenizer.decode(row.input_ids[row.prompt_length :]))
+            return final_answer(self.tokenizer.decode(row.input_ids[row.prompt_length :]))
         return thinking_of(last)[1]
 
     def _text_scores(self, answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -234,13 +234,6 @@ class Evaluator:
             gold_tags=list(example.tags),
             tags=list(tags),
         )
-
-
-def without_thinking(answer: str) -> str:
-    """An answer without its thinking, which may have been opened in the prompt; empty if the thinking does not end."""
-    head, closing, rest = answer.partition(CLOSE)
-    is_thought = head.lstrip().startswith(OPEN) or (closing and head.endswith("\n") and OPEN not in head)
-    return rest.lstrip() if is_thought else answer
 
 
 def _names(example: Example) -> tuple[str, ...]:

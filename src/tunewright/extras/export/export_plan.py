@@ -177,7 +177,7 @@ def adapter_files(run: RunDir) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 class _Sizes:
     """Bytes of what an export is made from."""
 
-    adapter: int
+    adapter_files: tuple[PlannedFile, ...]
     merged: int
     tensors: Mapping[str, Mapping[str, Any]]
     original: int
@@ -185,13 +185,18 @@ class _Sizes:
     @classmethod
     def of(cls, run: RunDir, plan: Plan) -> "_Sizes":
         model = plan.facts.model
-        adapter = sum(path.stat().st_size for path in run.adapter_dir.iterdir() if path.is_file())
+        files = (path for path in sorted(run.adapter_dir.iterdir()) if path.is_file())
+        adapter = tuple(PlannedFile(path.name, path.stat().st_size) for path in files)
         return cls(
             adapter,
             stored_bytes(model, plan.run.model.precision, "none"),
             headers(Path(model.folder)),
             original_bytes(plan),
         )
+
+    @property
+    def adapter(self) -> int:
+        return sum(file.bytes for file in self.adapter_files)
 
     def gguf(self, quant: str) -> int:
         return self.original if quant == ORIGINAL else gguf_size(self.tensors, quant).bytes + SMALL_FILES
@@ -200,6 +205,8 @@ class _Sizes:
 def _work(row: Format, sizes: _Sizes, way: Way, quant: str) -> tuple[tuple[PlannedFile, ...], int, float]:
     """Files of the result, bytes that are needed meanwhile, seconds."""
     merge_seconds = MERGE_SECONDS + sizes.merged / MERGE_RATE
+    if row.name == "hub" and way == "adapter":
+        return sizes.adapter_files, 0, 1.0
     if not row.is_gguf:
         if way == "adapter":
             return (PlannedFile("adapter", sizes.adapter),), 0, 1.0
@@ -246,5 +253,7 @@ def _notes(row: Format, run: RunDir, plan: Plan, way: Way, quant: str, sizes: _S
             )
         elif not known.keeps_blanks:
             yield N_("its chat template cuts blanks off the ends of messages, which Ollama does not")
-    if not row.engine:
+    if row.name == "hub":
+        yield N_("the repository is private; who may see it is changed on its page")
+    elif not row.engine:
         yield N_("nothing here can load it, so it is not compared with the run")

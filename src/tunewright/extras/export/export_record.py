@@ -1,4 +1,4 @@
-"""What an export folder says about itself: export.json, which `serve` and `export check` read."""
+"""What an export folder says about itself: tunewright.json, which `serve` and `export check` read."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from tunewright.config.stored_record import Count, StoredRecord
 from tunewright.rundir.checkpoints import sha256
 
-EXPORT_JSON = "export.json"
+EXPORT_JSON = "tunewright.json"  # transformers' exporters call their own file export.json
 SCHEMA = 1
 
 
@@ -21,7 +21,7 @@ class ExportedFile(StoredRecord):
 
 
 class ExportRecord(StoredRecord):
-    """export.json: which run a folder is an export of, in which format, and what is in it."""
+    """tunewright.json: which run a folder is an export of, in which format, and what is in it."""
 
     schema_: Count = Field(alias="schema")
     """the version of this format"""

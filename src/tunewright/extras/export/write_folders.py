@@ -1,22 +1,27 @@
-"""The folders of `--to ollama`, `--to vllm` and `--to mlx`: model files with what starts an engine on them."""
+"""The folders of `--to ollama`, `vllm`, `mlx` and `hub`: model files with what starts an engine on them."""
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.errors import error
 from tunewright.extras.export.adapter_limits import highest_rank, max_lora_rank
 from tunewright.extras.export.export_job import MERGED, ExportJob
 from tunewright.extras.export.export_plan import adapter_files, shared_system
-from tunewright.extras.export.gguf import CONFIG, WEIGHTS, with_one_alpha
+from tunewright.extras.export.gguf import CONFIG, WEIGHTS, last_words, with_one_alpha
+from tunewright.extras.export.gguf_limits import TOKENIZER_FILES
 from tunewright.extras.export.go_templates import compared_template
 from tunewright.extras.export.modelfile import Modelfile, context_for
 from tunewright.extras.export.start_scripts import Served, mlx_script, model_name, sglang_script, vllm_script
 from tunewright.extras.export.write_gguf import ADAPTER, BASE, MODEL, write_gguf
+from tunewright.i18n import _
 from tunewright.launch import adapter_copy
 from tunewright.rundir import atomic_io
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.checkpoints import read_manifest, seal
+from tunewright.security import command, spawn
 
 ADAPTER_FOLDER = "adapter"
 TEMPLATE = "chat_template.jinja"
@@ -59,6 +64,36 @@ def write_mlx(job: ExportJob) -> None:
     job.merged(job.folder / MERGED)
     served = Served(model_name(job.name), base_of(job.plan.plan), 0, has_template=False)
     _write_script(job.folder / "serve-mlx.sh", mlx_script(served))
+
+
+def write_ct2(job: ExportJob) -> None:
+    """The model in CTranslate2's form, with the tokenizer. Raises: ExportError E621 in the converter's own words."""
+    with atomic_io.staging(job.folder.parent) as scratch:
+        merged = scratch / MERGED
+        job.merged(merged)
+        job.reporter.note(_("Writing {format}").format(format=job.plan.row.title))
+        process = spawn(
+            command("tunewright.extras.export.ct2_worker", str(merged), str(job.folder), job.plan.quant),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1"},
+        )  # fmt: skip
+        output, _none = process.communicate()
+        if process.returncode:
+            raise error("E621", reason=last_words(output, process.returncode))
+        for file in merged.iterdir():
+            if file.name.startswith(TOKENIZER_FILES):
+                shutil.copyfile(file, job.folder / file.name)
+
+
+def write_hub(job: ExportJob) -> None:
+    """The adapter as others can have it, or the merged model, with its card."""
+    copied = job.folder / job.folder.name
+    if job.plan.merges:
+        job.merged(copied)
+    else:
+        adapter_copy.export(job.plan.run, copied)
+    for path in copied.iterdir():
+        path.rename(job.folder / path.name)
+    copied.rmdir()
 
 
 def _template(job: ExportJob) -> str:

@@ -1,0 +1,1 @@
+"""Whether what was deployed answers as the run that it came from."""
