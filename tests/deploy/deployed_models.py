@@ -42,7 +42,7 @@ class TinyFamily:
 
 FAMILIES: dict[str, TinyFamily] = {
     "llama": TinyFamily(GROUPED),
-    "qwen2": TinyFamily(GROUPED),
+    "qwen2": TinyFamily(GROUPED, is_sentencepiece=True),
     "qwen3": TinyFamily(WIDE),
     "gemma2": TinyFamily({**WIDE, "query_pre_attn_scalar": 16, "sliding_window": 64}, is_sentencepiece=True),
     "gemma3_text": TinyFamily({**WIDE, "query_pre_attn_scalar": 16, "sliding_window": 64}, is_sentencepiece=True),
@@ -109,6 +109,9 @@ def merged_folder(tuned: PeftModel, base: Path, target: Path) -> Path:
     AutoTokenizer.from_pretrained(base).save_pretrained(target)
     if (base / "tokenizer.model").is_file():
         shutil.copyfile(base / "tokenizer.model", target / "tokenizer.model")
+    config = json.loads((target / "config.json").read_text())
+    if "n_positions" in config:  # as gguf_limits.complete_for_converter does
+        (target / "config.json").write_text(json.dumps({**config, "n_ctx": config["n_positions"]}))
     return target
 
 
