@@ -12,7 +12,7 @@ from tunewright.extras.proof.exactness import Exactness
 from tunewright.extras.proof.observed import Observed, ObservedPrompt
 from tunewright.extras.proof.reference import Reference, ReferencePrompt, ReferenceRow
 from tunewright.i18n import N_
-from tunewright.metrics import confidence_intervals
+from tunewright.metrics import confidence_intervals, paired_differences
 from tunewright.metrics.evaluated_rows import Sample
 from tunewright.metrics.per_example_scores import marks
 from tunewright.metrics.scoring import final_answer
@@ -104,11 +104,14 @@ def answers(compared: Compared) -> ProofCheck:
 
 
 def logits(compared: Compared) -> ProofCheck:
-    """Log-probabilities of the run's tokens, at each place up to which both wrote the same."""
+    """Log-probabilities of the likeliest tokens, at each place up to which both wrote the same.
+
+    Of all of them, as the first of a model that is sure of itself hardly moves.
+    """
     gaps = [
         (row.number, abs(seen - of_run))
         for row, answer in compared.answered()
-        for of_run, seen in _logprobs(row, answer, compared.reference)
+        for of_run, seen in _likeliest(row, answer, compared.reference)
     ]
     if not gaps:
         return ProofCheck(name="logits", outcome="not_applicable", reason=N_("the server gives no log-probabilities"))
@@ -148,7 +151,7 @@ def tuned(compared: Compared) -> ProofCheck:
 
 
 def score(compared: Compared) -> ProofCheck:
-    """The run's score on these rows is within the 95 % interval of the deployed model's, or below it."""
+    """The score on these rows, with its 95 % interval; it fails where that of its difference from the run's is below zero."""
     pairs = [(row, answer) for row, answer in compared.answered() if row.reference]
     total = len(pairs)
     for metric in SCORES:
@@ -156,15 +159,16 @@ def score(compared: Compared) -> ProofCheck:
         seen = marks(metric, "text", [_sample(row, answer.text) for row, answer in pairs])
         if of_run is None or seen is None or not of_run.value:
             continue
-        interval = confidence_intervals.of_share(seen.value, total)
-        assert interval is not None
-        low, high = interval
+        around = confidence_intervals.of_share(seen.value, total)
+        change = paired_differences.difference([of_run], [seen])
+        assert around is not None and change.low is not None and change.high is not None  # both are shares of rows
         rows = [row.number for (row, _answer), run, now in zip(pairs, of_run.tops, seen.tops, strict=True) if now < run]
-        is_worse = of_run.value > high
+        is_worse = change.high < 0
+        figures: Figures = {"run_score": of_run.value, "score": seen.value, "low": around[0], "high": around[1]}
+        figures |= {"change_low": change.low, "change_high": change.high}
         return ProofCheck(
             name="score", outcome="failed" if is_worse else "ok", held=round(seen.value * total), total=total,
-            rows=rows[:NAMED_ROWS], figures={"run_score": of_run.value, "score": seen.value, "low": low, "high": high},
-            reason=N_("the score is below the run's") if is_worse else "",
+            rows=rows[:NAMED_ROWS], figures=figures, reason=N_("the score is below the run's") if is_worse else "",
         )  # fmt: skip
     return ProofCheck(
         name="score", outcome="not_applicable", reason=N_("the run answers none of these rows as the data do")
@@ -262,15 +266,30 @@ def _gap_between(row: ReferenceRow, answer: Answer, reference: Reference) -> flo
     return likely[wanted] - (max(others) if others else min(likely.values()))
 
 
+def _num_places(row: ReferenceRow, answer: Answer, reference: Reference) -> int:
+    """The places up to the first where they differ, with it."""
+    return min(_written(row, answer, reference) + 1, len(answer.tokens or ()), len(row.ids))
+
+
+def _likeliest(row: ReferenceRow, answer: Answer, reference: Reference) -> list[tuple[float, float]]:
+    """Log-probabilities of all tokens that run and engine name as likely, by the run and by the engine; the run's own first."""
+    pairs = _logprobs(row, answer, reference)
+    for place in range(len(pairs)):
+        others = [(token, of_run) for token, of_run in row.next_tokens[place] if token != row.ids[place]]
+        for token, of_run in others:
+            seen = (answer.tokens or ())[place].of(token, reference.vocabulary[token])
+            pairs += [] if seen is None else [(of_run, seen)]
+    return pairs
+
+
 def _logprobs(row: ReferenceRow, answer: Answer, reference: Reference) -> list[tuple[float, float]]:
     """Log-probabilities of the run's token by the run and by the engine, up to the first place where they differ.
 
     Of a token that is not among the engine's likeliest the most that it can be.
     """
     tokens = answer.tokens or ()
-    num_places = min(_written(row, answer, reference) + 1, len(tokens), len(row.ids))
     pairs = []
-    for place in range(num_places):
+    for place in range(_num_places(row, answer, reference)):
         wanted = row.ids[place]
         seen = tokens[place].of(wanted, reference.vocabulary.get(wanted, ""))
         pairs.append((dict(row.next_tokens[place])[wanted], tokens[place].least if seen is None else seen))

@@ -100,12 +100,12 @@ def check_folder(
     E502, E506, E515.
     """
     files = gguf_files(folder, run.name)
-    reference = reference_of(session, rows, PartReporter(reporter, 0, 1, 2))
+    reference = reference_of(session, rows, PartReporter(reporter, 0, 50, 100))
     longest = max(len(row.prompt.ids) + max(reference.max_new_tokens, len(row.ids)) for row in reference.rows)
     of_prompts = max((len(prompt.ids) for prompt in reference.prompts.values()), default=0)
     exactness = exactness_of(precision or files.precision, reference.precision)
     with served(files, context=max(longest, of_prompts) + SPARE_TOKENS) as endpoint:
         return compare(
             run, reference, endpoint, Deployed(what, files.all, files.end_ids), exactness=exactness,
-            reporter=PartReporter(reporter, 1, 1, 2),
+            reporter=PartReporter(reporter, 50, 50, 100),
         )  # fmt: skip

@@ -158,13 +158,17 @@ class EndpointClient:
     gives_logprobs: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
-        host = urlsplit(self.endpoint.url).hostname or ""
-        self._client = httpx2.Client(
-            base_url=self.endpoint.url.rstrip("/").removesuffix("/v1"),
-            headers={"Authorization": f"Bearer {self.endpoint.key}"} if self.endpoint.key else {},
-            timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            trust_env=host not in LOOPBACK,  # a proxy is for what is elsewhere
-        )
+        url = self.endpoint.url
+        try:
+            host = urlsplit(url).hostname or ""
+            self._client = httpx2.Client(
+                base_url=url.rstrip("/").removesuffix("/v1"),
+                headers={"Authorization": f"Bearer {self.endpoint.key}"} if self.endpoint.key else {},
+                timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+                trust_env=host not in LOOPBACK,  # a proxy is for what is elsewhere
+            )
+        except (httpx2.InvalidURL, UnicodeError, ValueError) as fault:
+            raise error("E660", url=url, reason=str(fault)) from fault
 
     def __enter__(self) -> "EndpointClient":
         return self
@@ -291,9 +295,7 @@ class EndpointClient:
                 if response.status_code != 200:
                     raise _refusal(url, path, response.status_code, content)
                 return content
-        except httpx2.InvalidURL as fault:
-            raise error("E660", url=url, reason=str(fault)) from fault
-        except httpx2.TransportError as fault:
+        except (httpx2.TransportError, OverflowError) as fault:
             raise error("E660", url=url, reason=str(fault) or type(fault).__name__) from fault
 
     def _parsed(self, path: str, content: bytes, model: type[Reply]) -> Reply:

@@ -77,11 +77,11 @@ def reference(session: SessionServer, request: ReferenceRequest) -> ReferenceRes
     if not asked:
         raise error("E210", path=plan.run.data.train)
     answers = _answers(session, asked, stored.get("after", {}), tokenizer)
-    session.reporter.progress(2, 4)
+    session.reporter.progress(50, 100)
     with session.base() as base:
         bases = _base_answers(session, base, asked, stored.get("before", {}), tokenizer)
         base_logprobs = [_logprobs_of(base, row.prompt.ids, answer) for row, answer in zip(asked, answers, strict=True)]
-    session.reporter.progress(4, 4)
+    session.reporter.progress(100, 100)
     rows = [
         ReferenceRow(
             number=row.number, prompt=row.prompt, reference=row.reference, answer=answer.text, answer_ids=list(answer.ids),
@@ -149,7 +149,7 @@ def _answers(
             answer = _answered(session.model, row, sample.answer, ids, sample.is_cut, tokenizer)
             known |= {row.number: answer} if _is_greedy(answer) else {}
     missing = [row for row in asked if row.number not in known]
-    reporter = PartReporter(session.reporter, 0, 2, 4)
+    reporter = PartReporter(session.reporter, 0, 50, 100)
     for row, text in zip(missing, _generated(session, session.model, missing, tokenizer, reporter), strict=True):
         known[row.number] = _answered(session.model, row, text.text, text.ids, text.is_cut, tokenizer)
     return [known[row.number] for row in asked]
@@ -177,7 +177,7 @@ def _base_answers(
     tokenizer: TextTokenizer,
 ) -> list[str]:
     missing = [row for row in asked if row.number not in stored]
-    generated = _generated(session, base, missing, tokenizer, PartReporter(session.reporter, 2, 1, 4))
+    generated = _generated(session, base, missing, tokenizer, PartReporter(session.reporter, 50, 25, 100))
     texts = {row.number: answer.text for row, answer in zip(missing, generated, strict=True)}
     return [stored[row.number].answer if row.number in stored else texts[row.number] for row in asked]
 
