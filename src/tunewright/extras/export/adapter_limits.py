@@ -41,6 +41,16 @@ def _beyond_lora(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Itera
     start = str(config.get("init_lora_weights")).lower()
     if start.startswith(_CHANGED_BASE):
         yield Phrase(N_("its start ({start}) changed the base's weights"), start=start)
+    parts = list(_other_parts(config))
+    yield from parts
+    others = sorted(name for name in tensors if not layer_of(name))
+    if others and not parts:
+        number = counted(N_("{count} tensor"), N_("{count} tensors"), len(others))
+        yield Phrase(N_("{number} are no factors of LoRA, as {name}"), number=number, name=others[0])
+
+
+def _other_parts(config: Mapping[str, Any]) -> Iterator[str]:
+    """What the config says is in the file beside the factors."""
     if config.get("use_dora"):
         yield N_("DoRA scales whole columns of the weights by their norm")
     if config.get("bias", "none") != "none" or config.get("lora_bias"):
@@ -51,10 +61,6 @@ def _beyond_lora(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Itera
         yield N_("it trained the vectors of single tokens (trainable_token_indices)")
     if config.get("target_parameters"):
         yield N_("it changes parameters of experts (target_parameters)")
-    others = sorted(name for name in tensors if not layer_of(name))
-    if others and not (config.get("use_dora") or config.get("modules_to_save") or config.get("bias", "none") != "none"):
-        number = counted(N_("{count} tensor"), N_("{count} tensors"), len(others))
-        yield Phrase(N_("{number} are no factors of LoRA, as {name}"), number=number, name=others[0])
 
 
 def _beyond_llama_cpp(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from tunewright.extras.proof import check_deployed
 from tunewright.extras.proof.check_deployed import ROWS
 from tunewright.extras.proof.deployed_folder import check_folder
 from tunewright.extras.proof.exactness import ORIGINAL
+from tunewright.extras.serve.llama_engine import refuse_without_engine
 from tunewright.i18n import _
 from tunewright.launch.session_client import SessionClient
 from tunewright.reporting import SILENT, Reporter
@@ -86,6 +87,8 @@ def export(
         plan = make_export_plan(run, to, Path(target), as_=as_, quant=quant)
     if plan.problems:
         raise errors_of(plan.problems)
+    if check and plan.row.is_gguf:
+        refuse_without_engine()
     if plan.row.name == "hub":
         return _to_hub(plan, session, str(target), reporter)
     return _to_folder(plan, session, rows if check and plan.row.engine else 0, reporter)
