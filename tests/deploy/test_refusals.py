@@ -22,7 +22,6 @@ ADAPTERS: dict[str, tuple[dict[str, Any], str, str]] = {
     "biases": ({"peft.bias": "lora_only", "model": "qwen2"}, "trained biases", AS_MERGED),
     "whole layers": ({"peft.modules_to_save": ["lm_head"]}, "modules_to_save: lm_head", AS_MERGED),
     "single tokens": ({"peft.trainable_token_indices": [1, 2]}, "single tokens", AS_MERGED),
-    "tied head": ({"peft.target_modules": ["embed_tokens"], "model": "gemma2"}, "#9065", AS_MERGED),
     "ia3": ({"method": "ia3"}, "the engine computes LoRA alone, and this is (IA)3", AS_MERGED),
     "adalora": ({"method": "adalora", "train.max_steps": 12, "train.eval_steps": 6}, "this is AdaLoRA", AS_MERGED),
     "prefix": ({"method": "prefix_tuning"}, "Prefix Tuning learns inputs", "tunewright chat"),

@@ -32,9 +32,9 @@ def adapter_limits(row: Format, plan: Plan, config: Mapping[str, Any], tensors: 
     yield from _beyond_lora(config, tensors)
     model = plan.facts.model
     if row.is_gguf:
-        yield from _beyond_llama_cpp(model, tensors)
+        yield from llama_cpp_limits(model, tensors)
     else:
-        yield from _beyond_vllm(config, tensors)
+        yield from vllm_limits(config, tensors)
 
 
 def _beyond_lora(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
@@ -63,7 +63,8 @@ def _other_parts(config: Mapping[str, Any]) -> Iterator[str]:
         yield N_("it changes parameters of experts (target_parameters)")
 
 
-def _beyond_llama_cpp(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[str]:
+def llama_cpp_limits(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[str]:
+    """Reasons of llama.cpp's converter and engine, for factors of LoRA."""
     layers = {layer_of(name) for name in tensors}
     vocabulary = {path for group in model.vocabulary for path in group.paths}
     ends = {path.rpartition(".")[2] for path in vocabulary} | {"lm_head", "embed_tokens", "wte"}
@@ -75,7 +76,8 @@ def _beyond_llama_cpp(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[
         yield Phrase(N_("the converter turns the factors of {type}'s layers over"), type=model.model_type)
 
 
-def _beyond_vllm(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
+def vllm_limits(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
+    """Reasons of vLLM, for factors of LoRA."""
     rank = highest_rank(config, tensors)
     if rank > VLLM_RANKS[-1]:
         yield Phrase(N_("its rank {rank} is above {most}"), rank=rank, most=VLLM_RANKS[-1])

@@ -40,6 +40,6 @@ def test_what_is_missing_is_found_without_importing_it() -> None:
 
 
 def test_a_format_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(ExportError, match="E622.*gguf ollama vllm") as caught:
+    with pytest.raises(ExportError, match=r"E622.*gguf ollama vllm") as caught:
         format_of("tgi")
     assert caught.value.exit_code == 2

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tunewright.extras.export.adapter_limits import VLLM_RANKS, max_lora_rank
+from tunewright.extras.export.adapter_limits import VLLM_RANKS, llama_cpp_limits, max_lora_rank, vllm_limits
 from tunewright.extras.export.effective_alpha import EffectiveAlpha, effective_alpha, layer_of
 from tunewright.extras.export.gguf_limits import gguf_size
 from tunewright.extras.export.start_scripts import Served, model_name, sglang_script, vllm_script
+from tunewright.inspection.model_info import LinearGroup, ModelInfo
 from tunewright.rundir.base_model import BaseReference
 
 Q, V = "base_model.model.model.layers.0.self_attn.q_proj", "base_model.model.model.layers.0.self_attn.v_proj"
@@ -94,3 +95,33 @@ def test_rows_that_a_k_type_cannot_hold_are_counted() -> None:
     assert (size.matrices, size.fallen_back) == (2, 1)
     assert size.bytes == int((100 * 512 * 4.5 + 100 * 576 * 5.5 + 512 * 32) / 8)
     assert gguf_size(matrices, "q8_0").fallen_back == 0
+
+
+def model(*, is_tied: bool, is_conv1d: bool = False) -> ModelInfo:
+    """A model of two matrices."""
+    head = LinearGroup(name="lm_head", in_features=64, out_features=300, count=1, paths=("lm_head",))
+    return ModelInfo(
+        name="m", folder="", tokenizer_folder="", digest="", model_type="gpt2" if is_conv1d else "llama", architecture="A",
+        num_layers=2, hidden_size=64, intermediate_size=96, num_attention_heads=4, num_key_value_heads=4, vocab_size=300,
+        max_position_embeddings=256, num_parameters=1, weight_bytes=4, linear=(), vocabulary=(head,), has_chat_template=True,
+        tie_word_embeddings=is_tied, is_conv1d=is_conv1d,
+    )  # fmt: skip
+
+
+def test_a_tied_head_has_no_place_of_its_own_in_the_file() -> None:
+    """Our own runs cannot have one (E301, E109); an older version's might."""
+    of_head = {f"base_model.model.lm_head.lora_{part}.weight": {"shape": [8, 8]} for part in "AB"}
+    assert ["#9065" in reason for reason in llama_cpp_limits(model(is_tied=True), of_head)] == [True]
+    assert list(llama_cpp_limits(model(is_tied=False), of_head)) == []
+    assert list(llama_cpp_limits(model(is_tied=True), tensors(q=8))) == []
+
+
+def test_layers_that_the_converter_turns_over() -> None:
+    assert ["gpt2" in reason for reason in llama_cpp_limits(model(is_tied=False, is_conv1d=True), tensors(q=8))] == [
+        True
+    ]
+
+
+def test_a_rank_above_all_of_vllm_is_refused() -> None:
+    assert list(vllm_limits({"r": 513}, tensors(q=513)))
+    assert not list(vllm_limits({"r": 512}, tensors(q=512, v=8)))
