@@ -74,8 +74,8 @@ def sentencepiece_tokenizer(folder: Path, family: str) -> None:
     made_by.from_pretrained(folder).save_pretrained(folder)
 
 
-def tiny_family(name: str, folder: Path) -> PreTrainedModel:
-    """A random model of a family in a folder, with a tokenizer."""
+def tiny_family(name: str, folder: Path, *, scale: float = 3.0) -> PreTrainedModel:
+    """A random model of a family in a folder, with a tokenizer; the larger its weights, the further apart its logits."""
     family = FAMILIES[name]
     folder.mkdir(parents=True)
     if family.is_sentencepiece:
@@ -89,7 +89,7 @@ def tiny_family(name: str, folder: Path) -> PreTrainedModel:
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(3.0)  # far from equal logits, so that a wrong layer shows
+            parameter.mul_(scale)  # far from equal logits, so that a wrong layer shows
     model.save_pretrained(folder)
     return model
 

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.usefixtures("
 
 
 def test_the_page_runs(shop_rows: Path, tmp_path: Path, home: Path) -> None:
-    tiny_family("llama", tmp_path / "model")
+    tiny_family("llama", tmp_path / "model", scale=1.0)
     run_for(tmp_path / "model", shop_rows, tmp_path / "runs/shop", preset="complex")
     script = tmp_path / "bin/tunewright"
     script.parent.mkdir()
