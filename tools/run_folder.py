@@ -16,7 +16,7 @@ RECORDS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
     ("prepared.json", (records.DataRecord,)),
     ("rows.seen.jsonl", (PreviewRow, PreviewPiece)),
     ("eval/", (Sample, ExampleLoss, records.FewShotRecord, records.BenchmarkRecord, records.BenchmarkTask,
-               records.BenchmarkMetric, records.BenchmarkValue)),
+               records.BenchmarkMetric, records.BenchmarkValue, records.ProofsRecord, records.Proof, records.ProofCheck)),
 )  # fmt: skip
 HEAD = """# The folder of a run
 

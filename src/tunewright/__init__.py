@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         plan,
         quickstart,
         runs,
+        serve,
         train,
     )
     from tunewright.errors import TunewrightError
@@ -41,6 +42,7 @@ __all__ = [
     "plan",
     "quickstart",
     "runs",
+    "serve",
     "train",
 ]
 

@@ -12,7 +12,7 @@ from tunewright import lesson
 def test_the_package_exports_these_names() -> None:
     assert sorted(tunewright.__all__) == [
         "TrainedRun", "TunewrightError", "compare_runs", "data_check", "load_model", "open_run", "peft_config", "plan",
-        "quickstart", "runs", "train",
+        "quickstart", "runs", "serve", "train",
     ]  # fmt: skip
     assert all(getattr(tunewright, name) for name in tunewright.__all__)
 

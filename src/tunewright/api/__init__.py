@@ -46,6 +46,7 @@ from tunewright.api.run_folders import (
     write_file,
 )
 from tunewright.api.run_handle import Conversation, TrainedRun
+from tunewright.api.serving import Served, open_server, serve
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
 from tunewright.api.system import doctor, environment
 from tunewright.api.training import (
@@ -62,9 +63,12 @@ from tunewright.api.training import (
     train_loaded,
     wait_for_stop,
 )
+from tunewright.extras.serve.serve_options import ServeOptions
 
 __all__ = [
     "Conversation",
+    "ServeOptions",
+    "Served",
     "TrainedRun",
     "account",
     "answer_prompts",
@@ -99,6 +103,7 @@ __all__ = [
     "odd_numbers",
     "open_exactly",
     "open_run",
+    "open_server",
     "open_sweep",
     "output_file",
     "overview",
@@ -119,6 +124,7 @@ __all__ = [
     "run_bytes",
     "runs",
     "search_axis",
+    "serve",
     "stand_in_data",
     "starter",
     "summary",

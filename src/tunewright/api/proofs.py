@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from tunewright.api.run_handle import TrainedRun
-from tunewright.errors import Problem, TunewrightError
+from tunewright.errors import Problem, TunewrightError, error, system_faults
 from tunewright.extras.export.export_record import EXPORT_JSON, ExportRecord
 from tunewright.extras.proof import check_deployed
 from tunewright.extras.proof.check_deployed import ROWS, Deployed
 from tunewright.extras.proof.deployed_folder import check_folder
 from tunewright.extras.proof.endpoint import Endpoint
 from tunewright.extras.proof.exactness import exactness_of
+from tunewright.i18n import N_
 from tunewright.report import proof_table
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io
@@ -38,7 +39,10 @@ def check_export(
     """
     word = str(where)
     if word.startswith(SCHEMES):
-        key = Path(api_key_file).expanduser().read_text("utf-8").strip() if api_key_file else ""
+        key = _key(Path(api_key_file).expanduser()) if api_key_file else ""
+        if "@" in word.split("/")[2]:
+            reason = N_("a key in the address would be kept; --api-key-file reads it")
+            raise error("E660", url=word.rpartition("@")[2], reason=reason)
         endpoint = Endpoint(word.rstrip("/").removesuffix("/v1"), key, model)
         exactness = exactness_of(quant, run.plan.run.model.precision) if quant else None
         what = Deployed(f"{endpoint.url} {model}".strip())
@@ -67,6 +71,11 @@ def proof_lines(proof: Proof) -> tuple[str, list[tuple[str, str, str, str]]]:
 def proof_failure(proof: Proof) -> Problem | None:
     """E662 where a check does not hold."""
     return check_deployed.failure(proof)
+
+
+def _key(path: Path) -> str:
+    with system_faults(path):
+        return path.read_text("utf-8").strip()
 
 
 def _record(folder: Path) -> ExportRecord | None:

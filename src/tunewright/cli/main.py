@@ -32,6 +32,7 @@ from tunewright.cli.commands import (
     quickstart,
     report,
     runs,
+    serve,
     sweep,
     train,
     verify,
@@ -45,7 +46,7 @@ GROUPS = (
     (N_("Prepare"), ("data", "plan", "presets")),
     (N_("Train"), ("train", "runs")),
     (N_("Evaluate"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
-    (N_("Use"), ("chat", "generate", "merge", "export", "eject")),
+    (N_("Use"), ("chat", "generate", "merge", "export", "serve", "eject")),
     (N_("Help"), ("explain", "config", "env")),
 )
 EXAMPLES = (
@@ -232,7 +233,7 @@ def _top(
 
 for _module in (
     quickstart, doctor, init, data, plan, presets, train, runs, evaluate, compare, sweep, verify, diagnose, report, chat, generate,
-    merge, export, export_check, eject, explain, config, env,
+    merge, export, export_check, serve, eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

@@ -29,7 +29,7 @@ from tunewright.engine.evaluation.evaluator import (
     format_tags,
     pad_tags,
 )
-from tunewright.engine.evaluation.generation import generate
+from tunewright.engine.evaluation.generation import GeneratedText, generate
 from tunewright.engine.evaluation.prediction import Prediction, predict
 from tunewright.engine.export.save_model import merge, merge_inputs
 from tunewright.engine.models.load_model import load_adapter, load_base
@@ -156,17 +156,22 @@ class SessionServer:
         return self._texts(model, prompts, request.max_new_tokens)
 
     def _texts(self, model: Any, prompts: Sequence[ChatPrompt | Sequence[Turn]], max_new_tokens: int) -> _Answers:
-        answers = generate(
+        ids = [self.prompt_ids(prompt if isinstance(prompt, dict) else ChatPrompt(turns=prompt)) for prompt in prompts]
+        return _Answers([answer.text for answer in self.generated(model, ids, max_new_tokens)])
+
+    def generated(self, model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[GeneratedText]:
+        """The greedy answers to encoded prompts, as in the run's own evaluation."""
+        return generate(
             model,
-            [self._prompt_ids(prompt if isinstance(prompt, dict) else ChatPrompt(turns=prompt)) for prompt in prompts],
+            prompts,
             self.tokenizer,
             max_new_tokens=max_new_tokens,
             merge="merged_lora" in self.plan.fast_paths,
             reporter=self.reporter,
         )
-        return _Answers([answer.text for answer in answers])
 
-    def _prompt_ids(self, prompt: ChatPrompt) -> list[int]:
+    def prompt_ids(self, prompt: ChatPrompt) -> list[int]:
+        """A conversation as the model reads it. Raises: DataError E219."""
         turns = [from_turn(turn) for turn in prompt["turns"]]
         if self.plan.run.task == "seq2seq":
             return input_ids("\n".join(turn.content for turn in turns), self.tokenizer, self._longest())
@@ -185,19 +190,25 @@ class SessionServer:
     def _tags(self, model: Any, inputs: Sequence[WordsInput]) -> _Answers:
         labels = self.plan.facts.data.labels
         words = [list(example["words"]) for example in inputs]
-        is_decoder = self.plan.facts.model.kind == "decoder"
-        rows = word_rows(words, self.tokenizer, self._longest(), label_last=is_decoder)
-        pairs = zip(words, self._predictions(model, rows), strict=True)
+        pairs = zip(words, self.predictions(model, self.encoded(inputs)), strict=True)
         return _Answers([format_tags(w, pad_tags(p.labels, len(w)), labels) for w, p in pairs])
 
     def _classes(self, model: Any, inputs: Sequence[TextInput]) -> _Answers:
-        texts = [(example["text"], example["pair"]) for example in inputs]
-        predictions = self._predictions(model, text_rows(texts, self.tokenizer, self._longest()))
+        predictions = self.predictions(model, self.encoded(inputs))
         labels = [format_prediction(p, self.plan.facts.data.problem_type) for p in predictions]
         has_probabilities = bool(predictions and predictions[0].probability)
         return _Answers(labels, [p.probability for p in predictions] if has_probabilities else None)
 
-    def _predictions(self, model: Any, rows: Sequence[TokenizedExample]) -> list[Prediction]:
+    def encoded(self, inputs: Sequence[Any]) -> list[TokenizedExample]:
+        """New texts or rows of words as a task that labels reads them."""
+        if self.plan.run.task == "token_cls":
+            is_decoder = self.plan.facts.model.kind == "decoder"
+            words = [list(example["words"]) for example in inputs]
+            return word_rows(words, self.tokenizer, self._longest(), label_last=is_decoder)
+        return text_rows([(example["text"], example["pair"]) for example in inputs], self.tokenizer, self._longest())
+
+    def predictions(self, model: Any, rows: Sequence[TokenizedExample]) -> list[Prediction]:
+        """What the model gives to encoded rows."""
         data = self.plan.facts.data
         collator = make_collator(self.plan, self.tokenizer, READ_TOKENS)
         return predict(model, rows, collator, data.labels, data.problem_type, self.reporter)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunewright.rundir.session_protocol import SessionRequest, SessionResult
+from tunewright.rundir.session_protocol import SessionRequest, SessionResult, TextInput, Turn, WordsInput
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,49 @@ class ReferenceResult(SessionResult):
 
     reference: Mapping[str, object]
     """A `Reference` as JSON."""
+
+
+@dataclass(frozen=True)
+class ReplyRequest(SessionRequest):
+    """The tuned model's greedy answer to one conversation, with what a server has to tell about it."""
+
+    do = "reply"
+    turns: Sequence[Turn]
+    max_new_tokens: int | None
+    """As many as the model reads beside the prompt, if None."""
+
+
+@dataclass(frozen=True)
+class ReplyResult(SessionResult):
+    """The answer."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    """The end token not counted."""
+    is_cut: bool
+    """Whether it had to stop at its longest."""
+
+
+@dataclass(frozen=True)
+class LabelRequest(SessionRequest):
+    """The tuned model's labels of texts or of rows of words, with the probability of each."""
+
+    do = "label"
+    inputs: Sequence[TextInput | WordsInput]
+
+
+@dataclass(frozen=True)
+class LabelResult(SessionResult):
+    """What each input was given, in their order."""
+
+    labels: Sequence[str]
+    """All there are, in the order of the probabilities; empty for a number."""
+    given: Sequence[Sequence[str]]
+    """One label, several, or one a word."""
+    probabilities: Sequence[Sequence[float]]
+    """One a label, of tasks that label a whole text; empty for words."""
+    numbers: Sequence[float]
+    """The values of a task that gives a number; empty for labels."""
+    tokens: int
+    """How many were read."""

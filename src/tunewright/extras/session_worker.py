@@ -13,12 +13,15 @@ from tunewright.errors import error
 from tunewright.extras.few_shot.few_shot_prompts import with_examples
 from tunewright.extras.numerics import parity_checks
 from tunewright.extras.proof.reference_answers import reference
+from tunewright.extras.serve.session_answers import label, reply
 from tunewright.extras.session_requests import (
+    LabelRequest,
     PromptedRequest,
     PromptedResult,
     ProveRequest,
     ProveResult,
     ReferenceRequest,
+    ReplyRequest,
 )
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.session_protocol import Send
@@ -62,6 +65,8 @@ def operations(run: RunDir, send: Send) -> Operations:
         Operation(PromptedRequest, partial(few_shot, session)),
         Operation(ProveRequest, partial(prove, session), uses_up_model=True),
         Operation(ReferenceRequest, partial(reference, session)),
+        Operation(ReplyRequest, partial(reply, session)),
+        Operation(LabelRequest, partial(label, session)),
     )
     return {**session_server.session_operations(session), **extras}
 

@@ -19,7 +19,10 @@ ROWS = 40
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(help=_("The adapter as a folder for other machines, or --to another engine's format"))(export)
+    check = _("tunewright export check FOLDER|URL --run RUN proves what is deployed already.")
+    app.command(help=_("The adapter as a folder for other machines, or --to another engine's format"), epilog=check)(
+        export
+    )
 
 
 def export(

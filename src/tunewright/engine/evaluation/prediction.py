@@ -1,7 +1,7 @@
 """Labels of a classification model for encoded rows, in their order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -15,11 +15,15 @@ from tunewright.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class Prediction:
-    """Label names of one row (one, several, or one for each word), or its value; `probability` of a single label."""
+    """Label names of one row (one, several, or one for each word), or its value; `probability` of a single label.
+
+    `probabilities` are those of all labels where the whole row is labelled; of several labels each has its own.
+    """
 
     labels: tuple[str, ...] = ()
     number: float = 0.0
     probability: float | None = None
+    probabilities: tuple[float, ...] = field(default=(), compare=False)
 
 
 @torch.inference_mode()
@@ -57,6 +61,8 @@ def _prediction_of(
     if problem_type == "regression":
         return Prediction(number=float(logits[0]))
     if problem_type == "multi_label_classification":
-        return Prediction(tuple(name for name, logit in zip(labels, logits.tolist(), strict=True) if logit > 0))
+        found = tuple(name for name, logit in zip(labels, logits.tolist(), strict=True) if logit > 0)
+        return Prediction(found, probabilities=tuple(logits.sigmoid().tolist()))
     best = int(logits.argmax())
-    return Prediction((labels[best],), probability=float(logits.softmax(-1)[best]))
+    shares = logits.softmax(-1)
+    return Prediction((labels[best],), probability=float(shares[best]), probabilities=tuple(shares.tolist()))

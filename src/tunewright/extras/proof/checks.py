@@ -89,7 +89,7 @@ def answers(compared: Compared) -> ProofCheck:
     """Greedy answers are the run's; one that first differs where the run's two tokens are as likely is a tie."""
     pairs = compared.answered()
     different = [(row, answer) for row, answer in pairs if not _same_answer(row, answer)]
-    tolerance = compared.exactness.tolerance.largest if compared.exactness.tolerance else None
+    tolerance = compared.exactness.tolerance.tie if compared.exactness.tolerance else None
     gaps = {row.number: _gap_between(row, answer, compared.reference) for row, answer in different}
     ties = [number for number, gap in gaps.items() if tolerance is not None and gap is not None and gap <= tolerance]
     faults = [number for number in gaps if number not in ties]

@@ -1,5 +1,6 @@
 """A folder with a GGUF file, run through llama.cpp here so that it can be asked."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -76,10 +77,11 @@ def served(files: GgufFiles, context: int) -> Iterator[Endpoint]:
 
     Raises: ExportError E601, E640; ModelError E308.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        model = LlamaModel(files.model, files.adapters, context=context, slots=SLOTS)
-        with start_engine(model, log=Path(scratch) / "engine.log") as engine:
-            yield Endpoint(engine.url, engine.key, flavour="llama.cpp", clients=SLOTS)
+    scratch = Path(tempfile.mkdtemp(prefix="tunewright-"))
+    model = LlamaModel(files.model, files.adapters, context=context, slots=SLOTS)
+    with start_engine(model, log=scratch / "engine.log") as engine:
+        yield Endpoint(engine.url, engine.key, flavour="llama.cpp", clients=SLOTS)
+    shutil.rmtree(scratch)  # where it fails the log is left, as the error names it
 
 
 def check_folder(

@@ -1,7 +1,8 @@
 """How close a deployed model has to come to its run, by the precision of its weights.
 
-Measured with SmolLM2-135M, its run in fp32, through llama.cpp on two cores of a Xeon (November 2026): differences of the
-log-probability of the run's next token, the largest and the mean of 950 places in 40 held-out rows.
+Measured with SmolLM2-135M, its run in fp32, through llama.cpp on two cores of a Xeon (November 2026), on all places of 40 held-out
+rows: differences of the log-probability of the run's own token (960 places), and of all tokens that both name among the likeliest
+(4,800). The likeliest token of a model that is sure hardly moves, so the second finds more; its errors are larger, too.
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,12 @@ from dataclasses import dataclass
 class Tolerance:
     """Differences of log-probabilities that are rounding. The largest grows with the number of places, the mean does not."""
 
+    tie: float
+    """Of two tokens of the run: so near, another one may be written."""
     largest: float
+    """Of a likely token."""
     mean: float
+    """Of all likely tokens."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,14 @@ class Exactness:
 
 ORIGINAL = "original"
 """The base's own file, of a run whose base came quantized, with the adapter beside it."""
+# Measured, largest: of the run's own token f16 0.007, bf16 0.04, q8_0 0.19, SmolLM2's own Q4_1 0.08; of all likely ones f16 0.04
+# (mean 0.005), q8_0 1.7 (mean 0.13). In q8_0 one of 40 answers differs, where the run's two tokens are 0.41 apart.
 TOLERANCES: Mapping[str, Tolerance] = {
-    "f32": Tolerance(0.02, 0.001),
-    "f16": Tolerance(0.02, 0.001),  # 0.007 and 0.00007
-    "bf16": Tolerance(0.1, 0.005),  # 0.042 and 0.0004
-    "q8_0": Tolerance(0.5, 0.01),  # 0.19 and 0.0018; one of 40 answers differs, where two tokens are 0.41 apart
-    ORIGINAL: Tolerance(0.5, 0.01),
+    "f32": Tolerance(tie=0.02, largest=0.02, mean=0.001),
+    "f16": Tolerance(tie=0.02, largest=0.15, mean=0.02),
+    "bf16": Tolerance(tie=0.1, largest=0.8, mean=0.1),
+    "q8_0": Tolerance(tie=0.5, largest=4.0, mean=0.4),
+    ORIGINAL: Tolerance(tie=0.5, largest=4.0, mean=0.4),
 }
 _NAMES = {"fp32": "f32", "fp16": "f16"}
 
@@ -46,5 +53,5 @@ def exactness_of(precision: str, run_precision: str = "fp32") -> Exactness:
     name = _NAMES.get(precision.lower(), precision.lower())
     tolerance, own = TOLERANCES.get(name), TOLERANCES.get(_NAMES.get(run_precision, run_precision))
     if tolerance and own:
-        tolerance = max(tolerance, own, key=lambda known: known.largest)
+        tolerance = max(tolerance, own, key=lambda known: known.mean)
     return Exactness(name, tolerance)

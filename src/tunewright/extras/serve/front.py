@@ -39,7 +39,7 @@ class Front:
     access: Access
     idle_seconds: float | None = None
     """After how long without a request the engine gives its memory back; never with None."""
-    on_start: Callable[[], None] = field(default=lambda: None, init=False)
+    on_start: Callable[[], None] | None = field(default=None, init=False)
     """Called when requests are answered."""
     _slots: asyncio.Semaphore = field(init=False)
     _admitted: int = field(default=0, init=False)
@@ -73,7 +73,8 @@ class Front:
         await self.backend.start()
         watch = asyncio.create_task(self._watch_idleness()) if self.idle_seconds else None
         try:
-            self.on_start()
+            if self.on_start:
+                self.on_start()
             yield
         finally:
             if watch:

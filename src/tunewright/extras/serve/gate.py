@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunewright.extras.serve.api_error import ApiError
+from tunewright.extras.serve.serve_options import LOOPBACK
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_BODY = 2**20
 OPEN_PATHS = ("/health",)
 

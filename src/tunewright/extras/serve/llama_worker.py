@@ -11,6 +11,8 @@ import xllamacpp
 
 from tunewright.extras.serve.engine_settings import EngineAddress, EngineSettings
 
+WARNINGS = 2
+
 
 def parameters(settings: EngineSettings) -> xllamacpp.CommonParams:
     """The server's parameters: nothing but its API on the loopback interface, nothing adjusted behind our back."""
@@ -27,6 +29,7 @@ def parameters(settings: EngineSettings) -> xllamacpp.CommonParams:
     params.prefill_assistant = False  # a conversation that ends with an answer is not continued, as in training
     params.fit_params = False  # would shorten the context where memory is short, in silence
     params.cache_ram_mib = 0  # its default keeps up to 8 GiB of old prompts
+    params.verbosity = WARNINGS  # its eight lines a request would fill a disk in time
     params.cpuparams.n_threads = settings.threads
     params.cpuparams_batch.n_threads = settings.threads
     # A single adapter is on from the start; of several none is until a request names their scales.

@@ -68,9 +68,11 @@ class FrontServer:
 
     def run(self, front: Front) -> None:
         """Serve until SIGINT or SIGTERM, which is raised again then. Raises: ExportError E640, E641 of an engine that ended."""
-        self._prepared(front).run(sockets=[self.listener])
+        server = self._prepared(front)
+        server.run(sockets=[self.listener])
         if self._failure:
             raise self._failure
+        assert server.started, "the front did not start"
 
     @contextmanager
     def in_background(self, front: Front) -> Iterator[None]:
@@ -88,6 +90,7 @@ class FrontServer:
         thread = threading.Thread(target=serve, name="tunewright serve", daemon=True)
         thread.start()
         has_started.wait()
+        assert thread.is_alive(), "the front did not start"
         try:
             yield
         finally:

@@ -1,0 +1,37 @@
+"""How a front is served: what a person may choose, checked together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunewright.errors import error
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PORT = 8000
+SLOTS = 8
+IDLE_SECONDS = 900.0
+REQUEST_SECONDS = 600.0
+MIN_CONTEXT = 2048
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where it is served, to whom, and how much at once."""
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    """Any free one for 0."""
+    api_key_file: Path | None = None
+    """A file with the key that requests must bring, made if there is none."""
+    cors: tuple[str, ...] = ()
+    """Origins of pages whose scripts may ask."""
+    slots: int = SLOTS
+    """How many requests llama.cpp answers at once."""
+    idle_seconds: float = IDLE_SECONDS
+    """After how long without a request the model's memory is given back, until the next one; never for 0."""
+    with_system: bool = False
+    """Whether the system turn that all training rows began with is put before a conversation without one."""
+
+    def refuse_unsafe(self) -> None:
+        """Raises: ExportError E643 for a host that others reach, without a key."""
+        if self.host not in LOOPBACK and self.api_key_file is None:
+            raise error("E643", host=self.host)

@@ -1,0 +1,175 @@
+"""`tw.serve` and `tunewright serve`: a run behind its own session, behind llama.cpp, several on one base."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import psutil
+import pytest
+
+import tunewright as tw
+from tests.deploy.tiny_gguf import write_adapter, write_model
+from tunewright import api
+from tunewright.api import serving
+from tunewright.errors import TunewrightError
+from tunewright.extras.export.write_gguf import ADAPTER, BASE, MODEL
+from tunewright.rundir.run_dir import RunDir
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "work_of_0_1"
+WITH_PATHS = ("run.json", "plan.json", "config.yaml", "events.jsonl")
+HELLO: Any = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A finished run of a model of one block, as if it had been made here."""
+    folder = tmp_path / "work"
+    shutil.copytree(FIXTURE, folder)
+    for path in (path for name in WITH_PATHS for path in folder.glob(f"*/{name}")):
+        path.write_text(path.read_text().replace("/home/somebody/work", str(folder)))
+    return folder
+
+
+@pytest.fixture
+def run(work: Path) -> Iterator[tw.TrainedRun]:
+    trained = api.open_run(str(work / "finished"))
+    yield trained
+    trained.close()
+
+
+def with_gguf(run: tw.TrainedRun, *, seed: int = 0) -> tw.TrainedRun:
+    """The run with GGUF files in the cache, as if they had been made of it; as adapter with a seed."""
+    plan = serving._llama_plan(run, None, is_alone=not seed)
+    assert not plan.problems
+    folder = serving._gguf_folder(run, plan)
+    folder.mkdir(parents=True)
+    write_model(folder / (BASE if seed else MODEL))
+    if seed:
+        write_adapter(folder / ADAPTER, seed)
+    return run
+
+
+def client(served: api.Served) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0)
+
+
+def test_a_run_is_served_by_its_own_session(run: tw.TrainedRun) -> None:
+    expected = run.answers([HELLO], max_new_tokens=8)[0]["tuned"]
+    run.close()
+    with tw.serve(run, engine="transformers") as served:
+        assert served.engine == "transformers" and served.models == (run.name,)
+        chat = client(served).chat.completions
+        whole = chat.create(model=run.name, messages=HELLO, max_tokens=8)
+        assert whole.choices[0].message.content == expected
+        assert whole.usage and whole.usage.prompt_tokens > 5 and whole.usage.completion_tokens <= 8
+        assert whole.choices[0].finish_reason == ("length" if whole.usage.completion_tokens == 8 else "stop")
+        options: Any = {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = list(chat.create(model=run.name, messages=HELLO, max_tokens=8, **options))
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == expected
+        assert chunks[-1].usage == whole.usage
+        for field, value in {"temperature": 0.7, "n": 2, "logprobs": True, "tools": [], "presence_penalty": 1}.items():
+            body: Any = {field: value if value != [] else [{"type": "function", "function": {"name": "f"}}]}
+            with pytest.raises(openai.BadRequestError) as refused:
+                chat.create(model=run.name, messages=HELLO, **body)
+            assert refused.value.param == field
+        with pytest.raises(openai.BadRequestError, match="the model reads"):
+            chat.create(model=run.name, messages=[{"role": "user", "content": "x" * 50_000}])
+        with pytest.raises(openai.BadRequestError):
+            client(served).completions.create(model=run.name, prompt="x")
+        pids = [
+            child.pid for child in psutil.Process().children(recursive=True) if "session_worker" in str(child.cmdline())
+        ]
+    assert pids and not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_run_is_served_by_llama_cpp(run: tw.TrainedRun) -> None:
+    with tw.serve(with_gguf(run)) as served:
+        assert served.engine == "llama" and served.models == (run.name,) and served.problem is None
+        assert client(served).chat.completions.create(model=run.name, messages=HELLO, max_tokens=3).choices
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(served.url + "/health")
+
+
+def test_several_runs_on_one_base_are_models_of_one_server(work: Path, run: tw.TrainedRun) -> None:
+    shutil.copytree(work / "finished", work / "other")
+    record = json.loads((work / "other" / "run.json").read_text())
+    record["id"] = "another"
+    (work / "other" / "run.json").write_text(json.dumps(record))
+    other = api.open_run(str(work / "other"))
+    with tw.serve([with_gguf(run, seed=1), with_gguf(other, seed=2)]) as served:
+        assert served.models == ("finished", "other", "model")
+        chat = client(served).chat.completions
+        texts = {
+            name: chat.create(model=name, messages=HELLO, max_tokens=12).choices[0].message.content
+            for name in served.models
+        }
+    assert len(set(texts.values())) == 3
+
+
+def test_runs_that_do_not_fit_together_are_refused(work: Path, run: tw.TrainedRun) -> None:
+    with pytest.raises(TunewrightError, match="E648"), tw.serve([run, run]):
+        pass
+    shutil.copytree(work / "finished", work / "other")
+    plan = json.loads((work / "other" / "plan.json").read_text())
+    plan["facts"]["model"]["contents"]["template"] = "another"
+    (work / "other" / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(TunewrightError, match="E645") as refused, tw.serve([run, api.open_run(str(work / "other"))]):
+        pass
+    assert "chat template" in str(refused.value)
+
+
+def test_what_is_not_finished_or_not_known_is_refused(work: Path, run: tw.TrainedRun) -> None:
+    stopped = api.open_run(str(work / "stopped"))
+    for engine in ("llama", "transformers"):
+        with pytest.raises(TunewrightError, match="E116"), tw.serve(stopped, engine=engine):
+            pass
+    with pytest.raises(TunewrightError, match="E622"), tw.serve(run, engine="vllm"):
+        pass
+    with pytest.raises(TunewrightError, match="E643"), api.open_server([run], api.ServeOptions(host="0.0.0.0")):
+        pass
+
+
+def test_the_command_serves_until_it_is_ended(run: tw.TrainedRun) -> None:
+    with_gguf(run)
+    words = [
+        sys.executable,
+        "-m",
+        "tunewright",
+        "serve",
+        str(run.path),
+        "--port",
+        "0",
+        "--json",
+        "--api-key-file",
+        "key",
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=run.path.parent) as process:
+        assert process.stdout
+        ready = json.loads(process.stdout.readline())
+        key = (run.path.parent / "key").read_text().strip()
+        served = openai.OpenAI(base_url=f"{ready['url']}/v1", api_key=key)
+        assert [model.id for model in served.models.list()] == ready["models"]
+        with pytest.raises(openai.AuthenticationError):
+            client_without = openai.OpenAI(base_url=f"{ready['url']}/v1", api_key="wrong")
+            client_without.models.list()
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert any("llama_worker" in " ".join(child.cmdline()) for child in children)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+def test_a_run_handle_is_not_disturbed(run: tw.TrainedRun) -> None:
+    assert isinstance(run.dir, RunDir)
+    with tw.serve(run, engine="transformers") as served:
+        chat = client(served).chat.completions
+        assert chat.create(model=run.name, messages=HELLO, max_tokens=4).choices
+        assert run.chat("Hello", max_new_tokens=4) is not None
+    assert run.chat("Hello", max_new_tokens=4) is not None
