@@ -30,6 +30,7 @@ from tunewright.rundir import atomic_io, output_targets
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.records import Proof
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.staging_folder import making
 from tunewright.security import home
 
 WRITERS: Mapping[FormatName, Callable[[ExportJob], Proof | None]] = {
@@ -98,18 +99,17 @@ def _to_folder(plan: ExportPlan, session: SessionClient, rows: int, reporter: Re
     """The export under its name, compared with the run on up to `rows` rows; not at all if 0."""
     started = perf_counter()
     folder = output_targets.output_folder(plan.target, num_bytes=plan.bytes + plan.scratch_bytes)
-    with plan.run.private(), atomic_io.staging(folder.parent) as staged:
+    with plan.run.private(), making(folder) as staged:  # what a killed export left here is swept by the next one
         record, proof = _write(plan, staged, session, reporter)
         written_seconds = perf_counter() - started
         if rows and plan.row.is_gguf:
             proof = _proof(plan, staged, session, rows, reporter)
         if proof:
             check_deployed.keep(plan.run, proof, staged)
-        failure = check_deployed.failure(proof) if proof else None
-        place = folder if failure is None else failed_place(folder)
-        atomic_io.publish_folder(staged, place)
-    if failure is not None:
-        raise errors_of([Problem(failure.code, values={**failure.values, "folder": str(place)})])
+        if proof and (failure := check_deployed.failure(proof)):
+            place = failed_place(folder)
+            atomic_io.publish_folder(staged, place)
+            raise errors_of([Problem(failure.code, values={**failure.values, "folder": str(place)})])
     return ExportResult(plan, str(folder), record, proof, written_seconds)
 
 
