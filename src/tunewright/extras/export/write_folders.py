@@ -72,8 +72,9 @@ def write_ct2(job: ExportJob) -> None:
         merged = scratch / MERGED
         job.merged(merged)
         job.reporter.note(_("Writing {format}").format(format=job.plan.row.title))
+        kind = job.plan.plan.facts.model.kind
         process = spawn(
-            command("tunewright.extras.export.ct2_worker", str(merged), str(job.folder), job.plan.quant),
+            command("tunewright.extras.export.ct2_worker", str(merged), str(job.folder), job.plan.quant, kind),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
         output, _none = process.communicate()
