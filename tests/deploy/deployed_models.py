@@ -42,7 +42,7 @@ class TinyFamily:
 
 FAMILIES: dict[str, TinyFamily] = {
     "llama": TinyFamily(GROUPED),
-    "qwen2": TinyFamily(GROUPED),
+    "qwen2": TinyFamily(GROUPED, is_sentencepiece=True),
     "qwen3": TinyFamily(WIDE),
     "gemma2": TinyFamily({**WIDE, "query_pre_attn_scalar": 16, "sliding_window": 64}, is_sentencepiece=True),
     "gemma3_text": TinyFamily({**WIDE, "query_pre_attn_scalar": 16, "sliding_window": 64}, is_sentencepiece=True),
@@ -74,8 +74,8 @@ def sentencepiece_tokenizer(folder: Path, family: str) -> None:
     made_by.from_pretrained(folder).save_pretrained(folder)
 
 
-def tiny_family(name: str, folder: Path) -> PreTrainedModel:
-    """A random model of a family in a folder, with a tokenizer."""
+def tiny_family(name: str, folder: Path, *, scale: float = 3.0) -> PreTrainedModel:
+    """A random model of a family in a folder, with a tokenizer; the larger its weights, the further apart its logits."""
     family = FAMILIES[name]
     folder.mkdir(parents=True)
     if family.is_sentencepiece:
@@ -89,7 +89,7 @@ def tiny_family(name: str, folder: Path) -> PreTrainedModel:
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(3.0)  # far from equal logits, so that a wrong layer shows
+            parameter.mul_(scale)  # far from equal logits, so that a wrong layer shows
     model.save_pretrained(folder)
     return model
 
@@ -109,6 +109,9 @@ def merged_folder(tuned: PeftModel, base: Path, target: Path) -> Path:
     AutoTokenizer.from_pretrained(base).save_pretrained(target)
     if (base / "tokenizer.model").is_file():
         shutil.copyfile(base / "tokenizer.model", target / "tokenizer.model")
+    config = json.loads((target / "config.json").read_text())
+    if "n_positions" in config:  # as gguf_limits.complete_for_converter does
+        (target / "config.json").write_text(json.dumps({**config, "n_ctx": config["n_positions"]}))
     return target
 
 

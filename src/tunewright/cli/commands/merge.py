@@ -48,4 +48,10 @@ def merge(
     further = paste_commands.command(
         "train", paste_commands.operand(paste_commands.shorten(Path(result["path"]).absolute())), "my.jsonl"
     )
-    console.next_steps((further, _("a model like any other: train on from it")))
+    steps = [(further, _("a model like any other: train on from it"))]
+    formats = [row for row in api.export_formats() if trained.task in row.tasks and row.name != "hub"]
+    if formats:
+        export = paste_commands.command("export", paste_commands.handle(trained), "--to", formats[0].name)
+        names = ", ".join(row.title for row in formats)
+        steps.append((export, _("for other engines: {names}").format(names=names)))
+    console.next_steps(*steps)

@@ -32,15 +32,25 @@ def adapter_limits(row: Format, plan: Plan, config: Mapping[str, Any], tensors: 
     yield from _beyond_lora(config, tensors)
     model = plan.facts.model
     if row.is_gguf:
-        yield from _beyond_llama_cpp(model, tensors)
+        yield from llama_cpp_limits(model, tensors)
     else:
-        yield from _beyond_vllm(config, tensors)
+        yield from vllm_limits(config, tensors)
 
 
 def _beyond_lora(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
     start = str(config.get("init_lora_weights")).lower()
     if start.startswith(_CHANGED_BASE):
         yield Phrase(N_("its start ({start}) changed the base's weights"), start=start)
+    parts = list(_other_parts(config))
+    yield from parts
+    others = sorted(name for name in tensors if not layer_of(name))
+    if others and not parts:
+        number = counted(N_("{count} tensor"), N_("{count} tensors"), len(others))
+        yield Phrase(N_("{number} are no factors of LoRA, as {name}"), number=number, name=others[0])
+
+
+def _other_parts(config: Mapping[str, Any]) -> Iterator[str]:
+    """What the config says is in the file beside the factors."""
     if config.get("use_dora"):
         yield N_("DoRA scales whole columns of the weights by their norm")
     if config.get("bias", "none") != "none" or config.get("lora_bias"):
@@ -51,13 +61,10 @@ def _beyond_lora(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Itera
         yield N_("it trained the vectors of single tokens (trainable_token_indices)")
     if config.get("target_parameters"):
         yield N_("it changes parameters of experts (target_parameters)")
-    others = sorted(name for name in tensors if not layer_of(name))
-    if others and not (config.get("use_dora") or config.get("modules_to_save") or config.get("bias", "none") != "none"):
-        number = counted(N_("{count} tensor"), N_("{count} tensors"), len(others))
-        yield Phrase(N_("{number} are no factors of LoRA, as {name}"), number=number, name=others[0])
 
 
-def _beyond_llama_cpp(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[str]:
+def llama_cpp_limits(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[str]:
+    """Reasons of llama.cpp's converter and engine, for factors of LoRA."""
     layers = {layer_of(name) for name in tensors}
     vocabulary = {path for group in model.vocabulary for path in group.paths}
     ends = {path.rpartition(".")[2] for path in vocabulary} | {"lm_head", "embed_tokens", "wte"}
@@ -69,7 +76,8 @@ def _beyond_llama_cpp(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[
         yield Phrase(N_("the converter turns the factors of {type}'s layers over"), type=model.model_type)
 
 
-def _beyond_vllm(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
+def vllm_limits(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
+    """Reasons of vLLM, for factors of LoRA."""
     rank = highest_rank(config, tensors)
     if rank > VLLM_RANKS[-1]:
         yield Phrase(N_("its rank {rank} is above {most}"), rank=rank, most=VLLM_RANKS[-1])

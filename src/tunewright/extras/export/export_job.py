@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.extras.export.export_plan import ExportPlan
-from tunewright.extras.export.gguf_limits import TOKENIZER_FILES, add_sentencepiece
+from tunewright.extras.export.gguf_limits import TOKENIZER_FILES, complete_for_converter
 from tunewright.i18n import _
 from tunewright.launch.session_client import SessionClient
 from tunewright.reporting import Reporter
@@ -33,7 +33,7 @@ class ExportJob:
         """Base and adapter as one model in a new folder, checked against the adapter's answers. Raises: as a merge does."""
         self.reporter.note(_("Merging base and adapter"))
         result = self.session.request(MergeRequest(str(folder)), MergeResult, self.reporter)
-        add_sentencepiece(folder, self.plan.plan)
+        complete_for_converter(folder, self.plan.plan)
         return result
 
     def base_with_tokenizer(self, folder: Path) -> Path:
@@ -45,7 +45,7 @@ class ExportJob:
         for file in self.plan.run.adapter_dir.iterdir():
             if file.name.startswith(TOKENIZER_FILES):
                 shutil.copyfile(file, folder / file.name)
-        add_sentencepiece(folder, self.plan.plan)
+        complete_for_converter(folder, self.plan.plan)
         return folder
 
 

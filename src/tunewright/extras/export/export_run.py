@@ -22,6 +22,7 @@ from tunewright.extras.proof import check_deployed
 from tunewright.extras.proof.check_deployed import ROWS
 from tunewright.extras.proof.deployed_folder import check_folder
 from tunewright.extras.proof.exactness import ORIGINAL
+from tunewright.extras.serve.llama_engine import refuse_without_engine
 from tunewright.i18n import _
 from tunewright.launch.session_client import SessionClient
 from tunewright.reporting import SILENT, Reporter
@@ -29,6 +30,7 @@ from tunewright.rundir import atomic_io, output_targets
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.records import Proof
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.staging_folder import making
 from tunewright.security import home
 
 WRITERS: Mapping[FormatName, Callable[[ExportJob], Proof | None]] = {
@@ -86,6 +88,8 @@ def export(
         plan = make_export_plan(run, to, Path(target), as_=as_, quant=quant)
     if plan.problems:
         raise errors_of(plan.problems)
+    if check and plan.row.is_gguf:
+        refuse_without_engine()
     if plan.row.name == "hub":
         return _to_hub(plan, session, str(target), reporter)
     return _to_folder(plan, session, rows if check and plan.row.engine else 0, reporter)
@@ -95,18 +99,17 @@ def _to_folder(plan: ExportPlan, session: SessionClient, rows: int, reporter: Re
     """The export under its name, compared with the run on up to `rows` rows; not at all if 0."""
     started = perf_counter()
     folder = output_targets.output_folder(plan.target, num_bytes=plan.bytes + plan.scratch_bytes)
-    with plan.run.private(), atomic_io.staging(folder.parent) as staged:
+    with plan.run.private(), making(folder) as staged:  # what a killed export left here is swept by the next one
         record, proof = _write(plan, staged, session, reporter)
         written_seconds = perf_counter() - started
         if rows and plan.row.is_gguf:
             proof = _proof(plan, staged, session, rows, reporter)
         if proof:
             check_deployed.keep(plan.run, proof, staged)
-        failure = check_deployed.failure(proof) if proof else None
-        place = folder if failure is None else failed_place(folder)
-        atomic_io.publish_folder(staged, place)
-    if failure is not None:
-        raise errors_of([Problem(failure.code, values={**failure.values, "folder": str(place)})])
+        if proof and (failure := check_deployed.failure(proof)):
+            place = failed_place(folder)
+            atomic_io.publish_folder(staged, place)
+            raise errors_of([Problem(failure.code, values={**failure.values, "folder": str(place)})])
     return ExportResult(plan, str(folder), record, proof, written_seconds)
 
 

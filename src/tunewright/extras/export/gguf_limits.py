@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from tunewright.extras.export.tool_wheels import architectures
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.tensor_names import listed
 from tunewright.planning.run_plan import Plan
+from tunewright.security import read_json
 
 # Bits a weight of the blocks of each type: gguf-py's GGML_QUANT_SIZES. Mixed types ("_m", "_s") by the one that most rows have.
 BITS: Mapping[str, float] = {
@@ -102,17 +104,23 @@ def _vocabulary_fault(plan: Plan, adapter: Path, tool: Path) -> str:
         for file in adapter.iterdir():
             if file.name.startswith(TOKENIZER_FILES):
                 shutil.copyfile(file, folder / file.name)
-        add_sentencepiece(folder, plan)
+        complete_for_converter(folder, plan)
         outfile = str(Path(scratch) / "vocabulary.gguf")
         return run_script(tool / "convert_hf_to_gguf.py", "--vocab-only", "--outfile", outfile, str(folder))
 
 
-def add_sentencepiece(folder: Path, plan: Plan) -> None:
-    """Put the base's tokenizer.model beside the tokenizer.json of a merged folder, where transformers left it out.
+def complete_for_converter(folder: Path, plan: Plan) -> None:
+    """Add what the converter reads and transformers 5 does not write any more.
 
-    The converter writes tokenizers of Gemma, Llama 2 and others from it; added tokens it takes from the other files.
+    The base's tokenizer.model beside tokenizer.json: tokenizers of Gemma, Llama 2 and others are written from it, and what was
+    added to them from the other files. And `n_ctx` in a config of GPT-2, which is its `n_positions`.
     """
     for place in (plan.facts.model.tokenizer_folder, plan.facts.model.folder):
         source = Path(place) / SENTENCEPIECE_FILE
         if source.is_file() and not (folder / SENTENCEPIECE_FILE).exists():
             shutil.copyfile(source, folder / SENTENCEPIECE_FILE)
+    path = folder / "config.json"
+    config = read_json(path)
+    if "n_positions" in config and "n_ctx" not in config:
+        path.unlink()  # it may be a link to the base's own
+        path.write_text(json.dumps({**config, "n_ctx": config["n_positions"]}), encoding="utf-8")

@@ -68,12 +68,13 @@ def write_mlx(job: ExportJob) -> None:
 
 def write_ct2(job: ExportJob) -> None:
     """The model in CTranslate2's form, with the tokenizer. Raises: ExportError E621 in the converter's own words."""
-    with atomic_io.staging(job.folder.parent) as scratch:
+    with atomic_io.staging(job.folder) as scratch:
         merged = scratch / MERGED
         job.merged(merged)
         job.reporter.note(_("Writing {format}").format(format=job.plan.row.title))
+        kind = job.plan.plan.facts.model.kind
         process = spawn(
-            command("tunewright.extras.export.ct2_worker", str(merged), str(job.folder), job.plan.quant),
+            command("tunewright.extras.export.ct2_worker", str(merged), str(job.folder), job.plan.quant, kind),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
         output, _none = process.communicate()
@@ -112,7 +113,7 @@ def _copy_adapter(job: ExportJob, target: Path) -> None:
     SGLang leaves the root of rsLoRA out (sglang #40835), and reads no patterns of alpha.
     """
     adapter_copy.export(job.plan.run, target)
-    with atomic_io.staging(job.folder.parent) as scratch:
+    with atomic_io.staging(job.folder) as scratch:
         changed = with_one_alpha(target, scratch / ADAPTER_FOLDER)
         if changed == target:
             return

@@ -13,7 +13,7 @@ MODEL, BASE, ADAPTER = "model.gguf", "base.gguf", "adapter.gguf"
 def write_gguf(job: ExportJob) -> None:
     """model.gguf, or base.gguf and adapter.gguf. Raises: ExportError E602, E621; HubError E704, E706; ModelError E308."""
     plan = job.plan
-    with atomic_io.staging(job.folder.parent) as scratch:
+    with atomic_io.staging(job.folder) as scratch:
         if plan.merges:
             job.merged(scratch / MERGED)
             to_gguf(scratch / MERGED, job.folder / MODEL, plan.quant, job.reporter, name=job.name)

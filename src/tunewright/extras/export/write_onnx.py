@@ -45,7 +45,7 @@ def write_onnx(job: ExportJob) -> Proof:
     tokenizer = load_tokenizer(job.plan.run.adapter_dir)
     texts = [sample.prompt for sample in samples] or ["Hello, I am a text.", "The answer is one."]
     rows = [encoding.ids[:LONGEST] for encoding in tokenizer.encode_batch(texts, add_special_tokens=True)]
-    with atomic_io.staging(job.folder.parent) as scratch:
+    with atomic_io.staging(job.folder) as scratch:
         merged = scratch / MERGED
         job.merged(merged)
         job.reporter.note(_("Writing {format}").format(format=job.plan.row.title))

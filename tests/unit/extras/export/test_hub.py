@@ -1,0 +1,86 @@
+"""The Hub: private, with the person's own login, nothing overwritten. A stand-in takes the place of its API."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+from tests.collecting_reporter import CollectingReporter
+from tunewright.errors import HubError
+from tunewright.extras.export import hub
+
+SECRET = "hf_secretsecretsecretsecretsecret"
+
+
+class StandIn:
+    """Knows the repositories that exist, and writes down what it is asked."""
+
+    def __init__(self, existing: set[str]) -> None:
+        self.existing, self.calls = existing, []  # type: ignore[var-annotated]
+
+    def repo_info(self, name: str) -> None:
+        if name not in self.existing:
+            raise RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))
+
+    def create_repo(self, name: str, **options: Any) -> None:
+        self.calls.append(("create", name, options))
+
+    def upload_folder(self, **options: Any) -> None:
+        if self.existing == {"refuse"}:
+            raise HfHubHTTPError(f"403 for {SECRET}", response=SimpleNamespace(headers={}, request=None))
+        self.calls.append(("upload", options["repo_id"], options))
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn({"me/taken"})
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: stand_in)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: SECRET)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    return stand_in
+
+
+def test_a_new_repository_is_private_and_gets_everything_but_our_record(api: StandIn, tmp_path: Path) -> None:
+    target = hub.repository("me/shop")
+    hub.refuse_unready(target)
+    reporter = CollectingReporter()
+    url = hub.upload(tmp_path, target, reporter)
+    assert url.endswith("/me/shop") and any("private" in note for note in reporter.notes)
+    (create, upload) = api.calls
+    assert create == ("create", "me/shop", {"private": True, "exist_ok": False})
+    assert upload[2]["folder_path"] == tmp_path and upload[2]["ignore_patterns"] == ["tunewright.json"]
+    assert SECRET not in repr(api.calls)
+
+
+def test_nothing_that_exists_is_changed(api: StandIn) -> None:
+    with pytest.raises(HubError, match=r"E707.*exists already"):
+        hub.refuse_unready(hub.repository("me/taken"))
+    assert api.calls == []
+
+
+@pytest.mark.parametrize(
+    "word", ["shop", "a/b/c", "/tmp/x", "me/", "https://huggingface.co/me/shop", "../me/shop", "-o/x y"]
+)
+def test_a_word_that_is_no_repository(word: str) -> None:
+    with pytest.raises(HubError, match=r"E707.*OWNER/NAME"):
+        hub.repository(word)
+
+
+def test_without_a_login_or_with_the_hub_switched_off(api: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    with pytest.raises(HubError, match="hf auth login"):
+        hub.refuse_unready(hub.repository("me/shop"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="E701"):
+        hub.refuse_unready(hub.repository("me/shop"))
+
+
+def test_a_refusal_is_told_without_the_token(api: StandIn, tmp_path: Path) -> None:
+    api.existing = {"refuse"}
+    with pytest.raises(HubError, match="E702") as caught:
+        hub.upload(tmp_path, hub.repository("me/shop"), CollectingReporter())
+    assert SECRET not in str(caught.value)
