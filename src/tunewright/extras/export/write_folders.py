@@ -122,4 +122,4 @@ def _copy_adapter(job: ExportJob, target: Path) -> None:
         config = json.loads((target / CONFIG).read_text(encoding="utf-8"))
         (target / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     manifest = read_manifest(target)
-    seal(target, run_id=job.plan.run.info().id, step=0, identity=manifest["identity"] if manifest else {})
+    seal(target, run_id=job.plan.run.info().id, step=0, identity=manifest.identity if manifest else {})
