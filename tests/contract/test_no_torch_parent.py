@@ -19,6 +19,7 @@ WORKER_SIDE = (
     "tunewright.extras.export.scale_worker",
     "tunewright.extras.export.exporter_worker",
     "tunewright.extras.export.ct2_worker",
+    "tunewright.extras.export.quantize_worker",
 )
 
 
