@@ -20,6 +20,8 @@ WORKER_SIDE = (
     "tunewright.extras.export.scale_worker",
     "tunewright.extras.export.exporter_worker",
     "tunewright.extras.export.ct2_worker",
+    "tunewright.extras.export.quantize_worker",
+    "tunewright.extras.serve.session_answers",
 )
 
 

@@ -12,7 +12,7 @@ def convert(model: str, target: str, quantization: str, kind: str) -> None:
     """Write the folder, and load it: what the converter does not know it refuses by name, and it writes some folders that
     the engine then refuses, as those of tokenizers without a beginning token.
     """
-    TransformersConverter(model, trust_remote_code=False).convert(target, quantization=quantization, force=True)
+    TransformersConverter(model, trust_remote_code=False).convert(target, quantization=quantization)
     LOADERS[kind](target, device="cpu", compute_type="default")
 
 

@@ -74,12 +74,14 @@ def write_ct2(job: ExportJob) -> None:
         job.reporter.note(_("Writing {format}").format(format=job.plan.row.title))
         kind = job.plan.plan.facts.model.kind
         process = spawn(
-            command("tunewright.extras.export.ct2_worker", str(merged), str(job.folder), job.plan.quant, kind),
+            command("tunewright.extras.export.ct2_worker", str(merged), str(scratch / "ct2"), job.plan.quant, kind),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, environment={"HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
         output, _none = process.communicate()
         if process.returncode:
             raise error("E621", reason=last_words(output, process.returncode))
+        for file in (scratch / "ct2").iterdir():
+            file.rename(job.folder / file.name)
         for file in merged.iterdir():
             if file.name.startswith(TOKENIZER_FILES):
                 shutil.copyfile(file, job.folder / file.name)
