@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-unit test-real test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
+.PHONY: demo test test-unit test-real test-deploy test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
 	@echo "make test-unit  no training, no model, few processes: to be run all the time"
 	@echo "make test       install and run the tests"
 	@echo "make test-real  the real model on both cores, every block of the README"
+	@echo "make test-deploy  exports, proofs and serving, through the engines"
 	@echo "make test-slow  the proofs that take minutes"
 	@echo "make test-plain  the tests with every fast path switched off"
 	@echo "make test-external  PEFT's own tests with the fast paths on, and an adapter where Tunewright is not: ten minutes"
@@ -35,6 +36,10 @@ test: $(STAMP)
 # The real model of 135M parameters on both cores, and every block of the README.
 test-real: $(STAMP)
 	$(BIN)/python -m pytest tests/docs tests/invariants
+
+# What is deployed, asked through the engines that serve it.
+test-deploy: $(STAMP)
+	$(BIN)/python -m pytest tests/deploy
 
 # No training and no model: the tests to run all the time.
 test-unit: $(STAMP)
