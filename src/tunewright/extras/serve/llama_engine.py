@@ -23,7 +23,7 @@ WORKER = "tunewright.extras.serve.llama_worker"
 START_SECONDS = 300.0
 SLOWEST_DISK = 20 * 2**20  # bytes a second: so much longer a large file may take
 # Threads that wait for each other sleep. By default they spin, and where other processes need the cores a token then takes
-# seconds: 8 tokens in 0.7 s against more than 40 s on two cores at a load of 12 (Xeon, November 2026).
+# seconds: 8 tokens in 0.7 s against more than 40 s on two busy cores, minutes apart (AMD EPYC, November 2026).
 WAITING = {"OMP_WAIT_POLICY": "passive"}
 CLOSE_SECONDS = 5.0
 ENDING_SECONDS = 5.0
