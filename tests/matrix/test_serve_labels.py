@@ -29,15 +29,15 @@ def test_labels_are_those_of_the_run_itself(
     inputs = words if task == "token_cls" else texts
     result = label(session, LabelRequest(inputs))
     answers = session.answer(AnswerRequest(inputs, max_new_tokens=1, with_base=False))
-    assert {tag for tags in result.given for tag in tags} <= set(result.labels) and result.tokens > 0
+    assert {tag for tags in result.assigned for tag in tags} <= set(result.labels) and result.tokens > 0
     if task == "token_cls":
-        assert [len(tags) for tags in result.given] == [len(text.split()) for text in TEXTS]
+        assert [len(tags) for tags in result.assigned] == [len(text.split()) for text in TEXTS]
         assert result.probabilities == [[], []]
         return
-    assert [given[0] for given in result.given] == answers.tuned
-    for given, probabilities in zip(result.given, result.probabilities, strict=True):
+    assert [labels[0] for labels in result.assigned] == answers.tuned
+    for labels, probabilities in zip(result.assigned, result.probabilities, strict=True):
         assert sum(probabilities) == pytest.approx(1, abs=SUM)
-        assert result.labels[max(range(len(probabilities)), key=probabilities.__getitem__)] == given[0]
+        assert result.labels[max(range(len(probabilities)), key=probabilities.__getitem__)] == labels[0]
 
 
 @pytest.mark.processes

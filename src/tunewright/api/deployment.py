@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tunewright.api.run_handle import TrainedRun
 from tunewright.extras.export.export_plan import ExportPlan, make_export_plan
-from tunewright.extras.export.formats import FORMATS, Format
+from tunewright.extras.export.formats import FORMATS, ExportFormat
 
 
 def plan_export(
@@ -14,6 +14,6 @@ def plan_export(
     return make_export_plan(run.dir, to, Path(folder), as_=as_, quant=quant)
 
 
-def export_formats() -> tuple[Format, ...]:
+def export_formats() -> tuple[ExportFormat, ...]:
     """The formats that a run can be exported to."""
     return tuple(FORMATS.values())

@@ -27,13 +27,13 @@ def label(session: SessionServer, request: LabelRequest) -> LabelResult:
     predictions = session.predictions(session.model, rows)
     data = session.plan.facts.data
     is_number = data.problem_type == "regression"
-    given = [list(prediction.labels) for prediction in predictions]
+    assigned = [list(prediction.labels) for prediction in predictions]
     if session.plan.run.task == "token_cls":  # words that were cut off have the tag of no entity
         lengths = [len(row["words"]) for row in cast(Sequence[WordsInput], request.inputs)]
-        given = [list(pad_tags(p.labels, length)) for p, length in zip(predictions, lengths, strict=True)]
+        assigned = [list(pad_tags(p.labels, length)) for p, length in zip(predictions, lengths, strict=True)]
     return LabelResult(
         labels=[] if is_number else list(data.labels),
-        given=[] if is_number else given,
+        assigned=[] if is_number else assigned,
         probabilities=[list(prediction.probabilities) for prediction in predictions],
         numbers=[prediction.number for prediction in predictions] if is_number else [],
         tokens=sum(len(row.input_ids) for row in rows),

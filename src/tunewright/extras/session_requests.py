@@ -126,7 +126,7 @@ class LabelResult(SessionResult):
 
     labels: Sequence[str]
     """All there are, in the order of the probabilities; empty for a number."""
-    given: Sequence[Sequence[str]]
+    assigned: Sequence[Sequence[str]]
     """One label, several, or one a word."""
     probabilities: Sequence[Sequence[float]]
     """One a label, of tasks that label a whole text; empty for words."""

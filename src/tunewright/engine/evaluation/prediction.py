@@ -66,8 +66,8 @@ def _prediction_of(
     if problem_type == "regression":
         return Prediction(number=float(logits[0]))
     if problem_type == "multi_label_classification":
-        found = tuple(name for name, logit in zip(labels, logits.tolist(), strict=True) if logit > 0)
-        return Prediction(found, probabilities=tuple(logits.sigmoid().tolist()))
+        names = tuple(name for name, logit in zip(labels, logits.tolist(), strict=True) if logit > 0)
+        return Prediction(names, probabilities=tuple(logits.sigmoid().tolist()))
     best = int(logits.argmax())
     shares = logits.softmax(-1)
     return Prediction((labels[best],), probability=float(shares[best]), probabilities=tuple(shares.tolist()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunewright.config.methods import METHODS
 from tunewright.extras.export.effective_alpha import layer_of
-from tunewright.extras.export.formats import Format
+from tunewright.extras.export.formats import ExportFormat
 from tunewright.i18n import N_, Phrase, counted
 from tunewright.inspection.model_info import ModelInfo
 from tunewright.planning.run_plan import Plan
@@ -20,7 +20,9 @@ VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _CHANGED_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 
 
-def adapter_limits(row: Format, plan: Plan, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
+def adapter_limits(
+    row: ExportFormat, plan: Plan, config: Mapping[str, Any], tensors: Mapping[str, Any]
+) -> Iterator[str]:
     """Each reason why this format cannot hold the adapter; `tensors` is the header of its weights."""
     method = METHODS[plan.run.method]
     if method.is_prompt_learning:

@@ -13,7 +13,7 @@ from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.errors import Problem, TunewrightError, error
 from tunewright.extras.export.adapter_limits import adapter_limits, highest_rank
 from tunewright.extras.export.effective_alpha import effective_alpha
-from tunewright.extras.export.formats import FORMATS, Format, Way, format_of, missing, unknown
+from tunewright.extras.export.formats import FORMATS, ExportFormat, Way, format_of, missing, unknown
 from tunewright.extras.export.gguf import CONFIG, CONVERTED, WEIGHTS
 from tunewright.extras.export.gguf_limits import converter_limits, gguf_size
 from tunewright.extras.export.go_templates import compared_template
@@ -49,7 +49,7 @@ class ExportPlan:
 
     run: RunDir
     plan: Plan
-    row: Format
+    row: ExportFormat
     way: Way
     quant: str
     target: Path
@@ -106,16 +106,16 @@ def make_export_plan(
     )  # fmt: skip
 
 
-def _way(row: Format, as_: str | None) -> Way:
+def _way(row: ExportFormat, as_: str | None) -> Way:
     if as_ is None:
         return row.ways[0]
-    found = next((way for way in row.ways if way == as_), None)
-    if found is None:
+    kind = next((way for way in row.ways if way == as_), None)
+    if kind is None:
         raise unknown(N_("a way of this format (--as)"), as_, row.ways)
-    return found
+    return kind
 
 
-def _quant(row: Format, plan: Plan, way: Way, quant: str | None) -> str:
+def _quant(row: ExportFormat, plan: Plan, way: Way, quant: str | None) -> str:
     """The type of the weights; where none is named the usual one, or the base's own file below an adapter."""
     if quant is None:
         if row.is_gguf and way == "adapter":
@@ -128,7 +128,7 @@ def _quant(row: Format, plan: Plan, way: Way, quant: str | None) -> str:
     return name
 
 
-def _problems(row: Format, run: RunDir, plan: Plan, way: Way, quant: str) -> Iterator[Problem]:
+def _problems(row: ExportFormat, run: RunDir, plan: Plan, way: Way, quant: str) -> Iterator[Problem]:
     method, task = METHODS[plan.run.method], plan.run.task
     if task not in row.tasks:
         fitting = next(name for name, other in FORMATS.items() if task in other.tasks)
@@ -163,7 +163,7 @@ def shared_system(plan: Plan) -> str:
         return plan.run.data.system or ""
 
 
-def _refusal(row: Format, way: Way, reason: str, instead: str) -> Problem:
+def _refusal(row: ExportFormat, way: Way, reason: str, instead: str) -> Problem:
     values = {"format": row.title, "what": WHAT[way], "reason": reason, "instead": instead}
     return Problem("E620", values=values)
 
@@ -202,7 +202,7 @@ class _Sizes:
         return self.original if quant == ORIGINAL else gguf_size(self.tensors, quant).bytes + SMALL_FILES
 
 
-def _work(row: Format, sizes: _Sizes, way: Way, quant: str) -> tuple[tuple[PlannedFile, ...], int, float]:
+def _work(row: ExportFormat, sizes: _Sizes, way: Way, quant: str) -> tuple[tuple[PlannedFile, ...], int, float]:
     """Files of the result, bytes that are needed meanwhile, seconds."""
     merge_seconds = MERGE_SECONDS + sizes.merged / MERGE_RATE
     if row.name == "hub" and way == "adapter":
@@ -223,7 +223,7 @@ def _work(row: Format, sizes: _Sizes, way: Way, quant: str) -> tuple[tuple[Plann
     return files, half + sizes.adapter, convert + CONVERT_SECONDS
 
 
-def _notes(row: Format, run: RunDir, plan: Plan, way: Way, quant: str, sizes: _Sizes) -> Iterator[str]:
+def _notes(row: ExportFormat, run: RunDir, plan: Plan, way: Way, quant: str, sizes: _Sizes) -> Iterator[str]:
     if row.is_gguf and not is_here(LLAMA_CPP):
         megabytes = LLAMA_CPP.num_bytes // 10**6
         yield Phrase(N_("llama.cpp's converters are fetched first, once ({megabytes} MB)"), megabytes=megabytes)

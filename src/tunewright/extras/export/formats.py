@@ -15,7 +15,7 @@ Engine = Literal["llama", "onnxruntime", "openvino", ""]
 
 
 @dataclass(frozen=True)
-class Requirement:
+class ExportPackage:
     """A module that is found without importing it, the extra it comes with, and what it is for."""
 
     module: str
@@ -24,7 +24,7 @@ class Requirement:
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """One row. The first of `ways` and of `quants` is the usual one; without `quants` the weights stay as they are.
 
     `engine` is what can load the result on this machine, so that it is compared with the run; empty where nothing here can.
@@ -37,67 +37,67 @@ class Format:
     ways: tuple[Way, ...]
     engine: Engine = ""
     quants: tuple[str, ...] = ()
-    requirements: tuple[Requirement, ...] = ()
-    quantizer: Mapping[str, Requirement] = field(default_factory=dict)
+    requirements: tuple[ExportPackage, ...] = ()
+    quantizer: Mapping[str, ExportPackage] = field(default_factory=dict)
 
     @property
     def is_gguf(self) -> bool:
         return self.engine == "llama"
 
 
-SENTENCEPIECE = Requirement("sentencepiece", "gguf", N_("GGUF"))
-KQUANTS = Requirement("cyllama", "kquants", N_("a type below 8 bits"))
+SENTENCEPIECE = ExportPackage("sentencepiece", "gguf", N_("GGUF"))
+KQUANTS = ExportPackage("cyllama", "kquants", N_("a type below 8 bits"))
 BY_CONVERTER = ("q8_0", "f16", "bf16", "f32")
 BY_QUANTIZER = ("q6_k", "q5_k_m", "q5_k_s", "q5_1", "q5_0", "q4_k_m", "q4_k_s", "q4_1", "q4_0", "q3_k_m", "q2_k")
 _GGUF_QUANTS = (*BY_CONVERTER, *BY_QUANTIZER)
-_QUANTIZER: Mapping[str, Requirement] = dict.fromkeys(BY_QUANTIZER, KQUANTS)
+_QUANTIZER: Mapping[str, ExportPackage] = dict.fromkeys(BY_QUANTIZER, KQUANTS)
 ALL_TASKS: tuple[Task, ...] = ("causal_lm", "seq2seq", "seq_cls", "token_cls")
 
-FORMATS: Mapping[FormatName, Format] = {
-    "gguf": Format(
+FORMATS: Mapping[FormatName, ExportFormat] = {
+    "gguf": ExportFormat(
         "gguf", "GGUF", N_("one file for llama.cpp, LM Studio, Jan and everything built on them"),
         ("causal_lm",), ("merged", "adapter"), "llama", _GGUF_QUANTS, (SENTENCEPIECE,), _QUANTIZER,
     ),
-    "ollama": Format(
+    "ollama": ExportFormat(
         "ollama", "Ollama", N_("GGUF with a Modelfile for `ollama create`"),
         ("causal_lm",), ("merged", "adapter"), "llama", _GGUF_QUANTS, (SENTENCEPIECE,), _QUANTIZER,
     ),
-    "vllm": Format(
+    "vllm": ExportFormat(
         "vllm", "vLLM", N_("the adapter or the merged model, with scripts that start vLLM or SGLang"),
         ("causal_lm",), ("adapter", "merged"),
     ),
-    "mlx": Format(
+    "mlx": ExportFormat(
         "mlx", "MLX", N_("the merged model for mlx-lm on a Mac"), ("causal_lm",), ("merged",),
     ),
-    "onnx": Format(
+    "onnx": ExportFormat(
         "onnx", "ONNX", N_("a classifier or tagger for ONNX Runtime, without torch"),
         ("seq_cls", "token_cls"), ("merged",), "onnxruntime", (), (
-            Requirement("onnx", "onnx", "ONNX"), Requirement("onnxscript", "onnx", "ONNX"),
-            Requirement("onnxruntime", "onnx", "ONNX"),
+            ExportPackage("onnx", "onnx", "ONNX"), ExportPackage("onnxscript", "onnx", "ONNX"),
+            ExportPackage("onnxruntime", "onnx", "ONNX"),
         ),
     ),
-    "openvino": Format(
+    "openvino": ExportFormat(
         "openvino", "OpenVINO", N_("a classifier or tagger for Intel's runtime"),
-        ("seq_cls", "token_cls"), ("merged",), "openvino", (), (Requirement("openvino", "openvino", "OpenVINO"),),
+        ("seq_cls", "token_cls"), ("merged",), "openvino", (), (ExportPackage("openvino", "openvino", "OpenVINO"),),
     ),
-    "ct2": Format(
+    "ct2": ExportFormat(
         "ct2", "CTranslate2", N_("a model that writes, for CTranslate2"),
         ("causal_lm", "seq2seq"), ("merged",), "", ("float32", "int8", "float16", "bfloat16"),
-        (Requirement("ctranslate2", "ct2", "CTranslate2"),),
+        (ExportPackage("ctranslate2", "ct2", "CTranslate2"),),
     ),
-    "hub": Format(
+    "hub": ExportFormat(
         "hub", "Hugging Face Hub", N_("a private repository with the adapter or the merged model, and its card"),
         ALL_TASKS, ("adapter", "merged"),
     ),
 }  # fmt: skip
 
 
-def format_of(name: str) -> Format:
+def format_of(name: str) -> ExportFormat:
     """The row of a format. Raises: ExportError E622."""
-    found = next((row for row in FORMATS.values() if row.name == name), None)
-    if found is None:
+    match = next((row for row in FORMATS.values() if row.name == name), None)
+    if match is None:
         raise unknown(N_("a format"), name, [*FORMATS])
-    return found
+    return match
 
 
 def unknown(what: str, value: str, choices: Sequence[str]) -> Exception:
@@ -105,6 +105,6 @@ def unknown(what: str, value: str, choices: Sequence[str]) -> Exception:
     return error("E622", what=what, value=value, choices=" ".join(choices))
 
 
-def missing(requirements: Sequence[Requirement]) -> list[Requirement]:
+def missing(requirements: Sequence[ExportPackage]) -> list[ExportPackage]:
     """Those whose module is not installed; nothing is imported."""
     return [needed for needed in requirements if importlib.util.find_spec(needed.module) is None]

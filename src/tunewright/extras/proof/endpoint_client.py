@@ -332,8 +332,8 @@ def _openai_turn(turn: Mapping[str, Any]) -> dict[str, Any]:
         {**call, "function": {**call["function"], "arguments": _as_text(call["function"].get("arguments"))}}
         for call in turn.get("tool_calls", ())
     ]
-    kept = {name: value for name, value in turn.items() if name not in ("tool_calls", "thinking")}
-    return {**kept, "content": turn.get("content", ""), **({"tool_calls": calls} if calls else {})}
+    plain_fields = {name: value for name, value in turn.items() if name not in ("tool_calls", "thinking")}
+    return {**plain_fields, "content": turn.get("content", ""), **({"tool_calls": calls} if calls else {})}
 
 
 def _as_text(arguments: Any) -> str:

@@ -41,17 +41,17 @@ class Observed:
 def observe(client: EndpointClient, reference: Reference, reporter: Reporter) -> Observed:
     """Ask for every prompt and every row; as many at once as the endpoint is to be sent. Raises: ExportError E660, E661."""
 
-    def row(asked: ReferenceRow) -> ObservedRow:
-        text = client.rendered(asked.prompt)
-        answer = client.answer(asked.prompt, text, _most_tokens(asked, reference))
+    def row(expected: ReferenceRow) -> ObservedRow:
+        text = client.rendered(expected.prompt)
+        answer = client.answer(expected.prompt, text, _most_tokens(expected, reference))
         num_tokens = answer.prompt_tokens if answer else None
-        return ObservedRow(ObservedPrompt(text, client.token_ids(asked.prompt, text), num_tokens), answer)
+        return ObservedRow(ObservedPrompt(text, client.token_ids(expected.prompt, text), num_tokens), answer)
 
-    def prompt(asked: ReferencePrompt) -> ObservedPrompt:
-        text = client.rendered(asked)
-        return ObservedPrompt(text, client.token_ids(asked, text), client.prompt_tokens(asked))
+    def prompt(expected: ReferencePrompt) -> ObservedPrompt:
+        text = client.rendered(expected)
+        return ObservedPrompt(text, client.token_ids(expected, text), client.prompt_tokens(expected))
 
-    prompts = {name: prompt(asked) for name, asked in reference.prompts.items()}
+    prompts = {name: prompt(expected) for name, expected in reference.prompts.items()}
     rows = _each(row, reference.rows, client.endpoint.clients, reporter)
     return Observed(rows, prompts)
 

@@ -36,7 +36,7 @@ SYSTEM = "You answer briefly."
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Question:
     """A row before its answer is known."""
 
     number: int
@@ -69,28 +69,30 @@ def reference(session: SessionServer, request: ReferenceRequest) -> ReferenceRes
         {which: {s.row: s for s in session.run.samples(which)} for which in ("before", "after")} if is_held_out else {}
     )
     numbers = [number for number in examples if number in stored.get("after", examples)] or list(examples)
-    asked = [_asked(examples[number], tokenizer, plan) for number in spread(numbers, request.rows)]
-    asked = [
+    questions = [_question(examples[number], tokenizer, plan) for number in spread(numbers, request.rows)]
+    questions = [
         replace(row, reference=stored["after"][row.number].reference) if row.number in stored.get("after", {}) else row
-        for row in asked
+        for row in questions
     ]
-    if not asked:
+    if not questions:
         raise error("E210", path=plan.run.data.train)
-    answers = _answers(session, asked, stored.get("after", {}), tokenizer)
+    answers = _answers(session, questions, stored.get("after", {}), tokenizer)
     session.reporter.progress(50, 100)
     with session.base() as base:
-        bases = _base_answers(session, base, asked, stored.get("before", {}), tokenizer)
-        base_logprobs = [_logprobs_of(base, row.prompt.ids, answer) for row, answer in zip(asked, answers, strict=True)]
+        bases = _base_answers(session, base, questions, stored.get("before", {}), tokenizer)
+        base_logprobs = [
+            _logprobs_of(base, row.prompt.ids, answer) for row, answer in zip(questions, answers, strict=True)
+        ]
     session.reporter.progress(100, 100)
     rows = [
         ReferenceRow(
             number=row.number, prompt=row.prompt, reference=row.reference, answer=answer.text, answer_ids=list(answer.ids),
             end_id=answer.end_id, base=of_base, next_tokens=answer.next_tokens, base_logprobs=logprobs,
         )
-        for row, answer, of_base, logprobs in zip(asked, answers, bases, base_logprobs, strict=True)
+        for row, answer, of_base, logprobs in zip(questions, answers, bases, base_logprobs, strict=True)
     ]  # fmt: skip
     result = Reference(
-        rows=rows, is_held_out=is_held_out, prompts=_prompts(asked, tokenizer),
+        rows=rows, is_held_out=is_held_out, prompts=_prompts(questions, tokenizer),
         end_tokens=dict(zip(tokenizer.end_ids, tokenizer.end_tokens, strict=False)),
         bos=tokenizer.special_tokens.get("bos_token", ""), vocabulary=_vocabulary(rows, tokenizer),
         max_new_tokens=_longest(plan), precision=plan.run.model.precision,
@@ -108,16 +110,16 @@ def _examples(session: SessionServer) -> tuple[Mapping[int, Example], bool]:
     return {example.number: example for example in loaded.train}, False
 
 
-def _asked(example: Example, tokenizer: TextTokenizer, plan: Plan) -> _Asked:
+def _question(example: Example, tokenizer: TextTokenizer, plan: Plan) -> _Question:
     """What the row asks, as the session's own chat writes it."""
     if not example.messages:
         head = example.text[: len(example.text) // 2].rstrip()
         ids = tokenizer.encode(head, add_special_tokens=True)
-        return _Asked(example.number, ReferencePrompt(turns=[], text=head, ids=ids), "")
+        return _Question(example.number, ReferencePrompt(turns=[], text=head, ids=ids), "")
     turns = [without_thinking(m) if plan.run.data.thinking == "drop" else m for m in example.messages[:-1]]
     prompt = _prompt(turns, tokenizer, example.tools, plan)
     last = example.messages[-1]
-    return _Asked(example.number, prompt, "" if last.tool_calls else thinking_of(last)[1])
+    return _Question(example.number, prompt, "" if last.tool_calls else thinking_of(last)[1])
 
 
 def _prompt(
@@ -138,48 +140,48 @@ def _longest(plan: Plan) -> int:
 
 
 def _answers(
-    session: SessionServer, asked: Sequence[_Asked], stored: Mapping[int, Sample], tokenizer: TextTokenizer
+    session: SessionServer, questions: Sequence[_Question], stored: Mapping[int, Sample], tokenizer: TextTokenizer
 ) -> list[_Answered]:
     """The greedy answer to each prompt: the stored one where one pass proves it."""
     known: dict[int, _Answered] = {}
-    for row in asked:
+    for row in questions:
         sample = stored.get(row.number)
         if sample is not None:
             ids = tuple(tokenizer.encode(sample.answer))
             answer = _answered(session.model, row, sample.answer, ids, sample.is_cut, tokenizer)
             known |= {row.number: answer} if _is_greedy(answer) else {}
-    missing = [row for row in asked if row.number not in known]
+    missing = [row for row in questions if row.number not in known]
     reporter = PartReporter(session.reporter, 0, 50, 100)
     for row, text in zip(missing, _generated(session, session.model, missing, tokenizer, reporter), strict=True):
         known[row.number] = _answered(session.model, row, text.text, text.ids, text.is_cut, tokenizer)
-    return [known[row.number] for row in asked]
+    return [known[row.number] for row in questions]
 
 
 def _generated(
     session: SessionServer,
     model: PreTrainedModel | PeftModel,
-    asked: Sequence[_Asked],
+    questions: Sequence[_Question],
     tokenizer: TextTokenizer,
     reporter: PartReporter,
 ) -> list[GeneratedText]:
-    if not asked:
+    if not questions:
         return []
-    is_chat = any(row.prompt.turns for row in asked)
+    is_chat = any(row.prompt.turns for row in questions)
     longest = _longest(session.plan) if is_chat else CONTINUED_TOKENS
-    return generate(model, [row.prompt.ids for row in asked], tokenizer, max_new_tokens=longest, reporter=reporter)
+    return generate(model, [row.prompt.ids for row in questions], tokenizer, max_new_tokens=longest, reporter=reporter)
 
 
 def _base_answers(
     session: SessionServer,
     base: PreTrainedModel | PeftModel,
-    asked: Sequence[_Asked],
+    questions: Sequence[_Question],
     stored: Mapping[int, Sample],
     tokenizer: TextTokenizer,
 ) -> list[str]:
-    missing = [row for row in asked if row.number not in stored]
+    missing = [row for row in questions if row.number not in stored]
     generated = _generated(session, base, missing, tokenizer, PartReporter(session.reporter, 50, 25, 100))
     texts = {row.number: answer.text for row, answer in zip(missing, generated, strict=True)}
-    return [stored[row.number].answer if row.number in stored else texts[row.number] for row in asked]
+    return [stored[row.number].answer if row.number in stored else texts[row.number] for row in questions]
 
 
 @torch.inference_mode()
@@ -196,7 +198,7 @@ def _logprobs(model: PreTrainedModel | PeftModel, prompt: Sequence[int], answer:
 
 def _answered(
     model: PreTrainedModel | PeftModel,
-    row: _Asked,
+    row: _Question,
     text: str,
     ids: tuple[int, ...],
     is_cut: bool,
@@ -223,9 +225,9 @@ def _logprobs_of(model: PreTrainedModel | PeftModel, prompt: Sequence[int], answ
     return [float(logprobs_TV[place, token]) for place, token in enumerate(answer.places)]
 
 
-def _prompts(asked: Sequence[_Asked], tokenizer: TextTokenizer) -> dict[str, ReferencePrompt]:
+def _prompts(questions: Sequence[_Question], tokenizer: TextTokenizer) -> dict[str, ReferencePrompt]:
     """A prompt with a system turn, one without, and one of several turns, of those that the template takes."""
-    turns = [turn for row in asked for turn in row.prompt.turns]
+    turns = [turn for row in questions for turn in row.prompt.turns]
     user = next((str(turn["content"]) for turn in turns if turn["role"] == "user" and turn.get("content")), "")
     if not user:
         return {}

@@ -42,7 +42,7 @@ class ToolCall(_Strict):
     function: FunctionCall
 
 
-class Message(_Strict):
+class ChatMessage(_Strict):
     """A turn. `refusal`, `annotations`, `audio` and `function_call` are what clients echo, and must be empty."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -122,7 +122,7 @@ class ModelRequest(_Strict):
     model: str
 
 
-class GenerationRequest(ModelRequest):
+class AnswerRequest(ModelRequest):
     """What chat and completions have in common. `user` names who asks and changes nothing, as with OpenAI."""
 
     max_tokens: Tokens | None = None
@@ -149,10 +149,10 @@ class GenerationRequest(ModelRequest):
         return [self.stop] if isinstance(self.stop, str) else list(self.stop or ())
 
 
-class ChatRequest(GenerationRequest):
+class ChatRequest(AnswerRequest):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_completion_tokens: Tokens | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -189,7 +189,7 @@ class ChatRequest(GenerationRequest):
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
 
 
-class CompletionRequest(GenerationRequest):
+class CompletionRequest(AnswerRequest):
     """`POST /v1/completions`: texts or token ids that are continued as they are, without a template."""
 
     prompt: str | list[str] | list[int]

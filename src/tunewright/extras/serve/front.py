@@ -115,10 +115,10 @@ class Front:
     ) -> "HeldResponse":
         """The answer to a body of this kind, in its turn; a client that hangs up meanwhile ends the work on it."""
         try:
-            asked = read_request(kind, await request.body())
+            parsed = read_request(kind, await request.body())
         except ClientDisconnect:
             raise _gone() from None
-        model = self._model(asked.model)
+        model = self._model(parsed.model)
         if self._admitted >= self.backend.slots * (1 + WAITING_PER_SLOT):
             message = f"{self._admitted} requests are answered or wait already"
             raise ApiError(429, message, "too_many_requests", headers={"Retry-After": RETRY_SECONDS})
@@ -126,7 +126,7 @@ class Front:
 
         async def in_turn() -> Response:
             await turn.begin()
-            return await answer(model, asked)
+            return await answer(model, parsed)
 
         try:
             return HeldResponse(await _unless_gone(request, in_turn()), turn)

@@ -203,8 +203,8 @@ def last_words(log: Path, start: int) -> str:
     """What a log says from this byte on, fit for a terminal: its last errors, or its last line."""
     lines = log.read_bytes()[start:].decode("utf-8", "replace").splitlines()
     errors = [line for line in lines if (level := _LEVEL.match(line)) and level[1] == "E"]
-    said = [_LEVEL.sub("", printable(line)).strip() for line in errors[-NUM_ERRORS:] or lines[-1:]]
-    return "; ".join(said)
+    messages = [_LEVEL.sub("", printable(line)).strip() for line in errors[-NUM_ERRORS:] or lines[-1:]]
+    return "; ".join(messages)
 
 
 def refuse_without_engine() -> None:

@@ -84,7 +84,7 @@ class SessionBackend:
         session = self.sessions[model.name]
         if TASKS[session.task].writes:
             raise unsupported("model", f"{model.name} writes text; it has no labels")
-        inputs = [_as_input(given, session) for given in request.inputs()]
+        inputs = [_as_input(assigned, session) for assigned in request.inputs()]
         result = await self._ask(session, LabelRequest(inputs), LabelResult)
         data = [_classified(number, result, session) for number in range(len(inputs))]
         return JSONResponse(
@@ -119,7 +119,7 @@ class SessionBackend:
 def _refuse_ignored(request: ChatRequest) -> None:
     """Raises: ApiError 400 for what a greedy answer cannot heed."""
     greedy = "this engine gives the likeliest answer, and nothing else"
-    asked = {
+    requested = {
         "temperature": request.temperature > 0,
         "n": request.n > 1,
         "logprobs": request.logprobs,
@@ -129,19 +129,19 @@ def _refuse_ignored(request: ChatRequest) -> None:
         "frequency_penalty": request.frequency_penalty != 0,
         "logit_bias": bool(request.logit_bias),
     }
-    for field_name, is_asked in asked.items():
-        if is_asked:
+    for field_name, is_requested in requested.items():
+        if is_requested:
             raise unsupported(field_name, greedy)
 
 
-def _as_input(given: str | list[str], session: ServedSession) -> TextInput | WordsInput:
+def _as_input(assigned: str | list[str], session: ServedSession) -> TextInput | WordsInput:
     """A text, a pair or words as the task reads them. Raises: ApiError 400."""
     if session.task == "token_cls":
-        words = split_words(given) if isinstance(given, str) else given
+        words = split_words(assigned) if isinstance(assigned, str) else assigned
         if not words:
             raise ApiError(400, "There is no word to tag", "invalid_value", "input")
         return {"words": list(words)}
-    texts = [given] if isinstance(given, str) else given
+    texts = [assigned] if isinstance(assigned, str) else assigned
     if len(texts) not in (1, 2):
         message = f"An input is a text or a pair of texts, not {len(texts)}"
         raise ApiError(400, message, "invalid_value", "input")
@@ -152,10 +152,10 @@ def _classified(number: int, result: LabelResult, session: ServedSession) -> dic
     """What one input was given, in vLLM's form where it has one."""
     if result.numbers:
         return {"index": number, "value": result.numbers[number]}
-    given = list(result.given[number])
+    assigned = list(result.assigned[number])
     if session.task == "token_cls":
-        return {"index": number, "labels": given}
-    label = {"labels": given} if session.has_several_labels else {"label": given[0]}
+        return {"index": number, "labels": assigned}
+    label = {"labels": assigned} if session.has_several_labels else {"label": assigned[0]}
     probs = list(result.probabilities[number])
     return {"index": number, **label, "probs": probs, "num_classes": len(result.labels)}
 

@@ -8,7 +8,7 @@ import pytest
 
 from tunewright.errors import ExportError
 from tunewright.extras.export.export_run import WRITERS
-from tunewright.extras.export.formats import FORMATS, Engine, FormatName, Requirement, format_of, missing
+from tunewright.extras.export.formats import FORMATS, Engine, FormatName, ExportPackage, format_of, missing
 from tunewright.extras.export.gguf_limits import BITS, FALLBACK
 
 EXTRAS = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -35,8 +35,8 @@ def test_what_is_needed_comes_with_an_extra() -> None:
 
 
 def test_what_is_missing_is_found_without_importing_it() -> None:
-    absent = Requirement("no_such_module_here", "gguf", "GGUF")
-    assert missing([Requirement("json", "gguf", "GGUF"), absent]) == [absent]
+    absent = ExportPackage("no_such_module_here", "gguf", "GGUF")
+    assert missing([ExportPackage("json", "gguf", "GGUF"), absent]) == [absent]
 
 
 def test_a_format_that_is_not_there_is_named_with_those_that_are() -> None:

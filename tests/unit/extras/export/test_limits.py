@@ -8,7 +8,7 @@ import pytest
 from tunewright.extras.export.adapter_limits import VLLM_RANKS, llama_cpp_limits, max_lora_rank, vllm_limits
 from tunewright.extras.export.effective_alpha import EffectiveAlpha, effective_alpha, layer_of
 from tunewright.extras.export.gguf_limits import gguf_size
-from tunewright.extras.export.start_scripts import Served, model_name, sglang_script, vllm_script
+from tunewright.extras.export.start_scripts import ServedAdapter, model_name, sglang_script, vllm_script
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
 from tunewright.rundir.base_model import BaseReference
 
@@ -74,18 +74,18 @@ def test_a_name_is_one_word_wherever_it_is_used() -> None:
 
 
 def test_scripts_name_adapter_rank_and_template_and_listen_here_alone() -> None:
-    served = Served("shop", HUB, 32, has_template=True)
+    served = ServedAdapter("shop", HUB, 32, has_template=True)
     for script in (vllm_script(served), sglang_script(served)):
         assert 'shop="$here/adapter"' in script and "--max-lora-rank 32" in script
         assert '--chat-template "$here/chat_template.jinja"' in script and "--host 127.0.0.1" in script
         assert '"${BASE:-owner/base}"' in script
-    merged = vllm_script(Served("shop", HUB, 0, has_template=False))
+    merged = vllm_script(ServedAdapter("shop", HUB, 0, has_template=False))
     assert '"$here/model"' in merged and "lora" not in merged and "BASE" not in merged
 
 
 def test_a_base_that_nobody_else_has_must_be_named() -> None:
     own = BaseReference('evil"; rm -rf $HOME', "", "", "evil")
-    script = vllm_script(Served("shop", own, 8, has_template=False))
+    script = vllm_script(ServedAdapter("shop", own, 8, has_template=False))
     assert '"${BASE:?set it to the folder of the base model, evil__ rm -rf _HOME}"' in script
 
 
