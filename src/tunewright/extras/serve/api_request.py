@@ -122,7 +122,7 @@ class ModelRequest(_Strict):
     model: str
 
 
-class AnswerRequest(ModelRequest):
+class SamplingRequest(ModelRequest):
     """What chat and completions have in common. `user` names who asks and changes nothing, as with OpenAI."""
 
     max_tokens: Tokens | None = None
@@ -149,7 +149,7 @@ class AnswerRequest(ModelRequest):
         return [self.stop] if isinstance(self.stop, str) else list(self.stop or ())
 
 
-class ChatRequest(AnswerRequest):
+class ChatRequest(SamplingRequest):
     """`POST /v1/chat/completions`."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
@@ -189,7 +189,7 @@ class ChatRequest(AnswerRequest):
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
 
 
-class CompletionRequest(AnswerRequest):
+class CompletionRequest(SamplingRequest):
     """`POST /v1/completions`: texts or token ids that are continued as they are, without a template."""
 
     prompt: str | list[str] | list[int]

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from tunewright.errors import TunewrightError
 from tunewright.extras.serve.api_error import ApiError, unavailable, unsupported
-from tunewright.extras.serve.api_request import AnswerRequest, ChatRequest, ClassifyRequest, CompletionRequest
+from tunewright.extras.serve.api_request import ChatRequest, ClassifyRequest, CompletionRequest, SamplingRequest
 from tunewright.extras.serve.backend import ServedModel
 from tunewright.extras.serve.llama_answer import chat_event, completion_event, joined
 from tunewright.extras.serve.llama_engine import LlamaEngine
@@ -103,7 +103,7 @@ class LlamaBackend:
             body["response_format"] = request.response_format.model_dump(mode="json", by_alias=True, exclude_none=True)
         return body
 
-    def _common(self, model: ServedModel, request: AnswerRequest) -> JsonBody:
+    def _common(self, model: ServedModel, request: SamplingRequest) -> JsonBody:
         """What all requests hold. Every adapter is named: one that is left out would keep its scale (llama.cpp #28674)."""
         limit = request.answer_tokens()
         if limit and limit > self.context:
@@ -129,7 +129,7 @@ class LlamaBackend:
         path: str,
         bodies: Sequence[JsonBody],
         model: ServedModel,
-        request: AnswerRequest,
+        request: SamplingRequest,
         as_event: "EventForm",
     ) -> Response:
         """The answer to one body, or those to several and to `n` of each as one; a stream holds a single one."""
@@ -173,7 +173,7 @@ class LlamaBackend:
         raise _refused(upstream.status_code, refusal)
 
     async def _events(
-        self, upstream: httpx2.Response, model: ServedModel, request: AnswerRequest, as_event: "EventForm",
+        self, upstream: httpx2.Response, model: ServedModel, request: SamplingRequest, as_event: "EventForm",
         pid: int | None,
     ) -> AsyncIterator[str]:  # fmt: skip
         """The events of a stream in OpenAI's form."""

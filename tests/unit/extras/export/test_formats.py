@@ -8,7 +8,7 @@ import pytest
 
 from tunewright.errors import ExportError
 from tunewright.extras.export.export_run import WRITERS
-from tunewright.extras.export.formats import FORMATS, Engine, FormatName, ExportPackage, format_of, missing
+from tunewright.extras.export.formats import FORMATS, Engine, ExportPackage, FormatName, format_of, missing
 from tunewright.extras.export.gguf_limits import BITS, FALLBACK
 
 EXTRAS = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
