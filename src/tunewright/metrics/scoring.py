@@ -130,7 +130,8 @@ def multi_label_scores(
 
 def _macro_f1(equal: Counter[str], predicted: Counter[str], gold: Counter[str]) -> float:
     labels = predicted.keys() | gold.keys()
-    return sum(f1(equal[name], predicted[name], gold[name]) for name in labels) / len(labels) if labels else 0.0
+    # A set has another order in each process; an exact sum has one value in all of them.
+    return math.fsum(f1(equal[name], predicted[name], gold[name]) for name in labels) / len(labels) if labels else 0.0
 
 
 def f1(equal: int, predicted: int, gold: int) -> float:
