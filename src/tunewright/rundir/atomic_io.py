@@ -51,6 +51,10 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666))
+
+
 def _append(path: Path, line: bytes) -> None:
     mode = 0o644 & path.parent.stat().st_mode  # a file that is new is as private as its folder
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
@@ -137,8 +141,11 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def mark(path: Path) -> None:
-    """An empty file, whose name is its content; a full disk mostly has room for it."""
-    perform(_write, path, b"")
+    """An empty file, whose name is its content; a full disk mostly has room for it.
+
+    Raises: OSError for a link of that name, which may lead to a file of somebody else.
+    """
+    perform(_create, path)
     fsync(path.parent)
 
 

@@ -156,3 +156,14 @@ def test_a_name_that_no_file_can_have_is_no_run(tmp_path: Path, monkeypatch: pyt
     for opened in (run_dir.open_run, run_dir.open_exactly):
         with pytest.raises(ConfigError, match="E113"):
             opened(word)
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_a_request_to_stop_never_empties_a_file_that_is_linked_there(tmp_path: Path, now: bool) -> None:
+    run = run_dir.create(tmp_path / "shop", "shop")
+    other = tmp_path / "thesis.txt"
+    other.write_text("ten years")
+    run.file(file_names.STOP_NOW if now else file_names.STOP).symlink_to(other)
+    with pytest.raises(OSError, match="Too many levels"):
+        run.request(now=now)
+    assert other.read_text() == "ten years"
