@@ -180,7 +180,7 @@ def test_a_file_too_large_is_not_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "tokenizer.model"])
 def test_nor_is_an_older_file_too_large_converted(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolve_model, "_run", lambda *_arguments, **_values: pytest.fail("it was opened"))
+    monkeypatch.setattr(resolve_model, "run_to_end", lambda *_arguments, **_values: pytest.fail("it was opened"))
     (tmp_path / "vocab.json").write_text("{}")
     with (tmp_path / name).open("wb") as file:
         file.truncate(64 * 2**30)
