@@ -52,7 +52,10 @@ def test_a_sweep_goes_on_behind_a_kill_of_everything(
     out, err = begin(shop_rows, model, folder).communicate(timeout=WAIT_SECONDS)
     output: dict[str, Any] = json.loads(out)
     assert [(trial["number"], trial["state"]) for trial in output["trials"]] == [(0, "complete"), (1, "complete")], err
-    assert measured(run) == sorted(set(measured(run))) and measured(run)[: len(before)] == before
+    steps = measured(run)
+    assert steps[: len(before)] == before and sorted(set(steps)) == list(range(2, 21, 2))
+    # Killed after a measurement and before its checkpoint, a run measures that step again, and no other.
+    assert [step for step in set(steps) if steps.count(step) > 1] in ([], [before[-1]])
     values = [trial["value"] for trial in output["trials"]]
     assert output["best"] == values.index(min(values))
     assert "trial-001" in Path(output["report"]).read_text(encoding="utf-8")
