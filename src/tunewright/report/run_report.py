@@ -92,6 +92,6 @@ def render(record: RunRecord, findings: Sequence[Finding]) -> str:
         seen=preview_table.rows(record),
         estimates=sections.estimates(record),
         alerts=sections.alerts(record),
-        said=record.history,
+        history=record.history,
         repeat=sections.repeat(record),
     )

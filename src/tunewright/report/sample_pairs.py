@@ -245,7 +245,9 @@ def _part_differences(kind: AnswerKind, answer: str, reference: str) -> list[str
 def _tag_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
     words_of_both = zip(parts(kind, answer), parts(kind, reference), strict=False)
     return [
-        _("{given} should be {wanted}").format(given=a, wanted=b.rpartition("/")[2]) for a, b in words_of_both if a != b
+        _("{predicted} should be {reference}").format(predicted=a, reference=b.rpartition("/")[2])
+        for a, b in words_of_both
+        if a != b
     ]
 
 

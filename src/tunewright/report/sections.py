@@ -93,7 +93,7 @@ def _line(score: ScoreChange, side: Side, name: str, value: float) -> str:
     if side not in score.intervals:
         return f"{name} {text}"
     low, high = (formatting.rounded(score.metric, end) for end in score.intervals[side])
-    return _("{name} {told} ({low} to {high})").format(name=name, told=text, low=low, high=high)
+    return _("{name} {value} ({low} to {high})").format(name=name, value=text, low=low, high=high)
 
 
 def costs(record: RunRecord) -> list[tuple[str, str]]:

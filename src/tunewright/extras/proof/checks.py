@@ -51,7 +51,7 @@ def all_checks(compared: Compared) -> list[ProofCheck]:
 def template(compared: Compared) -> ProofCheck:
     """The text of each prompt; where the server does not tell it, tokens or their number of the prompts of three kinds."""
     pairs = _prompts(compared, with_rows=True)
-    if any(seen.text is not None for _name, _asked, seen in pairs):
+    if any(seen.text is not None for _name, _expected, seen in pairs):
         faults = [name for name, expected, seen in pairs if not _same_text(expected, seen, compared.reference.bos)]
         return _of_prompts("template", pairs, faults, N_("the text of the prompt is another one"))
     pairs = _prompts(compared, with_rows=False)
@@ -213,7 +213,7 @@ def _by_tokens(name: CheckName, pairs: Sequence[_Pair]) -> ProofCheck:
             name=name, outcome="not_applicable", reason=N_("the server does not count the tokens of a prompt")
         )
     faults = [key for key, expected, seen in known if not _same_ids(expected, seen)]
-    if any(seen.ids is not None for _key, _asked, seen in known):
+    if any(seen.ids is not None for _key, _expected, seen in known):
         return _of_prompts(name, known, faults, N_("the tokens of the prompt are others"))
     check = _of_prompts(name, known, faults, N_("the prompt has another number of tokens"))
     only_counted = check.reason or N_("only the number of tokens is known here")

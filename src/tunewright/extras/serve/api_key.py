@@ -16,7 +16,7 @@ MIN_LENGTH = 16
 def read_key(path: Path) -> str:
     """The key in a file; one that is not there is made, with a new key. Raises: ExportError E644."""
     if not path.exists():
-        return _made(path)
+        return _with_new_key(path)
     if path.stat().st_mode & OPEN_TO_OTHERS:
         raise _unusable(path, N_("others may read it"))
     key = path.read_text("utf-8").strip()
@@ -25,7 +25,7 @@ def read_key(path: Path) -> str:
     return key
 
 
-def _made(path: Path) -> str:
+def _with_new_key(path: Path) -> str:
     key = secrets.token_urlsafe(32)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(key + "\n")
