@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate.scheduler import AcceleratedScheduler
 from peft import LoraConfig, get_peft_model
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
@@ -199,7 +200,8 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
 
 def _check_rates(scheduler: Any, num_steps: int) -> None:
     """A schedule to its end: some cannot be computed, or turn round, at a step far from the first. Raises: ValueError."""
-    scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate's wrapper
+    if isinstance(scheduler, AcceleratedScheduler):
+        scheduler = scheduler.scheduler
     if not isinstance(scheduler, LambdaLR):
         return
     stride = max(1, num_steps // MOST_RATES)
