@@ -303,8 +303,9 @@ class TrainedRun:
         """
         if to is None:
             return adapter_copy.export(self.dir, Path(folder))
-        options: dict[str, Any] = {"as_": as_, "quant": quant, "rows": rows, "check": check, "reporter": reporter}
-        return export_run.export(self.dir, self.session(), to, folder, **options)
+        return export_run.export(
+            self.dir, self.session(), to, folder, as_=as_, quant=quant, rows=rows, check=check, reporter=reporter
+        )
 
     def stop(self, *, now: bool = False) -> bool:
         return start_run.stop(self.dir, now=now)
