@@ -44,6 +44,7 @@ def check_export(
             reason = N_("a key in the address would be kept; --api-key-file reads it")
             raise error("E660", url=word.rpartition("@")[2], reason=reason)
         endpoint = Endpoint(word.rstrip("/").removesuffix("/v1"), key, model)
+        check_deployed.reach(endpoint)
         exactness = exactness_of(quant, run.plan.run.model.precision) if quant else None
         what = Deployed(f"{endpoint.url} {model}".strip())
         proof = check_deployed.check(

@@ -28,6 +28,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proof], list[dict[str
 
         monkeypatch.setattr(proofs.check_deployed, "check", check)
         monkeypatch.setattr(proofs, "check_folder", check)
+        monkeypatch.setattr(proofs.check_deployed, "reach", lambda _endpoint: None)
         return asked
 
     return gives
@@ -87,6 +88,15 @@ def test_a_folder_without_a_file_for_an_engine_is_refused_before_the_model_is_lo
     make_run()
     shown = tw("export", "check", str(tmp_path))
     assert shown.code == EXIT_USAGE and "error E664" in shown.err and "no GGUF file" in shown.err
+
+
+def test_an_address_where_nothing_answers_is_told_before_the_model_is_loaded(
+    tw, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run()
+    monkeypatch.setattr(api.TrainedRun, "session", lambda _run: pytest.fail("a model was loaded"))
+    shown = tw("export", "check", "http://127.0.0.1:9")
+    assert shown.code == EXIT_NETWORK and "error E660" in shown.err and "http://127.0.0.1:9" in shown.err
 
 
 def test_a_key_file_that_is_not_there_says_so(tw, make_run: MakeRun) -> None:

@@ -53,6 +53,12 @@ def check(
     )
 
 
+def reach(endpoint: Endpoint) -> None:
+    """Whether a server answers there at all, before a model is loaded. Raises: ExportError E660, E661."""
+    with EndpointClient(endpoint) as client:
+        client.recognise()
+
+
 def compare(
     run: RunDir, reference: Reference, endpoint: Endpoint, deployed: Deployed, *, exactness: Exactness | None = None,
     reporter: Reporter,
