@@ -28,10 +28,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/tunewright quickstart
 
-# What kills processes at moments, or counts what it tried, comes first and alone; the rest computes on one thread, a file to a core.
+# What kills processes at moments comes first and alone; the rest computes on one thread, a file to a core.
 test: $(STAMP)
-	$(BIN)/python -m pytest tests/security tests/faults
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/fuzz tests/matrix tests/shapes tests/unit
+	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/fuzz tests/matrix tests/security tests/shapes tests/unit
 
 # The real model of 135M parameters on both cores, and every block of the README.
 test-real: $(STAMP)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.matrix.conftest import _settings_are_tried_here
 from tests.unit.cli.conftest import model, rows, tw
 from tests.unit.launch import fake_trainer
 from tunewright.extras.sweep import optuna_search, trials
@@ -24,7 +25,7 @@ from tunewright.rundir.staging_folder import PREFIX
 
 pytestmark = pytest.mark.processes
 
-__all__ = ["model", "rows", "tw"]
+__all__ = ["_settings_are_tried_here", "model", "rows", "tw"]
 WAIT_SECONDS = 120
 SPACE = ("--space", "peft.r=4,8,16", "--space", "train.learning_rate=1e-5..1e-3")
 SweepJson = dict[str, Any]
