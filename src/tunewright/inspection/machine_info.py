@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import shutil
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,13 +108,17 @@ def _cgroup_used() -> int:
 
 def versions() -> dict[str, str]:
     """Installed versions of what a run depends on."""
-    results = {}
-    for package in PACKAGES:
-        try:
-            results[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return results
+    installed = {package: _installed_version(package) for package in PACKAGES}
+    return {package: number for package, number in installed.items() if number}
+
+
+@cache
+def _installed_version(package: str) -> str | None:
+    """Kept: to look a version up reads the package's metadata, and a process goes on with what it has imported."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def probe_path() -> Path:
