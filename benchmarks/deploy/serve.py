@@ -183,7 +183,7 @@ def main() -> None:
     stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     about = {
         "date": date.today().isoformat(),
-        "processor": _processor(),
+        "processor": processor(),
         "load": [round(x, 1) for x in os.getloadavg()],
     }
     stored[asked.what] = {**about, **measured}
@@ -191,7 +191,7 @@ def main() -> None:
     print(json.dumps({key: value for key, value in stored[asked.what].items() if key != "cases"}, indent=1))
 
 
-def _processor() -> str:
+def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return f"{name}, {len(os.sched_getaffinity(0))} cores"
