@@ -18,12 +18,14 @@ import psutil
 import pytest
 
 from tests.deploy.serving import Serving, serving
+from tests.deploy.tiny_gguf import END_IDS
 from tunewright.errors import ExportError
 
-LONG = 60_000  # tokens: seconds of writing for the tiny model, as its context grows
+# Tokens: a minute of writing for the tiny model, as llama.cpp looks only once a second whether its client is still there.
+LONG = 60_000
 CHAT = "/v1/chat/completions"
 SHORT: Any = {"model": "first", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
-ENDLESS: Any = {**SHORT, "max_tokens": LONG - 100, "logit_bias": {"97": -100.0}}  # the end token is never written
+ENDLESS: Any = {**SHORT, "max_tokens": LONG - 100, "logit_bias": {str(number): -100.0 for number in END_IDS}}
 
 
 def until(holds: Callable[[], object], seconds: float = 30) -> None:
@@ -54,7 +56,7 @@ def cancelled(served: Serving) -> int:
 def test_a_client_that_hangs_up_ends_its_generation(slow: Serving) -> None:
     with slow.client() as client:
         with pytest.raises(httpx2.ReadTimeout):
-            client.post(CHAT, json=ENDLESS, timeout=1.0)
+            client.post(CHAT, json=ENDLESS, timeout=1.2)  # shortly after such a look: it goes on until the next one
         until(lambda: cancelled(slow) == 1 and slow.front._admitted == 0)
         with client.stream("POST", CHAT, json={**ENDLESS, "stream": True}) as response:
             next(response.iter_lines())
