@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, overload
 
 from tunewright.config.tasks import TASKS, Task
-from tunewright.data.prompts import common_system
+from tunewright.data.prompts import shared_system
 from tunewright.data.word_text import split_words
 from tunewright.diagnose.rules import diagnose
-from tunewright.errors import Problem, TunewrightError, TunewrightWarning
+from tunewright.errors import Problem, TunewrightWarning
 from tunewright.extras.eject import peft_script
 from tunewright.extras.export import export_run
 from tunewright.extras.export.export_run import ExportResult
@@ -201,11 +201,7 @@ class TrainedRun:
 
     def opening(self) -> list[dict[str, str]]:
         """The system turn that all training rows begin with: a prompt should begin with it, too."""
-        data = self.plan.run.data
-        try:
-            system = common_system(data, self.task)
-        except TunewrightError:  # the training data may be gone by now
-            system = data.system
+        system = shared_system(self.plan.run.data, self.task)
         return [{"role": "system", "content": system}] if system else []
 
     @property

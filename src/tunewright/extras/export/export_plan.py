@@ -8,9 +8,9 @@ from typing import Any
 
 from tunewright.config.methods import METHODS
 from tunewright.config.tasks import TASKS
-from tunewright.data.prompts import common_system
+from tunewright.data.prompts import shared_system
 from tunewright.data.tokenized.tokenizer import load_tokenizer
-from tunewright.errors import Problem, TunewrightError, error
+from tunewright.errors import Problem, error
 from tunewright.extras.export.adapter_limits import adapter_limits, highest_rank
 from tunewright.extras.export.effective_alpha import effective_alpha
 from tunewright.extras.export.formats import FORMATS, ExportFormat, Way, format_of, missing, unknown
@@ -146,21 +146,13 @@ def _problems(row: ExportFormat, run: RunDir, plan: Plan, way: Way, quant: str) 
         instead = instead or f"tunewright chat {shlex.quote(run.name)}"
         if row.name != "hub":  # PEFT itself reads it there
             yield from (_refusal(row, way, limit, instead) for limit in adapter_limits(row, plan, config, tensors))
-    if row.name == "ollama" and '"""' in shared_system(plan):
+    if row.name == "ollama" and '"""' in shared_system(plan.run.data, plan.run.task):
         reason = N_("the system turn of its rows holds three quotes, which a Modelfile cannot")
         yield _refusal(row, way, reason, f"tunewright export {shlex.quote(run.name)} --to gguf")
     if row.is_gguf:
         tool = tool_folder(LLAMA_CPP) if is_here(LLAMA_CPP) else None
         instead = f"tunewright merge {shlex.quote(run.name)}"
         yield from (_refusal(row, way, limit, instead) for limit in converter_limits(plan, run.adapter_dir, tool))
-
-
-def shared_system(plan: Plan) -> str:
-    """The system turn that all training rows begin with; empty if they have none, or the data are gone."""
-    try:
-        return common_system(plan.run.data, plan.run.task) or ""
-    except TunewrightError:
-        return plan.run.data.system or ""
 
 
 def _refusal(row: ExportFormat, way: Way, reason: str, instead: str) -> Problem:
