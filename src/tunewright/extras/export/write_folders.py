@@ -88,16 +88,28 @@ def write_ct2(job: ExportJob) -> None:
                 shutil.copyfile(file, job.folder / file.name)
 
 
-def write_hub(job: ExportJob) -> None:
-    """The adapter as others can have it, or the merged model, with its card."""
-    copied = job.folder / job.folder.name
-    if job.plan.merges:
-        job.merged(copied)
-    else:
+def write_peft(job: ExportJob) -> None:
+    """The adapter as others can have it, with its card."""
+    with atomic_io.staging(job.folder) as scratch:
+        copied = scratch / job.plan.target.name  # the card calls it so
         adapter_copy.export(job.plan.run, copied)
-    for path in copied.iterdir():
-        path.rename(job.folder / path.name)
-    copied.rmdir()
+        _move(copied, job.folder)
+
+
+def write_hub(job: ExportJob) -> None:
+    """The same, or the merged model."""
+    if not job.plan.merges:
+        write_peft(job)
+        return
+    with atomic_io.staging(job.folder) as scratch:
+        job.merged(scratch / MERGED)
+        _move(scratch / MERGED, job.folder)
+
+
+def _move(source: Path, target: Path) -> None:
+    """The files of a folder into another one."""
+    for path in source.iterdir():
+        path.rename(target / path.name)
 
 
 def _template(job: ExportJob) -> str:
