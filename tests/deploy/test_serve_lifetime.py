@@ -17,9 +17,14 @@ import openai
 import psutil
 import pytest
 
-from tests.deploy.serving import Serving, serving
+from tests.deploy.serving import MODELS, Serving, serving
 from tests.deploy.tiny_gguf import END_IDS
 from tunewright.errors import ExportError
+from tunewright.extras.serve.front import Front
+from tunewright.extras.serve.gate import Access
+from tunewright.extras.serve.llama_backend import LlamaBackend
+from tunewright.extras.serve.llama_engine import LlamaEngine, LlamaModel
+from tunewright.extras.serve.run_front import FrontServer, bind
 
 # Tokens: a minute of writing for the tiny model, as llama.cpp looks only once a second whether its client is still there.
 LONG = 60_000
@@ -186,6 +191,26 @@ def test_an_engine_that_hangs_is_ended_and_started_again(tmp_path: Path) -> None
         assert client.post(CHAT, json=SHORT).status_code == 503
         assert client.post(CHAT, json=SHORT).status_code == 200
         assert served.engine.pid != pid and not psutil.pid_exists(pid)
+
+
+class Broken(LlamaBackend):
+    """A backend that does not come up."""
+
+    async def start(self) -> None:
+        raise httpx2.ConnectError("refused")
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_front_that_does_not_start_says_why(tmp_path: Path, in_background: bool) -> None:
+    server = FrontServer(bind("127.0.0.1", 0))
+    broken = Broken(LlamaEngine(LlamaModel(tmp_path), tmp_path / "log"), server.end_with, 1)
+    front = Front(broken, MODELS, Access(None))
+    with server.listener, pytest.raises(ExportError, match=r"E649.*refused") as failed:
+        if in_background:
+            with server.in_background(front):
+                pytest.fail("it is not served")
+        server.run(front)
+    assert failed.value.exit_code == 1
 
 
 SERVER = """

@@ -19,7 +19,7 @@ def serve(
     """An endpoint for these runs on this machine while the block lasts: `with tw.serve(run) as served: served.url`.
 
     Each run is a model by its name for any client of OpenAI's API, with the base URL `served.url + "/v1"`.
-    Raises: as `open_server`.
+    Raises: as `open_server`; ExportError E641, E649; TrainingError E506.
     """
     options = ServeOptions(
         port=port, api_key_file=Path(api_key_file) if api_key_file else None, with_system=with_system
