@@ -64,9 +64,11 @@ from tunewright.api.training import (
     wait_for_stop,
 )
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
     "Conversation",
+    "Sampling",
     "ServeOptions",
     "Served",
     "TrainedRun",

@@ -192,10 +192,10 @@ def _by_sessions(runs: Sequence[TrainedRun], options: ServeOptions, problem: Pro
 
 
 def _refuse_unfinished(run: TrainedRun) -> None:
-    """Raises: ConfigError E116; ModelError E324."""
+    """Raises: ConfigError E116; ModelError E324; TrainingError E515."""
     if not run.adapter.is_dir():
         raise error("E116", state=Phrase(run.state), verb="serve", needed=N_("finished"), name=run.name)
-    base_fingerprint.refuse_without_base(run.plan)
+    _refuse_changed_base(run)
 
 
 def _opening(run: TrainedRun, options: ServeOptions) -> "tuple[dict[str, object], ...]":
