@@ -22,8 +22,8 @@ import pytest
 import tunewright as tw
 from tests.deploy.tiny_gguf import write_adapter, write_model
 from tunewright import api
-from tunewright.api import serving
 from tunewright.errors import TunewrightError
+from tunewright.extras.deploy import gguf_cache
 from tunewright.extras.export.write_gguf import ADAPTER, BASE, MODEL
 from tunewright.rundir.run_dir import RunDir
 
@@ -51,9 +51,9 @@ def run(work: Path) -> Iterator[tw.TrainedRun]:
 
 def with_gguf(run: tw.TrainedRun, *, seed: int = 0) -> tw.TrainedRun:
     """The run with GGUF files in the cache, as if they had been made of it; as adapter with a seed."""
-    plan = serving._llama_plan(run, None, is_alone=not seed)
+    plan = gguf_cache.gguf_plan(run.dir, None, is_alone=not seed)
     assert not plan.problems
-    folder = serving._gguf_folder(run, plan)
+    folder = gguf_cache.gguf_folder(plan)
     folder.mkdir(parents=True)
     write_model(folder / (BASE if seed else MODEL))
     if seed:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 from tunewright.config.tasks import TASKS, Task
-from tunewright.data.prompts import common_system
+from tunewright.data.prompts import shared_system
 from tunewright.data.word_text import split_words
 from tunewright.diagnose.rules import diagnose
-from tunewright.errors import Problem, TunewrightError, TunewrightWarning
+from tunewright.errors import Problem, TunewrightWarning
 from tunewright.extras.eject import peft_script
 from tunewright.extras.export import export_run
 from tunewright.extras.export.export_run import ExportResult
@@ -19,7 +19,7 @@ from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
 from tunewright.extras.proof.check_deployed import ROWS as EXPORT_ROWS
 from tunewright.extras.session_requests import ProveRequest, ProveResult, ReplyRequest, ReplyResult
-from tunewright.launch import adapter_copy, start_run
+from tunewright.launch import start_run
 from tunewright.launch.session_client import SessionClient
 from tunewright.planning.memory_estimate import stored_bytes
 from tunewright.planning.run_plan import Plan
@@ -27,7 +27,6 @@ from tunewright.report import formatting
 from tunewright.report.run_report import write_report
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import base_fingerprint, file_names, output_targets
-from tunewright.rundir.base_model import BaseReference
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import DAMAGED, RunDir
 from tunewright.rundir.run_end import end_problems
@@ -205,11 +204,7 @@ class TrainedRun:
 
     def opening(self) -> list[dict[str, str]]:
         """The system turn that all training rows begin with: a prompt should begin with it, too."""
-        data = self.plan.run.data
-        try:
-            system = common_system(data, self.task)
-        except TunewrightError:  # the training data may be gone by now
-            system = data.system
+        system = shared_system(self.plan.run.data, self.task)
         return [{"role": "system", "content": system}] if system else []
 
     @property
@@ -312,27 +307,17 @@ class TrainedRun:
         """A plain PEFT and Trainer script for the same run, with its rows, that runs without Tunewright."""
         return peft_script.eject(self.dir, Path(folder))
 
-    @overload
-    def export(self, folder: str | Path) -> BaseReference: ...
-
-    @overload
     def export(
-        self, folder: str | Path, to: str, *, as_: str | None = None, quant: str | None = None, rows: int = EXPORT_ROWS,
-        check: bool = True, reporter: Reporter = SILENT,
-    ) -> ExportResult: ...  # fmt: skip
-
-    def export(
-        self, folder: str | Path, to: str | None = None, *, as_: str | None = None, quant: str | None = None,
+        self, folder: str | Path, to: str = "peft", *, as_: str | None = None, quant: str | None = None,
         rows: int = EXPORT_ROWS, check: bool = True, reporter: Reporter = SILENT,
-    ) -> BaseReference | ExportResult:  # fmt: skip
-        """The adapter as a new folder for other machines: no path of this one, its base by its public name; with checksums.
+    ) -> ExportResult:  # fmt: skip
+        """The run as a new folder for others. Without `to` the adapter for PEFT: no path of this machine, its base by its public
+        name; with checksums.
 
-        With `to` the format of another engine: `run.export("folder", to="gguf", quant="q8_0")`, `as_` "merged" or "adapter".
+        With `to` for another engine: `run.export("folder", to="gguf", quant="q8_0")`, `as_` "merged" or "adapter".
         It is compared with the run on up to `rows` held-out rows where an engine for it is here, unless `check` is off.
-        Raises: ConfigError E115, E116; as `extras.export.export_run.export`.
+        Raises: as `extras.export.export_run.export`.
         """
-        if to is None:
-            return adapter_copy.export(self.dir, Path(folder))
         return export_run.export(
             self.dir, self.session(), to, folder, as_=as_, quant=quant, rows=rows, check=check, reporter=reporter
         )
