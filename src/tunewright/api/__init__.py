@@ -65,9 +65,11 @@ from tunewright.api.training import (
 )
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
     "Conversation",
+    "Sampling",
     "ServeOptions",
     "Served",
     "TrainedRun",

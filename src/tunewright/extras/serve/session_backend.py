@@ -1,9 +1,9 @@
-"""Runs behind the front by their own sessions: what llama.cpp cannot carry is answered by PEFT itself, greedily, one by one."""
+"""Runs behind the front by their own sessions: what llama.cpp cannot carry is answered by PEFT itself, one by one."""
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from tunewright.extras.serve.api_request import ChatRequest, ClassifyRequest, Co
 from tunewright.extras.serve.backend import ServedModel
 from tunewright.extras.session_requests import LabelRequest, LabelResult, ReplyRequest, ReplyResult
 from tunewright.launch.session_client import SessionClient
-from tunewright.rundir.session_protocol import SessionRequest, SessionResult, TextInput, WordsInput
+from tunewright.rundir.session_protocol import Sampling, SessionRequest, SessionResult, TextInput, WordsInput
 
 ResultT = TypeVar("ResultT", bound=SessionResult)
 Usage = Mapping[str, int]
@@ -65,9 +65,8 @@ class SessionBackend:
         turns = [message.as_turn() for message in request.messages]
         if turns[0]["role"] != "system":
             turns = [*model.opening, *turns]
-        result = await self._ask(session, ReplyRequest(turns, request.answer_tokens()), ReplyResult)
-        text, has_stopped = _before(result.text, request.stops())
-        finish = "length" if result.is_cut and not has_stopped else "stop"
+        result = await self._ask(session, ReplyRequest(turns, request.answer_tokens(), _sampling(request)), ReplyResult)
+        text, finish = result.text, "length" if result.is_cut else "stop"
         answer = {"id": f"chatcmpl-{token_hex(12)}", "created": int(time.time()), "model": model.name}
         usage = _usage(result.prompt_tokens, result.completion_tokens)
         if request.stream:
@@ -117,10 +116,9 @@ class SessionBackend:
 
 
 def _refuse_ignored(request: ChatRequest) -> None:
-    """Raises: ApiError 400 for what a greedy answer cannot heed."""
-    greedy = "this engine gives the likeliest answer, and nothing else"
+    """Raises: ApiError 400 for what a session's answer cannot heed."""
+    reason = "this engine gives one answer in plain text, and samples by temperature and top_p alone"
     requested = {
-        "temperature": request.temperature > 0,
         "n": request.n > 1,
         "logprobs": request.logprobs,
         "tools": bool(request.tools),
@@ -131,7 +129,7 @@ def _refuse_ignored(request: ChatRequest) -> None:
     }
     for field_name, is_requested in requested.items():
         if is_requested:
-            raise unsupported(field_name, greedy)
+            raise unsupported(field_name, reason)
 
 
 def _as_input(assigned: str | list[str], session: ServedSession) -> TextInput | WordsInput:
@@ -160,10 +158,10 @@ def _classified(number: int, result: LabelResult, session: ServedSession) -> dic
     return {"index": number, **label, "probs": probs, "num_classes": len(result.labels)}
 
 
-def _before(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """The text up to the first of these, and whether there is one."""
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+def _sampling(request: ChatRequest) -> Sampling:
+    return {
+        "temperature": request.temperature, "top_p": request.top_p, "seed": request.seed, "stop": request.stops(),
+    }  # fmt: skip
 
 
 def _usage(prompt_tokens: int, completion_tokens: int) -> Usage:
