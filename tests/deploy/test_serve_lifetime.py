@@ -25,6 +25,8 @@ from tunewright.extras.serve.gate import Access
 from tunewright.extras.serve.llama_backend import LlamaBackend
 from tunewright.extras.serve.llama_engine import LlamaEngine, LlamaModel
 from tunewright.extras.serve.run_front import FrontServer, bind
+from tunewright.extras.serve.session_backend import ServedSession, SessionBackend
+from tunewright.extras.session_requests import ReplyResult
 
 # Tokens: a minute of writing for the tiny model, as llama.cpp looks only once a second whether its client is still there.
 LONG = 60_000
@@ -191,6 +193,45 @@ def test_an_engine_that_hangs_is_ended_and_started_again(tmp_path: Path) -> None
         assert client.post(CHAT, json=SHORT).status_code == 503
         assert client.post(CHAT, json=SHORT).status_code == 200
         assert served.engine.pid != pid and not psutil.pid_exists(pid)
+
+
+class Talking:
+    """In the place of a session: its answer has no end until somebody ends it."""
+
+    def __init__(self) -> None:
+        self.interrupted = threading.Event()
+        self.num_answers = 0
+
+    def request(self, _request: object, _result: object, *, on_text: Callable[[str], None]) -> ReplyResult:
+        self.interrupted.clear()
+        self.num_answers += 1
+        on_text("")
+        while not self.interrupted.wait(0.01):
+            on_text("a")
+        return ReplyResult("a", 1, 1, is_cut=False)
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    close = interrupt
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_session_stops_when_its_client_hangs_up(stream: bool) -> None:
+    session: Any = Talking()
+    server = FrontServer(bind("127.0.0.1", 0))
+    backend = SessionBackend({"first": ServedSession(session, "causal_lm")}, 512, server.end_with)
+    front = Front(backend, MODELS, Access(None))
+    with server.listener, server.in_background(front), httpx2.Client(base_url=server.url) as client:
+        for number in (1, 2):
+            if stream:
+                with client.stream("POST", CHAT, json={**SHORT, "stream": True}) as response:
+                    assert any('"content": "a"' in line for line in response.iter_lines())
+            else:
+                with pytest.raises(httpx2.ReadTimeout):
+                    client.post(CHAT, json=SHORT, timeout=0.5)
+            until(lambda: session.interrupted.is_set() and front._admitted == 0)
+            assert session.num_answers == number
 
 
 class Broken(LlamaBackend):
