@@ -43,7 +43,7 @@ test-deploy: $(STAMP)
 
 # No training and no model: the tests to run all the time.
 test-unit: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m "not slow and not processes" tests/contract tests/unit
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not processes" tests/contract tests/unit
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import tunewright
 
+pytestmark = pytest.mark.processes
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy")
 WORKER_SIDE = (
     "tunewright.engine",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.processes
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy")
 BEST_OF = 5
 HELP_SECONDS = 0.5

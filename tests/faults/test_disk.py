@@ -8,6 +8,7 @@ import errno
 import os
 import resource
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,24 @@ class Refusing(TrainerCallback):
         limit(self.size if self.at_end else resource.RLIM_INFINITY)
 
 
+@contextmanager
+def limits_end() -> Iterator[None]:
+    """No limit outlives this block: pytest itself may be writing into a large file."""
+    try:
+        yield
+    finally:
+        limit(resource.RLIM_INFINITY)
+
+
+def train(run: RunDir, refusing: Refusing) -> int:
+    with limits_end():
+        return in_process.work(run, [refusing])
+
+
 @pytest.fixture(autouse=True)
-def _no_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """The report, which is larger than the limit, is not what is looked at."""
     monkeypatch.setattr(in_process, "write_report", lambda run, findings: None)
-    yield
-    limit(resource.RLIM_INFINITY)
 
 
 @pytest.fixture
@@ -88,7 +101,7 @@ def leftovers(run: RunDir) -> list[str]:
 
 @pytest.mark.parametrize("size", [OPTIMIZER_LIMIT, ADAPTER_LIMIT])
 def test_training_goes_on_without_some_of_its_checkpoints(size: int, run: RunDir) -> None:
-    assert in_process.work(run, [Refusing({4, 6, 12}, size)]) == 0
+    assert train(run, Refusing({4, 6, 12}, size)) == 0
     assert unsaved(run) == [4, 6, 12]
     assert saved(run) == [2, 8, 10]
     assert run.result().best_step in (8, 10)  # the loss falls, but what is not saved cannot be gone back to
@@ -99,22 +112,20 @@ def test_training_goes_on_without_some_of_its_checkpoints(size: int, run: RunDir
 
 
 def test_three_in_a_row_end_the_run_and_it_goes_on_from_the_last_that_was_saved(run: RunDir) -> None:
-    assert in_process.work(run, [Refusing({4, 6, 8}, OPTIMIZER_LIMIT)]) == EXIT_MEMORY
+    assert train(run, Refusing({4, 6, 8}, OPTIMIZER_LIMIT)) == EXIT_MEMORY
     problem = run.info().problems[0]
     assert (problem.code, problem.values["step"]) == ("E510", 8)
     assert leftovers(run) == ["checkpoint-2"]
-    limit(resource.RLIM_INFINITY)
     assert in_process.work(run) == 0
     assert saved(run) == [2, 4, 6, 8, 10, 12]
 
 
 def test_an_adapter_that_cannot_be_saved_is_no_fault_of_ours_and_can_be_saved_later(run: RunDir) -> None:
-    assert in_process.work(run, [Refusing((), ADAPTER_LIMIT, at_end=True)]) == EXIT_MEMORY
+    assert train(run, Refusing((), ADAPTER_LIMIT, at_end=True)) == EXIT_MEMORY
     problem = run.info().problems[0]
     assert (problem.code, problem.values["what"]) == ("E510", "the adapter")
     assert not run.adapter_dir.exists()
     assert not list(run.path.glob(".staging-*"))
-    limit(resource.RLIM_INFINITY)
     assert in_process.work(run) == 0
     assert run.adapter_dir.is_dir()
 
@@ -161,9 +172,8 @@ def test_what_libraries_say_of_the_disk_is_understood(library: str, fault: str, 
     path = tmp_path / "file"
     if fault == "full":
         path.symlink_to("/dev/full")
-    else:
-        limit(ADAPTER_LIMIT)
-    with pytest.raises(OSError) as caught, disk_faults(tmp_path):
+    with limits_end(), pytest.raises(OSError) as caught, disk_faults(tmp_path):
+        limit(ADAPTER_LIMIT if fault == "limit" else resource.RLIM_INFINITY)
         WRITERS[library](path)
     expected = errno.ENOSPC if fault == "full" else errno.EFBIG
     assert caught.value.errno == (errno.EIO if library == "torch" else expected)  # torch does not pass the number on

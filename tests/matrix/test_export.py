@@ -154,10 +154,12 @@ def test_a_merge_that_answers_otherwise_is_refused_and_leaves_no_folder(
 ) -> None:
     run = run_for(tiny_model(), shop_rows, tmp_path / "run", **{"train.learning_rate": 2e-2})
     monkeypatch.setattr("tunewright.engine.export.save_model.merged_model", lambda model, plan: model.unload())
-    with pytest.raises(TunewrightError) as caught:
-        SessionServer(run.dir, lambda message: None).merge(MergeRequest(str(tmp_path / "merged")))
-    assert [problem.code for problem in caught.value.problems] == ["E602"]
-    assert not (tmp_path / "merged").exists()
+    for compare_answers in (True, False):  # logits alone tell it, too
+        request = MergeRequest(str(tmp_path / "merged"), compare_answers=compare_answers)
+        with pytest.raises(TunewrightError) as caught:
+            SessionServer(run.dir, lambda message: None).merge(request)
+        assert [problem.code for problem in caught.value.problems] == ["E602"]
+        assert not (tmp_path / "merged").exists()
 
 
 def test_labels_of_several_kinds_are_compared(tiny_model: Callable[..., Path], tmp_path: Path) -> None:

@@ -4,17 +4,18 @@ Requests and replies are those of `rundir/session_protocol.py`, lines on standar
 the log.
 """
 
+import gc
 import json
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TextIO, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jinja2
 from peft import PeftModel
@@ -274,9 +275,8 @@ class SessionServer:
             inputs = [self.tokenizer.encode(text) for text in ("Hello, I am a", "The answer is", "1, 2, 3,")]
         folder = Path(request.target) if request.target else self.run.path / file_names.MERGED
         readme = card(self.plan, self.run, self.run.result().baseline, is_merged=True)
-        return merge(
-            self.model, folder.resolve(), self.plan, self.tokenizer, inputs, config.eval.max_new_tokens, readme
-        )
+        max_new_tokens = config.eval.max_new_tokens if request.compare_answers else 0
+        return merge(self.model, folder.resolve(), self.plan, self.tokenizer, inputs, max_new_tokens, readme)
 
     def hand_over(self) -> PeftModel:
         """The model, no longer referenced here, so that the caller can free its memory."""
@@ -304,7 +304,9 @@ def session_operations(session: SessionServer) -> Operations:
     )
 
 
-def serve(run: RunDir, requests: TextIO, send: Send, load: Callable[[RunDir, Send], Operations] = operations) -> None:
+def serve(
+    run: RunDir, requests: Iterable[str], send: Send, load: Callable[[RunDir, Send], Operations] = operations
+) -> None:
     """Serve requests until the input ends. A failed request keeps the session, unless its operation uses up the model."""
     loaded: Operations | None = None
     for line in requests:
@@ -314,8 +316,7 @@ def serve(run: RunDir, requests: TextIO, send: Send, load: Callable[[RunDir, Sen
         _interrupted.clear()
         try:
             loaded = loaded or load(run, send)
-            operation = loaded[name]
-            result = operation.perform(operation.request(**values))
+            result = loaded[name].perform(loaded[name].request(**values))
             send(ResultReply(result.to_json()))
         except TunewrightError as fault:
             send(ErrorReply(tuple(fault.problems)))
@@ -327,6 +328,7 @@ def serve(run: RunDir, requests: TextIO, send: Send, load: Callable[[RunDir, Sen
             send(ErrorReply(tuple(error("E802", reason=f"{type(fault).__name__}: {fault}").problems)))
         if loaded and name in loaded and loaded[name].uses_up_model:
             loaded = None
+            gc.collect()  # modules refer to one another: the model's memory is free before the next request, not after it
 
 
 def main(load: Callable[[RunDir, Send], Operations] = operations) -> None:

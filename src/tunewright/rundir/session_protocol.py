@@ -146,6 +146,8 @@ class MergeRequest(SessionRequest):
     do = "merge"
     target: str | None
     """An absolute path; the run's own merged/ if None."""
+    compare_answers: bool = True
+    """Whether answers are compared, and not logits alone: what is exported is asked for all its answers afterwards."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,9 @@ class MergeResult(SessionResult):
     bytes: int
     """Size of all files."""
     prompts: int
-    """How many inputs it was checked on."""
+    """How many answers were compared; logits always are."""
     equal: int
-    """How many of them have equal answers."""
+    """How many of them are equal."""
     max_logit_difference: float
     """Largest absolute difference of a logit."""
     base: str | None = None

@@ -45,6 +45,7 @@ def in_terminal(*words: str, columns: int = 80) -> str:
     return written.decode()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("columns", [200, 80, 50])
 def test_the_end_of_a_training_shows_colours_and_no_codes(make_run: MakeRun, columns: int) -> None:
     shown = in_terminal("runs", "watch", make_run().name, columns=columns)

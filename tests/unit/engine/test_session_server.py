@@ -2,6 +2,8 @@
 
 import io
 import json
+import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,16 @@ class FailRequest(SessionRequest):
 
     do = "fail"
     what: str
+
+
+class Model:
+    """Refers to itself, as modules do."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def merge(self, request: MergeRequest) -> MergeResult:
+        return MergeResult("merged", bytes=1, prompts=1, equal=1, max_logit_difference=0.0)
 
 
 class Session:
@@ -101,3 +113,20 @@ def test_a_model_that_was_used_up_is_loaded_again() -> None:
     session = Session()
     session.serve(MergeRequest(None), ANSWER, ANSWER)
     assert session.loads == 2
+
+
+def test_a_model_that_was_used_up_is_freed_before_the_next_request() -> None:
+    """A converter runs beside the session then, and needs its memory."""
+    models: list[weakref.ref[Model]] = []
+
+    def load(run: RunDir, send: Send) -> Operations:
+        model = Model()
+        models.append(weakref.ref(model))
+        return by_name(Operation(MergeRequest, model.merge, uses_up_model=True))
+
+    def requests() -> Iterator[str]:
+        yield MergeRequest(None).to_line()
+        assert [model() for model in models] == [None]
+
+    serve(RunDir(Path("run")), requests(), lambda reply: None, load)
+    assert len(models) == 1

@@ -46,7 +46,7 @@ def answering(replies: Mapping[str, Reply]) -> Iterator[FakeEndpoint]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     fake.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=[0.01])  # seconds until it looks whether it is to end
     thread.start()
     try:
         yield fake

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tunewright.rundir import run_lock
+
 IN_MEMORY = Path("/dev/shm")
 
 
@@ -17,3 +19,9 @@ def memory_path(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who meets a held lock says so soon, where nobody only looks at it for a moment."""
+    monkeypatch.setattr(run_lock, "PATIENCE_SECONDS", 0.05)

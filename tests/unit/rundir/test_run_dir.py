@@ -41,6 +41,7 @@ def test_a_folder_in_use_is_never_taken(tmp_path: Path) -> None:
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("pid", [os.getpid(), 1, 2**22 + 1, None], ids=["mine", "init", "nobody", "none"])
 def test_live_means_that_somebody_holds_the_lock_whatever_the_record_says(run: run_dir.RunDir, pid: int | None) -> None:
     run.update_info(state="running", parent={"pid": pid, "started": 1.0} if pid else None)
@@ -54,6 +55,7 @@ def test_live_means_that_somebody_holds_the_lock_whatever_the_record_says(run: r
     assert not run.path.exists()
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("state", ["failed", "finished", "stopped"])
 def test_a_run_that_has_ended_is_not_removed_under_its_owner(run: run_dir.RunDir, state: str) -> None:
     run.update_info(state=state)

@@ -36,7 +36,7 @@ SCORES = {"held_out_loss": 1.5}
     [
         (AnswerRequest([WORDS], 8, with_base=True), {"prompts": [WORDS], "max_new_tokens": 8, "with_base": True}),
         (EvaluateRequest(None), {"rows": None}),
-        (MergeRequest("/merged"), {"target": "/merged"}),
+        (MergeRequest("/merged"), {"target": "/merged", "compare_answers": True}),
         (PromptedRequest(3), {"shots": 3}),
         (ProveRequest(), {}),
         (ReplyRequest([], 8, GREEDY, of_base=True),

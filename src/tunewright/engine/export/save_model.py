@@ -131,6 +131,7 @@ class _ModelOutputs:
     """A model's outputs for some inputs: an answer or labels for each, and its logits."""
 
     answers: list[Any]
+    """None where answers are not compared."""
     logits: list[Tensor]
 
     def equal(self, other: "_ModelOutputs") -> int:
@@ -151,7 +152,8 @@ def _model_outputs(
     logits = [next_logits(model, plan, ids) for ids in inputs]
     if plan.run.task in LABELLED:
         return _ModelOutputs([_label(row, plan.facts.data.problem_type) for row in logits], logits)
-    return _ModelOutputs(generate(model, inputs, tokenizer, max_new_tokens=max_new_tokens), logits)
+    answers = generate(model, inputs, tokenizer, max_new_tokens=max_new_tokens) if max_new_tokens else []
+    return _ModelOutputs(answers, logits)
 
 
 @torch.inference_mode()
@@ -184,7 +186,8 @@ def merge(
 
     A quantized base is dequantized first: a sum of quantized weights and an update would be rounded to quantized ones
     again. The merged model is then compared with the adapter on that plain base; how far this is from the quantized
-    model is under `quantized`. `readme` is the text of its card.
+    model is under `quantized`. With `max_new_tokens` 0 a generating model's logits are compared, and no answers.
+    `readme` is the text of its card.
     Raises: ConfigError E115 if the folder is in use; ExportError E603 if the method cannot be merged, E602 if answers or
     logits differ; TrainingError E511 if a sum of base and adapter is not finite.
     Cost: memory of the plain base model; disk of the merged one.
@@ -204,15 +207,17 @@ def merge(
     merged = merged_model(model, plan)
     after = _model_outputs(merged, plan, tokenizer, inputs, max_new_tokens)
     equal, difference = before.equal(after), before.difference(after)
-    if equal < len(inputs) or difference > MERGE_TOLERANCE[plan.run.model.precision] * max(1.0, before.scale()):
-        raise error("E602", equal=equal, total=len(inputs), difference=f"{difference:.2g}")
-    logger.info("merged: %d of %d answers are equal, logits differ by at most %.2g", equal, len(inputs), difference)
+    if equal < len(before.answers) or difference > MERGE_TOLERANCE[plan.run.model.precision] * max(1.0, before.scale()):
+        raise error("E602", equal=equal, total=len(before.answers), difference=f"{difference:.2g}")
+    logger.info(
+        "merged: %d of %d answers are equal, logits differ by at most %.2g", equal, len(before.answers), difference
+    )
     _publish(merged, target, plan, tokenizer, readme)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     return MergeResult(
         path=str(target),
         bytes=size,
-        prompts=len(inputs),
+        prompts=len(before.answers),
         equal=equal,
         max_logit_difference=difference,
         base=plain_base,

@@ -23,6 +23,8 @@ class ExportJob:
     folder: Path
     session: SessionClient
     reporter: Reporter
+    answers_compared_later: bool = False
+    """Whether an engine is asked for all answers of what is written, so that a merge need not generate any."""
 
     @property
     def name(self) -> str:
@@ -30,9 +32,10 @@ class ExportJob:
         return self.plan.run.name
 
     def merged(self, folder: Path) -> MergeResult:
-        """Base and adapter as one model in a new folder, checked against the adapter's answers. Raises: as a merge does."""
+        """Base and adapter as one model in a new folder, checked against the adapter. Raises: as a merge does."""
         self.reporter.note(_("Merging base and adapter"))
-        result = self.session.request(MergeRequest(str(folder)), MergeResult, self.reporter)
+        request = MergeRequest(str(folder), compare_answers=not self.answers_compared_later)
+        result = self.session.request(request, MergeResult, self.reporter)
         complete_for_converter(folder, self.plan.plan)
         return result
 

@@ -113,9 +113,10 @@ def _to_folder(plan: ExportPlan, session: SessionClient, rows: int, reporter: Re
     started = perf_counter()
     folder = output_targets.output_folder(plan.target, num_bytes=plan.bytes + plan.scratch_bytes)
     with plan.run.private(), making(folder) as staged:  # what a killed export left here is swept by the next one
-        record, proof = _write(plan, staged, session, reporter)
+        compares = bool(rows) and plan.row.is_gguf
+        record, proof = _write(ExportJob(plan, staged, session, reporter, answers_compared_later=compares))
         written_seconds = perf_counter() - started
-        if rows and plan.row.is_gguf:
+        if compares:
             proof = _proof(plan, staged, session, rows, reporter)
         if proof:
             check_deployed.keep(plan.run, proof, staged)
@@ -135,19 +136,17 @@ def _to_hub(plan: ExportPlan, session: SessionClient, name: str, reporter: Repor
     with plan.run.private(), TemporaryDirectory(dir=home() / "downloads") as scratch:
         folder = Path(scratch) / target.name.rpartition("/")[2]
         folder.mkdir()
-        record, _no_proof = _write(plan, folder, session, reporter)
+        record, _no_proof = _write(ExportJob(plan, folder, session, reporter))
         url = hub.upload(folder, target, reporter)
     return ExportResult(plan, url, record, None, perf_counter() - started)
 
 
-def _write(
-    plan: ExportPlan, folder: Path, session: SessionClient, reporter: Reporter
-) -> tuple[ExportRecord, Proof | None]:
+def _write(job: ExportJob) -> tuple[ExportRecord, Proof | None]:
     """Fill the folder; its record, and the proof of a writer that compares what it writes by itself."""
-    proof = WRITERS[plan.row.name](ExportJob(plan, folder, session, reporter))
-    record = _record(plan, folder)
-    if not plan.row.is_plain:
-        atomic_io.write_json(folder / EXPORT_JSON, record.to_stored())
+    proof = WRITERS[job.plan.row.name](job)
+    record = _record(job.plan, job.folder)
+    if not job.plan.row.is_plain:
+        atomic_io.write_json(job.folder / EXPORT_JSON, record.to_stored())
     return record, proof
 
 
