@@ -38,7 +38,7 @@ def test_the_page_runs(shop_rows: Path, tmp_path: Path, home: Path) -> None:
         assert files <= {path.name for path in (tmp_path / folder).iterdir()}, folder
     proof = json.loads((tmp_path / "shop-gguf/proof.json").read_text())
     assert "failed" not in {check["outcome"] for check in proof["checks"]}
-    (code,) = blocks(PAGES[0], "python")
+    _of_onnx, code = blocks(PAGES[0], "python")  # the first is run by test_onnx.py
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

@@ -17,13 +17,22 @@ import openai
 import psutil
 import pytest
 
-from tests.deploy.serving import Serving, serving
+from tests.deploy.serving import MODELS, Serving, serving
+from tests.deploy.tiny_gguf import END_IDS
 from tunewright.errors import ExportError
+from tunewright.extras.serve.front import Front
+from tunewright.extras.serve.gate import Access
+from tunewright.extras.serve.llama_backend import LlamaBackend
+from tunewright.extras.serve.llama_engine import LlamaEngine, LlamaModel
+from tunewright.extras.serve.run_front import FrontServer, bind
+from tunewright.extras.serve.session_backend import ServedSession, SessionBackend
+from tunewright.extras.session_requests import ReplyResult
 
-LONG = 60_000  # tokens: seconds of writing for the tiny model, as its context grows
+# Tokens: a minute of writing for the tiny model, as llama.cpp looks only once a second whether its client is still there.
+LONG = 60_000
 CHAT = "/v1/chat/completions"
 SHORT: Any = {"model": "first", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
-ENDLESS: Any = {**SHORT, "max_tokens": LONG - 100, "logit_bias": {"97": -100.0}}  # the end token is never written
+ENDLESS: Any = {**SHORT, "max_tokens": LONG - 100, "logit_bias": {str(number): -100.0 for number in END_IDS}}
 
 
 def until(holds: Callable[[], object], seconds: float = 30) -> None:
@@ -54,7 +63,7 @@ def cancelled(served: Serving) -> int:
 def test_a_client_that_hangs_up_ends_its_generation(slow: Serving) -> None:
     with slow.client() as client:
         with pytest.raises(httpx2.ReadTimeout):
-            client.post(CHAT, json=ENDLESS, timeout=1.0)
+            client.post(CHAT, json=ENDLESS, timeout=1.2)  # shortly after such a look: it goes on until the next one
         until(lambda: cancelled(slow) == 1 and slow.front._admitted == 0)
         with client.stream("POST", CHAT, json={**ENDLESS, "stream": True}) as response:
             next(response.iter_lines())
@@ -184,6 +193,65 @@ def test_an_engine_that_hangs_is_ended_and_started_again(tmp_path: Path) -> None
         assert client.post(CHAT, json=SHORT).status_code == 503
         assert client.post(CHAT, json=SHORT).status_code == 200
         assert served.engine.pid != pid and not psutil.pid_exists(pid)
+
+
+class Talking:
+    """In the place of a session: its answer has no end until somebody ends it."""
+
+    def __init__(self) -> None:
+        self.interrupted = threading.Event()
+        self.num_answers = 0
+
+    def request(self, _request: object, _result: object, *, on_text: Callable[[str], None]) -> ReplyResult:
+        self.interrupted.clear()
+        self.num_answers += 1
+        on_text("")
+        while not self.interrupted.wait(0.01):
+            on_text("a")
+        return ReplyResult("a", 1, 1, is_cut=False)
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    close = interrupt
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_session_stops_when_its_client_hangs_up(stream: bool) -> None:
+    session: Any = Talking()
+    server = FrontServer(bind("127.0.0.1", 0))
+    backend = SessionBackend({"first": ServedSession(session, "causal_lm")}, 512, server.end_with)
+    front = Front(backend, MODELS, Access(None))
+    with server.listener, server.in_background(front), httpx2.Client(base_url=server.url) as client:
+        for number in (1, 2):
+            if stream:
+                with client.stream("POST", CHAT, json={**SHORT, "stream": True}) as response:
+                    assert any('"content": "a"' in line for line in response.iter_lines())
+            else:
+                with pytest.raises(httpx2.ReadTimeout):
+                    client.post(CHAT, json=SHORT, timeout=0.5)
+            until(lambda: session.interrupted.is_set() and front._admitted == 0)
+            assert session.num_answers == number
+
+
+class Broken(LlamaBackend):
+    """A backend that does not come up."""
+
+    async def start(self) -> None:
+        raise httpx2.ConnectError("refused")
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_front_that_does_not_start_says_why(tmp_path: Path, in_background: bool) -> None:
+    server = FrontServer(bind("127.0.0.1", 0))
+    broken = Broken(LlamaEngine(LlamaModel(tmp_path), tmp_path / "log"), server.end_with, 1)
+    front = Front(broken, MODELS, Access(None))
+    with server.listener, pytest.raises(ExportError, match=r"E649.*refused") as failed:
+        if in_background:
+            with server.in_background(front):
+                pytest.fail("it is not served")
+        server.run(front)
+    assert failed.value.exit_code == 1
 
 
 SERVER = """

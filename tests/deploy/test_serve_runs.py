@@ -1,10 +1,15 @@
 """`tw.serve` and `tunewright serve`: a run behind its own session, behind llama.cpp, several on one base."""
 
+import fcntl
 import json
+import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +22,8 @@ import pytest
 import tunewright as tw
 from tests.deploy.tiny_gguf import write_adapter, write_model
 from tunewright import api
-from tunewright.api import serving
 from tunewright.errors import TunewrightError
+from tunewright.extras.deploy import gguf_cache
 from tunewright.extras.export.write_gguf import ADAPTER, BASE, MODEL
 from tunewright.rundir.run_dir import RunDir
 
@@ -46,9 +51,9 @@ def run(work: Path) -> Iterator[tw.TrainedRun]:
 
 def with_gguf(run: tw.TrainedRun, *, seed: int = 0) -> tw.TrainedRun:
     """The run with GGUF files in the cache, as if they had been made of it; as adapter with a seed."""
-    plan = serving._llama_plan(run, None, is_alone=not seed)
+    plan = gguf_cache.gguf_plan(run.dir, None, is_alone=not seed)
     assert not plan.problems
-    folder = serving._gguf_folder(run, plan)
+    folder = gguf_cache.gguf_folder(plan)
     folder.mkdir(parents=True)
     write_model(folder / (BASE if seed else MODEL))
     if seed:
@@ -74,7 +79,13 @@ def test_a_run_is_served_by_its_own_session(run: tw.TrainedRun) -> None:
         chunks = list(chat.create(model=run.name, messages=HELLO, max_tokens=8, **options))
         assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == expected
         assert chunks[-1].usage == whole.usage
-        for field, value in {"temperature": 0.7, "n": 2, "logprobs": True, "tools": [], "presence_penalty": 1}.items():
+        varied: Any = {"max_tokens": 8, "temperature": 1.5, "top_p": 0.9, "seed": 5}
+        sampled = [chat.create(model=run.name, messages=HELLO, **varied).choices[0] for _ in range(2)]
+        assert sampled[0].message.content == sampled[1].message.content != expected
+        stop = (whole.choices[0].message.content or "")[2]
+        ended = chat.create(model=run.name, messages=HELLO, max_tokens=8, stop=[stop]).choices[0]
+        assert (ended.message.content, ended.finish_reason) == (expected.partition(stop)[0], "stop")
+        for field, value in {"n": 2, "logprobs": True, "tools": [], "presence_penalty": 1}.items():
             body: Any = {field: value if value != [] else [{"type": "function", "function": {"name": "f"}}]}
             with pytest.raises(openai.BadRequestError) as refused:
                 chat.create(model=run.name, messages=HELLO, **body)
@@ -164,6 +175,50 @@ def test_the_command_serves_until_it_is_ended(run: tw.TrainedRun) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+def test_an_answer_is_streamed_and_can_be_interrupted(run: tw.TrainedRun) -> None:
+    pieces: list[str] = []
+
+    def read(piece: str) -> None:
+        pieces.append(piece)
+        if len(pieces) == 3:
+            run.interrupt()
+
+    text = run.reply(HELLO, max_new_tokens=2000, on_text=read)
+    assert "".join(pieces) == text and pieces[0] == ""
+    whole = run.reply(HELLO, max_new_tokens=2000)
+    assert whole.startswith(text.rstrip("\ufffd")) and len(text) < len(whole), "the session lives on"
+    assert run.reply(HELLO, max_new_tokens=8) == run.answers([HELLO], max_new_tokens=8)[0]["tuned"]
+
+
+def test_ctrl_c_ends_an_answer_and_ctrl_d_the_chat(run: tw.TrainedRun) -> None:
+    words = [sys.executable, "-m", "tunewright", "chat", str(run.path), "--max-new-tokens", "2000"]
+    leader, follower = pty.openpty()
+    written = b""
+
+    def read_until(words: bytes) -> None:
+        nonlocal written
+        while words not in written:
+            assert select.select([leader], [], [], 120)[0], written
+            written += os.read(leader, 65536)
+        written = written.partition(words)[2]
+
+    def of_the_terminal() -> None:  # so that its Ctrl-C reaches the command
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    with subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower, preexec_fn=of_the_terminal) as chat:
+        os.close(follower)
+        for _ in range(2):
+            read_until(b"you ")
+            os.write(leader, b"Hello\n")
+            read_until(b"tuned ")
+            os.write(leader, b"\x03")
+        read_until(b"you ")
+        os.write(leader, b"\x04")
+        assert chat.wait(60) == 0
+    os.close(leader)
 
 
 def test_a_run_handle_is_not_disturbed(run: tw.TrainedRun) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-HIDDEN, FEED, HEADS, CONTEXT = 32, 64, 2, 4096
+HIDDEN, FEED, HEADS = 32, 64, 2
+CONTEXT = 2**16  # a server caps an answer at what the model was trained for
 TURN = "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
 CALLS = "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
 START = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -14,6 +15,7 @@ TOOLS = "{% if tools %}{% for tool in tools %}{{ tool | tojson }}{% endfor %}{% 
 WITH_TOOLS = TOOLS + "{% for message in messages %}" + TURN + CALLS + "<|im_end|>\n{% endfor %}" + START
 CHARACTERS = "".join(map(chr, range(32, 127))) + "\n"  # ASCII alone, so that every answer is one character a token
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+END_IDS = (len(CHARACTERS), len(CHARACTERS) + 2)
 
 
 def token_ids(text: str) -> list[int]:

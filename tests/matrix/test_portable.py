@@ -61,8 +61,9 @@ def test_an_export_holds_no_path_and_loads_elsewhere(
     folder = tiny_model(family)
     (folder / "LICENSE").write_text("as you like")
     run = run_for(folder, task_rows[task], tmp_path / "run", task=task, **settings)
-    base = run.export(tmp_path / "shared")
-    assert (base.name, base.hub_id) == (folder.name, "")
+    result = run.export(tmp_path / "shared")
+    assert (result.base.name, result.base.hub_id, result.place) == (folder.name, "", str(tmp_path / "shared"))
+    assert set(result.record.files) == texts(tmp_path / "shared").keys()
     shared = tmp_path / "elsewhere" / "shared"
     shutil.copytree(tmp_path / "shared", shared)
 

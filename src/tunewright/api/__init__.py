@@ -46,7 +46,7 @@ from tunewright.api.run_folders import (
     write_file,
 )
 from tunewright.api.run_handle import Conversation, TrainedRun
-from tunewright.api.serving import Served, open_server, serve
+from tunewright.api.serving import open_server, serve
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
 from tunewright.api.system import doctor, environment
 from tunewright.api.training import (
@@ -63,10 +63,13 @@ from tunewright.api.training import (
     train_loaded,
     wait_for_stop,
 )
+from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
     "Conversation",
+    "Sampling",
     "ServeOptions",
     "Served",
     "TrainedRun",

@@ -1,24 +1,25 @@
 """A run that was trained, and what can be done with it: scores, chat, answers, merge, report. Torch-free."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal
 
 from tunewright.config.tasks import TASKS, Task
-from tunewright.data.prompts import common_system
+from tunewright.data.prompts import shared_system
 from tunewright.data.word_text import split_words
 from tunewright.diagnose.rules import diagnose
-from tunewright.errors import Problem, TunewrightError, TunewrightWarning
+from tunewright.errors import Problem, TunewrightWarning
 from tunewright.extras.eject import peft_script
 from tunewright.extras.export import export_run
 from tunewright.extras.export.export_run import ExportResult
 from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
 from tunewright.extras.proof.check_deployed import ROWS as EXPORT_ROWS
-from tunewright.extras.session_requests import ProveRequest, ProveResult
-from tunewright.launch import adapter_copy, start_run
+from tunewright.extras.session_requests import ProveRequest, ProveResult, ReplyRequest, ReplyResult
+from tunewright.launch import start_run
 from tunewright.launch.session_client import SessionClient
 from tunewright.planning.memory_estimate import stored_bytes
 from tunewright.planning.run_plan import Plan
@@ -26,11 +27,11 @@ from tunewright.report import formatting
 from tunewright.report.run_report import write_report
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import base_fingerprint, file_names, output_targets
-from tunewright.rundir.base_model import BaseReference
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import DAMAGED, RunDir
 from tunewright.rundir.run_end import end_problems
 from tunewright.rundir.session_protocol import (
+    GREEDY,
     AnswerRequest,
     AnswerResult,
     EvaluateRequest,
@@ -38,10 +39,12 @@ from tunewright.rundir.session_protocol import (
     MergeRequest,
     MergeResult,
     PromptInput,
+    Sampling,
 )
 from tunewright.security import html_table
 
 CHAT_TOKENS = 256
+Speaker = Literal["base", "tuned"]
 SHOTS = 3
 RESULT_KEYS = (
     "before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
@@ -201,11 +204,7 @@ class TrainedRun:
 
     def opening(self) -> list[dict[str, str]]:
         """The system turn that all training rows begin with: a prompt should begin with it, too."""
-        data = self.plan.run.data
-        try:
-            system = common_system(data, self.task)
-        except TunewrightError:  # the training data may be gone by now
-            system = data.system
+        system = shared_system(self.plan.run.data, self.task)
         return [{"role": "system", "content": system}] if system else []
 
     @property
@@ -247,11 +246,37 @@ class TrainedRun:
         Single labels come with `tuned_probability` and `base_probability`. Warns once (TunewrightWarning) where the base is
         not the one that the adapter was trained on.
         """
-        if self._session is None:
-            for problem in self.base_problems():
-                warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=2)
+        self._warn_of_changed_base()
         request = AnswerRequest(list(prompts), max_new_tokens=max_new_tokens, with_base=with_base)
         return self.session().request(request, AnswerResult, reporter).by_prompt()
+
+    def reply(
+        self,
+        turns: Sequence[Mapping[str, str]],
+        *,
+        sampling: Sampling = GREEDY,
+        of_base: bool = False,
+        max_new_tokens: int = CHAT_TOKENS,
+        on_text: Callable[[str], None] = lambda _piece: None,
+    ) -> str:
+        """The answer to a conversation, sampled if `sampling` says so, for runs that write.
+
+        `on_text` is called with each piece of it as it comes, and with an empty one when it begins. Warns as `answers`.
+        Raises: DataError E219; ExportError E647 where the conversation is longer than the model reads.
+        """
+        self._warn_of_changed_base()
+        request = ReplyRequest([dict(turn) for turn in turns], max_new_tokens, sampling, of_base)
+        return self.session().request(request, ReplyResult, on_text=on_text).text
+
+    def interrupt(self) -> None:
+        """End the answer whose text is coming; for a signal handler while `reply` waits, which then returns what there is."""
+        if self._session is not None:
+            self._session.interrupt()
+
+    def _warn_of_changed_base(self) -> None:
+        if self._session is None:
+            for problem in self.base_problems():
+                warnings.warn(f"{problem.code} {problem.message()}", TunewrightWarning, stacklevel=3)
 
     def merge(self, target: str | Path | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
         """Base and adapter as one plain transformers folder, checked against the adapter's answers.
@@ -282,27 +307,17 @@ class TrainedRun:
         """A plain PEFT and Trainer script for the same run, with its rows, that runs without Tunewright."""
         return peft_script.eject(self.dir, Path(folder))
 
-    @overload
-    def export(self, folder: str | Path) -> BaseReference: ...
-
-    @overload
     def export(
-        self, folder: str | Path, to: str, *, as_: str | None = None, quant: str | None = None, rows: int = EXPORT_ROWS,
-        check: bool = True, reporter: Reporter = SILENT,
-    ) -> ExportResult: ...  # fmt: skip
-
-    def export(
-        self, folder: str | Path, to: str | None = None, *, as_: str | None = None, quant: str | None = None,
+        self, folder: str | Path, to: str = "peft", *, as_: str | None = None, quant: str | None = None,
         rows: int = EXPORT_ROWS, check: bool = True, reporter: Reporter = SILENT,
-    ) -> BaseReference | ExportResult:  # fmt: skip
-        """The adapter as a new folder for other machines: no path of this one, its base by its public name; with checksums.
+    ) -> ExportResult:  # fmt: skip
+        """The run as a new folder for others. Without `to` the adapter for PEFT: no path of this machine, its base by its public
+        name; with checksums.
 
-        With `to` the format of another engine: `run.export("folder", to="gguf", quant="q8_0")`, `as_` "merged" or "adapter".
+        With `to` for another engine: `run.export("folder", to="gguf", quant="q8_0")`, `as_` "merged" or "adapter".
         It is compared with the run on up to `rows` held-out rows where an engine for it is here, unless `check` is off.
-        Raises: ConfigError E115, E116; as `extras.export.export_run.export`.
+        Raises: as `extras.export.export_run.export`.
         """
-        if to is None:
-            return adapter_copy.export(self.dir, Path(folder))
         return export_run.export(
             self.dir, self.session(), to, folder, as_=as_, quant=quant, rows=rows, check=check, reporter=reporter
         )
@@ -323,18 +338,34 @@ class Conversation:
     run: TrainedRun
     with_base: bool = False
     max_new_tokens: int = CHAT_TOKENS
+    sampling: Sampling = field(default_factory=lambda: GREEDY)
+    """For runs that write, as `system` is."""
+    system: str | None = None
+    """The system turn; the one that all training rows share, if None."""
     turns: list[dict[str, str]] = field(default_factory=list)
 
-    def ask(self, text: str) -> dict[str, Any]:
-        """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered."""
+    def ask(self, text: str, on_text: Callable[[Speaker, str], None] = lambda _who, _piece: None) -> dict[str, Any]:
+        """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered.
+
+        `on_text` gets the pieces of answers in text as they come, the base's first, and an empty one as each begins.
+        """
         if not TASKS[self.run.task].writes:
-            return self._answers(self.run.as_prompt(text))
+            return self.run.answers([self.run.as_prompt(text)], with_base=self.with_base)[0]
         if self.run.is_single_turn or not self.turns:
-            self.turns = self.run.opening()
+            self.turns = self._opening()
         self.turns.append({"role": "user", "content": text})
-        answers = self._answers([*self.turns])
+        answers: dict[str, Any] = {}
+        speakers: tuple[Speaker, ...] = ("base", "tuned") if self.with_base else ("tuned",)
+        for who in speakers:
+            answers[who] = self.run.reply(
+                self.turns,
+                sampling=self.sampling,
+                of_base=who == "base",
+                max_new_tokens=self.max_new_tokens,
+                on_text=partial(on_text, who),
+            )
         self.turns.append({"role": "assistant", "content": answers["tuned"]})
         return answers
 
-    def _answers(self, prompt: PromptInput) -> dict[str, Any]:
-        return self.run.answers([prompt], with_base=self.with_base, max_new_tokens=self.max_new_tokens)[0]
+    def _opening(self) -> list[dict[str, str]]:
+        return self.run.opening() if self.system is None else [{"role": "system", "content": self.system}]

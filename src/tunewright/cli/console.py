@@ -65,6 +65,10 @@ class Channel:
     def line(self, text: str = "") -> None:
         print(render(text), file=self.stream, flush=True)
 
+    def write(self, text: str) -> None:
+        """Text that more will follow on its line."""
+        print(render(text), end="", file=self.stream, flush=True)
+
     def data(self, text: str) -> None:
         """One line for programs, as it is."""
         print(text, file=self.stream, flush=True)

@@ -19,7 +19,7 @@ from tunewright.data.files.readers import RawRow, Reading, read_rows
 from tunewright.data.files.row import Row
 from tunewright.data.train_eval_split import train_source
 from tunewright.data.word_text import split_words
-from tunewright.errors import Problem, error, errors_of
+from tunewright.errors import Problem, TunewrightError, error, errors_of
 
 PENDING = "..."  # in the place of the answer, so that the rules for training rows hold for prompts too
 ROWS_LOOKED_AT = 50
@@ -137,3 +137,11 @@ def common_system(config: DataConfig, task: Task = "causal_lm") -> str | None:
     examples, _problems = to_examples(rows, sniff(rows, config.map, task))
     first = {e.messages[0].content if e.messages and e.messages[0].role == "system" else None for e in examples}
     return first.pop() if len(first) == 1 else None
+
+
+def shared_system(config: DataConfig, task: Task) -> str:
+    """The system message that the training rows begin with, as `common_system`; the config's where the rows are gone. Or empty."""
+    try:
+        return common_system(config, task) or ""
+    except TunewrightError:
+        return config.system or ""

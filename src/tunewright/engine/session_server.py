@@ -8,7 +8,9 @@ import gc
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +34,7 @@ from tunewright.engine.evaluation.evaluator import (
 )
 from tunewright.engine.evaluation.generation import GeneratedText, generate
 from tunewright.engine.evaluation.prediction import Prediction, predict
+from tunewright.engine.evaluation.streaming import stream
 from tunewright.engine.export.save_model import merge, merge_inputs
 from tunewright.engine.models.load_model import load_adapter, load_base
 from tunewright.engine.models.peft_adapter import trains_biases, without_adapter
@@ -60,10 +63,12 @@ from tunewright.rundir.session_protocol import (
     ProgressReply,
     Reply,
     ResultReply,
+    Sampling,
     Send,
     SessionRequest,
     SessionResult,
     TextInput,
+    TextReply,
     Turn,
     WordsInput,
     reply_line,
@@ -74,6 +79,8 @@ logger = logging.getLogger(__name__)
 MERGE_PROMPTS = 8
 NEW_TEXT_TOKENS = 4096  # new texts may be longer than those of the training, up to this
 
+
+_interrupted = threading.Event()  # of the whole process, as signals are: the client wants no more of this answer
 
 RequestT = TypeVar("RequestT", bound=SessionRequest)
 
@@ -169,6 +176,19 @@ class SessionServer:
             max_new_tokens=max_new_tokens,
             merge="merged_lora" in self.plan.fast_paths,
             reporter=self.reporter,
+        )
+
+    def streamed(self, model: Any, prompt: Sequence[int], max_new_tokens: int, sampling: Sampling) -> GeneratedText:
+        """The answer to an encoded prompt, sent as text while it is generated; SIGINT ends it."""
+        return stream(
+            model,
+            prompt,
+            self.tokenizer,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+            merge="merged_lora" in self.plan.fast_paths,
+            on_text=lambda text: self.send(TextReply(text)),
+            is_interrupted=_interrupted.is_set,
         )
 
     def prompt_ids(self, prompt: ChatPrompt) -> list[int]:
@@ -293,6 +313,7 @@ def serve(
         values = json.loads(line)
         name = values.pop("do")
         logger.info("request: %s", name)
+        _interrupted.clear()
         try:
             loaded = loaded or load(run, send)
             result = loaded[name].perform(loaded[name].request(**values))
@@ -316,6 +337,7 @@ def main(load: Callable[[RunDir, Send], Operations] = operations) -> None:
     os.dup2(2, 1)
     keep_talking()
     configure_logging()
+    signal.signal(signal.SIGINT, lambda _number, _frame: _interrupted.set())
 
     def send(reply: Reply) -> None:
         replies.write(reply_line(reply) + "\n")

@@ -1,6 +1,7 @@
 """What a run's session answers to a server. Runs in the session's process."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import cast
 
 from tunewright.engine.evaluation.evaluator import pad_tags
@@ -11,13 +12,15 @@ from tunewright.rundir.session_protocol import ChatPrompt, WordsInput
 
 
 def reply(session: SessionServer, request: ReplyRequest) -> ReplyResult:
-    """The greedy answer to a conversation. Raises: DataError E219; ExportError E647."""
+    """The answer to a conversation, sent while it is generated. Raises: DataError E219; ExportError E647."""
     ids = session.prompt_ids(ChatPrompt(turns=request.turns))
-    room = session.positions() - len(ids)
+    has_own_positions = session.plan.run.task == "seq2seq"  # its decoder begins at the first
+    room = session.positions() - (0 if has_own_positions else len(ids))
     if room < 1:
         raise error("E647", tokens=len(ids), context=session.positions())
     limit = min(room, request.max_new_tokens or room)
-    answer = session.generated(session.model, [ids], limit)[0]
+    with session.base() if request.of_base else nullcontext(session.model) as model:
+        answer = session.streamed(model, ids, limit, request.sampling)
     return ReplyResult(answer.text, len(ids), len(answer.ids), answer.is_cut)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tunewright.rundir.session_protocol import SessionRequest, SessionResult, TextInput, Turn, WordsInput
+from tunewright.rundir.session_protocol import Sampling, SessionRequest, SessionResult, TextInput, Turn, WordsInput
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,16 @@ class ReferenceResult(SessionResult):
 
 @dataclass(frozen=True)
 class ReplyRequest(SessionRequest):
-    """The tuned model's greedy answer to one conversation, with what a server has to tell about it."""
+    """The answer to one conversation, sent as text while it is generated, with what a server has to tell about it."""
 
     do = "reply"
+    needs_same_base = False
     turns: Sequence[Turn]
     max_new_tokens: int | None
     """As many as the model reads beside the prompt, if None."""
+    sampling: Sampling
+    of_base: bool = False
+    """Whether the base answers, and not the tuned model."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -16,11 +17,11 @@ from tunewright.rundir import file_names
 from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.session_protocol import (
-    AnswerRequest,
     ErrorReply,
     ProgressReply,
     SessionRequest,
     SessionResult,
+    TextReply,
     read_reply,
 )
 from tunewright.security import command, spawn
@@ -44,8 +45,14 @@ class SessionClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def request(self, request: SessionRequest, result: type[ResultT], reporter: Reporter = SILENT) -> ResultT:
-        """The result of one operation of the session.
+    def request(
+        self,
+        request: SessionRequest,
+        result: type[ResultT],
+        reporter: Reporter = SILENT,
+        on_text: Callable[[str], None] = lambda _piece: None,
+    ) -> ResultT:
+        """The result of one operation of the session; `on_text` gets each piece of an answer, and an empty one when it begins.
 
         If the base has changed since the training, only answers are allowed: every measurement would be wrong.
         Raises: the errors of the worker; ModelError E324 for a missing base, TrainingError E515.
@@ -60,7 +67,7 @@ class SessionClient:
             plan = self.run.plan()
             refuse_without_base(plan)
             self._changed = changes(plan)
-        if self._changed and not isinstance(request, AnswerRequest):
+        if self._changed and request.needs_same_base:
             raise errors_of(as_problems("E515", self._changed, name=self.run.name))
         process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
@@ -71,6 +78,8 @@ class SessionClient:
             reply = read_reply(line)
             if isinstance(reply, ProgressReply):
                 reporter.progress(reply.done, reply.total)
+            elif isinstance(reply, TextReply):
+                on_text(reply.text)
             elif isinstance(reply, ErrorReply):
                 raise errors_of(reply.problems)
             else:
@@ -89,6 +98,11 @@ class SessionClient:
                 detached=True,
                 environment={**WORKER_ENVIRONMENT, **first_gpu(), **self.environment},
             )
+
+    def interrupt(self) -> None:
+        """End the answer that is being generated, whose text has begun to come: its request then returns what there is of it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
 
     def close(self) -> None:
         """End the worker."""

@@ -83,6 +83,13 @@ def refuse_without_base(plan: Plan) -> None:
         raise errors_of([Problem("E324", values={"folder": str(folder)} | ({"name": name} if can_be_fetched else {}))])
 
 
+def refuse_changed_base(plan: Plan, name: str) -> None:
+    """For what would be wrong with another base; `name` is the run's. Raises: ModelError E324; TrainingError E515."""
+    refuse_without_base(plan)
+    if changed := changes(plan):
+        raise errors_of(as_problems("E515", changed, name=name))
+
+
 def as_problems(code: str, base_changes: list[BaseChange], **values: Any) -> list[Problem]:
     """A problem for each change."""
     return [

@@ -19,6 +19,10 @@ class BaseReference:
     note: str
     own_name: str  # what Tunewright takes it by
 
+    def to_json(self) -> dict[str, object]:
+        """For programs; without a Hub id it is null."""
+        return {"name": self.name, "hub_id": self.hub_id or None, "note": self.note}
+
 
 def base_of(plan: Plan) -> BaseReference:
     """The base of a plan, for others."""

@@ -1,8 +1,9 @@
 """What the process that holds a finished run's model is asked and what it replies: JSON lines on a pipe.
 
-A request is {"do": NAME} and the fields of its class. It is answered with any number of {"kind": "progress"} and then one
-{"kind": "result"} or {"kind": "error"}. `launch/session_client.py` writes requests, `engine/session_server.py` replies; both
-are of one version, and an extra that answers more has classes of its own (`extras/session_requests.py`).
+A request is {"do": NAME} and the fields of its class. It is answered with any number of {"kind": "progress"} or {"kind": "text"}
+and then one {"kind": "result"} or {"kind": "error"}. `launch/session_client.py` writes requests, `engine/session_server.py`
+replies; both are of one version, and an extra that answers more has classes of its own (`extras/session_requests.py`).
+SIGINT ends the answer that is sent as text; its result is what there is of it.
 """
 
 import json
@@ -40,12 +41,29 @@ PromptInput = Sequence[Turn] | ChatPrompt | TextInput | WordsInput
 """The turns alone, turns with tools, or what a task that classifies reads."""
 
 
+class Sampling(TypedDict):
+    """How tokens are chosen, and where an answer ends besides the model's own end tokens; names and meanings are OpenAI's."""
+
+    temperature: float
+    """0 takes the likeliest token each time."""
+    top_p: float
+    seed: int | None
+    """None is another answer each time."""
+    stop: Sequence[str]
+
+
+GREEDY: Sampling = {"temperature": 0.0, "top_p": 1.0, "seed": None, "stop": []}
+"""As evaluations choose tokens."""
+
+
 @dataclass(frozen=True)
 class SessionRequest:
     """One operation; all fields are JSON values."""
 
     do: ClassVar[str]
     """The operation's name on the pipe."""
+    needs_same_base: ClassVar[bool] = True
+    """Whether it is refused if the base has changed since the training: all that measures is."""
 
     def to_line(self) -> str:
         return json.dumps({"do": self.do, **vars(self)})
@@ -66,9 +84,10 @@ class SessionResult:
 
 @dataclass(frozen=True)
 class AnswerRequest(SessionRequest):
-    """Greedy answers, or labels, for new prompts. The only request that is allowed if the base has changed."""
+    """Greedy answers, or labels, for new prompts."""
 
     do = "answer"
+    needs_same_base = False
     prompts: Sequence[PromptInput]
     max_new_tokens: int
     """The most tokens of one answer; without effect where the task classifies."""
@@ -159,6 +178,13 @@ class ProgressReply:
 
 
 @dataclass(frozen=True)
+class TextReply:
+    """The next piece of the answer; an empty one when it begins."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class ResultReply:
     """The end of a request that succeeded: a `SessionResult` as JSON."""
 
@@ -172,7 +198,7 @@ class ErrorReply:
     problems: tuple[Problem, ...]
 
 
-Reply = ProgressReply | ResultReply | ErrorReply
+Reply = ProgressReply | TextReply | ResultReply | ErrorReply
 Send = Callable[[Reply], None]
 
 
@@ -180,6 +206,8 @@ def reply_line(reply: Reply) -> str:
     """The reply as it is on the pipe; `read_reply` reads it."""
     if isinstance(reply, ProgressReply):
         return json.dumps({"kind": "progress", "done": reply.done, "total": reply.total})
+    if isinstance(reply, TextReply):
+        return json.dumps({"kind": "text", "text": reply.text}, ensure_ascii=False)
     if isinstance(reply, ResultReply):
         return json.dumps({"kind": "result", "result": reply.result}, ensure_ascii=False)
     records = [problem.to_record() for problem in reply.problems]
@@ -191,6 +219,8 @@ def read_reply(line: str) -> Reply:
     values = json.loads(line)
     if values["kind"] == "progress":
         return ProgressReply(values["done"], values["total"])
+    if values["kind"] == "text":
+        return TextReply(values["text"])
     if values["kind"] == "result":
         return ResultReply(values["result"])
     return ErrorReply(tuple(Problem.from_record(record) for record in values["problems"]))

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from tunewright import api
 from tunewright.cli.main import app
 from tunewright.errors import Problem
+from tunewright.extras.session_requests import ReplyRequest, ReplyResult
 from tunewright.inspection import builtin_models, machine_info
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.launch import start_run
@@ -28,6 +29,7 @@ from tunewright.rundir.session_protocol import (
     EvaluateResult,
     MergeRequest,
     MergeResult,
+    Sampling,
     SessionRequest,
     SessionResult,
 )
@@ -233,10 +235,23 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.prompts: list[Any] = []
+        self.samplings: list[Sampling] = []
 
     def request(
-        self, request: SessionRequest, result: type[SessionResult], reporter: Reporter = SILENT
+        self,
+        request: SessionRequest,
+        result: type[SessionResult],
+        reporter: Reporter = SILENT,
+        on_text: Callable[[str], None] = lambda _piece: None,
     ) -> SessionResult:
+        if isinstance(request, ReplyRequest):
+            self.prompts.append(list(request.turns))
+            self.samplings.append(request.sampling)
+            question = request.turns[-1]["content"]
+            pieces = ["", "ba", f"se: {question}"] if request.of_base else ["", "tuned", f": {question}", "\nend"]
+            for piece in pieces:
+                on_text(piece)
+            return ReplyResult("".join(pieces), 5, 3, is_cut=False)
         if isinstance(request, EvaluateRequest):
             sample = {"row": 3, "prompt": "How much?", "reference": "6", "answer": "6\x1b[31m", "base": "well"}
             return EvaluateResult(SCORES, AFTER, rows=4, held_out_rows=4, samples=[sample], baseline=None)

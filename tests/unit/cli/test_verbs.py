@@ -264,7 +264,7 @@ def test_chat_answers_each_line_of_a_pipe_on_a_line(tw, make_run: MakeRun, sessi
     make_run()
     assert tw("chat", "last", input="hello\n\nbye\n").out == "tuned: hello\\nend\ntuned: bye\\nend\n"
     assert tw("chat", "--with", "base", input="hello\n").out == "base: base: hello\ntuned: tuned: hello\\nend\n"
-    assert [len(turns) for turns in session.prompts] == [1, 1, 1], "single questions stand alone"
+    assert [len(turns) for turns in session.prompts] == [1, 1, 1, 1], "single questions stand alone"
     assert len(tw("chat", "--json", input="a\nb\n").json["answers"]) == 2
 
 
@@ -273,6 +273,20 @@ def test_chat_answers_a_single_question(tw, make_run: MakeRun, session: Any) -> 
     assert tw("chat", "-p", "hello").out == "tuned: hello\nend\n"
     assert tw("chat", "-p", "hello", "--with", "base", "--json").json["base"] == "base: hello"
     assert tw("chat", "--with", "others", "-p", "x").code == 2
+
+
+def test_chat_samples_as_it_is_asked_to(tw, make_run: MakeRun, session: Any) -> None:
+    make_run()
+    options = ("--temperature", "0.7", "--top-p", "0.9", "--seed", "3", "--stop", "\n", "--stop", "###")
+    assert tw("chat", "-p", "hello").code == tw("chat", *options, "--system", "Be brief.", input="hello\n").code == 0
+    greedy = {"temperature": 0.0, "top_p": 1.0, "seed": None, "stop": []}
+    assert session.samplings == [greedy, {"temperature": 0.7, "top_p": 0.9, "seed": 3, "stop": ["\n", "###"]}]
+    assert session.prompts[1] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello"}]
+    for words, name in {("--seed", "3"): "--seed", ("--top-p", "0.5"): "--top-p"}.items():
+        refused = tw("chat", "-p", "hello", *words)
+        assert refused.code == 2 and f"{name} without --temperature changes nothing" in refused.err
+    for words in (("--temperature", "2.5"), ("--temperature", "nan"), ("--top-p", "1.5"), ("--seed", "-1")):
+        assert tw("chat", "-p", "hello", "--temperature", "1", *words).code == 2
 
 
 def test_generate_keeps_the_rows_and_adds_answers(tw, make_run: MakeRun, session: Any, tmp_path: Path) -> None:
@@ -325,6 +339,9 @@ def test_chat_with_a_classifier_answers_with_label_and_probability(tw, labelled:
     assert tw("chat", "last", input="my money back\n").out == "refund  (97.3 %)\n"
     assert tw("chat", "-p", "one\ttwo", "--json").json["tuned_probability"] == 0.973
     assert session.prompts == [{"text": "my money back", "pair": ""}, {"text": "one", "pair": "two"}]
+    for words in (("--temperature", "0.5"), ("--system", "Be brief."), ("--stop", "x")):
+        refused = tw("chat", "-p", "one", *words)
+        assert refused.code == 2 and f"{words[0]} is for runs that write" in refused.err
 
 
 def test_chat_with_a_tagger_asks_for_words(tw, labelled: Any, session: Any) -> None:

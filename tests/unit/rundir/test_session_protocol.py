@@ -5,9 +5,10 @@ import json
 import pytest
 
 from tunewright.errors import Problem
-from tunewright.extras.session_requests import BenchmarkRequest, PromptedRequest, ProveRequest
+from tunewright.extras.session_requests import BenchmarkRequest, PromptedRequest, ProveRequest, ReplyRequest
 from tunewright.i18n import Phrase
 from tunewright.rundir.session_protocol import (
+    GREEDY,
     AnswerRequest,
     AnswerResult,
     ErrorReply,
@@ -20,6 +21,7 @@ from tunewright.rundir.session_protocol import (
     ResultReply,
     SessionRequest,
     SessionResult,
+    TextReply,
     WordsInput,
     read_reply,
     reply_line,
@@ -37,6 +39,8 @@ SCORES = {"held_out_loss": 1.5}
         (MergeRequest("/merged"), {"target": "/merged", "compare_answers": True}),
         (PromptedRequest(3), {"shots": 3}),
         (ProveRequest(), {}),
+        (ReplyRequest([], 8, GREEDY, of_base=True),
+         {"turns": [], "max_new_tokens": 8, "sampling": dict(GREEDY), "of_base": True}),
         (BenchmarkRequest(["a"], 5, None), {"tasks": ["a"], "rows": 5, "include_path": None}),
     ],
     ids=lambda value: value.do if isinstance(value, SessionRequest) else "",
@@ -71,6 +75,7 @@ def test_answers_are_given_by_prompt() -> None:
     "reply",
     [
         ProgressReply(1, 2),
+        TextReply("ü\n"),
         ResultReply({"tuned": ["ja: ü\n"]}),
         ResultReply({"after": {"perplexity": float("inf")}}),
         ErrorReply((Problem("E230", values={"reason": Phrase("there are no rows")}),)),

@@ -10,11 +10,10 @@ from tunewright.cli.commands.export_check import print_proof
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
-    from tunewright.api.run_handle import TrainedRun
     from tunewright.extras.export.export_plan import ExportPlan
     from tunewright.extras.export.export_run import ExportResult
 
-FOLDER = "exported"
+PLAIN, FOLDER = "peft", "exported"
 ROWS = 40
 
 
@@ -34,9 +33,9 @@ def export(
         ),
     ] = None,
     to: Annotated[
-        str | None,
-        typer.Option("--to", metavar="FORMAT", help=_("gguf, ollama, vllm, mlx, onnx, openvino, ct2 or hub.")),
-    ] = None,
+        str,
+        typer.Option("--to", metavar="FORMAT", help=_("peft, gguf, ollama, vllm, mlx, onnx, openvino, ct2 or hub.")),
+    ] = PLAIN,
     as_: Annotated[
         str | None,
         typer.Option("--as", metavar="WAY", help=_("merged: base and adapter as one model; adapter: for its base.")),
@@ -56,16 +55,9 @@ def export(
     from tunewright import api
 
     trained = api.open_run(run)
-    if to is None:
-        if as_ or quant or only_plan or no_check or rows != ROWS:
-            raise typer.BadParameter(
-                _("--as, --quant, --plan, --rows and --no-check belong to an export --to a format")
-            )
-        _copy(trained, folder or FOLDER, as_json=as_json)
-        return
     if to == "hub" and folder is None:
         raise typer.BadParameter(_("--to hub needs the repository: -o OWNER/NAME"))
-    target = folder or f"{trained.name}-{to}"
+    target = folder or (FOLDER if to == PLAIN else f"{trained.name}-{to}")
     if only_plan:
         _show_plan(api.plan_export(trained, to, target, as_=as_, quant=quant), as_json=as_json)
         return
@@ -80,18 +72,6 @@ def export(
         console.as_json(result.to_json())
     else:
         _show(result)
-
-
-def _copy(trained: "TrainedRun", folder: str, *, as_json: bool) -> None:
-    base = trained.export(folder)
-    if as_json:
-        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "path": folder, **vars(base)})
-        return
-    channel = console.out()
-    plan_summary.labelled(channel, _("Saved"), folder)
-    plan_summary.labelled(channel, _("Model"), base.hub_id or base.note)
-    files = paste_commands.command("verify", paste_commands.operand(folder))
-    console.next_steps((files, _("check its files; README.md says how to load it")))
 
 
 def _show_plan(plan: "ExportPlan", *, as_json: bool) -> None:
@@ -137,6 +117,9 @@ def _show(result: "ExportResult") -> None:
     _notes(result.plan)
     if result.proof:
         print_proof(result.proof, channel)
-    start = result.start_command()
-    if start:
+    if result.plan.row.name == PLAIN:
+        plan_summary.labelled(channel, _("Model"), result.base.hub_id or result.base.note)
+        files = paste_commands.command("verify", paste_commands.operand(place))
+        console.next_steps((files, _("check its files; README.md says how to load it")))
+    elif start := result.start_command():
         console.next_steps((start, _("starts it")))

@@ -49,7 +49,7 @@ def merge(
         "train", paste_commands.operand(paste_commands.shorten(Path(result["path"]).absolute())), "my.jsonl"
     )
     steps = [(further, _("a model like any other: train on from it"))]
-    formats = [row for row in api.export_formats() if trained.task in row.tasks and row.name != "hub"]
+    formats = [row for row in api.export_formats() if trained.task in row.tasks and not row.is_plain]
     if formats:
         export = paste_commands.command("export", paste_commands.handle(trained), "--to", formats[0].name)
         names = ", ".join(row.title for row in formats)

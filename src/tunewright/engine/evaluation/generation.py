@@ -45,12 +45,12 @@ def generate(
     With `merge` LoRA is merged into the weights while it generates. Cost: at most CACHE_BYTES of keys and values at once, or one
     row's.
     """
-    with merged_lora(model) if merge else nullcontext(), _contiguous_head(model):
+    with merged_lora(model) if merge else nullcontext(), contiguous_head(model):
         return _generate(model, prompts, tokenizer, max_new_tokens, reporter, backoff or BatchSizeBackoff())
 
 
 @contextmanager
-def _contiguous_head(model: PreTrainedModel) -> Iterator[None]:
+def contiguous_head(model: PreTrainedModel) -> Iterator[None]:
     """The last positions of a batch as a matrix of their own before the output layer reads them.
 
     Of a view of them torch makes a batch of products, and oneDNN a copy of the output layer for each row (4.4 GiB for 40
@@ -74,49 +74,16 @@ def _generate(
 ) -> list[GeneratedText]:
     was_training = model.training
     model.eval()
-    pad, has_encoder = tokenizer.end_ids[0], bool(model.config.is_encoder_decoder)
-    is_prompted = not has_encoder and _has_learned_prompt(model)
-    start = {"decoder_start_token_id": model.generation_config.decoder_start_token_id} if has_encoder else {}
-    generation = GenerationConfig(
-        **start,
-        do_sample=False,
-        num_beams=1,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        min_length=0,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=list(tokenizer.end_ids),
-        pad_token_id=pad,
-        use_cache=True,
-    )
+    settings = generation_config(model, tokenizer, max_new_tokens, do_sample=False)
     answers: dict[int, GeneratedText] = {}
     lengths = [len(prompt) + max_new_tokens for prompt in prompts]
     groups = micro_batches(lengths, CACHE_BYTES // _bytes_per_token(model))
 
     def generate_group(group: RowGroup) -> None:
-        longest = max(len(prompts[i]) for i in group)
-        ids = torch.full((len(group), longest), pad)
-        mask = torch.zeros((len(group), longest), dtype=torch.long)
+        batch = prompt_batch(model, [prompts[i] for i in group], tokenizer.end_ids[0])
+        output = batch.generator.generate(**batch.inputs, generation_config=settings)
         for row, i in enumerate(group):
-            place = slice(0, len(prompts[i])) if has_encoder else slice(longest - len(prompts[i]), longest)
-            ids[row, place] = torch.tensor(prompts[i])
-            mask[row, place] = 1
-        ids, mask = ids.to(model.device), mask.to(model.device)
-        if is_prompted:
-            generator: PreTrainedModel = model.get_base_model()
-            inputs = _embeddings_with_learned_prompt(model, ids, mask)
-        else:
-            generator = model
-            inputs = {"input_ids": ids, "attention_mask": mask}
-        output = generator.generate(**inputs, generation_config=generation)
-        if has_encoder:
-            start_of_answer = 1
-        elif is_prompted:
-            start_of_answer = 0
-        else:
-            start_of_answer = longest
-        for row, i in enumerate(group):
-            answer_ids = _before_end(output[row, start_of_answer:].tolist(), tokenizer.end_ids)
+            answer_ids = before_end(output[row, batch.start_of_answer :].tolist(), tokenizer.end_ids)
             answers[i] = GeneratedText(
                 tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens, ids=tuple(answer_ids)
             )
@@ -126,6 +93,52 @@ def _generate(
     backoff.for_each((group[i : i + limit] for group in groups for i in range(0, len(group), limit)), generate_group)
     model.train(was_training)
     return [answers[i] for i in range(len(prompts))]
+
+
+def generation_config(
+    model: PreTrainedModel, tokenizer: TextTokenizer, max_new_tokens: int, **sampling: float
+) -> GenerationConfig:
+    """Settings that say all that matters themselves: what is left out, transformers takes from the model's own."""
+    has_encoder = bool(model.config.is_encoder_decoder)
+    start = {"decoder_start_token_id": model.generation_config.decoder_start_token_id} if has_encoder else {}
+    return GenerationConfig(
+        **start,
+        **sampling,
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_length=0,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(tokenizer.end_ids),
+        pad_token_id=tokenizer.end_ids[0],
+        use_cache=True,
+    )
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Padded prompts as transformers' `generate` takes them."""
+
+    generator: PreTrainedModel
+    """What generates: the model, or the base behind learned vectors."""
+    inputs: dict[str, torch.Tensor]
+    start_of_answer: int
+    """Where the answers begin in the ids that come back."""
+
+
+def prompt_batch(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) -> PromptBatch:
+    """The prompts in one batch, on the model's device."""
+    has_encoder, longest = bool(model.config.is_encoder_decoder), max(map(len, prompts))
+    ids = torch.full((len(prompts), longest), pad)
+    mask = torch.zeros((len(prompts), longest), dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        place = slice(0, len(prompt)) if has_encoder else slice(longest - len(prompt), longest)
+        ids[row, place] = torch.tensor(prompt)
+        mask[row, place] = 1
+    ids, mask = ids.to(model.device), mask.to(model.device)
+    if not has_encoder and _has_learned_prompt(model):
+        return PromptBatch(model.get_base_model(), _embeddings_with_learned_prompt(model, ids, mask), 0)
+    return PromptBatch(model, {"input_ids": ids, "attention_mask": mask}, 1 if has_encoder else longest)
 
 
 def _has_learned_prompt(model: PreTrainedModel) -> bool:
@@ -164,6 +177,7 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
     return 2 * config.num_hidden_layers * kv_heads * width * dtype.itemsize
 
 
-def _before_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
+def before_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
+    """The ids in front of the first end token."""
     first = next((i for i, token in enumerate(ids) if token in end_ids), len(ids))
     return ids[:first]

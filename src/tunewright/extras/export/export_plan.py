@@ -3,14 +3,15 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tunewright.config.methods import METHODS
 from tunewright.config.tasks import TASKS
-from tunewright.data.prompts import common_system
+from tunewright.data.prompts import shared_system
 from tunewright.data.tokenized.tokenizer import load_tokenizer
-from tunewright.errors import Problem, TunewrightError, error
+from tunewright.errors import Problem, error
 from tunewright.extras.export.adapter_limits import adapter_limits, highest_rank
 from tunewright.extras.export.effective_alpha import effective_alpha
 from tunewright.extras.export.formats import FORMATS, ExportFormat, Way, format_of, missing, unknown
@@ -98,7 +99,7 @@ def make_export_plan(
     way = _way(row, as_)
     quant = _quant(row, plan, way, quant)
     problems = tuple(_problems(row, run, plan, way, quant))
-    sizes = _Sizes.of(run, plan)
+    sizes = _Sizes(run, plan)
     files, scratch, seconds = _work(row, sizes, way, quant)
     return ExportPlan(
         run, plan, row, way, quant, target, files, scratch, seconds, problems,
@@ -140,27 +141,18 @@ def _problems(row: ExportFormat, run: RunDir, plan: Plan, way: Way, quant: str) 
     if way == "merged" and not method.merges:
         reason = N_("it learns inputs, and leaves the weights as they are")
         yield Problem("E603", values={"method": method.title, "reason": reason})
-    if way == "adapter":
+    if way == "adapter" and not row.is_plain:
         config, tensors = adapter_files(run)
         instead = f"tunewright export {shlex.quote(run.name)} --to {row.name} --as merged" if method.merges else ""
         instead = instead or f"tunewright chat {shlex.quote(run.name)}"
-        if row.name != "hub":  # PEFT itself reads it there
-            yield from (_refusal(row, way, limit, instead) for limit in adapter_limits(row, plan, config, tensors))
-    if row.name == "ollama" and '"""' in shared_system(plan):
+        yield from (_refusal(row, way, limit, instead) for limit in adapter_limits(row, plan, config, tensors))
+    if row.name == "ollama" and '"""' in shared_system(plan.run.data, plan.run.task):
         reason = N_("the system turn of its rows holds three quotes, which a Modelfile cannot")
         yield _refusal(row, way, reason, f"tunewright export {shlex.quote(run.name)} --to gguf")
     if row.is_gguf:
         tool = tool_folder(LLAMA_CPP) if is_here(LLAMA_CPP) else None
         instead = f"tunewright merge {shlex.quote(run.name)}"
         yield from (_refusal(row, way, limit, instead) for limit in converter_limits(plan, run.adapter_dir, tool))
-
-
-def shared_system(plan: Plan) -> str:
-    """The system turn that all training rows begin with; empty if they have none, or the data are gone."""
-    try:
-        return common_system(plan.run.data, plan.run.task) or ""
-    except TunewrightError:
-        return plan.run.data.system or ""
 
 
 def _refusal(row: ExportFormat, way: Way, reason: str, instead: str) -> Problem:
@@ -175,37 +167,36 @@ def adapter_files(run: RunDir) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Bytes of what an export is made from."""
+    """Bytes of what an export is made from, looked up where they are needed: a copy of the adapter does without the base."""
 
-    adapter_files: tuple[PlannedFile, ...]
-    merged: int
-    tensors: Mapping[str, Mapping[str, Any]]
-    original: int
+    run: RunDir
+    plan: Plan
 
-    @classmethod
-    def of(cls, run: RunDir, plan: Plan) -> "_Sizes":
-        model = plan.facts.model
-        files = (path for path in sorted(run.adapter_dir.iterdir()) if path.is_file())
-        adapter = tuple(PlannedFile(path.name, path.stat().st_size) for path in files)
-        return cls(
-            adapter,
-            stored_bytes(model, plan.run.model.precision, "none"),
-            headers(Path(model.folder)),
-            original_bytes(plan),
-        )
+    @cached_property
+    def adapter_files(self) -> tuple[PlannedFile, ...]:
+        files = (path for path in sorted(self.run.adapter_dir.iterdir()) if path.is_file())
+        return tuple(PlannedFile(path.name, path.stat().st_size) for path in files)
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Mapping[str, Any]]:
+        return headers(Path(self.plan.facts.model.folder))
+
+    @property
+    def merged(self) -> int:
+        return stored_bytes(self.plan.facts.model, self.plan.run.model.precision, "none")
 
     @property
     def adapter(self) -> int:
         return sum(file.bytes for file in self.adapter_files)
 
     def gguf(self, quant: str) -> int:
-        return self.original if quant == ORIGINAL else gguf_size(self.tensors, quant).bytes + SMALL_FILES
+        return original_bytes(self.plan) if quant == ORIGINAL else gguf_size(self.tensors, quant).bytes + SMALL_FILES
 
 
 def _work(row: ExportFormat, sizes: _Sizes, way: Way, quant: str) -> tuple[tuple[PlannedFile, ...], int, float]:
     """Files of the result, bytes that are needed meanwhile, seconds."""
     merge_seconds = MERGE_SECONDS + sizes.merged / MERGE_RATE
-    if row.name == "hub" and way == "adapter":
+    if row.is_plain and way == "adapter":
         return sizes.adapter_files, 0, 1.0
     if not row.is_gguf:
         if way == "adapter":
@@ -234,7 +225,7 @@ def _notes(row: ExportFormat, run: RunDir, plan: Plan, way: Way, quant: str, siz
                 N_("{count} of {total} matrices have rows that are no multiple of 256 and become a larger type"),
                 count=size.fallen_back, total=size.matrices,
             )  # fmt: skip
-    if way == "adapter":
+    if way == "adapter" and not row.is_plain:
         config, tensors = adapter_files(run)
         wanted = effective_alpha(config, tensors)
         if config.get("peft_type") == "LORA" and (wanted.factors or wanted.alpha != config["lora_alpha"]):
@@ -255,5 +246,5 @@ def _notes(row: ExportFormat, run: RunDir, plan: Plan, way: Way, quant: str, siz
             yield N_("its chat template cuts blanks off the ends of messages, which Ollama does not")
     if row.name == "hub":
         yield N_("the repository is private; who may see it is changed on its page")
-    elif not row.engine:
+    elif not row.engine and not row.is_plain:
         yield N_("nothing here can load it, so it is not compared with the run")

@@ -15,7 +15,14 @@ from tunewright.extras.export.export_record import EXPORT_JSON, SCHEMA, ExportRe
 from tunewright.extras.export.formats import FormatName
 from tunewright.extras.export.start_scripts import start_command
 from tunewright.extras.export.tool_wheels import LLAMA_CPP, fetch_tool
-from tunewright.extras.export.write_folders import write_ct2, write_hub, write_mlx, write_ollama, write_vllm
+from tunewright.extras.export.write_folders import (
+    write_ct2,
+    write_hub,
+    write_mlx,
+    write_ollama,
+    write_peft,
+    write_vllm,
+)
 from tunewright.extras.export.write_gguf import write_gguf
 from tunewright.extras.export.write_onnx import write_onnx
 from tunewright.extras.proof import check_deployed
@@ -27,7 +34,7 @@ from tunewright.i18n import _
 from tunewright.launch.session_client import SessionClient
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, output_targets
-from tunewright.rundir.base_model import base_of
+from tunewright.rundir.base_model import BaseReference, base_of
 from tunewright.rundir.records import Proof
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.staging_folder import making
@@ -39,6 +46,7 @@ WRITERS: Mapping[FormatName, Callable[[ExportJob], Proof | None]] = {
     "vllm": write_vllm,
     "mlx": write_mlx,
     "hub": write_hub,
+    "peft": write_peft,
     "onnx": write_onnx,
     "openvino": write_onnx,
     "ct2": write_ct2,
@@ -58,6 +66,11 @@ class ExportResult:
     seconds: float
     """Of writing it, without the comparison."""
 
+    @property
+    def base(self) -> BaseReference:
+        """The base, as others have it."""
+        return base_of(self.plan.plan)
+
     def start_command(self) -> str:
         """What starts an engine on it, or hands it to one; empty where that is a program of the user's own."""
         return start_command(self.plan, Path(self.place))
@@ -67,7 +80,7 @@ class ExportResult:
         files = {name: file.bytes for name, file in self.record.files.items()}
         return {
             "schema": 1, "run": str(self.plan.run.path), "name": self.plan.run.name, "to": self.plan.row.name,
-            "as": self.plan.way, "quant": self.plan.quant or None, "path": self.place, "files": files,
+            "as": self.plan.way, "quant": self.plan.quant or None, "base": self.base.to_json(), "path": self.place, "files": files,
             "bytes": sum(files.values()), "seconds": round(self.seconds, 1), "start": self.start_command() or None,
             "proof": self.proof.to_stored() if self.proof else None, "notes": [str(note) for note in self.plan.notes],
         }  # fmt: skip
@@ -132,7 +145,8 @@ def _write(job: ExportJob) -> tuple[ExportRecord, Proof | None]:
     """Fill the folder; its record, and the proof of a writer that compares what it writes by itself."""
     proof = WRITERS[job.plan.row.name](job)
     record = _record(job.plan, job.folder)
-    atomic_io.write_json(job.folder / EXPORT_JSON, record.to_stored())
+    if not job.plan.row.is_plain:
+        atomic_io.write_json(job.folder / EXPORT_JSON, record.to_stored())
     return record, proof
 
 

@@ -1,7 +1,8 @@
 """A merged classifier or tagger by transformers' own exporters: `python -m tunewright.extras.export.exporter_worker`.
 
-Reads one JSON object from standard input: `model` and `target` (folders), `format` (onnx, openvino), `auto_class`, and `rows`
-(lists of ids). Writes one to standard output: what both models gave for the rows. What libraries print goes to standard error.
+Reads one JSON object from standard input: `model` and `target` (folders), `format` (onnx, openvino), `auto_class`, `rows`
+(lists of ids) and `second_texts` (where each row's second text begins; 0 if it has none). Writes one to standard output: what
+both models gave for the rows. What libraries print goes to standard error.
 """
 
 # Shapes: B rows, T tokens, C classes
@@ -9,6 +10,8 @@ Reads one JSON object from standard input: `model` and `target` (folders), `form
 import json
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,31 @@ EXPORTERS: dict[str, Any] = {
 }
 
 
-def padded(rows: list[list[int]], pad_id: int) -> dict[str, Tensor]:
-    """A batch (B, T) with its mask."""
-    longest = max(map(len, rows))
-    ids_BT = torch.tensor([row + [pad_id] * (longest - len(row)) for row in rows])
-    mask_BT = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-    return {"input_ids": ids_BT, "attention_mask": mask_BT}
+@dataclass(frozen=True)
+class Row:
+    """One row's tokens, and where its second text begins; 0 if it has none."""
+
+    ids: list[int]
+    second_text: int
+
+    def types(self) -> list[int]:
+        return [int(0 < self.second_text <= i) for i in range(len(self.ids))]
+
+
+def padded(rows: Sequence[Row], config: Any) -> dict[str, Tensor]:
+    """A batch (B, T) with its mask; with type ids where the model has several types, as BERT tells a second text by them."""
+    longest = max(len(row.ids) for row in rows)
+
+    def filled(values: Iterable[list[int]], fill: int) -> Tensor:
+        return torch.tensor([row + [fill] * (longest - len(row)) for row in values])
+
+    batch = {
+        "input_ids": filled((row.ids for row in rows), config.pad_token_id or 0),
+        "attention_mask": filled(([1] * len(row.ids) for row in rows), 0),
+    }
+    if config.to_dict().get("type_vocab_size", 0) > 1:
+        batch["token_type_ids"] = filled((row.types() for row in rows), 0)
+    return batch
 
 
 def export(request: dict[str, Any]) -> dict[str, object]:
@@ -41,20 +63,29 @@ def export(request: dict[str, Any]) -> dict[str, object]:
     model = auto_class.from_pretrained(
         request["model"], dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
     ).eval()
-    rows, target = request["rows"], Path(request["target"])
-    pad_id = model.config.pad_token_id or 0
+    rows = [Row(*row) for row in zip(request["rows"], request["second_texts"], strict=True)]
+    target, config = Path(request["target"]), model.config
     with torch.no_grad():
-        exported = EXPORTERS[request["format"]](model, padded(rows[:2] * 2, pad_id))
+        exported = EXPORTERS[request["format"]](model, padded(rows[:2] * 2, config))
         exported.save_pretrained(target)
         loaded = ExportedModel.from_pretrained(target, local_files_only=True, trust_remote_code=False)
-        batches = [padded([row], pad_id) for row in rows] + [padded(rows, pad_id)]
+        batches = [padded([row], config) for row in rows] + [padded(rows, config)]
         pairs = [(model(**batch).logits, torch.as_tensor(loaded(**batch).logits), batch) for batch in batches]
     gaps = [_gap(ours, theirs, batch["attention_mask"]) for ours, theirs, batch in pairs]
-    equal = [bool((ours.argmax(-1) == theirs.argmax(-1)).all()) for ours, theirs, _batch in pairs[:-1]]
+    equal = [_have_equal_labels(ours, theirs, config.problem_type) for ours, theirs, _batch in pairs[:-1]]
     return {
         "equal": equal, "largest_gap": max(gaps), "mean_gap": sum(gaps) / len(gaps),
         "scale": max(float(ours.abs().max()) for ours, _theirs, _batch in pairs),
     }  # fmt: skip
+
+
+def _have_equal_labels(ours: Tensor, theirs: Tensor, problem_type: str | None) -> bool:
+    """Whether two logits of one row mean the same: one label, several labels, a tag for each token, or a number."""
+    if problem_type == "regression":
+        return bool(torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3))
+    if problem_type == "multi_label_classification":
+        return bool(((ours > 0) == (theirs > 0)).all())
+    return bool((ours.argmax(-1) == theirs.argmax(-1)).all())
 
 
 def _gap(ours: Tensor, theirs: Tensor, mask_BT: Tensor) -> float:

@@ -9,7 +9,7 @@ from tunewright.config.tasks import Task
 from tunewright.errors import error
 from tunewright.i18n import N_
 
-FormatName = Literal["gguf", "ollama", "vllm", "mlx", "onnx", "openvino", "ct2", "hub"]
+FormatName = Literal["gguf", "ollama", "vllm", "mlx", "onnx", "openvino", "ct2", "hub", "peft"]
 Way = Literal["merged", "adapter"]
 Engine = Literal["llama", "onnxruntime", "openvino", ""]
 
@@ -43,6 +43,11 @@ class ExportFormat:
     @property
     def is_gguf(self) -> bool:
         return self.engine == "llama"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether PEFT and transformers load it: the adapter stays as it is, and nothing about this machine's run is added."""
+        return self.name in ("peft", "hub")
 
 
 SENTENCEPIECE = ExportPackage("sentencepiece", "gguf", N_("GGUF"))
@@ -88,6 +93,9 @@ FORMATS: Mapping[FormatName, ExportFormat] = {
     "hub": ExportFormat(
         "hub", "Hugging Face Hub", N_("a private repository with the adapter or the merged model, and its card"),
         ALL_TASKS, ("adapter", "merged"),
+    ),
+    "peft": ExportFormat(
+        "peft", "PEFT", N_("the adapter as a plain PEFT folder for other machines"), ALL_TASKS, ("adapter",),
     ),
 }  # fmt: skip
 

@@ -5,7 +5,6 @@ never passed on. The network code was tested against a stand-in of the Hub's API
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +13,11 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from tunewright.errors import error
-from tunewright.extras.export.export_record import EXPORT_JSON
 from tunewright.i18n import N_, _
 from tunewright.reporting import Reporter
 from tunewright.security import redact
 
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
-LEFT_OUT = (EXPORT_JSON,)
-"""Names of files that stay here: they are about this machine's run."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,7 @@ def upload(folder: Path, target: HubRepository, reporter: Reporter) -> str:
     reporter.note(_("Uploading to {url}, private").format(url=target.url))
     try:
         api.create_repo(target.name, private=True, exist_ok=False)
-        api.upload_folder(
-            repo_id=target.name,
-            folder_path=folder,
-            commit_message="Upload with Tunewright",
-            ignore_patterns=[*LEFT_OUT],
-        )
+        api.upload_folder(repo_id=target.name, folder_path=folder, commit_message="Upload with Tunewright")
     except (HfHubHTTPError, OSError) as fault:
         raise _no_answer(target, fault) from fault
     return target.url
@@ -77,9 +68,3 @@ def upload(folder: Path, target: HubRepository, reporter: Reporter) -> str:
 def _no_answer(target: HubRepository, fault: Exception) -> Exception:
     reason = redact((str(fault) or type(fault).__name__).splitlines()[0])
     return error("E702", name=target.name, reason=reason)
-
-
-def uploaded_files(folder: Path) -> Mapping[str, int]:
-    """What an upload holds: bytes by path."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in LEFT_OUT)
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

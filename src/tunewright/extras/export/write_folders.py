@@ -5,11 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tunewright.data.prompts import shared_system
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.errors import error
 from tunewright.extras.export.adapter_limits import highest_rank, max_lora_rank
 from tunewright.extras.export.export_job import MERGED, ExportJob
-from tunewright.extras.export.export_plan import adapter_files, shared_system
+from tunewright.extras.export.export_plan import adapter_files
 from tunewright.extras.export.gguf import CONFIG, WEIGHTS, last_words, with_one_alpha
 from tunewright.extras.export.gguf_limits import TOKENIZER_FILES
 from tunewright.extras.export.go_templates import compared_template
@@ -36,7 +37,7 @@ def write_ollama(job: ExportJob) -> None:
         model=MODEL if job.plan.merges else BASE,
         adapter="" if job.plan.merges else ADAPTER,
         template=compared_template(tokenizer) if tokenizer.chat_template else None,
-        system=shared_system(plan),
+        system=shared_system(plan.run.data, plan.run.task),
         stops=tokenizer.end_tokens,
         context=context_for(plan.run.data.max_length, plan.facts.model.max_position_embeddings),
     )
@@ -87,16 +88,28 @@ def write_ct2(job: ExportJob) -> None:
                 shutil.copyfile(file, job.folder / file.name)
 
 
-def write_hub(job: ExportJob) -> None:
-    """The adapter as others can have it, or the merged model, with its card."""
-    copied = job.folder / job.folder.name
-    if job.plan.merges:
-        job.merged(copied)
-    else:
+def write_peft(job: ExportJob) -> None:
+    """The adapter as others can have it, with its card."""
+    with atomic_io.staging(job.folder) as scratch:
+        copied = scratch / job.plan.target.name  # the card calls it so
         adapter_copy.export(job.plan.run, copied)
-    for path in copied.iterdir():
-        path.rename(job.folder / path.name)
-    copied.rmdir()
+        _move(copied, job.folder)
+
+
+def write_hub(job: ExportJob) -> None:
+    """The same, or the merged model."""
+    if not job.plan.merges:
+        write_peft(job)
+        return
+    with atomic_io.staging(job.folder) as scratch:
+        job.merged(scratch / MERGED)
+        _move(scratch / MERGED, job.folder)
+
+
+def _move(source: Path, target: Path) -> None:
+    """The files of a folder into another one."""
+    for path in source.iterdir():
+        path.rename(target / path.name)
 
 
 def _template(job: ExportJob) -> str:

@@ -4,11 +4,12 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from tunewright.config.tasks import TASKS
+from tunewright.data.tokenized.tokenization import TokenizedExample, text_rows, word_rows
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.errors import error
 from tunewright.extras.export.export_job import MERGED, ExportJob
@@ -24,6 +25,7 @@ from tunewright.security import command, spawn
 TOLERANCES: Mapping[str, float] = {"onnx": 1e-4, "openvino": 5e-3}
 ROWS = 40
 LONGEST = 256
+SENTENCES = ["Hello, I am a text.", "The answer is one."]
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,14 @@ def write_onnx(job: ExportJob) -> Proof:
     """The exported model with its tokenizer; the proof that it labels as the merged model. Raises: ExportError E621."""
     plan, started = job.plan.plan, time.perf_counter()
     samples = [sample for sample in job.plan.run.samples("after") if sample.prompt][:ROWS]
-    tokenizer = load_tokenizer(job.plan.run.adapter_dir)
-    texts = [sample.prompt for sample in samples] or ["Hello, I am a text.", "The answer is one."]
-    rows = [encoding.ids[:LONGEST] for encoding in tokenizer.encode_batch(texts, add_special_tokens=True)]
+    rows = _encoded(job, [sample.prompt for sample in samples] or SENTENCES)
     with atomic_io.staging(job.folder) as scratch:
         merged = scratch / MERGED
         job.merged(merged)
         job.reporter.note(_("Writing {format}").format(format=job.plan.row.title))
         request = {
-            "model": str(merged), "target": str(job.folder), "format": job.plan.row.name, "rows": rows,
+            "model": str(merged), "target": str(job.folder), "format": job.plan.row.name,
+            "rows": [row.input_ids for row in rows], "second_texts": [row.prompt_length for row in rows],
             "auto_class": TASKS[plan.run.task].auto_class,
         }  # fmt: skip
         process = spawn(
@@ -66,6 +67,16 @@ def write_onnx(job: ExportJob) -> Proof:
     result = ExporterResult(**json.loads(output))
     numbers = [sample.row for sample in samples]
     return _proof(job, result, numbers, time.perf_counter() - started)
+
+
+def _encoded(job: ExportJob, prompts: Sequence[str]) -> list[TokenizedExample]:
+    """What the run was asked, as it reads it: words, or a text and the second one that follows on a line of its own."""
+    tokenizer = load_tokenizer(job.plan.run.adapter_dir)
+    if job.plan.plan.run.task == "token_cls":
+        is_decoder = job.plan.plan.facts.model.kind == "decoder"
+        return word_rows([prompt.split(" ") for prompt in prompts], tokenizer, LONGEST, label_last=is_decoder)
+    parts = (prompt.partition("\n") for prompt in prompts)
+    return text_rows([(first, second) for first, _end, second in parts], tokenizer, LONGEST)
 
 
 def _proof(job: ExportJob, result: ExporterResult, numbers: list[int], seconds: float) -> Proof:

@@ -41,6 +41,8 @@ class Front:
     """After how long without a request the engine gives its memory back; never with None."""
     on_start: Callable[[], None] | None = field(default=None, init=False)
     """Called when requests are answered."""
+    start_fault: Exception | None = field(default=None, init=False)
+    """Why the backend could not be started."""
     _slots: asyncio.Semaphore = field(init=False)
     _admitted: int = field(default=0, init=False)
     _last_use: float = field(default_factory=time.monotonic, init=False)
@@ -70,7 +72,11 @@ class Front:
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        await self.backend.start()
+        try:
+            await self.backend.start()
+        except Exception as fault:  # uvicorn logs it, and ends as if it had been told to
+            self.start_fault = fault
+            raise
         watch = asyncio.create_task(self._watch_idleness()) if self.idle_seconds else None
         try:
             if self.on_start:

@@ -28,7 +28,7 @@ class OpenFront:
         return self.server.url
 
     def run(self) -> None:
-        """Serve until SIGINT or SIGTERM, which is raised again then. Raises: ExportError E640, E641; TrainingError E506."""
+        """Serve until SIGINT or SIGTERM, which is raised again then. Raises: ExportError E640, E641, E649; TrainingError E506."""
         self.server.run(self.front)
 
     @contextmanager

@@ -4,8 +4,10 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import psutil
@@ -13,6 +15,7 @@ import uvicorn
 
 from tunewright.errors import TunewrightError, error
 from tunewright.extras.serve.front import Front
+from tunewright.i18n import N_
 
 GRACE_SECONDS = 5  # for requests in flight when it is stopped
 BACKLOG = 128
@@ -67,30 +70,36 @@ class FrontServer:
             self._server.should_exit = True
 
     def run(self, front: Front) -> None:
-        """Serve until SIGINT or SIGTERM, which is raised again then. Raises: ExportError E640, E641 of an engine that ended."""
+        """Serve until SIGINT or SIGTERM, which is raised again then. Raises: ExportError E640, E641 of an engine, E649."""
         server = self._prepared(front)
-        server.run(sockets=[self.listener])
+        try:
+            server.run(sockets=[self.listener])
+        except SystemExit:
+            if server.started:  # else it is uvicorn's, for an application that did not start
+                raise
         if self._failure:
             raise self._failure
-        assert server.started, "the front did not start"
+        if not server.started:
+            raise _start_failure(front)
 
     @contextmanager
     def in_background(self, front: Front) -> Iterator[None]:
-        """Serve in a thread until the block ends. Raises: ExportError E640, E641 of an engine that ended meanwhile."""
+        """Serve in a thread until the block ends. Raises: ExportError E640, E641 of an engine that ended meanwhile, E649."""
         server = self._prepared(front)
-        has_started = threading.Event()
-        front.on_start = has_started.set
+        start: Future[None] = Future()
+        front.on_start = partial(start.set_result, None)
 
         def serve() -> None:
             try:
-                server.run(sockets=[self.listener])
+                with contextlib.suppress(SystemExit):  # uvicorn's, for an application that did not start
+                    server.run(sockets=[self.listener])
             finally:
-                has_started.set()
+                if not start.done():
+                    start.set_exception(_start_failure(front))
 
         thread = threading.Thread(target=serve, name="tunewright serve", daemon=True)
         thread.start()
-        has_started.wait()
-        assert thread.is_alive(), "the front did not start"
+        start.result()
         try:
             yield
         finally:
@@ -106,6 +115,15 @@ class FrontServer:
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         return self._server
+
+
+def _start_failure(front: Front) -> TunewrightError:
+    """Why nothing is served, where the server ended before it answered."""
+    fault = front.start_fault
+    if isinstance(fault, TunewrightError):
+        return fault
+    reason = str(fault) or type(fault).__name__ if fault else N_("it ended before it answered")
+    return error("E649", reason=reason)
 
 
 def _reachable(host: str) -> str:

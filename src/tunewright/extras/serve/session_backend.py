@@ -1,14 +1,17 @@
-"""Runs behind the front by their own sessions: what llama.cpp cannot carry is answered by PEFT itself, greedily, one by one."""
+"""Runs behind the front by their own sessions: what llama.cpp cannot carry is answered by PEFT itself, one by one."""
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from starlette.responses import JSONResponse, Response
+import anyio
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.word_text import split_words
@@ -18,7 +21,7 @@ from tunewright.extras.serve.api_request import ChatRequest, ClassifyRequest, Co
 from tunewright.extras.serve.backend import ServedModel
 from tunewright.extras.session_requests import LabelRequest, LabelResult, ReplyRequest, ReplyResult
 from tunewright.launch.session_client import SessionClient
-from tunewright.rundir.session_protocol import SessionRequest, SessionResult, TextInput, WordsInput
+from tunewright.rundir.session_protocol import Sampling, SessionRequest, SessionResult, TextInput, WordsInput
 
 ResultT = TypeVar("ResultT", bound=SessionResult)
 Usage = Mapping[str, int]
@@ -65,17 +68,14 @@ class SessionBackend:
         turns = [message.as_turn() for message in request.messages]
         if turns[0]["role"] != "system":
             turns = [*model.opening, *turns]
-        result = await self._ask(session, ReplyRequest(turns, request.answer_tokens()), ReplyResult)
-        text, has_stopped = _before(result.text, request.stops())
-        finish = "length" if result.is_cut and not has_stopped else "stop"
+        reply = ReplyRequest(turns, request.answer_tokens(), _sampling(request))
         answer = {"id": f"chatcmpl-{token_hex(12)}", "created": int(time.time()), "model": model.name}
-        usage = _usage(result.prompt_tokens, result.completion_tokens)
         if request.stream:
-            events = _events(answer, text, finish, usage if request.wants_usage() else None)
-            return Response("".join(events), media_type="text/event-stream")
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
-        return JSONResponse({**answer, "object": "chat.completion", "choices": [choice], "usage": usage})
+            return await self._stream(session, reply, answer, wants_usage=request.wants_usage())
+        result = await self._ask(session, reply, ReplyResult)
+        message = {"role": "assistant", "content": result.text}
+        choice = {"index": 0, "message": message, "finish_reason": _finish(result), "logprobs": None}
+        return JSONResponse({**answer, "object": "chat.completion", "choices": [choice], "usage": _reply_usage(result)})
 
     async def complete(self, model: ServedModel, request: CompletionRequest) -> Response:
         raise unsupported("prompt", "this engine answers conversations: POST /v1/chat/completions")
@@ -92,13 +92,44 @@ class SessionBackend:
              "labels": list(result.labels), "data": data, "usage": _usage(result.tokens, 0)}
         )  # fmt: skip
 
-    async def _ask(self, session: ServedSession, request: SessionRequest, result: type[ResultT]) -> ResultT:
-        """The session's result. What it has begun it ends, also for a client that has gone: the next one waits for it."""
+    async def _stream(
+        self, session: ServedSession, reply: ReplyRequest, answer: Mapping[str, Any], *, wants_usage: bool
+    ) -> Response:
+        """The answer as it is generated. Raises: ApiError 400, 503 before its first piece."""
+        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+        def on_text(piece: str) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        work = asyncio.create_task(self._ask(session, reply, ReplyResult, on_text))
+        work.add_done_callback(lambda _work: pieces.put_nowait(None))
+        response = _ReplyStream(work, pieces, answer, wants_usage=wants_usage)
+        try:
+            await response.begin()
+        except BaseException:
+            await response.end()
+            raise
+        return response
+
+    async def _ask(
+        self, session: ServedSession, request: SessionRequest, result: type[ResultT],
+        on_text: Callable[[str], None] = lambda _piece: None,
+    ) -> ResultT:  # fmt: skip
+        """The session's result. Where nobody waits for it any more, the answer that is being generated is ended first."""
+        is_gone = threading.Event()
+
+        def on_piece(piece: str) -> None:
+            if is_gone.is_set():
+                session.client.interrupt()
+            else:
+                on_text(piece)
+
         async with self._lock:
-            work = asyncio.create_task(asyncio.to_thread(session.client.request, request, result))
+            work = asyncio.create_task(asyncio.to_thread(session.client.request, request, result, on_text=on_piece))
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
+                is_gone.set()
                 await asyncio.wait({work})
                 raise
             except TunewrightError as fault:
@@ -117,10 +148,9 @@ class SessionBackend:
 
 
 def _refuse_ignored(request: ChatRequest) -> None:
-    """Raises: ApiError 400 for what a greedy answer cannot heed."""
-    greedy = "this engine gives the likeliest answer, and nothing else"
+    """Raises: ApiError 400 for what a session's answer cannot heed."""
+    reason = "this engine gives one answer in plain text, and samples by temperature and top_p alone"
     requested = {
-        "temperature": request.temperature > 0,
         "n": request.n > 1,
         "logprobs": request.logprobs,
         "tools": bool(request.tools),
@@ -131,7 +161,7 @@ def _refuse_ignored(request: ChatRequest) -> None:
     }
     for field_name, is_requested in requested.items():
         if is_requested:
-            raise unsupported(field_name, greedy)
+            raise unsupported(field_name, reason)
 
 
 def _as_input(assigned: str | list[str], session: ServedSession) -> TextInput | WordsInput:
@@ -160,10 +190,18 @@ def _classified(number: int, result: LabelResult, session: ServedSession) -> dic
     return {"index": number, **label, "probs": probs, "num_classes": len(result.labels)}
 
 
-def _before(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """The text up to the first of these, and whether there is one."""
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+def _sampling(request: ChatRequest) -> Sampling:
+    return {
+        "temperature": request.temperature, "top_p": request.top_p, "seed": request.seed, "stop": request.stops(),
+    }  # fmt: skip
+
+
+def _finish(result: ReplyResult) -> str:
+    return "length" if result.is_cut else "stop"
+
+
+def _reply_usage(result: ReplyResult) -> Usage:
+    return _usage(result.prompt_tokens, result.completion_tokens)
 
 
 def _usage(prompt_tokens: int, completion_tokens: int) -> Usage:
@@ -171,13 +209,53 @@ def _usage(prompt_tokens: int, completion_tokens: int) -> Usage:
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total}
 
 
-def _events(answer: Mapping[str, Any], text: str, finish: str, usage: Usage | None) -> list[str]:
-    """The answer as a stream: it is known as a whole, and comes in one piece."""
-    parts: list[tuple[dict[str, str], str | None]] = [({"role": "assistant", "content": text}, None), ({}, finish)]
-    chunks: list[dict[str, object]] = [
-        {"choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in parts
-    ]
-    if usage:
-        chunks.append({"choices": [], "usage": usage})
-    common = {**answer, "object": "chat.completion.chunk"}
-    return [*(f"data: {json.dumps({**common, **chunk})}\n\n" for chunk in chunks), "data: [DONE]\n\n"]
+class _ReplyStream(StreamingResponse):
+    """An answer as OpenAI's events, from the work that generates it and the pieces of its text, after which there is a None."""
+
+    def __init__(
+        self, work: "asyncio.Task[ReplyResult]", pieces: "asyncio.Queue[str | None]", answer: Mapping[str, Any], *,
+        wants_usage: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(self._events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        self.work, self.pieces, self.wants_usage = work, pieces, wants_usage
+        self.common = {**answer, "object": "chat.completion.chunk"}
+
+    async def begin(self) -> None:
+        """Wait until there is an answer. Raises: ApiError where there is none."""
+        if await self.pieces.get() is None:
+            self.work.result()
+            self.pieces.put_nowait(None)  # over before its first piece
+
+    async def end(self) -> None:
+        """End what is still being generated."""
+        self.work.cancel()
+        await asyncio.gather(self.work, return_exceptions=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.end()
+
+    async def _events(self) -> AsyncIterator[str]:
+        yield self._chunk({"role": "assistant", "content": ""})
+        while (piece := await self.pieces.get()) is not None:
+            if piece:
+                yield self._chunk({"content": piece})
+        try:
+            result = self.work.result()
+        except ApiError as fault:
+            yield _sse(fault.to_json())
+            return
+        yield self._chunk({}, _finish(result))
+        if self.wants_usage:
+            yield _sse({**self.common, "choices": [], "usage": _reply_usage(result)})
+        yield "data: [DONE]\n\n"
+
+    def _chunk(self, delta: dict[str, str], finish: str | None = None) -> str:
+        return _sse({**self.common, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+
+def _sse(event: Mapping[str, object]) -> str:
+    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n"

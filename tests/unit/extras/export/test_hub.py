@@ -44,7 +44,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     return stand_in
 
 
-def test_a_new_repository_is_private_and_gets_everything_but_our_record(api: StandIn, tmp_path: Path) -> None:
+def test_a_new_repository_is_private_and_gets_the_whole_folder(api: StandIn, tmp_path: Path) -> None:
     target = hub.repository("me/shop")
     hub.refuse_unready(target)
     reporter = CollectingReporter()
@@ -52,7 +52,7 @@ def test_a_new_repository_is_private_and_gets_everything_but_our_record(api: Sta
     assert url.endswith("/me/shop") and any("private" in note for note in reporter.notes)
     (create, upload) = api.calls
     assert create == ("create", "me/shop", {"private": True, "exist_ok": False})
-    assert upload[2]["folder_path"] == tmp_path and upload[2]["ignore_patterns"] == ["tunewright.json"]
+    assert upload[2]["folder_path"] == tmp_path
     assert SECRET not in repr(api.calls)
 
 
