@@ -33,9 +33,11 @@ def by_sessions(runs: Sequence[RunDir], options: ServeOptions, problem: Problem 
     models = [served_model(run, options) for run in runs]
     context = min(_context(run.plan()) for run in runs)
     with session_front(sessions, models, context, options) as front:
-        writes = TASKS[runs[0].plan().run.task].writes
-        names = tuple(sessions)
-        yield Served(front.url, "transformers", names, context, writes, options.api_key_file, problem, front)
+        config, names = runs[0].plan().run, tuple(sessions)
+        yield Served(
+            front.url, "transformers", names, context, config.model.precision, TASKS[config.task].writes,
+            options.api_key_file, problem, front,
+        )  # fmt: skip
 
 
 def _session(run: RunDir) -> ServedSession:
