@@ -143,10 +143,11 @@ def test_runs_that_do_not_fit_together_are_refused(work: Path, run: tw.TrainedRu
 def test_what_is_not_finished_or_not_known_is_refused(work: Path, run: tw.TrainedRun) -> None:
     stopped = api.open_run(str(work / "stopped"))
     for engine in ("llama", "transformers"):
-        with pytest.raises(TunewrightError, match="E116"), tw.serve(stopped, engine=engine):
+        with pytest.raises(TunewrightError, match=r"E116.*serve needs a run"), tw.serve(stopped, engine=engine):
             pass
-    with pytest.raises(TunewrightError, match="E622"), tw.serve(run, engine="vllm"):
+    with pytest.raises(TunewrightError, match="E622") as unknown, tw.serve(run, engine="vllm"):
         pass
+    assert unknown.value.problems[0].fixes() == ["tunewright serve --help"]
     with pytest.raises(TunewrightError, match="E643"), api.open_server([run], api.ServeOptions(host="0.0.0.0")):
         pass
 

@@ -1,6 +1,7 @@
 """`tunewright serve`"""
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -73,6 +74,7 @@ def serve(
         raise typer.BadParameter(
             _("--check compares prompts with those of the training, and --with-system changes them")
         )
+    _refuse_no_origin(cors or ())
     trained = [api.open_run(run) for run in runs or ["last"]]
     chosen = api.ServeOptions(
         host, port, api_key_file, tuple(cors or ()), parallel, idle_minutes * 60, with_system=with_system
@@ -87,6 +89,14 @@ def serve(
         else:
             console.note(_("Loading the model of {name}").format(name=", ".join(run.name for run in trained)))
             api.serve_checked(trained, served, partial(_show_ready, served, as_json=as_json))
+
+
+def _refuse_no_origin(texts: "Sequence[str]") -> None:
+    """Raises: typer.BadParameter for what no browser sends as the origin of a page; `*` would be every page."""
+    for text in texts:
+        if not re.fullmatch(r"https?://[^/?#\s*]+", text):
+            message = _('--cors takes the origin of a page, as https://app.example, not "{text}"')
+            raise typer.BadParameter(message.format(text=text))
 
 
 def _show_ready(served: "Served", proofs: "Sequence[Proof]", *, as_json: bool) -> None:
