@@ -62,7 +62,11 @@ def with_gguf(run: tw.TrainedRun, *, seed: int = 0) -> tw.TrainedRun:
 
 
 def client(served: api.Served) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=600)
+    return client_at(served.url)
+
+
+def client_at(url: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=600)
 
 
 def test_a_run_is_served_by_its_own_session(run: tw.TrainedRun) -> None:
@@ -139,10 +143,11 @@ def test_runs_that_do_not_fit_together_are_refused(work: Path, run: tw.TrainedRu
 def test_what_is_not_finished_or_not_known_is_refused(work: Path, run: tw.TrainedRun) -> None:
     stopped = api.open_run(str(work / "stopped"))
     for engine in ("llama", "transformers"):
-        with pytest.raises(TunewrightError, match="E116"), tw.serve(stopped, engine=engine):
+        with pytest.raises(TunewrightError, match=r"E116.*serve needs a run"), tw.serve(stopped, engine=engine):
             pass
-    with pytest.raises(TunewrightError, match="E622"), tw.serve(run, engine="vllm"):
+    with pytest.raises(TunewrightError, match="E622") as unknown, tw.serve(run, engine="vllm"):
         pass
+    assert unknown.value.problems[0].fixes() == ["tunewright serve --help"]
     with pytest.raises(TunewrightError, match="E643"), api.open_server([run], api.ServeOptions(host="0.0.0.0")):
         pass
 
@@ -175,6 +180,25 @@ def test_the_command_serves_until_it_is_ended(run: tw.TrainedRun) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+def test_a_run_is_proved_before_it_is_said_to_be_ready(run: tw.TrainedRun) -> None:
+    words = [sys.executable, "-m", "tunewright", "serve", str(run.path), "--port", "0", "--check", "--json"]
+    with subprocess.Popen([*words, "--engine", "transformers"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        ready = json.loads(process.stdout.readline())
+        assert ready["proven"] is True and [model.id for model in client_at(ready["url"]).models.list()] == [run.name]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    proofs = run.dir.proofs()
+    assert proofs and not proofs.proofs["serve --engine transformers, fp32"].failed
+
+    with_gguf(run)  # of another model
+    spoiled = subprocess.run(words, capture_output=True, text=True)
+    assert (spoiled.returncode, spoiled.stdout) == (8, "")
+    assert json.loads(spoiled.stderr.splitlines()[-1])["error"]["code"] == "E662"
+    refused = subprocess.run([*words, "--with-system"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "--with-system changes them" in refused.stderr
 
 
 def test_an_answer_is_streamed_and_can_be_interrupted(run: tw.TrainedRun) -> None:

@@ -170,6 +170,8 @@ def test_a_key_that_is_not_safe_is_not_used(tmp_path: Path, mode: int, text: str
     with pytest.raises(ExportError, match="E644") as refusal:
         read_key(path)
     assert text not in str(refusal.value) or not text
+    is_open, fixes = bool(mode & 0o077), refusal.value.problems[0].fixes()
+    assert any("chmod" in fix for fix in fixes) is is_open, "rights do not mend a word that is too short"
 
 
 def test_a_port_that_is_taken_names_who_has_it() -> None:

@@ -46,7 +46,7 @@ from tunewright.api.run_folders import (
     write_file,
 )
 from tunewright.api.run_handle import Conversation, TrainedRun
-from tunewright.api.serving import open_server, serve
+from tunewright.api.serving import open_server, serve, serve_checked
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
 from tunewright.api.system import doctor, environment
 from tunewright.api.training import (
@@ -128,6 +128,7 @@ __all__ = [
     "runs",
     "search_axis",
     "serve",
+    "serve_checked",
     "stand_in_data",
     "starter",
     "summary",

@@ -1,14 +1,15 @@
 """Runs behind an endpoint that speaks OpenAI's API."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tunewright.api.run_handle import TrainedRun
-from tunewright.extras.deploy import serve_runs
+from tunewright.extras.deploy import check_served, serve_runs
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir.records import Proof
 
 
 @contextmanager
@@ -41,3 +42,15 @@ def open_server(
     for run in runs:
         run.close()  # what holds its model now; whoever uses the run beside the server has it loaded again
     return serve_runs.open_server([run.dir for run in runs], options, engine=engine, quant=quant, reporter=reporter)
+
+
+def serve_checked(
+    runs: Sequence[TrainedRun], served: Served, on_proof: Callable[[Sequence[Proof]], None], reporter: Reporter = SILENT
+) -> None:
+    """Serve until SIGINT or SIGTERM, as `Served.run`; `on_proof` is called once all runs answer through the front as trained.
+
+    The runs keep their proofs. Raises: as `Served.run`; ExportError E662 where a check does not hold, E663; DataError E210.
+    """
+    folders = [run.dir for run in runs]
+    expected = check_served.references(folders, reporter)
+    served.run(lambda: on_proof(check_served.check_served(folders, expected, served)))

@@ -12,8 +12,11 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tunewright.cli import console
 from tunewright.i18n import N_, Phrase, _
+from tunewright.i18n import width as columns_of
 
+LEAST_TEXT = 10  # columns of what is meant
 HEADINGS = {"Arguments": N_("Arguments"), "Options": N_("Options"), "Commands": N_("Commands")}
 HELP = {"Show this message and exit.": N_("Show this message and exit.")}
 EXTRA = re.compile(r"(?:^|(?<=; ))(?:(required)|default: (.*?))(?=; |\]$)")
@@ -70,7 +73,14 @@ class _Formatter(typer.Context.formatter_class):  # type: ignore[misc,valid-type
         )
 
     def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        super().write_dl([(first, _extra(_(HELP.get(second, second)))) for first, second in rows], col_max, col_spacing)
+        """Names and what they mean, in two columns. The parser's own counts wide characters as one, and breaks Latin words."""
+        column = min(max(columns_of(first) for first, _second in rows), col_max) + col_spacing
+        indent = " " * (self.current_indent + column)
+        for first, second in rows:
+            fits = columns_of(first) <= column - col_spacing
+            self.write(" " * self.current_indent + (console.pad(first, column) if fits else f"{first}\n{indent}"))
+            lines = console.wrap(_extra(_(HELP.get(second, second))), max(self.width - column - 2, LEAST_TEXT))
+            self.write(f"\n{indent}".join(lines).rstrip() + "\n")
 
 
 def _extra(text: str) -> str:

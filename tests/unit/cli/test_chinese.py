@@ -15,10 +15,11 @@ from typer.main import get_command
 
 import tunewright
 from tunewright.cli.main import app
+from tunewright.cli.parser import Verb
 from tunewright.config.load_config import load
 from tunewright.errors import ConfigError, Problem, Where
 from tunewright.errors.catalogue import load_catalogue
-from tunewright.i18n import LOCALE_DIR, N_, Phrase, speaking
+from tunewright.i18n import LOCALE_DIR, N_, Phrase, speaking, width
 from tunewright.rundir.finding import Remedy
 
 SOURCE = Path(tunewright.__file__).parent
@@ -235,3 +236,13 @@ def test_a_reason_found_in_one_language_is_told_in_another(text: str, english: s
     with speaking("zh"):
         assert chinese in problem.message()
     assert english.split(" or ")[0] in problem.to_json()["message"] and problem.to_json()["message"].isascii()
+
+
+@pytest.mark.parametrize("columns", range(44, 90, 3))
+def test_no_word_of_latin_letters_is_broken_in_help(columns: int) -> None:
+    page = Verb.context_class.formatter_class(width=columns)
+    meaning = "llama：llama.cpp；transformers：该运行自己的会话。llama.cpp 能承载时默认用 llama。"
+    page.write_dl([("--engine NAME", meaning), ("--host <str>", "不只限于本机时需要密钥。  [default: 127.0.0.1]")])
+    shown = page.getvalue()
+    assert shown.count("llama.cpp") == 2 and shown.count("transformers") == 1 and "127.0.0.1" in shown
+    assert max(map(width, shown.splitlines())) <= columns

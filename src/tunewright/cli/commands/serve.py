@@ -1,18 +1,23 @@
 """`tunewright serve`"""
 
 import json
+import re
 import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunewright.cli import console, live_display, options, plan_summary
+from tunewright.cli.commands.export_check import print_proof
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.api import Served
+    from tunewright.rundir.records import Proof
 
 IDLE_MINUTES = 15.0
 SLOTS = 8
@@ -58,10 +63,18 @@ def serve(
     with_system: Annotated[
         bool, typer.Option("--with-system", help=_("Begin with the system turn that all training rows share."))
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help=_("Compare what it answers with the runs before it is said to be ready."))
+    ] = False,
     as_json: options.JsonFlag = False,
 ) -> None:  # fmt: skip
     from tunewright import api
 
+    if check and with_system:
+        raise typer.BadParameter(
+            _("--check compares prompts with those of the training, and --with-system changes them")
+        )
+    _refuse_no_origin(cors or ())
     trained = [api.open_run(run) for run in runs or ["last"]]
     chosen = api.ServeOptions(
         host, port, api_key_file, tuple(cors or ()), parallel, idle_minutes * 60, with_system=with_system
@@ -70,11 +83,31 @@ def serve(
         with live_display.meter(_("Preparing"), is_quiet=as_json) as reporter:
             opened = api.open_server(trained, chosen, engine=engine, quant=quant, reporter=reporter)
             served = until_the_end.enter_context(opened)
-        if as_json:
-            console.as_json(served.to_json())
+        if not check:
+            _show_ready(served, (), as_json=as_json)
+            served.run()
         else:
-            _show(served)
-        served.run()
+            console.note(_("Loading the model of {name}").format(name=", ".join(run.name for run in trained)))
+            api.serve_checked(trained, served, partial(_show_ready, served, as_json=as_json))
+
+
+def _refuse_no_origin(texts: "Sequence[str]") -> None:
+    """Raises: typer.BadParameter for what no browser sends as the origin of a page; `*` would be every page."""
+    for text in texts:
+        if not re.fullmatch(r"https?://[^/?#\s*]+", text):
+            message = _('--cors takes the origin of a page, as https://app.example, not "{text}"')
+            raise typer.BadParameter(message.format(text=text))
+
+
+def _show_ready(served: "Served", proofs: "Sequence[Proof]", *, as_json: bool) -> None:
+    """What was proved, and where it is."""
+    if as_json:
+        proven = {"proven": True} if proofs else {}
+        console.as_json({**served.to_json(), **proven})
+        return
+    for proof in proofs:
+        print_proof(proof, console.out())
+    _show(served)
 
 
 def _show(served: "Served") -> None:

@@ -10,6 +10,7 @@ from tunewright.extras.deploy.served import Served
 from tunewright.extras.deploy.served_model import served_model
 from tunewright.extras.export.export_plan import ExportPlan
 from tunewright.extras.export.write_gguf import ADAPTER, BASE, MODEL
+from tunewright.extras.proof.exactness import ORIGINAL
 from tunewright.extras.serve.backend import ServedModel
 from tunewright.extras.serve.llama_engine import LlamaModel, refuse_without_engine
 from tunewright.extras.serve.open_front import llama_front
@@ -41,7 +42,8 @@ def by_llama(plans: Sequence[ExportPlan], options: ServeOptions, reporter: Repor
     model = LlamaModel(path, adapters, min(_context(plan.plan) for plan in plans), options.slots)
     with llama_front(model, models, options, log=_log()) as front:
         names = tuple(each.name for each in models)
-        yield Served(front.url, "llama", names, model.context, True, options.api_key_file, None, front)
+        precision = ORIGINAL if plans[0].uses_original else plans[0].quant
+        yield Served(front.url, "llama", names, model.context, precision, True, options.api_key_file, None, front)
 
 
 def _base_beside(plans: Sequence[ExportPlan]) -> list[ServedModel]:

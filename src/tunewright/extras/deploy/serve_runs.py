@@ -10,7 +10,7 @@ from tunewright.extras.deploy.gguf_cache import gguf_plan
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.export.export_plan import ExportPlan
 from tunewright.extras.serve.serve_options import ServeOptions
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir.run_dir import RunDir
 
@@ -31,11 +31,12 @@ def open_server(
     options.refuse_unsafe()
     _refuse_without_parts()
     _refuse_same_names(runs)
+    _refuse_unfinished(runs)
     from tunewright.extras.deploy.llama_runs import by_llama
     from tunewright.extras.deploy.session_runs import by_sessions
 
     if engine not in (None, *ENGINES):
-        raise error("E622", what=N_("an engine"), value=engine, choices=" ".join(ENGINES))
+        raise error("E622", verb="serve", what=N_("an engine"), value=engine, choices=" ".join(ENGINES))
     if engine == "transformers":
         with by_sessions(runs, options) as served:
             yield served
@@ -64,6 +65,13 @@ def _refuse_without_parts() -> None:
     """Raises: ExportError E601."""
     if not all(map(find_spec, PARTS)):
         raise error("E601", what="tunewright serve", extra="serve")
+
+
+def _refuse_unfinished(runs: Sequence[RunDir]) -> None:
+    """Raises: ConfigError E116."""
+    for run in runs:
+        if not run.adapter_dir.is_dir():
+            raise error("E116", state=Phrase(run.state()), verb="serve", needed=N_("finished"), name=run.name)
 
 
 def _refuse_same_names(runs: Sequence[RunDir]) -> None:

@@ -1,5 +1,6 @@
 """What is served where: the result of `extras/deploy/serve_runs.py`, for people and for programs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,15 +23,17 @@ class Served:
     """The names that requests choose between."""
     context: int
     """Tokens of prompt and answer together."""
+    precision: str
+    """Of the weights, as `extras/proof/exactness.py` names it."""
     writes: bool
     """Whether it answers in text; it labels texts otherwise."""
     key_file: Path | None
     problem: Problem | None
     front: "OpenFront"
 
-    def run(self) -> None:
-        """Serve in this thread until SIGINT or SIGTERM."""
-        self.front.run()
+    def run(self, beside: Callable[[], None] | None = None) -> None:
+        """Serve in this thread until SIGINT or SIGTERM; `beside` runs in another one meanwhile, and ends serving if it fails."""
+        self.front.run(beside)
 
     def to_json(self) -> dict[str, object]:
         """For `serve --json`."""

@@ -5,13 +5,12 @@ from contextlib import contextmanager
 
 from tunewright.config.methods import virtual_tokens
 from tunewright.config.tasks import TASKS
-from tunewright.errors import Problem, error
+from tunewright.errors import Problem
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.deploy.served_model import served_model
 from tunewright.extras.serve.open_front import session_front
 from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.extras.serve.session_backend import ServedSession
-from tunewright.i18n import N_, Phrase
 from tunewright.launch.session_client import SessionClient
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.base_fingerprint import refuse_changed_base
@@ -24,18 +23,20 @@ SESSION = "tunewright.extras.session_worker"
 def by_sessions(runs: Sequence[RunDir], options: ServeOptions, problem: Problem | None = None) -> Iterator[Served]:
     """The runs, each by its session, which its first request starts; `problem` is why not by llama.cpp.
 
-    Raises: ConfigError E116; ExportError E642, E644; ModelError E324; TrainingError E515.
+    Raises: ExportError E642, E644; ModelError E324; TrainingError E515.
     """
     sessions = {}
     for run in runs:
-        _refuse_unfinished(run)
+        refuse_changed_base(run.plan(), run.name)
         sessions[run.name] = _session(run)
     models = [served_model(run, options) for run in runs]
     context = min(_context(run.plan()) for run in runs)
     with session_front(sessions, models, context, options) as front:
-        writes = TASKS[runs[0].plan().run.task].writes
-        names = tuple(sessions)
-        yield Served(front.url, "transformers", names, context, writes, options.api_key_file, problem, front)
+        config, names = runs[0].plan().run, tuple(sessions)
+        yield Served(
+            front.url, "transformers", names, context, config.model.precision, TASKS[config.task].writes,
+            options.api_key_file, problem, front,
+        )  # fmt: skip
 
 
 def _session(run: RunDir) -> ServedSession:
@@ -47,10 +48,3 @@ def _session(run: RunDir) -> ServedSession:
 def _context(plan: Plan) -> int:
     """What the model reads beside what it has learned to put in front."""
     return plan.facts.model.max_position_embeddings - virtual_tokens(plan.run.peft)
-
-
-def _refuse_unfinished(run: RunDir) -> None:
-    """Raises: ConfigError E116; ModelError E324; TrainingError E515."""
-    if not run.adapter_dir.is_dir():
-        raise error("E116", state=Phrase(run.state()), verb="serve", needed=N_("finished"), name=run.name)
-    refuse_changed_base(run.plan(), run.name)

@@ -110,7 +110,7 @@ def format_of(name: str) -> ExportFormat:
 
 def unknown(what: str, value: str, choices: Sequence[str]) -> Exception:
     """E622 for a value that a format does not have."""
-    return error("E622", what=what, value=value, choices=" ".join(choices))
+    return error("E622", verb="export", what=what, value=value, choices=" ".join(choices))
 
 
 def missing(requirements: Sequence[ExportPackage]) -> list[ExportPackage]:

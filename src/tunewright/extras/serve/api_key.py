@@ -6,8 +6,8 @@ import shlex
 import stat
 from pathlib import Path
 
-from tunewright.errors import TunewrightError, error
-from tunewright.i18n import N_, Phrase
+from tunewright.errors import error
+from tunewright.i18n import N_
 
 OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MIN_LENGTH = 16
@@ -18,10 +18,10 @@ def read_key(path: Path) -> str:
     if not path.exists():
         return _with_new_key(path)
     if path.stat().st_mode & OPEN_TO_OTHERS:
-        raise _unusable(path, N_("others may read it"))
+        raise error("E644", path=str(path), quoted=shlex.quote(str(path)), reason=N_("others may read it"))
     key = path.read_text("utf-8").strip()
     if len(key) < MIN_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
-        raise _unusable(path, N_("it must hold one word of at least 16 characters"))
+        raise error("E644", path=str(path), reason=N_("it must hold one word of at least 16 characters"))
     return key
 
 
@@ -30,7 +30,3 @@ def _with_new_key(path: Path) -> str:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(key + "\n")
     return key
-
-
-def _unusable(path: Path, reason: str) -> TunewrightError:
-    return error("E644", path=str(path), quoted=shlex.quote(str(path)), reason=Phrase(reason))

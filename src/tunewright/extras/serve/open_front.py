@@ -1,10 +1,13 @@
 """A front on its socket with the backend that was chosen: everything is bound and loaded, and nothing is answered yet."""
 
-from collections.abc import Iterator, Sequence
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunewright.errors import TunewrightError, error
 from tunewright.extras.serve.api_key import read_key
 from tunewright.extras.serve.backend import ServedModel
 from tunewright.extras.serve.front import Front
@@ -14,6 +17,8 @@ from tunewright.extras.serve.llama_engine import LlamaModel, start_engine
 from tunewright.extras.serve.run_front import FrontServer, bind
 from tunewright.extras.serve.serve_options import LOOPBACK, REQUEST_SECONDS, ServeOptions
 from tunewright.extras.serve.session_backend import ServedSession, SessionBackend
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,24 @@ class OpenFront:
     def url(self) -> str:
         return self.server.url
 
-    def run(self) -> None:
-        """Serve until SIGINT or SIGTERM, which is raised again then. Raises: ExportError E640, E641, E649; TrainingError E506."""
+    def run(self, beside: Callable[[], None] | None = None) -> None:
+        """Serve until SIGINT or SIGTERM, which is raised again then; `beside` runs in a thread of its own as soon as it answers.
+
+        Raises: ExportError E640, E641, E649; TrainingError E506; what `beside` raises, which ends serving.
+        """
+        if beside:
+            thread = threading.Thread(target=self._ending_with_its_error, args=(beside,), daemon=True)
+            self.front.on_start = thread.start
         self.server.run(self.front)
+
+    def _ending_with_its_error(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except TunewrightError as failure:
+            self.server.end_with(failure)
+        except Exception as fault:
+            logger.exception("what runs beside the front failed")
+            self.server.end_with(error("E802", reason=f"{type(fault).__name__}: {fault}"))
 
     @contextmanager
     def in_background(self) -> Iterator[None]:
