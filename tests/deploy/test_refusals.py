@@ -26,6 +26,7 @@ ADAPTERS: dict[str, tuple[dict[str, Any], str, str]] = {
     "adalora": ({"method": "adalora", "train.max_steps": 12, "train.eval_steps": 6}, "this is AdaLoRA", AS_MERGED),
     "prefix": ({"method": "prefix_tuning"}, "Prefix Tuning learns inputs", "tunewright chat"),
     "prompt": ({"method": "prompt_tuning"}, "Prompt Tuning learns inputs", "tunewright chat"),
+    "p-tuning": ({"method": "p_tuning"}, "P-Tuning learns inputs", "tunewright chat"),
     "conv1d": ({"model": "gpt2"}, "turns the factors of gpt2", AS_MERGED),
 }
 
@@ -50,8 +51,16 @@ def test_an_adapter_that_gguf_cannot_hold(case: str, make: Make) -> None:
     assert codes == ([] if instead == AS_MERGED else ["E603"])
 
 
-def test_starts_that_were_taken_out_of_the_base_are_plain_adapters_by_then(make: Make) -> None:
-    run = make(**{"peft.init_lora_weights": "pissa"})
+@pytest.mark.parametrize("case", [case for case in ADAPTERS if case != "conv1d"])
+def test_an_adapter_that_vllm_cannot_hold(case: str, make: Make) -> None:
+    settings, reason, instead = ADAPTERS[case]
+    (problem,) = make_export_plan(make(**settings).dir, "vllm", Path("out"), as_="adapter").problems
+    assert problem.code == "E620" and reason in problem.message() and instead in problem.fixes()[0]
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_starts_that_were_taken_out_of_the_base_are_plain_adapters_by_then(start: str, make: Make) -> None:
+    run = make(**{"peft.init_lora_weights": start})
     assert make_export_plan(run.dir, "gguf", Path("out"), as_="adapter").problems == ()
 
 
@@ -59,6 +68,15 @@ def test_rslora_is_written_with_the_alpha_of_its_scale(make: Make) -> None:
     run = make(**{"peft.use_rslora": True, "peft.r": 16, "peft.lora_alpha": 8})
     plan = make_export_plan(run.dir, "gguf", Path("out"), as_="adapter")
     assert plan.problems == () and any("alpha 32 for rank 16" in note for note in plan.notes)
+
+
+def test_ranks_and_alphas_of_single_layers_are_written_with_one_alpha(make: Make) -> None:
+    run = make(
+        **{"peft.r": 8, "peft.lora_alpha": 16, "peft.rank_pattern": {"q_proj": 4}, "peft.alpha_pattern": {"v_proj": 4}}
+    )
+    for to in ("gguf", "vllm"):
+        plan = make_export_plan(run.dir, to, Path("out"), as_="adapter")
+        assert plan.problems == () and any("effective alpha" in note for note in plan.notes)
 
 
 def test_a_task_that_the_format_is_not_for(
