@@ -242,5 +242,10 @@ def sweep(parent: Path) -> None:
             drop(path)
 
 
+def is_staged(path: Path) -> bool:
+    """Whether something is not yet under its own name, or no longer."""
+    return path.name.startswith((".staging-", ".trash-"))
+
+
 def _hidden(parent: Path, kind: str) -> Path:
     return parent / f".{kind}-{uuid.uuid4().hex[:12]}"
