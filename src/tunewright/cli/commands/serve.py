@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunewright.cli import console, live_display, options, plan_summary
+from tunewright.cli.problem_display import show_base_problems
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def serve(
     chosen = api.ServeOptions(
         host, port, api_key_file, tuple(cors or ()), parallel, idle_minutes * 60, with_system=with_system
     )
+    for run in trained:
+        show_base_problems(run)
     with ExitStack() as until_the_end:
         with live_display.meter(_("Preparing"), is_quiet=as_json) as reporter:
             opened = api.open_server(trained, chosen, engine=engine, quant=quant, reporter=reporter)
