@@ -12,6 +12,7 @@ from tunewright.launch import adapter_copy, session_client, start_run
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import faults, read_manifest, seal
 from tunewright.rundir.run_dir import RunDir
+from tunewright.security import gate_gguf
 
 __all__ = ["model"]
 SECRET = "what nobody else may read\n"
@@ -94,3 +95,11 @@ def test_no_pipe_is_waited_for_in_the_place_of_a_log_or_a_manifest(tmp_path: Pat
     (tmp_path / "sealed" / "manifest.json").unlink()
     os.mkfifo(tmp_path / "sealed" / "manifest.json")
     assert read_manifest(tmp_path / "sealed") is None
+
+
+def test_no_pipe_is_waited_for_in_the_place_of_a_gguf_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.gguf")
+    (tmp_path / "zero.gguf").symlink_to("/dev/zero")
+    for name in ("model.gguf", "zero.gguf"):
+        with pytest.raises(ModelError, match="E308"):
+            gate_gguf(tmp_path / name)
