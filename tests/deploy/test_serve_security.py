@@ -12,10 +12,11 @@ import pytest
 
 from tests.deploy.serving import KEY, Serving, serving
 from tunewright.errors import ExportError
-from tunewright.extras.serve.api_key import read_key
+from tunewright.extras.serve.api_key import key_of_server, read_key
 from tunewright.extras.serve.gate import Access
 from tunewright.extras.serve.llama_engine import LlamaModel, start_engine
 from tunewright.extras.serve.run_front import bind
+from tunewright.extras.serve.serve_options import ServeOptions
 
 SECRET = "the-prompt-of-somebody"
 CHAT = "/v1/chat/completions"
@@ -172,6 +173,35 @@ def test_a_key_that_is_not_safe_is_not_used(tmp_path: Path, mode: int, text: str
     assert text not in str(refusal.value) or not text
     is_open, fixes = bool(mode & 0o077), refusal.value.problems[0].fixes()
     assert any("chmod" in fix for fix in fixes) is is_open, "rights do not mend a word that is too short"
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xb7\x00" * 20, b"k" * 5000, "schlüssel".encode() * 4, b"a key\r\nX-Other: 1" * 2]
+)
+def test_a_key_that_no_header_can_carry_is_refused_and_not_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    for reader in (read_key, key_of_server):
+        with pytest.raises(ExportError, match="E644"):
+            reader(path)
+
+
+def test_no_pipe_is_waited_for_in_the_place_of_a_key(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key", 0o600)
+    for path in (tmp_path / "key", Path("/dev/zero")):
+        for reader in (read_key, key_of_server):
+            with pytest.raises(ExportError, match="E644"):
+                reader(path)
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "app.example", "https://app.example/", "https://a\r\nX: y", "file://x", "http://h:port", ""]
+)
+def test_what_no_browser_sends_as_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ExportError, match="E650"):
+        ServeOptions(cors=("https://app.example", origin)).refuse_unsafe()
+    ServeOptions(cors=("https://app.example", "http://localhost:3000", "http://[::1]:80")).refuse_unsafe()
 
 
 def test_a_port_that_is_taken_names_who_has_it() -> None:

@@ -105,6 +105,20 @@ def test_an_answer_is_given_with_a_warning(trained: tuple[Path, api.TrainedRun])
     run.close()
 
 
+def test_what_is_served_on_another_base_is_told(
+    trained: tuple[Path, api.TrainedRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, run = trained
+    other_weights(folder)
+
+    def ended(*_runs: object, **_options: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "open_server", ended)
+    output = CliRunner().invoke(app, ["serve", str(run.path), "--engine", "transformers"])
+    assert "W505" in output.output
+
+
 def test_the_digests_stand_in_plan_and_manifest_and_an_unchanged_base_is_as_it_was(
     trained: tuple[Path, api.TrainedRun],
 ) -> None:

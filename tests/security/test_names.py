@@ -1,8 +1,9 @@
 """Names of strangers in everything that is said: nothing is obeyed, nothing begins a line of its own, commands are quoted."""
 
+import json
 import shlex
 import unicodedata
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 
@@ -65,6 +66,17 @@ def test_tables_lines_and_commands_are_clean(
 def test_a_name_with_a_dash_is_no_option(name: str) -> None:
     assert shlex.split(paste_commands.command("plan", paste_commands.operand(name)))[-1] == f"./{name}"
     TRIED["names"] += 1
+
+
+@pytest.mark.parametrize("is_tty", [False, True])
+@pytest.mark.parametrize("name", [*NASTY, "\x7f", "Prüfung 中文 \U0001f600"])
+def test_json_on_a_terminal_is_clean_and_says_the_same(name: str, *, is_tty: bool) -> None:
+    """`json.dumps` escapes what is below a blank, and neither C1, DEL, marks of direction nor half characters."""
+    stream = TextIOWrapper(BytesIO(), encoding="utf-8", write_through=True)
+    console.as_json({name: [name]}, console.Channel(stream, is_tty, False, None))
+    text = stream.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined]
+    assert is_clean(text) and json.loads(text) == {name: [name]}
+    assert "中文" in text or "中文" not in name
 
 
 def test_a_page_shows_controls_and_keeps_letters() -> None:

@@ -10,6 +10,7 @@ from tunewright.extras.proof.check_deployed import ROWS, Deployed
 from tunewright.extras.proof.deployed_folder import check_folder
 from tunewright.extras.proof.endpoint import Endpoint
 from tunewright.extras.proof.exactness import exactness_of
+from tunewright.extras.serve.api_key import key_of_server
 from tunewright.i18n import N_
 from tunewright.report import proof_table
 from tunewright.reporting import SILENT, Reporter
@@ -34,11 +35,11 @@ def check_export(
 
     `model` is the name that the server knows it by, `api_key_file` holds its key, `quant` says what its weights are in where
     the server does not tell; 16 bits are expected then.
-    Raises: ConfigError E116; ModelError E308; ExportError E601, E640, E660, E661, E663, E664; DataError E210; TrainingError
+    Raises: ConfigError E116; ModelError E308; ExportError E601, E640, E644, E660, E661, E663, E664; DataError E210; TrainingError
     E502, E506, E515.
     """
     word = str(where)
-    if word.startswith(SCHEMES):
+    if word.lower().startswith(SCHEMES):
         key = _key(Path(api_key_file).expanduser()) if api_key_file else ""
         if "@" in word.split("/")[2]:
             reason = N_("a key in the address would be kept; --api-key-file reads it")
@@ -76,7 +77,7 @@ def proof_failure(proof: Proof) -> Problem | None:
 
 def _key(path: Path) -> str:
     with system_faults(path):
-        return path.read_text("utf-8").strip()
+        return key_of_server(path)
 
 
 def _record(folder: Path) -> ExportRecord | None:

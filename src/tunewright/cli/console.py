@@ -247,9 +247,14 @@ def crop(text: str, width: int) -> str:
 
 def as_json(value: Mapping[str, object], channel: Channel | None = None) -> None:
     """One JSON object: the whole of stdout. Spread out for people, on one line for programs."""
+    from tunewright.security import json_text
+
     channel = channel or out()
-    is_wide = (channel.stream.encoding or "").lower().startswith("utf")
-    channel.data(json.dumps(value, ensure_ascii=not is_wide, indent=2 if channel.is_tty else None, allow_nan=False))
+    indent = 2 if channel.is_tty else None
+    if (channel.stream.encoding or "").lower().startswith("utf"):
+        channel.data(json_text(value, indent=indent))
+    else:
+        channel.data(json.dumps(value, indent=indent, allow_nan=False))
 
 
 def note(text: str) -> None:

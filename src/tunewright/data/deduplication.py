@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
 from heapq import nsmallest
+from itertools import groupby
 
 from tunewright.data.examples.formats import Example
 from tunewright.data.examples.label_names import names_in
 
 MAX_HELD_OUT_ROWS = 1000
+MOST_MARKS = 100  # no script has so many on one letter; UAX #15 calls a text with 30 safe
 # How many times more rows are drawn than are held out: equal rows, and last rows of a label, may not fit.
 DRAWN = 8
 _KEY, _SHORT = 16, 8  # bytes of a digest, and those of it by which rows are distinguished
@@ -177,4 +179,11 @@ def _key_of(example: Example) -> bytes:
 
 
 def _normal(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).split())
+    is_safe = text.isascii() or longest_marks(text) <= MOST_MARKS
+    return " ".join((unicodedata.normalize("NFKC", text) if is_safe else text).split())
+
+
+def longest_marks(text: str) -> int:
+    """How many combining marks follow each other at most: normalizing takes the square of that."""
+    runs = groupby(text, key=lambda char: unicodedata.combining(char) > 0)
+    return max((sum(1 for _char in run) for is_mark, run in runs if is_mark), default=0)

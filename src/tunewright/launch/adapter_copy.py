@@ -14,6 +14,7 @@ from tunewright.rundir.base_model import BaseReference, base_of
 from tunewright.rundir.checkpoints import MANIFEST, read_manifest, seal
 from tunewright.rundir.model_card import card
 from tunewright.rundir.run_dir import RunDir
+from tunewright.security import check_link, plain_files, read_json
 
 CONFIG = "adapter_config.json"
 README = "README.md"
@@ -24,7 +25,7 @@ def export(run: RunDir, target: Path) -> BaseReference:
     """Write the adapter, its tokenizer, a card and the base's licence into a new folder; how the base is named there.
 
     No file of it holds a path of this machine. It is sealed like the run's own.
-    Raises: ConfigError E115, E116; TrainingError E520, E524.
+    Raises: ConfigError E115, E116; ModelError E309, E315 for files that are none, or lead out; TrainingError E520, E524.
     """
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="export", needed=N_("finished"), name=run.name)
@@ -42,9 +43,9 @@ def export(run: RunDir, target: Path) -> BaseReference:
 
 
 def _copy(source: Path, target: Path, plan: Plan, base: BaseReference) -> None:
-    for file in source.iterdir():
+    for file in plain_files(source):  # a run may come from anybody, and what is copied is given away
         if file.suffix == ".json" and file.name not in (MANIFEST, "tokenizer.json"):
-            content = _portable(json.loads(file.read_text(encoding="utf-8")), plan.facts.model, base.name)
+            content = _portable(read_json(file), plan.facts.model, base.name)
             if file.name == CONFIG:
                 content |= {
                     "base_model_name_or_path": base.name,
@@ -55,6 +56,7 @@ def _copy(source: Path, target: Path, plan: Plan, base: BaseReference) -> None:
             shutil.copyfile(file, target / file.name)
     for pattern in LICENCES:
         for file in Path(plan.facts.model.folder).glob(pattern):
+            check_link(Path(plan.facts.model.folder), file)
             if file.is_file():
                 shutil.copyfile(file, target / file.name)
 

@@ -13,7 +13,7 @@ from tunewright.errors import error, errors_of
 from tunewright.i18n import N_, Phrase
 from tunewright.launch.supervisor import WORKER_ENVIRONMENT, first_gpu
 from tunewright.reporting import SILENT, Reporter
-from tunewright.rundir import file_names
+from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.session_protocol import (
@@ -115,8 +115,8 @@ class SessionClient:
 
 
 def _log(path: Path) -> BinaryIO:
-    """The log, opened to append; the null device where it cannot be written, as on a read-only disk."""
+    """The log, opened to append; the null device where it cannot be written: a read-only disk, a link to elsewhere."""
     try:
-        return path.open("ab")
+        return atomic_io.open_log(path)
     except OSError:
         return Path(os.devnull).open("ab")

@@ -31,7 +31,7 @@ from tunewright.rundir.events import Event
 from tunewright.rundir.full_disk import reserve_of
 from tunewright.rundir.run_dir import ENDED, LIVE, RunDir
 from tunewright.rundir.run_lock import is_held
-from tunewright.security import as_private_as, command, home, printable, spawn
+from tunewright.security import as_private_as, command, home, plain_files, printable, spawn
 
 POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
@@ -167,7 +167,7 @@ def start_parent(run: RunDir, lock: int) -> None:
     """Start the detached supervisor; it outlives this process and its terminal, and inherits the run's lock."""
     with run.private():
         reserve_of(run, "parent").hold()  # as early as there may be room
-        with run.file(file_names.LOG).open("ab") as log:
+        with atomic_io.open_log(run.file(file_names.LOG)) as log:
             argv = command("tunewright.launch.supervisor", str(run.path))
             spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
 
@@ -293,12 +293,15 @@ def check_base(run: RunDir) -> None:
 
 
 def copy_adapter(run: RunDir, target: Path) -> Path:
-    """The adapter as a folder of its own, with the files that PEFT needs alone. Raises: ConfigError E115, E116."""
+    """The adapter as a folder of its own, with the files that PEFT needs alone.
+
+    Raises: ConfigError E115, E116; ModelError E309, E315 for what is no file, or leads out.
+    """
     if not run.adapter_dir.is_dir():
         raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
     place = output_targets.output_folder(target)
     with run.private(), atomic_io.staging(place.parent) as staged:
-        for file in run.adapter_dir.iterdir():
+        for file in plain_files(run.adapter_dir):
             if file.name != MANIFEST:
                 shutil.copyfile(file, staged / file.name)
         atomic_io.publish_folder(staged, place)

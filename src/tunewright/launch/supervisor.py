@@ -159,7 +159,7 @@ class Supervisor:
         parent = process_record(os.getpid())
         self.ledger.update(state="preparing", parent=parent, worker=None)  # in case this process is killed next
         environment = WORKER_ENVIRONMENT | first_gpu()
-        with self.run.file(file_names.LOG).open("ab") as log:
+        with atomic_io.open_log(self.run.file(file_names.LOG)) as log:
             self.known_log = log.tell()
             self.worker = spawn(self.argv, stdin=self.lock, stdout=log, stderr=log, environment=environment)
         if self.stops:

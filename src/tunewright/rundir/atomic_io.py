@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tunewright.security import as_private_as
 
@@ -57,7 +57,7 @@ def _create(path: Path) -> None:
 
 def _append(path: Path, line: bytes) -> None:
     mode = 0o644 & path.parent.stat().st_mode  # a file that is new is as private as its folder
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, mode)
     try:
         size = os.fstat(descriptor).st_size
         is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -73,7 +73,11 @@ def _append(path: Path, line: bytes) -> None:
 
 
 def _cut(path: Path, size: int) -> None:
-    os.truncate(path, size)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(descriptor, size)
+    finally:
+        os.close(descriptor)
 
 
 def _fsync(path: Path) -> None:
@@ -150,8 +154,17 @@ def mark(path: Path) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """One line in one write, so that lines of one writer never mix. A line torn before it does not take it along."""
+    """One line in one write, so that lines of one writer never mix. A line torn before it does not take it along.
+
+    Raises: OSError for a link of that name, which may lead to a file of somebody else.
+    """
     perform(_append, path, line.encode("utf-8") + b"\n")
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A file that output of processes is appended to. Raises: OSError for a link, and for a pipe that nobody reads."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
 
 
 def cut(path: Path, size: int) -> None:
@@ -240,6 +253,11 @@ def sweep(parent: Path) -> None:
     for pattern in (".staging-*", ".trash-*"):
         for path in parent.glob(pattern):
             drop(path)
+
+
+def is_staged(path: Path) -> bool:
+    """Whether something is not yet under its own name, or no longer."""
+    return path.name.startswith((".staging-", ".trash-"))
 
 
 def _hidden(parent: Path, kind: str) -> Path:

@@ -74,6 +74,8 @@ def seal(folder: Path, *, run_id: str, step: int, identity: Mapping[str, object]
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest if it is whole and names files of its folder alone, else None."""
     try:
+        if not (folder / MANIFEST).is_file():  # a pipe would be waited for
+            return None
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["sha256"] != _digest(stored) or not stored.keys() >= FIELDS:
             return None
@@ -111,7 +113,7 @@ def faults(folder: Path, digest: Callable[[Path], str] = sha256) -> Iterator[Che
 def _harm(path: Path, expected: FileDigest, digest: Callable[[Path], str]) -> Harm | None:
     """What happened to a file that is there."""
     try:
-        is_same = path.stat().st_size == expected.bytes and digest(path) == expected.sha256
+        is_same = path.is_file() and path.stat().st_size == expected.bytes and digest(path) == expected.sha256
     except OSError:
         return "unreadable"
     return None if is_same else "damaged"

@@ -20,7 +20,9 @@ from tunewright.security.paths import check_link as check_link
 from tunewright.security.paths import home as home
 from tunewright.security.paths import is_plain as is_plain
 from tunewright.security.paths import jail as jail
+from tunewright.security.paths import plain_files as plain_files
 from tunewright.security.printable_text import is_control as is_control
+from tunewright.security.printable_text import json_text as json_text
 from tunewright.security.printable_text import printable as printable
 from tunewright.security.printable_text import python_line as python_line
 from tunewright.security.printable_text import redact as redact

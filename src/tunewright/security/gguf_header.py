@@ -37,6 +37,8 @@ class _UnsoundError(ValueError):
 def gate_gguf(path: Path) -> None:
     """Refuse a GGUF file whose counts, texts, sizes or places do not hold. Raises: ModelError E308."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise _UnsoundError("it is no file")
         with path.open("rb") as file:
             if path.stat().st_size < 24:
                 raise _UnsoundError("it is cut")

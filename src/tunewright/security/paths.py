@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunewright.errors import TunewrightError, Where, error
+from tunewright.i18n import N_
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -45,6 +46,19 @@ def is_plain(name: str) -> bool:
     parts = name.split("/")
     is_odd = any(ord(char) < 32 for char in name) or "\\" in name or _DRIVE.match(name)
     return not is_odd and all(part not in ("", ".", "..") for part in parts)
+
+
+def plain_files(folder: Path) -> list[Path]:
+    """The files of a folder that came from elsewhere, to be copied: by name.
+
+    Raises: ModelError E309 for a folder, a pipe or a device in it, E315 for a link that leads out.
+    """
+    files = sorted(folder.iterdir())
+    for path in files:
+        check_link(folder, path)
+        if not path.is_file():
+            raise error("E309", Where(str(path)), file=str(path), reason=N_("not a file"))
+    return files
 
 
 def check_link(root: Path, path: Path) -> None:

@@ -1,9 +1,11 @@
 """Foreign text for people's eyes: shown, not obeyed, and without the user's keys."""
 
+import json
 import os
 import re
 import shlex
 import unicodedata
+from typing import Any
 
 _OF_SHELLS = re.compile(r'["$`\\!]')
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
@@ -21,6 +23,14 @@ def is_control(char: str) -> bool:
     """Whether a terminal or an editor may obey the character, or show nothing of it."""
     category = unicodedata.category(char)
     return category.startswith("C") or category in ("Zl", "Zp")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """A value as strict JSON for a terminal: the same value, with what a terminal obeys, and half characters, escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    if text.isprintable():
+        return text
+    return "".join(json.dumps(char)[1:-1] if char != "\n" and is_control(char) else char for char in text)
 
 
 def python_line(*statements: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tunewright.data import summary
+from tunewright.data import deduplication, summary
 from tunewright.data.examples import column_guesses, number_formats, row_cells
 from tunewright.data.examples.formats import Format, looks_like, sniff
 from tunewright.data.files import json_documents, json_scanner
@@ -206,3 +206,10 @@ def test_lists_in_cells_are_read_as_before(text: str, value: object) -> None:
 @pytest.mark.parametrize(("text", "number"), [("5 %", 5.0), ("5\u00a0％ ", 5.0), ("5%", 5.0), ("5 % %", None)])
 def test_a_percentage_is_its_number(text: str, number: float | None) -> None:
     assert number_formats.number_of(text, "plain") == number
+
+
+def test_combining_marks_without_end_are_not_sorted() -> None:
+    """Normalizing puts the marks of a letter in order, with the square of their number; nothing but that is left out."""
+    marks = "\u0301\u0327"
+    assert deduplication._normal("a" + marks * 200_000) == "a" + marks * 200_000
+    assert deduplication._normal("e\u0301" * 1000) == "\xe9" * 1000

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.extras.fake_endpoint import Reply, answering
 from tunewright.errors import ExportError
+from tunewright.extras.proof import endpoint_client
 from tunewright.extras.proof.endpoint import Endpoint
 from tunewright.extras.proof.endpoint_client import EndpointClient
 from tunewright.extras.proof.reference import ReferencePrompt
@@ -45,6 +46,20 @@ def test_a_plain_server_is_asked_by_the_first_name_that_it_lists() -> None:
     client = recognised({})
     assert (client.flavour, client.model) == ("openai", "first")
     assert recognised({}, model="second").model == "second"
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "a..b", "\u202e", "[", "x:port"])
+def test_a_name_that_no_host_has_is_told_as_such(host: str) -> None:
+    with pytest.raises(ExportError, match="E660"), EndpointClient(Endpoint(f"http://{host}")) as client:
+        client.recognise()
+
+
+def test_a_reply_that_comes_byte_by_byte_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that the client gives each part is not what ends it here."""
+    with answering({"/v1/models": MODELS}) as fake, EndpointClient(Endpoint(fake.url)) as client:
+        monkeypatch.setattr(endpoint_client, "ANSWER_SECONDS", 0.0)
+        with pytest.raises(ExportError, match="E661"):
+            client.recognise()
 
 
 def test_llama_cpp_and_vllm_are_known_by_what_only_they_have() -> None:

@@ -55,6 +55,18 @@ def test_the_same_grid_trains_nothing_again(model: Path, trained: list[str], pro
     assert trained == ["lora-r4"] and prompted == [("lora-r4", 3)]
 
 
+def test_a_grid_goes_into_no_run_and_beside_no_files_of_others(model: Path, trained: list[str], tmp_path: Path) -> None:
+    api.grid(str(model), "my.jsonl", ranks=[4], folder="grid")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "equal.txt").write_text("mine")
+    for folder, code in (("grid/lora-r4", "E126"), ("theirs", "E115"), (".", "E115")):
+        before = sorted(Path(folder).iterdir())
+        with pytest.raises(ConfigError, match=code):
+            api.grid(str(model), "my.jsonl", ranks=[8], folder=folder)
+        assert sorted(Path(folder).iterdir()) == before
+    assert trained == ["lora-r4"]
+
+
 def test_a_grid_ends_after_a_run_that_was_stopped(
     model: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -449,6 +449,30 @@ def test_another_ask_does_not_go_into_the_folder(tw: Any, command: list[str], tr
     assert trained == ["trial-000"]
 
 
+@pytest.mark.parametrize("name", ["sweep.db", "compare.html", "best.yaml", "notes.txt", ".git"])
+def test_a_folder_of_somebody_else_is_left_as_it_was(
+    tw: Any, command: list[str], trained: list[str], name: str
+) -> None:
+    """A database of that name would get our tables, and a page would be in the way after the last trial."""
+    theirs = Path("found")
+    theirs.mkdir()
+    (theirs / name).write_text("mine\n")
+    result = tw(*command, "--trials", "1")
+    assert result.code == 2 and "E115" in result.err
+    assert [path.name for path in theirs.iterdir()] == [name] and (theirs / name).read_text() == "mine\n"
+    assert not trained
+
+
+def test_a_sweep_goes_into_no_run(tw: Any, command: list[str], trained: list[str], model: Path, rows: Path) -> None:
+    """With the run it would be removed."""
+    tw(*command, "--trials", "1")
+    inside = [word if word != "found" else "found/trial-000" for word in command]
+    before = sorted(Path("found/trial-000").iterdir())
+    result = tw(*inside, "--trials", "1")
+    assert result.code == 2 and "E126" in result.err
+    assert sorted(Path("found/trial-000").iterdir()) == before
+
+
 def test_rows_that_changed_stop_the_sweep_and_lose_nothing(
     tw: Any, command: list[str], rows: Path, trained: list[str]
 ) -> None:

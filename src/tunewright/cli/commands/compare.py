@@ -97,7 +97,7 @@ def compare(
             seeds=seeds,
             full=full,
         )
-        folder = Path(output) if output else api.grid_folder(settings)
+        folder = Path(output).expanduser() if output else api.grid_folder(settings)
         api.check_page(folder / PAGE)
         code = _train(settings, folder, force=force, is_quiet=quiet, is_verbose=verbose)
         runs = api.runs(folder)
@@ -105,7 +105,7 @@ def compare(
         shots = SHOTS if shots is None else shots
     else:
         runs = [run for word in words for run in _runs_of(word)]
-        folder = Path(output) if output else _common_folder(runs)
+        folder = Path(output).expanduser() if output else _common_folder(runs)
         api.check_page(folder / PAGE)
         if shots:
             _measure_prompted(runs, shots, is_quiet=quiet)

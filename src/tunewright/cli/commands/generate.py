@@ -1,6 +1,5 @@
 """`tunewright generate`"""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +30,7 @@ def generate(
     as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
+    from tunewright.security import json_text
 
     with_base = options.wants_base(base)
     trained = api.open_run(run)
@@ -59,7 +59,7 @@ def generate(
                     rows = list(answers)
                 else:
                     for row in answers:
-                        live_display.data_line(json.dumps(row, ensure_ascii=False))
+                        live_display.data_line(json_text(row))
     finally:
         trained.close()
     warnings = api.odd_numbers(prompts)

@@ -1,7 +1,6 @@
 """`tunewright serve`"""
 
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ import typer
 
 from tunewright.cli import console, live_display, options, plan_summary
 from tunewright.cli.commands.export_check import print_proof
+from tunewright.cli.problem_display import show_base_problems
 from tunewright.i18n import _
 
 if TYPE_CHECKING:
@@ -74,11 +74,12 @@ def serve(
         raise typer.BadParameter(
             _("--check compares prompts with those of the training, and --with-system changes them")
         )
-    _refuse_no_origin(cors or ())
     trained = [api.open_run(run) for run in runs or ["last"]]
     chosen = api.ServeOptions(
         host, port, api_key_file, tuple(cors or ()), parallel, idle_minutes * 60, with_system=with_system
     )
+    for run in trained:
+        show_base_problems(run)
     with ExitStack() as until_the_end:
         with live_display.meter(_("Preparing"), is_quiet=as_json) as reporter:
             opened = api.open_server(trained, chosen, engine=engine, quant=quant, reporter=reporter)
@@ -89,14 +90,6 @@ def serve(
         else:
             console.note(_("Loading the model of {name}").format(name=", ".join(run.name for run in trained)))
             api.serve_checked(trained, served, partial(_show_ready, served, as_json=as_json))
-
-
-def _refuse_no_origin(texts: "Sequence[str]") -> None:
-    """Raises: typer.BadParameter for what no browser sends as the origin of a page; `*` would be every page."""
-    for text in texts:
-        if not re.fullmatch(r"https?://[^/?#\s*]+", text):
-            message = _('--cors takes the origin of a page, as https://app.example, not "{text}"')
-            raise typer.BadParameter(message.format(text=text))
 
 
 def _show_ready(served: "Served", proofs: "Sequence[Proof]", *, as_json: bool) -> None:

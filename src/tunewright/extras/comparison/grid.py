@@ -17,13 +17,14 @@ from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import LoadedConfig
 from tunewright.config.methods import ALL_LINEAR, METHODS, rank_field
 from tunewright.config.run_config import RunConfig
-from tunewright.errors import ConfigError, Problem, error
+from tunewright.errors import ConfigError, Problem, error, exists_already
 from tunewright.extras.comparison.search_space import belongs
 from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
 from tunewright.planning.run_plan import Plan
+from tunewright.report import html_page
 from tunewright.reporting import Reporter
-from tunewright.rundir import atomic_io, file_names, run_dir
+from tunewright.rundir import atomic_io, file_names, output_targets, run_dir
 from tunewright.rundir.record_reader import read_optional
 from tunewright.rundir.records import SettingRecord
 from tunewright.rundir.run_dir import LIVE, RunDir
@@ -83,6 +84,7 @@ def prepare(grid: Grid, folder: Path, *, reporter: Reporter) -> list[Cell]:
 
     Raises: every error that can be known before a run starts; ConfigError E126 if the folder holds another comparison.
     """
+    folder = folder.expanduser()
     combinations = _combinations(grid)
     equal = _equal(grid, combinations, folder, reporter=reporter)
     cells = []
@@ -204,14 +206,27 @@ def _equal(grid: Grid, combinations: Mapping[str, Values], folder: Path, *, repo
     stored = read_optional(path, SettingRecord)
     if stored and stored.ask == digest:
         return dict(stored.values)
-    if run_dir.list_runs(folder):
-        raise error("E126", path=str(folder))
+    refuse_foreign(folder, own=(EQUAL_FILE,))
     values = next(iter(combinations.values()))
     run = start_run.plan_for(grid.load(values), reporter=reporter).run
     equal = equal_of(run)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_io.write_json(path, {"schema": file_names.SCHEMA, "ask": digest, "values": equal})
     return equal
+
+
+def refuse_foreign(folder: Path, *, own: Sequence[str]) -> None:
+    """A folder of several runs is new, or holds nothing but what an earlier start left, by name, and pages of ours.
+
+    Raises: ConfigError E115, E126 for one that is a run, or holds runs or anything else; TrainingError E520, E524.
+    """
+    output_targets.output_folder(folder, is_new=False)
+    if run_dir.is_run(folder) or run_dir.list_runs(folder):
+        raise error("E126", path=str(folder))
+    if folder.is_dir():
+        others = (path for path in folder.iterdir() if path.name not in own and not atomic_io.is_staged(path))
+        if not all(path.is_file() and html_page.is_ours(path) for path in others):
+            raise exists_already(folder)
 
 
 def equal_of(run: RunConfig) -> dict[str, object]:

@@ -17,7 +17,7 @@ from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, output_targets
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.run_dir import RunDir
-from tunewright.security import home, printable
+from tunewright.security import check_link, home, printable
 
 SCRIPT = '''\
 """The same run as {name}, in plain PEFT and transformers: python train.py {usage}
@@ -124,6 +124,7 @@ def _write(
     source = run.adapter_dir if run.adapter_dir.is_dir() else Path(plan.facts.model.tokenizer_folder)
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
+        check_link(source, source / name)
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / "tokenizer" / name)
     text = render(plan, run, has_tests=bool(held_out), has_pairs=has_pairs, pad_id=pad_id)

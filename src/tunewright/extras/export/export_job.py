@@ -11,6 +11,7 @@ from tunewright.i18n import _
 from tunewright.launch.session_client import SessionClient
 from tunewright.reporting import Reporter
 from tunewright.rundir.session_protocol import MergeRequest, MergeResult
+from tunewright.security import check_link, plain_files
 
 MERGED = "model"
 
@@ -42,10 +43,12 @@ class ExportJob:
     def base_with_tokenizer(self, folder: Path) -> Path:
         """The base with the run's own tokenizer and template in a new folder; weights are links where the disk has them."""
         folder.mkdir()
-        for file in Path(self.plan.plan.facts.model.folder).iterdir():
+        base = Path(self.plan.plan.facts.model.folder)
+        for file in base.iterdir():
+            check_link(base, file)
             if file.is_file() and not file.name.startswith(TOKENIZER_FILES) and file.name != "manifest.json":
                 _link(file.resolve(), folder / file.name)
-        for file in self.plan.run.adapter_dir.iterdir():
+        for file in plain_files(self.plan.run.adapter_dir):
             if file.name.startswith(TOKENIZER_FILES):
                 shutil.copyfile(file, folder / file.name)
         complete_for_converter(folder, self.plan.plan)

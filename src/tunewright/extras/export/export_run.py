@@ -108,6 +108,14 @@ def export(
     return _to_folder(plan, session, rows if check and plan.row.engine else 0, reporter)
 
 
+def check_target(plan: ExportPlan, target: str) -> None:
+    """Raises: HubError E707 for what cannot be a repository; ConfigError E115, ResourceError E403, TrainingError E520, E524."""
+    if plan.row.name == "hub":
+        hub.repository(target)
+    else:
+        output_targets.output_folder(plan.target, num_bytes=plan.bytes + plan.scratch_bytes)
+
+
 def _to_folder(plan: ExportPlan, session: SessionClient, rows: int, reporter: Reporter) -> ExportResult:
     """The export under its name, compared with the run on up to `rows` rows; not at all if 0."""
     started = perf_counter()

@@ -4,6 +4,7 @@ Replies are those of a stranger: they are read up to a size, and by models that 
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -286,16 +287,18 @@ class EndpointClient:
         try:
             with self._client.stream(method, path, json=body) as response:
                 content = b""
+                begun = time.monotonic()
                 for part in response.iter_bytes():
                     content += part
-                    if len(content) > MAX_REPLY_BYTES:
+                    # The client's own limit is for each part, and a part may be one byte.
+                    if len(content) > MAX_REPLY_BYTES or time.monotonic() - begun > ANSWER_SECONDS:
                         raise error(
                             "E661", url=url, path=path, status=response.status_code, reason=N_("the reply has no end")
                         )
                 if response.status_code != 200:
                     raise _refusal(url, path, response.status_code, content)
                 return content
-        except (httpx2.TransportError, OverflowError) as fault:
+        except (httpx2.TransportError, OverflowError, UnicodeError) as fault:  # UnicodeError: a name that no host has
             raise error("E660", url=url, reason=str(fault) or type(fault).__name__) from fault
 
     def _parsed(self, path: str, content: bytes, model: type[Reply]) -> Reply:

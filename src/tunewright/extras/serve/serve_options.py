@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tunewright.errors import error
 
@@ -32,6 +33,26 @@ class ServeOptions:
     """Whether the system turn that all training rows began with is put before a conversation without one."""
 
     def refuse_unsafe(self) -> None:
-        """Raises: ExportError E643 for a host that others reach, without a key."""
+        """Raises: ExportError E643 for a host that others reach, without a key; E650 for what is no origin."""
         if self.host not in LOOPBACK and self.api_key_file is None:
             raise error("E643", host=self.host)
+        for origin in self.cors:
+            if not _is_origin(origin):
+                raise error("E650", origin=origin)
+
+
+def _is_origin(word: str) -> bool:
+    """Whether browsers send a word as `Origin`. `*` would let in every page, `null` each that is in a sandbox."""
+    try:
+        parts = urlsplit(word)
+        parts.port  # noqa: B018  raises for a port that is no number
+    except ValueError:
+        return False
+    is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+    return (
+        is_web
+        and word == f"{parts.scheme}://{parts.netloc}"
+        and word.isascii()
+        and word.isprintable()
+        and "*" not in word
+    )

@@ -27,7 +27,7 @@ from tunewright.launch import start_run
 from tunewright.metrics.metric_table import METRICS
 from tunewright.report import run_record
 from tunewright.reporting import Reporter
-from tunewright.rundir import atomic_io, file_names, output_targets, run_dir
+from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.events import EvalEvent, Event
 from tunewright.rundir.record_reader import read_object, read_optional
 from tunewright.rundir.records import ComparisonIdentity
@@ -295,23 +295,20 @@ class Sweep:
 def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> Sweep:
     """The sweep of a folder, started now or earlier.
 
-    Raises: ExportError E601 without Optuna; ConfigError E103, E126 if the folder holds other runs, E128; what planning raises.
+    Raises: ExportError E601 without Optuna; ConfigError E103, E115, E126 if the folder holds something else, E128; what
+    planning raises.
     """
     check_installed()
     settings.check()
-    folder = folder.resolve()
+    folder = folder.expanduser().resolve()
     identity = settings.identity()
     file = folder / SWEEP_FILE
     if not read_optional(file, ComparisonIdentity):
-        output_targets.output_folder(folder, is_new=False)
-        if folder.is_dir():
-            output_targets.output_file(folder / BEST_FILE)
+        grid.refuse_foreign(folder, own=(SWEEP_FILE, LOCKS, LOCK_FILE))
     planned = None if file.is_file() else _shared(settings, reporter=reporter)
     atomic_io.make_folder(folder / LOCKS)
     with FileLock(folder / LOCK_FILE):
         if not file.is_file():
-            if run_dir.list_runs(folder):
-                raise error("E126", path=str(folder))
             atomic_io.write_json(file, {"schema": file_names.SCHEMA, "id": secrets.token_hex(8), "ask": identity})
         own = read_object(file, ComparisonIdentity)
         if own.ask != identity:
