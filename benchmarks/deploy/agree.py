@@ -31,7 +31,7 @@ FORMS = {
     "LoRA on f16": ("--as", "adapter", "--quant", "f16"),
     "LoRA on the original": ("--as", "adapter"),
 }
-EVERY_SECONDS = 0.05
+EVERY_SECONDS = 0.25
 
 
 def memory_of(process: subprocess.Popen[str], peak: list[int], has_ended: threading.Event) -> None:
