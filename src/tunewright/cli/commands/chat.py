@@ -152,7 +152,7 @@ def _hint(run: "TrainedRun") -> str:
 
 def _answer(talk: "Conversation", question: str, *, one_line: bool) -> None:
     """Answers with who gave them, as they come; without a terminal on one line each, line ends written as \\n."""
-    shown = _Answers(is_compared=talk.with_base, one_line=one_line)
+    shown = _ShownAnswers(is_compared=talk.with_base, one_line=one_line)
     if not TASKS[talk.run.task].writes:
         shown.labels(talk.ask(question))
     elif one_line or not sys.stdin.isatty():
@@ -186,7 +186,7 @@ def _ctrl_c_ends_the_answer(run: "TrainedRun") -> Iterator[Callable[[], object]]
 
 
 @dataclass
-class _Answers:
+class _ShownAnswers:
     """The answers to one question on standard output, with who gave them where that is asked."""
 
     is_compared: bool

@@ -18,11 +18,11 @@ from tunewright.rundir.run_dir import RunDir
 
 def references(runs: Sequence[RunDir], reporter: Reporter) -> dict[str, Reference]:
     """The own answers of each run, by its name. Raises: as `extras.proof.reference.reference_of`."""
-    made = {}
+    by_name = {}
     for number, run in enumerate(runs):
         with SessionClient(run, module=SESSION) as session:
-            made[run.name] = reference_of(session, ROWS, PartReporter(reporter, number * 100, 100, len(runs) * 100))
-    return made
+            by_name[run.name] = reference_of(session, ROWS, PartReporter(reporter, number * 100, 100, len(runs) * 100))
+    return by_name
 
 
 def check_served(runs: Sequence[RunDir], expected: Mapping[str, Reference], served: Served) -> list[Proof]:
