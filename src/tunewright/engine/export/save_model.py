@@ -131,7 +131,7 @@ class _ModelOutputs:
     """A model's outputs for some inputs: an answer or labels for each, and its logits."""
 
     answers: list[Any]
-    """None where answers are not compared."""
+    """Empty where answers are not compared."""
     logits: list[Tensor]
 
     def equal(self, other: "_ModelOutputs") -> int:
