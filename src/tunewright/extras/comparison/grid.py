@@ -206,7 +206,7 @@ def _equal(grid: Grid, combinations: Mapping[str, Values], folder: Path, *, repo
     stored = read_optional(path, SettingRecord)
     if stored and stored.ask == digest:
         return dict(stored.values)
-    refuse_foreign(folder, own=(EQUAL_FILE,))
+    refuse_folder_of_others(folder, own=(EQUAL_FILE,))
     values = next(iter(combinations.values()))
     run = start_run.plan_for(grid.load(values), reporter=reporter).run
     equal = equal_of(run)
@@ -215,7 +215,7 @@ def _equal(grid: Grid, combinations: Mapping[str, Values], folder: Path, *, repo
     return equal
 
 
-def refuse_foreign(folder: Path, *, own: Sequence[str]) -> None:
+def refuse_folder_of_others(folder: Path, *, own: Sequence[str]) -> None:
     """A folder of several runs is new, or holds nothing but what an earlier start left, by name, and pages of ours.
 
     Raises: ConfigError E115, E126 for one that is a run, or holds runs or anything else; TrainingError E520, E524.

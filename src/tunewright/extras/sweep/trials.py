@@ -304,7 +304,7 @@ def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> 
     identity = settings.identity()
     file = folder / SWEEP_FILE
     if not read_optional(file, ComparisonIdentity):
-        grid.refuse_foreign(folder, own=(SWEEP_FILE, LOCKS, LOCK_FILE))
+        grid.refuse_folder_of_others(folder, own=(SWEEP_FILE, LOCKS, LOCK_FILE))
     planned = None if file.is_file() else _shared(settings, reporter=reporter)
     atomic_io.make_folder(folder / LOCKS)
     with FileLock(folder / LOCK_FILE):
