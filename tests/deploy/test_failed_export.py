@@ -7,6 +7,8 @@ import pytest
 
 from tests.matrix.conftest import _measured, _settings_are_tried_here, shop_rows, tiny_model
 from tests.matrix.test_causal_lm import run_for
+from tests.real_model import REAL_HOME
+from tests.small_disk import run_inside
 from tunewright.errors import ExportError, Problem
 from tunewright.extras.export import export_run
 from tunewright.rundir import file_names
@@ -46,3 +48,8 @@ def test_what_a_killed_export_left_is_swept_by_the_next_one(
     result = run.export(tmp_path / "out", to="vllm")
     assert Path(result.place) == tmp_path / "out" and not left.exists()
     assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+
+
+def test_a_disk_that_becomes_full_while_it_is_converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEWRIGHT_HOME", str(REAL_HOME))  # the tests inside have homes of their own
+    run_inside("tests/deploy/inside_small_disk.py")

@@ -4,13 +4,12 @@ Nothing of theirs is imported here. What they write passes our gate before any e
 """
 
 import json
-import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors import error
+from tunewright.extras.export.converter_failure import converter_failure, last_words
 from tunewright.extras.export.effective_alpha import EffectiveAlpha, effective_alpha
 from tunewright.extras.export.tool_wheels import LLAMA_CPP, fetch_tool
 from tunewright.i18n import _
@@ -21,7 +20,6 @@ from tunewright.security import (
     gate_gguf,
     gate_model_folder,
     read_json,
-    redact,
     safetensors_header,
     script_command,
     spawn,
@@ -30,8 +28,6 @@ from tunewright.security import (
 CONVERTED = ("f32", "f16", "bf16", "q8_0")
 """What the converter writes by itself."""
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_LOG_LEVEL = re.compile(r"^(?:ERROR|WARNING|INFO):[\w.-]+:")
-_EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt)\b")
 
 
 def to_gguf(merged_folder: Path, outfile: Path, quant: str, reporter: Reporter, *, name: str = "") -> None:
@@ -48,9 +44,8 @@ def to_gguf(merged_folder: Path, outfile: Path, quant: str, reporter: Reporter, 
         as_type = quant if quant in CONVERTED else "f16"
         reporter.note(_("Writing GGUF ({type})").format(type=as_type))
         named = ("--model-name", name) if name else ()
-        _convert(
-            tool / "convert_hf_to_gguf.py", "--outtype", as_type, "--outfile", str(written), *named, str(merged_folder)
-        )
+        script = tool / "convert_hf_to_gguf.py"
+        _convert(script, written, "--outtype", as_type, *named, str(merged_folder))
         gate_gguf(written)
         if quant not in CONVERTED:
             reporter.note(_("Quantizing to {type}").format(type=quant))
@@ -66,7 +61,7 @@ def _quantized(source: Path, target: Path, quant: str) -> Path:
     )  # fmt: skip
     output, _none = process.communicate()
     if process.returncode or not target.is_file():
-        raise error("E621", reason=last_words(output, process.returncode))
+        raise converter_failure(last_words(output, process.returncode), target.parent)
     gate_gguf(target)
     return target
 
@@ -84,7 +79,7 @@ def adapter_to_gguf(adapter_folder: Path, base_folder: Path, outfile: Path, repo
         source = with_one_alpha(adapter_folder, staged / "adapter")
         written = staged / outfile.name
         script = tool / "convert_lora_to_gguf.py"
-        _convert(script, "--base", str(base_folder), "--outtype", "f32", "--outfile", str(written), str(source))
+        _convert(script, written, "--base", str(base_folder), "--outtype", "f32", str(source))
         gate_gguf(written)
         atomic_io.move_file(written, outfile)
 
@@ -102,7 +97,7 @@ def with_one_alpha(adapter: Path, scratch: Path) -> Path:
     )  # fmt: skip
     output, _none = process.communicate(json.dumps(request))
     if process.returncode:
-        raise error("E621", reason=last_words(output, process.returncode))
+        raise converter_failure(last_words(output, process.returncode), scratch.parent)
     return scratch
 
 
@@ -116,16 +111,7 @@ def run_script(script: Path, *arguments: str) -> str:
     return last_words(output, process.returncode) if process.returncode else ""
 
 
-def _convert(script: Path, *arguments: str) -> None:
-    """Raises: ExportError E621."""
-    if reason := run_script(script, *arguments):
-        raise error("E621", reason=reason)
-
-
-def last_words(output: str, code: int) -> str:
-    """Why a process failed: the exception that it printed, or the errors that it logged last."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    raised = [line for line in lines if _EXCEPTION.match(line)]
-    logged = [_LOG_LEVEL.sub("", line) for line in lines if line.startswith("ERROR:")]
-    words = " ".join(raised[-1:] or logged[-3:] or lines[-1:])
-    return redact(words) if words else f"exit code {code}"
+def _convert(script: Path, outfile: Path, *arguments: str) -> None:
+    """Raises: ExportError E621; OSError where the disk is full."""
+    if words := run_script(script, "--outfile", str(outfile), *arguments):
+        raise converter_failure(words, outfile.parent)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tunewright.data.prompts import shared_system
 from tunewright.data.tokenized.tokenizer import load_tokenizer
-from tunewright.errors import error
 from tunewright.extras.export.adapter_limits import highest_rank, max_lora_rank
+from tunewright.extras.export.converter_failure import converter_failure, last_words
 from tunewright.extras.export.export_job import MERGED, ExportJob
 from tunewright.extras.export.export_plan import adapter_files
-from tunewright.extras.export.gguf import CONFIG, WEIGHTS, last_words, with_one_alpha
+from tunewright.extras.export.gguf import CONFIG, WEIGHTS, with_one_alpha
 from tunewright.extras.export.gguf_limits import TOKENIZER_FILES
 from tunewright.extras.export.go_templates import compared_template
 from tunewright.extras.export.modelfile import Modelfile, context_for
@@ -80,7 +80,7 @@ def write_ct2(job: ExportJob) -> None:
         )  # fmt: skip
         output, _none = process.communicate()
         if process.returncode:
-            raise error("E621", reason=last_words(output, process.returncode))
+            raise converter_failure(last_words(output, process.returncode), scratch)
         for file in (scratch / "ct2").iterdir():
             file.rename(job.folder / file.name)
         for file in merged.iterdir():

@@ -11,9 +11,8 @@ from importlib.metadata import version
 from tunewright.config.tasks import TASKS
 from tunewright.data.tokenized.tokenization import TokenizedExample, text_rows, word_rows
 from tunewright.data.tokenized.tokenizer import load_tokenizer
-from tunewright.errors import error
+from tunewright.extras.export.converter_failure import converter_failure, last_words
 from tunewright.extras.export.export_job import MERGED, ExportJob
-from tunewright.extras.export.gguf import last_words
 from tunewright.extras.export.gguf_limits import TOKENIZER_FILES
 from tunewright.i18n import _
 from tunewright.rundir import atomic_io, file_names
@@ -60,7 +59,7 @@ def write_onnx(job: ExportJob) -> Proof:
         )  # fmt: skip
         output, log = process.communicate(json.dumps(request))
         if process.returncode:
-            raise error("E621", reason=last_words(log, process.returncode))
+            raise converter_failure(last_words(log, process.returncode), job.folder)
         for file in merged.iterdir():
             if file.name.startswith(TOKENIZER_FILES):
                 shutil.copyfile(file, job.folder / file.name)
