@@ -7,6 +7,7 @@ import pty
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -126,6 +127,19 @@ def test_several_runs_on_one_base_are_models_of_one_server(work: Path, run: tw.T
             for name in served.models
         }
     assert len(set(texts.values())) == 3
+
+
+@pytest.mark.parametrize("what", ["E642", "E644"])
+def test_what_is_typed_wrong_is_told_before_anything_is_made(
+    what: str, run: tw.TrainedRun, tmp_path: Path, home: Path
+) -> None:
+    key = tmp_path / "key"
+    key.touch(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = {"E642": {"port": taken.getsockname()[1]}, "E644": {"api_key_file": key}}[what]
+        with pytest.raises(TunewrightError, match=what), tw.serve(run, **options):
+            pass
+    assert not (home / "served").exists()
 
 
 def test_runs_that_do_not_fit_together_are_refused(work: Path, run: tw.TrainedRun) -> None:

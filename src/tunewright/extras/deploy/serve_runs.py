@@ -34,7 +34,9 @@ def open_server(
     _refuse_unfinished(runs)
     from tunewright.extras.deploy.llama_runs import by_llama
     from tunewright.extras.deploy.session_runs import by_sessions
+    from tunewright.extras.serve.run_front import bind
 
+    bind(options.host, options.port).close()  # a port that is taken is told before files are made for minutes
     if engine not in (None, *ENGINES):
         raise error("E622", verb="serve", what=N_("an engine"), value=engine, choices=" ".join(ENGINES))
     if engine == "transformers":

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tunewright.errors import error
+from tunewright.extras.serve.api_key import read_key
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PORT = 8000
@@ -33,9 +34,12 @@ class ServeOptions:
     """Whether the system turn that all training rows began with is put before a conversation without one."""
 
     def refuse_unsafe(self) -> None:
-        """Raises: ExportError E643 for a host that others reach, without a key; E650 for what is no origin."""
+        """Raises: ExportError E643 for a host that others reach, without a key; E644 for a key that is not used; E650 for what is
+        no origin."""
         if self.host not in LOOPBACK and self.api_key_file is None:
             raise error("E643", host=self.host)
+        if self.api_key_file and self.api_key_file.exists():
+            read_key(self.api_key_file)
         for origin in self.cors:
             if not _is_origin(origin):
                 raise error("E650", origin=origin)
