@@ -37,15 +37,15 @@ class Exactness:
 ORIGINAL = "original"
 """The base's own file, of a run whose base came quantized, with the adapter beside it."""
 # Measured, largest: of the run's own token f16 0.007, bf16 0.04, q8_0 0.19, SmolLM2's own Q4_1 0.08; of all likely ones f16 0.04
-# (mean 0.005), q8_0 1.7 (mean 0.13). In q8_0 one of 40 answers differs, where the run's two tokens are 0.41 apart. On 120 rows of
-# another seed the largest of f16 was 0.09, and an answer differed where two tokens are 0.021 apart.
+# (mean 0.005), q8_0 1.7 (mean 0.13). On 240 rows of two seeds the largest of all likely ones was 0.09 in f16 and 2.5 in q8_0, and
+# answers differed where the run's two tokens are 0.021 and 0.61 apart: a quarter of that, so a tie is about a quarter of the limit.
 # An adapter at 0.8 of its scale has a mean of 0.69 and is noticed in q8_0, one at 0.9 has 0.30 and is noticed in f16.
 TOLERANCES: Mapping[str, Tolerance] = {
     "f32": Tolerance(tie=0.02, largest=0.02, mean=0.001),
     "f16": Tolerance(tie=0.05, largest=0.15, mean=0.02),
-    "bf16": Tolerance(tie=0.1, largest=0.8, mean=0.1),
-    "q8_0": Tolerance(tie=0.5, largest=4.0, mean=0.4),
-    ORIGINAL: Tolerance(tie=0.5, largest=4.0, mean=0.4),
+    "bf16": Tolerance(tie=0.2, largest=0.8, mean=0.1),
+    "q8_0": Tolerance(tie=1.0, largest=4.0, mean=0.4),
+    ORIGINAL: Tolerance(tie=1.0, largest=4.0, mean=0.4),
 }
 _NAMES = {"fp32": "f32", "fp16": "f16"}
 
