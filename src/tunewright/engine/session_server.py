@@ -4,7 +4,6 @@ Requests and replies are those of `rundir/session_protocol.py`, lines on standar
 the log.
 """
 
-import gc
 import json
 import logging
 import os
@@ -38,7 +37,7 @@ from tunewright.engine.evaluation.streaming import stream
 from tunewright.engine.export.save_model import merge, merge_inputs
 from tunewright.engine.models.load_model import load_adapter, load_base
 from tunewright.engine.models.peft_adapter import trains_biases, without_adapter
-from tunewright.engine.system.oom import BatchSizeBackoff
+from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
 from tunewright.engine.tasks.task_registry import make_collator
 from tunewright.engine.training.build_trainer import make_evaluator
 from tunewright.engine.training.dataset import TokenizedDataset, prepare
@@ -328,7 +327,7 @@ def serve(
             send(ErrorReply(tuple(error("E802", reason=f"{type(fault).__name__}: {fault}").problems)))
         if loaded and name in loaded and loaded[name].uses_up_model:
             loaded = None
-            gc.collect()  # modules refer to one another: the model's memory is free before the next request, not after it
+            release_memory()  # before the next request, not after it; a converter may need it meanwhile
 
 
 def main(load: Callable[[RunDir, Send], Operations] = operations) -> None:

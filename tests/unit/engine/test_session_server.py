@@ -1,5 +1,6 @@
 """The session's loop: requests in, replies out, and when the model is loaded again."""
 
+import gc
 import io
 import json
 import weakref
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tunewright.engine import session_server
 from tunewright.engine.session_server import Operation, Operations, by_name, serve
 from tunewright.errors import error
 from tunewright.rundir.run_dir import RunDir
@@ -115,9 +117,11 @@ def test_a_model_that_was_used_up_is_loaded_again() -> None:
     assert session.loads == 2
 
 
-def test_a_model_that_was_used_up_is_freed_before_the_next_request() -> None:
-    """A converter runs beside the session then, and needs its memory."""
+def test_a_model_that_was_used_up_is_freed_before_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A converter runs beside the session then, and needs its memory, which workers' settings of malloc would keep."""
     models: list[weakref.ref[Model]] = []
+    released: list[int] = []
+    monkeypatch.setattr(session_server, "release_memory", lambda: released.append(gc.collect()))
 
     def load(run: RunDir, send: Send) -> Operations:
         model = Model()
@@ -126,7 +130,7 @@ def test_a_model_that_was_used_up_is_freed_before_the_next_request() -> None:
 
     def requests() -> Iterator[str]:
         yield MergeRequest(None).to_line()
-        assert [model() for model in models] == [None]
+        assert [model() for model in models] == [None] and len(released) == 1
 
     serve(RunDir(Path("run")), requests(), lambda reply: None, load)
     assert len(models) == 1
