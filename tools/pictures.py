@@ -18,13 +18,15 @@ import termios
 from fcntl import ioctl
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 BROWSERS = ("chromium", "chromium-headless-shell", "google-chrome")
 CELL_WIDTH, LINE_HEIGHT, MARGIN = 10, 24, 32  # pixels, of the font below
-PAGE = """<meta charset="utf-8"><body style="margin:{margin}px;background:#1e2028;color:#e0e4ee">
+PAGE = """<meta charset="utf-8"><style>i {{display:inline-block;width:2ch;font-style:normal}}</style>
+<body style="margin:{margin}px;background:#1e2028;color:#e0e4ee">
 <pre style="font:16.6px/{line}px 'DejaVu Sans Mono','Noto Sans Mono CJK SC',monospace;margin:0">{text}</pre>"""
 REDRAWN = re.compile(r"[^\n]*\r(?!\n)|\x1b\[\d*[ABCDGJK]|\x1b\[\?25[lh]")
 
@@ -53,6 +55,7 @@ def main() -> None:
         console.print(Text.assemble("\n" if index else "", ("$ ", "bold green"), command))
         console.print(Text.from_ansi(in_terminal(command, int(columns)).rstrip("\n")), soft_wrap=True)
     text = console.export_html(theme=MONOKAI, inline_styles=True, code_format="{code}", clear=False)
+    text = "".join(f"<i>{character}</i>" if cell_len(character) == 2 else character for character in text)
     lines = len(console.export_text().splitlines())
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
