@@ -24,6 +24,7 @@ from tunewright.rundir import atomic_io
 
 RESULTS = Path(__file__).parent / "agree.json"
 FORMS = {
+    "f32": ("--quant", "f32"),
     "f16": ("--quant", "f16"),
     "q8_0": ("--quant", "q8_0"),
     "q4_k_m": ("--quant", "q4_k_m"),

@@ -39,9 +39,10 @@ ORIGINAL = "original"
 # Measured, largest: of the run's own token f16 0.007, bf16 0.04, q8_0 0.19, SmolLM2's own Q4_1 0.08; of all likely ones f16 0.04
 # (mean 0.005), q8_0 1.7 (mean 0.13). On 240 rows of two seeds the largest of all likely ones was 0.09 in f16 and 2.5 in q8_0, and
 # answers differed where the run's two tokens are 0.021 and 0.61 apart: a quarter of that, so a tie is about a quarter of the limit.
+# In f32 it was 0.07 (mean 0.003), as llama.cpp keeps keys and values in 16 bits.
 # An adapter at 0.8 of its scale has a mean of 0.69 and is noticed in q8_0, one at 0.9 has 0.30 and is noticed in f16.
 TOLERANCES: Mapping[str, Tolerance] = {
-    "f32": Tolerance(tie=0.02, largest=0.02, mean=0.001),
+    "f32": Tolerance(tie=0.05, largest=0.15, mean=0.01),
     "f16": Tolerance(tie=0.05, largest=0.15, mean=0.02),
     "bf16": Tolerance(tie=0.2, largest=0.8, mean=0.1),
     "q8_0": Tolerance(tie=1.0, largest=4.0, mean=0.4),
