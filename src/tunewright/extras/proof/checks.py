@@ -66,8 +66,13 @@ def ids(compared: Compared) -> ProofCheck:
 
 
 def end(compared: Compared) -> ProofCheck:
-    """Each row that ended in the run ends here, and the end tokens of the run are end tokens of the file."""
-    pairs = [(row, answer) for row, answer in compared.answered() if row.end_id is not None]
+    """Each row that ended in the run ends here, and the end tokens of the run are end tokens of the file.
+
+    An answer that turned elsewhere before its end, which `answers` judges, may well be longer than the run's could be: it counts
+    where it ended, or where all turned.
+    """
+    ended = [(row, answer) for row, answer in compared.answered() if row.end_id is not None]
+    pairs = [(row, answer) for row, answer in ended if answer.is_ended or not _turned(row, answer)] or ended
     open_rows = [row.number for row, answer in pairs if not answer.is_ended]
     first = list(compared.reference.end_tokens)[:1]
     needed = {row.end_id for row, _answer in pairs if row.end_id is not None} or set(first)
@@ -233,6 +238,12 @@ def _of_prompts(name: CheckName, pairs: Sequence[_Pair], faults: Sequence[str], 
         name=name, outcome="failed" if faults else "ok", held=len(pairs) - len(faults), total=len(pairs),
         rows=rows[:NAMED_ROWS], prompts=[fault for fault in faults if not fault.isdigit()], reason=reason if faults else "",
     )  # fmt: skip
+
+
+def _turned(row: ReferenceRow, answer: Answer) -> bool:
+    """Whether the answers differ before one of them is at its end."""
+    of_run, seen = row.answer.strip(), answer.text.strip()
+    return not seen.startswith(of_run) and not of_run.startswith(seen)
 
 
 def _same_answer(row: ReferenceRow, answer: Answer) -> bool:
