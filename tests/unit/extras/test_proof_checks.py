@@ -146,6 +146,14 @@ def test_a_run_that_answers_as_its_base_is_told_from_it_by_probabilities() -> No
     assert checks.tuned(same).outcome == "failed"
 
 
+def test_a_tie_with_the_bases_answer_is_no_answer_of_the_base() -> None:
+    tied = [row(0).model_copy(update={"next_tokens": [[(20, -0.69), (21, -0.695)], TOP[1]]}), *REFERENCE.rows[1:]]
+    rows = [ObservedRow(SEEN, BASE), *[ObservedRow(SEEN, GOOD)] * 7]
+    first = replace(compared(), reference=REFERENCE.model_copy(update={"rows": tied}), observed=Observed(rows, {}))
+    assert outcome(checks.tuned(first)) == ("ok", 7, 7)
+    assert outcome(checks.tuned(compared(BASE))) == ("failed", 0, 8)
+
+
 def test_rows_without_a_text_as_answer_are_counted_out() -> None:
     assert checks.answers(compared(None)).outcome == checks.score(compared(None)).outcome == "not_applicable"
 

@@ -93,17 +93,15 @@ def end(compared: Compared) -> ProofCheck:
 def answers(compared: Compared) -> ProofCheck:
     """Greedy answers are the run's; one that first differs where the run's two tokens are as likely is a tie."""
     pairs = compared.answered()
-    different = [(row, answer) for row, answer in pairs if not _same_answer(row, answer)]
-    tolerance = compared.exactness.tolerance.tie if compared.exactness.tolerance else None
-    gaps = {row.number: _gap_between(row, answer, compared.reference) for row, answer in different}
-    ties = [number for number, gap in gaps.items() if tolerance is not None and gap is not None and gap <= tolerance]
+    gaps = _gaps(compared)
+    ties = _ties(compared)
     faults = [number for number in gaps if number not in ties]
     known = [gap for gap in gaps.values() if gap is not None]
     figures: Figures = {"ties": float(len(ties)), **({"largest_gap": max(known)} if known else {})}
     reason = N_("answers differ from the run's") if faults else ""
     outcome = _judged(not faults, compared.exactness) if pairs else "not_applicable"
     return ProofCheck(
-        name="answers", outcome=outcome, held=len(pairs) - len(different), total=len(pairs), rows=faults[:NAMED_ROWS],
+        name="answers", outcome=outcome, held=len(pairs) - len(gaps), total=len(pairs), rows=faults[:NAMED_ROWS],
         figures=figures, reason=reason if pairs else N_("the answers do not come as text"),
     )  # fmt: skip
 
@@ -136,8 +134,16 @@ def logits(compared: Compared) -> ProofCheck:
 
 
 def tuned(compared: Compared) -> ProofCheck:
-    """It is the tuned model: answers differ from the base's where the run's do, and its figures are nearer to the run's."""
-    pairs = [(row, answer) for row, answer in compared.answered() if row.answer.strip() != row.base.strip()]
+    """It is the tuned model: answers differ from the base's where the run's do, and its figures are nearer to the run's.
+
+    Of a tie between the run's answer and the base's nothing is learned.
+    """
+    ties = _ties(compared)
+    pairs = [
+        (row, answer)
+        for row, answer in compared.answered()
+        if row.answer.strip() != row.base.strip() and row.number not in ties
+    ]
     as_base = [row.number for row, answer in pairs if answer.text.strip() == row.base.strip()]
     changed = len(pairs) - len(as_base)
     separation, to_run, to_base = _distances(compared)
@@ -238,6 +244,24 @@ def _of_prompts(name: CheckName, pairs: Sequence[_Pair], faults: Sequence[str], 
         name=name, outcome="failed" if faults else "ok", held=len(pairs) - len(faults), total=len(pairs),
         rows=rows[:NAMED_ROWS], prompts=[fault for fault in faults if not fault.isdigit()], reason=reason if faults else "",
     )  # fmt: skip
+
+
+def _gaps(compared: Compared) -> dict[int, float | None]:
+    """Of each row with another answer: how far apart the run's two tokens are where it first differs."""
+    pairs = compared.answered()
+    return {
+        row.number: _gap_between(row, answer, compared.reference)
+        for row, answer in pairs
+        if not _same_answer(row, answer)
+    }
+
+
+def _ties(compared: Compared) -> list[int]:
+    """The rows with another answer whose two tokens are as likely to the run; none where answers may change."""
+    tolerance = compared.exactness.tolerance
+    if tolerance is None:
+        return []
+    return [number for number, gap in _gaps(compared).items() if gap is not None and gap <= tolerance.tie]
 
 
 def _turned(row: ReferenceRow, answer: Answer) -> bool:
