@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,8 @@ def test_what_is_not_finished_or_not_known_is_refused(work: Path, run: tw.Traine
         pass
 
 
-def test_the_command_serves_until_it_is_ended(run: tw.TrainedRun) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_command_serves_until_it_is_ended(run: tw.TrainedRun, times: int) -> None:
     with_gguf(run)
     words = [
         sys.executable,
@@ -180,8 +182,9 @@ def test_the_command_serves_until_it_is_ended(run: tw.TrainedRun) -> None:
         "--api-key-file",
         "key",
     ]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=run.path.parent) as process:
-        assert process.stdout
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, **pipes, text=True, cwd=run.path.parent) as process:
+        assert process.stdout and process.stderr
         ready = json.loads(process.stdout.readline())
         key = (run.path.parent / "key").read_text().strip()
         served = openai.OpenAI(base_url=f"{ready['url']}/v1", api_key=key)
@@ -191,8 +194,11 @@ def test_the_command_serves_until_it_is_ended(run: tw.TrainedRun) -> None:
             client_without.models.list()
         children = psutil.Process(process.pid).children(recursive=True)
         assert any("llama_worker" in " ".join(child.cmdline()) for child in children)
-        process.send_signal(signal.SIGINT)
+        for _time in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.01)
         assert process.wait(20) == 130
+        assert "Traceback" not in process.stderr.read()
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
 

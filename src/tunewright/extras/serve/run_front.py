@@ -1,6 +1,7 @@
 """The front on a socket: bound before anything is loaded, served until it is stopped, with nothing left behind."""
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -114,8 +115,14 @@ class FrontServer:
             front.app(), log_config=None, access_log=False, server_header=False, lifespan="on", ws="none",
             proxy_headers=False, timeout_graceful_shutdown=GRACE_SECONDS,
         )  # fmt: skip
+        logging.getLogger("uvicorn.error").addFilter(_is_fault)
         self._server = uvicorn.Server(config)
         return self._server
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether uvicorn tells of a fault, and not of a second Ctrl-C, which cancels what still waits."""
+    return "CancelledError" not in record.getMessage()
 
 
 def _start_failure(front: Front) -> TunewrightError:
