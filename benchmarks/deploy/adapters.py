@@ -9,16 +9,14 @@ memory. Results go to adapters.json.
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import tempfile
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 import psutil
 from clients import Target, ask_all
-from serve import processor, prompts_of
+from serve import measured_on, prompts_of
 
 from tunewright import api
 from tunewright.extras.serve.backend import ServedModel
@@ -82,8 +80,7 @@ def main() -> None:
         name: {what: round(statistics.median(each[what] for each in results), 2) for what in results[0]}
         for name, results in rounds.items()
     }
-    about = {"date": date.today().isoformat(), "processor": processor(), "load": [round(x, 1) for x in os.getloadavg()]}
-    atomic_io.write_json(RESULTS, {**about, "rows": asked.rows, "middle": middle, "rounds": rounds})
+    atomic_io.write_json(RESULTS, {**measured_on(), "rows": asked.rows, "middle": middle, "rounds": rounds})
     print(json.dumps(middle, indent=1))
 
 

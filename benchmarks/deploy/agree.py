@@ -7,17 +7,15 @@ K-types and 4 bits need the extra `kquants`. Results go to agree.json, the table
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import threading
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import psutil
-from serve import processor
+from serve import measured_on
 
 from tunewright import api
 from tunewright.rundir import atomic_io
@@ -111,11 +109,7 @@ def main() -> None:
         run = api.open_run(name)
         seed = f"seed {run.dir.info().seeds['seed']}"
         for form in asked.forms.split(","):
-            about = {
-                "date": date.today().isoformat(),
-                "processor": processor(),
-                "load": [round(x, 1) for x in os.getloadavg()],
-            }
+            about = measured_on()
             result = exported(run, FORMS[form], asked.rows)
             stored.setdefault(seed, {})[form] = {**about, **result}
             atomic_io.write_json(RESULTS, stored)

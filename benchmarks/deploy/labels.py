@@ -7,19 +7,17 @@ seconds and bytes of the export. Results go to labels.json.
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import openvino
 import torch
-from serve import processor
+from serve import measured_on
 from tokenizers import Encoding, Tokenizer
 from transformers import AutoModelForSequenceClassification
 
@@ -98,8 +96,7 @@ def main() -> None:
                 "seconds": round(export.seconds, 1),
                 "bytes": export.to_json()["bytes"],
             }
-    about = {"date": date.today().isoformat(), "processor": processor(), "load": [round(x, 1) for x in os.getloadavg()]}
-    stored = {**about, "run": run.name, "rows": asked.rows, "rounds": asked.rounds, "results": results}
+    stored = {**measured_on(), "run": run.name, "rows": asked.rows, "rounds": asked.rounds, "results": results}
     atomic_io.write_json(RESULTS, stored)
     print(json.dumps(stored, indent=1))
 

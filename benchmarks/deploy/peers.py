@@ -8,7 +8,6 @@ second, seconds until the server answers, and the memory of its processes. Resul
 import argparse
 import asyncio
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -17,14 +16,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 from clients import Target, ask_all
-from serve import processor, prompts_of, summary
+from serve import measured_on, prompts_of, summary
 
 from tunewright import api
 from tunewright.rundir import atomic_io
@@ -140,8 +138,7 @@ def main() -> None:
         }
         for name, results in rounds.items()
     }
-    about = {"date": date.today().isoformat(), "processor": processor(), "load": [round(x, 1) for x in os.getloadavg()]}
-    atomic_io.write_json(RESULTS, {**about, "rows": asked.rows, "middle": middle, "rounds": rounds})
+    atomic_io.write_json(RESULTS, {**measured_on(), "rows": asked.rows, "middle": middle, "rounds": rounds})
     print(json.dumps(middle, indent=1))
 
 

@@ -181,14 +181,18 @@ def main() -> None:
     run = api.open_run(asked.run)
     measured = cost(run, asked.rounds, asked.rows) if asked.what == "cost" else soak(run, asked.requests)
     stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    about = {
+    stored[asked.what] = {**measured_on(), **measured}
+    atomic_io.write_json(RESULTS, stored)
+    print(json.dumps({key: value for key, value in stored[asked.what].items() if key != "cases"}, indent=1))
+
+
+def measured_on() -> dict[str, Any]:
+    """When, on what, and beside how much else."""
+    return {
         "date": date.today().isoformat(),
         "processor": processor(),
         "load": [round(x, 1) for x in os.getloadavg()],
     }
-    stored[asked.what] = {**about, **measured}
-    atomic_io.write_json(RESULTS, stored)
-    print(json.dumps({key: value for key, value in stored[asked.what].items() if key != "cases"}, indent=1))
 
 
 def processor() -> str:

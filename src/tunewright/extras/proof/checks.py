@@ -4,7 +4,7 @@ Each gives a `ProofCheck`. None of them can be replaced by another: with another
 equal, with another end token too, and half of them with another chat template (SmolLM2, llama.cpp).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewright.extras.proof.endpoint_client import Answer
@@ -94,7 +94,7 @@ def answers(compared: Compared) -> ProofCheck:
     """Greedy answers are the run's; one that first differs where the run's two tokens are as likely is a tie."""
     pairs = compared.answered()
     gaps = _gaps(compared)
-    ties = _ties(compared)
+    ties = _ties(gaps, compared.exactness)
     faults = [number for number in gaps if number not in ties]
     known = [gap for gap in gaps.values() if gap is not None]
     figures: Figures = {"ties": float(len(ties)), **({"largest_gap": max(known)} if known else {})}
@@ -138,7 +138,7 @@ def tuned(compared: Compared) -> ProofCheck:
 
     Of a tie between the run's answer and the base's nothing is learned.
     """
-    ties = _ties(compared)
+    ties = _ties(_gaps(compared), compared.exactness)
     pairs = [
         (row, answer)
         for row, answer in compared.answered()
@@ -248,20 +248,19 @@ def _of_prompts(name: CheckName, pairs: Sequence[_Pair], faults: Sequence[str], 
 
 def _gaps(compared: Compared) -> dict[int, float | None]:
     """Of each row with another answer: how far apart the run's two tokens are where it first differs."""
-    pairs = compared.answered()
     return {
         row.number: _gap_between(row, answer, compared.reference)
-        for row, answer in pairs
+        for row, answer in compared.answered()
         if not _same_answer(row, answer)
     }
 
 
-def _ties(compared: Compared) -> list[int]:
+def _ties(gaps: Mapping[int, float | None], exactness: Exactness) -> list[int]:
     """The rows with another answer whose two tokens are as likely to the run; none where answers may change."""
-    tolerance = compared.exactness.tolerance
+    tolerance = exactness.tolerance
     if tolerance is None:
         return []
-    return [number for number, gap in _gaps(compared).items() if gap is not None and gap <= tolerance.tie]
+    return [number for number, gap in gaps.items() if gap is not None and gap <= tolerance.tie]
 
 
 def _turned(row: ReferenceRow, answer: Answer) -> bool:

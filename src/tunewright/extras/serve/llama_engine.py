@@ -23,7 +23,7 @@ WORKER = "tunewright.extras.serve.llama_worker"
 START_SECONDS = 300.0
 SLOWEST_DISK = 20 * 2**20  # bytes a second: so much longer a large file may take
 # How often a thread that waits for the others looks before it sleeps, of GNU's OpenMP. Its own 300,000 keep the core from other
-# processes, and a token then takes seconds; with none of it each of some 500 waits a token wakes a sleeping core. Tokens a second
+# processes, and a token then takes seconds; with none of it each of a token's many waits wakes a sleeping core. Tokens a second
 # of one client, idle and beside a process that computes: 0: 26 and 42; 100: 58 and 36; 300: 76 and 29; 600: 82 and 23;
 # 10,000: 88 and 3 (SmolLM2-135M with an adapter, two cores of an AMD EPYC, November 2026).
 WAITING = {"GOMP_SPINCOUNT": "500"}
