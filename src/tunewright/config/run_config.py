@@ -33,7 +33,7 @@ from tunewright.config.upstream import training_arguments
 from tunewright.config.upstream_choices import Optimizer, Scheduler, Tracker
 from tunewright.i18n import N_
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "mixed", "bf16", "fp16"]
 Quantization = Literal["none", "8bit", "4bit"]
 Length = Annotated[Count, Field(ge=8)]
 Epochs = Annotated[Number, Field(gt=0, le=1e6)]
@@ -93,7 +93,11 @@ class ModelConfig(Section):
     )
     revision: Text | None = Field(default=None, description=N_("Commit or tag of a Hub model; none means the newest."))
     precision: Precision | Auto = Field(
-        default=AUTO, description=N_("What is computed in; `auto` takes what this device was measured to be fast at.")
+        default=AUTO,
+        description=N_(
+            "What is computed in; `mixed` is bf16 for products and fp32 for everything between them and all that is trained; "
+            "`auto` takes what this device was measured to be fast at."
+        ),
     )
     quantization: Quantization | Auto = Field(
         default=AUTO,

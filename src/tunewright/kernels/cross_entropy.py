@@ -113,6 +113,7 @@ def chunked_cross_entropy(hidden_ND: Tensor, head_VD: Tensor, labels_N: Tensor, 
 
     With `rows_N`, the number of each position's row, the sums of the rows instead, without gradients.
     """
+    hidden_ND = hidden_ND.to(head_VD.dtype)
     if rows_N is None:
         return _ChunkedCrossEntropy.apply(hidden_ND, head_VD, labels_N, CHUNK_TOKENS)
     with torch.no_grad():

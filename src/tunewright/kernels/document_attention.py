@@ -17,6 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from tunewright.kernels.cpu_matmul import default_matmul
+from tunewright.kernels.mixed_precision import as_products_read
 
 NAME = "tunewright_documents"
 # Queries at a time: small blocks skip more of what is masked, large ones multiply faster (2,048 tokens of 9 documents,
@@ -52,7 +53,9 @@ class _DocumentAttention(torch.autograd.Function):
     def backward(ctx, grad_NPH: Tensor):
         query_KGPH, key_KPH, value_KPH = ctx.saved_tensors
         grad_KGPH = grad_NPH.unflatten(0, (key_KPH.shape[0], -1))
-        d_query, d_key, d_value = torch.empty_like(query_KGPH), torch.zeros_like(key_KPH), torch.zeros_like(value_KPH)
+        d_query = torch.empty_like(query_KGPH)
+        # Sums over all rows that share a prefix, which 8 bits would not hold.
+        d_key, d_value = (torch.zeros_like(tensor, dtype=torch.float32) for tensor in (key_KPH, value_KPH))
         for block, parts in _blocks(ctx.spans):
             probability_KQS = _probabilities(query_KGPH, key_KPH, block, parts)
             grad_KQH, query_KQH = grad_KGPH[:, :, block].flatten(1, 2), query_KGPH[:, :, block].flatten(1, 2)
@@ -61,7 +64,8 @@ class _DocumentAttention(torch.autograd.Function):
             d_score = torch._softmax_backward_data(d_probability, probability_KQS, -1, d_probability.dtype)
             _add(d_key, parts, torch.bmm(d_score.transpose(1, 2), query_KQH))
             d_query[:, :, block] = torch.bmm(d_score, _rows(key_KPH, parts)).unflatten(1, (query_KGPH.shape[1], -1))
-        return d_query.mul_(ctx.scaling).flatten(0, 1), d_key, d_value, None, None
+        d_query = d_query.mul_(ctx.scaling).flatten(0, 1)
+        return d_query, d_key.to(key_KPH.dtype), d_value.to(value_KPH.dtype), None, None
 
 
 def _blocks(spans: list[DocumentBounds]) -> list[tuple[slice, list[slice]]]:
@@ -122,7 +126,8 @@ def document_attention(
     if window and any(end - start + last - first > window for start, end, first, last in documents):
         raise CannotPack(f"its attention sees {window} tokens back, and a row is longer")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    result_NPH = _DocumentAttention.apply(query[0], key[0], value[0], documents, scale)
+    query, key, value = as_products_read(query[0], key[0], value[0])
+    result_NPH = _DocumentAttention.apply(query, key, value, documents, scale)
     return result_NPH.transpose(0, 1)[None], None
 
 

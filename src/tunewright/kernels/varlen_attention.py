@@ -20,6 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from tunewright.kernels.document_attention import UNSUPPORTED, CannotPack
+from tunewright.kernels.mixed_precision import as_products_read
 
 VARLEN = "tunewright_varlen"
 CAUSAL = (-1, 0)  # of torch's window (left, right): all before, none after
@@ -77,7 +78,7 @@ def varlen_attention(
     window = options_of_family.get("sliding_window")
     if window and layout.longest_k > window:
         raise CannotPack(f"its attention sees {window} tokens back, and a row is longer")
-    query_PNH, key_PKH, value_PKH = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    query_PNH, key_PKH, value_PKH = (tensor[0].transpose(0, 1) for tensor in as_products_read(query, key, value))
     if layout.keys_S is not None:
         key_PKH, value_PKH = key_PKH[layout.keys_S], value_PKH[layout.keys_S]
     result_PNH = varlen_attn(

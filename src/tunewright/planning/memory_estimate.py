@@ -14,7 +14,7 @@ from tunewright.inspection.model_info import LinearGroup, ModelInfo
 from tunewright.planning.parameter_count import trainable_parameters
 from tunewright.planning.run_plan import MemoryEstimate
 
-PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
+PRECISION_BYTES: dict[Precision, int] = {"fp32": 4, "mixed": 2, "bf16": 2, "fp16": 2}
 # What Python, torch, transformers and peft take before a model is there; measured on Linux x86-64 with torch 2.13 (CPU).
 RUNTIME_BYTES = 555 * 2**20
 # What oneDNN keeps of code for the shapes of packed micro-batches once a run is some dozen steps old (launch/supervisor.py).

@@ -35,7 +35,7 @@ from tunewright.rundir.session_protocol import MergeResult
 logger = logging.getLogger(__name__)
 
 # Largest difference of logits, as a share of the largest logit: a merge rounds each weight once more.
-MERGE_TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2, "fp16": 1e-2}
+MERGE_TOLERANCE = {"fp32": 1e-4, "mixed": 3e-2, "bf16": 3e-2, "fp16": 1e-2}
 # Initializations of LoRA that move a part of the base into the adapter, so that B times A is not zero at the start.
 MOVES_BASE_WEIGHTS = ("pissa", "olora")
 

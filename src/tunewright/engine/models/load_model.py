@@ -24,6 +24,7 @@ from tunewright.i18n import N_, Phrase
 from tunewright.inspection.weight_shards import headers
 from tunewright.kernels.cpu_matmul import is_int8_exact
 from tunewright.kernels.int8 import to_int8
+from tunewright.kernels.mixed_precision import to_mixed
 from tunewright.planning.peft_kwargs import HEADS, LABELLED
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.checkpoints import MANIFEST, damage
@@ -32,7 +33,8 @@ from tunewright.security import gate_adapter, gate_model_folder, safetensors_hea
 logger = logging.getLogger(__name__)
 
 Tensors = dict[str, torch.Tensor]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# What weights are stored in.
+DTYPES = {"fp32": torch.float32, "mixed": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def base_name(plan: Plan) -> str:
@@ -83,7 +85,9 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
         to_int8(model, heads)
     quantization = "int8 kernels" if by_int8 else f"quantization {kind}"
     logger.info("loaded %s from %s: %s, %s", type(model).__name__, folder, dtype, quantization)
-    return model.requires_grad_(False).to(device()) if kind == "none" or by_int8 else prepare(model)
+    is_plain = kind == "none" or by_int8
+    model = model.requires_grad_(False).to(device()) if is_plain else prepare(model)
+    return to_mixed(model, heads) if run.model.precision == "mixed" else model
 
 
 def label_settings(plan: Plan) -> dict[str, object]:

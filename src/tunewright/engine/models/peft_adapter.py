@@ -68,7 +68,7 @@ def train_in_fp32(model: PeftModel) -> None:
     """Cast every trained parameter to fp32: heads, norms and whole modules too, which PEFT leaves in the base's precision.
 
     Updates are too small for the 8 significant bits of bf16. Such a module gets its input in fp32 and returns the precision
-    of the model around it.
+    of the model around it; in mixed precision autocast sees to that.
     """
     for module in model.modules():
         low_precision = [p for p in module.parameters(recurse=False) if p.requires_grad and p.dtype != torch.float32]
@@ -81,7 +81,13 @@ def train_in_fp32(model: PeftModel) -> None:
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
-    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+    if (
+        not isinstance(value, torch.Tensor)
+        or not value.is_floating_point()
+        or torch.is_autocast_enabled(value.device.type)
+    ):
+        return value
+    return value.to(dtype)
 
 
 def initialize_from_data(model: PeftModel, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:

@@ -19,6 +19,9 @@ from tunewright.rundir.base_model import base_of
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import check_link, home, printable
 
+# Of mixed precision transformers wants the weights in fp32, and rounds them in each pass.
+DTYPES = {"fp32": "torch.float32", "mixed": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}
+
 SCRIPT = '''\
 """The same run as {name}, in plain PEFT and transformers: python train.py {usage}
 
@@ -218,6 +221,7 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
         "seed": config.train.seed,
         "data_seed": config.train.data_seed,
         "activation_checkpointing": config.train.activation_checkpointing,
+        "bf16": config.model.precision == "mixed",  # what transformers calls it
         "fp16": config.model.precision == "fp16",
         "logging_steps": max(1, plan.num_steps // 20),
         "eval_strategy": "steps" if has_tests else "no",
@@ -233,7 +237,7 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
         name=_in_docstring(run.name.replace("\n", " ")),
         **_base(plan),
         pad_id=pad_id,
-        dtype={"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}[str(config.model.precision)],
+        dtype=DTYPES[config.model.precision],
         seed=config.train.seed,
         peft=_peft(plan),
         config=METHODS[config.method].config,

@@ -48,7 +48,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "q8_0": Tolerance(tie=1.0, largest=4.0, mean=0.4),
     ORIGINAL: Tolerance(tie=1.0, largest=4.0, mean=0.4),
 }
-_NAMES = {"fp32": "f32", "fp16": "f16"}
+_NAMES = {"fp32": "f32", "mixed": "bf16", "fp16": "f16"}
 
 
 def exactness_of(precision: str, run_precision: str = "fp32") -> Exactness:
