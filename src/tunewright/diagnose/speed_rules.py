@@ -8,7 +8,7 @@ from tunewright.i18n import N_, gib
 from tunewright.inspection.machine_info import BUSY_SHARE
 from tunewright.planning.memory_fallback import wishes
 from tunewright.planning.memory_ladder import SHARE_OF_FREE
-from tunewright.planning.resolve import CPU_BF16_GAIN, GPU_BF16_GAIN, estimate_for
+from tunewright.planning.resolve import CPU_MIXED_GAIN, GPU_BF16_GAIN, estimate_for
 from tunewright.rundir.finding import Finding, Remedy
 
 ENOUGH_STEPS = 5
@@ -52,20 +52,20 @@ def slow_precision(evidence: Evidence) -> Finding | None:
     if (
         probe is None
         or probe.is_doubtful
-        or precision not in probe.flops
+        or probe.rate(precision) is None
         or "model.precision" not in wishes(evidence.plan)
     ):
         return None
-    gain = CPU_BF16_GAIN if probe.device == "cpu" else GPU_BF16_GAIN  # as the plan chooses
-    best = "bf16" if probe.flops.get("bf16", 0.0) > gain * probe.flops["fp32"] else "fp32"
-    if probe.flops[best] < WORTH_IT * probe.flops[precision]:
+    # As the plan chooses.
+    is_cpu = probe.device == "cpu"
+    other, gain = ("mixed", CPU_MIXED_GAIN) if is_cpu else ("bf16", GPU_BF16_GAIN)
+    is_known = not is_cpu or "mixed" in probe.training
+    rates = {name: probe.rate(name) or 0.0 for name in ("fp32", other, precision)}
+    best = other if is_known and rates[other] > gain * rates["fp32"] else "fp32"
+    if rates[best] < WORTH_IT * rates[precision]:
         return None
-    values = {
-        "precision": precision,
-        "slow": round(probe.flops[precision] / 1e9),
-        "best": best,
-        "fast": round(probe.flops[best] / 1e9),
-    }
+    values = {"precision": precision, "best": best}
+    values |= {"slow": round(rates[precision] / 1e9), "fast": round(rates[best] / 1e9)}
     remedy = retrain_with(evidence, N_("compute in {best}"), {"model.precision": best}, best=best)
     return Finding(Problem("D503", values=values), "hint", "certain", (remedy,))
 

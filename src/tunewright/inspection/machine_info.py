@@ -25,15 +25,30 @@ PACKAGES = (
 
 # Of no device that there is, nor ever was slower or faster by a million.
 Rate = Annotated[float, Field(gt=1e3, lt=1e21)]
+_RATES = TypeAdapter(dict[str, Rate])
 _FACTORS = TypeAdapter(dict[str, Annotated[float, Field(gt=1e-3, lt=1e3)]])
 BUSY_SHARE = 0.25
+# Without matrix units bf16 is half as fast as fp32, with them twice to six times as fast.
+BF16_PRODUCT_GAIN = 1.3
 LOOK_SECONDS = 0.3
+
+
+class BlockShape(FrozenModel):
+    """Sizes of one block of a decoder and of its output layer, by upstream's names."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
 
 
 class SpeedProbe(FrozenModel):
     """What the worker measured once on this device: floating point operations per second by precision.
 
-    `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
+    `matmul` are those of bare products on a CPU: in fp32 by library, in bf16 and in 8 bits; what is not exact is left out.
+    `training` are those of a step of LoRA through one block and the output layer of one model, measured where bf16 may pay.
     `busy_share` is how much of the processor others used just before. Of a device in the table (planning/device_table.py), which is
     not here, nothing is measured. `has_varlen_attention`: a GPU that torch's kernel for packed rows is for.
     """
@@ -43,9 +58,22 @@ class SpeedProbe(FrozenModel):
     memory_bytes: int = Field(ge=0, lt=2**60)
     flops: dict[str, Rate]
     matmul: dict[str, Rate] = Field(default_factory=dict)
+    training: dict[str, Rate] = Field(default_factory=dict)
     busy_share: float = Field(default=0.0, ge=0.0, le=1.0)
     is_measured: bool = True
     has_varlen_attention: bool = False
+
+    @property
+    def may_gain_by_mixed(self) -> bool:
+        """Whether this is a CPU whose bf16 products, rounding included, are so much faster that training may be."""
+        fp32 = max(self.matmul.get("mkl", 0.0), self.matmul.get("onednn", 0.0))
+        return self.device == "cpu" and 0 < BF16_PRODUCT_GAIN * fp32 < self.matmul.get("bf16", 0.0)
+
+    def rate(self, precision: str) -> float | None:
+        """Operations per second in a precision; None if nothing is known of it. Unmeasured, mixed is as fast as bf16."""
+        if precision == "mixed" and "mixed" in self.training:
+            return self.flops["fp32"] * self.training["mixed"] / self.training["fp32"]
+        return self.flops.get("bf16" if precision == "mixed" else precision)
 
     @property
     def is_doubtful(self) -> bool:
@@ -70,18 +98,22 @@ def has_bitsandbytes() -> bool:
     return find_spec("bitsandbytes") is not None
 
 
-def read_machine(folder: Path, device_index: int = 0) -> MachineInfo:
-    """The machine as it is now; `folder` is where the run will write, `device_index` the accelerator that computes."""
+def read_machine(folder: Path, device_index: int = 0, block: BlockShape | None = None) -> MachineInfo:
+    """The machine as it is now; `folder` is where the run will write, `device_index` the accelerator that computes, `block`
+    that of the model."""
     limit = _cgroup_limit()
     memory = psutil.virtual_memory()
     total = min(memory.total, limit) if limit else memory.total
+    probe = read_probe(device_index)
+    if probe and block:
+        probe = probe.model_copy(update={"training": read_training_rates(block)})
     return MachineInfo(
         num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_bytes=total,
         free_bytes=min(memory.available, total - _cgroup_used() if limit else total),
         disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        probe=read_probe(device_index),
+        probe=probe,
         has_bitsandbytes=has_bitsandbytes(),
     )
 
@@ -166,3 +198,17 @@ def read_probe(device_index: int = 0) -> SpeedProbe | None:
         return SpeedProbe.model_validate(stored) if stored else None
     except ValidationError:
         return None
+
+
+def training_path(block: BlockShape) -> Path:
+    """Where the measured speeds of training with blocks of this shape are kept."""
+    shape = hashlib.sha256(block.model_dump_json().encode()).hexdigest()[:8]
+    return probe_path().with_name(f"{probe_path().stem.replace('probe', 'training')}-{shape}.json")
+
+
+def read_training_rates(block: BlockShape) -> dict[str, float]:
+    """Operations per second of training by way; empty if they were not measured, or the file has changed."""
+    try:
+        return _RATES.validate_python(unseal_object(training_path(block), by_hand=True) or {})
+    except ValidationError:
+        return {}

@@ -23,7 +23,15 @@ from tunewright.errors import Problem, error, errors_of, system_faults
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.data_info import DataInfo
-from tunewright.inspection.machine_info import is_idle, probe_path, read_machine, read_probe
+from tunewright.inspection.machine_info import (
+    BlockShape,
+    is_idle,
+    probe_path,
+    read_machine,
+    read_probe,
+    read_training_rates,
+    training_path,
+)
 from tunewright.inspection.model_info import ModelInfo, read_model
 from tunewright.inspection.visible_device import visible_device
 from tunewright.launch.resolve_model import resolve_model, with_tokenizer_json
@@ -66,8 +74,9 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
         data = _data_facts(run.data, validated)
     if is_measured:
         ensure_probe(reporter, run.run.device_index)
+        ensure_training_rates(block_of(model), reporter)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
-    facts = InspectedFacts(machine=read_machine(output, run.run.device_index), model=model, data=data)
+    facts = InspectedFacts(machine=read_machine(output, run.run.device_index, block_of(model)), model=model, data=data)
     return InspectedInputs(run, facts, choices, validated, tokenizer)
 
 
@@ -260,3 +269,17 @@ def ensure_probe(reporter: Reporter, device_index: int = 0) -> None:
         reporter.note(
             _("The measured speed could not be stored in {folder}; the plan does without it").format(folder=home())
         )
+
+
+def block_of(model: ModelInfo) -> BlockShape:
+    """The shapes that a model's speed depends on."""
+    return BlockShape.model_validate({name: dict(model)[name] for name in BlockShape.model_fields})
+
+
+def ensure_training_rates(block: BlockShape, reporter: Reporter) -> None:
+    """Measure once how fast this model's shapes train in each precision, on a CPU whose products promise something of it."""
+    probe = read_probe()
+    if probe is None or not probe.may_gain_by_mixed or probe.is_doubtful or read_training_rates(block):
+        return
+    reporter.note(_("Measuring how fast this model trains in each precision, once"))
+    spawn(command("tunewright.engine.system.training_probe", str(training_path(block)), block.model_dump_json())).wait()
