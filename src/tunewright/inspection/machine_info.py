@@ -121,15 +121,16 @@ def _installed_version(package: str) -> str | None:
         return None
 
 
+def processor() -> str:
+    """The machine's architecture and the name of its processor, where the system tells it."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.is_file() else []
+    return f"{platform.machine()} {next((line for line in lines if line.startswith('model name')), '')}"
+
+
 def probe_path() -> Path:
     """Where the measurement for this machine and this torch is kept."""
-    cpu = Path("/proc/cpuinfo")
-    model = (
-        next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "")
-        if cpu.is_file()
-        else ""
-    )
-    key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
+    key = f"{platform.node()} {processor()} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
     return home() / f"probe-4-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
