@@ -1,4 +1,4 @@
-"""How long until the first step? `python benchmarks/quickstart/start.py [PYTHON]` starts each run twice and writes start.json.
+"""How long until the first step? `python benchmarks/quickstart/start.py DATA [PYTHON]` starts each run twice: start-DATA.json.
 
 Small data are those of the quickstart; large ones 20,000 generated rows with the plan's own settings. Each pair has a home of
 its own, in which only the model lies; seconds count from the command to the begin of training, and to the end of step 1. Then
@@ -22,28 +22,29 @@ from tunewright.data import demo_data
 from tunewright.inspection.machine_info import processor
 from tunewright.security import home
 
-RESULTS = Path(__file__).parent / "start.json"
+FOLDER = Path(__file__).parent
 LARGE_ROWS = 20_000
 WAIT_SECONDS = 900
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", choices=["small", "large"])
     parser.add_argument("python", nargs="?", help="python of a checkout to compare with")
-    other = parser.parse_args(arguments).python
-    pythons = {"this": sys.executable, **({"other": other} if other else {})}
-    rows = []
+    asked = parser.parse_args(arguments)
+    pythons = {"this": sys.executable, **({"other": asked.python} if asked.python else {})}
+    starts = []
     with tempfile.TemporaryDirectory() as folder:
-        commands = {"small": ["quickstart"], "large": ["train", "smollm2", str(_large_rows(Path(folder)))]}
-        for data, command in commands.items():
-            homes = {name: _new_home(Path(folder) / f"{name}-{data}") for name in pythons}
-            for attempt in ("first", "second"):
-                for name, python in pythons.items():
-                    seconds = _start(python, command, homes[name])
-                    rows.append({"checkout": name, "data": data, "run": attempt, **seconds})
-                    print(json.dumps(rows[-1]), flush=True)
+        rows = [] if asked.data == "small" else ["train", "smollm2", str(_large_rows(Path(folder)))]
+        homes = {name: _new_home(Path(folder) / name) for name in pythons}
+        for attempt in ("first", "second"):
+            for name, python in pythons.items():
+                seconds = _start(python, rows or ["quickstart"], homes[name])
+                starts.append({"checkout": name, "run": attempt, **seconds})
+                print(json.dumps(starts[-1]), flush=True)
     machine = {"date": str(date.today()), "processor": processor(), **api.environment()}
-    RESULTS.write_text(json.dumps({**machine, "starts": rows}, indent=1) + "\n")
+    results = FOLDER / f"start-{asked.data}.json"
+    results.write_text(json.dumps({**machine, "starts": starts}, indent=1) + "\n")
 
 
 def _large_rows(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from .families import MAMBAS, ZOO
 ENCODERS = ("bart", "encoder-decoder")
 WRITERS = {name: tiny for name, tiny in {**ZOO, **MAMBAS}.items() if tiny.task == "causal_lm" or name in ENCODERS}
 CONSTANT_STATE = ("mamba", "mamba2", "falcon_h1", "rwkv")  # no row of it can be taken out
-LONGEST, WRITTEN, ROWS = 11, 24, 16
+LONGEST, SHARED, WRITTEN, ROWS = 15, 9, 24, 16
 END_IDS = list(range(2, 512, 14))  # so that some rows end early, some late, some never
 
 
@@ -29,15 +29,16 @@ def settings() -> GenerationConfig:
     )
 
 
-def batch_for(model: PreTrainedModel) -> PromptBatch:
-    """Random prompts of several lengths, padded as the model reads them."""
+def batch_for(model: PreTrainedModel, shared: int = 0) -> PromptBatch:
+    """Random prompts of several lengths, padded as the model reads them; the first tokens of all may be the same."""
     torch.manual_seed(5)
+    beginning = torch.randint(5, 500, (shared,))
     has_encoder = bool(model.config.is_encoder_decoder)
     ids, mask = torch.full((ROWS, LONGEST), 2), torch.zeros(ROWS, LONGEST, dtype=torch.long)
     for row in range(ROWS):
         length = LONGEST - row % 5
         place = slice(0, length) if has_encoder else slice(LONGEST - length, LONGEST)
-        ids[row, place] = torch.randint(5, 500, (length,))
+        ids[row, place] = torch.cat([beginning, torch.randint(5, 500, (length - shared,))])
         mask[row, place] = 1
     return PromptBatch(model, {"input_ids": ids, "attention_mask": mask}, 1 if has_encoder else LONGEST)
 
@@ -55,11 +56,12 @@ def work_of(model: PreTrainedModel) -> list[int]:
     return rows
 
 
+@pytest.mark.parametrize("shared", [0, SHARED])
 @pytest.mark.parametrize("name", WRITERS)
 @torch.no_grad()
-def test_answers_are_those_of_generate_alone(name: str) -> None:
+def test_answers_are_those_of_generate_alone(name: str, shared: int) -> None:
     model = WRITERS[name].build()
-    batch = batch_for(model)
+    batch = batch_for(model, shared)
     whole = model.generate(**batch.inputs, generation_config=settings())[:, batch.start_of_answer :].tolist()
     rows = work_of(model)
     written = dict(written_rows(batch, settings()))
@@ -67,6 +69,8 @@ def test_answers_are_those_of_generate_alone(name: str) -> None:
     assert [until_end(written[row]) for row in range(ROWS)] == list(map(until_end, whole))
     lengths = sorted(len(until_end(ids)) for ids in whole)
     if not model.config.is_encoder_decoder and name not in CONSTANT_STATE and lengths[ROWS // LEAVING] < lengths[-1]:
+        if shared:
+            assert rows.pop(0) == 1
         assert rows == sorted(rows, reverse=True) and rows[-1] < rows[0] == ROWS
         # A part ends when enough have ended, so at most one row in LEAVING is computed in vain at any step.
         in_vain = [row_count - sum(length > step for length in lengths) for step, row_count in enumerate(rows)]

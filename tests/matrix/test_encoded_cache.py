@@ -139,12 +139,12 @@ def test_check_plan_and_run_encode_the_rows_once_whatever_is_cut(
         "data.train": str(shop_rows),
         "run.output_dir": str(tmp_path / "cut"),
     }
-    loaded = api.load(named={**named, "data.max_length": 190, "data.max_truncated": 1.0})
+    loaded = api.load(named={**named, "data.max_length": 150, "data.max_truncated": 1.0})
     plan = api.plan(loaded)
     cut = prepared((plan, start_run.create(loaded, plan, force=True, reporter=SILENT)))
     assert encoded == first
     assert cut.summary.counts["truncated"] > 0 == uncut.summary.counts["truncated"]
-    assert [row.input_ids for row in cut.train] == [row.input_ids[:190] for row in uncut.train]
+    assert [row.input_ids for row in cut.train] == [row.input_ids[:150] for row in uncut.train]
 
 
 @pytest.mark.parametrize("kept", ["rows", "nothing", "of others"])
@@ -183,7 +183,7 @@ def test_another_rule_is_another_key(
     tiny_model: Callable[..., Path], shop_rows: Path, encoded: list[int], home: Path
 ) -> None:
     settings: list[dict[str, object]] = [
-        {}, {"data.train_on": "all"}, {"data.thinking": "mask"}, {"data.system": "Be brief."}, {"train.data_seed": 9},
+        {}, {"data.train_on": "all"}, {"data.thinking": "mask"}, {"data.holdout": 0.3}, {"train.data_seed": 9},
         {"model.chat_template": "plain"},
     ]  # fmt: skip
     for number, change in enumerate(settings, 1):

@@ -1,7 +1,8 @@
 """A batch of answers, written by transformers' `generate` in parts: between them the rows that have ended leave the batch.
 
-`generate` alone goes on with all rows until the last one has ended, and copies all keys and values for each token. What
-each row is computed from is the same; only the size of the products changes, and with it their rounding.
+`generate` alone goes on with all rows until the last one has ended, copies all keys and values for each token, and reads what
+all prompts begin with once for each. What each row is computed from is the same; only the size of the products changes, and
+with it their rounding.
 """
 
 import copy
@@ -12,10 +13,12 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+from transformers import Cache, GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
-from tunewright.engine.evaluation.key_cache import make_room
+from tunewright.data.tokenized.micro_batches import SHORTEST_PREFIX
+from tunewright.engine.evaluation.key_cache import make_room, spread
 
+FEWEST_ROWS = 4  # for fewer a beginning of their own costs more than it saves
 LEAVING = 8  # a part of the writing ends when one row in so many has ended
 
 
@@ -70,19 +73,11 @@ def _in_parts(batch: PromptBatch, settings: GenerationConfig) -> list[tuple[int,
     """The rows as they leave; None for a model whose cache cannot lose rows."""
     ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
     end_ids, end = settings.eos_token_id, ids.shape[1] + settings.max_new_tokens
-    rows, left, cache = list(range(len(ids))), [], None
+    rows, left = list(range(len(ids))), []
+    cache = _shared_beginning(batch, settings)
     while rows:
-        part = copy.copy(settings)
-        part.max_new_tokens, part.return_dict_in_generate = end - ids.shape[1], True
         stop = _SomeEnded(end_ids, len(rows), is_first=cache is None)
-        known = {} if cache is None else {"past_key_values": cache}
-        written = batch.generator.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            generation_config=part,
-            stopping_criteria=StoppingCriteriaList([stop]),
-            **known,
-        )
+        written = _part(batch.generator, ids, mask, settings, end - ids.shape[1], cache, stop)
         if cache is None:
             cache = written.past_key_values
             if not make_room(cache):
@@ -97,3 +92,34 @@ def _in_parts(batch: PromptBatch, settings: GenerationConfig) -> list[tuple[int,
             cache.batch_select_indices(kept)
             ids, mask = ids[kept], mask[kept]
     return left
+
+
+def _part(
+    generator: PreTrainedModel,
+    ids: Tensor,
+    mask: Tensor,
+    settings: GenerationConfig,
+    max_new_tokens: int,
+    cache: Cache | None = None,
+    stop: StoppingCriteria | None = None,
+) -> Any:
+    """What `generate` returns for texts whose beginning may be in the cache already."""
+    part = copy.copy(settings)
+    part.max_new_tokens, part.return_dict_in_generate = max_new_tokens, True
+    known = {} if cache is None else {"past_key_values": cache}
+    criteria = {} if stop is None else {"stopping_criteria": StoppingCriteriaList([stop])}
+    return generator.generate(input_ids=ids, attention_mask=mask, generation_config=part, **criteria, **known)
+
+
+def _shared_beginning(batch: PromptBatch, settings: GenerationConfig) -> Cache | None:
+    """The cache of what all prompts begin with, computed once for all of them; None where that is too little, or cannot be."""
+    ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+    padding = ids.shape[1] - mask.sum(dim=1)
+    places = padding[:, None] + torch.arange(int(mask.sum(dim=1).min()) - 1, device=ids.device)
+    beginnings = ids.gather(1, places)
+    length = int((beginnings == beginnings[0]).all(dim=0).long().cumprod(dim=0).sum())
+    if len(ids) < FEWEST_ROWS or length < SHORTEST_PREFIX:
+        return None
+    beginning = beginnings[:1, :length]
+    cache = _part(batch.generator, beginning, torch.ones_like(beginning), settings, 1).past_key_values
+    return cache if make_room(cache) and spread(cache, padding) else None

@@ -4,6 +4,7 @@ transformers' cache is copied as a whole for each new token, in each layer; this
 is the same, number by number.
 """
 
+import torch
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
@@ -55,4 +56,20 @@ def make_room(cache: object) -> bool:
     if not cache.get_seq_length():
         return False
     cache.layers = [_RoomyLayer(layer) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return True
+
+
+def spread(cache: DynamicCache, padding: Tensor) -> bool:
+    """From one text to rows that begin with it, each behind its padding (B); False where a layer does not hold all of it.
+
+    The rows are cut to the length of the text, so that a row has so much less of its end as it has padding. What lies in
+    the padding is not read.
+    """
+    length = cache.get_seq_length()
+    layers = [layer for layer in cache.layers if type(layer) is not DummyLayer]
+    if any(layer.keys is None or layer.keys.shape[-2] != length for layer in layers):
+        return False
+    places_BT = (torch.arange(length, device=padding.device) - padding[:, None]).clamp(min=0)
+    for layer in layers:
+        layer.keys, layer.values = (text[0][:, places_BT].transpose(0, 1) for text in (layer.keys, layer.values))
     return True
