@@ -51,7 +51,7 @@ def _with_room(tensor: Tensor, length: int) -> Tensor:
 
 def make_room(cache: object) -> bool:
     """Give a cache room where its rows are apart in every layer; False for another kind, or one not in use: it stays as it is."""
-    if type(cache) is not DynamicCache or any(type(layer) not in APART for layer in cache.layers):
+    if not isinstance(cache, DynamicCache) or any(type(layer) not in APART for layer in cache.layers):
         return False
     if not cache.get_seq_length():
         return False
