@@ -60,6 +60,11 @@ def test_a_second_run_reads_them_to_the_last_bit_and_says_so(
     assert score(first).computed is None
     assert score(second).computed == json.loads(stored(home)[0].read_text())["computed"]
     assert score(second, "after").computed is None
+    shutil.rmtree(home / "base_scores")
+    third = run_for(tiny_model(), shop_rows, tmp_path / "third", **{"train.seed": 2, "peft.r": 8})
+    for name in FILES:  # what the cache gave is what would have been computed
+        assert (third.dir.path / "eval" / name).read_bytes() == (first.dir.path / "eval" / name).read_bytes()
+    assert third.result["before"] == first.result["before"]
     told = "from the cache, computed on"
     assert told in report(second) and told not in report(first)
 
@@ -69,6 +74,7 @@ def test_a_second_run_reads_them_to_the_last_bit_and_says_so(
     [
         {"eval.rows": 3}, {"eval.max_new_tokens": 9}, {"model.precision": "bf16"}, {"train.data_seed": 7},
         {"data.system": "Be brief."}, {"data.max_length": 190}, {"fast_paths": {"packing": False}},
+        {"peft.layer_replication": [[0, 2], [1, 2]]}, {"method": "ia3"},
     ],
 )  # fmt: skip
 def test_they_are_computed_anew_where_a_setting_is_another(

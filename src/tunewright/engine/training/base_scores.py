@@ -7,6 +7,7 @@ of threads. What is read is what was computed then, to the last bit; anything el
 import hashlib
 import logging
 import math
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from tunewright.security import home, narrow, seal_object, unseal_object
 
 logger = logging.getLogger(__name__)
 
+# Fields of LoRA that say what stands beside the base; any other may be one that changes it, as layer_replication does.
+BESIDE_THE_BASE = {"r", "lora_alpha", "lora_dropout", "target_modules", "init_lora_weights", "use_rslora", "use_dora"}
+LIBRARY_SETTINGS = ("MKL_", "ONEDNN_", "DNNL_", "ATEN_", "TORCH_")
 FORMAT = 1  # one more whenever the same model and rows give other figures
 
 
@@ -99,13 +103,14 @@ def base_scores(
         "device": torch.cuda.get_device_name()
         if torch.cuda.is_available()
         else torch.backends.cpu.get_cpu_capability(),
+        "environment": {name: text for name, text in os.environ.items() if name.startswith(LIBRARY_SETTINGS)},
         "threads": torch.get_num_threads(),
         "matmul": torch.backends.mkldnn.matmul.fp32_precision,
         "model": [model.digest, model.contents.model_dump(), settings.model.model_dump(mode="json")],
         "task": [settings.task, list(evaluator.labels), evaluator.problem_type],
         # Heads and other parts that the base lacks start from the seed.
         "seed": None if settings.task == "causal_lm" else settings.train.seed,
-        "method": settings.method,
+        "adapter": [settings.method, settings.peft.model_dump(mode="json", exclude=BESIDE_THE_BASE)],
         "rows": [rows_key, hashlib.sha256(tokenized_cache.dump(evaluator.rows)).hexdigest()],
         "answers": [evaluator.num_answers, evaluator.max_new_tokens, evaluator.merge],
         "batches": [evaluator.collator.max_tokens, evaluator.collator.same_length, evaluator.backoff.halvings],
