@@ -1,5 +1,7 @@
 """What a worker does without: a package is hidden only where nothing of the plan can use it."""
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,3 +64,15 @@ def test_what_reads_tables_is_there_for_tables_on_either_side(rows: Path, tmp_pa
 
 def test_rows_of_the_hub_are_read_by_it() -> None:
     assert list(unused_packages(plan(Path("somebody/something")))) == ["bitsandbytes"]
+
+
+@pytest.mark.processes
+def test_without_them_a_worker_imports_neither_a_compiler_nor_tables() -> None:
+    """What they bring along: a second of torch's compiler, half a second of pandas and pyarrow."""
+    heavy = ("bitsandbytes.functional", "torch._inductor.compile_fx", "datasets", "pandas", "pyarrow")
+    code = (
+        "import sys; [sys.modules.setdefault(name, None) for name in ('bitsandbytes', 'datasets')]; "
+        f"import tunewright.engine.worker; print([name for name in {heavy} if sys.modules.get(name)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
