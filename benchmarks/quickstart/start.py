@@ -1,6 +1,7 @@
 """How long until the first step? `python benchmarks/quickstart/start.py DATA [PYTHON]` starts each run twice: start-DATA.json.
 
-Small data are those of the quickstart; large ones 20,000 generated rows with the plan's own settings. Each pair has a home of
+Small data are those of the quickstart; large ones 20,000 generated rows with the plan's own settings, of which 100 are held out
+and 16 answered, so that it is the rows that count. Each pair has a home of
 its own, in which only the model lies; seconds count from the command to the begin of training, and to the end of step 1. Then
 the run is stopped. With PYTHON, that of another checkout, its runs alternate with ours.
 """
@@ -24,6 +25,7 @@ from tunewright.security import home
 
 FOLDER = Path(__file__).parent
 LARGE_ROWS = 20_000
+FEW_ANSWERS = ("--set", "data.holdout=0.005", "--set", "eval.rows=16", "--set", "data.max_duplicates=1")
 WAIT_SECONDS = 900
 
 
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     pythons = {"this": sys.executable, **({"other": asked.python} if asked.python else {})}
     starts = []
     with tempfile.TemporaryDirectory() as folder:
-        rows = [] if asked.data == "small" else ["train", "smollm2", str(_large_rows(Path(folder)))]
+        rows = [] if asked.data == "small" else ["train", "smollm2", str(_large_rows(Path(folder))), *FEW_ANSWERS]
         homes = {name: _new_home(Path(folder) / name) for name in pythons}
         for attempt in ("first", "second"):
             for name, python in pythons.items():
