@@ -44,7 +44,8 @@ def main(arguments: Sequence[str]) -> None:
                 seconds = _start(python, rows or ["quickstart"], homes[name])
                 starts.append({"checkout": name, "run": attempt, **seconds})
                 print(json.dumps(starts[-1]), flush=True)
-    machine = {"date": str(date.today()), "processor": processor(), **api.environment()}
+    threads = os.environ.get("OMP_NUM_THREADS")
+    machine = {"date": str(date.today()), "processor": processor(), **api.environment(), "threads": threads}
     results = FOLDER / f"start-{asked.data}.json"
     results.write_text(json.dumps({**machine, "starts": starts}, indent=1) + "\n")
 
