@@ -8,7 +8,7 @@ import pytest
 from tests.collecting_reporter import CollectingReporter
 from tunewright import api
 from tunewright.engine.training import dry_run
-from tunewright.errors import ConfigError, TunewrightError
+from tunewright.errors import ConfigError, Problem, TunewrightError
 from tunewright.launch import start_run, trial_settings
 from tunewright.planning.run_plan import Plan
 from tunewright.reporting import SILENT
@@ -133,6 +133,31 @@ def test_plain_settings_start_no_process(plan_of, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(trial_settings, "tried", refuse)
     trial_settings.try_settings(plan_of("train.learning_rate=1e-3", "peft.r=4", "train.seed=0"), SILENT)
+
+
+def test_what_was_accepted_once_is_not_tried_again_and_what_was_refused_is(
+    plan_of, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    answers: dict[str, object] = {"problems": []}
+
+    def answer(_module: str, request: dict[str, object], **_: object) -> dict[str, object]:
+        asked.append(request)
+        return answers
+
+    monkeypatch.setattr(trial_settings, "tried", answer)
+    accepted, other = plan_of("train.adam_beta1=0.81"), plan_of("train.adam_beta1=0.82")
+    for _time in range(2):
+        trial_settings.try_settings(accepted, SILENT)
+    assert len(asked) == 1
+    answers["problems"] = [Problem("E141", values={"key": "train.adam_beta1", "reason": "no"}).to_record()]
+    for _time in range(2):
+        with pytest.raises(ConfigError):
+            trial_settings.try_settings(other, SILENT)
+    assert len(asked) == 3
+    facts = accepted.facts.model_copy(update={"model": accepted.facts.model.model_copy(update={"digest": "another"})})
+    with pytest.raises(ConfigError):
+        trial_settings.try_settings(accepted.model_copy(update={"facts": facts}), SILENT)
 
 
 def test_a_pattern_that_takes_for_ever_is_refused_in_time(plan_of) -> None:

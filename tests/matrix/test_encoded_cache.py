@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.collecting_reporter import CollectingReporter
 from tunewright import api
-from tunewright.data.tokenized.tokenizer import load_tokenizer
+from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.engine.training.dataset import TokenizedDataset, prepare
 from tunewright.errors import DataError
 from tunewright.launch import start_run
@@ -111,3 +111,83 @@ def test_rows_of_a_resized_model_are_not_taken_for_one_that_is_not(
     plan = first[0].model_copy(update={"facts": first[0].facts.model_copy(update={"model": fewer})})
     with pytest.raises(DataError, match="E250"):
         prepared((plan, first[1]))
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many texts were encoded each time that some were."""
+    sizes: list[int] = []
+    encode = TextTokenizer.encode_batch
+
+    def counted(tokenizer: TextTokenizer, texts: Sequence[str], **options: bool) -> object:
+        sizes.extend([len(texts)] if texts else [])
+        return encode(tokenizer, texts, **options)
+
+    monkeypatch.setattr(TextTokenizer, "encode_batch", counted)
+    return sizes
+
+
+def test_check_plan_and_run_encode_the_rows_once_whatever_is_cut(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path, encoded: list[int]
+) -> None:
+    api.data_check(str(shop_rows), model=str(tiny_model("llama")))
+    first = list(encoded)
+    assert len(first) == 2  # training and held-out rows
+    uncut = prepared(begun(tiny_model("llama"), shop_rows, tmp_path / "uncut"))
+    named = {
+        "model.name": str(tiny_model("llama")),
+        "data.train": str(shop_rows),
+        "run.output_dir": str(tmp_path / "cut"),
+    }
+    loaded = api.load(named={**named, "data.max_length": 150, "data.max_truncated": 1.0})
+    plan = api.plan(loaded)
+    cut = prepared((plan, start_run.create(loaded, plan, force=True, reporter=SILENT)))
+    assert encoded == first
+    assert cut.summary.counts["truncated"] > 0 == uncut.summary.counts["truncated"]
+    assert [row.input_ids for row in cut.train] == [row.input_ids[:150] for row in uncut.train]
+
+
+@pytest.mark.parametrize("kept", ["rows", "nothing", "of others"])
+def test_rows_from_the_cache_are_those_that_would_be_made(
+    tiny_model: Callable[..., Path], tmp_path: Path, home: Path, encoded: list[int], kept: str
+) -> None:
+    """Also their notes: thinking, joined turns; what is damaged or of other rows is made anew."""
+    rows = tmp_path / "rows.jsonl"
+    turns = [
+        {"role": "user", "content": "question"},
+        {"role": "user", "content": "another"},
+        {"role": "assistant", "content": "<think>so</think>answer"},
+    ]
+    rows.write_text(
+        "".join(json.dumps({"messages": [{**turns[0], "content": f"n {n}"}, *turns[1:]]}) + "\n" for n in range(30))
+    )
+    first = api.data_check(str(rows), model=str(tiny_model("llama"))).validated
+    files = sorted((home / "encoded_rows").iterdir())
+    assert len(files) == 2
+    for file, other in zip(files, reversed(files), strict=True):
+        if kept == "nothing":
+            file.write_bytes(file.read_bytes()[:-1])
+        elif kept == "of others":
+            file.with_suffix(".moved").write_bytes(other.read_bytes())
+    for moved in (home / "encoded_rows").glob("*.moved"):
+        moved.rename(moved.with_suffix(".i32"))
+    encoded.clear()
+    again = api.data_check(str(rows), model=str(tiny_model("llama"))).validated
+    assert bool(encoded) == (kept != "rows")
+    assert (again.train, again.held_out, again.summary) == (first.train, first.held_out, first.summary)
+    assert [row.notes for row in again.train] == [row.notes for row in first.train]
+    assert any(row.notes for row in first.train)
+
+
+def test_another_rule_is_another_key(
+    tiny_model: Callable[..., Path], shop_rows: Path, encoded: list[int], home: Path
+) -> None:
+    settings: list[dict[str, object]] = [
+        {}, {"data.train_on": "all"}, {"data.thinking": "mask"}, {"data.holdout": 0.3}, {"train.data_seed": 9},
+        {"model.chat_template": "plain"},
+    ]  # fmt: skip
+    for number, change in enumerate(settings, 1):
+        named = {"model.name": str(tiny_model("llama")), "data.train": str(shop_rows), **change}
+        api.plan(api.load(named=named))
+        assert len(encoded) == 2 * number, change
+        assert len(list((home / "encoded_rows").iterdir())) == 2 * number

@@ -70,8 +70,8 @@ def test_a_run_of_private_rows_is_private(model: Path, home: Path, tmp_path: Pat
     run = prepared(created(model, write_rows(tmp_path / "rows.jsonl", mode), tmp_path / "run"))
     write_report(run, diagnose(run).findings)
     assert {path.name for path in run.path.iterdir()} >= {file_names.SEEN_ROWS, file_names.PREPARED, file_names.REPORT}
-    assert len(list((home / "encoded").rglob("*.i32"))) == 2
-    assert open_to_others(run.path, home / "encoded") == []
+    assert len(list((home / "encoded").rglob("*.i32"))) == len(list((home / "encoded_rows").iterdir())) == 2
+    assert open_to_others(run.path, home / "encoded", home / "encoded_rows") == []
     TRIED["modes"] += 1
 
 
@@ -139,11 +139,11 @@ def test_what_leaves_the_run_is_private(model: Path, home: Path, tmp_path: Path)
 def test_a_cache_made_of_public_rows_is_closed_for_private_ones(model: Path, home: Path, tmp_path: Path) -> None:
     data = write_rows(tmp_path / "rows.jsonl", 0o644)
     first = prepared(created(model, data, tmp_path / "first"))
-    assert open_to_others(home / "encoded") != []
+    assert open_to_others(home / "encoded") != [] and open_to_others(*(home / "encoded_rows").iterdir()) != []
     data.chmod(0o600)
     second = prepared(created(model, data, tmp_path / "second"))
     assert second.data_summary().key == first.data_summary().key and second.data_summary().from_cache
-    assert open_to_others(*(home / "encoded").iterdir()) == []
+    assert open_to_others(*(home / "encoded").iterdir(), *(home / "encoded_rows").iterdir()) == []
 
 
 def test_a_file_is_private_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

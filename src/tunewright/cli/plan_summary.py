@@ -151,6 +151,17 @@ def score_line(task: "Task", event: "ScoreEvent") -> str:
     """A `score` event in one sentence: the rows that are right where they were counted, else the first two scores."""
     from tunewright.report import formatting
 
+    told = _told(task, event)
+    if event.computed is None:
+        return told
+    return _("{scores} (from the cache, computed on {time})").format(
+        scores=told, time=formatting.moment(event.computed)
+    )
+
+
+def _told(task: "Task", event: "ScoreEvent") -> str:
+    from tunewright.report import formatting
+
     scores, rows = event.scores, event.rows
     names = formatting.in_reading_order(scores)[:2]
     counted = next((name for name in names if name in COUNTED and formatting.counts_rows(task, name)), None)

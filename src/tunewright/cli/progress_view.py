@@ -216,7 +216,7 @@ def log_line(event: "Event") -> str:
             return f"checkpoint step={event.step} path={event.path}"
         case events.ScoreEvent():
             scores = " ".join(f"{name}={short(value)}" for name, value in event.scores.items())
-            return f"score {event.which} {scores}"
+            return f"score {event.which} {scores}{' from_cache' if event.computed else ''}"
     return ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tunewright.config.run_config import DataConfig
 from tunewright.config.section import AUTO
 from tunewright.data.files.json_documents import splits_in
-from tunewright.data.files.readers import Layout, Reading, is_hub_id, layout_of
+from tunewright.data.files.readers import TABLES, Layout, Reading, is_hub_id, layout_of
 from tunewright.data.files.split_files import EXTENSIONS, TEST, TRAIN, VALIDATION, data_files, list_folder, split_of
 from tunewright.data.files.text_file import open_text
 from tunewright.errors import Problem
@@ -131,3 +131,14 @@ def _text_notes(source: RowSource) -> list[Problem]:
             if unit:
                 notes.setdefault(unit, Problem("W237", values={"file": str(file), "unit": unit}))
     return list(notes.values())
+
+
+def reads_tables(config: DataConfig) -> bool:
+    """Whether rows come from the Hub, or from files that `datasets` and pyarrow read."""
+    sides = sides_of(config)
+    return any(
+        is_hub_id(source.path)
+        or any(file.suffix.lower() in TABLES for file in data_files(source.path, source.reading.split))
+        for source in (sides.train, sides.held_out)
+        if source
+    )

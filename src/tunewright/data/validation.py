@@ -13,6 +13,7 @@ from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import LoadedExamples
 from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, DataSummary, summarize, warnings_of
 from tunewright.data.tokenized.tokenization import TokenizedExample, encode
+from tunewright.data.tokenized.tokenized_cache import Store
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows, beyond, beyond_problem
 from tunewright.errors import DataError, Problem
@@ -45,11 +46,12 @@ def validate_data(
     embedding: EmbeddingRows | None = None,
     label_last: bool = False,
     reporter: Reporter = SILENT,
+    store: Store | None = None,
 ) -> ValidatedData:
     """Encode all rows and account for each of them. Nothing is refused here; `judge` does that.
 
     `positions` are the most that `max_length` could be with this model; ids are checked against its `embedding`.
-    `label_last` puts a word's tag on its last token, for models that only look back.
+    `label_last` puts a word's tag on its last token, for models that only look back. `store` keeps encoded rows.
     """
     total = len(loaded.train) + len(loaded.held_out)
 
@@ -65,6 +67,7 @@ def validate_data(
             turns=config.turns,
             label_last=label_last,
             reporter=PartReporter(reporter, start, len(examples), total),
+            store=store,
         )
 
     train, bad = encoded(loaded.train, 0)

@@ -154,17 +154,18 @@ def _installed_version(package: str) -> str | None:
         return None
 
 
+def processor() -> str:
+    """The machine's architecture and the name of its processor, where the system tells it."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.is_file() else []
+    return f"{platform.machine()} {next((line for line in lines if line.startswith('model name')), '')}"
+
+
 def probe_path(device_index: int = 0) -> Path:
     """Where the measurement for this machine, this torch and this accelerator is kept."""
-    cpu = Path("/proc/cpuinfo")
-    model = (
-        next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "")
-        if cpu.is_file()
-        else ""
-    )
-    key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
+    key = f"{platform.node()} {processor()} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
     key += "".join(f" {name}={value}" for name, value in visible_device(device_index).items() if value != "0")
-    return home() / f"probe-4-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return home() / f"probe-5-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def is_idle() -> bool:

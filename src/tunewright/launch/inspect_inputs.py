@@ -11,7 +11,7 @@ from tunewright.config.tasks import Task
 from tunewright.data.examples.formats import Example, looks_like
 from tunewright.data.files.hub_datasets import offline
 from tunewright.data.files.readers import is_hub_id, read_rows
-from tunewright.data.files.split_files import data_files
+from tunewright.data.files.split_files import data_files, originals
 from tunewright.data.load_examples import data_fingerprint, load_examples
 from tunewright.data.summary import NO_LIMIT, DataSummary, quantile
 from tunewright.data.tokenized.tokenization import TokenizedExample
@@ -39,6 +39,7 @@ from tunewright.planning.check_config import cannot_do, check_length, lacks_outp
 from tunewright.planning.resolve import fitting_length
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 from tunewright.reporting import Reporter
+from tunewright.rundir.encoded_rows import EncodedRows
 from tunewright.security import command, home, spawn
 
 ROWS_CHECKED_IN_FULL = 20_000
@@ -130,10 +131,16 @@ def _look(
         label_last=model.kind == "decoder",
         embedding=EmbeddingRows(model.vocab_size, model.folder),
         reporter=reporter,
+        store=EncodedRows(originals_of(run.data)),
     )
     if run.data.max_length != "auto":
         return run, check(max_length=run.data.max_length), tokenizer, (*task_choices, *template_choices)
     return run, _fitted(check, positions(run, model)), tokenizer, (*task_choices, *template_choices)
+
+
+def originals_of(data: DataConfig) -> list[Path]:
+    """The files and folders that the rows of a run come from."""
+    return [path for source in (data.train, data.holdout) if isinstance(source, str) for path in originals(source)]
 
 
 def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:

@@ -9,13 +9,12 @@ from pathlib import Path
 from tunewright.config import load_config
 from tunewright.config.dotted_paths import value_at
 from tunewright.config.run_config import CHANGEABLE, RunConfig
-from tunewright.data.files.split_files import originals
 from tunewright.errors import Problem, TrainingError, error, system_faults
 from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import read_factor, versions
 from tunewright.inspection.visible_device import visible_device
-from tunewright.launch.inspect_inputs import inspect
+from tunewright.launch.inspect_inputs import inspect, originals_of
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
 from tunewright.planning.device_table import facts_on
@@ -81,13 +80,8 @@ def create(loaded: load_config.LoadedConfig, plan: Plan, *, force: bool, reporte
         file_names.PLAN: plan.model_dump_json(indent=1) + "\n",
     }
     atomic_io.make_folder(folder.parent)
-    with as_private_as(_originals(plan.run)):
+    with as_private_as(originals_of(plan.run.data)):
         return run_dir.create(folder, name, files, **_record(plan))
-
-
-def _originals(run: RunConfig) -> list[Path]:
-    """The files and folders that the rows of a run come from."""
-    return [path for data in (run.data.train, run.data.holdout) if isinstance(data, str) for path in originals(data)]
 
 
 def _record(plan: Plan) -> dict[str, object]:

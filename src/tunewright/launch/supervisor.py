@@ -93,7 +93,7 @@ class Supervisor:
     lock: int = subprocess.DEVNULL
 
     def __post_init__(self) -> None:
-        self.argv = self.argv or command("tunewright.engine.worker", str(self.run.path))
+        self.argv = self.argv or command("tunewright.engine.lean_start", str(self.run.path))
         self.ledger = EndingWriter(self.run)
         self.refusal: OSError | None = None  # by the disk, when the last worker ended
         self.stops = 0

@@ -173,6 +173,13 @@ def caveats(record: RunRecord) -> list[str]:
 def _about_references(record: RunRecord) -> list[str]:
     """What the tuned model is compared with, where it is more than the base model."""
     sentences = []
+    if record.before and record.before.computed:
+        sentences.append(
+            _(
+                "The base model was not evaluated again: its scores and answers are from the cache, computed on {time} "
+                "with the same rows and settings."
+            ).format(time=formatting.moment(record.before.computed))
+        )
     if record.before and record.references[0] == "untrained head":
         sentences.append(
             _("The base model has no head for this task: a randomly initialized one was evaluated, which only guesses.")

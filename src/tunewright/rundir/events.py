@@ -116,6 +116,8 @@ class ScoreEvent(Event):
     """held-out rows in the loss"""
     seconds: Number
     """what measuring them took"""
+    computed: Stamp | None = None
+    """when an earlier run computed them for the same base, rows and settings; missing if this run did"""
 
 
 class CheckpointEvent(Event):

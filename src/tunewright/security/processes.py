@@ -14,6 +14,7 @@ from tunewright.security.printable_text import SECRETS
 MODULES = (
     "tunewright.launch.supervisor",
     "tunewright.engine.worker",
+    "tunewright.engine.lean_start",
     "tunewright.engine.session_server",
     "tunewright.extras.session_worker",
     "tunewright.extras.lm_eval.harness_worker",

@@ -37,6 +37,14 @@ def test_a_score_is_said_as_its_task_counts(task: Any, scores: dict[str, float],
     )
 
 
+def test_scores_from_the_cache_say_so_and_when_they_were_computed() -> None:
+    event = {"kind": "score", "which": "before", "scores": {"exact_match": 0.5}, "rows": 40}
+    plain = plan_summary.score_line("causal_lm", as_event(event))
+    cached = plan_summary.score_line("causal_lm", as_event({**event, "computed": 1.7e9}))
+    assert cached.startswith(plain) and "from the cache, computed on 2023-11-1" in cached
+    assert "cache" not in plain
+
+
 def test_the_baseline_stands_between_base_and_tuned() -> None:
     baseline = BaselineRecord(name="majority class", scores={"accuracy": 0.12})
     lines = text_of({"held_out_loss": 0.5, "accuracy": 0.97}, base="untrained head", baseline=baseline)

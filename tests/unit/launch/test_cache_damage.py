@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from tests.collecting_reporter import CollectingReporter
+from tunewright.data.tokenized.tokenized_cache import dump, parse
+from tunewright.data.tokenized.tokenized_example import TokenizedExample
 from tunewright.inspection import machine_info
 from tunewright.launch import quickstart_tasks, resolve_model
 from tunewright.rundir import atomic_io, base_fingerprint
 from tunewright.rundir.checkpoints import seal, sha256
-from tunewright.security import seal_object, unseal_object
+from tunewright.rundir.encoded_rows import EncodedRows
+from tunewright.security import home, seal_object, unseal_object
 
 PROBE: dict[str, Any] = {
     "device": "cpu",
@@ -64,6 +67,25 @@ def test_every_changed_byte_and_every_other_name_is_seen(tmp_path: Path) -> None
         assert value in (None, {"value": 17, "name": "x"}), changed  # white space may be another one
     (tmp_path / "b.json").write_bytes(sealed)
     assert unseal_object(tmp_path / "b.json") is None
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_encoded_rows_hold_or_are_none(tmp_path: Path, harm: bytes | None) -> None:
+    store, rows = EncodedRows([]), [TokenizedExample(7, [1, 2], [-100, 2], 1, 2, notes=frozenset({"thinking"}))]
+    store.write("k" * 32, dump(rows, "k" * 32))
+    (path,) = (home() / "encoded_rows").iterdir()
+    kept = store.read("k" * 32)
+    assert kept and parse(kept, "k" * 32) == rows and parse(kept, "k" * 32)[0].notes == {"thinking"}
+    assert parse(kept, "j" * 32) is None and store.read("j" * 32) is None
+    for place in range(0, len(kept), 7):
+        changed = bytearray(kept)
+        changed[place] ^= 1
+        assert parse(bytes(changed), "k" * 32) in (None, rows), place
+    put(path, harm)
+    damaged = store.read("k" * 32)
+    assert damaged is None or parse(damaged, "k" * 32) is None
+    store.write("k" * 32, dump(rows, "k" * 32))
+    assert store.read("k" * 32) == kept
 
 
 @pytest.mark.parametrize("harm", HARMS)

@@ -58,6 +58,7 @@ class Reading:
 
 
 PLAIN = Reading()
+TABLES = (".parquet", ".arrow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _scan_file(file: Path, reading: Reading) -> Iterator[ScanItem]:
     Raises: DataError E202, E205, E217, E220, E237, E239, E241, E243 if the whole file cannot be read.
     """
     kind = file.suffix.lower()
-    if kind in (".parquet", ".arrow"):
+    if kind in TABLES:
         yield from _from_values(hub_datasets.table_rows(file))
         return
     try:

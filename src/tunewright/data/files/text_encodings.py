@@ -7,6 +7,7 @@ is only ever put into a message, never read without being asked for.
 import codecs
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 UTF8 = "utf-8"
 # UTF-32 comes first, as its mark begins with that of UTF-16.
@@ -70,6 +71,9 @@ def foreign_encoding(head: bytes) -> str:
     if wide := _without_mark(head):
         return wide
     if len(_NO_TEXT.findall(head)) > MOST_CONTROLS * len(head):
+        return ""
+    with suppress(UnicodeDecodeError):
+        codecs.getincrementaldecoder(UTF8)().decode(head)  # the last character may be cut
         return ""
     text = head.decode(UTF8, "surrogateescape")
     odd = sum(_ESCAPED[0] <= char <= _ESCAPED[1] for char in text[:-3])  # the last character may be cut

@@ -2,15 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tunewright.data.tokenized.tokenization import TokenizedExample
-
-IGNORED = -100
+from tunewright.data.tokenized.tokenized_example import IGNORED, TokenizedExample
 
 
-def blocks(row: "TokenizedExample", max_length: int | None) -> Iterator["TokenizedExample"]:
+def blocks(row: TokenizedExample, max_length: int | None) -> Iterator[TokenizedExample]:
     """A row of plain text in blocks of at most `max_length` tokens, in which each of its tokens is in the loss once.
 
     The first token of a block has nothing in front that could predict it, so a later block begins with the last token of

@@ -1,7 +1,9 @@
 """Examples to token ids and labels with a loss mask, for each task. Lists of numbers, no tensors."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import jinja2
 from tokenizers import Encoding
@@ -13,48 +15,21 @@ from tunewright.data.tokenized.encoder_inputs import EncoderInput, text_inputs, 
 from tunewright.data.tokenized.loss_mask import (
     LostCallsError,
     RenderedConversation,
-    RenderNote,
     Turns,
     fitting_turns,
     render_row,
 )
-from tunewright.data.tokenized.text_blocks import IGNORED as IGNORED
 from tunewright.data.tokenized.text_blocks import blocks
 from tunewright.data.tokenized.thinking import Thinking, thinking_of, written_before
+from tunewright.data.tokenized.tokenized_cache import Store, dump, key_of, parse
+from tunewright.data.tokenized.tokenized_example import IGNORED as IGNORED
+from tunewright.data.tokenized.tokenized_example import TokenizedExample as TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
 from tunewright.reporting import SILENT, Reporter
 
 CHUNK = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedExample:
-    """One row for the model: its input (`input_ids`) and its targets (`labels`).
-
-    A conversation may be several of these with one `number`, its last answer in the last of them. `notes` say what became of
-    its turns; the cache does not keep them.
-    causal_lm: `labels` equals `input_ids` in the loss, else IGNORED; `prompt_length` counts the tokens in front of the last
-    answer (0 for plain text), `full_length` those before cutting to max_length.
-    seq2seq: `input_ids` is the source, `labels` the target with its end token; before cutting the source has `prompt_length`
-    tokens, both together `full_length`.
-    seq_cls: `labels` is one class, 0 or 1 for each label, or one float; of a pair whose second text the tokenizer marks
-    with type id 1 `prompt_length` counts the tokens in front of that text.
-    token_cls: `labels` has a tag at one token of each word, else IGNORED.
-    """
-
-    number: int
-    input_ids: list[int]
-    labels: list[int] | list[float]
-    prompt_length: int
-    full_length: int
-    is_truncated: bool = False
-    notes: frozenset[RenderNote] = field(default=frozenset(), compare=False)
-
-    @property
-    def num_label_tokens(self) -> int:
-        return sum(label != IGNORED for label in self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +57,12 @@ def encode(
     turns: Turns = "as_written",
     label_last: bool = False,
     reporter: Reporter = SILENT,
+    store: Store | None = None,
 ) -> tuple[list[TokenizedExample], list[Problem]]:
     """Every example as ids and labels, or a problem of that row: none is lost.
 
-    `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token.
+    `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token. What is in
+    `store` is read from there, so that the same examples are encoded once, whatever `max_length` cuts off.
     Problems: E219 (the template refuses the row), E231 (it leaves out calls of tools), E209 (nothing of the answer fits),
     E214 (no end token is in the loss), E235 (calls of tools without a template), E227 (the tokenizer makes no token of the text).
     """
@@ -95,13 +72,44 @@ def encode(
     problems: list[Problem] = []
     for start in range(0, len(examples), CHUNK):
         chunk = examples[start : start + CHUNK]
-        for row in _CODERS[task](chunk, rules):
+        for row in _coded(chunk, task, rules, store):
             if isinstance(row, Problem):
                 problems.append(row)
             else:
                 encoded.append(row)
         reporter.progress(start + len(chunk), len(examples))
     return encoded, problems
+
+
+def _coded(
+    chunk: Sequence[Example], task: Task, rules: _Rules, store: Store | None
+) -> Iterator[TokenizedExample | Problem]:
+    """The rows of some examples; what they are before any is cut is kept, unless one of them has a problem."""
+    key = _key(chunk, task, rules) if store and rules.tokenizer.digest else ""
+    kept = store.read(key) if store and key else None
+    rows: Sequence[TokenizedExample | Problem] | None = parse(kept, key) if kept is not None else None
+    if rows is None:
+        rows = list(_CODERS[task](chunk, rules))
+        sound = [row for row in rows if isinstance(row, TokenizedExample)]
+        if store and key and len(sound) == len(rows):
+            store.write(key, dump(sound, key))
+    return _fitted(chunk, rows, rules) if task == "causal_lm" else iter(rows)
+
+
+def _key(chunk: Sequence[Example], task: Task, rules: _Rules) -> str:
+    """Digest of examples and of everything that shapes their rows; what a causal model reads is cut later."""
+    tokenizer = rules.tokenizer
+    return key_of(
+        {
+            "examples": hashlib.sha256(repr(chunk).encode("utf-8", "surrogatepass")).hexdigest(),
+            "task": task,
+            "max_length": None if task == "causal_lm" else rules.max_length,
+            "rules": [rules.train_on, rules.thinking, rules.turns, dict(rules.classes), rules.label_last],
+            "tokenizer": [tokenizer.digest, tokenizer.special_tokens, tokenizer.end_ids, tokenizer.unk_id],
+            "templates": [tokenizer.chat_template, tokenizer.tool_template],
+            "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
+        }
+    )
 
 
 def prompt_ids(
@@ -174,8 +182,19 @@ def _encode_conversations(examples: Sequence[Example], rules: _Rules) -> Iterato
             rendered.append((example, texts[-1:] if rules.train_on == "all" else texts))
     parts = _encode_parts([text for _example, texts in rendered for text in texts], rules)
     for example, texts in rendered:
-        tokenized = [_label(example, text, next(parts), rules) for text in texts]
-        yield from _fitting(example, tokenized, rules) if example.messages else _in_blocks(example, tokenized[0], rules)
+        yield from (_label(example, text, next(parts), rules) for text in texts)
+
+
+def _fitted(
+    chunk: Sequence[Example], rows: Sequence[TokenizedExample | Problem], rules: _Rules
+) -> Iterator[TokenizedExample | Problem]:
+    """The rows of a causal model, cut to max_length."""
+    yield from (row for row in rows if isinstance(row, Problem))
+    examples = {example.number: example for example in chunk}
+    sound = (row for row in rows if isinstance(row, TokenizedExample))
+    for number, group in groupby(sound, lambda row: row.number):
+        example, texts = examples[number], list(group)
+        yield from _fitting(example, texts, rules) if example.messages else _in_blocks(example, texts[0], rules)
 
 
 def _fitting(

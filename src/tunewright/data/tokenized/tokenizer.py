@@ -3,6 +3,7 @@
 Parent and worker read text through this one class, so what `data show` prints is what is trained on.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ class TextTokenizer:
     """Text to ids and back. `end_ids` are the ids that end generation: the first is written after a finished answer.
 
     `tool_template` writes conversations with tools, where a model has a template of its own for these. `day` is the date
-    for templates that write one.
+    for templates that write one. `digest` is that of tokenizer.json; "" where it was not made from a file.
     """
 
     backend: Tokenizer
@@ -43,6 +44,7 @@ class TextTokenizer:
     unk_id: int | None
     tool_template: str | None = None
     day: datetime = field(default_factory=today)
+    digest: str = ""
 
     @property
     def is_dated(self) -> bool:
@@ -148,6 +150,7 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, day: datetime
         unk_id=backend.token_to_id(unk) if unk else None,
         tool_template=_tool_template(folder, config, special) if chat_template is None else None,
         day=day or today(),
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 
 

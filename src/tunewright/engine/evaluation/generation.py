@@ -14,6 +14,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from tunewright.data.tokenized.micro_batches import micro_batches
 from tunewright.data.tokenized.tokenizer import TextTokenizer
+from tunewright.engine.evaluation.early_leaving import PromptBatch, written_rows
 from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
 from tunewright.kernels.merged_lora import merged_lora
 from tunewright.planning.resolve import CACHE_BYTES, ROWS_WRITTEN_AT_ONCE
@@ -81,10 +82,9 @@ def _generate(
 
     def generate_group(group: RowGroup) -> None:
         batch = prompt_batch(model, [prompts[i] for i in group], tokenizer.end_ids[0])
-        output = batch.generator.generate(**batch.inputs, generation_config=settings)
-        for row, i in enumerate(group):
-            answer_ids = before_end(output[row, batch.start_of_answer :].tolist(), tokenizer.end_ids)
-            answers[i] = GeneratedText(
+        for row, ids in written_rows(batch, settings):
+            answer_ids = before_end(ids, tokenizer.end_ids)
+            answers[group[row]] = GeneratedText(
                 tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens, ids=tuple(answer_ids)
             )
         reporter.progress(len(answers), len(prompts))
@@ -113,17 +113,6 @@ def generation_config(
         pad_token_id=tokenizer.end_ids[0],
         use_cache=True,
     )
-
-
-@dataclass(frozen=True)
-class PromptBatch:
-    """Padded prompts as transformers' `generate` takes them."""
-
-    generator: PreTrainedModel
-    """What generates: the model, or the base behind learned vectors."""
-    inputs: dict[str, torch.Tensor]
-    start_of_answer: int
-    """Where the answers begin in the ids that come back."""
 
 
 def prompt_batch(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) -> PromptBatch:

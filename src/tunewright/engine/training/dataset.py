@@ -24,6 +24,7 @@ from tunewright.planning.run_plan import Plan
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.checkpoints import sha256
+from tunewright.rundir.encoded_rows import EncodedRows
 from tunewright.rundir.records import BaselineRecord
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import home, narrow, seal_object, unseal_object
@@ -33,13 +34,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class TokenizedDataset:
-    """The training rows, the held-out rows, and the examples of the held-out rows by number."""
+    """The training rows, the held-out rows, and the examples of the held-out rows by number; `key` is that of the cache."""
 
     train: list[TokenizedExample]
     held_out: list[TokenizedExample]
     summary: DataSummary
     held_out_examples: dict[int, Example]
     baseline: BaselineRecord | None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def prepare(
         if writes_files:
             _write_bad_rows(run, rows.bad_rows)
     else:
-        rows = _validated_rows(plan, loaded, tokenizer, reporter, run if writes_files else None)
+        rows = _validated_rows(plan, loaded, tokenizer, reporter, run, writes_files=writes_files)
         try:
             _write_cache(key, rows)
         except OSError as fault:
@@ -94,7 +96,7 @@ def prepare(
         atomic_io.write_json(run.file(file_names.PREPARED), record)
         preview = preview_rows(rows.train, tokenizer, plan.run.task, loaded.labels, loaded.problem_type)
         atomic_io.write_jsonl(run.file(file_names.SEEN_ROWS), [row.to_stored() for row in preview])
-    return TokenizedDataset(rows.train, rows.held_out, rows.summary, examples, _baseline(loaded, plan))
+    return TokenizedDataset(rows.train, rows.held_out, rows.summary, examples, _baseline(loaded, plan), key)
 
 
 def _label_last(plan: Plan) -> bool:
@@ -121,9 +123,15 @@ def _cache_key(plan: Plan, tokenizer: TextTokenizer) -> str:
 
 
 def _validated_rows(
-    plan: Plan, loaded: LoadedExamples, tokenizer: TextTokenizer, reporter: Reporter, run: RunDir | None
+    plan: Plan,
+    loaded: LoadedExamples,
+    tokenizer: TextTokenizer,
+    reporter: Reporter,
+    run: RunDir,
+    *,
+    writes_files: bool,
 ) -> _TokenizedRows:
-    """The rows tokenized. With `run` those that are left out are written there first.
+    """The rows tokenized, as the plan has left them in the cache or anew. Those that are left out are written first.
 
     Raises: DataError for what must stop the run.
     """
@@ -138,9 +146,10 @@ def _validated_rows(
         embedding=EmbeddingRows(model.vocab_size, model.folder),
         label_last=_label_last(plan),
         reporter=reporter,
+        store=EncodedRows([run.file(file_names.RUN_JSON)]),
     )
     bad_rows = left_out(validated.loaded, config)
-    if run:
+    if writes_files:
         _write_bad_rows(run, bad_rows)
     raise_if_stopped(validated, config)
     return _TokenizedRows(validated.summary, bad_rows, validated.train, validated.held_out)

@@ -7,6 +7,7 @@ from torch import nn
 
 from tunewright.config.stored_record import Scores
 from tunewright.engine.evaluation.evaluator import Evaluator
+from tunewright.engine.training.base_scores import BaseScores
 from tunewright.engine.training.callbacks import PhaseTimer, StopFlag
 from tunewright.engine.training.event_reporter import EventReporter
 from tunewright.errors import error
@@ -18,12 +19,16 @@ from tunewright.rundir.run_dir import RunDir
 
 @dataclass(frozen=True)
 class EvaluationScore:
-    """The result of one evaluation: `rows` were answered or labelled, the loss is over all `held_out_rows`."""
+    """The result of one evaluation: `rows` were answered or labelled, the loss is over all `held_out_rows`.
+
+    `computed` is when an earlier run computed it; None if this one did.
+    """
 
     scores: Scores
     rows: int
     held_out_rows: int
     seconds: float
+    computed: float | None = None
 
 
 @dataclass
@@ -34,9 +39,12 @@ class EvaluationRunner:
     stop: StopFlag
     events: EventLog
 
-    def score(self, which: str, evaluator: Evaluator, model: nn.Module) -> EvaluationScore | None:
+    def score(
+        self, which: str, evaluator: Evaluator, model: nn.Module, cache: BaseScores | None = None
+    ) -> EvaluationScore | None:
         """Scores of the current model; None without held-out rows. The base of a resumed run is not evaluated again.
 
+        With `cache` they are read from there, or put there.
         Raises: TrainingError E512 for a held-out loss that is not finite.
         """
         if not evaluator.rows:
@@ -45,15 +53,24 @@ class EvaluationRunner:
         if stored and which == "before":
             return stored
         with PhaseTimer(self.events, f"evaluate_{which}") as timer:
-            evaluation = evaluator.evaluate(model, self.reporter(f"evaluate_{which}"))
+            kept = cache.read() if cache else None
+            evaluation = kept.result() if kept else evaluator.evaluate(model, self.reporter(f"evaluate_{which}"))
         loss = evaluation.scores["held_out_loss"]
         if not math.isfinite(loss):
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
+        if cache and not kept:
+            cache.write(evaluation)
         self.run.write_test(which, evaluation.samples, evaluation.losses)
         score = EvaluationScore(
-            dict(evaluation.scores), len(evaluation.samples), len(evaluation.losses), round(timer.seconds, 3)
+            dict(evaluation.scores),
+            len(evaluation.samples),
+            len(evaluation.losses),
+            round(timer.seconds, 3),
+            kept.computed if kept else None,
         )
-        self.events.write("score", which=which, **vars(score))
+        self.events.write(
+            "score", which=which, **{name: value for name, value in vars(score).items() if value is not None}
+        )
         return score
 
     def _stored_score(self, which: str) -> EvaluationScore | None:
@@ -61,7 +78,7 @@ class EvaluationRunner:
         if not events:
             return None
         last = events[-1]
-        return EvaluationScore(last.scores, last.rows, last.held_out_rows, last.seconds)
+        return EvaluationScore(last.scores, last.rows, last.held_out_rows, last.seconds, last.computed)
 
     def reporter(self, phase: str) -> EventReporter:
         """The reporter of one phase."""

@@ -15,6 +15,7 @@ from tunewright.engine.models.activation_checkpointing import checkpoint_activat
 from tunewright.engine.models.load_model import load_base
 from tunewright.engine.models.peft_adapter import attach_adapter, initialize_from_data, planned_config, without_adapter
 from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
+from tunewright.engine.training.base_scores import base_scores
 from tunewright.engine.training.build_trainer import (
     build_trainer,
     checkpoint_to_resume,
@@ -87,8 +88,9 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
     backoff = BatchSizeBackoff(events.alert, run.info().test_halvings)
     evaluator = make_evaluator(plan, data, tokenizer, backend, backoff)
     # Where the initialization moved weights out of the base, base and fresh adapter together are the base model.
+    kept = None if initial_weights else base_scores(plan, run, data.key, backend.paths, evaluator)
     with nullcontext(model) if initial_weights else without_adapter(model) as base_model:
-        before = runner.score("before", evaluator, base_model)
+        before = runner.score("before", evaluator, base_model, kept)
     release_memory()
 
     with PhaseTimer(events, "train"):  # 4. train
