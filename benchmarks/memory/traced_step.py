@@ -1,0 +1,215 @@
+"""What one training step of ours would hold on a GPU, without one: it runs on the meta device and every storage is counted.
+
+The step is the product's own: transformers' model, PEFT's adapter in fp32, bitsandbytes' 4-bit layers, our losses, torch's
+AdamW, two micro-batches and the optimizer's step. `MemTracker` of torch counts storages alive, rounded up to the
+allocator's 512 bytes. Only attention is a stand-in, which calls the operators of the GPU that have meta kernels: torch's flash
+attention, padded or of packed rows. What GPU kernels take for themselves is not seen by a meta kernel and is added for
+the two that take much: flash attention's backward pass, and the 4-bit product of many tokens.
+
+Left out: holes of the caching allocator, the CUDA context, workspaces of cuBLAS.
+"""
+
+import gc
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from bitsandbytes.functional import QuantState
+from bitsandbytes.nn import Linear4bit, Params4bit
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.weak import WeakIdKeyDictionary
+from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, LlamaConfig
+
+from tunewright.engine.models.peft_adapter import train_in_fp32
+from tunewright.kernels.cross_entropy import answer_loss, plain_loss
+from tunewright.kernels.packing import varlen_loss
+
+META = torch.device("meta")
+BLOCK_BYTES = 512  # what the caching allocator rounds up to
+BLOCK, DOUBLE_BLOCK = 64, 256  # NF4 values that share a scale, and scales that share one once more
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is trained how: `kind` lora, qlora or full; `rows` of `tokens` each in a micro-batch, packed or padded."""
+
+    config: LlamaConfig
+    kind: str
+    rows: int
+    tokens: int
+    packed: bool
+    checkpointing: bool = False
+    r: int = 16
+    targets: tuple[str, ...] = tuple(ALL)
+    dtype: torch.dtype = torch.bfloat16
+    dropout: float = 0.0
+    learned: float = 0.5
+
+
+class Card(TorchDispatchMode):
+    """Counts what is alive on the meta device, and does what a card does and a meta kernel does not.
+
+    It allocates beside two operators what their GPU kernels allocate inside, for as long as they run: flash attention's
+    backward pass sums the queries' gradient in fp32, and with fewer keys than queries makes a gradient for each query's own
+    (`mha_bwd` and `mha_varlen_bwd` of aten/native/transformers/cuda/flash_attn/flash_api.cpp); the 4-bit product of many
+    tokens writes out the weight (bitsandbytes/backends/cuda/ops.py). And a mask, whose true values meta does not know,
+    chooses `chosen` positions.
+    """
+
+    def __init__(self, chosen: int) -> None:
+        super().__init__()
+        self.chosen = chosen
+        self.alive = self.peak = 0
+        self._sizes = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name()
+        if name == "aten::_local_scalar_dense" and args[0].is_meta:
+            return 0  # asked whether positions only rise, and answered that rows are packed
+        if "index" in name and len(args) > 1 and isinstance(args[1], list | tuple):
+            args = (args[0], self._without_masks(args[1]), *args[2:])
+        held = self._inside(name, args)
+        tree_map_only(Tensor, self._count, held)
+        result = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self._count, result)
+        del held
+        return result
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if not tensor.is_meta or storage in self._sizes:
+            return
+        size = -(-storage.nbytes() // BLOCK_BYTES) * BLOCK_BYTES
+        self._sizes[storage] = size
+        weakref.finalize(storage, self._free, size)
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+
+    def _free(self, size: int) -> None:
+        self.alive -= size
+
+    def _without_masks(self, indices: Any) -> list[Tensor | None]:
+        places: list[Tensor | None] = []
+        for index in indices:
+            is_mask = index is not None and index.dtype == torch.bool
+            places += index.new_empty((index.dim(), self.chosen), dtype=torch.long).unbind() if is_mask else [index]
+        return places
+
+    def _inside(self, name: str, args: Any) -> list[Tensor]:
+        if "flash_attention_backward" in name or "varlen_attn_backward" in name:
+            query, key = args[1], args[2]
+            in_fp32 = query.new_empty((*query.shape[:-1], query.shape[-1] + 1), dtype=torch.float32)
+            is_grouped = query.shape[1] != key.shape[1]
+            return [in_fp32, *(torch.empty_like(query) for _ in range(2 if is_grouped else 0))]
+        return [args[0].new_empty(args[2])] if "gemm_4bit" in name else []
+
+
+def _padded(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **_: Any
+) -> tuple[Tensor, None]:
+    """Flash attention's operator, as torch chooses it for causal rows: (B, heads, T, H) to (B, T, heads, H)."""
+    result = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, True)[0]
+    return result.transpose(1, 2), None
+
+
+def _packed(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **_: Any
+) -> tuple[Tensor, None]:
+    """The same of rows packed into one, whose bounds a meta kernel does not look at."""
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    bounds, is_grouped = q.new_empty(2, dtype=torch.int32), query.shape[1] != key.shape[1]
+    longest = query.shape[2]
+    return varlen_attn(
+        q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0), enable_gqa=is_grouped
+    )[None], None
+
+
+WAYS = {True: "traced_packed", False: "traced_padded"}
+AttentionInterface.register(WAYS[True], _packed)
+AttentionInterface.register(WAYS[False], _padded)
+for name in WAYS.values():
+    AttentionMaskInterface.register(name, lambda *_, **__: None)
+
+
+def build(step: Step) -> nn.Module:
+    """The model of a step on the meta device: nothing is allocated."""
+    config = LlamaConfig(**{**step.config.to_dict(), "use_cache": False})
+    with META:
+        base = AutoModelForCausalLM.from_config(config, attn_implementation=WAYS[step.packed], dtype=step.dtype)
+    if step.kind == "full":
+        model = base
+    else:
+        base.requires_grad_(False)
+        if step.kind == "qlora":
+            _store_in_4_bits(base, step.dtype)
+        lora = LoraConfig(
+            r=step.r, lora_alpha=2 * step.r, lora_dropout=step.dropout, target_modules=list(step.targets)
+        )
+        model = get_peft_model(base, lora, low_cpu_mem_usage=True).to(META)
+        train_in_fp32(model)
+    if step.checkpointing:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+        base.disable_input_require_grads()
+    return model.train()
+
+
+def _store_in_4_bits(base: nn.Module, dtype: torch.dtype) -> None:
+    """The linear layers inside the blocks as bitsandbytes holds them: packed values, and scales of scales."""
+    for name, layer in list(base.named_modules()):
+        if not isinstance(layer, nn.Linear) or ".layers." not in f".{name}.":
+            continue
+        out, into = layer.weight.shape
+        with META:
+            stored = Linear4bit(into, out, bias=False, compute_dtype=dtype, quant_type="nf4")
+            scales = out * into // BLOCK
+            outer = QuantState(
+                absmax=torch.empty(-(-scales // DOUBLE_BLOCK)), code=torch.empty(256), blocksize=DOUBLE_BLOCK,
+                dtype=torch.float32,
+            )  # fmt: skip
+            state = QuantState(
+                absmax=torch.empty(scales, dtype=torch.uint8), shape=layer.weight.shape, code=torch.empty(16),
+                blocksize=BLOCK, quant_type="nf4", dtype=dtype, offset=torch.empty(()), state2=outer,
+            )  # fmt: skip
+            packed = torch.empty((out * into // 2, 1), dtype=torch.uint8)
+        stored.weight = Params4bit(
+            packed, requires_grad=False, quant_state=state, bnb_quantized=True, quant_type="nf4", module=stored
+        )
+        stored.quant_state = state
+        base.set_submodule(name, stored)
+
+
+def _batch(step: Step) -> dict[str, Tensor]:
+    """A micro-batch; the last `learned` of each row are label tokens."""
+    learned, total = int(step.learned * step.tokens), step.rows * step.tokens
+    if not step.packed:
+        ids = torch.zeros((step.rows, step.tokens), dtype=torch.long, device=META)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros_like(ids)}
+    ids = torch.zeros((1, total), dtype=torch.long, device=META)
+    count = {"dtype": torch.long, "device": META}
+    return {
+        "input_ids": ids, "position_ids": torch.zeros_like(ids),
+        "predicts": torch.zeros(step.rows * learned, **count), "labels": torch.zeros(step.rows * learned, **count),
+    }  # fmt: skip
+
+
+def traced(step: Step) -> int:
+    """Bytes at the peak of two optimizer steps of two micro-batches each."""
+    loss = plain_loss if step.kind == "full" else varlen_loss if step.packed else answer_loss
+    with Card(int(step.learned * step.tokens) * step.rows) as card:
+        model = build(step)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, foreach=True)
+        gc.collect()
+        card.peak = card.alive
+        for _step in range(2):
+            for _micro_batch in range(2):
+                loss(model, _batch(step)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return card.peak
