@@ -10,8 +10,10 @@ Left out: holes of the caching allocator, the CUDA context, workspaces of cuBLAS
 """
 
 import gc
+import tempfile
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,9 +27,19 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, LlamaConfig
 
+from tunewright.config.run_config import RunConfig
 from tunewright.engine.models.peft_adapter import train_in_fp32
+from tunewright.inspection.model_info import ModelInfo, read_model
 from tunewright.kernels.cross_entropy import answer_loss, plain_loss
 from tunewright.kernels.packing import varlen_loss
+from tunewright.planning.memory_estimate import (
+    AdapterSize,
+    BatchShape,
+    ComputeMode,
+    full_fine_tuning,
+    train_parts,
+    update_parts,
+)
 
 META = torch.device("meta")
 BLOCK_BYTES = 512  # what the caching allocator rounds up to
@@ -213,3 +225,45 @@ def traced(step: Step) -> int:
             optimizer.step()
             optimizer.zero_grad()
     return card.peak
+
+
+def facts_of(config: LlamaConfig) -> ModelInfo:
+    """What a plan would read of a folder with such a model in bf16."""
+    with META:
+        shapes = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).state_dict()
+    if config.tie_word_embeddings:
+        del shapes["lm_head.weight"]
+    with tempfile.TemporaryDirectory() as folder:
+        config.architectures = ["LlamaForCausalLM"]
+        config.save_pretrained(folder)
+        return read_model(Path(folder), "traced", {name: (list(t.shape), "BF16") for name, t in shapes.items()})
+
+
+def planned(step: Step) -> dict[str, int]:
+    """The plan's bytes by part for the same step on a card, without what the process takes beside it."""
+    model = facts_of(step.config)
+    settings = {
+        "model": {"name": "traced", "quantization": "4bit" if step.kind == "qlora" else "none", "precision": "bf16"},
+        "data": {"train": "rows.jsonl", "max_length": step.tokens}, "task": "causal_lm",
+        "train": {
+            "per_device_train_batch_size": step.rows, "gradient_accumulation_steps": 2,
+            "activation_checkpointing": step.checkpointing,
+        },
+        "peft": {"r": step.r, "lora_dropout": step.dropout},
+    }  # fmt: skip
+    run = RunConfig.model_validate(settings)
+    mode = ComputeMode(
+        precision="bf16", checkpointing=step.checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
+    )
+    shape = BatchShape(step.rows, step.rows * step.tokens)
+    if step.kind == "full":
+        estimate = full_fine_tuning(run, model, shape, num_labels=1, kind=mode)
+        parts = [estimate.parts]
+    else:
+        adapted = AdapterSize(tuple(group for group in model.linear if group.name in step.targets))
+        parts = [
+            train_parts(run, model, adapted, shape, num_labels=1, kind=mode),
+            update_parts(run, model, adapted, num_labels=1, kind=mode),
+        ]
+    largest = max(parts, key=lambda part: sum(part.values()))
+    return {name: size for name, size in largest.items() if name != "libraries"}
