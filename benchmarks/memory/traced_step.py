@@ -137,9 +137,9 @@ def _packed(
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     bounds, is_grouped = q.new_empty(2, dtype=torch.int32), query.shape[1] != key.shape[1]
     longest = query.shape[2]
-    return varlen_attn(
-        q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0), enable_gqa=is_grouped
-    )[None], None
+    return varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0), enable_gqa=is_grouped)[
+        None
+    ], None
 
 
 WAYS = {True: "traced_packed", False: "traced_padded"}
@@ -160,9 +160,7 @@ def build(step: Step) -> nn.Module:
         base.requires_grad_(False)
         if step.kind == "qlora":
             _store_in_4_bits(base, step.dtype)
-        lora = LoraConfig(
-            r=step.r, lora_alpha=2 * step.r, lora_dropout=step.dropout, target_modules=list(step.targets)
-        )
+        lora = LoraConfig(r=step.r, lora_alpha=2 * step.r, lora_dropout=step.dropout, target_modules=list(step.targets))
         model = get_peft_model(base, lora, low_cpu_mem_usage=True).to(META)
         train_in_fp32(model)
     if step.checkpointing:
@@ -210,13 +208,23 @@ def _batch(step: Step) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
+class _Fused(torch.optim.AdamW):
+    """AdamW with `fused=True`, which the meta device has no kernel for: two moments, and an update in place."""
+
+    def step(self, closure: Any = None) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            state = self.state[parameter]
+            for name in ("exp_avg", "exp_avg_sq"):
+                state.setdefault(name, torch.zeros_like(parameter))
+
+
 def traced(step: Step) -> int:
-    """Bytes at the peak of two optimizer steps of two micro-batches each."""
+    """Bytes at the peak of two optimizer steps of two micro-batches each; the optimizer is fused where all is trained."""
     loss = plain_loss if step.kind == "full" else varlen_loss if step.packed else answer_loss
     with Card(int(step.learned * step.tokens) * step.rows) as card:
         model = build(step)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, foreach=True)
+        optimizer = _Fused(trained) if step.kind == "full" else torch.optim.AdamW(trained, foreach=True)
         gc.collect()
         card.peak = card.alive
         for _step in range(2):

@@ -1,9 +1,13 @@
 """The plan's closed form against a trace of the real architecture. What the process takes beside it: benchmarks/plan."""
 
 import pytest
+import torch
 from peft import LoraConfig
+from torch import nn
+from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import LlamaConfig
 
+from benchmarks.memory.traced_step import Card, Step, planned, traced
 from tunewright.config.run_config import RunConfig
 from tunewright.inspection.model_info import LinearGroup
 from tunewright.planning.memory_estimate import AdapterSize, BatchShape, ComputeMode, train_parts
@@ -61,3 +65,46 @@ def test_the_closed_form_is_near_the_trace(
     )
     assert estimated == pytest.approx(traced, rel=0.15)
     assert estimated > 0.95 * traced
+
+
+@pytest.mark.parametrize(
+    ("kind", "packed", "checkpointing", "targets"),
+    [
+        ("lora", True, False, ALL),
+        ("lora", True, True, QV),
+        ("lora", False, True, ALL),
+        ("qlora", True, False, ALL),
+        ("qlora", False, True, ALL),
+        ("full", False, False, ALL),
+        ("full", False, True, ALL),
+    ],
+)
+@pytest.mark.parametrize(("rows", "tokens"), [(1, 512), (4, 2048)])
+def test_a_plan_for_a_gpu_is_near_our_own_step_as_it_would_run_there(
+    kind: str, packed: bool, checkpointing: bool, targets: list[str], rows: int, tokens: int
+) -> None:
+    """Widths of Llama-3.2-1B, in bf16; all models at their full depth: benchmarks/memory/gpu.py."""
+    config = LlamaConfig(
+        vocab_size=128256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=3, num_attention_heads=32,
+        num_key_value_heads=8, tie_word_embeddings=True, max_position_embeddings=4096,
+    )  # fmt: skip
+    step = Step(config, kind, rows, tokens, packed, checkpointing, targets=tuple(targets))
+    assert sum(planned(step).values()) == pytest.approx(traced(step), rel=0.05)
+
+
+def test_our_count_is_torchs_own() -> None:
+    """`MemTracker` of torch counts the same by weak references of its own; on meta it does not round, and scalars are small."""
+
+    def build() -> nn.Module:
+        with torch.device("meta"):
+            return nn.Sequential(nn.Linear(256, 512), nn.GELU(), nn.LayerNorm(512), nn.Linear(512, 128))
+
+    with Card(0) as card:
+        model = build()
+        model(torch.empty(128, 256, device="meta")).square().sum().backward()
+    tracker, model = MemTracker(), build()
+    tracker.track_external(model)
+    with tracker:
+        model(torch.empty(128, 256, device="meta")).square().sum().backward()
+    counted = tracker.get_tracker_snapshot("peak")[torch.device("meta")]["Total"]
+    assert card.peak == pytest.approx(counted, abs=4 * 512)

@@ -18,8 +18,8 @@ NF4_BYTES = 0.5 + 1 / 64 + FP32 / (64 * 256)
 MOMENTS_IN_8_BITS = 2 * (1 + FP32 / 256)
 # The backward pass of a norm in fp32: products with its input, and powers of it.
 NORM_BACKWARD_COPIES = 5
-# Beside what a block keeps there are at once: its result and the residual stream before and after attention, what its second
-# norm gives, and their gradients.
+# On the way forward, beside what a block keeps: the residual stream before and after attention, what its second norm gives
+# and made it of, and the gradient of its result when it is computed again.
 LOCAL_COPIES = 7
 # Gradients of the MLP's activation, of up and of their product.
 MLP_GRADIENTS = 3
@@ -27,11 +27,13 @@ MLP_GRADIENTS = 3
 
 @dataclass(frozen=True)
 class Kept:
-    """What the blocks keep of a token for the backward pass: all of them, one of them, and what one has beside it."""
+    """What the blocks keep of a token for the backward pass: all of them, one of them, and what one has beside it on the
+    way forward and back."""
 
     all_blocks: int
     one_block: int
-    beside: int
+    forward: int
+    back: int
 
 
 def stored_on_gpu(model: ModelInfo, size: int, quantization: str) -> int:
@@ -50,17 +52,18 @@ def written_out(model: ModelInfo, size: int, quantization: str) -> int:
 
 
 def moments_bytes(optim: str, trained: int, size: int) -> int:
-    """Adam's moments while a step goes through the model; paged ones give their place to activations."""
-    return 0 if optim.startswith("paged_") else _moments(optim, trained, size)
-
-
-def update_bytes(optim: str, trained: int, size: int) -> int:
-    """Adam's moments in its own step, and the roots of all of them that torch's takes at once unless it is fused."""
-    return _moments(optim, trained, size) + (size * trained if optim == "adamw_torch" else 0)
-
-
-def _moments(optim: str, trained: int, size: int) -> int:
+    """Both of Adam's moments of values of `size` bytes, in 8 bits or as precise as these."""
     return round(MOMENTS_IN_8_BITS * trained) if "8bit" in optim else 2 * size * trained
+
+
+def resident_moments(optim: str, trained: int, size: int) -> int:
+    """Of the moments what stays while a step goes through the model; paged ones give their place to activations."""
+    return 0 if optim.startswith("paged_") else moments_bytes(optim, trained, size)
+
+
+def roots_bytes(optim: str, trained: int, size: int) -> int:
+    """What torch's Adam takes in its own step unless it is fused: the roots of all second moments at once."""
+    return size * trained if optim == "adamw_torch" else 0
 
 
 def kept_by_adapters(
@@ -83,9 +86,9 @@ def kept_by_adapters(
     # kept yet. At the activation on the way back the input of the layer behind it is free again.
     inner = FP32 * i if reads_inner else 0
     widest = max((g.out_features for g in groups if g.out_features == i), default=0)
-    forward = (size + 2 * FP32) * widest - size * i - inner
-    beside = LOCAL_COPIES * size * model.hidden_size + max(0, forward, MLP_GRADIENTS * size * i - inner)
-    return Kept(num_blocks * block + own, block + own // max(1, num_blocks), beside)
+    forward = LOCAL_COPIES * size * model.hidden_size + (size + 2 * FP32) * widest - size * i - inner
+    back = size * model.hidden_size + MLP_GRADIENTS * size * i - inner
+    return Kept(num_blocks * block + own, block + own // num_blocks, forward, back)
 
 
 def _input(group: LinearGroup, model: ModelInfo) -> tuple[int, str]:
@@ -97,11 +100,11 @@ def _input(group: LinearGroup, model: ModelInfo) -> tuple[int, str]:
     return group.in_features, "mlp" if group.out_features == model.intermediate_size else "attention"
 
 
-def kept_in_full(model: ModelInfo, *, size: int) -> Kept:
+def kept_in_full(model: ModelInfo, num_blocks: int, *, size: int) -> Kept:
     """Of a model that is trained in all its weights: each layer keeps its input, each norm its own in fp32 and normalized."""
     d, i = model.hidden_size, model.intermediate_size
     block = 2 * (FP32 * d + 2 * size * d) + _attention(model, size) + 4 * size * i
-    return Kept(model.num_layers * block, block, LOCAL_COPIES * size * d + MLP_GRADIENTS * size * i)
+    return Kept(num_blocks * block, block, 0, size * d + MLP_GRADIENTS * size * i)
 
 
 def _attention(model: ModelInfo, size: int) -> int:
@@ -126,9 +129,25 @@ def causal_loss_bytes(model: ModelInfo, tokens: int, *, size: int, chunk: int | 
 
 
 def at_the_peak(
-    model: ModelInfo, kept: Kept, num_blocks: int, tokens: int, *, size: int, loss: int, recomputed: bool
+    model: ModelInfo,
+    kept: Kept,
+    num_blocks: int,
+    tokens: int,
+    *,
+    size: int,
+    loss: int,
+    recomputed: bool,
+    quantization: str = "none",
 ) -> tuple[int, int]:
-    """Bytes of activations and of the loss when both together are most: at the loss, or in the last block on the way back."""
+    """Bytes of activations and of the loss when both together are most: at the loss, or in the last block on the way back,
+    where a quantized weight is written out."""
     blocks = tokens * (num_blocks * size * model.hidden_size if recomputed else kept.all_blocks)
-    in_block = tokens * (kept.beside + (kept.one_block if recomputed else 0))
+    beside = max(tokens * kept.forward, tokens * kept.back + written_out(model, size, quantization))
+    in_block = beside + (tokens * kept.one_block if recomputed else 0)
     return (blocks, loss) if loss >= in_block else (blocks + in_block, 0)
+
+
+def vocabulary_gradients(model: ModelInfo, size: int) -> int:
+    """New gradients of the embedding before they are added to those of earlier micro-batches: one, or where the output layer
+    is the same matrix one of each and their sum. All of a micro-batch is free by then."""
+    return (3 if model.tie_word_embeddings else 1) * size * model.vocab_size * model.hidden_size

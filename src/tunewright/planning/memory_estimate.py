@@ -211,21 +211,20 @@ def _train_parts_on_gpu(
     kept = _kept_on_gpu(run, model, adapted, kind, has_dropout=_has_dropout(run))
     loss = _loss_on_gpu(run, model, step, num_labels=num_labels, kind=kind)
     activations, loss = gpu_memory.at_the_peak(
-        model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=kind.checkpointing
-    )
+        model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=kind.checkpointing,
+        quantization=run.model.quantization,
+    )  # fmt: skip
     return {
         **_held(run, model, kind),
         "adapter": 4 * trained,
         "gradients": 4 * trained,
-        "optimizer": gpu_memory.moments_bytes(run.train.optim, trained, 4),
-        "activations": activations + gpu_memory.written_out(model, size, run.model.quantization),
+        "optimizer": gpu_memory.resident_moments(run.train.optim, trained, 4),
+        "activations": activations,
         "loss": loss,
     }
 
 
-def _loss_on_gpu(
-    run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode
-) -> int:
+def _loss_on_gpu(run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode) -> int:
     if run.task in ("seq_cls", "token_cls"):
         return loss_bytes(run, model, step, num_labels=num_labels, kind=kind)
     chunk = LOSS_CHUNK_TOKENS if kind.answer_loss else None
@@ -255,8 +254,14 @@ def update_parts(
 ) -> dict[str, int]:
     """What is in memory in the optimizer's own step, on a GPU: nothing of a micro-batch, but all of the optimizer's."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
-    optimizer = gpu_memory.update_bytes(run.train.optim, trained, 4)
-    return {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 4 * trained, "optimizer": optimizer}
+    optim = run.train.optim
+    return {
+        **_held(run, model, kind),
+        "adapter": 4 * trained,
+        "gradients": 4 * trained,
+        "optimizer": gpu_memory.moments_bytes(optim, trained, 4),
+        "update": gpu_memory.roots_bytes(optim, trained, 4),
+    }
 
 
 def _recomputed(kind: ComputeMode) -> int:
@@ -344,18 +349,18 @@ def full_fine_tuning(
 def _in_full_on_gpu(
     run: ResolvedConfig, model: ModelInfo, step: BatchShape, size: int, *, recomputed: bool
 ) -> MemoryEstimate:
-    """The same on a GPU; an output layer that is trained needs the logits of all tokens."""
-    trained, optim = model.num_parameters, run.train.optim
+    """The same on a GPU; an output layer that is trained needs the logits of all tokens.
+
+    The optimizer's own step, which transformers fuses unless told otherwise, takes nothing more.
+    """
+    trained, blocks = model.num_parameters, model.num_layers + model.num_decoder_layers
     held = {"libraries": GPU_CONTEXT_BYTES, "weights": size * trained, "gradients": size * trained}
-    kept = gpu_memory.kept_in_full(model, size=size)
+    moments = gpu_memory.moments_bytes(run.train.optim, trained, size)
     activations, loss = gpu_memory.at_the_peak(
-        model, kept, model.num_layers + model.num_decoder_layers, step.tokens, size=size, recomputed=recomputed,
+        model, gpu_memory.kept_in_full(model, blocks, size=size), blocks, step.tokens, size=size, recomputed=recomputed,
         loss=gpu_memory.causal_loss_bytes(model, step.tokens, size=size, chunk=None),
     )  # fmt: skip
-    moments = gpu_memory.moments_bytes(optim, trained, size)
-    train = {**held, "optimizer": moments, "activations": activations, "loss": loss}
-    update = {**held, "optimizer": gpu_memory.update_bytes(optim, trained, size)}
-    return MemoryEstimate(
-        parts=max(train, update, key=lambda parts: sum(parts.values())),
-        phases={"train": sum(train.values()), "update": sum(update.values())},
-    )
+    at_the_end = gpu_memory.vocabulary_gradients(model, size)
+    if at_the_end > activations + loss:
+        activations, loss = at_the_end, 0
+    return MemoryEstimate(parts={**held, "optimizer": moments, "activations": activations, "loss": loss})

@@ -1,0 +1,85 @@
+"""Does a GPU hold what its plan promised? `python benchmarks/memory/gpu.py [1B 7B 13B 70B]`: no GPU is needed, 12 minutes.
+
+Each cell is a training step of ours traced on the meta device at the model's full depth (`traced_step.py`), beside the plan's
+formula for the same step (`planning/gpu_memory.py`). Both are without the process's part. Writes gpu.json and GPU.md.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from traced_step import Step, planned, traced
+from transformers import LlamaConfig
+
+HERE = Path(__file__).parent
+RESULTS, PAGE = HERE / "gpu.json", HERE / "GPU.md"
+# vocabulary, hidden, intermediate, layers, heads, key and value heads: Llama-3.2-1B, Llama-2-7B, -13B, -70B
+SHAPES = {
+    "1B": (128256, 2048, 8192, 16, 32, 8), "7B": (32000, 4096, 11008, 32, 32, 32),
+    "13B": (32000, 5120, 13824, 40, 40, 40), "70B": (32000, 8192, 28672, 80, 64, 8),
+}  # fmt: skip
+ROWS, TOKENS = 4, 1024
+# What is trained, rows packed or padded, activations recomputed.
+CELLS = (
+    ("lora", True, False), ("lora", True, True), ("lora", False, False), ("qlora", True, False), ("qlora", True, True),
+    ("qlora", False, False), ("full", False, False), ("full", False, True),
+)  # fmt: skip
+
+
+def config_of(name: str) -> LlamaConfig:
+    """The config of a shape."""
+    vocabulary, hidden, inner, layers, heads, shared = SHAPES[name]
+    return LlamaConfig(
+        vocab_size=vocabulary, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=shared, tie_word_embeddings=name == "1B",
+        max_position_embeddings=4096,
+    )  # fmt: skip
+
+
+def measure(name: str, kind: str, packed: bool, recomputed: bool) -> dict[str, Any]:
+    """The traced and the planned peak of a cell."""
+    step = Step(config_of(name), kind, ROWS, TOKENS, packed, recomputed)
+    counted, parts = traced(step), planned(step)
+    return {
+        "model": name, "kind": kind, "rows": "packed" if packed else "padded", "checkpointing": recomputed,
+        "traced": counted, "planned": sum(parts.values()), "parts": parts, "off": sum(parts.values()) / counted - 1,
+    }  # fmt: skip
+
+
+def page(cells: list[dict[str, Any]]) -> str:
+    """The table."""
+    worst = max((abs(cell["off"]) for cell in cells), default=0.0)
+    lines = [
+        f"{len(cells)} cells, {ROWS} rows of {TOKENS} tokens in bf16, two micro-batches a step. Furthest off: {worst:.1%}.\n",
+        "| model | trained | rows | checkpointing | traced | planned | off |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        gib = [cell[which] / 2**30 for which in ("traced", "planned")]
+        lines.append(
+            f"| {cell['model']} | {cell['kind']} | {cell['rows']} | {'yes' if cell['checkpointing'] else 'no'} "
+            f"| {gib[0]:.2f} GiB | {gib[1]:.2f} GiB | {cell['off']:+.1%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(SHAPES)
+    old = json.loads(RESULTS.read_text())["cells"] if RESULTS.is_file() else []
+    cells = [cell for cell in old if cell["model"] not in wanted]
+    for name in wanted:
+        for cell in CELLS:
+            cells.append(measure(name, *cell))
+            print(name, *cell, f"{cells[-1]['off']:+.1%}", file=sys.stderr, flush=True)
+        cells.sort(key=lambda cell: list(SHAPES).index(cell["model"]))
+        about = {"torch": torch.__version__, "transformers": transformers.__version__}
+        RESULTS.write_text(json.dumps({**about, "cells": cells}, indent=1) + "\n")
+        head = PAGE.read_text().partition("<!-- table -->")[0]
+        PAGE.write_text(f"{head}<!-- table -->\n{page(cells)}")
+
+
+if __name__ == "__main__":
+    main()
