@@ -2,8 +2,9 @@
 
 from tunewright.config.schema_keys import options
 
-# 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen.
-BUDGET = 64
+# 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen;
+# one more for machines with several GPUs, of which a run takes one.
+BUDGET = 65
 
 OPTIONS = [
     "model.name",
@@ -69,6 +70,7 @@ OPTIONS = [
     "run.name",
     "run.output_dir",
     "run.offline",
+    "run.device_index",
     "fast_paths",
 ]
 

@@ -11,8 +11,9 @@ from tunewright.config import load_config
 from tunewright.config.load_config import LoadedConfig
 from tunewright.data.examples.formats import Format
 from tunewright.errors import Problem, errors_of
-from tunewright.i18n import Phrase
+from tunewright.i18n import N_, Phrase
 from tunewright.launch import calibration, in_process, quickstart_tasks, start_run
+from tunewright.planning.check_config import conflict
 from tunewright.planning.run_plan import Plan
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
@@ -89,7 +90,8 @@ def train(
     """Train an adapter and wait for it: `train("smollm2", "my.jsonl", epochs=3, peft={"lora_dropout": 0.1})`.
 
     `data` is a path, a Hub id or a list of rows; `settings` are the short names of the command line (epochs, lr, rank, seed, task,
-    method, preset, output, map, skip_bad, offline) and sections of the config (peft, train, eval, ...). The run has a
+    method, preset, output, map, skip_bad, device_index,
+    offline) and sections of the config (peft, train, eval, ...). The run has a
     process of its own, unless `inline_process` asks for this one; `callbacks`, transformers' TrainerCallbacks, imply it.
     Raises: TunewrightError with everything that went wrong.
     """
@@ -109,8 +111,12 @@ def _train_to_end(
     on_event: Callable[[Event], None],
     callbacks: Sequence[Any] = (),
 ) -> TrainedRun:
+    is_inline = inline_process or bool(callbacks)
+    if is_inline and (index := loaded.run.run.device_index):
+        reason, fix = N_("this process has its GPU already"), "CUDA_VISIBLE_DEVICES=..."
+        raise errors_of([conflict(f"run.device_index={index}", "inline_process", reason, fix)])
     run = start_run.create(loaded, plan(loaded), force=False, reporter=SILENT)
-    if inline_process or callbacks:
+    if is_inline:
         in_process.work(run, callbacks)
     else:
         start_run.launch(run)

@@ -23,6 +23,10 @@ DeviceFlag = Annotated[
         "--device", metavar="NAME", help=_('Plan for another device: a100-80, rtx3090, "24GB GPU".'), show_default=False
     ),
 ]
+DeviceIndexFlag = Annotated[
+    int | None,
+    typer.Option("--device-index", metavar="N", help=_("Number of the GPU that computes, among those visible here.")),
+]
 PriceFlag = Annotated[
     float | None,
     typer.Option(

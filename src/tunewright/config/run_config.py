@@ -52,6 +52,7 @@ FREE = frozenset(
         "train.save_total_limit",
         "train.report_to",
         "train.dataloader_num_workers",
+        "run.device_index",
     }
 )
 APPLIED = frozenset(
@@ -291,6 +292,9 @@ class RunOptions(Section):
     )
     output_dir: Text | None = Field(default=None, description=N_("Folder of the run; none makes one under runs/."))
     offline: bool = Field(default=False, description=N_("Use no network at all: only what is already on this machine."))
+    device_index: int = Field(
+        default=0, ge=0, le=255, description=N_("Number of the GPU that computes, among those visible here.")
+    )
 
 
 class RunConfig(Section):

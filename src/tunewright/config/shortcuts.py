@@ -10,6 +10,7 @@ from tunewright.config.schema_keys import SECTIONS, fields, old_name, suggest
 from tunewright.errors import NOWHERE, ConfigError, Problem
 
 SHORTCUTS: Mapping[str, str] = {
+    "device_index": "run.device_index",
     "epochs": "train.num_train_epochs",
     "lr": "train.learning_rate",
     "map": "data.map",

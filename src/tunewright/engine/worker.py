@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import transformers
 
+from tunewright.engine.system import device
 from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.training.callbacks import StopFlag, peak_rss_bytes
 from tunewright.engine.training.evaluation_run import EvaluationRunner
@@ -97,7 +98,7 @@ def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> RunRes
         tokens=outcome.tokens,
         tokens_per_second=outcome.tokens / outcome.train_seconds if outcome.train_seconds else None,
         peak_rss_bytes=peak_rss_bytes(),
-        peak_device_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+        peak_device_bytes=device.peak_bytes(),
         steps=outcome.steps,
         best_step=outcome.best_step,
         trainable_parameters=outcome.trainable_parameters,

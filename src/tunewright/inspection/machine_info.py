@@ -14,6 +14,7 @@ import psutil
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tunewright.config.frozen_model import FrozenModel
+from tunewright.inspection.visible_device import visible_device
 from tunewright.security import home, unseal_object
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -34,7 +35,8 @@ class SpeedProbe(FrozenModel):
 
     `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
     `busy_share` is how much of the processor others used just before. Of a device in the table (planning/device_table.py), which is
-    not here, nothing is measured. `has_flash_attention`: a GPU with the package flash_attn.
+    not here, nothing is measured. `has_flash_attention`: a GPU with the package flash_attn; `has_varlen_attention`: one that
+    torch's own kernels for packed rows are for.
     """
 
     device: str
@@ -45,6 +47,7 @@ class SpeedProbe(FrozenModel):
     busy_share: float = Field(default=0.0, ge=0.0, le=1.0)
     is_measured: bool = True
     has_flash_attention: bool = False
+    has_varlen_attention: bool = False
 
     @property
     def is_doubtful(self) -> bool:
@@ -69,8 +72,8 @@ def has_bitsandbytes() -> bool:
     return find_spec("bitsandbytes") is not None
 
 
-def read_machine(folder: Path) -> MachineInfo:
-    """The machine as it is now; `folder` is where the run will write."""
+def read_machine(folder: Path, device_index: int = 0) -> MachineInfo:
+    """The machine as it is now; `folder` is where the run will write, `device_index` the accelerator that computes."""
     limit = _cgroup_limit()
     memory = psutil.virtual_memory()
     total = min(memory.total, limit) if limit else memory.total
@@ -80,7 +83,7 @@ def read_machine(folder: Path) -> MachineInfo:
         free_bytes=min(memory.available, total - _cgroup_used() if limit else total),
         disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        probe=read_probe(),
+        probe=read_probe(device_index),
         has_bitsandbytes=has_bitsandbytes(),
     )
 
@@ -121,8 +124,8 @@ def _installed_version(package: str) -> str | None:
         return None
 
 
-def probe_path() -> Path:
-    """Where the measurement for this machine and this torch is kept."""
+def probe_path(device_index: int = 0) -> Path:
+    """Where the measurement for this machine, this torch and this accelerator is kept."""
     cpu = Path("/proc/cpuinfo")
     model = (
         next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "")
@@ -130,6 +133,7 @@ def probe_path() -> Path:
         else ""
     )
     key = f"{platform.node()} {platform.machine()} {model} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
+    key += "".join(f" {name}={value}" for name, value in visible_device(device_index).items() if value != "0")
     return home() / f"probe-4-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
@@ -157,9 +161,9 @@ def read_factor(key: str) -> float:
     return read_factors().get(key, 1.0)
 
 
-def read_probe() -> SpeedProbe | None:
+def read_probe(device_index: int = 0) -> SpeedProbe | None:
     """The cached measurement, if there is an intact one; one without a digest was written by hand."""
-    stored = unseal_object(probe_path(), by_hand=True)
+    stored = unseal_object(probe_path(device_index), by_hand=True)
     try:
         return SpeedProbe.model_validate(stored) if stored else None
     except ValidationError:

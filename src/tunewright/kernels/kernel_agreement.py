@@ -29,7 +29,7 @@ def measure(model: nn.Module, loss_function: LossFunction, batch: MicroBatch) ->
     for module in model.modules():
         if isinstance(module, nn.Linear) and get_bnb_param_type(module.weight) == "8bit":
             module.train()  # in evaluation mode rounding of inputs depends on which rows are batched together
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with torch.random.fork_rng():
         loss = loss_function(model, batch)
         gradients = torch.autograd.grad(loss, trained, allow_unused=True)
     model.train(was_training)

@@ -25,6 +25,7 @@ from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import is_idle, probe_path, read_machine, read_probe
 from tunewright.inspection.model_info import ModelInfo, read_model
+from tunewright.inspection.visible_device import visible_device
 from tunewright.launch.resolve_model import resolve_model, with_tokenizer_json
 from tunewright.planning.check_config import cannot_do, check_length, lacks_output, positions
 from tunewright.planning.resolve import fitting_length
@@ -64,11 +65,10 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
         raise_if_stopped(validated, run.data)
         data = _data_facts(run.data, validated)
     if is_measured:
-        ensure_probe(reporter)
+        ensure_probe(reporter, run.run.device_index)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
-    return InspectedInputs(
-        run, InspectedFacts(machine=read_machine(output), model=model, data=data), choices, validated, tokenizer
-    )
+    facts = InspectedFacts(machine=read_machine(output, run.run.device_index), model=model, data=data)
+    return InspectedInputs(run, facts, choices, validated, tokenizer)
 
 
 @system_faults()
@@ -241,12 +241,12 @@ def _data_facts(config: DataConfig, validated: ValidatedData) -> DataInfo:
     )
 
 
-def ensure_probe(reporter: Reporter) -> None:
+def ensure_probe(reporter: Reporter, device_index: int = 0) -> None:
     """Measure this device's speed once; again only after a busy moment, when the machine is idle.
 
     On a machine that is always busy the doubtful figure is used, with a note.
     """
-    known = read_probe()
+    known = read_probe(device_index)
     if known and not known.is_doubtful:
         return
     if known and not is_idle():
@@ -254,8 +254,9 @@ def ensure_probe(reporter: Reporter) -> None:
         return
     again = _("Measuring this machine's speed again: it was busy the last time")
     reporter.note(again if known else _("Measuring this machine's speed, once"))
-    code = spawn(command("tunewright.engine.system.device_probe", str(probe_path()))).wait()
-    if code and read_probe() == known:
+    probe = command("tunewright.engine.system.device_probe", str(probe_path(device_index)))
+    code = spawn(probe, environment=visible_device(device_index)).wait()
+    if code and read_probe(device_index) == known:
         reporter.note(
             _("The measured speed could not be stored in {folder}; the plan does without it").format(folder=home())
         )

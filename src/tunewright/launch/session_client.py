@@ -11,7 +11,8 @@ from typing import BinaryIO, TypeVar
 
 from tunewright.errors import error, errors_of
 from tunewright.i18n import N_, Phrase
-from tunewright.launch.supervisor import WORKER_ENVIRONMENT, first_gpu
+from tunewright.inspection.visible_device import visible_device
+from tunewright.launch.supervisor import WORKER_ENVIRONMENT
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
@@ -89,6 +90,7 @@ class SessionClient:
         raise error("E506", how=how, log=str(self.run.file(file_names.LOG)), name=self.run.name)
 
     def _start(self) -> "subprocess.Popen[str]":
+        visible = visible_device(self.run.plan().run.run.device_index)
         with self.run.private(), _log(self.run.file(file_names.LOG)) as log:
             return spawn(
                 command(self.module, str(self.run.path)),
@@ -96,7 +98,7 @@ class SessionClient:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 detached=True,
-                environment={**WORKER_ENVIRONMENT, **first_gpu(), **self.environment},
+                environment={**WORKER_ENVIRONMENT, **visible, **self.environment},
             )
 
     def interrupt(self) -> None:

@@ -14,6 +14,7 @@ from tunewright.errors import Problem, TrainingError, error, system_faults
 from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import read_factor, versions
+from tunewright.inspection.visible_device import visible_device
 from tunewright.launch.inspect_inputs import inspect
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
@@ -169,7 +170,8 @@ def start_parent(run: RunDir, lock: int) -> None:
         reserve_of(run, "parent").hold()  # as early as there may be room
         with atomic_io.open_log(run.file(file_names.LOG)) as log:
             argv = command("tunewright.launch.supervisor", str(run.path))
-            spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)
+            visible = visible_device(run.plan().run.run.device_index)  # its workers see what it sees
+            spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True, environment=visible)
 
 
 def follow(run: RunDir, *, from_start: bool = True) -> Iterator[Event | None]:

@@ -23,6 +23,7 @@ from tunewright.errors import Problem
 from tunewright.errors.exit_codes import EXIT_MEMORY
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.memory_monitor import Cgroup, MemoryMonitor, own_groups
+from tunewright.inspection.visible_device import visible_device
 from tunewright.inspection.watchdog import STILL_SECONDS, Watchdog
 from tunewright.launch.oom_recovery import (
     MemoryShortage,
@@ -158,7 +159,7 @@ class Supervisor:
         self.known_events = len(self.run.read_events())
         parent = process_record(os.getpid())
         self.ledger.update(state="preparing", parent=parent, worker=None)  # in case this process is killed next
-        environment = WORKER_ENVIRONMENT | first_gpu()
+        environment = WORKER_ENVIRONMENT | visible_device()
         with atomic_io.open_log(self.run.file(file_names.LOG)) as log:
             self.known_log = log.tell()
             self.worker = spawn(self.argv, stdin=self.lock, stdout=log, stderr=log, environment=environment)
@@ -289,11 +290,6 @@ class Supervisor:
     def _cause(self, code: int) -> Problem:
         values = {"how": self._how(code), "log": str(self.run.file(file_names.LOG)), "name": self.run.name}
         return Problem("E506", values=values)
-
-
-def first_gpu() -> dict[str, str]:
-    """One process computes on one GPU: without a launcher, transformers would spread it over all that it sees."""
-    return {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
 
 
 def main() -> None:

@@ -64,7 +64,16 @@ def check(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     if run.model.precision == "fp16" and facts.is_on_cpu:
         reason = N_("fp16 needs a loss scaler, which works on a GPU only")
         problems.append(conflict("model.precision=fp16", "CPU", reason, "--set model.precision=auto"))
-    return problems
+    return problems + _check_device_index(run, facts)
+
+
+def _check_device_index(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
+    """E109 for the number of a GPU that is not there: the probe, which saw only that one, found none."""
+    index, probe = run.run.device_index, facts.machine.probe
+    if index and probe and (facts.is_on_cpu or facts.is_on_mps):
+        reason = N_("torch sees no GPU of this number")
+        return [conflict(f"run.device_index={index}", probe.device_name, reason, "--set run.device_index=0")]
+    return []
 
 
 def check_length(run: RunConfig, model: ModelInfo) -> list[Problem]:

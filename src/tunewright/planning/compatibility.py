@@ -61,13 +61,19 @@ def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
         reason = N_("a checkpointed layer is called without the cache that the prefix is")
         fix = "--set train.activation_checkpointing=false"
         problems.append(conflict("method=prefix_tuning", "train.activation_checkpointing", reason, fix))
-    if start == "loftq" and facts.is_on_cpu:
-        reason = N_("PEFT computes LoftQ's initialization only on a GPU")
-        problems.append(conflict("init_lora_weights=loftq", "CPU", reason, "--set peft.init_lora_weights=pissa"))
+    if start == "loftq" and (facts.is_on_cpu or facts.is_on_mps):
+        reason, where = (
+            N_("PEFT computes LoftQ's initialization only by CUDA, ROCm or XPU"),
+            "MPS" if facts.is_on_mps else "CPU",
+        )
+        problems.append(conflict("init_lora_weights=loftq", where, reason, "--set peft.init_lora_weights=pissa"))
     if start.startswith(PREPARED):
         reason = N_("PEFT requires a preparation of the model that Tunewright does not do")
         problems.append(conflict(f"init_lora_weights={start}", "train", reason, "--set peft.init_lora_weights=pissa"))
     if run.model.quantization not in (AUTO, "none"):
+        if facts.is_on_mps:
+            reason = N_("bitsandbytes was not tried on Apple's GPUs, and loads its kernels for them from the Hub")
+            problems.append(conflict(quantized, "MPS", reason, "--set model.quantization=none"))
         if run.method not in ON_QUANTIZED:
             reason = N_("PEFT would compute with the stored codes, or fail")
             problems.append(conflict(f"method={run.method}", quantized, reason, "--method lora"))

@@ -30,6 +30,11 @@ class InspectedFacts(FrozenModel):
         return self.machine.probe is None or self.machine.probe.device == "cpu"
 
     @property
+    def is_on_mps(self) -> bool:
+        """True if the run computes on Apple's GPU, for which neither bitsandbytes nor LoftQ is tried, and which has no fp64."""
+        return self.machine.probe is not None and self.machine.probe.device == "mps"
+
+    @property
     def room_bytes(self) -> int:
         """Memory that the run may take on the device it computes on."""
         probe = self.machine.probe

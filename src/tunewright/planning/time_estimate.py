@@ -26,8 +26,8 @@ SAVE_SECONDS = 0.6
 SAVED_BYTES_PER_SECOND = 3e8
 PREPARE_SECONDS_A_ROW = 4e-4
 # Beside products: what every layer of a micro-batch costs to begin, forward and backward, and the optimizer's step.
-LAYER_SECONDS = {"cpu": 3e-3, "cuda": 4e-4}
-STEP_SECONDS = {"cpu": 0.02, "cuda": 0.01}
+LAYER_SECONDS = {"cpu": 3e-3, "gpu": 4e-4}
+STEP_SECONDS = {"cpu": 0.02, "gpu": 0.01}
 TRAINER_SECONDS = 0.4
 # The probe's block trains its weights and pads nothing; a step of adapters with fast paths does more of it in products.
 PACKED_GAIN = 1.12
@@ -37,8 +37,8 @@ FORWARD_GAIN = 1.15
 STORED_GAIN = {"none": 1.0, "8bit": 0.95, "4bit": 0.88}
 INT8_GAIN = 1.28
 # Writing one token reads all weights once.
-READ_BYTES_PER_SECOND = {"cpu": 4e10, "cuda": 4e11}
-WRITE_LAYER_SECONDS = {"cpu": 7e-4, "cuda": 2e-4}
+READ_BYTES_PER_SECOND = {"cpu": 4e10, "gpu": 4e11}
+WRITE_LAYER_SECONDS = {"cpu": 7e-4, "gpu": 2e-4}
 # On a CPU layers in fewer bits are made wide again, or round their inputs first.
 STORED_LAYER = {"none": 1.0, "int8": 2.2, "8bit": 1.9, "4bit": 1.6}
 # What one run differs from the next, and what a table knows of a card: low and high as a share of the figure.
@@ -56,7 +56,7 @@ def estimate_time(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.
     probe = facts.machine.probe
     if probe is None or run.model.precision not in probe.flops:
         return None
-    todo, device = work(run, facts), probe.device
+    todo, device = work(run, facts), "cpu" if facts.is_on_cpu else "gpu"
     rate = probe.flops[run.model.precision] * _gain(run, facts)
     blocks = facts.model.num_layers + facts.model.num_decoder_layers
     one_step = todo.step / rate + todo.micro_batches * blocks * LAYER_SECONDS[device] + STEP_SECONDS[device]

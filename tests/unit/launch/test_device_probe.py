@@ -20,8 +20,9 @@ class Spawned:
         monkeypatch.setattr(inspect_inputs, "spawn", self.spawn)
         monkeypatch.setattr("psutil.cpu_percent", lambda interval: busy_now)
 
-    def spawn(self, argv: list[str]) -> "Spawned":
+    def spawn(self, argv: list[str], environment: dict[str, str]) -> "Spawned":
         self.count += 1
+        self.environment = environment
         write_probe(0.1, Path(argv[-1]))
         return self
 
@@ -68,3 +69,15 @@ def test_a_doubtful_figure_is_measured_again_when_the_machine_is_idle(
         1,
         ["Measuring this machine's speed again: it was busy the last time"],
     )
+
+
+def test_each_gpu_is_measured_for_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned = Spawned(monkeypatch, busy_now=3.0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    spawned.plan()
+    inspect_inputs.ensure_probe(spawned.reporter, 1)
+    assert spawned.count == 2 and spawned.environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert machine_info.probe_path(0) != machine_info.probe_path(1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert machine_info.probe_path(0) == machine_info.probe_path(0)
+    assert machine_info.read_probe(0) is None

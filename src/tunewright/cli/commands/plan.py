@@ -35,6 +35,7 @@ def plan(
     seed: options.SeedFlag = None,
     columns: options.MapFlag = None,
     skip_bad: options.SkipBadFlag = False,
+    device_index: options.DeviceIndexFlag = None,
     sets: options.SetFlag = None,
     device: options.DeviceFlag = None,
     price: options.PriceFlag = None,
@@ -55,6 +56,7 @@ def plan(
         seed=seed,
         map=options.mapping(columns),
         skip_bad=skip_bad,
+        device_index=device_index,
         offline=offline,
     )
     if calibrate and device:

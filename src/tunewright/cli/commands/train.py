@@ -29,6 +29,7 @@ def train(
     seed: options.SeedFlag = None,
     columns: options.MapFlag = None,
     skip_bad: options.SkipBadFlag = False,
+    device_index: options.DeviceIndexFlag = None,
     sets: options.SetFlag = None,
     offline: options.OfflineFlag = False,
     force: options.ForceFlag = False,
@@ -49,6 +50,7 @@ def train(
         seed=seed,
         map=options.mapping(columns),
         skip_bad=skip_bad,
+        device_index=device_index,
         offline=offline,
     )
     loaded = options.load_config_from_flags(inputs, sets, flags)

@@ -16,6 +16,7 @@ from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.engine.models.finite import first_not_finite
 from tunewright.engine.models.loaded_weights import check_loaded
 from tunewright.engine.models.quantization import prepare, quantization_config
+from tunewright.engine.system.device import device, is_on_cpu
 from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.task_registry import task_of
 from tunewright.errors import error
@@ -33,11 +34,6 @@ logger = logging.getLogger(__name__)
 
 Tensors = dict[str, torch.Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def device() -> torch.device:
-    """The device a run computes on."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def base_name(plan: Plan) -> str:
@@ -69,6 +65,7 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            device_map=None if is_on_cpu() else {"": device()},  # each tensor goes there as it is read
             ignore_mismatched_sizes=True,  # they are in the info, and refused by name below
             **label_settings(plan),
             **_attention(plan),
@@ -108,7 +105,7 @@ def label_settings(plan: Plan) -> dict[str, object]:
 
 def _attention(plan: Plan) -> dict[str, str]:
     """flash_attn where rows are packed on a GPU; else what transformers chooses. Its GPU branch was not run."""
-    is_packed_on_gpu = "packing" in plan.fast_paths and torch.cuda.is_available()
+    is_packed_on_gpu = "packing" in plan.fast_paths and not is_on_cpu()
     return {"attn_implementation": FLASH} if is_packed_on_gpu else {}
 
 

@@ -10,6 +10,7 @@ import psutil
 import torch
 from torch import nn
 
+from tunewright.engine.system import device
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.kernels.cpu_matmul import matmul_rates, onednn_matmul
 from tunewright.rundir import atomic_io
@@ -23,7 +24,7 @@ ROWS, TOKENS = 4, 128
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def flops(dtypes: dict[str, torch.dtype], device: torch.device) -> dict[str, float]:
+def flops(dtypes: dict[str, torch.dtype]) -> dict[str, float]:
     """Useful floating point operations per second of a transformer block, forward and backward.
 
     A block and not a bare matrix product: on some CPUs bf16 products are fast while everything between them is slow.
@@ -31,52 +32,50 @@ def flops(dtypes: dict[str, torch.dtype], device: torch.device) -> dict[str, flo
     """
     best = dict.fromkeys(dtypes, 0.0)
     blocks = {
-        name: nn.TransformerEncoderLayer(WIDTH, HEADS, INNER, dropout=0.0, batch_first=True, device=device, dtype=dtype)
+        name: nn.TransformerEncoderLayer(
+            WIDTH, HEADS, INNER, dropout=0.0, batch_first=True, device=device.device(), dtype=dtype
+        )
         for name, dtype in dtypes.items()
     }
     for _round in range(ROUNDS):
         for name, block in blocks.items():
-            best[name] = max(best[name], _rate(block, dtypes[name], device))
+            best[name] = max(best[name], _rate(block, dtypes[name]))
     return best
 
 
-def _rate(block: nn.Module, dtype: torch.dtype, device: torch.device) -> float:
-    x = torch.randn(ROWS, TOKENS, WIDTH, device=device).to(dtype).requires_grad_()
+def _rate(block: nn.Module, dtype: torch.dtype) -> float:
+    x = torch.randn(ROWS, TOKENS, WIDTH, device=device.device()).to(dtype).requires_grad_()
     parameters = sum(parameter.numel() for parameter in block.parameters())
-    _step(block, x, device)
+    _step(block, x)
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < SECONDS_A_ROUND:
-        _step(block, x, device)
+        _step(block, x)
         count += 1
     return 6 * parameters * ROWS * TOKENS * count / (time.perf_counter() - started)
 
 
-def _step(block: nn.Module, x: torch.Tensor, device: torch.device) -> None:
+def _step(block: nn.Module, x: torch.Tensor) -> None:
     block(x).float().square().mean().backward()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    device.synchronize()
 
 
 def measure() -> SpeedProbe:
-    """The probe of this machine's device. Its CUDA branch was not run here."""
+    """The probe of this process's device. Not run on an accelerator."""
     busy = psutil.cpu_percent(interval=BUSY_SECONDS) / 100
-    is_gpu = torch.cuda.is_available()
-    device = torch.device("cuda" if is_gpu else "cpu")
-    properties = torch.cuda.get_device_properties(0) if is_gpu else None
-    has_bf16 = not is_gpu or torch.cuda.is_bf16_supported()
-    dtypes = {name: dtype for name, dtype in DTYPES.items() if name != "bf16" or has_bf16}
-    matmul = {} if is_gpu else matmul_rates()
+    dtypes = {name: dtype for name, dtype in DTYPES.items() if name != "bf16" or device.computes_bf16()}
+    matmul = matmul_rates() if device.is_on_cpu() else {}
     is_onednn_faster = matmul.get("onednn", 0) > matmul.get("mkl", 0)
     with onednn_matmul() if is_onednn_faster else nullcontext():
-        rates = flops(dtypes, device)
+        rates = flops(dtypes)
     return SpeedProbe(
-        device=device.type,
-        device_name=properties.name if properties else "CPU",
-        memory_bytes=properties.total_memory if properties else 0,
+        device=device.device().type,
+        device_name=device.name(),
+        memory_bytes=device.memory_bytes(),
         flops=rates,
         matmul=matmul,
         busy_share=busy,
-        has_flash_attention=is_gpu and find_spec("flash_attn") is not None,
+        has_flash_attention=device.device().type == "cuda" and find_spec("flash_attn") is not None,
+        has_varlen_attention=device.has_varlen_attention(),
     )
 
 

@@ -14,6 +14,7 @@ from math import ceil
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
+from tunewright.engine.system import device
 from tunewright.errors import Problem
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def _run_group(work: Callable[[RowGroup], None], group: RowGroup) -> str | None:
             raise
         reason = reason_of(fault)
     gc.collect()  # the frames that the exception kept alive
-    torch.cuda.empty_cache()
+    device.release_memory()
     return reason
 
 

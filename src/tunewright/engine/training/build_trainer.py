@@ -12,7 +12,8 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, T
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.engine.evaluation.evaluator import READ_TOKENS, Evaluator, held_out_loss, spread
 from tunewright.engine.models.adapter_state import restore_trained
-from tunewright.engine.models.load_model import device, restore_adapter
+from tunewright.engine.models.load_model import restore_adapter
+from tunewright.engine.system.device import device, is_on_cpu, pins_memory
 from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.engine.tasks.task_registry import make_collator
@@ -203,11 +204,11 @@ def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> Training
         "greater_is_better": False if has_tests else None,
         "restore_callback_states_from_checkpoint": True,
         "report_to": config.report_to,
-        "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": is_on_cpu(),
         "fp16": plan.run.model.precision == "fp16",
         "remove_unused_columns": False,
         "logging_nan_inf_filter": False,
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "dataloader_pin_memory": pins_memory(),
         "disable_tqdm": True,
     }
     return TrainingArguments(**(ours | _without_loader_workers(config.extra)))

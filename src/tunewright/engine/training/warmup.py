@@ -53,7 +53,7 @@ def run_warmup_step(model: nn.Module, loss: LossFunction, batch: MicroBatch) -> 
     was_training, device = model.training, next(model.parameters()).device
     logger.info("warmup: %s", {name: tuple(tensor.shape) for name, tensor in batch.items()})
     model.train()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with torch.random.fork_rng():
         loss(model, {name: tensor.to(device) for name, tensor in batch.items()}).backward()
     model.zero_grad(set_to_none=True)
     model.train(was_training)

@@ -228,7 +228,7 @@ def render(plan: Plan, run: RunDir, *, has_tests: bool, has_pairs: bool, pad_id:
         **config.train.extra,
     }
     arguments = "\n".join(f"        {name}={value!r}," for name, value in values.items())
-    device = "        use_cpu=not torch.cuda.is_available(),"
+    device = "        use_cpu=not torch.accelerator.is_available(),"
     return SCRIPT.format(
         name=_in_docstring(run.name.replace("\n", " ")),
         **_base(plan),

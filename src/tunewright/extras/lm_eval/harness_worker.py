@@ -18,14 +18,15 @@ from lm_eval import utils
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from tunewright.engine.models.load_model import device, load_hf_tokenizer
+from tunewright.engine.models.load_model import load_hf_tokenizer
 from tunewright.engine.session_server import Operation, Operations, SessionServer, by_name, main
+from tunewright.engine.system.device import is_on_cpu
 from tunewright.errors import error
 from tunewright.extras.session_requests import BenchmarkRequest, BenchmarkResult
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.session_protocol import Send
 
-ROWS_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU is busy with one row, and padding only costs; not measured on a GPU
+ROWS_AT_ONCE_ON_GPU = 8  # a CPU is busy with one row, and padding only costs; not measured on a GPU
 RESAMPLES = 1000  # for metrics whose standard error has no formula
 
 
@@ -77,7 +78,7 @@ def _measured(
         tokenizer=load_hf_tokenizer(Path(plan.facts.model.tokenizer_folder), session.tokenizer),
         backend="seq2seq" if plan.run.task == "seq2seq" else "causal",
         max_length=session.positions(),
-        batch_size=ROWS_AT_ONCE[device().type],
+        batch_size=1 if is_on_cpu() else ROWS_AT_ONCE_ON_GPU,
     )
     results = lm_eval.simple_evaluate(
         model=lm, tasks=tasks, task_manager=manager, limit=rows, bootstrap_iters=RESAMPLES, log_samples=False

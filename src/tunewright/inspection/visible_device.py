@@ -1,0 +1,25 @@
+"""Which accelerator a process sees: one. Without a launcher, transformers would spread a run over all that it finds."""
+
+import os
+from collections.abc import Mapping
+
+# What CUDA, HIP (which reads CUDA's too, and prefers its own) and Level Zero take: names with commas between them.
+ALWAYS = ("CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+WHERE_SET = ("HIP_VISIBLE_DEVICES",)
+NONE = "-1"  # no driver has a device of this number
+
+
+def visible_device(index: int = 0) -> dict[str, str]:
+    """The environment of a process that sees only the accelerator of this number, counted among those visible here.
+
+    A number that there is none of leaves it none; the plan then refuses it. Not run with an accelerator.
+    """
+    names = [*ALWAYS, *(name for name in WHERE_SET if name in os.environ)]
+    return {name: _chosen(os.environ, name, index) for name in names}
+
+
+def _chosen(environment: Mapping[str, str], name: str, index: int) -> str:
+    if name not in environment:
+        return str(index)
+    visible = environment[name].split(",")
+    return visible[index].strip() if index < len(visible) else NONE

@@ -1,0 +1,54 @@
+"""What a plan does on devices other than the CPU: CUDA, MPS, XPU, and cards of the table."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tunewright.config.load_config import patch
+from tunewright.config.run_config import RunConfig
+from tunewright.errors import ConfigError
+from tunewright.inspection.machine_info import SpeedProbe
+from tunewright.planning.make_plan import make_plan
+from tunewright.planning.run_plan import InspectedFacts
+
+Build = Callable[..., InspectedFacts]
+GIB = 2**30
+
+
+def ask(**settings: object) -> RunConfig:
+    run = RunConfig.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm"})
+    return patch(run, {path.replace("__", "."): value for path, value in settings.items()})
+
+
+def probe(device: str, gib: int = 24, **fields: object) -> SpeedProbe:
+    rates = {"fp32": 1e13, "bf16": 3e13, "fp16": 3e13}
+    return SpeedProbe.model_validate(
+        {"device": device, "device_name": "Card", "memory_bytes": gib * GIB, "flops": rates, **fields}
+    )
+
+
+@pytest.mark.parametrize("device", ["cuda", "xpu", "mps"])
+def test_every_accelerator_has_a_plan_with_its_time(facts: Build, device: str) -> None:
+    plan = make_plan(ask(), facts(probe=probe(device)))
+    assert plan.time is not None and plan.fits
+    assert plan.facts.room_bytes == 24 * GIB
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_a_gpu_that_is_not_there_is_refused(facts: Build, device: str) -> None:
+    with pytest.raises(ConfigError, match="torch sees no GPU of this number"):
+        make_plan(ask(run__device_index=1), facts(probe=probe(device)))
+
+
+def test_another_gpu_is_taken(facts: Build) -> None:
+    assert make_plan(ask(run__device_index=1), facts(probe=probe("cuda"))).run.run.device_index == 1
+
+
+@pytest.mark.parametrize("setting", [{"model__quantization": "4bit"}, {"peft__init_lora_weights": "loftq"}])
+def test_apples_gpu_has_neither_bitsandbytes_nor_loftq(facts: Build, setting: dict[str, str]) -> None:
+    here = facts(probe=probe("cuda"))
+    here = here.model_copy(update={"machine": here.machine.model_copy(update={"has_bitsandbytes": True})})
+    make_plan(ask(**setting), here)
+    apple = here.model_copy(update={"machine": here.machine.model_copy(update={"probe": probe("mps")})})
+    with pytest.raises(ConfigError, match="MPS"):
+        make_plan(ask(**setting), apple)
