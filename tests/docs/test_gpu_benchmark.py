@@ -13,7 +13,7 @@ NEEDS_GPU = {"out of memory"}
 
 def run(output: Path, *words: str) -> tuple[int, dict, str]:
     command = [sys.executable, str(ROOT / "benchmarks/gpu/run.py"), "--tiny", "--output", str(output), *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (output / "report.json").is_file(), done.stderr[-3000:]
     return done.returncode, json.loads((output / "report.json").read_text()), done.stdout
 

@@ -259,8 +259,7 @@ def update_parts(
         **_held(run, model, kind),
         "adapter": 4 * trained,
         "gradients": 4 * trained,
-        "optimizer": gpu_memory.moments_bytes(optim, trained, 4),
-        "update": gpu_memory.roots_bytes(optim, trained, 4),
+        "optimizer": gpu_memory.moments_bytes(optim, trained, 4) + gpu_memory.roots_bytes(optim, trained, 4),
     }
 
 

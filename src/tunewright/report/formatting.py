@@ -51,7 +51,6 @@ PARTS: Mapping[str, str] = {
     "gradients": N_("gradients"),
     "optimizer": N_("optimizer"),
     "activations": N_("activations"),
-    "update": N_("the optimizer's step"),
     "loss": N_("loss"),
     "checkpoint": N_("the checkpoint's file while it is read"),
     "merged": N_("layers with LoRA in their weights"),
