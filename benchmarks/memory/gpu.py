@@ -24,8 +24,8 @@ SHAPES = {
 ROWS, TOKENS = 4, 1024
 # What is trained, rows packed or padded, activations recomputed.
 CELLS = (
-    ("lora", True, False), ("lora", True, True), ("lora", False, False), ("qlora", True, False), ("qlora", True, True),
-    ("qlora", False, False), ("full", False, False), ("full", False, True),
+    ("lora", True, False), ("lora", True, True), ("lora", False, False), ("lora8", True, False), ("lora8", True, True),
+    ("qlora", True, False), ("qlora", True, True), ("qlora", False, False), ("full", False, False), ("full", False, True),
 )  # fmt: skip
 
 

@@ -10,15 +10,17 @@ Left out: holes of the caching allocator, the CUDA context, workspaces of cuBLAS
 """
 
 import gc
+import logging
 import tempfile
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from bitsandbytes.functional import QuantState
-from bitsandbytes.nn import Linear4bit, Params4bit
+from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
@@ -28,6 +30,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, LlamaConfig
 
 from tunewright.config.run_config import RunConfig
+from tunewright.engine.models.activation_checkpointing import checkpoint_activations
 from tunewright.engine.models.peft_adapter import train_in_fp32
 from tunewright.inspection.model_info import ModelInfo, read_model
 from tunewright.kernels.cross_entropy import answer_loss, plain_loss
@@ -41,6 +44,7 @@ from tunewright.planning.memory_estimate import (
     update_parts,
 )
 
+logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
 META = torch.device("meta")
 BLOCK_BYTES = 512  # what the caching allocator rounds up to
 BLOCK, DOUBLE_BLOCK = 64, 256  # NF4 values that share a scale, and scales that share one once more
@@ -49,7 +53,10 @@ ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_pro
 
 @dataclass(frozen=True)
 class Step:
-    """What is trained how: `kind` lora, qlora or full; `rows` of `tokens` each in a micro-batch, packed or padded."""
+    """What is trained how: `kind` lora, lora8 (LLM.int8), qlora (NF4) or full.
+
+    A micro-batch has `rows` of `tokens` each, packed or padded, of which the last `learned` are label tokens.
+    """
 
     config: LlamaConfig
     kind: str
@@ -88,7 +95,7 @@ class Card(TorchDispatchMode):
             args = (args[0], self._without_masks(args[1]), *args[2:])
         held = self._inside(name, args)
         tree_map_only(Tensor, self._count, held)
-        result = func(*args, **(kwargs or {}))
+        result = self._in_8_bits(name, args) or func(*args, **(kwargs or {}))
         tree_map_only(Tensor, self._count, result)
         del held
         return result
@@ -119,7 +126,17 @@ class Card(TorchDispatchMode):
             in_fp32 = query.new_empty((*query.shape[:-1], query.shape[-1] + 1), dtype=torch.float32)
             is_grouped = query.shape[1] != key.shape[1]
             return [in_fp32, *(torch.empty_like(query) for _ in range(2 if is_grouped else 0))]
+        if "int8_mixed_scaled_mm" in name:
+            return [args[0].new_empty((len(args[1]), len(args[2])), dtype=torch.int32)]
         return [args[0].new_empty(args[2])] if "gemm_4bit" in name else []
+
+    def _in_8_bits(self, name: str, args: Any) -> tuple[Tensor, ...] | None:
+        """What the two operators of LLM.int8 give whose meta kernels ask how many columns are outliers: none."""
+        none = args[0].new_empty(0, dtype=torch.int64) if "int8" in name else None
+        if "int8_vectorwise_quant" in name:
+            rows = args[0].new_empty(args[0].shape[:-1], dtype=torch.float32)
+            return torch.empty_like(args[0], dtype=torch.int8), rows, none
+        return (args[0].new_empty((len(args[1]), len(args[2]))), none) if "int8_mixed_scaled_mm" in name else None
 
 
 def _padded(
@@ -159,39 +176,52 @@ def build(step: Step) -> nn.Module:
     else:
         base.requires_grad_(False)
         if step.kind == "qlora":
-            _store_in_4_bits(base, step.dtype)
+            _replace_linear(base, lambda out, into: _in_4_bits(out, into, step.dtype))
+        if step.kind == "lora8":
+            _replace_linear(base, _in_8_bits)
         lora = LoraConfig(r=step.r, lora_alpha=2 * step.r, lora_dropout=step.dropout, target_modules=list(step.targets))
         model = get_peft_model(base, lora, low_cpu_mem_usage=True).to(META)
         train_in_fp32(model)
-    if step.checkpointing:
+    if step.checkpointing and step.kind == "full":
         base.activation_checkpointing_enable({"use_reentrant": False})
-        base.disable_input_require_grads()
+    elif step.checkpointing:
+        checkpoint_activations(model)
     return model.train()
 
 
-def _store_in_4_bits(base: nn.Module, dtype: torch.dtype) -> None:
-    """The linear layers inside the blocks as bitsandbytes holds them: packed values, and scales of scales."""
+def _replace_linear(base: nn.Module, make: Callable[[int, int], nn.Module]) -> None:
+    """Store the linear layers inside the blocks otherwise."""
     for name, layer in list(base.named_modules()):
-        if not isinstance(layer, nn.Linear) or ".layers." not in f".{name}.":
-            continue
-        out, into = layer.weight.shape
-        with META:
-            stored = Linear4bit(into, out, bias=False, compute_dtype=dtype, quant_type="nf4")
-            scales = out * into // BLOCK
-            outer = QuantState(
-                absmax=torch.empty(-(-scales // DOUBLE_BLOCK)), code=torch.empty(256), blocksize=DOUBLE_BLOCK,
-                dtype=torch.float32,
-            )  # fmt: skip
-            state = QuantState(
-                absmax=torch.empty(scales, dtype=torch.uint8), shape=layer.weight.shape, code=torch.empty(16),
-                blocksize=BLOCK, quant_type="nf4", dtype=dtype, offset=torch.empty(()), state2=outer,
-            )  # fmt: skip
-            packed = torch.empty((out * into // 2, 1), dtype=torch.uint8)
-        stored.weight = Params4bit(
-            packed, requires_grad=False, quant_state=state, bnb_quantized=True, quant_type="nf4", module=stored
-        )
-        stored.quant_state = state
-        base.set_submodule(name, stored)
+        if isinstance(layer, nn.Linear) and ".layers." in f".{name}.":
+            with META:
+                base.set_submodule(name, make(*layer.weight.shape))
+
+
+def _in_8_bits(out: int, into: int) -> Linear8bitLt:
+    """A layer as bitsandbytes holds it in 8 bits: values, and a scale for each row."""
+    layer = Linear8bitLt(into, out, bias=False, has_fp16_weights=False, threshold=6.0)
+    values = torch.empty((out, into), dtype=torch.int8)
+    layer.weight = Int8Params(values, requires_grad=False, has_fp16_weights=False, CB=values, SCB=torch.empty(out))
+    return layer
+
+
+def _in_4_bits(out: int, into: int, dtype: torch.dtype) -> Linear4bit:
+    """A layer as bitsandbytes holds it in NF4: two values a byte, scales, and scales of these."""
+    layer, scales = Linear4bit(into, out, bias=False, compute_dtype=dtype, quant_type="nf4"), out * into // BLOCK
+    outer = QuantState(
+        absmax=torch.empty(-(-scales // DOUBLE_BLOCK)), code=torch.empty(256), blocksize=DOUBLE_BLOCK,
+        dtype=torch.float32,
+    )  # fmt: skip
+    state = QuantState(
+        absmax=torch.empty(scales, dtype=torch.uint8), shape=torch.Size((out, into)), code=torch.empty(16), blocksize=BLOCK,
+        quant_type="nf4", dtype=dtype, offset=torch.empty(()), state2=outer,
+    )  # fmt: skip
+    packed = torch.empty((out * into // 2, 1), dtype=torch.uint8)
+    layer.weight = Params4bit(
+        packed, requires_grad=False, quant_state=state, bnb_quantized=True, quant_type="nf4", module=layer
+    )
+    layer.quant_state = state
+    return layer
 
 
 def _batch(step: Step) -> dict[str, Tensor]:
@@ -251,7 +281,7 @@ def planned(step: Step) -> dict[str, int]:
     """The plan's bytes by part for the same step on a card, without what the process takes beside it."""
     model = facts_of(step.config)
     settings = {
-        "model": {"name": "traced", "quantization": "4bit" if step.kind == "qlora" else "none", "precision": "bf16"},
+        "model": {"name": "traced", "quantization": {"qlora": "4bit", "lora8": "8bit"}.get(step.kind, "none"), "precision": "bf16"},
         "data": {"train": "rows.jsonl", "max_length": step.tokens}, "task": "causal_lm",
         "train": {
             "per_device_train_batch_size": step.rows, "gradient_accumulation_steps": 2,

@@ -73,6 +73,8 @@ def test_the_closed_form_is_near_the_trace(
         ("lora", True, False, ALL),
         ("lora", True, True, QV),
         ("lora", False, True, ALL),
+        ("lora8", True, False, ALL),
+        ("lora8", False, True, ALL),
         ("qlora", True, False, ALL),
         ("qlora", False, True, ALL),
         ("full", False, False, ALL),

@@ -67,9 +67,16 @@ def roots_bytes(optim: str, trained: int, size: int) -> int:
 
 
 def kept_by_adapters(
-    model: ModelInfo, groups: Sequence[LinearGroup], num_blocks: int, *, size: int, rank: int, has_dropout: bool
+    model: ModelInfo,
+    groups: Sequence[LinearGroup],
+    num_blocks: int,
+    *,
+    size: int,
+    rank: int,
+    has_dropout: bool,
+    quantization: str = "none",
 ) -> Kept:
-    """Of a frozen model whose adapters are in fp32; frozen layers keep nothing.
+    """Of a frozen model whose adapters are in fp32; frozen layers keep nothing, but those in 8 bits their input.
 
     An adapter keeps its layer's input in fp32. Below fp32 each has a copy of its own; in fp32 layers that read the same share
     it, and attention's result is kept already. With dropout each keeps its own, and a mask of one byte.
@@ -81,6 +88,8 @@ def kept_by_adapters(
         inputs = num_blocks * FP32 * sum(width for width, role in {_input(g, model) for g in groups} if role)
     own = inputs + sum(FP32 * rank * g.count for g in groups)
     block = 2 * FP32 * model.hidden_size + _attention(model, size) + 3 * size * i
+    if quantization == "8bit":
+        block += size * (2 * model.hidden_size + i)
     reads_inner = any(g.in_features == i for g in groups)
     # At the widest adapter on the way forward: the layer's product, the adapter's and that scaled; what comes after is not
     # kept yet. At the activation on the way back the input of the layer behind it is free again.

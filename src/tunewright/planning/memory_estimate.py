@@ -242,6 +242,7 @@ def _kept_on_gpu(
         size=PRECISION_BYTES[kind.precision],
         rank=rank if isinstance(rank, int) else 0,
         has_dropout=has_dropout,
+        quantization=run.model.quantization,
     )
 
 
