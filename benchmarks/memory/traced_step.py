@@ -166,6 +166,13 @@ for name in WAYS.values():
     AttentionMaskInterface.register(name, lambda *_, **__: None)
 
 
+class _FusedDropout(nn.Dropout):
+    """Dropout as CUDA fuses it, with a mask of bytes; other devices draw numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.native_dropout(x, self.p, True)[0]
+
+
 def build(step: Step) -> nn.Module:
     """The model of a step on the meta device: nothing is allocated."""
     config = LlamaConfig(**{**step.config.to_dict(), "use_cache": False})
@@ -182,6 +189,9 @@ def build(step: Step) -> nn.Module:
         lora = LoraConfig(r=step.r, lora_alpha=2 * step.r, lora_dropout=step.dropout, target_modules=list(step.targets))
         model = get_peft_model(base, lora, low_cpu_mem_usage=True).to(META)
         train_in_fp32(model)
+        for name, module in list(model.named_modules()):
+            if isinstance(module, nn.Dropout):
+                model.set_submodule(name, _FusedDropout(module.p))
     if step.checkpointing and step.kind == "full":
         base.activation_checkpointing_enable({"use_reentrant": False})
     elif step.checkpointing:

@@ -1,5 +1,7 @@
 """The plan's closed form against a trace of the real architecture. What the process takes beside it: benchmarks/plan."""
 
+from typing import Any
+
 import pytest
 import torch
 from peft import LoraConfig
@@ -92,6 +94,29 @@ def test_a_plan_for_a_gpu_is_near_our_own_step_as_it_would_run_there(
     )  # fmt: skip
     step = Step(config, kind, rows, tokens, packed, checkpointing, targets=tuple(targets))
     assert sum(planned(step).values()) == pytest.approx(traced(step), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"rows": 4, "tokens": 1024},
+        {"rows": 2, "tokens": 2048, "dropout": 0.1},
+        {"rows": 2, "tokens": 2048, "packed": False, "checkpointing": True, "dropout": 0.1},
+        {"kind": "qlora", "rows": 2, "tokens": 2048, "r": 128},
+        {"rows": 8, "tokens": 1024, "targets": ("gate_proj", "up_proj", "down_proj")},
+        {"rows": 8, "tokens": 1024, "checkpointing": True, "targets": ("o_proj",)},
+        {"rows": 1, "tokens": 256, "r": 256, "learned": 1.0},
+    ],
+    ids=str,
+)
+def test_shapes_and_settings_that_the_formula_was_not_written_by(step: dict[str, Any]) -> None:
+    """Widths of Qwen3-0.6B, whose heads are together twice as wide as the model."""
+    config = LlamaConfig(
+        vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=4, num_attention_heads=16,
+        num_key_value_heads=8, head_dim=128, tie_word_embeddings=True, max_position_embeddings=8192,
+    )  # fmt: skip
+    whole = Step(config, **{"kind": "lora", "packed": True, **step})
+    assert sum(planned(whole).values()) == pytest.approx(traced(whole), rel=0.1)
 
 
 def test_our_count_is_torchs_own() -> None:
