@@ -23,6 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tunewright.rundir.run_dir import RunDir
+
 HERE = Path(__file__).parent
 GIB = 2**30
 # vocabulary, hidden, intermediate, layers, heads, key and value heads
@@ -34,7 +36,7 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 # Steps that are not counted: kernels are chosen and the allocator grows in them.
 WARM_STEPS = 2
 ENDED = ("finished", "stopped", "failed", "lost", "damaged")
-LOOK_SECONDS = 90.0
+LOOK_SECONDS, ENDING_SECONDS = 90.0, 20.0
 # A part begins only if this much is left of its limit.
 LEAST_SHARE = 0.5
 Found = dict[str, Any]
@@ -124,7 +126,20 @@ class Bench:
             "--offline",
         ]
         words += [word for key, value in sets.items() for word in ("--set", f"{key}={_as_text(value)}")]
-        return json.loads(self.command(words, seconds=seconds)) | {"place": place}
+        with _ended(place):
+            return json.loads(self.command(words, seconds=seconds)) | {"place": place}
+
+
+@contextmanager
+def _ended(place: Path) -> Iterator[None]:
+    """Whatever becomes of a block, afterwards nothing computes in this run: its processes do not end with their caller."""
+    try:
+        yield
+    finally:
+        run, until = RunDir(place), time.monotonic() + ENDING_SECONDS
+        while (place / "run.json").is_file() and run.state() not in ENDED and time.monotonic() < until:
+            run.request(now=True)
+            time.sleep(0.1)
 
 
 def _words(draw: random.Random, size: int) -> str:
@@ -193,7 +208,8 @@ def resume(bench: Bench) -> Found:
         digests[name], losses[name] = _digest(run["place"]), _losses(run["place"])
     place = bench.folder / "runs" / "stopped"
     at = _stopped(bench, model, rows, place, steps // 3, sets)
-    bench.command([sys.executable, "-m", "tunewright", "runs", "resume", str(place), "--json", "-q"], seconds=90)
+    with _ended(place):
+        bench.command([sys.executable, "-m", "tunewright", "runs", "resume", str(place), "--json", "-q"], seconds=90)
     digests["stopped"], losses["stopped"] = _digest(place), _losses(place)
     repeats, exact = digests["unbroken"] == digests["again"], digests["unbroken"] == digests["stopped"]
     furthest = max(abs(a - b) for a, b in zip(losses["unbroken"], losses["stopped"], strict=True))
@@ -205,9 +221,7 @@ def resume(bench: Bench) -> Found:
 
 def _stopped(bench: Bench, model: Path, rows: Path, place: Path, step: int, sets: Mapping[str, object]) -> int:
     """Start a run, stop it after this step; the step it was stopped at."""
-    from tunewright.rundir.run_dir import RunDir
-
-    settings = {"run.output_dir": str(place), **{k.replace("__", "."): v for k, v in sets.items()}}
+    settings = {"run.output_dir": place, "train.seed": 42, **{k.replace("__", "."): v for k, v in sets.items()}}
     words = [
         sys.executable,
         "-m",
@@ -220,20 +234,19 @@ def _stopped(bench: Bench, model: Path, rows: Path, place: Path, step: int, sets
         "--force",
         "--offline",
     ]
-    words += ["--set", "train.seed=42"]
-    bench.command([*words, *(w for k, v in settings.items() for w in ("--set", f"{k}={_as_text(v)}"))], seconds=90)
-    run, until = RunDir(place), time.monotonic() + 90
-    while time.monotonic() < until:
-        last = run.last_event()
-        if last and last.step >= step and not run.is_asked_to_stop():
-            run.request(now=False)
-        if run.state() in ENDED:
-            break
-        time.sleep(0.02)
-    if run.state() != "stopped":
-        raise Failed(f"the run was to stop after step {step}, and is {run.state()}")
-    event = run.last_event()
-    return event.step if event else 0
+    words += [word for key, value in settings.items() for word in ("--set", f"{key}={_as_text(value)}")]
+    with _ended(place):
+        bench.command(words, seconds=90)
+        run, until = RunDir(place), min(time.monotonic() + 90, bench.until)
+        while run.state() not in ENDED and time.monotonic() < until:
+            last = run.last_event()
+            if last and last.step >= step and not run.is_asked_to_stop():
+                run.request(now=False)
+            time.sleep(0.02)
+        event = run.last_event()
+        if run.state() != "stopped" or event is None:
+            raise Failed(f"the run was to stop after step {step}, and is {run.state()}")
+        return event.step
 
 
 def _digest(place: Path) -> str:
