@@ -63,7 +63,7 @@ def resident_moments(optim: str, trained: int, size: int) -> int:
 
 def roots_bytes(optim: str, trained: int, size: int) -> int:
     """What torch's Adam takes in its own step unless it is fused: the roots of all second moments at once."""
-    return size * trained if optim == "adamw_torch" else 0
+    return size * trained if optim in ("adamw_torch", "loraplus") else 0
 
 
 def kept_by_adapters(

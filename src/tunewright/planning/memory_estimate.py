@@ -6,7 +6,7 @@ layers (q, k, v share theirs; so do gate and up), the MLP's gate, activation and
 That is a CPU's; what training takes on a GPU is in `gpu_memory.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunewright.config.methods import Scaled
 from tunewright.config.resolved_config import ResolvedConfig
@@ -325,7 +325,9 @@ def full_fine_tuning(
     """What training every weight would take: gradients and both of Adam's moments as precise as the weights."""
     size = PRECISION_BYTES[kind.precision]
     if kind.is_gpu:
-        return _in_full_on_gpu(run, model, step, size, recomputed=kind.checkpointing)
+        # An output layer that is trained needs the logits of all tokens.
+        loss = _loss_on_gpu(run, model, step, num_labels=num_labels, kind=replace(kind, answer_loss=False))
+        return _in_full_on_gpu(run, model, step, size, loss=loss, recomputed=kind.checkpointing)
     activations = activation_bytes(
         model,
         AdapterSize(model.linear),
@@ -347,20 +349,24 @@ def full_fine_tuning(
 
 
 def _in_full_on_gpu(
-    run: ResolvedConfig, model: ModelInfo, step: BatchShape, size: int, *, recomputed: bool
+    run: ResolvedConfig, model: ModelInfo, step: BatchShape, size: int, *, loss: int, recomputed: bool
 ) -> MemoryEstimate:
-    """The same on a GPU; an output layer that is trained needs the logits of all tokens.
-
-    The optimizer's own step, which transformers fuses unless told otherwise, takes nothing more.
-    """
+    """The same on a GPU. The optimizer's own step, which transformers fuses unless told otherwise, takes nothing more."""
     trained, blocks = model.num_parameters, model.num_layers + model.num_decoder_layers
-    held = {"libraries": GPU_CONTEXT_BYTES, "weights": size * trained, "gradients": size * trained}
-    moments = gpu_memory.moments_bytes(run.train.optim, trained, size)
+    kept = gpu_memory.kept_in_full(model, blocks, size=size)
     activations, loss = gpu_memory.at_the_peak(
-        model, gpu_memory.kept_in_full(model, blocks, size=size), blocks, step.tokens, size=size, recomputed=recomputed,
-        loss=gpu_memory.causal_loss_bytes(model, step.tokens, size=size, chunk=None),
-    )  # fmt: skip
+        model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=recomputed
+    )
     at_the_end = gpu_memory.vocabulary_gradients(model, size)
     if at_the_end > activations + loss:
         activations, loss = at_the_end, 0
-    return MemoryEstimate(parts={**held, "optimizer": moments, "activations": activations, "loss": loss})
+    return MemoryEstimate(
+        parts={
+            "libraries": GPU_CONTEXT_BYTES,
+            "weights": size * trained,
+            "gradients": size * trained,
+            "optimizer": gpu_memory.moments_bytes(run.train.optim, trained, size),
+            "activations": activations,
+            "loss": loss,
+        }
+    )
