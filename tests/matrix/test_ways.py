@@ -11,6 +11,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel
 
+from tests import varlen_reference
 from tunewright import api
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import load_tokenizer
@@ -30,6 +31,7 @@ from tunewright.kernels.packing import (
     packing_unsupported,
     varlen_loss,
 )
+from tunewright.kernels.varlen_attention import VARLEN
 from tunewright.rundir.event_log import EventLog
 
 from .conftest import FAMILIES
@@ -44,7 +46,6 @@ NO_ANSWER_LOSS = {
 # Attention of their own (biases by distance), not chosen by name; attention with dropout.
 NO_PACKING = {"bloom", "falcon", "gpt2"}
 # Makes its mask without positions, so packed rows would see each other: a run finds that out and pads.
-NO_POSITIONS = {"opt"}
 SYSTEM = [40, 41, 42, 43, 44, 45, 46, 47, 48, 49]
 
 
@@ -127,15 +128,37 @@ def test_packed_rows_give_the_loss_and_gradients_of_padded_ones_or_say_why_not(
     assert_equal_losses(plain, measure(model, plain_loss, pad_right(rows, 0)))
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - NO_PACKING - set(NO_ANSWER_LOSS) - NO_POSITIONS))
-def test_packed_rows_by_the_librarys_own_attention_are_the_plain_ones(
-    family: str, tiny_model: Callable[..., Path], shop_rows: Path
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - NO_PACKING - set(NO_ANSWER_LOSS)))
+def test_packed_rows_as_a_gpu_computes_them_are_the_plain_ones(
+    family: str, share: bool, tiny_model: Callable[..., Path], shop_rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way that a GPU takes with flash_attn; torch's attention stands in for it here."""
+    """Plain attention stands in for torch's kernel, which no CPU has."""
+    monkeypatch.setattr("tunewright.kernels.varlen_attention.varlen_attn", varlen_reference.varlen_attn)
     model, rows = adapted(tiny_model(family), shop_rows), rows_of(shared_prefix=True)
     plain = measure(model, plain_loss, pad_right(rows, 0))
-    assert_equal_losses(plain, measure(model, varlen_loss, pack(rows, share=False)))
-    assert_equal_row_losses(model.eval(), varlen_loss, pack(rows, share=False), rows)
+    packed = pack(rows, share=share)
+    undo = attend_by_document(model, VARLEN)
+    assert_equal_losses(plain, measure(model, varlen_loss, packed))
+    assert_equal_row_losses(model.eval(), varlen_loss, packed, rows)
+    assert_equal_losses(plain, measure(model, plain_loss, pad_right(rows, 0)))  # rows in no pack are attended as before
+    undo()
+    assert_equal_losses(plain, measure(model, plain_loss, pad_right(rows, 0)))
+
+
+def test_checkpointed_layers_ask_the_kernel_of_a_gpu_again(
+    tiny_model: Callable[..., Path], shop_rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunewright.kernels.varlen_attention.varlen_attn", varlen_reference.varlen_attn)
+    model, rows = adapted(tiny_model("llama"), shop_rows), rows_of(shared_prefix=True)
+    plain = measure(model, plain_loss, pad_right(rows, 0))
+    checkpoint_activations(model)
+    attend_by_document(model, VARLEN)
+    model.train()
+    loss = varlen_loss(model, pack(rows, share=True))
+    loss.backward()
+    gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None])
+    assert_equal_losses(plain, LossAndGradients(float(loss.detach()), gradients))
 
 
 def test_long_rows_are_packed_in_blocks(tiny_model: Callable[..., Path], shop_rows: Path) -> None:

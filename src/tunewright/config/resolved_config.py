@@ -43,6 +43,7 @@ from tunewright.config.run_config import (
 )
 from tunewright.config.section import Count, Positive, Share
 from tunewright.config.tasks import Task
+from tunewright.config.upstream_choices import Optimizer
 
 
 class ResolvedModelConfig(ModelConfig):
@@ -69,6 +70,7 @@ class ResolvedTrainConfig(TrainConfig):
     learning_rate: LearningRate
     per_device_train_batch_size: Positive
     gradient_accumulation_steps: Positive
+    optim: Optimizer
     activation_checkpointing: bool
     eval_steps: Positive
 

@@ -225,8 +225,12 @@ class TrainConfig(UpstreamSection):
     max_grad_norm: NotNegative = Field(
         default=1.0, description=N_("Gradients with a larger norm are clipped to this; 0 turns clipping off.")
     )
-    optim: Optimizer = Field(
-        default="adamw_torch", description=N_("Optimizer, by transformers' name; for LoRA also loraplus and lorafa.")
+    optim: Optimizer | Auto = Field(
+        default=AUTO,
+        description=N_(
+            "Optimizer, by transformers' name; for LoRA also loraplus and lorafa. `auto` is AdamW, fused on a GPU, and "
+            "paged beside a base in 4 bits."
+        ),
     )
     loraplus_lr_ratio: Annotated[Number, Field(ge=1, le=1e6)] = Field(
         default=16.0, description=N_("With loraplus: how much faster the B matrices learn than the A matrices.")

@@ -35,8 +35,7 @@ class SpeedProbe(FrozenModel):
 
     `matmul` are those of bare products on a CPU: in fp32 by library, and in 8 bits; what is not exact is left out.
     `busy_share` is how much of the processor others used just before. Of a device in the table (planning/device_table.py), which is
-    not here, nothing is measured. `has_flash_attention`: a GPU with the package flash_attn; `has_varlen_attention`: one that
-    torch's own kernels for packed rows are for.
+    not here, nothing is measured. `has_varlen_attention`: a GPU that torch's kernel for packed rows is for.
     """
 
     device: str
@@ -46,7 +45,6 @@ class SpeedProbe(FrozenModel):
     matmul: dict[str, Rate] = Field(default_factory=dict)
     busy_share: float = Field(default=0.0, ge=0.0, le=1.0)
     is_measured: bool = True
-    has_flash_attention: bool = False
     has_varlen_attention: bool = False
 
     @property

@@ -16,9 +16,8 @@ from tunewright.data.tokenized.micro_batches import SharedPrefix, packs, shared_
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
 from tunewright.kernels.cross_entropy import MicroBatch, causal_model, chunked_cross_entropy
 from tunewright.kernels.document_attention import NAME
+from tunewright.kernels.varlen_attention import VARLEN, layout_of
 
-# transformers' name for it; its attention stays inside rows whose positions restart.
-FLASH = "flash_attention_2"
 ATTENTION_DROPOUT = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
 
 
@@ -94,27 +93,31 @@ def packed_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) ->
 
 
 def varlen_loss(model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
-    """The same where transformers itself keeps attention inside rows, as it sees from positions that restart.
+    """The same by torch's kernel for packed rows (kernels/varlen_attention.py). Not run on a GPU.
 
-    With flash_attn nothing outside of them is computed (not run: no GPU was available); with torch's attention it is masked.
+    Raises: CannotPack where the model's attention does not take documents.
     """
     causal = causal_model(model)
+    assert causal.base_model.config._attn_implementation == VARLEN, "attend_by_document comes first"
+    # A mask of four dimensions is handed on as it is; without one transformers would make that of all tokens with all, unread.
+    unread = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=batch["input_ids"].device)
     hidden_1PD = causal.base_model(
-        input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
-    ).last_hidden_state
+        input_ids=batch["input_ids"], position_ids=batch["position_ids"], attention_mask=unread, use_cache=False,
+        layout=layout_of(batch["spans"]),
+    ).last_hidden_state  # fmt: skip
     head = causal.get_output_embeddings()
     rows_N = batch["rows"] if by_row else None
     return chunked_cross_entropy(hidden_1PD[0, batch["predicts"]], head.weight, batch["labels"], rows_N)
 
 
-def attend_by_document(model: nn.Module) -> Callable[[], None]:
-    """Let the model's attention accept documents; without them it computes as before. Returns a function that undoes it.
+def attend_by_document(model: nn.Module, name: str = NAME) -> Callable[[], None]:
+    """Let the model's attention, ours of this name, accept documents; without them it computes as before.
 
-    It stays on through the backward pass, in which a checkpointed layer calls attention once more.
+    Returns a function that undoes it. It stays on through the backward pass, in which a checkpointed layer calls it once more.
     """
     config = causal_model(model).base_model.config
     before = config._attn_implementation
-    config._attn_implementation = NAME
+    config._attn_implementation = name
 
     def undo() -> None:
         config._attn_implementation = before
@@ -125,7 +128,7 @@ def attend_by_document(model: nn.Module) -> Callable[[], None]:
 def packing_unsupported(model: nn.Module, longest: int) -> str | None:
     """Why packing does not support this model for rows of up to `longest` tokens; None if its attention sees whole rows."""
     backbone = causal_model(model).base_model
-    if not backbone._supports_attention_backend or backbone.config._attn_implementation not in ("sdpa", FLASH):
+    if not backbone._supports_attention_backend or backbone.config._attn_implementation != "sdpa":
         return "its attention cannot be chosen"
     settings = backbone.config.to_dict()
     if any(settings.get(name) for name in ATTENTION_DROPOUT):

@@ -72,6 +72,7 @@ def facts_on(facts: InspectedFacts, device_name: str) -> InspectedFacts:
         device_name=device.title,
         memory_bytes=memory,
         is_measured=False,
+        has_varlen_attention=bool(device.bf16),  # both begin with Ampere
         flops={name: peak * 1e12 * OF_PEAK for name, peak in peaks.items() if peak},
     )
     machine = MachineInfo(

@@ -19,6 +19,8 @@ from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 ONEDNN_GAIN = 1.15
 # Rounding the inputs takes a third of what a product in 8 bits takes.
 INT8_GAIN = 1.5
+# Of torch.nn.attention.varlen (FlashAttention 2).
+MOST_HEAD_SIZE, HEAD_SIZE_STEP = 256, 8
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,13 @@ def _packing(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
     probe = facts.machine.probe
     if facts.is_on_cpu or probe is None:
         return None
-    if not probe.has_flash_attention:
-        return N_("on a GPU without flash_attn rows are padded; one mask over all of them would cost more")
-    return N_("flash_attn computes only in bf16 and fp16") if run.model.precision == "fp32" else None
+    if not probe.has_varlen_attention:
+        return N_("torch has no kernel for packed rows on this device, and one mask over all of them would cost more")
+    if run.model.precision == "fp32":
+        return N_("on a GPU rows are packed only in bf16 and fp16")
+    size = facts.model.head_dim
+    is_possible = size <= MOST_HEAD_SIZE and size % HEAD_SIZE_STEP == 0
+    return None if is_possible else N_("torch's kernel for packed rows needs heads of 8, 16, ... 256 numbers")
 
 
 def _shared_prefix(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
@@ -80,8 +86,6 @@ def _shared_prefix(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
         return reason
     if not run.fast_paths.get("packing", True):
         return N_("it needs packing, which is switched off")
-    if not facts.is_on_cpu:
-        return N_("attention over shared prefixes is for CPUs only")
     has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
     return N_("with dropout each row draws its own mask") if has_dropout else None
 

@@ -87,7 +87,7 @@ def what_would_help(plan: Plan) -> dict[str, object]:
     if "train.activation_checkpointing" in user_settings and not run.train.activation_checkpointing:
         advice["checkpointing"] = "true"
     if run.model.quantization == "none" and "model.quantization" in user_settings:
-        advice["quantization"] = "8bit"
+        advice["quantization"] = "8bit" if plan.facts.is_on_cpu else "4bit"
     elif run.model.quantization == "none" and not plan.facts.machine.has_bitsandbytes:
         advice["package"] = "bitsandbytes"
     shorter = max(SHORTEST, plan.facts.data.lengths["median"])

@@ -15,7 +15,7 @@ from tunewright.config.section import AUTO
 from tunewright.i18n import N_
 from tunewright.planning.compatibility import check_method
 from tunewright.planning.fast_paths import fast_paths
-from tunewright.planning.resolve import effective_batch, estimate_for, largest_step
+from tunewright.planning.resolve import effective_batch, estimate_for, largest_step, optimizer
 from tunewright.planning.resolve_adapter import choice
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 
@@ -73,7 +73,14 @@ def _checkpointing(run: ResolvedConfig) -> str:
 
 
 def _eight_bit(run: ResolvedConfig, facts: InspectedFacts) -> Changes | None:
-    return {"model.quantization": "8bit"} if run.model.quantization == "none" else None
+    is_next = run.model.quantization == "none" and facts.is_on_cpu
+    return {"model.quantization": "8bit"} if is_next else None
+
+
+def _nf4(run: ResolvedConfig, facts: InspectedFacts) -> Changes | None:
+    """On a GPU at once: QLoRA's 4 bits are what adapters are trained on there, and 8 bits compute outliers apart."""
+    is_next = run.model.quantization == "none" and not facts.is_on_cpu
+    return {"model.quantization": "4bit"} if is_next else None
 
 
 def _four_bit(run: ResolvedConfig, facts: InspectedFacts) -> Changes | None:
@@ -96,6 +103,10 @@ RUNGS = (
     LadderStep(
         _eight_bit, N_("weights of the base"), _weights,
         N_("the base in 8 bits fits into {free} GiB"), in_training=False,
+    ),
+    LadderStep(
+        _nf4, N_("weights of the base"), _weights,
+        N_("the base in 4 bits (NF4, its scales quantized once more) fits into {free} GiB"), in_training=False,
     ),
 )  # fmt: skip
 # Before a run nothing is given up by a second rounding of the weights.
@@ -126,6 +137,9 @@ def fit(run: ResolvedConfig, facts: InspectedFacts, *, config: RunConfig) -> tup
             run = smaller
             values = {"free": f"{facts.room_bytes / 2**30:.1f}", "batch": effective_batch(run)}
             choices.update({path: choice(path, value, rung.reason, **values) for path, value in changes.items()})
+    if value_at(config, "train.optim") == AUTO and (suited := optimizer(run, facts)).value != run.train.optim:
+        run = patch(run, {"train.optim": suited.value})
+        choices["train.optim"] = suited
     return run, list(choices.values())
 
 

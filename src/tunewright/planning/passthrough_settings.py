@@ -16,12 +16,13 @@ KEYS_ARE_PATTERNS = ("rank_pattern", "alpha_pattern", "lambda_pattern", "n_frequ
 TEXT_IS_PATTERN = ("exclude_modules", "layers_pattern")
 # Declared options whose values need parts that may be missing here, or other settings beside them.
 OPEN = ("optim", "lr_scheduler_type", "report_to")
+ADAMW = "adamw_torch"  # needs nothing
 
 
 def passed_on(run: RunConfig) -> list[str]:
     """The settings of a run that only upstream can check, by dotted path."""
     usual = dict(TrainConfig())
-    unusual = [f"train.{name}" for name in OPEN if dict(run.train)[name] != usual[name]]
+    unusual = [f"train.{name}" for name in OPEN if dict(run.train)[name] not in (usual[name], ADAMW)]
     targets = ["peft.target_modules"] if target_pattern(run) else []
     return [*unusual, *(f"{name}.{key}" for name in ("train", "peft") for key in dict(run)[name].extra), *targets]
 

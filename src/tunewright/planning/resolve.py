@@ -44,13 +44,19 @@ ROWS_WRITTEN_AT_ONCE = 64
 CACHE_BYTES = 2**29
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter.
 CPU_BF16_GAIN = 3.0
-GPU_BF16_GAIN = 1.3
+GPU_BF16_GAIN = 1.3  # of what is said about a finished run; a plan takes bf16 wherever a GPU computes it
 
 
 # Reasons by whether the device was measured, or is in the table of planning/device_table.py.
 BF16 = {
     True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
     False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
+}
+GPU_BF16 = {
+    True: N_("this GPU computes in bf16, in half the memory; measured here: {bf16} against {fp32} GFLOP/s in fp32"),
+    False: N_(
+        "this GPU computes in bf16, in half the memory; by the table, not measured: {bf16} against {fp32} GFLOP/s"
+    ),
 }
 FP32 = {
     True: N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
@@ -65,7 +71,9 @@ def _precision(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     rates = {name: rate / 1e9 for name, rate in probe.flops.items() if name in ("fp32", "bf16")}
     values = {"fp32": f"{rates['fp32']:.0f}", "bf16": f"{rates.get('bf16', 0):.0f}"}
     gain = rates.get("bf16", 0) / rates["fp32"]
-    if gain > (CPU_BF16_GAIN if facts.is_on_cpu else GPU_BF16_GAIN):
+    if not facts.is_on_cpu and "bf16" in rates:
+        return choice("model.precision", "bf16", GPU_BF16[probe.is_measured], **values)
+    if gain > CPU_BF16_GAIN:
         return choice("model.precision", "bf16", BF16[probe.is_measured], **values)
     if facts.is_on_cpu and gain > 1:
         reason = N_(
@@ -195,6 +203,17 @@ def _eval_steps(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 def _quantization(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
     return choice("model.quantization", "none", N_("the base's weights stay as they are while there is room for them"))
+
+
+def optimizer(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    """AdamW: fused where torch has one kernel for all parameters, paged beside weights in 4 bits, as QLoRA is."""
+    probe = facts.machine.probe
+    if facts.is_on_cpu or probe is None:
+        return choice("train.optim", "adamw_torch", N_("AdamW, as torch computes it"))
+    if run.model.quantization == "4bit" and probe.device == "cuda":
+        reason = N_("AdamW whose moments move to the machine's memory when the GPU's is short, as in QLoRA")
+        return choice("train.optim", "paged_adamw_32bit", reason)
+    return choice("train.optim", "adamw_torch_fused", N_("AdamW in one kernel for all parameters, on a GPU"))
 
 
 def _problem_type(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
@@ -352,6 +371,7 @@ def estimate_for(run: ResolvedConfig, facts: InspectedFacts) -> MemoryEstimate:
 RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]], ...] = (
     ("model.precision", _precision),
     ("model.quantization", _quantization),
+    ("train.optim", optimizer),
     ("data.problem_type", _problem_type),
     ("peft.num_virtual_tokens", resolve_adapter.num_virtual_tokens),
     ("data.holdout", _holdout),

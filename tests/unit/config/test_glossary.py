@@ -133,7 +133,7 @@ def test_what_other_tools_call_a_method_is_explained_and_answered_where_it_is_as
 @pytest.mark.parametrize(
     ("named", "text"),
     [({"method": "qqq"}, "one of lora, adalora, ia3, prefix_tuning, prompt_tuning, p_tuning, vera, oft, boft, loha, lokr, "
-      "ln_tuning, fourierft, hra, miss, c3a, delora, got"), ({"train.optim": "adamx"}, "one of 43 names, among them "),
+      "ln_tuning, fourierft, hra, miss, c3a, delora, got"), ({"train.optim": "adamx"}, "one of 44 names, among them "),
      ({"preset": "hard"}, "one of simple, medium, complex")],
 )  # fmt: skip
 def test_choices_are_listed_whole_or_said_to_be_some(named: dict[str, str], text: str) -> None:

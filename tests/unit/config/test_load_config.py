@@ -138,7 +138,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, expecte
         ("peft: {r: [1, x]}", "peft.r must be a whole number or auto, got [1, x]"),
         (
             "train: {optim: adamw_torhc}",
-            "train.optim must be one of 43 names, among them adamw_torch, adamw_torch_xla, adamw_torch_8bit, got adamw_torhc",
+            "train.optim must be one of 44 names, among them adamw_torch, adamw_torch_xla, adamw_torch_8bit, got adamw_torhc",
         ),
         ("peft: {bias: some}", "peft.bias must be one of none, all, lora_only, got some"),
         ("peft: {target_modules: [q_proj, 3]}", "peft.target_modules[1] must be text"),

@@ -20,7 +20,7 @@ RESOLVED = {
     "peft": {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": ["q_proj"], "use_dora": True},
     "train": {
         "num_train_epochs": 1.0, "learning_rate": 1e-4, "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 2, "activation_checkpointing": False, "eval_steps": 5,
+        "gradient_accumulation_steps": 2, "activation_checkpointing": False, "eval_steps": 5, "optim": "adamw_torch",
     },
     "eval": {"rows": 6, "max_new_tokens": 32},
     "fast_paths": {"packing": False},

@@ -8,6 +8,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
+from tests import varlen_reference
 from tunewright.engine.tasks.collator import StepCollator, pad_right
 from tunewright.engine.tasks.task_losses import predicted_tokens
 from tunewright.engine.training import loss_backends
@@ -18,11 +19,12 @@ from tunewright.engine.training.loss_backends import (
     select_backend,
     shortened,
 )
-from tunewright.inspection.machine_info import MachineInfo, SpeedProbe
+from tunewright.kernels import varlen_attention
 from tunewright.kernels.cross_entropy import answer_loss, plain_loss
+from tunewright.kernels.document_attention import NAME as DOCUMENTS
 from tunewright.kernels.packing import packed_loss, varlen_loss
+from tunewright.kernels.varlen_attention import VARLEN
 from tunewright.planning.memory_estimate import COMPARED_TOKENS, LEARNED_TOKENS
-from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir.event_log import EventLog, read_events
 
 from .conftest import Rows
@@ -30,13 +32,10 @@ from .conftest import Rows
 ALL = ("packing", "shared_prefix", "answer_loss")
 
 
-def plan_with(*paths: str, device: str = "cpu", max_length: int = 32) -> Any:
+def plan_with(*paths: str, max_length: int = 32) -> Any:
     return SimpleNamespace(
         fast_paths=paths,
         run=SimpleNamespace(task="causal_lm", data=SimpleNamespace(max_length=max_length, class_weights="none")),
-        facts=InspectedFacts.model_construct(
-            machine=MachineInfo.model_construct(probe=SpeedProbe.model_construct(device=device))
-        ),
     )
 
 
@@ -54,17 +53,75 @@ def notes(events: EventLog) -> list[str]:
         (ALL, "cpu", [("packing", "shared_prefix"), ("packing",), ("answer_loss",)]),
         (("packing",), "cpu", [("packing",)]),
         (("answer_loss",), "cpu", [("answer_loss",)]),
-        (ALL, "cuda", [("packing",), ("answer_loss",)]),
+        (ALL, "cuda", [("packing", "shared_prefix"), ("packing",), ("answer_loss",)]),
         ((), "cpu", []),
     ],
 )
 def test_backends_of_a_plan_are_the_fastest_first(
-    paths: tuple[str, ...], device: str, expected: list[tuple[str, ...]]
+    paths: tuple[str, ...], device: str, expected: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backends = list(fast_backends(plan_with(*paths, device=device)))
+    monkeypatch.setattr(loss_backends, "is_on_cpu", lambda: device == "cpu")
+    backends = list(fast_backends(plan_with(*paths)))
     assert [backend.paths for backend in backends] == expected
-    if device == "cuda":
-        assert backends[0].loss is varlen_loss
+    packed = {(b.loss, b.attention) for b in backends if "packing" in b.paths}
+    assert packed <= {(packed_loss, DOCUMENTS) if device == "cpu" else (varlen_loss, VARLEN)}
+
+
+@pytest.fixture
+def on_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of which torch says that it has the kernel; a plain attention is in the kernel's place."""
+    monkeypatch.setattr(loss_backends, "is_on_cpu", lambda: False)
+    monkeypatch.setattr(loss_backends, "has_varlen_attention", lambda: True)
+    monkeypatch.setattr(varlen_attention, "varlen_attn", varlen_reference.varlen_attn)
+
+
+def test_a_card_packs_rows_in_bf16_by_torchs_kernel(
+    on_card: None, tiny_causal_model: PeftModel, causal_rows: Rows, events: EventLog
+) -> None:
+    in_fp32 = select_backend(plan_with(*ALL), tiny_causal_model, causal_rows(9, 7, 5, 8), 0, events)
+    assert in_fp32.loss is answer_loss
+    assert notes(events)[-1] == "packing: packed rows on a GPU are computed in bf16 and fp16 only"
+    backend = select_backend(plan_with(*ALL), tiny_causal_model.bfloat16(), causal_rows(9, 7, 5, 8), 0, events)
+    assert (backend.loss, backend.paths) == (varlen_loss, ("packing", "shared_prefix"))
+    assert not alerts(events)
+
+
+def test_a_kernel_that_aligns_its_triangle_at_the_beginning_is_found(
+    on_card: None, tiny_causal_model: PeftModel, causal_rows: Rows, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one thing of torch's kernel that was read and not run: with it, no beginning may be shared."""
+    monkeypatch.setattr(varlen_reference, "END_ALIGNED", False)
+    backend = select_backend(plan_with(*ALL), tiny_causal_model.bfloat16(), causal_rows(9, 7, 5, 8), 0, events)
+    assert backend.paths == ("packing",)
+    assert notes(events) == ["shared_prefix: torch's kernel lets a row see the beginning of its prefix only"]
+
+
+def test_what_a_card_has_no_kernel_for_is_noted(
+    on_card: None, tiny_causal_model: PeftModel, causal_rows: Rows, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError("FlashAttention only supports Ampere GPUs or newer.\nat ...")
+
+    monkeypatch.setattr(varlen_attention, "varlen_attn", missing)
+    model = tiny_causal_model.bfloat16()
+    before = model.config._attn_implementation
+    assert select_backend(plan_with(*ALL), model, causal_rows(9, 7), 0, events).loss is answer_loss
+    assert notes(events)[-1] == "packing: FlashAttention only supports Ampere GPUs or newer."
+    assert model.config._attn_implementation == before
+    monkeypatch.setattr(loss_backends, "has_varlen_attention", lambda: False)
+    assert select_backend(plan_with(*ALL), model, causal_rows(9, 7), 0, events).loss is answer_loss
+    assert notes(events)[-1] == "packing: torch has no kernel for packed rows on this device"
+
+
+def test_a_card_that_is_full_is_not_taken_for_one_without_the_kernel(
+    on_card: None, tiny_causal_model: PeftModel, causal_rows: Rows, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(varlen_attention, "varlen_attn", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        select_backend(plan_with(*ALL), tiny_causal_model.bfloat16(), causal_rows(9, 7), 0, events)
 
 
 @pytest.mark.parametrize(("paths", "expected"), [(ALL, packed_loss), (("answer_loss",), answer_loss), ((), plain_loss)])

@@ -24,7 +24,7 @@ NEW: dict[str, Any] = {
     "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 4, "train.activation_checkpointing": True,
     "train.logging_steps": 5, "train.save_total_limit": 4, "train.report_to": "tensorboard", "train.learning_rate": 5e-5,
     "train.weight_decay": 0.1, "train.max_grad_norm": 0.5, "train.early_stopping_patience": 7, "train.eval_steps": 3,
-    "eval.rows": 2, "eval.max_new_tokens": 9, "train.dataloader_num_workers": 1,
+    "eval.rows": 2, "eval.max_new_tokens": 9, "train.dataloader_num_workers": 1, "run.device_index": 1,
 }  # fmt: skip
 
 

@@ -64,13 +64,16 @@ def test_a_7b_model_as_it_is_does_not_fit_a_12_gb_card(facts: Build) -> None:
     assert offered.peak_bytes < plain.memory.peak_bytes / 2
 
 
-@pytest.mark.parametrize(("size", "stored"), [("24GB", "none"), ("16GB", "none"), ("12GB", "8bit"), ("8GB", "4bit")])
+@pytest.mark.parametrize(("size", "stored"), [("24GB", "none"), ("16GB", "none"), ("12GB", "4bit"), ("8GB", "4bit")])
 def test_a_7b_model_is_stored_in_as_many_bits_as_there_is_room_for(facts: Build, size: str, stored: str) -> None:
     plan = make_plan(ask(), facts_on(facts(model=seven_billion("llama2")), size))
     assert plan.fits
     assert plan.run.model.quantization == stored
     (quantization,) = [choice for choice in plan.choices if choice.path == "model.quantization"]
     assert quantization.value == stored
+    # QLoRA: its moments are paged.
+    assert plan.run.train.optim == ("paged_adamw_32bit" if stored == "4bit" else "adamw_torch_fused")
+    assert [choice.value for choice in plan.choices if choice.path == "train.optim"] == [plan.run.train.optim]
 
 
 def test_weights_are_not_stored_in_what_the_method_or_the_machine_cannot_read(facts: Build) -> None:
@@ -172,15 +175,15 @@ def test_a_plan_that_cannot_fit_says_what_would(facts: Build) -> None:
 
 
 @pytest.mark.fast_paths
-def test_a_gpu_packs_rows_where_flash_attention_is_installed(facts: Build) -> None:
+def test_a_gpu_packs_rows_where_torch_has_the_kernel(facts: Build) -> None:
     on_card = facts_on(facts(), "a100-80")
-    assert on_card.machine.probe is not None
-    probe = on_card.machine.probe.model_copy(update={"has_flash_attention": True})
-    with_flash = on_card.model_copy(update={"machine": on_card.machine.model_copy(update={"probe": probe})})
-    assert "packing" not in make_plan(ask(), on_card).fast_paths
-    assert "packing" in make_plan(ask(), with_flash).fast_paths
-    assert "shared_prefix" not in make_plan(ask(), with_flash).fast_paths
-    assert "packing" not in make_plan(ask(model={"name": "x", "precision": "fp32"}), with_flash).fast_paths
+    paths = make_plan(ask(), on_card).fast_paths
+    assert "packing" in paths and "shared_prefix" not in paths  # with dropout no row may share
+    assert "shared_prefix" in make_plan(ask(peft={"lora_dropout": 0.0}), on_card).fast_paths
+    assert "packing" not in make_plan(ask(), facts_on(facts(), "t4")).fast_paths
+    assert "packing" not in make_plan(ask(model={"name": "x", "precision": "fp32"}), on_card).fast_paths
+    odd = on_card.model_copy(update={"model": on_card.model.model_copy(update={"head_dim": 100})})
+    assert "packing" not in make_plan(ask(), odd).fast_paths
 
 
 @pytest.mark.fast_paths

@@ -24,7 +24,6 @@ from tunewright.i18n import N_, Phrase
 from tunewright.inspection.weight_shards import headers
 from tunewright.kernels.cpu_matmul import is_int8_exact
 from tunewright.kernels.int8 import to_int8
-from tunewright.kernels.packing import FLASH
 from tunewright.planning.peft_kwargs import HEADS, LABELLED
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.checkpoints import MANIFEST, damage
@@ -68,7 +67,6 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
             device_map=None if is_on_cpu() else {"": device()},  # each tensor goes there as it is read
             ignore_mismatched_sizes=True,  # they are in the info, and refused by name below
             **label_settings(plan),
-            **_attention(plan),
         )
     except (ValueError, KeyError, OSError) as fault:
         raise error("E311", reason=str(fault)) from fault
@@ -101,12 +99,6 @@ def label_settings(plan: Plan) -> dict[str, object]:
     }
     kind = {"problem_type": problem_type} if problem_type else {}
     return {"num_labels": len(names), **known, **kind}
-
-
-def _attention(plan: Plan) -> dict[str, str]:
-    """flash_attn where rows are packed on a GPU; else what transformers chooses. Its GPU branch was not run."""
-    is_packed_on_gpu = "packing" in plan.fast_paths and not is_on_cpu()
-    return {"attn_implementation": FLASH} if is_packed_on_gpu else {}
 
 
 def load_hf_tokenizer(folder: Path, text: TextTokenizer) -> PreTrainedTokenizerBase:

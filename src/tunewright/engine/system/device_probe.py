@@ -3,7 +3,6 @@
 import sys
 import time
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -74,7 +73,6 @@ def measure() -> SpeedProbe:
         flops=rates,
         matmul=matmul,
         busy_share=busy,
-        has_flash_attention=device.device().type == "cuda" and find_spec("flash_attn") is not None,
         has_varlen_attention=device.has_varlen_attention(),
     )
 

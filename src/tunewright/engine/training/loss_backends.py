@@ -14,10 +14,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.engine.system.device import has_varlen_attention, is_on_cpu
+from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.collator import Collate, Cut, StepCollator
 from tunewright.engine.tasks.task_registry import task_of
 from tunewright.errors import Problem
 from tunewright.kernels.cross_entropy import LossFunction, answer_loss, answer_loss_unsupported
+from tunewright.kernels.document_attention import NAME as DOCUMENTS
 from tunewright.kernels.document_attention import CannotPack
 from tunewright.kernels.int8 import unrounded_inputs
 from tunewright.kernels.kernel_agreement import LossAndGradients, agreement, measure
@@ -29,6 +32,7 @@ from tunewright.kernels.packing import (
     packing_unsupported,
     varlen_loss,
 )
+from tunewright.kernels.varlen_attention import VARLEN, aligns_at_the_end, varlen_unsupported
 from tunewright.planning.memory_estimate import COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.event_log import EventLog
@@ -41,12 +45,14 @@ CANDIDATES = 64
 
 @dataclass(frozen=True)
 class LossBackend:
-    """A loss, and the micro-batches it reads; `paths` are the fast paths that it uses."""
+    """A loss, and the micro-batches it reads; `paths` are the fast paths that it uses, and `attention` the name
+    of ours that the model must have for it (kernels/packing.py::attend_by_document)."""
 
     loss: LossFunction
     collate: Collate
     cut: Cut | None = None
     paths: tuple[str, ...] = ()
+    attention: str | None = None
 
     def adapt(self, collator: StepCollator) -> StepCollator:
         """The same collator with this backend's micro-batches."""
@@ -62,13 +68,12 @@ def plain_backend(plan: Plan, rows: Sequence[TokenizedExample]) -> LossBackend:
 def fast_backends(plan: Plan) -> Iterator[LossBackend]:
     """The backends of the plan's fast paths, the fastest first."""
     paths = plan.fast_paths
-    if "packing" in paths and not plan.facts.is_on_cpu:
-        yield LossBackend(varlen_loss, partial(_packed, share=False), partial(pack_groups, share=False), ("packing",))
-    elif "packing" in paths:
-        for share in (True, False):
-            if not share or "shared_prefix" in paths:
-                names = ("packing", "shared_prefix") if share else ("packing",)
-                yield LossBackend(packed_loss, partial(_packed, share=share), partial(pack_groups, share=share), names)
+    loss, attention = (packed_loss, DOCUMENTS) if is_on_cpu() else (varlen_loss, VARLEN)
+    for share in (True, False) if "packing" in paths else ():
+        if not share or "shared_prefix" in paths:
+            names = ("packing", "shared_prefix") if share else ("packing",)
+            cut = partial(pack_groups, share=share)
+            yield LossBackend(loss, partial(_packed, share=share), cut, names, attention)
     if "answer_loss" in paths:
         yield LossBackend(answer_loss, task_of(plan).collate, None, ("answer_loss",))
 
@@ -83,7 +88,22 @@ def unsupported_reason(
     """Why a backend does not support a loaded model, for the rows of a plan or rows of up to `longest` tokens; None if it does."""
     longest_row = max(longest, plan.run.data.max_length)
     reason = answer_loss_unsupported(model)
-    return reason or (packing_unsupported(model, longest_row) if "packing" in backend.paths else None)
+    if reason or "packing" not in backend.paths:
+        return reason
+    reason = _varlen_unsupported(backend, model) if backend.attention == VARLEN else None
+    return reason or packing_unsupported(model, longest_row)
+
+
+def _varlen_unsupported(backend: LossBackend, model: PreTrainedModel | PeftModel) -> str | None:
+    if not has_varlen_attention():
+        return "torch has no kernel for packed rows on this device"
+    if reason := varlen_unsupported(model):
+        return reason
+    try:
+        is_possible = "shared_prefix" not in backend.paths or aligns_at_the_end(model.device)
+    except RuntimeError as fault:
+        return reason_of(fault)
+    return None if is_possible else "torch's kernel lets a row see the beginning of its prefix only"
 
 
 def known_backend(
@@ -95,8 +115,8 @@ def known_backend(
     """
     fast = (backend for backend in fast_backends(plan) if unsupported_reason(backend, plan, model, longest) is None)
     backend = next(fast, plain_backend(plan, rows))
-    if backend.loss is packed_loss:
-        attend_by_document(model)
+    if backend.attention:
+        attend_by_document(model, backend.attention)
     return backend
 
 
@@ -113,13 +133,17 @@ def select_backend(
             logger.info("loss backend %s is not supported: %s", backend.paths, reason)
             events.write("note", text=f"{backend.paths[-1]}: {reason}")
             continue
-        undo = attend_by_document(model) if backend.loss is packed_loss else None
+        undo = attend_by_document(model, backend.attention) if backend.attention else None
         try:
             with unrounded_inputs(model):
                 reference = reference or measure(model, plain.loss, plain.collate(sample, pad_id))
                 measured = measure(model, backend.loss, backend.collate(sample, pad_id))
         except CannotPack as unknown:
             events.write("note", text=f"{backend.paths[-1]}: {unknown}")
+        except RuntimeError as fault:
+            if backend.attention != VARLEN or ran_out(fault):
+                raise
+            events.write("note", text=f"{backend.paths[-1]}: {reason_of(fault)}")  # what this card has no kernel for
         else:
             logger.debug("loss backend %s: %.8g, plain: %.8g", backend.paths, measured.loss, reference.loss)
             if agreement(model, reference, measured):

@@ -47,7 +47,7 @@ from tunewright.kernels.document_attention import CannotPack
 from tunewright.kernels.int8 import unrounded_inputs
 from tunewright.kernels.kernel_agreement import TOLERANCE, LossAndGradients, difference, measure, tolerances
 from tunewright.kernels.merged_lora import merged_lora
-from tunewright.kernels.packing import attend_by_document, packed_loss
+from tunewright.kernels.packing import attend_by_document
 from tunewright.planning.fast_paths import PATHS
 from tunewright.planning.run_plan import Plan
 from tunewright.reporting import Reporter
@@ -256,7 +256,7 @@ def _loss_backend(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
         return ParityCheck(name, reason=reason)
     half = sum(len(row.input_ids) for row in subject.rows) // 2
     expected = subject.plain
-    undo = attend_by_document(model) if backend.loss is packed_loss else lambda: None
+    undo = attend_by_document(model, backend.attention) if backend.attention else lambda: None
     try:
         actual = subject.measured(backend.loss, backend.adapt(subject.cut), half)
     except CannotPack as unknown:
