@@ -21,7 +21,7 @@ from tunewright.engine.training.dataset import prepare
 from tunewright.engine.training.loss_backends import LossBackend, fast_backends, plain_backend, unsupported_reason
 from tunewright.kernels.document_attention import CannotPack
 from tunewright.kernels.kernel_agreement import LossAndGradients, difference, measure, tolerances
-from tunewright.kernels.packing import attend_by_document, packed_loss
+from tunewright.kernels.packing import attend_by_document
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.run_dir import RunDir
 
@@ -74,7 +74,7 @@ def of_precision(precision: str, model_folder: str, rows: str, folder: Path) -> 
 
 
 def _by(backend: LossBackend, model: PeftModel, train: list[Any], text: TextTokenizer) -> LossAndGradients:
-    undo = attend_by_document(model) if backend.loss is packed_loss else None
+    undo = attend_by_document(model, backend.attention) if backend.attention else None
     try:
         return measure(model, backend.loss, backend.collate(train, text.pad_id))
     finally:

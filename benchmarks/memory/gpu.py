@@ -41,7 +41,8 @@ def config_of(name: str) -> LlamaConfig:
 
 def measure(name: str, kind: str, packed: bool, recomputed: bool) -> dict[str, Any]:
     """The traced and the planned peak of a cell."""
-    step = Step(config_of(name), kind, ROWS, TOKENS, packed, recomputed)
+    optim = "paged_adamw_32bit" if kind == "qlora" else "adamw_torch_fused"  # as plans choose
+    step = Step(config_of(name), kind, ROWS, TOKENS, packed, recomputed, optim=optim)
     counted, parts = traced(step), planned(step)
     return {
         "model": name, "kind": kind, "rows": "packed" if packed else "padded", "checkpointing": recomputed,

@@ -1,10 +1,10 @@
 """What one training step of ours would hold on a GPU, without one: it runs on the meta device and every storage is counted.
 
 The step is the product's own: transformers' model, PEFT's adapter in fp32, bitsandbytes' 4-bit layers, our losses, torch's
-AdamW, two micro-batches and the optimizer's step. `MemTracker` of torch counts storages alive, rounded up to the
-allocator's 512 bytes. Only attention is a stand-in, which calls the operators of the GPU that have meta kernels: torch's flash
-attention, padded or of packed rows. What GPU kernels take for themselves is not seen by a meta kernel and is added for
-the two that take much: flash attention's backward pass, and the 4-bit product of many tokens.
+AdamW, two micro-batches and the optimizer's step. Storages alive are counted, rounded up to the allocator's 512 bytes. Of
+attention only that of padded rows is a stand-in, which calls the flash attention that torch chooses on a GPU; packed rows have
+the product's own. What GPU kernels take for themselves is not seen by a meta kernel and is added for those that take much: flash
+attention's backward pass, the 4-bit product of many tokens and the results of 8-bit ones.
 
 Left out: holes of the caching allocator, the CUDA context, workspaces of cuBLAS.
 """
@@ -23,7 +23,6 @@ from bitsandbytes.functional import QuantState
 from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
-from torch.nn.attention.varlen import varlen_attn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
@@ -34,7 +33,8 @@ from tunewright.engine.models.activation_checkpointing import checkpoint_activat
 from tunewright.engine.models.peft_adapter import train_in_fp32
 from tunewright.inspection.model_info import ModelInfo, read_model
 from tunewright.kernels.cross_entropy import answer_loss, plain_loss
-from tunewright.kernels.packing import varlen_loss
+from tunewright.kernels.packing import attend_by_document, varlen_loss
+from tunewright.kernels.varlen_attention import VARLEN
 from tunewright.planning.memory_estimate import (
     AdapterSize,
     BatchShape,
@@ -45,7 +45,7 @@ from tunewright.planning.memory_estimate import (
 )
 
 logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-META = torch.device("meta")
+META, PADDED = torch.device("meta"), "traced_padded"
 BLOCK_BYTES = 512  # what the caching allocator rounds up to
 BLOCK, DOUBLE_BLOCK = 64, 256  # NF4 values that share a scale, and scales that share one once more
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -55,7 +55,8 @@ ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_pro
 class Step:
     """What is trained how: `kind` lora, lora8 (LLM.int8), qlora (NF4) or full.
 
-    A micro-batch has `rows` of `tokens` each, packed or padded, of which the last `learned` are label tokens.
+    A micro-batch has `rows` of `tokens` each, packed or padded, of which the share `learned` are label tokens; packed ones may
+    begin with `shared` tokens that are computed once.
     """
 
     config: LlamaConfig
@@ -69,6 +70,13 @@ class Step:
     dtype: torch.dtype = torch.bfloat16
     dropout: float = 0.0
     learned: float = 0.5
+    shared: int = 0
+    optim: str = "adamw_torch_fused"
+
+    @property
+    def computed(self) -> int:
+        """Tokens of a micro-batch, a shared beginning once."""
+        return self.rows * self.tokens - max(0, self.rows - 1) * self.shared
 
 
 class Card(TorchDispatchMode):
@@ -147,23 +155,8 @@ def _padded(
     return result.transpose(1, 2), None
 
 
-def _packed(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **_: Any
-) -> tuple[Tensor, None]:
-    """The same of rows packed into one, whose bounds a meta kernel does not look at."""
-    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    bounds, is_grouped = q.new_empty(2, dtype=torch.int32), query.shape[1] != key.shape[1]
-    longest = query.shape[2]
-    return varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0), enable_gqa=is_grouped)[
-        None
-    ], None
-
-
-WAYS = {True: "traced_packed", False: "traced_padded"}
-AttentionInterface.register(WAYS[True], _packed)
-AttentionInterface.register(WAYS[False], _padded)
-for name in WAYS.values():
-    AttentionMaskInterface.register(name, lambda *_, **__: None)
+AttentionInterface.register(PADDED, _padded)
+AttentionMaskInterface.register(PADDED, lambda *_, **__: None)
 
 
 class _FusedDropout(nn.Dropout):
@@ -177,7 +170,9 @@ def build(step: Step) -> nn.Module:
     """The model of a step on the meta device: nothing is allocated."""
     config = LlamaConfig(**{**step.config.to_dict(), "use_cache": False})
     with META:
-        base = AutoModelForCausalLM.from_config(config, attn_implementation=WAYS[step.packed], dtype=step.dtype)
+        base = AutoModelForCausalLM.from_config(
+            config, attn_implementation="sdpa" if step.packed else PADDED, dtype=step.dtype
+        )
     if step.kind == "full":
         model = base
     else:
@@ -196,6 +191,8 @@ def build(step: Step) -> nn.Module:
         base.activation_checkpointing_enable({"use_reentrant": False})
     elif step.checkpointing:
         checkpoint_activations(model)
+    if step.packed:
+        attend_by_document(model, VARLEN)
     return model.train()
 
 
@@ -234,9 +231,18 @@ def _in_4_bits(out: int, into: int, dtype: torch.dtype) -> Linear4bit:
     return layer
 
 
+def _spans(step: Step) -> Tensor:
+    """Where the documents of a packed row begin and end; on the CPU, as their numbers are looked at."""
+    documents, at = [(0, step.shared, 0, 0)] if step.shared else [], step.shared
+    for _row in range(step.rows):
+        documents.append((at, at + step.tokens - step.shared, 0, step.shared))
+        at += step.tokens - step.shared
+    return torch.tensor(documents)
+
+
 def _batch(step: Step) -> dict[str, Tensor]:
     """A micro-batch; the last `learned` of each row are label tokens."""
-    learned, total = int(step.learned * step.tokens), step.rows * step.tokens
+    learned, total = int(step.learned * step.tokens), step.computed
     if not step.packed:
         ids = torch.zeros((step.rows, step.tokens), dtype=torch.long, device=META)
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros_like(ids)}
@@ -245,26 +251,35 @@ def _batch(step: Step) -> dict[str, Tensor]:
     return {
         "input_ids": ids, "position_ids": torch.zeros_like(ids),
         "predicts": torch.zeros(step.rows * learned, **count), "labels": torch.zeros(step.rows * learned, **count),
+        "spans": _spans(step),
     }  # fmt: skip
 
 
-class _Fused(torch.optim.AdamW):
-    """AdamW with `fused=True`, which the meta device has no kernel for: two moments, and an update in place."""
+class _InPlace(torch.optim.AdamW):
+    """AdamW whose step takes nothing but its moments, as the fused one; paged moments are not in the device's own memory."""
+
+    def __init__(self, trained: list[nn.Parameter], *, is_paged: bool) -> None:
+        super().__init__(trained)
+        self._moments = () if is_paged else ("exp_avg", "exp_avg_sq")
 
     def step(self, closure: Any = None) -> None:
         for parameter in self.param_groups[0]["params"]:
-            state = self.state[parameter]
-            for name in ("exp_avg", "exp_avg_sq"):
-                state.setdefault(name, torch.zeros_like(parameter))
+            for name in self._moments:
+                self.state[parameter].setdefault(name, torch.zeros_like(parameter))
 
 
 def traced(step: Step) -> int:
-    """Bytes at the peak of two optimizer steps of two micro-batches each; the optimizer is fused where all is trained."""
+    """Bytes at the peak of two optimizer steps of two micro-batches each."""
     loss = plain_loss if step.kind == "full" else varlen_loss if step.packed else answer_loss
     with Card(int(step.learned * step.tokens) * step.rows) as card:
         model = build(step)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = _Fused(trained) if step.kind == "full" else torch.optim.AdamW(trained, foreach=True)
+        is_stock = step.optim == "adamw_torch"
+        optimizer = (
+            torch.optim.AdamW(trained, foreach=True)
+            if is_stock
+            else _InPlace(trained, is_paged=step.optim.startswith("paged_"))
+        )
         gc.collect()
         card.peak = card.alive
         for _step in range(2):
@@ -295,7 +310,7 @@ def planned(step: Step) -> dict[str, int]:
         "data": {"train": "rows.jsonl", "max_length": step.tokens}, "task": "causal_lm",
         "train": {
             "per_device_train_batch_size": step.rows, "gradient_accumulation_steps": 2,
-            "activation_checkpointing": step.checkpointing,
+            "activation_checkpointing": step.checkpointing, "optim": step.optim,
         },
         "peft": {"r": step.r, "lora_dropout": step.dropout},
     }  # fmt: skip
@@ -303,7 +318,7 @@ def planned(step: Step) -> dict[str, int]:
     mode = ComputeMode(
         precision="bf16", checkpointing=step.checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
     )
-    shape = BatchShape(step.rows, step.rows * step.tokens)
+    shape = BatchShape(step.rows, step.computed, repeated=step.rows * step.shared)
     if step.kind == "full":
         estimate = full_fine_tuning(run, model, shape, num_labels=1, kind=mode)
         parts = [estimate.parts]

@@ -106,6 +106,9 @@ def test_a_plan_for_a_gpu_is_near_our_own_step_as_it_would_run_there(
         {"rows": 8, "tokens": 1024, "targets": ("gate_proj", "up_proj", "down_proj")},
         {"rows": 8, "tokens": 1024, "checkpointing": True, "targets": ("o_proj",)},
         {"rows": 1, "tokens": 256, "r": 256, "learned": 1.0},
+        {"rows": 1, "tokens": 256, "r": 512, "learned": 1.0, "checkpointing": True, "optim": "adamw_torch"},
+        {"rows": 2, "tokens": 1024, "kind": "qlora", "r": 512, "optim": "paged_adamw_32bit"},
+        {"rows": 16, "tokens": 600, "shared": 500},
     ],
     ids=str,
 )

@@ -147,12 +147,16 @@ def at_the_peak(
     loss: int,
     recomputed: bool,
     quantization: str = "none",
+    repeated: int = 0,
 ) -> tuple[int, int]:
     """Bytes of activations and of the loss when both together are most: at the loss, or in the last block on the way back,
-    where a quantized weight is written out."""
-    blocks = tokens * (num_blocks * size * model.hidden_size if recomputed else kept.all_blocks)
+    where a quantized weight is written out. Keys and values of `repeated` tokens are there once more in each block."""
+    again = repeated * 2 * size * model.num_key_value_heads * model.head_dim
+    blocks = (
+        tokens * num_blocks * size * model.hidden_size if recomputed else tokens * kept.all_blocks + num_blocks * again
+    )
     beside = max(tokens * kept.forward, tokens * kept.back + written_out(model, size, quantization))
-    in_block = beside + (tokens * kept.one_block if recomputed else 0)
+    in_block = beside + (tokens * kept.one_block + again if recomputed else 0)
     return (blocks, loss) if loss >= in_block else (blocks + in_block, 0)
 
 

@@ -67,11 +67,12 @@ class AdapterSize:
 @dataclass(frozen=True)
 class BatchShape:
     """The largest micro-batch: its rows, and its tokens with padding and learned positions; `is_whole` if a step has no
-    other."""
+    other. `repeated` are the tokens of shared prefixes that rows see beside their own."""
 
     rows: int
     tokens: int
     is_whole: bool = False
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def _train_parts_on_gpu(
     loss = _loss_on_gpu(run, model, step, num_labels=num_labels, kind=kind)
     activations, loss = gpu_memory.at_the_peak(
         model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=kind.checkpointing,
-        quantization=run.model.quantization,
+        quantization=run.model.quantization, repeated=step.repeated,
     )  # fmt: skip
     return {
         **_held(run, model, kind),
