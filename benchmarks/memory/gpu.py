@@ -1,9 +1,10 @@
-"""Does a GPU hold what its plan promised? `python benchmarks/memory/gpu.py [1B 7B 13B 70B]`: no GPU is needed, 12 minutes.
+"""Does a GPU hold what its plan promised? `python benchmarks/memory/gpu.py [1B 7B 13B 70B]`: no GPU is needed, ten minutes.
 
 Each cell is a training step of ours traced on the meta device at the model's full depth (`traced_step.py`), beside the plan's
 formula for the same step (`planning/gpu_memory.py`). Both are without the process's part. Writes gpu.json and GPU.md.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def measure(name: str, kind: str, packed: bool, recomputed: bool) -> dict[str, A
     step = Step(config_of(name), kind, ROWS, TOKENS, packed, recomputed, optim=optim)
     counted, parts = traced(step), planned(step)
     return {
-        "model": name, "kind": kind, "rows": "packed" if packed else "padded", "checkpointing": recomputed,
+        "cell": [name, kind, packed, recomputed], "model": name, "kind": kind, "rows": "packed" if packed else "padded", "checkpointing": recomputed,
         "traced": counted, "planned": sum(parts.values()), "parts": parts, "off": sum(parts.values()) / counted - 1,
     }  # fmt: skip
 
@@ -68,18 +69,23 @@ def page(cells: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or list(SHAPES)
-    old = json.loads(RESULTS.read_text())["cells"] if RESULTS.is_file() else []
-    cells = [cell for cell in old if cell["model"] not in wanted]
-    for name in wanted:
-        for cell in CELLS:
-            cells.append(measure(name, *cell))
-            print(name, *cell, f"{cells[-1]['off']:+.1%}", file=sys.stderr, flush=True)
-        cells.sort(key=lambda cell: list(SHAPES).index(cell["model"]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", help="some of: " + ", ".join(SHAPES))
+    parser.add_argument("--only-missing", action="store_true", help="keep what gpu.json has")
+    asked = parser.parse_args()
+    wanted = [(name, *cell) for name in asked.models or SHAPES for cell in CELLS]
+    old = {tuple(cell["cell"]): cell for cell in json.loads(RESULTS.read_text())["cells"]} if RESULTS.is_file() else {}
+    found = {cell: old[cell] for cell in old if cell not in wanted or asked.only_missing}
+    for cell in wanted:
+        if cell in found:
+            continue
+        found[cell] = measure(*cell)
+        print(*cell, f"{found[cell]['off']:+.1%}", file=sys.stderr, flush=True)
+        order = [(name, *rest) for name in SHAPES for rest in CELLS]
+        cells = [found[each] for each in order if each in found]
         about = {"torch": torch.__version__, "transformers": transformers.__version__}
         RESULTS.write_text(json.dumps({**about, "cells": cells}, indent=1) + "\n")
-        head = PAGE.read_text().partition("<!-- table -->")[0]
-        PAGE.write_text(f"{head}<!-- table -->\n{page(cells)}")
+        PAGE.write_text(PAGE.read_text().partition("<!-- table -->")[0] + "<!-- table -->\n" + page(cells))
 
 
 if __name__ == "__main__":
