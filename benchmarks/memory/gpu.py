@@ -46,9 +46,16 @@ def measure(name: str, kind: str, packed: bool, recomputed: bool) -> dict[str, A
     step = Step(config_of(name), kind, ROWS, TOKENS, packed, recomputed, optim=optim)
     counted, parts = traced(step), planned(step)
     return {
-        "cell": [name, kind, packed, recomputed], "model": name, "kind": kind, "rows": "packed" if packed else "padded", "checkpointing": recomputed,
-        "traced": counted, "planned": sum(parts.values()), "parts": parts, "off": sum(parts.values()) / counted - 1,
-    }  # fmt: skip
+        "cell": [name, kind, packed, recomputed],
+        "model": name,
+        "kind": kind,
+        "rows": "packed" if packed else "padded",
+        "checkpointing": recomputed,
+        "traced": counted,
+        "planned": sum(parts.values()),
+        "parts": parts,
+        "off": sum(parts.values()) / counted - 1,
+    }
 
 
 def page(cells: list[dict[str, Any]]) -> str:
