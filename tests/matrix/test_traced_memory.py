@@ -1,9 +1,15 @@
 """The plan's closed form against a trace of the real architecture. What the process takes beside it: benchmarks/plan."""
 
+from typing import Any
+
 import pytest
+import torch
 from peft import LoraConfig
+from torch import nn
+from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import LlamaConfig
 
+from benchmarks.memory.traced_step import Card, Step, planned, traced
 from tunewright.config.run_config import RunConfig
 from tunewright.inspection.model_info import LinearGroup
 from tunewright.planning.memory_estimate import AdapterSize, BatchShape, ComputeMode, train_parts
@@ -61,3 +67,74 @@ def test_the_closed_form_is_near_the_trace(
     )
     assert estimated == pytest.approx(traced, rel=0.15)
     assert estimated > 0.95 * traced
+
+
+@pytest.mark.parametrize(
+    ("kind", "packed", "checkpointing", "targets"),
+    [
+        ("lora", True, False, ALL),
+        ("lora", True, True, QV),
+        ("lora", False, True, ALL),
+        ("lora8", True, False, ALL),
+        ("lora8", False, True, ALL),
+        ("qlora", True, False, ALL),
+        ("qlora", False, True, ALL),
+        ("full", False, False, ALL),
+        ("full", False, True, ALL),
+    ],
+)
+@pytest.mark.parametrize(("rows", "tokens"), [(1, 512), (4, 2048)])
+def test_a_plan_for_a_gpu_is_near_our_own_step_as_it_would_run_there(
+    kind: str, packed: bool, checkpointing: bool, targets: list[str], rows: int, tokens: int
+) -> None:
+    """Widths of Llama-3.2-1B, in bf16; all models at their full depth: benchmarks/memory/gpu.py."""
+    config = LlamaConfig(
+        vocab_size=128256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=3, num_attention_heads=32,
+        num_key_value_heads=8, tie_word_embeddings=True, max_position_embeddings=4096,
+    )  # fmt: skip
+    step = Step(config, kind, rows, tokens, packed, checkpointing, targets=tuple(targets))
+    assert sum(planned(step).values()) == pytest.approx(traced(step), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"rows": 4, "tokens": 1024},
+        {"rows": 2, "tokens": 2048, "dropout": 0.1},
+        {"rows": 2, "tokens": 2048, "packed": False, "checkpointing": True, "dropout": 0.1},
+        {"kind": "qlora", "rows": 2, "tokens": 2048, "r": 128},
+        {"rows": 8, "tokens": 1024, "targets": ("gate_proj", "up_proj", "down_proj")},
+        {"rows": 8, "tokens": 1024, "checkpointing": True, "targets": ("o_proj",)},
+        {"rows": 1, "tokens": 256, "r": 256, "learned": 1.0},
+        {"rows": 1, "tokens": 256, "r": 512, "learned": 1.0, "checkpointing": True, "optim": "adamw_torch"},
+        {"rows": 2, "tokens": 1024, "kind": "qlora", "r": 512, "optim": "paged_adamw_32bit"},
+        {"rows": 16, "tokens": 600, "shared": 500},
+    ],
+    ids=str,
+)
+def test_shapes_and_settings_that_the_formula_was_not_written_by(step: dict[str, Any]) -> None:
+    """Widths of Qwen3-0.6B, whose heads are together twice as wide as the model."""
+    config = LlamaConfig(
+        vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=4, num_attention_heads=16,
+        num_key_value_heads=8, head_dim=128, tie_word_embeddings=True, max_position_embeddings=8192,
+    )  # fmt: skip
+    whole = Step(config, **{"kind": "lora", "packed": True, **step})
+    assert sum(planned(whole).values()) == pytest.approx(traced(whole), rel=0.1)
+
+
+def test_our_count_is_torchs_own() -> None:
+    """`MemTracker` of torch counts the same by weak references of its own; on meta it does not round, and scalars are small."""
+
+    def build() -> nn.Module:
+        with torch.device("meta"):
+            return nn.Sequential(nn.Linear(256, 512), nn.GELU(), nn.LayerNorm(512), nn.Linear(512, 128))
+
+    with Card(0) as card:
+        model = build()
+        model(torch.empty(128, 256, device="meta")).square().sum().backward()
+    tracker, model = MemTracker(), build()
+    tracker.track_external(model)
+    with tracker:
+        model(torch.empty(128, 256, device="meta")).square().sum().backward()
+    counted = tracker.get_tracker_snapshot("peak")[torch.device("meta")]["Total"]
+    assert card.peak == pytest.approx(counted, abs=4 * 512)

@@ -71,7 +71,10 @@ def _result(run: RunDir) -> dict[str, object]:
             "memory": {"peak_bytes": plan.memory.peak_bytes},
             "time": plan.time.to_json() if plan.time else None,
         },
-        "measured": {"memory": {"peak_bytes": result.peak_rss_bytes}, "time": {"seconds": run.seconds()}},
+        "measured": {
+            "memory": {"peak_bytes": result.peak_device_bytes or result.peak_rss_bytes},
+            "time": {"seconds": run.seconds()},
+        },
         "report": str(report) if report.is_file() else None,
         "problems": problems,
     }

@@ -3,14 +3,16 @@
 What autograd keeps for one token in one layer of a frozen transformer with LoRA, in numbers of values (d hidden size,
 i intermediate size): two norms 2 d, attention's query, key, value and result 4 d, one input for each group of adapted
 layers (q, k, v share theirs; so do gate and up), the MLP's gate, activation and up 3 i. Frozen layers keep nothing.
+That is a CPU's; what training takes on a GPU is in `gpu_memory.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunewright.config.methods import Scaled
 from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import Precision
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
+from tunewright.planning import gpu_memory
 from tunewright.planning.parameter_count import trainable_parameters
 from tunewright.planning.run_plan import MemoryEstimate
 
@@ -29,10 +31,10 @@ HEAP_SHARE = 0.27
 STORED_SHARE = {"int8": 0.1, "8bit": 0.35, "4bit": 0.14, "none": 0.0}
 # Norms and fp32 adapters keep some of a 16-bit model's values in 32 bits.
 HALF_SHARE = 0.5
-# Inputs of an adapted layer kept for dropout: its own copy, and a mask of numbers on a CPU, of bytes on a GPU.
-DROPPED_COPIES = {"cpu": 2.0, "gpu": 1.25}
-# What a checkpointed block keeps while it is computed again, and its gradients; on a CPU with the holes that this leaves.
-RECOMPUTED_AT_ONCE = {"cpu": 7, "gpu": 2}
+# Inputs of an adapted layer kept for dropout on a CPU: its own copy, and a mask of numbers.
+DROPPED_COPIES = 2.0
+# What a checkpointed block keeps on a CPU while it is computed again, its gradients, and the holes that this leaves.
+RECOMPUTED_AT_ONCE = 7
 # A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
 GPU_CONTEXT_BYTES = 1000 * 2**20
 LOSS_CHUNK_TOKENS = 256
@@ -40,7 +42,7 @@ LOSS_CHUNK_TOKENS = 256
 # of that is in the loss.
 COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS = 2, 48, 24
 # All logits, their softmax, their gradients, copies without the last position, on a CPU holes.
-LOGITS_AT_ONCE = {"cpu": 6, "gpu": 4}
+LOGITS_AT_ONCE = 6
 # Roles that read something else than the norm's output: attention's result, the MLP's activation.
 INNER = ("o_proj", "out_proj", "c_proj", "down_proj", "fc2", "wo")
 
@@ -65,11 +67,12 @@ class AdapterSize:
 @dataclass(frozen=True)
 class BatchShape:
     """The largest micro-batch: its rows, and its tokens with padding and learned positions; `is_whole` if a step has no
-    other."""
+    other. `repeated` are the tokens of shared prefixes that rows see beside their own."""
 
     rows: int
     tokens: int
     is_whole: bool = False
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,8 @@ def loss_bytes(run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num_l
     if run.task == "token_cls":
         return step.tokens * num_labels * 4 * 3
     positions = min(step.tokens, LOSS_CHUNK_TOKENS) if kind.answer_loss else step.tokens
-    has_holes = run.task == "causal_lm" and not kind.answer_loss and not kind.is_gpu
-    return positions * model.vocab_size * 4 * (LOGITS_AT_ONCE["cpu"] if has_holes else 3)
+    has_holes = run.task == "causal_lm" and not kind.answer_loss
+    return positions * model.vocab_size * 4 * (LOGITS_AT_ONCE if has_holes else 3)
 
 
 def estimate(
@@ -137,6 +140,8 @@ def estimate(
     }
     if kind.answer_loss:
         phases["verify"] = verify_parts(run, model, adapted, compared, num_labels=num_labels, kind=kind)
+    if kind.is_gpu:
+        phases["update"] = update_parts(run, model, adapted, num_labels=num_labels, kind=kind)
     if written:
         phases["write"] = write_parts(run, model, adapted, written, num_labels=num_labels, kind=kind)
     totals = {name: sum(parts.values()) for name, parts in phases.items()}
@@ -146,8 +151,12 @@ def estimate(
 def _held(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
     """What is there in every phase."""
     packed = KERNEL_BYTES if kind.answer_loss else 0
-    libraries = GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES + packed
-    return {"libraries": libraries, "weights": stored_bytes(model, kind.precision, run.model.quantization)}
+    if kind.is_gpu:
+        size = PRECISION_BYTES[kind.precision]
+        weights = gpu_memory.stored_on_gpu(model, size, run.model.quantization)
+        return {"libraries": GPU_CONTEXT_BYTES, "weights": weights}
+    weights = stored_bytes(model, kind.precision, run.model.quantization)
+    return {"libraries": RUNTIME_BYTES + packed, "weights": weights}
 
 
 def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
@@ -173,9 +182,10 @@ def train_parts(
     run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, step: BatchShape, *, num_labels: int, kind: ComputeMode
 ) -> dict[str, int]:
     """What is in memory while the largest micro-batch goes back through the model."""
+    if kind.is_gpu:
+        return _train_parts_on_gpu(run, model, adapted, step, num_labels=num_labels, kind=kind)
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
-    has_dropout = isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
-    dropped = DROPPED_COPIES[_device(kind)] if has_dropout else 0.0
+    dropped = DROPPED_COPIES if _has_dropout(run) else 0.0
     activations = activation_bytes(
         model, adapted, step.tokens, precision=kind.precision, dropped=dropped, recomputed=_recomputed(kind)
     )
@@ -193,17 +203,73 @@ def train_parts(
     }
 
 
-def _device(kind: ComputeMode) -> str:
-    return "gpu" if kind.is_gpu else "cpu"
+def _train_parts_on_gpu(
+    run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, step: BatchShape, *, num_labels: int, kind: ComputeMode
+) -> dict[str, int]:
+    """The same on a GPU: gradients of earlier micro-batches are there, and what autograd keeps is on top of them."""
+    size, blocks = PRECISION_BYTES[kind.precision], max(1, adapted.num_backward_blocks(model))
+    trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    kept = _kept_on_gpu(run, model, adapted, kind, has_dropout=_has_dropout(run))
+    loss = _loss_on_gpu(run, model, step, num_labels=num_labels, kind=kind)
+    activations, loss = gpu_memory.at_the_peak(
+        model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=kind.checkpointing,
+        quantization=run.model.quantization, repeated=step.repeated,
+    )  # fmt: skip
+    return {
+        **_held(run, model, kind),
+        "adapter": 4 * trained,
+        "gradients": 4 * trained,
+        "optimizer": gpu_memory.resident_moments(run.train.optim, trained, 4),
+        "activations": activations,
+        "loss": loss,
+    }
+
+
+def _loss_on_gpu(run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num_labels: int, kind: ComputeMode) -> int:
+    if run.task in ("seq_cls", "token_cls"):
+        return loss_bytes(run, model, step, num_labels=num_labels, kind=kind)
+    chunk = LOSS_CHUNK_TOKENS if kind.answer_loss else None
+    return gpu_memory.causal_loss_bytes(model, step.tokens, size=PRECISION_BYTES[kind.precision], chunk=chunk)
+
+
+def _kept_on_gpu(
+    run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, kind: ComputeMode, *, has_dropout: bool
+) -> gpu_memory.Kept:
+    rank = dict(run.peft).get("r", 0)
+    return gpu_memory.kept_by_adapters(
+        model,
+        adapted.groups(model),
+        max(1, adapted.num_backward_blocks(model)),
+        size=PRECISION_BYTES[kind.precision],
+        rank=rank if isinstance(rank, int) else 0,
+        has_dropout=has_dropout,
+        quantization=run.model.quantization,
+    )
+
+
+def _has_dropout(run: ResolvedConfig) -> bool:
+    return isinstance(run.peft, Scaled) and run.peft.lora_dropout != 0
+
+
+def update_parts(
+    run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, *, num_labels: int, kind: ComputeMode
+) -> dict[str, int]:
+    """What is in memory in the optimizer's own step, on a GPU: nothing of a micro-batch, but all of the optimizer's."""
+    trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
+    optim = run.train.optim
+    return {
+        **_held(run, model, kind),
+        "adapter": 4 * trained,
+        "gradients": 4 * trained,
+        "optimizer": gpu_memory.moments_bytes(optim, trained, 4) + gpu_memory.roots_bytes(optim, trained, 4),
+    }
 
 
 def _recomputed(kind: ComputeMode) -> int:
-    return RECOMPUTED_AT_ONCE[_device(kind)] if kind.checkpointing else 0
+    return RECOMPUTED_AT_ONCE if kind.checkpointing else 0
 
 
 def _with_holes(activations: int, run: ResolvedConfig, kind: ComputeMode) -> int:
-    if kind.is_gpu:
-        return activations
     stored = STORED_SHARE["int8" if kind.int8 else run.model.quantization]
     return round((1 + HEAP_SHARE) * (1 + stored) * activations)
 
@@ -213,10 +279,15 @@ def verify_parts(
 ) -> dict[str, int]:
     """The comparison of the fast path with the plain one before step 1, all logits of a few short rows."""
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
-    # Dropout is off and nothing is checkpointed, as in every evaluation.
-    activations = activation_bytes(model, adapted, compared, precision=kind.precision, dropped=0.0)
-    logits = compared * model.vocab_size * 4 * LOGITS_AT_ONCE[_device(kind)]
     held = {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 8 * trained}
+    # Dropout is off and nothing is checkpointed, as in every evaluation.
+    if kind.is_gpu:
+        activations = compared * _kept_on_gpu(run, model, adapted, kind, has_dropout=False).all_blocks
+        size = PRECISION_BYTES[kind.precision]
+        loss = gpu_memory.causal_loss_bytes(model, compared, size=size, chunk=None)
+        return {**held, "activations": activations, "loss": loss}
+    activations = activation_bytes(model, adapted, compared, precision=kind.precision, dropped=0.0)
+    logits = compared * model.vocab_size * 4 * LOGITS_AT_ONCE
     return {**held, "activations": _with_holes(activations, run, kind), "loss": logits}
 
 
@@ -254,6 +325,10 @@ def full_fine_tuning(
 ) -> MemoryEstimate:
     """What training every weight would take: gradients and both of Adam's moments as precise as the weights."""
     size = PRECISION_BYTES[kind.precision]
+    if kind.is_gpu:
+        # An output layer that is trained needs the logits of all tokens.
+        loss = _loss_on_gpu(run, model, step, num_labels=num_labels, kind=replace(kind, answer_loss=False))
+        return _in_full_on_gpu(run, model, step, size, loss=loss, recomputed=kind.checkpointing)
     activations = activation_bytes(
         model,
         AdapterSize(model.linear),
@@ -264,11 +339,35 @@ def full_fine_tuning(
     )
     return MemoryEstimate(
         parts={
-            "libraries": GPU_CONTEXT_BYTES if kind.is_gpu else RUNTIME_BYTES,
+            "libraries": RUNTIME_BYTES,
             "weights": size * model.num_parameters,
             "gradients": size * model.num_parameters,
             "optimizer": 2 * size * model.num_parameters,
             "activations": _with_holes(activations, run, kind),
             "loss": loss_bytes(run, model, step, num_labels=num_labels, kind=kind),
+        }
+    )
+
+
+def _in_full_on_gpu(
+    run: ResolvedConfig, model: ModelInfo, step: BatchShape, size: int, *, loss: int, recomputed: bool
+) -> MemoryEstimate:
+    """The same on a GPU. The optimizer's own step, which transformers fuses unless told otherwise, takes nothing more."""
+    trained, blocks = model.num_parameters, model.num_layers + model.num_decoder_layers
+    kept = gpu_memory.kept_in_full(model, blocks, size=size)
+    activations, loss = gpu_memory.at_the_peak(
+        model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=recomputed
+    )
+    at_the_end = gpu_memory.vocabulary_gradients(model, size)
+    if at_the_end > activations + loss:
+        activations, loss = at_the_end, 0
+    return MemoryEstimate(
+        parts={
+            "libraries": GPU_CONTEXT_BYTES,
+            "weights": size * trained,
+            "gradients": size * trained,
+            "optimizer": gpu_memory.moments_bytes(run.train.optim, trained, size),
+            "activations": activations,
+            "loss": loss,
         }
     )

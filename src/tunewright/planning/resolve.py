@@ -344,7 +344,9 @@ def largest_step(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape:
     whole = batch * fmean(min(length, length_at(facts.data.lengths, share)) for share in ranks)
     shared = facts.data.common_prefix * (batch - 1) if "shared_prefix" in paths else 0
     step, room = math.ceil(whole) - shared, rows * length
-    return BatchShape(rows=rows, tokens=max(longest, min(room, step)), is_whole=step <= room)
+    # Each row sees the beginning that all share; as many rows as a micro-batch has of the step's.
+    repeated = round(shared * min(1.0, room / step)) if step else 0
+    return BatchShape(rows=rows, tokens=max(longest, min(room, step)), is_whole=step <= room, repeated=repeated)
 
 
 def largest_answers(run: ResolvedConfig, facts: InspectedFacts) -> BatchShape | None:

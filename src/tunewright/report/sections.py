@@ -264,10 +264,13 @@ def data_checks(record: RunRecord) -> dict[str, object]:
 
 
 def estimates(record: RunRecord) -> dict[str, object]:
-    plan, result, peak = record.plan, record.result, record.peak_bytes
+    plan, result, process = record.plan, record.result, record.peak_bytes
     speed = record.tokens_per_second
+    # A plan for a GPU promises the GPU's memory, not that of the process beside it.
+    peak = result.peak_device_bytes or process
+    title = _("Peak memory of the GPU") if result.peak_device_bytes else _("Peak memory")
     rows = [
-        (_("Peak memory"), formatting.size(plan.memory.peak_bytes), formatting.size(peak), _off(plan.memory.peak_bytes, peak)),
+        (title, formatting.size(plan.memory.peak_bytes), formatting.size(peak), _off(plan.memory.peak_bytes, peak)),
         (_("Time"), formatting.duration(plan.time.seconds if plan.time else None), formatting.duration(record.run.seconds()),
          _off(round(plan.time.seconds), round(took)) if plan.time and (took := record.run.seconds()) else ""),
         (_("Steps"), f"{plan.num_steps:,}", f"{record.last_step:,}", ""),
@@ -279,7 +282,7 @@ def estimates(record: RunRecord) -> dict[str, object]:
         (_("Tokens per second"), formatting.DASH, formatting.number(round(speed)) if speed else formatting.DASH, ""),
     ]  # fmt: skip
     if result.peak_device_bytes:
-        rows.insert(1, (_("Peak memory of the GPU"), formatting.DASH, formatting.size(result.peak_device_bytes), ""))
+        rows.insert(1, (_("Peak memory"), formatting.DASH, formatting.size(process), ""))
     whole = 1.04 * max(plan.memory.peak_bytes, peak or 0)
     total = sum(record.seconds.values())
     return {

@@ -148,12 +148,14 @@ class Story:
         atomic_io.write_jsonl(self.run.path / file_names.EVAL / f"{which}.losses.jsonl", read)
         self.write("score", which=which, scores=scores, rows=len(samples), held_out_rows=held_out, seconds=38.25)
 
-    def done(self, steps: int, best: int, baseline: dict[str, Any] | None = None) -> None:
+    def done(
+        self, steps: int, best: int, baseline: dict[str, Any] | None = None, device_bytes: int | None = None
+    ) -> None:
         self.write("done", steps, result={
             "before": None, "after": None, "baseline": baseline, "rows": 0, "held_out_rows": 0,
             "tokens": 66_420, "tokens_per_second": 288.4,
             "seconds": {"train": 230.3, "evaluate_before": 38.25, "evaluate_after": 38.25, "total": 318.0},
-            "peak_rss_bytes": 2_212_000_000, "peak_device_bytes": None, "steps": steps, "best_step": best,
+            "peak_rss_bytes": 2_212_000_000, "peak_device_bytes": device_bytes, "steps": steps, "best_step": best,
             "trainable_parameters": self.plan.trainable_parameters, "adapter": str(self.run.adapter_dir),
             "adapter_bytes": self.plan.adapter_bytes + 18_432,
         })  # fmt: skip

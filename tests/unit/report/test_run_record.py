@@ -7,7 +7,7 @@ import pytest
 
 from tests.records import as_event, samples
 from tunewright.metrics.evaluated_rows import Sample
-from tunewright.report import loss_charts, run_record, sample_pairs
+from tunewright.report import formatting, loss_charts, run_record, sample_pairs, sections
 from tunewright.rundir.curves import curves
 from tunewright.rundir.events import Event
 from tunewright.rundir.run_dir import RunDir
@@ -175,3 +175,20 @@ def test_thinned_points_keep_the_last() -> None:
 def test_the_running_mean_keeps_its_ends_and_jumps_over_gaps() -> None:
     smoothed = loss_charts.smooth([4.0, None, 2.0, 1.0])
     assert smoothed == [4.0, 3.0, 1.5, 1.0]
+
+
+@pytest.mark.parametrize("device_bytes", [None, 9_000_000_000])
+def test_a_promise_is_compared_with_the_memory_that_it_was_made_for(
+    device_bytes: int | None, start: Callable[..., Any]
+) -> None:
+    """A plan for a GPU promises the GPU's memory, not that of the process beside it."""
+    story = start()
+    story.done(4, 4, device_bytes=device_bytes)
+    first, second, *_others = sections.estimates(run_record.read(story.run))["rows"]
+    promised = formatting.size(story.plan.memory.peak_bytes)
+    if device_bytes is None:
+        assert first[:3] == ("Peak memory", promised, formatting.size(2_212_000_000))
+        assert second[0] == "Time"
+    else:
+        assert first[:3] == ("Peak memory of the GPU", promised, formatting.size(device_bytes))
+        assert second == ("Peak memory", formatting.DASH, formatting.size(2_212_000_000), "")
