@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tunewright.launch.supervisor import WORKER_ENVIRONMENT
+from tunewright.launch.worker_environment import WORKER_ENVIRONMENT
 
 if os.environ.get("MALLOC_TOP_PAD_") != WORKER_ENVIRONMENT["MALLOC_TOP_PAD_"]:  # glibc reads it when a process starts
     os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WORKER_ENVIRONMENT})

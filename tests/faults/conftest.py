@@ -19,7 +19,7 @@ from tests.faults.fingerprint import Fingerprint, fingerprint
 from tests.matrix.conftest import CHATML, _measured, tiny_tokenizer
 from tunewright import api
 from tunewright.launch import start_run
-from tunewright.launch.supervisor import WORKER_ENVIRONMENT
+from tunewright.launch.worker_environment import WORKER_ENVIRONMENT
 from tunewright.reporting import SILENT
 from tunewright.rundir.run_dir import RunDir
 

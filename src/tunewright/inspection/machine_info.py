@@ -108,7 +108,7 @@ def read_machine(folder: Path, device_index: int = 0, block: BlockShape | None =
     if probe and block:
         probe = probe.model_copy(update={"training": read_training_rates(block)})
     return MachineInfo(
-        num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        num_cpus=num_cpus(),
         memory_bytes=total,
         free_bytes=min(memory.available, total - _cgroup_used() if limit else total),
         disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
@@ -168,9 +168,19 @@ def probe_path(device_index: int = 0) -> Path:
     return home() / f"probe-5-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
+def num_cpus() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def busy_share() -> float:
+    """How much of the processor is used right now, by others: this process waits meanwhile."""
+    return psutil.cpu_percent(interval=LOOK_SECONDS) / 100
+
+
 def is_idle() -> bool:
     """Whether others leave the processor alone right now, so that a measurement would not be doubtful."""
-    return psutil.cpu_percent(interval=LOOK_SECONDS) / 100 <= BUSY_SHARE
+    return busy_share() <= BUSY_SHARE
 
 
 def factors_path() -> Path:

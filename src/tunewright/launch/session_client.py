@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar
 from tunewright.errors import error, errors_of
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.visible_device import visible_device
-from tunewright.launch.supervisor import WORKER_ENVIRONMENT
+from tunewright.launch.worker_environment import worker_environment
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
@@ -98,7 +98,7 @@ class SessionClient:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 detached=True,
-                environment={**WORKER_ENVIRONMENT, **visible, **self.environment},
+                environment={**worker_environment(), **visible, **self.environment},
             )
 
     def interrupt(self) -> None:

@@ -34,6 +34,7 @@ from tunewright.launch.oom_recovery import (
     shortage,
     tell,
 )
+from tunewright.launch.worker_environment import worker_environment
 from tunewright.report.run_report import write_report
 from tunewright.rundir import atomic_io, file_names, run_lock
 from tunewright.rundir.events import AlertEvent, DoneEvent, Event, FailedEvent, PhaseBeginEvent
@@ -48,24 +49,6 @@ ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
 LAST_WORDS_BYTES = 4096
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 0.5
-
-WORKER_ENVIRONMENT = {
-    # glibc gives large blocks back to the kernel and gets them again, page by page, on every step; kept blocks made
-    # training and writing answers about a quarter faster (2-core virtual machine, Linux x86-64).
-    "MALLOC_MMAP_THRESHOLD_": str(2**32),
-    "MALLOC_TRIM_THRESHOLD_": str(2**34),
-    "MALLOC_TOP_PAD_": str(2**28),
-    # oneDNN and what is between it and torch keep code for each shape of a product, about a megabyte: with their 1,024
-    # places a run over rows of all lengths took 7 GiB instead of 2. A micro-batch has about a hundred shapes.
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
-    "LRU_CACHE_CAPACITY": "128",
-    "HF_HUB_OFFLINE": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "USE_HUB_KERNELS": "NO",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TOKENIZERS_PARALLELISM": "true",
-    "PYTHONUNBUFFERED": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -159,7 +142,7 @@ class Supervisor:
         self.known_events = len(self.run.read_events())
         parent = process_record(os.getpid())
         self.ledger.update(state="preparing", parent=parent, worker=None)  # in case this process is killed next
-        environment = WORKER_ENVIRONMENT | visible_device()
+        environment = worker_environment() | visible_device()
         with atomic_io.open_log(self.run.file(file_names.LOG)) as log:
             self.known_log = log.tell()
             self.worker = spawn(self.argv, stdin=self.lock, stdout=log, stderr=log, environment=environment)
