@@ -18,6 +18,7 @@ BARS = "▁▂▃▄▅▆▇█"
 BAR_WIDTH = 20
 NARROWEST_BAR = 6
 SPARKS = 16
+MUCH_WAITING = 0.2  # of the time, for a core that another program has
 
 
 @dataclass
@@ -53,6 +54,7 @@ class ProgressView:
     tokens_per_second: float | None = None
     eta_seconds: float | None = None
     rss_bytes: int = 0
+    core_wait_share: float = 0.0
     checkpoint_step: int | None = None
 
     def take(self, event: "Event") -> None:
@@ -85,6 +87,7 @@ class ProgressView:
         self.tokens_per_second = event.tokens_per_second
         self.eta_seconds = event.eta_seconds
         self.rss_bytes = event.rss_bytes or self.rss_bytes
+        self.core_wait_share = event.core_wait_share or 0.0
 
 
 def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
@@ -142,12 +145,21 @@ def _step_line(view: ProgressView, channel: Channel) -> str:
     percent = f"{share:4.0%}"
     figures = [
         _("{speed} tok/s").format(speed=short(view.tokens_per_second)),
-        f"ETA {clock(view.eta_seconds)}",
+        _eta(view),
         _memory(view),
     ]
     beside = columns_of("   ".join([f"{head}   {percent}", *figures]))
     room = BAR_WIDTH if channel.width is None else min(BAR_WIDTH, max(NARROWEST_BAR, channel.width - beside))
     return _fit([f"{head}  {bar(share, channel, room)} {percent}", *figures], channel)
+
+
+def _eta(view: ProgressView) -> str:
+    """When training ends, and why it is late."""
+    eta = f"ETA {clock(view.eta_seconds)}"
+    if view.core_wait_share < MUCH_WAITING:
+        return eta
+    waited = _("{percent} % of the time others have the cores").format(percent=round(100 * view.core_wait_share))
+    return f"{eta} ({waited})"
 
 
 def trained_line(view: ProgressView, channel: Channel, seconds: float) -> str:
@@ -224,7 +236,9 @@ def _step_text(event: "LogEvent") -> str:
     seconds = round(event.eta_seconds or 0)
     eta = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     max_steps = "?" if event.max_steps is None else event.max_steps
+    share = event.core_wait_share or 0.0
+    waited = f" core_wait={share:.2f}" if share >= MUCH_WAITING else ""
     return (
         f"step={event.step}/{max_steps} loss={short(event.loss)} lr={short(event.learning_rate)} "
-        f"tok_s={short(event.tokens_per_second)} eta={eta} mem_gib={event.rss_bytes / 2**30:.1f}"
+        f"tok_s={short(event.tokens_per_second)} eta={eta} mem_gib={event.rss_bytes / 2**30:.1f}{waited}"
     )

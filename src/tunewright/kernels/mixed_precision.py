@@ -43,10 +43,10 @@ class _AutocastScope:
 def to_mixed(model: PreTrainedModel, heads: Iterable[str] = ()) -> PreTrainedModel:
     """A model that was loaded in bf16, changed in place: its forward passes are mixed, `heads` are fp32.
 
-    Parts that are models of their own, such as an encoder, are called without the whole as well, and so are mixed themselves.
+    Its parts are mixed themselves: an encoder is called without the whole, and PEFT's AdaLoRA calls `forward` past the hooks.
     """
     mixed, exact = (_AutocastScope(model.device.type, enabled=enabled) for enabled in (True, False))
-    names = set(heads)
+    names, parts = set(heads), {id(model), *map(id, model.children())}
     for name, module in model.named_modules():
         is_head = not names.isdisjoint(name.split("."))
         if is_head or not isinstance(module, nn.Linear | nn.Embedding | Conv1D):
@@ -58,7 +58,7 @@ def to_mixed(model: PreTrainedModel, heads: Iterable[str] = ()) -> PreTrainedMod
             module.register_forward_hook(_to_fp32)
         elif type(module).__name__.endswith("RMSNorm"):
             module.register_forward_hook(_to_bf16)
-        if isinstance(module, PreTrainedModel):
+        if not is_head and (id(module) in parts or isinstance(module, PreTrainedModel)):
             mixed.cover(module)
     return model
 

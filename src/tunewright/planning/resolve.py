@@ -51,10 +51,8 @@ GPU_BF16_GAIN = 1.3  # of what is said about a finished run; a plan takes bf16 w
 
 # Reasons by whether the device was measured, or is in the table of planning/device_table.py.
 GPU_BF16 = {
-    True: N_("this GPU computes in bf16, in half the memory; measured here: {bf16} against {fp32} GFLOP/s in fp32"),
-    False: N_(
-        "this GPU computes in bf16, in half the memory; by the table, not measured: {bf16} against {fp32} GFLOP/s"
-    ),
+    True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s, in half the memory"),
+    False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s, in half the memory"),
 }
 FP32 = {
     True: N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"),

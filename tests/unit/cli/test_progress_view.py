@@ -59,6 +59,18 @@ def test_training_shows_bar_loss_speed_rest_memory_and_curves() -> None:
     assert second == "train 1.5 █▁   held-out 1.31 ▁   lr 1.8e-4   grad 0.8"
 
 
+def test_a_busy_machine_is_why_the_end_is_late() -> None:
+    first, _second = frame(view_of(BEGIN, log(60, 1.5, core_wait_share=0.41)), channel(200), PHASES)
+    assert "   ETA 3:10 (41 % of the time others have the cores)   mem " in first
+    assert log_line(log(40, core_wait_share=0.41)).endswith(" mem_gib=2.1 core_wait=0.41")
+
+
+def test_a_little_waiting_is_not_mentioned() -> None:
+    first, _second = frame(view_of(BEGIN, log(60, 1.5, core_wait_share=0.1)), channel(200), PHASES)
+    assert "   ETA 3:10   mem " in first
+    assert "core_wait" not in log_line(log(40, core_wait_share=0.1))
+
+
 def test_a_phase_with_progress_shows_how_far_it_is() -> None:
     progress = as_event({"kind": "progress", "phase": "evaluate_before", "done": 40, "total": 120, "step": 0})
     assert frame(view_of(progress), channel(80), PHASES) == ["Evaluating the base model  ━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌ 40/120"]
