@@ -64,8 +64,8 @@ def slow_precision(evidence: Evidence) -> Finding | None:
     best = other if is_known and rates[other] > gain * rates["fp32"] else "fp32"
     if rates[best] < WORTH_IT * rates[precision]:
         return None
-    values = {"precision": precision, "best": best}
-    values |= {"slow": round(rates[precision] / 1e9), "fast": round(rates[best] / 1e9)}
+    slow, fast = (round(rates[name] / 1e9) for name in (precision, best))
+    values = {"precision": precision, "slow": slow, "best": best, "fast": fast}
     remedy = retrain_with(evidence, N_("compute in {best}"), {"model.precision": best}, best=best)
     return Finding(Problem("D503", values=values), "hint", "certain", (remedy,))
 

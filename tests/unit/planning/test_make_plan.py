@@ -104,12 +104,58 @@ def test_rows_at_once_of_any_size_are_planned_without_trying_each_smaller_number
     assert plan.effective_batch == rows and not plan.fits
 
 
-def test_bf16_is_chosen_only_where_it_was_measured_to_be_fast(facts: Build) -> None:
-    slow = SpeedProbe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 250e9, "bf16": 150e9})
-    fast = SpeedProbe(device="cpu", device_name="CPU", memory_bytes=0, flops={"fp32": 250e9, "bf16": 900e9})
-    assert make_plan(ask(), facts()).run.model.precision == "fp32"
-    assert make_plan(ask(), facts(probe=slow)).run.model.precision == "fp32"
-    assert make_plan(ask(), facts(probe=fast)).run.model.precision == "bf16"
+MATMUL = {"mkl": 200e9, "onednn": 250e9, "bf16": 600e9}
+
+
+def cpu(matmul: dict[str, float] | None = None, **training: float) -> SpeedProbe:
+    flops = {"fp32": 250e9, "bf16": 900e9}
+    return SpeedProbe(
+        device="cpu", device_name="CPU", memory_bytes=0, flops=flops, matmul=matmul or {}, training=training
+    )
+
+
+@pytest.mark.parametrize(
+    ("probe", "precision", "why"),
+    [
+        (None, "fp32", "was not measured"),
+        (cpu(), "fp32", "bf16 was not measured on this CPU"),
+        (
+            cpu({**MATMUL, "bf16": 150e9}),
+            "fp32",
+            "bf16 150 against 250 GFLOP/s in fp32; mixed precision would be no faster",
+        ),
+        (cpu(MATMUL, fp32=2e11, mixed=2.4e11), "fp32", "1.2 times as fast; below 1.3 times"),
+        (cpu(MATMUL, fp32=2e11, mixed=5e11), "mixed", "trains 2.5 times as fast"),
+    ],
+)
+def test_mixed_precision_is_chosen_only_where_this_model_was_measured_to_train_faster(
+    facts: Build, probe: SpeedProbe | None, precision: str, why: str
+) -> None:
+    plan = make_plan(ask(), facts(probe=probe))
+    assert plan.run.model.precision == precision
+    assert why in next(c.why() for c in plan.choices if c.path == "model.precision")
+
+
+def test_models_that_are_no_decoders_of_linear_layers_stay_in_fp32(facts: Build) -> None:
+    model = smollm2(is_conv1d=True)
+    plan = make_plan(ask(), facts(probe=cpu(MATMUL, fp32=2e11, mixed=5e11), model=model))
+    assert plan.run.model.precision == "fp32"
+    assert "not for models of this kind" in next(c.why() for c in plan.choices if c.path == "model.precision")
+
+
+def test_a_mixed_run_is_promised_the_measured_speed_and_half_the_weights(facts: Build) -> None:
+    probe = cpu(MATMUL, fp32=2e11, mixed=5e11)
+    mixed, plain = (
+        make_plan(ask(model={"name": "smollm2", "precision": p}), facts(probe=probe)) for p in ("mixed", "fp32")
+    )
+    assert mixed.time and plain.time
+    assert mixed.time.step_seconds < 0.55 * plain.time.step_seconds
+    assert mixed.memory.parts["weights"] == plain.memory.parts["weights"] // 2
+
+
+@pytest.mark.parametrize(("bf16", "may"), [(250e9, False), (320e9, False), (330e9, True)])
+def test_a_model_is_measured_only_where_products_promise_something(bf16: float, may: bool) -> None:
+    assert cpu({**MATMUL, "bf16": bf16}).may_gain_by_mixed is may
 
 
 def test_short_answers_are_written_in_tests_and_long_ones_sampled(facts: Build) -> None:
