@@ -150,7 +150,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, expecte
             "model: {name: m, revision: 1234567}",
             "must be text (YAML reads it as a number: put quotes around it), got 1234567",
         ),
-        ("model: {name: m, precision: fp8}", "model.precision must be one of fp32, bf16, fp16, auto, got fp8"),
+        ("model: {name: m, precision: fp8}", "model.precision must be one of fp32, mixed, bf16, fp16, auto, got fp8"),
         ("model: ''", "model.name must be text that is not empty, got ''"),
         (
             "run: {name: My Run}",
