@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-unit test-real test-deploy test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
+.PHONY: demo test test-device test-unit test-real test-deploy test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
 	@echo "make test-unit  no training, no model, few processes: to be run all the time"
 	@echo "make test       install and run the tests"
+	@echo "make test-device  whole runs on a simulated device that is not the CPU; part of make test"
 	@echo "make test-real  the real model on both cores, every block of the README"
 	@echo "make test-deploy  exports, proofs and serving, through the engines"
 	@echo "make test-slow  the proofs that take minutes"
@@ -32,6 +33,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest tests/faults
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/fuzz tests/matrix tests/security tests/shapes tests/unit
+	$(BIN)/python -m pytest -n 2 tests/device
+
+# Methods x tasks where a tensor that is left on the CPU ends the run.
+test-device: $(STAMP)
+	$(BIN)/python -m pytest -n 2 tests/device
 
 # The real model of 135M parameters on both cores, and every block of the README.
 test-real: $(STAMP)

@@ -30,7 +30,9 @@ def varlen_attn(
         key_TNH, value_TNH = (t[keys].repeat_interleave(repeats, 1) for t in (key_SKH, value_SKH))
         score_NQT = torch.einsum("qnh,tnh->nqt", query_PNH[queries], key_TNH)
         score_NQT = score_NQT * (query_PNH.shape[-1] ** -0.5 if scale is None else scale)
-        later_QT = torch.ones(count_q, count_k, dtype=torch.bool).triu(1 + END_ALIGNED * (count_k - count_q))
+        later_QT = torch.ones(count_q, count_k, dtype=torch.bool, device=query_PNH.device).triu(
+            1 + END_ALIGNED * (count_k - count_q)
+        )
         probability_NQT = score_NQT.masked_fill(later_QT, float("-inf")).softmax(-1)
         results.append(torch.einsum("nqt,tnh->qnh", probability_NQT, value_TNH))
     return torch.cat(results)

@@ -37,7 +37,7 @@ def run_for(folder: Path, rows: Path, output: Path, **settings: object) -> api.T
     run = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
     code = in_process.work(run)
     log = [event for event in run.read_events() if event.kind == "failed"]
-    assert code == 0, log[-1]["problems"] if log else code
+    assert code == 0, log[-1].problems if log else code
     return api.TrainedRun(run)
 
 

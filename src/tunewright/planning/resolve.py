@@ -55,7 +55,7 @@ BF16 = {
 GPU_BF16 = {
     True: N_("this GPU computes in bf16, in half the memory; measured here: {bf16} against {fp32} GFLOP/s in fp32"),
     False: N_(
-        "this GPU computes in bf16, in half the memory; by the table, not measured: {bf16} against {fp32} GFLOP/s"
+        "this GPU computes in bf16, in half the memory; by the table of devices, not measured: {bf16} against {fp32} GFLOP/s"
     ),
 }
 FP32 = {

@@ -78,7 +78,7 @@ def prepare(model: PreTrainedModel) -> PreTrainedModel:
             # length, SmolLM2). Sizes that are not a multiple of 64 crash it.
             layer.support_avx512bf16_for_cpu = False
     for parameter in model.parameters():
-        if not get_bnb_param_type(parameter):
+        if parameter.device.type == "cpu" and not get_bnb_param_type(parameter):
             # The whole checkpoint stays mapped, and counted as ours, as long as one tensor is a view of its file.
             parameter.data = parameter.data.clone()
     if model.dtype == torch.bfloat16:

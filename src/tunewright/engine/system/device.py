@@ -7,6 +7,7 @@ devices have no index. Only the CPU's branches were run; those of accelerators w
 import torch
 
 CPU = torch.device("cpu")
+OWN_MEMORY = ("cuda", "xpu")  # kinds with memory beside the machine's, and an allocator of torch that counts it
 # Of CUDA's cards those from Ampere on; the kernels of torch.nn.attention.varlen are for them too.
 BF16_CAPABILITY = (8, 0)
 
@@ -40,7 +41,7 @@ def memory_bytes() -> int:
 def computes_bf16() -> bool:
     """Whether bf16 is computed by the device itself, and not imitated in fp32. Not run on an accelerator."""
     kind = device().type
-    if kind in ("cuda", "xpu"):
+    if kind in OWN_MEMORY:
         return bool(torch.get_device_module(kind).is_bf16_supported(including_emulation=False))
     return True
 
@@ -57,7 +58,7 @@ def has_varlen_attention() -> bool:
 
 def pins_memory() -> bool:
     """Whether batches in pages that cannot be moved reach the device faster; Apple's shares the memory."""
-    return device().type in ("cuda", "xpu")
+    return device().type in OWN_MEMORY
 
 
 def synchronize() -> None:
@@ -67,13 +68,13 @@ def synchronize() -> None:
 
 
 def peak_bytes() -> int | None:
-    """The most memory that tensors took on the accelerator; None for a CPU, and for MPS, which keeps no peak. Not run on one."""
-    return None if device().type in ("cpu", "mps") else torch.accelerator.max_memory_allocated()
+    """The most memory that tensors took on the accelerator; None where nobody counts. Not run on one."""
+    return torch.accelerator.max_memory_allocated() if device().type in OWN_MEMORY else None
 
 
 def release_memory() -> None:
     """Give what the accelerator's allocator holds and nobody uses back to the device. Not run on one."""
     if device().type == "mps":
         torch.mps.empty_cache()
-    elif not is_on_cpu():
+    elif device().type in OWN_MEMORY:
         torch.accelerator.empty_cache()
