@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import psutil
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tunewright.config.frozen_model import FrozenModel
 from tunewright.inspection.visible_device import visible_device
@@ -37,6 +37,8 @@ class SpeedProbe(FrozenModel):
     `busy_share` is how much of the processor others used just before. Of a device in the table (planning/device_table.py), which is
     not here, nothing is measured. `has_varlen_attention`: a GPU that torch's kernel for packed rows is for.
     """
+
+    model_config = ConfigDict(extra="ignore")  # plans of earlier versions hold what is no longer asked for
 
     device: str
     device_name: str

@@ -53,10 +53,8 @@ BF16 = {
     False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s"),
 }
 GPU_BF16 = {
-    True: N_("this GPU computes in bf16, in half the memory; measured here: {bf16} against {fp32} GFLOP/s in fp32"),
-    False: N_(
-        "this GPU computes in bf16, in half the memory; by the table of devices, not measured: {bf16} against {fp32} GFLOP/s"
-    ),
+    True: N_("measured here: bf16 {bf16} against fp32 {fp32} GFLOP/s, in half the memory"),
+    False: N_("by the table of devices, not measured: bf16 {bf16} against fp32 {fp32} GFLOP/s, in half the memory"),
 }
 FP32 = {
     True: N_("measured here: fp32 {fp32} against bf16 {bf16} GFLOP/s"),
