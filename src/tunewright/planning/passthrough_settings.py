@@ -19,12 +19,17 @@ OPEN = ("optim", "lr_scheduler_type", "report_to")
 ADAMW = "adamw_torch"  # needs nothing
 
 
+def unusual(train: TrainConfig) -> dict[str, object]:
+    """The declared settings of training whose values may need parts that are missing here."""
+    usual = dict(TrainConfig())
+    return {name: value for name, value in dict(train).items() if name in OPEN and value not in (usual[name], ADAMW)}
+
+
 def passed_on(run: RunConfig) -> list[str]:
     """The settings of a run that only upstream can check, by dotted path."""
-    usual = dict(TrainConfig())
-    unusual = [f"train.{name}" for name in OPEN if dict(run.train)[name] not in (usual[name], ADAMW)]
     targets = ["peft.target_modules"] if target_pattern(run) else []
-    return [*unusual, *(f"{name}.{key}" for name in ("train", "peft") for key in dict(run)[name].extra), *targets]
+    named = (f"train.{name}" for name in unusual(run.train))
+    return [*named, *(f"{name}.{key}" for name in ("train", "peft") for key in dict(run)[name].extra), *targets]
 
 
 def target_pattern(run: RunConfig) -> str:

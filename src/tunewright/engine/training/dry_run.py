@@ -35,7 +35,6 @@ from transformers.integrations.integration_utils import get_reporting_integratio
 
 from tunewright.config.methods import ALL_LINEAR
 from tunewright.config.resolved_config import ResolvedConfig, ResolvedLora, ResolvedTrainConfig
-from tunewright.config.run_config import TrainConfig
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.engine.models.load_model import label_settings
 from tunewright.engine.models.peft_adapter import planned_config
@@ -48,7 +47,7 @@ from tunewright.engine.training.optimizers import make_optimizer
 from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TunewrightError
 from tunewright.kernels.cross_entropy import plain_loss
-from tunewright.planning.passthrough_settings import OPEN, target_pattern
+from tunewright.planning.passthrough_settings import ADAMW, OPEN, target_pattern, unusual
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.checkpoints import CheckpointStore
 from tunewright.security import gate_model_folder, printable
@@ -152,9 +151,7 @@ def _attach(plan: Plan, settings: Settings, *, is_called: bool) -> None:
 
 def _training(plan: Plan) -> list[Problem]:
     """One step of a miniature with the plan's settings."""
-    train, defaults = plan.run.train, dict(TrainConfig())
-    changed_settings = {name: value for name, value in dict(train).items() if name in OPEN and value != defaults[name]}
-    settings = {**changed_settings, **train.extra}
+    settings = {**unusual(plan.run.train), **plan.run.train.extra}
 
     def attempt(chosen: Settings) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -181,7 +178,7 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
     if chosen.get("dataloader_num_workers"):
         chosen["dataloader_num_workers"] = 1
     fixed = {"max_steps": plan.num_steps, "eval_steps": 1, "logging_steps": 1}
-    train = ResolvedTrainConfig.model_validate({**declared, **chosen, **fixed})
+    train = ResolvedTrainConfig.model_validate({**declared, "optim": ADAMW, **chosen, **fixed})
     run = _miniature_run(plan.run, train)
     small = plan.model_copy(update={"run": run, "effective_batch": 2, "fast_paths": ()})
     rows = [TokenizedExample(number, [1, 2, 3, 4], [-100, 2, 3, 4], 1, 4) for number in (1, 2)]
