@@ -65,10 +65,15 @@ def to_mixed(model: PreTrainedModel, heads: Iterable[str] = ()) -> PreTrainedMod
 
 def as_products_read(*inputs: Tensor) -> list[Tensor]:
     """Inputs of a product that autocast does not know, in the type that it would give them; unchanged where it is off."""
-    device_type = inputs[0].device.type
-    if not torch.is_autocast_enabled(device_type):
+    device = inputs[0].device
+    if not is_mixed(device):
         return list(inputs)
-    return [tensor.to(torch.get_autocast_dtype(device_type)) for tensor in inputs]
+    return [tensor.to(torch.get_autocast_dtype(device.type)) for tensor in inputs]
+
+
+def is_mixed(device: torch.device) -> bool:
+    """Whether autocast is on for products on this device."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
 def _widen(module: nn.Module, *, all_of_it: bool) -> None:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, set_seed
 from tunewright.config.methods import PeftSection
 from tunewright.config.tasks import TASKS, Task
 from tunewright.errors import ConfigError, Problem, error
+from tunewright.kernels.mixed_precision import is_mixed
 from tunewright.planning.peft_kwargs import known_fields
 from tunewright.planning.run_plan import Plan
 
@@ -81,11 +82,7 @@ def train_in_fp32(model: PeftModel) -> None:
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
-    if (
-        not isinstance(value, torch.Tensor)
-        or not value.is_floating_point()
-        or torch.is_autocast_enabled(value.device.type)
-    ):
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point() or is_mixed(value.device):
         return value
     return value.to(dtype)
 
