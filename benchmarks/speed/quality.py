@@ -38,8 +38,8 @@ def scores(data: str, way: str, seed: int, rows: int, place: Path) -> dict[str, 
     """The scores after one run, and its seconds of training."""
     name, settings = DATA[data]
     sets = {
-        **settings, **OURS[way], "train.seed": str(seed), "train.data_seed": str(seed), "eval.rows": "0" if not settings else "auto",
-        "run.output_dir": str(place / f"{data}-{way}-{seed}"),
+        **settings, **OURS[way], "train.seed": str(seed), "train.data_seed": str(seed),
+        "eval.rows": "auto" if settings else "0", "run.output_dir": str(place / f"{data}-{way}-{seed}"),
     }  # fmt: skip
     command = [
         sys.executable,
@@ -67,9 +67,8 @@ def table(results: dict[str, Any]) -> str:
         accuracy = f"{row['accuracy']:.3f}" if "accuracy" in row else ""
         share = row["held_out_loss"] / exact["held_out_loss"] - 1
         way = {"ours": "fp32", "ours_mixed": "mixed", "ours_8bit": "8bit"}[row["way"]]
-        lines.append(
-            f"| {row['data']}, {row['seed']} | {way} | {row['held_out_loss']:.4f} | {share:+.2%} | {accuracy} | {row['seconds']:.0f} |"
-        )
+        loss = f"{row['held_out_loss']:.4f} | {share:+.2%}"
+        lines.append(f"| {row['data']}, {row['seed']} | {way} | {loss} | {accuracy} | {row['seconds']:.0f} |")
     return "\n".join(lines) + "\n"
 
 
