@@ -33,7 +33,7 @@ CHECKPOINTING = {"train.activation_checkpointing": "true"}
 # hidden, intermediate, layers, heads, key and value heads; SmolLM2's vocabulary, so that its tokenizer fits.
 SHAPES = {
     "360M": (960, 2560, 32, 15, 5), "0.5B": (896, 4864, 24, 14, 2), "1.5B": (1536, 8960, 28, 12, 2),
-    "7B": (4096, 11008, 32, 32, 32),
+    "7B": (4096, 11008, 32, 32, 32), "250M": (768, 2048, 26, 12, 4), "0.8B": (1280, 3456, 24, 20, 5),
 }  # fmt: skip
 
 
@@ -88,6 +88,12 @@ def cases() -> dict[str, dict[str, Any]]:
     found["0.5B 8 bit"] = case("0.5B", "lora", 4, model__quantization="8bit", **_dotted(batch(2)))
     found["0.5B bf16"] = case("0.5B", "lora", 4, model__precision="bf16", **_dotted(batch(2)))
     found["1.5B bf16"] = case("1.5B", "lora", 4, model__precision="bf16", **_dotted(batch(2)))
+    found["7B mixed"] = case(
+        "7B", "lora", 1, model__precision="mixed", eval__rows="0", train__max_steps="2", **_dotted(batch(1))
+    )
+    found["7B 4 bit"] = case(
+        "7B", "lora", 1, model__quantization="4bit", eval__rows="0", train__max_steps="1", **_dotted(batch(1))
+    )
     found["7B bf16"] = case(
         "7B", "lora", 1, model__precision="bf16", eval__rows="0", train__max_steps="1", **_dotted(batch(1))
     )
@@ -136,7 +142,7 @@ def model_folder(name: str) -> str:
 def measure(name: str, one: Mapping[str, Any], place: Path) -> dict[str, Any]:
     """Promised and measured memory and time of one run."""
     task = one["sets"].get("task", "causal_lm")
-    data = rows_file(place, task, one["words"])
+    data = one.get("data") or rows_file(place, task, one["words"])
     sets = {
         "train.max_steps": "3",
         "run.output_dir": str(place / name.replace(" ", "-").replace(",", "")),

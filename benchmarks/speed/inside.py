@@ -94,7 +94,7 @@ def fraction(data: Path) -> dict[str, float]:
     from run import SETTINGS
 
     stand_in = Path(__file__).parents[2] / "examples/support.jsonl"
-    sets = {**SETTINGS, "model.name": "smollm2", "data.train": str(stand_in)}
+    sets = {**SETTINGS, "model.precision": "fp32", "model.name": "smollm2", "data.train": str(stand_in)}
     plan = api.plan(api.load(sets=[f"{path}={value}" for path, value in sets.items()]))
     rows = rows_from(data, load_tokenizer(Path(plan.facts.model.tokenizer_folder), None))
     seconds, rates = steps_of(plan, rows, 5)

@@ -2,7 +2,8 @@
 
 All train LoRA r=16, alpha 32, no dropout, on q, k, v and o of the same model in fp32, on the same rows in file order, 16 rows a
 step (4 x 4 where a peer cuts by rows), cut at 512 tokens, loss on the answer, AdamW without weight decay, constant learning
-rate 2e-4, clipping at 1.0; no checkpointing, evaluation or saving. What cannot be equalised stands in README.md.
+rate 2e-4, clipping at 1.0; no checkpointing, evaluation or saving. What cannot be equalised stands in README.md. Those with a
+switch for bf16 train a second time with it: what a person gets who knows the processor.
 """
 
 import json
@@ -24,6 +25,12 @@ class Job:
     rows: Rows
     steps: int
     folder: Path
+    uses_bf16: bool = False
+    """Whether a peer is told to use what the processor has, and not to compute as ours does."""
+
+    @property
+    def dtype(self) -> str:
+        return "bfloat16" if self.uses_bf16 else "float32"
 
     def write(self, name: str, content: Any) -> Path:
         path = self.folder / name
@@ -39,6 +46,7 @@ class Peer:
     title: str
     packages: tuple[str, ...]
     command: Callable[[Job, Path], list[str]]
+    has_bf16: bool = False
     delete: tuple[str, ...] = ()
     uninstall: tuple[str, ...] = ()
 
@@ -50,7 +58,7 @@ def _alpaca(job: Job) -> list[dict[str, str]]:
 def _common(job: Job) -> dict[str, Any]:
     return {
         "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "max_steps": job.steps, "learning_rate": 2e-4,
-        "lr_scheduler_type": "constant", "warmup_steps": 0, "use_cpu": True, "bf16": False, "logging_steps": 1,
+        "lr_scheduler_type": "constant", "warmup_steps": 0, "use_cpu": True, "bf16": job.uses_bf16, "logging_steps": 1,
         "report_to": "none", "save_strategy": "no", "seed": 42, "output_dir": str(job.folder / "out"),
         "dataloader_num_workers": 0,
     }  # fmt: skip
@@ -66,7 +74,7 @@ def _trl(job: Job, binaries: Path) -> list[str]:
     ]
     data = job.write("pc.jsonl", "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))
     config = _common(job) | {
-        "model_name_or_path": str(job.model), "dtype": "float32", "datasets": [{"path": "json", "data_files": str(data)}],
+        "model_name_or_path": str(job.model), "dtype": job.dtype, "datasets": [{"path": "json", "data_files": str(data)}],
         "use_peft": True, "lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "lora_target_modules": TARGETS,
         "max_length": 512, "train_sampling_strategy": "sequential", "gradient_checkpointing": False,
     }  # fmt: skip
@@ -91,7 +99,8 @@ def _swift(job: Job, binaries: Path) -> list[str]:
         "model": job.model, "use_hf": "true", "model_type": "llama", "template": "chatml", "system": SYSTEM,
         "tuner_type": "lora", "lora_rank": 16, "lora_alpha": 32, "lora_dropout": 0, "dataset": data,
         "dataset_shuffle": "false", "train_dataloader_shuffle": "false", "split_dataset_ratio": 0, "max_length": 512,
-        "truncation_strategy": "right", "torch_dtype": "float32", "bf16": "false", "fp16": "false", "attn_impl": "sdpa",
+        "truncation_strategy": "right", "torch_dtype": job.dtype, "bf16": str(job.uses_bf16).lower(),
+        "fp16": "false", "attn_impl": "sdpa",
         "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "gradient_checkpointing": "false",
         "max_steps": job.steps, "learning_rate": "2e-4", "lr_scheduler_type": "constant", "warmup_ratio": 0,
         "weight_decay": 0, "adam_beta2": 0.999, "dataloader_num_workers": 0, "dataset_num_proc": 1, "logging_steps": 1,
@@ -119,12 +128,12 @@ def _script(name: str) -> Callable[[Job, Path], list[str]]:
 
 PEERS: Mapping[str, Peer] = {
     "llama_factory": Peer(
-        "LLaMA-Factory 0.9.5", ("llamafactory==0.9.5",), _llama_factory,
+        "LLaMA-Factory 0.9.5", ("llamafactory==0.9.5",), _llama_factory, has_bf16=True,
         # Built for CUDA: beside a CPU torch they break the import.
         delete=("lib/python*/site-packages/torchaudio/lib/*.so",), uninstall=("torchvision",),
     ),
-    "swift": Peer("ms-swift 4.6.0", ("ms-swift==4.6.0",), _swift),
-    "trl": Peer("TRL 1.16.0 SFTTrainer", ("trl[peft]==1.16.0",), _trl),
+    "swift": Peer("ms-swift 4.6.0", ("ms-swift==4.6.0",), _swift, has_bf16=True),
+    "trl": Peer("TRL 1.16.0 SFTTrainer", ("trl[peft]==1.16.0",), _trl, has_bf16=True),
     "lesson": Peer("the lesson's script (padded to 512)", (), _script("lesson_script.py")),
     "loop": Peer("a plain PEFT loop (padded to the longest of 4)", (), _script("plain_loop.py")),
 }  # fmt: skip

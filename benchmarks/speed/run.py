@@ -17,7 +17,8 @@ import tempfile
 import threading
 import time
 import venv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -32,18 +33,31 @@ from tunewright.data import demo_data
 from tunewright.security import home
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results.json"
 ALPACA = HERE.parents[2] / "shared/data/alpaca_en_demo.json"
 STEP_ROWS = 16
 OURS: Mapping[str, dict[str, str]] = {
-    "ours": {},
-    "ours_8bit": {"model.quantization": "8bit"},
+    "ours": {"model.precision": "fp32"},
+    "ours_mixed": {"model.precision": "mixed"},
+    "ours_8bit": {"model.precision": "fp32", "model.quantization": "8bit"},
 }
-QUICK = ("llama_factory", "trl", "lesson", *OURS)
+TITLES = {
+    "ours": "**Tunewright, exact**",
+    "ours_mixed": "**Tunewright, mixed**",
+    "ours_8bit": "**Tunewright, 8bit**",
+}
+# A peer once more, with bf16.
+BF16 = "_bf16"
+WITH_BF16 = tuple(name + BF16 for name, peer in PEERS.items() if peer.has_bf16)
+QUICK = ("llama_factory", "llama_factory_bf16", "trl", "lesson", *OURS)
+# What of a processor decides how fast products are.
+UNITS = (
+    "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "bf16",
+    "i8mm",
+)  # fmt: skip
 LOSS = re.compile(r"['\"]loss['\"]: ?['\"]?([0-9.]+)")
 NORM = re.compile(r"['\"]grad_norm['\"]: ?['\"]?([0-9.]+)")
 SETTINGS = {
-    "model.precision": "fp32", "data.holdout": "0", "data.max_length": "512", "data.max_truncated": "1", "method": "lora",
+    "data.holdout": "0", "data.max_length": "512", "data.max_truncated": "1", "method": "lora",
     "peft.r": "16", "peft.lora_alpha": "32", "peft.lora_dropout": "0", "peft.target_modules": "[q_proj,k_proj,v_proj,o_proj]",
     "train.per_device_train_batch_size": "2", "train.gradient_accumulation_steps": "8", "train.learning_rate": "2e-4",
     "train.lr_scheduler_type": "constant", "train.warmup_steps": "0", "train.train_sampling_strategy": "sequential",
@@ -189,43 +203,94 @@ def summary(runs: Iterable[dict[str, Any]], tokens: list[int]) -> dict[str, Any]
 def ratios(found: Mapping[str, Any], fraction: float | None) -> dict[str, Any]:
     """The figures that are held against each other, each the middle of the rounds' own ratios."""
 
-    def over(one: str, other: str) -> float | None:
+    def over(one: str, other: str | None) -> float | None:
         if one not in found or other not in found:
             return None
         pairs = zip(found[one]["runs"], found[other]["runs"], strict=True)
         return round(median(sum(b["step_seconds"]) / sum(a["step_seconds"]) for a, b in pairs), 2)
 
-    peers = [name for name in found if name in PEERS and name != "loop"]
-    fastest = max(peers, key=lambda name: found[name]["tokens_per_second"])
-    leanest = min(peers, key=lambda name: found[name]["peak_rss_bytes"])
-    memory = found["ours"]["peak_rss_bytes"] / found[leanest]["peak_rss_bytes"]
+    def leading(names: Iterable[str], what: Callable[[Mapping[str, Any]], float]) -> str | None:
+        return max((name for name in names if name in found), key=lambda name: what(found[name]), default=None)
+
+    peers = [name for name in PEERS if name != "loop"]
+    fastest = leading(peers, lambda one: one["tokens_per_second"])
+    at_best = leading([*peers, *WITH_BF16], lambda one: one["tokens_per_second"])
+    leanest = leading([*peers, *WITH_BF16], lambda one: -one["peak_rss_bytes"])
+    ours = {
+        f"{name}_over_{other}": over(name, peer)
+        for name in OURS
+        for other, peer in (("fastest_peer", fastest), ("peer_at_its_best", at_best))
+    }
+    memory = {
+        f"memory_of_{name}_over_leanest_peer": round(
+            found[name]["peak_rss_bytes"] / found[leanest]["peak_rss_bytes"], 2
+        )
+        for name in OURS
+        if leanest and name in found
+    }
     return {
-        "fastest_peer": fastest, "leanest_peer": leanest, "ours_over_fastest_peer": over("ours", fastest),
+        "fastest_peer": fastest, "peer_at_its_best": at_best, "leanest_peer": leanest, **ours,
         "ours_over_trl": over("ours", "trl"), "ours_over_lesson": over("ours", "lesson"),
-        "ours_8bit_over_ours": over("ours_8bit", "ours"), "ours_8bit_over_fastest_peer": over("ours_8bit", fastest),
-        "fraction_of_gemm": fraction, "memory_over_leanest_peer": round(memory, 2),
+        "ours_8bit_over_ours": over("ours_8bit", "ours"), "ours_mixed_over_ours": over("ours_mixed", "ours"),
+        "ours_8bit_over_ours_mixed": over("ours_8bit", "ours_mixed"), "fraction_of_gemm": fraction, **memory,
     }  # fmt: skip
+
+
+def processor() -> dict[str, Any]:
+    """Its name and the units that products use, as the system tells them."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    fields = dict(re.split(r"\s*: ?", line, maxsplit=1) for line in lines if ":" in line)
+    flags = (fields.get("flags") or fields.get("Features", "")).split()
+    named = fields.get("model name", "unknown")
+    kind = f"family {fields.get('cpu family')}, model {fields.get('model')}"
+    return {"name": named, "kind": kind, "units": [unit for unit in UNITS if unit in flags]}
+
+
+def results_path(chip: Mapping[str, Any]) -> Path:
+    """Where results of this kind of processor are kept; those of others stay."""
+    matrix = "amx" if "amx_tile" in chip["units"] else "bf16" if "avx512_bf16" in chip["units"] else "plain"
+    name = re.sub(r"[^a-z0-9]+", "-", chip["name"].lower().replace("(r)", "")).strip("-")
+    return HERE / f"results-{name}-{matrix}.json"
+
+
+def title_of(name: str) -> str:
+    """What a table calls it."""
+    if name in TITLES:
+        return TITLES[name]
+    peer = name.removesuffix(BF16)
+    return PEERS[peer].title + (" with bf16" if peer != name else "")
 
 
 def table(results: Mapping[str, Any]) -> str:
     """One line for each, the fastest first."""
+    chip = results.get("processor")
+    units = f" ({', '.join(chip['units'])})" if chip else ""
     lines = [
+        f"### {chip['name'] if chip else results['machine_name']}{units}, {results['date']}",
+        "",
         "| | tokens/s | slowest to fastest | s/step | peak memory | loss, norm of step 1 |",
         "|---|---|---|---|---|---|",
     ]
     for name, one in sorted(results["found"].items(), key=lambda pair: -pair[1]["tokens_per_second"]):
-        title = (
-            PEERS[name].title
-            if name in PEERS
-            else {"ours": "**Tunewright, exact**", "ours_8bit": "**Tunewright, 8bit**"}[name]
-        )
         lines.append(
-            f"| {title} | {one['tokens_per_second']:.0f} | {one['slowest']:.0f} to {one['fastest']:.0f} | "
+            f"| {title_of(name)} | {one['tokens_per_second']:.0f} | {one['slowest']:.0f} to {one['fastest']:.0f} | "
             f"{one['seconds_per_step']:.1f} | {one['peak_rss_bytes'] / 2**30:.1f} GiB | "
             f"{one['losses'][0]:.3f}, {one['grad_norms'][0]:.4f} |"
         )
-    lines += ["", "| ratio | |", "|---|---|"] + [f"| {name} | {value} |" for name, value in results["ratios"].items()]
-    return "\n".join(lines) + "\n"
+    figures = [(name, value) for name, value in results["ratios"].items() if value is not None]
+    return (
+        "\n".join([*lines, "", "| ratio | |", "|---|---|", *(f"| {name} | {value} |" for name, value in figures)])
+        + "\n"
+    )
+
+
+def run_of(name: str, job: Job, binaries: Mapping[str, Path]) -> dict[str, Any]:
+    """One training by one of them."""
+    if name in OURS:
+        return ours(OURS[name], job)
+    peer = name.removesuffix(BF16)
+    job = replace(job, uses_bf16=peer != name)
+    return measure(PEERS[peer].command(job, binaries[peer]), job)
 
 
 def main() -> None:
@@ -234,10 +299,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--data", type=Path, default=ALPACA)
-    parser.add_argument("names", nargs="*", help="some of: " + ", ".join((*PEERS, *OURS)))
+    parser.add_argument("names", nargs="*", help="some of: " + ", ".join((*PEERS, *WITH_BF16, *OURS)))
     asked = parser.parse_args()
-    names = asked.names or (QUICK if asked.quick else (*PEERS, *OURS))
-    binaries = {name: environment(name, PEERS[name]) for name in names if name in PEERS}
+    names = asked.names or (QUICK if asked.quick else (*PEERS, *WITH_BF16, *OURS))
+    binaries = {name: environment(name, peer) for name, peer in PEERS.items() if {name, name + BF16} & set(names)}
     model, rows = api.fetch("smollm2"), rows_of(asked.data, STEP_ROWS * asked.steps)
     tokens = token_counts(model, rows)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
@@ -246,7 +311,7 @@ def main() -> None:
             for name in names:
                 job = Job(model, rows, asked.steps, Path(place) / f"{number}-{name}")
                 job.folder.mkdir()
-                run = ours(OURS[name], job) if name in OURS else measure(PEERS[name].command(job, binaries[name]), job)
+                run = run_of(name, job, binaries)
                 runs[name].append(run)
                 rate = sum(tokens[1:]) / sum(run["step_seconds"])
                 print(f"{number} {name}: {rate:.0f} tokens/s, {json.dumps(run)}", file=sys.stderr, flush=True)
@@ -259,16 +324,20 @@ def main() -> None:
             ).stdout.splitlines()[-1]
         )
     found = {name: summary(of_name, tokens) for name, of_name in runs.items()}
+    chip = processor()
     results = {
-        "date": str(date.today()), **api.environment(), "rows": "alpaca" if asked.data.is_file() else "generated",
+        "date": str(date.today()), "processor": chip, **api.environment(),
+        "rows": "alpaca" if asked.data.is_file() else "generated",
         "steps": asked.steps, "tokens": tokens, "ratios": ratios(found, fraction["fraction"]), "fraction": fraction, "found": found,
     }  # fmt: skip
     if asked.quick:
         print(json.dumps(results["ratios"]))
         return
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    results_path(chip).write_text(json.dumps(results, indent=1) + "\n")
+    known = sorted((json.loads(path.read_text()) for path in HERE.glob("results-*.json")), key=lambda one: one["date"])
     readme = HERE / "README.md"
-    readme.write_text(readme.read_text().partition("<!-- table -->")[0] + "<!-- table -->\n" + table(results))
+    tables = "\n".join(table(one) for one in reversed(known))
+    readme.write_text(readme.read_text().partition("<!-- table -->")[0] + "<!-- table -->\n" + tables)
 
 
 if __name__ == "__main__":

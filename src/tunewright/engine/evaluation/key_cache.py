@@ -18,8 +18,10 @@ class _RoomyLayer(DynamicLayer):
 
     def __init__(self, layer: DynamicLayer) -> None:
         super().__init__()
+        assert layer.keys is not None and layer.values is not None
         self.dtype, self.device = layer.dtype, layer.device
-        self.keys, self.values = layer.keys, layer.values
+        # In mixed precision rotations leave keys in fp32, and each product would round all of them again.
+        self.keys, self.values = layer.keys.to(layer.values.dtype), layer.values
         self.is_initialized = True
         self._with_room: tuple[Tensor, Tensor] | None = None
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tunewright.config.stored_record import Stamp, StoredRecord
 from tunewright.data.tokenized import tokenized_cache
 from tunewright.engine.evaluation.evaluator import EvaluationResult, Evaluator
+from tunewright.engine.system.device import is_on_cpu, name
 from tunewright.inspection.machine_info import processor, versions
 from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.planning.run_plan import Plan
@@ -100,9 +101,7 @@ def base_scores(
         "format": FORMAT,
         "versions": versions(),
         "processor": processor(),
-        "device": torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else torch.backends.cpu.get_cpu_capability(),
+        "device": torch.backends.cpu.get_cpu_capability() if is_on_cpu() else name(),
         "environment": {name: text for name, text in os.environ.items() if name.startswith(LIBRARY_SETTINGS)},
         "threads": torch.get_num_threads(),
         "matmul": torch.backends.mkldnn.matmul.fp32_precision,

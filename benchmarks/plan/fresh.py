@@ -1,0 +1,91 @@
+"""Does the plan hold for runs that its constants were not set by? `python benchmarks/plan/fresh.py [NAME ...] [--only-missing]`
+
+The runs of run.py are those by which the formula was made. These were chosen afterwards: other data (shared/data beside the
+checkout: Alpaca in English and Chinese, intents), lengths, ranks, methods and shapes. The plan promises, then the run is made, and
+nothing is fitted. Writes fresh-*.json for this kind of processor and FRESH.md. Linux; run it on an idle machine; about 30 minutes.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from run import ALL, CHECKPOINTING, HERE, _dotted, batch, case, measure, table
+
+SHARED = HERE.parents[2] / "shared/data"
+EN, ZH, INTENTS = (str(SHARED / name) for name in ("alpaca_en_demo.json", "alpaca_zh_demo.json", "clinc20_train.jsonl"))
+
+
+def cases() -> dict[str, dict[str, Any]]:
+    """Runs by name; three steps each unless they say otherwise."""
+
+    def on(data: str, model: str = "smollm2", method: str = "lora", **sets: str) -> dict[str, Any]:
+        return {**case(model, method, 1, **sets), "data": data}
+
+    return {
+        "english": on(EN),
+        "english r=32, MLP alone": on(EN, peft__r="32", peft__target_modules="[gate_proj,up_proj,down_proj]"),
+        "english to 256 tokens, 4 x 4 rows": on(
+            EN, data__max_length="256", data__max_truncated="1", **_dotted(batch(4, 4))
+        ),
+        "english to 1,024 tokens, 8 rows": on(EN, data__max_length="1024", **_dotted(batch(8))),
+        "english dora": on(EN, peft__use_dora="true", **_dotted(batch(4))),
+        "english adalora": on(EN, method="adalora"),
+        "english, 8 rows, checkpointing": on(EN, **_dotted(batch(8) | CHECKPOINTING)),
+        "english 8 bit, 3 x 5 rows": on(EN, model__quantization="8bit", **_dotted(batch(3, 5))),
+        "english mixed": on(EN, model__precision="mixed"),
+        "english mixed, 8 rows, checkpointing": on(EN, model__precision="mixed", **_dotted(batch(8) | CHECKPOINTING)),
+        "chinese": on(ZH),
+        "chinese r=128, all layers": on(ZH, peft__r="128", peft__target_modules=ALL),
+        "chinese p_tuning": on(ZH, method="p_tuning", **_dotted(batch(2, 4))),
+        "chinese padded, 6 rows": on(ZH, fast_paths__packing="false", **_dotted(batch(6))),
+        "chinese bf16": on(ZH, model__precision="bf16", **_dotted(batch(2, 8))),
+        "intents by smollm2": on(INTENTS, task="seq_cls"),
+        "intents by minilm, 24 rows": on(INTENTS, "minilm", task="seq_cls", **_dotted(batch(24))),
+        "intents by minilm, loha": on(INTENTS, "minilm", "loha", task="seq_cls"),
+        "250M english": on(EN, "250M", **_dotted(batch(2, 2))),
+        "0.8B chinese mixed": on(ZH, "0.8B", model__precision="mixed", eval__rows="0", **_dotted(batch(2))),
+        "360M english prefix_tuning": on(EN, "360M", "prefix_tuning", eval__rows="0", **_dotted(batch(2))),
+        "0.5B chinese 4 bit": on(ZH, "0.5B", model__quantization="4bit", eval__rows="0", **_dotted(batch(2))),
+    }
+
+
+def machine() -> str:
+    """The processor's name, as a part of a file name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    name = next((line.partition(":")[2] for line in lines if line.startswith("model name")), "unknown")
+    return re.sub(r"[^a-z0-9]+", "-", name.lower().replace("(r)", "")).strip("-")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="cases, by the beginning of their names; all without")
+    parser.add_argument("--only-missing", action="store_true", help="keep what is known of this processor")
+    asked = parser.parse_args()
+    path, every = HERE / f"fresh-{machine()}.json", cases()
+    old = json.loads(path.read_text())["runs"] if path.is_file() and (asked.only_missing or asked.names) else {}
+    wanted = [n for n in every if not asked.names or n.startswith(tuple(asked.names))]
+    with tempfile.TemporaryDirectory() as place:
+        for name in wanted:
+            if asked.only_missing and name in old:
+                continue
+            old[name] = measure(name, every[name], Path(place))
+            error = old[name]["error"]
+            print(f"{name}: memory {error['memory']:+.1%}, time {error['time']:+.0%}", file=sys.stderr, flush=True)
+            runs = {n: old[n] for n in every if n in old}
+            path.write_text(
+                json.dumps({"date": str(date.today()), "machine": machine(), "runs": runs}, indent=1) + "\n"
+            )
+    pages = [json.loads(one.read_text()) for one in sorted(HERE.glob("fresh-*.json"))]
+    parts = [f"## {one['machine']}, {one['date']}\n\n{table(one)}" for one in pages]
+    (HERE / "FRESH.md").write_text(
+        f"# Runs that the plan did not know\n\n{__doc__.partition(chr(10))[2].strip()}\n\n" + "\n".join(parts)
+    )
+
+
+if __name__ == "__main__":
+    main()
