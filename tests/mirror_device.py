@@ -11,6 +11,7 @@ Sources: torch/utils/backend_registration.py (a backend in Python), torch/utils/
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -125,6 +126,9 @@ class _Module:
 
     def current_device(self) -> int:
         return 0
+
+    def get_device_properties(self) -> SimpleNamespace:
+        return SimpleNamespace(name="a mirror")
 
     def _is_in_bad_fork(self) -> bool:
         return False
