@@ -38,6 +38,7 @@ from tunewright.config.resolved_config import ResolvedConfig, ResolvedLora, Reso
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.engine.models.load_model import label_settings
 from tunewright.engine.models.peft_adapter import planned_config
+from tunewright.engine.system.device import device
 from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.engine.tasks.task_registry import ENGINE_TASKS, task_of
@@ -183,7 +184,7 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
     small = plan.model_copy(update={"run": run, "effective_batch": 2, "fast_paths": ()})
     rows = [TokenizedExample(number, [1, 2, 3, 4], [-100, 2, 3, 4], 1, 4) for number in (1, 2)]
     task = ENGINE_TASKS["causal_lm"]
-    model = _miniature()
+    model = _miniature().to(device())  # as in a run: the optimizer gets the parameters that are there
     trainer = StepTrainer(
         loss=plain_loss, held_out_loss=lambda _model: 1.0, method="lora", store=CheckpointStore(folder, "dry"), identity={},
         keep_checkpoints=2, meters=TrainingMeters(), model=model,
