@@ -265,8 +265,10 @@ def table(results: Mapping[str, Any]) -> str:
     """One line for each, the fastest first."""
     chip = results.get("processor")
     units = f" ({', '.join(chip['units'])})" if chip else ""
+    rounds = len(next(iter(results["found"].values()))["runs"])
+    counted = f"{rounds} rounds" if rounds > 1 else "one round"
     lines = [
-        f"### {chip['name'] if chip else results['machine_name']}{units}, {results['date']}",
+        f"### {chip['name'] if chip else results['machine_name']}{units}, {results['date']}, {counted}",
         "",
         "| | tokens/s | slowest to fastest | s/step | peak memory | loss, norm of step 1 |",
         "|---|---|---|---|---|---|",
