@@ -23,6 +23,7 @@ import psutil
 
 from tunewright import api
 from tunewright.data import demo_data
+from tunewright.errors import TunewrightError
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import home
 
@@ -191,7 +192,7 @@ class Watch(threading.Thread):
                 if worker is None:
                     worker = psutil.Process(self.run_dir.info().worker.pid)
                 self.seen.append((time.time(), worker.memory_info().rss))
-            except (OSError, ValueError, AttributeError, psutil.Error):
+            except (OSError, ValueError, AttributeError, TunewrightError, psutil.Error):  # the run is not there yet
                 continue
 
     def seconds(self) -> dict[str, float]:
