@@ -151,15 +151,15 @@ def score_line(task: "Task", event: "ScoreEvent") -> str:
     """A `score` event in one sentence: the rows that are right where they were counted, else the first two scores."""
     from tunewright.report import formatting
 
-    told = _told(task, event)
+    scores_text = _scores_text(task, event)
     if event.computed is None:
-        return told
+        return scores_text
     return _("{scores} (from the cache, computed on {time})").format(
-        scores=told, time=formatting.moment(event.computed)
+        scores=scores_text, time=formatting.moment(event.computed)
     )
 
 
-def _told(task: "Task", event: "ScoreEvent") -> str:
+def _scores_text(task: "Task", event: "ScoreEvent") -> str:
     from tunewright.report import formatting
 
     scores, rows = event.scores, event.rows

@@ -145,7 +145,8 @@ def _step_line(view: ProgressView, channel: Channel) -> str:
     percent = f"{share:4.0%}"
     figures = [
         _("{speed} tok/s").format(speed=short(view.tokens_per_second)),
-        _eta(view),
+        f"ETA {clock(view.eta_seconds)}",
+        *_lateness(view),
         _memory(view),
     ]
     beside = columns_of("   ".join([f"{head}   {percent}", *figures]))
@@ -153,13 +154,11 @@ def _step_line(view: ProgressView, channel: Channel) -> str:
     return _fit([f"{head}  {bar(share, channel, room)} {percent}", *figures], channel)
 
 
-def _eta(view: ProgressView) -> str:
-    """When training ends, and why it is late."""
-    eta = f"ETA {clock(view.eta_seconds)}"
+def _lateness(view: ProgressView) -> list[str]:
+    """Why training ends late, where other programs have the cores."""
     if view.core_wait_share < MUCH_WAITING:
-        return eta
-    waited = _("{percent} % of the time others have the cores").format(percent=round(100 * view.core_wait_share))
-    return f"{eta} ({waited})"
+        return []
+    return [_("waits {percent} % for cores").format(percent=round(100 * view.core_wait_share))]
 
 
 def trained_line(view: ProgressView, channel: Channel, seconds: float) -> str:

@@ -55,7 +55,7 @@ def thread_settings(environment: Mapping[str, str], num_cpus: int, busy_share: f
     if not any(name in environment for name in WAIT_SETTINGS):
         is_alone = busy_share <= machine_info.BUSY_SHARE
         settings["GOMP_SPINCOUNT"] = str(TURNS_ALONE if is_alone else TURNS_BESIDE_OTHERS)
-    taken = round(busy_share * num_cpus)
-    if "OMP_NUM_THREADS" not in environment and num_cpus > FEW_CORES and taken:
-        settings["OMP_NUM_THREADS"] = str(max(FEW_CORES, num_cpus - taken))
+    busy_cpus = round(busy_share * num_cpus)
+    if "OMP_NUM_THREADS" not in environment and num_cpus > FEW_CORES and busy_cpus:
+        settings["OMP_NUM_THREADS"] = str(max(FEW_CORES, num_cpus - busy_cpus))
     return settings

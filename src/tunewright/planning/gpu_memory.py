@@ -3,7 +3,7 @@
 Checked by the step itself, traced on the meta device (benchmarks/memory/gpu.py): Llama's shapes, LoRA, 4-bit bases and
 everything trained, in bf16. Other families are near it. fp16, whose adapters read their inputs without a copy, takes less.
 
-Letters: d hidden size, i intermediate size, s bytes of a value in the run's precision. `Kept` is of one token, in bytes.
+Letters: d hidden size, i intermediate size, s bytes of a value in the run's precision. `SavedValues` is of one token, in bytes.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ MLP_GRADIENTS = 3
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedValues:
     """What the blocks keep of a token for the backward pass: all of them, one of them, and what one has beside it on the
     way forward and back."""
 
@@ -66,7 +66,7 @@ def roots_bytes(optim: str, trained: int, size: int) -> int:
     return size * trained if optim in ("adamw_torch", "loraplus") else 0
 
 
-def kept_by_adapters(
+def saved_by_adapters(
     model: ModelInfo,
     groups: Sequence[LinearGroup],
     num_blocks: int,
@@ -75,7 +75,7 @@ def kept_by_adapters(
     rank: int,
     has_dropout: bool,
     quantization: str = "none",
-) -> Kept:
+) -> SavedValues:
     """Of a frozen model whose adapters are in fp32; frozen layers keep nothing, but those in 8 bits their input.
 
     An adapter keeps its layer's input in fp32. Below fp32 each has a copy of its own; in fp32 layers that read the same share
@@ -97,7 +97,7 @@ def kept_by_adapters(
     widest = max((g.out_features for g in groups if g.out_features == i), default=0)
     forward = LOCAL_COPIES * size * model.hidden_size + (size + 2 * FP32) * widest - size * i - inner
     back = size * model.hidden_size + MLP_GRADIENTS * size * i - inner
-    return Kept(num_blocks * block + own, block + own // num_blocks, forward, back)
+    return SavedValues(num_blocks * block + own, block + own // num_blocks, forward, back)
 
 
 def _input(group: LinearGroup, model: ModelInfo) -> tuple[int, str]:
@@ -109,11 +109,11 @@ def _input(group: LinearGroup, model: ModelInfo) -> tuple[int, str]:
     return group.in_features, "mlp" if group.out_features == model.intermediate_size else "attention"
 
 
-def kept_in_full(model: ModelInfo, num_blocks: int, *, size: int) -> Kept:
+def saved_in_full(model: ModelInfo, num_blocks: int, *, size: int) -> SavedValues:
     """Of a model that is trained in all its weights: each layer keeps its input, each norm its own in fp32 and normalized."""
     d, i = model.hidden_size, model.intermediate_size
     block = 2 * (FP32 * d + 2 * size * d) + _attention(model, size) + 4 * size * i
-    return Kept(num_blocks * block, block, 0, size * d + MLP_GRADIENTS * size * i)
+    return SavedValues(num_blocks * block, block, 0, size * d + MLP_GRADIENTS * size * i)
 
 
 def _attention(model: ModelInfo, size: int) -> int:
@@ -139,7 +139,7 @@ def causal_loss_bytes(model: ModelInfo, tokens: int, *, size: int, chunk: int | 
 
 def at_the_peak(
     model: ModelInfo,
-    kept: Kept,
+    kept: SavedValues,
     num_blocks: int,
     tokens: int,
     *,

@@ -209,7 +209,7 @@ def _train_parts_on_gpu(
     """The same on a GPU: gradients of earlier micro-batches are there, and what autograd keeps is on top of them."""
     size, blocks = PRECISION_BYTES[kind.precision], max(1, adapted.num_backward_blocks(model))
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
-    kept = _kept_on_gpu(run, model, adapted, kind, has_dropout=_has_dropout(run))
+    kept = _saved_on_gpu(run, model, adapted, kind, has_dropout=_has_dropout(run))
     loss = _loss_on_gpu(run, model, step, num_labels=num_labels, kind=kind)
     activations, loss = gpu_memory.at_the_peak(
         model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=kind.checkpointing,
@@ -232,11 +232,11 @@ def _loss_on_gpu(run: ResolvedConfig, model: ModelInfo, step: BatchShape, *, num
     return gpu_memory.causal_loss_bytes(model, step.tokens, size=PRECISION_BYTES[kind.precision], chunk=chunk)
 
 
-def _kept_on_gpu(
+def _saved_on_gpu(
     run: ResolvedConfig, model: ModelInfo, adapted: AdapterSize, kind: ComputeMode, *, has_dropout: bool
-) -> gpu_memory.Kept:
+) -> gpu_memory.SavedValues:
     rank = dict(run.peft).get("r", 0)
-    return gpu_memory.kept_by_adapters(
+    return gpu_memory.saved_by_adapters(
         model,
         adapted.groups(model),
         max(1, adapted.num_backward_blocks(model)),
@@ -282,7 +282,7 @@ def verify_parts(
     held = {**_held(run, model, kind), "adapter": 4 * trained, "gradients": 8 * trained}
     # Dropout is off and nothing is checkpointed, as in every evaluation.
     if kind.is_gpu:
-        activations = compared * _kept_on_gpu(run, model, adapted, kind, has_dropout=False).all_blocks
+        activations = compared * _saved_on_gpu(run, model, adapted, kind, has_dropout=False).all_blocks
         size = PRECISION_BYTES[kind.precision]
         loss = gpu_memory.causal_loss_bytes(model, compared, size=size, chunk=None)
         return {**held, "activations": activations, "loss": loss}
@@ -354,7 +354,7 @@ def _in_full_on_gpu(
 ) -> MemoryEstimate:
     """The same on a GPU. The optimizer's own step, which transformers fuses unless told otherwise, takes nothing more."""
     trained, blocks = model.num_parameters, model.num_layers + model.num_decoder_layers
-    kept = gpu_memory.kept_in_full(model, blocks, size=size)
+    kept = gpu_memory.saved_in_full(model, blocks, size=size)
     activations, loss = gpu_memory.at_the_peak(
         model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=recomputed
     )

@@ -61,7 +61,9 @@ def test_training_shows_bar_loss_speed_rest_memory_and_curves() -> None:
 
 def test_a_busy_machine_is_why_the_end_is_late() -> None:
     first, _second = frame(view_of(BEGIN, log(60, 1.5, core_wait_share=0.41)), channel(200), PHASES)
-    assert "   ETA 3:10 (41 % of the time others have the cores)   mem " in first
+    assert "   ETA 3:10   waits 41 % for cores   mem " in first
+    narrow, _second = frame(view_of(BEGIN, log(60, 1.5, core_wait_share=0.41)), channel(80), PHASES)
+    assert "   ETA 3:10   waits 41 % for cores" in narrow
     assert log_line(log(40, core_wait_share=0.41)).endswith(" mem_gib=2.1 core_wait=0.41")
 
 

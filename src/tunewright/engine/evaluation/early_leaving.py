@@ -88,9 +88,9 @@ def _in_parts(batch: PromptBatch, settings: GenerationConfig) -> list[tuple[int,
         mask = torch.cat([mask, mask.new_ones(len(mask), written.sequences.shape[1] - mask.shape[1])], dim=1)
         ids, rows = written.sequences, [rows[place] for place in going]
         if rows and len(rows) < len(ids):
-            kept = torch.tensor(going, device=ids.device)
-            cache.batch_select_indices(kept)
-            ids, mask = ids[kept], mask[kept]
+            row_indices = torch.tensor(going, device=ids.device)
+            cache.batch_select_indices(row_indices)
+            ids, mask = ids[row_indices], mask[row_indices]
     return left
 
 
