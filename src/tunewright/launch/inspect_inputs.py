@@ -75,7 +75,8 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
         data = _data_facts(run.data, validated)
     if is_measured:
         ensure_probe(reporter, run.run.device_index)
-        ensure_training_rates(block_of(model), reporter)
+        if model.kind == "decoder" and not model.is_conv1d:  # of others `auto` stays in fp32
+            ensure_training_rates(block_of(model), reporter)
     output = Path(run.run.output_dir or ".").expanduser().resolve()
     facts = InspectedFacts(machine=read_machine(output, run.run.device_index, block_of(model)), model=model, data=data)
     return InspectedInputs(run, facts, choices, validated, tokenizer)
