@@ -41,11 +41,13 @@ def training_rates(block: BlockShape) -> dict[str, float]:
         "int8": lambda: to_int8(_copy(base)),
     }
     with onednn_matmul() if is_by_onednn else nullcontext():
-        models = {name: _adapted(make()) for name, make in ways.items() if name != "int8" or "int8" in matmul}
+        bases = {name: make() for name, make in ways.items() if name != "int8" or "int8" in matmul}
+        work = _work(base)
+        models = {name: _adapted(model) for name, model in bases.items()}  # PEFT changes a base in place
         best = dict.fromkeys(models, 0.0)
         for _round in range(ROUNDS + 1):  # the first one is slower
             for name, model in models.items():
-                best[name] = max(best[name], _rate(model, base))
+                best[name] = max(best[name], work / _seconds(model))
     return best
 
 
@@ -82,17 +84,21 @@ def _adapted(model: LlamaForCausalLM) -> PeftModel:
     return adapted.train()
 
 
-def _rate(model: PeftModel, base: LlamaForCausalLM) -> float:
-    words = base.config.vocab_size
+def _work(base: LlamaForCausalLM) -> int:
+    """Operations of one step, forward and for the gradient of the inputs."""
+    linear = sum(layer.weight.numel() for layer in base.model.layers.modules() if isinstance(layer, torch.nn.Linear))
+    return 4 * ROWS * (TOKENS * linear + TOKENS // 2 * base.lm_head.weight.numel())
+
+
+def _seconds(model: PeftModel) -> float:
+    words = model.config.vocab_size
     ids = [(7 * i) % words for i in range(TOKENS)]
     labels = [IGNORED] * (TOKENS // 2) + ids[TOKENS // 2 :]
     row = TokenizedExample(0, ids, labels, prompt_length=TOKENS // 2, full_length=TOKENS)
     batch = pack([row] * ROWS, share=False)
     started = time.perf_counter()
     packed_loss(model, batch).backward()
-    seconds = time.perf_counter() - started
-    linear = sum(layer.weight.numel() for layer in base.model.layers.modules() if isinstance(layer, torch.nn.Linear))
-    return 4 * ROWS * (TOKENS * linear + TOKENS // 2 * base.lm_head.weight.numel()) / seconds
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
