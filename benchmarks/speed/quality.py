@@ -1,7 +1,7 @@
-"""What do mixed precision and 8 bits cost in quality? `python benchmarks/speed/quality.py [--rows 400] [--epochs N] [--seeds 42,43]`
+"""What do mixed precision and 8 bits cost in quality? `python benchmarks/speed/quality.py [--rows N] [--epochs N] [--seeds N,N]`
 
-Whole runs, as the plan makes them but for `--epochs`, of SmolLM2-135M on three data sets: Alpaca in English and in Chinese (held-out loss), and 20
-intents of CLINC150 (accuracy on the file of test rows). Within a data set and a seed everything but the way of computing is the
+Whole runs, as the plan makes them but for `--epochs`, of SmolLM2-135M on three data sets: Alpaca in English and in Chinese
+(held-out loss), and 20 intents of CLINC150 (accuracy on the file of test rows). Within a data set and a seed everything but the way of computing is the
 same. Writes quality-*.json and QUALITY.md.
 """
 
