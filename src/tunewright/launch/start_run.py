@@ -136,9 +136,7 @@ def _default_name(plan: Plan) -> str:
 def _check_room(plan: Plan) -> None:
     machine = plan.facts.machine
     if not plan.fits:
-        raise error(
-            "E401", needed=gib(plan.memory.peak_bytes), free=gib(plan.facts.room_bytes), fix=what_would_fit(plan)
-        )
+        raise error("E401", needed=gib(plan.memory.peak_bytes), free=gib(plan.room_bytes), fix=what_would_fit(plan))
     if plan.disk_bytes > machine.disk_free_bytes:
         place = plan.run.run.output_dir or str(run_dir.runs_root())
         raise error("E403", needed=gib(plan.disk_bytes), free=gib(machine.disk_free_bytes), path=place)
@@ -164,7 +162,9 @@ def start_parent(run: RunDir, lock: int) -> None:
         reserve_of(run, "parent").hold()  # as early as there may be room
         with atomic_io.open_log(run.file(file_names.LOG)) as log:
             argv = command("tunewright.launch.supervisor", str(run.path))
-            visible = visible_device(run.plan().run.run.device_index)  # its workers see what it sees
+            options = run.plan().run
+            is_alone = options.launch.processes == 1  # else each of its workers is given one of all that it sees
+            visible = visible_device(options.run.device_index) if is_alone else {}
             spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True, environment=visible)
 
 

@@ -40,6 +40,10 @@ class InspectedFacts(FrozenModel):
         probe = self.machine.probe
         return self.machine.free_bytes if probe is None or self.is_on_cpu else probe.memory_bytes
 
+    def room_for_each(self, processes: int) -> int:
+        """Memory that each of a run's processes may take: a CPU's is shared among them, a GPU is one's own."""
+        return self.room_bytes // processes if self.is_on_cpu else self.room_bytes
+
 
 class PlannedChoice(FrozenModel):
     """One decision: `reason` is a sentence of the catalogue, `values` fill it."""
@@ -162,6 +166,11 @@ class Plan(FrozenModel):
     alternatives: tuple[Alternative, ...] = ()
     full_fine_tuning: FullFineTuning | None = None
 
+    @property
+    def room_bytes(self) -> int:
+        """Memory that each of its processes may take."""
+        return self.facts.room_for_each(self.run.launch.processes)
+
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"
         steps = f"{self.num_steps} steps of {self.effective_batch} rows"
@@ -192,7 +201,7 @@ class Plan(FrozenModel):
             "fits": self.fits,
             "memory": self.memory.to_json(),
             "time": self.time.to_json() if self.time else None,
-            "free_bytes": self.facts.room_bytes,
+            "free_bytes": self.room_bytes,
             "num_steps": self.num_steps,
             "effective_batch": self.effective_batch,
             "trainable_parameters": self.trainable_parameters,

@@ -36,6 +36,7 @@ def plan(
     columns: options.MapFlag = None,
     skip_bad: options.SkipBadFlag = False,
     device_index: options.DeviceIndexFlag = None,
+    processes: options.ProcessesFlag = None,
     sets: options.SetFlag = None,
     device: options.DeviceFlag = None,
     price: options.PriceFlag = None,
@@ -57,6 +58,7 @@ def plan(
         map=options.mapping(columns),
         skip_bad=skip_bad,
         device_index=device_index,
+        processes=processes,
         offline=offline,
     )
     if calibrate and device:
@@ -151,7 +153,7 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
         console.table(channel, rows, indent=" " * plan_summary.LABEL)
     if not planned.fits:
         text = _("does not fit: {needed} needed, {free} free. Start it anyway with --force").format(
-            needed=formatting.size(planned.memory.peak_bytes), free=formatting.size(planned.facts.room_bytes)
+            needed=formatting.size(planned.memory.peak_bytes), free=formatting.size(planned.room_bytes)
         )
         plan_summary.labelled(channel, _("Memory"), channel.paint(text, "red"))
 
@@ -196,7 +198,7 @@ def _print_alternatives(planned: "Plan", channel: Channel) -> None:
     rows = [
         (
             name,
-            channel.paint(formatting.size(peak), "red") if peak > planned.facts.room_bytes else formatting.size(peak),
+            channel.paint(formatting.size(peak), "red") if peak > planned.room_bytes else formatting.size(peak),
             formatting.duration(seconds),
             trained,
         )

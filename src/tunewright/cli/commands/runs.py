@@ -173,6 +173,7 @@ def _state(run: "TrainedRun") -> str:
 def resume(
     run: options.RunOrLastArgument = "last",
     sets: options.SetFlag = None,
+    processes: options.ProcessesFlag = None,
     detach: options.DetachFlag = False,
     as_json: options.JsonFlag = False,
     quiet: options.QuietFlag = False,
@@ -181,7 +182,8 @@ def resume(
     from tunewright import api
 
     last_seq = api.open_run(run).last_seq
-    resumed = api.TrainedRun(api.resume(run, sets or ()))
+    chosen = (*(sets or ()), *([f"launch.processes={processes}"] if processes else []))
+    resumed = api.TrainedRun(api.resume(run, chosen))
     if detach:
         run_and_follow.announce(resumed, is_json=as_json, is_quiet=quiet)
         return

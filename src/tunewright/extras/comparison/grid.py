@@ -240,5 +240,5 @@ def is_same(run: RunDir, loaded: LoadedConfig) -> bool:
 
 
 def _comparable(run: RunConfig) -> dict[str, object]:
-    """A config without the name and the folder of its run."""
-    return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})
+    """A config without what it does not depend on: name and folder of its run, and who computes it."""
+    return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run", "launch"})
