@@ -14,6 +14,7 @@ from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import read_factor, versions
 from tunewright.inspection.visible_device import visible_device
+from tunewright.launch.devices import Device
 from tunewright.launch.inspect_inputs import inspect, originals_of
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
@@ -150,13 +151,16 @@ def what_would_fit(plan: Plan) -> str:
     return f"--preset simple --set data.max_length={max(64, plan.facts.data.lengths['median'])}"
 
 
-def launch(run: RunDir) -> None:
-    """Start a run that is ready. Raises: TrainingError E505 if another process owns it, E518."""
+def launch(run: RunDir, device: Device | None = None) -> None:
+    """Start a run that is ready, on a device if it is placed on one.
+
+    Raises: TrainingError E505 if another process owns it, E518.
+    """
     with run_dir.owning(run) as lock:
-        start_parent(run, lock)
+        start_parent(run, lock, device)
 
 
-def start_parent(run: RunDir, lock: int) -> None:
+def start_parent(run: RunDir, lock: int, device: Device | None = None) -> None:
     """Start the detached supervisor; it outlives this process and its terminal, and inherits the run's lock."""
     with run.private():
         reserve_of(run, "parent").hold()  # as early as there may be room
@@ -165,6 +169,7 @@ def start_parent(run: RunDir, lock: int) -> None:
             options = run.plan().run
             is_alone = options.launch.processes == 1  # else each of its workers is given one of all that it sees
             visible = visible_device(options.run.device_index) if is_alone else {}
+            visible = device.environment() if device else visible
             spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True, environment=visible)
 
 
@@ -219,8 +224,9 @@ def wait_for_stop(run: RunDir) -> None:
             raise run_dir.owned(run, "E519")
 
 
-def resume(run: RunDir, changes: Mapping[str, object]) -> RunDir:
-    """Continue a run that ended early, in the background, with some settings changed where that is allowed.
+def resume(run: RunDir, changes: Mapping[str, object], device: Device | None = None) -> RunDir:
+    """Continue a run that ended early, in the background, with some settings changed where that is allowed, on a device if it is
+    placed on one.
 
     Raises: TrainingError E505 while it is live, E502 if its base is another one now; ModelError E324 if that is gone;
     ConfigError E116 if the run is finished; ConfigError for bad changes; E525 for a damaged run.
@@ -229,7 +235,7 @@ def resume(run: RunDir, changes: Mapping[str, object]) -> RunDir:
     _check_resumable(run, run.state(), changes)
     with run.private(), run_dir.owning(run) as lock:  # to the start of the parent: nobody comes in between
         requeue(run, changes)
-        start_parent(run, lock)
+        start_parent(run, lock, device)
     return run
 
 

@@ -24,6 +24,7 @@ from tunewright.i18n import N_, Phrase
 from tunewright.inspection.memory_monitor import Cgroup, own_groups
 from tunewright.inspection.watchdog import STILL_SECONDS
 from tunewright.launch import worker_group
+from tunewright.launch.devices import occupied
 from tunewright.launch.oom_recovery import (
     MemoryShortage,
     last_sealed,
@@ -299,7 +300,9 @@ def main() -> None:
     descriptor = run_lock.own(run.path)
     if descriptor is None:
         sys.exit(owned(run).exit_code)
-    sys.exit(Supervisor(run, lock=descriptor).supervise())
+    run.update_info(parent=process_record(os.getpid()))  # it may wait for its device for hours
+    with occupied(run.is_asked_to_stop):
+        sys.exit(Supervisor(run, lock=descriptor).supervise())
 
 
 if __name__ == "__main__":
