@@ -18,10 +18,12 @@ from tunewright.launch.devices import Device
 from tunewright.launch.inspect_inputs import inspect, originals_of
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
+from tunewright.planning.cluster import cluster_of
 from tunewright.planning.device_table import facts_on
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.memory_fallback import REASONS, remedied, remedies, wishes
 from tunewright.planning.run_plan import Plan
+from tunewright.planning.scale_out import on_cluster
 from tunewright.planning.time_estimate import factor_key
 from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_readme
@@ -54,7 +56,10 @@ def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, rep
     facts = inputs.facts
     check_patterns(run, facts.model)
     if device:  # what is missing here may be there
-        return make_plan(run, facts_on(facts, device), loaded.origins, inputs.choices)
+        cluster = cluster_of(device)
+        there = facts_on(facts, cluster.device if cluster else device)
+        plan = make_plan(run, there, loaded.origins, inputs.choices)
+        return on_cluster(plan, cluster) if cluster else plan
     plan = make_plan(run, facts, loaded.origins, inputs.choices, read_factor(factor_key(run, facts)))
     try_settings(plan, reporter)
     return plan

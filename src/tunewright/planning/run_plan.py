@@ -148,6 +148,36 @@ class FullFineTuning(FrozenModel):
         return {"memory": self.memory.to_json(), "seconds": self.seconds}
 
 
+class ScaleRow(FrozenModel):
+    """One strategy: bytes that a device holds, bytes that it moves a step, seconds of a step, how many times as fast as one
+    device, and whether a device holds it."""
+
+    strategy: str
+    quantization: str
+    device_bytes: int
+    moved_bytes: int
+    step_seconds: float
+    times: float
+    fits: bool
+
+
+class ScalePlan(FrozenModel):
+    """Strategies on several devices; `chosen` is one of `rows`, or None if nothing fits. `useful` devices are filled by a step of
+    `tokens` tokens."""
+
+    devices: str
+    count: int
+    rows: tuple[ScaleRow, ...]
+    chosen: str | None
+    useful: int
+    tokens: int
+    verdict: str
+
+    def says(self) -> str:
+        """The verdict in this process's language."""
+        return _(self.verdict).format(useful=self.useful, count=self.count)
+
+
 class Plan(FrozenModel):
     """What will be done. Data only; `flow` and `engine` act on it."""
 
@@ -165,6 +195,7 @@ class Plan(FrozenModel):
     time: TimeEstimate | None = None
     alternatives: tuple[Alternative, ...] = ()
     full_fine_tuning: FullFineTuning | None = None
+    scale: ScalePlan | None = None
 
     @property
     def room_bytes(self) -> int:
@@ -209,6 +240,7 @@ class Plan(FrozenModel):
             "disk_bytes": self.disk_bytes,
             "alternatives": [alternative.to_json() for alternative in self.alternatives],
             "full_fine_tuning": self.full_fine_tuning.to_json() if self.full_fine_tuning else None,
+            "scale": self.scale.model_dump(mode="json") if self.scale else None,
             "fast_paths": list(self.fast_paths),
             "choices": [choice.to_json() for choice in self.choices],
             "warnings": [problem.to_json() for problem in self.warnings()],

@@ -13,7 +13,7 @@ from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.config.load_config import LoadedConfig
-    from tunewright.planning.run_plan import Plan
+    from tunewright.planning.run_plan import Plan, ScalePlan
 
 
 def add_to(app: typer.Typer) -> None:
@@ -137,6 +137,8 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
     ]
     plan_summary.labelled(channel, _("Memory"), " · ".join(parts))
     _print_time(planned, channel, cost)
+    if planned.scale:
+        _print_scale(planned.scale, channel)
     _print_alternatives(planned, channel)
     plan_summary.decided(planned, channel, is_whole=is_whole)
     chosen = [choice for choice in planned.choices if choice.origin not in ("plan", "default")]
@@ -174,6 +176,27 @@ def _print_time(planned: "Plan", channel: Channel, cost: float | None) -> None:
     if cost is not None:
         text += " · " + _("costs {cost}").format(cost=f"{cost:.2f}")
     plan_summary.labelled(channel, _("Time"), text)
+
+
+def _print_scale(scale: "ScalePlan", channel: Channel) -> None:
+    """Strategies on several devices, with what a device holds and moves, and the time of a step."""
+    from tunewright.report import formatting
+
+    plan_summary.labelled(channel, _("Devices"), f"{printable(scale.devices)} · {scale.says()}")
+    rows = []
+    for row in scale.rows:
+        name = f"{row.strategy} {row.quantization}" if row.quantization != "none" else row.strategy
+        held = formatting.size(row.device_bytes)
+        is_chosen = scale.chosen == f"{row.strategy} {row.quantization}"
+        rows.append((
+            channel.paint(name, "green", "bold") if is_chosen else name,
+            held if row.fits else channel.paint(held, "red"),
+            formatting.size(row.moved_bytes),
+            formatting.duration(row.step_seconds) if row.step_seconds >= 1 else f"{1000 * row.step_seconds:.0f} ms",
+            f"{row.times:.1f}",
+        ))  # fmt: skip
+    header = ("", _("Each holds"), _("Moves a step"), _("Step"), _("Times as fast"))
+    console.table(channel, rows, header, indent=" " * plan_summary.LABEL, right=range(1, 5))
 
 
 def _print_alternatives(planned: "Plan", channel: Channel) -> None:
