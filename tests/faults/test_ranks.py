@@ -23,7 +23,7 @@ from tunewright.errors import TunewrightError
 from tunewright.launch import start_run
 from tunewright.launch.supervisor import Supervisor
 from tunewright.reporting import SILENT
-from tunewright.rundir import rank_files
+from tunewright.rundir import rank_files, run_lock
 from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["signals_given_back", "task_rows", "tiny_model"]
@@ -55,7 +55,12 @@ def start(toys: Toys, tmp_path: Path) -> Start:
 
 def see(toys: Toys, run: RunDir) -> int:
     """See a run through, by a parent in this process."""
-    return Supervisor(run, toys.argv(run), ()).supervise()
+    lock = run_lock.take(run.path)
+    assert lock is not None
+    try:
+        return Supervisor(run, toys.argv(run), (), lock=lock).supervise()
+    finally:
+        run_lock.release(lock)
 
 
 def of_kind(run: RunDir, kind: str, field: str) -> list[float]:
@@ -139,8 +144,9 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert see(toys, unbroken) == 0
     run = start("resumed", {"launch.parts": 3, "launch.processes": 2})
     for step, processes in ((5, 1), (11, 3), (17, 2)):
-        monkeypatch.setenv("FAULT0", json.dumps({"at": "step_end", "step": step, "do": "term"}))
-        Path(f"{run.path}.faulty0").unlink(missing_ok=True)
+        for rank in ("", "0"):  # one process has no number
+            monkeypatch.setenv(f"FAULT{rank}", json.dumps({"at": "step_end", "step": step, "do": "term"}))
+            Path(f"{run.path}.faulty{rank}").unlink(missing_ok=True)
         assert see(toys, run) == 143
         assert run.state() == "stopped"
         start_run.requeue(run, {"launch.processes": processes})

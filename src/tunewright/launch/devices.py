@@ -11,7 +11,8 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from tunewright.errors import error, one_of
+from tunewright.config.validation_problems import one_of
+from tunewright.errors import error
 from tunewright.inspection.visible_device import visible_device
 from tunewright.security import home
 

@@ -423,6 +423,8 @@ RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]
     *resolve_adapter.PEFT_RESOLVERS,
     ("train.per_device_train_batch_size", _micro_batch),
     ("train.gradient_accumulation_steps", _accumulation),
+    ("launch.processes", _processes),
+    ("launch.parts", _parts),
     ("train.num_train_epochs", _epochs),
     ("train.learning_rate", resolve_adapter.learning_rate),
     ("peft.tinit", _tinit),
@@ -431,8 +433,6 @@ RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]
     ("train.eval_steps", _eval_steps),
     ("eval.rows", _eval_rows),
     ("eval.max_new_tokens", _max_new_tokens),
-    ("launch.processes", _processes),
-    ("launch.parts", _parts),
 )
 
 
