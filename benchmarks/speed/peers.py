@@ -99,7 +99,7 @@ def _swift(job: Job, binaries: Path) -> list[str]:
         "model": job.model, "use_hf": "true", "model_type": "llama", "template": "chatml", "system": SYSTEM,
         "tuner_type": "lora", "lora_rank": 16, "lora_alpha": 32, "lora_dropout": 0, "dataset": data,
         "dataset_shuffle": "false", "train_dataloader_shuffle": "false", "split_dataset_ratio": 0, "max_length": 512,
-        "truncation_strategy": "right", "torch_dtype": job.dtype, "bf16": str(job.uses_bf16).lower(),
+        "truncation_strategy": "right", "torch_dtype": job.dtype, "bf16": str(job.uses_bf16).lower(), "use_cpu": "true",
         "fp16": "false", "attn_impl": "sdpa",
         "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "gradient_checkpointing": "false",
         "max_steps": job.steps, "learning_rate": "2e-4", "lr_scheduler_type": "constant", "warmup_ratio": 0,

@@ -95,6 +95,10 @@ def environment(name: str, peer: Peer) -> Path:
     return folder / "bin"
 
 
+class PeerFailed(Exception):
+    """A peer ended without its steps; the end of its output."""
+
+
 def measure(command: list[str], job: Job) -> dict[str, Any]:
     """Losses, norms, seconds of each step after the first, and the peak of a peer's process."""
     setting = {
@@ -118,7 +122,7 @@ def measure(command: list[str], job: Job) -> dict[str, Any]:
     norms = [float(norm) for norm in NORM.findall(text.decode(errors="replace"))]
     if process.wait() or len(losses) < job.steps:
         (job.folder / "log.txt").write_bytes(text)
-        raise SystemExit(f"{command[0]} failed:\n{text.decode(errors='replace')[-3000:]}")
+        raise PeerFailed(f"{command[0]} failed:\n{text.decode(errors='replace')[-3000:]}")
     seconds = [b - a for a, b in pairwise(moments)][: job.steps - 1]
     return {
         "losses": losses[: job.steps],
@@ -313,7 +317,11 @@ def main() -> None:
             for name in names:
                 job = Job(model, rows, asked.steps, Path(place) / f"{number}-{name}")
                 job.folder.mkdir()
-                run = run_of(name, job, binaries)
+                try:
+                    run = run_of(name, job, binaries)
+                except PeerFailed as fault:  # costs the others nothing
+                    print(f"{number} {name}: {fault}", file=sys.stderr, flush=True)
+                    continue
                 runs[name].append(run)
                 rate = sum(tokens[1:]) / sum(run["step_seconds"])
                 print(f"{number} {name}: {rate:.0f} tokens/s, {json.dumps(run)}", file=sys.stderr, flush=True)
@@ -325,7 +333,7 @@ def main() -> None:
                 check=True,
             ).stdout.splitlines()[-1]
         )
-    found = {name: summary(of_name, tokens) for name, of_name in runs.items()}
+    found = {name: summary(of_name, tokens) for name, of_name in runs.items() if of_name}
     chip = processor()
     results = {
         "date": str(date.today()), "processor": chip, **api.environment(),
