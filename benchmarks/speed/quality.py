@@ -1,8 +1,8 @@
 """What do mixed precision and 8 bits cost in quality? `python benchmarks/speed/quality.py [--rows N] [--epochs N] [--seeds N,N]`
 
 Whole runs, as the plan makes them but for `--epochs`, of SmolLM2-135M on three data sets: Alpaca in English and in Chinese
-(held-out loss), and 20 intents of CLINC150 (accuracy on the file of test rows). Within a data set and a seed everything but the way of computing is the
-same. Writes quality-*.json and QUALITY.md.
+(held-out loss), and 20 intents of CLINC150 (accuracy on the file of test rows). Within a data set and a seed everything but
+the way of computing is the same. Writes quality-*.json and QUALITY.md.
 """
 
 import argparse
@@ -59,10 +59,8 @@ def scores(data: str, way: str, seed: int, rows: int, epochs: str | None, place:
 
 def table(results: dict[str, Any]) -> str:
     chip = results["processor"]
-    lines = [
-        f"### {chip['name']} ({', '.join(chip['units'])}), {results['date']}, {results['rows']} rows, epochs: {results['epochs'] or 'as planned'}",
-        "",
-    ]
+    epochs, units = results["epochs"] or "as planned", ", ".join(chip["units"])
+    lines = [f"### {chip['name']} ({units}), {results['date']}, {results['rows']} rows, epochs: {epochs}", ""]
     lines += ["| data, seed | way | held-out loss | of fp32 | accuracy | seconds |", "|---|---|---|---|---|---|"]
     for row in results["runs"]:
         exact = next(

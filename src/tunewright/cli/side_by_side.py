@@ -1,7 +1,9 @@
 """Runs that train at once, one on each device: a bar for all of them, and what happened to each for who prints it."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +12,8 @@ from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
+    from tunewright.extras.comparison.train_grid import GridEvent
+    from tunewright.extras.sweep.train_trials import TrialEvent
 
 DevicesFlag = Annotated[
     str | None,
@@ -24,33 +28,45 @@ DevicesFlag = Annotated[
 ]
 
 
-def watched(events: Iterator[Any], *, is_quiet: bool) -> Iterator[Any]:
-    """The events of runs that start and end, while a bar shows the steps of those that run.
+@dataclass
+class SideBySide:
+    """A bar for the steps of all runs that train now, and what Ctrl-C does: asks all of them to save, then ends them at once."""
 
-    The first Ctrl-C asks all that run to save and end, the second ends them at once.
-    """
-    from tunewright import api
+    interrupts: live_display.Interrupts
+    reporter: live_display.ConsoleReporter
+    running: "list[TrainedRun]" = field(default_factory=list)
+    sent: int = 0
 
-    running: list[TrainedRun] = []
-    sent = 0
+    def saw(self, event: "GridEvent | TrialEvent | None") -> None:
+        """One of them began or ended, or nothing was new."""
+        from tunewright import api
+
+        if self.interrupts.count > self.sent:
+            for run in self.running:
+                run.stop(now=self.sent > 0)
+            self.sent += 1
+            self.reporter.erase()
+            saving = _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
+            console.err().line(saving if self.sent == 1 else _("Ending it now."))
+        if event is None:
+            self.reporter.progress(*_steps(self.running))
+            return
+        self.reporter.erase()
+        if event.kind == "started":
+            self.running.append(api.TrainedRun(event.run))
+        elif event.kind == "ended":
+            ended = event.run.path
+            self.running = [run for run in self.running if run.path != ended]
+
+
+@contextmanager
+def watching(devices: str | None, *, is_quiet: bool) -> Iterator[SideBySide | None]:
+    """Of runs on several devices; None for runs that train one after another, which are shown each to its end."""
+    if not devices:
+        yield None
+        return
     with live_display.Interrupts() as interrupts, live_display.meter(_("Training"), is_quiet=is_quiet) as reporter:
-        for event in events:
-            if interrupts.count > sent:
-                for run in running:
-                    run.stop(now=sent > 0)
-                sent += 1
-                reporter.erase()
-                saving = _("Stopping: a checkpoint is being saved. Ctrl-C again ends the run at once.")
-                console.err().line(saving if sent == 1 else _("Ending it now."))
-            if event is None:
-                reporter.progress(*_steps(running))
-                continue
-            reporter.erase()
-            if event.kind == "started":
-                running.append(api.TrainedRun(event.run))
-            elif event.kind == "ended":
-                running = [run for run in running if run.path != event.run.path]
-            yield event
+        yield SideBySide(interrupts, reporter)
 
 
 def _steps(running: "Sequence[TrainedRun]") -> tuple[int, int]:

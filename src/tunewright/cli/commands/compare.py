@@ -172,16 +172,19 @@ def _train(grid: "Grid", folder: Path, devices: str | None, *, force: bool, is_q
         plan_summary.labelled(channel, _("Compare"), _announced(cells, folder))
     code = 0
     events = api.train_grid(cells, devices=devices, force=force, reporter=live_display.ConsoleReporter())
-    for event in side_by_side.watched(events, is_quiet=is_quiet) if devices else events:
-        if event is None:
-            continue
-        if event.kind == "refused":  # the others may fit
-            console.note("; ".join(f"{event.cell.name}: {problem.message()}" for problem in event.problems))
-            code = event.exit_code
-        elif devices:
-            code = _show_one_of_several(event, is_quiet=is_quiet) or code
-        elif event.kind == "started":
-            code = _show_cell(event, is_quiet=is_quiet, is_verbose=is_verbose) or code
+    with side_by_side.watching(devices, is_quiet=is_quiet) as several:
+        for event in events:
+            if several:
+                several.saw(event)
+            if event is None:
+                continue
+            if event.kind == "refused":  # the others may fit
+                console.note("; ".join(f"{event.cell.name}: {problem.message()}" for problem in event.problems))
+                code = event.exit_code
+            elif devices:
+                code = _show_one_of_several(event, is_quiet=is_quiet) or code
+            elif event.kind == "started":
+                code = _show_cell(event, is_quiet=is_quiet, is_verbose=is_verbose) or code
     return code
 
 

@@ -127,21 +127,24 @@ def _train(
     code = 0
     reporter = live_display.ConsoleReporter()
     events = api.train_sweep(search, devices=devices, limit=limit, deadline=deadline, force=force, reporter=reporter)
-    for event in side_by_side.watched(events, is_quiet=is_quiet) if devices else events:
-        if event is None:
-            continue
-        if event.kind == "ended":
-            _show_end(event, code, is_quiet=is_quiet)
-            continue
-        if not is_quiet:
-            plan_summary.labelled(channel, f"{event.trial.number + 1}/{limit or '..'}", _values_text(event.values))
-        if event.kind == "refused":
-            print_problems(event.problems, channel)
-        elif not devices:
-            run = api.TrainedRun(event.run)
-            code = live_display.see_through(
-                run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=event.events
-            )
+    with side_by_side.watching(devices, is_quiet=is_quiet) as several:
+        for event in events:
+            if several:
+                several.saw(event)
+            if event is None:
+                continue
+            if event.kind == "ended":
+                _show_end(event, code, is_quiet=is_quiet)
+                continue
+            if not is_quiet:
+                plan_summary.labelled(channel, f"{event.trial.number + 1}/{limit or '..'}", _values_text(event.values))
+            if event.kind == "refused":
+                print_problems(event.problems, channel)
+            elif not devices:
+                run = api.TrainedRun(event.run)
+                code = live_display.see_through(
+                    run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=event.events
+                )
 
 
 def _show_end(event: "TrialEnded", code: int, *, is_quiet: bool) -> None:
