@@ -22,6 +22,8 @@ DATA = {
     "alpaca_zh": ("alpaca_zh_demo.json", {}),
     "clinc20": ("clinc20_train.jsonl", {"task": "seq_cls", "data.holdout": str(SHARED / "clinc20_test.jsonl")}),
 }
+# A fresh head begins at chance and needs so many times as long.
+HEAD_EPOCHS = 5
 
 
 def first_rows(path: Path, count: int, folder: Path) -> Path:
@@ -41,7 +43,8 @@ def scores(data: str, way: str, seed: int, rows: int, epochs: str | None, place:
         **settings, **OURS[way], "train.seed": str(seed), "train.data_seed": str(seed),
         "eval.rows": "auto" if settings else "0", "run.output_dir": str(place / f"{data}-{way}-{seed}"),
     }  # fmt: skip
-    sets |= {"train.num_train_epochs": epochs} if epochs else {}
+    if epochs:
+        sets["train.num_train_epochs"] = str(HEAD_EPOCHS * int(epochs) if settings else epochs)
     command = [
         sys.executable,
         "-m",
