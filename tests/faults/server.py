@@ -13,6 +13,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +79,17 @@ def serve_connection(connection: socket.socket) -> None:
         os.close(descriptors[0])
         line.write(f"{pid}\n")
         line.flush()
+        if json.loads(message)["environment"].get(RANK):
+            threading.Thread(target=_kill_with, args=(connection, pid), daemon=True).start()
         line.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
+
+
+def _kill_with(connection: socket.socket, pid: int) -> None:
+    """A parent kills what it has started, here the client; one of several processes may hang, and would do so for ever."""
+    with suppress(OSError):
+        connection.recv(1)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:

@@ -182,7 +182,7 @@ def test_a_backend_brings_its_own_micro_batches(causal_rows: Rows) -> None:
     collator = StepCollator(pad_right, predicted_tokens, lambda row: len(row.input_ids), 0, 16)
     (packing,) = fast_backends(plan)
     step = packing.adapt(collator)(rows)
-    assert sorted(batch["input_ids"].shape for batch in step["micro_batches"]) == [(1, 15)]
+    assert sorted(batch["input_ids"].shape for batch in step["parts"][0]) == [(1, 15)]
     assert int(step["num_padding"]) == 0
     assert plain_backend(plan, rows).adapt(collator) == collator
 

@@ -45,7 +45,6 @@ from tunewright.engine.tasks.task_registry import ENGINE_TASKS, task_of
 from tunewright.engine.training.build_trainer import training_arguments
 from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.optimizers import make_optimizer
-from tunewright.engine.training.step_parts import StepParts
 from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TunewrightError
 from tunewright.kernels.cross_entropy import plain_loss
@@ -187,7 +186,7 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
     task = ENGINE_TASKS["causal_lm"]
     model = _miniature().to(device())  # as in a run: the optimizer gets the parameters that are there
     trainer = StepTrainer(
-        loss=plain_loss, parts=StepParts(), held_out_loss=lambda _model: 1.0, method="lora",
+        loss=plain_loss, held_out_loss=lambda _model: 1.0, method="lora",
         store=CheckpointStore(folder, "dry"), identity={},
         keep_checkpoints=2, meters=TrainingMeters(), model=model,
         args=training_arguments(small, folder, has_tests=True), train_dataset=rows, eval_dataset=rows,

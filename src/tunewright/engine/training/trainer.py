@@ -29,11 +29,11 @@ class StepTrainer(TrainerOverrides):
         *,
         loss: LossFunction,
         held_out_loss: Callable[[nn.Module], float] | None,
-        parts: StepParts,
+        parts: StepParts | None = None,
         **overrides: Any,
     ) -> None:
-        super().__init__(ranks=parts.ranks, **overrides)
-        self.parts = parts
+        self.parts = parts or StepParts()
+        super().__init__(ranks=self.parts.ranks, **overrides)
         self.step_loss = loss
         self.held_out_loss = held_out_loss
 
