@@ -40,6 +40,8 @@ POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
 ANSWER_SECONDS = 30
 DEAF = tuple(state for state in LIVE if state != "stopping")  # states before a run has noticed a request
+# What a run keeps from its first plan, whatever is changed later: dropout is drawn by parts.
+AT_THE_START = ("launch.parts",)
 SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were inspected, before there was a plan
 
 
@@ -277,7 +279,9 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
     config = load_config.load(config=run.file(file_names.CONFIG)).run
     changed = load_config.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
-    changed_run = load_config.patch(changed, {path: value_at(plan.run, path) for path in SEEN_IN_DATA})
+    changed_run = load_config.patch(
+        changed, {path: value_at(plan.run, path) for path in (*SEEN_IN_DATA, *AT_THE_START)}
+    )
     detected = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
     factor = read_factor(factor_key(changed_run, plan.facts))
     new = make_plan(changed_run, plan.facts, origins, detected, factor)
