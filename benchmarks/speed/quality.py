@@ -81,15 +81,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--epochs", help="instead of what the plan takes")
+    parser.add_argument("--go-on", action="store_true", help="after the runs that are stored for this processor")
     parser.add_argument("--seeds", default="42,43")
     parser.add_argument("--data", nargs="*", default=list(DATA))
     asked = parser.parse_args()
-    chip, runs = processor(), []
-    path = results_path(chip)
+    chip = processor()
+    path = results_path(chip).with_name(results_path(chip).name.replace("results", "quality"))
+    stored = json.loads(path.read_text()) if asked.go_on else {"runs": []}
+    runs, known = stored["runs"], {(run["data"], run["seed"], run["way"]) for run in stored["runs"]}
     with tempfile.TemporaryDirectory() as place:
         for seed in map(int, asked.seeds.split(",")):
             for data in asked.data:
                 for way in OURS:
+                    if (data, seed, way) in known:
+                        continue
                     found = scores(data, way, seed, asked.rows, asked.epochs, Path(place))
                     runs.append({"data": data, "seed": seed, "way": way, **found})
                     print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
@@ -100,9 +105,7 @@ def main() -> None:
                         "epochs": asked.epochs,
                         "runs": runs,
                     }
-                    path.with_name(path.name.replace("results", "quality")).write_text(
-                        json.dumps(results, indent=1) + "\n"
-                    )
+                    path.write_text(json.dumps(results, indent=1) + "\n")
     known = sorted((json.loads(one.read_text()) for one in HERE.glob("quality-*.json")), key=lambda one: one["date"])
     page = f"# Quality\n\n{__doc__.partition(chr(10))[2].strip()}\n\n" + "\n".join(map(table, reversed(known)))
     (HERE / "QUALITY.md").write_text(page)
