@@ -28,9 +28,9 @@ from tunewright.rundir.run_dir import RunDir
 ROWS = 6
 
 
-def compare(what: str, model: PeftModel, plain: LossAndGradients, other: LossAndGradients) -> dict[str, Any]:
+def compare(what: str, precision: str, plain: LossAndGradients, other: LossAndGradients) -> dict[str, Any]:
     """How far two computations are from each other, and how far they may be."""
-    (loss, gradients), (loss_allowed, gradients_allowed) = difference(plain, other), tolerances(model)
+    (loss, gradients), (loss_allowed, gradients_allowed) = difference(plain, other), tolerances(precision)
     return {
         "what": what, "loss": loss, "loss_allowed": loss_allowed, "gradients": gradients,
         "gradients_allowed": gradients_allowed, "agrees": loss <= loss_allowed and gradients <= gradients_allowed,
@@ -61,7 +61,7 @@ def of_precision(precision: str, model_folder: str, rows: str, folder: Path) -> 
             yield {"what": name, "not_run": reason}
             continue
         try:
-            yield compare(name, model, reference, _by(backend, model, train, text))
+            yield compare(name, precision, reference, _by(backend, model, train, text))
         except CannotPack as fault:
             yield {"what": name, "not_run": str(fault)}
     if device.is_on_cpu():
@@ -70,7 +70,7 @@ def of_precision(precision: str, model_folder: str, rows: str, folder: Path) -> 
     model.to("cpu")
     on_cpu = measure(model, plain.loss, plain.collate(train, text.pad_id))
     here = LossAndGradients(reference.loss, reference.gradients.cpu())
-    yield compare(f"{precision}: the device against the CPU", model, on_cpu, here)
+    yield compare(f"{precision}: the device against the CPU", precision, on_cpu, here)
 
 
 def _by(backend: LossBackend, model: PeftModel, train: list[Any], text: TextTokenizer) -> LossAndGradients:

@@ -81,9 +81,9 @@ def steps_of(plan: Any, rows: list[TokenizedExample], count: int) -> tuple[list[
         way = known_backend(plan, model, rows)
         step = way.adapt(make_step_collator(plan, tokenizer))(rows)
         for _number in range(count + 1):
-            rates.append(gemm_rate(step["micro_batches"][0]["input_ids"].numel()))
+            rates.append(gemm_rate(step["parts"][0][0]["input_ids"].numel()))
             started = time.perf_counter()
-            for batch in step["micro_batches"]:
+            for batch in step["parts"][0]:
                 (way.loss(model, batch) / step["num_label_tokens"]).backward()
             seconds.append(time.perf_counter() - started)
             model.zero_grad()

@@ -3,8 +3,8 @@
 from tunewright.config.schema_keys import options
 
 # 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen;
-# one more for machines with several GPUs, of which a run takes one.
-BUDGET = 65
+# one more for machines with several GPUs, of which a run takes one; three for runs of several processes.
+BUDGET = 68
 
 OPTIONS = [
     "model.name",
@@ -71,6 +71,9 @@ OPTIONS = [
     "run.output_dir",
     "run.offline",
     "run.device_index",
+    "launch.processes",
+    "launch.parts",
+    "launch.timeout_seconds",
     "fast_paths",
 ]
 

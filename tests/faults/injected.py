@@ -7,6 +7,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -95,8 +96,42 @@ def _nan_forward(model: nn.Module, *, training: bool, once: bool) -> None:
     hook = model.get_input_embeddings().register_forward_hook(spoil)
 
 
+def _stop(model: nn.Module) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _hang(model: nn.Module) -> None:
+    """In Python, computing."""
+    while True:
+        pass
+
+
+def _sleep(model: nn.Module) -> None:
+    """In a call that never returns."""
+    threading.Event().wait()
+
+
+def _raise(model: nn.Module) -> None:
+    raise RuntimeError("invented fault")
+
+
+def _no_memory(model: nn.Module) -> None:
+    raise MemoryError("invented")
+
+
+def _other_weights(model: nn.Module) -> None:
+    with torch.no_grad():
+        _trained(model).view(-1)[0] += 0.5
+
+
 DEEDS: Mapping[str, Callable[[nn.Module], None]] = {
     "kill a loader": _kill_a_loader,
+    "stop": _stop,
+    "hang": _hang,
+    "sleep": _sleep,
+    "raise": _raise,
+    "no memory": _no_memory,
+    "other weights": _other_weights,
     "kill": partial(_signal, signal.SIGKILL),
     "segfault": partial(_signal, signal.SIGSEGV),
     "term": partial(_signal, signal.SIGTERM),

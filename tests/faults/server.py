@@ -5,6 +5,7 @@ and its exit code when it ended, negative for a signal. The child runs what `pyt
 fault in it.
 """
 
+import faulthandler
 import fcntl
 import gc
 import json
@@ -12,6 +13,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,12 @@ import torch
 import transformers.models.llama.modeling_llama
 
 from tests.faults.injected import installed
+from tunewright.engine.system.ranks import named_by_parent
 from tunewright.engine.training.callbacks import StopFlag
 from tunewright.engine.worker import configure_logging, end_at_once, work
 from tunewright.errors.exit_codes import EXIT_LOCKED
 from tunewright.rundir import file_names, run_lock
+from tunewright.rundir.rank_files import RANK
 from tunewright.rundir.run_dir import RunDir
 
 # What transformers and PEFT would import only in a worker.
@@ -39,16 +44,19 @@ def as_worker(order: dict[str, Any], stdin: int) -> int:
     os.close(stdin)
     if run_lock.own(run.path) is None:
         return EXIT_LOCKED
-    _alone(run)
+    if order["environment"].get(RANK, "0") == "0":
+        _alone(run)
     log = os.open(run.file(file_names.LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ["TUNEWRIGHT_HOME"] = order["home"]
-    stop = StopFlag()
+    os.environ.update({"TUNEWRIGHT_HOME": order["home"], **order["environment"]})
+    ranks = named_by_parent()
+    stop = StopFlag(is_shared=ranks.world > 1)
     stop.install()
     stop.listen(run, at_once=end_at_once)
-    configure_logging()
-    return work(run, stop, installed(order["fault"], run.path))
+    configure_logging(ranks)
+    faulthandler.register(signal.SIGUSR1)
+    return work(run, stop, installed(order["fault"], run.path), ranks)
 
 
 def _alone(run: RunDir) -> None:
@@ -71,7 +79,17 @@ def serve_connection(connection: socket.socket) -> None:
         os.close(descriptors[0])
         line.write(f"{pid}\n")
         line.flush()
+        if json.loads(message)["environment"].get(RANK):
+            threading.Thread(target=_kill_with, args=(connection, pid), daemon=True).start()
         line.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
+
+
+def _kill_with(connection: socket.socket, pid: int) -> None:
+    """A parent kills what it has started, here the client; one of several processes may hang, and would do so for ever."""
+    with suppress(OSError):
+        connection.recv(1)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:

@@ -38,12 +38,12 @@ def loss_and_gradient(
     loss, step = task.loss(plan, rows), cut(rows)
     model.zero_grad()
     total = torch.zeros(())
-    for batch in step["micro_batches"]:
+    for batch in step["parts"][0]:
         part = loss(model, batch) / step["num_label_tokens"]
         part.backward()
         total += part.detach()
     gradients = [p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None]
-    return float(total), torch.cat(gradients), len(step["micro_batches"])
+    return float(total), torch.cat(gradients), len(step["parts"][0])
 
 
 @pytest.mark.parametrize(("task", "family", "method"), CELLS)

@@ -102,11 +102,11 @@ def test_micro_batches_hold_every_row_once_within_the_budget() -> None:
     rows = _rows()
     cut = StepCollator(pad_right, predicted_tokens, lambda row: len(row.input_ids), pad_id=0, max_tokens=12)
     step = cut(rows)
-    assert sum(batch["input_ids"].shape[0] for batch in step["micro_batches"]) == len(rows)
+    assert sum(batch["input_ids"].shape[0] for batch in step["parts"][0]) == len(rows)
     assert int(step["num_tokens"]) == sum(len(row.input_ids) for row in rows)
     assert int(step["num_label_tokens"]) == sum(len(row.input_ids) - 2 for row in rows)
-    assert all(b["input_ids"].numel() <= 12 or b["input_ids"].shape[0] == 1 for b in step["micro_batches"])
-    for batch in step["micro_batches"]:
+    assert all(b["input_ids"].numel() <= 12 or b["input_ids"].shape[0] == 1 for b in step["parts"][0])
+    for batch in step["parts"][0]:
         assert torch.equal(batch["labels"] != -100, (batch["labels"] != -100) & (batch["attention_mask"] == 1))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from tunewright.api.configs import Rows, named_values
 from tunewright.api.run_folders import open_run, runs
 from tunewright.api.run_handle import SHOTS, TrainedRun
+from tunewright.api.system import devices_named
 from tunewright.errors import Problem, TunewrightError, of_system
 from tunewright.extras.comparison import aligned_runs, comparison_page
 from tunewright.extras.comparison import grid as grids
@@ -14,7 +15,7 @@ from tunewright.extras.comparison.comparison_result import ComparisonResult
 from tunewright.extras.comparison.grid import Cell, Grid
 from tunewright.extras.comparison.recommendation import recommend
 from tunewright.extras.comparison.search_space import split_values
-from tunewright.extras.comparison.train_grid import GridEvent, train_cells
+from tunewright.extras.comparison.train_grid import GridEvent, train_cells, train_side_by_side
 from tunewright.reporting import SILENT, Reporter
 
 
@@ -43,6 +44,7 @@ def grid(
     shots: int | None = None,
     folder: str | Path | None = None,
     force: bool = False,
+    devices: str | None = None,
     on_event: Callable[[GridEvent], None] = lambda event: None,
     reporter: Reporter = SILENT,
     **settings: Any,
@@ -51,7 +53,8 @@ def grid(
 
     `axes` gives more values by path of the config; `seeds` trains every combination so often; `full` adds full
     fine-tuning. `shots` training rows go into the prompt of the base model (3 for causal_lm; 0 leaves it out). The runs lie
-    in `folder`; the same call continues there. `on_event` gets `CellStarted`, `CellRefused` and `CellEnded`.
+    in `folder`; the same call continues there. `devices` names those that each take one run at once: `all`, or numbers with commas
+    between them. `on_event` gets `CellStarted`, `CellRefused` and `CellEnded`.
     Raises: every error that can be known before a run; what `compare_runs` raises.
     """
     settings_of_grid = Grid(
@@ -64,8 +67,10 @@ def grid(
         full=full,
     )
     place = Path(folder) if folder else grids.default_folder(settings_of_grid)
-    for event in train_grid(plan_grid(settings_of_grid, place, reporter=reporter), force=force, reporter=reporter):
-        on_event(event)
+    cells = plan_grid(settings_of_grid, place, reporter=reporter)
+    for event in train_grid(cells, devices=devices, force=force, reporter=reporter):
+        if event:
+            on_event(event)
     trained = runs(place)
     for problem in measure_prompted(trained, shots):
         reporter.note(problem.message())
@@ -101,12 +106,17 @@ def plan_grid(grid: Grid, folder: Path, *, reporter: Reporter = SILENT) -> list[
     return grids.prepare(grid, folder, reporter=reporter)
 
 
-def train_grid(cells: Sequence[Cell], *, force: bool = False, reporter: Reporter = SILENT) -> Iterator[GridEvent]:
+def train_grid(
+    cells: Sequence[Cell], *, devices: str | None = None, force: bool = False, reporter: Reporter = SILENT
+) -> Iterator[GridEvent | None]:
     """Train the runs of a grid that are not finished, one after another; an event for the start and the end of each.
 
-    Raises: TrainingError E505 for a run that another process owns.
+    With `devices` (`all`, or numbers with commas between them) one on each at once, and None whenever nothing was new.
+    Raises: ConfigError E103 for a device that is not there; TrainingError E505 for a run that another process owns.
     """
-    return train_cells(cells, force=force, reporter=reporter)
+    if devices is None:
+        return train_cells(cells, force=force, reporter=reporter)
+    return train_side_by_side(cells, devices_named(devices), force=force, reporter=reporter)
 
 
 def measure_prompted(

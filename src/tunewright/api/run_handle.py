@@ -27,6 +27,7 @@ from tunewright.report import formatting
 from tunewright.report.run_report import write_report
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import base_fingerprint, file_names, output_targets
+from tunewright.rundir.rank_files import RankState, read_states
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import DAMAGED, RunDir
 from tunewright.rundir.run_end import end_problems
@@ -324,6 +325,10 @@ class TrainedRun:
         return export_run.export(
             self.dir, self.session(), to, folder, as_=as_, quant=quant, rows=rows, check=check, reporter=reporter
         )
+
+    def ranks(self) -> list[RankState]:
+        """Where each process of the run is, or was at the end; empty for a run of one."""
+        return read_states(self.path)
 
     def stop(self, *, now: bool = False) -> bool:
         return start_run.stop(self.dir, now=now)

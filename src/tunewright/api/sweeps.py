@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.api.configs import Rows, named_values
+from tunewright.api.system import devices_named
 from tunewright.extras.comparison.grid import Grid
 from tunewright.extras.comparison.search_space import SearchAxis, parse_axis
 from tunewright.extras.sweep import trials
-from tunewright.extras.sweep.train_trials import TrialEvent, train_trials
+from tunewright.extras.sweep.train_trials import TrialEvent, train_trials, train_trials_side_by_side
 from tunewright.extras.sweep.trials import LOSS, Sweep, SweepSettings
 from tunewright.reporting import SILENT, Reporter
 
@@ -28,6 +29,7 @@ def sweep(
     storage: str | None = None,
     folder: str | Path | None = None,
     force: bool = False,
+    devices: str | None = None,
     on_event: Callable[[TrialEvent], None] = lambda event: None,
     reporter: Reporter = SILENT,
     **settings: Any,
@@ -35,7 +37,8 @@ def sweep(
     """Search for the best setting, and write it to best.yaml: `sweep("smollm2", "my.jsonl", space=[search_axis("peft.r=4,8")])`.
 
     20 trials unless `num_trials` or `minutes`, after which no further trial starts, is given. The runs lie in `folder`; the
-    same call continues there. `on_event` gets `TrialStarted`, `TrialRefused` and `TrialEnded`.
+    same call continues there. `devices` names those that each take one trial at once.
+    `on_event` gets `TrialStarted`, `TrialRefused` and `TrialEnded`.
     Raises: ExportError E601 without Optuna; ConfigError E103, E109, E126, E128; every error of a plan.
     """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
@@ -44,10 +47,10 @@ def sweep(
     search = open_sweep(
         SweepSettings(grid, space, metric, storage), Path(folder) if folder else None, reporter=reporter
     )
-    for event in train_sweep(
-        search, limit=trial_limit(num_trials, minutes), deadline=deadline, force=force, reporter=reporter
-    ):
-        on_event(event)
+    limit = trial_limit(num_trials, minutes)
+    for event in train_sweep(search, devices=devices, limit=limit, deadline=deadline, force=force, reporter=reporter):
+        if event:
+            on_event(event)
     search.write_best()
     return search
 
@@ -86,10 +89,17 @@ def open_sweep(settings: SweepSettings, folder: Path | None = None, *, reporter:
 def train_sweep(
     sweep: Sweep,
     *,
+    devices: str | None = None,
     limit: int | None = None,
     deadline: float | None = None,
     force: bool = False,
     reporter: Reporter = SILENT,
-) -> Iterator[TrialEvent]:
-    """Train trials, one after another, until there are `limit` or `deadline` (of time.monotonic) has passed."""
-    return train_trials(sweep, limit=limit, deadline=deadline, force=force, reporter=reporter)
+) -> Iterator[TrialEvent | None]:
+    """Train trials, one after another, until there are `limit` or `deadline` (of time.monotonic) has passed.
+
+    With `devices` (`all`, or numbers with commas between them) one on each at once, and None whenever nothing was new.
+    """
+    if devices is None:
+        return train_trials(sweep, limit=limit, deadline=deadline, force=force, reporter=reporter)
+    chosen = devices_named(devices)
+    return train_trials_side_by_side(sweep, chosen, limit=limit, deadline=deadline, force=force, reporter=reporter)

@@ -6,7 +6,9 @@ from typing import Any
 from tunewright.inspection import builtin_models, machine_info
 from tunewright.inspection.requirements import Requirement, too_old
 from tunewright.inspection.system_check import meanings
+from tunewright.launch import devices as placing
 from tunewright.launch import inspect_inputs
+from tunewright.launch.devices import Device
 from tunewright.launch.resolve_model import hub_answers
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
@@ -23,6 +25,17 @@ def doctor(*, online: bool = False, reporter: Reporter = SILENT) -> Requirement:
     versions = machine_info.versions()
     consequences = meanings(machine, versions, hub_answers() if online else None)
     return Requirement(machine, versions, models, tuple(problems), tuple(consequences))
+
+
+def devices_named(text: str) -> list[Device]:
+    """The devices of `--devices`: `all`, or numbers with commas between them, of GPUs or, without any, of cores.
+
+    Raises: ConfigError E103.
+    """
+    inspect_inputs.ensure_probe(SILENT)
+    machine = machine_info.read_machine(Path.cwd())
+    is_on_cpu = machine.probe is None or machine.probe.device == "cpu"
+    return placing.named(text, is_on_cpu=is_on_cpu, num_gpus=machine.num_devices)
 
 
 def environment() -> dict[str, Any]:

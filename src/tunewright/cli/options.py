@@ -27,6 +27,14 @@ DeviceIndexFlag = Annotated[
     int | None,
     typer.Option("--device-index", metavar="N", help=_("Number of the GPU that computes, among those visible here.")),
 ]
+ProcessesFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        help=_("Processes that compute each step together, one for each GPU; `auto`: all that help."),
+    ),
+]
 PriceFlag = Annotated[
     float | None,
     typer.Option(

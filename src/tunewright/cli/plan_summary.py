@@ -119,8 +119,10 @@ def plan_line(plan: "Plan") -> str:
 
     steps = ngettext("{count} step of {rows} rows", "{count} steps of {rows} rows", plan.num_steps)
     memory = _("peak {peak} of {free} free").format(
-        peak=formatting.size(plan.memory.peak_bytes), free=formatting.size(plan.facts.room_bytes)
+        peak=formatting.size(plan.memory.peak_bytes), free=formatting.size(plan.room_bytes)
     )
+    if (processes := plan.run.launch.processes) > 1:
+        memory = _("{processes} processes, each with a {memory}").format(processes=processes, memory=memory)
     adapter = _("adapter {size}").format(size=formatting.size(plan.adapter_bytes))
     return " · ".join([steps.format(count=plan.num_steps, rows=plan.effective_batch), memory, adapter])
 

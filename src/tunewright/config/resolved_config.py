@@ -32,6 +32,7 @@ from tunewright.config.run_config import (
     DataConfig,
     Epochs,
     EvalConfig,
+    LaunchConfig,
     LearningRate,
     Length,
     ModelConfig,
@@ -80,6 +81,13 @@ class ResolvedEvalConfig(EvalConfig):
 
     rows: Count
     max_new_tokens: Positive
+
+
+class ResolvedLaunchConfig(LaunchConfig):
+    """The processes, and the parts that they share among them."""
+
+    processes: Positive = 1
+    parts: Positive = 1
 
 
 class ResolvedLora(Lora):
@@ -173,3 +181,4 @@ class ResolvedConfig(RunConfig):
     peft: ResolvedPeft
     train: ResolvedTrainConfig
     eval: ResolvedEvalConfig
+    launch: ResolvedLaunchConfig = Field(default_factory=ResolvedLaunchConfig)

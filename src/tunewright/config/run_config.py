@@ -53,6 +53,8 @@ FREE = frozenset(
         "train.report_to",
         "train.dataloader_num_workers",
         "run.device_index",
+        "launch.processes",
+        "launch.timeout_seconds",
     }
 )
 APPLIED = frozenset(
@@ -305,6 +307,32 @@ class RunOptions(Section):
     )
 
 
+class LaunchConfig(Section):
+    """The processes that compute a run together."""
+
+    processes: Annotated[Positive, Field(le=1024)] | Auto = Field(
+        default=1,
+        description=N_(
+            "Processes that compute each step together, one for each GPU, or sharing the CPU's cores; the batch stays what it is. "
+            "`auto` takes all GPUs if a step fills them."
+        ),
+    )
+    parts: Annotated[Positive, Field(le=1024)] | Auto = Field(
+        default=AUTO,
+        description=N_(
+            "Parts that the rows of a step are dealt into, the most processes that the run can ever use; `auto` is their number at "
+            "the start."
+        ),
+    )
+    timeout_seconds: Annotated[Positive, Field(le=MOST)] = Field(
+        default=60,
+        description=N_(
+            "How long a process may stay where it is while others wait for it, or ten of its steps if that is longer; then all "
+            "are started again from the last checkpoint."
+        ),
+    )
+
+
 class RunConfig(Section):
     """A complete config. Changes go through `load_config.patch`, never through the value itself."""
 
@@ -321,6 +349,9 @@ class RunConfig(Section):
     )
     eval: EvalConfig = Field(default_factory=EvalConfig, description=N_("What is measured on held-out rows."))
     run: RunOptions = Field(default_factory=RunOptions, description=N_("Name and place of the run."))
+    launch: LaunchConfig = Field(
+        default_factory=LaunchConfig, description=N_("The processes that compute the run together.")
+    )
     fast_paths: dict[FastPath, bool] = Field(
         default_factory=dict, description=N_("Switches a fast path off by name, as in {answer_loss: false}.")
     )

@@ -16,6 +16,7 @@ SHORTCUTS: Mapping[str, str] = {
     "map": "data.map",
     "offline": "run.offline",
     "output": "run.output_dir",
+    "processes": "launch.processes",
     "rank": "peft.r",
     "seed": "train.seed",
     "skip_bad": "data.skip_bad",

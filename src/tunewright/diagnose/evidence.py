@@ -103,7 +103,7 @@ class Evidence:
     @property
     def room_bytes(self) -> int:
         """Memory that was free on the device when the run was planned."""
-        return self.plan.facts.room_bytes
+        return self.plan.room_bytes
 
     @property
     def peak_bytes(self) -> int:

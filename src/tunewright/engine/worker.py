@@ -3,6 +3,7 @@
 Its events, results and log are the run's files; its exit code is that of the error catalogue.
 """
 
+import faulthandler
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ import transformers
 
 from tunewright.engine.system import device
 from tunewright.engine.system.oom import ran_out, reason_of
+from tunewright.engine.system.ranks import ALONE, PeerLost, Ranks, named_by_parent
 from tunewright.engine.training.callbacks import StopFlag, peak_rss_bytes
 from tunewright.engine.training.evaluation_run import EvaluationRunner
 from tunewright.engine.training.train_adapter import TrainingResult, train
@@ -26,6 +28,7 @@ from tunewright.kernels.cpu_matmul import planned_matmul
 from tunewright.rundir import run_lock
 from tunewright.rundir.event_log import EventLog
 from tunewright.rundir.full_disk import keep_talking, last_words, reserve_of
+from tunewright.rundir.rank_files import PEER_LOST, events_path
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir, owned
 
@@ -34,10 +37,11 @@ logger = logging.getLogger(__name__)
 LOADER_DIED = "DataLoader worker (pid"  # torch/utils/data/dataloader.py and torch's handler of SIGCHLD say it
 
 
-def configure_logging() -> None:
+def configure_logging(ranks: Ranks = ALONE) -> None:
     """Standard error of this process is the run's log: Tunewright writes what it does there, libraries their warnings."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    who = f"[{ranks.rank}] " if ranks.world > 1 else ""
+    handler.setFormatter(logging.Formatter(f"{who}%(asctime)s %(levelname)s %(name)s: %(message)s"))
     package = logging.getLogger("tunewright")
     package.addHandler(handler)
     package.setLevel(logging.INFO)
@@ -47,26 +51,34 @@ def configure_logging() -> None:
     logging.captureWarnings(True)
 
 
-def work(run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCallback] = ()) -> int:
+def work(
+    run: RunDir, stop: StopFlag, callbacks: Sequence[transformers.TrainerCallback] = (), ranks: Ranks = ALONE
+) -> int:
     """Do the run's steps; the exit code. A failure is an event, and in the log."""
-    events = run.events
+    events = EventLog(events_path(run.path, ranks.rank))
     started = time.perf_counter()
-    reserve = reserve_of(run, "worker")
+    reserve = reserve_of(run, "worker" if ranks.is_first else f"worker-{ranks.rank}")
     reserve.hold()
     try:
-        return _work(run, events, stop, callbacks, started)
+        return _work(run, events, stop, callbacks, started, ranks)
     finally:
         last_words(events, reserve)
 
 
-def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any], started: float) -> int:
+def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any], started: float, ranks: Ranks) -> int:
     try:
         plan = run.plan()
         runner = EvaluationRunner(run, stop, events)
         with planned_matmul(plan.fast_paths, runner.reporter("start")):
-            outcome = train(plan, runner, callbacks)
-        events.write("done", result=result(run, outcome, time.perf_counter() - started))
+            outcome = train(plan, runner, callbacks, ranks)
+        if ranks.is_first:
+            events.write("done", result=result(run, outcome, time.perf_counter() - started))
         return 0
+    except PeerLost as fault:
+        logger.error("%s", fault)
+        if stop.signal:
+            return _failed(events, error("E509", step=events.step, name=run.name), stop)
+        return PEER_LOST
     except TunewrightError as fault:
         return _failed(events, fault, stop)
     except Exception as fault:
@@ -126,10 +138,11 @@ def main() -> None:
     run = RunDir(Path(sys.argv[1]))
     if run_lock.own(run.path) is None:
         sys.exit(owned(run).exit_code)
-    stop = StopFlag()
+    ranks = named_by_parent()
+    stop = StopFlag(is_shared=ranks.world > 1)
     stop.install()
     stop.listen(run, at_once=end_at_once)
-    configure_logging()
+    configure_logging(ranks)
     logger.info(
         "worker %d: torch %s, transformers %s, %d threads",
         os.getpid(),
@@ -137,7 +150,12 @@ def main() -> None:
         transformers.__version__,
         torch.get_num_threads(),
     )
-    sys.exit(work(run, stop))
+    if ranks.world == 1:
+        sys.exit(work(run, stop))
+    faulthandler.register(signal.SIGUSR1)  # whoever finds this process hanging asks where
+    code = work(run, stop, ranks=ranks)
+    logging.shutdown()
+    os._exit(code)  # threads of a process group whose peer is gone would wait for it
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import psutil
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tunewright.config.frozen_model import FrozenModel
-from tunewright.inspection.visible_device import visible_device
+from tunewright.inspection.visible_device import num_visible, visible_device
 from tunewright.security import home, unseal_object
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -93,6 +93,7 @@ class MachineInfo(FrozenModel):
     system: str
     probe: SpeedProbe | None
     has_bitsandbytes: bool = False
+    num_devices: int = 1
 
 
 def has_bitsandbytes() -> bool:
@@ -117,6 +118,7 @@ def read_machine(folder: Path, device_index: int = 0, block: BlockShape | None =
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         probe=probe,
         has_bitsandbytes=has_bitsandbytes(),
+        num_devices=num_visible(),
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 # What CUDA, HIP (which reads CUDA's too, and prefers its own) and Level Zero take: names with commas between them.
 ALWAYS = ("CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
@@ -16,6 +17,17 @@ def visible_device(index: int = 0) -> dict[str, str]:
     """
     names = [*ALWAYS, *(name for name in WHERE_SET if name in os.environ)]
     return {name: _chosen(os.environ, name, index) for name in names}
+
+
+def num_visible() -> int:
+    """How many accelerators a run may use: as the environment names them, else as Linux lists NVIDIA's; 1 where nobody tells.
+
+    Not run with an accelerator.
+    """
+    for name in (*WHERE_SET, *ALWAYS):
+        if named := os.environ.get(name):
+            return len(named.split(","))
+    return max(1, len([path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()]))
 
 
 def _chosen(environment: Mapping[str, str], name: str, index: int) -> str:

@@ -14,13 +14,16 @@ from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import read_factor, versions
 from tunewright.inspection.visible_device import visible_device
+from tunewright.launch.devices import Device
 from tunewright.launch.inspect_inputs import inspect, originals_of
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
+from tunewright.planning.cluster import cluster_of
 from tunewright.planning.device_table import facts_on
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.memory_fallback import REASONS, remedied, remedies, wishes
 from tunewright.planning.run_plan import Plan
+from tunewright.planning.scale_out import on_cluster
 from tunewright.planning.time_estimate import factor_key
 from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_readme
@@ -37,6 +40,8 @@ POLL_SECONDS = 0.15
 REPORT_SECONDS = 20
 ANSWER_SECONDS = 30
 DEAF = tuple(state for state in LIVE if state != "stopping")  # states before a run has noticed a request
+# What a run keeps from its first plan, whatever is changed later: dropout is drawn by parts.
+AT_THE_START = ("launch.parts",)
 SEEN_IN_DATA = ("task", "model.chat_template")  # decided while the data were inspected, before there was a plan
 
 
@@ -53,7 +58,10 @@ def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, rep
     facts = inputs.facts
     check_patterns(run, facts.model)
     if device:  # what is missing here may be there
-        return make_plan(run, facts_on(facts, device), loaded.origins, inputs.choices)
+        cluster = cluster_of(device)
+        there = facts_on(facts, cluster.device if cluster else device)
+        plan = make_plan(run, there, loaded.origins, inputs.choices)
+        return on_cluster(plan, cluster) if cluster else plan
     plan = make_plan(run, facts, loaded.origins, inputs.choices, read_factor(factor_key(run, facts)))
     try_settings(plan, reporter)
     return plan
@@ -136,9 +144,7 @@ def _default_name(plan: Plan) -> str:
 def _check_room(plan: Plan) -> None:
     machine = plan.facts.machine
     if not plan.fits:
-        raise error(
-            "E401", needed=gib(plan.memory.peak_bytes), free=gib(plan.facts.room_bytes), fix=what_would_fit(plan)
-        )
+        raise error("E401", needed=gib(plan.memory.peak_bytes), free=gib(plan.room_bytes), fix=what_would_fit(plan))
     if plan.disk_bytes > machine.disk_free_bytes:
         place = plan.run.run.output_dir or str(run_dir.runs_root())
         raise error("E403", needed=gib(plan.disk_bytes), free=gib(machine.disk_free_bytes), path=place)
@@ -152,19 +158,25 @@ def what_would_fit(plan: Plan) -> str:
     return f"--preset simple --set data.max_length={max(64, plan.facts.data.lengths['median'])}"
 
 
-def launch(run: RunDir) -> None:
-    """Start a run that is ready. Raises: TrainingError E505 if another process owns it, E518."""
+def launch(run: RunDir, device: Device | None = None) -> None:
+    """Start a run that is ready, on a device if it is placed on one.
+
+    Raises: TrainingError E505 if another process owns it, E518.
+    """
     with run_dir.owning(run) as lock:
-        start_parent(run, lock)
+        start_parent(run, lock, device)
 
 
-def start_parent(run: RunDir, lock: int) -> None:
+def start_parent(run: RunDir, lock: int, device: Device | None = None) -> None:
     """Start the detached supervisor; it outlives this process and its terminal, and inherits the run's lock."""
     with run.private():
         reserve_of(run, "parent").hold()  # as early as there may be room
         with atomic_io.open_log(run.file(file_names.LOG)) as log:
             argv = command("tunewright.launch.supervisor", str(run.path))
-            visible = visible_device(run.plan().run.run.device_index)  # its workers see what it sees
+            options = run.plan().run
+            is_alone = options.launch.processes == 1  # else each of its workers is given one of all that it sees
+            visible = visible_device(options.run.device_index) if is_alone else {}
+            visible = device.environment() if device else visible
             spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True, environment=visible)
 
 
@@ -219,8 +231,9 @@ def wait_for_stop(run: RunDir) -> None:
             raise run_dir.owned(run, "E519")
 
 
-def resume(run: RunDir, changes: Mapping[str, object]) -> RunDir:
-    """Continue a run that ended early, in the background, with some settings changed where that is allowed.
+def resume(run: RunDir, changes: Mapping[str, object], device: Device | None = None) -> RunDir:
+    """Continue a run that ended early, in the background, with some settings changed where that is allowed, on a device if it is
+    placed on one.
 
     Raises: TrainingError E505 while it is live, E502 if its base is another one now; ModelError E324 if that is gone;
     ConfigError E116 if the run is finished; ConfigError for bad changes; E525 for a damaged run.
@@ -229,7 +242,7 @@ def resume(run: RunDir, changes: Mapping[str, object]) -> RunDir:
     _check_resumable(run, run.state(), changes)
     with run.private(), run_dir.owning(run) as lock:  # to the start of the parent: nobody comes in between
         requeue(run, changes)
-        start_parent(run, lock)
+        start_parent(run, lock, device)
     return run
 
 
@@ -266,7 +279,9 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
     config = load_config.load(config=run.file(file_names.CONFIG)).run
     changed = load_config.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
-    changed_run = load_config.patch(changed, {path: value_at(plan.run, path) for path in SEEN_IN_DATA})
+    changed_run = load_config.patch(
+        changed, {path: value_at(plan.run, path) for path in (*SEEN_IN_DATA, *AT_THE_START)}
+    )
     detected = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
     factor = read_factor(factor_key(changed_run, plan.facts))
     new = make_plan(changed_run, plan.facts, origins, detected, factor)

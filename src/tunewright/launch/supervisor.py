@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from tunewright.diagnose.rules import diagnose
 from tunewright.errors import Problem
 from tunewright.errors.exit_codes import EXIT_MEMORY
 from tunewright.i18n import N_, Phrase
-from tunewright.inspection.memory_monitor import Cgroup, MemoryMonitor, own_groups
-from tunewright.inspection.visible_device import visible_device
-from tunewright.inspection.watchdog import STILL_SECONDS, Watchdog
+from tunewright.inspection.memory_monitor import Cgroup, own_groups
+from tunewright.inspection.watchdog import STILL_SECONDS
+from tunewright.launch import worker_group
+from tunewright.launch.devices import occupied
 from tunewright.launch.oom_recovery import (
     MemoryShortage,
     last_sealed,
@@ -34,14 +34,15 @@ from tunewright.launch.oom_recovery import (
     shortage,
     tell,
 )
-from tunewright.launch.worker_environment import worker_environment
+from tunewright.launch.worker_group import WorkerGroup
 from tunewright.report.run_report import write_report
-from tunewright.rundir import atomic_io, file_names, run_lock
+from tunewright.rundir import atomic_io, file_names, rank_files, run_lock
+from tunewright.rundir.event_log import read_events
 from tunewright.rundir.events import AlertEvent, DoneEvent, Event, FailedEvent, PhaseBeginEvent
 from tunewright.rundir.full_disk import EndingWriter, keep_talking, last_words
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir, owned, process_record
-from tunewright.security import command, spawn
+from tunewright.security import command
 
 NOW = 2  # requests to stop that mean: at once
 MOST_TRIES = 3  # of workers that die by a signal without a new step in between
@@ -82,9 +83,8 @@ class Supervisor:
         self.stops = 0
         self.known_events = self.known_log = self.tries = 0
         self.furthest = self._furthest()
-        self.worker: Any = None
-        self.pressure: MemoryMonitor
-        self.stood_still = False
+        self.workers: WorkerGroup | None = None
+        self.known_words: dict[int, int] = {}
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The first request passes on to the worker, which saves; the second ends it."""
@@ -92,8 +92,8 @@ class Supervisor:
 
     def _ask(self, stops: int) -> None:
         self.stops = stops
-        if self.worker is not None and self.worker.poll() is None:
-            self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
+        if self.workers:
+            self.workers.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
 
     def _look_for_requests(self) -> None:
         """What faces ask for lies in the run's folder."""
@@ -111,8 +111,9 @@ class Supervisor:
         while True:
             self._start()
             code = self._wait()
-            is_ours = self.stops or self.stood_still
-            short = None if is_ours else shortage(code, self._events(), self._last_words(), self.pressure)
+            assert self.workers
+            is_ours = self.stops or self.workers.is_still or self.workers.hung
+            short = None if is_ours else shortage(code, self._last_said(), self._last_words(), self.workers.pressure)
             self.refusal = atomic_io.refusal(self.run.path)
             self.ledger.reserve.give_back()  # what follows is written even on a full disk
             if not self._begins_anew(code, short):
@@ -142,29 +143,31 @@ class Supervisor:
         self.known_events = len(self.run.read_events())
         parent = process_record(os.getpid())
         self.ledger.update(state="preparing", parent=parent, worker=None)  # in case this process is killed next
-        environment = worker_environment() | visible_device()
         with atomic_io.open_log(self.run.file(file_names.LOG)) as log:
             self.known_log = log.tell()
-            self.worker = spawn(self.argv, stdin=self.lock, stdout=log, stderr=log, environment=environment)
+            self.known_words = {
+                rank: len(read_events(path))
+                for rank in range(1, self.run.plan().run.launch.processes)
+                if (path := rank_files.events_path(self.run.path, rank)).is_file()
+            }
+            self.workers = worker_group.start(self.run, self.argv, self.lock, log, self.groups, self.still_seconds)
         if self.stops:
-            self.worker.send_signal(signal.SIGTERM if self.stops < NOW else signal.SIGKILL)
-        self.pressure = MemoryMonitor(self.worker.pid, self.groups)
-        self.ledger.update(worker=process_record(self.worker.pid))
+            self._ask(self.stops)
+        self.ledger.update(worker=process_record(self.workers.first.pid))
 
     def _wait(self) -> int:
-        """Wait for the worker; the state follows its events, its memory and its progress are watched."""
+        """Wait for the session's end; the state follows its events, memory and progress are watched."""
+        assert self.workers
         state = "preparing"
         tail = self.run.tail()
         tail.read()
         last_check = time.monotonic()
-        watchdog = Watchdog(self.worker.pid, self.still_seconds)
-        self.stood_still = False
         while True:
-            code = self.worker.poll()
+            code = self.workers.poll()
             self._look_for_requests()  # after the poll: a worker that obeyed one was not killed by somebody
             events = tail.read()
             if events:
-                watchdog.heard()
+                self.workers.heard()
             if self.stops:
                 new_state = "stopping"
             elif any(isinstance(event, PhaseBeginEvent) and event.phase == "load" for event in events):
@@ -179,15 +182,19 @@ class Supervisor:
             if time.monotonic() - last_check >= LOOK_SECONDS:
                 last_check = time.monotonic()
                 self.ledger.flush()
-                self.pressure.look()
-                if watchdog.look():
-                    self.stood_still = True
-                    self.worker.kill()
+                self.workers.look()
             time.sleep(POLL_SECONDS)
 
     def _events(self) -> list[Event]:
         """What the last worker wrote."""
         return self.run.read_events()[self.known_events :]
+
+    def _last_said(self) -> list[Event]:
+        """What the process wrote whose end tells what became of the session."""
+        if self.workers is None or self.workers.culprit == rank_files.FIRST:
+            return self._events()
+        others = read_events(rank_files.events_path(self.run.path, self.workers.culprit))
+        return others[self.known_words.get(self.workers.culprit, 0) :]
 
     def _last_words(self) -> str:
         """The end of what the last worker, and the libraries in it, wrote into the log."""
@@ -197,13 +204,17 @@ class Supervisor:
 
     def _goes_on(self, code: int) -> bool:
         """Whether another worker should continue after an end that has nothing to do with memory."""
-        events = self._events()
+        events = self._last_said()
         last = events[-1] if events else None
         return not self.stops and (load_rows_itself(self.run, last) or self._tries_again(code, last))
 
     def _tries_again(self, code: int, last: Event | None) -> bool:
         """Whether another worker should continue where this one died by an unrequested signal; raised as an alert."""
-        if code >= 0 or -code in ASKED_TO_END or isinstance(last, DoneEvent | FailedEvent):
+        if (
+            (code >= 0 and code != rank_files.PEER_LOST)
+            or -code in ASKED_TO_END
+            or isinstance(last, DoneEvent | FailedEvent)
+        ):
             return False
         furthest = self._furthest()
         self.tries = 1 if furthest > self.furthest else self.tries + 1
@@ -222,13 +233,15 @@ class Supervisor:
 
     def _end(self, code: int, short: MemoryShortage | None) -> RunEnd:
         """State, exit code, result and problems of a run whose last worker has ended."""
-        events = self._events()
+        events = self._last_said()
         last = events[-1] if events else None
         step = last.step if last else 0
         if isinstance(last, DoneEvent):
             return RunEnd("finished", 0, result=last.result)
         if short:
             return self._failed(nothing_left(self.run, short), short.step)
+        if isinstance(last, FailedEvent) and self.workers and self.workers.culprit != rank_files.FIRST:
+            return self._failed(last.problems, step)
         if isinstance(last, FailedEvent):
             return RunEnd("stopped" if last.was_stopped else "failed", last.exit_code, last.problems)
         if code < 0 and (self.stops or -code in ASKED_TO_END):
@@ -262,8 +275,13 @@ class Supervisor:
         return RunEnd("failed", code, list(problems))
 
     def _how(self, code: int) -> str:
-        if self.stood_still:
+        assert self.workers
+        if self.workers.hung:
+            return self.workers.hung.how(self.workers.world)
+        if self.workers.is_still:
             return N_("signal 9 from its parent, as it computed and wrote nothing for ten minutes")
+        if self.workers.world > 1:
+            return self.workers.how(code)
         if code == -signal.SIGKILL:
             return N_("signal 9 from another process; memory was not short")
         if code < 0:
@@ -282,7 +300,9 @@ def main() -> None:
     descriptor = run_lock.own(run.path)
     if descriptor is None:
         sys.exit(owned(run).exit_code)
-    sys.exit(Supervisor(run, lock=descriptor).supervise())
+    run.update_info(parent=process_record(os.getpid()))  # it may wait for its device for hours
+    with occupied(run.is_asked_to_stop):
+        sys.exit(Supervisor(run, lock=descriptor).supervise())
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def _alternative(
         seconds=round(time.seconds, 1) if time else None,
         trainable_parameters=trained,
         adapter_bytes=BYTES_A_PARAMETER * trained,
-        fits=memory.peak_bytes <= facts.room_bytes,
+        fits=memory.peak_bytes <= facts.room_for_each(run.launch.processes),
     )
 
 

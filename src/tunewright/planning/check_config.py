@@ -64,7 +64,31 @@ def check(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     if run.model.precision == "fp16" and facts.is_on_cpu:
         reason = N_("fp16 needs a loss scaler, which works on a GPU only")
         problems.append(conflict("model.precision=fp16", "CPU", reason, "--set model.precision=auto"))
-    return problems + _check_device_index(run, facts)
+    return problems + _check_device_index(run, facts) + _check_processes(run, facts)
+
+
+def _check_processes(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
+    """E109 for more processes than there are GPUs, or parts."""
+    count, parts = run.launch.processes, run.launch.parts
+    if count == AUTO or count == 1:
+        return []
+    there = facts.machine.num_devices
+    if not facts.is_on_cpu and count > there:
+        reason = Phrase(N_("{there} GPUs are visible here"), there=there)
+        return [conflict(f"launch.processes={count}", "GPUs", reason, f"--processes {there}")]
+    if parts != AUTO and count > parts:
+        reason = N_("a step was dealt into fewer parts when the run started, so that its result stays the same")
+        return [conflict(f"launch.processes={count}", f"launch.parts={parts}", reason, f"--processes {parts}")]
+    return []
+
+
+def check_rows(processes: int, effective_batch: int) -> list[Problem]:
+    """E109 for more processes than a step has rows."""
+    if processes <= effective_batch:
+        return []
+    reason = N_("a step has fewer rows than that, and a process without rows has nothing to do")
+    first, second = f"launch.processes={processes}", f"effective batch {effective_batch}"
+    return [conflict(first, second, reason, f"--processes {effective_batch}")]
 
 
 def _check_device_index(run: RunConfig, facts: InspectedFacts) -> list[Problem]:

@@ -10,7 +10,7 @@ from tunewright.config.section import AUTO
 from tunewright.errors import errors_of
 from tunewright.i18n import N_
 from tunewright.planning.alternatives import alternatives, in_full
-from tunewright.planning.check_config import check
+from tunewright.planning.check_config import check, check_rows
 from tunewright.planning.compatibility import check_method, check_schedule
 from tunewright.planning.fast_paths import fast_paths, path_choices
 from tunewright.planning.memory_ladder import fit
@@ -44,6 +44,7 @@ def make_plan(
         raise errors_of(problems)
     resolved, savings = fit(resolved, facts, config=run)
     problems = check(resolved, facts) + check_schedule(resolved, num_steps(resolved, facts))
+    problems += check_rows(resolved.launch.processes, effective_batch(resolved))
     problems += check_blocks(resolved, adapted_by(resolved, facts).groups(facts.model))
     if problems:
         raise errors_of(problems)
@@ -59,7 +60,7 @@ def make_plan(
             *path_choices(resolved, facts),
         ),
         memory=memory,
-        fits=memory.peak_bytes <= facts.room_bytes,
+        fits=memory.peak_bytes <= facts.room_for_each(resolved.launch.processes),
         num_steps=num_steps(resolved, facts),
         effective_batch=effective_batch(resolved),
         trainable_parameters=trained,

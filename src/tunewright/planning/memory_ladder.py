@@ -125,7 +125,7 @@ PLAN_RUNGS = (
 def fit(run: ResolvedConfig, facts: InspectedFacts, *, config: RunConfig) -> tuple[ResolvedConfig, list[PlannedChoice]]:
     """The run made smaller until it fits; values that were asked for are never changed."""
     choices: dict[str, PlannedChoice] = {}
-    room = SHARE_OF_FREE * facts.room_bytes
+    room = SHARE_OF_FREE * facts.room_for_each(run.launch.processes)
     for rung in PLAN_RUNGS:
         while _peak(run, facts) > room:
             changes = rung.changes(run, facts)

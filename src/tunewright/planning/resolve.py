@@ -391,6 +391,26 @@ def estimate_for(run: ResolvedConfig, facts: InspectedFacts) -> MemoryEstimate:
     )
 
 
+def _batch(run: RunConfig) -> int:
+    return resolved(run.train.per_device_train_batch_size) * resolved(run.train.gradient_accumulation_steps)
+
+
+def _processes(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    """All GPUs if a step fills them: one that reads few tokens at once is as slow as one that reads many."""
+    if facts.is_on_cpu:
+        return choice("launch.processes", 1, N_("the threads of one process use all cores of a CPU"))
+    tokens = round(_batch(run) * min(facts.data.mean_length, resolved(run.data.max_length)))
+    there = facts.machine.num_devices
+    count = max(1, min(there, tokens // GPU_MICRO_BATCH_TOKENS, _batch(run)))
+    values = {"there": there, "tokens": tokens, "full": GPU_MICRO_BATCH_TOKENS}
+    reason = N_("{there} GPUs are here; a step has {tokens} tokens, and {full} fill a GPU")
+    return choice("launch.processes", count, reason, **values)
+
+
+def _parts(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    return choice("launch.parts", run.launch.processes, N_("one for each process"))
+
+
 RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]], ...] = (
     ("model.precision", _precision),
     ("model.quantization", _quantization),
@@ -403,6 +423,8 @@ RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]
     *resolve_adapter.PEFT_RESOLVERS,
     ("train.per_device_train_batch_size", _micro_batch),
     ("train.gradient_accumulation_steps", _accumulation),
+    ("launch.processes", _processes),
+    ("launch.parts", _parts),
     ("train.num_train_epochs", _epochs),
     ("train.learning_rate", resolve_adapter.learning_rate),
     ("peft.tinit", _tinit),

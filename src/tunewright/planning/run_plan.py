@@ -40,6 +40,10 @@ class InspectedFacts(FrozenModel):
         probe = self.machine.probe
         return self.machine.free_bytes if probe is None or self.is_on_cpu else probe.memory_bytes
 
+    def room_for_each(self, processes: int) -> int:
+        """Memory that each of a run's processes may take: a CPU's is shared among them, a GPU is one's own."""
+        return self.room_bytes // processes if self.is_on_cpu else self.room_bytes
+
 
 class PlannedChoice(FrozenModel):
     """One decision: `reason` is a sentence of the catalogue, `values` fill it."""
@@ -144,6 +148,36 @@ class FullFineTuning(FrozenModel):
         return {"memory": self.memory.to_json(), "seconds": self.seconds}
 
 
+class ScaleRow(FrozenModel):
+    """One strategy: bytes that a device holds, bytes that it moves a step, seconds of a step, how many times as fast as one
+    device, and whether a device holds it."""
+
+    strategy: str
+    quantization: str
+    device_bytes: int
+    moved_bytes: int
+    step_seconds: float
+    times: float
+    fits: bool
+
+
+class ScalePlan(FrozenModel):
+    """Strategies on several devices; `chosen` is one of `rows`, or None if nothing fits. `useful` devices are filled by a step of
+    `tokens` tokens."""
+
+    devices: str
+    count: int
+    rows: tuple[ScaleRow, ...]
+    chosen: str | None
+    useful: int
+    tokens: int
+    verdict: str
+
+    def says(self) -> str:
+        """The verdict in this process's language."""
+        return _(self.verdict).format(useful=self.useful, count=self.count)
+
+
 class Plan(FrozenModel):
     """What will be done. Data only; `flow` and `engine` act on it."""
 
@@ -161,6 +195,12 @@ class Plan(FrozenModel):
     time: TimeEstimate | None = None
     alternatives: tuple[Alternative, ...] = ()
     full_fine_tuning: FullFineTuning | None = None
+    scale: ScalePlan | None = None
+
+    @property
+    def room_bytes(self) -> int:
+        """Memory that each of its processes may take."""
+        return self.facts.room_for_each(self.run.launch.processes)
 
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"
@@ -192,7 +232,7 @@ class Plan(FrozenModel):
             "fits": self.fits,
             "memory": self.memory.to_json(),
             "time": self.time.to_json() if self.time else None,
-            "free_bytes": self.facts.room_bytes,
+            "free_bytes": self.room_bytes,
             "num_steps": self.num_steps,
             "effective_batch": self.effective_batch,
             "trainable_parameters": self.trainable_parameters,
@@ -200,6 +240,7 @@ class Plan(FrozenModel):
             "disk_bytes": self.disk_bytes,
             "alternatives": [alternative.to_json() for alternative in self.alternatives],
             "full_fine_tuning": self.full_fine_tuning.to_json() if self.full_fine_tuning else None,
+            "scale": self.scale.model_dump(mode="json") if self.scale else None,
             "fast_paths": list(self.fast_paths),
             "choices": [choice.to_json() for choice in self.choices],
             "warnings": [problem.to_json() for problem in self.warnings()],

@@ -78,6 +78,12 @@ def estimate_time(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.
     return TimeEstimate(parts=parts, low_share=low, high_share=high, tokens=seen, step_seconds=factor * one_step)
 
 
+def step_rate(run: ResolvedConfig, facts: InspectedFacts) -> float:
+    """Operations a second of a step's products on the device; of one that was never measured, 1."""
+    probe = facts.machine.probe
+    return ((probe.rate(run.model.precision) if probe else None) or 1.0) * _gain(run, facts)
+
+
 def _gain(run: ResolvedConfig, facts: InspectedFacts) -> float:
     """How much faster or slower than the probe's block."""
     paths = fast_paths(run, facts)

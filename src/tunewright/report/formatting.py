@@ -39,6 +39,8 @@ PHASES: Mapping[str, str] = {
     "prepare": N_("Preparing the data"),
     "load": N_("Loading the model"),
     "rehearse": N_("Trying the largest micro-batch"),
+    "start": N_("Starting"),
+    "evaluate": N_("Evaluating"),
     "evaluate_before": N_("Evaluating the base model"),
     "train": N_("Training"),
     "save": N_("Saving"),

@@ -21,4 +21,5 @@ PROOF = "proof.json"  # in an export, and of all exports in eval/
 PROMPTED = "prompted"  # the base model's test with examples in its prompt: .json, .jsonl, .losses.jsonl
 MERGED = "merged"
 REPORT = "report.html"
+RANKS = "ranks"  # where each process of a run is, and events of all but the first
 RUNS = "runs"

@@ -221,7 +221,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[RunDir]:
     """Instead of starting processes, a launched run is over at once; the runs that were launched."""
     launched: list[RunDir] = []
 
-    def start_parent(run: RunDir, lock: int) -> None:
+    def start_parent(run: RunDir, lock: int, device: object = None) -> None:
         launched.append(run)
         tell(run, story())
         conclude(run)

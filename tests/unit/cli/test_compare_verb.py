@@ -46,7 +46,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Instead of starting processes, a launched run is over at once; the larger its rank, the more rows are right."""
     launched: list[str] = []
 
-    def start_parent(run: RunDir, lock: int) -> None:
+    def start_parent(run: RunDir, lock: int, device: object = None) -> None:
         launched.append(run.name)
         answer(run, 20 + int(dict(run.plan().run.peft).get("r", 0)))
 
@@ -185,7 +185,7 @@ def test_what_does_not_fit_costs_no_comparison(
 def test_a_stop_ends_the_whole_and_says_how_to_go_on(
     tw, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start_parent(run: RunDir, lock: int) -> None:
+    def start_parent(run: RunDir, lock: int, device: object = None) -> None:
         tell_events(run, story(state="stopped"))
         conclude(run, "stopped")
 
@@ -199,7 +199,7 @@ def test_a_stop_ends_the_whole_and_says_how_to_go_on(
 def test_a_cell_that_fails_does_not_take_the_others_with_it(
     tw, model: Path, rows: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start_parent(run: RunDir, lock: int) -> None:
+    def start_parent(run: RunDir, lock: int, device: object = None) -> None:
         if run.name == "lora-r4":
             tell_events(run, story(state="failed"))
             conclude(run, "failed")

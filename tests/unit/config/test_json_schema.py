@@ -98,5 +98,5 @@ def test_training_arguments_are_typed_handed_on_or_answered() -> None:
 
 
 def test_the_run_is_made_of_sections_that_are_told_apart() -> None:
-    assert list(SECTIONS) == ["model", "data", "peft", "train", "eval", "run"]
+    assert list(SECTIONS) == ["model", "data", "peft", "train", "eval", "run", "launch"]
     assert set(SECTIONS) | set(fields(TOP)) == set(RunConfig.model_fields)

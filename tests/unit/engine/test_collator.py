@@ -46,7 +46,7 @@ def test_the_second_text_of_a_pair_has_type_one() -> None:
 
 def test_a_step_counts_tokens_label_tokens_and_padding(causal_rows: Rows) -> None:
     step = step_collator(8)(causal_rows(4, 3, 2))
-    assert [batch["input_ids"].shape for batch in step["micro_batches"]] == [(2, 4), (1, 2)]
+    assert [batch["input_ids"].shape for batch in step["parts"][0]] == [(2, 4), (1, 2)]
     assert (int(step["num_tokens"]), int(step["num_padding"])) == (9, 1)
     assert int(step["num_label_tokens"]) == 3 + 2 + 1
     assert step["row_numbers"].tolist() == [0, 1, 2]

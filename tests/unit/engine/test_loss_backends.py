@@ -32,10 +32,14 @@ from .conftest import Rows
 ALL = ("packing", "shared_prefix", "answer_loss")
 
 
-def plan_with(*paths: str, max_length: int = 32) -> Any:
+def plan_with(*paths: str, max_length: int = 32, precision: str = "fp32") -> Any:
     return SimpleNamespace(
         fast_paths=paths,
-        run=SimpleNamespace(task="causal_lm", data=SimpleNamespace(max_length=max_length, class_weights="none")),
+        run=SimpleNamespace(
+            task="causal_lm",
+            model=SimpleNamespace(precision=precision),
+            data=SimpleNamespace(max_length=max_length, class_weights="none"),
+        ),
     )
 
 
@@ -81,7 +85,9 @@ def test_a_card_packs_rows_in_bf16_by_torchs_kernel(
     in_fp32 = select_backend(plan_with(*ALL), tiny_causal_model, causal_rows(9, 7, 5, 8), 0, events)
     assert in_fp32.loss is answer_loss
     assert notes(events)[-1] == "packing: packed rows on a GPU are computed in bf16 and fp16 only"
-    backend = select_backend(plan_with(*ALL), tiny_causal_model.bfloat16(), causal_rows(9, 7, 5, 8), 0, events)
+    backend = select_backend(
+        plan_with(*ALL, precision="bf16"), tiny_causal_model.bfloat16(), causal_rows(9, 7, 5, 8), 0, events
+    )
     assert (backend.loss, backend.paths) == (varlen_loss, ("packing", "shared_prefix"))
     assert not alerts(events)
 
@@ -91,7 +97,9 @@ def test_a_kernel_that_aligns_its_triangle_at_the_beginning_is_found(
 ) -> None:
     """The one thing of torch's kernel that was read and not run: with it, no beginning may be shared."""
     monkeypatch.setattr(varlen_reference, "END_ALIGNED", False)
-    backend = select_backend(plan_with(*ALL), tiny_causal_model.bfloat16(), causal_rows(9, 7, 5, 8), 0, events)
+    backend = select_backend(
+        plan_with(*ALL, precision="bf16"), tiny_causal_model.bfloat16(), causal_rows(9, 7, 5, 8), 0, events
+    )
     assert backend.paths == ("packing",)
     assert notes(events) == ["shared_prefix: torch's kernel lets a row see the beginning of its prefix only"]
 
@@ -105,11 +113,11 @@ def test_what_a_card_has_no_kernel_for_is_noted(
     monkeypatch.setattr(varlen_attention, "varlen_attn", missing)
     model = tiny_causal_model.bfloat16()
     before = model.config._attn_implementation
-    assert select_backend(plan_with(*ALL), model, causal_rows(9, 7), 0, events).loss is answer_loss
+    assert select_backend(plan_with(*ALL, precision="bf16"), model, causal_rows(9, 7), 0, events).loss is answer_loss
     assert notes(events)[-1] == "packing: FlashAttention only supports Ampere GPUs or newer."
     assert model.config._attn_implementation == before
     monkeypatch.setattr(loss_backends, "has_varlen_attention", lambda: False)
-    assert select_backend(plan_with(*ALL), model, causal_rows(9, 7), 0, events).loss is answer_loss
+    assert select_backend(plan_with(*ALL, precision="bf16"), model, causal_rows(9, 7), 0, events).loss is answer_loss
     assert notes(events)[-1] == "packing: torch has no kernel for packed rows on this device"
 
 
@@ -121,7 +129,7 @@ def test_a_card_that_is_full_is_not_taken_for_one_without_the_kernel(
 
     monkeypatch.setattr(varlen_attention, "varlen_attn", full)
     with pytest.raises(torch.OutOfMemoryError):
-        select_backend(plan_with(*ALL), tiny_causal_model.bfloat16(), causal_rows(9, 7), 0, events)
+        select_backend(plan_with(*ALL, precision="bf16"), tiny_causal_model.bfloat16(), causal_rows(9, 7), 0, events)
 
 
 @pytest.mark.parametrize(("paths", "expected"), [(ALL, packed_loss), (("answer_loss",), answer_loss), ((), plain_loss)])
@@ -182,7 +190,7 @@ def test_a_backend_brings_its_own_micro_batches(causal_rows: Rows) -> None:
     collator = StepCollator(pad_right, predicted_tokens, lambda row: len(row.input_ids), 0, 16)
     (packing,) = fast_backends(plan)
     step = packing.adapt(collator)(rows)
-    assert sorted(batch["input_ids"].shape for batch in step["micro_batches"]) == [(1, 15)]
+    assert sorted(batch["input_ids"].shape for batch in step["parts"][0]) == [(1, 15)]
     assert int(step["num_padding"]) == 0
     assert plain_backend(plan, rows).adapt(collator) == collator
 

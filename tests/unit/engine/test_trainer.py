@@ -45,7 +45,7 @@ def squared_error(model: nn.Module, batch: Mapping[str, Tensor], *, by_row: bool
 
 def step_of(*micro_batches: tuple[list[float], list[float]], label_tokens: int = 4) -> dict[str, Any]:
     return {
-        "micro_batches": [{"x": torch.tensor([[x] for x in xs]), "y": torch.tensor([[y] for y in ys])} for xs, ys in micro_batches],
+        "parts": [[{"x": torch.tensor([[x] for x in xs]), "y": torch.tensor([[y] for y in ys])} for xs, ys in micro_batches]],
         "num_label_tokens": torch.tensor(label_tokens),
         "num_tokens": torch.tensor(12),
         "num_padding": torch.tensor(3),

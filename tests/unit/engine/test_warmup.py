@@ -52,7 +52,7 @@ def test_no_step_of_a_run_makes_a_larger_micro_batch(make: type, causal_rows: Ro
     rows, collator = causal_rows(*lengths), make(128)
     largest = largest_micro_batch(rows, collator, 8)["input_ids"].numel()
     order = torch.randperm(64, generator=torch.Generator().manual_seed(4)).tolist()
-    steps = [collator([rows[i] for i in order[start : start + 8]])["micro_batches"] for start in range(0, 64, 8)]
+    steps = [collator([rows[i] for i in order[start : start + 8]])["parts"][0] for start in range(0, 64, 8)]
     assert largest >= 0.95 * max(batch["input_ids"].numel() for step in steps for batch in step)
 
 

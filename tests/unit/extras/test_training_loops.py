@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def stopped(run: RunDir, lock: int) -> None:
+def stopped(run: RunDir, lock: int, device: object = None) -> None:
     tell_events(run, story(state="stopped"))
     conclude(run, "stopped")
 

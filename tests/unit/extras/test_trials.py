@@ -136,7 +136,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Instead of starting processes, a launched run is over at once; the names of those that were launched."""
     launched: list[str] = []
 
-    def start_parent(run: RunDir, lock: int) -> None:
+    def start_parent(run: RunDir, lock: int, device: object = None) -> None:
         launched.append(run.name)
         plan = run.plan().run.model_dump(mode="json")
         for step in range(1, fake_trainer.STEPS + 1):
@@ -277,7 +277,7 @@ def test_a_trial_whose_run_fails_is_marked_and_the_others_go_on(
 ) -> None:
     real = start_run.start_parent
 
-    def start_parent(run: RunDir, lock: int) -> None:
+    def start_parent(run: RunDir, lock: int, device: object = None) -> None:
         if run.name == "trial-000":
             run.events.write("failed", problems=[], exit_code=10)
             run.update_info(state="failed", exit_code=10, problems=[], ended=2.0, started=1.0)
@@ -334,7 +334,7 @@ def test_a_setting_that_cannot_be_trained_is_a_failed_trial_with_its_reason(
 def test_a_stop_leaves_the_trial_open_and_says_how_to_go_on(
     tw: Any, command: list[str], trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start_parent(run: RunDir, lock: int) -> None:
+    def start_parent(run: RunDir, lock: int, device: object = None) -> None:
         run.events.write("failed", problems=[], exit_code=143)
         run.update_info(state="stopped", exit_code=143, problems=[], ended=2.0, started=1.0)
 

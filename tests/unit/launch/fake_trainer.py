@@ -67,7 +67,7 @@ def main() -> None:
     from tunewright.launch import start_run
     from tunewright.security import spawn
 
-    def start_parent(run: RunDir, lock: int) -> None:
+    def start_parent(run: RunDir, lock: int, device: object = None) -> None:
         log = run.file(file_names.LOG).open("ab")
         argv = [sys.executable, __file__, "--train", str(run.path)]
         spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True)

@@ -30,9 +30,10 @@ def smollm2(**changes: object) -> ModelInfo:
 
 
 def seven_billion(name: str) -> ModelInfo:
-    """LLaMA-2-7B or Qwen2.5-7B by the sizes of their config.json, as bf16 checkpoints."""
+    """LLaMA-2-7B, Qwen2.5-7B or Llama-3-8B by the sizes of their config.json, as bf16 checkpoints."""
     hidden, inner, blocks, heads, groups, vocabulary = {
         "llama2": (4096, 11008, 32, 32, 32, 32000), "qwen25": (3584, 18944, 28, 28, 4, 152064),
+        "llama3": (4096, 14336, 32, 32, 8, 128256),
     }[name]  # fmt: skip
     narrow = 128 * groups
     sizes = {

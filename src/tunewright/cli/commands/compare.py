@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import console, live_display, options, plan_summary
+from tunewright.cli import console, live_display, options, plan_summary, side_by_side
 from tunewright.cli.problem_display import printable
 from tunewright.errors.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
 from tunewright.i18n import _, ngettext
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
     from tunewright.extras.comparison.comparison_result import ComparisonResult
     from tunewright.extras.comparison.grid import Cell, Grid
-    from tunewright.extras.comparison.train_grid import CellStarted
+    from tunewright.extras.comparison.train_grid import CellEnded, CellStarted
 
 PAGE = "compare.html"
 NARROWEST_NAME = 10
@@ -71,6 +71,7 @@ def compare(
     seeds: SeedsFlag = 1,
     full: FullFlag = False,
     shots: ShotsFlag = None,
+    devices: side_by_side.DevicesFlag = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FOLDER", help=_("Folder of the runs and of compare.html."))
     ] = None,
@@ -99,7 +100,7 @@ def compare(
         )
         folder = Path(output).expanduser() if output else api.grid_folder(settings)
         api.check_page(folder / PAGE)
-        code = _train(settings, folder, force=force, is_quiet=quiet, is_verbose=verbose)
+        code = _train(settings, folder, devices, force=force, is_quiet=quiet, is_verbose=verbose)
         runs = api.runs(folder)
         _measure_prompted(runs, shots, is_quiet=quiet)
         shots = SHOTS if shots is None else shots
@@ -160,7 +161,7 @@ def _common_folder(runs: "Sequence[TrainedRun]") -> Path:
     return parents.pop() if len(parents) == 1 else Path.cwd()
 
 
-def _train(grid: "Grid", folder: Path, *, force: bool, is_quiet: bool, is_verbose: bool) -> int:
+def _train(grid: "Grid", folder: Path, devices: str | None, *, force: bool, is_quiet: bool, is_verbose: bool) -> int:
     """Train what is not trained yet and show it; the exit code. Raises: typer.Exit when it is interrupted."""
     from tunewright import api
 
@@ -170,13 +171,40 @@ def _train(grid: "Grid", folder: Path, *, force: bool, is_quiet: bool, is_verbos
     if not is_quiet:
         plan_summary.labelled(channel, _("Compare"), _announced(cells, folder))
     code = 0
-    for event in api.train_grid(cells, force=force, reporter=live_display.ConsoleReporter()):
-        if event.kind == "refused":  # the others may fit
-            console.note("; ".join(f"{event.cell.name}: {problem.message()}" for problem in event.problems))
-            code = event.exit_code
-        elif event.kind == "started":
-            code = _show_cell(event, is_quiet=is_quiet, is_verbose=is_verbose) or code
+    events = api.train_grid(cells, devices=devices, force=force, reporter=live_display.ConsoleReporter())
+    with side_by_side.watching(devices, is_quiet=is_quiet) as several:
+        for event in events:
+            if several:
+                several.saw(event)
+            if event is None:
+                continue
+            if event.kind == "refused":  # the others may fit
+                console.note("; ".join(f"{event.cell.name}: {problem.message()}" for problem in event.problems))
+                code = event.exit_code
+            elif devices:
+                code = _show_one_of_several(event, is_quiet=is_quiet) or code
+            elif event.kind == "started":
+                code = _show_cell(event, is_quiet=is_quiet, is_verbose=is_verbose) or code
     return code
+
+
+def _show_one_of_several(event: "CellStarted | CellEnded", *, is_quiet: bool) -> int:
+    """That a run began or ended, while others go on; the exit code of the whole if it failed, or was stopped."""
+    from tunewright import api
+    from tunewright.report import formatting
+
+    channel = console.err()
+    if event.kind == "started":
+        if not is_quiet:
+            plan_summary.labelled(channel, f"{event.number}/{event.total}", event.cell.name)
+        return 0
+    run = api.TrainedRun(event.run)
+    if event.state != "finished":
+        live_display.say_why(run)
+    elif not is_quiet:
+        state = formatting.label(formatting.STATES, event.state)
+        channel.line(_("{name}: {state}").format(name=event.cell.name, state=state))
+    return 0 if event.state == "finished" else EXIT_INTERRUPTED if event.state == "stopped" else EXIT_FAILED
 
 
 def _show_cell(event: "CellStarted", *, is_quiet: bool, is_verbose: bool) -> int:

@@ -13,7 +13,7 @@ from tunewright.i18n import _
 
 if TYPE_CHECKING:
     from tunewright.config.load_config import LoadedConfig
-    from tunewright.planning.run_plan import Plan
+    from tunewright.planning.run_plan import Plan, ScalePlan
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,6 +36,7 @@ def plan(
     columns: options.MapFlag = None,
     skip_bad: options.SkipBadFlag = False,
     device_index: options.DeviceIndexFlag = None,
+    processes: options.ProcessesFlag = None,
     sets: options.SetFlag = None,
     device: options.DeviceFlag = None,
     price: options.PriceFlag = None,
@@ -57,6 +58,7 @@ def plan(
         map=options.mapping(columns),
         skip_bad=skip_bad,
         device_index=device_index,
+        processes=processes,
         offline=offline,
     )
     if calibrate and device:
@@ -135,6 +137,8 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
     ]
     plan_summary.labelled(channel, _("Memory"), " · ".join(parts))
     _print_time(planned, channel, cost)
+    if planned.scale:
+        _print_scale(planned.scale, channel)
     _print_alternatives(planned, channel)
     plan_summary.decided(planned, channel, is_whole=is_whole)
     chosen = [choice for choice in planned.choices if choice.origin not in ("plan", "default")]
@@ -151,7 +155,7 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
         console.table(channel, rows, indent=" " * plan_summary.LABEL)
     if not planned.fits:
         text = _("does not fit: {needed} needed, {free} free. Start it anyway with --force").format(
-            needed=formatting.size(planned.memory.peak_bytes), free=formatting.size(planned.facts.room_bytes)
+            needed=formatting.size(planned.memory.peak_bytes), free=formatting.size(planned.room_bytes)
         )
         plan_summary.labelled(channel, _("Memory"), channel.paint(text, "red"))
 
@@ -172,6 +176,27 @@ def _print_time(planned: "Plan", channel: Channel, cost: float | None) -> None:
     if cost is not None:
         text += " · " + _("costs {cost}").format(cost=f"{cost:.2f}")
     plan_summary.labelled(channel, _("Time"), text)
+
+
+def _print_scale(scale: "ScalePlan", channel: Channel) -> None:
+    """Strategies on several devices, with what a device holds and moves, and the time of a step."""
+    from tunewright.report import formatting
+
+    plan_summary.labelled(channel, _("Devices"), f"{printable(scale.devices)} · {scale.says()}")
+    rows = []
+    for row in scale.rows:
+        name = f"{row.strategy} {row.quantization}" if row.quantization != "none" else row.strategy
+        held = formatting.size(row.device_bytes)
+        is_chosen = scale.chosen == f"{row.strategy} {row.quantization}"
+        rows.append((
+            channel.paint(name, "green", "bold") if is_chosen else name,
+            held if row.fits else channel.paint(held, "red"),
+            formatting.size(row.moved_bytes),
+            formatting.duration(row.step_seconds) if row.step_seconds >= 1 else f"{1000 * row.step_seconds:.0f} ms",
+            f"{row.times:.1f}",
+        ))  # fmt: skip
+    header = ("", _("Each holds"), _("Moves a step"), _("Step"), _("Times as fast"))
+    console.table(channel, rows, header, indent=" " * plan_summary.LABEL, right=range(1, 5))
 
 
 def _print_alternatives(planned: "Plan", channel: Channel) -> None:
@@ -196,7 +221,7 @@ def _print_alternatives(planned: "Plan", channel: Channel) -> None:
     rows = [
         (
             name,
-            channel.paint(formatting.size(peak), "red") if peak > planned.facts.room_bytes else formatting.size(peak),
+            channel.paint(formatting.size(peak), "red") if peak > planned.room_bytes else formatting.size(peak),
             formatting.duration(seconds),
             trained,
         )

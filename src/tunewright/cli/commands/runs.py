@@ -1,4 +1,4 @@
-"""`tunewright runs list/watch/logs/stop/resume/rm`, and the hidden shortcuts of the top level"""
+"""`tunewright runs list/watch/logs/ranks/stop/resume/rm`, and the hidden shortcuts of the top level"""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ YesFlag = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask for con
 
 
 def add_to(app: typer.Typer) -> None:
-    group = options.branch(_("The runs on disk: list, watch, logs, stop, resume, rm"))
+    group = options.branch(_("The runs on disk: list, watch, logs, ranks, stop, resume, rm"))
     group.command("list", help=_("All runs of a folder, with their state and scores"))(list_runs)
     for name, verb, text in (
         ("watch", watch, _("Show a run live; Ctrl-C leaves only the view")),
@@ -31,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
     ):
         group.command(name, help=text)(verb)
         app.command(name, help=text, hidden=True)(verb)
+    group.command("ranks", help=_("Where each process of a run is"))(ranks)
     group.command("rm", help=_("Delete runs; asks first and shows their sizes"))(remove)
     app.add_typer(group, name="runs")
 
@@ -130,6 +131,30 @@ def logs(
         read()
 
 
+def ranks(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag = False) -> None:
+    from tunewright import api
+    from tunewright.report import formatting
+
+    trained = api.open_run(run)
+    states = trained.ranks()
+    if as_json:
+        rows = [state.model_dump(mode="json") for state in states]
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "ranks": rows})
+        return
+    if not states:
+        console.err().line(_("{name} has one process.").format(name=plan_summary.one_line(trained.name)))
+        return
+    heads = (_("process"), _("machine"), _("phase"), _("step"), _("waits in"), _("since"), _("computed in a step"))
+    lines = [
+        (
+            str(state.rank), printable(state.host), formatting.label(formatting.PHASES, state.phase), str(state.step),
+            state.call, formatting.moment(state.since), formatting.duration(state.computed),
+        )
+        for state in states
+    ]  # fmt: skip
+    console.table(console.out(), lines, heads, right=(3, 6))
+
+
 def stop(
     run: options.RunOrLastArgument = "last",
     now: Annotated[bool, typer.Option("--now", help=_("End it at once, without a new checkpoint."))] = False,
@@ -173,6 +198,7 @@ def _state(run: "TrainedRun") -> str:
 def resume(
     run: options.RunOrLastArgument = "last",
     sets: options.SetFlag = None,
+    processes: options.ProcessesFlag = None,
     detach: options.DetachFlag = False,
     as_json: options.JsonFlag = False,
     quiet: options.QuietFlag = False,
@@ -181,7 +207,8 @@ def resume(
     from tunewright import api
 
     last_seq = api.open_run(run).last_seq
-    resumed = api.TrainedRun(api.resume(run, sets or ()))
+    chosen = (*(sets or ()), *([f"launch.processes={processes}"] if processes else []))
+    resumed = api.TrainedRun(api.resume(run, chosen))
     if detach:
         run_and_follow.announce(resumed, is_json=as_json, is_quiet=quiet)
         return

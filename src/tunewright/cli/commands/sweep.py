@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli import console, live_display, options, paste_commands, plan_summary
+from tunewright.cli import console, live_display, options, paste_commands, plan_summary, side_by_side
 from tunewright.cli.commands.compare import PAGE
 from tunewright.cli.problem_display import print_problems, printable
 from tunewright.errors.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
@@ -56,6 +56,7 @@ def sweep(
     space: SpaceFlag = None,
     metric: MetricFlag = "held_out_loss",
     storage: StorageFlag = None,
+    devices: side_by_side.DevicesFlag = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FOLDER", help=_("Folder of the runs and of best.yaml."))
     ] = None,
@@ -81,7 +82,7 @@ def sweep(
         search = api.open_sweep(settings, Path(output) if output else None, reporter=reporter)
     if not quiet:
         plan_summary.labelled(console.err(), _("Sweep"), _announced(search))
-    _train(search, limit, deadline, force=force, is_quiet=quiet, is_verbose=verbose)
+    _train(search, limit, deadline, devices, force=force, is_quiet=quiet, is_verbose=verbose)
     _print(search, is_json=as_json, is_quiet=quiet)
     raise typer.Exit(0 if search.best else EXIT_FAILED)
 
@@ -116,28 +117,34 @@ def _announced(search: "Sweep") -> str:
 
 
 def _train(
-    search: "Sweep", limit: int | None, deadline: float | None, *, force: bool, is_quiet: bool, is_verbose: bool
-) -> None:
+    search: "Sweep", limit: int | None, deadline: float | None, devices: str | None, *, force: bool, is_quiet: bool,
+    is_verbose: bool,
+) -> None:  # fmt: skip
     """Train the trials and show each to its end. Raises: typer.Exit when one is interrupted."""
     from tunewright import api
 
     channel = console.err()
     code = 0
-    for event in api.train_sweep(
-        search, limit=limit, deadline=deadline, force=force, reporter=live_display.ConsoleReporter()
-    ):
-        if event.kind == "ended":
-            _show_end(event, code, is_quiet=is_quiet)
-            continue
-        if not is_quiet:
-            plan_summary.labelled(channel, f"{event.trial.number + 1}/{limit or '..'}", _values_text(event.values))
-        if event.kind == "refused":
-            print_problems(event.problems, channel)
-        else:
-            run = api.TrainedRun(event.run)
-            code = live_display.see_through(
-                run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=event.events
-            )
+    reporter = live_display.ConsoleReporter()
+    events = api.train_sweep(search, devices=devices, limit=limit, deadline=deadline, force=force, reporter=reporter)
+    with side_by_side.watching(devices, is_quiet=is_quiet) as several:
+        for event in events:
+            if several:
+                several.saw(event)
+            if event is None:
+                continue
+            if event.kind == "ended":
+                _show_end(event, code, is_quiet=is_quiet)
+                continue
+            if not is_quiet:
+                plan_summary.labelled(channel, f"{event.trial.number + 1}/{limit or '..'}", _values_text(event.values))
+            if event.kind == "refused":
+                print_problems(event.problems, channel)
+            elif not devices:
+                run = api.TrainedRun(event.run)
+                code = live_display.see_through(
+                    run, is_quiet=is_quiet, is_verbose=is_verbose, is_json=True, events=event.events
+                )
 
 
 def _show_end(event: "TrialEnded", code: int, *, is_quiet: bool) -> None:

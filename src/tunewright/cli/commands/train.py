@@ -30,6 +30,7 @@ def train(
     columns: options.MapFlag = None,
     skip_bad: options.SkipBadFlag = False,
     device_index: options.DeviceIndexFlag = None,
+    processes: options.ProcessesFlag = None,
     sets: options.SetFlag = None,
     offline: options.OfflineFlag = False,
     force: options.ForceFlag = False,
@@ -51,6 +52,7 @@ def train(
         map=options.mapping(columns),
         skip_bad=skip_bad,
         device_index=device_index,
+        processes=processes,
         offline=offline,
     )
     loaded = options.load_config_from_flags(inputs, sets, flags)

@@ -35,14 +35,15 @@ def held_out_loss(
     backoff: BatchSizeBackoff | None = None,
 ) -> float:
     """Mean loss over all units of the rows: label tokens, words or rows."""
-    total = 0.0
+    sums: dict[int, float] = {}
+    backoff = backoff or BatchSizeBackoff()
 
     def add(group: RowGroup, batch: MicroBatch) -> None:
-        nonlocal total
-        total += float(loss(model, batch))
+        sums[group[0]] = float(loss(model, batch))
 
-    _for_each_micro_batch(model, rows, collator, add, backoff or BatchSizeBackoff())
-    return total / collator.units(rows)
+    order = _for_each_micro_batch(model, rows, collator, add, backoff)
+    sums = backoff.ranks.union(sums)
+    return sum(sums[i] for i in order if i in sums) / collator.units(rows)
 
 
 def row_losses(
@@ -58,9 +59,10 @@ def row_losses(
 
     def add(group: RowGroup, batch: MicroBatch) -> None:
         losses_by_position.update(zip(group, loss(model, batch, by_row=True).tolist(), strict=True))
-        reporter.progress(len(losses_by_position), len(rows))
+        reporter.progress(backoff.ranks.scaled(len(losses_by_position), len(rows)), len(rows))
 
     _for_each_micro_batch(model, rows, collator, add, backoff)
+    losses_by_position = backoff.ranks.union(losses_by_position)
     losses: dict[int, float] = {}
     units: dict[int, int] = {}
     for i, row in enumerate(rows):  # a conversation may be several texts
@@ -77,8 +79,10 @@ def _for_each_micro_batch(
     collator: StepCollator,
     work: Callable[[RowGroup, MicroBatch], None],
     backoff: BatchSizeBackoff,
-) -> None:
-    """Do `work` with all rows, a micro-batch at a time, in evaluation mode."""
+) -> list[int]:
+    """Do `work` with the rows, a micro-batch at a time, in evaluation mode. The positions of all rows in the order of the groups;
+    of several processes each does those groups that are dealt to it.
+    """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -87,8 +91,10 @@ def _for_each_micro_batch(
         batch = collator.collate([rows[i] for i in group], collator.pad_id)
         work(group, {name: tensor.to(device) for name, tensor in batch.items()})
 
-    backoff.for_each(collator.groups(rows), read)
+    groups = collator.groups(rows)
+    backoff.for_each(groups, read)
     model.train(was_training)
+    return [i for group in groups for i in group]
 
 
 def spread(rows: Sequence[TokenizedExample], limit: int) -> list[TokenizedExample]:

@@ -87,12 +87,13 @@ def _generate(
             answers[group[row]] = GeneratedText(
                 tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens, ids=tuple(answer_ids)
             )
-        reporter.progress(len(answers), len(prompts))
+        reporter.progress(backoff.ranks.scaled(len(answers), len(prompts)), len(prompts))
 
     limit = ROWS_WRITTEN_AT_ONCE
-    backoff.for_each((group[i : i + limit] for group in groups for i in range(0, len(group), limit)), generate_group)
+    backoff.for_each([group[i : i + limit] for group in groups for i in range(0, len(group), limit)], generate_group)
     model.train(was_training)
-    return [answers[i] for i in range(len(prompts))]
+    found = backoff.ranks.union({i: vars(answer) for i, answer in answers.items()})
+    return [GeneratedText(**{**found[i], "ids": tuple(found[i]["ids"])}) for i in range(len(prompts))]
 
 
 def generation_config(

@@ -1,7 +1,8 @@
 """Labels of a classification model for encoded rows, in their order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,21 +41,26 @@ def predict(
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    predictions: list[Prediction | None] = [None] * len(rows)
-    done = 0
+    backoff = backoff or BatchSizeBackoff()
+    predictions: dict[int, Prediction] = {}
 
     def read(group: RowGroup) -> None:
-        nonlocal done
         batch = {k: v.to(device) for k, v in collator.collate([rows[i] for i in group], collator.pad_id).items()}
         logits = logits_of(model, batch).cpu()
         for position, i in enumerate(group):
             predictions[i] = _prediction_of(logits[position], rows[i], labels, problem_type)
-        done += len(group)
-        reporter.progress(done, len(rows))
+        reporter.progress(backoff.ranks.scaled(len(predictions), len(rows)), len(rows))
 
-    (backoff or BatchSizeBackoff()).for_each(collator.groups(rows), read)
+    backoff.for_each(collator.groups(rows), read)
     model.train(was_training)
-    return [prediction for prediction in predictions if prediction is not None]
+    found = backoff.ranks.union({i: vars(prediction) for i, prediction in predictions.items()})
+    return [_restored(found[i]) for i in range(len(rows))]
+
+
+def _restored(fields: Mapping[str, Any]) -> Prediction:
+    """A prediction whose tuples may have come through JSON."""
+    lists = {"labels": tuple(fields["labels"]), "probabilities": tuple(fields["probabilities"])}
+    return Prediction(**{**fields, **lists})
 
 
 def _prediction_of(

@@ -7,7 +7,7 @@ import logging
 import platform
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -15,6 +15,7 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 from tunewright.engine.system import device
+from tunewright.engine.system.ranks import ALONE, Ranks
 from tunewright.errors import Problem
 
 logger = logging.getLogger(__name__)
@@ -50,19 +51,24 @@ def _to_log(problem: Problem) -> None:
 
 @dataclass
 class BatchSizeBackoff:
-    """How small the batches of an evaluation are. Each time memory runs out they are halved, for later evaluations too."""
+    """How small the batches of an evaluation are, and whose. Each time memory runs out they are halved, for later evaluations
+    too. Of the groups that `ranks` deals to this process.
+    """
 
     report: Callable[[Problem], None] = _to_log
     halvings: int = 0
+    ranks: Ranks = ALONE
 
-    def for_each(self, groups: Iterable[RowGroup], work: Callable[[RowGroup], None]) -> None:
+    def for_each(self, groups: Sequence[RowGroup], work: Callable[[RowGroup], None]) -> None:
         """Do `work` for all rows of the groups, in parts where memory does not suffice for a whole group.
 
         `work` counts a group when it is done with it, as it may be called again for its parts.
         Raises: what `work` raises; of out-of-memory errors only that of a single row.
         """
-        queue = deque(part for group in groups for part in _parts(group, self.halvings))
+        dealt = self.ranks.mine(groups, [float(len(group)) for group in groups])
+        queue = deque(part for group in dealt for part in _parts(group, self.halvings))
         while queue:
+            self.ranks.beat("evaluate")
             reason = _run_group(work, queue[0])
             if reason is None:
                 queue.popleft()

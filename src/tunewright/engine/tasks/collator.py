@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tunewright.data.tokenized.dealing import deal
 from tunewright.data.tokenized.micro_batches import micro_batches
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
 
@@ -56,7 +57,8 @@ def pad_labelled(rows: Sequence[TokenizedExample], pad_id: int) -> dict[str, Ten
 class StepCollator:
     """The rows of one optimizer step as micro-batches of at most `max_tokens` tokens, padding included.
 
-    `cut` replaces cutting by padded length where there is no padding.
+    `cut` replaces cutting by padded length where there is no padding. Rows are dealt into `parts` by length first, and of
+    these `own` are collated: those that this process computes.
     """
 
     collate: Collate
@@ -66,16 +68,22 @@ class StepCollator:
     max_tokens: int
     same_length: bool = False
     cut: Cut | None = None
+    parts: int = 1
+    own: tuple[int, ...] = (0,)
 
     def __call__(self, rows: Sequence[TokenizedExample]) -> dict[str, object]:
-        micro_batches = [self.collate([rows[i] for i in group], self.pad_id) for group in self.groups(rows)]
+        dealt = deal([self.size(row) for row in rows], self.parts) if self.parts > 1 else [list(range(len(rows)))]
+        parts = [self._micro_batches([rows[i] for i in dealt[part]]) for part in self.own]
         return {
-            "micro_batches": micro_batches,
-            "num_padding": torch.tensor(sum(_padding(batch) for batch in micro_batches)),
+            "parts": parts,
+            "num_padding": torch.tensor(sum(_padding(batch) for part in parts for batch in part)),
             "num_label_tokens": torch.tensor(self.units(rows)),
             "num_tokens": torch.tensor(sum(self.size(row) for row in rows)),
             "row_numbers": torch.tensor([row.number for row in rows]),
         }
+
+    def _micro_batches(self, rows: Sequence[TokenizedExample]) -> list[dict[str, Tensor]]:
+        return [self.collate([rows[i] for i in group], self.pad_id) for group in self.groups(rows)] if rows else []
 
     def groups(self, rows: Sequence[TokenizedExample], max_tokens: int | None = None) -> list[list[int]]:
         """Positions of the rows of each micro-batch."""

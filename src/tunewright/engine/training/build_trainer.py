@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tunewright.engine.training.dataset import TokenizedDataset
 from tunewright.engine.training.loss_backends import LossBackend
 from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.optimizers import OWN_OPTIMIZERS, make_optimizer
+from tunewright.engine.training.step_parts import StepParts
 from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.i18n import N_
@@ -150,10 +152,11 @@ def ended_state(checkpoint: Path | None, patience: int) -> TrainerState | None:
 def build_trainer(
     model: PeftModel, plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, backend: LossBackend,
     store: CheckpointStore, callbacks: Sequence[TrainerCallback], meters: TrainingMeters, backoff: BatchSizeBackoff,
+    parts: StepParts,
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
     config = plan.run.train
-    collator = backend.adapt(make_step_collator(plan, tokenizer))
+    collator = replace(backend.adapt(make_step_collator(plan, tokenizer)), parts=parts.count, own=parts.own)
     held_out = spread(data.held_out, plan.run.eval.loss_rows)
     patience = (
         [EarlyStoppingCallback(config.early_stopping_patience)] if held_out and config.early_stopping_patience else []
@@ -161,6 +164,7 @@ def build_trainer(
     adalora = [AdaLoraCallback()] if plan.run.method == "adalora" else []
     return StepTrainer(
         loss=backend.loss,
+        parts=parts,
         held_out_loss=lambda m: held_out_loss(m, held_out, backend.loss, collator, backoff=backoff),
         method=plan.run.method,
         store=store,

@@ -39,7 +39,20 @@ class StopFlag:
     """
 
     signal: int = 0
+    is_shared: bool = False
+    """Whether several processes compute the run: they stop after the same step, the one that all have heard of."""
+    is_agreed: bool = False
     is_over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def asked(self) -> int:
+        """The signal to stop after this step; 0 to go on."""
+        return self.signal if self.is_agreed or not self.is_shared else 0
+
+    def agree(self) -> None:
+        """One of the processes was asked to stop, and all know it."""
+        self.signal = self.signal or signal.SIGTERM
+        self.is_agreed = True
 
     def install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -160,7 +173,7 @@ class EventCallback(TrainerCallback):
             control.should_evaluate = control.should_evaluate or args.eval_strategy != "no"
         if control.should_evaluate or is_last:
             control.should_save = True
-        if self.stop.signal:
+        if self.stop.asked:
             control.should_save = control.should_training_stop = True
 
     def on_log(

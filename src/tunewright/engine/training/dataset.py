@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 class TokenizedDataset:
     """The training rows, the held-out rows, and the examples of the held-out rows by number; `key` is that of the cache."""
 
-    train: list[TokenizedExample]
-    held_out: list[TokenizedExample]
+    train: Sequence[TokenizedExample]
+    held_out: Sequence[TokenizedExample]
     summary: DataSummary
     held_out_examples: dict[int, Example]
     baseline: BaselineRecord | None
@@ -50,8 +50,8 @@ class _TokenizedRows:
 
     summary: DataSummary
     bad_rows: list[RejectedRow]
-    train: list[TokenizedExample]
-    held_out: list[TokenizedExample]
+    train: Sequence[TokenizedExample]
+    held_out: Sequence[TokenizedExample]
 
 
 def prepare(
@@ -81,6 +81,7 @@ def prepare(
         rows = _validated_rows(plan, loaded, tokenizer, reporter, run, writes_files=writes_files)
         try:
             _write_cache(key, rows)
+            rows = _read_cache(key) or rows  # as they lie there they take a tenth of the memory
         except OSError as fault:
             reporter.note(f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})")
     seconds = time.perf_counter() - started

@@ -186,7 +186,8 @@ def _step(plan: Plan, settings: Settings, folder: Path) -> None:
     task = ENGINE_TASKS["causal_lm"]
     model = _miniature().to(device())  # as in a run: the optimizer gets the parameters that are there
     trainer = StepTrainer(
-        loss=plain_loss, held_out_loss=lambda _model: 1.0, method="lora", store=CheckpointStore(folder, "dry"), identity={},
+        loss=plain_loss, held_out_loss=lambda _model: 1.0, method="lora",
+        store=CheckpointStore(folder, "dry"), identity={},
         keep_checkpoints=2, meters=TrainingMeters(), model=model,
         args=training_arguments(small, folder, has_tests=True), train_dataset=rows, eval_dataset=rows,
         data_collator=StepCollator(task.collate, task.units, task.size, 0, 2 * TOKENS), callbacks=[FirstStep()],

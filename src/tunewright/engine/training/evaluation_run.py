@@ -33,7 +33,8 @@ class EvaluationScore:
 
 @dataclass
 class EvaluationRunner:
-    """Evaluates a run's model and writes the results; stops between batches on request."""
+    """Evaluates a run's model and writes the results; stops between batches on request. Of several processes all evaluate, and
+    the first writes."""
 
     run: RunDir
     stop: StopFlag
@@ -49,16 +50,21 @@ class EvaluationRunner:
         """
         if not evaluator.rows:
             return None
-        stored = self._stored_score(which)
-        if stored and which == "before":
+        ranks = evaluator.backoff.ranks
+        stored = self._stored_score(which) if ranks.is_first and which == "before" else None
+        if ranks.of_first(stored is not None):
             return stored
         with PhaseTimer(self.events, f"evaluate_{which}") as timer:
-            kept = cache.read() if cache else None
-            evaluation = kept.result() if kept else evaluator.evaluate(model, self.reporter(f"evaluate_{which}"))
+            known = cache.read() if cache and ranks.is_first else None
+            if ranks.of_first(known is not None) and not ranks.is_first:
+                return None
+            evaluation = known.result() if known else evaluator.evaluate(model, self.reporter(f"evaluate_{which}"))
         loss = evaluation.scores["held_out_loss"]
         if not math.isfinite(loss):
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
-        if cache and not kept:
+        if not ranks.is_first:
+            return None
+        if cache and not known:
             cache.write(evaluation)
         self.run.write_test(which, evaluation.samples, evaluation.losses)
         score = EvaluationScore(
@@ -66,7 +72,7 @@ class EvaluationRunner:
             len(evaluation.samples),
             len(evaluation.losses),
             round(timer.seconds, 3),
-            kept.computed if kept else None,
+            known.computed if known else None,
         )
         self.events.write(
             "score", which=which, **{name: value for name, value in vars(score).items() if value is not None}

@@ -146,7 +146,7 @@ def select_backend(
             events.write("note", text=f"{backend.paths[-1]}: {reason_of(fault)}")  # what this card has no kernel for
         else:
             logger.debug("loss backend %s: %.8g, plain: %.8g", backend.paths, measured.loss, reference.loss)
-            if agreement(model, reference, measured):
+            if agreement(plan.run.model.precision, reference, measured):
                 logger.info("loss backend: %s", backend.paths)
                 return backend
             logger.warning("loss backend %s does not agree with the plain loss", backend.paths)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from peft import PeftModel
@@ -15,6 +15,7 @@ from tunewright.engine.models.activation_checkpointing import checkpoint_activat
 from tunewright.engine.models.load_model import load_base
 from tunewright.engine.models.peft_adapter import attach_adapter, initialize_from_data, planned_config, without_adapter
 from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
+from tunewright.engine.system.ranks import ALONE, Ranks, join
 from tunewright.engine.training.base_scores import base_scores
 from tunewright.engine.training.build_trainer import (
     build_trainer,
@@ -30,6 +31,8 @@ from tunewright.engine.training.dataset import TokenizedDataset, prepare
 from tunewright.engine.training.evaluation_run import EvaluationRunner, EvaluationScore
 from tunewright.engine.training.loss_backends import LossBackend, select_backend
 from tunewright.engine.training.meters import TrainingMeters
+from tunewright.engine.training.rank_agreement import agree_on_start, watching_others
+from tunewright.engine.training.step_parts import StepParts
 from tunewright.engine.training.warmup import largest_micro_batch, run_warmup_step
 from tunewright.errors import error
 from tunewright.i18n import N_
@@ -37,6 +40,7 @@ from tunewright.planning.resolve import steps_for
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
 from tunewright.rundir.checkpoints import CheckpointStore
+from tunewright.rundir.event_log import EventLog
 from tunewright.rundir.records import BaselineRecord
 from tunewright.rundir.run_dir import RunDir
 
@@ -55,21 +59,31 @@ class TrainingResult:
     baseline: BaselineRecord | None
 
 
-def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallback] = ()) -> TrainingResult:
+def train(
+    plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallback] = (), ranks: Ranks = ALONE
+) -> TrainingResult:
     """Train and evaluate one adapter as planned. The plan has resolved everything; `callbacks` are the user's own.
 
+    With others in `ranks` each process does this, and computes its part; the first writes the run's files.
+
     Raises: DataError; ModelError; TrainingError E501, E511, E512 (not finite), E502, E503 (resume), E507 (stopped,
-    checkpoint saved), E509 (stopped, not saved), E510 (the disk refused), E513 (the saved adapter is not the trained one).
+    checkpoint saved), E509 (stopped, not saved), E510 (the disk refused), E513 (the saved adapter is not the trained one),
+    E526 (processes that differ); PeerLost.
     """
     run, events, stop = runner.run, runner.events, runner.stop
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template, run.day())
     with PhaseTimer(events, "prepare"):
-        data = prepare(plan, run, tokenizer, runner.reporter("prepare"))
+        if not ranks.is_first:
+            join(ranks)  # the rows are prepared once, however long that takes, before anybody waits with a time-out
+        data = prepare(plan, run, tokenizer, runner.reporter("prepare"), writes_files=ranks.is_first)
+        if ranks.is_first:
+            join(ranks)
     stop.check(name=run.name)
     if num_dropped := data.summary.dropped:
         text = f"{num_dropped} of {data.summary.rows} rows are left out; they are in {file_names.BAD_ROWS}"
         events.write("note", text=text)
 
+    ranks.beat("load")
     with PhaseTimer(events, "load"):
         base = load_base(plan, tokenizer)  # 1. load
         config = planned_config(plan, steps_for(plan.run, len(data.train)))  # 2. configure
@@ -79,13 +93,15 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
         initialize_from_data(model, initialization_batches(plan, data, tokenizer))
         initial_weights = initial_weights_from_base(model)
         backend = select_backend(plan, model, data.train, tokenizer.pad_id, events)
+        agree_on_start(ranks, plan, model, backend.paths, data.key)
         release_memory()
     stop.check(name=run.name)
+    ranks.beat("rehearse")
     with PhaseTimer(events, "rehearse"):  # what does not fit into memory fails before time is spent
         collator = backend.adapt(make_step_collator(plan, tokenizer))
         run_warmup_step(model, backend.loss, largest_micro_batch(data.train, collator, plan.effective_batch))
         release_memory()
-    backoff = BatchSizeBackoff(events.alert, run.info().test_halvings)
+    backoff = BatchSizeBackoff(events.alert, run.info().test_halvings, ranks)
     evaluator = make_evaluator(plan, data, tokenizer, backend, backoff)
     # Where the initialization moved weights out of the base, base and fresh adapter together are the base model.
     kept = None if initial_weights else base_scores(plan, run, data.key, backend.paths, evaluator)
@@ -95,20 +111,25 @@ def train(plan: Plan, runner: EvaluationRunner, callbacks: Sequence[TrainerCallb
 
     with PhaseTimer(events, "train"):  # 4. train
         state, meters = _fit(model, plan, data, tokenizer, backend, runner, callbacks, backoff)
-    if stop.signal and state.global_step < state.max_steps:
+    if stop.asked and state.global_step < state.max_steps:
         is_saved = (run.checkpoints_dir / f"checkpoint-{state.global_step}").is_dir()
         raise error("E507" if is_saved else "E509", step=state.global_step, name=run.name)
     release_memory()  # gradients and the optimizer's state
     best = state.best_global_step or state.global_step
     if best != state.global_step:
         restore_training(model, run.checkpoints_dir / f"checkpoint-{best}")
+    ranks.beat("evaluate")
 
     model.eval()  # a prompt encoder with dropout is saved as it generates
     after = runner.score("after", evaluator, model)
     release_memory()
-    with PhaseTimer(events, "save"), _disk_errors(run, state.global_step):
-        save_adapter(model, plan, run, tokenizer, initial_weights, data.baseline)  # 5. save
-        verify_saved_adapter(model, run, initial_weights, evaluator)
+    ranks.beat("save")
+    if ranks.is_first:
+        with PhaseTimer(events, "save"), _disk_errors(run, state.global_step):
+            save_adapter(model, plan, run, tokenizer, initial_weights, data.baseline)  # 5. save
+            verify_saved_adapter(
+                model, run, initial_weights, replace(evaluator, backoff=BatchSizeBackoff(events.alert))
+            )
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return TrainingResult(
         before=before,
@@ -138,15 +159,28 @@ def _fit(
     """
     run, events, stop = runner.run, runner.events, runner.stop
     store = CheckpointStore(run.checkpoints_dir, run.info().id)
-    checkpoint = checkpoint_to_resume(store, plan, model, events)
+    checkpoint = _checkpoint(store, plan, model, events, backoff.ranks)
     meters = TrainingMeters.from_checkpoint(checkpoint)
-    event_callback = EventCallback(events, stop, store, meters)
-    trainer = build_trainer(model, plan, data, tokenizer, backend, store, [event_callback, *callbacks], meters, backoff)
+    parts = StepParts(backoff.ranks, plan.run.launch.parts, plan.run.train.seed, stop)
+    reports = [EventCallback(events, stop, store, meters), *watching_others(parts, events), *callbacks]
+    trainer = build_trainer(model, plan, data, tokenizer, backend, store, reports, meters, backoff, parts)
     state = ended_state(checkpoint, plan.run.train.early_stopping_patience)
     if state is None:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         state = trainer.state
     return state, meters
+
+
+def _checkpoint(store: CheckpointStore, plan: Plan, model: PeftModel, events: EventLog, ranks: Ranks) -> Path | None:
+    """The checkpoint to go on from: the first process looks for it and moves broken ones away, the others read the same."""
+    if ranks.is_first:
+        checkpoint = checkpoint_to_resume(store, plan, model, events)
+        ranks.of_first(str(checkpoint or ""))
+        return checkpoint
+    name = ranks.of_first("")
+    if name:
+        restore_training(model, Path(name))
+    return Path(name) if name else None
 
 
 @contextmanager

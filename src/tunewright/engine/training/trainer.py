@@ -14,48 +14,64 @@ from torch import Tensor, nn
 from transformers import TrainerControl
 
 from tunewright.engine.models.peft_adapter import orthogonality
+from tunewright.engine.training.step_parts import StepParts
 from tunewright.engine.training.trainer_overrides import TrainerOverrides
 from tunewright.errors import error
 from tunewright.i18n import N_
-from tunewright.kernels.cross_entropy import LossFunction
+from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
 
 
 class StepTrainer(TrainerOverrides):
-    """A Trainer whose batches hold the rows of a whole optimizer step. Multi-device code was not run here."""
+    """A Trainer whose batches hold the rows of a whole optimizer step, of which `parts` computes those of this process."""
 
     def __init__(
-        self, *, loss: LossFunction, held_out_loss: Callable[[nn.Module], float] | None, **overrides: Any
+        self,
+        *,
+        loss: LossFunction,
+        held_out_loss: Callable[[nn.Module], float] | None,
+        parts: StepParts | None = None,
+        **overrides: Any,
     ) -> None:
-        super().__init__(**overrides)
+        self.parts = parts or StepParts()
+        super().__init__(ranks=self.parts.ranks, **overrides)
         self.step_loss = loss
         self.held_out_loss = held_out_loss
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | None = None
     ) -> Tensor:
-        """Forward and backward of all micro-batches; the mean loss over the step's label tokens, the same on every device.
+        """Forward and backward of all micro-batches; the mean loss over the step's label tokens, the same in every process.
 
-        Raises: TrainingError E501 before the optimizer sees a loss that is not finite; E504 for a step without labels.
+        Raises: TrainingError E501 before the optimizer sees a loss that is not finite; E504 for a step without labels;
+        PeerLost.
         """
         self.restore_meters()
         model.train()
         inputs = self.to_device(inputs)
-        world = self.accelerator.num_processes
-        label_tokens = self.accelerator.gather(inputs["num_label_tokens"].reshape(1)).sum()
+        label_tokens = inputs["num_label_tokens"]
         if int(label_tokens) == 0:
             raise error("E504", rows=", ".join(map(str, inputs["row_numbers"].tolist())))
-        total = torch.zeros((), device=self.args.device)
-        for batch in inputs["micro_batches"]:
+
+        def backward(batch: MicroBatch) -> Tensor:
             with self.compute_loss_context_manager():
-                loss = self.step_loss(model, batch) * (world / label_tokens)
+                loss = self.step_loss(model, batch) * (1 / label_tokens)
             self.accelerator.backward(loss)
-            total += loss.detach()
+            return loss.detach()
+
+        num_padding = int(inputs["num_padding"])
+        if self.parts.count == 1 and self.parts.ranks.world == 1:
+            total = torch.zeros((), device=self.args.device)
+            for batch in inputs["parts"][0]:
+                total += backward(batch)
+        else:
+            step = self.state.global_step + 1
+            total, num_padding = self.parts.compute(model, inputs["parts"], backward, step, num_padding)
         if not torch.isfinite(total):
             self.raise_non_finite(N_("the loss"), float(total), self.state.global_step + 1)
         if self.method == "adalora":
             self.accelerator.backward(orthogonality(self.model))
         self.meters.num_tokens += int(inputs["num_tokens"])
-        self.meters.num_padding += int(inputs["num_padding"])
+        self.meters.num_padding += num_padding
         return total
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

@@ -20,6 +20,7 @@ from transformers import EarlyStoppingCallback, Trainer
 from tunewright.engine.models.adapter_state import save_trained
 from tunewright.engine.models.finite import check_finite, moments, trained_tensors
 from tunewright.engine.system.io_errors import disk_faults
+from tunewright.engine.system.ranks import Ranks
 from tunewright.engine.training.meters import TrainingMeters
 from tunewright.errors import error
 from tunewright.i18n import N_
@@ -42,6 +43,7 @@ class TrainerOverrides(Trainer):
         identity: Mapping[str, object],
         keep_checkpoints: int,
         meters: TrainingMeters,
+        ranks: Ranks,
         **trainer: Any,
     ) -> None:
         super().__init__(**trainer)
@@ -50,6 +52,7 @@ class TrainerOverrides(Trainer):
         self.identity = identity
         self.keep_checkpoints = keep_checkpoints
         self.meters = meters
+        self.ranks = ranks
         self._are_meters_restored = False
         self._staging: Path | None = None
         self._previous_best: tuple[float | None, int | None] = (None, None)
@@ -183,11 +186,17 @@ class TrainerOverrides(Trainer):
         """A checkpoint that is there whole or not at all; the newest, and the best, are kept.
 
         Where the disk refuses, training continues, and `meters.save_fault` says why; the best is then the best that was
-        saved. Reason: upstream writes in place and stops at a full disk.
+        saved. Reason: upstream writes in place and stops at a full disk. Of several processes the first writes it.
         Called by `Trainer._maybe_log_save_evaluate`.
         """
         state = self.state
-        self.meters.save_fault = ""
+        self.meters.save_fault = self.ranks.of_first(self._saved(model, trial) if self.ranks.is_first else "")
+        if self.meters.save_fault and state.best_global_step == state.global_step:
+            state.best_metric, state.best_global_step = self._previous_best
+
+    def _saved(self, model: nn.Module, trial: Any) -> str:
+        """Why the disk refused the checkpoint; nothing if it was saved."""
+        state = self.state
         try:
             self.store.save(
                 state.global_step,
@@ -200,9 +209,8 @@ class TrainerOverrides(Trainer):
             logger.info("saved checkpoint-%d; the best step is %s", state.global_step, state.best_global_step)
         except OSError as fault:
             logger.warning("checkpoint-%d was not saved: %s", state.global_step, fault)
-            self.meters.save_fault = fault.strerror or str(fault)
-            if state.best_global_step == state.global_step:
-                state.best_metric, state.best_global_step = self._previous_best
+            return fault.strerror or str(fault)
+        return ""
 
     def _fill(self, model: nn.Module, trial: Any, content: Path) -> None:
         """transformers' files and ours, in a staged folder. Raises: OSError where the disk refuses."""

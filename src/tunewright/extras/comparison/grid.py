@@ -21,6 +21,7 @@ from tunewright.errors import ConfigError, Problem, error, exists_already
 from tunewright.extras.comparison.search_space import belongs
 from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
+from tunewright.launch.devices import Device
 from tunewright.planning.run_plan import Plan
 from tunewright.report import html_page
 from tunewright.reporting import Reporter
@@ -100,8 +101,9 @@ def prepare(grid: Grid, folder: Path, *, reporter: Reporter) -> list[Cell]:
     return cells
 
 
-def begin(cell: Cell, *, force: bool = False, reporter: Reporter) -> RunDir | None:
-    """Start or resume a cell in the background; None if it is finished. A live one is left alone.
+def begin(cell: Cell, *, force: bool = False, reporter: Reporter, device: Device | None = None) -> RunDir | None:
+    """Start or resume a cell in the background, on a device if it is placed on one; None if it is finished. A live one is left
+    alone.
 
     Raises: what `start.create` and `start.resume` raise.
     """
@@ -109,13 +111,13 @@ def begin(cell: Cell, *, force: bool = False, reporter: Reporter) -> RunDir | No
     if run is None:
         assert cell.plan is not None
         run = start_run.create(cell.loaded, cell.plan, force=force, reporter=reporter)
-        start_run.launch(run)
+        start_run.launch(run, device)
     elif run.state() == "finished":
         return None
     elif run.state() in LIVE:
         return run
     else:
-        start_run.resume(run, {})
+        start_run.resume(run, {}, device)
     return run
 
 
@@ -240,5 +242,5 @@ def is_same(run: RunDir, loaded: LoadedConfig) -> bool:
 
 
 def _comparable(run: RunConfig) -> dict[str, object]:
-    """A config without the name and the folder of its run."""
-    return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run"})
+    """A config without what it does not depend on: name and folder of its run, and who computes it."""
+    return start_run.with_absolute_paths(run).model_dump(mode="json", exclude={"run", "launch"})

@@ -120,6 +120,10 @@ class _ModelUnderTest:
         """The reference computation, all rows at once."""
         return self.measured(self.loss, self.cut, WITHOUT_LIMIT)
 
+    @property
+    def precision(self) -> str:
+        return self.plan.run.model.precision
+
     @cached_property
     def plain(self) -> LossAndGradients:
         """The same, computed once."""
@@ -158,18 +162,18 @@ def prove(
     switched_off = None if trains_biases(plan.run.peft) else _without_adapter(subject)
     tuned = subject.logits()
     tensors = _copied(model)
-    kind = next(model.parameters()).dtype
+    precision = plan.run.model.precision
     del model, subject
     release_memory()
     base = load_base(plan, tokenizer)
-    add(_switched_off(switched_off, logits_of(base, plan, some), kind))
+    add(_switched_off(switched_off, logits_of(base, plan, some), precision))
     try:
         again = load_adapter(base, adapter)
     except ModelError as fault:
         add(ParityCheck("reloaded", reason=fault.problems[0].message(), is_broken=True))
         add(ParityCheck("merged", reason=N_("the adapter could not be loaded again")))
     else:
-        add(_reloaded(tensors, tuned, again, logits_of(again, plan, some), kind))
+        add(_reloaded(tensors, tuned, again, logits_of(again, plan, some), precision))
         add(_merged(again, plan, some))
     return ProveResult(len(some), [check.to_json() for check in checks])
 
@@ -218,11 +222,11 @@ def _summed(model: nn.Module, loss: LossFunction, batches: Sequence[MicroBatch])
     )
 
 
-def _agreement(name: str, model: nn.Module, expected: LossAndGradients, actual: LossAndGradients) -> ParityCheck:
+def _agreement(name: str, precision: str, expected: LossAndGradients, actual: LossAndGradients) -> ParityCheck:
     """Losses and gradients compared; gradients that are all zero prove nothing."""
     if not expected.gradients.any():
         return ParityCheck(name, reason=N_("no gradient reaches the adapter"), is_broken=True)
-    pairs = zip((LOSS, GRADIENTS), difference(expected, actual), tolerances(model), strict=True)
+    pairs = zip((LOSS, GRADIENTS), difference(expected, actual), tolerances(precision), strict=True)
     return ParityCheck(name, tuple(ParityResult(*pair) for pair in pairs))
 
 
@@ -236,7 +240,7 @@ def _same_logits(expected: BatchInputs, actual: BatchInputs, tolerance: float) -
 def _accumulated(subject: _ModelUnderTest) -> ParityCheck:
     """All rows at once, and row by row."""
     single = subject.measured(subject.loss, subject.cut, 1)
-    return _agreement("accumulated", subject.model, subject.plain, single)
+    return _agreement("accumulated", subject.precision, subject.plain, single)
 
 
 def _fast_path(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
@@ -263,7 +267,7 @@ def _loss_backend(name: FastPath, subject: _ModelUnderTest) -> ParityCheck:
         return ParityCheck(name, reason=str(unknown))
     finally:
         undo()
-    return _agreement(name, model, expected, actual)
+    return _agreement(name, subject.precision, expected, actual)
 
 
 def _onednn(subject: _ModelUnderTest) -> ParityCheck:
@@ -272,7 +276,7 @@ def _onednn(subject: _ModelUnderTest) -> ParityCheck:
     with default_matmul():
         expected = subject.whole()
     with onednn_matmul():
-        return _agreement("onednn_matmul", subject.model, expected, subject.whole())
+        return _agreement("onednn_matmul", subject.precision, expected, subject.whole())
 
 
 def _int8(subject: _ModelUnderTest) -> ParityCheck:
@@ -285,7 +289,7 @@ def _merged_lora(subject: _ModelUnderTest) -> ParityCheck:
     expected = subject.logits()
     with torch.no_grad(), merged_lora(subject.model):
         actual = subject.logits()
-    return ParityCheck("merged_lora", (_same_logits(expected, actual, TOLERANCE[torch.float32]),))
+    return ParityCheck("merged_lora", (_same_logits(expected, actual, TOLERANCE["fp32"]),))
 
 
 _OTHERS: Mapping[str, Callable[[_ModelUnderTest], ParityCheck]] = {
@@ -300,10 +304,10 @@ def _without_adapter(subject: _ModelUnderTest) -> BatchInputs:
         return logits_of(base, subject.plan, subject.rows)
 
 
-def _switched_off(actual: BatchInputs | None, expected: BatchInputs, kind: torch.dtype) -> ParityCheck:
+def _switched_off(actual: BatchInputs | None, expected: BatchInputs, precision: str) -> ParityCheck:
     if actual is None:
         return ParityCheck("switched_off", reason=N_("biases of the base were trained, and they stay in it"))
-    return ParityCheck("switched_off", (_same_logits(expected, actual, TOLERANCE[kind]),))
+    return ParityCheck("switched_off", (_same_logits(expected, actual, TOLERANCE[precision]),))
 
 
 def _copied(model: PeftModel) -> dict[str, Tensor]:
@@ -311,7 +315,7 @@ def _copied(model: PeftModel) -> dict[str, Tensor]:
 
 
 def _reloaded(
-    in_memory: dict[str, Tensor], expected: BatchInputs, again: PeftModel, actual: BatchInputs, kind: torch.dtype
+    in_memory: dict[str, Tensor], expected: BatchInputs, again: PeftModel, actual: BatchInputs, precision: str
 ) -> ParityCheck:
     """Adapter and logits as they were in memory, and as they are when all is read again."""
     loaded = _copied(again)
@@ -321,7 +325,7 @@ def _reloaded(
         return ParityCheck("reloaded", reason=N_("the file holds other tensors than the model"), is_broken=True)
     apart = torch.cat([(in_memory[name] - loaded[name]).float().flatten() for name in in_memory]).abs().max()
     return ParityCheck(
-        "reloaded", (ParityResult(TENSORS, float(apart), 0.0), _same_logits(expected, actual, TOLERANCE[kind]))
+        "reloaded", (ParityResult(TENSORS, float(apart), 0.0), _same_logits(expected, actual, TOLERANCE[precision]))
     )
 
 

@@ -1,4 +1,4 @@
-"""The trials of a sweep, trained one after another, with events for their start and end."""
+"""The trials of a sweep, trained one after another or side by side, with events for their start and end."""
 
 import time
 from collections import deque
@@ -8,6 +8,7 @@ from typing import Literal
 
 from tunewright.errors import Problem
 from tunewright.extras.sweep.trials import Sweep, SweepEnd, TrialRun
+from tunewright.launch.devices import Device
 from tunewright.reporting import Reporter
 from tunewright.rundir.events import Event
 from tunewright.rundir.run_dir import RunDir
@@ -47,6 +48,7 @@ class TrialEnded:
     kind: Literal["ended"] = "ended"
 
 
+END = object()
 TrialEvent = TrialStarted | TrialRefused | TrialEnded
 
 
@@ -74,3 +76,39 @@ def train_trials(
         yield TrialEnded(trial, trial.run, end)
         if end == "stopped":
             return
+
+
+def train_trials_side_by_side(
+    sweep: Sweep, devices: Sequence[Device], *, limit: int | None = None, deadline: float | None = None, force: bool = False,
+    reporter: Reporter,
+) -> Iterator[TrialEvent | None]:  # fmt: skip
+    """As `train_trials`, one trial on each device at once; None whenever nothing was new, so that a face can draw.
+
+    The events of `TrialStarted` are read here. After a run that was stopped by the user no other trial begins.
+    Raises: what `Sweep.begin` and `Sweep.conclude` raise.
+    """
+    running: dict[Device, tuple[TrialRun, RunDir, Iterator[Event | None]]] = {}
+    is_open = True
+    while is_open or running:
+        for device in devices:
+            is_open = is_open and (deadline is None or time.monotonic() < deadline)
+            trial = sweep.claim(limit) if is_open and device not in running else None
+            if trial is None:
+                is_open = is_open and device in running
+                continue
+            problems = sweep.begin(trial, force=force, reporter=reporter, device=device)
+            values = sweep.parameters(sweep.search.trial(trial.number))
+            if problems or trial.run is None:
+                yield TrialRefused(trial, values, problems)
+                continue
+            events = sweep.follow(trial)
+            running[device] = (trial, trial.run, events)
+            yield TrialStarted(trial, trial.run, values, iter(()))
+        for device, (trial, run, events) in list(running.items()):
+            if next(events, END) is not END:
+                continue
+            del running[device]
+            end = sweep.conclude(trial)
+            is_open = is_open and end != "stopped"
+            yield TrialEnded(trial, run, end)
+        yield None

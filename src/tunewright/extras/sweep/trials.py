@@ -24,6 +24,7 @@ from tunewright.extras.comparison.search_space import SearchAxis
 from tunewright.extras.sweep.optuna_search import OptunaSearch, TrialRecord, check_installed, open_search
 from tunewright.i18n import N_
 from tunewright.launch import start_run
+from tunewright.launch.devices import Device
 from tunewright.metrics.metric_table import METRICS
 from tunewright.report import run_record
 from tunewright.reporting import Reporter
@@ -66,7 +67,7 @@ class SweepSettings:
         run = self.config.load().run
         run = load_config.patch(run, {path: file.name for path, file in start_run.files_of(run).items()})
         identity = {
-            "run": run.model_dump(mode="json", exclude={"run"}),
+            "run": run.model_dump(mode="json", exclude={"run", "launch"}),
             "space": [axis.to_json() for axis in self.space],
             "metric": self.metric,
         }
@@ -137,7 +138,9 @@ class Sweep:
         lock.release()
         return None
 
-    def begin(self, trial: TrialRun, *, force: bool = False, reporter: Reporter) -> Sequence[Problem]:
+    def begin(
+        self, trial: TrialRun, *, force: bool = False, reporter: Reporter, device: Device | None = None
+    ) -> Sequence[Problem]:
         """Start or resume the trial's run in the background; the problems of a setting that cannot be trained.
 
         Such a trial is over. Raises: ConfigError E126 if another run has its folder, E127 if the rows have changed; every error
@@ -157,10 +160,10 @@ class Sweep:
         self.search.note(trial.number, run=str(path))
         state = trial.run.state()
         if state in ("stopped", "lost") and not self._is_pruned(trial):
-            start_run.resume(trial.run, {})
+            start_run.resume(trial.run, {}, device)
         elif state == "queued" and not trial.run.info().is_launched:
             trial.run.update_info(is_launched=True)  # before the launch, so that no other process launches it again
-            start_run.launch(trial.run)
+            start_run.launch(trial.run, device)
         return []
 
     def _loaded(self, number: int, path: Path) -> LoadedConfig:

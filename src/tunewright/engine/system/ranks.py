@@ -1,0 +1,164 @@
+"""The processes that compute one run together, and what they tell each other.
+
+Each of them is an ordinary worker on one device. `torch.distributed` carries sums between them, by gloo on CPUs and by NCCL on
+CUDA (not run there). accelerate and transformers see one process: how rows are dealt and gradients are summed is done here, once
+a step, so that a step is the same whatever the number of processes (docs/decisions/0014-ranks.md).
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from tunewright.data.tokenized.dealing import deal
+from tunewright.engine.system import device
+from tunewright.rundir.rank_files import FIRST, LOCAL_RANK, PLACE, RANK, TIMEOUT, WORLD_SIZE, Heartbeat
+
+Value = TypeVar("Value")
+# Tensors are summed in blocks of so many numbers, so that no second copy of a large model's gradients is made.
+BLOCK_NUMBERS = 2**24
+BACKENDS = {"cuda": "nccl", "xpu": "xccl"}
+PREPARED_WITHIN = timedelta(days=7)  # the parent sees whether a process is gone
+
+
+class PeerLost(Exception):
+    """Another process of the run is gone, or did not answer in time; its own end tells why."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of its run: number `rank` of `world`. Alone, nothing is sent, and every call is free."""
+
+    rank: int = 0
+    world: int = 1
+    heartbeat: Heartbeat | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == FIRST
+
+    def beat(self, phase: str, step: int = 0) -> None:
+        """Say where this process is, for who watches it."""
+        if self.heartbeat:
+            self.heartbeat.write(phase, step)
+
+    def sum(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes; the same bits in each of them. Raises: PeerLost."""
+        if self.world == 1:
+            return
+        with self._waiting("all_reduce"):
+            for block in _blocks(tensors):
+                flat = torch.cat([tensor.flatten() for tensor in block])
+                dist.all_reduce(flat)
+                for tensor, summed in zip(block, flat.split([t.numel() for t in block]), strict=True):
+                    tensor.copy_(summed.view_as(tensor))
+
+    def take_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by that of the first process. Raises: PeerLost."""
+        if self.world == 1:
+            return
+        with self._waiting("broadcast"):
+            for tensor in tensors:
+                dist.broadcast(tensor, src=FIRST)
+
+    def gather(self, value: Value) -> list[Value]:
+        """What each process has to say, in their order; any value that JSON holds. Raises: PeerLost."""
+        if self.world == 1:
+            return [value]
+        with self._waiting("all_gather"):
+            own = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(device.device())
+            sizes = [torch.zeros(1, dtype=torch.long, device=own.device) for _ in range(self.world)]
+            dist.all_gather(sizes, torch.tensor([own.numel()], device=own.device))
+            longest = max(int(size) for size in sizes)
+            padded = torch.nn.functional.pad(own, (0, longest - own.numel()))
+            found = [torch.empty_like(padded) for _ in range(self.world)]
+            dist.all_gather(found, padded)
+            texts = [bytes(one[: int(size)].tolist()) for one, size in zip(found, sizes, strict=True)]
+        return [json.loads(text) for text in texts]
+
+    def of_first(self, value: Value) -> Value:
+        """What the first process has to say. Raises: PeerLost."""
+        return self.gather(value)[FIRST]
+
+    def union(self, found: Mapping[int, Value]) -> dict[int, Value]:
+        """What all have found, by number, where each has found some. Raises: PeerLost."""
+        if self.world == 1:
+            return dict(found)
+        gathered = self.gather({str(number): value for number, value in found.items()})
+        return {int(number): value for of_one in gathered for number, value in of_one.items()}
+
+    def mine(self, groups: Sequence[Value], costs: Sequence[float]) -> list[Value]:
+        """The groups that this process works on, so that all have about the same to do."""
+        return [groups[i] for i in deal(costs, self.world)[self.rank]] if self.world > 1 else list(groups)
+
+    def scaled(self, done: int, of: int) -> int:
+        """How much is done in all, if the others are as far as this process."""
+        return min(of, done * self.world)
+
+    @contextmanager
+    def _waiting(self, call: str) -> Any:
+        if self.heartbeat:
+            self.heartbeat.enter(call)
+        try:
+            yield
+        except RuntimeError as fault:  # gloo's and NCCL's errors have no narrower class in common
+            raise PeerLost(f"{call}: {fault}") from fault
+        finally:
+            if self.heartbeat:
+                self.heartbeat.leave()
+
+
+ALONE = Ranks()
+
+
+def _blocks(tensors: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+    block: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if block and size + tensor.numel() > BLOCK_NUMBERS:
+            yield block
+            block, size = [], 0
+        block.append(tensor)
+        size += tensor.numel()
+    if block:
+        yield block
+
+
+def named_by_parent() -> Ranks:
+    """Which of the run's processes this one is, as its parent has written into the environment; ALONE without any.
+
+    The names of torchrun are taken out of it again: accelerate would deal batches and wrap the model by them.
+    """
+    world = int(os.environ.get(WORLD_SIZE, "1"))
+    rank = int(os.environ.get(RANK, "0"))
+    heartbeat = Heartbeat.of(os.environ) if world > 1 else None
+    for name in (RANK, WORLD_SIZE, LOCAL_RANK):
+        os.environ.pop(name, None)
+    return Ranks(rank, world, heartbeat) if world > 1 else ALONE
+
+
+def join(ranks: Ranks) -> None:
+    """Meet the other processes; does nothing alone. Waits as long as it takes them to prepare the rows. Raises: PeerLost."""
+    if ranks.world == 1:
+        return
+    place, timeout = os.environ[PLACE], timedelta(seconds=float(os.environ[TIMEOUT]))
+    with ranks._waiting("meet the others"):
+        if place.startswith("/"):
+            store: dist.Store = dist.FileStore(place, ranks.world)
+        else:
+            host, _colon, port = place.rpartition(":")
+            store = dist.TCPStore(host, int(port), ranks.world, is_master=ranks.is_first, timeout=PREPARED_WITHIN)
+        store.set_timeout(PREPARED_WITHIN)
+        store.set(f"here {ranks.rank}", "")
+        store.wait([f"here {rank}" for rank in range(ranks.world)])
+        store.set_timeout(timeout)
+        backend = BACKENDS.get(device.device().type, "gloo")
+        dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world, timeout=timeout)

@@ -1,0 +1,94 @@
+"""A step in parts: its gradients, summed over its parts and over the processes of the run.
+
+The rows of a step are dealt into parts when they are collated (engine/tasks/collator.py). A part's sum does not depend on who
+computes it: dropout is drawn anew for each micro-batch, from the seed, the step, the part and its number in the part. So one
+process that computes two parts and two processes with one each end in the same bits, and more differ by the order of sums.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from tunewright.engine.system.ranks import ALONE, Ranks
+from tunewright.engine.training.callbacks import StopFlag
+from tunewright.kernels.cross_entropy import MicroBatch
+
+Loss = Callable[[MicroBatch], Tensor]  # forward and backward; the loss, detached
+
+
+@dataclass
+class StepParts:
+    """`count` parts of each step, those of this process among them, and what the last step took in each process."""
+
+    ranks: Ranks = ALONE
+    count: int = 1
+    seed: int = 0
+    stop: StopFlag | None = None
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """The parts that this process computes; none where there are more processes than parts."""
+        return tuple(range(self.ranks.rank, self.count, self.ranks.world))
+
+    def compute(
+        self, model: nn.Module, parts: Sequence[Sequence[MicroBatch]], loss: Loss, step: int, num_padding: int
+    ) -> tuple[Tensor, int]:
+        """Gradients of the whole step in the model's parameters; its loss and its padding. Raises: PeerLost."""
+        begun = time.perf_counter()
+        self.ranks.beat("train", step)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        sums: list[Tensor | None] = [None] * len(trained)
+        total = torch.zeros((), device=trained[0].device)
+        with torch.random.fork_rng():
+            for part, batches in zip(self.own, parts, strict=True):
+                of_part = torch.zeros_like(total)
+                for number, batch in enumerate(batches):
+                    torch.manual_seed(self._seed(step, part, number))
+                    of_part += loss(batch)
+                total += of_part
+                sums = [_plus(known, parameter) for known, parameter in zip(sums, trained, strict=True)]
+        computed = time.perf_counter() - begun
+        return self._sum(trained, sums, total, computed, num_padding)
+
+    def _sum(
+        self,
+        trained: Sequence[nn.Parameter],
+        sums: Sequence[Tensor | None],
+        total: Tensor,
+        computed: float,
+        padding: int,
+    ) -> tuple[Tensor, int]:
+        """Over all processes: one reduction, that also carries who was asked to stop, and how long each computed."""
+        ranks = self.ranks
+        if ranks.heartbeat:
+            ranks.heartbeat.computed = computed
+        asked = float(bool(self.stop and self.stop.signal))
+        seconds = [computed if rank == ranks.rank else 0.0 for rank in range(ranks.world)]
+        said = torch.tensor([asked, float(padding), *seconds], device=total.device)
+        is_there = torch.tensor([float(one is not None) for one in sums], device=total.device)
+        full = [torch.zeros_like(p) if one is None else one for one, p in zip(sums, trained, strict=True)]
+        loss = total.reshape(1)
+        ranks.sum([loss, said, is_there, *full])
+        for parameter, gradient, there in zip(trained, full, is_there.tolist(), strict=True):
+            parameter.grad = gradient if there else None
+        asked, padding_sum, *self.seconds = said.tolist()
+        if asked and self.stop:
+            self.stop.agree()
+        return loss[0], round(padding_sum)
+
+    def _seed(self, step: int, part: int, number: int) -> int:
+        text = f"{self.seed} {step} {part} {number}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+
+
+def _plus(known: Tensor | None, parameter: nn.Parameter) -> Tensor | None:
+    """The sum with a part's gradient, which leaves the parameter."""
+    gradient, parameter.grad = parameter.grad, None
+    if known is None or gradient is None:
+        return gradient if known is None else known
+    return known.add_(gradient)

@@ -1,0 +1,247 @@
+"""The processes of one session of a run: one worker, or one for each rank, started, watched and ended together.
+
+What torchrun does on a machine is done by the run's parent, which is there anyway, starts workers anew and must know by which
+signal each of them died; torchrun answers 1 for all of that (docs/decisions/0014-ranks.md).
+"""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, BinaryIO
+
+import psutil
+
+from tunewright.i18n import N_, Phrase
+from tunewright.inspection import machine_info
+from tunewright.inspection.memory_monitor import Cgroup, MemoryMonitor
+from tunewright.inspection.visible_device import visible_device
+from tunewright.inspection.watchdog import PAUSED, Watchdog
+from tunewright.launch.worker_environment import worker_environment
+from tunewright.rundir import atomic_io, rank_files
+from tunewright.rundir.rank_files import FIRST, PEER_LOST, RankState
+from tunewright.rundir.run_dir import RunDir
+from tunewright.security import spawn
+
+# After the first of several has ended: the others find that they are alone, say so, and end.
+GRACE_SECONDS = 5.0
+# How many times as long as usual a step may take before its process counts as hanging.
+SLOW_STEPS = 10
+MEETING = "meeting"
+# Who waits so many times as long as their parent lets them has no parent that looks, or waits for another machine.
+CONNECTION_TIMES = 10
+# While a process prepares rows or loads a model, the others wait as long as it takes; one that does nothing is found by Watchdog.
+PATIENT_PHASES = ("start", "prepare", "load", "save")
+WORDS_SECONDS = 0.5  # in which a process writes down where it is
+
+
+@dataclass(frozen=True)
+class Hung:
+    """A process that others wait for in vain."""
+
+    state: RankState
+    waiting: RankState
+
+    def how(self, world: int) -> Phrase:
+        """In a phrase, for `how` of W503 and E506."""
+        return Phrase(
+            N_(
+                "signal 9 from its parent, as process {rank} of {world} on {host} had been in {phase} at step {step} for "
+                "{seconds} s while others waited for it in {call}"
+            ),
+            rank=self.state.rank, world=world, host=self.state.host, phase=self.state.phase, step=self.state.step,
+            seconds=round(time.time() - self.state.since), call=self.waiting.call,
+        )  # fmt: skip
+
+
+@dataclass
+class WorkerGroup:
+    """The processes of one session. `culprit` is the one whose end tells what became of them all: the first, unless another one
+    ended the session.
+    """
+
+    run: RunDir
+    processes: list[Any]
+    monitors: list[MemoryMonitor]
+    watchdogs: list[Watchdog]
+    patience: float
+    culprit: int = FIRST
+    hung: Hung | None = None
+    is_still: bool = False
+    _ended: float | None = None
+    _codes: dict[int, int] = field(default_factory=dict)
+    _step_seconds: dict[int, list[float]] = field(default_factory=dict)
+    _steps: dict[int, tuple[int, float]] = field(default_factory=dict)
+
+    @property
+    def world(self) -> int:
+        return len(self.processes)
+
+    @property
+    def first(self) -> Any:
+        """The process that writes the run's files."""
+        return self.processes[FIRST]
+
+    @property
+    def pressure(self) -> MemoryMonitor:
+        """What is known of the memory of the process that ended the session."""
+        return self.monitors[self.culprit]
+
+    def send_signal(self, number: int) -> None:
+        """To those that live."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    def heard(self) -> None:
+        """The first process gave a sign of life."""
+        self.watchdogs[FIRST].heard()
+
+    def poll(self) -> int | None:
+        """The exit code of the session once all have ended: that of the culprit. The rest are killed soon after one has ended."""
+        for rank, process in enumerate(self.processes):
+            code = process.poll()
+            if code is not None and rank not in self._codes:
+                self._codes[rank] = int(code)
+                if (code or rank == FIRST) and self._ended is None:
+                    self._ended = time.monotonic()
+        if len(self._codes) == self.world:
+            self.culprit = _culprit(self._codes)
+            return self._codes[self.culprit]
+        if self._ended is not None and time.monotonic() - self._ended >= GRACE_SECONDS:
+            self.culprit = _culprit(self._codes)
+            self._kill_rest()
+            return self._codes[self.culprit]
+        return None
+
+    def _kill_rest(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+        for process in self.processes:
+            process.wait()
+
+    def look(self) -> None:
+        """Watch memory and progress; what hangs is asked where it is, and all are ended."""
+        for monitor in self.monitors:
+            monitor.look()
+        states = self.states() if self.world > 1 else {}
+        for rank, watchdog in enumerate(self.watchdogs):
+            state = states.get(rank)
+            if (state is None or not state.call) and watchdog.look():
+                self.is_still = True
+        self.hung = self._hung(states)
+        if self.hung:
+            for state in states.values():
+                with suppress(ProcessLookupError):
+                    os.kill(state.pid, signal.SIGUSR1)  # each writes where it is into the log
+            time.sleep(WORDS_SECONDS)
+        if self.is_still or self.hung:
+            self.send_signal(signal.SIGKILL)
+
+    def states(self) -> dict[int, RankState]:
+        """Where each process of this session is."""
+        return {state.rank: state for state in rank_files.read_states(self.run.path) if state.rank < self.world}
+
+    def _hung(self, states: Mapping[int, RankState]) -> Hung | None:
+        """A process that is where it was for longer than the others' patience, while one of them waits for it."""
+        now = time.time()
+        waiting = [state for state in states.values() if state.call and not _is_paused(state.pid)]
+        for rank, state in states.items():
+            self._note_step(rank, state)
+            limit = max(self.patience, SLOW_STEPS * median(self._step_seconds.get(rank) or [0.0]))
+            is_late = not state.call and state.phase not in PATIENT_PHASES and now - state.since > limit
+            patient = [other for other in waiting if now - other.since > limit]
+            if is_late and patient:
+                return Hung(state, patient[0])
+        return None
+
+    def _note_step(self, rank: int, state: RankState) -> None:
+        step, since = self._steps.get(rank, (0, 0.0))
+        if state.phase == "train" and state.step > step:
+            if step and since:
+                self._step_seconds.setdefault(rank, []).append((state.since - since) / (state.step - step))
+            self._steps[rank] = (state.step, state.since)
+
+    def how(self, code: int) -> Phrase:
+        """How one of several processes ended, in a phrase."""
+        values = {"rank": self.culprit, "world": self.world, "host": socket.gethostname(), "number": abs(code)}
+        if code == PEER_LOST:
+            return Phrase(N_("the loss of the connection between its {world} processes"), **values)
+        if code < 0:
+            return Phrase(N_("signal {number} to process {rank} of {world} on {host}"), **values)
+        return Phrase(N_("exit code {number} of process {rank} of {world} on {host}"), **values)
+
+
+def _is_paused(pid: int) -> bool:
+    """Whether somebody has suspended a process, so that it waits for nobody."""
+    try:
+        return psutil.Process(pid).status() in PAUSED
+    except psutil.Error:
+        return False
+
+
+def _culprit(codes: Mapping[int, int]) -> int:
+    """Whose end explains the others': one that a signal ended, else the first if it failed by itself, else another that did."""
+    killed = [rank for rank, code in codes.items() if code < 0]
+    if killed:
+        return killed[0]
+    failed = [rank for rank, code in sorted(codes.items()) if code not in (0, PEER_LOST)]
+    return failed[0] if failed else FIRST
+
+
+def start(
+    run: RunDir, argv: Sequence[str], lock: int, log: BinaryIO, groups: tuple[Cgroup, ...], still_seconds: float
+) -> WorkerGroup:
+    """Start a session's processes, as many as the run's plan says."""
+    launch = run.plan().run.launch
+    environments = _environments(run, launch.processes, CONNECTION_TIMES * launch.timeout_seconds)
+    processes = [spawn(argv, stdin=lock, stdout=log, stderr=log, environment=one) for one in environments]
+    return WorkerGroup(
+        run,
+        processes,
+        [MemoryMonitor(process.pid, groups) for process in processes],
+        [Watchdog(process.pid, still_seconds) for process in processes],
+        launch.timeout_seconds,
+    )
+
+
+def _environments(run: RunDir, world: int, timeout: float) -> list[dict[str, str]]:
+    """What each process is told: which it is, where it meets the others, which device and how many threads are its own."""
+    shared = worker_environment()
+    if world == 1:
+        return [shared | visible_device()]
+    folder = rank_files.states_folder(run.path)
+    atomic_io.make_folder(folder)
+    for old in folder.glob(f"{MEETING}*"):
+        atomic_io.drop(old)
+    for old in folder.glob("*.json"):
+        atomic_io.drop(old)
+    meeting = folder / f"{MEETING}-{os.getpid()}-{time.time_ns()}"
+    threads = max(1, machine_info.num_cpus() // world)
+    shared |= {
+        rank_files.WORLD_SIZE: str(world), rank_files.PLACE: str(meeting.resolve()), rank_files.TIMEOUT: str(timeout),
+        "GLOO_SOCKET_IFNAME": _loopback(), "NCCL_SOCKET_IFNAME": _loopback(),
+    }  # fmt: skip
+    if "OMP_NUM_THREADS" not in os.environ:
+        shared["OMP_NUM_THREADS"] = str(threads)
+    return [
+        shared
+        | visible_device(rank)
+        | {
+            rank_files.RANK: str(rank),
+            rank_files.LOCAL_RANK: str(rank),
+            rank_files.STATE: str(rank_files.state_path(run.path, rank)),
+        }
+        for rank in range(world)
+    ]
+
+
+def _loopback() -> str:
+    """The name of the interface that does not leave this machine: processes of one machine listen nowhere else."""
+    found = (name for name, places in psutil.net_if_addrs().items() if any(p.address == "127.0.0.1" for p in places))
+    return next(found, "lo")

@@ -1,0 +1,54 @@
+"""Several devices that are not here: `plan --device "8x h100-80"`, `plan --device "2x8 h100-80 100G"`.
+
+What links move is a usual share of what their makers say, none of it measured: NVLink of A100 and H100, PCIe 4 elsewhere, and
+between nodes what networks of these speeds reach.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NVLINK_CARDS = ("a100", "h100")
+NVLINK, PCIE = 300e9, 20e9  # bytes a second and device
+# Bytes a second and node, by the gigabits a second of its network.
+NETWORKS: Mapping[int, float] = {400: 40e9, 200: 20e9, 100: 10e9, 50: 5e9, 25: 2.5e9, 10: 1.1e9, 1: 0.11e9}
+USUAL_NETWORK = 100
+LATENCY, NETWORK_LATENCY = 20e-6, 100e-6  # seconds of a message inside a node, and between nodes
+NAME = re.compile(
+    r"(?:(?P<nodes>\d{1,4})\s*x\s*(?P<each>\d{1,3})|(?P<only>\d{1,3})\s*x)\s+(?P<device>.+?)(?:\s+(?P<net>\d+)G)?"
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """`nodes` machines with `per_node` devices each; what moves between these, in bytes a second."""
+
+    nodes: int
+    per_node: int
+    device: str
+    inside: float
+    between: float
+    network: int
+
+    @property
+    def devices(self) -> int:
+        return self.nodes * self.per_node
+
+    @property
+    def name(self) -> str:
+        several = f"{self.nodes} x {self.per_node}" if self.nodes > 1 else str(self.per_node)
+        return f"{several} x {self.device}" + (f", {self.network}G" if self.nodes > 1 else "")
+
+
+def cluster_of(name: str) -> Cluster | None:
+    """The devices that are meant; None for a name of one device, or for numbers that none can be."""
+    found = NAME.fullmatch(name.strip())
+    if found is None:
+        return None
+    nodes, each = int(found["nodes"] or 1), int(found["each"] or found["only"])
+    network = int(found["net"] or USUAL_NETWORK)
+    if not nodes or not each or network not in NETWORKS:
+        return None
+    device = found["device"].strip()
+    inside = NVLINK if device.lower().startswith(NVLINK_CARDS) else PCIE
+    return Cluster(nodes, each, device, inside, NETWORKS[network], network)

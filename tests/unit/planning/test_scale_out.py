@@ -1,0 +1,121 @@
+"""What several devices bring a run, against figures that were worked out by hand. Nothing of it was measured on a GPU."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.planning.conftest import seven_billion
+from tunewright.config.load_config import patch
+from tunewright.config.run_config import RunConfig
+from tunewright.inspection.machine_info import SpeedProbe
+from tunewright.planning.cluster import Cluster, cluster_of
+from tunewright.planning.device_table import facts_on
+from tunewright.planning.make_plan import make_plan
+from tunewright.planning.run_plan import InspectedFacts, Plan, ScaleRow
+from tunewright.planning.scale_out import on_cluster
+
+Build = Callable[..., InspectedFacts]
+GIB = 2**30
+
+
+def cluster(name: str) -> Cluster:
+    found = cluster_of(name)
+    assert found
+    return found
+
+
+def planned(facts: Build, device: str, batch: int, **settings: object) -> Plan:
+    """Llama-3-8B, LoRA r=16 on all layers, rows of 300 tokens."""
+    where = cluster(device)
+    there = facts_on(facts(model=seven_billion("llama3"), rows=10_000, longest=320, p99=310), where.device)
+    data = there.data.model_copy(update={"mean_length": 300.0, "mean_label_tokens": 200.0})
+    run = RunConfig.model_validate({
+        "model": "llama3", "data": "rows.jsonl", "task": "causal_lm",
+        "peft": {"r": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]},
+        "train": {"per_device_train_batch_size": 8, "gradient_accumulation_steps": batch // 8}, "eval": {"rows": 0},
+    })  # fmt: skip
+    return on_cluster(make_plan(patch(run, settings), there.model_copy(update={"data": data})), where)
+
+
+def row(plan: Plan, strategy: str, quantization: str = "none") -> ScaleRow:
+    assert plan.scale
+    return next(r for r in plan.scale.rows if (r.strategy, r.quantization) == (strategy, quantization))
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes", "each", "device"),
+    [
+        ("8x h100-80", 1, 8, "h100-80"), ("2x8 h100-80 100G", 2, 8, "h100-80"), ("4 x 24GB GPU", 1, 4, "24GB GPU"),
+        ("2 x 4 a10 25G", 2, 4, "a10"),
+    ],
+)  # fmt: skip
+def test_names_of_several_devices(name: str, nodes: int, each: int, device: str) -> None:
+    found = cluster(name)
+    assert (found.nodes, found.per_node, found.device) == (nodes, each, device)
+
+
+@pytest.mark.parametrize("name", ["h100-80", "24GB GPU", "0x h100-80", "2x0 a10", "8 h100-80", "8x h100-80 7G", ""])
+def test_names_that_are_not_of_several(name: str) -> None:
+    found = cluster_of(name)
+    assert found is None or found.device.endswith("7G")
+
+
+@pytest.mark.parametrize(
+    ("device", "seconds"),
+    [("1x h100-80", 1.64), ("8x h100-80", 0.22), ("8x8 h100-80 400G", 0.06), ("8x8 h100-80 10G", 0.35)],
+)
+def test_seconds_of_a_step_of_64_rows(facts: Build, device: str, seconds: float) -> None:
+    """By hand: 12,300 tokens a second on one; 168 MB of gradients, reduced once."""
+    assert row(planned(facts, device, 64), "ddp").step_seconds == pytest.approx(seconds, rel=0.25, abs=0.02)
+
+
+def test_a_small_step_fills_one_device_and_the_verdict_says_so(facts: Build) -> None:
+    plan = planned(facts, "8x h100-80", 8)
+    assert plan.scale
+    assert plan.scale.useful == 1
+    assert "compare --devices all" in plan.scale.says()
+    large = planned(facts, "2x h100-80", 128)
+    assert large.scale
+    assert large.scale.useful == 2
+    assert "busy" in large.scale.says()
+
+
+def test_a_slow_network_makes_more_nodes_slower_than_one(facts: Build) -> None:
+    assert row(planned(facts, "8x8 h100-80 10G", 64), "ddp").times < row(planned(facts, "8x h100-80", 64), "ddp").times
+
+
+def test_what_a_device_holds(facts: Build) -> None:
+    """All weights by ddp; an eighth of them, two blocks, embeddings and head by fsdp2."""
+    plan = planned(facts, "8x h100-80", 64)
+    stored, trained = plan.memory.parts["weights"], plan.trainable_parameters
+    own = sum(plan.memory.parts[name] for name in ("libraries", "activations", "loss"))
+    assert row(plan, "ddp").device_bytes == pytest.approx(own + stored + 16 * trained, rel=0.01)
+    assert row(plan, "fsdp2").device_bytes < row(plan, "ddp").device_bytes
+    assert row(plan, "fsdp2_offload").device_bytes < row(plan, "fsdp2").device_bytes
+
+
+def test_a_model_that_no_device_holds_is_sharded(facts: Build) -> None:
+    plan = planned(facts, "8x 12GB GPU", 64, **{"train.activation_checkpointing": True})
+    assert plan.scale
+    assert plan.fits
+    assert plan.scale.chosen in ("fsdp2 none", "fsdp2_offload none")
+    assert not row(plan, "ddp").fits
+
+
+def test_hybrid_sharding_where_there_are_several_nodes(facts: Build) -> None:
+    assert {r.strategy for r in planned(facts, "2x8 h100-80 400G", 64).scale.rows} == {"ddp", "hsdp", "fsdp2_offload"}  # type: ignore[union-attr]
+
+
+def test_all_gpus_that_a_step_fills(facts: Build) -> None:
+    """`--processes auto`."""
+    probe = SpeedProbe(device="cuda", device_name="GPU", memory_bytes=80 * GIB, flops={"fp32": 2e13, "bf16": 3e14})
+    there = facts(probe=probe, rows=50_000, p99=600, longest=600)
+    there = there.model_copy(update={"machine": there.machine.model_copy(update={"num_devices": 8})})
+    data = there.data.model_copy(update={"mean_length": 600.0})
+    run = RunConfig.model_validate(
+        {"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "launch": {"processes": "auto"}}
+    )
+    plan = make_plan(run, there.model_copy(update={"data": data}))
+    assert plan.run.launch.processes == 32 * 600 // 8192
+    assert plan.run.launch.parts == plan.run.launch.processes
+    assert make_plan(run, facts()).run.launch.processes == 1
