@@ -115,7 +115,7 @@ def _train_to_end(
     if is_inline and (index := loaded.run.run.device_index):
         reason, fix = N_("this process has its GPU already"), "CUDA_VISIBLE_DEVICES=..."
         raise errors_of([conflict(f"run.device_index={index}", "inline_process", reason, fix)])
-    if is_inline and loaded.run.launch.processes != 1:
+    if is_inline and (loaded.run.launch.processes, loaded.run.launch.nodes) != (1, 1):
         reason = N_("this is one process")
         fix = "launch={'processes': 1}"
         raise errors_of([conflict(f"launch.processes={loaded.run.launch.processes}", "inline_process", reason, fix)])
