@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "tunewright"
 PAGES = ("docs/architecture.md", "CONTRIBUTING.md", "AGENTS.md")
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"[\w.\-]+/[\w./\-]*|[\w\-]+\.(?:md|toml|txt)|\.ci/run")
-IN_A_RUN = {"eval/", "checkpoints/", "adapter/"}  # of a run's folder, which the page explains
+IN_A_RUN = {"ranks/", "eval/", "checkpoints/", "adapter/"}  # of a run's folder, which the page explains
 VERBS = {verb for _title, verbs in GROUPS for verb in verbs}
 
 

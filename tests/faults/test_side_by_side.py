@@ -15,18 +15,18 @@ def cells(toys: Toys, folder: Path, steps: int) -> list[Cell]:
         "data.holdout": str(toys.folder / "held_out.jsonl"), "train.max_steps": steps,
     }  # fmt: skip
     del named["method"], named["peft.r"]
-    return api.plan_grid(api.grid_settings(None, named, ranks=[2, 4], seeds=2), folder)
+    return api.plan_grid(api.grid_settings(None, named, ranks=[2, 4]), folder)
 
 
-def test_four_runs_on_each_number_of_devices(toys: Toys, tmp_path: Path) -> None:
+def test_two_runs_on_each_number_of_devices(toys: Toys, tmp_path: Path) -> None:
     """By one core and by all there are: a core at a time computes each run, so every bit is the same."""
     core = str(devices.cores()[0])
     for name, chosen in (("one", core), ("all", "all")):
         events = [e for e in api.train_grid(cells(toys, tmp_path / name, 4), devices=chosen) if e]
-        assert [event.kind for event in events].count("started") == 4
-        assert [event.state for event in events if event.kind == "ended"] == ["finished"] * 4
+        assert [event.kind for event in events].count("started") == 2
+        assert [event.state for event in events if event.kind == "ended"] == ["finished"] * 2
     runs = [{run.name: fingerprint(run.dir) for run in api.runs(tmp_path / name)} for name in ("one", "all")]
-    assert len(runs[0]) == 4
+    assert len(runs[0]) == 2
     assert runs[0] == runs[1]
 
 
