@@ -7,6 +7,7 @@ a step, so that a step is the same whatever the number of processes (docs/decisi
 
 import json
 import os
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,13 +166,15 @@ def connect(ranks: Ranks) -> dist.Store | None:
         return dist.FileStore(place, ranks.world)
     host, _colon, port = place.rpartition(":")
     try:
+        # Left to itself the store would listen at every address of the machine.
+        listening = {"master_listen_fd": socket.create_server((host, int(port))).detach()} if ranks.is_first else {}
         with ranks._waiting("connect"):
             return dist.TCPStore(
                 host, int(port), ranks.world, is_master=ranks.is_first, timeout=timedelta(seconds=seconds),
-                wait_for_workers=False,
+                wait_for_workers=False, **listening,
             )  # fmt: skip
-    except PeerLost as fault:
-        reason = str(fault.__cause__).splitlines()[0]
+    except (PeerLost, OSError) as fault:
+        reason = str(fault.__cause__ or fault).splitlines()[0]
         raise error("E527", main=place, seconds=round(seconds), reason=reason) from fault
 
 
