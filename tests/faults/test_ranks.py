@@ -95,6 +95,7 @@ MATRIX = [
     ("causal_lm", "llama", {"method": "ia3", "peft.r": None, "peft.lora_dropout": None}),
     ("causal_lm", "llama", {"method": "prompt_tuning", "peft.r": None, "peft.lora_dropout": None,
                             "peft.num_virtual_tokens": 4}),
+    ("causal_lm", "llama", {"method": "lora", "peft.r": 4, "peft.modules_to_save": ["lm_head"]}),
     ("seq_cls", "bert", {"method": "lora", "peft.r": 4}),
     ("seq_cls", "llama", {"method": "ia3", "peft.r": None, "peft.lora_dropout": None}),
     ("token_cls", "bert", {"method": "adalora", "peft.r": None, "peft.init_r": 6, "peft.target_r": 4}),
@@ -195,6 +196,14 @@ def test_what_goes_wrong_in_one_process_ends_all_with_one_problem(
     problems = run.info().problems
     assert [problem.code for problem in problems] == [code], problems
     assert [event.kind for event in run.read_events()].count("failed") == 1
+
+
+def test_a_slow_process_is_named_once(toys: Toys, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start("run", {"launch.processes": 2, "train.num_train_epochs": 7})
+    monkeypatch.setenv("FAULT1", json.dumps({"at": "step_begin", "step": 2, "do": "slow"}))
+    assert see(toys, run) == 0, run.file("log.txt").read_text()[-3000:]
+    alerts = [event.problem for event in run.read_events() if event.kind == "alert"]
+    assert [(alert.code, alert.values["rank"]) for alert in alerts] == [("W509", 1)]
 
 
 def test_stopping_is_the_same_step_in_all(toys: Toys, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
