@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.faults.conftest import BASE, ROOT, Toys
@@ -25,7 +26,7 @@ from tunewright.reporting import SILENT
 from tunewright.rundir.run_dir import RunDir
 
 Start = Callable[..., RunDir]
-WAIT_SECONDS = 150
+WAIT_SECONDS = 60
 IN_THE_WILD = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "TUNEWRIGHT_LANG": "en"}
 
 
@@ -61,8 +62,19 @@ def parent(toys: Toys, run: RunDir, **environment: str) -> subprocess.Popen[byte
     return subprocess.Popen(command, cwd=ROOT, env={**IN_THE_WILD, **environment})
 
 
-def ends(parents: list[subprocess.Popen[bytes]]) -> list[int]:
-    return [one.wait(WAIT_SECONDS) for one in parents]
+def ends(parents: list[subprocess.Popen[bytes]]) -> list[int | None]:
+    """Their exit codes; None for one that did not end in time, and was killed."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    codes: list[int | None] = []
+    for one in parents:
+        try:
+            codes.append(one.wait(max(0.1, deadline - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            for process in psutil.Process(one.pid).children(recursive=True):
+                process.kill()
+            one.kill()
+            codes.append(None)
+    return codes
 
 
 def said(run: RunDir) -> str:

@@ -179,14 +179,16 @@ def connect(ranks: Ranks) -> dist.Store | None:
 
 
 def meet(ranks: Ranks, store: dist.Store | None) -> None:
-    """Meet the other processes, however long it takes them to prepare the rows; does nothing alone. Raises: PeerLost."""
+    """Meet the other processes; does nothing alone. On one machine however long it takes them to prepare the rows, as their
+    parent knows whether they live; of another machine nobody does. Raises: PeerLost.
+    """
     if store is None:
         return
+    timeout = timedelta(seconds=float(os.environ[TIMEOUT]))
     with ranks._waiting("meet the others"):
-        store.set_timeout(PREPARED_WITHIN)
+        store.set_timeout(PREPARED_WITHIN if isinstance(store, dist.FileStore) else timeout)
         store.set(f"here {ranks.rank}", "")
         store.wait([f"here {rank}" for rank in range(ranks.world)])
-        timeout = timedelta(seconds=float(os.environ[TIMEOUT]))
         store.set_timeout(timeout)
         backend = BACKENDS.get(device.device().type, "gloo")
         dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world, timeout=timeout)
