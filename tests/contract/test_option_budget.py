@@ -3,8 +3,9 @@
 from tunewright.config.schema_keys import options
 
 # 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen;
-# one more for machines with several GPUs, of which a run takes one; three for runs of several processes.
-BUDGET = 68
+# one more for machines with several GPUs, of which a run takes one; six for runs of several processes
+# and machines.
+BUDGET = 71
 
 OPTIONS = [
     "model.name",
@@ -73,6 +74,9 @@ OPTIONS = [
     "run.device_index",
     "launch.processes",
     "launch.parts",
+    "launch.nodes",
+    "launch.node_rank",
+    "launch.main",
     "launch.timeout_seconds",
     "fast_paths",
 ]

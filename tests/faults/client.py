@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # What a parent tells the processes of a run about each other.
-OF_RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TUNEWRIGHT_MEETING", "TUNEWRIGHT_RANK", "GLOO_")
+OF_RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TUNEWRIGHT_MEETING", "TUNEWRIGHT_RANK", "TUNEWRIGHT_FIRST", "GLOO_")
 
 
 class Forked:

@@ -111,6 +111,11 @@ def _sleep(model: nn.Module) -> None:
     threading.Event().wait()
 
 
+def _slow(model: nn.Module) -> None:
+    """From now on, each pass forward."""
+    model.get_input_embeddings().register_forward_hook(lambda *_: time.sleep(0.05))
+
+
 def _raise(model: nn.Module) -> None:
     raise RuntimeError("invented fault")
 
@@ -129,6 +134,7 @@ DEEDS: Mapping[str, Callable[[nn.Module], None]] = {
     "stop": _stop,
     "hang": _hang,
     "sleep": _sleep,
+    "slow": _slow,
     "raise": _raise,
     "no memory": _no_memory,
     "other weights": _other_weights,

@@ -1,7 +1,6 @@
-"""Runs of several processes: the same as one process's, whatever happens to one of them.
+"""Runs of several processes: the same as one process's, whatever happens to one of them. Workers are forked, with a real parent.
 
-Workers are forked, and have a real parent. Tolerances where the number of processes differs: losses and norms 1e-6, weights
-1e-4, as sums have another order and Adam's first steps are signs.
+Each task with several methods: tests/matrix/test_ranks_equal.py.
 """
 
 import json
@@ -9,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -28,7 +26,6 @@ from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["signals_given_back", "task_rows", "tiny_model"]
 
-LOSS, WEIGHTS = 1e-6, 1e-4
 Start = Callable[..., RunDir]
 
 
@@ -63,68 +60,12 @@ def see(toys: Toys, run: RunDir) -> int:
         run_lock.release(lock)
 
 
-def of_kind(run: RunDir, kind: str, field: str) -> list[float]:
-    return [getattr(event, field) for event in run.read_events() if event.kind == kind]
-
-
-def assert_equal(one: RunDir, other: RunDir) -> None:
-    """Losses, norms, held-out losses, scores and adapters of two runs, within what another order of sums may cost."""
-    for kind, field in (("log", "loss"), ("log", "grad_norm"), ("eval", "held_out_loss")):
-        torch.testing.assert_close(
-            torch.tensor(of_kind(other, kind, field)), torch.tensor(of_kind(one, kind, field)), rtol=LOSS, atol=LOSS
-        )
-    of_one, of_other = adapter(one.adapter_dir), adapter(other.adapter_dir)
-    assert of_one.keys() == of_other.keys()
-    for name, tensor in of_one.items():
-        torch.testing.assert_close(of_other[name], tensor, rtol=0, atol=WEIGHTS)
-    assert one.result().tokens == other.result().tokens
-    assert one.result().after == pytest.approx(other.result().after, rel=LOSS)
-
-
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_two_processes_are_one_with_two_parts_to_the_bit(toys: Toys, start: Start, dropout: float) -> None:
     settings = {"peft.lora_dropout": dropout, "launch.parts": 2}
     one, two = start("one", settings), start("two", settings, **{"launch.processes": 2})
     assert (see(toys, one), see(toys, two)) == (0, 0)
     assert fingerprint(two) == fingerprint(one)
-
-
-MATRIX = [
-    ("causal_lm", "llama", {"method": "lora", "peft.r": 4}),
-    ("causal_lm", "llama", {"method": "adalora", "peft.r": None, "peft.init_r": 6, "peft.target_r": 4}),
-    ("causal_lm", "llama", {"method": "ia3", "peft.r": None, "peft.lora_dropout": None}),
-    ("causal_lm", "llama", {"method": "prompt_tuning", "peft.r": None, "peft.lora_dropout": None,
-                            "peft.num_virtual_tokens": 4}),
-    ("seq_cls", "bert", {"method": "lora", "peft.r": 4}),
-    ("seq_cls", "llama", {"method": "ia3", "peft.r": None, "peft.lora_dropout": None}),
-    ("token_cls", "bert", {"method": "adalora", "peft.r": None, "peft.init_r": 6, "peft.target_r": 4}),
-    ("seq2seq", "t5", {"method": "lora", "peft.r": 4}),
-    ("seq2seq", "t5", {"method": "prompt_tuning", "peft.r": None, "peft.lora_dropout": None, "peft.num_virtual_tokens": 4}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("task", "family", "method"), MATRIX, ids=lambda value: value if isinstance(value, str) else value["method"]
-)
-def test_ranks_equal(
-    toys: Toys,
-    start: Start,
-    tiny_model: Any,
-    task_rows: dict[str, Path],
-    task: str,
-    family: str,
-    method: dict[str, Any],
-) -> None:
-    """Three parts, the last step of the epoch short: by one process, by two (one of which has two parts) and by three."""
-    settings = {
-        "model.name": str(tiny_model(family)), "data.train": str(task_rows[task]), "task": task, "launch.parts": 3,
-        "train.num_train_epochs": 1, "data.holdout": 0.15, **method,
-    }  # fmt: skip
-    runs = [start(f"{count}", settings, **{"launch.processes": count}) for count in (1, 2, 3)]
-    for run in runs:
-        assert see(toys, run) == 0, run.file("log.txt").read_text()[-3000:]
-    assert_equal(runs[0], runs[1])
-    assert_equal(runs[0], runs[2])
 
 
 def test_one_row_of_a_step_leaves_others_without_rows(toys: Toys, start: Start) -> None:
@@ -195,6 +136,14 @@ def test_what_goes_wrong_in_one_process_ends_all_with_one_problem(
     problems = run.info().problems
     assert [problem.code for problem in problems] == [code], problems
     assert [event.kind for event in run.read_events()].count("failed") == 1
+
+
+def test_a_slow_process_is_named_once(toys: Toys, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start("run", {"launch.processes": 2, "train.num_train_epochs": 7})
+    monkeypatch.setenv("FAULT1", json.dumps({"at": "step_begin", "step": 2, "do": "slow"}))
+    assert see(toys, run) == 0, run.file("log.txt").read_text()[-3000:]
+    alerts = [event.problem for event in run.read_events() if event.kind == "alert"]
+    assert [(alert.code, alert.values["rank"]) for alert in alerts] == [("W509", 1)]
 
 
 def test_stopping_is_the_same_step_in_all(toys: Toys, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

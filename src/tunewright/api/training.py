@@ -90,7 +90,8 @@ def train(
     """Train an adapter and wait for it: `train("smollm2", "my.jsonl", epochs=3, peft={"lora_dropout": 0.1})`.
 
     `data` is a path, a Hub id or a list of rows; `settings` are the short names of the command line (epochs, lr, rank, seed, task,
-    method, preset, output, map, skip_bad, device_index, processes, offline)
+    method, preset, output, map, skip_bad, device_index, processes, nodes,
+    node_rank, main, offline)
     and sections of the config (peft, train, eval, ...). The run has a
     process of its own, unless `inline_process` asks for this one; `callbacks`, transformers' TrainerCallbacks, imply it.
     Raises: TunewrightError with everything that went wrong.
@@ -115,7 +116,7 @@ def _train_to_end(
     if is_inline and (index := loaded.run.run.device_index):
         reason, fix = N_("this process has its GPU already"), "CUDA_VISIBLE_DEVICES=..."
         raise errors_of([conflict(f"run.device_index={index}", "inline_process", reason, fix)])
-    if is_inline and loaded.run.launch.processes != 1:
+    if is_inline and (loaded.run.launch.processes, loaded.run.launch.nodes) != (1, 1):
         reason = N_("this is one process")
         fix = "launch={'processes': 1}"
         raise errors_of([conflict(f"launch.processes={loaded.run.launch.processes}", "inline_process", reason, fix)])

@@ -35,6 +35,20 @@ ProcessesFlag = Annotated[
         help=_("Processes that compute each step together, one for each GPU; `auto`: all that help."),
     ),
 ]
+NodesFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--nodes", metavar="N", help=_("Machines that compute the run together; `auto` asks Slurm and its kin.")
+    ),
+]
+NodeRankFlag = Annotated[
+    int | None,
+    typer.Option("--node-rank", metavar="K", help=_("Number of this machine, from 0; 0 writes the run's files.")),
+]
+MainFlag = Annotated[
+    str | None,
+    typer.Option("--main", metavar="HOST:PORT", help=_("Where the first machine is reached by all: HOST:PORT.")),
+]
 PriceFlag = Annotated[
     float | None,
     typer.Option(

@@ -88,6 +88,12 @@ class ResolvedLaunchConfig(LaunchConfig):
 
     processes: Positive = 1
     parts: Positive = 1
+    nodes: Positive = 1
+
+    @property
+    def world(self) -> int:
+        """Processes on all machines."""
+        return self.nodes * self.processes
 
 
 class ResolvedLora(Lora):

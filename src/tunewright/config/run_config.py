@@ -54,6 +54,9 @@ FREE = frozenset(
         "train.dataloader_num_workers",
         "run.device_index",
         "launch.processes",
+        "launch.nodes",
+        "launch.node_rank",
+        "launch.main",
         "launch.timeout_seconds",
     }
 )
@@ -323,6 +326,19 @@ class LaunchConfig(Section):
             "Parts that the rows of a step are dealt into, the most processes that the run can ever use; `auto` is their number at "
             "the start."
         ),
+    )
+    nodes: Annotated[Positive, Field(le=1024)] | Auto = Field(
+        default=1,
+        description=N_(
+            "Machines that compute the run together, each with `processes`; the same command is given on each. `auto` reads what "
+            "Slurm, SkyPilot or Kubeflow says."
+        ),
+    )
+    node_rank: Count = Field(default=0, description=N_("Number of this machine, from 0; 0 writes the run's files."))
+    main: Text | None = Field(
+        default=None,
+        description=N_("Where the first machine is reached by all: HOST:PORT."),
+        pattern=r"^[^\s:/]+:\d{1,5}$",
     )
     timeout_seconds: Annotated[Positive, Field(le=MOST)] = Field(
         default=60,

@@ -9,6 +9,7 @@ from pathlib import Path
 from tunewright.config import load_config
 from tunewright.config.dotted_paths import value_at
 from tunewright.config.run_config import CHANGEABLE, RunConfig
+from tunewright.config.section import AUTO
 from tunewright.errors import Problem, TrainingError, error, system_faults
 from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
@@ -16,6 +17,7 @@ from tunewright.inspection.machine_info import read_factor, versions
 from tunewright.inspection.visible_device import visible_device
 from tunewright.launch.devices import Device
 from tunewright.launch.inspect_inputs import inspect, originals_of
+from tunewright.launch.nodes import node_of
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
 from tunewright.planning.cluster import cluster_of
@@ -53,7 +55,10 @@ def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, rep
     """
     if loaded.run.run.output_dir:
         output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
-    inputs = inspect(loaded.run, reporter=reporter, is_measured=device is None)
+    asked = loaded.run
+    if asked.launch.nodes == AUTO:
+        asked = load_config.patch(asked, node_of() or {"launch.nodes": 1})
+    inputs = inspect(asked, reporter=reporter, is_measured=device is None)
     run = with_absolute_paths(inputs.run)
     facts = inputs.facts
     check_patterns(run, facts.model)
@@ -174,7 +179,7 @@ def start_parent(run: RunDir, lock: int, device: Device | None = None) -> None:
         with atomic_io.open_log(run.file(file_names.LOG)) as log:
             argv = command("tunewright.launch.supervisor", str(run.path))
             options = run.plan().run
-            is_alone = options.launch.processes == 1  # else each of its workers is given one of all that it sees
+            is_alone = options.launch.world == 1  # else each of its workers is given one of all that it sees
             visible = visible_device(options.run.device_index) if is_alone else {}
             visible = device.environment() if device else visible
             spawn(argv, stdin=lock, stdout=log, stderr=log, detached=True, environment=visible)

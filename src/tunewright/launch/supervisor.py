@@ -147,13 +147,13 @@ class Supervisor:
             self.known_log = log.tell()
             self.known_words = {
                 rank: len(read_events(path))
-                for rank in range(1, self.run.plan().run.launch.processes)
+                for rank in range(1, self.run.plan().run.launch.world)
                 if (path := rank_files.events_path(self.run.path, rank)).is_file()
             }
             self.workers = worker_group.start(self.run, self.argv, self.lock, log, self.groups, self.still_seconds)
         if self.stops:
             self._ask(self.stops)
-        self.ledger.update(worker=process_record(self.workers.first.pid))
+        self.ledger.update(worker=process_record(self.workers.processes[0].pid))
 
     def _wait(self) -> int:
         """Wait for the session's end; the state follows its events, memory and progress are watched."""
@@ -191,10 +191,11 @@ class Supervisor:
 
     def _last_said(self) -> list[Event]:
         """What the process wrote whose end tells what became of the session."""
-        if self.workers is None or self.workers.culprit == rank_files.FIRST:
+        if self.workers is None or self.workers.rank == rank_files.FIRST:
             return self._events()
-        others = read_events(rank_files.events_path(self.run.path, self.workers.culprit))
-        return others[self.known_words.get(self.workers.culprit, 0) :]
+        path = rank_files.events_path(self.run.path, self.workers.rank)
+        others = read_events(path) if path.is_file() else []
+        return others[self.known_words.get(self.workers.rank, 0) :]
 
     def _last_words(self) -> str:
         """The end of what the last worker, and the libraries in it, wrote into the log."""
@@ -238,9 +239,11 @@ class Supervisor:
         step = last.step if last else 0
         if isinstance(last, DoneEvent):
             return RunEnd("finished", 0, result=last.result)
+        if code == 0 and self.workers and self.workers.first != rank_files.FIRST:
+            return RunEnd("finished", 0)  # the result is on the first machine
         if short:
             return self._failed(nothing_left(self.run, short), short.step)
-        if isinstance(last, FailedEvent) and self.workers and self.workers.culprit != rank_files.FIRST:
+        if isinstance(last, FailedEvent) and self.workers and self.workers.rank != rank_files.FIRST:
             return self._failed(last.problems, step)
         if isinstance(last, FailedEvent):
             return RunEnd("stopped" if last.was_stopped else "failed", last.exit_code, last.problems)

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import psutil
 
+from tunewright.config.resolved_config import ResolvedLaunchConfig
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection import machine_info
 from tunewright.inspection.memory_monitor import Cgroup, MemoryMonitor
@@ -60,8 +61,8 @@ class Hung:
 
 @dataclass
 class WorkerGroup:
-    """The processes of one session. `culprit` is the one whose end tells what became of them all: the first, unless another one
-    ended the session.
+    """The processes of one session on this machine, numbers from `first` on of `world`. `culprit` is the place of the one whose
+    end tells what became of them all: the first, unless another one ended the session.
     """
 
     run: RunDir
@@ -69,7 +70,9 @@ class WorkerGroup:
     monitors: list[MemoryMonitor]
     watchdogs: list[Watchdog]
     patience: float
-    culprit: int = FIRST
+    world: int = 1
+    first: int = FIRST
+    culprit: int = 0
     hung: Hung | None = None
     is_still: bool = False
     _ended: float | None = None
@@ -78,13 +81,9 @@ class WorkerGroup:
     _steps: dict[int, tuple[int, float]] = field(default_factory=dict)
 
     @property
-    def world(self) -> int:
-        return len(self.processes)
-
-    @property
-    def first(self) -> Any:
-        """The process that writes the run's files."""
-        return self.processes[FIRST]
+    def rank(self) -> int:
+        """The number of the process that ended the session, among those of all machines."""
+        return self.first + self.culprit
 
     @property
     def pressure(self) -> MemoryMonitor:
@@ -99,7 +98,7 @@ class WorkerGroup:
 
     def heard(self) -> None:
         """The first process gave a sign of life."""
-        self.watchdogs[FIRST].heard()
+        self.watchdogs[0].heard()
 
     def poll(self) -> int | None:
         """The exit code of the session once all have ended: that of the culprit. The rest are killed soon after one has ended."""
@@ -107,9 +106,9 @@ class WorkerGroup:
             code = process.poll()
             if code is not None and rank not in self._codes:
                 self._codes[rank] = int(code)
-                if (code or rank == FIRST) and self._ended is None:
+                if (code or rank == 0) and self._ended is None:
                     self._ended = time.monotonic()
-        if len(self._codes) == self.world:
+        if len(self._codes) == len(self.processes):
             self.culprit = _culprit(self._codes)
             return self._codes[self.culprit]
         if self._ended is not None and time.monotonic() - self._ended >= GRACE_SECONDS:
@@ -145,7 +144,8 @@ class WorkerGroup:
 
     def states(self) -> dict[int, RankState]:
         """Where each process of this session is."""
-        return {state.rank: state for state in rank_files.read_states(self.run.path) if state.rank < self.world}
+        found = {state.rank - self.first: state for state in rank_files.read_states(self.run.path)}
+        return {place: state for place, state in found.items() if 0 <= place < len(self.processes)}
 
     def _hung(self, states: Mapping[int, RankState]) -> Hung | None:
         """A process that is where it was for longer than the others' patience, while one of them waits for it."""
@@ -169,7 +169,7 @@ class WorkerGroup:
 
     def how(self, code: int) -> Phrase:
         """How one of several processes ended, in a phrase."""
-        values = {"rank": self.culprit, "world": self.world, "host": socket.gethostname(), "number": abs(code)}
+        values = {"rank": self.rank, "world": self.world, "host": socket.gethostname(), "number": abs(code)}
         if code == PEER_LOST:
             return Phrase(N_("the loss of the connection between its {world} processes"), **values)
         if code < 0:
@@ -191,7 +191,7 @@ def _culprit(codes: Mapping[int, int]) -> int:
     if killed:
         return killed[0]
     failed = [rank for rank, code in sorted(codes.items()) if code not in (0, PEER_LOST)]
-    return failed[0] if failed else FIRST
+    return failed[0] if failed else 0
 
 
 def start(
@@ -199,7 +199,7 @@ def start(
 ) -> WorkerGroup:
     """Start a session's processes, as many as the run's plan says."""
     launch = run.plan().run.launch
-    environments = _environments(run, launch.processes, CONNECTION_TIMES * launch.timeout_seconds)
+    environments = _environments(run, launch)
     processes = [spawn(argv, stdin=lock, stdout=log, stderr=log, environment=one) for one in environments]
     return WorkerGroup(
         run,
@@ -207,41 +207,58 @@ def start(
         [MemoryMonitor(process.pid, groups) for process in processes],
         [Watchdog(process.pid, still_seconds) for process in processes],
         launch.timeout_seconds,
+        launch.world,
+        launch.node_rank * launch.processes,
     )
 
 
-def _environments(run: RunDir, world: int, timeout: float) -> list[dict[str, str]]:
+def _environments(run: RunDir, launch: ResolvedLaunchConfig) -> list[dict[str, str]]:
     """What each process is told: which it is, where it meets the others, which device and how many threads are its own."""
     shared = worker_environment()
-    if world == 1:
+    if launch.world == 1:
         return [shared | visible_device()]
     folder = rank_files.states_folder(run.path)
     atomic_io.make_folder(folder)
-    for old in folder.glob(f"{MEETING}*"):
-        atomic_io.drop(old)
-    for old in folder.glob("*.json"):
+    for old in (*folder.glob(f"{MEETING}*"), *folder.glob("*.json")):
         atomic_io.drop(old)
     meeting = folder / f"{MEETING}-{os.getpid()}-{time.time_ns()}"
-    threads = max(1, machine_info.num_cpus() // world)
+    interface = (
+        _interface_to(launch.main.partition(":")[0]) if launch.nodes > 1 and launch.main else _interface_of("127.0.0.1")
+    )
+    first = launch.node_rank * launch.processes
     shared |= {
-        rank_files.WORLD_SIZE: str(world), rank_files.PLACE: str(meeting.resolve()), rank_files.TIMEOUT: str(timeout),
-        "GLOO_SOCKET_IFNAME": _loopback(), "NCCL_SOCKET_IFNAME": _loopback(),
-    }  # fmt: skip
+        rank_files.WORLD_SIZE: str(launch.world),
+        rank_files.FIRST_HERE: str(first),
+        rank_files.PLACE: launch.main if launch.nodes > 1 and launch.main else str(meeting.resolve()),
+        rank_files.TIMEOUT: str(CONNECTION_TIMES * launch.timeout_seconds),
+        "GLOO_SOCKET_IFNAME": interface,
+        "NCCL_SOCKET_IFNAME": interface,
+    }
     if "OMP_NUM_THREADS" not in os.environ:
-        shared["OMP_NUM_THREADS"] = str(threads)
+        shared["OMP_NUM_THREADS"] = str(max(1, machine_info.num_cpus() // launch.processes))
     return [
         shared
-        | visible_device(rank)
+        | visible_device(place)
         | {
-            rank_files.RANK: str(rank),
-            rank_files.LOCAL_RANK: str(rank),
-            rank_files.STATE: str(rank_files.state_path(run.path, rank)),
+            rank_files.RANK: str(first + place),
+            rank_files.LOCAL_RANK: str(place),
+            rank_files.STATE: str(rank_files.state_path(run.path, first + place)),
         }
-        for rank in range(world)
+        for place in range(launch.processes)
     ]
 
 
-def _loopback() -> str:
-    """The name of the interface that does not leave this machine: processes of one machine listen nowhere else."""
-    found = (name for name, places in psutil.net_if_addrs().items() if any(p.address == "127.0.0.1" for p in places))
+def _interface_to(host: str) -> str:
+    """The name of the interface by which this machine reaches another one, or itself; no packet is sent to find it."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, 9))
+            return _interface_of(str(probe.getsockname()[0]))
+    except OSError:  # the worker says that it cannot reach the first machine
+        return _interface_of("127.0.0.1")
+
+
+def _interface_of(address: str) -> str:
+    """The name of the interface with an address. That of this machine alone is the only one where all processes are here."""
+    found = (name for name, places in psutil.net_if_addrs().items() if any(p.address == address for p in places))
     return next(found, "lo")

@@ -69,14 +69,20 @@ def check(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
 
 def _check_processes(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     """E109 for more processes than there are GPUs, or parts."""
-    count, parts = run.launch.processes, run.launch.parts
-    if count == AUTO or count == 1:
+    count, parts, nodes = run.launch.processes, run.launch.parts, run.launch.nodes
+    if nodes != AUTO and nodes > 1 and not run.launch.main:
+        reason = N_("the machines meet at an address of the first one")
+        return [conflict(f"launch.nodes={nodes}", "launch.main", reason, "--main HOST:29500")]
+    if nodes != AUTO and run.launch.node_rank >= nodes:
+        reason = N_("machines are counted from 0")
+        return [conflict(f"launch.node_rank={run.launch.node_rank}", f"launch.nodes={nodes}", reason, "--node-rank 0")]
+    if count == AUTO or nodes == AUTO or count * nodes == 1:
         return []
     there = facts.machine.num_devices
     if not facts.is_on_cpu and count > there:
         reason = Phrase(N_("{there} GPUs are visible here"), there=there)
         return [conflict(f"launch.processes={count}", "GPUs", reason, f"--processes {there}")]
-    if parts != AUTO and count > parts:
+    if parts != AUTO and count * nodes > parts:
         reason = N_("a step was dealt into fewer parts when the run started, so that its result stays the same")
         return [conflict(f"launch.processes={count}", f"launch.parts={parts}", reason, f"--processes {parts}")]
     return []

@@ -408,7 +408,9 @@ def _processes(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 
 def _parts(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    return choice("launch.parts", run.launch.processes, N_("one for each process"))
+    return choice(
+        "launch.parts", resolved(run.launch.nodes) * resolved(run.launch.processes), N_("one for each process")
+    )
 
 
 RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]], ...] = (

@@ -19,6 +19,7 @@ from tunewright.rundir import file_names
 
 FIRST = 0
 RANK, WORLD_SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"  # torchrun's names, as its kin read them
+FIRST_HERE = "TUNEWRIGHT_FIRST_HERE"  # the first rank of this machine
 PLACE = "TUNEWRIGHT_MEETING_PLACE"  # a file on this machine, or host:port of the first process
 TIMEOUT = "TUNEWRIGHT_RANK_TIMEOUT"  # seconds that a process waits for the others
 STATE = "TUNEWRIGHT_RANK_STATE"  # the file that says where this process is

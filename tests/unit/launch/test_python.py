@@ -39,12 +39,16 @@ def test_the_words_of_the_command_line_are_arguments() -> None:
         "offline": True,
         "device_index": 0,
         "processes": 2,
+        "nodes": 2,
+        "node_rank": 1,
+        "main": "a:1",
     }
     assert set(short) == set(SHORTCUTS)
     assert paths_of(short | {"task": "seq_cls", "method": "adalora", "peft": {"lora_dropout": 0.1}, "data.holdout": 0.2}) == {
         "train.num_train_epochs": 1, "train.learning_rate": 1e-3, "peft.target_r": 4, "train.seed": 0, "run.output_dir": "o",
         "data.skip_bad": True, "data.map": {"prompt": "q"}, "run.offline": True, "run.device_index": 0,
-        "launch.processes": 2, "task": "seq_cls", "method": "adalora",
+        "launch.processes": 2, "launch.nodes": 2, "launch.node_rank": 1, "launch.main": "a:1",
+        "task": "seq_cls", "method": "adalora",
         "peft.lora_dropout": 0.1, "data.holdout": 0.2,
     }  # fmt: skip
 

@@ -25,7 +25,7 @@ NEW: dict[str, Any] = {
     "train.logging_steps": 5, "train.save_total_limit": 4, "train.report_to": "tensorboard", "train.learning_rate": 5e-5,
     "train.weight_decay": 0.1, "train.max_grad_norm": 0.5, "train.early_stopping_patience": 7, "train.eval_steps": 3,
     "eval.rows": 2, "eval.max_new_tokens": 9, "train.dataloader_num_workers": 1, "run.device_index": 1,
-    "launch.processes": 2, "launch.timeout_seconds": 30,
+    "launch.processes": 2, "launch.timeout_seconds": 30, "launch.nodes": 2, "launch.node_rank": 0, "launch.main": "a:1",
 }  # fmt: skip
 
 
@@ -56,7 +56,13 @@ def run(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> RunDir:
     """A stopped run of eight rows at once in steps of sixteen, whose task was left to the data."""
     train = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
     config = RunConfig.model_validate(
-        {"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "train": train, "launch": {"parts": 2}}
+        {
+            "model": "smollm2",
+            "data": "rows.jsonl",
+            "task": "causal_lm",
+            "train": train,
+            "launch": {"parts": 4, "main": "b:1"},
+        }
     )
     run = run_dir.create(tmp_path / "shop", "shop")
     atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(patch(config, {"task": "auto"})))

@@ -31,6 +31,9 @@ def train(
     skip_bad: options.SkipBadFlag = False,
     device_index: options.DeviceIndexFlag = None,
     processes: options.ProcessesFlag = None,
+    nodes: options.NodesFlag = None,
+    node_rank: options.NodeRankFlag = None,
+    main: options.MainFlag = None,
     sets: options.SetFlag = None,
     offline: options.OfflineFlag = False,
     force: options.ForceFlag = False,
@@ -53,6 +56,9 @@ def train(
         skip_bad=skip_bad,
         device_index=device_index,
         processes=processes,
+        nodes=nodes,
+        node_rank=node_rank,
+        main=main,
         offline=offline,
     )
     loaded = options.load_config_from_flags(inputs, sets, flags)

@@ -7,6 +7,7 @@ a step, so that a step is the same whatever the number of processes (docs/decisi
 
 import json
 import os
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from tunewright.data.tokenized.dealing import deal
 from tunewright.engine.system import device
-from tunewright.rundir.rank_files import FIRST, LOCAL_RANK, PLACE, RANK, TIMEOUT, WORLD_SIZE, Heartbeat
+from tunewright.errors import error
+from tunewright.rundir.rank_files import FIRST, FIRST_HERE, LOCAL_RANK, PLACE, RANK, TIMEOUT, WORLD_SIZE, Heartbeat
 
 Value = TypeVar("Value")
 # Tensors are summed in blocks of so many numbers, so that no second copy of a large model's gradients is made.
@@ -38,12 +40,18 @@ class Ranks:
 
     rank: int = 0
     world: int = 1
+    first_here: int = FIRST
     heartbeat: Heartbeat | None = None
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes the run's files."""
         return self.rank == FIRST
+
+    @property
+    def is_first_here(self) -> bool:
+        """Whether this process is the first of its machine, which prepares the rows for the others there."""
+        return self.rank == self.first_here
 
     def beat(self, phase: str, step: int = 0) -> None:
         """Say where this process is, for who watches it."""
@@ -142,21 +150,43 @@ def named_by_parent() -> Ranks:
     heartbeat = Heartbeat.of(os.environ) if world > 1 else None
     for name in (RANK, WORLD_SIZE, LOCAL_RANK):
         os.environ.pop(name, None)
-    return Ranks(rank, world, heartbeat) if world > 1 else ALONE
+    first_here = int(os.environ.get(FIRST_HERE, FIRST))
+    return Ranks(rank, world, first_here, heartbeat) if world > 1 else ALONE
 
 
-def join(ranks: Ranks) -> None:
-    """Meet the other processes; does nothing alone. Waits as long as it takes them to prepare the rows. Raises: PeerLost."""
+def connect(ranks: Ranks) -> dist.Store | None:
+    """Where the processes will meet: a file on their machine, or a port of the first one. None alone.
+
+    Raises: TrainingError E527 if the first machine is not reached in time.
+    """
     if ranks.world == 1:
+        return None
+    place, seconds = os.environ[PLACE], float(os.environ[TIMEOUT])
+    if place.startswith("/"):
+        return dist.FileStore(place, ranks.world)
+    host, _colon, port = place.rpartition(":")
+    try:
+        # Left to itself the store would listen at every address of the machine.
+        listening = {"master_listen_fd": socket.create_server((host, int(port))).detach()} if ranks.is_first else {}
+        with ranks._waiting("connect"):
+            return dist.TCPStore(
+                host, int(port), ranks.world, is_master=ranks.is_first, timeout=timedelta(seconds=seconds),
+                wait_for_workers=False, **listening,
+            )  # fmt: skip
+    except (PeerLost, OSError) as fault:
+        reason = str(fault.__cause__ or fault).splitlines()[0]
+        raise error("E527", main=place, seconds=round(seconds), reason=reason) from fault
+
+
+def meet(ranks: Ranks, store: dist.Store | None) -> None:
+    """Meet the other processes; does nothing alone. On one machine however long it takes them to prepare the rows, as their
+    parent knows whether they live; of another machine nobody does. Raises: PeerLost.
+    """
+    if store is None:
         return
-    place, timeout = os.environ[PLACE], timedelta(seconds=float(os.environ[TIMEOUT]))
+    timeout = timedelta(seconds=float(os.environ[TIMEOUT]))
     with ranks._waiting("meet the others"):
-        if place.startswith("/"):
-            store: dist.Store = dist.FileStore(place, ranks.world)
-        else:
-            host, _colon, port = place.rpartition(":")
-            store = dist.TCPStore(host, int(port), ranks.world, is_master=ranks.is_first, timeout=PREPARED_WITHIN)
-        store.set_timeout(PREPARED_WITHIN)
+        store.set_timeout(PREPARED_WITHIN if isinstance(store, dist.FileStore) else timeout)
         store.set(f"here {ranks.rank}", "")
         store.wait([f"here {rank}" for rank in range(ranks.world)])
         store.set_timeout(timeout)

@@ -227,6 +227,8 @@ class EventCallback(TrainerCallback):
             return
         self.num_unsaved = 0
         path = self.store.folder / f"checkpoint-{state.global_step}"
+        if not path.is_dir():
+            return  # it lies on the machine of the first process
         size = sum(file.stat().st_size for file in path.iterdir())
         self.events.write("checkpoint", path=str(path.relative_to(path.parent.parent)), bytes=size)
 

@@ -15,7 +15,7 @@ from tunewright.engine.models.activation_checkpointing import checkpoint_activat
 from tunewright.engine.models.load_model import load_base
 from tunewright.engine.models.peft_adapter import attach_adapter, initialize_from_data, planned_config, without_adapter
 from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
-from tunewright.engine.system.ranks import ALONE, Ranks, join
+from tunewright.engine.system.ranks import ALONE, Ranks, connect, meet
 from tunewright.engine.training.base_scores import base_scores
 from tunewright.engine.training.build_trainer import (
     build_trainer,
@@ -32,6 +32,7 @@ from tunewright.engine.training.evaluation_run import EvaluationRunner, Evaluati
 from tunewright.engine.training.loss_backends import LossBackend, select_backend
 from tunewright.engine.training.meters import TrainingMeters
 from tunewright.engine.training.rank_agreement import agree_on_start, watching_others
+from tunewright.engine.training.sent_checkpoints import sent_checkpoint
 from tunewright.engine.training.step_parts import StepParts
 from tunewright.engine.training.warmup import largest_micro_batch, run_warmup_step
 from tunewright.errors import error
@@ -72,12 +73,15 @@ def train(
     """
     run, events, stop = runner.run, runner.events, runner.stop
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template, run.day())
+    store = connect(ranks)
     with PhaseTimer(events, "prepare"):
-        if not ranks.is_first:
-            join(ranks)  # the rows are prepared once, however long that takes, before anybody waits with a time-out
+        if not ranks.is_first_here:
+            meet(
+                ranks, store
+            )  # a machine's rows are prepared once, however long that takes, before anybody waits with a time-out
         data = prepare(plan, run, tokenizer, runner.reporter("prepare"), writes_files=ranks.is_first)
-        if ranks.is_first:
-            join(ranks)
+        if ranks.is_first_here:
+            meet(ranks, store)
     stop.check(name=run.name)
     if num_dropped := data.summary.dropped:
         text = f"{num_dropped} of {data.summary.rows} rows are left out; they are in {file_names.BAD_ROWS}"
@@ -117,7 +121,7 @@ def train(
     release_memory()  # gradients and the optimizer's state
     best = state.best_global_step or state.global_step
     if best != state.global_step:
-        restore_training(model, run.checkpoints_dir / f"checkpoint-{best}")
+        restore_training(model, sent_checkpoint(ranks, run.checkpoints_dir / f"checkpoint-{best}"))
     ranks.beat("evaluate")
 
     model.eval()  # a prompt encoder with dropout is saved as it generates
@@ -175,12 +179,13 @@ def _checkpoint(store: CheckpointStore, plan: Plan, model: PeftModel, events: Ev
     """The checkpoint to go on from: the first process looks for it and moves broken ones away, the others read the same."""
     if ranks.is_first:
         checkpoint = checkpoint_to_resume(store, plan, model, events)
-        ranks.of_first(str(checkpoint or ""))
-        return checkpoint
-    name = ranks.of_first("")
-    if name:
-        restore_training(model, Path(name))
-    return Path(name) if name else None
+        ranks.of_first(checkpoint.name if checkpoint else "")
+        return sent_checkpoint(ranks, checkpoint) if checkpoint else None
+    if not (name := ranks.of_first("")):
+        return None
+    checkpoint = sent_checkpoint(ranks, store.folder / name)
+    restore_training(model, checkpoint)
+    return checkpoint
 
 
 @contextmanager

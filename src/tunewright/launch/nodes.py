@@ -1,0 +1,45 @@
+"""Which machine of several this is, as a launcher has written into the environment: Slurm, SkyPilot, Kubeflow.
+
+Read with `--nodes auto` alone: of an allocation of several machines one may be used by itself.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+
+PORT = 29500  # torchrun's
+FIRST_OF_LIST = re.compile(r"([^,\[]+)(?:\[(\d+))?")
+
+
+def node_of(environment: Mapping[str, str] = os.environ) -> dict[str, object] | None:
+    """`launch.nodes`, `launch.node_rank` and `launch.main` by the variables of a launcher; None without one."""
+    for found in (_slurm(environment), _skypilot(environment), _kubeflow(environment)):
+        if found:
+            count, rank, main = found
+            return {"launch.nodes": int(count), "launch.node_rank": int(rank), "launch.main": main}
+    return None
+
+
+def _slurm(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """SLURM_NODEID is set for each task of `srun`; the list of nodes is written as a[01-03],b7."""
+    if "SLURM_NODEID" not in environment or "SLURM_NNODES" not in environment:
+        return None
+    first = FIRST_OF_LIST.match(environment.get("SLURM_JOB_NODELIST", ""))
+    host = first[1] + (first[2] or "") if first else "localhost"
+    return environment["SLURM_NNODES"], environment["SLURM_NODEID"], f"{host}:{PORT}"
+
+
+def _skypilot(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
+    if "SKYPILOT_NODE_RANK" not in environment or "SKYPILOT_NODE_IPS" not in environment:
+        return None
+    hosts = environment["SKYPILOT_NODE_IPS"].split()
+    return str(len(hosts)), environment["SKYPILOT_NODE_RANK"], f"{hosts[0]}:{PORT}"
+
+
+def _kubeflow(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """The trainer's PET_ variables, which are torchrun's options."""
+    if "PET_NODE_RANK" not in environment or "PET_MASTER_ADDR" not in environment:
+        return None
+    port = environment.get("PET_MASTER_PORT", str(PORT))
+    count = environment.get("PET_NNODES", "1").rpartition(":")[2]  # 2, or 2:4
+    return count, environment["PET_NODE_RANK"], f"{environment['PET_MASTER_ADDR']}:{port}"
