@@ -1,8 +1,7 @@
 """What do several processes bring on the cores of one machine? `python benchmarks/scale/run.py [--rounds 2] [--steps 4]`
 
 The same rows, the first of an Alpaca file (generated ones where there is none), by 1, 2 and 4 processes that share the cores, in
-turns; and by 1 and 2 beside one program that computes without pause. Tokens a second are those of the steps after the first; the
-share that processes compute is of their own clocks. Writes results-*.json and README.md's table. Linux; run it on an idle machine.
+turns; and by 1 and 2 beside one program that computes without pause. Tokens a second are those of the steps after the first. Writes results-*.json and README.md's table. Linux; run it on an idle machine.
 """
 
 import argparse
@@ -22,7 +21,6 @@ sys.path.insert(0, str(HERE.parent / "speed"))
 from busy import neighbours  # noqa: E402
 from run import ALPACA, STEP_ROWS, processor, results_path, rows_of  # noqa: E402
 
-from tunewright import api  # noqa: E402
 from tunewright.rundir.run_dir import RunDir  # noqa: E402
 
 CELLS = ((1, 0), (2, 0), (4, 0), (1, 1), (2, 1))  # processes, neighbours
@@ -34,7 +32,7 @@ SETS = {
 
 
 def measured(processes: int, busy: int, rows: Path, steps: int, place: Path) -> dict[str, Any]:
-    """One run: tokens a second, the share of a step that processes compute, and the loss of the last step."""
+    """One run: tokens a second, and the loss of the last step."""
     sets = {**SETS, "train.max_steps": str(steps), "launch.processes": str(processes), "run.output_dir": str(place)}
     command = [sys.executable, "-m", "tunewright", "train", "smollm2", str(rows), "--json", "-q"]
     command += [word for path, value in sets.items() for word in ("--set", f"{path}={value}")]
@@ -42,15 +40,12 @@ def measured(processes: int, busy: int, rows: Path, steps: int, place: Path) -> 
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     logs = [event for event in RunDir(place).each_event() if event.kind == "log"]
     tokens, seconds = logs[-1].tokens - logs[0].tokens, logs[-1].train_seconds - logs[0].train_seconds
-    steps_seconds = seconds / (len(logs) - 1)
-    states = api.open_run(str(place)).ranks()
-    shares = [state.computed / steps_seconds for state in states]
-    return {"tokens_per_second": tokens / seconds, "loss": logs[-1].loss, "computed": shares}
+    return {"tokens_per_second": tokens / seconds, "loss": logs[-1].loss}
 
 
 def table(results: dict[str, Any]) -> str:
     chip = results["processor"]
-    lines = [f"### {chip['name']} ({', '.join(chip['units'])}), {results['date']}, {results['rounds']} rounds", ""]
+    lines = [f"### {chip['name']} ({', '.join(chip['units'])}), {results['date']}, rounds: {results['rounds']}", ""]
     lines += [
         "| processes | neighbours | tokens/s | of one process, idle | loss of the last step |",
         "|---|---|---|---|---|",
