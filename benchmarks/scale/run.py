@@ -1,7 +1,8 @@
 """What do several processes bring on the cores of one machine? `python benchmarks/scale/run.py [--rounds 2] [--steps 4]`
 
 The same rows, the first of an Alpaca file (generated ones where there is none), by 1, 2 and 4 processes that share the cores, in
-turns; and by 1 and 2 beside one program that computes without pause. Tokens a second are those of the steps after the first. Writes results-*.json and README.md's table. Linux; run it on an idle machine.
+turns; and by 1 and 2 beside one program that computes without pause. Tokens a second are those of the steps after the first.
+Writes results-*.json and README.md's table. Linux; run it on an idle machine.
 """
 
 import argparse
