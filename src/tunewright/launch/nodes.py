@@ -13,9 +13,9 @@ FIRST_OF_LIST = re.compile(r"([^,\[]+)(?:\[(\d+))?")
 
 def node_of(environment: Mapping[str, str] = os.environ) -> dict[str, object] | None:
     """`launch.nodes`, `launch.node_rank` and `launch.main` by the variables of a launcher; None without one."""
-    for found in (_slurm(environment), _skypilot(environment), _kubeflow(environment)):
-        if found:
-            count, rank, main = found
+    for node in (_slurm(environment), _skypilot(environment), _kubeflow(environment)):
+        if node:
+            count, rank, main = node
             return {"launch.nodes": int(count), "launch.node_rank": int(rank), "launch.main": main}
     return None
 

@@ -55,10 +55,10 @@ def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, rep
     """
     if loaded.run.run.output_dir:
         output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
-    asked = loaded.run
-    if asked.launch.nodes == AUTO:
-        asked = load_config.patch(asked, node_of() or {"launch.nodes": 1})
-    inputs = inspect(asked, reporter=reporter, is_measured=device is None)
+    config = loaded.run
+    if config.launch.nodes == AUTO:
+        config = load_config.patch(config, node_of() or {"launch.nodes": 1})
+    inputs = inspect(config, reporter=reporter, is_measured=device is None)
     run = with_absolute_paths(inputs.run)
     facts = inputs.facts
     check_patterns(run, facts.model)

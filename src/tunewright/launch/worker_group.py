@@ -144,8 +144,8 @@ class WorkerGroup:
 
     def states(self) -> dict[int, RankState]:
         """Where each process of this session is."""
-        found = {state.rank - self.first: state for state in rank_files.read_states(self.run.path)}
-        return {place: state for place, state in found.items() if 0 <= place < len(self.processes)}
+        states = {state.rank - self.first: state for state in rank_files.read_states(self.run.path)}
+        return {place: state for place, state in states.items() if 0 <= place < len(self.processes)}
 
     def _hung(self, states: Mapping[int, RankState]) -> Hung | None:
         """A process that is where it was for longer than the others' patience, while one of them waits for it."""
@@ -198,9 +198,12 @@ def start(
     run: RunDir, argv: Sequence[str], lock: int, log: BinaryIO, groups: tuple[Cgroup, ...], still_seconds: float
 ) -> WorkerGroup:
     """Start a session's processes, as many as the run's plan says."""
-    launch = run.plan().run.launch
-    environments = _environments(run, launch)
-    processes = [spawn(argv, stdin=lock, stdout=log, stderr=log, environment=one) for one in environments]
+    options = run.plan().run
+    launch = options.launch
+    environments = _environments(run, launch, options.run.device_index)
+    processes = [
+        spawn(argv, stdin=lock, stdout=log, stderr=log, environment=environment) for environment in environments
+    ]
     return WorkerGroup(
         run,
         processes,
@@ -212,7 +215,7 @@ def start(
     )
 
 
-def _environments(run: RunDir, launch: ResolvedLaunchConfig) -> list[dict[str, str]]:
+def _environments(run: RunDir, launch: ResolvedLaunchConfig, device_index: int) -> list[dict[str, str]]:
     """What each process is told: which it is, where it meets the others, which device and how many threads are its own."""
     shared = worker_environment()
     if launch.world == 1:
@@ -238,7 +241,7 @@ def _environments(run: RunDir, launch: ResolvedLaunchConfig) -> list[dict[str, s
         shared["OMP_NUM_THREADS"] = str(max(1, machine_info.num_cpus() // launch.processes))
     return [
         shared
-        | visible_device(place)
+        | visible_device(device_index + place)
         | {
             rank_files.RANK: str(first + place),
             rank_files.LOCAL_RANK: str(place),
@@ -260,5 +263,5 @@ def _interface_to(host: str) -> str:
 
 def _interface_of(address: str) -> str:
     """The name of the interface with an address. That of this machine alone is the only one where all processes are here."""
-    found = (name for name, places in psutil.net_if_addrs().items() if any(p.address == address for p in places))
-    return next(found, "lo")
+    names = (name for name, places in psutil.net_if_addrs().items() if any(p.address == address for p in places))
+    return next(names, "lo")

@@ -79,9 +79,11 @@ def _check_processes(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     if count == AUTO or nodes == AUTO or count * nodes == 1:
         return []
     there = facts.machine.num_devices
-    if not facts.is_on_cpu and count > there:
+    if not facts.is_on_cpu and run.run.device_index + count > there:
         reason = Phrase(N_("{there} GPUs are visible here"), there=there)
-        return [conflict(f"launch.processes={count}", "GPUs", reason, f"--processes {there}")]
+        return [
+            conflict(f"launch.processes={count}", "GPUs", reason, f"--device-index 0 --processes {min(count, there)}")
+        ]
     if parts != AUTO and count * nodes > parts:
         reason = N_("a step was dealt into fewer parts when the run started, so that its result stays the same")
         return [conflict(f"launch.processes={count}", f"launch.parts={parts}", reason, f"--processes {parts}")]

@@ -42,13 +42,13 @@ class Cluster:
 
 def cluster_of(name: str) -> Cluster | None:
     """The devices that are meant; None for a name of one device, or for numbers that none can be."""
-    found = NAME.fullmatch(name.strip())
-    if found is None:
+    match = NAME.fullmatch(name.strip())
+    if match is None:
         return None
-    nodes, each = int(found["nodes"] or 1), int(found["each"] or found["only"])
-    network = int(found["net"] or USUAL_NETWORK)
+    nodes, each = int(match["nodes"] or 1), int(match["each"] or match["only"])
+    network = int(match["net"] or USUAL_NETWORK)
     if not nodes or not each or network not in NETWORKS:
         return None
-    device = found["device"].strip()
+    device = match["device"].strip()
     inside = NVLINK if device.lower().startswith(NVLINK_CARDS) else PCIE
     return Cluster(nodes, each, device, inside, NETWORKS[network], network)

@@ -139,7 +139,7 @@ def causal_loss_bytes(model: ModelInfo, tokens: int, *, size: int, chunk: int | 
 
 def at_the_peak(
     model: ModelInfo,
-    kept: SavedValues,
+    saved: SavedValues,
     num_blocks: int,
     tokens: int,
     *,
@@ -153,10 +153,10 @@ def at_the_peak(
     where a quantized weight is written out. Keys and values of `repeated` tokens are there once more in each block."""
     again = repeated * 2 * size * model.num_key_value_heads * model.head_dim
     blocks = (
-        tokens * num_blocks * size * model.hidden_size if recomputed else tokens * kept.all_blocks + num_blocks * again
+        tokens * num_blocks * size * model.hidden_size if recomputed else tokens * saved.all_blocks + num_blocks * again
     )
-    beside = max(tokens * kept.forward, tokens * kept.back + written_out(model, size, quantization))
-    in_block = beside + (tokens * kept.one_block + again if recomputed else 0)
+    beside = max(tokens * saved.forward, tokens * saved.back + written_out(model, size, quantization))
+    in_block = beside + (tokens * saved.one_block + again if recomputed else 0)
     return (blocks, loss) if loss >= in_block else (blocks + in_block, 0)
 
 

@@ -209,10 +209,10 @@ def _train_parts_on_gpu(
     """The same on a GPU: gradients of earlier micro-batches are there, and what autograd keeps is on top of them."""
     size, blocks = PRECISION_BYTES[kind.precision], max(1, adapted.num_backward_blocks(model))
     trained = trainable_parameters(run, model, adapted.groups(model), num_labels)
-    kept = _saved_on_gpu(run, model, adapted, kind, has_dropout=_has_dropout(run))
+    saved = _saved_on_gpu(run, model, adapted, kind, has_dropout=_has_dropout(run))
     loss = _loss_on_gpu(run, model, step, num_labels=num_labels, kind=kind)
     activations, loss = gpu_memory.at_the_peak(
-        model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=kind.checkpointing,
+        model, saved, blocks, step.tokens, size=size, loss=loss, recomputed=kind.checkpointing,
         quantization=run.model.quantization, repeated=step.repeated,
     )  # fmt: skip
     return {
@@ -354,9 +354,9 @@ def _in_full_on_gpu(
 ) -> MemoryEstimate:
     """The same on a GPU. The optimizer's own step, which transformers fuses unless told otherwise, takes nothing more."""
     trained, blocks = model.num_parameters, model.num_layers + model.num_decoder_layers
-    kept = gpu_memory.saved_in_full(model, blocks, size=size)
+    saved = gpu_memory.saved_in_full(model, blocks, size=size)
     activations, loss = gpu_memory.at_the_peak(
-        model, kept, blocks, step.tokens, size=size, loss=loss, recomputed=recomputed
+        model, saved, blocks, step.tokens, size=size, loss=loss, recomputed=recomputed
     )
     at_the_end = gpu_memory.vocabulary_gradients(model, size)
     if at_the_end > activations + loss:

@@ -92,13 +92,13 @@ def _rows(run: ResolvedConfig, facts: InspectedFacts, cluster: Cluster) -> Itera
     for quantization in dict.fromkeys(("none", run.model.quantization, "4bit")):
         stored = patch(run, {"model.quantization": quantization})
         sizes = _sizes(stored, facts)
-        one = _seconds(sizes, 1, 0.0, 0.0)
+        alone = _seconds(sizes, 1, 0.0, 0.0)
         for strategy, held, moved, seconds in _strategies(sizes, cluster):
             if quantization != "none" and strategy != "ddp":
                 continue  # bitsandbytes' weights are not sharded; read, not run
             yield ScaleRow(
                 strategy=strategy, quantization=quantization, device_bytes=round(held), moved_bytes=round(moved),
-                step_seconds=seconds, times=one / seconds, fits=held <= room,
+                step_seconds=seconds, times=alone / seconds, fits=held <= room,
             )  # fmt: skip
 
 

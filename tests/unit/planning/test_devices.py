@@ -84,3 +84,12 @@ def test_apples_gpu_has_neither_bitsandbytes_nor_loftq(facts: Build, setting: di
     apple = here.model_copy(update={"machine": here.machine.model_copy(update={"probe": probe("mps")})})
     with pytest.raises(ConfigError, match="MPS"):
         make_plan(ask(**setting), apple)
+
+
+def test_processes_take_the_gpus_from_the_one_that_was_named_on(facts: Build) -> None:
+    there = facts(probe=probe("cuda"))
+    there = there.model_copy(update={"machine": there.machine.model_copy(update={"num_devices": 2})})
+    assert make_plan(ask(launch__processes=2), there).run.launch.processes == 2
+    for settings in ({"launch__processes": 3}, {"launch__processes": 2, "run__device_index": 1}):
+        with pytest.raises(ConfigError, match="--device-index 0 --processes 2"):
+            make_plan(ask(**settings), there)

@@ -86,8 +86,8 @@ def _coded(
 ) -> Iterator[TokenizedExample | Problem]:
     """The rows of some examples; what they are before any is cut is kept, unless one of them has a problem."""
     key = _key(chunk, task, rules) if store and rules.tokenizer.digest else ""
-    kept = store.read(key) if store and key else None
-    rows: Sequence[TokenizedExample | Problem] | None = parse(kept, key) if kept is not None else None
+    content = store.read(key) if store and key else None
+    rows: Sequence[TokenizedExample | Problem] | None = parse(content, key) if content is not None else None
     if rows is None:
         rows = list(_CODERS[task](chunk, rules))
         sound = [row for row in rows if isinstance(row, TokenizedExample)]

@@ -92,8 +92,8 @@ def _generate(
     limit = ROWS_WRITTEN_AT_ONCE
     backoff.for_each([group[i : i + limit] for group in groups for i in range(0, len(group), limit)], generate_group)
     model.train(was_training)
-    found = backoff.ranks.union({i: vars(answer) for i, answer in answers.items()})
-    return [GeneratedText(**{**found[i], "ids": tuple(found[i]["ids"])}) for i in range(len(prompts))]
+    gathered = backoff.ranks.union({i: vars(answer) for i, answer in answers.items()})
+    return [GeneratedText(**{**gathered[i], "ids": tuple(gathered[i]["ids"])}) for i in range(len(prompts))]
 
 
 def generation_config(

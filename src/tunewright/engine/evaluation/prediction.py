@@ -53,8 +53,8 @@ def predict(
 
     backoff.for_each(collator.groups(rows), read)
     model.train(was_training)
-    found = backoff.ranks.union({i: vars(prediction) for i, prediction in predictions.items()})
-    return [_restored(found[i]) for i in range(len(rows))]
+    gathered = backoff.ranks.union({i: vars(prediction) for i, prediction in predictions.items()})
+    return [_restored(gathered[i]) for i in range(len(rows))]
 
 
 def _restored(fields: Mapping[str, Any]) -> Prediction:

@@ -87,20 +87,20 @@ class Ranks:
             dist.all_gather(sizes, torch.tensor([own.numel()], device=own.device))
             longest = max(int(size) for size in sizes)
             padded = torch.nn.functional.pad(own, (0, longest - own.numel()))
-            found = [torch.empty_like(padded) for _ in range(self.world)]
-            dist.all_gather(found, padded)
-            texts = [bytes(one[: int(size)].tolist()) for one, size in zip(found, sizes, strict=True)]
+            padded_of_all = [torch.empty_like(padded) for _ in range(self.world)]
+            dist.all_gather(padded_of_all, padded)
+            texts = [row[: int(size)].cpu().numpy().tobytes() for row, size in zip(padded_of_all, sizes, strict=True)]
         return [json.loads(text) for text in texts]
 
     def of_first(self, value: Value) -> Value:
         """What the first process has to say. Raises: PeerLost."""
         return self.gather(value)[FIRST]
 
-    def union(self, found: Mapping[int, Value]) -> dict[int, Value]:
+    def union(self, values: Mapping[int, Value]) -> dict[int, Value]:
         """What all have found, by number, where each has found some. Raises: PeerLost."""
         if self.world == 1:
-            return dict(found)
-        gathered = self.gather({str(number): value for number, value in found.items()})
+            return dict(values)
+        gathered = self.gather({str(number): value for number, value in values.items()})
         return {int(number): value for of_one in gathered for number, value in of_one.items()}
 
     def mine(self, groups: Sequence[Value], costs: Sequence[float]) -> list[Value]:

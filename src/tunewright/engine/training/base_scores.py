@@ -73,7 +73,7 @@ class BaseScores:
         """Keep an evaluation for the next run; left out where a score is no number, or the cache cannot be written."""
         if not all(map(math.isfinite, result.scores.values())):
             return
-        kept = BaseEvaluation(
+        evaluation = BaseEvaluation(
             key=self.path.stem,
             computed=round(time.time(), 3),
             scores=result.scores,
@@ -82,7 +82,7 @@ class BaseScores:
         )
         try:
             with self.run.private():
-                atomic_io.write_cached(self.path, seal_object(self.path, kept.to_stored()))
+                atomic_io.write_cached(self.path, seal_object(self.path, evaluation.to_stored()))
         except OSError as fault:
             logger.warning("the base model's scores are not kept for the next run: %s", fault)
 

@@ -55,16 +55,16 @@ class EvaluationRunner:
         if ranks.of_first(stored is not None):
             return stored
         with PhaseTimer(self.events, f"evaluate_{which}") as timer:
-            known = cache.read() if cache and ranks.is_first else None
-            if ranks.of_first(known is not None) and not ranks.is_first:
+            cached = cache.read() if cache and ranks.is_first else None
+            if ranks.of_first(cached is not None) and not ranks.is_first:
                 return None
-            evaluation = known.result() if known else evaluator.evaluate(model, self.reporter(f"evaluate_{which}"))
+            evaluation = cached.result() if cached else evaluator.evaluate(model, self.reporter(f"evaluate_{which}"))
         loss = evaluation.scores["held_out_loss"]
         if not math.isfinite(loss):
             raise error("E512", when=N_("before") if which == "before" else N_("after"), value=str(loss))
         if not ranks.is_first:
             return None
-        if cache and not known:
+        if cache and not cached:
             cache.write(evaluation)
         self.run.write_test(which, evaluation.samples, evaluation.losses)
         score = EvaluationScore(
@@ -72,7 +72,7 @@ class EvaluationRunner:
             len(evaluation.samples),
             len(evaluation.losses),
             round(timer.seconds, 3),
-            known.computed if known else None,
+            cached.computed if cached else None,
         )
         self.events.write(
             "score", which=which, **{name: value for name, value in vars(score).items() if value is not None}

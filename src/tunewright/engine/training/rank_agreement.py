@@ -46,14 +46,14 @@ def agree_on_start(ranks: Ranks, plan: Plan, model: PeftModel, paths: Sequence[s
 def compare(ranks: Ranks, facts: Mapping[str, object], step: int) -> None:
     """Raises: TrainingError E526 in every process, for each thing in which one differs from the first; PeerLost."""
     hosts = ranks.gather(socket.gethostname())
-    said = ranks.gather({name: str(value) for name, value in facts.items()})
+    facts_of_all = ranks.gather({name: str(value) for name, value in facts.items()})
     problems = [
         Problem("E526", values={
             "what": name, "step": step, "rank": rank, "host": hosts[rank], "value": other.get(name, ""),
             "first_host": hosts[0], "first": value,
         })
-        for rank, other in enumerate(said[1:], 1)
-        for name, value in said[0].items()
+        for rank, other in enumerate(facts_of_all[1:], 1)
+        for name, value in facts_of_all[0].items()
         if other.get(name) != value
     ]  # fmt: skip
     if problems:

@@ -51,7 +51,9 @@ class StepParts:
                     torch.manual_seed(self._seed(step, part, number))
                     of_part += loss(batch)
                 total += of_part
-                sums = [_plus(known, parameter) for known, parameter in zip(sums, trained, strict=True)]
+                sums = [
+                    _plus(total_gradient, parameter) for total_gradient, parameter in zip(sums, trained, strict=True)
+                ]
         computed = time.perf_counter() - begun
         return self._sum(trained, sums, total, computed, num_padding)
 
@@ -67,17 +69,19 @@ class StepParts:
         ranks = self.ranks
         if ranks.heartbeat:
             ranks.heartbeat.computed = computed
-        asked = float(bool(self.stop and self.stop.signal))
+        is_stopping = float(bool(self.stop and self.stop.signal))
         seconds = [computed if rank == ranks.rank else 0.0 for rank in range(ranks.world)]
-        said = torch.tensor([asked, float(padding), *seconds], device=total.device)
-        is_there = torch.tensor([float(one is not None) for one in sums], device=total.device)
-        full = [torch.zeros_like(p) if one is None else one for one, p in zip(sums, trained, strict=True)]
+        flags = torch.tensor([is_stopping, float(padding), *seconds], device=total.device)
+        is_there = torch.tensor([float(gradient is not None) for gradient in sums], device=total.device)
+        full = [
+            torch.zeros_like(p) if gradient is None else gradient for gradient, p in zip(sums, trained, strict=True)
+        ]
         loss = total.reshape(1)
-        ranks.sum([loss, said, is_there, *full])
+        ranks.sum([loss, flags, is_there, *full])
         for parameter, gradient, there in zip(trained, full, is_there.tolist(), strict=True):
             parameter.grad = gradient if there else None
-        asked, padding_sum, *self.seconds = said.tolist()
-        if asked and self.stop:
+        is_stopping, padding_sum, *self.seconds = flags.tolist()
+        if is_stopping and self.stop:
             self.stop.agree()
         return loss[0], round(padding_sum)
 
@@ -86,9 +90,9 @@ class StepParts:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
 
 
-def _plus(known: Tensor | None, parameter: nn.Parameter) -> Tensor | None:
+def _plus(total: Tensor | None, parameter: nn.Parameter) -> Tensor | None:
     """The sum with a part's gradient, which leaves the parameter."""
     gradient, parameter.grad = parameter.grad, None
-    if known is None or gradient is None:
-        return gradient if known is None else known
-    return known.add_(gradient)
+    if total is None or gradient is None:
+        return gradient if total is None else total
+    return total.add_(gradient)

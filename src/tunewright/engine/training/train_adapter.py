@@ -69,16 +69,15 @@ def train(
 
     Raises: DataError; ModelError; TrainingError E501, E511, E512 (not finite), E502, E503 (resume), E507 (stopped,
     checkpoint saved), E509 (stopped, not saved), E510 (the disk refused), E513 (the saved adapter is not the trained one),
-    E526 (processes that differ); PeerLost.
+    E526 (processes that differ), E527 (the first machine is not reached); PeerLost.
     """
     run, events, stop = runner.run, runner.events, runner.stop
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template, run.day())
     store = connect(ranks)
     with PhaseTimer(events, "prepare"):
+        # A machine's rows are prepared once, however long that takes, before anybody waits with a time-out.
         if not ranks.is_first_here:
-            meet(
-                ranks, store
-            )  # a machine's rows are prepared once, however long that takes, before anybody waits with a time-out
+            meet(ranks, store)
         data = prepare(plan, run, tokenizer, runner.reporter("prepare"), writes_files=ranks.is_first)
         if ranks.is_first_here:
             meet(ranks, store)
@@ -108,9 +107,9 @@ def train(
     backoff = BatchSizeBackoff(events.alert, run.info().test_halvings, ranks)
     evaluator = make_evaluator(plan, data, tokenizer, backend, backoff)
     # Where the initialization moved weights out of the base, base and fresh adapter together are the base model.
-    kept = None if initial_weights else base_scores(plan, run, data.key, backend.paths, evaluator)
+    cache = None if initial_weights else base_scores(plan, run, data.key, backend.paths, evaluator)
     with nullcontext(model) if initial_weights else without_adapter(model) as base_model:
-        before = runner.score("before", evaluator, base_model, kept)
+        before = runner.score("before", evaluator, base_model, cache)
     release_memory()
 
     with PhaseTimer(events, "train"):  # 4. train
@@ -131,9 +130,8 @@ def train(
     if ranks.is_first:
         with PhaseTimer(events, "save"), _disk_errors(run, state.global_step):
             save_adapter(model, plan, run, tokenizer, initial_weights, data.baseline)  # 5. save
-            verify_saved_adapter(
-                model, run, initial_weights, replace(evaluator, backoff=BatchSizeBackoff(events.alert))
-            )
+            alone = replace(evaluator, backoff=replace(backoff, ranks=ALONE))
+            verify_saved_adapter(model, run, initial_weights, alone)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return TrainingResult(
         before=before,
