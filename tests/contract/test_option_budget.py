@@ -4,8 +4,8 @@ from tunewright.config.schema_keys import options
 
 # 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen;
 # one more for machines with several GPUs, of which a run takes one; six for runs of several processes
-# and machines.
-BUDGET = 71
+# and machines; one for what a cluster has to be told.
+BUDGET = 72
 
 OPTIONS = [
     "model.name",
@@ -78,6 +78,7 @@ OPTIONS = [
     "launch.node_rank",
     "launch.main",
     "launch.timeout_seconds",
+    "launch.job",
     "fast_paths",
 ]
 

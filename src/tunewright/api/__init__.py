@@ -51,17 +51,21 @@ from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings
 from tunewright.api.system import doctor, environment
 from tunewright.api.training import (
     begin,
+    begun_by_launcher,
     calibrate,
     describe_data,
     follow,
+    go_on,
     plan,
     problems,
     quickstart,
     quickstart_request,
     resume,
+    submit_job,
     train,
     train_loaded,
     wait_for_stop,
+    write_job,
 )
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
@@ -77,6 +81,7 @@ __all__ = [
     "answer_prompts",
     "answer_to_file",
     "begin",
+    "begun_by_launcher",
     "benchmark_lines",
     "calibrate",
     "check_export",
@@ -96,6 +101,7 @@ __all__ = [
     "export_formats",
     "fetch",
     "follow",
+    "go_on",
     "grid",
     "grid_folder",
     "grid_settings",
@@ -131,6 +137,7 @@ __all__ = [
     "serve_checked",
     "stand_in_data",
     "starter",
+    "submit_job",
     "summary",
     "sweep",
     "sweep_settings",
@@ -142,4 +149,5 @@ __all__ = [
     "verify",
     "wait_for_stop",
     "write_file",
+    "write_job",
 ]

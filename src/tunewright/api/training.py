@@ -12,7 +12,8 @@ from tunewright.config.load_config import LoadedConfig
 from tunewright.data.examples.formats import Format
 from tunewright.errors import Problem, errors_of
 from tunewright.i18n import N_, Phrase
-from tunewright.launch import calibration, in_process, quickstart_tasks, start_run
+from tunewright.launch import calibration, in_process, jobs, quickstart_tasks, restarted, start_run
+from tunewright.launch.jobs import WrittenJob
 from tunewright.planning.check_config import conflict
 from tunewright.planning.run_plan import Plan
 from tunewright.reporting import SILENT, Reporter
@@ -60,6 +61,30 @@ def begin(loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Re
     run = start_run.create(loaded, plan, force=force, reporter=reporter)
     start_run.launch(run)
     return run
+
+
+def write_job(loaded: LoadedConfig, on: str, *, reporter: Reporter = SILENT) -> WrittenJob:
+    """Write the job by which a launcher, `slurm`, `skypilot` or `k8s`, trains a config on `launch.nodes` machines.
+
+    Raises: ConfigError E103, E109, E115; every error of model and data.
+    """
+    return jobs.write(loaded, on, reporter=reporter)
+
+
+def submit_job(job: WrittenJob) -> None:
+    """Hand a written job to its launcher. Raises: TrainingError E531, E532."""
+    jobs.submit(job)
+
+
+def begun_by_launcher(loaded: LoadedConfig) -> TrainedRun | None:
+    """The run that this job began before its launcher started it again; None otherwise."""
+    run = restarted.begun(loaded)
+    return TrainedRun(run) if run else None
+
+
+def go_on(run: TrainedRun, loaded: LoadedConfig) -> None:
+    """Go on with it in the background, if it has not finished. Raises: TrainingError E502, E505."""
+    restarted.go_on(run.dir, loaded)
 
 
 def follow(run: RunDir, *, from_start: bool = True) -> Iterator[Event | None]:
@@ -120,11 +145,15 @@ def _train_to_end(
         reason = N_("this is one process")
         fix = "launch={'processes': 1}"
         raise errors_of([conflict(f"launch.processes={loaded.run.launch.processes}", "inline_process", reason, fix)])
-    run = start_run.create(loaded, plan(loaded), force=False, reporter=SILENT)
+    before = None if is_inline else restarted.begun(loaded)
+    run = before or start_run.create(loaded, plan(loaded), force=False, reporter=SILENT)
     if is_inline:
         in_process.work(run, callbacks)
     else:
-        start_run.launch(run)
+        if before:
+            restarted.go_on(before, loaded)
+        else:
+            start_run.launch(run)
         for event in follow(run):
             if event:
                 on_event(event)

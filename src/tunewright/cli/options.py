@@ -49,6 +49,14 @@ MainFlag = Annotated[
     str | None,
     typer.Option("--main", metavar="HOST:PORT", help=_("Where the first machine is reached by all: HOST:PORT.")),
 ]
+OnFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="LAUNCHER",
+        help=_("Write the job for `slurm`, `skypilot` or `k8s` that starts this on --nodes machines, and submit it."),
+    ),
+]
 PriceFlag = Annotated[
     float | None,
     typer.Option(
@@ -112,6 +120,7 @@ WithBaseFlag = Annotated[
     ),
 ]
 YAML = (".yaml", ".yml")
+COUNTS = ("processes", "nodes")  # numbers, or `auto`
 
 
 def load_config_from_flags(
@@ -141,7 +150,13 @@ def training(flags: dict[str, object], **short: Any) -> dict[str, object]:
     """The flags of a training by dotted path; `short` are those with the same short names in Python."""
     from tunewright.config.shortcuts import paths_of
 
-    return {**flags, **paths_of(short | {"method": flags["method"]})}
+    counts = {name: _count(short[name]) for name in COUNTS if short.get(name)}
+    return {**flags, **paths_of(short | counts | {"method": flags["method"]})}
+
+
+def _count(text: str) -> int | str:
+    """The number that was typed, or the word in its place."""
+    return int(text) if text.isdecimal() else text
 
 
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:

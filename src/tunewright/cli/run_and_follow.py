@@ -40,6 +40,11 @@ def run(
     """
     from tunewright import api
 
+    if begun := api.begun_by_launcher(loaded):
+        last_seq = begun.last_seq
+        api.go_on(begun, loaded)
+        see_resumed(begun, last_seq, detach=detach, is_json=is_json, is_quiet=is_quiet, is_verbose=is_verbose)
+        return
     planned = plan(loaded, is_quiet=is_quiet)
     channel = console.err()
     if not is_quiet:
@@ -57,6 +62,17 @@ def run(
         plan_summary.labelled(channel, _("Run"), text.format(path=plan_summary.shorten(started.path)))
     code = live_display.see_through(started, is_quiet=is_quiet, is_verbose=is_verbose, is_json=is_json)
     finish(started, code, is_json=is_json, is_quiet=is_quiet, repeated=repeated, is_demo=is_demo)
+
+
+def see_resumed(
+    resumed: "TrainedRun", last_seq: int, *, detach: bool, is_json: bool, is_quiet: bool, is_verbose: bool
+) -> None:
+    """Show a run that goes on, from after the event `last_seq` to its end. Raises: typer.Exit."""
+    if detach:
+        announce(resumed, is_json=is_json, is_quiet=is_quiet)
+        return
+    code = live_display.see_through(resumed, is_quiet=is_quiet, is_verbose=is_verbose, is_json=is_json, after=last_seq)
+    finish(resumed, code, is_json=is_json, is_quiet=is_quiet)
 
 
 def announce(started: "TrainedRun", *, is_json: bool, is_quiet: bool) -> None:

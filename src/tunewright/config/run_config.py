@@ -6,7 +6,7 @@ What the plan makes of it is `ResolvedConfig` (config/resolved_config.py).
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunewright.config.deprecated_keys import refused
@@ -58,6 +58,7 @@ FREE = frozenset(
         "launch.node_rank",
         "launch.main",
         "launch.timeout_seconds",
+        "launch.job",
     }
 )
 APPLIED = frozenset(
@@ -345,6 +346,12 @@ class LaunchConfig(Section):
         description=N_(
             "How long a process may stay where it is while others wait for it, or ten of its steps if that is longer; then all "
             "are started again from the last checkpoint."
+        ),
+    )
+    job: dict[Text, JsonValue] = Field(
+        default_factory=dict,
+        description=N_(
+            "What `train --on` writes into the job besides its own, in the words of Slurm, SkyPilot or Kubeflow: {partition: gpu}."
         ),
     )
 

@@ -6,8 +6,14 @@ Read with `--nodes auto` alone: of an allocation of several machines one may be 
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
+
+from tunewright.config.load_config import patch
+from tunewright.config.run_config import RunConfig
+from tunewright.config.section import AUTO
 
 PORT = 29500  # torchrun's
+PORTS = 1000  # jobs of Slurm that share a machine take ports of their own
 FIRST_OF_LIST = re.compile(r"([^,\[]+)(?:\[(\d+))?")
 
 
@@ -20,13 +26,27 @@ def node_of(environment: Mapping[str, str] = os.environ) -> dict[str, object] | 
     return None
 
 
+def placed(run: RunConfig, environment: Mapping[str, str] = os.environ) -> RunConfig:
+    """The config on this machine: `--nodes auto` as its launcher says, and a folder beside the first machine's for each other one,
+    as they may share a disk.
+    """
+    if run.launch.nodes != AUTO:
+        return run
+    node = node_of(environment) or {"launch.nodes": 1}
+    number = node.get("launch.node_rank")
+    if number and run.run.output_dir:
+        node["run.output_dir"] = f"{Path(run.run.output_dir)}-node{number}"
+    return patch(run, node)
+
+
 def _slurm(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
     """SLURM_NODEID is set for each task of `srun`; the list of nodes is written as a[01-03],b7."""
     if "SLURM_NODEID" not in environment or "SLURM_NNODES" not in environment:
         return None
     first = FIRST_OF_LIST.match(environment.get("SLURM_JOB_NODELIST", ""))
     host = first[1] + (first[2] or "") if first else "localhost"
-    return environment["SLURM_NNODES"], environment["SLURM_NODEID"], f"{host}:{PORT}"
+    port = PORT + int(environment.get("SLURM_JOB_ID", "0")) % PORTS
+    return environment["SLURM_NNODES"], environment["SLURM_NODEID"], f"{host}:{port}"
 
 
 def _skypilot(environment: Mapping[str, str]) -> tuple[str, str, str] | None:

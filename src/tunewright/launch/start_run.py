@@ -9,7 +9,6 @@ from pathlib import Path
 from tunewright.config import load_config
 from tunewright.config.dotted_paths import value_at
 from tunewright.config.run_config import CHANGEABLE, RunConfig
-from tunewright.config.section import AUTO
 from tunewright.errors import Problem, TrainingError, error, system_faults
 from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
@@ -17,7 +16,7 @@ from tunewright.inspection.machine_info import read_factor, versions
 from tunewright.inspection.visible_device import visible_device
 from tunewright.launch.devices import Device
 from tunewright.launch.inspect_inputs import inspect, originals_of
-from tunewright.launch.nodes import node_of
+from tunewright.launch.nodes import placed
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
 from tunewright.planning.cluster import cluster_of
@@ -55,10 +54,7 @@ def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, rep
     """
     if loaded.run.run.output_dir:
         output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
-    config = loaded.run
-    if config.launch.nodes == AUTO:
-        config = load_config.patch(config, node_of() or {"launch.nodes": 1})
-    inputs = inspect(config, reporter=reporter, is_measured=device is None)
+    inputs = inspect(placed(loaded.run), reporter=reporter, is_measured=device is None)
     run = with_absolute_paths(inputs.run)
     facts = inputs.facts
     check_patterns(run, facts.model)
@@ -84,7 +80,7 @@ def create(loaded: load_config.LoadedConfig, plan: Plan, *, force: bool, reporte
         _check_room(plan)
     fetch_weights(plan.run.model.name, plan.run.model.revision, offline=plan.run.run.offline, reporter=reporter)
     plan = _with_contents(plan, reporter)
-    name = plan.run.run.name or _default_name(plan)
+    name = plan.run.run.name or default_name(plan.run)
     folder = Path(place).expanduser() if place else run_dir.new_folder(name, run_dir.runs_root())
     config = load_config.patch(with_absolute_paths(loaded.run), {"run.output_dir": None})
     files = {
@@ -139,9 +135,10 @@ def with_absolute_paths(run: RunConfig) -> RunConfig:
     return load_config.patch(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
 
 
-def _default_name(plan: Plan) -> str:
-    stem = Path(plan.run.data.train).stem or "data"
-    words = f"{Path(plan.run.model.name).name}-{stem}".lower()
+def default_name(run: RunConfig) -> str:
+    """Model and data, as the name of a folder."""
+    stem = Path(run.data.train).stem or "data"
+    words = f"{Path(run.model.name).name}-{stem}".lower()
     clean = "".join(char if char.isascii() and (char.isalnum() or char in ".-") else "-" for char in words)
     return clean.strip("-.")[:48] or "run"
 
@@ -268,7 +265,9 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> 
     """Raises: TrainingError E505 if the state is a live one, E502 for what cannot be changed; ConfigError E116."""
     if state in LIVE:
         raise run_dir.owned(run)
-    if state == "finished":
+    if (
+        state == "finished" and not run.plan().run.launch.node_rank
+    ):  # another machine goes along as often as the first one asks
         raise error("E116", state=Phrase(state), verb="resume", needed=N_("stopped, failed or lost"), name=run.name)
     refused = [path for path in changes if path not in CHANGEABLE]
     if refused:

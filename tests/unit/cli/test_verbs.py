@@ -91,6 +91,15 @@ def test_a_plan_writes_no_run_and_names_the_command_that_does(
     assert not worked
 
 
+def test_numbers_of_processes_and_machines_are_numbers(tw, model: Path, rows: Path) -> None:
+    plan = tw("plan", str(model), "my.jsonl", "--processes", "2", "--json").json
+    assert {"path": "launch.processes", "value": 2}.items() <= next(
+        choice for choice in plan["choices"] if choice["path"] == "launch.processes"
+    ).items()
+    assert "--main HOST:29500" in tw("train", str(model), "my.jsonl", "--nodes", "2", "--json").out
+    assert "E103" in tw("plan", str(model), "my.jsonl", "--processes", "two").err
+
+
 def test_a_plan_that_does_not_fit_exits_with_3(tw, model: Path, rows: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"total": 2**24, "available": 2**24})())
     assert tw("plan", str(model), "my.jsonl").code == 3

@@ -209,11 +209,7 @@ def resume(
     last_seq = api.open_run(run).last_seq
     chosen = (*(sets or ()), *([f"launch.processes={processes}"] if processes else []))
     resumed = api.TrainedRun(api.resume(run, chosen))
-    if detach:
-        run_and_follow.announce(resumed, is_json=as_json, is_quiet=quiet)
-        return
-    code = live_display.see_through(resumed, is_quiet=quiet, is_verbose=verbose, is_json=as_json, after=last_seq)
-    run_and_follow.finish(resumed, code, is_json=as_json, is_quiet=quiet)
+    run_and_follow.see_resumed(resumed, last_seq, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
 
 
 def remove(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import options, run_and_follow
+from tunewright.cli import options, run_and_follow, written_job
 from tunewright.cli.commands import plan as planning
 from tunewright.i18n import _
 
@@ -34,12 +34,14 @@ def train(
     nodes: options.NodesFlag = None,
     node_rank: options.NodeRankFlag = None,
     main: options.MainFlag = None,
+    on: options.OnFlag = None,
     sets: options.SetFlag = None,
     offline: options.OfflineFlag = False,
     force: options.ForceFlag = False,
     detach: options.DetachFlag = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help=_("Only show the plan; the same as `tunewright plan`."))
+        bool,
+        typer.Option("--dry-run", help=_("Only show the plan, as `tunewright plan`; with --on only write the job.")),
     ] = False,
     as_json: options.JsonFlag = False,
     quiet: options.QuietFlag = False,
@@ -62,6 +64,9 @@ def train(
         offline=offline,
     )
     loaded = options.load_config_from_flags(inputs, sets, flags)
+    if on:
+        written_job.write_and_submit(loaded, on, is_dry=dry_run, is_json=as_json, is_quiet=quiet)
+        return
     if dry_run:
         ready = planning.training(context, inputs)
         planning.show_plan(loaded, ready, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
