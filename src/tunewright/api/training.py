@@ -63,16 +63,16 @@ def begin(loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Re
     return run
 
 
-def write_job(loaded: LoadedConfig, on: str, *, reporter: Reporter = SILENT) -> WrittenJob:
-    """Write the job by which a launcher, `slurm`, `skypilot` or `k8s`, trains a config on `launch.nodes` machines.
+def write_job(loaded: LoadedConfig, on: str, *, force: bool = False, reporter: Reporter = SILENT) -> WrittenJob:
+    """Write the job by which a launcher, `slurm`, `skypilot`, `k8s` or `ray`, trains a config on `launch.nodes` machines.
 
     Raises: ConfigError E103, E109, E115; every error of model and data.
     """
-    return jobs.write(loaded, on, reporter=reporter)
+    return jobs.write(loaded, on, force=force, reporter=reporter)
 
 
 def submit_job(job: WrittenJob) -> None:
-    """Hand a written job to its launcher. Raises: TrainingError E531, E532."""
+    """Hand a written job to its launcher. Raises: TrainingError E531, E532; ExportError E601."""
     jobs.submit(job)
 
 

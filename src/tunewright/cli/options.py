@@ -54,7 +54,9 @@ OnFlag = Annotated[
     typer.Option(
         "--on",
         metavar="LAUNCHER",
-        help=_("Write the job for `slurm`, `skypilot` or `k8s` that starts this on --nodes machines, and submit it."),
+        help=_(
+            "Write the job for `slurm`, `skypilot`, `k8s` or `ray` that starts this on --nodes machines, and submit it."
+        ),
     ),
 ]
 PriceFlag = Annotated[

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from tunewright.config.load_config import LoadedConfig
 
 
-def write_and_submit(loaded: "LoadedConfig", on: str, *, is_dry: bool, is_json: bool, is_quiet: bool) -> None:
+def write_and_submit(
+    loaded: "LoadedConfig", on: str, *, force: bool, is_dry: bool, is_json: bool, is_quiet: bool
+) -> None:
     """Write the job, print it, and submit it unless `is_dry`. Raises: the errors of `api.write_job` and `api.submit_job`."""
     from tunewright import api
 
     with live_display.meter(_("Inspecting the data"), is_quiet=is_quiet) as reporter:
-        job = api.write_job(loaded, on, reporter=reporter)
+        job = api.write_job(loaded, on, force=force, reporter=reporter)
     if not is_json and not is_quiet:
         for line in job.text.splitlines():
             console.out().line(line)

@@ -351,7 +351,7 @@ class LaunchConfig(Section):
     job: dict[Text, JsonValue] = Field(
         default_factory=dict,
         description=N_(
-            "What `train --on` writes into the job besides its own, in the words of Slurm, SkyPilot or Kubeflow: {partition: gpu}."
+            "What `train --on` also writes into the job, in the words of the launcher: {partition: gpu} for Slurm."
         ),
     )
 

@@ -102,7 +102,7 @@ def skypilot(job: Job) -> str:
         "name": job.title,
         "num_nodes": job.config.launch.nodes,
         "file_mounts": {carried(path, file): str(file) for path, file in job.files.items()},
-        "run": shlex.join(["tunewright", *job.words]) + "\n",
+        "run": shlex.join(["tunewright", *job.words]),
     }
     return _yaml(_merged({key: value for key, value in task.items() if value}, said))
 
@@ -140,6 +140,14 @@ def kubeflow(job: Job) -> str:
     if problems:
         raise errors_of(problems)
     return _yaml(whole)
+
+
+def ray(job: Job) -> str:
+    """What extras/ray_starter.py takes: how many machines, what is taken of each, and the command."""
+    ours = {"nodes": job.config.launch.nodes, "resources": {"CPU": 1}}
+    return _yaml(
+        _merged(ours, job.config.launch.job) | {"command": [sys.executable, "-P", "-m", "tunewright", *job.words]}
+    )
 
 
 def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any], place: str = "launch.job") -> dict[str, Any]:

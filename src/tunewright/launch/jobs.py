@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +30,7 @@ from tunewright.launch.start_run import default_name, files_of, with_absolute_pa
 from tunewright.planning.check_config import conflict
 from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, output_targets, run_dir
-from tunewright.security import spawn
+from tunewright.security import command, spawn
 
 # What the command says in words of its own, and what concerns the job alone.
 NAMED = ("model.name", "data.train", "run.output_dir", "launch.nodes", "launch.job")
@@ -40,13 +41,15 @@ STDIN, STDERR = 0, 2
 @dataclass(frozen=True)
 class Launcher:
     """What starts jobs: how its files end and are written, the command that takes one, and where its machines have model and
-    data from: the disk that they share with this one, copies of what is here, or a place of their own.
+    data from: the disk that they share with this one, copies of what is here, or a place of their own. `package` is one that
+    the command needs here.
     """
 
     ending: str
     text: Callable[[Job], str]
     submit: tuple[str, ...]
     files: Literal["shared", "copied", "own"]
+    package: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,20 @@ class WrittenJob:
     submit: tuple[str, ...]
     output: str
     is_shared: bool
+    package: str
 
 
 LAUNCHERS: Mapping[str, Launcher] = {
     "slurm": Launcher(".sbatch", job_files.slurm, ("sbatch",), "shared"),
     "skypilot": Launcher(".sky.yaml", job_files.skypilot, ("sky", "launch"), "copied"),
     "k8s": Launcher(".k8s.yaml", job_files.kubeflow, ("kubectl", "create", "-f"), "own"),
+    "ray": Launcher(".ray.yaml", job_files.ray, tuple(command("tunewright.extras.ray_starter")), "shared", "ray"),
 }
 
 
 @system_faults()
-def write(loaded: LoadedConfig, on: str, *, reporter: Reporter) -> WrittenJob:
-    """Write the job that trains a config on `launch.nodes` machines.
+def write(loaded: LoadedConfig, on: str, *, force: bool, reporter: Reporter) -> WrittenJob:
+    """Write the job that trains a config on `launch.nodes` machines, with `force` even if its plan does not fit them.
 
     Model and data that are here are looked at before, so that their errors come now and not when the job's turn has come; what
     machines that share this one's disks would have to download is downloaded here, as they often have no network.
@@ -83,8 +88,10 @@ def write(loaded: LoadedConfig, on: str, *, reporter: Reporter) -> WrittenJob:
     place = run.run.output_dir
     folder = Path(place) if place else run_dir.new_folder(run.run.name or default_name(run), Path(root.name))
     path = root / f"{folder.name}{launcher.ending}"
-    there = _as_seen_there(loaded, launcher, folder)
-    job = Job(folder.name, path, there, tuple(_words(there, loaded)), files_of(run))
+    files = {option: file.resolve() for option, file in files_of(run).items()}
+    there = _as_seen_there(loaded, launcher, folder, files)
+    words = (*_words(there, loaded), *(["--force"] if force else []))
+    job = Job(folder.name, path, there, words, files)
     text = launcher.text(job)
     if launcher.files != "own":
         inspect(run, reporter=reporter, is_measured=False)
@@ -92,15 +99,18 @@ def write(loaded: LoadedConfig, on: str, *, reporter: Reporter) -> WrittenJob:
         fetch_weights(run.model.name, run.model.revision, offline=run.run.offline, reporter=reporter)
     atomic_io.make_folder(root)
     atomic_io.write_text(output_targets.output_file(path, is_ours=_is_job), text)
-    command = (*launcher.submit, str(path))
-    return WrittenJob(path, text, command, str(there.run.output_dir), launcher.files == "shared")
+    output, is_shared = str(there.run.output_dir), launcher.files == "shared"
+    return WrittenJob(path, text, (*launcher.submit, str(path)), output, is_shared, launcher.package)
 
 
+@system_faults()
 def submit(job: WrittenJob) -> None:
     """Hand a job to its launcher's tool, which may ask; what it says goes to the terminal.
 
-    Raises: TrainingError E531 where the tool is not there, E532 where it refuses the job.
+    Raises: TrainingError E531 where the tool is not there, E532 where it refuses the job; ExportError E601 without its package.
     """
+    if job.package and find_spec(job.package) is None:
+        raise error("E601", what=f"--on {job.package}", extra=job.package)
     tool, *arguments = job.submit
     values = {"tool": tool, "path": str(job.path), "command": shlex.join(job.submit)}
     program = shutil.which(tool)
@@ -133,7 +143,7 @@ def _is_job(path: Path) -> bool:
     return job_files.HEAD in path.read_text(encoding="utf-8", errors="replace")
 
 
-def _as_seen_there(loaded: LoadedConfig, launcher: Launcher, folder: Path) -> RunConfig:
+def _as_seen_there(loaded: LoadedConfig, launcher: Launcher, folder: Path, files: Mapping[str, Path]) -> RunConfig:
     """The config with the paths of a launcher's machines, and the run's folder."""
     run = loaded.run
     if launcher.files == "shared":
@@ -143,7 +153,7 @@ def _as_seen_there(loaded: LoadedConfig, launcher: Launcher, folder: Path) -> Ru
         return load_config.patch(with_absolute_paths(run), changes)
     if launcher.files == "copied":
         is_whole = folder.is_absolute() or folder.parts[0] == "~"
-        changes = {path: job_files.carried(path, file) for path, file in files_of(run).items()}
+        changes = {path: job_files.carried(path, file) for path, file in files.items()}
         return load_config.patch(run, changes | {"run.output_dir": str(folder if is_whole else Path("~") / folder)})
     return run
 

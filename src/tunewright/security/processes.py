@@ -17,6 +17,7 @@ MODULES = (
     "tunewright.engine.lean_start",
     "tunewright.engine.session_server",
     "tunewright.extras.session_worker",
+    "tunewright.extras.ray_starter",
     "tunewright.extras.lm_eval.harness_worker",
     "tunewright.extras.export.scale_worker",
     "tunewright.extras.export.quantize_worker",

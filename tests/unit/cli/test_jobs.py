@@ -22,6 +22,7 @@ SAID: dict[str, list[str]] = {
         "-o", "/runs/shop", "--set",
         "launch.job={spec: {trainer: {image: here/tunewright, resourcesPerNode: {limits: {nvidia.com/gpu: 8}}}}}",
     ],
+    "ray": ["-o", "runs/shop", "--set", "launch.job.resources={CPU: 16, GPU: 8}"],
 }  # fmt: skip
 OPTIONS = ("--nodes", "2", "--processes", "8", "--lr", "2e-4", "--set", "data.system=Answer: 'yes' or 1.")
 
@@ -45,9 +46,9 @@ def test_the_command_asks_for_what_was_asked_for(tw: Run, model: Path, rows: Pat
         "task": "causal_lm", "data.split": "1", "launch.processes": "auto", "data.holdout": 0.5, "launch.job": {"setup": "x"},
     }  # fmt: skip
     asked = api.load(named={"model.name": str(model), "data.train": str(rows), "launch.nodes": 2, **sets})
-    job = jobs.write(asked, "skypilot", reporter=SILENT)
+    job = jobs.write(asked, "skypilot", force=True, reporter=SILENT)
     words = shlex.split(yaml.safe_load(job.text)["run"])
-    assert words[:2] == ["tunewright", "train"] and words[-4:] == ["--nodes", "auto", "-o", job.output]
+    assert words[:2] == ["tunewright", "train"] and words[-5:] == ["--nodes", "auto", "-o", job.output, "--force"]
     again = api.load(
         named={"model.name": words[2], "data.train": words[3]},
         sets=[words[place + 1] for place, word in enumerate(words) if word == "--set"],
@@ -70,6 +71,7 @@ def test_the_command_asks_for_what_was_asked_for(tw: Run, model: Path, rows: Pat
         (["--on", "slurm", "--nodes", "2", "--set", 'launch.job={comment: "a\\nrm x"}'], "E103", "launch.job.comment"),
         (["--on", "skypilot", "--nodes", "2"], "E109", "launch.job.setup"),
         (["--on", "skypilot", "--nodes", "2", "--set", "launch.job={setup: x, file_mounts: x}"], "E103", "file_mounts"),
+        (["--on", "ray", "--nodes", "2", "--set", "launch.job.resources=8"], "E103", "launch.job.resources"),
         (["--on", "k8s", "--nodes", "2", "-o", "/r"], "E109", "trainer.image"),
         (["--on", "k8s", "--nodes", "2", "--set", "launch.job.spec.trainer.image=x"], "E109", "-o /VOLUME/NAME"),
     ],

@@ -96,7 +96,7 @@ def test_numbers_of_processes_and_machines_are_numbers(tw, model: Path, rows: Pa
     assert {"path": "launch.processes", "value": 2}.items() <= next(
         choice for choice in plan["choices"] if choice["path"] == "launch.processes"
     ).items()
-    assert "--main HOST:29500" in tw("train", str(model), "my.jsonl", "--nodes", "2", "--json").out
+    assert "--main HOST:29500" in tw("train", str(model), "my.jsonl", "--nodes", "2", "--json").err
     assert "E103" in tw("plan", str(model), "my.jsonl", "--processes", "two").err
 
 

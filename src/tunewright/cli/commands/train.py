@@ -65,7 +65,7 @@ def train(
     )
     loaded = options.load_config_from_flags(inputs, sets, flags)
     if on:
-        written_job.write_and_submit(loaded, on, is_dry=dry_run, is_json=as_json, is_quiet=quiet)
+        written_job.write_and_submit(loaded, on, force=force, is_dry=dry_run, is_json=as_json, is_quiet=quiet)
         return
     if dry_run:
         ready = planning.training(context, inputs)
