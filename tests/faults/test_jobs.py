@@ -54,8 +54,11 @@ def cluster(tmp_path: Path) -> dict[str, str]:
 
 
 def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def submitted(words: list[str], cluster: dict[str, str], folder: Path) -> psutil.Process:

@@ -105,18 +105,22 @@ def write(loaded: LoadedConfig, on: str, *, force: bool, reporter: Reporter) -> 
 
 @system_faults()
 def submit(job: WrittenJob) -> None:
-    """Hand a job to its launcher's tool, which may ask; what it says goes to the terminal.
+    """Hand a job to its launcher's tool and wait for that; it may ask, and what it says goes to the terminal.
 
-    Raises: TrainingError E531 where the tool is not there, E532 where it refuses the job; ExportError E601 without its package.
+    Raises: TrainingError E531 where the tool is not there, E532 where it ends with an error; ExportError E601 without its package.
     """
     if job.package and find_spec(job.package) is None:
         raise error("E601", what=f"--on {job.package}", extra=job.package)
     tool, *arguments = job.submit
-    values = {"tool": tool, "path": str(job.path), "command": shlex.join(job.submit)}
+    values = {"tool": Path(tool).name, "path": str(job.path), "command": shlex.join(job.submit)}
     program = shutil.which(tool)
     if program is None:
         raise error("E531", **values)
-    code = spawn([program, *arguments], stdin=STDIN, stdout=STDERR, stderr=STDERR).wait()
+    process = spawn([program, *arguments], stdin=STDIN, stdout=STDERR, stderr=STDERR)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        code = process.wait()  # it was told, too, and may have something to end
     if code:
         raise error("E532", code=code, **values)
 
