@@ -243,10 +243,12 @@ class Supervisor:
             return RunEnd("finished", 0)  # the result is on the first machine
         if short:
             return self._failed(nothing_left(self.run, short), short.step)
+        if isinstance(last, FailedEvent) and last.was_stopped:
+            return RunEnd("stopped", last.exit_code, last.problems)
         if isinstance(last, FailedEvent) and self.workers and self.workers.rank != rank_files.FIRST:
             return self._failed(last.problems, step)
         if isinstance(last, FailedEvent):
-            return RunEnd("stopped" if last.was_stopped else "failed", last.exit_code, last.problems)
+            return RunEnd("failed", last.exit_code, last.problems)
         if code < 0 and (self.stops or -code in ASKED_TO_END):
             problem = Problem("E509", values={"step": step, "name": self.run.name})
             return RunEnd("stopped", problem.entry.exit_code, [problem])

@@ -120,6 +120,13 @@ def test_the_tool_is_given_the_job(sbatch: Path, tw: Run, model: Path, rows: Pat
     assert ended.out == job.read_text()
 
 
+def test_ray_is_an_optional_part(tw: Run, model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "find_spec", lambda name: None)
+    ended = tw("train", str(model), rows.name, *OPTIONS, *SAID["ray"], "--on", "ray")
+    assert ended.code == 5 and "E601" in ended.err and ".[ray]" in ended.err
+    assert (rows.parent / "runs/shop.ray.yaml").is_file()
+
+
 def test_a_file_of_somebody_else_stays(tw: Run, model: Path, rows: Path) -> None:
     job = rows.parent / "runs/shop.sbatch"
     job.parent.mkdir()
