@@ -12,6 +12,8 @@ from tunewright.config.load_config import patch
 from tunewright.config.run_config import RunConfig
 from tunewright.config.section import AUTO
 
+# What `--nodes auto` finds, which may be something else at each start.
+PLACE = ("launch.nodes", "launch.node_rank", "launch.main")
 PORT = 29500  # torchrun's
 PORTS = 1000  # jobs of Slurm that share a machine take ports of their own
 FIRST_OF_LIST = re.compile(r"([^,\[]+)(?:\[(\d+))?")
@@ -22,7 +24,7 @@ def node_of(environment: Mapping[str, str] = os.environ) -> dict[str, object] | 
     for node in (_slurm(environment), _skypilot(environment), _kubeflow(environment)):
         if node:
             count, rank, main = node
-            return {"launch.nodes": int(count), "launch.node_rank": int(rank), "launch.main": main}
+            return dict(zip(PLACE, (int(count), int(rank), main), strict=True))
     return None
 
 

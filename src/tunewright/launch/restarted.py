@@ -6,13 +6,10 @@ from tunewright.config.dotted_paths import options_of, value_at
 from tunewright.config.load_config import LoadedConfig, load, patch
 from tunewright.config.run_config import RunConfig
 from tunewright.config.section import AUTO
-from tunewright.launch.nodes import node_of, placed
+from tunewright.launch.nodes import PLACE, node_of, placed
 from tunewright.launch.start_run import resume, with_absolute_paths
 from tunewright.rundir import file_names
 from tunewright.rundir.run_dir import RunDir, is_run
-
-# Which machine this is and where the first one is may be others at each start.
-PLACE = ("launch.nodes", "launch.node_rank", "launch.main")
 
 
 def begun(loaded: LoadedConfig) -> RunDir | None:

@@ -16,7 +16,7 @@ from tunewright.inspection.machine_info import read_factor, versions
 from tunewright.inspection.visible_device import visible_device
 from tunewright.launch.devices import Device
 from tunewright.launch.inspect_inputs import inspect, originals_of
-from tunewright.launch.nodes import placed
+from tunewright.launch.nodes import PLACE, placed
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
 from tunewright.planning.cluster import cluster_of
@@ -283,9 +283,8 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
     config = load_config.load(config=run.file(file_names.CONFIG)).run
     changed = load_config.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
-    changed_run = load_config.patch(
-        changed, {path: value_at(plan.run, path) for path in (*SEEN_IN_DATA, *AT_THE_START)}
-    )
+    kept = {path: value_at(plan.run, path) for path in (*SEEN_IN_DATA, *AT_THE_START, *PLACE) if path not in changes}
+    changed_run = load_config.patch(changed, kept)
     detected = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
     factor = read_factor(factor_key(changed_run, plan.facts))
     new = make_plan(changed_run, plan.facts, origins, detected, factor)

@@ -72,12 +72,20 @@ def test_it_goes_on_elsewhere(begin: Begin, tmp_path: Path, monkeypatch: pytest.
     """Slurm gives a job that it requeues other machines; the parts of a step stay as many as they were."""
     on_node(monkeypatch, 0)
     run = begin("stopped")
-    for nodes, names, main in (("1", "c", "c:29507"), ("2", "d,e", "d:29507")):
+    for nodes, names, main in (("2", "b,c", "b:29507"), ("1", "c", "c:29507"), ("2", "d,e", "d:29507")):
         on_node(monkeypatch, 0, SLURM_NNODES=nodes, SLURM_JOB_NODELIST=names)
         restarted.go_on(run, command(tmp_path))
         run.update_info(state="stopped")
         launch = run.plan().run.launch
         assert (launch.nodes, launch.main, launch.parts) == (int(nodes), main, 2)
+
+
+def test_a_person_may_change_it_too(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_node(monkeypatch, 1)
+    run = begin("stopped")
+    start_run.resume(run, {"train.logging_steps": 5})
+    plan = run.plan().run
+    assert (plan.train.logging_steps, plan.launch.nodes, plan.launch.node_rank) == (5, 2, 1)
 
 
 def test_a_run_that_is_finished_is_left_alone(begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
