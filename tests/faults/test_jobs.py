@@ -101,11 +101,12 @@ def test_a_job_is_one_process_with_two_parts_to_the_bit_and_goes_on_where_slurm_
         process.send_signal(signal.SIGTERM)
     see_through(job)
     assert (first.state(), second.state()) == ("stopped", "stopped"), log.read_text()
+    assert "what is saved is on the first machine" in log.read_text()
     stopped_at = max(event.step for event in first.read_events())
 
     see_through(submitted(["sbatch", "runs/job.sbatch"], cluster, tmp_path))
     assert (first.state(), second.state()) == ("finished", "finished"), log.read_text() + said(first) + said(second)
-    assert stopped_at < 64
+    assert stopped_at < 64 and "the result is on the first machine" in log.read_text()
     assert fingerprint(first) == fingerprint(one)
     see_through(submitted(["sbatch", "runs/job.sbatch"], cluster, tmp_path))
     assert fingerprint(first) == fingerprint(one), "a third start finds nothing left to do"

@@ -259,6 +259,9 @@ def say_why(run: "TrainedRun") -> None:
 
 
 def _say_stopped(run: "TrainedRun", view: ProgressView, channel: Channel) -> None:
+    if run.plan.run.launch.node_rank:
+        channel.line(_("Stopped; what is saved is on the first machine."))
+        return
     if view.checkpoint_step is None:
         text = _("Stopped before the first checkpoint. Start it again:")
     else:

@@ -104,6 +104,8 @@ def finish(
             print_json(ended.problems)
     elif is_quiet:
         console.out().line(ended.name)
+    elif code == 0 and ended.plan.run.launch.node_rank:
+        console.out().line(_("This machine has computed its share; the result is on the first machine."))
     elif code == 0:
         plan_summary.outcome(ended, console.out())
         plan_summary.after_training(ended, repeated=repeated, is_demo=is_demo)
