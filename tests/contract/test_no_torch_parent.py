@@ -25,6 +25,7 @@ WORKER_SIDE = (
     "tunewright.extras.export.ct2_worker",
     "tunewright.extras.export.quantize_worker",
     "tunewright.extras.serve.session_answers",
+    "tunewright.extras.ray_starter",  # a process of its own, in which Ray is
 )
 
 

@@ -30,5 +30,5 @@ def write_and_submit(
         console.out().line(str(job.path))
     elif is_dry:
         console.next_steps((shlex.join(job.submit), _("submit it")))
-    elif job.is_shared:
+    elif job.is_shared and not job.package:  # what stays here has shown it
         console.next_steps((paste_commands.command("runs watch", job.output), _("see it, once it has begun")))
