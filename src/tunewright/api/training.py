@@ -12,13 +12,13 @@ from tunewright.config.load_config import LoadedConfig
 from tunewright.data.examples.formats import Format
 from tunewright.errors import Problem, errors_of
 from tunewright.i18n import N_, Phrase
-from tunewright.launch import calibration, in_process, quickstart_tasks, start_run
+from tunewright.launch import calibration, in_process, queue_runner, quickstart_tasks, start_run
 from tunewright.planning.check_config import conflict
 from tunewright.planning.run_plan import Plan
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
 from tunewright.rundir.events import Event
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import WAITING, RunDir
 from tunewright.rundir.run_end import end_problems
 
 
@@ -60,6 +60,14 @@ def begin(loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Re
     run = start_run.create(loaded, plan, force=force, reporter=reporter)
     start_run.launch(run)
     return run
+
+
+def enqueue(
+    loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Reporter = SILENT
+) -> tuple[TrainedRun, int]:
+    """Put a planned run into this machine's queue, and its place there, 1 for the next one. Raises: as `begin`."""
+    run = start_run.create(loaded, plan, force=force, reporter=reporter, state=WAITING)
+    return TrainedRun(run), queue_runner.add(run)
 
 
 def follow(run: RunDir, *, from_start: bool = True) -> Iterator[Event | None]:
