@@ -19,7 +19,7 @@ from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
 from tunewright.extras.proof.check_deployed import ROWS as EXPORT_ROWS
 from tunewright.extras.session_requests import ProveRequest, ProveResult, ReplyRequest, ReplyResult
-from tunewright.launch import start_run
+from tunewright.launch import queue_runner, start_run
 from tunewright.launch.session_client import SessionClient
 from tunewright.planning.memory_estimate import stored_bytes
 from tunewright.planning.run_plan import Plan
@@ -29,7 +29,7 @@ from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import base_fingerprint, file_names, output_targets
 from tunewright.rundir.rank_files import RankState, read_states
 from tunewright.rundir.records import RunResult
-from tunewright.rundir.run_dir import DAMAGED, RunDir
+from tunewright.rundir.run_dir import DAMAGED, WAITING, RunDir
 from tunewright.rundir.run_end import end_problems
 from tunewright.rundir.session_protocol import (
     GREEDY,
@@ -331,6 +331,10 @@ class TrainedRun:
         return read_states(self.path)
 
     def stop(self, *, now: bool = False) -> bool:
+        """Ask a live run to save and end, with `now` to end at once; one that waits leaves the queue. False for any other."""
+        if self.state == WAITING:
+            queue_runner.cancel(self.dir)
+            return True
         return start_run.stop(self.dir, now=now)
 
     def close(self) -> None:

@@ -12,14 +12,14 @@ from tunewright.config.load_config import LoadedConfig
 from tunewright.data.examples.formats import Format
 from tunewright.errors import Problem, errors_of
 from tunewright.i18n import N_, Phrase
-from tunewright.launch import calibration, in_process, jobs, quickstart_tasks, restarted, start_run
+from tunewright.launch import calibration, in_process, jobs, queue_runner, quickstart_tasks, restarted, start_run
 from tunewright.launch.jobs import WrittenJob
 from tunewright.planning.check_config import conflict
 from tunewright.planning.run_plan import Plan
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
 from tunewright.rundir.events import Event
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import WAITING, RunDir
 from tunewright.rundir.run_end import end_problems
 
 
@@ -85,6 +85,14 @@ def begun_by_launcher(loaded: LoadedConfig) -> TrainedRun | None:
 def go_on(run: TrainedRun, loaded: LoadedConfig) -> None:
     """Go on with it in the background, if it has not finished. Raises: TrainingError E502, E505."""
     restarted.go_on(run.dir, loaded)
+
+
+def enqueue(
+    loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Reporter = SILENT
+) -> tuple[TrainedRun, int]:
+    """Put a planned run into this machine's queue, and its place there, 1 for the next one. Raises: as `begin`."""
+    run = start_run.create(loaded, plan, force=force, reporter=reporter, state=WAITING)
+    return TrainedRun(run), queue_runner.add(run)
 
 
 def follow(run: RunDir, *, from_start: bool = True) -> Iterator[Event | None]:

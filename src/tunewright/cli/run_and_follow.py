@@ -45,14 +45,8 @@ def run(
         api.go_on(begun, loaded)
         see_resumed(begun, last_seq, detach=detach, is_json=is_json, is_quiet=is_quiet, is_verbose=is_verbose)
         return
-    planned = plan(loaded, is_quiet=is_quiet)
+    planned = _shown_plan(loaded, is_quiet=is_quiet, is_verbose=is_verbose, is_demo=is_demo)
     channel = console.err()
-    if not is_quiet:
-        plan_summary.facts(planned, channel, is_generated=is_demo)
-        if is_verbose or not is_demo:
-            plan_summary.decided(planned, channel, is_whole=is_verbose)
-        plan_summary.labelled(channel, _("Plan"), plan_summary.plan_line(planned))
-        print_problems(planned.warnings(), channel)
     started = api.TrainedRun(api.begin(loaded, planned, force=force, reporter=live_display.ConsoleReporter()))
     if detach:
         announce(started, is_json=is_json, is_quiet=is_quiet)
@@ -73,6 +67,41 @@ def see_resumed(
         return
     code = live_display.see_through(resumed, is_quiet=is_quiet, is_verbose=is_verbose, is_json=is_json, after=last_seq)
     finish(resumed, code, is_json=is_json, is_quiet=is_quiet)
+
+
+def _shown_plan(loaded: "LoadedConfig", *, is_quiet: bool, is_verbose: bool, is_demo: bool) -> "Plan":
+    """The plan, with its decisions and warnings on stderr."""
+    planned = plan(loaded, is_quiet=is_quiet)
+    channel = console.err()
+    if not is_quiet:
+        plan_summary.facts(planned, channel, is_generated=is_demo)
+        if is_verbose or not is_demo:
+            plan_summary.decided(planned, channel, is_whole=is_verbose)
+        plan_summary.labelled(channel, _("Plan"), plan_summary.plan_line(planned))
+        print_problems(planned.warnings(), channel)
+    return planned
+
+
+def enqueue(loaded: "LoadedConfig", *, force: bool, is_json: bool, is_quiet: bool, is_verbose: bool) -> None:
+    """Plan, print the plan, put the run into the queue; its name and place on stdout."""
+    from tunewright import api
+
+    planned = _shown_plan(loaded, is_quiet=is_quiet, is_verbose=is_verbose, is_demo=False)
+    waiting, place = api.enqueue(loaded, planned, force=force, reporter=live_display.ConsoleReporter())
+    if is_json:
+        console.as_json(
+            {"schema": 1, "run": str(waiting.path), "name": waiting.name, "state": waiting.state, "place": place}
+        )
+        return
+    console.out().line(waiting.name)
+    if not is_quiet:
+        console.note(
+            _("Number {place} in the queue: it starts when no other run is on this machine.").format(place=place)
+        )
+        console.next_steps(
+            (paste_commands.command("queue list"), _("see what runs and what waits")),
+            (paste_commands.command("runs watch", paste_commands.handle(waiting)), _("see it, once it has begun")),
+        )
 
 
 def announce(started: "TrainedRun", *, is_json: bool, is_quiet: bool) -> None:

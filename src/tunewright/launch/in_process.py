@@ -13,6 +13,7 @@ from tunewright.rundir.events import DoneEvent, FailedEvent
 from tunewright.rundir.full_disk import EndingWriter
 from tunewright.rundir.run_dir import RunDir, own, process_record
 from tunewright.rundir.run_lock import release
+from tunewright.rundir.run_queue import registered
 
 
 def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
@@ -22,7 +23,7 @@ def work(run: RunDir, callbacks: Sequence[Any] = ()) -> int:
     """
     descriptor = own(run)
     try:
-        with run.private():
+        with run.private(), registered(run):
             return _owned(run, callbacks)
     finally:
         release(descriptor)

@@ -69,8 +69,10 @@ def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, rep
 
 
 @system_faults()
-def create(loaded: load_config.LoadedConfig, plan: Plan, *, force: bool, reporter: Reporter) -> RunDir:
-    """The run's folder with config and plan, ready to be launched.
+def create(
+    loaded: load_config.LoadedConfig, plan: Plan, *, force: bool, reporter: Reporter, state: str = "queued"
+) -> RunDir:
+    """The run's folder with config and plan, ready to be launched, or to wait for that in the state `waiting`.
 
     Raises: ResourceError E401, E403 (unless forced); ConfigError E115; HubError while weights are fetched.
     """
@@ -90,7 +92,7 @@ def create(loaded: load_config.LoadedConfig, plan: Plan, *, force: bool, reporte
     }
     atomic_io.make_folder(folder.parent)
     with as_private_as(originals_of(plan.run.data)):
-        return run_dir.create(folder, name, files, **_record(plan))
+        return run_dir.create(folder, name, files, **_record(plan), state=state)
 
 
 def _record(plan: Plan) -> dict[str, object]:

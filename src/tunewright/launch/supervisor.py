@@ -42,6 +42,7 @@ from tunewright.rundir.events import AlertEvent, DoneEvent, Event, FailedEvent, 
 from tunewright.rundir.full_disk import EndingWriter, keep_talking, last_words
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir, owned, process_record
+from tunewright.rundir.run_queue import registered
 from tunewright.security import command
 
 NOW = 2  # requests to stop that mean: at once
@@ -306,7 +307,7 @@ def main() -> None:
     if descriptor is None:
         sys.exit(owned(run).exit_code)
     run.update_info(parent=process_record(os.getpid()))  # it may wait for its device for hours
-    with occupied(run.is_asked_to_stop):
+    with registered(run), occupied(run.is_asked_to_stop):
         sys.exit(Supervisor(run, lock=descriptor).supervise())
 
 

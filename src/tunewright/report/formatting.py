@@ -25,6 +25,7 @@ REFERENCES: Mapping[str, str] = {
     "mean": N_("mean"),
 }
 STATES: Mapping[str, str] = {
+    "waiting": N_("in the queue"),
     "queued": N_("waiting"),
     "preparing": N_("preparing"),
     "running": N_("running"),

@@ -126,7 +126,7 @@ class RunInfo(StoredRecord):
     name: str
     """the name that the user or the plan chose"""
     state: str
-    """queued, preparing, running, stopping, finished, stopped, failed; read `RunDir.state`, which also looks at the lock"""
+    """waiting, queued, preparing, running, stopping, finished, stopped, failed; read `RunDir.state`, which asks the lock"""
     created: Stamp
     """when the folder was made"""
     queued: Stamp | None = None

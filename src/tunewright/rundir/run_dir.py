@@ -38,6 +38,7 @@ from tunewright.security import as_private_as
 
 LIVE = ("queued", "preparing", "running", "stopping")
 STARTING_SECONDS = 30  # from a folder that is whole to the start of its parent, which owns it from then on
+WAITING = "waiting"  # in the queue (rundir/run_queue.py); nobody owns it
 DAMAGED = "damaged"  # run.json cannot be read
 ENDED = ("finished", "stopped", "failed", "lost", DAMAGED)
 # A folder with any of them is a run, whole or not; it may have lost the others.

@@ -13,6 +13,7 @@ from tunewright.security.printable_text import SECRETS
 
 MODULES = (
     "tunewright.launch.supervisor",
+    "tunewright.launch.queue_runner",
     "tunewright.engine.worker",
     "tunewright.engine.lean_start",
     "tunewright.engine.session_server",

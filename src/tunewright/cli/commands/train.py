@@ -39,6 +39,9 @@ def train(
     offline: options.OfflineFlag = False,
     force: options.ForceFlag = False,
     detach: options.DetachFlag = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help=_("Start when no other run is on this machine; see `tunewright queue`."))
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help=_("Only show the plan, as `tunewright plan`; with --on only write the job.")),
@@ -70,5 +73,8 @@ def train(
     if dry_run:
         ready = planning.training(context, inputs)
         planning.show_plan(loaded, ready, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
+        return
+    if queue:
+        run_and_follow.enqueue(loaded, force=force, is_json=as_json, is_quiet=quiet, is_verbose=verbose)
         return
     run_and_follow.run(loaded, force=force, detach=detach, is_json=as_json, is_quiet=quiet, is_verbose=verbose)

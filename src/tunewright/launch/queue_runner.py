@@ -1,0 +1,91 @@
+"""Starts the runs that wait, one at a time: `python -m tunewright.launch.queue_runner`. Torch-free, one for each home folder.
+
+It waits until no run is on the machine, starts the first one as any other is started, and ends when none waits. If it is
+killed, its run goes on, and the next `train --queue` or `queue go` starts another.
+"""
+
+import subprocess
+import time
+
+from tunewright.errors import TunewrightError
+from tunewright.launch.start_run import check_base, start_parent
+from tunewright.rundir import run_dir, run_lock, run_queue
+from tunewright.rundir.run_dir import WAITING, RunDir
+from tunewright.security import command, spawn
+
+LOOK_SECONDS = 0.5
+
+
+def add(run: RunDir) -> int:
+    """Put a run that waits at the end of the queue, and see to it that somebody starts it. Its place, 1 for the next one."""
+    with run_queue.changing() as queue:
+        queue.runs.append(run)
+        place = len(queue.runs)
+    wake()
+    return place
+
+
+def move(run: RunDir, place: int) -> int:
+    """Give a run another place, 1 for the next one; beyond the end is the end. Raises: ConfigError E116 if it does not wait."""
+    with run_queue.changing() as queue:
+        queue.runs.pop(queue.place_of(run, "move"))
+        queue.runs.insert(max(0, place - 1), run)
+        return queue.runs.index(run) + 1
+
+
+def cancel(run: RunDir) -> None:
+    """Take a run out of the queue; `runs resume` starts it all the same. Raises: ConfigError E116 if it does not wait."""
+    with run_queue.changing() as queue:
+        queue.runs.pop(queue.place_of(run, "cancel"))
+        run.update_info(state="stopped", ended=time.time())
+
+
+def pause() -> None:
+    """Start no run of the queue any more; what runs goes on."""
+    with run_queue.changing() as queue:
+        queue.is_paused = True
+
+
+def go() -> None:
+    """Go on after a pause, or after whoever started the runs was killed."""
+    with run_queue.changing() as queue:
+        queue.is_paused = False
+    wake()
+
+
+def wake() -> subprocess.Popen[str]:
+    """Start a process that starts what waits; it ends at once if there is one."""
+    return spawn(command("tunewright.launch.queue_runner"), detached=True)
+
+
+def serve() -> None:
+    """Start one run after another until none waits, or the queue is paused."""
+    with run_queue.taking_turns() as lock:
+        while lock:
+            is_busy = bool(run_queue.running())
+            with run_queue.changing() as queue:
+                if queue.is_paused or not queue.runs:
+                    lock.release()  # under the queue's lock: who adds a run from now on finds nobody, and starts another
+                    return
+                started = None if is_busy else queue.runs.pop(0)
+                if started:
+                    _start(started)
+            while started and run_lock.is_held(started.path):
+                time.sleep(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS if is_busy else 0.0)
+
+
+def _start(run: RunDir) -> None:
+    """Start a run, or write why it cannot be started; the others follow all the same."""
+    try:
+        with run.private(), run_dir.owning(run) as lock:
+            if run.left_as() == WAITING:  # else it was started by hand meanwhile
+                check_base(run)
+                run.update_info(state="queued", queued=time.time())
+                start_parent(run, lock)
+    except TunewrightError as fault:
+        run.update_info(state="failed", problems=list(fault.problems), exit_code=fault.exit_code, ended=time.time())
+
+
+if __name__ == "__main__":
+    serve()
