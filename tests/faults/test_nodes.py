@@ -147,6 +147,10 @@ def test_what_cannot_be(start: Start, settings: dict[str, object], fix: str) -> 
             {"SLURM_NNODES": "2", "SLURM_NODEID": "0", "SLURM_JOB_NODELIST": "a,b", "SLURM_JOB_ID": "1007"},
             (2, 0, "a:29507"),
         ),
+        (
+            {"SLURM_NNODES": "4", "SLURM_NODEID": "3", "PET_NNODES": "2", "PET_NODE_RANK": "1", "PET_MASTER_ADDR": "b"},
+            (2, 1, "b:29500"),
+        ),
         ({"SKYPILOT_NODE_RANK": "1", "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2"}, (2, 1, "10.0.0.1:29500")),
         (
             {"PET_NNODES": "2:4", "PET_NODE_RANK": "3", "PET_MASTER_ADDR": "job-0", "PET_MASTER_PORT": "1"},

@@ -20,8 +20,11 @@ FIRST_OF_LIST = re.compile(r"([^,\[]+)(?:\[(\d+))?")
 
 
 def node_of(environment: Mapping[str, str] = os.environ) -> dict[str, object] | None:
-    """`launch.nodes`, `launch.node_rank` and `launch.main` by the variables of a launcher; None without one."""
-    for node in (_slurm(environment), _skypilot(environment), _kubeflow(environment)):
+    """`launch.nodes`, `launch.node_rank` and `launch.main` by the variables of a launcher; None without one.
+
+    Slurm comes last, as SkyPilot's machines and Ray's may be those of one of its jobs.
+    """
+    for node in (_torchrun(environment), _skypilot(environment), _slurm(environment)):
         if node:
             count, rank, main = node
             return dict(zip(PLACE, (int(count), int(rank), main), strict=True))
@@ -58,8 +61,8 @@ def _skypilot(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
     return str(len(hosts)), environment["SKYPILOT_NODE_RANK"], f"{hosts[0]}:{PORT}"
 
 
-def _kubeflow(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
-    """The trainer's PET_ variables, which are torchrun's options."""
+def _torchrun(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """The PET_ variables of Kubeflow's trainer, and of our starter in Ray, which are torchrun's options."""
     if "PET_NODE_RANK" not in environment or "PET_MASTER_ADDR" not in environment:
         return None
     port = environment.get("PET_MASTER_PORT", str(PORT))
