@@ -172,8 +172,8 @@ class DataConfig(Section):
     sample_by: Literal["line", "paragraph", "document"] | Auto = Field(
         default=AUTO,
         description=N_(
-            "What is one text in files of plain text, as `datasets` calls it; texts longer than max_length go on in further blocks. "
-            "`auto`: a .md file is a document, a .txt file has a text in each paragraph or line."
+            "What is one text in files of plain text; one longer than max_length goes on in further blocks. `auto`: a .md file is "
+            "one document, a .txt file has a text in each paragraph, or in each line."
         ),
     )
     control_characters: Literal["refuse", "remove"] = Field(
@@ -242,6 +242,11 @@ class DataConfig(Section):
     def paths(self) -> tuple[str, ...]:
         """The paths and Hub ids of the training rows."""
         return tuple(source.path for source in self.sources)
+
+    @property
+    def name(self) -> str:
+        """The same in one text, for people."""
+        return ", ".join(self.paths)
 
 
 class TrainConfig(UpstreamSection):

@@ -114,7 +114,7 @@ def recognise(config: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, o
         heads = _heads(config.model_copy(update={"encoding": values["data.encoding"]}))
     sources = train_sources(config)
     found = [looks_like(rows, source.map) for source, rows in zip(sources, heads, strict=True)]
-    recognized_task = next(filter(None, found), None) if task == AUTO else None
+    recognized_task = next((shown for shown in found if shown), None) if task == AUTO else None
     if recognized_task:
         values["task"] = recognized_task
     known: Task = recognized_task or ("causal_lm" if task == AUTO else task)

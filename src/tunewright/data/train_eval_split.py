@@ -121,8 +121,7 @@ def refuse_repeated(sources: Sequence[RowSource]) -> None:
     for source, files in zip(sources, for_each(sources, files_of), strict=True):
         own = {(source.path, source.reading.split)} if is_hub_id(source.path) else {_place(f, source) for f in files}
         if own & seen:
-            values = {"path": source.path, "quoted": shlex.quote(source.path)}
-            problems.append(Problem("E264", Where(source.path), values))
+            problems.append(Problem("E264", values={"path": source.path}))
         seen |= own
     if problems:
         raise errors_of(problems)

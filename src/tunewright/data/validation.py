@@ -111,7 +111,7 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
         problems += loaded.problems
         problems.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
     if not validated.train:
-        problems.append(Problem("E210", values={"path": ", ".join(config.paths)}))
+        problems.append(Problem("E210", values={"path": config.name}))
     if validated.outside:
         problems.append(validated.outside)
     longest, task = validated.summary.lengths["longest"], validated.summary.task
@@ -139,7 +139,7 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
             problems.append(Problem("E215", values=values))
     if validated.summary.unknown_share > UNKNOWN_REFUSED:
         share = validated.summary.unknown_share
-        values = {"percent": f"{share:.0%}", "path": config.paths[0], "task": task}
+        values = {"percent": f"{share:.0%}", "path": config.name, "task": task}
         problems.append(Problem("E225", values=values))
     if validated.train and _all_the_same(loaded):
         problems.append(Problem("E226"))

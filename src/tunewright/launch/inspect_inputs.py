@@ -22,7 +22,7 @@ from tunewright.data.validation import ValidatedData, raise_if_stopped, validate
 from tunewright.errors import Problem, error, errors_of, system_faults
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED
-from tunewright.inspection.data_info import DataInfo
+from tunewright.inspection.data_info import DataInfo, SourceInfo
 from tunewright.inspection.machine_info import (
     BlockShape,
     is_idle,
@@ -168,7 +168,7 @@ def _task_of(run: RunConfig, model: ModelInfo) -> tuple[Task, tuple[PlannedChoic
             raise errors_of([cannot_do(model, run.task)])
         return run.task, ()
     found = for_each(train_sources(run.data), _shown_task)
-    detected = next(filter(None, found), None)
+    detected = next((shown for shown in found if shown), None)
     if detected in model.tasks:
         return detected, (PlannedChoice(path="task", value=detected, origin="plan", reason=N_("the rows show it")),)
     if detected:
@@ -241,6 +241,17 @@ def data_info(
         num_truncated=summary.counts["truncated"],
         train_blocks=round(summary.used * blocks.train / rows),
         held_out_blocks=blocks.held_out,
+        sources=tuple(
+            SourceInfo(
+                path=source.path,
+                format=source.format,
+                num_train=source.used,
+                num_held_out=source.held_out,
+                num_sequences=source.sequences,
+                tokens=source.tokens,
+            )
+            for source in summary.sources
+        ),
     )
 
 
@@ -248,7 +259,7 @@ def _data_facts(config: DataConfig, validated: ValidatedData) -> DataInfo:
     sides = sides_of(config)
     turns = (sum(m.role == "assistant" for m in example.messages) for example in validated.loaded.train)
     return data_info(
-        ", ".join(config.paths),
+        config.name,
         data_fingerprint(config),
         validated.summary,
         answer_lengths=answer_lengths([*validated.train, *validated.held_out]),

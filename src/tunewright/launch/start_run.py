@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tunewright.config import load_config
 from tunewright.config.dotted_paths import value_at
-from tunewright.config.run_config import CHANGEABLE, RunConfig
+from tunewright.config.run_config import CHANGEABLE, DataSource, RunConfig
 from tunewright.errors import Problem, TrainingError, error, system_faults
 from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
@@ -97,8 +97,8 @@ def _record(plan: Plan) -> dict[str, object]:
     """The fields of run.json that are known before the start."""
     return {
         "model": plan.run.model.name,
-        "data": {"path": plan.run.data.train, "fingerprint": plan.facts.data.fingerprint},
-        "generated_data": is_generated(plan.run.data.train),
+        "data": {"path": plan.run.data.name, "fingerprint": plan.facts.data.fingerprint},
+        "generated_data": all(map(is_generated, plan.run.data.paths)),
         "seeds": {"seed": plan.run.train.seed, "data_seed": plan.run.train.data_seed},
         "versions": versions(),
     }
@@ -118,7 +118,7 @@ def is_generated(path: str) -> bool:
 def files_of(run: RunConfig) -> dict[str, Path]:
     """The local files and folders that a config names, by path of the config."""
     named = {
-        "data.train": run.data.train,
+        "data.train": run.data.train if isinstance(run.data.train, str) else None,
         "data.holdout": run.data.holdout,
         "model.name": run.model.name,
         "model.chat_template": run.model.chat_template,
@@ -132,12 +132,21 @@ def files_of(run: RunConfig) -> dict[str, Path]:
 
 def with_absolute_paths(run: RunConfig) -> RunConfig:
     """The config with absolute paths, so that it means the same from any folder."""
-    return load_config.patch(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
+    changes: dict[str, object] = {path: str(file.resolve()) for path, file in files_of(run).items()}
+    if not isinstance(run.data.train, str):
+        changes["data.train"] = [_with_absolute_path(item) for item in run.data.train]
+    return load_config.patch(run, changes)
+
+
+def _with_absolute_path(item: str | DataSource) -> object:
+    if isinstance(item, str):
+        return str(Path(item).expanduser().resolve()) if Path(item).expanduser().exists() else item
+    return item.model_dump(exclude_defaults=True) | {"path": _with_absolute_path(item.path)}
 
 
 def default_name(run: RunConfig) -> str:
     """Model and data, as the name of a folder."""
-    stem = Path(run.data.train).stem or "data"
+    stem = "-".join(Path(path).stem for path in run.data.paths) or "data"
     words = f"{Path(run.model.name).name}-{stem}".lower()
     clean = "".join(char if char.isascii() and (char.isalnum() or char in ".-") else "-" for char in words)
     return clean.strip("-.")[:48] or "run"

@@ -205,7 +205,7 @@ class Plan(FrozenModel):
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"
         steps = f"{self.num_steps} steps of {self.effective_batch} rows"
-        return f"Plan({self.run.model.name!r}, {self.run.data.train!r}: {steps}, peak {gib(self.memory.peak_bytes)}, {fits})"
+        return f"Plan({self.run.model.name!r}, {self.run.data.name!r}: {steps}, peak {gib(self.memory.peak_bytes)}, {fits})"
 
     __str__ = __repr__
 

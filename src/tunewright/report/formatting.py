@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -293,6 +293,11 @@ def without_folders(text: str) -> str:
 def file_name(path: str) -> str:
     """The last part of an absolute path; names of data sets and relative paths stay whole."""
     return Path(path).name if Path(path).is_absolute() else path
+
+
+def file_names(paths: Sequence[str]) -> str:
+    """The same of several paths."""
+    return ", ".join(map(file_name, paths))
 
 
 def in_loss(summary: DataSummary) -> str:

@@ -175,7 +175,7 @@ class Sweep:
     def _create(self, loaded: LoadedConfig, path: Path, *, force: bool, reporter: Reporter) -> RunDir:
         plan = start_run.plan_for(loaded, reporter=reporter)
         if plan.facts.data.fingerprint != self.rows:
-            raise error("E127", path=loaded.run.data.train)
+            raise error("E127", path=loaded.run.data.name)
         return start_run.create(loaded, plan, force=force, reporter=reporter)
 
     def follow(self, trial: TrialRun) -> Iterator[Event | None]:

@@ -1,0 +1,56 @@
+"""The sources of mixed rows: what was taken of each, and how its held-out rows are read before and after."""
+
+import math
+from collections.abc import Sequence
+
+from tunewright.config.run_config import DataSource
+from tunewright.data.summary import SourceSummary
+from tunewright.i18n import _
+from tunewright.metrics.evaluated_rows import ExampleLoss
+from tunewright.report import formatting
+from tunewright.report.run_record import RunRecord
+
+
+def share_text(source: DataSource) -> str:
+    """What was asked for of a source: "rows 5,000" or "weight 0.3"; empty for all of its rows once."""
+    if source.rows is not None:
+        return _("rows {count}").format(count=f"{source.rows:,}")
+    return _("weight {weight}").format(weight=f"{source.weight:g}") if source.weight != 1 else ""
+
+
+def rows(record: RunRecord) -> list[dict[str, object]]:
+    """A row for each source, for the report and for programs; none where rows are of one source alone."""
+    summary = record.summary
+    if not summary or not summary.sources:
+        return []
+    total = max(1, sum(source.tokens for source in summary.sources))
+    asked = record.plan.run.data.sources
+    return [
+        {
+            "path": formatting.file_name(source.path),
+            "format": source.format,
+            "asked": share_text(wanted),
+            "rows": source.rows,
+            "used": source.used,
+            "held_out": source.held_out,
+            "dropped": source.dropped,
+            "not_drawn": source.not_drawn,
+            "tokens": source.tokens,
+            "share": source.tokens / total,
+            "loss_before": _loss(source, record.losses[0]),
+            "loss_after": _loss(source, record.losses[1]),
+        }
+        for source, wanted in zip(summary.sources, asked, strict=True)
+    ]
+
+
+def _loss(source: SourceSummary, losses: Sequence[ExampleLoss]) -> float | None:
+    """The held-out loss of a source's own rows; None where none was held out of it, or nothing was measured."""
+    own = [row for row in losses if source.start < row.row <= source.start + source.last] if source.held_out else []
+    units = sum(row.units for row in own)
+    return math.fsum(row.loss for row in own) / units if units else None
+
+
+def numbers_of(source: SourceSummary) -> str:
+    """The numbers of a source's rows over all sources: "1 to 400"."""
+    return _("{first} to {last}").format(first=f"{source.start + 1:,}", last=f"{source.start + source.last:,}")
