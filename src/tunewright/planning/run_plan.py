@@ -242,6 +242,7 @@ class Plan(FrozenModel):
             "full_fine_tuning": self.full_fine_tuning.to_json() if self.full_fine_tuning else None,
             "scale": self.scale.model_dump(mode="json") if self.scale else None,
             "fast_paths": list(self.fast_paths),
+            "sources": [source.model_dump(mode="json") for source in self.facts.data.sources],
             "choices": [choice.to_json() for choice in self.choices],
             "warnings": [problem.to_json() for problem in self.warnings()],
             "run": self.run.model_dump(mode="json"),
