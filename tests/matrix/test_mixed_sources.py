@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from tunewright.launch import in_process, start_run
 from tunewright.reporting import SILENT
 from tunewright.rundir import file_names
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_end import end_problems
 
 from .test_causal_lm import run_for
 
@@ -69,7 +71,7 @@ def test_three_sources_train_and_are_accounted_for_everywhere(
     assert summary and summary.sources[1].sequences == 2 * summary.sources[1].used
     assert summary.sources[2].sequences > 1, "a document goes on in further blocks"
     assert run.plan().facts.data.num_sequences == summary.blocks.train
-    figures = api.TrainedRun(run).summary()
+    figures: Any = api.summary(run)
     assert [source["asked"] for source in figures["sources"]] == ["rows 20", "weight 2", ""]
     measured = [s for s in figures["sources"] if s["held_out"]]
     assert measured and all(s["loss_before"] > 0 and s["loss_after"] > 0 for s in measured)
@@ -95,15 +97,14 @@ def test_a_changed_source_is_noticed_before_anything_is_computed(
     with sources[1].open("a") as file:
         file.write("What is new?,this\n")
     assert in_process.work(run) != 0
-    problems = [problem for event in run.read_events() if event.kind == "failed" for problem in event.problems]
-    assert [problem["code"] for problem in problems] == ["E502"]
+    assert [problem.code for problem in end_problems(run)] == ["E502"]
 
 
 def test_several_files_follow_one_another_on_the_command_line(
     tiny_model: Callable[..., Path], sources: list[Path]
 ) -> None:
     planned = json.loads(command("plan", tiny_model(), *sources, "--json", *flags(SMALL)))
-    assert [source["path"] for source in planned["facts"]["data"]["sources"]] == list(map(str, sources))
+    assert [source["path"] for source in planned["sources"]] == list(map(str, sources))
     missing = command("plan", tiny_model(), sources[0], "nothing.jsonl", "nor.csv", ends=4)
     assert missing.count("E201") >= 2
 
