@@ -30,6 +30,7 @@ def rows(record: RunRecord) -> list[dict[str, object]]:
             "path": formatting.file_name(source.path),
             "format": source.format,
             "asked": share_text(wanted),
+            "numbers": numbers_of(source),
             "rows": source.rows,
             "used": source.used,
             "held_out": source.held_out,
