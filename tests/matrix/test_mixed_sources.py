@@ -69,7 +69,7 @@ def test_three_sources_train_and_are_accounted_for_everywhere(
     assert run.state() == "finished"
     summary = run.data_summary()
     assert summary and summary.sources[1].sequences == 2 * summary.sources[1].used
-    assert summary.sources[2].sequences > 1, "a document goes on in further blocks"
+    assert summary.sources[2].used == 1 and summary.sources[2].sequences > 1, "a document goes on in further blocks"
     assert run.plan().facts.data.num_sequences == summary.blocks.train
     figures: Any = api.summary(run)
     assert [source["asked"] for source in figures["sources"]] == ["rows 20", "weight 2", ""]

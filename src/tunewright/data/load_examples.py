@@ -86,7 +86,7 @@ def load_examples(
         _read_held_out(reading, prints, sides.held_out, task)
     elif sides.share:
         loaded.share = sides.share
-        places = deduplication.held_out(prints, sides.share, seed)
+        places = _with_training_rows(deduplication.held_out(prints, sides.share, seed), prints, loaded.sources)
         loaded.held_out = _held_out(kept, places, prints, parts, reading)
     loaded.num_train = len(prints) - len(loaded.held_out)
     loaded.train = _first(loaded, [example for place, example in kept.items() if place not in places], keep)
@@ -249,6 +249,18 @@ def _read_held_out(reading: _Reading, prints: deduplication.RowHashes, source: R
         else:
             loaded.held_out.append(example)
             prints.add(example)
+
+
+def _with_training_rows(places: set[int], prints: deduplication.RowHashes, sources: Sequence[LoadedSource]) -> set[int]:
+    """The places to hold out, without those of a source that would be left without any row to train on."""
+    start = 0
+    for source in sources:
+        own = range(start, start + source.num_taken)
+        start = own.stop
+        if len(sources) > 1 and own and places.issuperset(own):
+            last = prints.row_hash(own[-1])
+            places = {place for place in places if prints.row_hash(place) != last}
+    return places
 
 
 def _held_out(

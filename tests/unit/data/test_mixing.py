@@ -119,6 +119,14 @@ def test_duplicates_across_files_are_counted_and_stay_on_one_side(tmp_path: Path
     assert sides[0] and sides[1] and not sides[0] & sides[1]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_source_is_held_out_entirely(tmp_path: Path, seed: int) -> None:
+    names = [write(tmp_path / f"{n}.jsonl", pairs(100 * n, 100 * n + count)) for n, count in enumerate((1, 2, 1, 30))]
+    loaded = load_examples(DataConfig(train=names, holdout=0.5), seed)
+    assert all(any(source.holds(example.number) for example in loaded.train) for source in loaded.sources)
+    assert loaded.held_out and loaded.num_train == len(loaded.train) == 34 - len(loaded.held_out)
+
+
 def test_held_out_rows_of_a_file_that_any_source_has_are_set_aside(tmp_path: Path) -> None:
     names = [write(tmp_path / "a.jsonl", pairs(0, 20)), write(tmp_path / "b.jsonl", pairs(50, 70))]
     test = write(tmp_path / "test.jsonl", [*pairs(60, 62), *pairs(5, 6), *pairs(100, 104)])
