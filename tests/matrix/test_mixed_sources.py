@@ -115,7 +115,7 @@ def test_the_other_tasks_are_mixed_too(
 ) -> None:
     views = {"seq_cls": demo_data.as_label, "token_cls": demo_data.as_tags, "seq2seq": demo_data.as_pair}
     more = tmp_path / "more.jsonl"
-    rows = (views[task](row) for row in demo_data.generate("test", 16, 1))
+    rows = (views[task](row) for row in demo_data.generate("held_out", 16, 1))
     more.write_text("".join(json.dumps(row) + "\n" for row in rows))
     train = [{"path": str(task_rows[task]), "weight": 0.5}, {"path": str(more), "weight": 1.5}]
     model = tiny_model("t5" if task == "seq2seq" else "bert")
