@@ -4,8 +4,8 @@ from tunewright.config.schema_keys import options
 
 # 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen;
 # one more for machines with several GPUs, of which a run takes one; six for runs of several processes
-# and machines; one for what a cluster has to be told.
-BUDGET = 72
+# and machines; one for what a cluster has to be told; one for what is a text in files of plain text.
+BUDGET = 73
 
 OPTIONS = [
     "model.name",
@@ -19,6 +19,7 @@ OPTIONS = [
     "data.map",
     "data.split",
     "data.encoding",
+    "data.sample_by",
     "data.control_characters",
     "data.system",
     "data.max_length",

@@ -63,5 +63,5 @@ SHAPES = (
            "files that `datasets` adds are passed over", 0, 1),
     folder("folder-beside-train", {"train.jsonl": some(0, 1), "extra.jsonl": some(2)}, "beside train, other files are not used", 0, 1, **W),
     folder("folder-of-folders", {"de/a.jsonl": some(0), "fr/a.jsonl": some(1)}, "several folders of data: one must be named", code="E201"),
-    folder("folder-empty", {"notes.md": "nothing"}, "no data at all", code="E201"),
+    folder("folder-empty", {"notes.rst": "nothing"}, "no data at all", code="E201"),
 )  # fmt: skip

@@ -11,7 +11,8 @@ from tunewright.data.examples.formats import Format
 from tunewright.data.load_examples import recognise
 from tunewright.launch import python_rows
 
-Rows = str | Path | Sequence[Mapping[str, object]]  # a path, a Hub id, or the rows themselves
+# A path, a Hub id, several of these, or the rows themselves.
+Rows = str | Path | Sequence[str | Path] | Sequence[Mapping[str, object]]
 
 
 def load(

@@ -94,7 +94,9 @@ PresetFlag = Annotated[
 ]
 InputsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="CONFIG.yaml | MODEL DATA", help=_("A config file, or a model and a file of examples.")),
+    typer.Argument(
+        metavar="CONFIG.yaml | MODEL DATA...", help=_("A config file, or a model and one or more files of examples.")
+    ),
 ]
 ModelFlag = Annotated[
     str | None,
@@ -143,9 +145,13 @@ def inputs_of(inputs: Sequence[str], flags: Mapping[str, object]) -> tuple[Path 
     values = {path: value for path, value in flags.items() if value is not None and value is not False}  # 0 is a value
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in YAML:
         return Path(inputs[0]), values
-    if len(inputs) > 2 or any(Path(word).suffix.lower() in YAML for word in inputs):
-        raise typer.BadParameter(_("give either one config file, or a model and a file of examples"))
-    return None, dict(zip(("model.name", "data.train"), inputs, strict=False)) | values
+    if any(Path(word).suffix.lower() in YAML for word in inputs):
+        raise typer.BadParameter(_("give either one config file, or a model and files of examples"))
+    model, data = inputs[:1], inputs[1:]
+    named: dict[str, object] = {"model.name": model[0]} if model else {}
+    if data:
+        named["data.train"] = data[0] if len(data) == 1 else list(data)
+    return None, named | values
 
 
 def training(flags: dict[str, object], **short: Any) -> dict[str, object]:

@@ -14,8 +14,10 @@ from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
+    from tunewright.config.run_config import DataSource
     from tunewright.config.stored_record import Scores
     from tunewright.config.tasks import Task
+    from tunewright.inspection.data_info import SourceInfo
     from tunewright.planning.run_plan import Plan
     from tunewright.rundir.events import ScoreEvent
     from tunewright.rundir.records import BaselineRecord
@@ -64,6 +66,23 @@ def facts(plan: "Plan", channel: Channel, *, is_generated: bool = False) -> None
     size = _("{count} parameters").format(count=formatting.count(inputs.model.num_parameters))
     labelled(channel, _("Model"), f"{one_line(inputs.model.name)} ({inputs.model.architecture}, {size})")
     labelled(channel, _("Data"), data_line(plan, is_generated=is_generated))
+    tokens = sum(source.tokens for source in inputs.data.sources)
+    for source, asked in zip(inputs.data.sources, plan.run.data.sources, strict=False):  # none where rows are not mixed
+        labelled(channel, "", source_line(source, asked, tokens))
+
+
+def source_line(source: "SourceInfo", asked: "DataSource", tokens: int) -> str:
+    """One source of mixed rows: how many of them are used, and what share of all tokens they are."""
+    from tunewright.report import formatting
+
+    text = _("{name}: {train} to train, {held_out} held out · {share} of the tokens").format(
+        name=one_line(source.path),
+        train=f"{source.num_train:,}",
+        held_out=f"{source.num_held_out:,}",
+        share=formatting.percent(source.tokens / max(1, tokens)),
+    )
+    wanted = formatting.share_text(asked)
+    return f"{text} · {wanted}" if wanted else text
 
 
 def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
@@ -72,6 +91,8 @@ def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
 
     data = plan.facts.data
     name = _("generated: {views}").format(views=_(GENERATED[plan.run.task])) if is_generated else one_line(data.path)
+    if len(data.sources) > 1:
+        name = ngettext("{count} source", "{count} sources", len(data.sources)).format(count=len(data.sources))
     rows = ngettext(
         "{train} row to train, {held_out} held out", "{train} rows to train, {held_out} held out", data.num_train
     ).format(train=f"{data.num_train:,}", held_out=f"{data.num_held_out:,}")
@@ -79,14 +100,18 @@ def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
         rows += _(" (other wording, other items)")
     parts = [name, rows, api.describe_data(plan), *_in_loss(plan)]
     if data.num_sequences > data.num_train:
-        parts.insert(2, texts_of(data.format, data.num_train, data.num_sequences, plan.run.data.max_length)[1])
+        form = "mixed" if data.sources else data.format
+        parts.insert(2, texts_of(form, data.num_train, data.num_sequences, plan.run.data.max_length)[1])
     if data.num_bad:
         parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
     return " · ".join(parts)
 
 
 def texts_of(form: str, rows: int, count: int, max_length: int) -> tuple[str, str]:
-    """Rows that become several sequences: long texts, or answers with prompts of their own. Returns: label, text."""
+    """Rows that become several sequences: long texts, repeated rows, or answers with prompts of their own. Returns: label, text."""
+    if form == "mixed":
+        text = _("{rows} rows -> {count} sequences of up to {length} tokens in an epoch")
+        return _("Texts"), text.format(rows=f"{rows:,}", count=f"{count:,}", length=f"{max_length:,}")
     if form != "text":
         text = _(
             "{rows} rows -> {texts} texts, as the chat template formats earlier answers differently from what the model generates"

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tunewright.config.preset_table import PRESETS, Level
-from tunewright.config.run_config import RunConfig
+from tunewright.config.run_config import DataSource, RunConfig
 from tunewright.config.schema_keys import SECTIONS, fields, options, upstream
 from tunewright.config.section import MOST
 from tunewright.i18n import N_, _, language, width
@@ -49,6 +49,8 @@ def json_schema() -> dict[str, object]:
         definition["description"] = schema["properties"][section]["description"]
         for other in models[1:]:
             del schema["$defs"][other.__name__]
+    source = schema["$defs"][DataSource.__name__]
+    source["description"] = _("One source of training rows, and how many of its rows are taken.")
     # One mapping with the fields of all methods: which of them go together is checked when the file is read.
     schema["properties"]["peft"] = {"$ref": f"#/$defs/{SECTIONS['peft'][0].__name__}"}
     for section, short in (("model", "name"), ("data", "train")):

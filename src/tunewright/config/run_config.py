@@ -4,7 +4,7 @@ What the plan makes of it is `ResolvedConfig` (config/resolved_config.py).
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
@@ -118,11 +118,33 @@ class ModelConfig(Section):
     )
 
 
+class DataSource(Section):
+    """One of several places that training rows come from, and how many of them are taken."""
+
+    path: Text = Field(description=N_("A file, a folder, or a Hub id."), min_length=1)
+    rows: Positive | None = Field(default=None, description=N_("So many of its rows, drawn by train.data_seed."))
+    weight: Annotated[Number, Field(gt=0, le=100)] = Field(
+        default=1.0,
+        description=N_("How often each of its rows counts: 0.3 draws 30 % of them, 2 trains on each twice."),
+    )
+    split: Text | None = Field(default=None, description=N_("In the place of data.split."), min_length=1)
+    map: dict[Text, Text] | None = Field(default=None, description=N_("In the place of data.map."))
+
+    @model_validator(mode="after")
+    def _refuse_two_shares(self) -> Self:
+        if self.rows is not None and self.weight != 1:
+            raise PydanticCustomError("rows_and_weight", "must have rows or weight, not both")
+        return self
+
+
 class DataConfig(Section):
     """The examples and what becomes of them."""
 
-    train: Text = Field(
-        description=N_("A file (json, jsonl, csv, tsv, parquet, txt), a folder, or a Hub id."), min_length=1
+    train: Annotated[Text, Field(min_length=1)] | Annotated[list[Text | DataSource], Field(min_length=1)] = Field(
+        description=N_(
+            "A file (json, jsonl, csv, tsv, parquet, txt, md), a folder, or a Hub id; or a list of them, each alone or with its "
+            "share: `{path: a.jsonl, weight: 0.3}` (each row counts 0.3 times), `{path: b.jsonl, rows: 5000}`; also `split`, `map`."
+        )
     )
     holdout: Annotated[Share | Text, BeforeValidator(number_if_written)] = Field(
         default=AUTO,
@@ -146,6 +168,13 @@ class DataConfig(Section):
     encoding: Annotated[str, AfterValidator(_encoding_name)] = Field(
         default="utf-8",
         description=N_("How text files are encoded, such as gb18030; a mark of byte order in a file goes before it."),
+    )
+    sample_by: Literal["line", "paragraph", "document"] | Auto = Field(
+        default=AUTO,
+        description=N_(
+            "What is one text in files of plain text; one longer than max_length goes on in further blocks. `auto`: a .md file is "
+            "one document, a .txt file has a text in each paragraph, or in each line."
+        ),
     )
     control_characters: Literal["refuse", "remove"] = Field(
         default="refuse",
@@ -202,6 +231,27 @@ class DataConfig(Section):
     max_duplicates: RowShare = Field(
         default=0.5, description=N_("Share of rows that may repeat an earlier row before the run is stopped.")
     )
+
+    @property
+    def sources(self) -> tuple[DataSource, ...]:
+        """Where training rows come from, in the order in which they are read."""
+        listed = [self.train] if isinstance(self.train, str) else self.train
+        return tuple(DataSource(path=item) if isinstance(item, str) else item for item in listed)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths and Hub ids of the training rows."""
+        return tuple(source.path for source in self.sources)
+
+    @property
+    def has_only_paths(self) -> bool:
+        """Whether all that is said of the sources is their paths."""
+        return all(source == DataSource(path=source.path) for source in self.sources)
+
+    @property
+    def name(self) -> str:
+        """The paths in one text, for people."""
+        return ", ".join(self.paths)
 
 
 class TrainConfig(UpstreamSection):

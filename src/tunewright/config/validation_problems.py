@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tunewright.config.deprecated_keys import TOP, deprecated_keys, other_method
-from tunewright.config.run_config import NAME_PATTERN
+from tunewright.config.run_config import NAME_PATTERN, DataSource
 from tunewright.config.schema_keys import methods_with, old_name, suggest
 from tunewright.config.yaml_reader import Path, Position, place, printable
 from tunewright.errors import Problem, Where
@@ -30,6 +30,7 @@ _KINDS = {
     "beyond_fp32": N_("a number of at most 3.4e38, as 32 bits hold"),
     "not_writable": N_("text without NUL and lone surrogates"),
     "list_type": N_("a list"),
+    "rows_and_weight": N_("an entry with rows or weight, not with both"),
     "none_required": N_("null"),
     "dict_type": N_("a mapping of keys to values"),
     "model_type": N_("a mapping of keys to values"),
@@ -116,6 +117,10 @@ def _requested(data: Mapping[str, object], section: str, key: str) -> str:
 def unknown_key(path: Path, data: Mapping[str, object], where: Where) -> Problem:
     """E102, or what became of a key that exists no longer or is Tunewright's to set."""
     section, key = (str(path[0]), str(path[-1])) if len(path) > 1 else (TOP, str(path[-1]))
+    if path[:2] == ("data", "train"):  # an entry of several sources
+        close = get_close_matches(key, DataSource.model_fields, 1)
+        values = {"key": printable(key), "section": dotted(path[:-1])}
+        return Problem("E102", where, values | ({"suggestion": close[0]} if close else {}))
     if section == "peft" and (methods := methods_with(key)):
         return Problem("E121", where, {"key": key, "method": data.get("method", "lora"), "methods": ", ".join(methods)})
     known = old_name(section, key)

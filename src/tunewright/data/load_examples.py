@@ -1,14 +1,13 @@
 """Data to examples: read, recognised, split, and compared row by row, with the problems found on the way."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from tunewright.config.run_config import DataConfig
 from tunewright.config.section import AUTO, Auto
-from tunewright.config.tasks import TASKS, ProblemType, Task
+from tunewright.config.tasks import TASKS, Task
 from tunewright.data import deduplication
 from tunewright.data.examples.convert import to_examples
 from tunewright.data.examples.foreign_exports import refuse_foreign
@@ -20,51 +19,43 @@ from tunewright.data.examples.reading_notes import remarks_of
 from tunewright.data.examples.row_cells import cell
 from tunewright.data.examples.word_tables import grouped, sentence_column
 from tunewright.data.files.readers import RawRow, fingerprint, iterate_rows
-from tunewright.data.train_eval_split import RowSource, TrainEvalSplit, sides_of, train_source
-from tunewright.errors import DataError, Problem, error, errors_of
+from tunewright.data.loaded_examples import LoadedExamples, LoadedSource, common_format, place_of
+from tunewright.data.row_shares import ALL, RowShare, is_whole, share_of
+from tunewright.data.train_eval_split import RowSource, for_each, sides_of, train_sources
+from tunewright.errors import DataError, Problem, Where, error, errors_of
 
 ROWS_AT_ONCE = 1000
 
 
-@dataclass
-class LoadedExamples:
-    """The data as examples: what was read, how it was understood, what was wrong.
+@dataclass(frozen=True)
+class _Recognised:
+    """A source, what its rows are, and its rows: those it was recognised by, and the rest."""
 
-    `train` may hold the first of `num_train` rows alone. `labels` are the names of all labels or tags, in held-out rows too;
-    `label_counts` says how many training rows have each (for tags: how many words), 0 for those that appear in held-out rows
-    only. `duplicates` and `conflicts` are numbers of rows, `remarks` counts the rows with a warning, by the code of
-    the warning, `grouped_by` is the column that identifies the sentence of each word, `share` what part of the training
-    rows was to be held out; `notes` are warnings about the reading, `unused` counts the rows that hold something in a column,
-    or in a key of their turns, that is not used.
-    """
-
+    source: RowSource
     format: Format
-    train: list[Example]
-    held_out: list[Example]
-    problems: list[Problem]
-    rows_in: int
-    num_train: int = 0
-    leaked: list[Example] = field(default_factory=list)
-    duplicates: list[int] = field(default_factory=list)
-    conflicts: list[int] = field(default_factory=list)
-    labels: tuple[str, ...] = ()
-    label_counts: dict[str, int] = field(default_factory=dict)
-    problem_type: ProblemType | None = None
-    unused: Counter[str] = field(default_factory=Counter)
-    remarks: Counter[str] = field(default_factory=Counter)
-    grouped_by: str = ""
-    share: float = 0
-    notes: list[Problem] = field(default_factory=list)
+    grouped_by: str
+    head: Sequence[RawRow | Problem]
+    rest: Iterator[RawRow | Problem]
 
-    @property
-    def bad_rows(self) -> int:
-        return len({place_of(problem) for problem in self.problems})
+    def rows(self) -> Iterator[RawRow | Problem]:
+        """All rows, once; where each is one word, those of a sentence as one."""
+        return self._sentences(chain(self.head, self.rest))
+
+    def again(self) -> Iterator[RawRow | Problem]:
+        """The same, read once more."""
+        return self._sentences(iterate_rows(self.source.path, self.source.reading))
+
+    def _sentences(self, rows: Iterator[RawRow | Problem]) -> Iterator[RawRow | Problem]:
+        return grouped(rows, self.format, self.grouped_by) if self.grouped_by else rows
 
 
-def place_of(problem: Problem) -> tuple[str, int]:
-    """File and number of the row that a problem speaks of; rows of several files may have one number."""
-    row = problem.values.get("row")
-    return problem.where.file, row if isinstance(row, int) else problem.where.line
+@dataclass(frozen=True)
+class _Reading:
+    """How rows become examples, the same in all sources, and where the account is kept."""
+
+    loaded: LoadedExamples
+    system: str | None
+    kind: LabelKind | None
 
 
 def load_examples(
@@ -72,35 +63,38 @@ def load_examples(
 ) -> LoadedExamples:
     """Read, recognise and split the rows; held-out rows that are also in training are removed.
 
-    With `keep` only the first `keep` training rows are held in memory; all others are read, counted and compared.
-    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254.
+    With `keep` only about the first `keep` training rows are held in memory, of several sources each its part of them; all
+    others are read, counted and compared.
+    Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254, E264.
     """
     sides = sides_of(config)
-    rows = iterate_rows(sides.train.path, sides.train.reading)
-    head = _head(rows, config)
-    sample = [row for row in head if isinstance(row, RawRow)]
-    if TASKS[task].writes:
-        _refuse(sample, config)
-    fmt = sniff(sample, config.map, task)
-    kind = _label_kind(fmt, config, sides.train)
-    loaded, prints = LoadedExamples(fmt, [], [], [], 0), deduplication.RowHashes()
+    parts = for_each(sides.train, lambda source: _recognised(source, task))
+    kind = _label_kind(parts, config)
+    loaded, prints = LoadedExamples(common_format([part.format for part in parts])), deduplication.RowHashes()
+    reading = _Reading(loaded, config.system, kind)
     room = None if keep is None else keep + deduplication.MAX_HELD_OUT_ROWS
-    for example in _examples(_sentences(head, rows, fmt, loaded), loaded, config, kind):
-        if room is None or len(prints) < room:
-            loaded.train.append(example)
-        prints.add(example)
+    kept: dict[int, Example] = {}
+    for part in parts:
+        source = _begun(loaded, part)
+        share, last = _share(part, config, seed, kind), (room or 0) + len(kept)
+        for example in _taken(part, source, share, reading):
+            if room is None or len(kept) < last:
+                kept[len(prints)] = example
+            prints.add(example)
+    places: set[int] = set()
     if sides.held_out:
-        _read_held_out(loaded, prints, config, sides.held_out, task, kind)
+        _read_held_out(reading, prints, sides.held_out, task)
     elif sides.share:
         loaded.share = sides.share
-        _split(loaded, prints, config, sides, seed, kind)
+        places = _with_training_rows(deduplication.held_out(prints, sides.share, seed), prints, loaded.sources)
+        loaded.held_out = _held_out(kept, places, prints, parts, reading)
     loaded.num_train = len(prints) - len(loaded.held_out)
-    loaded.train = loaded.train[:keep]
+    loaded.train = _first(loaded, [example for place, example in kept.items() if place not in places], keep)
     loaded.duplicates, loaded.conflicts = deduplication.duplicates(prints), deduplication.conflicts(prints)
     loaded.labels = label_names(prints.names)
     loaded.label_counts = count_labels(loaded.labels, prints.names, loaded.held_out)
     loaded.problem_type = kind.problem_type if kind else None
-    loaded.notes = [*sides.notes, *_notes(loaded), *(kind.notes if kind else ())]
+    loaded.notes = [*sides.notes, *_notes(loaded, sides.train), *(kind.notes if kind else ())]
     return loaded
 
 
@@ -111,35 +105,50 @@ def recognise(config: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, o
     """
     values: dict[str, object] = {}
     try:
-        head = _first_rows(config)
+        heads = _heads(config)
     except DataError as fault:
         encodings = {problem.values["encoding"] for problem in fault.problems if problem.code == "E239"}
         if len(encodings) != 1 or any(problem.code != "E239" for problem in fault.problems):
             raise
         values["data.encoding"] = encodings.pop()
-        head = _first_rows(config.model_copy(update={"encoding": values["data.encoding"]}))
-    rows = [row for row in head if isinstance(row, RawRow)]
-    recognized_task = looks_like(rows, config.map) if task == AUTO else None
+        heads = _heads(config.model_copy(update={"encoding": values["data.encoding"]}))
+    sources = train_sources(config)
+    found = [looks_like(rows, source.map) for source, rows in zip(sources, heads, strict=True)]
+    recognized_task = next((shown for shown in found if shown), None) if task == AUTO else None
     if recognized_task:
         values["task"] = recognized_task
     known: Task = recognized_task or ("causal_lm" if task == AUTO else task)
-    if TASKS[known].writes:
-        _refuse(rows, config)
-    return values, sniff(rows, config.map, known)
+    formats = for_each(sources, lambda source: _format(source, heads[sources.index(source)], known))
+    return values, common_format(formats)
 
 
-def _first_rows(config: DataConfig) -> list[RawRow | Problem]:
-    source = train_source(config)
-    return _head(iterate_rows(source.path, source.reading), config)
+def _heads(config: DataConfig) -> list[list[RawRow]]:
+    """Of each source the first rows that could be read."""
+
+    def head(source: RowSource) -> list[RawRow]:
+        rows = _head(iterate_rows(source.path, source.reading), source)
+        return [row for row in rows if isinstance(row, RawRow)]
+
+    return for_each(train_sources(config), head)
 
 
-def _refuse(rows: Sequence[RawRow], config: DataConfig) -> None:
-    """Raises: DataError E233, E234, E251 to E254 for rows that are not examples on their own."""
-    refuse_preferences(rows, config.map)
-    refuse_foreign(rows, config.map)
+def _recognised(source: RowSource, task: Task) -> _Recognised:
+    rows = iterate_rows(source.path, source.reading)
+    head = _head(rows, source)
+    sample = [row for row in head if isinstance(row, RawRow)]
+    fmt = _format(source, sample, task)
+    return _Recognised(source, fmt, sentence_column(sample, fmt) or "", head, rows)
 
 
-def _head(rows: Iterator[RawRow | Problem], config: DataConfig) -> list[RawRow | Problem]:
+def _format(source: RowSource, sample: Sequence[RawRow], task: Task) -> Format:
+    """Raises: DataError E211, E212, E229, E240; E233, E234, E251 to E255 for rows that are not examples on their own."""
+    if TASKS[task].writes:
+        refuse_preferences(sample, source.map)
+        refuse_foreign(sample, source.map)
+    return sniff(sample, source.map, task)
+
+
+def _head(rows: Iterator[RawRow | Problem], source: RowSource) -> list[RawRow | Problem]:
     """The first rows, as many as a format is recognised by. Raises: DataError E210, or what is wrong with all rows."""
     head: list[RawRow | Problem] = []
     num_good = 0
@@ -148,37 +157,62 @@ def _head(rows: Iterator[RawRow | Problem], config: DataConfig) -> list[RawRow |
         num_good += isinstance(row, RawRow)
     if not num_good:
         problems = [row for row in head if isinstance(row, Problem)]
-        raise errors_of(problems) if problems else error("E210", path=config.train)
+        raise errors_of(problems) if problems else error("E210", path=source.path)
     return head
 
 
-def _sentences(
-    head: Sequence[RawRow | Problem], rest: Iterator[RawRow | Problem], fmt: Format, loaded: LoadedExamples
-) -> Iterator[RawRow | Problem]:
-    """The rows; where each is one word, those of a sentence as one. Raises: DataError E246."""
-    column = sentence_column([row for row in head if isinstance(row, RawRow)], fmt)
-    loaded.grouped_by = column or ""
-    rows = chain(head, rest)
-    return grouped(rows, fmt, column) if column else rows
+def _begun(loaded: LoadedExamples, part: _Recognised) -> LoadedSource:
+    """The account of a source that is read next."""
+    start = max((source.start + source.last for source in loaded.sources), default=0)
+    source = LoadedSource(part.source.path, part.format, start, grouped_by=part.grouped_by)
+    loaded.sources.append(source)
+    return source
+
+
+def _share(part: _Recognised, config: DataConfig, seed: int, kind: LabelKind | None) -> RowShare:
+    """How often each row of a source is trained on. Cost: one more reading, unless that is once for all."""
+    if is_whole(part.source):
+        return ALL
+    scratch = _Reading(LoadedExamples(part.format), config.system, kind)
+    num_rows = sum(1 for _example in _examples(part.again(), scratch, part.format, _begun(scratch.loaded, part)))
+    return share_of(part.source, num_rows, seed)
+
+
+def _taken(part: _Recognised, source: LoadedSource, share: RowShare, reading: _Reading) -> Iterator[Example]:
+    """The examples of a source that are used, each once."""
+    source.each = max(1, share.each)
+    for place, example in enumerate(_examples(part.rows(), reading, part.format, source)):
+        times = share.times(place)
+        if times > source.each:
+            source.once_more.add(example.number)
+        source.num_taken += times > 0
+        source.not_drawn += times == 0
+        if times:
+            yield example
 
 
 def _examples(
-    items: Iterable[RawRow | Problem],
-    loaded: LoadedExamples,
-    config: DataConfig,
-    kind: LabelKind | None,
-    fmt: Format | None = None,
+    items: Iterable[RawRow | Problem], reading: _Reading, fmt: Format, source: LoadedSource
 ) -> Iterator[Example]:
     """The sound rows as examples; the others, and how many there are of all, go into the account."""
-    rest, form = iter(items), fmt or loaded.format
+    rest, loaded = iter(items), reading.loaded
     while part := list(islice(rest, ROWS_AT_ONCE)):
         rows = [row for row in part if isinstance(row, RawRow)]
-        examples, problems = to_examples(rows, form, config.system, kind)
+        examples, problems = to_examples(rows, fmt, reading.system, reading.kind)
         loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
         loaded.rows_in += len(part)
-        loaded.remarks.update(remarks_of(rows, form))
-        loaded.unused.update(_unused(rows, examples, form))
-        yield from examples
+        loaded.remarks.update(remarks_of(rows, fmt))
+        loaded.unused.update(_unused(rows, examples, fmt))
+        places = [(row.file, row.number) if isinstance(row, RawRow) else place_of(row) for row in part]
+        source.files.update(file for file, _number in places)
+        source.rows_in += len(part)
+        source.last = max(source.last, *(number for _file, number in places))
+        loaded.starts.update(dict.fromkeys(source.files, source.start))
+        yield from (_shifted(example, source.start) for example in examples)
+
+
+def _shifted(example: Example, start: int) -> Example:
+    return replace(example, number=start + example.number) if start else example
 
 
 def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) -> Iterator[str]:
@@ -189,26 +223,25 @@ def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) ->
         yield from (f"turns[].{key}" for key in example.unused_keys)
 
 
-def _notes(loaded: LoadedExamples) -> Iterator[Problem]:
-    """What people should know of how rows were read: objects as JSON, turns without speakers, words as sentences."""
+def _notes(loaded: LoadedExamples, sources: Sequence[RowSource]) -> Iterator[Problem]:
+    """What people should know of how rows were read: objects as JSON, turns without speakers, words as sentences, too few rows."""
     yield from (Problem(code, values={"count": count}) for code, count in sorted(loaded.remarks.items()))
-    if loaded.grouped_by:
-        yield Problem("W239", values={"count": loaded.rows_in, "column": loaded.grouped_by})
+    for own, source in zip(loaded.sources, sources, strict=True):
+        where = Where(own.path) if len(sources) > 1 else Where()
+        if own.grouped_by:
+            yield Problem("W239", where, {"count": own.rows_in, "column": own.grouped_by})
+        if source.rows is not None and own.num_taken < source.rows:
+            yield Problem("W246", where, {"path": own.path, "count": own.num_taken, "rows": source.rows})
 
 
-def _read_held_out(
-    loaded: LoadedExamples,
-    prints: deduplication.RowHashes,
-    config: DataConfig,
-    source: RowSource,
-    task: Task,
-    kind: LabelKind | None,
-) -> None:
+def _read_held_out(reading: _Reading, prints: deduplication.RowHashes, source: RowSource, task: Task) -> None:
     """Held-out rows from files of their own; those that are trained on are set aside."""
-    second = list(iterate_rows(source.path, source.reading))
-    fmt = sniff([row for row in second if isinstance(row, RawRow)], config.map, task)
-    rows = _sentences(second, iter(()), fmt, loaded)
-    examples = list(_examples(rows, loaded, config, kind, fmt))
+    items = list(iterate_rows(source.path, source.reading))
+    sample = [row for row in items if isinstance(row, RawRow)]
+    fmt = sniff(sample, source.map, task)
+    part = _Recognised(source, fmt, sentence_column(sample, fmt) or "", items, iter(()))
+    loaded, own = reading.loaded, LoadedSource(source.path, fmt, 0)  # their numbers begin anew
+    examples = list(_examples(part.rows(), reading, fmt, own))
     leaked = set(deduplication.leaks(prints, deduplication.RowHashes(examples)))
     for example in examples:
         if example.number in leaked:
@@ -218,37 +251,63 @@ def _read_held_out(
             prints.add(example)
 
 
-def _split(
-    loaded: LoadedExamples,
+def _with_training_rows(places: set[int], prints: deduplication.RowHashes, sources: Sequence[LoadedSource]) -> set[int]:
+    """The places to hold out, without those of a source that would be left without any row to train on."""
+    start = 0
+    for source in sources:
+        own = range(start, start + source.num_taken)
+        start = own.stop
+        if len(sources) > 1 and own and places.issuperset(own):
+            last = prints.row_hash(own[-1])
+            places = {place for place in places if prints.row_hash(place) != last}
+    return places
+
+
+def _held_out(
+    kept: Mapping[int, Example],
+    places: set[int],
     prints: deduplication.RowHashes,
-    config: DataConfig,
-    sides: TrainEvalSplit,
-    seed: int,
-    kind: LabelKind | None,
-) -> None:
-    """Some of the training rows to held-out; those that were not kept are read once more."""
-    places, train = deduplication.held_out(prints, sides.share, seed), loaded.train
-    loaded.train = [example for place, example in enumerate(train) if place not in places]
-    loaded.held_out = [example for place, example in enumerate(train) if place in places]
-    missing = {prints.numbers[place] for place in places if place >= len(train)}
-    if missing:
-        rows = iterate_rows(sides.train.path, sides.train.reading)
-        rows = grouped(rows, loaded.format, loaded.grouped_by) if loaded.grouped_by else rows
-        again = [row for row in rows if isinstance(row, RawRow) and row.number in missing]
-        loaded.held_out += to_examples(again, loaded.format, config.system, kind)[0]
+    parts: Sequence[_Recognised],
+    reading: _Reading,
+) -> list[Example]:
+    """The training rows at these places; those that were not kept are read once more."""
+    missing = {prints.numbers[place] for place in places if place not in kept}
+    read: dict[int, Example] = {}
+    for part, source in zip(parts, reading.loaded.sources, strict=True):
+        own = {number - source.start for number in missing if source.holds(number)}
+        if own:
+            again = [row for row in part.again() if isinstance(row, RawRow) and row.number in own]
+            examples, _problems = to_examples(again, part.format, reading.system, reading.kind)
+            read |= {source.start + example.number: _shifted(example, source.start) for example in examples}
+    return [kept[place] if place in kept else read[prints.numbers[place]] for place in sorted(places)]
 
 
-def _label_kind(fmt: Format, config: DataConfig, source: RowSource) -> LabelKind | None:
+def _first(loaded: LoadedExamples, train: list[Example], keep: int | None) -> list[Example]:
+    """The first of the training rows; of several sources of each as many as it has a part in all rows."""
+    if keep is None or len(loaded.sources) == 1:
+        return train[:keep]
+    total = max(1, sum(source.num_taken for source in loaded.sources))
+    own = [[example for example in train if source.holds(example.number)] for source in loaded.sources]
+    most = [keep * source.num_taken // total + 1 for source in loaded.sources]
+    return [example for rows, count in zip(own, most, strict=True) for example in rows[:count]]
+
+
+def _label_kind(parts: Sequence[_Recognised], config: DataConfig) -> LabelKind | None:
     """What the labels of the training rows are; held-out rows have to follow. Cost: one more reading."""
-    column = fmt.columns.get("label")
-    if not column:
+    if not any("label" in part.format.columns for part in parts):
         return None
-    rows = iterate_rows(source.path, source.reading)
-    return label_kind((cell(row.value, column) for row in rows if isinstance(row, RawRow)), config.problem_type)
+    cells = (
+        cell(row.value, part.format.columns["label"])
+        for part in parts
+        for row in iterate_rows(part.source.path, part.source.reading)
+        if isinstance(row, RawRow)
+    )
+    return label_kind(cells, config.problem_type)
 
 
 def data_fingerprint(config: DataConfig) -> str:
     """sha256 of all data of a run: of the training rows, and of the held-out rows where they have files of their own."""
     sides = sides_of(config)
-    parts = [fingerprint(source.path, source.reading) for source in (sides.train, sides.held_out) if source]
+    sources = [source for source in (*sides.train, sides.held_out) if source]
+    parts = for_each(sources, lambda source: fingerprint(source.path, source.reading))
     return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()

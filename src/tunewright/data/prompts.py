@@ -17,7 +17,8 @@ from tunewright.data.examples.row_cells import RowReport
 from tunewright.data.files.column_names import normal
 from tunewright.data.files.readers import RawRow, Reading, read_rows
 from tunewright.data.files.row import Row
-from tunewright.data.train_eval_split import train_source
+from tunewright.data.files.split_files import TEXTS
+from tunewright.data.train_eval_split import RowSource, for_each, train_sources
 from tunewright.data.word_text import split_words
 from tunewright.errors import Problem, TunewrightError, error, errors_of
 
@@ -45,8 +46,8 @@ def read_prompts(
 
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229; problems of single rows are returned.
     """
-    raw = read_rows(path, Reading(line_by_line=True))
-    is_text = Path(path).suffix.lower() == ".txt"
+    raw = read_rows(path, Reading(sample_by="line"))
+    is_text = Path(path).suffix.lower() in TEXTS
     turns = [replace(row, value=_line_value(row.value, task)) if is_text else row for row in raw.rows]
     if not turns:
         raise errors_of(raw.problems) if raw.problems else error("E210", path=path)
@@ -130,13 +131,15 @@ def common_system(config: DataConfig, task: Task = "causal_lm") -> str | None:
     """The system message that the training rows begin with; None if they have none, or not all the same."""
     if config.system or task in ("seq_cls", "token_cls"):
         return config.system
-    source = train_source(config)
-    rows: list[RawRow] = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
-    if not rows:
-        return None
-    examples, _problems = to_examples(rows, sniff(rows, config.map, task))
-    first = {e.messages[0].content if e.messages and e.messages[0].role == "system" else None for e in examples}
+    first = set().union(*for_each(train_sources(config), lambda source: _first_system(source, task)))
     return first.pop() if len(first) == 1 else None
+
+
+def _first_system(source: RowSource, task: Task) -> set[str | None]:
+    """The system messages of the first rows of a source; None for rows without one."""
+    rows: list[RawRow] = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
+    examples = to_examples(rows, sniff(rows, source.map, task))[0] if rows else []
+    return {e.messages[0].content if e.messages and e.messages[0].role == "system" else None for e in examples}
 
 
 def shared_system(config: DataConfig, task: Task) -> str:

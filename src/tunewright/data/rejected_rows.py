@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from tunewright.config.run_config import DataConfig
 from tunewright.data.files.json_scanner import KEPT_CHARACTERS
 from tunewright.data.files.readers import texts_of
-from tunewright.data.load_examples import LoadedExamples, place_of
+from tunewright.data.loaded_examples import LoadedExamples, place_of
 from tunewright.data.train_eval_split import sides_of
 
 _Place = tuple[str, int]  # file, and number of the row
@@ -53,7 +53,7 @@ def _texts(config: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, st
     if not places:
         return
     sides = sides_of(config)
-    for source in (sides.train, sides.held_out):
+    for source in (*sides.train, sides.held_out):
         if source:
             yield from texts_of(source.path, places, source.reading)
 

@@ -1,6 +1,7 @@
 """The summary of a data set: rows of each kind, lengths, tokens in the loss, and the warnings that follow from them."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ from tunewright.config.tasks import ProblemType, Task
 from tunewright.data.examples.formats import Example
 from tunewright.data.files.column_names import UNUSED
 from tunewright.data.histogram import Count, LengthHistogram, histogram
-from tunewright.data.load_examples import LoadedExamples, place_of
+from tunewright.data.loaded_examples import LoadedExamples, place_of
 from tunewright.data.tokenized.loss_mask import RenderNote
 from tunewright.data.tokenized.micro_batches import SHORTEST_PREFIX, common_beginning
+from tunewright.data.tokenized.text_blocks import TEXT_BLOCK_TOKENS
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.tokenized.vocabulary_check import has_control_token
@@ -64,6 +66,26 @@ class SequenceCounts(BaseModel):
     held_out: Count = _field(description="sequences")
 
 
+class SourceSummary(BaseModel):
+    """One of several sources of training rows: `rows` = `used` + `held_out` + `dropped` + `not_drawn`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = _field(description="a file, a folder or a Hub id")
+    format: str = _field(description="the recognized format of its rows")
+    columns: dict[str, str] = _field(description="column by role")
+    start: Count = _field(description="its rows are numbered from here on, plus 1")
+    last: Count = _field(description="the highest number of its rows, counted from `start`")
+    rows: Count = _field(description="rows read, damaged ones included")
+    used: Count = _field(description="its training rows, each once")
+    held_out: Count = _field(description="of its rows, those held out by share")
+    dropped: Count = _field(description="rows left out as damaged")
+    not_drawn: Count = _field(description="rows left out by its `rows` or `weight`")
+    sequences: Count = _field(description="tokenized sequences in an epoch, repeated ones as often as they are read")
+    tokens: Count = _field(description="tokens of these")
+    label_tokens: Count = _field(description="tokens of them in the loss; rows for seq_cls")
+
+
 class DataSummary(BaseModel):
     """What the rows of a data set became: how many of each kind, how long they are, what is in the loss.
 
@@ -76,12 +98,14 @@ class DataSummary(BaseModel):
     task: Task = _field("causal_lm", description="the task the rows are tokenized for")
     format: str = _field(description="the recognized format of the rows")
     columns: dict[str, str] = _field({}, description="column by role")
-    rows: Count = _field(description="rows read, damaged ones included: used + held_out + dropped")
-    used: Count = _field(description="training rows")
+    rows: Count = _field(description="rows read, damaged ones included: used + held_out + dropped + not_drawn")
+    used: Count = _field(description="training rows, each once")
     looked_at: Count = _field(0, description="training rows in memory, which lengths and tokens are measured on")
     held_out: Count = _field(description="held-out rows")
     blocks: SequenceCounts = _field(SequenceCounts(train=0, held_out=0), description="tokenized sequences")
     dropped: Count = _field(description="rows left out: damaged, or also in the training rows")
+    not_drawn: Count = _field(0, description="rows left out by the `rows` or `weight` of their source")
+    sources: list[SourceSummary] = _field([], description="each source, where rows are mixed")
     counts: dict[str, Count] = _field(description="rows of each kind of KINDS")
     numbers: dict[str, list[Count]] = _field(description="row numbers of each kind, the first SHOWN_NUMBERS")
     lengths: dict[str, Count] = _field(description="tokens per row before truncation, by name of QUANTILES")
@@ -115,12 +139,7 @@ def summarize(
     """Counts, lengths and tokens of the rows that were tokenized and of those that could not be."""
     kinds = _kinds(loaded, train, held_out, tokenizer)
     numbers = {row.number for row in train}
-    # A text that goes on in further blocks has one length.
-    lengths = sorted(
-        length
-        for rows in (train, held_out)
-        for length in {row.number: _needed_length(row, task) for row in rows}.values()
-    )
+    lengths = _lengths(loaded, train, held_out, task, max_length)
     sequences = [
         ids for row in train for ids in ((row.input_ids, row.labels) if task == "seq2seq" else (row.input_ids,))
     ]
@@ -135,6 +154,8 @@ def summarize(
         held_out=len({row.number for row in held_out}),
         blocks=SequenceCounts(train=len(train), held_out=len(held_out)),
         dropped=loaded.bad_rows + len(loaded.leaked),
+        not_drawn=loaded.not_drawn,
+        sources=_sources(loaded, train, held_out, task) if loaded.is_mixed else [],
         counts={kind: len(kinds[kind]) for kind in KINDS},
         numbers={kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
         lengths={name: quantile(lengths, share) for name, share in QUANTILES.items()},
@@ -150,6 +171,55 @@ def summarize(
         unused=dict(loaded.unused),
         positions=positions,
     )
+
+
+def _lengths(
+    loaded: LoadedExamples,
+    train: Sequence[TokenizedExample],
+    held_out: Sequence[TokenizedExample],
+    task: Task,
+    max_length: int,
+) -> list[int]:
+    """Tokens of each row, in order. A text that goes on in further blocks has one length; beside rows of other forms, which
+    are cut, that is no more than a block."""
+    most = min(max_length, TEXT_BLOCK_TOKENS)
+    is_mixed = task == "causal_lm" and loaded.format.name == "mixed"
+    lengths: list[int] = []
+    for rows, examples in ((train, loaded.train), (held_out, loaded.held_out)):
+        texts = {example.number for example in examples if not example.messages} if is_mixed else set()
+        needed = {row.number: _needed_length(row, task) for row in rows}
+        lengths += (min(length, most) if number in texts else length for number, length in needed.items())
+    return sorted(lengths)
+
+
+def _sources(
+    loaded: LoadedExamples, train: Sequence[TokenizedExample], held_out: Sequence[TokenizedExample], task: Task
+) -> list[SourceSummary]:
+    """The account of each source."""
+    bad = Counter(file for file, _number in {place_of(problem) for problem in loaded.problems})
+    summaries = []
+    for source in loaded.sources:
+        own = [row for row in train if source.holds(row.number)]
+        own_held_out = {row.number for row in held_out if source.holds(row.number)} if loaded.share else set()
+        dropped = sum(bad[file] for file in source.files)
+        summaries.append(
+            SourceSummary(
+                path=source.path,
+                format=source.format.name,
+                columns=dict(source.format.columns),
+                start=source.start,
+                last=source.last,
+                rows=source.rows_in,
+                used=source.rows_in - source.not_drawn - dropped - len(own_held_out),
+                held_out=len(own_held_out),
+                dropped=dropped,
+                not_drawn=source.not_drawn,
+                sequences=len(own),
+                tokens=sum(len(row.input_ids) + (len(row.labels) if task == "seq2seq" else 0) for row in own),
+                label_tokens=len(own) if task == "seq_cls" else sum(row.num_label_tokens for row in own),
+            )
+        )
+    return summaries
 
 
 def common_prefix(train: Sequence[TokenizedExample], task: Task) -> int:
@@ -186,7 +256,7 @@ def _kinds(
     """Numbers of the rows of each kind, each row once; two files may have a row of the same number each."""
     kinds: dict[str, set[tuple[str, int]]] = {kind: set() for kind in KINDS}
     for problem in loaded.problems:
-        kinds[KIND_OF_CODE.get(problem.code, "damaged")].add(place_of(problem))
+        kinds[KIND_OF_CODE.get(problem.code, "damaged")].add(loaded.row_of(problem))
     everything = [*loaded.train, *loaded.held_out]
     kinds["leaked"] = _places(loaded.leaked)
     kinds["unlearned_turns"] = _places(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tunewright.config.run_config import DataConfig
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.examples.formats import Example
-from tunewright.data.load_examples import LoadedExamples
+from tunewright.data.loaded_examples import LoadedExamples, place_of
 from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, DataSummary, summarize, warnings_of
 from tunewright.data.tokenized.tokenization import TokenizedExample, encode
 from tunewright.data.tokenized.tokenized_cache import Store
@@ -72,7 +72,9 @@ def validate_data(
 
     train, bad = encoded(loaded.train, 0)
     held_out, bad_held_out = encoded(loaded.held_out, len(loaded.train))
-    problems = [*loaded.problems, *(_without_vain_advice(problem, positions) for problem in (*bad, *bad_held_out))]
+    train = [row for row in train for _time in range(loaded.times(row.number))] if loaded.is_mixed else train
+    bad = [_in_its_source(_without_vain_advice(problem, positions), loaded) for problem in (*bad, *bad_held_out)]
+    problems = [*loaded.problems, *bad]
     problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))
     loaded = replace(loaded, problems=problems)
     summary = summarize(loaded, train, held_out, tokenizer, task, max_length, positions)
@@ -86,6 +88,12 @@ def _without_vain_advice(problem: Problem, positions: int) -> Problem:
     needed = problem.values.get("needed")
     values = {name: value for name, value in problem.values.items() if name != "needed"}
     return replace(problem, values=values) if isinstance(needed, int) and needed > positions else problem
+
+
+def _in_its_source(problem: Problem, loaded: LoadedExamples) -> Problem:
+    """A problem of an encoded row with the number that the row has in its own source."""
+    file, number = place_of(problem)
+    return replace(problem, values={**problem.values, "row": number - loaded.starts.get(file, 0)})
 
 
 def most_truncated(config: DataConfig, task: Task) -> float:
@@ -103,7 +111,7 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
         problems += loaded.problems
         problems.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
     if not validated.train:
-        problems.append(Problem("E210", values={"path": config.train}))
+        problems.append(Problem("E210", values={"path": config.name}))
     if validated.outside:
         problems.append(validated.outside)
     longest, task = validated.summary.lengths["longest"], validated.summary.task
@@ -111,7 +119,7 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
     longer = f"--set data.max_length={longest}" if is_room else "--set data.max_truncated=1"
     skipped = loaded.bad_rows if config.skip_bad else 0
     most_bad = config.max_bad if validated.train else 1.0  # where no row is left, that is what is wrong
-    repeated = 0 if loaded.format.name == "text" else counts["duplicate"]  # texts repeat lines, answers should not
+    repeated = _repeated_answers(loaded)
     looked_at = validated.summary.looked_at + validated.summary.held_out
     limits = (
         (N_("damaged"), skipped, most_bad, loaded.rows_in, "--set data.max_bad=1"),
@@ -131,11 +139,19 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
             problems.append(Problem("E215", values=values))
     if validated.summary.unknown_share > UNKNOWN_REFUSED:
         share = validated.summary.unknown_share
-        values = {"percent": f"{share:.0%}", "path": config.train, "task": task}
+        values = {"percent": f"{share:.0%}", "path": config.name, "task": task}
         problems.append(Problem("E225", values=values))
     if validated.train and _all_the_same(loaded):
         problems.append(Problem("E226"))
     return problems
+
+
+def _repeated_answers(loaded: LoadedExamples) -> int:
+    """Rows that repeat an earlier row; texts repeat lines, answers should not."""
+    if loaded.format.name == "text":
+        return 0
+    texts = [source for source in loaded.sources if source.format.name == "text"]
+    return sum(not any(source.holds(number) for source in texts) for number in loaded.duplicates)
 
 
 def _all_the_same(loaded: LoadedExamples) -> bool:

@@ -32,7 +32,7 @@ def retrain_with(evidence: Evidence, text: str, changes: Mapping[str, object], *
 def look_at_rows(evidence: Evidence, text: str) -> Remedy:
     """A remedy that only a person can carry out, in the rows; the command shows which."""
     run = evidence.plan.run
-    words = ["tunewright", "data", "check", run.data.train, "--model", run.model.name, "--task", str(run.task)]
+    words = ["tunewright", "data", "check", *run.data.paths, "--model", run.model.name, "--task", str(run.task)]
     return Remedy(text, shlex.join(words))
 
 

@@ -237,7 +237,7 @@ class SessionServer:
         """Scores of base and tuned model on the run's held-out rows, computed again as in the run."""
         data = self.data()
         if not data.held_out:
-            raise error("E210", path=f"{self.plan.run.data.train} (held out)")
+            raise error("E210", path=f"{self.plan.run.data.name} (held out)")
 
         def evaluate_model(model: PreTrainedModel | PeftModel) -> EvaluationResult:
             backend = known_backend(self.plan, model, data.train)

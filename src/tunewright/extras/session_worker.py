@@ -32,7 +32,7 @@ def few_shot(session: SessionServer, request: PromptedRequest) -> PromptedResult
     data = session.data()
     started = time.perf_counter()
     if not data.held_out:
-        raise error("E210", path=f"{session.plan.run.data.train} (held out)")
+        raise error("E210", path=f"{session.plan.run.data.name} (held out)")
     rows, num_shown = with_examples(session.plan, data, session.tokenizer, request.shots)
     longest = max(len(row.input_ids) for row in rows)
     with session.base() as base:

@@ -7,14 +7,25 @@ from tunewright.config.frozen_model import FrozenModel
 from tunewright.config.tasks import ProblemType
 
 
+class SourceInfo(FrozenModel):
+    """One source of mixed rows; `num_sequences` and `tokens` are those of the rows in memory, repeated as they are read."""
+
+    path: str
+    format: str
+    num_train: int
+    num_held_out: int
+    num_sequences: int
+    tokens: int
+
+
 class DataInfo(FrozenModel):
     """What the plan needs to know about the rows; lengths are tokens before cutting.
 
     `holdout` is what is held out where the ask leaves it open: a share of the rows, or a path. `warnings`
     are the warnings of the data checks (records of problems).
     `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers. `num_truncated`
-    training rows are cut. Where long texts go on in further blocks there are more blocks than rows; the mean lengths are
-    those of blocks.
+    training rows are cut. Where long texts go on in further blocks, or rows are repeated, there are more blocks than rows; the
+    mean lengths are those of blocks. `sources` are those of mixed rows.
     """
 
     path: str
@@ -38,6 +49,7 @@ class DataInfo(FrozenModel):
     num_truncated: int = 0
     train_blocks: int = 0
     held_out_blocks: int = 0
+    sources: tuple[SourceInfo, ...] = ()
     warnings: tuple[dict[str, object], ...] = ()
 
     @property

@@ -10,19 +10,19 @@ from tunewright.config.run_config import DataConfig, RunConfig
 from tunewright.config.tasks import Task
 from tunewright.data.examples.formats import Example, looks_like
 from tunewright.data.files.hub_datasets import offline
-from tunewright.data.files.readers import is_hub_id, read_rows
-from tunewright.data.files.split_files import data_files, originals
+from tunewright.data.files.readers import read_rows
+from tunewright.data.files.split_files import originals
 from tunewright.data.load_examples import data_fingerprint, load_examples
 from tunewright.data.summary import NO_LIMIT, DataSummary, quantile
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
-from tunewright.data.train_eval_split import sides_of, train_source
+from tunewright.data.train_eval_split import RowSource, files_of, for_each, sides_of, train_sources
 from tunewright.data.validation import ValidatedData, raise_if_stopped, validate_data
 from tunewright.errors import Problem, error, errors_of, system_faults
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED
-from tunewright.inspection.data_info import DataInfo
+from tunewright.inspection.data_info import DataInfo, SourceInfo
 from tunewright.inspection.machine_info import (
     BlockShape,
     is_idle,
@@ -104,9 +104,8 @@ def _model_info(run: RunConfig, reporter: Reporter) -> ModelInfo:
 
 def _check_files(run: RunConfig) -> None:
     """Raises: DataError E201, E202, E237, E262, before a built-in model is downloaded for rows that are not there."""
-    source = train_source(run.data)
-    if run.model.name in BUNDLED and not is_hub_id(source.path):
-        data_files(source.path, source.reading.split)
+    if run.model.name in BUNDLED:
+        for_each(train_sources(run.data), files_of)
 
 
 def _look(
@@ -141,7 +140,7 @@ def _look(
 
 def originals_of(data: DataConfig) -> list[Path]:
     """The files and folders that the rows of a run come from."""
-    return [path for source in (data.train, data.holdout) if isinstance(source, str) for path in originals(source)]
+    return [path for source in (*data.paths, data.holdout) if isinstance(source, str) for path in originals(source)]
 
 
 def _fitted(check: Callable[..., ValidatedData], room: int) -> ValidatedData:
@@ -168,9 +167,8 @@ def _task_of(run: RunConfig, model: ModelInfo) -> tuple[Task, tuple[PlannedChoic
         if run.task not in model.tasks:
             raise errors_of([cannot_do(model, run.task)])
         return run.task, ()
-    source = train_source(run.data)
-    rows = read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows
-    detected = looks_like(rows, run.data.map)
+    found = for_each(train_sources(run.data), _shown_task)
+    detected = next((shown for shown in found if shown), None)
     if detected in model.tasks:
         return detected, (PlannedChoice(path="task", value=detected, origin="plan", reason=N_("the rows show it")),)
     if detected:
@@ -181,6 +179,10 @@ def _task_of(run: RunConfig, model: ModelInfo) -> tuple[Task, tuple[PlannedChoic
     values = {"kind": _(KINDS[model.kind])}
     reason = N_("what is usual for {kind}; --task names another one")
     return task, (PlannedChoice(path="task", value=task, origin="plan", reason=reason, values=values),)
+
+
+def _shown_task(source: RowSource) -> Task | None:
+    return looks_like(read_rows(source.path, source.reading, limit=ROWS_LOOKED_AT).rows, source.map)
 
 
 def _with_template(
@@ -239,6 +241,17 @@ def data_info(
         num_truncated=summary.counts["truncated"],
         train_blocks=round(summary.used * blocks.train / rows),
         held_out_blocks=blocks.held_out,
+        sources=tuple(
+            SourceInfo(
+                path=source.path,
+                format=source.format,
+                num_train=source.used,
+                num_held_out=source.held_out,
+                num_sequences=source.sequences,
+                tokens=source.tokens,
+            )
+            for source in summary.sources
+        ),
     )
 
 
@@ -246,7 +259,7 @@ def _data_facts(config: DataConfig, validated: ValidatedData) -> DataInfo:
     sides = sides_of(config)
     turns = (sum(m.role == "assistant" for m in example.messages) for example in validated.loaded.train)
     return data_info(
-        config.train,
+        config.name,
         data_fingerprint(config),
         validated.summary,
         answer_lengths=answer_lengths([*validated.train, *validated.held_out]),

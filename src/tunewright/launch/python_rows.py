@@ -21,8 +21,9 @@ AS_ROWS: Mapping[str, str] = {
 }
 
 
-def path_of(data: str | Path | Sequence[Mapping[str, object]]) -> str:
-    """A path or Hub id unchanged; for a list of rows, the private file that holds them, named by their content.
+def path_of(data: str | Path | Sequence[str | Path] | Sequence[Mapping[str, object]]) -> str | list[str]:
+    """A path or Hub id unchanged, and several of them; for a list of rows, the private file that holds them, named by their
+    content.
 
     Raises: ConfigError E138 for a row that is not an object or that JSON cannot hold, E139 for anything else.
     """
@@ -32,6 +33,8 @@ def path_of(data: str | Path | Sequence[Mapping[str, object]]) -> str:
         library = type(data).__module__.partition(".")[0]
         fix = "[data]" if isinstance(data, Mapping) else AS_ROWS.get(library, "list(data)")
         raise error("E139", kind=type(data).__name__, fix=fix)
+    if data and all(isinstance(item, (str, Path)) for item in data):
+        return list(map(str, data))
     content = "".join(_line(number, row) for number, row in enumerate(data, 1)).encode()
     return str(_stored(content))
 

@@ -99,8 +99,8 @@ def _record(plan: Plan) -> dict[str, object]:
     """The fields of run.json that are known before the start."""
     return {
         "model": plan.run.model.name,
-        "data": {"path": plan.run.data.train, "fingerprint": plan.facts.data.fingerprint},
-        "generated_data": is_generated(plan.run.data.train),
+        "data": {"path": plan.run.data.name, "fingerprint": plan.facts.data.fingerprint},
+        "generated_data": all(map(is_generated, plan.run.data.paths)),
         "seeds": {"seed": plan.run.train.seed, "data_seed": plan.run.train.data_seed},
         "versions": versions(),
     }
@@ -118,9 +118,10 @@ def is_generated(path: str) -> bool:
 
 
 def files_of(run: RunConfig) -> dict[str, Path]:
-    """The local files and folders that a config names, by path of the config."""
+    """The local files and folders that a config names, by path of the config; of several sources the first is data.train.0."""
+    sources = {f"data.train.{number}": path for number, path in enumerate(run.data.paths)}
     named = {
-        "data.train": run.data.train,
+        **({"data.train": run.data.train} if isinstance(run.data.train, str) else sources),
         "data.holdout": run.data.holdout,
         "model.name": run.model.name,
         "model.chat_template": run.model.chat_template,
@@ -134,12 +135,24 @@ def files_of(run: RunConfig) -> dict[str, Path]:
 
 def with_absolute_paths(run: RunConfig) -> RunConfig:
     """The config with absolute paths, so that it means the same from any folder."""
-    return load_config.patch(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
+    return with_files(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
+
+
+def with_files(run: RunConfig, names: Mapping[str, str]) -> RunConfig:
+    """The config with other names for its files; the keys are those of `files_of`."""
+    changes: dict[str, object] = dict(names)
+    if not isinstance(run.data.train, str):
+        moved = [changes.pop(f"data.train.{number}", path) for number, path in enumerate(run.data.paths)]
+        changes["data.train"] = [
+            path if isinstance(item, str) else item.model_dump(exclude_defaults=True) | {"path": path}
+            for item, path in zip(run.data.train, moved, strict=True)
+        ]
+    return load_config.patch(run, changes)
 
 
 def default_name(run: RunConfig) -> str:
     """Model and data, as the name of a folder."""
-    stem = Path(run.data.train).stem or "data"
+    stem = "-".join(Path(path).stem for path in run.data.paths) or "data"
     words = f"{Path(run.model.name).name}-{stem}".lower()
     clean = "".join(char if char.isascii() and (char.isalnum() or char in ".-") else "-" for char in words)
     return clean.strip("-.")[:48] or "run"

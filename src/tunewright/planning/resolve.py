@@ -15,6 +15,7 @@ from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.config.run_config import RunConfig
 from tunewright.config.section import AUTO, MOST
 from tunewright.config.tasks import TASKS, Task
+from tunewright.data.tokenized.text_blocks import TEXT_BLOCK_TOKENS
 from tunewright.data.validation import most_truncated
 from tunewright.i18n import N_
 from tunewright.inspection.data_info import length_at
@@ -39,7 +40,6 @@ GIB = 2**30
 CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
-TEXT_BLOCK_TOKENS = 2048  # as models were trained on text; longer blocks cost memory that grows with their square
 # For generation (engine/evaluation/generation.py): how many at once, and how much memory for their keys and values.
 ROWS_WRITTEN_AT_ONCE = 64
 CACHE_BYTES = 2**29

@@ -205,7 +205,7 @@ class Plan(FrozenModel):
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"
         steps = f"{self.num_steps} steps of {self.effective_batch} rows"
-        return f"Plan({self.run.model.name!r}, {self.run.data.train!r}: {steps}, peak {gib(self.memory.peak_bytes)}, {fits})"
+        return f"Plan({self.run.model.name!r}, {self.run.data.name!r}: {steps}, peak {gib(self.memory.peak_bytes)}, {fits})"
 
     __str__ = __repr__
 
@@ -242,6 +242,7 @@ class Plan(FrozenModel):
             "full_fine_tuning": self.full_fine_tuning.to_json() if self.full_fine_tuning else None,
             "scale": self.scale.model_dump(mode="json") if self.scale else None,
             "fast_paths": list(self.fast_paths),
+            "sources": [source.model_dump(mode="json") for source in self.facts.data.sources],
             "choices": [choice.to_json() for choice in self.choices],
             "warnings": [problem.to_json() for problem in self.warnings()],
             "run": self.run.model_dump(mode="json"),

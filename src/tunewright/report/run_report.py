@@ -12,6 +12,7 @@ from tunewright.report import (
     proof_table,
     run_record,
     sections,
+    source_table,
 )
 from tunewright.report import sample_pairs as answers
 from tunewright.report.run_record import RunRecord
@@ -49,7 +50,8 @@ def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, object]:
         "held_out_rows": record.num_held_out,
         "generated_data": record.info.generated_data,
         "model": plan.facts.model.name,
-        "data": plan.run.data.train,
+        "data": plan.run.data.name,
+        "sources": source_table.rows(record),
         "task": record.task,
         "method": plan.run.method,
         "steps": {"planned": plan.num_steps, "done": record.last_step, "kept": record.best_step},

@@ -5,7 +5,7 @@ import shlex
 from tunewright.errors import Problem
 from tunewright.i18n import N_, _, ngettext
 from tunewright.metrics.metric_table import METRICS, is_loss
-from tunewright.report import formatting, length_histogram, loss_charts, run_record
+from tunewright.report import formatting, length_histogram, loss_charts, run_record, source_table
 from tunewright.report import sample_pairs as answers
 from tunewright.report.run_record import RunRecord
 from tunewright.report.verdict import SAME_LOSS, ScoreChange, Side
@@ -241,6 +241,7 @@ def data_checks(record: RunRecord) -> dict[str, object]:
     if not summary:
         return {}
     parts = {"used": summary.used, "held_out": summary.held_out, "dropped": summary.dropped}
+    parts |= {"not_drawn": summary.not_drawn} if summary.not_drawn else {}
     kinds = [
         {
             "label": _(formatting.KINDS[kind][0]) if kind in formatting.KINDS else kind,
@@ -259,6 +260,7 @@ def data_checks(record: RunRecord) -> dict[str, object]:
         "lengths": [(formatting.label(formatting.LENGTHS, name), value) for name, value in summary.lengths.items()],
         "histogram": length_histogram.histogram(summary),
         "in_loss": formatting.in_loss(summary),
+        "sources": source_table.rows(record),
         "has_bad_rows": record.run.file(file_names.BAD_ROWS).is_file(),
     }
 

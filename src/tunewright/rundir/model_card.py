@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.dotted_paths import leaves
-from tunewright.config.run_config import RunConfig
+from tunewright.config.run_config import DataSource, RunConfig
 from tunewright.config.tasks import TASKS, TaskRow
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.events import ScoreEvent
-from tunewright.rundir.model_card_metadata import CardScores, base_model, card_data, data_name, one_line
+from tunewright.rundir.model_card_metadata import CardScores, base_model, card_data, data_name, one_line, source_name
 from tunewright.rundir.records import BaselineRecord, CheckName, ProofCheck
 from tunewright.rundir.run_dir import RunDir
 from tunewright.security import printable
@@ -22,7 +22,8 @@ from tunewright.security import printable
 _QUANTIZED = {"8bit": "in 8 bit (LLM.int8)", "4bit": "in 4 bit (NF4)"}
 _PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
 # Not part of what is trained: where things are, and which computation is the fastest on this machine.
-_OF_THE_PLACE = ("run.", "fast_paths", "model.name", "data.train")
+_OF_THE_PLACE = ("run.", "fast_paths")
+_IN_THE_COMMAND = ("model.name", "data.train")
 
 
 def card(
@@ -48,7 +49,7 @@ def card(
 - **Method**: {method(plan)}
 - **Base while it was trained**: {config.model.precision}{f", held {quantized}" if quantized else ""}
 - **Data**: {_code(data_name(plan))}, {rows}
-{_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}{_proofs(run)}
+{_sources(plan)}{_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}{_proofs(run)}
 ## Use
 {merged_use(plan) if is_merged else shared_use(plan, shared_as) if shared_as else _use(plan)}
 ## Made again
@@ -117,18 +118,24 @@ def command(plan: Plan, model: str = "") -> str:
 
     Of a file only the name is shown, as its folder is private; `model` is what the base is called elsewhere.
     """
-    names = (shlex.quote(one_line(name)) for name in (model or plan.facts.model.name, data_name(plan)))
-    lines = [f"tunewright train {' '.join(names)}", *_sets(plan)]
+    data = plan.run.data.sources
+    are_plain = plan.run.data.has_only_paths
+    names = [model or plan.facts.model.name, *(source_name(source.path) for source in data if are_plain)]
+    shares = [source.model_dump(exclude_defaults=True) | {"path": source_name(source.path)} for source in data]
+    lines = [f"tunewright train {' '.join(shlex.quote(one_line(name)) for name in names)}"]
+    lines += [] if are_plain else [f"--set data.train={_word(shares)}"]
+    lines += _sets(plan)
     return " \\\n  ".join(lines)
 
 
 def _sets(plan: Plan) -> Iterator[str]:
     run = plan.run
-    least = {"model": run.model.name, "data": run.data.train}
+    least = {"model": run.model.name, "data": run.data.name}
     of_method = RunConfig.model_validate({**least, "method": run.method})
     defaults = {**dict(leaves(of_method)), "method": RunConfig.model_validate(least).method}
     for path, value in leaves(run):
-        if not path.startswith(_OF_THE_PLACE) and (path not in defaults or value != defaults[path]):
+        is_named = path in _IN_THE_COMMAND or path.startswith(_OF_THE_PLACE)
+        if not is_named and (path not in defaults or value != defaults[path]):
             yield f"--set {path}={_word(value)}"
 
 
@@ -139,6 +146,22 @@ def _word(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return value
     return shlex.quote(printable(json.dumps(value, ensure_ascii=False)))
+
+
+def _sources(plan: Plan) -> str:
+    """A line for each source of mixed rows."""
+    lines = [
+        f"  - {_code(source_name(source.path))}: {source.num_train} rows ({source.format}), {source.num_held_out} held out"
+        f"{_asked(wanted)}\n"
+        for source, wanted in zip(plan.facts.data.sources, plan.run.data.sources, strict=False)
+    ]
+    return "".join(lines)
+
+
+def _asked(source: DataSource) -> str:
+    if source.rows is not None:
+        return f"; {source.rows} rows were drawn"
+    return f"; weight {source.weight:g}" if source.weight != 1 else ""
 
 
 def _labels(plan: Plan) -> str:

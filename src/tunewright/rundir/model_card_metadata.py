@@ -39,7 +39,7 @@ HUB_METRICS: Mapping[str, tuple[str, str]] = {
 def card_data(plan: Plan, name: str, scores: CardScores, base: str, *, is_merged: bool) -> ModelCardData:
     """What a Hub shows and searches; each score is the tuned model's and named with the base's. `base` is what is shown."""
     results = _results(plan, scores)
-    on_hub = is_hub_id(plan.run.data.train)
+    on_hub = [hub_name(path) for path in plan.run.data.paths if is_hub_id(path)]
     return ModelCardData(
         base_model=base,
         base_model_relation="finetune" if is_merged else "adapter",
@@ -47,7 +47,7 @@ def card_data(plan: Plan, name: str, scores: CardScores, base: str, *, is_merged
         **plan.facts.model.license,
         pipeline_tag=TASKS[plan.run.task].pipeline_tag,
         tags=[plan.run.method, "tunewright", *(["merged"] if is_merged else [])],
-        datasets=[hub_name(plan.run.data.train)] if on_hub else None,
+        datasets=on_hub or None,
         model_name=one_line(name) if results else None,
         eval_results=results or None,
     )
@@ -60,8 +60,12 @@ def base_model(plan: Plan) -> str:
 
 
 def data_name(plan: Plan) -> str:
-    """The Hub's name of the data, or that of the file."""
-    path = plan.run.data.train
+    """The Hub's names of the data, or those of the files."""
+    return ", ".join(map(source_name, plan.run.data.paths))
+
+
+def source_name(path: str) -> str:
+    """The Hub's name of a data set, or that of a file."""
     return hub_name(path) if is_hub_id(path) else Path(path).name
 
 

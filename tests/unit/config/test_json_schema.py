@@ -31,7 +31,7 @@ def test_the_json_schema_speaks_standard_words_only() -> None:
     assert words(json_schema()) <= {
         *("$schema", "$defs", "$ref", "title", "description", "type", "properties", "required", "additionalProperties"),
         *("default", "enum", "const", "anyOf", "items", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-        *("minLength", "maxLength", "pattern", "propertyNames"),
+        *("minLength", "maxLength", "minItems", "pattern", "propertyNames"),
     }
 
 

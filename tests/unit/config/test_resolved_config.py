@@ -12,7 +12,8 @@ from tunewright.config.resolved_config import ResolvedConfig, ResolvedPeft
 from tunewright.config.run_config import RunConfig
 from tunewright.errors import ConfigError
 
-MAY_STAY_AUTO = {"ResolvedDataConfig.problem_type"}  # of tasks without such labels
+# Of tasks without such labels; of files, each of which is read as it is.
+MAY_STAY_AUTO = {"ResolvedDataConfig.problem_type", "ResolvedDataConfig.sample_by"}
 RESOLVED = {
     "model": {"name": "smollm2", "precision": "fp32", "quantization": "none"},
     "task": "causal_lm",

@@ -59,3 +59,32 @@ def test_many_texts_keep_their_numbers_and_their_order(tokenizer: TextTokenizer)
     counts = [sum(row.number == n for row in rows) for n in range(40)]
     assert counts == [max(1, -(-(length + 1) // 9)) for length in lengths]
     assert {row.full_length - 2 for row in rows if row.number == 7} == {lengths[7]}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_blocks_of_a_document_put_together_are_the_document(tokenizer: TextTokenizer, seed: int) -> None:
+    draw = random.Random(seed)
+    texts = [text(n, draw.randint(1, 300)) for n in range(30)]
+    max_length = draw.randint(2, 70)
+    whole = {row.number: row for row in blocks_of(texts, tokenizer, None)}
+    together: dict[int, list[int]] = {}
+    for block in blocks_of(texts, tokenizer, max_length):
+        before = together.setdefault(block.number, [])
+        # The last token of the block before is read again, as what predicts the first new one.
+        assert not before or before[-1] == block.input_ids[0]
+        before += block.input_ids[1:] if before else block.input_ids
+    assert together == {number: row.input_ids for number, row in whole.items()}
+
+
+def test_blocks_but_the_last_of_a_document_are_full(tokenizer: TextTokenizer) -> None:
+    rows = blocks_of([text(1, 1000), text(2, 5)], tokenizer, 64)
+    sizes = [len(row.input_ids) for row in rows if row.number == 1]
+    assert set(sizes[:-1]) == {64} and 2 <= sizes[-1] <= 64
+    assert END not in [token for row in rows if row.number == 1 for token in row.input_ids][:-1]
+
+
+def test_long_documents_are_encoded_in_smaller_parts(tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [text(n, length) for n, length in enumerate((3, 400, 2, 2, 900, 1, 1, 1))]
+    at_once = blocks_of(texts, tokenizer, 16)
+    monkeypatch.setattr("tunewright.data.tokenized.tokenization.CHUNK_CHARACTERS", 500)
+    assert blocks_of(texts, tokenizer, 16) == at_once

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tunewright.data.tokenized.tokenization import TokenizedExample
     from tunewright.launch.checked_data import DataCheck
 
-DataFileArgument = Annotated[
-    str, typer.Argument(metavar="FILE", help=_("A file, a folder or a Hub id."), show_default=False)
+DataFilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help=_("Files, folders or Hub ids."), show_default=False)
 ]
 TokenizerOfFlag = Annotated[str, typer.Option("-m", "--model", help=_("Whose tokenizer and chat template are used."))]
 NUMBERS_SHOWN = 8
@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _look(
-    file: str, model: str, task: str | None, columns: list[str] | None, skip_bad: bool, sets: list[str] | None
+    files: list[str], model: str, task: str | None, columns: list[str] | None, skip_bad: bool, sets: list[str] | None
 ) -> "DataCheck":
     from tunewright import api
 
@@ -39,12 +39,14 @@ def _look(
     if mapping:
         settings["data.map"] = mapping
     with live_display.meter(_("Inspecting the data")) as reporter:
-        return api.data_check(file, model, sets=sets or (), reporter=reporter, **settings)
+        return api.data_check(
+            files if len(files) > 1 else files[0], model, sets=sets or (), reporter=reporter, **settings
+        )
 
 
 def check(
     context: typer.Context,
-    file: DataFileArgument,
+    files: DataFilesArgument,
     model: TokenizerOfFlag = "smollm2",
     task: options.TaskFlag = None,
     columns: options.MapFlag = None,
@@ -52,23 +54,21 @@ def check(
     sets: options.SetFlag = None,
     as_json: options.JsonFlag = False,
 ) -> None:
-    checked = _look(file, model, task, columns, skip_bad, sets)
+    checked = _look(files, model, task, columns, skip_bad, sets)
     if as_json:
-        console.as_json(_check_json(file, checked))
+        console.as_json(_check_json(", ".join(files), checked))
     else:
-        _print_check(file, checked, console.out())
+        _print_check(", ".join(files), checked, console.out())
         if not checked.stopping:
-            console.next_steps(_training(context, model, file))
+            console.next_steps(_training(context, model, files))
     if checked.stopping:
         raise typer.Exit(checked.stopping[0].entry.exit_code)
 
 
-def _training(context: typer.Context, model: str, file: str) -> tuple[str, str]:
+def _training(context: typer.Context, model: str, files: list[str]) -> tuple[str, str]:
     """The command that trains on the rows as they were read here."""
     options = paste_commands.typed(context, "train", without=("--model",))
-    return paste_commands.command("train", paste_commands.operand(model), paste_commands.operand(file), *options), _(
-        "train on it"
-    )
+    return paste_commands.command("train", *map(paste_commands.operand, (model, *files)), *options), _("train on it")
 
 
 def _check_json(file: str, checked: "DataCheck") -> dict[str, object]:
@@ -101,6 +101,8 @@ def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
         held_out=f"{summary.held_out:,}",
         dropped=f"{summary.dropped:,}",
     )
+    if summary.not_drawn:
+        used += ", " + _("{count} not drawn").format(count=f"{summary.not_drawn:,}")
     plan_summary.labelled(channel, _("Data"), f"{plan_summary.one_line(file)}   {used}")
     if checked.validated.loaded.share and not summary.held_out:
         none = _("nothing: too few rows, or none to spare; name rows of their own: {option}")
@@ -122,12 +124,16 @@ def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
     )
     plan_summary.labelled(channel, _("Length"), _("in tokens: {lengths}").format(lengths=lengths))
     if (blocks := summary.blocks.train) > summary.looked_at:
-        lines = plan_summary.texts_of(summary.format, summary.looked_at, blocks, summary.max_length)
+        form = "mixed" if summary.sources else summary.format
+        lines = plan_summary.texts_of(form, summary.looked_at, blocks, summary.max_length)
         plan_summary.labelled(channel, *lines)
     plan_summary.labelled(channel, _("Loss"), formatting.in_loss(summary))
     if summary.looked_at < summary.used:
         text = _("lengths and tokens are those of the first {count} rows; all rows were read and compared")
         plan_summary.labelled(channel, _("Checked"), text.format(count=f"{summary.looked_at:,}"))
+    if summary.sources:
+        channel.line()
+        _print_sources(summary, channel)
     counts = [
         (f"{count:,}", _(formatting.KINDS[kind][0]), _what_happens(kind, checked), _numbers(kind, summary))
         for kind, count in summary.counts.items()
@@ -143,6 +149,26 @@ def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
         channel.line()
     print_problems(checked.warnings, channel)
     print_problems(checked.stopping, channel, full_list=_("all of them: --json"))
+
+
+def _print_sources(summary: "DataSummary", channel: Channel) -> None:
+    from tunewright.report import formatting
+
+    total = max(1, sum(source.tokens for source in summary.sources))
+    rows = [
+        (
+            plan_summary.one_line(source.path),
+            formatting.numbers_of(source),
+            f"{source.used:,}",
+            f"{source.held_out:,}",
+            f"{source.dropped:,}",
+            f"{source.not_drawn:,}",
+            formatting.percent(source.tokens / total),
+        )
+        for source in summary.sources
+    ]
+    heads = (_("source"), _("rows"), _("to train"), _("held out"), _("left out"), _("not drawn"), _("of the tokens"))
+    console.table(channel, rows, heads, right=(1, 2, 3, 4, 5, 6))
 
 
 def _left_out(dropped: int) -> str:
@@ -172,7 +198,7 @@ def _numbers(kind: str, summary: "DataSummary") -> str:
 
 def show_rows(
     context: typer.Context,
-    file: DataFileArgument,
+    files: DataFilesArgument,
     model: TokenizerOfFlag = "smollm2",
     task: options.TaskFlag = None,
     count: Annotated[int, typer.Option("-n", min=1, help=_("How many rows."))] = 3,
@@ -181,17 +207,18 @@ def show_rows(
     sets: options.SetFlag = None,
     as_json: options.JsonFlag = False,
 ) -> None:
-    checked = _look(file, model, task, columns, True, sets)
+    checked = _look(files, model, task, columns, True, sets)
     rows = sorted([*checked.validated.train, *checked.validated.held_out], key=lambda row: row.number)
     rows = [row for row in rows if row.number == number] if number else rows[:count]
     problems = checked.validated.loaded.problems
-    bad = [problem for problem in problems if problem.values.get("row") == number] if number else []
+    loaded = checked.validated.loaded
+    bad = [problem for problem in problems if loaded.row_of(problem)[1] == number] if number else []
     if not rows and not number:
         bad = problems
     if as_json:
         records = [_row_json(row, checked) for row in rows]
         console.as_json(
-            {"schema": 1, "path": file, "rows": records, "problems": [problem.to_json() for problem in bad]}
+            {"schema": 1, "path": ", ".join(files), "rows": records, "problems": [problem.to_json() for problem in bad]}
         )
     else:
         channel = console.out()
@@ -199,20 +226,23 @@ def show_rows(
             _print_row(row, checked, channel)
         print_problems(bad, channel)
         if not rows and not bad:
-            _say_none(context, file, is_row=number is not None)
+            _say_none(context, files, is_row=number is not None)
         elif rows:
-            console.next_steps(_training(context, model, file))
+            console.next_steps(_training(context, model, files))
     if not rows:
         raise typer.Exit(bad[0].entry.exit_code if bad else 2)
 
 
-def _say_none(context: typer.Context, file: str, *, is_row: bool) -> None:
+def _say_none(context: typer.Context, files: list[str], *, is_row: bool) -> None:
     """Why nothing is shown, and the command that shows more."""
     text = _("There is no such row.") if is_row else _("No row can be shown: none of them is valid.")
     console.err().line(text)
     options = paste_commands.typed(context, "data check")
     console.next_steps(
-        (paste_commands.command("data check", paste_commands.operand(file), *options), _("every row accounted for"))
+        (
+            paste_commands.command("data check", *map(paste_commands.operand, files), *options),
+            _("every row accounted for"),
+        )
     )
 
 

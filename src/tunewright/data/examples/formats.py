@@ -52,6 +52,7 @@ _NAMES = {
     "labelled_text": N_("text and label"),
     "labelled_pair": N_("pair of texts and label"),
     "tagged_words": N_("words and tags"),
+    "mixed": N_("several formats"),
 }
 SAMPLE_ROWS = 1000
 COLUMNS_SHOWN = 12
@@ -103,8 +104,9 @@ class Example:
 class Format:
     """The form of the rows and the column that plays each role.
 
-    `name` is messages, conversations, prompt_completion, alpaca, question_answer, text, labelled_text, labelled_pair or
-    tagged_words. `unused` are the columns that play none. A column inside another is written `translation.de`.
+    `name` is messages, conversations, prompt_completion, alpaca, question_answer, text, labelled_text, labelled_pair,
+    tagged_words, or mixed for rows of several forms. `unused` are the columns that play none. A column inside another is
+    written `translation.de`.
     """
 
     name: str
@@ -113,6 +115,8 @@ class Format:
 
     def describe(self) -> str:
         """The format for people: "question and answer (question -> prompt, answer -> completion)"."""
+        if not self.columns:
+            return _(_NAMES[self.name])
         roles = ", ".join(f"{column} -> {role}" for role, column in self.columns.items())
         if not self.unused:
             return f"{_(_NAMES[self.name])} ({roles})"

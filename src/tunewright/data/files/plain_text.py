@@ -1,7 +1,8 @@
-"""Plain text to rows: a row is a paragraph, or a line where no line of the file is blank."""
+"""Plain text to rows: a row is a paragraph, or a line where no line of the file is blank, or the whole file."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, takewhile
+from os import fstat
 
 from tunewright.data.files.json_scanner import (
     MAX_ROW_BYTES,
@@ -12,11 +13,12 @@ from tunewright.data.files.json_scanner import (
     text_damage,
     with_text,
 )
-from tunewright.data.files.text_file import TextLine
+from tunewright.data.files.text_file import TextFile, TextLine
 
 _LONGEST_WRAPPED = 100  # characters; lines that an editor has broken are shorter
 _SENTENCE_ENDS = tuple(".!?…:;。！？；：\"'”’)]）」』")
 MIN_LINES = 3
+MAX_DOCUMENT_BYTES = 16_000_000  # its tokens and their places need a hundred times as much memory while it is encoded
 LONGEST_LINE = 300  # characters, on average; longer ones are paragraphs of one text
 _LABEL = "__label__"
 
@@ -55,6 +57,23 @@ def scan_labelled(lines: Iterable[TextLine]) -> Iterator[ScanItem]:
 def scan_lines(lines: Iterable[TextLine]) -> Iterator[ScanItem]:
     """A row of `text` for each line that is not blank."""
     return (row for line in lines for row in scan_paragraphs([line]))
+
+
+def scan_whole(text: TextFile) -> Iterator[ScanItem]:
+    """One row of `text`, a document: the file without blank lines around it; no row for a file of blanks.
+
+    Of a file above MAX_DOCUMENT_BYTES only so much is in memory.
+    """
+    content = text.stream.read(MAX_DOCUMENT_BYTES + 1)
+    if len(content) > MAX_DOCUMENT_BYTES:
+        size = fstat(text.stream.fileno()).st_size
+        yield with_text(DamagedRow("E213", 1, 0, {"size": size, "limit": MAX_DOCUMENT_BYTES}), content[:MAX_ROW_BYTES])
+        return
+    document = content.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if document.strip():
+        line = document[: len(document) - len(document.lstrip())].count("\n") + 1
+        damage = _damage(document.split("\n"), 1)
+        yield with_text(damage, document) if damage else ParsedRow(line, {"text": document.strip("\n")})
 
 
 def scan_paragraphs(lines: Iterable[TextLine]) -> Iterator[ScanItem]:

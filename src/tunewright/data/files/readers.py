@@ -36,7 +36,8 @@ from tunewright.data.files.text_encodings import UTF8
 from tunewright.data.files.text_file import TextFile, TextLine, open_text
 from tunewright.errors import DataError, Problem, Where, error, errors_of
 
-Layout = Literal["document", "objects", "words", "table", "labels", "lines", "paragraphs"]
+Layout = Literal["document", "objects", "words", "table", "labels", "lines", "paragraphs", "whole"]
+SampleBy = Literal["auto", "line", "paragraph", "document"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PREFIX = "hf://datasets/"
@@ -46,15 +47,15 @@ _HUB_PREFIX = "hf://datasets/"
 class Reading:
     """How data are read: which split of a folder, a document or a Hub data set, in which encoding.
 
-    `columns` are those that `--map` names; `is_cleaned` takes control characters out of all texts; `line_by_line` makes each
-    line of a .txt file a row, unless it is an object.
+    `columns` are those that `--map` names; `is_cleaned` takes control characters out of all texts; `sample_by` says what is a
+    row of plain text.
     """
 
     split: str = TRAIN
     encoding: str = UTF8
     columns: frozenset[str] = frozenset()
     is_cleaned: bool = False
-    line_by_line: bool = False
+    sample_by: SampleBy = "auto"
 
 
 PLAIN = Reading()
@@ -197,10 +198,7 @@ def _scan_file(file: Path, reading: Reading) -> Iterator[ScanItem]:
 
 
 def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterator[ScanItem]:
-    layout = layout_of(text, kind)
-    if reading.line_by_line and kind == ".txt" and layout != "objects":
-        layout = "lines"
-    match layout:
+    match layout_of(text, kind, reading.sample_by):
         case "document":
             yield from _under_names(scan_document(text.read(), file, reading.split), reading.columns)
         case "objects":
@@ -218,10 +216,19 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
             yield from plain_text.scan_lines(text.lines())
         case "paragraphs":
             yield from plain_text.scan_paragraphs(text.lines())
+        case "whole":
+            yield from plain_text.scan_whole(text)
 
 
-def layout_of(text: TextFile, kind: str) -> Layout:
-    """How the rows of a text file are laid out, by its extension and, where others use that too, by its beginning."""
+def layout_of(text: TextFile, kind: str, sample_by: SampleBy = "auto") -> Layout:
+    """How the rows of a text file are laid out, by its extension and, where others use that too, by its beginning.
+
+    `sample_by` says it of plain text, unless that holds an object in each line and each line was asked for.
+    """
+    if kind == ".md" or (kind == ".txt" and sample_by != "auto"):
+        if sample_by == "line":
+            return "objects" if holds_objects(text.head_lines()) else "lines"
+        return "paragraphs" if sample_by == "paragraph" else "whole"
     if kind in (".json", ".jsonl", ".ndjson"):
         return "document" if kind == ".json" or begins_a_document(text.head) else "objects"
     lines = text.head_lines()

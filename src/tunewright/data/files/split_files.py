@@ -6,7 +6,7 @@ out, as trainers use it.
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,7 +19,9 @@ DEEPEST = 32  # folders in one another
 NEAR = 0.75  # how similar a name must be to be suggested for a missing one
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2")
-EXTENSIONS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".txt", *CONLL)
+TEXTS = (".txt", ".md")
+EXTENSIONS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", *TEXTS, *CONLL)
+_BESIDE_NOTES = tuple(extension for extension in EXTENSIONS if extension != ".md")
 
 _WORDS: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset", "trn"), TRAIN),
@@ -67,33 +69,40 @@ class DataFolder:
 def list_folder(place: Path) -> DataFolder:
     """The files of a folder, those of its sub-folders that are named after splits, or those of its only sub-folder of data.
 
+    Markdown files are notes where data of another type lie beside them, and data where they are alone.
+
     Raises: ModelError E315 for a link that leads out of it, DataError E261 for a name that is not UTF-8.
     """
-    listing = _listed(place, place)
+    listing = _listed_with_folder(place, _BESIDE_NOTES)
+    return listing if listing.files or listing.folders else _listed_with_folder(place, EXTENSIONS)
+
+
+def _listed_with_folder(place: Path, extensions: Collection[str]) -> DataFolder:
+    listing = _listed(place, place, extensions)
     if not listing.files and len(listing.folders) == 1:
-        return _listed(listing.folders[0], place)
+        return _listed(listing.folders[0], place, extensions)
     return listing
 
 
-def _listed(place: Path, root: Path) -> DataFolder:
+def _listed(place: Path, root: Path, extensions: Collection[str]) -> DataFolder:
     listing = DataFolder()
     for entry in _entries(place, root):
         if entry.is_dir():
-            files = list(_data_files(entry, root, (place,)))
+            files = list(_data_files(entry, root, (place,), extensions))
             if not files:
                 listing.others.append(entry.name)
             elif split := split_of(entry.name):
                 listing.files.setdefault(split, []).extend(files)
             else:
                 listing.folders.append(entry)
-        elif _is_data(entry):
+        elif _is_data(entry, extensions):
             listing.files.setdefault(split_of(entry.stem), []).append(entry)
         else:
             listing.others.append(entry.name)
     return listing
 
 
-def _data_files(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+def _data_files(folder: Path, root: Path, above: tuple[Path, ...], extensions: Collection[str]) -> Iterator[Path]:
     """The data files of a folder and of those in it, in the order of their names; `above` are its parent folders.
 
     Raises: DataError E262 for a link that leads back into one of these, and for more than DEEPEST of them.
@@ -104,8 +113,8 @@ def _data_files(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[P
         raise error("E262", Where(str(folder)), file=str(folder), what=N_("a link to a folder that contains it"))
     for entry in _entries(folder, root):
         if entry.is_dir():
-            yield from _data_files(entry, root, (*above, folder))
-        elif _is_data(entry):
+            yield from _data_files(entry, root, (*above, folder), extensions)
+        elif _is_data(entry, extensions):
             yield entry
 
 
@@ -122,9 +131,9 @@ def _is_hidden(entry: Path) -> bool:
     return entry.name.startswith((".", "~$")) or bool(_OF_DATASETS.fullmatch(entry.name))
 
 
-def _is_data(file: Path) -> bool:
+def _is_data(file: Path, extensions: Collection[str]) -> bool:
     """Raises: DataError E261 for a data file whose name no record can hold, E262 for what is called so and holds no rows."""
-    if file.suffix.lower() not in EXTENSIONS or _NO_ROWS.fullmatch(file.name):
+    if file.suffix.lower() not in extensions or _NO_ROWS.fullmatch(file.name):
         return False
     _refuse_special_file(file)
     if not _is_text(file.name):

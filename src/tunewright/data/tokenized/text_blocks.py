@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from tunewright.data.tokenized.tokenized_example import IGNORED, TokenizedExample
 
+TEXT_BLOCK_TOKENS = 2048  # as models were trained on text; longer blocks cost memory that grows with their square
+
 
 def blocks(row: TokenizedExample, max_length: int | None) -> Iterator[TokenizedExample]:
     """A row of plain text in blocks of at most `max_length` tokens, in which each of its tokens is in the loss once.

@@ -30,6 +30,7 @@ from tunewright.i18n import N_
 from tunewright.reporting import SILENT, Reporter
 
 CHUNK = 1000
+CHUNK_CHARACTERS = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,28 @@ def encode(
     rules = _Rules(tokenizer, max_length, train_on, thinking, turns, classes, label_last)
     encoded: list[TokenizedExample] = []
     problems: list[Problem] = []
-    for start in range(0, len(examples), CHUNK):
-        chunk = examples[start : start + CHUNK]
+    done = 0
+    for chunk in _chunks(examples):
         for row in _coded(chunk, task, rules, store):
             if isinstance(row, Problem):
                 problems.append(row)
             else:
                 encoded.append(row)
-        reporter.progress(start + len(chunk), len(examples))
+        done += len(chunk)
+        reporter.progress(done, len(examples))
     return encoded, problems
+
+
+def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    """The examples in parts that are encoded at once: CHUNK rows, or fewer that are long documents."""
+    start = characters = 0
+    for place, example in enumerate(examples):
+        if place - start == CHUNK or (characters and characters + len(example.text) > CHUNK_CHARACTERS):
+            yield examples[start:place]
+            start, characters = place, 0
+        characters += len(example.text)
+    if start < len(examples):
+        yield examples[start:]
 
 
 def _coded(

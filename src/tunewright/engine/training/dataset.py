@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tunewright.data.examples.formats import Example
-from tunewright.data.load_examples import LoadedExamples, data_fingerprint, load_examples
+from tunewright.data.load_examples import data_fingerprint, load_examples
+from tunewright.data.loaded_examples import LoadedExamples
 from tunewright.data.rejected_rows import RejectedRow, left_out
 from tunewright.data.summary import DataSummary
 from tunewright.data.tokenized import tokenized_cache

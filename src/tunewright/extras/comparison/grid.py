@@ -128,7 +128,7 @@ def default_folder(grid: Grid) -> Path:
 
 def data_name(run: RunConfig) -> str:
     """What the data are called, as part of a folder's name."""
-    return _clean(Path(run.data.train).stem)[:24].strip("-.")
+    return _clean("-".join(Path(path).stem for path in run.data.paths))[:24].strip("-.")
 
 
 def _digest(grid: Grid) -> str:

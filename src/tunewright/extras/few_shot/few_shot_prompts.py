@@ -66,6 +66,8 @@ def _with_turns_before(
     if len({row.number for row in data.held_out}) < len(data.held_out):
         raise error("E230", reason=N_("the template formats an answer differently after other turns"))
     examples = [data.held_out_examples[row.number] for row in data.held_out]
+    if not all(example.messages for example in examples):
+        raise error("E230", reason=N_("some held-out rows are plain text, without a question"))
     prompted = []
     for example in examples:
         system = [message for message in example.messages if message.role == "system"]

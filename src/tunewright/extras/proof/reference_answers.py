@@ -75,7 +75,7 @@ def reference(session: SessionServer, request: ReferenceRequest) -> ReferenceRes
         for row in questions
     ]
     if not questions:
-        raise error("E210", path=plan.run.data.train)
+        raise error("E210", path=plan.run.data.name)
     answers = _answers(session, questions, stored.get("after", {}), tokenizer)
     session.reporter.progress(50, 100)
     with session.base() as base:

@@ -65,7 +65,7 @@ class SweepSettings:
     def identity(self) -> str:
         """Digest of the settings, with files by their names alone."""
         run = self.config.load().run
-        run = load_config.patch(run, {path: file.name for path, file in start_run.files_of(run).items()})
+        run = start_run.with_files(run, {path: file.name for path, file in start_run.files_of(run).items()})
         identity = {
             "run": run.model_dump(mode="json", exclude={"run", "launch"}),
             "space": [axis.to_json() for axis in self.space],
@@ -175,7 +175,7 @@ class Sweep:
     def _create(self, loaded: LoadedConfig, path: Path, *, force: bool, reporter: Reporter) -> RunDir:
         plan = start_run.plan_for(loaded, reporter=reporter)
         if plan.facts.data.fingerprint != self.rows:
-            raise error("E127", path=loaded.run.data.train)
+            raise error("E127", path=loaded.run.data.name)
         return start_run.create(loaded, plan, force=force, reporter=reporter)
 
     def follow(self, trial: TrialRun) -> Iterator[Event | None]:
