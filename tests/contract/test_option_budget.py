@@ -3,9 +3,9 @@
 from tunewright.config.schema_keys import options
 
 # 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen;
-# one more for machines with several GPUs, of which a run takes one; six for runs of several processes
+# one more for machines with several GPUs, of which a run takes one; seven for runs of several processes
 # and machines; one for what a cluster has to be told.
-BUDGET = 72
+BUDGET = 73
 
 OPTIONS = [
     "model.name",
@@ -74,6 +74,7 @@ OPTIONS = [
     "run.device_index",
     "launch.processes",
     "launch.parts",
+    "launch.strategy",
     "launch.nodes",
     "launch.node_rank",
     "launch.main",
