@@ -3,9 +3,9 @@
 from tunewright.config.schema_keys import options
 
 # 60 until files of other encodings and control characters could be read, and thinking and the order of turns be chosen;
-# one more for machines with several GPUs, of which a run takes one; six for runs of several processes
+# one more for machines with several GPUs, of which a run takes one; seven for runs of several processes
 # and machines; one for what a cluster has to be told; one for what is a text in files of plain text.
-BUDGET = 73
+BUDGET = 74
 
 OPTIONS = [
     "model.name",
@@ -75,6 +75,7 @@ OPTIONS = [
     "run.device_index",
     "launch.processes",
     "launch.parts",
+    "launch.strategy",
     "launch.nodes",
     "launch.node_rank",
     "launch.main",

@@ -40,6 +40,7 @@ from tunewright.config.run_config import (
     Quantization,
     RowShare,
     RunConfig,
+    Strategy,
     TrainConfig,
 )
 from tunewright.config.section import Count, Positive, Share
@@ -89,6 +90,12 @@ class ResolvedLaunchConfig(LaunchConfig):
     processes: Positive = 1
     parts: Positive = 1
     nodes: Positive = 1
+    strategy: Strategy = "ddp"
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the base is shared out among the processes of a machine."""
+        return self.strategy != "ddp"
 
     @property
     def world(self) -> int:

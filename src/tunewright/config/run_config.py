@@ -39,6 +39,7 @@ Length = Annotated[Count, Field(ge=8)]
 Epochs = Annotated[Number, Field(gt=0, le=1e6)]
 LearningRate = Annotated[Number, Field(gt=0, lt=1)]
 RowShare = Annotated[Number, Field(ge=0, le=1)]
+Strategy = Literal["ddp", "fsdp2", "fsdp2_offload"]
 FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8", "merged_lora"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 # What may differ when a run is resumed; all else makes it a different run (docs/resume.md). Free settings change no result of
@@ -54,6 +55,7 @@ FREE = frozenset(
         "train.dataloader_num_workers",
         "run.device_index",
         "launch.processes",
+        "launch.strategy",
         "launch.nodes",
         "launch.node_rank",
         "launch.main",
@@ -376,6 +378,13 @@ class LaunchConfig(Section):
         description=N_(
             "Parts that the rows of a step are dealt into, the most processes that the run can ever use; `auto` is their number at "
             "the start."
+        ),
+    )
+    strategy: Strategy | Auto = Field(
+        default=AUTO,
+        description=N_(
+            "What each process holds of the base: `ddp` all of it, `fsdp2` a share of its blocks, `fsdp2_offload` no more of them "
+            "than it computes. `auto` shares them out if a device cannot hold them."
         ),
     )
     nodes: Annotated[Positive, Field(le=1024)] | Auto = Field(

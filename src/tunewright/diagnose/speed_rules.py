@@ -7,8 +7,7 @@ from tunewright.errors import Problem
 from tunewright.i18n import N_, gib
 from tunewright.inspection.machine_info import BUSY_SHARE
 from tunewright.planning.memory_fallback import wishes
-from tunewright.planning.memory_ladder import SHARE_OF_FREE
-from tunewright.planning.resolve import CPU_MIXED_GAIN, GPU_BF16_GAIN, estimate_for
+from tunewright.planning.resolve import CPU_MIXED_GAIN, GPU_BF16_GAIN, SHARE_OF_FREE, estimate_for
 from tunewright.rundir.finding import Finding, Remedy
 
 ENOUGH_STEPS = 5

@@ -134,6 +134,12 @@ class ModelInfo(FrozenModel):
     def num_norm_parameters(self) -> int:
         return sum(group.num_parameters for group in self.norms)
 
+    @property
+    def num_outside_blocks(self) -> int:
+        """Parameters of embeddings and head, which every pass needs from its beginning to its end."""
+        known = sum(group.in_features * group.out_features * group.count for group in self.vocabulary)
+        return min(self.num_parameters, known or self.vocab_size * self.hidden_size)
+
 
 def read_model(
     folder: Path, name: str, tensors: Tensors | None = None, tokenizer_folder: Path | None = None

@@ -40,12 +40,13 @@ class _AutocastScope:
         return self
 
 
-def to_mixed(model: PreTrainedModel, heads: Iterable[str] = ()) -> PreTrainedModel:
-    """A model that was loaded in bf16, changed in place: its forward passes are mixed, `heads` are fp32.
+def to_mixed(model: PreTrainedModel, heads: Iterable[str] = (), device_type: str | None = None) -> PreTrainedModel:
+    """A model that was loaded in bf16, changed in place: its forward passes are mixed, `heads` are fp32. `device_type` is where it
+    will compute, if that is not where it is.
 
     Its parts are mixed themselves: an encoder is called without the whole, and PEFT's AdaLoRA calls `forward` past the hooks.
     """
-    mixed, exact = (_AutocastScope(model.device.type, enabled=enabled) for enabled in (True, False))
+    mixed, exact = (_AutocastScope(device_type or model.device.type, enabled=enabled) for enabled in (True, False))
     names, parts = set(heads), {id(model), *map(id, model.children())}
     for name, module in model.named_modules():
         is_head = not names.isdisjoint(name.split("."))

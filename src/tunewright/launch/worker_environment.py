@@ -40,7 +40,7 @@ FEW_CORES = 2
 def worker_environment() -> dict[str, str]:
     """What a worker gets beside this process's environment, by how busy the machine is now."""
     if os.environ.get("OMP_NUM_THREADS") == "1":  # it waits for nobody
-        return WORKER_ENVIRONMENT
+        return dict(WORKER_ENVIRONMENT)
     return WORKER_ENVIRONMENT | thread_settings(os.environ, machine_info.num_cpus(), machine_info.busy_share())
 
 

@@ -76,6 +76,13 @@ def _check_processes(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
     if nodes != AUTO and run.launch.node_rank >= nodes:
         reason = N_("machines are counted from 0")
         return [conflict(f"launch.node_rank={run.launch.node_rank}", f"launch.nodes={nodes}", reason, "--node-rank 0")]
+    if run.launch.strategy not in (AUTO, "ddp") and count == 1:
+        reason = N_("the base is shared out among the processes of a machine, and this is the only one")
+        return [
+            conflict(
+                f"launch.strategy={run.launch.strategy}", "launch.processes=1", reason, "--set launch.strategy=ddp"
+            )
+        ]
     if count == AUTO or nodes == AUTO or count * nodes == 1:
         return []
     there = facts.machine.num_devices

@@ -83,6 +83,10 @@ def _settings(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
         if extra.get("use_dora") and run.model.quantization == "8bit":
             reason = N_("bitsandbytes drops the scales that DoRA reads when it is tested")
             problems.append(conflict("use_dora", quantized, reason, "--set model.quantization=4bit"))
+    if run.launch.strategy not in (AUTO, "ddp") and run.model.quantization not in (AUTO, "none"):
+        reason = N_("weights in fewer bits are not shared out among processes")
+        sharded = f"launch.strategy={run.launch.strategy}"
+        problems.append(conflict(sharded, quantized, reason, "--set model.quantization=none"))
     if run.train.optim in LORA_OPTIMIZERS and (run.method != "lora" or extra.get("rank_pattern")):
         reason = N_("this optimizer is made for LoRA with one rank")
         problems.append(

@@ -95,6 +95,8 @@ def _merged_lora(run: ResolvedConfig, facts: InspectedFacts) -> str | None:
         return N_("only for LoRA")
     if not TASKS[run.task].writes:
         return N_("only for models that generate text")
+    if run.launch.is_sharded:
+        return N_("each process holds only a share of the weights")
     is_exact = run.model.precision == "fp32" and run.model.quantization == "none"
     return None if is_exact else N_("merging is exact only in fp32")
 

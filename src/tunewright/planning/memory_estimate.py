@@ -38,6 +38,7 @@ RECOMPUTED_AT_ONCE = 7
 # A process's CUDA context and what its allocator cannot use; usual figures, no GPU was here.
 GPU_CONTEXT_BYTES = 1000 * 2**20
 LOSS_CHUNK_TOKENS = 256
+BLOCKS_AT_ONCE = 2  # of a sharded base that are whole: the one that computes, and the next
 # Rows that are compared before step 1 (engine/training/loss_backends.py): how many, what is left of each, and how much
 # of that is in the loss.
 COMPARED_ROWS, COMPARED_TOKENS, LEARNED_TOKENS = 2, 48, 24
@@ -154,9 +155,20 @@ def _held(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str,
     if kind.is_gpu:
         size = PRECISION_BYTES[kind.precision]
         weights = gpu_memory.stored_on_gpu(model, size, run.model.quantization)
-        return {"libraries": GPU_CONTEXT_BYTES, "weights": weights}
+        return {"libraries": GPU_CONTEXT_BYTES, "weights": held_weights(run, model, weights)}
     weights = stored_bytes(model, kind.precision, run.model.quantization)
-    return {"libraries": RUNTIME_BYTES + packed, "weights": weights}
+    return {"libraries": RUNTIME_BYTES + packed, "weights": held_weights(run, model, weights)}
+
+
+def held_weights(run: ResolvedConfig, model: ModelInfo, stored: int) -> int:
+    """What a process holds of `stored` bytes of frozen weights: all, or of a sharded base its share of the blocks, those that
+    are whole at the moment, and all that is outside of the blocks."""
+    if not run.launch.is_sharded:
+        return stored
+    blocks = round(stored * (1 - model.num_outside_blocks / max(1, model.num_parameters)))
+    whole = BLOCKS_AT_ONCE * blocks // max(1, model.num_layers + model.num_decoder_layers)
+    share = 0 if run.launch.strategy == "fsdp2_offload" else blocks // run.launch.processes
+    return stored - blocks + min(blocks, share + whole)
 
 
 def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
@@ -170,6 +182,8 @@ def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict
         plain = stored_bytes(model, kind.precision, "none") + copied
         return {**held, "weights": plain, "checkpoint": model.weight_bytes if _is_cast(model, kind) else 0}
     is_copied = run.model.quantization != "none" or _is_cast(model, kind)
+    if is_copied:  # all of them, before they are shared out
+        held["weights"] = stored_bytes(model, kind.precision, run.model.quantization)
     return {**held, "checkpoint": model.weight_bytes if is_copied else 0}
 
 

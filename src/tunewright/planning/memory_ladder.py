@@ -15,11 +15,10 @@ from tunewright.config.section import AUTO
 from tunewright.i18n import N_
 from tunewright.planning.compatibility import check_method
 from tunewright.planning.fast_paths import fast_paths
-from tunewright.planning.resolve import effective_batch, estimate_for, largest_step, optimizer
+from tunewright.planning.resolve import SHARE_OF_FREE, effective_batch, estimate_for, largest_step, optimizer
 from tunewright.planning.resolve_adapter import choice
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 
-SHARE_OF_FREE = 0.9
 Changes = dict[str, object]
 
 

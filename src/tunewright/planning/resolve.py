@@ -26,6 +26,7 @@ from tunewright.planning.fast_paths import fast_paths
 from tunewright.planning.memory_estimate import (
     COMPARED_ROWS,
     COMPARED_TOKENS,
+    GPU_CONTEXT_BYTES,
     PRECISION_BYTES,
     AdapterSize,
     BatchShape,
@@ -37,6 +38,7 @@ from tunewright.planning.resolve_adapter import choice, resolved
 from tunewright.planning.run_plan import InspectedFacts, MemoryEstimate, PlannedChoice
 
 GIB = 2**30
+SHARE_OF_FREE = 0.9  # that a plan takes
 CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
@@ -196,14 +198,14 @@ def _epochs(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
 
 
 def _checkpointing(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
-    memory = _memory_of_training(run, facts)
+    memory = _memory_of_training(patch(run, {"train.activation_checkpointing": False}), facts)
     values = {"peak": f"{memory.peak_bytes / GIB:.1f}", "free": f"{facts.room_bytes / GIB:.1f}"}
     return choice("train.activation_checkpointing", False, N_("not needed: {peak} of {free} GiB free"), **values)
 
 
 def _memory_of_training(run: RunConfig, facts: InspectedFacts) -> MemoryEstimate:
-    """What a run takes that keeps its activations; without the answers of its tests where these are not settled yet."""
-    settled: dict[str, bool | int] = {"train.activation_checkpointing": False}
+    """What a run takes; without the answers of its tests where these are not settled yet."""
+    settled: dict[str, int] = {}
     if run.train.eval_steps == AUTO:
         settled["train.eval_steps"] = 1
     if AUTO in (run.eval.rows, run.eval.max_new_tokens):
@@ -401,10 +403,43 @@ def _processes(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
         return choice("launch.processes", 1, N_("the threads of one process use all cores of a CPU"))
     tokens = round(_batch(run) * min(facts.data.mean_length, resolved(run.data.max_length)))
     there = facts.machine.num_devices
+    if run.model.quantization == "none" and not _hold_base(1, run, facts) and _hold_base(there, run, facts):
+        reason = N_("{there} GPUs are here, none of which holds the base: they share it out")
+        return choice("launch.processes", max(1, min(there, _batch(run))), reason, there=there)
     count = max(1, min(there, tokens // GPU_MICRO_BATCH_TOKENS, _batch(run)))
     values = {"there": there, "tokens": tokens, "full": GPU_MICRO_BATCH_TOKENS}
     reason = N_("{there} GPUs are here; a step has {tokens} tokens, and {full} fill a GPU")
     return choice("launch.processes", count, reason, **values)
+
+
+def _hold_base(devices: int, run: RunConfig, facts: InspectedFacts) -> bool:
+    """Whether so many devices have room for the base's weights as they are."""
+    stored = facts.model.num_parameters * PRECISION_BYTES[resolved(run.model.precision)]
+    return stored / devices + GPU_CONTEXT_BYTES <= SHARE_OF_FREE * facts.room_bytes
+
+
+def _strategy(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
+    """The whole base in each process, unless that leaves no room for one row: shares cost moving, fewer bits cost quality."""
+    processes = resolved(run.launch.processes)
+    if processes == 1 or run.model.quantization != "none":
+        return choice("launch.strategy", "ddp", N_("each process holds all of the base"))
+    room = facts.room_for_each(processes)
+    values = {"free": f"{room / GIB:.1f}", "count": processes}
+    smallest = {
+        "train.per_device_train_batch_size": 1,
+        "train.gradient_accumulation_steps": _batch(run),
+        "train.activation_checkpointing": run.method != "prefix_tuning",
+    }
+    reasons = {
+        "ddp": N_("all of the base fits into {free} GiB"),
+        "fsdp2": N_("the base does not fit into {free} GiB beside one row: {count} processes share out its blocks"),
+    }
+    for strategy, reason in reasons.items():
+        memory = _memory_of_training(patch(run, {**smallest, "launch.strategy": strategy}), facts)
+        if memory.peak_bytes <= SHARE_OF_FREE * room:
+            return choice("launch.strategy", strategy, reason, **values)
+    reason = N_("neither the base nor a share of it fits into {free} GiB beside one row as it is")
+    return choice("launch.strategy", "ddp", reason, **values)
 
 
 def _parts(run: RunConfig, facts: InspectedFacts) -> PlannedChoice:
@@ -431,6 +466,7 @@ RESOLVERS: tuple[tuple[str, Callable[[RunConfig, InspectedFacts], PlannedChoice]
     ("train.learning_rate", resolve_adapter.learning_rate),
     ("peft.tinit", _tinit),
     ("peft.tfinal", _tfinal),
+    ("launch.strategy", _strategy),
     ("train.activation_checkpointing", _checkpointing),
     ("train.eval_steps", _eval_steps),
     ("eval.rows", _eval_rows),

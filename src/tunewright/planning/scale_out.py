@@ -1,12 +1,12 @@
 """What several devices bring a run: memory of each and time of a step, by strategy, in closed form. Not measured on GPUs.
 
-S frozen weights as stored, T trained numbers, B the weights of one block, R embeddings, head and norm, A activations and logits
+S frozen weights as stored, T trained numbers, B the weights of one block, R embeddings and head, A activations and logits
 of a micro-batch, C the device's own, n devices that share one copy, W all devices, m micro-batches of one device.
 
 - ddp: every device holds all. C + S + 16 T + A; moves 2 (W-1)/W x 4 T once a step.
-- fsdp2: each holds a share. C + (S + 16 T)/n + 2 B + R + A; moves m x 2 S (n-1)/n and 4 T.
-- hsdp: shares inside a node, copies over nodes. As fsdp2 with the node's n, and 2 (M-1)/M x 4 T/n between M nodes.
-- fsdp2_offload: shares lie in the host's memory. C + 2 B + R + A; moves m x 2 S/n over PCIe on top.
+- fsdp2: each holds a share of the blocks, and all that is trained. C + (S - R)/n + 2 B + R + 16 T + A; moves m x 2 (S - R) (n-1)/n
+  inside the node, and what ddp moves. Shares are of one node's devices (HSDP, where there are several nodes).
+- fsdp2_offload: shares lie in the host's memory. C + 2 B + R + 16 T + A; moves m x 2 (S - R)/n over PCIe on top.
 """
 
 import math
@@ -17,7 +17,8 @@ from tunewright.config.load_config import patch
 from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.i18n import N_
 from tunewright.planning.cluster import LATENCY, NETWORK_LATENCY, PCIE, Cluster
-from tunewright.planning.flops import frozen_numbers, work
+from tunewright.planning.flops import work
+from tunewright.planning.memory_estimate import BLOCKS_AT_ONCE
 from tunewright.planning.resolve import GPU_MICRO_BATCH_TOKENS, effective_batch, estimate_for, trained_by
 from tunewright.planning.run_plan import InspectedFacts, Plan, ScalePlan, ScaleRow
 from tunewright.planning.time_estimate import LAYER_SECONDS, STEP_SECONDS, step_rate
@@ -90,7 +91,7 @@ def _chosen(rows: tuple[ScaleRow, ...]) -> ScaleRow | None:
 def _rows(run: ResolvedConfig, facts: InspectedFacts, cluster: Cluster) -> Iterator[ScaleRow]:
     room = facts.room_bytes
     for quantization in dict.fromkeys(("none", run.model.quantization, "4bit")):
-        stored = patch(run, {"model.quantization": quantization})
+        stored = patch(run, {"model.quantization": quantization, "launch.strategy": "ddp"})
         sizes = _sizes(stored, facts)
         alone = _seconds(sizes, 1, 0.0, 0.0)
         for strategy, held, moved, seconds in _strategies(sizes, cluster):
@@ -106,7 +107,7 @@ def _sizes(run: ResolvedConfig, facts: InspectedFacts) -> _Sizes:
     model, memory, todo = facts.model, estimate_for(run, facts), work(run, facts)
     parts, blocks = memory.parts, model.num_layers + model.num_decoder_layers
     stored = parts["weights"]
-    inside = frozen_numbers(model) / max(1, model.num_parameters)
+    inside = 1 - model.num_outside_blocks / max(1, model.num_parameters)
     return _Sizes(
         stored=stored,
         trained=trained_by(run, facts),
@@ -130,19 +131,15 @@ def _strategies(s: _Sizes, cluster: Cluster) -> Iterator[tuple[str, float, float
     # Between nodes a ring moves what one device moves, once for each node.
     link = cluster.inside if nodes == 1 else min(cluster.inside, cluster.between)
     yield "ddp", s.own + s.stored + trained + s.activations, reduced, _seconds(s, count, reduced / link, latency)
-    live = s.own + 2 * s.block + s.rest + s.activations
-    gathered = micro * 2 * s.stored * (each - 1) / each
-    inside = (gathered + gradients) / cluster.inside
-    if each > 1 and nodes == 1:
-        yield "fsdp2", live + (s.stored + trained) / each, gathered + gradients, _seconds(s, count, inside, latency)
-    if each > 1 and nodes > 1:
-        copies = 2 * (nodes - 1) / nodes * gradients / each
-        seconds = _seconds(s, count, inside + copies * each / cluster.between, latency)
-        yield "hsdp", live + (s.stored + trained) / each, gathered + gradients + copies, seconds
-    if each > 1:
-        fetched = micro * 2 * s.stored / each
-        seconds = _seconds(s, count, inside + fetched / PCIE, latency)
-        yield "fsdp2_offload", live, gathered + gradients + fetched, seconds
+    if each == 1:
+        return
+    blocks = s.stored - s.rest
+    live = s.own + BLOCKS_AT_ONCE * s.block + s.rest + trained + s.activations
+    gathered = micro * 2 * blocks * (each - 1) / each
+    moving = gathered / cluster.inside + reduced / link
+    yield "fsdp2", live + blocks / each, gathered + reduced, _seconds(s, count, moving, latency)
+    fetched = micro * 2 * blocks / each
+    yield "fsdp2_offload", live, gathered + reduced + fetched, _seconds(s, count, moving + fetched / PCIE, latency)
 
 
 def _seconds(s: _Sizes, count: int, moving: float, latency: float) -> float:

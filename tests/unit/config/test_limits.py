@@ -95,7 +95,8 @@ def test_what_needs_several_processes_is_refused_by_name(name: str) -> None:
     code, sentence = refusal(f"train.{name}=abc")
     assert code == "E118"
     assert sentence == (
-        f'"{name}" is not set here: a run trains in one process on one device, so there is nothing to divide or to join'
+        f'"{name}" is not set here: what several processes share is set by launch.processes and launch.strategy, and '
+        "transformers sees one process"
     )
 
 

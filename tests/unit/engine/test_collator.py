@@ -1,5 +1,7 @@
 """Collators: padding, labels, and how the rows of a step are cut into micro-batches."""
 
+from dataclasses import replace
+
 import torch
 
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
@@ -63,3 +65,22 @@ def test_micro_batches_hold_each_row_once_within_the_limit(causal_rows: Rows) ->
 def test_rows_of_one_length_stay_apart_from_others(causal_rows: Rows) -> None:
     groups = step_collator(100, same_length=True).groups(causal_rows(4, 3, 4, 3))
     assert sorted(map(sorted, groups)) == [[0, 2], [1, 3]]
+
+
+def test_processes_that_share_the_base_make_as_many_passes(causal_rows: Rows) -> None:
+    """Two have parts 0 and 2, and 1; with fewer micro-batches the shortest row stands in."""
+    rows, each = causal_rows(9, 8, 7, 3, 2), ((0, 2), (1,))
+    steps = [replace(step_collator(9), parts=3, own=own, parts_of_each=each)(rows) for own in each]
+    micro_batches = [sum(map(len, step["parts"])) for step in steps]
+    assert micro_batches[0] != micro_batches[1], "else this test shows nothing"
+    assert [count + len(step["stand_ins"]) for count, step in zip(micro_batches, steps, strict=True)] == [
+        max(micro_batches)
+    ] * 2
+    assert all(batch["input_ids"].tolist() == [[5, 6]] for step in steps for batch in step["stand_ins"])
+    assert [int(step["num_padding"]) for step in steps] == [
+        int(replace(step_collator(9), parts=3, own=own)(rows)["num_padding"]) for own in each
+    ]
+
+
+def test_other_processes_have_no_stand_ins(causal_rows: Rows) -> None:
+    assert replace(step_collator(9), parts=2, own=(1,))(causal_rows(9, 2))["stand_ins"] == []

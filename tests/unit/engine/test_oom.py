@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tunewright.engine.system.oom import BatchSizeBackoff, ran_out, reason_of
+from tunewright.engine.system.ranks import Ranks
 from tunewright.errors import Problem
 
 REFUSED = (
@@ -70,3 +71,29 @@ def test_a_row_that_does_not_fit_alone_is_raised_and_other_faults_pass() -> None
         BatchSizeBackoff(lambda problem: None).for_each([range(4)], refuse)
     with pytest.raises(ValueError, match="no"):
         BatchSizeBackoff(lambda problem: pytest.fail("halved")).for_each([range(4)], fail)
+
+
+@pytest.mark.parametrize("num_groups", [1, 3, 4])
+def test_processes_that_share_the_base_do_as_many_groups(num_groups: int) -> None:
+    """Each group is done by somebody, and by nobody but the first more often than the dealing says."""
+    groups = [range(i, i + 1) for i in range(num_groups)]
+    done: list[list[int]] = []
+    for rank in range(3):
+        own: list[int] = []
+        BatchSizeBackoff(ranks=Ranks(rank, 3, share_base=True)).for_each(groups, own.extend)
+        done.append(own)
+    assert len({len(own) for own in done}) == 1
+    assert {i for own in done for i in own} == set(range(num_groups))
+    together: list[int] = []
+    backoff = BatchSizeBackoff(ranks=Ranks(1, 3, share_base=True))
+    backoff.for_each(groups, together.extend, is_one_pass=False)
+    assert together == list(range(num_groups))
+
+
+def test_processes_that_share_the_base_do_not_part_a_group_alone() -> None:
+    def refuse(group: Sequence[int]) -> None:
+        raise MemoryError
+
+    backoff = BatchSizeBackoff(lambda problem: pytest.fail("halved"), ranks=Ranks(0, 2, share_base=True))
+    with pytest.raises(MemoryError):
+        backoff.for_each([range(4)], refuse)

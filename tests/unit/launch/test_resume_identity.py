@@ -26,7 +26,7 @@ NEW: dict[str, Any] = {
     "train.weight_decay": 0.1, "train.max_grad_norm": 0.5, "train.early_stopping_patience": 7, "train.eval_steps": 3,
     "eval.rows": 2, "eval.max_new_tokens": 9, "train.dataloader_num_workers": 1, "run.device_index": 1,
     "launch.processes": 2, "launch.timeout_seconds": 30, "launch.nodes": 2, "launch.node_rank": 0, "launch.main": "a:1",
-    "launch.job": {"partition": "gpu"},
+    "launch.job": {"partition": "gpu"}, "launch.strategy": "ddp",
 }  # fmt: skip
 
 

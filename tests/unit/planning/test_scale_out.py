@@ -7,6 +7,7 @@ import pytest
 from tests.unit.planning.conftest import seven_billion
 from tunewright.config.load_config import patch
 from tunewright.config.run_config import RunConfig
+from tunewright.errors import TunewrightError
 from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.planning.cluster import Cluster, cluster_of
 from tunewright.planning.device_table import facts_on
@@ -85,12 +86,14 @@ def test_a_slow_network_makes_more_nodes_slower_than_one(facts: Build) -> None:
 
 
 def test_what_a_device_holds(facts: Build) -> None:
-    """All weights by ddp; an eighth of them, two blocks, embeddings and head by fsdp2."""
+    """All weights by ddp; an eighth of the blocks, two of them whole, embeddings and head by fsdp2; what is trained by both."""
     plan = planned(facts, "8x h100-80", 64)
     stored, trained = plan.memory.parts["weights"], plan.trainable_parameters
     own = sum(plan.memory.parts[name] for name in ("libraries", "activations", "loss"))
     assert row(plan, "ddp").device_bytes == pytest.approx(own + stored + 16 * trained, rel=0.01)
-    assert row(plan, "fsdp2").device_bytes < row(plan, "ddp").device_bytes
+    outside = 2 * plan.facts.model.vocab_size * plan.facts.model.hidden_size
+    held = outside + (stored - outside) * (1 / 8 + 2 / 32)
+    assert row(plan, "fsdp2").device_bytes == pytest.approx(own + held + 16 * trained, rel=0.01)
     assert row(plan, "fsdp2_offload").device_bytes < row(plan, "fsdp2").device_bytes
 
 
@@ -102,8 +105,8 @@ def test_a_model_that_no_device_holds_is_sharded(facts: Build) -> None:
     assert not row(plan, "ddp").fits
 
 
-def test_hybrid_sharding_where_there_are_several_nodes(facts: Build) -> None:
-    assert {r.strategy for r in planned(facts, "2x8 h100-80 400G", 64).scale.rows} == {"ddp", "hsdp", "fsdp2_offload"}  # type: ignore[union-attr]
+def test_shares_are_of_one_node_where_there_are_several(facts: Build) -> None:
+    assert {r.strategy for r in planned(facts, "2x8 h100-80 400G", 64).scale.rows} == {"ddp", "fsdp2", "fsdp2_offload"}  # type: ignore[union-attr]
 
 
 def test_all_gpus_that_a_step_fills(facts: Build) -> None:
@@ -119,3 +122,64 @@ def test_all_gpus_that_a_step_fills(facts: Build) -> None:
     assert plan.run.launch.processes == 32 * 600 // 8192
     assert plan.run.launch.parts == plan.run.launch.processes
     assert make_plan(run, facts()).run.launch.processes == 1
+
+
+def on_gpus(facts: Build, gib: int, **launch: object) -> Plan:
+    """Llama-3-8B on four GPUs of this size, rows of 300 tokens."""
+    there = facts_on(facts(model=seven_billion("llama3"), rows=10_000, longest=320, p99=310), f"{gib}GB GPU")
+    machine = there.machine.model_copy(update={"num_devices": 4})
+    run = RunConfig.model_validate({"model": "llama3", "data": "rows.jsonl", "task": "causal_lm", "launch": launch})
+    return make_plan(run, there.model_copy(update={"machine": machine}))
+
+
+def reason(plan: Plan, path: str) -> str:
+    return next(choice.why() for choice in plan.choices if choice.path == path)
+
+
+def test_processes_share_out_a_base_that_none_of_their_gpus_holds(facts: Build) -> None:
+    plan = on_gpus(facts, 12, processes=4)
+    assert (plan.run.launch.strategy, plan.run.model.quantization, plan.fits) == ("fsdp2", "none", True)
+    assert "4 processes share out its blocks" in reason(plan, "launch.strategy")
+    assert plan.memory.parts["weights"] < 8 * GIB
+    assert "merged_lora" not in plan.fast_paths
+    everywhere = on_gpus(facts, 12, processes="auto")
+    assert (everywhere.run.launch.processes, everywhere.run.launch.strategy) == (4, "fsdp2")
+    assert "none of which holds the base" in reason(everywhere, "launch.processes")
+
+
+def test_a_base_that_a_gpu_holds_is_whole_in_each_process(facts: Build) -> None:
+    assert on_gpus(facts, 80, processes=4).run.launch.strategy == "ddp"
+    assert on_gpus(facts, 80).run.launch.strategy == "ddp"
+    offloaded, sharded, whole = (
+        on_gpus(facts, 80, processes=4, strategy=name).memory.peak_bytes for name in ("fsdp2_offload", "fsdp2", "ddp")
+    )
+    assert offloaded < sharded < whole
+
+
+def test_processes_that_cannot_even_hold_shares_take_fewer_bits(facts: Build) -> None:
+    plan = on_gpus(facts, 8, processes=2)
+    assert (plan.run.launch.strategy, plan.run.model.quantization) == ("ddp", "4bit")
+    assert "nor a share" in reason(plan, "launch.strategy")
+    assert on_gpus(facts, 4, processes="auto").run.launch.processes == 1
+
+
+def test_one_gpu_that_does_not_hold_it_takes_fewer_bits(facts: Build) -> None:
+    assert on_gpus(facts, 12).run.model.quantization == "4bit"
+
+
+@pytest.mark.parametrize(
+    ("settings", "fix"),
+    [
+        ({"launch.strategy": "fsdp2"}, "--set launch.strategy=ddp"),
+        (
+            {"launch.strategy": "fsdp2", "launch.processes": 4, "model.quantization": "4bit"},
+            "--set model.quantization=none",
+        ),
+    ],
+)
+def test_what_cannot_be_shared_out(facts: Build, settings: dict[str, object], fix: str) -> None:
+    run = RunConfig.model_validate({"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm"})
+    with pytest.raises(TunewrightError) as refused:
+        make_plan(patch(run, settings), facts())
+    assert "launch.strategy=fsdp2" in str(refused.value)
+    assert fix in str(refused.value)

@@ -90,7 +90,8 @@ def _generate(
         reporter.progress(backoff.ranks.scaled(len(answers), len(prompts)), len(prompts))
 
     limit = ROWS_WRITTEN_AT_ONCE
-    backoff.for_each([group[i : i + limit] for group in groups for i in range(0, len(group), limit)], generate_group)
+    groups = [group[i : i + limit] for group in groups for i in range(0, len(group), limit)]
+    backoff.for_each(groups, generate_group, is_one_pass=False)
     model.train(was_training)
     gathered = backoff.ranks.union({i: vars(answer) for i, answer in answers.items()})
     return [GeneratedText(**{**gathered[i], "ids": tuple(gathered[i]["ids"])}) for i in range(len(prompts))]

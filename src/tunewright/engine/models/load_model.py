@@ -16,7 +16,7 @@ from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.engine.models.finite import first_not_finite
 from tunewright.engine.models.loaded_weights import check_loaded
 from tunewright.engine.models.quantization import prepare, quantization_config
-from tunewright.engine.system.device import device, is_on_cpu
+from tunewright.engine.system.device import CPU, device, is_on_cpu
 from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.task_registry import task_of
 from tunewright.errors import error
@@ -44,9 +44,10 @@ def base_name(plan: Plan) -> str:
     return name if is_hub_id else folder
 
 
-def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
+def load_base(plan: Plan, tokenizer: TextTokenizer, *, is_sharded: bool = False) -> PreTrainedModel:
     """The frozen base in the planned precision, with the planned labels; a head that it lacks is initialized from the seed.
 
+    One that will be sharded stays in the host's memory, where the files are mapped once for all processes (shard_base.py).
     Raises: ModelError E302, E303, E307, E309, E311, E315 to E318, E320; ExportError E601 if quantization lacks its package.
     """
     run, folder = plan.run, Path(plan.facts.model.folder)
@@ -66,7 +67,8 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
-            device_map=None if is_on_cpu() else {"": device()},  # each tensor goes there as it is read
+            # Each tensor goes there as it is read.
+            device_map=None if is_sharded or is_on_cpu() else {"": device()},
             ignore_mismatched_sizes=True,  # they are in the info, and refused by name below
             **label_settings(plan),
         )
@@ -86,8 +88,8 @@ def load_base(plan: Plan, tokenizer: TextTokenizer) -> PreTrainedModel:
     quantization = "int8 kernels" if by_int8 else f"quantization {kind}"
     logger.info("loaded %s from %s: %s, %s", type(model).__name__, folder, dtype, quantization)
     is_plain = kind == "none" or by_int8
-    model = model.requires_grad_(False).to(device()) if is_plain else prepare(model)
-    return to_mixed(model, heads) if run.model.precision == "mixed" else model
+    model = model.requires_grad_(False).to(CPU if is_sharded else device()) if is_plain else prepare(model)
+    return to_mixed(model, heads, device().type) if run.model.precision == "mixed" else model
 
 
 def label_settings(plan: Plan) -> dict[str, object]:

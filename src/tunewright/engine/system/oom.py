@@ -59,17 +59,22 @@ class BatchSizeBackoff:
     halvings: int = 0
     ranks: Ranks = ALONE
 
-    def for_each(self, groups: Sequence[RowGroup], work: Callable[[RowGroup], None]) -> None:
+    def for_each(
+        self, groups: Sequence[RowGroup], work: Callable[[RowGroup], None], *, is_one_pass: bool = True
+    ) -> None:
         """Do `work` for all rows of the groups, in parts where memory does not suffice for a whole group.
 
-        `work` counts a group when it is done with it, as it may be called again for its parts.
-        Raises: what `work` raises; of out-of-memory errors only that of a single row.
+        `work` counts a group when it is done with it, as it may be called again for its parts. Where processes share the base,
+        all do all groups unless the work on each `is_one_pass` through the model.
+        Raises: what `work` raises; of out-of-memory errors only that of a single row, or any where processes share the base, as
+        the others would not make the passes of its parts.
         """
-        dealt = self.ranks.mine(groups, [float(len(group)) for group in groups])
-        queue = deque(part for group in dealt for part in _parts(group, self.halvings))
+        parts = [part for group in groups for part in _parts(group, self.halvings)]
+        is_dealt = is_one_pass or not self.ranks.share_base
+        queue = deque(self.ranks.mine(parts, [float(len(part)) for part in parts]) if is_dealt else parts)
         while queue:
             self.ranks.beat("evaluate")
-            reason = _run_group(work, queue[0])
+            reason = _run_group(work, queue[0], may_be_parted=not self.ranks.share_base)
             if reason is None:
                 queue.popleft()
                 continue
@@ -79,13 +84,13 @@ class BatchSizeBackoff:
             self.report(Problem("D102", values={"reason": reason, "rows": len(queue[0])}))
 
 
-def _run_group(work: Callable[[RowGroup], None], group: RowGroup) -> str | None:
+def _run_group(work: Callable[[RowGroup], None], group: RowGroup, *, may_be_parted: bool) -> str | None:
     """None if the work was done; if memory ran out in it, the reason, after all that it held was freed."""
     try:
         work(group)
         return None
     except Exception as fault:
-        if len(group) == 1 or not ran_out(fault):
+        if len(group) == 1 or not may_be_parted or not ran_out(fault):
             raise
         reason = reason_of(fault)
     gc.collect()  # the frames that the exception kept alive

@@ -36,12 +36,16 @@ class PeerLost(Exception):
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of its run: number `rank` of `world`. Alone, nothing is sent, and every call is free."""
+    """This process among those of its run: number `rank` of `world`. Alone, nothing is sent, and every call is free.
+
+    With `share_base` each holds a part of the base's weights, so that all make as many passes through the model.
+    """
 
     rank: int = 0
     world: int = 1
     first_here: int = FIRST
     heartbeat: Heartbeat | None = None
+    share_base: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -62,7 +66,7 @@ class Ranks:
         """Replace each tensor by its sum over all processes; the same bits in each of them. Raises: PeerLost."""
         if self.world == 1:
             return
-        with self._waiting("all_reduce"):
+        with self.waiting("all_reduce"):
             for block in _blocks(tensors):
                 flat = torch.cat([tensor.flatten() for tensor in block])
                 dist.all_reduce(flat)
@@ -73,7 +77,7 @@ class Ranks:
         """Replace each tensor by that of the first process. Raises: PeerLost."""
         if self.world == 1:
             return
-        with self._waiting("broadcast"):
+        with self.waiting("broadcast"):
             for tensor in tensors:
                 dist.broadcast(tensor, src=FIRST)
 
@@ -81,7 +85,7 @@ class Ranks:
         """What each process has to say, in their order; any value that JSON holds. Raises: PeerLost."""
         if self.world == 1:
             return [value]
-        with self._waiting("all_gather"):
+        with self.waiting("all_gather"):
             own = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(device.device())
             sizes = [torch.zeros(1, dtype=torch.long, device=own.device) for _ in range(self.world)]
             dist.all_gather(sizes, torch.tensor([own.numel()], device=own.device))
@@ -104,15 +108,28 @@ class Ranks:
         return {int(number): value for of_one in gathered for number, value in of_one.items()}
 
     def mine(self, groups: Sequence[Value], costs: Sequence[float]) -> list[Value]:
-        """The groups that this process works on, so that all have about the same to do."""
-        return [groups[i] for i in deal(costs, self.world)[self.rank]] if self.world > 1 else list(groups)
+        """The groups that this process works on, so that all have about the same to do. Where they share the base, who has fewer
+        does the first group over again."""
+        if self.world == 1:
+            return list(groups)
+        dealt = deal(costs, self.world)
+        own = dealt[self.rank]
+        missing = max(map(len, dealt)) - len(own) if self.share_base else 0
+        return [groups[i] for i in (*own, *[0] * missing)]
 
     def scaled(self, done: int, of: int) -> int:
         """How much is done in all, if the others are as far as this process."""
         return min(of, done * self.world)
 
+    def group_of_machine(self, processes: int) -> dist.ProcessGroup:
+        """The processes of this one's machine, of which each has so many. Raises: PeerLost."""
+        with self.waiting("new_subgroups"):
+            own, _all = dist.new_subgroups(group_size=processes, timeout=timedelta(seconds=float(os.environ[TIMEOUT])))
+        return own
+
     @contextmanager
-    def _waiting(self, call: str) -> Any:
+    def waiting(self, call: str) -> Any:
+        """Say in which call this process waits for the others. Raises: PeerLost where that fails."""
         if self.heartbeat:
             self.heartbeat.enter(call)
         try:
@@ -168,7 +185,7 @@ def connect(ranks: Ranks) -> dist.Store | None:
     try:
         # Left to itself the store would listen at every address of the machine.
         listening = {"master_listen_fd": socket.create_server((host, int(port))).detach()} if ranks.is_first else {}
-        with ranks._waiting("connect"):
+        with ranks.waiting("connect"):
             return dist.TCPStore(
                 host, int(port), ranks.world, is_master=ranks.is_first, timeout=timedelta(seconds=seconds),
                 wait_for_workers=False, **listening,
@@ -185,7 +202,7 @@ def meet(ranks: Ranks, store: dist.Store | None) -> None:
     if store is None:
         return
     timeout = timedelta(seconds=float(os.environ[TIMEOUT]))
-    with ranks._waiting("meet the others"):
+    with ranks.waiting("meet the others"):
         store.set_timeout(PREPARED_WITHIN if isinstance(store, dist.FileStore) else timeout)
         store.set(f"here {ranks.rank}", "")
         store.wait([f"here {rank}" for rank in range(ranks.world)])

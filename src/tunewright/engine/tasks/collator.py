@@ -58,7 +58,8 @@ class StepCollator:
     """The rows of one optimizer step as micro-batches of at most `max_tokens` tokens, padding included.
 
     `cut` replaces cutting by padded length where there is no padding. Rows are dealt into `parts` by length first, and of
-    these `own` are collated: those that this process computes.
+    these `own` are collated: those that this process computes. Where all processes must make as many passes, `parts_of_each`
+    has the parts of each, and `stand_ins` are what this process has to compute for nothing.
     """
 
     collate: Collate
@@ -70,17 +71,31 @@ class StepCollator:
     cut: Cut | None = None
     parts: int = 1
     own: tuple[int, ...] = (0,)
+    parts_of_each: tuple[tuple[int, ...], ...] = ()
 
     def __call__(self, rows: Sequence[TokenizedExample]) -> dict[str, object]:
         dealt = deal([self.size(row) for row in rows], self.parts) if self.parts > 1 else [list(range(len(rows)))]
         parts = [self._micro_batches([rows[i] for i in dealt[part]]) for part in self.own]
         return {
             "parts": parts,
+            "stand_ins": self._stand_ins(rows, dealt, sum(map(len, parts))),
             "num_padding": torch.tensor(sum(_padding(batch) for part in parts for batch in part)),
             "num_label_tokens": torch.tensor(self.units(rows)),
             "num_tokens": torch.tensor(sum(self.size(row) for row in rows)),
             "row_numbers": torch.tensor([row.number for row in rows]),
         }
+
+    def _stand_ins(
+        self, rows: Sequence[TokenizedExample], dealt: Sequence[Sequence[int]], own: int
+    ) -> list[dict[str, Tensor]]:
+        """The shortest row, as often as another process has more micro-batches than the `own` of this one."""
+        passes = [
+            sum(len(self.groups([rows[i] for i in dealt[part]])) for part in parts if dealt[part])
+            for parts in self.parts_of_each
+        ]
+        missing = max(passes, default=own) - own
+        shortest = min(rows, key=self.size)
+        return [self.collate([shortest], self.pad_id)] * missing
 
     def _micro_batches(self, rows: Sequence[TokenizedExample]) -> list[dict[str, Tensor]]:
         return [self.collate([rows[i] for i in group], self.pad_id) for group in self.groups(rows)] if rows else []

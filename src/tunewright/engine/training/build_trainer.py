@@ -160,7 +160,8 @@ def build_trainer(
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
     config = plan.run.train
-    collator = replace(backend.adapt(make_step_collator(plan, tokenizer)), parts=parts.count, own=parts.own)
+    collator = backend.adapt(make_step_collator(plan, tokenizer))
+    collator = replace(collator, parts=parts.count, own=parts.own, parts_of_each=parts.of_each)
     held_out = spread(data.held_out, plan.run.eval.loss_rows)
     patience = (
         [EarlyStoppingCallback(config.early_stopping_patience)] if held_out and config.early_stopping_patience else []
@@ -183,6 +184,14 @@ def build_trainer(
         callbacks=[*adalora, *callbacks, *patience],
         optimizers=(make_optimizer(model, plan), None),
     )
+
+
+class PlacedArguments(TrainingArguments):
+    """For a model that stays where it is: all of it went to its device when it was loaded, or shares of it did."""
+
+    @property
+    def place_model_on_device(self) -> bool:
+        return False
 
 
 def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> TrainingArguments:
@@ -219,7 +228,7 @@ def training_arguments(plan: Plan, folder: Path, *, has_tests: bool) -> Training
         "dataloader_pin_memory": pins_memory(),
         "disable_tqdm": True,
     }
-    return TrainingArguments(**(ours | _without_loader_workers(config.extra)))
+    return PlacedArguments(**(ours | _without_loader_workers(config.extra)))
 
 
 def _without_loader_workers(extra: Mapping[str, Any]) -> dict[str, object]:

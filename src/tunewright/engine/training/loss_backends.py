@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.engine.models.shard_base import forget_pass
 from tunewright.engine.system.device import has_varlen_attention, is_on_cpu
 from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.collator import Collate, Cut, StepCollator
@@ -139,10 +140,12 @@ def select_backend(
                 reference = reference or measure(model, plain.loss, plain.collate(sample, pad_id))
                 measured = measure(model, backend.loss, backend.collate(sample, pad_id))
         except CannotPack as unknown:
+            forget_pass(model)
             events.write("note", text=f"{backend.paths[-1]}: {unknown}")
         except RuntimeError as fault:
             if backend.attention != VARLEN or ran_out(fault):
                 raise
+            forget_pass(model)
             events.write("note", text=f"{backend.paths[-1]}: {reason_of(fault)}")  # what this card has no kernel for
         else:
             logger.debug("loss backend %s: %.8g, plain: %.8g", backend.paths, measured.loss, reference.loss)

@@ -7,8 +7,9 @@ process that computes two parts and two processes with one each end in the same 
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,19 +34,29 @@ class StepParts:
     @property
     def own(self) -> tuple[int, ...]:
         """The parts that this process computes; none where there are more processes than parts."""
-        return tuple(range(self.ranks.rank, self.count, self.ranks.world))
+        return self.of(self.ranks.rank)
 
-    def compute(
-        self, model: nn.Module, parts: Sequence[Sequence[MicroBatch]], loss: Loss, step: int, num_padding: int
-    ) -> tuple[Tensor, int]:
-        """Gradients of the whole step in the model's parameters; its loss and its padding. Raises: PeerLost."""
+    def of(self, rank: int) -> tuple[int, ...]:
+        """The parts that a process computes."""
+        return tuple(range(rank, self.count, self.ranks.world))
+
+    @property
+    def of_each(self) -> tuple[tuple[int, ...], ...]:
+        """The parts of each process, where all must make as many passes through the model; else nothing."""
+        return tuple(map(self.of, range(self.ranks.world))) if self.ranks.share_base else ()
+
+    def compute(self, model: nn.Module, inputs: Mapping[str, Any], loss: Loss, step: int) -> tuple[Tensor, int]:
+        """Gradients of the whole step in the model's parameters; its loss and its padding. Raises: PeerLost.
+
+        `inputs` are what `StepCollator` makes of the step's rows.
+        """
         begun = time.perf_counter()
         self.ranks.beat("train", step)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         sums: list[Tensor | None] = [None] * len(trained)
         total = torch.zeros((), device=trained[0].device)
         with torch.random.fork_rng():
-            for part, batches in zip(self.own, parts, strict=True):
+            for part, batches in zip(self.own, inputs["parts"], strict=True):
                 of_part = torch.zeros_like(total)
                 for number, batch in enumerate(batches):
                     torch.manual_seed(self._seed(step, part, number))
@@ -54,8 +65,11 @@ class StepParts:
                 sums = [
                     _plus(total_gradient, parameter) for total_gradient, parameter in zip(sums, trained, strict=True)
                 ]
+            for batch in inputs["stand_ins"]:
+                loss(batch)
+                model.zero_grad(set_to_none=True)
         computed = time.perf_counter() - begun
-        return self._sum(trained, sums, total, computed, num_padding)
+        return self._sum(trained, sums, total, computed, int(inputs["num_padding"]))
 
     def _sum(
         self,

@@ -14,6 +14,7 @@ from tunewright.engine.export.verify_export import verify_saved_adapter
 from tunewright.engine.models.activation_checkpointing import checkpoint_activations
 from tunewright.engine.models.load_model import load_base
 from tunewright.engine.models.peft_adapter import attach_adapter, initialize_from_data, planned_config, without_adapter
+from tunewright.engine.models.shard_base import shard_base
 from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
 from tunewright.engine.system.ranks import ALONE, Ranks, connect, meet
 from tunewright.engine.training.base_scores import base_scores
@@ -72,6 +73,7 @@ def train(
     E526 (processes that differ), E527 (the first machine is not reached); PeerLost.
     """
     run, events, stop = runner.run, runner.events, runner.stop
+    ranks = replace(ranks, share_base=plan.run.launch.is_sharded)
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template, run.day())
     store = connect(ranks)
     with PhaseTimer(events, "prepare"):
@@ -88,11 +90,16 @@ def train(
 
     ranks.beat("load")
     with PhaseTimer(events, "load"):
-        base = load_base(plan, tokenizer)  # 1. load
+        launch = plan.run.launch
+        base = load_base(plan, tokenizer, is_sharded=launch.is_sharded)  # 1. load
+        frozen = list(base.parameters())
         config = planned_config(plan, steps_for(plan.run, len(data.train)))  # 2. configure
         model = attach_adapter(base, config, seed=plan.run.train.seed)  # 3. apply
         if plan.run.train.activation_checkpointing:
             checkpoint_activations(model)
+        if launch.is_sharded:
+            shard_base(model, frozen, ranks, launch.processes, launch.strategy)
+        del frozen
         initialize_from_data(model, initialization_batches(plan, data, tokenizer))
         initial_weights = initial_weights_from_base(model)
         backend = select_backend(plan, model, data.train, tokenizer.pad_id, events)
@@ -127,11 +134,13 @@ def train(
     after = runner.score("after", evaluator, model)
     release_memory()
     ranks.beat("save")
+    beside = evaluator if ranks.share_base else replace(evaluator, backoff=replace(backoff, ranks=ALONE))
     if ranks.is_first:
         with PhaseTimer(events, "save"), _disk_errors(run, state.global_step):
             save_adapter(model, plan, run, tokenizer, initial_weights, data.baseline)  # 5. save
-            alone = replace(evaluator, backoff=replace(backoff, ranks=ALONE))
-            verify_saved_adapter(model, run, initial_weights, alone)
+            verify_saved_adapter(model, run, initial_weights, beside)
+    elif ranks.share_base:
+        verify_saved_adapter(model, run, initial_weights, beside, has_written=False)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return TrainingResult(
         before=before,

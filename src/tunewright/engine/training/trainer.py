@@ -58,14 +58,12 @@ class StepTrainer(TrainerOverrides):
             self.accelerator.backward(loss)
             return loss.detach()
 
-        num_padding = int(inputs["num_padding"])
         if self.parts.count == 1 and self.parts.ranks.world == 1:
-            total = torch.zeros((), device=self.args.device)
+            total, num_padding = torch.zeros((), device=self.args.device), int(inputs["num_padding"])
             for batch in inputs["parts"][0]:
                 total += backward(batch)
         else:
-            step = self.state.global_step + 1
-            total, num_padding = self.parts.compute(model, inputs["parts"], backward, step, num_padding)
+            total, num_padding = self.parts.compute(model, inputs, backward, self.state.global_step + 1)
         if not torch.isfinite(total):
             self.raise_non_finite(N_("the loss"), float(total), self.state.global_step + 1)
         if self.method == "adalora":
