@@ -34,6 +34,10 @@ class EncodedRows:
         with suppress(OSError), as_private_as(self.originals):
             atomic_io.write_cached(_path(key), content)
 
+    def drop(self, key: str) -> None:
+        """Remove what is not needed any more."""
+        atomic_io.drop(_path(key))
+
 
 def _path(key: str) -> Path:
-    return home() / "encoded_rows" / f"{key}.i32"
+    return home() / "encoded_rows" / f"{key}.rows"

@@ -1,0 +1,113 @@
+"""What was read of very many rows, as bytes: the examples that are held in memory and the account of all, not the rows.
+
+JSON with a digest over all of it, so that what was changed or cut is none.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from tunewright.data.examples.formats import Example, Format, Message
+from tunewright.data.examples.label_kind import LabelKind
+from tunewright.data.loaded_examples import LoadedExamples, LoadedSource
+from tunewright.errors import Problem
+
+_PROBLEMS = ("problems", "notes")
+_EXAMPLES = ("train", "held_out", "leaked")
+_PLAIN = (
+    "rows_in", "num_train", "duplicates", "conflicts", "label_counts", "problem_type", "share", "starts",
+)  # fmt: skip
+
+
+def dump(loaded: LoadedExamples, key: str) -> bytes:
+    """As bytes; `key` says what it was made of."""
+    value = {
+        **{name: getattr(loaded, name) for name in _PLAIN},
+        **{name: [problem.to_record() for problem in getattr(loaded, name)] for name in _PROBLEMS},
+        **{name: [as_json(example) for example in getattr(loaded, name)] for name in _EXAMPLES},
+        "format": asdict(loaded.format),
+        "sources": [
+            {**vars(source), "format": asdict(source.format), "files": sorted(source.files), "once_more": [*source.once_more]}
+            for source in loaded.sources
+        ],
+        "labels": loaded.labels,
+        "unused": dict(loaded.unused),
+        "remarks": dict(loaded.remarks),
+        "kind": _kind_as_json(loaded.kind),
+        "key": key,
+    }  # fmt: skip
+    content = json.dumps(value).encode()
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def parse(content: bytes, key: str) -> LoadedExamples | None:
+    """What `dump` wrote with this key; None if it is not whole."""
+    digest, _newline, text = content.partition(b"\n")
+    if hashlib.sha256(text).hexdigest().encode() != digest:
+        return None
+    value = json.loads(text)
+    if value["key"] != key:
+        return None
+    return LoadedExamples(
+        format=_format(value["format"]),
+        sources=[
+            LoadedSource(
+                **source | {
+                    "format": _format(source["format"]),
+                    "files": set(source["files"]),
+                    "once_more": set(source["once_more"]),
+                }
+            )
+            for source in value["sources"]
+        ],
+        labels=tuple(value["labels"]),
+        unused=Counter(value["unused"]),
+        remarks=Counter(value["remarks"]),
+        kind=_kind(value["kind"]),
+        **{name: value[name] for name in _PLAIN},
+        **{name: [Problem.from_record(record) for record in value[name]] for name in _PROBLEMS},
+        **{name: [from_json(example) for example in value[name]] for name in _EXAMPLES},
+    )  # fmt: skip
+
+
+def as_json(example: Example) -> dict[str, Any]:
+    """An example for JSON; empty fields are left out."""
+    own = {name: value for name, value in _own(example).items() if value not in ((), "", 0, None)}
+    if example.messages:
+        own["messages"] = [_own(message) for message in example.messages]
+    if example.target is not None:
+        own["target"] = example.target
+    return own
+
+
+def from_json(value: Mapping[str, Any]) -> Example:
+    """What `as_json` gave; equal to it, with tuples where JSON has lists."""
+    own = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
+    own["messages"] = tuple(
+        Message(**{**message, "tool_calls": tuple(message["tool_calls"])}) for message in value.get("messages", ())
+    )
+    return Example(**{"number": 0, "file": "", "line": 0, **own})
+
+
+def _own(value: Example | Message) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _format(value: Mapping[str, Any]) -> Format:
+    return Format(**{name: tuple(item) if isinstance(item, list) else item for name, item in value.items()})
+
+
+def _kind_as_json(kind: LabelKind | None) -> dict[str, Any] | None:
+    if kind is None:
+        return None
+    return {**vars(kind), "missing": sorted(kind.missing), "notes": [note.to_record() for note in kind.notes]}
+
+
+def _kind(value: Mapping[str, Any] | None) -> LabelKind | None:
+    if value is None:
+        return None
+    notes = tuple(Problem.from_record(record) for record in value["notes"])
+    return LabelKind(**{**value, "missing": frozenset(value["missing"]), "notes": notes})
