@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
+from pathlib import Path
 
 from tunewright.config.run_config import DataConfig
 from tunewright.config.section import AUTO, Auto
@@ -28,7 +29,6 @@ from tunewright.errors import DataError, Problem, Where, error, errors_of
 ROWS_AT_ONCE = 1000
 ROWS_IN_MEMORY = 20_000  # that a plan looks at, and that a run has as texts
 KEPT_FROM_BYTES = 2**20
-_READ_BY = ("train", "holdout", "map", "split", "encoding", "control_characters", "system", "problem_type", "sample_by")
 
 
 @dataclass(frozen=True)
@@ -71,28 +71,44 @@ def load_examples(
     others are read, counted and compared. What came of more rows than that is kept in `store`, by the content of the data.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254, E264.
     """
-    key = _key(config, seed, task, keep) if store and keep else ""
+    key, paths = _place(config, seed, task, keep) if store and keep else ("", [])
     content = store.read(key) if store and key else None
-    if content is not None and (stored := stored_examples.parse(content, key)):
+    if content is not None and (stored := stored_examples.parse(content, key, paths)):
         return stored
     loaded = _read_examples(config, seed, task, keep)
     if store and key and loaded.num_train > len(loaded.train):
-        store.write(key, stored_examples.dump(loaded, key))
+        store.write(key, stored_examples.dump(loaded, key, paths))
     return loaded
 
 
-def _key(config: DataConfig, seed: int, task: Task, keep: int | None) -> str:
-    """Digest of the data and of what shapes their examples; none for files so small that they are read at once, nor for the Hub."""
+def _place(config: DataConfig, seed: int, task: Task, keep: int | None) -> tuple[str, list[str]]:
+    """Digest of the data, wherever they lie, and of what shapes their examples; and the paths that the examples name.
+
+    No digest for files so small that they are read at once, nor for the Hub.
+    """
     sides = sides_of(config)
     sources = [source for source in (*sides.train, sides.held_out) if source]
     try:
-        size = sum(file.stat().st_size for source in sources for file in files_of(source))
+        files = [files_of(source) for source in sources]
+        size = sum(file.stat().st_size for own in files for file in own)
     except (DataError, OSError):  # it is reported where it is read
-        return ""
+        return "", []
     if any(is_hub_id(source.path) for source in sources) or size < KEPT_FROM_BYTES:
-        return ""
-    facts = {name: value for name, value in config.model_dump(mode="json").items() if name in _READ_BY}
-    return key_of({"examples of": data_fingerprint(config), "config": facts, "seed": seed, "task": task, "keep": keep})
+        return "", []
+    facts = {
+        "data": data_fingerprint(config),
+        "sources": [_how(source, own) for source, own in zip(sources, files, strict=True)],
+        "share": sides.share,
+        "rules": [config.system, config.problem_type, seed, task, keep],
+    }
+    paths = [path for source, own in zip(sources, files, strict=True) for path in (source.path, *map(str, own))]
+    return key_of(facts), paths
+
+
+def _how(source: RowSource, files: Sequence[Path]) -> list[object]:
+    """How a source is read, but for where it is."""
+    reading = {**asdict(source.reading), "columns": sorted(source.reading.columns)}
+    return [reading, dict(source.map), source.rows, source.weight, [file.name for file in files]]
 
 
 def _read_examples(config: DataConfig, seed: int, task: Task, keep: int | None) -> LoadedExamples:

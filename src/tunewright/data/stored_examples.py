@@ -6,7 +6,7 @@ JSON with a digest over all of it, so that what was changed or cut is none.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -17,13 +17,14 @@ from tunewright.errors import Problem
 
 _PROBLEMS = ("problems", "notes")
 _EXAMPLES = ("train", "held_out", "leaked")
+_TEXTS = ("messages", "text", "pair", "target", "words", "tags", "tools", "labels", "label_counts", "kind", "key")
 _PLAIN = (
     "rows_in", "num_train", "duplicates", "conflicts", "label_counts", "problem_type", "share", "starts",
 )  # fmt: skip
 
 
-def dump(loaded: LoadedExamples, key: str) -> bytes:
-    """As bytes; `key` says what it was made of."""
+def dump(loaded: LoadedExamples, key: str, paths: Sequence[str] = ()) -> bytes:
+    """As bytes; `key` says what it was made of, `paths` are those by which rows are found."""
     value = {
         **{name: getattr(loaded, name) for name in _PLAIN},
         **{name: [problem.to_record() for problem in getattr(loaded, name)] for name in _PROBLEMS},
@@ -38,19 +39,22 @@ def dump(loaded: LoadedExamples, key: str) -> bytes:
         "remarks": dict(loaded.remarks),
         "kind": _kind_as_json(loaded.kind),
         "key": key,
+        "paths": list(paths),
     }  # fmt: skip
     content = json.dumps(value).encode()
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
-def parse(content: bytes, key: str) -> LoadedExamples | None:
-    """What `dump` wrote with this key; None if it is not whole."""
+def parse(content: bytes, key: str, paths: Sequence[str] = ()) -> LoadedExamples | None:
+    """What `dump` wrote with this key, with the paths of now; None if it is not whole."""
     digest, _newline, text = content.partition(b"\n")
     if hashlib.sha256(text).hexdigest().encode() != digest:
         return None
     value = json.loads(text)
-    if value["key"] != key:
+    if value["key"] != key or len(value["paths"]) != len(paths):
         return None
+    if value["paths"] != list(paths):
+        value = _renamed(value, dict(zip(value["paths"], paths, strict=True)))
     return LoadedExamples(
         format=_format(value["format"]),
         sources=[
@@ -71,6 +75,17 @@ def parse(content: bytes, key: str) -> LoadedExamples | None:
         **{name: [Problem.from_record(record) for record in value[name]] for name in _PROBLEMS},
         **{name: [from_json(example) for example in value[name]] for name in _EXAMPLES},
     )  # fmt: skip
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """The value with other paths, everywhere but in texts of rows."""
+    if isinstance(value, dict):
+        kept = {name: item for name, item in value.items() if name in _TEXTS}
+        rest = {name: item for name, item in value.items() if name not in _TEXTS}
+        return {names.get(name, name): _renamed(item, names) for name, item in rest.items()} | kept
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def as_json(example: Example) -> dict[str, Any]:
