@@ -71,12 +71,12 @@ def load_examples(
     others are read, counted and compared. What came of more rows than that is kept in `store`, by the content of the data.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254, E264.
     """
-    key, paths = _place(config, seed, task, keep) if store and keep else ("", [])
-    content = store.read(key) if store and key else None
+    key, paths = _place(config, seed, task, keep) if store is not None and keep else ("", [])
+    content = store.read(key) if store is not None and key else None
     if content is not None and (stored := stored_examples.parse(content, key, paths)):
         return stored
     loaded = _read_examples(config, seed, task, keep)
-    if store and key and loaded.num_train > len(loaded.train):
+    if store is not None and key and loaded.num_train > len(loaded.train):
         store.write(key, stored_examples.dump(loaded, key, paths))
     return loaded
 

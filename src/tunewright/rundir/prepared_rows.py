@@ -135,7 +135,7 @@ class Preparation:
         for chunk_key in passed:
             store.drop(chunk_key)
         rows = self._fresh(key)
-        assert rows
+        assert rows is not None
         return rows
 
     @property

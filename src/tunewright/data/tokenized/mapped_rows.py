@@ -122,6 +122,6 @@ class RowWriter:
         content = self._part.block()
         self._write(self._folder / name, content)
         rows = parse(content, is_checked=False)
-        assert rows
+        assert rows is not None
         self.digests[name] = rows.digest
         self._part = BlockBuilder()

@@ -105,13 +105,13 @@ def chunks_of(examples: Iterable[Example]) -> Iterator[list[Example]]:
 
 def encode_chunk(chunk: Sequence[Example], rules: EncodingRules, store: Store | None = None) -> EncodedChunk:
     """The rows of some examples; what they are before any is cut is kept in `store`."""
-    key = key_of_chunk(chunk, rules) if store and rules.tokenizer.digest else ""
-    content = store.read(key) if store and key else None
+    key = key_of_chunk(chunk, rules) if store is not None and rules.tokenizer.digest else ""
+    content = store.read(key) if store is not None and key else None
     known = cut_block(chunk, content, key, rules) if content is not None else None
     if known:
         return known
     rows, problems = _uncut(chunk, rules)
-    if store and key:
+    if store is not None and key:
         store.write(key, dump(rows, key, problems))
     return replace(_cut_to_length(chunk, rows, problems, rules), key=key)
 
