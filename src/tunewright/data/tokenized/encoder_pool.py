@@ -43,27 +43,32 @@ class EncoderPool:
 
     def encode_chunks(self, examples: Iterable[Example], store: Store) -> Iterator[EncodedChunk]:
         """As `tokenization.encode_chunks`, in the same order."""
-        ahead: deque[Future[EncodedChunk]] = deque()
+        ahead: deque[tuple[list[Example], Future[tuple[str, bytes | None]]]] = deque()
         for chunk in chunks_of(examples):
-            ahead.append(self._threads.submit(self._encoded, chunk, store))
+            ahead.append((chunk, self._threads.submit(self._block, chunk, store)))
             if len(ahead) > CHUNKS_AHEAD * self._num_workers:
-                yield ahead.popleft().result()
+                yield self._taken(*ahead.popleft(), store)
         while ahead:
-            yield ahead.popleft().result()
+            yield self._taken(*ahead.popleft(), store)
 
-    def _encoded(self, chunk: Sequence[Example], store: Store) -> EncodedChunk:
-        """The chunk from the store, else by one of the processes, else by this one."""
+    def _block(self, chunk: Sequence[Example], store: Store) -> tuple[str, bytes | None]:
+        """The key of a chunk, and its block by one of the processes; none where the store has it, or none of them is left."""
         key = key_of_chunk(chunk, self._rules)
-        content = store.read(key)
-        if content is None:
-            worker = self._idle.get()
-            try:
-                content = _answer(worker, key, chunk) if worker else None
-            finally:
-                self._idle.put(None if content is None else worker)
-            if content:
-                store.write(key, content)
+        if store.read(key) is not None:
+            return key, None
+        content, worker = None, self._idle.get()
+        try:
+            content = _answer(worker, key, chunk) if worker else None
+        finally:
+            self._idle.put(None if content is None else worker)
+        return key, content
+
+    def _taken(self, chunk: Sequence[Example], block: "Future[tuple[str, bytes | None]]", store: Store) -> EncodedChunk:
+        """The rows of a chunk. The store is written by this thread alone, as what makes files private is one for all of them."""
+        key, content = block.result()
         known = cut_block(chunk, content, key, self._rules) if content else None
+        if known and content:
+            store.write(key, content)
         return known or encode_chunk(chunk, self._rules, store)
 
 
