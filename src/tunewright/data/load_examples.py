@@ -25,10 +25,13 @@ from tunewright.data.row_shares import ALL, RowShare, is_whole, share_of
 from tunewright.data.tokenized.tokenized_cache import Store, key_of
 from tunewright.data.train_eval_split import RowSource, files_of, for_each, sides_of, train_sources
 from tunewright.errors import DataError, Problem, Where, error, errors_of
+from tunewright.i18n import _
+from tunewright.reporting import SILENT, Reporter
 
 ROWS_AT_ONCE = 1000
 ROWS_IN_MEMORY = 20_000  # that a plan looks at, and that a run has as texts
 KEPT_FROM_BYTES = 2**20
+NOTED_FROM_BYTES = 2**27  # which take some seconds
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,13 @@ class _Reading:
 
 
 def load_examples(
-    config: DataConfig, seed: int, task: Task = "causal_lm", *, keep: int | None = None, store: Store | None = None
+    config: DataConfig,
+    seed: int,
+    task: Task = "causal_lm",
+    *,
+    keep: int | None = None,
+    store: Store | None = None,
+    reporter: Reporter = SILENT,
 ) -> LoadedExamples:
     """Read, recognise and split the rows; held-out rows that are also in training are removed.
 
@@ -71,18 +80,20 @@ def load_examples(
     others are read, counted and compared. What came of more rows than that is kept in `store`, by the content of the data.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254, E264.
     """
-    key, paths = _place(config, seed, task, keep) if store is not None and keep else ("", [])
+    key, paths, size = _place(config, seed, task, keep) if store is not None and keep else ("", [], 0)
     content = store.read(key) if store is not None and key else None
     if content is not None and (stored := stored_examples.parse(content, key, paths)):
         return stored
+    if size >= NOTED_FROM_BYTES:
+        reporter.note(_("Reading and comparing all rows; of the same data it is done once"))
     loaded = _read_examples(config, seed, task, keep)
     if store is not None and key and loaded.num_train > len(loaded.train):
         store.write(key, stored_examples.dump(loaded, key, paths))
     return loaded
 
 
-def _place(config: DataConfig, seed: int, task: Task, keep: int | None) -> tuple[str, list[str]]:
-    """Digest of the data, wherever they lie, and of what shapes their examples; and the paths that the examples name.
+def _place(config: DataConfig, seed: int, task: Task, keep: int | None) -> tuple[str, list[str], int]:
+    """Digest of the data, wherever they lie, and of what shapes their examples; the paths that examples name; and bytes.
 
     No digest for files so small that they are read at once, nor for the Hub.
     """
@@ -92,9 +103,9 @@ def _place(config: DataConfig, seed: int, task: Task, keep: int | None) -> tuple
         files = [files_of(source) for source in sources]
         size = sum(file.stat().st_size for own in files for file in own)
     except (DataError, OSError):  # it is reported where it is read
-        return "", []
+        return "", [], 0
     if any(is_hub_id(source.path) for source in sources) or size < KEPT_FROM_BYTES:
-        return "", []
+        return "", [], size
     facts = {
         "data": data_fingerprint(config),
         "sources": [_how(source, own) for source, own in zip(sources, files, strict=True)],
@@ -102,7 +113,7 @@ def _place(config: DataConfig, seed: int, task: Task, keep: int | None) -> tuple
         "rules": [config.system, config.problem_type, seed, task, keep],
     }
     paths = [path for source, own in zip(sources, files, strict=True) for path in (source.path, *map(str, own))]
-    return key_of(facts), paths
+    return key_of(facts), paths, size
 
 
 def _how(source: RowSource, files: Sequence[Path]) -> list[object]:

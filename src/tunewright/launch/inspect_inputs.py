@@ -119,7 +119,7 @@ def _look(
     if problems := lacks_output(task, model):
         raise errors_of(problems)
     store = EncodedRows(originals_of(run.data))
-    loaded = load_examples(run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store)
+    loaded = load_examples(run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter)
     run, tokenizer, template_choices = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     check = partial(
         validate_data,

@@ -40,8 +40,9 @@ def prepare(loaded: LoadedConfig, *, reporter: Reporter = SILENT) -> Prepared:
     plan = plan_for(loaded, reporter=reporter)
     originals = originals_of(plan.run.data)
     tokenizer = load_tokenizer(Path(plan.facts.model.tokenizer_folder), plan.run.model.chat_template)
+    store = EncodedRows(originals)
     examples = load_examples(
-        plan.run.data, plan.run.train.data_seed, plan.run.task, keep=ROWS_IN_MEMORY, store=EncodedRows(originals)
+        plan.run.data, plan.run.train.data_seed, plan.run.task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter
     )
     rows = prepared_rows.Preparation(plan, examples, tokenizer, originals, reporter).rows(checks_all=True)
     folder = prepared_rows.folder_of(rows.key)

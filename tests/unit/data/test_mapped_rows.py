@@ -14,6 +14,11 @@ from tunewright.data.tokenized.tokenized_example import IGNORED, TokenizedExampl
 from tunewright.errors import Problem, Where
 
 
+@pytest.fixture(autouse=True, params=[0, 2**26], ids=["mapped", "read"])
+def _mapped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped_rows, "MAPPED_FROM_BYTES", request.param)
+
+
 def conversation(number: int, length: int, *, vocabulary: int = 50_000, turns: int = 1) -> TokenizedExample:
     draw = random.Random(number)
     ids = [draw.randrange(vocabulary) for _ in range(length)]

@@ -1,4 +1,4 @@
-"""Encoded rows that lie in files and are mapped into memory: all processes of a machine share one copy in the page cache.
+"""Encoded rows that lie in files; many are mapped into memory, where all processes of a machine share one copy.
 
 Files are written under another name and renamed, and never changed in place: whoever has mapped one keeps the rows that it had,
 also if another takes its name. Each has a digest over all it holds. All digests are computed at the start where that costs a
@@ -18,6 +18,7 @@ from tunewright.data.tokenized.tokenized_example import TokenizedExample
 
 MOST_ROWS = 2**16  # of a file
 MOST_TOKENS = 2**23
+MAPPED_FROM_BYTES = 2**26  # fewer are read, so that nothing that becomes of the files matters
 CHECKED_BYTES = 2**30  # whose digests are computed at each start
 
 
@@ -66,13 +67,14 @@ def open_rows(paths: Sequence[Path], *, checks_all: bool = False) -> MappedRows:
     """The rows of files that `RowWriter` wrote. Raises: DamagedRows with the name of the first that does not hold; OSError."""
     sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
     checked = set(range(len(paths))) if checks_all else _checked(sizes)
-    return MappedRows([_opened(path, is_checked=place in checked) for place, path in enumerate(paths)])
+    is_mapped = sum(sizes) >= MAPPED_FROM_BYTES
+    return MappedRows([_opened(path, is_mapped, is_checked=place in checked) for place, path in enumerate(paths)])
 
 
-def _opened(path: Path, *, is_checked: bool) -> StoredRows:
+def _opened(path: Path, is_mapped: bool, *, is_checked: bool) -> StoredRows:
     try:
         with path.open("rb") as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if is_mapped else file.read()
     except (FileNotFoundError, IsADirectoryError, ValueError) as fault:  # nothing can be mapped of an empty file
         raise DamagedRows(path.name) from fault
     rows = parse(content, is_checked=is_checked)

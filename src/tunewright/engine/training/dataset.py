@@ -50,9 +50,8 @@ def prepare(
     if now != plan.facts.data.fingerprint:
         raise error("E502", key="data", old=plan.facts.data.fingerprint[:12], new=now[:12])
     originals = [run.file(file_names.RUN_JSON)]
-    loaded = load_examples(
-        config, plan.run.train.data_seed, plan.run.task, keep=ROWS_IN_MEMORY, store=EncodedRows(originals)
-    )
+    store, seed = EncodedRows(originals), plan.run.train.data_seed
+    loaded = load_examples(config, seed, plan.run.task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter)
     started = time.perf_counter()
     when_left_out = partial(_write_bad_rows, run) if writes_files else lambda _rows: None
     rows = Preparation(plan, loaded, tokenizer, originals, reporter, when_left_out).rows()
