@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, cast, get_args, overload
+from typing import Any, Protocol, get_args, overload
 
 from tunewright.data.tokenized.loss_mask import RenderNote
 from tunewright.data.tokenized.tokenized_example import IGNORED, TokenizedExample
@@ -213,17 +213,8 @@ class StoredRows(Sequence[TokenizedExample]):
             notes,
         )
 
-    def lengths(self, i: int) -> tuple[int, int]:
-        """How many ids and how many labels a row has."""
-        num_ids = _length(self.columns["ids_end"], i)
-        return num_ids, num_ids if self._are_spans else _length(self.columns["labels_end"], i)
-
 
 _NO_NOTES: frozenset[RenderNote] = frozenset()
-
-
-def _length(ends: memoryview, i: int) -> int:
-    return cast("int", ends[i] - (ends[i - 1] if i else 0))
 
 
 def load(path: Path) -> StoredRows | None:
