@@ -1,9 +1,9 @@
 """How many rows? `python benchmarks/scale/rows.py [--rows 10000 100000 1000000] [--processes 2]`
 
-Generated questions and answers of 40 to 60 tokens, a random model of two blocks with SmolLM2's tokenizer: `tunewright prepare`, then
-`tunewright train` for three steps by several processes. Bytes a token are those of the files of encoded rows; seconds to the first step
-begin with the command. Memory is that of all processes together, sampled: `anonymous` cannot be given back, `all` adds what they
-have mapped of files (PSS). Writes rows-*.json and rows.md. Linux; run it on an idle machine.
+Generated questions and answers of 40 to 60 tokens, a random model of two blocks with SmolLM2's tokenizer: `tunewright prepare`,
+then `tunewright train` for three steps by several processes. Bytes a token are those of the files of encoded rows; seconds to the
+first step begin with the command. Memory is that of all processes together, sampled: `anonymous` cannot be given back, `all` adds
+what they have mapped of files, shared parts once (PSS). Writes rows-*.json and rows.md. Linux; run it on an idle machine.
 """
 
 import argparse
@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent / "speed"))
 
 from run import processor, results_path  # noqa: E402
 
-WORDS = (
+WORDS = (  # noqa: SIM905
     "red blue old new fast slow small large warm cold quiet loud paper stone water light wood iron glass silk river road house "
     "tree bird fish horse bread salt milk night morning summer winter"
 ).split()
@@ -127,7 +127,7 @@ def table(results: dict[str, Any]) -> str:
     title = f"{chip['name']}, {results['cores']} cores, {results['date']}, {results['processes']} processes train"
     lines = [
         f"### {title}", "",
-        "| rows | tokens | bytes a token | prepare, rows/s | prepare, MB anonymous / all | first step, s | training, MB anonymous / all |",
+        "| rows | tokens | bytes a token | prepare, rows/s | prepare, MB | first step, s | training, MB |",
         "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for cell in results["cells"]:

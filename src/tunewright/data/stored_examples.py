@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from tunewright.data.examples.formats import Example, Format, Message
@@ -25,10 +25,11 @@ _PLAIN = (
 
 def dump(loaded: LoadedExamples, key: str, paths: Sequence[str] = ()) -> bytes:
     """As bytes; `key` says what it was made of, `paths` are those by which rows are found."""
+    own = vars(loaded)
     value = {
-        **{name: getattr(loaded, name) for name in _PLAIN},
-        **{name: [problem.to_record() for problem in getattr(loaded, name)] for name in _PROBLEMS},
-        **{name: [as_json(example) for example in getattr(loaded, name)] for name in _EXAMPLES},
+        **{name: own[name] for name in _PLAIN},
+        **{name: [problem.to_record() for problem in own[name]] for name in _PROBLEMS},
+        **{name: [as_json(example) for example in own[name]] for name in _EXAMPLES},
         "format": asdict(loaded.format),
         "sources": [
             {**vars(source), "format": asdict(source.format), "files": sorted(source.files), "once_more": [*source.once_more]}
@@ -90,12 +91,20 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 def as_json(example: Example) -> dict[str, Any]:
     """An example for JSON; empty fields are left out."""
-    own = {name: value for name, value in _own(example).items() if value not in ((), "", 0, None)}
-    if example.messages:
-        own["messages"] = [_own(message) for message in example.messages]
-    if example.target is not None:
-        own["target"] = example.target
-    return own
+    own = {
+        "number": example.number, "file": example.file, "line": example.line, "text": example.text, "pair": example.pair,
+        "words": example.words, "tags": example.tags, "tools": example.tools, "cut_turns": example.cut_turns,
+        "unused_keys": example.unused_keys, "messages": [_turn(message) for message in example.messages],
+    }  # fmt: skip
+    kept = {name: value for name, value in own.items() if value}
+    return kept if example.target is None else {**kept, "target": example.target}
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    return {
+        "role": message.role, "content": message.content, "reasoning": message.reasoning, "tool_calls": message.tool_calls,
+        "name": message.name, "tool_call_id": message.tool_call_id, "learn": message.learn,
+    }  # fmt: skip
 
 
 def from_json(value: Mapping[str, Any]) -> Example:
@@ -105,10 +114,6 @@ def from_json(value: Mapping[str, Any]) -> Example:
         Message(**{**message, "tool_calls": tuple(message["tool_calls"])}) for message in value.get("messages", ())
     )
     return Example(**{"number": 0, "file": "", "line": 0, **own})
-
-
-def _own(value: Example | Message) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _format(value: Mapping[str, Any]) -> Format:

@@ -8,7 +8,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,8 +191,7 @@ class Preparation:
     def _fresh(key: str) -> PreparedRows | None:
         """What was just written, as it lies there."""
         with suppress(DamagedRows, OSError):
-            if rows := read(key):
-                return replace(rows, is_cached=False)
+            return read(key, is_new=True)
         return None
 
 
@@ -225,7 +224,7 @@ def folder_of(key: str) -> Path:
     return home() / "encoded" / key
 
 
-def read(key: str, *, checks_all: bool = False) -> PreparedRows | None:
+def read(key: str, *, checks_all: bool = False, is_new: bool = False) -> PreparedRows | None:
     """The rows of this key; None if there are none. Raises: DamagedRows with the name of a file that does not hold."""
     folder = folder_of(key)
     stored = unseal_object(folder / ACCOUNT)
@@ -248,6 +247,7 @@ def read(key: str, *, checks_all: bool = False) -> PreparedRows | None:
         held_out=sides["held_out"],
         seen=[PreviewRow.model_validate(row) for row in stored["seen"]],
         baseline=BaselineRecord.model_validate(stored["baseline"]) if stored["baseline"] else None,
+        is_cached=not is_new,
     )
 
 

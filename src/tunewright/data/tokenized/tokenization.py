@@ -327,7 +327,9 @@ def _label(
     trained: list[bool] = []
     for part, encoding in parts:
         ids += encoding.ids
-        trained += [any(_overlap(token, span) for span in part.in_loss) for token in encoding.offsets]
+        if part.in_loss:
+            trained += [any(_overlap(token, span) for span in part.in_loss) for token in encoding.offsets]
+        trained += [False] * (len(ids) - len(trained))
     last = max((i for i, is_trained in enumerate(trained) if is_trained), default=-1)
     prompt_length = _prompt_length(rendered, parts) if rendered.is_chat else 0
     # Nothing after the last label token can reach the loss of a causal model, so it is not computed.
