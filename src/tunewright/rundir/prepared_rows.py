@@ -40,7 +40,7 @@ from tunewright.security import as_private_as, cache_faults, home, narrow, seal_
 
 ACCOUNT = "account.json"
 SIDES = ("train", "held_out")
-STAGED = ".staging-"  # what a full disk's sweep knows, too
+STAGED = ".staging-"
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,10 @@ def _writers(folder: Path) -> tuple[RowWriter, RowWriter]:
 
 
 def _publish(staged: Path, rows: PreparedRows, writers: Sequence[RowWriter]) -> None:
-    """Seal what a folder holds and give it its name. Raises: OSError."""
+    """Seal what a folder holds and give it its name, unless another process was first. Raises: OSError."""
+    with suppress(DamagedRows):
+        if read(rows.key):
+            return
     target = folder_of(rows.key)
     for writer in writers:
         writer.close()

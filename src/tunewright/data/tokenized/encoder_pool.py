@@ -80,7 +80,7 @@ def _answer(worker: "Popen[str]", key: str, chunk: Sequence[Example]) -> bytes |
         worker.stdin.flush()
         answer = worker.stdout.readline()
         return b64decode(answer) if answer else None
-    except OSError:
+    except (OSError, ValueError):  # it ended in the middle of a line
         return None
 
 
