@@ -104,7 +104,7 @@ def measured(count: int, processes: int, place: Path, model: Path) -> dict[str, 
     _seconds, memory, text = watched(["prepare", str(model), str(data), "--json", "-q", *sets], home)
     prepared = json.loads(text)
     begun = time.time()
-    options = ["--processes", str(processes), "--output", str(run), "--json", "-q"]
+    options = ["--set", f"launch.processes={processes}", "--output", str(run), "--json", "-q"]
     _seconds, training, _text = watched(["train", str(model), str(data), *options, *sets], home)
     lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     first = next(line for line in lines if line["kind"] == "log")
@@ -144,19 +144,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
-    cells = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_model(place / "model")
         for count in asked.rows:
-            cells.append(measured(count, asked.processes, place, place / "model"))
-            print(json.dumps(cells[-1]), file=sys.stderr, flush=True)
-    chip, cores = processor(), len(os.sched_getaffinity(0))
+            cell = measured(count, asked.processes, place, place / "model")
+            print(json.dumps(cell), file=sys.stderr, flush=True)
+            store(cell, asked.processes)
+
+
+def store(cell: dict[str, Any], processes: int) -> None:
+    """Put a result in the place of an older one of as many rows."""
+    chip = processor()
     target = HERE / results_path(chip).name.replace("results-", "rows-")
     old = json.loads(target.read_text())["cells"] if target.exists() else []
-    known = {cell["rows"]: cell for cell in (*old, *cells)}
+    known = {one["rows"]: one for one in (*old, cell)}
     results = {
-        "date": str(date.today()), "processor": chip, "cores": cores, "processes": asked.processes,
+        "date": str(date.today()), "processor": chip, "cores": len(os.sched_getaffinity(0)), "processes": processes,
         "cells": [known[count] for count in sorted(known)],
     }  # fmt: skip
     target.write_text(json.dumps(results, indent=1) + "\n")

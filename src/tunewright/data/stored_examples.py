@@ -56,6 +56,11 @@ def parse(content: bytes, key: str, paths: Sequence[str] = ()) -> LoadedExamples
         return None
     if value["paths"] != list(paths):
         value = _renamed(value, dict(zip(value["paths"], paths, strict=True)))
+    own: dict[str, Any] = {
+        **{name: value[name] for name in _PLAIN},
+        **{name: [Problem.from_record(record) for record in value[name]] for name in _PROBLEMS},
+        **{name: [from_json(example) for example in value[name]] for name in _EXAMPLES},
+    }
     return LoadedExamples(
         format=_format(value["format"]),
         sources=[
@@ -72,9 +77,7 @@ def parse(content: bytes, key: str, paths: Sequence[str] = ()) -> LoadedExamples
         unused=Counter(value["unused"]),
         remarks=Counter(value["remarks"]),
         kind=_kind(value["kind"]),
-        **{name: value[name] for name in _PLAIN},
-        **{name: [Problem.from_record(record) for record in value[name]] for name in _PROBLEMS},
-        **{name: [from_json(example) for example in value[name]] for name in _EXAMPLES},
+        **own,
     )  # fmt: skip
 
 
@@ -109,7 +112,7 @@ def _turn(message: Message) -> dict[str, Any]:
 
 def from_json(value: Mapping[str, Any]) -> Example:
     """What `as_json` gave; equal to it, with tuples where JSON has lists."""
-    own = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
+    own: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
     own["messages"] = tuple(
         Message(**{**message, "tool_calls": tuple(message["tool_calls"])}) for message in value.get("messages", ())
     )
@@ -117,7 +120,7 @@ def from_json(value: Mapping[str, Any]) -> Example:
 
 
 def _format(value: Mapping[str, Any]) -> Format:
-    return Format(**{name: tuple(item) if isinstance(item, list) else item for name, item in value.items()})
+    return Format(value["name"], value["columns"], tuple(value["unused"]))
 
 
 def _kind_as_json(kind: LabelKind | None) -> dict[str, Any] | None:
