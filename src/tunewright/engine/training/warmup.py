@@ -39,16 +39,15 @@ def _of_each_length(rows: Sequence[TokenizedExample], most: int) -> Sequence[Tok
     """
     if not isinstance(rows, MappedRows):
         return rows
-    num_taken: Counter[tuple[int, int]] = Counter()
+    num_taken: Counter[int] = Counter()
     chosen: list[TokenizedExample] = []
     for block in rows.blocks:
-        lengths = torch.stack([_lengths(block.columns["ids_end"]), _lengths(block.columns["labels_end"])])
-        values, kinds = torch.unique(lengths, dim=1, return_inverse=True)
+        lengths_N = (_lengths(block.columns["ids_end"]) << 32) + _lengths(block.columns["labels_end"])
         places: list[int] = []
-        for kind, (num_ids, num_labels) in enumerate(values.T.tolist()):
-            if (left := most - num_taken[num_ids, num_labels]) > 0:
-                own = (kinds == kind).nonzero()[:left, 0].tolist()
-                num_taken[num_ids, num_labels] += len(own)
+        for both in lengths_N.unique().tolist():
+            if (left := most - num_taken[both]) > 0:
+                own = (lengths_N == both).nonzero()[:left, 0].tolist()
+                num_taken[both] += len(own)
                 places += own
         chosen += [block[place] for place in sorted(places)]
     return chosen
