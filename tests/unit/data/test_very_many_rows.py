@@ -49,6 +49,18 @@ def test_rows_beyond_those_in_memory_come_in_the_same_order(tmp_path: Path, hold
     assert some.held_out == whole.held_out and some.conflicts == whole.conflicts
 
 
+@pytest.mark.parametrize("holdout", [0, 0.2])
+def test_of_several_sources_each_gives_its_rows_in_their_order(tmp_path: Path, holdout: float) -> None:
+    config(tmp_path, questions(1700, damaged=3), "a.jsonl")
+    config(tmp_path, [json.dumps({"text": f"text {number}"}) for number in range(1300)], "b.jsonl")
+    shares = [{"path": str(tmp_path / "a.jsonl"), "weight": 0.4}, {"path": str(tmp_path / "b.jsonl"), "weight": 1.5}]
+    data = DataConfig(train=shares, holdout=holdout, skip_bad=True)  # type: ignore[arg-type]
+    whole, some = (load_examples.load_examples(data, 3, keep=keep) for keep in (None, 50))
+    assert len(some.train) < some.num_train == whole.num_train
+    assert list(each_training_example(some, data, 3)) == whole.train
+    assert [some.times(example.number) for example in whole.train] == [whole.times(e.number) for e in whole.train]
+
+
 def test_labels_and_their_kind_are_read_alike(tmp_path: Path) -> None:
     rows = [json.dumps({"text": f"text {number}", "label": number / 4}) for number in range(300)]
     data = config(tmp_path, rows, holdout=0.1)
