@@ -32,7 +32,7 @@ class EncodedRows:
     def write(self, key: str, content: bytes) -> None:
         """Keep it for the next one who encodes these examples; left out where the disk refuses it."""
         with suppress(OSError), as_private_as(self.originals):
-            atomic_io.write_cached(_path(key), content)
+            atomic_io.write_checked(_path(key), content)
 
     def drop(self, key: str) -> None:
         """Remove what is not needed any more."""
