@@ -148,7 +148,9 @@ def main() -> None:
         place = Path(folder)
         write_model(place / "model")
         write_rows(place / "few.jsonl", 100)
-        watched(["plan", str(place / "model"), str(place / "few.jsonl"), "-q", "--json"], place / "home")  # this machine's speed
+        watched(
+            ["plan", str(place / "model"), str(place / "few.jsonl"), "-q", "--json"], place / "home"
+        )  # this machine's speed
         for count in asked.rows:
             cell = measured(count, asked.processes, place, place / "model")
             print(json.dumps(cell), file=sys.stderr, flush=True)
