@@ -38,6 +38,7 @@ class UpstreamMethod:
 
 
 OVERRIDDEN = {
+    "_get_train_sampler": UpstreamMethod("train_dataset=None", "f3d15b81f2b00da7"),
     "_get_grad_norm": UpstreamMethod("model, grad_norm=None", "27e2667f3741dab8"),
     "_init_training_state": UpstreamMethod(
         "max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial", "4104b60f52334e7c"

@@ -41,7 +41,7 @@ def run(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> Beg
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"account": {}}', '{"account": {"rows": 7}, "left_out": [], "sha256": "x"}']
 )
-@pytest.mark.parametrize("name", ["account.json", "train.i32"])
+@pytest.mark.parametrize("name", ["account.json", "train-00000.rows"])
 def test_what_does_not_hold_is_made_anew(run: Begun, home: Path, name: str, content: str) -> None:
     first = prepared(run)
     assert not run[1].data_summary().from_cache
@@ -170,7 +170,7 @@ def test_rows_from_the_cache_are_those_that_would_be_made(
         elif kept == "of others":
             file.with_suffix(".moved").write_bytes(other.read_bytes())
     for moved in (home / "encoded_rows").glob("*.moved"):
-        moved.rename(moved.with_suffix(".i32"))
+        moved.rename(moved.with_suffix(".rows"))
     encoded.clear()
     again = api.data_check(str(rows), model=str(tiny_model("llama"))).validated
     assert bool(encoded) == (kept != "rows")

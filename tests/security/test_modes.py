@@ -70,7 +70,7 @@ def test_a_run_of_private_rows_is_private(model: Path, home: Path, tmp_path: Pat
     run = prepared(created(model, write_rows(tmp_path / "rows.jsonl", mode), tmp_path / "run"))
     write_report(run, diagnose(run).findings)
     assert {path.name for path in run.path.iterdir()} >= {file_names.SEEN_ROWS, file_names.PREPARED, file_names.REPORT}
-    assert len(list((home / "encoded").rglob("*.i32"))) == len(list((home / "encoded_rows").iterdir())) == 2
+    assert len(list((home / "encoded").rglob("*.rows"))) == len(list((home / "encoded_rows").iterdir())) == 2
     assert open_to_others(run.path, home / "encoded", home / "encoded_rows") == []
     TRIED["modes"] += 1
 

@@ -15,7 +15,7 @@ from tunewright.api.comparisons import (
     train_grid,
 )
 from tunewright.api.configs import config_rows, config_schema, explain, load, starter
-from tunewright.api.datasets import data_check
+from tunewright.api.datasets import data_check, prepare
 from tunewright.api.deployment import export_formats, plan_export
 from tunewright.api.models import (
     continue_text,
@@ -134,6 +134,7 @@ __all__ = [
     "plan_export",
     "plan_grid",
     "planned_seconds",
+    "prepare",
     "preset_rows",
     "problems",
     "prompts",

@@ -28,6 +28,7 @@ from tunewright.cli.commands import (
     init,
     merge,
     plan,
+    prepare,
     presets,
     queue,
     quickstart,
@@ -44,7 +45,7 @@ from tunewright.i18n import N_, _, speaking, width
 
 GROUPS = (
     (N_("Start"), ("quickstart", "doctor", "init")),
-    (N_("Prepare"), ("data", "plan", "presets")),
+    (N_("Prepare"), ("data", "prepare", "plan", "presets")),
     (N_("Train"), ("train", "runs", "queue")),
     (N_("Evaluate"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
     (N_("Use"), ("chat", "generate", "merge", "export", "serve", "eject")),
@@ -233,8 +234,8 @@ def _top(
 
 
 for _module in (
-    quickstart, doctor, init, data, plan, presets, train, runs, queue, evaluate, compare, sweep, verify, diagnose, report, chat,
-    generate, merge, export, export_check, serve, eject, explain, config, env,
+    quickstart, doctor, init, data, prepare, plan, presets, train, runs, queue, evaluate, compare, sweep, verify, diagnose, report,
+    chat, generate, merge, export, export_check, serve, eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

@@ -8,7 +8,7 @@ agree after NFKC and with white space folded; case counts.
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from heapq import nsmallest
@@ -21,6 +21,7 @@ MAX_HELD_OUT_ROWS = 1000
 MOST_MARKS = 100  # no script has so many on one letter; UAX #15 calls a text with 30 safe
 # How many times more rows are drawn than are held out: equal rows, and last rows of a label, may not fit.
 DRAWN = 8
+PART_ROWS = 2**20  # that are compared at once
 _KEY, _SHORT = 16, 8  # bytes of a digest, and those of it by which rows are distinguished
 
 
@@ -65,29 +66,50 @@ class RowHashes:
 
 def duplicates(rows: RowHashes) -> list[int]:
     """Numbers of the rows that are contained in an earlier row."""
-    seen: set[int] = set()
-    numbers = []
-    for number, key in zip(rows.numbers, rows.short(), strict=True):
-        if key in seen:
-            numbers.append(number)
-        seen.add(key)
-    return numbers
+    keys = array("Q", rows.short())
+    numbers: list[int] = []
+    for places in _parts(keys):
+        seen: set[int] = set()
+        for place in places:
+            if keys[place] in seen:
+                numbers.append(rows.numbers[place])
+            seen.add(keys[place])
+    return numbers if len(rows) <= PART_ROWS else sorted(numbers)
 
 
 def conflicts(rows: RowHashes) -> list[int]:
     """Numbers of the rows that ask what an earlier row asks, and have another answer, label or tags."""
-    repeated_prompts = _seen_again(rows.prompt_hashes)  # first, as a place for each answer takes twice the memory
+    keys = array("Q", rows.short())
+    numbers: list[int] = []
+    for places in _parts(rows.prompt_hashes):
+        numbers += _conflicts(rows, keys, places)
+    return numbers if len(rows) <= PART_ROWS else sorted(numbers)
+
+
+def _conflicts(rows: RowHashes, keys: "array[int]", places: Sequence[int]) -> Iterator[int]:
+    prompt_hashes = rows.prompt_hashes
+    # First, as a place for each answer takes twice the memory.
+    repeated_prompts = _seen_again(prompt_hashes[place] for place in places)
     first: dict[int, int] = {}
     is_disputed: set[int] = set()
-    numbers = []
-    for number, prompt_hash, row_hash in zip(rows.numbers, rows.prompt_hashes, rows.short(), strict=True):
+    for place in places:
+        prompt_hash, row_hash = prompt_hashes[place], keys[place]
         if prompt_hash not in repeated_prompts:
             continue
         if first.setdefault(prompt_hash, row_hash) != row_hash:
             is_disputed.add(prompt_hash)
         if prompt_hash in is_disputed:
-            numbers.append(number)
-    return numbers
+            yield rows.numbers[place]
+
+
+def _parts(keys: "array[int]") -> list[Sequence[int]]:
+    """Places in parts, each in order, equal keys in one part: a set of all keys would take a hundred bytes a row."""
+    if len(keys) <= PART_ROWS:
+        return [range(len(keys))]
+    parts = [array("Q") for _ in range(len(keys) // PART_ROWS + 1)]
+    for place, key in enumerate(keys):
+        parts[key % len(parts)].append(place)
+    return [*parts]
 
 
 def _seen_again(keys: Iterable[int]) -> set[int]:
@@ -102,7 +124,8 @@ def _seen_again(keys: Iterable[int]) -> set[int]:
 
 def leaks(train: RowHashes, held_out: RowHashes) -> list[int]:
     """Numbers of the held-out rows that are contained in the training rows."""
-    trained = set(train.short())
+    asked = set(held_out.short())
+    trained = {key for key in train.short() if key in asked}
     return [number for number, key in zip(held_out.numbers, held_out.short(), strict=True) if key in trained]
 
 

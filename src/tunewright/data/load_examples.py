@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
+from pathlib import Path
 
 from tunewright.config.run_config import DataConfig
 from tunewright.config.section import AUTO, Auto
 from tunewright.config.tasks import TASKS, Task
-from tunewright.data import deduplication
+from tunewright.data import deduplication, stored_examples
 from tunewright.data.examples.convert import to_examples
 from tunewright.data.examples.foreign_exports import refuse_foreign
 from tunewright.data.examples.formats import SAMPLE_ROWS, Example, Format, looks_like, sniff
@@ -18,13 +19,19 @@ from tunewright.data.examples.preference_rows import refuse_preferences
 from tunewright.data.examples.reading_notes import remarks_of
 from tunewright.data.examples.row_cells import cell
 from tunewright.data.examples.word_tables import grouped, sentence_column
-from tunewright.data.files.readers import RawRow, fingerprint, iterate_rows
+from tunewright.data.files.readers import RawRow, fingerprint, is_hub_id, iterate_rows
 from tunewright.data.loaded_examples import LoadedExamples, LoadedSource, common_format, place_of
 from tunewright.data.row_shares import ALL, RowShare, is_whole, share_of
-from tunewright.data.train_eval_split import RowSource, for_each, sides_of, train_sources
+from tunewright.data.tokenized.tokenized_cache import Store, key_of
+from tunewright.data.train_eval_split import RowSource, files_of, for_each, sides_of, train_sources
 from tunewright.errors import DataError, Problem, Where, error, errors_of
+from tunewright.i18n import _
+from tunewright.reporting import SILENT, Reporter
 
 ROWS_AT_ONCE = 1000
+ROWS_IN_MEMORY = 20_000  # that a plan looks at, and that a run has as texts
+KEPT_FROM_BYTES = 2**20
+NOTED_FROM_BYTES = 2**27  # which take some seconds
 
 
 @dataclass(frozen=True)
@@ -59,18 +66,68 @@ class _Reading:
 
 
 def load_examples(
-    config: DataConfig, seed: int, task: Task = "causal_lm", *, keep: int | None = None
+    config: DataConfig,
+    seed: int,
+    task: Task = "causal_lm",
+    *,
+    keep: int | None = None,
+    store: Store | None = None,
+    reporter: Reporter = SILENT,
 ) -> LoadedExamples:
     """Read, recognise and split the rows; held-out rows that are also in training are removed.
 
     With `keep` only about the first `keep` training rows are held in memory, of several sources each its part of them; all
-    others are read, counted and compared.
+    others are read, counted and compared. What came of more rows than that is kept in `store`, by the content of the data.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254, E264.
     """
+    key, paths, size = _place(config, seed, task, keep) if store is not None and keep else ("", [], 0)
+    content = store.read(key) if store is not None and key else None
+    if content is not None and (stored := stored_examples.parse(content, key, paths)):
+        return stored
+    if size >= NOTED_FROM_BYTES:
+        reporter.note(_("Reading and comparing all rows; of the same data it is done once"))
+    loaded = _read_examples(config, seed, task, keep)
+    if store is not None and key and loaded.num_train > len(loaded.train):
+        store.write(key, stored_examples.dump(loaded, key, paths))
+    return loaded
+
+
+def _place(config: DataConfig, seed: int, task: Task, keep: int | None) -> tuple[str, list[str], int]:
+    """Digest of the data, wherever they lie, and of what shapes their examples; the paths that examples name; and bytes.
+
+    No digest for files so small that they are read at once, nor for the Hub.
+    """
+    sides = sides_of(config)
+    sources = [source for source in (*sides.train, sides.held_out) if source]
+    try:
+        files = [files_of(source) for source in sources]
+        size = sum(file.stat().st_size for own in files for file in own)
+    except (DataError, OSError):  # it is reported where it is read
+        return "", [], 0
+    if any(is_hub_id(source.path) for source in sources) or size < KEPT_FROM_BYTES:
+        return "", [], size
+    facts = {
+        "data": data_fingerprint(config),
+        "sources": [_how(source, own) for source, own in zip(sources, files, strict=True)],
+        "share": sides.share,
+        "rules": [config.system, config.problem_type, seed, task, keep],
+    }
+    paths = [path for source, own in zip(sources, files, strict=True) for path in (source.path, *map(str, own))]
+    return key_of(facts), paths, size
+
+
+def _how(source: RowSource, files: Sequence[Path]) -> list[object]:
+    """How a source is read, but for where it is."""
+    reading = {**asdict(source.reading), "columns": sorted(source.reading.columns)}
+    return [reading, dict(source.map), source.rows, source.weight, [file.name for file in files]]
+
+
+def _read_examples(config: DataConfig, seed: int, task: Task, keep: int | None) -> LoadedExamples:
     sides = sides_of(config)
     parts = for_each(sides.train, lambda source: _recognised(source, task))
     kind = _label_kind(parts, config)
-    loaded, prints = LoadedExamples(common_format([part.format for part in parts])), deduplication.RowHashes()
+    loaded = LoadedExamples(common_format([part.format for part in parts]), kind=kind)
+    prints = deduplication.RowHashes()
     reading = _Reading(loaded, config.system, kind)
     room = None if keep is None else keep + deduplication.MAX_HELD_OUT_ROWS
     kept: dict[int, Example] = {}
@@ -96,6 +153,25 @@ def load_examples(
     loaded.problem_type = kind.problem_type if kind else None
     loaded.notes = [*sides.notes, *_notes(loaded, sides.train), *(kind.notes if kind else ())]
     return loaded
+
+
+def each_training_example(loaded: LoadedExamples, config: DataConfig, seed: int) -> Iterator[Example]:
+    """All training rows in their order; where not all are in memory they are read once more, and one chunk is."""
+    if loaded.num_train <= len(loaded.train):
+        yield from loaded.train
+        return
+    held_out = {example.number for example in loaded.held_out} if loaded.share else set[int]()
+    for source, own in zip(sides_of(config).train, loaded.sources, strict=True):
+        part = _Recognised(source, own.format, own.grouped_by, (), iter(()))
+        share = ALL if is_whole(source) else share_of(source, own.num_taken + own.not_drawn, seed)
+        place = 0
+        rows = (row for row in part.again() if isinstance(row, RawRow))
+        while chunk := list(islice(rows, ROWS_AT_ONCE)):
+            examples, _problems = to_examples(chunk, own.format, config.system, loaded.kind)
+            for example in examples:
+                if share.times(place) and own.start + example.number not in held_out:
+                    yield _shifted(example, own.start)
+                place += 1
 
 
 def recognise(config: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, object], Format]:
@@ -236,10 +312,11 @@ def _notes(loaded: LoadedExamples, sources: Sequence[RowSource]) -> Iterator[Pro
 
 def _read_held_out(reading: _Reading, prints: deduplication.RowHashes, source: RowSource, task: Task) -> None:
     """Held-out rows from files of their own; those that are trained on are set aside."""
-    items = list(iterate_rows(source.path, source.reading))
-    sample = [row for row in items if isinstance(row, RawRow)]
+    items = iterate_rows(source.path, source.reading)
+    head = list(islice(items, ROWS_IN_MEMORY))
+    sample = [row for row in head if isinstance(row, RawRow)]
     fmt = sniff(sample, source.map, task)
-    part = _Recognised(source, fmt, sentence_column(sample, fmt) or "", items, iter(()))
+    part = _Recognised(source, fmt, sentence_column(sample, fmt) or "", head, items)
     loaded, own = reading.loaded, LoadedSource(source.path, fmt, 0)  # their numbers begin anew
     examples = list(_examples(part.rows(), reading, fmt, own))
     leaked = set(deduplication.leaks(prints, deduplication.RowHashes(examples)))

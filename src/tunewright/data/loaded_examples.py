@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tunewright.config.tasks import ProblemType
 from tunewright.data.examples.formats import Example, Format
+from tunewright.data.examples.label_kind import LabelKind
 from tunewright.errors import Problem
 
 
@@ -52,6 +53,7 @@ class LoadedExamples:
     code of the warning, `share` what part of the training rows was to be held out; `notes` are warnings about the reading,
     `unused` counts the rows that hold something in a column, or in a key of their turns, that is not used. Examples are numbered
     over all sources; a problem has the number of its row in its own source, and `starts` what is added to that, by file.
+    `kind` is that of the labels.
     """
 
     format: Format
@@ -72,6 +74,7 @@ class LoadedExamples:
     share: float = 0
     notes: list[Problem] = field(default_factory=list)
     starts: dict[str, int] = field(default_factory=dict)
+    kind: LabelKind | None = None
 
     @property
     def bad_rows(self) -> int:

@@ -2,22 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunewright.config.tasks import ProblemType, Task
-from tunewright.data.examples.formats import Example
 from tunewright.data.files.column_names import UNUSED
 from tunewright.data.histogram import Count, LengthHistogram, histogram
 from tunewright.data.loaded_examples import LoadedExamples, place_of
-from tunewright.data.tokenized.loss_mask import RenderNote
-from tunewright.data.tokenized.micro_batches import SHORTEST_PREFIX, common_beginning
+from tunewright.data.row_tally import NumberedRows, RowTally, SortedCounts
 from tunewright.data.tokenized.text_blocks import TEXT_BLOCK_TOKENS
-from tunewright.data.tokenized.tokenization import TokenizedExample
-from tunewright.data.tokenized.tokenizer import TextTokenizer
-from tunewright.data.tokenized.vocabulary_check import has_control_token
 from tunewright.errors import Problem
 
 KIND_OF_CODE: Mapping[str, str] = {
@@ -37,16 +32,6 @@ KINDS = (
     "unlearned_turns", "cut_turns", "turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand",
     "thinking_lost",
 )  # fmt: skip
-# What became of turns, by the notes of encoded rows.
-NOTES: tuple[RenderNote, ...] = (
-    "turns_joined",
-    "turn_lost",
-    "tools_unseen",
-    "thinking",
-    "thinking_by_hand",
-    "thinking_lost",
-)
-SHOWN_NUMBERS = 1000
 SHOWN_LABELS = 10
 NO_LIMIT = 2**31 - 1
 UNKNOWN_TOLD = 0.01
@@ -127,45 +112,32 @@ class DataSummary(BaseModel):
         return self.unknown_tokens / max(1, self.tokens)
 
 
-def summarize(
-    loaded: LoadedExamples,
-    train: Sequence[TokenizedExample],
-    held_out: Sequence[TokenizedExample],
-    tokenizer: TextTokenizer,
-    task: Task,
-    max_length: int,
-    positions: int,
-) -> DataSummary:
+def summarize(loaded: LoadedExamples, tally: RowTally, task: Task, max_length: int, positions: int) -> DataSummary:
     """Counts, lengths and tokens of the rows that were tokenized and of those that could not be."""
-    kinds = _kinds(loaded, train, held_out, tokenizer)
-    numbers = {row.number for row in train}
-    lengths = _lengths(loaded, train, held_out, task, max_length)
-    sequences = [
-        ids for row in train for ids in ((row.input_ids, row.labels) if task == "seq2seq" else (row.input_ids,))
-    ]
-    unknown = sum(ids.count(tokenizer.unk_id) for ids in sequences) if tokenizer.unk_id is not None else 0
+    kinds = {**_kinds_of_problems(loaded), **tally.kinds}
+    lengths = SortedCounts(tally.lengths)
     return DataSummary(
         task=task,
         format=loaded.format.name,
         columns=dict(loaded.format.columns),
         rows=loaded.rows_in,
-        used=loaded.num_train - (len(loaded.train) - len(numbers)),
-        looked_at=len(numbers),
-        held_out=len({row.number for row in held_out}),
-        blocks=SequenceCounts(train=len(train), held_out=len(held_out)),
+        used=loaded.num_train - (tally.num_examples["train"] - tally.num_rows["train"]),
+        looked_at=tally.num_rows["train"],
+        held_out=tally.num_rows["held out"],
+        blocks=SequenceCounts(train=tally.num_sequences["train"], held_out=tally.num_sequences["held out"]),
         dropped=loaded.bad_rows + len(loaded.leaked),
         not_drawn=loaded.not_drawn,
-        sources=_sources(loaded, train, held_out, task) if loaded.is_mixed else [],
-        counts={kind: len(kinds[kind]) for kind in KINDS},
-        numbers={kind: kinds[kind][:SHOWN_NUMBERS] for kind in KINDS if kinds[kind]},
+        sources=list(_sources(loaded, tally)) if loaded.is_mixed else [],
+        counts={kind: kinds[kind].count for kind in KINDS},
+        numbers={kind: kinds[kind].smallest() for kind in KINDS if kinds[kind].count},
         lengths={name: quantile(lengths, share) for name, share in QUANTILES.items()},
         histogram=histogram(lengths, NO_LIMIT if loaded.format.name == "text" else max_length),  # texts are not cut
         max_length=max_length,
-        common_prefix=common_prefix(train, task),
-        longest_prompt=max((row.prompt_length for row in (*train, *held_out)), default=0),
-        tokens=sum(len(ids) for ids in sequences),
-        label_tokens=len(train) if task == "seq_cls" else sum(row.num_label_tokens for row in train),
-        unknown_tokens=unknown,
+        common_prefix=tally.common_prefix(),
+        longest_prompt=tally.longest_prompt,
+        tokens=tally.tokens,
+        label_tokens=tally.label_tokens,
+        unknown_tokens=tally.unknown_tokens,
         labels=loaded.label_counts,
         problem_type=loaded.problem_type,
         unused=dict(loaded.unused),
@@ -173,70 +145,36 @@ def summarize(
     )
 
 
-def _lengths(
-    loaded: LoadedExamples,
-    train: Sequence[TokenizedExample],
-    held_out: Sequence[TokenizedExample],
-    task: Task,
-    max_length: int,
-) -> list[int]:
-    """Tokens of each row, in order. A text that goes on in further blocks has one length; beside rows of other forms, which
-    are cut, that is no more than a block."""
-    most = min(max_length, TEXT_BLOCK_TOKENS)
+def longest_text(loaded: LoadedExamples, max_length: int | None, task: Task) -> int | None:
+    """The length that a plain text counts as at most, beside rows of other forms, which are cut; None where it is its own.
+
+    A text that goes on in further blocks has one length; no row of the others makes it necessary to read more than a block.
+    """
     is_mixed = task == "causal_lm" and loaded.format.name == "mixed"
-    lengths: list[int] = []
-    for rows, examples in ((train, loaded.train), (held_out, loaded.held_out)):
-        texts = {example.number for example in examples if not example.messages} if is_mixed else set()
-        needed = {row.number: _needed_length(row, task) for row in rows}
-        lengths += (min(length, most) if number in texts else length for number, length in needed.items())
-    return sorted(lengths)
+    return min(max_length or NO_LIMIT, TEXT_BLOCK_TOKENS) if is_mixed else None
 
 
-def _sources(
-    loaded: LoadedExamples, train: Sequence[TokenizedExample], held_out: Sequence[TokenizedExample], task: Task
-) -> list[SourceSummary]:
+def _sources(loaded: LoadedExamples, tally: RowTally) -> Iterator[SourceSummary]:
     """The account of each source."""
     bad = Counter(file for file, _number in {place_of(problem) for problem in loaded.problems})
-    summaries = []
-    for source in loaded.sources:
-        own = [row for row in train if source.holds(row.number)]
-        own_held_out = {row.number for row in held_out if source.holds(row.number)} if loaded.share else set()
+    for source, counted in zip(loaded.sources, tally.of_sources, strict=True):
+        held_out = sum(source.holds(example.number) for example in loaded.held_out) if loaded.share else 0
         dropped = sum(bad[file] for file in source.files)
-        summaries.append(
-            SourceSummary(
-                path=source.path,
-                format=source.format.name,
-                columns=dict(source.format.columns),
-                start=source.start,
-                last=source.last,
-                rows=source.rows_in,
-                used=source.rows_in - source.not_drawn - dropped - len(own_held_out),
-                held_out=len(own_held_out),
-                dropped=dropped,
-                not_drawn=source.not_drawn,
-                sequences=len(own),
-                tokens=sum(len(row.input_ids) + (len(row.labels) if task == "seq2seq" else 0) for row in own),
-                label_tokens=len(own) if task == "seq_cls" else sum(row.num_label_tokens for row in own),
-            )
+        yield SourceSummary(
+            path=source.path,
+            format=source.format.name,
+            columns=dict(source.format.columns),
+            start=source.start,
+            last=source.last,
+            rows=source.rows_in,
+            used=source.rows_in - source.not_drawn - dropped - held_out,
+            held_out=held_out,
+            dropped=dropped,
+            not_drawn=source.not_drawn,
+            sequences=counted.sequences,
+            tokens=counted.tokens,
+            label_tokens=counted.label_tokens,
         )
-    return summaries
-
-
-def common_prefix(train: Sequence[TokenizedExample], task: Task) -> int:
-    """How many tokens in front of every prompt are the same in all rows; 0 if they are too few to be shared."""
-    if task != "causal_lm" or not train:
-        return 0
-    # What the first and the last in the order of their tokens have in common, all between them have.
-    rows, most = [row.input_ids for row in train], min(row.prompt_length for row in train) - 1
-    length = common_beginning(min(rows), max(rows), max(0, most))
-    return length if length >= SHORTEST_PREFIX else 0
-
-
-def _needed_length(row: TokenizedExample, task: Task) -> int:
-    """The max_length that would cut nothing of the row; it holds for source and target each."""
-    if task == "seq2seq":
-        return max(row.prompt_length, row.full_length - row.prompt_length)
-    return row.full_length
 
 
 QUANTILES: Mapping[str, float] = {"median": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
@@ -247,33 +185,14 @@ def quantile(ordered: Sequence[int], share: float) -> int:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else 0
 
 
-def _kinds(
-    loaded: LoadedExamples,
-    train: Sequence[TokenizedExample],
-    held_out: Sequence[TokenizedExample],
-    tokenizer: TextTokenizer,
-) -> dict[str, list[int]]:
-    """Numbers of the rows of each kind, each row once; two files may have a row of the same number each."""
-    kinds: dict[str, set[tuple[str, int]]] = {kind: set() for kind in KINDS}
+def _kinds_of_problems(loaded: LoadedExamples) -> dict[str, NumberedRows]:
+    """Rows that were left out or that repeat others, each once; two files may have a row of the same number each."""
+    places: dict[str, set[tuple[str, int]]] = {kind: set() for kind in KINDS}
     for problem in loaded.problems:
-        kinds[KIND_OF_CODE.get(problem.code, "damaged")].add(loaded.row_of(problem))
-    everything = [*loaded.train, *loaded.held_out]
-    kinds["leaked"] = _places(loaded.leaked)
-    kinds["unlearned_turns"] = _places(
-        e for e in everything if any(m.role == "assistant" and not m.learn for m in e.messages)
-    )
-    kinds["cut_turns"] = _places(example for example in everything if example.cut_turns)
-    kinds["control_tokens"] = _places(example for example in everything if has_control_token(example, tokenizer))
-    for side, rows in (("train", train), ("held out", held_out)):
-        kinds["truncated"] |= {(side, row.number) for row in rows if row.is_truncated}
-        for note in NOTES:
-            kinds[note] |= {(side, row.number) for row in rows if note in row.notes}
-    numbers = {kind: sorted(number for _place, number in places) for kind, places in kinds.items()}
-    return {**numbers, "duplicate": sorted(loaded.duplicates), "conflict": sorted(loaded.conflicts)}
-
-
-def _places(examples: Iterable[Example]) -> set[tuple[str, int]]:
-    return {(example.file, example.number) for example in examples}
+        places[KIND_OF_CODE.get(problem.code, "damaged")].add(loaded.row_of(problem))
+    places["leaked"] = {(example.file, example.number) for example in loaded.leaked}
+    kinds = {kind: NumberedRows(number for _file, number in own) for kind, own in places.items()}
+    return {**kinds, "duplicate": NumberedRows(loaded.duplicates), "conflict": NumberedRows(loaded.conflicts)}
 
 
 WARNED: Mapping[str, str] = {

@@ -4,35 +4,45 @@ rows in = used + held out + dropped, and each dropped row has file, line and rea
 leaving such rows out was asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 from tunewright.config.run_config import DataConfig
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.examples.formats import Example
 from tunewright.data.loaded_examples import LoadedExamples, place_of
-from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, DataSummary, summarize, warnings_of
-from tunewright.data.tokenized.tokenization import TokenizedExample, encode
+from tunewright.data.row_tally import RowTally, Side
+from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, DataSummary, longest_text, summarize, warnings_of
+from tunewright.data.tokenized.tokenization import EncodedChunk, EncodingRules, TokenizedExample, encode_chunks
 from tunewright.data.tokenized.tokenized_cache import Store
 from tunewright.data.tokenized.tokenizer import TextTokenizer
-from tunewright.data.tokenized.vocabulary_check import EmbeddingRows, beyond, beyond_problem
+from tunewright.data.tokenized.vocabulary_check import EmbeddingRows, beyond_problem
 from tunewright.errors import DataError, Problem
 from tunewright.i18n import N_
-from tunewright.reporting import SILENT, PartReporter, Reporter
+from tunewright.reporting import SILENT, Reporter
 
 MOST_TRUNCATED = 0.25
 
 
+class RowSink(Protocol):
+    """Takes the encoded rows of a side as they come: a list, or what writes them away."""
+
+    def extend(self, rows: Iterable[TokenizedExample], /) -> None:
+        """Take some more."""
+
+
 @dataclass
 class ValidatedData:
-    """The data as the model sees them, with the account of every row."""
+    """The data as the model sees them, with the account of every row; encoded rows are not here where a sink has them."""
 
     loaded: LoadedExamples
-    train: list[TokenizedExample]
-    held_out: list[TokenizedExample]
     summary: DataSummary
     warnings: list[Problem]
     outside: Problem | None = None  # tokens in use that the model has no row for
+    train: Sequence[TokenizedExample] = ()
+    held_out: Sequence[TokenizedExample] = ()
 
 
 def validate_data(
@@ -48,39 +58,78 @@ def validate_data(
     reporter: Reporter = SILENT,
     store: Store | None = None,
 ) -> ValidatedData:
-    """Encode all rows and account for each of them. Nothing is refused here; `judge` does that.
+    """Encode the rows in memory and account for each of them. Nothing is refused here; `judge` does that.
 
     `positions` are the most that `max_length` could be with this model; ids are checked against its `embedding`.
     `label_last` puts a word's tag on its last token, for models that only look back. `store` keeps encoded rows.
     """
-    total = len(loaded.train) + len(loaded.held_out)
+    rules = rules_for(loaded, config, tokenizer, task=task, max_length=max_length, label_last=label_last)
+    chunks = partial(encode_chunks, rules=rules, store=store)
+    train: list[TokenizedExample] = []
+    held_out: list[TokenizedExample] = []
+    account = validate_rows(
+        loaded, (loaded.train, len(loaded.train)), rules, chunks, (train, held_out),
+        positions=positions, embedding=embedding, reporter=reporter,
+    )  # fmt: skip
+    return replace(account, train=train, held_out=held_out)
 
-    def encoded(examples: Sequence[Example], start: int) -> tuple[list[TokenizedExample], list[Problem]]:
-        return encode(
-            examples,
-            tokenizer,
-            task=task,
-            labels=loaded.labels,
-            max_length=max_length,
-            train_on=config.train_on,
-            thinking=config.thinking,
-            turns=config.turns,
-            label_last=label_last,
-            reporter=PartReporter(reporter, start, len(examples), total),
-            store=store,
-        )
 
-    train, bad = encoded(loaded.train, 0)
-    held_out, bad_held_out = encoded(loaded.held_out, len(loaded.train))
-    train = [row for row in train for _time in range(loaded.times(row.number))] if loaded.is_mixed else train
-    bad = [_in_its_source(_without_vain_advice(problem, positions), loaded) for problem in (*bad, *bad_held_out)]
-    problems = [*loaded.problems, *bad]
+def rules_for(
+    loaded: LoadedExamples,
+    config: DataConfig,
+    tokenizer: TextTokenizer,
+    *,
+    task: Task,
+    max_length: int,
+    label_last: bool,
+) -> EncodingRules:
+    """How the rows of a config are encoded."""
+    classes = {name: number for number, name in enumerate(loaded.labels)}
+    return EncodingRules(
+        tokenizer, max_length, config.train_on, config.thinking, config.turns, classes, label_last, task
+    )
+
+
+def validate_rows(
+    loaded: LoadedExamples,
+    train: tuple[Iterable[Example], int],
+    rules: EncodingRules,
+    encode: Callable[[Iterable[Example]], Iterator[EncodedChunk]],
+    sinks: tuple[RowSink, RowSink],
+    *,
+    positions: int = NO_LIMIT,
+    embedding: EmbeddingRows | None = None,
+    reporter: Reporter = SILENT,
+) -> ValidatedData:
+    """The account of these training rows, and how many they are, and of those held out: all pass by once, into the sinks."""
+    tally = RowTally(
+        rules.tokenizer,
+        rules.task,
+        sources=loaded.sources if loaded.is_mixed else (),
+        longest_text=longest_text(loaded, rules.max_length, rules.task),
+        embedding_rows=embedding.rows if embedding else None,
+    )
+    problems, done, total = list(loaded.problems), 0, train[1] + len(loaded.held_out)
+    sides: tuple[tuple[Side, Iterable[Example], RowSink], ...] = (
+        ("train", train[0], sinks[0]),
+        ("held out", loaded.held_out, sinks[1]),
+    )
+    for side, examples, sink in sides:
+        for chunk in encode(examples):
+            rows = chunk.rows
+            if side == "train" and loaded.is_mixed:
+                rows = [row for row in rows for _time in range(loaded.times(row.number))]
+            tally.add(side, chunk.examples, rows)
+            sink.extend(rows)
+            problems += (_in_its_source(_without_vain_advice(bad, positions), loaded) for bad in chunk.problems)
+            done += len(chunk.examples)
+            reporter.progress(done, total)
     problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))
     loaded = replace(loaded, problems=problems)
-    summary = summarize(loaded, train, held_out, tokenizer, task, max_length, positions)
-    ids = beyond([*train, *held_out], tokenizer, task, embedding) if embedding else []
-    outside = beyond_problem(ids, tokenizer, task, embedding) if ids and embedding else None
-    return ValidatedData(loaded, train, held_out, summary, [*loaded.notes, *warnings_of(summary)], outside)
+    summary = summarize(loaded, tally, rules.task, rules.max_length or 0, positions)
+    ids = sorted(tally.beyond)
+    outside = beyond_problem(ids, rules.tokenizer, rules.task, embedding) if ids and embedding else None
+    return ValidatedData(loaded, summary, [*loaded.notes, *warnings_of(summary)], outside)
 
 
 def _without_vain_advice(problem: Problem, positions: int) -> Problem:
@@ -110,7 +159,7 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
     if loaded.problems and not config.skip_bad:
         problems += loaded.problems
         problems.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
-    if not validated.train:
+    if not validated.summary.blocks.train:
         problems.append(Problem("E210", values={"path": config.name}))
     if validated.outside:
         problems.append(validated.outside)
@@ -118,7 +167,7 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
     is_room = longest <= validated.summary.positions
     longer = f"--set data.max_length={longest}" if is_room else "--set data.max_truncated=1"
     skipped = loaded.bad_rows if config.skip_bad else 0
-    most_bad = config.max_bad if validated.train else 1.0  # where no row is left, that is what is wrong
+    most_bad = config.max_bad if validated.summary.blocks.train else 1.0  # where no row is left, that is what is wrong
     repeated = _repeated_answers(loaded)
     looked_at = validated.summary.looked_at + validated.summary.held_out
     limits = (
@@ -141,7 +190,7 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
         share = validated.summary.unknown_share
         values = {"percent": f"{share:.0%}", "path": config.name, "task": task}
         problems.append(Problem("E225", values=values))
-    if validated.train and _all_the_same(loaded):
+    if validated.summary.blocks.train and _all_the_same(loaded):
         problems.append(Problem("E226"))
     return problems
 

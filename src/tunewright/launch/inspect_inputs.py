@@ -12,7 +12,7 @@ from tunewright.data.examples.formats import Example, looks_like
 from tunewright.data.files.hub_datasets import offline
 from tunewright.data.files.readers import read_rows
 from tunewright.data.files.split_files import originals
-from tunewright.data.load_examples import data_fingerprint, load_examples
+from tunewright.data.load_examples import ROWS_IN_MEMORY, data_fingerprint, load_examples
 from tunewright.data.summary import NO_LIMIT, DataSummary, quantile
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
@@ -42,7 +42,6 @@ from tunewright.reporting import Reporter
 from tunewright.rundir.encoded_rows import EncodedRows
 from tunewright.security import command, home, spawn
 
-ROWS_CHECKED_IN_FULL = 20_000
 ROWS_LOOKED_AT = 100
 USUAL: Mapping[str, Task] = {"decoder": "causal_lm", "encoder": "seq_cls", "encoder_decoder": "seq2seq"}
 KINDS: Mapping[str, str] = {
@@ -119,7 +118,8 @@ def _look(
     run = patch(run, {"task": task})
     if problems := lacks_output(task, model):
         raise errors_of(problems)
-    loaded = load_examples(run.data, run.train.data_seed, task, keep=ROWS_CHECKED_IN_FULL)
+    store = EncodedRows(originals_of(run.data))
+    loaded = load_examples(run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter)
     run, tokenizer, template_choices = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     check = partial(
         validate_data,
@@ -131,7 +131,7 @@ def _look(
         label_last=model.kind == "decoder",
         embedding=EmbeddingRows(model.vocab_size, model.folder),
         reporter=reporter,
-        store=EncodedRows(originals_of(run.data)),
+        store=store,
     )
     if run.data.max_length != "auto":
         return run, check(max_length=run.data.max_length), tokenizer, (*task_choices, *template_choices)

@@ -157,9 +157,9 @@ def _as_seen_there(loaded: LoadedConfig, launcher: Launcher, folder: Path, files
         return load_config.patch(with_absolute_paths(run), changes)
     if launcher.files == "copied":
         is_whole = folder.is_absolute() or folder.parts[0] == "~"
-        changes = {path: job_files.carried(path, file) for path, file in files.items()}
+        carried = {path: job_files.carried(path, file) for path, file in files.items()}
         output = {"run.output_dir": str(folder if is_whole else Path("~") / folder)}
-        return load_config.patch(with_files(run, changes), output)
+        return load_config.patch(with_files(run, carried), output)
     return run
 
 

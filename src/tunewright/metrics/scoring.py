@@ -205,7 +205,7 @@ def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def majority_scores(
-    train: Sequence[Example], held_out: Sequence[Example], problem_type: ProblemType | None
+    train: Iterable[Example], held_out: Sequence[Example], problem_type: ProblemType | None
 ) -> dict[str, float]:
     """What it scores to give every held-out row the same: the most frequent label, set or tag, or the mean number.
 

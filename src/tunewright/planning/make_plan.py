@@ -16,7 +16,7 @@ from tunewright.planning.fast_paths import fast_paths, path_choices
 from tunewright.planning.memory_ladder import fit
 from tunewright.planning.passthrough_settings import check_blocks, check_counts, check_passed_on
 from tunewright.planning.resolve import adapted_by, effective_batch, estimate_for, num_steps, resolve, trained_by
-from tunewright.planning.run_plan import InspectedFacts, Plan, PlannedChoice
+from tunewright.planning.run_plan import KEYED_FROM_ROWS, InspectedFacts, Plan, PlannedChoice
 from tunewright.planning.time_estimate import estimate_time
 
 ADAPTER_BYTES_PER_PARAMETER = 4
@@ -71,6 +71,7 @@ def make_plan(
         time=estimate_time(resolved, facts, factor),
         alternatives=alternatives(resolved, facts, factor),
         full_fine_tuning=in_full(resolved, facts, factor),
+        row_order="keyed" if facts.data.num_sequences >= KEYED_FROM_ROWS else "randperm",
     )
 
 

@@ -1,7 +1,7 @@
 """The plan: every `auto` resolved, each choice with its reason, the memory it takes, the facts it rests on."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -148,6 +148,10 @@ class FullFineTuning(FrozenModel):
         return {"memory": self.memory.to_json(), "seconds": self.seconds}
 
 
+RowOrder = Literal["randperm", "keyed"]
+KEYED_FROM_ROWS = 1_000_000  # a list of fewer is no burden, and their order stays what it was
+
+
 class ScaleRow(FrozenModel):
     """One strategy: bytes that a device holds, bytes that it moves a step, seconds of a step, how many times as fast as one
     device, and whether a device holds it."""
@@ -179,7 +183,10 @@ class ScalePlan(FrozenModel):
 
 
 class Plan(FrozenModel):
-    """What will be done. Data only; `flow` and `engine` act on it."""
+    """What will be done. Data only; `flow` and `engine` act on it.
+
+    `row_order` says how the order of the training rows is drawn: as a list of all of them, or place by place.
+    """
 
     run: ResolvedConfig
     choices: tuple[PlannedChoice, ...]
@@ -196,6 +203,7 @@ class Plan(FrozenModel):
     alternatives: tuple[Alternative, ...] = ()
     full_fine_tuning: FullFineTuning | None = None
     scale: ScalePlan | None = None
+    row_order: RowOrder = "randperm"
 
     @property
     def room_bytes(self) -> int:

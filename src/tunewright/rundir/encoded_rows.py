@@ -32,8 +32,12 @@ class EncodedRows:
     def write(self, key: str, content: bytes) -> None:
         """Keep it for the next one who encodes these examples; left out where the disk refuses it."""
         with suppress(OSError), as_private_as(self.originals):
-            atomic_io.write_cached(_path(key), content)
+            atomic_io.write_checked(_path(key), content)
+
+    def drop(self, key: str) -> None:
+        """Remove what is not needed any more."""
+        atomic_io.drop(_path(key))
 
 
 def _path(key: str) -> Path:
-    return home() / "encoded_rows" / f"{key}.i32"
+    return home() / "encoded_rows" / f"{key}.rows"

@@ -34,6 +34,7 @@ MODULES = (
     "tunewright.engine.models.convert_tokenizer",
     "tunewright.data.tokenized.template_sandbox",
     "tunewright.data.tokenized.tokenizer_sandbox",
+    "tunewright.data.tokenized.encoder_worker",
     "tunewright.security.regex_timeout",
     "pip",
 )

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from tunewright.data import deduplication, summary
+from tunewright.data import deduplication
 from tunewright.data.examples import column_guesses, number_formats, row_cells
 from tunewright.data.examples.formats import Format, looks_like, sniff
 from tunewright.data.files import json_documents, json_scanner
 from tunewright.data.files.readers import RawRow, read_rows
+from tunewright.data.row_tally import CommonPrefix
 from tunewright.data.tokenized import encoder_inputs, micro_batches
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.errors import DataError
@@ -149,7 +150,9 @@ def test_a_long_text_is_gone_through_a_few_times(read: Any) -> None:
 def test_a_beginning_in_common_is_no_longer_than_what_was_left_of_the_rows() -> None:
     assert micro_batches.common_beginning([1, 2], [1, 2, 3], 99) == 2
     assert micro_batches.common_beginning([], [], 5) == 0
-    assert summary.common_prefix([TokenizedExample(1, [7] * 40, [0] * 40, 900, 1000, True)], "causal_lm") == 40
+    prefix = CommonPrefix()
+    prefix.add(TokenizedExample(1, [7] * 40, [0] * 40, 900, 1000, True))
+    assert prefix.length() == 40
 
 
 BLANKS = " " * 100_000

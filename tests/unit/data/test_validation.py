@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tunewright.config.run_config import DataConfig
 from tunewright.config.tasks import Task
 from tunewright.data.load_examples import load_examples
-from tunewright.data.summary import common_prefix
+from tunewright.data.row_tally import CommonPrefix
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.validation import ValidatedData, judge, validate_data
@@ -181,14 +181,20 @@ def test_what_all_prompts_begin_with_ends_before_what_is_learned() -> None:
     def row(*ids: int, prompt: int) -> TokenizedExample:
         return TokenizedExample(1, list(ids), list(ids), prompt, len(ids))
 
+    def common_prefix(rows: Sequence[TokenizedExample]) -> int:
+        prefix = CommonPrefix()
+        for one in rows:
+            prefix.add(one)
+        return prefix.length()
+
     same = range(10)
     rows = [row(*same, 1, 2, prompt=11), row(*same, 3, 2, prompt=11)]
-    assert common_prefix(rows, "causal_lm") == 10
-    assert common_prefix([*rows, row(*same, 1, prompt=10)], "causal_lm") == 9
+    assert common_prefix(rows) == 10
+    assert common_prefix([*rows, row(*same, 1, prompt=10)]) == 9
     # Too few for a document of their own.
-    assert common_prefix([*rows, row(*same, 1, prompt=6)], "causal_lm") == 0
-    assert common_prefix([*rows, row(0, 1, 2, 5, *same, prompt=11)], "causal_lm") == 0
-    assert (common_prefix(rows, "seq_cls"), common_prefix([], "causal_lm")) == (0, 0)
+    assert common_prefix([*rows, row(*same, 1, prompt=6)]) == 0
+    assert common_prefix([*rows, row(0, 1, 2, 5, *same, prompt=11)]) == 0
+    assert common_prefix([]) == 0
 
 
 def test_of_many_rows_the_first_are_looked_at_and_all_are_accounted_for(

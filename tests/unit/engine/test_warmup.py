@@ -7,6 +7,8 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
+from tunewright.data.tokenized.mapped_rows import MappedRows
+from tunewright.data.tokenized.tokenized_cache import dump, parse
 from tunewright.engine.tasks.collator import StepCollator, pad_right
 from tunewright.engine.tasks.task_losses import predicted_tokens
 from tunewright.engine.training.loss_backends import LossBackend
@@ -54,6 +56,18 @@ def test_no_step_of_a_run_makes_a_larger_micro_batch(make: type, causal_rows: Ro
     order = torch.randperm(64, generator=torch.Generator().manual_seed(4)).tolist()
     steps = [collator([rows[i] for i in order[start : start + 8]])["parts"][0] for start in range(0, 64, 8)]
     assert largest >= 0.95 * max(batch["input_ids"].numel() for step in steps for batch in step)
+
+
+@pytest.mark.parametrize("make", [padded, packed])
+@pytest.mark.parametrize("step_rows", [1, 3, 8, 200])
+def test_of_rows_in_files_it_is_the_one_of_all_rows(make: type, step_rows: int, causal_rows: Rows) -> None:
+    lengths = torch.randint(4, 40, (150,), generator=torch.Generator().manual_seed(3)).tolist()
+    rows, collator = list(causal_rows(*lengths)), make(128)
+    blocks = [parse(dump(rows[start : start + 40])) for start in range(0, 150, 40)]
+    mapped = MappedRows([block for block in blocks if block is not None])
+    assert list(mapped) == rows
+    expected, found = (largest_micro_batch(some, collator, step_rows) for some in (rows, mapped))
+    assert expected.keys() == found.keys() and all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_a_warmup_step_leaves_no_trace(tiny_causal_model: PeftModel, causal_rows: Rows) -> None:

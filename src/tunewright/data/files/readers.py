@@ -7,7 +7,9 @@ pickles are not read.
 
 import hashlib
 import json
+import os
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -148,10 +150,22 @@ def fingerprint(path: str, reading: Reading = PLAIN) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+_DIGESTS: dict[tuple[str, int, int, int], str] = {}
+SETTLED_SECONDS = 2  # a file that was written just now may be written again without another time
+
+
 def _file_digest(file: Path) -> str:
+    """sha256 of a file, computed once by this process while its number, size and time stay what they are."""
     try:
         with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+            status = os.fstat(opened.fileno())
+            place = (str(file), status.st_ino, status.st_size, status.st_mtime_ns)
+            if place not in _DIGESTS:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+                if time.time() - status.st_mtime < SETTLED_SECONDS:
+                    return digest
+                _DIGESTS[place] = digest
+            return _DIGESTS[place]
     except OSError as fault:
         raise _unreadable(file, fault) from fault
 

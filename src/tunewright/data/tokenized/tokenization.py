@@ -1,7 +1,7 @@
 """Examples to token ids and labels with a loss mask, for each task. Lists of numbers, no tensors."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -27,15 +27,14 @@ from tunewright.data.tokenized.tokenized_example import TokenizedExample as Toke
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
-from tunewright.reporting import SILENT, Reporter
 
 CHUNK = 1000
 CHUNK_CHARACTERS = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Rules:
-    """How rows are encoded; `classes` gives the number of each label."""
+class EncodingRules:
+    """How rows are encoded; `classes` gives the number of each label, `label_last` puts a word's tag on its last token."""
 
     tokenizer: TextTokenizer
     max_length: int | None
@@ -44,6 +43,17 @@ class _Rules:
     turns: Turns
     classes: Mapping[str, int]
     label_last: bool
+    task: Task = "causal_lm"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedChunk:
+    """Some examples, the rows that they became, and a problem for each that became none; `key` is that in a store."""
+
+    examples: Sequence[Example]
+    rows: list[TokenizedExample]
+    problems: list[Problem]
+    key: str = ""
 
 
 def encode(
@@ -57,67 +67,86 @@ def encode(
     thinking: Thinking = "learn",
     turns: Turns = "as_written",
     label_last: bool = False,
-    reporter: Reporter = SILENT,
-    store: Store | None = None,
 ) -> tuple[list[TokenizedExample], list[Problem]]:
-    """Every example as ids and labels, or a problem of that row: none is lost.
+    """Every example as ids and labels, or a problem of that row: none is lost. `labels` are the names of all classes in order.
 
-    `labels` are the names of all classes or tags in order; `label_last` puts a word's tag on its last token. What is in
-    `store` is read from there, so that the same examples are encoded once, whatever `max_length` cuts off.
     Problems: E219 (the template refuses the row), E231 (it leaves out calls of tools), E209 (nothing of the answer fits),
     E214 (no end token is in the loss), E235 (calls of tools without a template), E227 (the tokenizer makes no token of the text).
     """
     classes = {name: number for number, name in enumerate(labels)}
-    rules = _Rules(tokenizer, max_length, train_on, thinking, turns, classes, label_last)
-    encoded: list[TokenizedExample] = []
-    problems: list[Problem] = []
-    done = 0
-    for chunk in _chunks(examples):
-        for row in _coded(chunk, task, rules, store):
-            if isinstance(row, Problem):
-                problems.append(row)
-            else:
-                encoded.append(row)
-        done += len(chunk)
-        reporter.progress(done, len(examples))
-    return encoded, problems
+    rules = EncodingRules(tokenizer, max_length, train_on, thinking, turns, classes, label_last, task)
+    chunks = list(encode_chunks(examples, rules))
+    return [row for chunk in chunks for row in chunk.rows], [bad for chunk in chunks for bad in chunk.problems]
 
 
-def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+def encode_chunks(
+    examples: Iterable[Example], rules: EncodingRules, store: Store | None = None
+) -> Iterator[EncodedChunk]:
+    """The examples as `encode` has them, some hundred at once.
+
+    What is in `store` is read from there, so that the same examples are encoded once, whatever `max_length` cuts off.
+    """
+    return (encode_chunk(chunk, rules, store) for chunk in chunks_of(examples))
+
+
+def chunks_of(examples: Iterable[Example]) -> Iterator[list[Example]]:
     """The examples in parts that are encoded at once: CHUNK rows, or fewer that are long documents."""
-    start = characters = 0
-    for place, example in enumerate(examples):
-        if place - start == CHUNK or (characters and characters + len(example.text) > CHUNK_CHARACTERS):
-            yield examples[start:place]
-            start, characters = place, 0
+    chunk: list[Example] = []
+    characters = 0
+    for example in examples:
+        if len(chunk) == CHUNK or (characters and characters + len(example.text) > CHUNK_CHARACTERS):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append(example)
         characters += len(example.text)
-    if start < len(examples):
-        yield examples[start:]
+    if chunk:
+        yield chunk
 
 
-def _coded(
-    chunk: Sequence[Example], task: Task, rules: _Rules, store: Store | None
-) -> Iterator[TokenizedExample | Problem]:
-    """The rows of some examples; what they are before any is cut is kept, unless one of them has a problem."""
-    key = _key(chunk, task, rules) if store and rules.tokenizer.digest else ""
-    content = store.read(key) if store and key else None
-    rows: Sequence[TokenizedExample | Problem] | None = parse(content, key) if content is not None else None
-    if rows is None:
-        rows = list(_CODERS[task](chunk, rules))
-        sound = [row for row in rows if isinstance(row, TokenizedExample)]
-        if store and key and len(sound) == len(rows):
-            store.write(key, dump(sound, key))
-    return _fitted(chunk, rows, rules) if task == "causal_lm" else iter(rows)
+def encode_chunk(chunk: Sequence[Example], rules: EncodingRules, store: Store | None = None) -> EncodedChunk:
+    """The rows of some examples; what they are before any is cut is kept in `store`."""
+    key = key_of_chunk(chunk, rules) if store is not None and rules.tokenizer.digest else ""
+    content = store.read(key) if store is not None and key else None
+    known = cut_block(chunk, content, key, rules) if content is not None else None
+    if known:
+        return known
+    rows, problems = _uncut(chunk, rules)
+    if store is not None and key:
+        store.write(key, dump(rows, key, problems))
+    return replace(_cut_to_length(chunk, rows, problems, rules), key=key)
 
 
-def _key(chunk: Sequence[Example], task: Task, rules: _Rules) -> str:
+def uncut_block(chunk: Sequence[Example], rules: EncodingRules, key: str) -> bytes:
+    """What some examples become before any is cut, as one block."""
+    rows, problems = _uncut(chunk, rules)
+    return dump(rows, key, problems)
+
+
+def cut_block(chunk: Sequence[Example], content: bytes, key: str, rules: EncodingRules) -> EncodedChunk | None:
+    """The rows of some examples, of what `uncut_block` gave; None if that does not hold."""
+    stored = parse(content, key)
+    return None if stored is None else replace(_cut_to_length(chunk, list(stored), stored.problems, rules), key=key)
+
+
+def _uncut(chunk: Sequence[Example], rules: EncodingRules) -> tuple[list[TokenizedExample], list[Problem]]:
+    rows: list[TokenizedExample] = []
+    problems: list[Problem] = []
+    for made in _CODERS[rules.task](chunk, rules):
+        if isinstance(made, Problem):
+            problems.append(made)
+        else:
+            rows.append(made)
+    return rows, problems
+
+
+def key_of_chunk(chunk: Sequence[Example], rules: EncodingRules) -> str:
     """Digest of examples and of everything that shapes their rows; what a causal model reads is cut later."""
     tokenizer = rules.tokenizer
     return key_of(
         {
             "examples": hashlib.sha256(repr(chunk).encode("utf-8", "surrogatepass")).hexdigest(),
-            "task": task,
-            "max_length": None if task == "causal_lm" else rules.max_length,
+            "task": rules.task,
+            "max_length": None if rules.task == "causal_lm" else rules.max_length,
             "rules": [rules.train_on, rules.thinking, rules.turns, dict(rules.classes), rules.label_last],
             "tokenizer": [tokenizer.digest, tokenizer.special_tokens, tokenizer.end_ids, tokenizer.unk_id],
             "templates": [tokenizer.chat_template, tokenizer.tool_template],
@@ -164,7 +193,7 @@ def word_rows(
     ]
 
 
-def _target(message: Message, rules: _Rules) -> str:
+def _target(message: Message, rules: EncodingRules) -> str:
     """An answer without a template; thinking that would be masked is left out, as it is not read."""
     return written_before(message) if rules.thinking == "learn" else thinking_of(message)[1]
 
@@ -177,7 +206,7 @@ def _problem(code: str, example: Example, **values: object) -> Problem:
     return Problem(code, Where(example.file, example.line), {"row": example.number, **values})
 
 
-def _encode_conversations(examples: Sequence[Example], rules: _Rules) -> Iterator[TokenizedExample | Problem]:
+def _encode_conversations(examples: Sequence[Example], rules: EncodingRules) -> Iterator[TokenizedExample | Problem]:
     rendered: list[tuple[Example, list[RenderedConversation]]] = []
     for example in examples:
         try:
@@ -199,20 +228,28 @@ def _encode_conversations(examples: Sequence[Example], rules: _Rules) -> Iterato
         yield from (_label(example, text, next(parts), rules) for text in texts)
 
 
-def _fitted(
-    chunk: Sequence[Example], rows: Sequence[TokenizedExample | Problem], rules: _Rules
-) -> Iterator[TokenizedExample | Problem]:
-    """The rows of a causal model, cut to max_length."""
-    yield from (row for row in rows if isinstance(row, Problem))
+def _cut_to_length(
+    chunk: Sequence[Example], rows: list[TokenizedExample], problems: Sequence[Problem], rules: EncodingRules
+) -> EncodedChunk:
+    """The rows of a causal model, cut to max_length; those of others were cut when they were encoded."""
+    if rules.task != "causal_lm":
+        return EncodedChunk(chunk, rows, list(problems))
     examples = {example.number: example for example in chunk}
-    sound = (row for row in rows if isinstance(row, TokenizedExample))
-    for number, group in groupby(sound, lambda row: row.number):
+    cut: list[TokenizedExample] = []
+    bad = list(problems)
+    for number, group in groupby(rows, lambda row: row.number):
         example, texts = examples[number], list(group)
-        yield from _fitting(example, texts, rules) if example.messages else _in_blocks(example, texts[0], rules)
+        fitted = _fitting(example, texts, rules) if example.messages else _in_blocks(example, texts[0], rules)
+        for made in fitted:
+            if isinstance(made, Problem):
+                bad.append(made)
+            else:
+                cut.append(made)
+    return EncodedChunk(chunk, cut, bad)
 
 
 def _fitting(
-    example: Example, texts: Sequence[TokenizedExample], rules: _Rules
+    example: Example, texts: Sequence[TokenizedExample], rules: EncodingRules
 ) -> Iterator[TokenizedExample | Problem]:
     """The texts of a conversation, cut; an answer that does not fit costs no other answer of its row."""
     rows = [_cut(text, rules.max_length) for text in texts]
@@ -224,7 +261,7 @@ def _fitting(
         yield from (fault for fault in faults[-1:] if fault)
 
 
-def _in_blocks(example: Example, text: TokenizedExample, rules: _Rules) -> Iterator[TokenizedExample | Problem]:
+def _in_blocks(example: Example, text: TokenizedExample, rules: EncodingRules) -> Iterator[TokenizedExample | Problem]:
     """Plain text, which goes on in the next block where it is longer than one."""
     problem = _check(example, text, rules)
     yield from [problem] if problem else blocks(text, rules.max_length)
@@ -238,7 +275,7 @@ class _Part:
     in_loss: tuple[tuple[int, int], ...] = ()
 
 
-def _parts(rendered: RenderedConversation, rules: _Rules) -> list[_Part]:
+def _parts(rendered: RenderedConversation, rules: EncodingRules) -> list[_Part]:
     """The text, cut where the model takes over, so that no token reaches over from a prompt into an answer.
 
     Tokenizers that put a blank in front of each text would put one before each part; they are given the text as a whole.
@@ -261,7 +298,9 @@ def _parts(rendered: RenderedConversation, rules: _Rules) -> list[_Part]:
     return parts
 
 
-def _encode_parts(texts: Sequence[RenderedConversation], rules: _Rules) -> Iterator[list[tuple[_Part, Encoding]]]:
+def _encode_parts(
+    texts: Sequence[RenderedConversation], rules: EncodingRules
+) -> Iterator[list[tuple[_Part, Encoding]]]:
     """The parts of each text with their tokens.
 
     Templates write their own special tokens; plain text gets the tokenizer's (a bos, where it has one).
@@ -281,14 +320,16 @@ def _encode_parts(texts: Sequence[RenderedConversation], rules: _Rules) -> Itera
 
 
 def _label(
-    example: Example, rendered: RenderedConversation, parts: Sequence[tuple[_Part, Encoding]], rules: _Rules
+    example: Example, rendered: RenderedConversation, parts: Sequence[tuple[_Part, Encoding]], rules: EncodingRules
 ) -> TokenizedExample:
     """Mark the tokens in the loss; the row ends with the last of them, closed by an end token."""
     ids: list[int] = []
     trained: list[bool] = []
     for part, encoding in parts:
         ids += encoding.ids
-        trained += [any(_overlap(token, span) for span in part.in_loss) for token in encoding.offsets]
+        if part.in_loss:
+            trained += [any(_overlap(token, span) for span in part.in_loss) for token in encoding.offsets]
+        trained += [False] * (len(ids) - len(trained))
     last = max((i for i, is_trained in enumerate(trained) if is_trained), default=-1)
     prompt_length = _prompt_length(rendered, parts) if rendered.is_chat else 0
     # Nothing after the last label token can reach the loss of a causal model, so it is not computed.
@@ -320,7 +361,7 @@ def _cut(row: TokenizedExample, max_length: int | None) -> TokenizedExample:
     return replace(row, input_ids=row.input_ids[:max_length], labels=row.labels[:max_length], is_truncated=True)
 
 
-def _check(example: Example, row: TokenizedExample, rules: _Rules) -> Problem | None:
+def _check(example: Example, row: TokenizedExample, rules: EncodingRules) -> Problem | None:
     # The first token has nothing in front of it that could predict it, so its label does not count.
     if not any(label != IGNORED for label in row.labels[1:]):
         return _answer_cut_off(example, rules, prompt_tokens=row.prompt_length, needed=row.full_length)
@@ -329,12 +370,12 @@ def _check(example: Example, row: TokenizedExample, rules: _Rules) -> Problem | 
     return None
 
 
-def _answer_cut_off(example: Example, rules: _Rules, *, prompt_tokens: int, needed: int) -> Problem:
+def _answer_cut_off(example: Example, rules: EncodingRules, *, prompt_tokens: int, needed: int) -> Problem:
     values = {"max_length": rules.max_length or 0, "prompt_tokens": prompt_tokens, "needed": needed}
     return _problem("E209", example, **values)
 
 
-def _encode_translations(examples: Sequence[Example], rules: _Rules) -> Iterator[TokenizedExample | Problem]:
+def _encode_translations(examples: Sequence[Example], rules: EncodingRules) -> Iterator[TokenizedExample | Problem]:
     tokenizer, limit = rules.tokenizer, rules.max_length
     sources = text_inputs([(_source(example.messages[:-1]), "") for example in examples], tokenizer, limit)
     answers = text_inputs([(_target(example.messages[-1], rules), "") for example in examples], tokenizer)
@@ -358,7 +399,7 @@ def _encode_translations(examples: Sequence[Example], rules: _Rules) -> Iterator
             )
 
 
-def _encode_labelled(examples: Sequence[Example], rules: _Rules) -> Iterator[TokenizedExample | Problem]:
+def _encode_labelled(examples: Sequence[Example], rules: EncodingRules) -> Iterator[TokenizedExample | Problem]:
     texts = [(example.text, example.pair) for example in examples]
     for example, inputs in zip(examples, text_inputs(texts, rules.tokenizer, rules.max_length), strict=True):
         if inputs.is_empty:
@@ -367,7 +408,7 @@ def _encode_labelled(examples: Sequence[Example], rules: _Rules) -> Iterator[Tok
             yield _encoded(example, inputs, _classes(example, rules))
 
 
-def _classes(example: Example, rules: _Rules) -> list[int] | list[float]:
+def _classes(example: Example, rules: EncodingRules) -> list[int] | list[float]:
     target = example.target
     if isinstance(target, float):
         return [target]
@@ -378,7 +419,7 @@ def _classes(example: Example, rules: _Rules) -> list[int] | list[float]:
     return [rules.classes[target]]
 
 
-def _encode_tagged(examples: Sequence[Example], rules: _Rules) -> Iterator[TokenizedExample | Problem]:
+def _encode_tagged(examples: Sequence[Example], rules: EncodingRules) -> Iterator[TokenizedExample | Problem]:
     words = [example.words for example in examples]
     rows = word_inputs(words, rules.tokenizer, rules.max_length, label_last=rules.label_last)
     for example, inputs in zip(examples, rows, strict=True):
@@ -401,7 +442,7 @@ def _encoded(example: Example, inputs: EncoderInput, labels: list[int] | list[fl
     )
 
 
-_CODERS: Mapping[Task, Callable[[Sequence[Example], _Rules], Iterator[TokenizedExample | Problem]]] = {
+_CODERS: Mapping[Task, Callable[[Sequence[Example], EncodingRules], Iterator[TokenizedExample | Problem]]] = {
     "causal_lm": _encode_conversations,
     "seq2seq": _encode_translations,
     "seq_cls": _encode_labelled,

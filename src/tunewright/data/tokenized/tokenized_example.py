@@ -32,4 +32,4 @@ class TokenizedExample:
 
     @property
     def num_label_tokens(self) -> int:
-        return sum(label != IGNORED for label in self.labels)
+        return len(self.labels) - self.labels.count(IGNORED)

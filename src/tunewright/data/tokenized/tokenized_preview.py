@@ -1,10 +1,12 @@
 """A row as the model sees it, for people: what it is given, and what it learns."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from tunewright.config.stored_record import Count, StoredRecord
 from tunewright.config.tasks import ProblemType, Task
+from tunewright.data.tokenized.mapped_rows import MappedRows
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 
@@ -69,8 +71,9 @@ def preview_rows(
     problem_type: ProblemType | None = None,
 ) -> list[PreviewRow]:
     """The shortest, the middle and the longest row as the model reads them."""
-    ordered = sorted(rows, key=lambda row: row.full_length)
-    chosen = {place: ordered[place] for place in (0, len(ordered) // 2, len(ordered) - 1)} if ordered else {}
+    lengths = rows.full_lengths() if isinstance(rows, MappedRows) else [row.full_length for row in rows]
+    places = dict.fromkeys((0, len(lengths) // 2, len(lengths) - 1)) if rows else ()
+    chosen = [rows[_at_place(lengths, place)] for place in places]
     return [
         PreviewRow(
             row=row.number,
@@ -80,8 +83,18 @@ def preview_rows(
             is_truncated=row.is_truncated,
             pieces=pieces(row, tokenizer, task, labels, problem_type),
         )
-        for row in chosen.values()
+        for row in chosen
     ]
+
+
+def _at_place(lengths: Sequence[int], place: int) -> int:
+    """Which row has this place in the order of lengths; rows of one length keep their order."""
+    counts = Counter(lengths)
+    for length in sorted(counts):
+        if place < counts[length]:
+            return next(islice((i for i, other in enumerate(lengths) if other == length), place, None))
+        place -= counts[length]
+    raise IndexError(place)
 
 
 def _pieces_by_loss(row: TokenizedExample, tokenizer: TextTokenizer) -> Iterator[PreviewPiece]:

@@ -1,17 +1,13 @@
 """Tokens that a model has no row for in its embedding, and tokens that it reads as the end of something."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.examples.formats import Example
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.errors import Problem
 from tunewright.security import python_line
-
-if TYPE_CHECKING:
-    from tunewright.data.tokenized.tokenization import TokenizedExample
 
 NAMED = 5
 LARGEST_ID = 2**31  # configs may name any number as an end
@@ -23,18 +19,6 @@ class EmbeddingRows:
 
     rows: int
     folder: str
-
-
-def beyond(
-    rows: Sequence["TokenizedExample"], tokenizer: TextTokenizer, task: Task, embedding: EmbeddingRows
-) -> list[int]:
-    """Ids in use beyond the last row of the embedding: those of rows, and the one that fills rows up."""
-    used = {tokenizer.pad_id}
-    for row in rows:
-        used.update(row.input_ids)
-        if task == "seq2seq":
-            used.update(int(label) for label in row.labels)
-    return sorted(number for number in used if number >= embedding.rows)
 
 
 def beyond_problem(ids: Sequence[int], tokenizer: TextTokenizer, task: Task, embedding: EmbeddingRows) -> Problem:
@@ -63,17 +47,18 @@ def _resize(folder: str, task: Task) -> str:
     )
 
 
-def has_control_token(example: Example, tokenizer: TextTokenizer) -> bool:
-    """Whether a text that should not have any holds a token that ends a turn or a text; plain text may.
+def has_token(example: Example, tokens: Iterable[str]) -> bool:
+    """Whether a text that should not have any holds one of these `control_tokens`; plain text may."""
+    texts = [message.content for message in example.messages] + list(example.words)
+    texts += [example.text, example.pair] if example.target is not None else []
+    return any(token in text for text in texts for token in tokens)
+
+
+def control_tokens(tokenizer: TextTokenizer) -> frozenset[str]:
+    """The tokens that end a turn or a text.
 
     Tokens that were added for the task are intended: only those count that the model's configs name or its template writes.
     """
-    texts = [message.content for message in example.messages] + list(example.words)
-    texts += [example.text, example.pair] if example.target is not None else []
-    return any(token in text for text in texts for token in _control_tokens(tokenizer))
-
-
-def _control_tokens(tokenizer: TextTokenizer) -> set[str]:
     template, named = tokenizer.chat_template or "", set(tokenizer.special_tokens.values())
     ends = {tokenizer.backend.id_to_token(number) for number in tokenizer.end_ids if 0 <= number < LARGEST_ID}
-    return {token for token in tokenizer.added_tokens if token in named or token in ends or token in template}
+    return frozenset(token for token in tokenizer.added_tokens if token in named or token in ends or token in template)

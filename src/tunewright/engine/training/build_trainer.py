@@ -176,6 +176,7 @@ def build_trainer(
         identity=identity(plan),
         keep_checkpoints=config.save_total_limit,
         meters=meters,
+        row_order=plan.row_order,
         model=model,
         args=training_arguments(plan, store.folder, has_tests=bool(held_out)),
         train_dataset=data.train,

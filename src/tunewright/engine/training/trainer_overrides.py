@@ -21,9 +21,11 @@ from tunewright.engine.models.adapter_state import save_trained
 from tunewright.engine.models.finite import check_finite, moments, trained_tensors
 from tunewright.engine.system.io_errors import disk_faults
 from tunewright.engine.system.ranks import Ranks
+from tunewright.engine.training.keyed_order import KeyedOrder
 from tunewright.engine.training.meters import TrainingMeters
 from tunewright.errors import error
 from tunewright.i18n import N_
+from tunewright.planning.run_plan import RowOrder
 from tunewright.rundir.checkpoints import CheckpointStore
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class TrainerOverrides(Trainer):
         keep_checkpoints: int,
         meters: TrainingMeters,
         ranks: Ranks,
+        row_order: RowOrder = "randperm",
         **trainer: Any,
     ) -> None:
         super().__init__(**trainer)
@@ -53,6 +56,7 @@ class TrainerOverrides(Trainer):
         self.keep_checkpoints = keep_checkpoints
         self.meters = meters
         self.ranks = ranks
+        self.row_order = row_order
         self._are_meters_restored = False
         self._staging: Path | None = None
         self._previous_best: tuple[float | None, int | None] = (None, None)
@@ -92,6 +96,17 @@ class TrainerOverrides(Trainer):
             lower=f"{min(rate, self.args.learning_rate) / 10 or self.args.learning_rate / 10:g}",
             config=str(self.store.folder.parent / "config.yaml"),
         )
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Very many rows in an order that is computed place by place; all others, and orders that were asked for, as upstream.
+
+        Reason: upstream draws a list of all rows, of forty bytes each in every process.
+        Called by `Trainer._get_dataloader`.
+        """
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if self.row_order == "keyed" and self.args.train_sampling_strategy == "random":
+            return KeyedOrder(len(rows), self.args.data_seed)
+        return super()._get_train_sampler(train_dataset)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> Any:
         """The norm of all gradients, checked before the optimizer sees them; a loss scaler finds its scale by overflow.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tunewright.config.methods import METHODS
 from tunewright.config.tasks import TASKS, Task
-from tunewright.data.tokenized import tokenized_cache
+from tunewright.data.tokenized.mapped_rows import DamagedRows
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.errors import Problem, error, errors_of
@@ -14,10 +14,10 @@ from tunewright.i18n import N_, Phrase
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.planning.peft_kwargs import LABELLED, known_fields
 from tunewright.planning.run_plan import Plan
-from tunewright.rundir import atomic_io, output_targets
+from tunewright.rundir import atomic_io, output_targets, prepared_rows
 from tunewright.rundir.base_model import base_of
 from tunewright.rundir.run_dir import RunDir
-from tunewright.security import check_link, home, printable
+from tunewright.security import check_link, printable
 
 # Of mixed precision transformers wants the weights in fp32, and rounds them in each pass.
 DTYPES = {"fp32": "torch.float32", "mixed": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}
@@ -101,8 +101,11 @@ def eject(run: RunDir, folder: Path) -> Path:
     target = output_targets.output_folder(folder)
     summary = run.data_summary()
     key = summary.key if summary else ""
-    train, held_out = (tokenized_cache.load(home() / "encoded" / key / f"{part}.i32") for part in ("train", "held_out"))
-    if train is None or held_out is None:
+    try:
+        rows = prepared_rows.read(key) if key else None
+    except DamagedRows:
+        rows = None
+    if rows is None:
         raise error(
             "E116",
             state=Phrase(run.state()),
@@ -111,7 +114,7 @@ def eject(run: RunDir, folder: Path) -> Path:
             name=run.name,
         )
     with run.private(), atomic_io.staging(target.parent) as staged:
-        _write(staged, run, plan, train, held_out)
+        _write(staged, run, plan, rows.train, rows.held_out)
         atomic_io.publish_folder(staged, target)
     return folder / SCRIPT_FILE
 

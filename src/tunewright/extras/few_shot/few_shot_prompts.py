@@ -14,6 +14,8 @@ from tunewright.errors import error
 from tunewright.i18n import N_
 from tunewright.planning.run_plan import Plan
 
+MOST_ROWS = 200_000  # that examples are drawn from; their texts are in memory
+
 
 def with_examples(
     plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, shots: int
@@ -40,8 +42,8 @@ def with_examples(
 
 
 def _drawn(plan: Plan, rows: Sequence[TokenizedExample], shots: int) -> list[Example]:
-    """Rows of one question and one answer, from the shorter half of them."""
-    loaded = load_examples(plan.run.data, plan.run.train.data_seed, "causal_lm")
+    """Rows of one question and one answer, from the shorter half of them; of very many rows, of the first."""
+    loaded = load_examples(plan.run.data, plan.run.train.data_seed, "causal_lm", keep=MOST_ROWS)
     pairs = {
         example.number: example
         for example in loaded.train

@@ -15,7 +15,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from tunewright.data.examples.formats import Example, Message
-from tunewright.data.load_examples import load_examples
+from tunewright.data.load_examples import ROWS_IN_MEMORY, load_examples
 from tunewright.data.tokenized.chat_template import as_turn, today
 from tunewright.data.tokenized.loss_mask import fitting_turns
 from tunewright.data.tokenized.thinking import thinking_of, without_thinking
@@ -106,7 +106,7 @@ def _examples(session: SessionServer) -> tuple[Mapping[int, Example], bool]:
     if data.held_out_examples:
         return data.held_out_examples, True
     plan = session.plan
-    loaded = load_examples(plan.run.data, plan.run.train.data_seed, plan.run.task)
+    loaded = load_examples(plan.run.data, plan.run.train.data_seed, plan.run.task, keep=ROWS_IN_MEMORY)
     return {example.number: example for example in loaded.train}, False
 
 
