@@ -73,7 +73,7 @@ def facts(plan: "Plan", channel: Channel, *, is_generated: bool = False) -> None
 
 def source_line(source: "SourceInfo", asked: "DataSource", tokens: int) -> str:
     """One source of mixed rows: how many of them are used, and what share of all tokens they are."""
-    from tunewright.report import formatting, source_table
+    from tunewright.report import formatting
 
     text = _("{name}: {train} to train, {held_out} held out · {share} of the tokens").format(
         name=one_line(source.path),
@@ -81,7 +81,7 @@ def source_line(source: "SourceInfo", asked: "DataSource", tokens: int) -> str:
         held_out=f"{source.num_held_out:,}",
         share=formatting.percent(source.tokens / max(1, tokens)),
     )
-    wanted = source_table.share_text(asked)
+    wanted = formatting.share_text(asked)
     return f"{text} · {wanted}" if wanted else text
 
 

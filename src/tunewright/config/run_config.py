@@ -244,8 +244,13 @@ class DataConfig(Section):
         return tuple(source.path for source in self.sources)
 
     @property
+    def has_only_paths(self) -> bool:
+        """Whether all that is said of the sources is their paths."""
+        return all(source == DataSource(path=source.path) for source in self.sources)
+
+    @property
     def name(self) -> str:
-        """The same in one text, for people."""
+        """The paths in one text, for people."""
         return ", ".join(self.paths)
 
 

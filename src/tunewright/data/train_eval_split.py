@@ -202,7 +202,8 @@ def _text_notes(source: RowSource) -> list[Problem]:
             with open_text(file, source.reading.encoding, " ".join(EXTENSIONS)) as text:
                 unit = _UNITS.get(layout_of(text, file.suffix.lower(), source.reading.sample_by))
             if unit:
-                notes.setdefault(unit, Problem("W237", values={"file": str(file), "unit": unit}))
+                other = {} if unit == _UNITS["whole"] else {"other": "document"}
+                notes.setdefault(unit, Problem("W237", values={"file": str(file), "unit": unit, **other}))
     return list(notes.values())
 
 

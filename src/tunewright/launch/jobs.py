@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from tunewright.config import load_config
-from tunewright.config.dotted_paths import options_of
+from tunewright.config.dotted_paths import options_of, value_at
 from tunewright.config.load_config import DEFAULT, LoadedConfig
 from tunewright.config.run_config import RunConfig
 from tunewright.config.section import AUTO
@@ -26,7 +26,7 @@ from tunewright.launch import job_files
 from tunewright.launch.inspect_inputs import inspect
 from tunewright.launch.job_files import Job
 from tunewright.launch.resolve_model import fetch_weights
-from tunewright.launch.start_run import default_name, files_of, with_absolute_paths
+from tunewright.launch.start_run import default_name, files_of, with_absolute_paths, with_files
 from tunewright.planning.check_config import conflict
 from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, output_targets, run_dir
@@ -157,14 +157,19 @@ def _as_seen_there(loaded: LoadedConfig, launcher: Launcher, folder: Path, files
         return load_config.patch(with_absolute_paths(run), changes)
     if launcher.files == "copied":
         is_whole = folder.is_absolute() or folder.parts[0] == "~"
-        changes = {path: job_files.carried(path, file) for path, file in files.items()}
-        return load_config.patch(run, changes | {"run.output_dir": str(folder if is_whole else Path("~") / folder)})
+        moved = {path: job_files.carried(path, file) for path, file in files.items()}
+        output = {"run.output_dir": str(folder if is_whole else Path("~") / folder)}
+        return load_config.patch(with_files(run, moved), output)
     return run
 
 
 def _words(there: RunConfig, loaded: LoadedConfig) -> Iterator[str]:
     """The command of each machine: with every value that is not the default, and all that only the machine knows left to it."""
-    yield from ("train", _operand(there.model.name), _operand(there.data.train))
+    yield from ("train", _operand(there.model.name))
+    if there.data.has_only_paths:
+        yield from map(_operand, there.data.paths)
+    else:
+        yield from ("--set", _typed("data.train", value_at(there, "data.train")))
     here = dict(options_of(loaded.run))
     for path, value in options_of(there):
         if path not in NAMED and (loaded.origins.get(path, DEFAULT) != DEFAULT or value != here[path]):

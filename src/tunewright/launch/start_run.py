@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tunewright.config import load_config
 from tunewright.config.dotted_paths import value_at
-from tunewright.config.run_config import CHANGEABLE, DataSource, RunConfig
+from tunewright.config.run_config import CHANGEABLE, RunConfig
 from tunewright.errors import Problem, TrainingError, error, system_faults
 from tunewright.i18n import N_, Phrase, gib
 from tunewright.inspection.builtin_models import BUNDLED
@@ -116,9 +116,10 @@ def is_generated(path: str) -> bool:
 
 
 def files_of(run: RunConfig) -> dict[str, Path]:
-    """The local files and folders that a config names, by path of the config."""
+    """The local files and folders that a config names, by path of the config; of several sources the first is data.train.0."""
+    sources = {f"data.train.{number}": path for number, path in enumerate(run.data.paths)}
     named = {
-        "data.train": run.data.train if isinstance(run.data.train, str) else None,
+        **({"data.train": run.data.train} if isinstance(run.data.train, str) else sources),
         "data.holdout": run.data.holdout,
         "model.name": run.model.name,
         "model.chat_template": run.model.chat_template,
@@ -132,16 +133,19 @@ def files_of(run: RunConfig) -> dict[str, Path]:
 
 def with_absolute_paths(run: RunConfig) -> RunConfig:
     """The config with absolute paths, so that it means the same from any folder."""
-    changes: dict[str, object] = {path: str(file.resolve()) for path, file in files_of(run).items()}
+    return with_files(run, {path: str(file.resolve()) for path, file in files_of(run).items()})
+
+
+def with_files(run: RunConfig, names: Mapping[str, str]) -> RunConfig:
+    """The config with other names for its files; the keys are those of `files_of`."""
+    changes: dict[str, object] = dict(names)
     if not isinstance(run.data.train, str):
-        changes["data.train"] = [_with_absolute_path(item) for item in run.data.train]
+        moved = [changes.pop(f"data.train.{number}", path) for number, path in enumerate(run.data.paths)]
+        changes["data.train"] = [
+            path if isinstance(item, str) else item.model_dump(exclude_defaults=True) | {"path": path}
+            for item, path in zip(run.data.train, moved, strict=True)
+        ]
     return load_config.patch(run, changes)
-
-
-def _with_absolute_path(item: str | DataSource) -> object:
-    if isinstance(item, str):
-        return str(Path(item).expanduser().resolve()) if Path(item).expanduser().exists() else item
-    return item.model_dump(exclude_defaults=True) | {"path": _with_absolute_path(item.path)}
 
 
 def default_name(run: RunConfig) -> str:

@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.run_config import RunConfig
+from tunewright.config.run_config import DataSource, RunConfig
 from tunewright.config.tasks import Task
 from tunewright.config.terms import load_terms
-from tunewright.data.summary import DataSummary
+from tunewright.data.summary import DataSummary, SourceSummary
 from tunewright.i18n import N_, Phrase, _, counted
 from tunewright.metrics import metric_table
 from tunewright.metrics.metric_table import in_reading_order as in_reading_order
@@ -298,6 +298,18 @@ def file_name(path: str) -> str:
 def file_names(paths: Sequence[str]) -> str:
     """The same of several paths."""
     return ", ".join(map(file_name, paths))
+
+
+def share_text(source: DataSource) -> str:
+    """What was asked for of a source: "rows 5,000" or "weight 0.3"; empty for all of its rows once."""
+    if source.rows is not None:
+        return _("rows {count}").format(count=f"{source.rows:,}")
+    return _("weight {weight}").format(weight=f"{source.weight:g}") if source.weight != 1 else ""
+
+
+def numbers_of(source: SourceSummary) -> str:
+    """The numbers of a source's rows over all sources: "1 to 400"."""
+    return _("{first} to {last}").format(first=f"{source.start + 1:,}", last=f"{source.start + source.last:,}")
 
 
 def in_loss(summary: DataSummary) -> str:

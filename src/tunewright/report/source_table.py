@@ -3,19 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from tunewright.config.run_config import DataSource
 from tunewright.data.summary import SourceSummary
-from tunewright.i18n import _
 from tunewright.metrics.evaluated_rows import ExampleLoss
 from tunewright.report import formatting
 from tunewright.report.run_record import RunRecord
-
-
-def share_text(source: DataSource) -> str:
-    """What was asked for of a source: "rows 5,000" or "weight 0.3"; empty for all of its rows once."""
-    if source.rows is not None:
-        return _("rows {count}").format(count=f"{source.rows:,}")
-    return _("weight {weight}").format(weight=f"{source.weight:g}") if source.weight != 1 else ""
 
 
 def rows(record: RunRecord) -> list[dict[str, object]]:
@@ -29,8 +20,8 @@ def rows(record: RunRecord) -> list[dict[str, object]]:
         {
             "path": formatting.file_name(source.path),
             "format": source.format,
-            "asked": share_text(wanted),
-            "numbers": numbers_of(source),
+            "asked": formatting.share_text(wanted),
+            "numbers": formatting.numbers_of(source),
             "rows": source.rows,
             "used": source.used,
             "held_out": source.held_out,
@@ -50,8 +41,3 @@ def _loss(source: SourceSummary, losses: Sequence[ExampleLoss]) -> float | None:
     own = [row for row in losses if source.start < row.row <= source.start + source.last] if source.held_out else []
     units = sum(row.units for row in own)
     return math.fsum(row.loss for row in own) / units if units else None
-
-
-def numbers_of(source: SourceSummary) -> str:
-    """The numbers of a source's rows over all sources: "1 to 400"."""
-    return _("{first} to {last}").format(first=f"{source.start + 1:,}", last=f"{source.start + source.last:,}")

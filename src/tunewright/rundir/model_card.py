@@ -119,7 +119,7 @@ def command(plan: Plan, model: str = "") -> str:
     Of a file only the name is shown, as its folder is private; `model` is what the base is called elsewhere.
     """
     data = plan.run.data.sources
-    are_plain = all(source == DataSource(path=source.path) for source in data)
+    are_plain = plan.run.data.has_only_paths
     names = [model or plan.facts.model.name, *(source_name(source.path) for source in data if are_plain)]
     shares = [source.model_dump(exclude_defaults=True) | {"path": source_name(source.path)} for source in data]
     lines = [f"tunewright train {' '.join(shlex.quote(one_line(name)) for name in names)}"]

@@ -60,6 +60,25 @@ def test_the_command_asks_for_what_was_asked_for(tw: Run, model: Path, rows: Pat
     assert new == old
 
 
+@pytest.mark.parametrize("share", [{}, {"weight": 0.5}])
+def test_several_sources_are_carried_there_each(share: dict[str, float], model: Path, rows: Path) -> None:
+    more = rows.parent / "more" / rows.name
+    more.parent.mkdir()
+    more.write_text('{"prompt": "another", "completion": "one"}\n' * 9)
+    train = [str(rows), {"path": str(more), **share}]
+    asked = api.load(named={"model.name": str(model), "data.train": train, "launch.nodes": 2})
+    task = yaml.safe_load(jobs.write(asked, "skypilot", force=True, reporter=SILENT).text)
+    there = [f"~/tunewright/data.train.{number}/{rows.name}" for number in (0, 1)]
+    assert [task["file_mounts"][path] for path in there] == [str(rows), str(more)]
+    words = shlex.split(task["run"])
+    if not share:
+        assert words[3:5] == there
+        return
+    assert words[3] == "--set"
+    sources = api.load(named={"model.name": "m"}, sets=[words[4]]).run.data.sources
+    assert [(source.path, source.weight) for source in sources] == [(there[0], 1), (there[1], 0.5)]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -152,13 +152,13 @@ def _print_check(file: str, checked: "DataCheck", channel: Channel) -> None:
 
 
 def _print_sources(summary: "DataSummary", channel: Channel) -> None:
-    from tunewright.report import formatting, source_table
+    from tunewright.report import formatting
 
     total = max(1, sum(source.tokens for source in summary.sources))
     rows = [
         (
             plan_summary.one_line(source.path),
-            source_table.numbers_of(source),
+            formatting.numbers_of(source),
             f"{source.used:,}",
             f"{source.held_out:,}",
             f"{source.dropped:,}",

@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, TrainingArguments
 
+from tunewright.config.section import AUTO
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.engine.evaluation.evaluator import READ_TOKENS, Evaluator, held_out_loss, spread
 from tunewright.engine.models.adapter_state import restore_trained
@@ -78,6 +79,9 @@ def initialization_batches(
 def identity(plan: Plan) -> dict[str, object]:
     """What must be the same for a checkpoint to be resumed, except for what a memory fallback changed."""
     run = plan.run
+    data = run.data.model_dump(mode="json")
+    if data["sample_by"] == AUTO:  # checkpoints of earlier versions, which knew no other way, do not name it
+        del data["sample_by"]
     return {
         "model": plan.facts.model.digest,
         **dict(zip(CONTENTS, plan.facts.model.contents.model_dump().values(), strict=True)),
@@ -88,7 +92,7 @@ def identity(plan: Plan) -> dict[str, object]:
         "model.quantization": run.model.quantization,
         "train.optim": run.train.optim,
         "peft": run.peft.model_dump(mode="json"),
-        "data settings": run.data.model_dump(mode="json"),
+        "data settings": data,
         "model.chat_template": run.model.chat_template,
         "effective_batch": plan.effective_batch,
         "train.seed": run.train.seed,

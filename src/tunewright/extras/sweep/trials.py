@@ -65,7 +65,7 @@ class SweepSettings:
     def identity(self) -> str:
         """Digest of the settings, with files by their names alone."""
         run = self.config.load().run
-        run = load_config.patch(run, {path: file.name for path, file in start_run.files_of(run).items()})
+        run = start_run.with_files(run, {path: file.name for path, file in start_run.files_of(run).items()})
         identity = {
             "run": run.model_dump(mode="json", exclude={"run", "launch"}),
             "space": [axis.to_json() for axis in self.space],
