@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import BASE, Toys
 from tests.faults.fingerprint import fingerprint
 from tunewright import api
@@ -35,6 +37,7 @@ def test_two_runs_on_each_number_of_devices(toys: Toys, tmp_path: Path) -> None:
     assert runs[0] == runs[1]
 
 
+@pytest.mark.slow
 def test_two_trials_on_each_number_of_devices(toys: Toys, tmp_path: Path) -> None:
     """The first trials of a search are drawn without the results of others, so they are the same ones."""
     named = {**settings(toys), "train.max_steps": 4, "train.eval_steps": 2}

@@ -97,4 +97,5 @@ def test_means_of_each_process_own_label_tokens_are_found(
     assert (see(toys, one), see(toys, two)) == (0, 0)
     with pytest.raises(AssertionError):
         assert_equal(one, two)
-    assert of_kind(one, "log", "loss") != pytest.approx(of_kind(two, "log", "loss"), rel=1000 * LOSS)
+    first, other = (of_kind(run, "log", "loss")[0] for run in (one, two))  # of the same weights
+    assert abs(first - other) > 10 * LOSS * first
