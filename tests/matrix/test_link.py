@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import built_in, model, tw
+from tests.unit.cli.conftest import built_in, model, rows, tw
 from tunewright import api
 from tunewright.errors import TunewrightError
 from tunewright.inspection import machine_info
-from tunewright.inspection.machine_info import SpeedProbe
+from tunewright.inspection.machine_info import LinkSpeed, SpeedProbe
 from tunewright.launch import measure_link
 from tunewright.rundir import atomic_io
+from tunewright.security import seal_object
 
-__all__ = ["built_in", "model", "tw"]
+__all__ = ["built_in", "model", "rows", "tw"]
 
 
 def test_two_processes_here(tw: Any, built_in: Path) -> None:
@@ -26,6 +27,19 @@ def test_two_processes_here(tw: Any, built_in: Path) -> None:
     assert [kept.model_dump() for kept in machine_info.read_links()] == [link]
     assert "gloo, CPU" in tw("doctor").out
     assert json.loads(tw("doctor", "--json").out)["machine"]["links"] == [link]
+
+
+def test_a_plan_for_such_devices_says_what_was_measured(tw: Any, model: Path, rows: Path) -> None:
+    words = ("plan", str(model), "my.jsonl", "--device", "2x8 h100-80 100G")
+    assert "300 GB/s inside a machine (usual) · 10 GB/s between machines (usual)" in tw(*words).out
+    link = LinkSpeed(
+        is_between_machines=False, backend="nccl", device_name="NVIDIA H100 80GB HBM3", bytes_per_second=2.5e11,
+        latency_seconds=1e-5,
+    )  # fmt: skip
+    path = machine_info.link_path(is_between_machines=False)
+    atomic_io.write_cached(path, seal_object(path, link.model_dump(mode="json")))
+    assert "250 GB/s inside a machine (measured here) · 10 GB/s between machines (usual)" in tw(*words).out
+    assert tw(*words, "--json").json["scale"]["measured"] == ["inside"]
 
 
 def test_two_machines(model: Path) -> None:

@@ -7,6 +7,8 @@ of a micro-batch, C the device's own, n devices that share one copy, W all devic
 - fsdp2: each holds a share of the blocks, and all that is trained. C + (S - R)/n + 2 B + R + 16 T + A; moves m x 2 (S - R) (n-1)/n
   inside the node, and what ddp moves. Shares are of one node's devices (HSDP, where there are several nodes).
 - fsdp2_offload: shares lie in the host's memory. C + 2 B + R + 16 T + A; moves m x 2 (S - R)/n over PCIe on top.
+
+What a device holds is within a hundredth of what torch's own trackers count (benchmarks/scale/MEMORY.md).
 """
 
 import math

@@ -30,7 +30,7 @@ def measure(ranks: Ranks) -> LinkSpeed:
     has two for each doubling of the processes. Raises: PeerLost.
     """
     large, small = (torch.zeros(count, device=device.device()) for count in (SUMMED_BYTES // 4, 1))
-    with ranks._waiting("all_reduce"):
+    with ranks.waiting("all_reduce"):
         seconds = min(_seconds(large) for _round in range(ROUNDS))
         message = median(_seconds(small) for _message in range(MESSAGES)) / (2 * math.log2(ranks.world))
     moved = 2 * (ranks.world - 1) / ranks.world * SUMMED_BYTES

@@ -242,6 +242,6 @@ def join(ranks: Ranks, store: dist.Store | None) -> None:
     if store is None:
         return
     timeout = timedelta(seconds=float(os.environ[TIMEOUT]))
-    with ranks._waiting("meet the others"):
+    with ranks.waiting("meet the others"):
         backend = BACKENDS.get(device.device().type, "gloo")
         dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world, timeout=timeout)
